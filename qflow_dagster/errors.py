@@ -1,0 +1,22 @@
+"""The one error type whose text is meant for a person.
+
+Belongs here: the base of every error that is the user's to mend (a wrong setting, a path
+that is no repository, a database that is down). Does not belong here: errors of one
+domain, which subclass it where they arise.
+"""
+
+
+class QflowError(Exception):
+    """Something a person can mend: the message names the thing, the rule it broke and the remedy.
+
+    The command line prints it as one line and exits with ``exit_code``: 1 for a failure,
+    2 for wrong usage.
+    """
+
+    exit_code = 1
+
+
+class UsageError(QflowError):
+    """What was asked for makes no sense as asked (exit code 2)."""
+
+    exit_code = 2
