@@ -1,0 +1,21 @@
+"""The PostgreSQL server underneath: engine, embedded server, migrations, bulk copy.
+
+Public names: `engine`, `database_url`, `dagster_url`, `embedded`, `migrate`, `copy_rows`,
+`stage_rows`. Does not belong here: any table (they are declared by their domains on
+`schema.metadata`) and any query.
+"""
+
+from qflow_dagster.database.copy import copy_rows, stage_rows
+from qflow_dagster.database.engine import dagster_url, database_url, engine, engine_for
+from qflow_dagster.database.migrate import ensure_database, migrate
+
+__all__ = [
+    "copy_rows",
+    "dagster_url",
+    "database_url",
+    "engine",
+    "engine_for",
+    "ensure_database",
+    "migrate",
+    "stage_rows",
+]

