@@ -133,6 +133,12 @@ def data_folder(home: Path) -> Path:
     return fallback
 
 
+def program(name: str) -> Path | None:
+    """The path of one of the wheel's programs, such as `psql`; None where it has none of that name."""
+    path = _binaries() / name
+    return path if path.exists() else None
+
+
 def _initialise(binaries: Path, data: Path) -> None:
     """Run initdb beside `data`, then rename: a killed initdb leaves no half server."""
     data.parent.mkdir(parents=True, exist_ok=True)

@@ -50,9 +50,7 @@ snapshots = Table(
     "snapshots",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column(
-        "repository_id", BigInteger, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("repository_id", BigInteger, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
     Column("seq", Integer, nullable=False),
     Column("commit_oid", Text, nullable=False),
     Column("tree_oid", Text, nullable=False),
@@ -102,9 +100,7 @@ files = Table(
     "files",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column(
-        "repository_id", BigInteger, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("repository_id", BigInteger, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
     # As git prints it with core.quotePath=off: raw UTF-8, C-quoted where it cannot be.
     Column("path", Text, nullable=False),
     Column("kind", Text, nullable=False),
@@ -120,8 +116,13 @@ files = Table(
     Column("to_seq", Integer),
     CheckConstraint("kind IN ('file', 'executable', 'symlink', 'submodule')", name="kind"),
     CheckConstraint("to_seq > from_seq", name="interval"),
-    Index("uq_files_repository_id_path_current", "repository_id", "path", unique=True,
-          postgresql_where=text("to_seq IS NULL")),
+    Index(
+        "uq_files_repository_id_path_current",
+        "repository_id",
+        "path",
+        unique=True,
+        postgresql_where=text("to_seq IS NULL"),
+    ),
     Index("ix_files_repository_id_from_seq", "repository_id", "from_seq"),
     Index("ix_files_blob_id", "blob_id"),
 )
@@ -210,9 +211,7 @@ dependencies = Table(
     "dependencies",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column(
-        "repository_id", BigInteger, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("repository_id", BigInteger, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
     Column("source_path", Text, nullable=False),
     Column("line", Integer, nullable=False),
     Column("module", Text, nullable=False),
@@ -229,9 +228,7 @@ commits = Table(
     "commits",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column(
-        "repository_id", BigInteger, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("repository_id", BigInteger, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
     Column("oid", Text, nullable=False),
     Column("parents", ARRAY(Text), nullable=False),
     # Names and addresses after .mailmap.
@@ -263,6 +260,8 @@ file_changes = Table(
     # NULL for binary files.
     Column("added_lines", Integer),
     Column("deleted_lines", Integer),
-    CheckConstraint("kind IN ('added', 'modified', 'deleted', 'renamed', 'copied', 'type_changed')", name="kind"),
+    CheckConstraint(
+        "kind IN ('added', 'modified', 'deleted', 'renamed', 'copied', 'type_changed')", name="kind"
+    ),
     Index("ix_file_changes_repository_id_path", "repository_id", "path"),
 )

@@ -1,1 +1,4 @@
-"""resources."""
+"""What assets, checks and sensors are handed: the database, and where to report progress.
+
+Belongs here: small Dagster resources. Does not belong here: logic of any domain.
+"""

@@ -1,0 +1,71 @@
+# `make run` ingests and measures a repository, `make test` checks everything, `make up` serves the UI.
+# uv is used where it is installed, plain venv and pip where not.
+
+PYTHON ?= python3
+REPO ?= .
+BIN := .venv/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run up test lint format benchmark lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/installed ## Create .venv and install the project
+setup-dev: .venv/installed-dev ## The same with the tools that test it
+
+run: setup ## Ingest and measure REPO (a path or URL; default: this checkout)
+	@$(BIN)/qflow run "$(REPO)"
+
+up: setup ## Start PostgreSQL, Dagster's daemon and web page; Ctrl-C stops all
+	@$(BIN)/qflow up
+
+test: setup-dev ## Lint, type check, layer check and all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --dist worksteal
+
+format: setup-dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: setup-dev ## Print the benchmark tables (REPO: what to ingest)
+	$(BIN)/python benchmarks/core.py
+	$(BIN)/python benchmarks/ingestion.py "$(REPO)"
+
+lock: ## Rewrite constraints.txt from pyproject.toml (needs uv)
+	{ echo '# The exact versions every check of this project ran with (`make lock` rewrites it).'; \
+	  uv pip compile -q --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+	    --no-emit-index-url pyproject.toml; } > constraints.new && mv constraints.new constraints.txt
+
+clean: ## Stop the embedded server and delete .venv and .qflow
+	-$(BIN)/qflow db stop
+	rm -rf .venv .qflow
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	@$(call install,-e .)
+	@touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	@$(call install,-e '.[dev$(comma)benchmarks]')
+	@touch $@ .venv/installed
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 ..." >&2; exit 2; }
+ifdef UV
+	@$(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+else
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "error: $(PYTHON) has no venv module (on Debian: apt-get install python3-venv)" >&2; exit 2; }
+endif
+
+comma := ,
+ifdef UV
+install = echo "installing (uv)" && $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt $(1)
+else
+install = echo "installing (pip)" && $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(1)
+endif

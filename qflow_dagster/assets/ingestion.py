@@ -1,0 +1,164 @@
+"""Assets of the group `ingestion`: a commit of a repository, read into tables.
+
+`snapshot`, `files`, `symbols` and `dependencies` come out of one pass over the commit's
+blobs and are published in one transaction, so one multi-asset makes them; `commits` is the
+history behind the snapshot.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from qflow_dagster.assets.metadata import column_schema, table
+from qflow_dagster.assets.partitions import repositories
+from qflow_dagster.assets.workflows import recorded
+from qflow_dagster.ingestion import queries, tables
+from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
+from qflow_dagster.ingestion.history import ingest_history
+from qflow_dagster.ingestion.pipeline import ingest
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.progress import Progress
+
+GROUP = "ingestion"
+CODE_VERSION = str(EXTRACTOR_VERSION)
+
+
+class IngestConfig(dg.Config):
+    """Which commit of the repository to read."""
+
+    revision: str = "HEAD"
+
+
+def _spec(name: str, description: str, deps: list[dg.AssetKey], table_name: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=[GROUP, name],
+        description=description,
+        deps=deps,
+        group_name=GROUP,
+        kinds={"python", "postgres", "git"},
+        code_version=CODE_VERSION,
+        metadata={"dagster/column_schema": column_schema(tables.metadata.tables[table_name])},
+    )
+
+
+SNAPSHOT = dg.AssetKey([GROUP, "snapshot"])
+FILES = dg.AssetKey([GROUP, "files"])
+SYMBOLS = dg.AssetKey([GROUP, "symbols"])
+DEPENDENCIES = dg.AssetKey([GROUP, "dependencies"])
+COMMITS = dg.AssetKey([GROUP, "commits"])
+
+
+@dg.multi_asset(
+    name="ingest_snapshot",
+    specs=[
+        _spec("snapshot", "A commit of the repository: the state all else refers to.", [], "snapshots"),
+        _spec("files", "Every path of the snapshot, with language, lines and flags.", [SNAPSHOT], "files"),
+        _spec("symbols", "Functions, methods, classes and modules, with span and calls.", [FILES], "symbols"),
+        _spec("dependencies", "Imports, resolved to files where they can be.", [FILES], "dependencies"),
+    ],
+    partitions_def=repositories,
+)
+def ingest_snapshot(
+    context: dg.AssetExecutionContext,
+    config: IngestConfig,
+    database: Database,
+    progress: dg.ResourceParam[Progress],
+) -> Iterator[dg.MaterializeResult]:
+    """Read the blobs of one commit that were never read before, and publish the snapshot."""
+    engine = database.engine()
+    name = context.partition_key
+    with recorded(engine, "code_ingestion", name, context.run_id, {"revision": config.revision}) as record:
+        result = ingest(engine, name, config.revision, progress=progress)
+        with engine.connect() as connection:
+            snapshot = queries.current_snapshot(connection, name)
+            kinds = queries.file_kinds(connection, snapshot)
+            languages = queries.languages(connection, snapshot)
+            symbols = queries.symbol_kinds(connection, snapshot)
+            imported = queries.most_imported(connection, snapshot)
+            edges = queries.dependency_counts(connection, snapshot)
+        record(
+            {
+                "commit": snapshot.commit_oid,
+                "snapshot_id": snapshot.id,
+                "files": snapshot.file_count,
+                "lines": snapshot.lines,
+                "blobs_read": result.blobs_read,
+                "seconds": round(result.seconds, 3),
+            }
+        )
+    version = dg.DataVersion(f"{snapshot.commit_oid}.{EXTRACTOR_VERSION}")
+    yield dg.MaterializeResult(
+        asset_key=SNAPSHOT,
+        data_version=version,
+        metadata={
+            "commit": snapshot.commit_oid,
+            "committed_at": dg.MetadataValue.timestamp(snapshot.committed_at),
+            "revision": snapshot.revision,
+            "snapshot_id": snapshot.id,
+            "bytes": snapshot.bytes,
+            "lines": snapshot.lines,
+            "blobs_read": result.blobs_read,
+            "seconds": result.seconds,
+            "dagster/row_count": snapshot.file_count,
+            "paths": table(kinds),
+        },
+    )
+    yield dg.MaterializeResult(
+        asset_key=FILES,
+        data_version=version,
+        metadata={"dagster/row_count": snapshot.file_count, "languages": table(languages, 20)},
+    )
+    yield dg.MaterializeResult(
+        asset_key=SYMBOLS,
+        data_version=version,
+        metadata={"dagster/row_count": sum(row["symbols"] for row in symbols), "kinds": table(symbols, 20)},
+    )
+    yield dg.MaterializeResult(
+        asset_key=DEPENDENCIES,
+        data_version=version,
+        metadata={
+            "dagster/row_count": edges["imports"],
+            "within_repository": edges["internal"],
+            "most_imported": table(imported),
+        },
+    )
+
+
+@dg.asset(
+    key=COMMITS,
+    deps=[SNAPSHOT],
+    partitions_def=repositories,
+    group_name=GROUP,
+    kinds={"python", "postgres", "git"},
+    code_version="1",
+    metadata={"dagster/column_schema": column_schema(tables.commits)},
+)
+def commits(
+    context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
+) -> dg.MaterializeResult:
+    """The history behind the snapshot: commits, authors, and what each changed."""
+    engine = database.engine()
+    with engine.connect() as connection:
+        snapshot = queries.current_snapshot(connection, context.partition_key)
+    with recorded(
+        engine, "history_ingestion", snapshot.repository, context.run_id, {"commit": snapshot.commit_oid}
+    ) as record:
+        result = ingest_history(engine, snapshot.repository_id, snapshot.commit_oid, progress=progress)
+        record({"new_commits": result.new_commits, "seconds": round(result.seconds, 3)})
+    with engine.connect() as connection:
+        summary = queries.commit_summary(connection, snapshot.repository_id)
+        authors = queries.top_authors(connection, snapshot.repository_id)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(snapshot.commit_oid),
+        metadata={
+            "dagster/row_count": summary["commits"],
+            "new_commits": result.new_commits,
+            "file_changes": summary["changes"],
+            "authors": summary["authors"],
+            "seconds": result.seconds,
+            "most_active": table(authors),
+        },
+    )
+
+
+assets = [ingest_snapshot, commits]

@@ -1,0 +1,57 @@
+"""How values become what the Dagster UI shows: Markdown tables, pictures, column schemas.
+
+Belongs here: rendering for asset metadata, shared by all assets.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+
+def table(rows: Sequence[Mapping[str, Any]], limit: int = 10) -> dg.MarkdownMetadataValue:
+    """The first `limit` rows as a Markdown table; says so where there is none."""
+    if not rows:
+        return dg.MetadataValue.md("*no rows*")
+    header = list(rows[0])
+    lines = [_line(header), _line(["---"] * len(header))]
+    lines += [_line([_cell(row[name]) for name in header]) for row in rows[:limit]]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def picture(svg: str) -> dg.MarkdownMetadataValue:
+    """An SVG picture, inline, so that it needs no file and no server."""
+    encoded = base64.b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"![picture](data:image/svg+xml;base64,{encoded})")
+
+
+def column_schema(table: Any) -> dg.TableSchema:
+    """The columns of a SQLAlchemy table, for the asset's catalogue page."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                str(column.type).lower(),
+                constraints=dg.TableColumnConstraints(nullable=bool(column.nullable)),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(value: Any) -> str:
+    """A value as a table cell. File names come from outside: nothing of theirs may become markup."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = " ".join(str(value).split())
+    escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~" else c for c in text)
+    return escaped if len(escaped) <= 200 else escaped[:199] + "…"

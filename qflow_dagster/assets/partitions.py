@@ -1,0 +1,7 @@
+"""The one partition dimension of all assets: the repository, by its name."""
+
+import dagster as dg
+
+REPOSITORIES = "repository"
+
+repositories = dg.DynamicPartitionsDefinition(name=REPOSITORIES)

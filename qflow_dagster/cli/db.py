@@ -1,0 +1,56 @@
+"""`qflow db`: the database server itself."""
+
+import os
+import shutil
+from typing import Annotated
+
+import typer
+
+from qflow_dagster.cli.output import console
+from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import dagster_url, database_url, embedded
+from qflow_dagster.database.migrate import newest_revision
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.settings import settings
+
+app = typer.Typer(no_args_is_help=True, help="The PostgreSQL server: address, migrations, psql, stop.")
+
+
+@app.command()
+def url(
+    dagster: Annotated[bool, typer.Option("--dagster", help="Dagster's own database.")] = False,
+    password: Annotated[bool, typer.Option("--password", help="Print the password too.")] = False,
+) -> None:
+    """Print the database's address, starting the embedded server if it is the one."""
+    address = dagster_url() if dagster else database_url().set(drivername="postgresql")
+    # Dagster's is printed to be put into a variable, which is of no use without the password.
+    typer.echo(address.render_as_string(hide_password=not (password or dagster)))
+
+
+@app.command()
+def migrate() -> None:
+    """Create the database if it is missing and bring it to the present shape."""
+    ready_engine()
+    console.print(f"at revision {newest_revision()}")
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded server. Running work is interrupted; nothing committed is lost."""
+    if settings().database.url is not None:
+        raise UsageError("QFLOW_DATABASE_URL names a server of yours; qflow stops only the embedded one")
+    console.print("stopped" if embedded.stop(settings().home) else "was not running")
+
+
+@app.command()
+def psql(arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to psql.")] = None) -> None:
+    """Open psql on the database (arguments after `--` are passed on)."""
+    address = database_url().set(drivername="postgresql")
+    program = shutil.which("psql") or embedded.program("psql")
+    if program is None:
+        raise QflowError("psql is not on PATH; install the PostgreSQL client")
+    if address.password is not None:
+        os.environ["PGPASSWORD"] = str(address.password)
+    os.execv(  # noqa: S606  (psql takes over this terminal)
+        program, [str(program), address.set(password=None).render_as_string(), *(arguments or [])]
+    )

@@ -1,0 +1,79 @@
+"""How results are printed: tables for people, JSON for programs, both on stdout.
+
+Belongs here: printing shared by all nouns. Progress and errors go to stderr, not here.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most this many rows.")]
+
+console = Console(highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, times as ISO 8601."""
+    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def print_rows(
+    rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, empty: str, title: str = ""
+) -> None:
+    """A table of `rows` (their keys are the header), or the sentence `empty` where there is none."""
+    if not rows:
+        console.print(empty)
+        return
+    header = list(columns or rows[0])
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for name in header:
+        numeric = all(isinstance(row[name], int | float | None) for row in rows)
+        wide = name in {"path", "file", "location", "name", "reason"}
+        table.add_column(
+            name.replace("_", " "),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=numeric,
+            ratio=None,
+            min_width=20 if wide else None,
+        )
+    for row in rows:
+        table.add_row(*(Text(_cell(row[name])) for name in header))
+    console.print(table)
+
+
+def print_fields(fields: Mapping[str, Any]) -> None:
+    """One record as `name  value` lines."""
+    width = max((len(name) for name in fields), default=0)
+    for name, value in fields.items():
+        console.print(Text(f"{name.replace('_', ' '):<{width}}  "), Text(_cell(value)), sep="")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, dict | list):
+        return json.dumps(value, default=_plain, ensure_ascii=False)
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value)

@@ -1,0 +1,147 @@
+"""`qflow run`: the main job on one repository, in this process, with a progress display."""
+
+import logging
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from qflow_dagster.cli.output import JsonFlag, console, print_json, print_rows
+from qflow_dagster.cli.session import dagster_instance, ready_engine
+from qflow_dagster.ingestion import queries, repositories
+from qflow_dagster.metrics import queries as metric_queries
+
+JOB = "run_repository"
+SHOWN_HOTSPOTS = 10
+
+
+def run(
+    repository: Annotated[
+        str, typer.Argument(help="A path, a file://, https:// or ssh:// URL, or a registered name.")
+    ] = ".",
+    rev: Annotated[str, typer.Option("--rev", help="Branch, tag or commit to read.")] = "HEAD",
+    json: JsonFlag = False,
+) -> None:
+    """Ingest and measure a repository, and show where work pays.
+
+    What was read before is not read again: a second run costs what changed.
+    """
+    started = time.monotonic()
+    with TerminalProgress() as progress:
+        engine = ready_engine()
+        with engine.begin() as connection:
+            registered = repositories.find_or_register(connection, repository)
+        run_id, seconds = execute(registered.name, rev, progress)
+        with engine.connect() as connection:
+            result = summary(connection, registered.name)
+    result["runs"] = [run_id]
+    result["seconds"] = {**seconds, "total": round(time.monotonic() - started, 2)}
+    print_json(result) if json else show(result)
+
+
+def execute(name: str, revision: str, progress: "TerminalProgress") -> tuple[str, dict[str, float]]:
+    """Run the main job on the repository called `name`; return the run's id and seconds per asset group.
+
+    Raises:
+        QflowError: what stopped the job, if it is something a person can mend.
+    """
+    progress("starting Dagster", 0, 0)
+    instance = dagster_instance()
+    import dagster as dg
+
+    from qflow_dagster.assets.partitions import REPOSITORIES
+    from qflow_dagster.definitions import build_definitions
+
+    # The run's log is in the UI; here only the progress is shown.
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    definitions = build_definitions(resources={"progress": progress})
+    with instance:
+        instance.add_dynamic_partitions(REPOSITORIES, [name])
+        result = definitions.resolve_job_def(JOB).execute_in_process(
+            instance=instance,
+            partition_key=name,
+            run_config=dg.RunConfig(ops={"ingest_snapshot": {"config": {"revision": revision}}}),
+            tags={"qflow/repository": name},
+        )
+        return result.run_id, seconds_per_group(instance.get_run_step_stats(result.run_id))
+
+
+def seconds_per_group(steps: list[Any]) -> dict[str, float]:
+    """Seconds of each asset group of a run, from Dagster's step statistics."""
+    seconds: dict[str, float] = {}
+    for step in steps:
+        if step.start_time and step.end_time:
+            group = "metrics" if step.step_key.startswith("metrics") else "ingestion"
+            seconds[group] = seconds.get(group, 0.0) + step.end_time - step.start_time
+    return {group: round(value, 2) for group, value in seconds.items()}
+
+
+def summary(connection: Any, name: str) -> dict[str, Any]:
+    """What `qflow run` prints of the repository called `name`."""
+    snapshot = queries.current_snapshot(connection, name)
+    return {
+        "repository": snapshot.repository,
+        "location": snapshot.location,
+        "commit": snapshot.commit_oid,
+        "files": snapshot.file_count,
+        "lines": snapshot.lines,
+        "functions": metric_queries.function_count(connection, snapshot.id),
+        "commits": queries.commit_summary(connection, snapshot.repository_id)["commits"],
+        "languages": queries.languages(connection, snapshot),
+        "hotspots": metric_queries.hotspots(connection, snapshot.repository_id, SHOWN_HOTSPOTS),
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a run's result for a person, and where to look next."""
+    seconds = result["seconds"]
+    console.print(
+        f"[bold]{result['repository']}[/] at {result['commit'][:10]}: {result['files']:,} files, "
+        f"{result['lines']:,} lines, {result['functions']:,} functions, {result['commits']:,} commits "
+        f"({seconds['total']:.1f} s)"
+    )
+    print_rows(result["languages"][:8], empty="No language was recognised.", title="Languages")
+    hotspots = [
+        {name: spot[name] for name in ("rank", "path", "score", "commits_365", "cognitive", "reason")}
+        for spot in result["hotspots"]
+    ]
+    print_rows(
+        hotspots, empty="No hotspot: nothing of this repository changes and is complex.", title="Hotspots"
+    )
+    console.print("Next:")
+    if hotspots:
+        console.print(f"  qflow metrics {hotspots[0]['path']}    why it is one", soft_wrap=True)
+    console.print(f"  qflow hotspots {result['repository']}    all of them")
+    console.print("  qflow up    the web page: assets, history, pictures, checks")
+
+
+class TerminalProgress:
+    """Progress bars on stderr, one per stage; takes the place of the log in `Progress`."""
+
+    def __init__(self) -> None:
+        self._bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> "TerminalProgress":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show that `done` of `total` of `stage` is done; `total` is 0 where it is not known."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total or None)
+        self._bars.update(self._tasks[stage], completed=done, total=total or None)

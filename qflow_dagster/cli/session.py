@@ -1,0 +1,56 @@
+"""What a command needs before it can work: a migrated database, or a whole Dagster instance.
+
+Belongs here: getting ready. Does not belong here: any command.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from qflow_dagster.database import dagster_url, database_url, engine, ensure_database, migrate
+from qflow_dagster.database.engine import DRIVER
+from qflow_dagster.settings import settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+PACKAGE = Path(__file__).parent.parent
+
+
+def ready_engine() -> Engine:
+    """Our engine on a database that exists and is migrated."""
+    ensure_database(database_url())
+    migrate(engine())
+    return engine()
+
+
+def dagster_environment() -> dict[str, str]:
+    """The variables a Dagster process needs to work on our instance, with its home prepared."""
+    url = dagster_url()
+    ensure_database(url.set(drivername=DRIVER))
+    home = (settings().home / "dagster").absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(project_file("dagster.yaml"), home / "dagster.yaml")
+    return {
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "QFLOW_DAGSTER_URL": url.render_as_string(hide_password=False),
+        "QFLOW_HOME": str(settings().home.absolute()),
+    }
+
+
+def dagster_instance() -> "DagsterInstance":
+    """Dagster's instance on our server (imports Dagster: seconds)."""
+    os.environ.update(dagster_environment())
+    from dagster import DagsterInstance
+
+    return DagsterInstance.get()
+
+
+def project_file(name: str) -> Path:
+    """`dagster.yaml` or `workspace.yaml`: beside the package in a checkout, inside it when installed."""
+    inside = PACKAGE / name
+    return inside if inside.exists() else PACKAGE.parent / name

@@ -1,0 +1,269 @@
+"""What readers ask of ingested code: snapshots, files, symbols, and whether they hold together.
+
+Belongs here: reading statements of this domain, for the assets, the checks and the command
+line. Does not belong here: writing (``store``), and anything measured (``metrics``).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.errors import QflowError
+
+# The rows of `files f` that belong to the snapshot (:repository_id, :seq).
+IN_SNAPSHOT = (
+    "f.repository_id = :repository_id AND f.from_seq <= :seq AND (f.to_seq IS NULL OR f.to_seq > :seq)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One ingested commit of a repository; `bytes` and `lines` are totals over its files."""
+
+    id: int
+    repository_id: int
+    repository: str
+    location: str
+    seq: int
+    commit_oid: str
+    revision: str
+    committed_at: datetime
+    file_count: int
+    bytes: int
+    lines: int
+
+    @property
+    def interval(self) -> dict[str, int]:
+        """The parameters of `IN_SNAPSHOT`."""
+        return {"repository_id": self.repository_id, "seq": self.seq}
+
+
+def current_snapshot(connection: Connection, repository: str) -> Snapshot:
+    """The snapshot readers of `repository` (its name) see.
+
+    Raises:
+        QflowError: no repository has that name, or nothing of it is ingested yet.
+    """
+    row = connection.execute(
+        text("""
+            SELECT s.id, r.id AS repository_id, r.name AS repository, r.location, s.seq, s.commit_oid,
+                   s.revision, s.committed_at, s.file_count, s.bytes, s.lines
+            FROM repositories r LEFT JOIN snapshots s ON s.id = r.current_snapshot_id
+            WHERE r.name = :name
+        """),
+        {"name": repository},
+    ).one_or_none()
+    if row is None:
+        raise QflowError(f"no repository is named {repository!r}; see qflow repos list")
+    if row.id is None:
+        raise QflowError(f"nothing of {repository!r} is ingested yet; run: qflow run {row.location}")
+    return Snapshot(**row._mapping)
+
+
+def languages(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Per language: files, and physical, code, comment and blank lines; most code first.
+
+    Vendored and generated files are left out, as in linguist's statistics.
+    """
+    return _rows(
+        connection,
+        f"""
+            SELECT b.language, count(*) AS files, sum(b.lines) AS lines, sum(b.code_lines) AS code,
+                   sum(b.comment_lines) AS comment, sum(b.blank_lines) AS blank
+            FROM files f JOIN blobs b ON b.id = f.blob_id
+            WHERE {IN_SNAPSHOT} AND b.language <> '' AND NOT f.vendored AND NOT f.generated
+            GROUP BY b.language ORDER BY code DESC, b.language
+        """,
+        snapshot.interval,
+    )
+
+
+def file_kinds(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Number of paths by kind (file, executable, symlink, submodule) and how they were read."""
+    return _rows(
+        connection,
+        f"""
+            SELECT f.kind,
+                   CASE WHEN b.id IS NULL THEN ''
+                        WHEN b.lfs_bytes IS NOT NULL THEN 'LFS pointer'
+                        WHEN b.binary THEN 'binary'
+                        WHEN b.parsed THEN 'syntax tree'
+                        ELSE 'lines' END AS read_as,
+                   count(*) AS paths
+            FROM files f LEFT JOIN blobs b ON b.id = f.blob_id
+            WHERE {IN_SNAPSHOT} GROUP BY 1, 2 ORDER BY paths DESC, 1, 2
+        """,
+        snapshot.interval,
+    )
+
+
+def symbol_kinds(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Number of symbols by kind, with the share (0 to 1) that has a docstring."""
+    return _rows(
+        connection,
+        f"""
+            SELECT s.kind, count(*) AS symbols, round(avg(s.docstring::int), 3)::float AS documented
+            FROM files f JOIN symbols s ON s.blob_id = f.blob_id
+            WHERE {IN_SNAPSHOT} AND s.seq > 0 GROUP BY s.kind ORDER BY symbols DESC
+        """,
+        snapshot.interval,
+    )
+
+
+def most_imported(connection: Connection, snapshot: Snapshot, limit: int = 10) -> list[dict[str, Any]]:
+    """The files of the repository that most other files import."""
+    return _rows(
+        connection,
+        f"""
+            SELECT f.target_path AS path, count(DISTINCT f.source_path) AS imported_by
+            FROM dependencies f
+            WHERE {IN_SNAPSHOT} AND f.target_path IS NOT NULL AND f.target_path <> f.source_path
+            GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :limit
+        """,
+        {**snapshot.interval, "limit": limit},
+    )
+
+
+def dependency_counts(connection: Connection, snapshot: Snapshot) -> dict[str, int]:
+    """How many imports there are, and how many of them mean a file of the repository."""
+    return dict(
+        connection.execute(
+            text(
+                "SELECT count(*) AS imports, count(f.target_path) AS internal "
+                f"FROM dependencies f WHERE {IN_SNAPSHOT}"
+            ),
+            snapshot.interval,
+        )
+        .one()
+        ._mapping
+    )
+
+
+def commit_summary(connection: Connection, repository_id: int) -> dict[str, Any]:
+    """Commits, authors, changes and time span of the reachable history."""
+    return dict(
+        connection.execute(
+            text("""
+                SELECT count(*) AS commits, count(DISTINCT author_email) AS authors,
+                       min(authored_at) AS first, max(committed_at) AS last,
+                       (SELECT count(*) FROM file_changes c WHERE c.repository_id = :id) AS changes
+                FROM commits WHERE repository_id = :id AND reachable
+            """),
+            {"id": repository_id},
+        )
+        .one()
+        ._mapping
+    )
+
+
+def top_authors(connection: Connection, repository_id: int, limit: int = 10) -> list[dict[str, Any]]:
+    """The authors of most reachable commits, with their first and last."""
+    return _rows(
+        connection,
+        """
+            SELECT author_name AS author, count(*) AS commits, min(authored_at)::date::text AS first,
+                   max(authored_at)::date::text AS last
+            FROM commits WHERE repository_id = :id AND reachable
+            GROUP BY author_email, author_name ORDER BY commits DESC, author LIMIT :limit
+        """,
+        {"id": repository_id, "limit": limit},
+    )
+
+
+def repositories(connection: Connection) -> list[dict[str, Any]]:
+    """Every registered repository with its current snapshot, if any."""
+    return _rows(
+        connection,
+        """
+            SELECT r.name, r.location, r.added_at, s.commit_oid AS commit, s.revision, s.committed_at,
+                   s.created_at AS ingested_at, s.file_count AS files, s.lines, s.id AS snapshot_id
+            FROM repositories r LEFT JOIN snapshots s ON s.id = r.current_snapshot_id ORDER BY r.name
+        """,
+        {},
+    )
+
+
+def snapshot_paths(connection: Connection, snapshot: Snapshot) -> dict[str, str]:
+    """Object id by path, for every path of the snapshot."""
+    rows = connection.execute(
+        text(f"SELECT f.path, f.oid FROM files f WHERE {IN_SNAPSHOT}"), snapshot.interval
+    )
+    return {row.path: row.oid for row in rows}
+
+
+def files_without_facts(connection: Connection, snapshot: Snapshot, limit: int = 20) -> list[str]:
+    """Paths of files (not links, not submodules) whose blob was never read: none in a whole snapshot."""
+    return list(
+        connection.scalars(
+            text(
+                f"SELECT f.path FROM files f WHERE {IN_SNAPSHOT} AND f.blob_id IS NULL "
+                "AND f.kind IN ('file', 'executable') LIMIT :limit"
+            ),
+            {**snapshot.interval, "limit": limit},
+        )
+    )
+
+
+def totals_of_files(connection: Connection, snapshot: Snapshot) -> dict[str, int]:
+    """File count, bytes and lines summed over the rows of the snapshot, to hold against its own totals."""
+    return dict(
+        connection.execute(
+            text(f"""
+                SELECT count(*) AS file_count, coalesce(sum(b.bytes), 0)::bigint AS bytes,
+                       coalesce(sum(b.lines), 0)::bigint AS lines
+                FROM files f LEFT JOIN blobs b ON b.id = f.blob_id WHERE {IN_SNAPSHOT}
+            """),
+            snapshot.interval,
+        )
+        .one()
+        ._mapping
+    )
+
+
+def dangling_dependencies(
+    connection: Connection, snapshot: Snapshot, limit: int = 20
+) -> list[dict[str, Any]]:
+    """Dependencies whose source or target is no path of the snapshot: none in a sound one."""
+    return _rows(
+        connection,
+        f"""
+            WITH paths AS (SELECT f.path FROM files f WHERE {IN_SNAPSHOT})
+            SELECT f.source_path, f.line, f.target_path FROM dependencies f
+            WHERE {IN_SNAPSHOT} AND (
+                NOT EXISTS (SELECT FROM paths p WHERE p.path = f.source_path)
+                OR f.target_path IS NOT NULL
+                AND NOT EXISTS (SELECT FROM paths p WHERE p.path = f.target_path))
+            LIMIT :limit
+        """,
+        {**snapshot.interval, "limit": limit},
+    )
+
+
+def parse_error_rate(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
+    """Parsed files, those with parse errors, and the worst of them by number of errors."""
+    parameters = snapshot.interval
+    counts = connection.execute(
+        text(f"""
+            SELECT count(*) AS parsed, count(*) FILTER (WHERE b.parse_error_count > 0) AS with_errors
+            FROM files f JOIN blobs b ON b.id = f.blob_id
+            WHERE {IN_SNAPSHOT} AND b.parsed AND NOT f.test AND NOT f.vendored
+        """),
+        parameters,
+    ).one()
+    worst = _rows(
+        connection,
+        f"""
+            SELECT f.path, b.language, b.parse_error_count AS errors, min(e.line) AS first_line
+            FROM files f JOIN blobs b ON b.id = f.blob_id LEFT JOIN parse_errors e ON e.blob_id = b.id
+            WHERE {IN_SNAPSHOT} AND b.parse_error_count > 0 AND NOT f.test AND NOT f.vendored
+            GROUP BY 1, 2, 3 ORDER BY errors DESC, f.path LIMIT 10
+        """,
+        parameters,
+    )
+    return {**counts._mapping, "worst": worst}
+
+
+def _rows(connection: Connection, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]

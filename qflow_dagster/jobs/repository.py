@@ -1,0 +1,25 @@
+"""Jobs on one repository: ingest it, measure it, or both. The partition is the repository."""
+
+import dagster as dg
+
+
+INGESTION = dg.AssetSelection.groups("ingestion")
+METRICS = dg.AssetSelection.groups("metrics")
+
+ingest_repository = dg.define_asset_job(
+    "ingest_repository",
+    selection=INGESTION,
+    description="Read a commit of the repository and the history behind it.",
+)
+compute_metrics = dg.define_asset_job(
+    "compute_metrics",
+    selection=METRICS,
+    description="Measure the repository's current snapshot.",
+)
+run_repository = dg.define_asset_job(
+    "run_repository",
+    selection=INGESTION | METRICS,
+    description="The whole: ingest a commit of the repository, then measure it.",
+)
+
+jobs = [ingest_repository, compute_metrics, run_repository]
