@@ -22,9 +22,7 @@ warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec
 
 def repository_check(
     asset: dg.AssetKey, *, blocking: bool = False
-) -> Callable[
-    [Callable[[Connection, queries.Snapshot], dg.AssetCheckResult]], dg.AssetChecksDefinition
-]:
+) -> Callable[[Callable[[Connection, queries.Snapshot], dg.AssetCheckResult]], dg.AssetChecksDefinition]:
     """Make an asset check, partitioned by repository, of a function of (connection, snapshot)."""
 
     def decorate(
@@ -48,9 +46,7 @@ def repository_check(
 
 
 @repository_check(assets.SNAPSHOT, blocking=True)
-def every_path_is_accounted_for(
-    connection: Connection, snapshot: queries.Snapshot
-) -> dg.AssetCheckResult:
+def every_path_is_accounted_for(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
     """The snapshot holds exactly the paths and objects that git lists for the commit."""
     listed = {entry.path: entry.oid for entry in git.list_tree(snapshot.location, snapshot.commit_oid)}
     stored = queries.snapshot_paths(connection, snapshot)
@@ -58,7 +54,12 @@ def every_path_is_accounted_for(
     unread = queries.files_without_facts(connection, snapshot)
     return dg.AssetCheckResult(
         passed=not wrong and not unread,
-        metadata={"paths_in_git": len(listed), "paths_stored": len(stored), "wrong": wrong[:20], "unread": unread},
+        metadata={
+            "paths_in_git": len(listed),
+            "paths_stored": len(stored),
+            "wrong": wrong[:20],
+            "unread": unread,
+        },
     )
 
 
@@ -71,9 +72,7 @@ def totals_add_up(connection: Connection, snapshot: queries.Snapshot) -> dg.Asse
 
 
 @repository_check(assets.DEPENDENCIES)
-def no_dependency_points_nowhere(
-    connection: Connection, snapshot: queries.Snapshot
-) -> dg.AssetCheckResult:
+def no_dependency_points_nowhere(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
     """Both ends of every resolved import are files of the snapshot."""
     dangling = queries.dangling_dependencies(connection, snapshot)
     return dg.AssetCheckResult(passed=not dangling, metadata={"dangling": table(dangling, 20)})

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-
 INGESTION = dg.AssetSelection.groups("ingestion")
 METRICS = dg.AssetSelection.groups("metrics")
 

@@ -16,7 +16,8 @@ from qflow_dagster.resources.database import Database
 
 # Runs requested per tick: the queue holds the rest of a burst anyway, and a tick must stay short.
 MOST_REQUESTS = 10
-# Seconds of a tick for asking repositories for their head; those left are first in the next tick.
+# Seconds of a tick for asking repositories for their head. Each tick starts with another one,
+# so that with many of them, or slow remotes, every repository has its turn.
 TICK_SECONDS = 0.6
 MOST_ATTEMPTS = 4
 # Wait after the first failed run of a commit in seconds; doubles with each.
@@ -36,7 +37,6 @@ class Observed(NamedTuple):
 
     name: str
     head: str
-    snapshot_id: int | None
     ingested: str | None
 
 
@@ -60,8 +60,8 @@ def decide(
 
     A repository is run when its head is not what is ingested and no run of it is under way.
     The same head is asked for again only after a growing pause and at most `MOST_ATTEMPTS`
-    times: the earlier run failed, or the head would be ingested. The run key holds the
-    snapshot it starts from and the attempt, so it never repeats.
+    times: the earlier run failed, or the head would be ingested. The run key holds the time
+    (`now`, seconds since the epoch): Dagster remembers run keys for ever, and heads come back.
     """
     requests: list[tuple[str, str]] = []
     after = dict(cursor)
@@ -76,8 +76,7 @@ def decide(
         if attempt > MOST_ATTEMPTS or (attempt > 1 and last is not None and now < last.not_before):
             continue
         after[repository.name] = Requested(repository.head, attempt, now + RETRY_SECONDS * 2 ** (attempt - 1))
-        key = f"{repository.name}:{repository.head}:{repository.snapshot_id or 0}:{attempt}"
-        requests.append((repository.name, key))
+        requests.append((repository.name, f"{repository.name}:{repository.head}:{int(now)}"))
     return requests, after
 
 
@@ -102,14 +101,12 @@ def repository_commits(context: dg.SensorEvaluationContext, database: Database) 
 
     known = set(context.instance.get_dynamic_partitions(REPOSITORIES))
     # A partition with a run under way stays: the run could not store its result.
-    changes = [
-        change
-        for change in (
-            repositories.build_add_request(sorted(names - known)) if names - known else None,
-            repositories.build_delete_request(sorted(gone)) if (gone := known - names - in_flight) else None,
-        )
-        if change is not None
-    ]
+    new, gone = sorted(names - known), sorted(known - names - in_flight)
+    changes = []
+    if new:
+        changes.append(repositories.build_add_request(new))
+    if gone:
+        changes.append(repositories.build_delete_request(gone))
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(run_key=key, partition_key=name, tags={"qflow/repository": name})
@@ -123,13 +120,12 @@ def repository_commits(context: dg.SensorEvaluationContext, database: Database) 
     )
 
 
-def observe(
-    registered: list[dict], deadline: float
-) -> tuple[list[Observed], dict[str, str]]:
-    """The heads of `registered` as far as the time goes (monotonic `deadline`), and what could not be read."""
+def observe(registered: list[dict], deadline: float) -> tuple[list[Observed], dict[str, str]]:
+    """The heads of `registered` as far as time goes (`deadline`, monotonic), and why others have none."""
     observed: list[Observed] = []
     unreadable: dict[str, str] = {}
-    for row in registered:
+    first = int(time.time()) % len(registered) if registered else 0
+    for row in (*registered[first:], *registered[:first]):
         if time.monotonic() > deadline:
             break
         try:
@@ -137,7 +133,7 @@ def observe(
         except QflowError as error:
             unreadable[row["name"]] = str(error)
             continue
-        observed.append(Observed(row["name"], head, row["snapshot_id"], row["commit"]))
+        observed.append(Observed(row["name"], head, row["commit"]))
     return observed, unreadable
 
 

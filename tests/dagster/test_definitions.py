@@ -1,0 +1,56 @@
+"""The definitions load as Dagster and `dg` load them, hold what they should, and say so in one place."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import dagster as dg
+import yaml
+
+from qflow_dagster.definitions import build_definitions
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_asset_is_partitioned_by_repository_and_described() -> None:
+    definitions = build_definitions()
+    specs = definitions.get_all_asset_specs()
+    assert {spec.key.path[0] for spec in specs} == {"ingestion", "metrics"}
+    for spec in specs:
+        assert spec.group_name == spec.key.path[0]
+        assert spec.partitions_def is not None
+        assert spec.partitions_def.name == "repository"
+        assert spec.description
+        assert spec.kinds
+        assert spec.code_version
+
+
+def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
+    definitions = build_definitions()
+    repository = definitions.get_repository_def()
+    jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert jobs == {"ingest_repository", "compute_metrics", "run_repository", "maintain_workflows"}
+    assert {s.name for s in repository.sensor_defs} == {
+        "repository_commits",
+        "expired_leases",
+        "run_failures",
+    }
+    assert {s.name for s in repository.schedule_defs} == {"nightly_metrics", "maintain_workflows_schedule"}
+    for sensor in repository.sensor_defs:
+        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+
+
+def test_workspace_file_and_dg_name_the_same_module() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    [entry] = workspace["load_from"]
+    assert entry["python_module"]["module_name"] == project["code_location_target_module"]
+
+
+def test_the_workspace_validates_in_a_fresh_interpreter_without_a_database() -> None:
+    environment = {**os.environ, "QFLOW_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
