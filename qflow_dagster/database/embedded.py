@@ -19,6 +19,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -33,6 +34,8 @@ SOCKET = ".s.PGSQL.5432"
 # A socket's address holds 104 bytes on macOS, 108 on Linux, one of them the final NUL.
 SOCKET_PATH_LIMIT = 103
 START_TIMEOUT = 300
+RELEASE_TIMEOUT = 30
+LOG = "server.log"
 ROOT_BASE = Path("/var/lib/qflow")
 
 CONFIGURATION = """
@@ -61,7 +64,13 @@ def url(home: Path, database: str = "qflow") -> URL:
 
 
 def running(home: Path) -> bool:
-    """Whether a server answers on the socket of `home`."""
+    """Whether a server is ready on the socket of `home` (one in recovery listens, but is not)."""
+    try:
+        state = (data_folder(home) / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    if len(state) < 8 or state[7].strip() != "ready":
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(data_folder(home) / SOCKET))
@@ -86,15 +95,8 @@ def start(home: Path) -> None:
         binaries = _binaries()
         if not (data / "PG_VERSION").exists():
             _initialise(binaries, data)
-        log = data / "server.log"
-        _run(
-            [
-                binaries / "pg_ctl", "start", "--wait", f"--timeout={START_TIMEOUT}", "--silent",
-                f"--pgdata={data}", f"--log={log}", f"--options=-c unix_socket_directories='{data}'",
-            ],
-            f"the embedded PostgreSQL under {data} does not start",
-            log,
-        )  # fmt: skip
+        _pg_ctl(binaries, data, "start", f"--timeout={START_TIMEOUT}", f"--log={data / LOG}",
+                f"--options=-c unix_socket_directories='{data}'")  # fmt: skip
 
 
 def stop(home: Path) -> bool:
@@ -102,12 +104,7 @@ def stop(home: Path) -> bool:
     if not running(home):
         return False
     with _locked(home):
-        data = data_folder(home)
-        _run(
-            [_binaries() / "pg_ctl", "stop", "--wait", "--mode=fast", "--silent", f"--pgdata={data}"],
-            f"the embedded PostgreSQL under {data} does not stop",
-            data / "server.log",
-        )
+        _pg_ctl(_binaries(), data_folder(home), "stop", "--mode=fast")
     return True
 
 
@@ -159,6 +156,20 @@ def _initialise(binaries: Path, data: Path) -> None:
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def _pg_ctl(binaries: Path, data: Path, verb: str, *options: str) -> None:
+    """Run pg_ctl; while a killed server's last processes still hold the data folder, wait for them."""
+    command = [binaries / "pg_ctl", verb, "--wait", "--silent", f"--pgdata={data}", *options]
+    failure = f"the embedded PostgreSQL under {data} does not {verb}"
+    deadline = time.monotonic() + RELEASE_TIMEOUT
+    while True:
+        try:
+            return _run(command, failure, data / LOG)
+        except EmbeddedServerError as error:
+            if "Is another postmaster" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
 
 
 def _run(command: list[str | Path], failure: str, log: Path | None = None) -> None:

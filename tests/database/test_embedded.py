@@ -1,0 +1,114 @@
+"""The embedded server: created once however many ask, private, and it survives what processes do to it."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from qflow_dagster.database import embedded
+from qflow_dagster.database.embedded import EmbeddedServerError
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="qflow-pg-"))
+    folder.chmod(0o755)
+    yield folder
+    embedded.stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def answer(home: Path) -> int:
+    engine = create_engine(embedded.url(home, "postgres"))
+    with engine.connect() as connection:
+        pid = connection.scalar(text("SELECT pg_postmaster_start_time()::text || pg_backend_pid()::text"))
+    engine.dispose()
+    return len(pid)
+
+
+def start_and_ask(home: str) -> str:
+    embedded.start(Path(home))
+    engine = create_engine(embedded.url(Path(home), "postgres"))
+    with engine.connect() as connection:
+        return str(connection.scalar(text("SELECT pg_postmaster_start_time()")))
+
+
+def test_processes_that_start_it_at_once_share_one_server(home: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(6) as pool:
+        started = pool.map(start_and_ask, [str(home)] * 6)
+    assert len(set(started)) == 1
+
+
+def test_only_its_owner_may_reach_the_socket(home: Path) -> None:
+    embedded.start(home)
+    data = embedded.data_folder(home)
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert (data / embedded.SOCKET).is_socket()
+    with create_engine(embedded.url(home, "postgres")).connect() as connection:
+        assert connection.scalar(text("SHOW listen_addresses")) == ""
+        assert connection.scalar(text("SHOW fsync")) == "on"
+
+
+def test_it_can_be_stopped_and_goes_on_where_it_was(home: Path) -> None:
+    embedded.start(home)
+    engine = create_engine(embedded.url(home, "postgres"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE kept (n int)"))
+    engine.dispose()
+    assert embedded.stop(home)
+    assert not embedded.running(home)
+    assert not embedded.stop(home)
+    embedded.start(home)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM kept")) == 0
+
+
+def test_a_killed_server_recovers_at_the_next_start(home: Path) -> None:
+    embedded.start(home)
+    pid_file = embedded.data_folder(home) / "postmaster.pid"
+    os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while embedded.running(home) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    embedded.start(home)
+    assert answer(home)
+
+
+def test_a_home_too_deep_for_a_socket_is_served_from_a_shorter_path() -> None:
+    deep = Path("/tmp") / ("d" * 90) / "home"
+    data = embedded.data_folder(deep)
+    assert len(os.fsencode(data / embedded.SOCKET)) <= embedded.SOCKET_PATH_LIMIT
+    assert data == embedded.data_folder(deep), "the same home always means the same data"
+    assert data != embedded.data_folder(deep.parent / "other")
+
+
+def test_a_server_that_cannot_start_says_why(home: Path) -> None:
+    embedded.start(home)
+    embedded.stop(home)
+    configuration = embedded.data_folder(home) / "postgresql.conf"
+    configuration.write_text(configuration.read_text() + "\nmax_connections = 'many'\n")
+    with pytest.raises(EmbeddedServerError, match="max_connections"):
+        embedded.start(home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be kept from opening private folders")
+def test_as_root_a_private_home_is_not_opened_to_others(home: Path) -> None:
+    private = home / "private"
+    private.mkdir(mode=0o700)
+    inside = private / "home"
+    embedded.start(inside)
+    try:
+        assert answer(inside)
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+        assert private not in embedded.data_folder(inside).parents
+    finally:
+        embedded.stop(inside)
+        shutil.rmtree(embedded.data_folder(inside))

@@ -1,0 +1,43 @@
+"""Settings come from the environment, are checked at start, and never show a secret."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.settings import environment_name, settings
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def test_a_nested_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QFLOW_INGESTION_PARSE_LIMIT", "5000")
+    assert settings().ingestion.parse_limit == 5000
+    assert environment_name("ingestion", "parse_limit") == "QFLOW_INGESTION_PARSE_LIMIT"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("QFLOW_INGESTION_PROCESSES", "0", "greater than or equal to 1"),
+        ("QFLOW_INGESTION_PROCESSES", "many", "valid integer"),
+        ("QFLOW_DAGSTER_PORT", "70000", "less than or equal to 65535"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_name_and_range(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError, match=rf"{variable}='{value}'.*{words}"):
+        settings()
+
+
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QFLOW_DATABASE_URL", "postgresql://ada:planted-secret@example.org/q")
+    assert "planted-secret" not in repr(settings())
+    assert "planted-secret" not in str(settings().model_dump())
