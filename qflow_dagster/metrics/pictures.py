@@ -1,0 +1,226 @@
+"""Pictures of metrics as small self-contained SVG: hotspot map, histogram, trend.
+
+Belongs here: pure functions from plain values to SVG text. Does not belong here: reading
+tables, or how Dagster shows a picture. Every text from outside is escaped.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+from typing import NamedTuple
+
+WIDTH = 720
+FONT = "font-family='system-ui, sans-serif'"
+INK, FAINT, GRID = "#1f2933", "#6b7785", "#e4e7eb"
+# From cold to hot; readable on white, and in order of brightness for the colour-blind.
+SCALE = ("#e8eef4", "#c3d5e6", "#f6d9a8", "#f0a35e", "#d9622b", "#a3280e")
+BLUE, ORANGE = "#3a6ea5", "#d9622b"
+
+
+class Tile(NamedTuple):
+    """A file on the hotspot map: `size` in lines of code, `heat` from 0 to 1."""
+
+    path: str
+    size: float
+    heat: float
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def hotspot_map(tiles: Sequence[Tile], title: str, *, limit: int = 300, height: int = 420) -> str:
+    """A treemap: one rectangle per file, area = lines of code, colour = heat, grouped by top folder.
+
+    Only the `limit` largest files are drawn, and the title says so. Layout: squarified
+    treemaps (Bruls, Huizing and van Wijk 2000).
+    """
+    drawn = sorted((t for t in tiles if t.size > 0), key=lambda t: -t.size)[:limit]
+    if len(drawn) < len(tiles):
+        title = f"{title} ({len(drawn)} largest of {len(tiles)} files)"
+    folders: dict[str, list[Tile]] = {}
+    for tile in drawn:
+        folders.setdefault(tile.path.partition("/")[0] if "/" in tile.path else "", []).append(tile)
+    groups = sorted(folders.items(), key=lambda item: -sum(t.size for t in item[1]))
+    area = Box(0, 34, WIDTH, height - 34 - 26)
+    body = []
+    for (folder, members), box in zip(
+        groups, squarify([sum(t.size for t in m) for _, m in groups], area), strict=True
+    ):
+        labelled = box.height > 44 and box.width > 60 and folder
+        inner = Box(box.x, box.y + 14, box.width, box.height - 14) if labelled else box
+        if labelled:
+            body.append(_text(box.x + 3, box.y + 11, _fit(folder, box.width - 6, 10), 10, INK, weight=600))
+        for tile, place in zip(members, squarify([t.size for t in members], inner), strict=True):
+            body.append(_tile(tile, place))
+        body.append(
+            f"<rect x='{box.x:.1f}' y='{box.y:.1f}' width='{box.width:.1f}' height='{box.height:.1f}' "
+            "fill='none' stroke='#fff' stroke-width='2'/>"
+        )
+    return _svg(height, title, [*body, *_legend(height)])
+
+
+def histogram(counts: Sequence[tuple[str, int]], title: str, *, height: int = 240, marked: int = 0) -> str:
+    """Vertical bars with their counts; bars from index `marked` on are coloured as too many (0: none)."""
+    top, bottom, most = 44, height - 28, max((n for _, n in counts), default=0) or 1
+    step = WIDTH / max(len(counts), 1)
+    body = [f"<line x1='0' y1='{bottom}' x2='{WIDTH}' y2='{bottom}' stroke='{FAINT}'/>"]
+    for index, (label, count) in enumerate(counts):
+        tall = (bottom - top) * count / most
+        x = index * step
+        colour = ORANGE if marked and index >= marked else BLUE
+        body.append(
+            f"<rect x='{x + step * 0.12:.1f}' y='{bottom - tall:.1f}' width='{step * 0.76:.1f}' "
+            f"height='{tall:.1f}' fill='{colour}' rx='1.5'/>"
+        )
+        body.append(_text(x + step / 2, bottom - tall - 5, f"{count:,}", 10, FAINT, anchor="middle"))
+        body.append(_text(x + step / 2, bottom + 16, label, 11, INK, anchor="middle"))
+    return _svg(height, title, body)
+
+
+def trend(
+    labels: Sequence[str], bars: Sequence[float], line: Sequence[float], title: str, *, height: int = 260
+) -> str:
+    """Bars (say, commits) and a line (say, lines of code) over time; all three of one length.
+
+    The two have scales of their own: the bars' largest value is written on the left, the
+    line's on the right.
+    """
+    top, bottom = 48, height - 26
+    most, peak = max(bars, default=0) or 1, max(line, default=0) or 1
+    step = WIDTH / max(len(labels), 1)
+    body = [
+        f"<line x1='0' y1='{y:.1f}' x2='{WIDTH}' y2='{y:.1f}' stroke='{GRID}'/>"
+        for y in (top, (top + bottom) / 2, bottom)
+    ]
+    for index, value in enumerate(bars):
+        tall = (bottom - top) * value / most
+        body.append(
+            f"<rect x='{index * step + step * 0.1:.1f}' y='{bottom - tall:.1f}' width='{step * 0.8:.2f}' "
+            f"height='{tall:.1f}' fill='#c3d5e6'/>"
+        )
+    points = [(i * step + step / 2, bottom - (bottom - top) * max(v, 0) / peak) for i, v in enumerate(line)]
+    if len(points) > 1:
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        body.append(f"<polyline points='{path}' fill='none' stroke='{ORANGE}' stroke-width='2'/>")
+    for index in _spread(len(labels), 7):
+        x = min(max(index * step + step / 2, 22), WIDTH - 24)
+        body.append(_text(x, bottom + 16, labels[index], 10, FAINT, anchor="middle"))
+    body.append(_text(0, top - 6, f"{most:,.0f}", 10, BLUE))
+    body.append(_text(WIDTH, top - 6, f"{peak:,.0f}", 10, ORANGE, anchor="end"))
+    return _svg(height, title, body)
+
+
+def squarify(sizes: Sequence[float], box: Box) -> list[Box]:
+    """Rectangles in `box` with areas in proportion to `sizes` (descending), as square as can be."""
+    total = sum(sizes)
+    if total <= 0:
+        return [Box(box.x, box.y, 0, 0) for _ in sizes]
+    scale = box.width * box.height / total
+    areas = [size * scale for size in sizes]
+    placed: list[Box] = []
+    start = 0
+    while start < len(areas):
+        side = min(box.width, box.height)
+        end = start + 1
+        while end < len(areas) and _worst(areas[start : end + 1], side) <= _worst(areas[start:end], side):
+            end += 1
+        row, box = _lay_row(areas[start:end], box)
+        placed += row
+        start = end
+    return placed
+
+
+def _worst(row: Sequence[float], side: float) -> float:
+    """The largest aspect ratio in a row of areas laid along `side`."""
+    total = sum(row)
+    if total <= 0 or side <= 0:
+        return float("inf")
+    return max(side * side * max(row) / total**2, total**2 / (side * side * max(min(row), 1e-9)))
+
+
+def _lay_row(row: Sequence[float], box: Box) -> tuple[list[Box], Box]:
+    """Lay areas along the shorter side of `box`; return them and what is left of it."""
+    total = sum(row)
+    if box.width >= box.height:
+        thick = total / box.height if box.height else 0
+        edges = _edges(row, total, box.y, box.height)
+        placed = [Box(box.x, a, thick, b - a) for a, b in edges]
+        return placed, Box(box.x + thick, box.y, max(box.width - thick, 0), box.height)
+    thick = total / box.width if box.width else 0
+    edges = _edges(row, total, box.x, box.width)
+    placed = [Box(a, box.y, b - a, thick) for a, b in edges]
+    return placed, Box(box.x, box.y + thick, box.width, max(box.height - thick, 0))
+
+
+def _edges(row: Sequence[float], total: float, start: float, length: float) -> list[tuple[float, float]]:
+    places, running = [start], 0.0
+    for area in row:
+        running += area
+        places.append(start + length * (running / total if total else 0))
+    return list(pairwise(places))
+
+
+def _tile(tile: Tile, box: Box) -> str:
+    colour = SCALE[min(int(tile.heat * len(SCALE)), len(SCALE) - 1)]
+    name = tile.path.rpartition("/")[2]
+    drawn = (
+        f"<g><title>{_safe(tile.path)}: {tile.size:,.0f} lines, heat {tile.heat:.2f}</title>"
+        f"<rect x='{box.x:.1f}' y='{box.y:.1f}' width='{box.width:.1f}' height='{box.height:.1f}' "
+        f"fill='{colour}' stroke='#fff' stroke-width='.6'/>"
+    )
+    if box.width > 52 and box.height > 16:
+        ink = "#fff" if tile.heat >= 4 / len(SCALE) else INK
+        drawn += _text(box.x + 3, box.y + 12, _fit(name, box.width - 6, 9), 9, ink)
+    return drawn + "</g>"
+
+
+def _legend(height: int) -> list[str]:
+    y = height - 16
+    body = [_text(0, y + 9, "area: lines of code   colour: hotspot score", 10, FAINT)]
+    for index, colour in enumerate(SCALE):
+        body.append(f"<rect x='{WIDTH - 230 + index * 22}' y='{y}' width='22' height='11' fill='{colour}'/>")
+    body.append(_text(WIDTH - 236, y + 9, "cold", 10, FAINT, anchor="end"))
+    body.append(_text(WIDTH - 230 + 22 * len(SCALE) + 6, y + 9, "hot", 10, FAINT))
+    return body
+
+
+def _svg(height: int, title: str, body: Sequence[str]) -> str:
+    heading = _text(0, 18, title, 14, INK, weight=600)
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' "
+        f"height='{height}' {FONT}><rect width='100%' height='100%' fill='#fff'/>{heading}"
+        f"{''.join(body)}</svg>"
+    )
+
+
+def _text(
+    x: float, y: float, text: str, size: int, colour: str, *, anchor: str = "start", weight: int = 400
+) -> str:
+    anchored = "" if anchor == "start" else f" text-anchor='{anchor}'"
+    weighted = "" if weight == 400 else f" font-weight='{weight}'"
+    style = f"font-size='{size}' fill='{colour}'{anchored}{weighted}"
+    return f"<text x='{x:.1f}' y='{y:.1f}' {style}>{_safe(text)}</text>"
+
+
+def _fit(text: str, width: float, size: int) -> str:
+    """`text`, cut so that it likely fits `width` pixels at `size` (0.56 em per letter)."""
+    room = int(width / (size * 0.56))
+    return text if len(text) <= room else text[: max(room - 1, 1)] + "…"
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most `most` indices of `count`, evenly spread."""
+    if count <= most:
+        return list(range(count))
+    return [round(i * (count - 1) / (most - 1)) for i in range(most)]
+
+
+def _safe(text: str) -> str:
+    """Escaped, and without the control characters that XML forbids."""
+    return escape("".join(c if c >= " " else "�" for c in text), quote=True)
