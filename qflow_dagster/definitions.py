@@ -1,0 +1,33 @@
+"""The whole factory on one screen: what Dagster loads, and how tests and the CLI vary it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from qflow_dagster.assets import ingestion, metrics
+from qflow_dagster.checks import ingestion as ingestion_checks
+from qflow_dagster.checks import metrics as metrics_checks
+from qflow_dagster.jobs import maintenance, repository
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.progress import Progress
+from qflow_dagster.schedules import nightly
+from qflow_dagster.sensors import leases, repository_commits, run_failures
+
+
+def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """A fresh set of all definitions; `resources` replaces resources by name."""
+    return dg.Definitions(
+        assets=[*ingestion.assets, *metrics.assets],
+        asset_checks=[*ingestion_checks.checks, *metrics_checks.checks],
+        jobs=[*repository.jobs, *maintenance.jobs],
+        sensors=[*repository_commits.sensors, *leases.sensors, *run_failures.sensors],
+        schedules=nightly.schedules,
+        resources={"database": Database(), "progress": Progress(), **(resources or {})},
+        # A step in a process of its own costs seconds of imports; work that wants processes
+        # (parsing) makes its own. Deployments choose another executor by configuration.
+        executor=dg.in_process_executor,
+    )
+
+
+definitions = build_definitions()

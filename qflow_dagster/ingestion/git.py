@@ -1,0 +1,364 @@
+"""Every call of git, hardened: the repository is hostile, its configuration included.
+
+Belongs here: running git and parsing what it prints. Does not belong here: what is stored
+(``store``), where repositories live (``repositories``).
+
+What a repository could use to make git run something is switched off on every call: hooks,
+fsmonitor, pagers, external diffs and text conversions, credential helpers, remote helpers,
+lazy fetching, replacement objects, signature programs. The person's own configuration is
+not read. What remains of the environment is what https and ssh need to authenticate.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+from urllib.parse import urlsplit
+
+from qflow_dagster.errors import QflowError, UsageError
+
+TIMEOUT = 120
+OLDEST = (2, 31)
+# What git and ssh may see of our environment; nothing else, above all no GIT_* and no secret.
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
+             "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY")  # fmt: skip
+ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_PAGER": "cat",
+    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes",
+    "GIT_ALLOW_PROTOCOL": "",
+}
+# Options on the command line win over the repository's own configuration.
+CONFIGURATION = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.alternateRefsCommand": "true",
+    "core.pager": "cat",
+    "core.quotePath": "false",
+    "core.attributesFile": os.devnull,
+    "core.commitGraph": "true",
+    "credential.helper": "",
+    "diff.external": "",
+    "diff.renameLimit": "1000",
+    "diff.orderFile": os.devnull,
+    "log.showSignature": "false",
+    "gpg.program": "false",
+    "uploadpack.packObjectsHook": "",
+    "fetch.fsckObjects": "true",
+    "fetch.recurseSubmodules": "false",
+    "submodule.recurse": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "http.followRedirects": "initial",
+    "transfer.credentialsInUrl": "die",
+}
+OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+URL_PROTOCOLS = ("https", "ssh", "file")
+
+
+class GitError(QflowError):
+    """Git refused; the message says what was asked for and what git said."""
+
+
+class TreeEntry(NamedTuple):
+    """One path of a commit; `size` in bytes, None for submodules; `path` as `quote_path` gives it."""
+
+    mode: str
+    kind: str
+    oid: str
+    size: int | None
+    path: str
+
+
+class Commit(NamedTuple):
+    """A commit as `resolve` finds it; the time in seconds since the epoch."""
+
+    oid: str
+    tree: str
+    committed_at: int
+
+
+def command(repository: Path | str | None, *arguments: str) -> list[str]:
+    """The hardened command line of git; `repository` is a git directory or work tree, None for none."""
+    options = [part for name, value in CONFIGURATION.items() for part in ("-c", f"{name}={value}")]
+    if repository is not None:
+        # A repository of another user is only refused for what its configuration could do.
+        options += ["-c", f"safe.directory={Path(repository).absolute()}", "-C", str(repository)]
+    return ["git", "--no-pager", "--literal-pathspecs", *options, *arguments]
+
+
+def environment(protocol: str = "") -> dict[str, str]:
+    """The environment of a git process; `protocol` is the only transport it may use, '' for none."""
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {**passed_on, **ENVIRONMENT, "GIT_ALLOW_PROTOCOL": protocol}
+
+
+def run(
+    repository: Path | str | None, *arguments: str, protocol: str = "", timeout: float = TIMEOUT
+) -> bytes:
+    """Run git and return what it prints.
+
+    Raises:
+        GitError: it failed, or took longer than `timeout` seconds.
+    """
+    process = _start(command(repository, *arguments), protocol)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s and was ended") from None
+    except BaseException:
+        _kill(process)
+        raise
+    if process.returncode:
+        raise GitError(f"git {arguments[0]}: {_reason(errors, process.returncode)}")
+    return output
+
+
+@contextmanager
+def stream(repository: Path | str, *arguments: str, stdin: bytes = b"") -> Iterator[IO[bytes]]:
+    """Run git on `stdin` and read what it prints while it runs; on leaving early it is ended.
+
+    Raises:
+        GitError: it failed; known only once its output was read to the end.
+    """
+    # Files, not pipes, for what goes in and what is complained: no side can wait for the other.
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
+        given.write(stdin)
+        given.seek(0)
+        process = _start(command(repository, *arguments), "", stdin=given, stderr=errors)
+        try:
+            yield cast(IO[bytes], process.stdout)
+            if not cast(IO[bytes], process.stdout).read(1) and process.wait():
+                errors.seek(0)
+                raise GitError(f"git {arguments[0]}: {_reason(errors.read(), process.returncode)}")
+        finally:
+            _kill(process)
+
+
+def require_git() -> None:
+    """Refuse to start without a git that knows the switches relied on here.
+
+    Raises:
+        QflowError: git is missing or older than 2.31.
+    """
+    if shutil.which("git") is None:
+        raise QflowError("git is not on PATH; install it (on Debian: apt-get install git)")
+    words = run(None, "version").decode(errors="replace")
+    found = re.search(r"(\d+)\.(\d+)", words)
+    if found and (int(found[1]), int(found[2])) < OLDEST:
+        raise QflowError(f"{words.strip()} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
+
+
+def find_repository(path: Path) -> Path:
+    """The top folder of the work tree that holds `path`, or the bare repository it is.
+
+    Raises:
+        UsageError: `path` does not exist or lies in no repository.
+    """
+    if not path.exists():
+        raise UsageError(f"{path} does not exist; give a folder of a git repository, or a URL")
+    folder = path if path.is_dir() else path.parent
+    # Found by looking, not by asking git: git would read the configuration of whatever lies above.
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".git").exists() or _is_git_folder(candidate):
+            try:
+                run(candidate, "rev-parse", "--git-dir")
+            except GitError as error:
+                raise UsageError(f"{candidate} is not a usable git repository: {error}") from None
+            return candidate
+    raise UsageError(f"{path} is not inside a git repository; git init one there, or give another path")
+
+
+def object_format(repository: Path | str) -> str:
+    """`sha1` or `sha256`."""
+    return run(repository, "rev-parse", "--show-object-format").decode().strip()
+
+
+def resolve(repository: Path | str, revision: str) -> Commit:
+    """The commit that `revision` (branch, tag, commit id, HEAD) names.
+
+    Raises:
+        GitError: no commit has that name, or there are no commits at all.
+    """
+    if revision.startswith("-") or any(c < " " for c in revision):
+        raise GitError(f"{revision!r} is not a revision")
+    try:
+        oid = run(
+            repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+        )
+    except GitError:
+        if not run(repository, "rev-list", "--max-count=1", "--all"):
+            raise GitError(f"{repository} has no commits yet; commit something first") from None
+        raise GitError(
+            f"{repository} has no revision {revision!r}; see git branch --all and git tag for what it has"
+        ) from None
+    fields = run(repository, "log", "-1", "--no-walk", "--format=%H %T %ct", oid.decode().strip()).split()
+    return Commit(fields[0].decode(), fields[1].decode(), int(fields[2]))
+
+
+def head(location: str) -> str:
+    """The commit id of HEAD of a local repository, or of a remote one by asking it.
+
+    Raises:
+        GitError: it cannot be read or has no commits.
+    """
+    protocol = url_protocol(location)
+    if protocol is None:
+        return resolve(location, "HEAD").oid
+    output = run(None, "ls-remote", "--", location, "HEAD", protocol=protocol, timeout=5)
+    if not output:
+        raise GitError(f"{location} has no HEAD; it may have no commits yet")
+    return output.split()[0].decode()
+
+
+def url_protocol(location: str) -> str | None:
+    """`https`, `ssh` or `file` where `location` is a URL (or scp-like user@host:path), None for a path.
+
+    Raises:
+        UsageError: it is a URL of another protocol, or carries a password.
+    """
+    if "://" not in location:
+        is_scp = re.match(r"[\w.-]+@[\w.-]+:(?!//)", location) is not None
+        return "ssh" if is_scp and not Path(location).exists() else None
+    parts = urlsplit(location)
+    if parts.scheme not in URL_PROTOCOLS:
+        raise UsageError(f"{parts.scheme}:// is not supported; use a path, file://, https:// or ssh://")
+    if parts.password is not None or (parts.scheme == "https" and parts.username is not None):
+        raise UsageError(
+            f"the URL of {parts.hostname} carries credentials, which would be stored; use ssh, or a token "
+            "in a proxy or ssh agent, and give the URL without them"
+        )
+    return parts.scheme
+
+
+def clone_mirror(url: str, target: Path, timeout: float) -> None:
+    """Clone `url` bare into `target`, which appears only when complete.
+
+    Raises:
+        GitError: it cannot be reached or read.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        arguments = ("clone", "--quiet", "--mirror", "--no-hardlinks", "--", url, str(partial))
+        run(None, *arguments, protocol=url_protocol(url) or "", timeout=timeout)
+        partial.rename(target)
+    except GitError as error:
+        raise GitError(f"{url} cannot be cloned: {error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def fetch_mirror(url: str, mirror: Path, timeout: float) -> None:
+    """Bring a mirror up to date, its HEAD included.
+
+    Raises:
+        GitError: it cannot be reached or read; the mirror stays as it was.
+    """
+    protocol = url_protocol(url) or ""
+    try:
+        options = ("--quiet", "--prune", "--force", "--no-write-fetch-head")
+        references = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+        run(mirror, "fetch", *options, "--", url, *references, protocol=protocol, timeout=timeout)
+        symrefs = run(None, "ls-remote", "--symref", "--", url, "HEAD", protocol=protocol, timeout=timeout)
+    except GitError as error:
+        raise GitError(f"{url} cannot be fetched: {error}") from None
+    default = re.match(rb"ref: (refs/heads/\S+)\tHEAD", symrefs)
+    if default:
+        run(mirror, "symbolic-ref", "HEAD", default[1].decode())
+
+
+def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:
+    """Every path of a commit, in git's order; submodules are listed, not entered."""
+    output = run(repository, "ls-tree", "-r", "-z", "-l", "--full-tree", commit, timeout=600)
+    entries = []
+    for record in output.split(b"\0")[:-1]:
+        head_, _, path = record.partition(b"\t")
+        mode, kind, oid, size = head_.split()
+        length = None if size == b"-" else int(size)
+        entries.append(TreeEntry(mode.decode(), kind.decode(), oid.decode(), length, quote_path(path)))
+    return entries
+
+
+def quote_path(path: bytes) -> str:
+    """A path as text, one to one: as it is, or C-quoted as git does where text cannot hold it.
+
+    Quoted are control characters, quotes, backslashes, and every byte beyond ASCII of a path
+    that is not UTF-8.
+    """
+    try:
+        text = path.decode()
+    except UnicodeDecodeError:
+        return '"' + "".join(_escaped(byte) for byte in path) + '"'
+    if not UNSAFE.search(text):
+        return text
+    return '"' + UNSAFE.sub(lambda match: _escaped(ord(match[0])), text) + '"'
+
+
+UNSAFE = re.compile(r'[\x00-\x1f"\\\x7f]')
+ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
+
+
+def _escaped(byte: int) -> str:
+    if byte in ESCAPES:
+        return "\\" + ESCAPES[byte]
+    return chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}"
+
+
+def _is_git_folder(folder: Path) -> bool:
+    return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+
+
+def _start(
+    arguments: list[str],
+    protocol: str,
+    *,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    stderr: IO[bytes] | int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    try:
+        # A session of its own, so that everything git started can be ended with it.
+        return subprocess.Popen(
+            arguments,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment(protocol),
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise QflowError("git is not on PATH; install it (on Debian: apt-get install git)") from None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
+
+
+def _reason(errors: bytes, code: int) -> str:
+    """Git's complaint as one line: its first fatal or error line."""
+    lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    chosen = (telling or lines or [f"exit code {code}"])[0]
+    return "".join(c if c >= " " else " " for c in chosen.removeprefix("fatal: ").removeprefix("error: "))
