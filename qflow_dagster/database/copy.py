@@ -31,6 +31,24 @@ def copy_rows(
     return count
 
 
+def copy_text(
+    connection: Connection, table: Table | str, columns: Sequence[str], lines: Iterable[bytes]
+) -> None:
+    """COPY finished `lines` (made by `copy_line`) into `table`, in the caller's transaction."""
+    name = table if isinstance(table, str) else table.name
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        for line in lines:
+            copy.write(line)
+
+
+def copy_line(values: Iterable[Any]) -> str:
+    """One row in COPY's text format: None, bool, int, float, str, bytes, and lists of int or str."""
+    return "\t".join([_copy_field(value) for value in values]) + "\n"
+
+
 def stage_rows(
     connection: Connection,
     table: Table,
@@ -62,3 +80,35 @@ def _driver(connection: Connection) -> psycopg.Connection:
     if not connection.in_transaction():
         connection.begin()
     return cast(psycopg.Connection, connection.connection.driver_connection)
+
+
+# NUL cannot be stored as text at all; it becomes the replacement character.
+_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
+
+
+def _copy_field(value: Any) -> str:
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if kind is str:
+        return value if value.isalnum() else value.translate(_SPECIAL)
+    if value is None:
+        return "\\N"
+    if kind is bool:
+        return "t" if value else "f"
+    if kind is bytes:
+        return "\\\\x" + value.hex()
+    if kind is list:
+        if not value:
+            return "{}"
+        if type(value[0]) is int:
+            return "{" + ",".join(map(str, value)) + "}"
+        return "{" + ",".join([_array_element(item) for item in value]) + "}"
+    return str(value)
+
+
+def _array_element(item: str) -> str:
+    if item.isidentifier() and item.upper() != "NULL":
+        return item
+    quoted = '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return quoted.translate(_SPECIAL)

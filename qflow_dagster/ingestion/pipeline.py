@@ -1,0 +1,265 @@
+"""From a revision to a published snapshot: the order of things, and what makes it resumable.
+
+Facts of blobs are committed batch by batch as they are found; they are content-addressed, so
+a killed run's work is found again by the next. The snapshot itself (files, dependencies, what
+readers see) is published in one transaction at the end: a half one is never visible.
+
+Does not belong here: git's output (``git``), worker processes (``workers``), SQL (``store``).
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion import classify, git, languages, repositories, resolution, store, trees
+from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
+from qflow_dagster.ingestion.repositories import Repository
+from qflow_dagster.ingestion.store import FileRow
+from qflow_dagster.ingestion.workers import BlobTask, Limits, extract_all
+from qflow_dagster.settings import settings
+
+Report = Callable[[str, int, int], None]
+T = TypeVar("T")
+
+# A batch is read, parsed and committed as one: large enough that its overhead does not show,
+# small enough that memory stays flat and little is lost with a killed run.
+BATCH_BYTES = 1_500_000
+BATCH_BLOBS = 400
+# Advisory locks take two integers; the first says what is locked.
+REPOSITORY_LOCK = 0x696E6765
+RECONNECT_SECONDS = (1, 2, 4, 8)
+
+
+class SnapshotResult(NamedTuple):
+    """What an ingestion did; `blobs_read` are those never read before."""
+
+    snapshot_id: int
+    commit_oid: str
+    new: bool
+    paths_changed: int
+    blobs_read: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a commit changes against the newest snapshot: paths as they are now, and paths gone."""
+
+    entries: list[git.TreeEntry]
+    # None: the entries are all there is.
+    removed: list[str] | None
+
+
+def ingest(
+    engine: Engine,
+    name: str,
+    revision: str = "HEAD",
+    *,
+    progress: Report | None = None,
+    processes: int | None = None,
+) -> SnapshotResult:
+    """Ingest `revision` of the repository called `name` and make it the current snapshot.
+
+    A commit that was ingested before is only made current. Otherwise it costs what changed
+    since the newest snapshot: changed paths, and blobs never seen in any repository.
+
+    Raises:
+        QflowError: the repository or revision cannot be read, or it is being ingested right now.
+    """
+    started = time.monotonic()
+    report = progress or (lambda stage, done, total: None)
+    git.require_git()
+    with engine.connect() as connection:
+        repository = repositories.find(connection, name)
+    with only_ingestion_of(engine, repository):
+        if repository.mirrored:
+            report("fetching", 0, 1)
+            repositories.refresh(repository)
+            report("fetching", 1, 1)
+        commit = git.resolve(repository.objects, revision)
+        with engine.begin() as connection:
+            known = store.find_snapshot(connection, repository.id, commit.oid)
+            if known is not None:
+                store.set_current_snapshot(connection, repository.id, known)
+                return SnapshotResult(known, commit.oid, False, 0, 0, time.monotonic() - started)
+            base = store.newest_snapshot(connection, repository.id)
+        changes = find_changes(repository, base, commit.oid)
+        rows = file_rows(repository.objects, changes.entries)
+        blobs_read = read_blobs(engine, repository, changes.entries, rows, report, processes)
+        report("publishing", 0, 1)
+        snapshot_id = with_reconnect(
+            engine,
+            lambda connection: publish(connection, repository, commit, revision, rows, changes.removed),
+        )
+        report("publishing", 1, 1)
+    seconds = time.monotonic() - started
+    return SnapshotResult(snapshot_id, commit.oid, True, len(rows), blobs_read, seconds)
+
+
+@contextmanager
+def only_ingestion_of(engine: Engine, repository: Repository) -> Iterator[None]:
+    """Hold the repository's ingestion lock; wait for another holder for the lock timeout."""
+    key = {"kind": REPOSITORY_LOCK, "id": repository.id % 2**31}
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        try:
+            connection.execute(text("SELECT pg_advisory_lock(:kind, :id)"), key)
+        except OperationalError as error:
+            if "lock timeout" not in str(error.orig):
+                raise
+            raise QflowError(
+                f"{repository.name} is being ingested by another process; run again when it is done"
+            ) from None
+        try:
+            yield
+        finally:
+            # The lock goes with the connection if the server went away.
+            if not connection.invalidated:
+                connection.execute(text("SELECT pg_advisory_unlock(:kind, :id)"), key)
+
+
+def find_changes(repository: Repository, base: store.BaseSnapshot | None, commit_oid: str) -> Changes:
+    """What has to be written so that the newest snapshot becomes `commit_oid`."""
+    if base is not None and base.extractor_version == EXTRACTOR_VERSION:
+        try:
+            entries, removed = trees.changed_entries(repository.objects, base.commit_oid, commit_oid)
+            return Changes(entries, removed)
+        except git.GitError:
+            # The base was rewritten away and collected; start from the whole tree.
+            pass
+    return Changes(git.list_tree(repository.objects, commit_oid), None)
+
+
+def file_rows(objects: Path, entries: Sequence[git.TreeEntry]) -> list[FileRow]:
+    """The rows of `entries`: kind, language, flags, where links point."""
+    files = [entry for entry in entries if entry.mode in ("100644", "100755", "100664")]
+    heads = trees.read_heads(objects, [entry for entry in files if languages.needs_head(entry.path)])
+    targets = trees.read_links(objects, [entry for entry in entries if entry.mode == "120000"])
+    rows = []
+    for entry in entries:
+        kind = trees.KINDS[entry.mode]
+        language = None
+        if kind in ("file", "executable"):
+            language = languages.detect(entry.path, heads.get(entry.oid, b""))
+        flags = classify.classify(entry.path)
+        rows.append(FileRow(entry.path, kind, entry.oid, language, targets.get(entry.oid), *flags))
+    return rows
+
+
+def read_blobs(
+    engine: Engine,
+    repository: Repository,
+    entries: Sequence[git.TreeEntry],
+    rows: Sequence[FileRow],
+    report: Report,
+    processes: int | None,
+) -> int:
+    """Read and store the facts of the blobs of `rows` that have none yet; returns how many those are."""
+    wanted: dict[store.BlobKey, tuple[str, int]] = {}
+    for entry, row in zip(entries, rows, strict=True):
+        if row.language is not None:
+            wanted.setdefault((row.oid, row.language), (row.path, entry.size or 0))
+    with engine.begin() as connection:
+        missing = wanted.keys() - store.known_blobs(connection, wanted)
+        ids = store.reserve_blob_ids(connection, len(missing))
+    tasks = [BlobTask(*key, row_id, *wanted[key]) for key, row_id in zip(sorted(missing), ids, strict=True)]
+    limits = Limits(settings().ingestion.parse_limit, settings().ingestion.parse_timeout)
+    done = 0
+    report("reading files", 0, len(tasks))
+    number = processes or settings().ingestion.processes
+    for results in extract_all(repository.objects, batches_of(tasks), number, limits):
+        facts = [((r.task.oid, r.task.language), r.lines) for r in results]
+        with_reconnect(engine, lambda connection, facts=facts: store.write_facts(connection, facts))
+        done += len(results)
+        report("reading files", done, len(tasks))
+    return len(tasks)
+
+
+def batches_of(tasks: Sequence[BlobTask]) -> list[list[BlobTask]]:
+    """Batches of about `BATCH_BYTES`, largest blobs first, so that no large one is left for the end."""
+    batches: list[list[BlobTask]] = []
+    room = 0
+    for task in sorted(tasks, key=lambda task: -task.size):
+        if not batches or room < task.size or len(batches[-1]) == BATCH_BLOBS:
+            batches.append([])
+            room = BATCH_BYTES
+        batches[-1].append(task)
+        room -= task.size
+    return batches
+
+
+def publish(
+    connection: Connection,
+    repository: Repository,
+    commit: git.Commit,
+    revision: str,
+    rows: Sequence[FileRow],
+    removed: Sequence[str] | None,
+) -> int:
+    """Make the commit visible as the repository's current snapshot; returns its id."""
+    values = {
+        "commit_oid": commit.oid,
+        "tree_oid": commit.tree,
+        "revision": revision,
+        "committed_at": commit.committed_at,
+    }
+    before = None if removed is None else {path for path, _ in store.current_paths(connection, repository.id)}
+    snapshot_id, seq = store.insert_snapshot(connection, repository.id, values)
+    store.replace_files(connection, repository.id, seq, rows, removed)
+    store.fill_totals(connection, repository.id, snapshot_id)
+    changed = [row.path for row in rows]
+    # An import of an unchanged file may mean another file once paths come or go, or once a
+    # manifest says where modules lie: then all are resolved again.
+    everything = (
+        before is None
+        or bool(removed)
+        or any(path not in before or resolution.is_manifest(path) for path in changed)
+    )
+    sources = None if everything else changed
+    edges = resolve_imports(connection, repository, sources)
+    store.replace_dependencies(connection, repository.id, seq, edges, sources)
+    store.set_current_snapshot(connection, repository.id, snapshot_id)
+    return snapshot_id
+
+
+def resolve_imports(
+    connection: Connection, repository: Repository, sources: Sequence[str] | None
+) -> list[tuple[str, int, str, str | None]]:
+    """(source, line, module, target) of the imports of `sources` (None: all files), one per target."""
+    imports = store.imports_of(connection, repository.id, sources)
+    if not imports:
+        return []
+    paths = store.current_paths(connection, repository.id)
+    manifests = trees.read_texts(
+        repository.objects, [(p, oid) for p, oid in paths if resolution.is_manifest(p)]
+    )
+    resolver = resolution.Resolver([path for path, _ in paths], manifests)
+    edges = []
+    for row in imports:
+        targets = resolver.resolve(row.path, row.language, row.fact)
+        edges += [(row.path, row.fact.line, row.fact.module, target) for target in targets or (None,)]
+    return edges
+
+
+def with_reconnect(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Do `work` in a transaction; where the connection is lost, do it again on a new one.
+
+    Every transaction here either happened whole or not at all, and doing one twice changes
+    nothing, so an answer lost with the connection is no matter.
+    """
+    for pause in RECONNECT_SECONDS:
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except OperationalError as error:
+            if not error.connection_invalidated and "connect" not in str(error.orig):
+                raise
+            time.sleep(pause)
+    with engine.begin() as connection:
+        return work(connection)

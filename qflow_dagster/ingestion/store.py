@@ -1,0 +1,291 @@
+"""Writing what was ingested: facts of blobs, snapshots as intervals, dependencies.
+
+Belongs here: every writing statement of ingestion but those of history (``history_store``).
+Each function works in its caller's transaction; nothing is visible before that commits.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.database import stage_rows
+from qflow_dagster.database.copy import copy_line, copy_text
+from qflow_dagster.ingestion import tables
+from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, BlobFacts, ImportFact, ParseErrorFact, SymbolFact
+
+BLOB_COLUMNS = (
+    "id", "oid", "language", "extractor_version", "bytes", "binary", "encoding", "lines", "code_lines",
+    "comment_lines", "blank_lines", "generated", "lfs_bytes", "parsed", "parse_error_count", "tokens",
+)  # fmt: skip
+# Column lists of the tables that hang from a blob, in the order they are written.
+FACT_COLUMNS = {
+    "blobs": BLOB_COLUMNS,
+    "symbols": ("blob_id", *SymbolFact._fields),
+    "imports": ("blob_id", *ImportFact._fields),
+    "parse_errors": ("blob_id", *ParseErrorFact._fields),
+    "fingerprints": ("blob_id", "hashes", "positions", "spans"),
+}
+FILE_COLUMNS = (
+    "path", "kind", "oid", "language", "symlink_target", "test", "vendored", "generated", "documentation",
+)  # fmt: skip
+# One writer of facts at a time looks whether a blob is there and writes it: any constant serves.
+FACTS_LOCK = 0x66616374
+
+BlobKey = tuple[str, str]
+
+
+class FileRow(NamedTuple):
+    """A path of a commit as it will be stored; `language` is None where there are no facts to have."""
+
+    path: str
+    kind: str
+    oid: str
+    language: str | None
+    symlink_target: str | None
+    test: bool
+    vendored: bool
+    generated: bool
+    documentation: bool
+
+
+class BaseSnapshot(NamedTuple):
+    """The newest snapshot of a repository, which the next one is a change of."""
+
+    seq: int
+    commit_oid: str
+    extractor_version: int
+
+
+class ImportRow(NamedTuple):
+    """An import of a file of the snapshot being published."""
+
+    path: str
+    language: str
+    fact: ImportFact
+
+
+def fact_lines(oid: str, row_id: int, facts: BlobFacts) -> dict[str, bytes]:
+    """The COPY lines of a blob's facts, by table; `row_id` is its reserved `blobs.id`."""
+    own = {"id": row_id, "oid": oid, "extractor_version": EXTRACTOR_VERSION}
+    blob = [own[name] if name in own else getattr(facts, name) for name in BLOB_COLUMNS]
+    lines = {"blobs": copy_line(blob).encode()}
+    for name, rows in (
+        ("symbols", facts.symbols),
+        ("imports", facts.imports),
+        ("parse_errors", facts.parse_errors),
+        ("fingerprints", [facts.fingerprints] if facts.fingerprints else []),
+    ):
+        if rows:
+            lines[name] = "".join([copy_line((row_id, *row)) for row in rows]).encode()
+    return lines
+
+
+def known_blobs(connection: Connection, keys: Iterable[BlobKey]) -> set[BlobKey]:
+    """Those of `keys` (object id, language) whose facts of the present extractor are stored."""
+    stage_rows(connection, tables.blobs, ("oid", "language"), keys, name="wanted_blobs")
+    rows = connection.execute(
+        text("""
+            SELECT b.oid, b.language FROM pg_temp.wanted_blobs w
+            JOIN blobs b ON b.oid = w.oid AND b.language = w.language AND b.extractor_version = :version
+        """),
+        {"version": EXTRACTOR_VERSION},
+    )
+    return {(row.oid, row.language) for row in rows}
+
+
+def reserve_blob_ids(connection: Connection, count: int) -> list[int]:
+    """`count` ids for rows to come."""
+    statement = "SELECT nextval(pg_get_serial_sequence('blobs', 'id')) FROM generate_series(1, :count)"
+    return list(connection.scalars(text(statement), {"count": count}))
+
+
+def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str, bytes]]]) -> None:
+    """Store the facts of `blobs`; those another ingestion stored meanwhile are left as they are."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": FACTS_LOCK})
+    there = known_blobs(connection, [key for key, _ in blobs])
+    new = [lines for key, lines in blobs if key not in there]
+    for name, columns in FACT_COLUMNS.items():
+        chunks = [lines[name] for lines in new if name in lines]
+        if chunks:
+            copy_text(connection, name, columns, chunks)
+
+
+def find_snapshot(connection: Connection, repository_id: int, commit_oid: str) -> int | None:
+    """The id of the snapshot of that commit by the present extractor, if it was published."""
+    return connection.scalar(
+        text(
+            "SELECT id FROM snapshots WHERE repository_id = :id AND commit_oid = :oid "
+            "AND extractor_version = :version"
+        ),
+        {"id": repository_id, "oid": commit_oid, "version": EXTRACTOR_VERSION},
+    )
+
+
+def newest_snapshot(connection: Connection, repository_id: int) -> BaseSnapshot | None:
+    """The snapshot with the highest sequence number."""
+    row = connection.execute(
+        text(
+            "SELECT seq, commit_oid, extractor_version FROM snapshots WHERE repository_id = :id "
+            "ORDER BY seq DESC LIMIT 1"
+        ),
+        {"id": repository_id},
+    ).one_or_none()
+    return BaseSnapshot(*row) if row else None
+
+
+def set_current_snapshot(connection: Connection, repository_id: int, snapshot_id: int) -> None:
+    """Make `snapshot_id` the one readers see."""
+    connection.execute(
+        text("UPDATE repositories SET current_snapshot_id = :snapshot WHERE id = :id"),
+        {"snapshot": snapshot_id, "id": repository_id},
+    )
+
+
+def insert_snapshot(connection: Connection, repository_id: int, values: dict[str, Any]) -> tuple[int, int]:
+    """Insert the next snapshot of the repository, its totals still 0; returns (id, seq).
+
+    Locks the repository's row, so snapshots of one repository are published one at a time.
+    """
+    connection.execute(text("SELECT FROM repositories WHERE id = :id FOR UPDATE"), {"id": repository_id})
+    row = connection.execute(
+        text("""
+            INSERT INTO snapshots (repository_id, seq, commit_oid, tree_oid, revision, committed_at,
+                                   extractor_version, file_count, bytes, lines)
+            SELECT :id, coalesce(max(seq), 0) + 1, :commit_oid, :tree_oid, :revision, :committed_at,
+                   :version, 0, 0, 0
+            FROM snapshots WHERE repository_id = :id
+            RETURNING id, seq
+        """),
+        {
+            **values,
+            "committed_at": datetime.fromtimestamp(values["committed_at"], UTC),
+            "id": repository_id,
+            "version": EXTRACTOR_VERSION,
+        },
+    ).one()
+    return row.id, row.seq
+
+
+def replace_files(
+    connection: Connection,
+    repository_id: int,
+    seq: int,
+    rows: Sequence[FileRow],
+    removed: Sequence[str] | None,
+) -> None:
+    """Open the intervals of `rows` at `seq`, closing those of the same paths and of `removed` (None: all)."""
+    parameters = {"id": repository_id, "seq": seq, "version": EXTRACTOR_VERSION}
+    close = "UPDATE files SET to_seq = :seq WHERE repository_id = :id AND to_seq IS NULL"
+    connection.execute(
+        text("""
+            CREATE TEMPORARY TABLE staged_files (
+                path text, kind text, oid text, language text, symlink_target text,
+                test boolean, vendored boolean, generated boolean, documentation boolean
+            ) ON COMMIT DROP
+        """)
+    )
+    copy_text(connection, "staged_files", FILE_COLUMNS, (copy_line(row).encode() for row in rows))
+    connection.execute(text("ANALYZE staged_files"))
+    if removed is None:
+        connection.execute(text(close), parameters)
+    else:
+        connection.execute(
+            text(f"{close} AND path IN (SELECT path FROM staged_files UNION ALL SELECT unnest(:removed))"),
+            {**parameters, "removed": list(removed)},
+        )
+    connection.execute(
+        text("""
+            INSERT INTO files (repository_id, path, kind, oid, blob_id, symlink_target, test, vendored,
+                               generated, documentation, from_seq)
+            SELECT :id, s.path, s.kind, s.oid, b.id, s.symlink_target, s.test, s.vendored,
+                   s.generated OR coalesce(b.generated, false), s.documentation, :seq
+            FROM staged_files s
+            LEFT JOIN blobs b ON b.oid = s.oid AND b.language = s.language AND b.extractor_version = :version
+        """),
+        parameters,
+    )
+
+
+def fill_totals(connection: Connection, repository_id: int, snapshot_id: int) -> None:
+    """Set the snapshot's totals from its rows; it must be the newest of its repository."""
+    connection.execute(
+        text("""
+            UPDATE snapshots SET file_count = t.files, bytes = t.bytes, lines = t.lines
+            FROM (SELECT count(*) AS files, coalesce(sum(b.bytes), 0) AS bytes,
+                         coalesce(sum(b.lines), 0) AS lines
+                  FROM files f LEFT JOIN blobs b ON b.id = f.blob_id
+                  WHERE f.repository_id = :id AND f.to_seq IS NULL) t
+            WHERE snapshots.id = :snapshot
+        """),
+        {"id": repository_id, "snapshot": snapshot_id},
+    )
+
+
+def current_paths(connection: Connection, repository_id: int) -> list[tuple[str, str]]:
+    """(path, object id) of the files that are open now: of the snapshot being published."""
+    rows = connection.execute(
+        text(
+            "SELECT path, oid FROM files WHERE repository_id = :id AND to_seq IS NULL AND kind <> 'submodule'"
+        ),
+        {"id": repository_id},
+    )
+    return [(row.path, row.oid) for row in rows]
+
+
+def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] | None) -> list[ImportRow]:
+    """The imports of the open files at `paths` (None: of all of them)."""
+    restriction = "" if paths is None else "AND f.path = ANY(:paths)"
+    rows = connection.execute(
+        text(f"""
+            SELECT f.path, b.language, i.seq, i.line, i.module, i.names, i.level, i.kind
+            FROM files f JOIN blobs b ON b.id = f.blob_id JOIN imports i ON i.blob_id = b.id
+            WHERE f.repository_id = :id AND f.to_seq IS NULL {restriction}
+        """),
+        {"id": repository_id, "paths": list(paths or ())},
+    )
+    return [ImportRow(row[0], row[1], ImportFact(*row[2:])) for row in rows]
+
+
+def replace_dependencies(
+    connection: Connection,
+    repository_id: int,
+    seq: int,
+    edges: Iterable[tuple[str, int, str, str | None]],
+    sources: Sequence[str] | None,
+) -> None:
+    """Make `edges` (source, line, module, target) the dependencies of `sources` (None: of all) from `seq` on.
+
+    Only what differs is written: an edge that stays keeps its row. Edges of files that are
+    gone are closed whatever `sources` says.
+    """
+    columns = ("source_path", "line", "module", "target_path")
+    stage_rows(connection, tables.dependencies, columns, edges)
+    connection.execute(text("ANALYZE staged_dependencies"))
+    same = (
+        "d.source_path = s.source_path AND d.line = s.line AND d.module = s.module "
+        "AND coalesce(d.target_path, '') = coalesce(s.target_path, '')"
+    )
+    of_sources = "true" if sources is None else "d.source_path = ANY(:sources)"
+    parameters = {"id": repository_id, "seq": seq, "sources": list(sources or ())}
+    connection.execute(
+        text(f"""
+            UPDATE dependencies d SET to_seq = :seq
+            WHERE d.repository_id = :id AND d.to_seq IS NULL AND (
+                {of_sources} AND NOT EXISTS (SELECT FROM staged_dependencies s WHERE {same})
+                OR NOT EXISTS (SELECT FROM files f WHERE f.repository_id = :id AND f.to_seq IS NULL
+                               AND f.path = d.source_path))
+        """),
+        parameters,
+    )
+    connection.execute(
+        text(f"""
+            INSERT INTO dependencies (repository_id, source_path, line, module, target_path, from_seq)
+            SELECT DISTINCT :id, s.source_path, s.line, s.module, s.target_path, :seq
+            FROM staged_dependencies s
+            WHERE NOT EXISTS (SELECT FROM dependencies d
+                              WHERE d.repository_id = :id AND d.to_seq IS NULL AND {same})
+        """),
+        parameters,
+    )
