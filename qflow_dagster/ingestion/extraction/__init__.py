@@ -1,0 +1,53 @@
+"""Facts of one blob: lines, symbols, imports, calls, structure, tokens. Pure; nothing is run.
+
+Belongs here: everything found by looking at a blob's bytes alone. Does not belong here: where
+blobs come from or facts go (``workers``, ``store``), which language a path means (``languages``).
+What is looked for in a language is data: one query per grammar in ``queries/``.
+"""
+
+from qflow_dagster.ingestion.extraction import grammars, syntax, text, tokens
+from qflow_dagster.ingestion.facts import BlobFacts
+
+__all__ = ["extract"]
+
+
+def extract(data: bytes, language: str, *, timeout: float = 10.0, parse_limit: int = 2_000_000) -> BlobFacts:
+    """The facts of a blob read as `language` (linguist's name, '' unknown).
+
+    `timeout` is the time a parse may take in seconds, `parse_limit` the size in bytes beyond
+    which only lines are counted. Any bytes are accepted; what cannot be parsed has lines only.
+    """
+    facts = BlobFacts(language=language, bytes=len(data))
+    facts.lfs_bytes = text.lfs_size(data)
+    if facts.lfs_bytes is not None:
+        return facts
+    facts.encoding = text.encoding(data)
+    if not facts.encoding:
+        facts.binary = True
+        return facts
+    source = text.as_utf8(data, facts.encoding)
+    facts.generated = text.looks_generated(source)
+    grammar = grammars.grammar(language) if len(source) <= parse_limit else None
+    tree = grammar and syntax.parse(grammar, source, timeout)
+    if not grammar or not tree:
+        count_lines(facts, text.Lines(source, text.comment_spans(source, language)))
+        return facts
+    facts.parsed = True
+    found = syntax.read(grammar, tree, source)
+    lines = text.Lines(source, found.comments)
+    count_lines(facts, lines)
+    lexed = tokens.lex(lines.code_text, grammar, found.function_spans)
+    facts.tokens = lexed.count
+    facts.symbols = found.symbols(lines, lexed)
+    facts.imports = found.imports
+    facts.parse_errors, facts.parse_error_count = found.errors, found.error_count
+    if not facts.generated:
+        facts.fingerprints = tokens.fingerprints(lexed)
+    return facts
+
+
+def count_lines(facts: BlobFacts, lines: text.Lines) -> None:
+    """Enter the line counts."""
+    facts.lines, facts.blank_lines = lines.count, lines.blank
+    facts.code_lines = lines.code
+    facts.comment_lines = lines.count - lines.code - lines.blank

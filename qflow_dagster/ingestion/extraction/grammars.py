@@ -1,0 +1,75 @@
+"""The languages that get a syntax tree: which grammar, which query, and what differs between them.
+
+Belongs here: data about languages, and loading a grammar once per process at its first use.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tree_sitter import Language, Parser, Query
+from tree_sitter_language_pack import SupportedLanguage, get_language
+
+QUERIES = Path(__file__).parent / "queries"
+
+# Linguist's name -> name of the grammar, which is the name of the query.
+GRAMMARS: dict[str, SupportedLanguage] = {
+    "Python": "python",
+    "JavaScript": "javascript",
+    "JSX": "javascript",
+    "TypeScript": "typescript",
+    "TSX": "tsx",
+    "Go": "go",
+    "Rust": "rust",
+    "Java": "java",
+    "C": "c",
+    "C++": "cpp",
+    "C#": "csharp",
+    "Ruby": "ruby",
+    "PHP": "php",
+    "Elixir": "elixir",
+    "Kotlin": "kotlin",
+    "Swift": "swift",
+    "Scala": "scala",
+    "Shell": "bash",
+}
+# Here any comment right above a definition documents it; elsewhere only /** and ///.
+PLAIN_DOC_COMMENTS = frozenset({"go", "ruby", "bash", "c", "cpp"})
+# Here a lifetime ('a) looks like the start of a character literal.
+LIFETIMES = frozenset({"rust"})
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A loaded grammar with its compiled query and its keywords."""
+
+    name: str
+    parser: Parser
+    query: Query
+    errors: Query
+    keywords: frozenset[bytes]
+
+
+def grammar(language: str) -> Grammar | None:
+    """The grammar of `language` (linguist's name), loaded once per process; None where there is none."""
+    name = GRAMMARS.get(language)
+    return None if name is None else _load(name)
+
+
+@cache
+def _load(name: SupportedLanguage) -> Grammar:
+    language = get_language(name)
+    query = Query(language, (QUERIES / f"{name}.scm").read_text())
+    errors = Query(language, "(ERROR) @error (MISSING) @missing")
+    return Grammar(name, Parser(language), query, errors, _keywords(language))
+
+
+def _keywords(language: Language) -> frozenset[bytes]:
+    """The words a grammar spells out: its anonymous nodes that read like identifiers."""
+    kinds = (language.node_kind_for_id(i) for i in range(language.node_kind_count))
+    named = (language.node_kind_is_named(i) for i in range(language.node_kind_count))
+    return frozenset(
+        kind.encode()
+        for kind, is_named in zip(kinds, named, strict=True)
+        if kind and not is_named and kind.isidentifier()
+    )

@@ -1,0 +1,193 @@
+"""What an import says, as written: one reader per grammar, from the text of the captured node.
+
+Belongs here: reading import statements. Which file of the repository they mean is not known
+here (``resolution``).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from tree_sitter import Node
+
+from qflow_dagster.ingestion.facts import ImportFact
+
+QUOTED = re.compile(r"""["'`<]([^"'`<>\n]+)["'`>]""")
+MOST_PER_STATEMENT = 200
+
+
+class Read(NamedTuple):
+    """One import out of a statement; `kind` only where it differs from the capture's."""
+
+    module: str
+    names: list[str]
+    level: int = 0
+    kind: str = ""
+
+
+def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[ImportFact]:
+    """The imports of a file in order."""
+    reader = READERS.get(grammar)
+    if reader is None:
+        return []
+    statements = sorted(
+        (node.start_byte, node.end_byte, node.start_point[0] + 1, capture[7:])
+        for capture, nodes in captures.items()
+        if capture.startswith("import.")
+        for node in nodes
+    )
+    facts: list[ImportFact] = []
+    for start, end, line, kind in statements:
+        statement = source[start:end].decode("utf-8", "replace")
+        for count, found in enumerate(reader(statement, kind)):
+            if count == MOST_PER_STATEMENT:
+                break
+            if found.module or found.level:
+                facts.append(
+                    ImportFact(len(facts), line, found.module, found.names, found.level, found.kind or kind)
+                )
+    return facts
+
+
+def _python(statement: str, kind: str) -> Iterator[Read]:
+    text = re.sub(r"#[^\n]*|\\\n", " ", statement)
+    if kind == "import":
+        for part in text.removeprefix("import").split(","):
+            yield Read(part.split(" as ")[0].strip(), [])
+        return
+    match = re.match(r"\s*from\s*(\.*)\s*([\w.]*)\s*import\s*(.*)", text, re.DOTALL)
+    if match:
+        names = [part.split(" as ")[0].strip() for part in match[3].strip("() \n\t").split(",")]
+        yield Read(match[2], [name for name in names if name], len(match[1]))
+
+
+def _javascript(statement: str, kind: str) -> Iterator[Read]:
+    places = QUOTED.findall(statement)
+    if not places:
+        return
+    clause = re.search(r"\{([^}]*)\}", statement)
+    parts = clause[1].split(",") if clause and kind != "require" else []
+    names = [re.sub(r"^type\s+", "", part.strip()).split(" as ")[0].strip() for part in parts]
+    yield Read(places[-1], [name for name in names if name])
+
+
+def _quoted(statement: str, kind: str) -> Iterator[Read]:
+    match = QUOTED.search(statement)
+    if match:
+        yield Read(match[1], [])
+
+
+def _c(statement: str, kind: str) -> Iterator[Read]:
+    match = QUOTED.search(statement)
+    if match:
+        yield Read(match[1], [], 0, "include_system" if match[0].startswith("<") else "include")
+
+
+def _rust(statement: str, kind: str) -> Iterator[Read]:
+    if kind == "mod":
+        match = re.search(r"\bmod\s+(\w+)", statement)
+        if match:
+            yield Read(match[1], [])
+        return
+    match = re.search(r"\buse\s+(.*?);?\s*$", re.sub(r"//[^\n]*", "", statement), re.DOTALL)
+    if match:
+        for path in _rust_tree(re.sub(r"\s+", " ", match[1]).strip(), 0):
+            yield Read(path, [])
+
+
+def _rust_tree(tree: str, depth: int) -> Iterator[str]:
+    """`a::{b, c::d}` -> a::b, a::c::d."""
+    opening = tree.find("{")
+    if opening < 0 or depth > 20:
+        path = tree.split(" as ")[0].strip().removesuffix("::*").removesuffix("::self")
+        if path and path != "*":
+            yield path
+        return
+    prefix = tree[:opening].strip()
+    level, start = 0, opening + 1
+    for position in range(opening, len(tree)):
+        character = tree[position]
+        if character == "{":
+            level += 1
+        elif character == "}":
+            level -= 1
+        if (character == "," and level == 1) or level == 0:
+            part = tree[start:position].strip()
+            if part:
+                yield from _rust_tree(prefix if part == "self" else prefix + part, depth + 1)
+            start = position + 1
+            if level == 0:
+                return
+
+
+def _java(statement: str, kind: str) -> Iterator[Read]:
+    match = re.match(r"import\s+(static\s+)?([\w.]+(?:\s*\.\s*\*)?)", statement)
+    if match:
+        yield Read(re.sub(r"\s", "", match[2]), [], 0, "import_static" if match[1] else "import")
+
+
+def _csharp(statement: str, kind: str) -> Iterator[Read]:
+    match = re.match(r"(?:global\s+)?using\s+(?:static\s+|unsafe\s+)*(?:\w+\s*=\s*)?([\w.]+)", statement)
+    if match:
+        yield Read(match[1], [])
+
+
+def _ruby(statement: str, kind: str) -> Iterator[Read]:
+    match = QUOTED.search(statement)
+    if match:
+        yield Read(
+            match[1], [], 0, "require_relative" if statement.startswith("require_relative") else "require"
+        )
+
+
+def _php(statement: str, kind: str) -> Iterator[Read]:
+    if kind == "require":
+        match = QUOTED.search(statement)
+        if match:
+            yield Read(match[1].lstrip("/"), [])
+        return
+    text = re.sub(r"^\s*use\s+(?:function\s+|const\s+)?|;\s*$", "", statement)
+    group = re.match(r"([\w\\]+)\\\{(.*)\}", text, re.DOTALL)
+    for part in (group[2] if group else text).split(","):
+        name = part.split(" as ")[0].strip().lstrip("\\")
+        yield Read(f"{group[1]}\\{name}" if group else name, [])
+
+
+def _elixir(statement: str, kind: str) -> Iterator[Read]:
+    match = re.match(
+        r"(alias|import|use|require)\s*\(?\s*([\w.]+?)(?:\.?\{([^}]*)\})?(?:[,)\s]|$)", statement
+    )
+    if not match:
+        return
+    for part in match[3].split(",") if match[3] else [""]:
+        module = f"{match[2]}.{part.strip()}" if part.strip() else match[2]
+        yield Read(module, [], 0, match[1])
+
+
+def _jvm(statement: str, kind: str) -> Iterator[Read]:
+    match = re.match(r"import\s+([\w.`$]+?)(?:\.\{([^}]*)\}|\.(\*|_))?(?:\s+as\s+\w+)?\s*;?\s*$", statement)
+    if match:
+        names = [re.split(r"=>|\sas\s", part)[0].strip() for part in (match[2] or "").split(",")]
+        suffix = ".*" if match[3] else ""
+        yield Read(match[1].replace("`", "") + suffix, [name for name in names if name])
+
+
+def _swift(statement: str, kind: str) -> Iterator[Read]:
+    match = re.search(
+        r"\bimport\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?([\w.]+)", statement
+    )
+    if match:
+        yield Read(match[1], [])
+
+
+def _shell(statement: str, kind: str) -> Iterator[Read]:
+    parts = statement.split()
+    if len(parts) > 1:
+        yield Read(parts[1].strip("\"'"), [])
+
+
+READERS: dict[str, Callable[[str, str], Iterator[Read]]] = {
+    "python": _python, "javascript": _javascript, "typescript": _javascript, "tsx": _javascript,
+    "go": _quoted, "rust": _rust, "java": _java, "c": _c, "cpp": _c, "csharp": _csharp, "ruby": _ruby,
+    "php": _php, "elixir": _elixir, "kotlin": _jvm, "scala": _jvm, "swift": _swift, "bash": _shell,
+}  # fmt: skip

@@ -1,0 +1,394 @@
+"""Which files of the repository an import means: from its text and the set of all paths.
+
+Belongs here: the module systems of languages, as far as paths and manifests tell. What lies
+outside the repository (packages, system headers) resolves to nothing. Does not belong here:
+reading imports (``extraction.imports``). Nothing is run, no file system is asked.
+
+A `Resolver` is built once per snapshot. Where a package of several files is imported (Go, wildcard
+imports of the JVM), each of its files is a target, up to `MOST_TARGETS`.
+"""
+
+import json
+import posixpath
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from qflow_dagster.ingestion.facts import ImportFact
+
+Targets = tuple[str, ...]
+MOST_TARGETS = 50
+MANIFESTS = frozenset(
+    {"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml", "composer.json"}
+)
+SCRIPT_SUFFIXES = (
+    ".ts",
+    ".tsx",
+    ".d.ts",
+    ".js",
+    ".jsx",
+    ".mjs",
+    ".cjs",
+    ".mts",
+    ".cts",
+    ".vue",
+    ".svelte",
+    ".json",
+)
+JVM_SUFFIXES = (".java", ".kt", ".scala", ".groovy")
+
+
+def is_manifest(path: str) -> bool:
+    """Whether the content of the file at `path` says where modules lie."""
+    return posixpath.basename(path) in MANIFESTS
+
+
+class Resolver:
+    """Resolves the imports of one snapshot; `manifests` is content by path, for paths that are manifests."""
+
+    def __init__(self, paths: Collection[str], manifests: Mapping[str, bytes]) -> None:
+        self.paths = frozenset(paths)
+        self.folders: dict[str, list[str]] = defaultdict(list)
+        self.by_name: dict[str, list[str]] = defaultdict(list)
+        for path in sorted(self.paths):
+            folder, name = posixpath.split(path)
+            self.folders[folder].append(path)
+            self.by_name[name].append(path)
+        self.python_roots = self._python_roots()
+        self.jvm_packages = self._jvm_packages()
+        self._read_manifests(manifests)
+        self._cache: dict[tuple[Any, ...], Targets] = {}
+
+    def resolve(self, source: str, language: str, imported: ImportFact) -> Targets:
+        """The files that an import in the file `source` means; none where they are outside, or unknown."""
+        reader = READERS.get(language)
+        if reader is None:
+            return ()
+        key = (posixpath.dirname(source), posixpath.basename(source) if language == "Rust" else "", language,
+               imported.module, tuple(imported.names), imported.level, imported.kind)  # fmt: skip
+        if key not in self._cache:
+            found = reader(self, source, imported)
+            self._cache[key] = tuple(dict.fromkeys(found))[:MOST_TARGETS]
+        return tuple(path for path in self._cache[key] if path != source)
+
+    # Python: any folder from which the top package of a module is reached is a source root.
+
+    def _python_roots(self) -> list[str]:
+        roots = {"", "src", "lib"}
+        for path in self.by_name.get("__init__.py", ()):
+            package = posixpath.dirname(path)
+            above = posixpath.dirname(package)
+            if f"{above}/__init__.py".lstrip("/") not in self.paths:
+                roots.add(above)
+        return sorted(roots, key=lambda root: (root.count("/"), root))
+
+    def _python(self, source: str, imported: ImportFact) -> list[str]:
+        parts = imported.module.split(".") if imported.module else []
+        if imported.level:
+            base = posixpath.dirname(source)
+            for _ in range(imported.level - 1):
+                base = posixpath.dirname(base)
+            return self._python_module(base, parts, imported.names)
+        own = posixpath.dirname(source)
+        # A script finds its neighbours first; then the roots, nearest ones before far ones.
+        roots = [own] if f"{own}/__init__.py".lstrip("/") not in self.paths else []
+        roots += sorted(self.python_roots, key=lambda root: not _inside(source, root))
+        for root in roots:
+            found = self._python_module(root, parts, imported.names)
+            if found:
+                return found
+        return []
+
+    def _python_module(self, root: str, parts: list[str], names: list[str]) -> list[str]:
+        base = _join(root, *parts)
+        found = [
+            path
+            for name in names
+            for path in (_join(base, f"{name}.py"), _join(base, name, "__init__.py"))
+            if path in self.paths
+        ]
+        itself = [
+            path for path in (f"{base}.py", _join(base, "__init__.py"), f"{base}.pyi") if path in self.paths
+        ]
+        if found and len(found) >= len(names):
+            return found
+        return found + itself[:1]
+
+    # JavaScript and TypeScript.
+
+    def _script(self, source: str, imported: ImportFact) -> list[str]:
+        module = imported.module.partition("?")[0]
+        if module.startswith("."):
+            return self._script_file(_join(posixpath.dirname(source), module))
+        for prefix, bases in self.script_aliases:
+            if module == prefix.rstrip("/") or (prefix.endswith("/") and module.startswith(prefix)):
+                for base in bases:
+                    found = self._script_file(_join(base, module[len(prefix) :]))
+                    if found:
+                        return found
+        package, _, inside = module.partition("/")
+        if module.startswith("@"):
+            second, _, inside = inside.partition("/")
+            package = f"{package}/{second}"
+        folder = self.packages.get(package)
+        if folder is None:
+            return []
+        places = (
+            [inside, f"src/{inside}"]
+            if inside
+            else [self.package_main.get(package, ""), "src/index", "index"]
+        )
+        for place in filter(None, places):
+            found = self._script_file(_join(folder, place))
+            if found:
+                return found
+        return []
+
+    def _script_file(self, base: str) -> list[str]:
+        # A file written in TypeScript is imported by the name it is compiled to.
+        stem = re.sub(r"\.[cm]?js$", "", base)
+        candidates = [base, *(base + suffix for suffix in SCRIPT_SUFFIXES)]
+        candidates += [stem + suffix for suffix in (".ts", ".tsx", ".mts", ".cts")] if stem != base else []
+        candidates += [_join(base, f"index{suffix}") for suffix in SCRIPT_SUFFIXES]
+        return next(([path] for path in candidates if path in self.paths), [])
+
+    # Go: an import is a package, a package is a folder.
+
+    def _go(self, source: str, imported: ImportFact) -> list[str]:
+        for module, folder in self.go_modules:
+            if imported.module == module or imported.module.startswith(f"{module}/"):
+                package = _join(folder, imported.module[len(module) + 1 :])
+                files = self.folders.get(package, ())
+                return [path for path in files if path.endswith(".go") and not path.endswith("_test.go")]
+        return []
+
+    # Rust.
+
+    def _rust(self, source: str, imported: ImportFact) -> list[str]:
+        folder, name = posixpath.split(source)
+        own = folder if name in ("mod.rs", "lib.rs", "main.rs") else _join(folder, name.removesuffix(".rs"))
+        parts = imported.module.removeprefix("::").split("::")
+        if imported.kind == "mod":
+            return self._rust_module(own, parts) or self._rust_module(folder, parts)
+        first = parts[0]
+        if first == "crate":
+            return self._rust_module(self._crate_source(source), parts[1:])
+        if first in ("self", "super"):
+            base = own
+            while parts and parts[0] in ("self", "super"):
+                base = posixpath.dirname(base) if parts[0] == "super" else base
+                parts = parts[1:]
+            return self._rust_module(base, parts)
+        crate = self.crates.get(first)
+        if crate is not None:
+            return self._rust_module(crate, parts[1:])
+        return self._rust_module(own, parts, exact=True)
+
+    def _rust_module(self, base: str, parts: list[str], *, exact: bool = False) -> list[str]:
+        """The file of the longest prefix of `parts` that is a module below `base`, else that of `base`."""
+        for length in range(len(parts), 0, -1):
+            module = _join(base, *parts[:length])
+            for path in (f"{module}.rs", f"{module}/mod.rs"):
+                if path in self.paths:
+                    return [path]
+        if exact:
+            return []
+        candidates = (_join(base, "lib.rs"), _join(base, "main.rs"), _join(base, "mod.rs"), f"{base}.rs")
+        return next(([path] for path in candidates if path in self.paths), [])
+
+    def _crate_source(self, source: str) -> str:
+        folder = posixpath.dirname(source)
+        while folder and _join(folder, "Cargo.toml") not in self.paths:
+            folder = posixpath.dirname(folder)
+        inside = _join(folder, "src")
+        return inside if _inside(source, inside) else posixpath.dirname(source)
+
+    # Java, Kotlin, Scala: a package is a folder path below some source root.
+
+    def _jvm_packages(self) -> dict[str, list[str]]:
+        packages: dict[str, list[str]] = defaultdict(list)
+        for folder, files in self.folders.items():
+            if any(path.endswith(JVM_SUFFIXES) for path in files):
+                parts = folder.split("/")
+                # Every suffix of the folder may be the package; the source root is not known.
+                for start in range(max(len(parts) - 8, 0), len(parts)):
+                    packages[".".join(parts[start:])].append(folder)
+        return packages
+
+    def _jvm(self, source: str, imported: ImportFact) -> list[str]:
+        wildcard = imported.module.endswith(".*")
+        parts = imported.module.removesuffix(".*").split(".")
+        if wildcard and imported.kind != "import_static" and ".".join(parts) in self.jvm_packages:
+            return self._jvm_files(".".join(parts), None)
+        # Names after the class (members, nested classes) are dropped until a file is found.
+        wanted = [[*parts, name] for name in imported.names] or [parts]
+        found: list[str] = []
+        for name in wanted:
+            for length in range(len(name), 1, -1):
+                package, simple = ".".join(name[: length - 1]), name[length - 1]
+                files = self._jvm_files(package, simple)
+                if files:
+                    found += files
+                    break
+        return found
+
+    def _jvm_files(self, package: str, simple: str | None) -> list[str]:
+        folders = self.jvm_packages.get(package, ())
+        if simple is None:
+            return [p for folder in folders for p in self.folders[folder] if p.endswith(JVM_SUFFIXES)]
+        names = [f"{simple}{suffix}" for suffix in JVM_SUFFIXES]
+        return [path for folder in folders for name in names if (path := _join(folder, name)) in self.paths][
+            :1
+        ]
+
+    # C and C++: beside the file, then wherever exactly one path of the repository ends so.
+
+    def _include(self, source: str, imported: ImportFact) -> list[str]:
+        beside = _join(posixpath.dirname(source), imported.module)
+        if imported.kind == "include" and beside in self.paths:
+            return [beside]
+        candidates = self.by_name.get(posixpath.basename(imported.module), ())
+        ending = f"/{imported.module.lstrip('./')}"
+        matching = [path for path in candidates if f"/{path}".endswith(ending)]
+        if len(matching) > 1:
+            nearest = max(len(posixpath.commonpath([path, source])) for path in matching)
+            matching = [p for p in matching if len(posixpath.commonpath([p, source])) == nearest]
+        return matching if len(matching) == 1 else []
+
+    # The rest: one short rule each.
+
+    def _ruby(self, source: str, imported: ImportFact) -> list[str]:
+        name = imported.module.removesuffix(".rb") + ".rb"
+        if imported.kind == "require_relative" or imported.module.startswith("."):
+            return self._existing(_join(posixpath.dirname(source), name))
+        return self._ending(name, ("lib", "app", "spec", "test"))
+
+    def _php(self, source: str, imported: ImportFact) -> list[str]:
+        if imported.kind == "require":
+            return self._existing(_join(posixpath.dirname(source), imported.module), imported.module)
+        for prefix, folder in self.php_namespaces:
+            if imported.module.startswith(prefix):
+                inside = imported.module[len(prefix) :].replace("\\", "/")
+                found = self._existing(_join(folder, f"{inside}.php"))
+                if found:
+                    return found
+        return []
+
+    def _elixir(self, source: str, imported: ImportFact) -> list[str]:
+        parts = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", p).lower()
+                 for p in imported.module.split(".")]  # fmt: skip
+        return self._ending("/".join(parts) + ".ex", ("lib",))
+
+    def _shell(self, source: str, imported: ImportFact) -> list[str]:
+        if "$" in imported.module:
+            return self._ending(imported.module.rpartition("}")[2].rpartition(")")[2].lstrip("/\"'"), ())
+        return self._existing(_join(posixpath.dirname(source), imported.module), imported.module)
+
+    def _existing(self, *candidates: str) -> list[str]:
+        return next(([path] for path in candidates if path in self.paths), [])
+
+    def _ending(self, ending: str, roots: tuple[str, ...]) -> list[str]:
+        """The one path that is `ending` below the top or below a folder named in `roots` (none: any)."""
+        matching = [
+            path
+            for path in self.by_name.get(posixpath.basename(ending), ())
+            if f"/{path}".endswith(f"/{ending}")
+        ]
+        if roots:
+            rooted = [
+                p for p in matching if posixpath.basename(p[: -len(ending)].rstrip("/")) in (*roots, "")
+            ]
+            matching = rooted or matching
+        return matching if len(matching) == 1 else []
+
+    # Manifests. A broken one says nothing; it never stops an ingestion.
+
+    def _read_manifests(self, manifests: Mapping[str, bytes]) -> None:
+        self.go_modules: list[tuple[str, str]] = []
+        self.packages: dict[str, str] = {}
+        self.package_main: dict[str, str] = {}
+        self.script_aliases: list[tuple[str, list[str]]] = []
+        self.crates: dict[str, str] = {}
+        self.php_namespaces: list[tuple[str, str]] = []
+        readers: dict[str, Callable[[str, bytes], None]] = {
+            "go.mod": self._read_go_mod, "package.json": self._read_package, "Cargo.toml": self._read_cargo,
+            "tsconfig.json": self._read_tsconfig, "jsconfig.json": self._read_tsconfig,
+            "composer.json": self._read_composer,
+        }  # fmt: skip
+        for path, content in sorted(manifests.items()):
+            try:
+                readers[posixpath.basename(path)](posixpath.dirname(path), content)
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                continue
+        for ordered in (self.go_modules, self.script_aliases, self.php_namespaces):
+            ordered.sort(key=lambda item: -len(item[0]))
+
+    def _read_go_mod(self, folder: str, content: bytes) -> None:
+        match = re.search(rb"^module\s+\"?([^\s\"]+)", content, re.MULTILINE)
+        if match:
+            self.go_modules.append((match[1].decode(), folder))
+
+    def _read_package(self, folder: str, content: bytes) -> None:
+        package = json.loads(content)
+        if isinstance(package.get("name"), str):
+            self.packages.setdefault(package["name"], folder)
+            main = package.get("source") or package.get("main")
+            if isinstance(main, str):
+                self.package_main[package["name"]] = main
+
+    def _read_tsconfig(self, folder: str, content: bytes) -> None:
+        options = _lenient_json(content).get("compilerOptions", {})
+        base = _join(folder, options.get("baseUrl", "."))
+        for pattern, places in options.get("paths", {}).items():
+            prefix = pattern.removesuffix("*")
+            self.script_aliases.append((prefix, [_join(base, place.removesuffix("*")) for place in places]))
+        if "baseUrl" in options:
+            self.script_aliases.append(("/", [base]))
+
+    def _read_cargo(self, folder: str, content: bytes) -> None:
+        manifest = tomllib.loads(content.decode("utf-8", "replace"))
+        name = manifest.get("package", {}).get("name")
+        if isinstance(name, str):
+            library = manifest.get("lib", {})
+            source = posixpath.dirname(library["path"]) if "path" in library else "src"
+            self.crates[library.get("name", name).replace("-", "_")] = _join(folder, source)
+
+    def _read_composer(self, folder: str, content: bytes) -> None:
+        manifest = json.loads(content)
+        for section in ("autoload", "autoload-dev"):
+            for prefix, places in manifest.get(section, {}).get("psr-4", {}).items():
+                for place in [places] if isinstance(places, str) else places:
+                    self.php_namespaces.append((prefix, _join(folder, place)))
+
+
+READERS: dict[str, Callable[[Resolver, str, ImportFact], list[str]]] = {
+    "Python": Resolver._python,
+    **dict.fromkeys(("JavaScript", "JSX", "TypeScript", "TSX"), Resolver._script),
+    "Go": Resolver._go,
+    "Rust": Resolver._rust,
+    **dict.fromkeys(("Java", "Kotlin", "Scala"), Resolver._jvm),
+    **dict.fromkeys(("C", "C++"), Resolver._include),
+    "Ruby": Resolver._ruby,
+    "PHP": Resolver._php,
+    "Elixir": Resolver._elixir,
+    "Shell": Resolver._shell,
+}
+
+
+def _join(*parts: str) -> str:
+    """Join and normalise; a path that would leave the repository becomes one that cannot exist."""
+    path = posixpath.normpath(posixpath.join("", *(part for part in parts if part)) or ".")
+    return "" if path == "." else path
+
+
+def _inside(path: str, folder: str) -> bool:
+    return not folder or path.startswith(f"{folder}/")
+
+
+def _lenient_json(content: bytes) -> dict[str, Any]:
+    """JSON with comments and trailing commas, as tsconfig.json is written."""
+    text = content.decode("utf-8-sig", "replace")
+    text = re.sub(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*[\s\S]*?\*/', lambda m: m[1] or "", text)
+    return json.loads(re.sub(r",(\s*[}\]])", r"\1", text))
