@@ -1,1 +1,80 @@
-"""quantumflow."""
+"""The durable core: workflows in PostgreSQL, their state machines, history and messages.
+
+What waits, decides or can fail is a workflow: a row with a declared state machine, moved by
+workers under leases, with a tamper-evident history and a message at each transition. Every
+function takes the caller's `Connection` first and does its work in the caller's transaction;
+everything that changes workflows takes a sequence of them and changes all or none.
+
+- `register`, `StateMachine`, `JOB`: kinds of workflows
+- `create_workflow(s)`, `add_dependencies`, `get`, `find`, `resolve`, `dependencies`
+- a worker: `claim`, `heartbeat`, `complete`, `fail`
+- by hand: `transition`, `cancel`, `pause`, `resume`, `retry`
+- by the clock: `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
+- messages: `send_with_notify`, `receive`, `listen`, `acknowledge`, `subscribe`, `unsubscribe`
+- audit: `history`, `verify_history`, `damaged_archives`
+
+Does not belong here: what any type of workflow means; that is its domain's.
+"""
+
+from qflow_dagster.quantumflow.errors import (
+    DependencyCycle,
+    IllegalTransition,
+    LeaseLost,
+    WorkflowNotFound,
+)
+from qflow_dagster.quantumflow.history import BrokenLink, Seal, checkpoint, history, verify_history
+from qflow_dagster.quantumflow.messaging import (
+    Message,
+    Position,
+    acknowledge,
+    listen,
+    receive,
+    send_with_notify,
+    subscribe,
+    unsubscribe,
+)
+from qflow_dagster.quantumflow.queues import ALERT_QUEUE
+from qflow_dagster.quantumflow.retention import Pruned, damaged_archives, prune, prune_messages
+from qflow_dagster.quantumflow.rows import Event, Held, Json, Lease, NewWorkflow, Workflow, uuid7, uuid7s
+from qflow_dagster.quantumflow.state_machine import (
+    JOB,
+    StateMachine,
+    WorkflowType,
+    register,
+    registered_types,
+    status_check,
+    workflow_type,
+)
+from qflow_dagster.quantumflow.transitions import (
+    cancel,
+    claim,
+    complete,
+    expire_due,
+    fail,
+    heartbeat,
+    pause,
+    reclaim_expired,
+    resume,
+    retry,
+    transition,
+)
+from qflow_dagster.quantumflow.workflows import (
+    add_dependencies,
+    create_workflow,
+    create_workflows,
+    dependencies,
+    find,
+    get,
+    resolve,
+)
+
+__all__ = [
+    "ALERT_QUEUE", "JOB", "BrokenLink", "DependencyCycle", "Event", "Held", "IllegalTransition",
+    "Json", "Lease", "LeaseLost", "Message", "NewWorkflow", "Position", "Pruned", "Seal", "StateMachine",
+    "Workflow", "WorkflowNotFound", "WorkflowType", "acknowledge", "add_dependencies", "cancel",
+    "checkpoint", "claim", "complete", "create_workflow", "create_workflows", "damaged_archives",
+    "dependencies", "expire_due", "fail", "find", "get", "heartbeat", "history", "listen", "pause", "prune",
+    "prune_messages", "receive", "reclaim_expired", "register", "registered_types", "resolve", "resume",
+    "retry", "send_with_notify", "status_check", "subscribe", "transition", "unsubscribe", "uuid7", "uuid7s",
+    "verify_history", "workflow_type",
+]  # fmt: skip

@@ -1,0 +1,198 @@
+"""Retention: moving what ended long ago to Parquet archives, and dropping read messages.
+
+An archive holds one row per workflow with its events nested in it, and is complete on disk
+before anything is deleted. A prune is sealed in the chain of seals, with the archive's
+name and SHA-256: that is how a pruned workflow differs from one that vanished.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Connection, text
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.quantumflow.history import seal_archive
+from qflow_dagster.quantumflow.rows import Event, Workflow, column_list
+from qflow_dagster.settings import settings
+
+_TIME = pa.timestamp("us", tz="UTC")
+_EVENT = pa.struct(
+    [
+        ("seq", pa.int32()), ("from_status", pa.string()), ("to_status", pa.string()),
+        ("attempt", pa.int32()), ("actor", pa.string()), ("data", pa.string()), ("run_id", pa.string()),
+        ("at", _TIME), ("prev_hash", pa.binary()), ("hash", pa.binary()),
+    ]
+)  # fmt: skip
+# Identifiers as text and JSON as text: any tool that reads Parquet reads these.
+ARCHIVE_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()), ("type", pa.string()), ("key", pa.string()), ("status", pa.string()),
+        ("priority", pa.int32()), ("payload", pa.string()), ("result", pa.string()), ("error", pa.string()),
+        ("attempt", pa.int32()), ("max_attempts", pa.int32()), ("available_at", _TIME), ("expires_at", _TIME),
+        ("parent_id", pa.string()), ("run_id", pa.string()), ("created_at", _TIME), ("updated_at", _TIME),
+        ("finished_at", _TIME), ("depends_on", pa.list_(pa.string())), ("events", pa.list_(_EVENT)),
+    ]
+)  # fmt: skip
+
+# What ended, unless something unfinished still depends on it (a dead one may yet be retried).
+_PRUNABLE = text(f"""
+SELECT {column_list(Workflow, "w")} FROM workflows w
+WHERE w.finished_at <= statement_timestamp() - make_interval(secs => :older_than)
+  AND NOT EXISTS (
+      SELECT FROM workflow_dependencies d JOIN workflows dependent ON dependent.id = d.workflow_id
+      WHERE d.depends_on_id = w.id AND dependent.finished_at IS NULL)
+ORDER BY w.id
+LIMIT :limit
+FOR UPDATE OF w SKIP LOCKED
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one `prune` moved, and where to; no archive if there was nothing to move."""
+
+    workflows: int
+    events: int
+    archive: Path | None
+
+
+def archive_folder() -> Path:
+    """Where archives are kept unless a caller says otherwise."""
+    return settings().home / "archive"
+
+
+def prune(
+    connection: Connection,
+    *,
+    folder: Path | None = None,
+    older_than: float | None = None,
+    limit: int = 10_000,
+) -> Pruned:
+    """Move up to `limit` workflows that ended over `older_than` seconds ago into one archive.
+
+    Default: the retention setting, into `archive_folder()`. If the caller's transaction is
+    rolled back the archive stays behind, unsealed and harmless.
+
+    Raises:
+        QflowError: the archive cannot be written; nothing was deleted.
+    """
+    seconds = settings().quantumflow.retention * 86_400 if older_than is None else older_than
+    rows = connection.execute(_PRUNABLE, {"older_than": float(seconds), "limit": limit}).all()
+    if not rows:
+        return Pruned(0, 0, None)
+    workflows = [Workflow(**row._mapping) for row in rows]
+    ids = [workflow.id for workflow in workflows]
+    table = _archive_table(connection, workflows)
+    archive, digest = _write(table, folder or archive_folder())
+    seal_archive(connection, ids, archive.name, digest)
+    events = connection.execute(
+        text("DELETE FROM workflow_events WHERE workflow_id = ANY(:ids)"), {"ids": ids}
+    ).rowcount
+    connection.execute(text("DELETE FROM workflows WHERE id = ANY(:ids)"), {"ids": ids})
+    return Pruned(len(ids), events, archive)
+
+
+def prune_messages(connection: Connection, *, older_than: float | None = None) -> int:
+    """Delete messages older than `older_than` seconds that every consumer of their queue has acknowledged."""
+    seconds = settings().quantumflow.retention * 86_400 if older_than is None else older_than
+    delete = text("""
+        DELETE FROM messages m
+        WHERE m.created_at <= statement_timestamp() - make_interval(secs => :older_than)
+          AND NOT EXISTS (SELECT FROM subscriptions s
+                          WHERE s.queue = m.queue AND (s.xact, s.id) < (m.xact, m.id))
+    """)
+    return connection.execute(delete, {"older_than": float(seconds)}).rowcount
+
+
+def damaged_archives(connection: Connection, folder: Path | None = None) -> list[str]:
+    """The names of sealed archives that are not in `folder`, or not as they were written."""
+    sealed = connection.execute(
+        text("SELECT archive, archive_hash FROM seals WHERE kind = 'prune' ORDER BY id")
+    )
+    place = folder or archive_folder()
+    return [
+        row.archive
+        for row in sealed
+        if not (place / row.archive).is_file() or _digest(place / row.archive) != row.archive_hash
+    ]
+
+
+def _archive_table(connection: Connection, workflows: Sequence[Workflow]) -> pa.Table:
+    ids = [workflow.id for workflow in workflows]
+    depends_on: defaultdict[UUID, list[str]] = defaultdict(list)
+    for row in connection.execute(
+        text("SELECT workflow_id, depends_on_id FROM workflow_dependencies WHERE workflow_id = ANY(:ids)"),
+        {"ids": ids},
+    ):
+        depends_on[row.workflow_id].append(str(row.depends_on_id))
+    events: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
+    query = text(
+        f"SELECT {column_list(Event, 'e')} FROM workflow_events e WHERE e.workflow_id = ANY(:ids) "
+        "ORDER BY e.workflow_id, e.seq"
+    )
+    for row in connection.execute(query, {"ids": ids}):
+        events[row.workflow_id].append({**row._mapping, "data": _json_text(row.data)})
+    return pa.Table.from_pylist(
+        [
+            {
+                **{name: getattr(workflow, name, None) for name in ARCHIVE_SCHEMA.names},
+                "id": str(workflow.id),
+                "parent_id": workflow.parent_id and str(workflow.parent_id),
+                "payload": _json_text(workflow.payload),
+                "result": _json_text(workflow.result),
+                "error": _json_text(workflow.error),
+                "depends_on": depends_on[workflow.id],
+                "events": events[workflow.id],
+            }
+            for workflow in workflows
+        ],
+        schema=ARCHIVE_SCHEMA,
+    )
+
+
+def _json_text(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _write(table: pa.Table, folder: Path) -> tuple[Path, bytes]:
+    """Write an archive, durably, under a name made of its content: none is ever overwritten by another."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".unfinished-", delete=False) as file:
+            unfinished = Path(file.name)
+            try:
+                pq.write_table(table, file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+                digest = _digest(unfinished)
+                archive = folder / f"workflows-{digest.hex()[:32]}.parquet"
+                unfinished.rename(archive)
+            except BaseException:
+                unfinished.unlink(missing_ok=True)
+                raise
+        # The name is on disk only once its folder is.
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise QflowError(
+            f"the archive of old workflows cannot be written to {folder}: {error.strerror}"
+        ) from None
+    return archive, digest
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,0 +1,149 @@
+"""The values that cross the core's boundary: workflows, what creates one, events, ids, JSON.
+
+Belongs here: plain data and its conversion. Does not belong here: any statement.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from qflow_dagster.errors import UsageError
+
+# Anything json.dumps takes.
+Json = Any
+
+# An unpaired backslash before u0000: JSON may spell NUL, jsonb cannot hold it.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def uuid7s(count: int) -> list[UUID]:
+    """`count` version 7 UUIDs (RFC 9562, section 5.7), each greater than the one before it."""
+    milliseconds = time.time_ns() // 1_000_000
+    # 74 random bits, of which the highest stays 0 so that counting up does not overflow.
+    first = int.from_bytes(os.urandom(10)) >> 7
+    head = milliseconds << 80 | 0x7 << 76 | 0b10 << 62
+    low = (1 << 62) - 1
+    return [UUID(int=head | (n >> 62) << 64 | n & low) for n in range(first, first + count)]
+
+
+def uuid7() -> UUID:
+    """One version 7 UUID."""
+    return uuid7s(1)[0]
+
+
+class Held(Protocol):
+    """A workflow as its worker holds it: a claimed `Workflow`, or a `Lease` that came back from outside."""
+
+    @property
+    def id(self) -> UUID:
+        """The workflow."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """The attempt the holder's claim began: it fences late reports off."""
+        ...
+
+
+class Lease(NamedTuple):
+    """What a worker outside this process must hand back to report on its work."""
+
+    id: UUID
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewWorkflow:
+    """What creates a workflow. Times are seconds from now by the database's clock."""
+
+    type: str
+    payload: Json = None
+    # Unique per type: a second creation finds the first workflow instead.
+    key: str | None = None
+    # Higher is claimed first.
+    priority: int = 0
+    max_attempts: int | None = None
+    # Not claimed before that many seconds.
+    delay: float = 0.0
+    # Expires after that many seconds, unless its machine moved it on.
+    ttl: float | None = None
+    parent_id: UUID | None = None
+    run_id: str | None = None
+    # Not claimed before all of these completed; others of the same call may be among them.
+    depends_on: Sequence[UUID] = ()
+    id: UUID = field(default_factory=uuid7)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workflow:
+    """One row of `workflows`, as read."""
+
+    id: UUID
+    type: str
+    key: str | None
+    status: str
+    priority: int
+    payload: Json
+    result: Json
+    error: Json
+    attempt: int
+    max_attempts: int
+    available_at: datetime
+    lease_owner: str | None
+    lease_expires_at: datetime | None
+    expires_at: datetime | None
+    parent_id: UUID | None
+    run_id: str | None
+    remaining_dependencies: int
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One row of a workflow's history."""
+
+    workflow_id: UUID
+    seq: int
+    from_status: str | None
+    to_status: str
+    attempt: int
+    actor: str
+    data: Json
+    run_id: str | None
+    at: datetime
+    prev_hash: bytes
+    hash: bytes
+
+
+def column_list(row_type: type, alias: str) -> str:
+    """The columns of a row type for a SELECT, each with its table's alias."""
+    return ", ".join(f"{alias}.{column.name}" for column in fields(row_type))
+
+
+def to_json(value: Json, what: str) -> str:
+    """`value` as JSON text that jsonb takes.
+
+    Raises:
+        UsageError: it is no JSON, or holds NaN, NUL or half a surrogate pair.
+    """
+    try:
+        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        encoded.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{what} cannot be stored as JSON: {error}") from None
+    if "\\u0000" in encoded and _NUL.search(encoded):
+        raise UsageError(f"{what} cannot be stored as JSON: PostgreSQL refuses the character NUL")
+    return encoded
+
+
+def distinct(ids: Iterable[UUID]) -> list[UUID]:
+    """The ids in their order, each once."""
+    return list(dict.fromkeys(ids))

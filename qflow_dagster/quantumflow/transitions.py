@@ -1,0 +1,418 @@
+"""Moving workflows between states: claim, complete, fail and all others, each one statement.
+
+Every operation is the same statement with other candidates: lock the rows, join them with
+the edges their machines allow, update them, append the events with their hashes, write the
+messages, notify. It changes all of the rows it was given or none, and runs in the caller's
+transaction, which must be READ COMMITTED (SQLAlchemy's default).
+
+Does not belong here: creating workflows and reading them (`workflows`).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, TextClause, text
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.quantumflow.errors import IllegalTransition, LeaseLost, WorkflowNotFound
+from qflow_dagster.quantumflow.rows import Held, Json, Workflow, column_list, distinct, to_json
+from qflow_dagster.quantumflow.state_machine import Verb, edges, registered_types, workflow_type
+from qflow_dagster.settings import settings
+
+# Who moves what nobody asked for: a lease or a term that ran out.
+SYSTEM_ACTOR = "qflow"
+
+_LOCKED = """w.id, w.type, w.key, w.status, w.attempt, w.max_attempts, w.available_at, w.lease_owner,
+    w.lease_expires_at, w.run_id, w.head_seq, w.head_hash"""
+
+# What the four kinds of operation may take. All lock in the order of ids or skip what is
+# locked, so that operations on the same rows wait for each other and never deadlock. The
+# lateral subquery makes it one probe of the primary key per row, whatever the planner guesses.
+_GIVEN = f"""
+    SELECT w.*, given.result, given.error, given.data
+    FROM (SELECT * FROM json_to_recordset(CAST(:given AS json))
+              AS given(id uuid, attempt integer, result jsonb, error jsonb, data jsonb)
+          ORDER BY id) AS given
+    CROSS JOIN LATERAL (
+        SELECT {_LOCKED} FROM workflows w
+        WHERE w.id = given.id AND (given.attempt IS NULL OR w.attempt = given.attempt)
+        FOR UPDATE) AS w"""
+_CLAIMABLE = f"""
+    SELECT {_LOCKED}, NULL::jsonb AS result, NULL::jsonb AS error, NULL::jsonb AS data
+    FROM workflows w
+    WHERE w.type = :type AND w.claimable AND w.remaining_dependencies = 0
+      AND w.available_at <= statement_timestamp()
+      AND (w.expires_at IS NULL OR w.expires_at > statement_timestamp())
+    ORDER BY w.priority DESC, w.available_at, w.id
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED"""
+_LEASE_EXPIRED = f"""
+    SELECT {_LOCKED}, NULL::jsonb AS result, jsonb_build_object('lease_owner', w.lease_owner) AS data,
+           jsonb_build_object('kind', 'lease_expired', 'message',
+                              'worker ' || w.lease_owner || ' stopped reporting') AS error
+    FROM workflows w
+    WHERE w.lease_expires_at <= statement_timestamp() AND w.type = ANY(:types)
+    ORDER BY w.lease_expires_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED"""
+_DUE = f"""
+    SELECT {_LOCKED}, NULL::jsonb AS result, NULL::jsonb AS error, NULL::jsonb AS data
+    FROM workflows w
+    WHERE w.expires_at <= statement_timestamp() AND w.finished_at IS NULL
+      AND EXISTS (SELECT FROM edge WHERE edge.type = w.type AND edge.from_status = w.status)
+    ORDER BY w.expires_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED"""
+
+_MOVE = """
+WITH edge AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:edges AS json)) AS edge(
+        type text, from_status text, to_status text, exhausted boolean, wait text,
+        claimable boolean, leased boolean, terminal boolean, succeeded boolean, queues text[])
+), candidate AS MATERIALIZED ({candidates}
+), matched AS MATERIALIZED (
+    SELECT candidate.*, edge.to_status, edge.wait, edge.claimable, edge.leased, edge.terminal,
+           edge.succeeded, edge.queues,
+           candidate.head_seq + 1 AS seq,
+           candidate.attempt + :begun AS this_attempt,
+           coalesce(CAST(:actor AS text), candidate.lease_owner, '{system}') AS actor,
+           coalesce(CAST(:run_id AS text), candidate.run_id) AS this_run_id,
+           statement_timestamp() AS at
+    FROM candidate JOIN edge ON edge.type = candidate.type AND edge.from_status = candidate.status
+        AND (edge.exhausted IS NULL OR edge.exhausted = (candidate.attempt >= candidate.max_attempts))
+), moved AS MATERIALIZED (
+    SELECT matched.*, workflow_event_hash(head_hash, id, seq, status, to_status, this_attempt, actor,
+                                          data, this_run_id, at) AS hash
+    FROM matched
+    WHERE CAST(:expected AS integer) IS NULL OR (SELECT count(*) FROM matched) = :expected
+), updated AS (
+    UPDATE workflows w SET
+        status = m.to_status,
+        claimable = m.claimable,
+        attempt = m.this_attempt,
+        result = coalesce(m.result, w.result),
+        error = CASE WHEN m.succeeded THEN NULL ELSE coalesce(m.error, w.error) END,
+        run_id = m.this_run_id,
+        available_at = CASE m.wait
+            WHEN 'none' THEN m.at
+            -- Exponential backoff with equal jitter: half of the delay is certain, half is random.
+            WHEN 'backoff' THEN m.at + make_interval(secs => (0.5 + random() / 2) * least(
+                CAST(:delay_limit AS float8), CAST(:delay AS float8) * 2 ^ least(m.attempt - 1, 60)))
+            ELSE w.available_at END,
+        lease_owner = CASE WHEN m.leased THEN coalesce(CAST(:worker AS text), w.lease_owner) END,
+        lease_expires_at = CASE WHEN m.leased
+            THEN coalesce(m.at + make_interval(secs => CAST(:lease AS float8)), w.lease_expires_at) END,
+        finished_at = CASE WHEN m.terminal THEN m.at END,
+        updated_at = m.at,
+        head_seq = m.seq,
+        head_hash = m.hash
+    FROM moved m WHERE w.id = m.id
+    RETURNING w.*, m.succeeded AND w.has_dependents AS releases
+), event AS (
+    INSERT INTO workflow_events (workflow_id, seq, from_status, to_status, attempt, actor, data, run_id,
+                                 at, prev_hash, hash)
+    SELECT id, seq, status, to_status, this_attempt, actor, data, this_run_id, at, head_hash, hash
+    FROM moved
+), message AS (
+    INSERT INTO messages (queue, payload)
+    SELECT queue, jsonb_build_object('workflow_id', id, 'type', type, 'key', key, 'from', status,
+                                     'to', to_status, 'attempt', this_attempt, 'actor', actor)
+    FROM moved CROSS JOIN unnest(queues) AS queue
+), notified AS MATERIALIZED (
+    SELECT pg_notify(queue, pg_current_xact_id()::text)
+    FROM (SELECT DISTINCT unnest(queues) AS queue FROM moved) AS told
+)
+SELECT {returning}, (SELECT count(*) FROM notified) FROM updated u {order}
+"""
+
+
+def _statement(candidates: str, returning: str = "u.id, u.status, u.releases", order: str = "") -> TextClause:
+    return text(_MOVE.format(candidates=candidates, returning=returning, order=order, system=SYSTEM_ACTOR))
+
+
+_MOVE_GIVEN = _statement(_GIVEN)
+_MOVE_LEASE_EXPIRED = _statement(_LEASE_EXPIRED)
+_MOVE_DUE = _statement(_DUE)
+_CLAIM = _statement(_CLAIMABLE, column_list(Workflow, "u"), "ORDER BY u.priority DESC, u.available_at, u.id")
+
+_HEARTBEAT = text("""
+WITH held AS MATERIALIZED (
+    SELECT w.id
+    FROM (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[])) AS given(id, attempt)
+          ORDER BY id) AS given
+    CROSS JOIN LATERAL (
+        SELECT w.id FROM workflows w
+        WHERE w.id = given.id AND w.attempt = given.attempt AND w.lease_expires_at IS NOT NULL
+        FOR UPDATE) AS w
+)
+UPDATE workflows w SET lease_expires_at = statement_timestamp() + make_interval(secs => :lease)
+FROM held
+WHERE w.id = held.id AND (SELECT count(*) FROM held) = :expected
+RETURNING w.id
+""")
+
+# A statement of its own, so that its snapshot sees dependents whose creation the completion waited for.
+_RELEASE_DEPENDENTS = text("""
+WITH released AS MATERIALIZED (
+    SELECT workflow_id, count(*)::integer AS completed
+    FROM workflow_dependencies WHERE depends_on_id = ANY(CAST(:ids AS uuid[])) GROUP BY workflow_id
+), locked AS MATERIALIZED (
+    SELECT w.id, released.completed FROM released JOIN workflows w ON w.id = released.workflow_id
+    ORDER BY w.id FOR UPDATE OF w
+)
+UPDATE workflows w SET
+    remaining_dependencies = w.remaining_dependencies - locked.completed,
+    updated_at = statement_timestamp()
+FROM locked WHERE w.id = locked.id
+""")
+
+
+def claim(
+    connection: Connection,
+    type_name: str,
+    *,
+    worker: str,
+    limit: int = 1,
+    lease: float | None = None,
+    run_id: str | None = None,
+) -> list[Workflow]:
+    """Take up to `limit` workflows for `worker`, for `lease` seconds (default: the setting).
+
+    Highest priority first, then the longest available; none whose dependencies are not all
+    completed, and none that another transaction is about to take. The claim counts as an attempt.
+    """
+    moved = _execute(
+        connection, _CLAIM, "claim", only=type_name, type=type_name, limit=limit,
+        begun=1, worker=worker, actor=worker, run_id=run_id, lease=lease or settings().quantumflow.lease,
+    )  # fmt: skip
+    return [Workflow(**dict(zip(Workflow.__slots__, row, strict=False))) for row in moved]
+
+
+def heartbeat(connection: Connection, held: Sequence[Held], *, lease: float | None = None) -> None:
+    """Renew the leases: each ends `lease` seconds from now (default: the setting).
+
+    Raises:
+        LeaseLost: some are not held any more; then none was renewed.
+    """
+    _refuse_twice([item.id for item in held])
+    parameters = {
+        "ids": [item.id for item in held],
+        "attempts": [item.attempt for item in held],
+        "lease": float(lease or settings().quantumflow.lease),
+        "expected": len(held),
+    }
+    if len(connection.execute(_HEARTBEAT, parameters).all()) != len(held):
+        raise _refusal(connection, "heartbeat", held, None)
+
+
+def complete(
+    connection: Connection,
+    held: Sequence[Held],
+    results: Sequence[Json] | None = None,
+    *,
+    actor: str | None = None,
+) -> None:
+    """Finish the workflows with their `results`, and release what depends on them.
+
+    Raises:
+        LeaseLost: some are not held any more; then none was completed.
+    """
+    _move_given(connection, "complete", held, actor=actor, results=results)
+
+
+def fail(
+    connection: Connection,
+    held: Sequence[Held],
+    errors: Sequence[Json],
+    *,
+    retry: bool = True,
+    actor: str | None = None,
+) -> list[str]:
+    """Record that these attempts failed; return the status of each workflow now.
+
+    It waits for its next attempt (exponential backoff with jitter) or, when that was its
+    last or `retry` is False, is dead: kept, told to the queue `workflow_alerts`, and
+    retryable by hand.
+
+    Raises:
+        LeaseLost: some are not held any more; then nothing was recorded.
+    """
+    data = [{"error": error} for error in errors]
+    verb = "fail" if retry else "abandon"
+    return _move_given(connection, verb, held, actor=actor, errors=errors, data=data)
+
+
+def transition(
+    connection: Connection,
+    workflows: Sequence[UUID | Held],
+    to: str,
+    *,
+    actor: str,
+    data: Json = None,
+    run_id: str | None = None,
+) -> None:
+    """Move the workflows to the state `to`; `data` goes into the history of each.
+
+    A workflow given as held is fenced by its attempt, one given by id is not.
+
+    Raises:
+        IllegalTransition: the machine of one does not allow it; then none was moved.
+        LeaseLost: one given as held is not held any more; then none was moved.
+        WorkflowNotFound: one does not exist; then none was moved.
+    """
+    _move_given(
+        connection, "transition", workflows, to=to, actor=actor, data=[data] * len(workflows), run_id=run_id
+    )
+
+
+def cancel(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: str | None = None) -> None:
+    """Cancel workflows; a worker that holds one finds out at its next report. Raises as `transition`.
+
+    What depends on them goes on waiting: cancel it too, or `retry` them.
+    """
+    _move_by_hand(connection, "cancel", ids, actor, reason)
+
+
+def pause(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: str | None = None) -> None:
+    """Take workflows out of the queue, away from their worker if one holds them. Raises as `transition`."""
+    _move_by_hand(connection, "pause", ids, actor, reason)
+
+
+def resume(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: str | None = None) -> None:
+    """Put paused workflows back into the queue. Raises as `transition`."""
+    _move_by_hand(connection, "resume", ids, actor, reason)
+
+
+def retry(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: str | None = None) -> None:
+    """Give ended or waiting workflows one more attempt, at once. Raises as `transition`.
+
+    Attempts go on counting: one that was out of attempts is dead again after one more failure.
+    """
+    _move_by_hand(connection, "retry", ids, actor, reason)
+
+
+def reclaim_expired(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
+    """Take up to `limit` workflows from workers whose lease ran out; return their ids.
+
+    Each is claimable again, or dead if that was its last attempt, so that a workflow that
+    kills its workers ends. Types not registered in this process are left alone.
+    """
+    types = [declared.name for declared in registered_types()]
+    moved = _execute(connection, _MOVE_LEASE_EXPIRED, "reclaim", limit=limit, types=types, actor=SYSTEM_ACTOR)
+    return [row.id for row in moved]
+
+
+def expire_due(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
+    """Expire up to `limit` workflows whose term is over and whose machine allows it; return their ids."""
+    moved = _execute(connection, _MOVE_DUE, "expire", limit=limit, actor=SYSTEM_ACTOR)
+    return [row.id for row in moved]
+
+
+def _move_by_hand(
+    connection: Connection, verb: Verb, ids: Sequence[UUID], actor: str, reason: str | None
+) -> None:
+    data = {"reason": reason} if reason else None
+    _move_given(connection, verb, ids, actor=actor, data=[data] * len(ids))
+
+
+def _move_given(
+    connection: Connection,
+    verb: Verb,
+    items: Sequence[UUID | Held],
+    *,
+    to: str | None = None,
+    actor: str | None,
+    results: Sequence[Json] | None = None,
+    errors: Sequence[Json] | None = None,
+    data: Sequence[Json] | None = None,
+    run_id: str | None = None,
+) -> list[str]:
+    """Move exactly these workflows, or none; return their statuses in the order given."""
+    given: list[dict[str, Any]] = [
+        {"id": str(item)} if isinstance(item, UUID) else {"id": str(item.id), "attempt": item.attempt}
+        for item in items
+    ]
+    for name, values in (("result", results), ("error", errors), ("data", data)):
+        if values is None:
+            continue
+        if len(values) != len(items):
+            raise UsageError(f"{verb}: {len(items)} workflows, but {len(values)} values of {name}")
+        for row, value in zip(given, values, strict=True):
+            row[name] = value
+    _refuse_twice([row["id"] for row in given])
+    moved = _execute(
+        connection, _MOVE_GIVEN, verb, to=to, given=to_json(given, f"{verb}: what was handed in"),
+        expected=len(given), actor=actor, run_id=run_id,
+    )  # fmt: skip
+    if len(moved) != len(given):
+        raise _refusal(connection, verb, items, to)
+    if succeeded := [row.id for row in moved if row.releases]:
+        connection.execute(_RELEASE_DEPENDENTS, {"ids": succeeded})
+    statuses = {str(row.id): row.status for row in moved}
+    return [statuses[row["id"]] for row in given]
+
+
+def _execute(
+    connection: Connection,
+    statement: TextClause,
+    verb: Verb,
+    *,
+    to: str | None = None,
+    only: str | None = None,
+    **parameters: Any,
+) -> Sequence[Row]:
+    quantumflow = settings().quantumflow
+    defaults = {
+        "edges": edges(verb, to, only=only),
+        "begun": 0,
+        "expected": None,
+        "actor": None,
+        "worker": None,
+        "run_id": None,
+        "lease": None,
+        "delay": quantumflow.retry_delay,
+        "delay_limit": quantumflow.retry_delay_limit,
+    }
+    return connection.execute(statement, defaults | parameters).all()
+
+
+def _refuse_twice(ids: Sequence[Any]) -> None:
+    if len(distinct(ids)) != len(ids):
+        raise UsageError("a workflow was given twice in one call")
+
+
+def _refusal(
+    connection: Connection, verb: str, items: Sequence[UUID | Held], to: str | None
+) -> IllegalTransition | LeaseLost | WorkflowNotFound:
+    """Why the statement moved nothing. Its locks are still held, so what is read here is what it saw."""
+    ids = [item if isinstance(item, UUID) else item.id for item in items]
+    query = text("SELECT id, type, status, attempt, lease_expires_at FROM workflows WHERE id = ANY(:ids)")
+    found = {row.id: row for row in connection.execute(query, {"ids": ids})}
+    lost = [
+        item.id
+        for item in items
+        if not isinstance(item, UUID)
+        and (
+            item.id not in found
+            or found[item.id].attempt != item.attempt
+            or found[item.id].lease_expires_at is None
+        )
+    ]
+    if lost:
+        return LeaseLost(lost)
+    if missing := [id_ for id_ in ids if id_ not in found]:
+        return WorkflowNotFound(f"there is no workflow {missing[0]}; it may have been pruned")
+    for id_ in ids:
+        row = found[id_]
+        machine = workflow_type(row.type).machine
+        if row.status not in {start for start, *_ in machine.steps(verb, to)}:  # type: ignore[arg-type]
+            wanted = (
+                f"moved to {to!r}" if to else {"retry": "retried"}.get(verb, f"{verb}d".replace("ld", "lled"))
+            )
+            follow = ", ".join(sorted(machine.transitions[row.status])) or "nothing"
+            return IllegalTransition(
+                f"workflow {id_} ({row.type}) is {row.status} and cannot be {wanted}; "
+                f"the machine {machine.name!r} allows: {follow}"
+            )
+    raise AssertionError("the statement refused what the machines allow")

@@ -1,0 +1,307 @@
+"""Creating, linking and reading workflows.
+
+Does not belong here: changing their state (`transitions`), their history (`history`).
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from graphlib import CycleError, TopologicalSorter
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.quantumflow.errors import (
+    DependencyCycle,
+    IllegalTransition,
+    WorkflowNotFound,
+)
+from qflow_dagster.quantumflow.rows import Json, NewWorkflow, Workflow, column_list, distinct, to_json
+from qflow_dagster.quantumflow.state_machine import queues_told, registered_types, workflow_type
+from qflow_dagster.settings import settings
+
+# Any constant serves, as long as every process uses the same.
+_DEPENDENCY_LOCK = 0x71666C6F7701
+
+_CREATE = text("""
+WITH type AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:types AS json))
+        AS type(name text, status text, claimable boolean, queues text[])
+), inserted AS (
+    INSERT INTO workflows (id, type, key, status, priority, payload, attempt, max_attempts, available_at,
+                           expires_at, parent_id, run_id, claimable, remaining_dependencies, has_dependents,
+                           head_seq, head_hash, created_at, updated_at)
+    SELECT given.id, given.type, given.key, type.status, given.priority, coalesce(given.payload, 'null'), 0,
+           given.max_attempts, now.at + make_interval(secs => given.delay),
+           now.at + make_interval(secs => given.ttl), given.parent_id, given.run_id, type.claimable, 0, false,
+           1, workflow_event_hash('', given.id, 1, NULL, type.status, 0, :actor, NULL, given.run_id, now.at),
+           now.at, now.at
+    FROM json_to_recordset(CAST(:given AS json)) AS given(
+        id uuid, type text, key text, priority integer, payload jsonb, max_attempts integer,
+        delay float8, ttl float8, parent_id uuid, run_id text)
+    JOIN type ON type.name = given.type
+    CROSS JOIN (SELECT statement_timestamp() AS at) AS now
+    ON CONFLICT (type, key) WHERE key IS NOT NULL DO NOTHING
+    RETURNING id, type, key, status, run_id, head_hash, created_at
+), event AS (
+    INSERT INTO workflow_events (workflow_id, seq, to_status, attempt, actor, run_id, at, prev_hash, hash)
+    SELECT id, 1, status, 0, :actor, run_id, created_at, '', head_hash FROM inserted
+), told AS MATERIALIZED (
+    SELECT inserted.*, queue
+    FROM inserted JOIN type ON type.name = inserted.type CROSS JOIN unnest(queues) AS queue
+), message AS (
+    INSERT INTO messages (queue, payload)
+    SELECT queue, jsonb_build_object('workflow_id', id, 'type', type, 'key', key, 'from', NULL,
+                                     'to', status, 'attempt', 0, 'actor', CAST(:actor AS text))
+    FROM told
+), notified AS MATERIALIZED (
+    SELECT pg_notify(queue, pg_current_xact_id()::text) FROM (SELECT DISTINCT queue FROM told) AS queue
+)
+SELECT id, (SELECT count(*) FROM notified) FROM inserted
+""")
+
+_FIND_KEYS = text("""
+SELECT given.id AS given_id, w.id
+FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:keys AS text[])) AS given(id, type, key)
+JOIN workflows w ON w.type = given.type AND w.key = given.key
+""")
+
+# Marks what is depended on, under its row lock: whoever completes it later sees the mark.
+_MARK_DEPENDED_ON = text("""
+WITH locked AS MATERIALIZED (
+    SELECT id FROM workflows WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+)
+UPDATE workflows w SET has_dependents = true FROM locked WHERE w.id = locked.id
+RETURNING w.id, w.type, w.status
+""")
+
+_LINK = text("""
+WITH linked AS (
+    INSERT INTO workflow_dependencies (workflow_id, depends_on_id)
+    SELECT * FROM unnest(CAST(:workflow_ids AS uuid[]), CAST(:depends_on_ids AS uuid[]))
+    ON CONFLICT DO NOTHING
+    RETURNING workflow_id, depends_on_id
+), added AS (
+    SELECT workflow_id, count(*)::integer AS remaining FROM linked
+    WHERE depends_on_id <> ALL(CAST(:completed AS uuid[])) GROUP BY workflow_id
+)
+UPDATE workflows w SET remaining_dependencies = w.remaining_dependencies + added.remaining
+FROM added WHERE w.id = added.workflow_id
+""")
+
+_REACHABLE = text("""
+WITH RECURSIVE reachable(id) AS (
+    SELECT unnest(CAST(:ids AS uuid[]))
+    UNION
+    SELECT d.depends_on_id FROM reachable JOIN workflow_dependencies d ON d.workflow_id = reachable.id
+)
+SELECT d.workflow_id, d.depends_on_id
+FROM reachable JOIN workflow_dependencies d ON d.workflow_id = reachable.id
+""")
+
+
+def create_workflow(
+    connection: Connection, type_name: str, payload: Json = None, *, actor: str, **options: object
+) -> UUID:
+    """Create one workflow; `options` are the fields of `NewWorkflow`. As `create_workflows`."""
+    new = NewWorkflow(type=type_name, payload=payload, **options)  # type: ignore[arg-type]
+    return create_workflows(connection, [new], actor=actor)[0]
+
+
+def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, actor: str) -> list[UUID]:
+    """Create workflows in one round trip (a few more with keys or dependencies); return their ids, in order.
+
+    One whose (type, key) is there already is not created: the id returned is the one there,
+    and dependencies of the same call follow it.
+
+    Raises:
+        UsageError: a type is unknown, a payload is no JSON.
+        DependencyCycle: the dependencies form a cycle.
+        WorkflowNotFound: a dependency does not exist.
+    """
+    machines = {name: workflow_type(name).machine for name in {workflow.type for workflow in new}}
+    types = [
+        {
+            "name": name,
+            "status": machine.initial,
+            "claimable": machine.initial in machine.claimable,
+            "queues": queues_told(workflow_type(name), machine.initial),
+        }
+        for name, machine in machines.items()
+    ]
+    max_attempts = settings().quantumflow.max_attempts
+    given = [
+        {
+            "id": str(workflow.id),
+            "type": workflow.type,
+            "key": workflow.key,
+            "priority": workflow.priority,
+            "payload": workflow.payload,
+            "max_attempts": workflow.max_attempts or max_attempts,
+            "delay": workflow.delay,
+            "ttl": workflow.ttl,
+            "parent_id": workflow.parent_id and str(workflow.parent_id),
+            "run_id": workflow.run_id,
+        }
+        for workflow in new
+    ]
+    parameters = {
+        "types": to_json(types, "the types"),
+        "given": to_json(given, "the payload of a workflow"),
+        "actor": actor,
+    }
+    # A savepoint only where something may be refused after the first write.
+    linked = any(workflow.depends_on for workflow in new)
+    with connection.begin_nested() if linked else nullcontext():
+        inserted = {row.id for row in connection.execute(_CREATE, parameters)}
+        existing = _existing(connection, [workflow for workflow in new if workflow.id not in inserted])
+        pairs = [
+            (workflow.id, existing.get(depends_on, depends_on))
+            for workflow in new
+            if workflow.id in inserted
+            for depends_on in workflow.depends_on
+        ]
+        # Nothing that was there before can depend on what is new: cycles are among these pairs.
+        _refuse_cycle(pairs)
+        _link(connection, pairs)
+    return [existing.get(workflow.id, workflow.id) for workflow in new]
+
+
+def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]]) -> None:
+    """Make each first workflow of `pairs` wait for the second. One at a time, server-wide.
+
+    Raises:
+        DependencyCycle: a cycle would arise; nothing was added.
+        IllegalTransition: one of the first is held by a worker or ended; nothing was added.
+        WorkflowNotFound: one does not exist; nothing was added.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _DEPENDENCY_LOCK})
+    known = connection.execute(_REACHABLE, {"ids": distinct(depends_on for _, depends_on in pairs)})
+    _refuse_cycle([*((row.workflow_id, row.depends_on_id) for row in known), *pairs])
+    waiting = distinct(workflow for workflow, _ in pairs)
+    locked = text("SELECT id, type, status FROM workflows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+    with connection.begin_nested():
+        # Locks what is depended on before what depends on it, as a completion does.
+        _link(connection, pairs)
+        found = {row.id: row for row in connection.execute(locked, {"ids": waiting})}
+        _refuse_missing(waiting, found)
+        for row in found.values():
+            machine = workflow_type(row.type).machine
+            if row.status in machine.terminal or row.status in machine.leased:
+                raise IllegalTransition(
+                    f"workflow {row.id} ({row.type}) is {row.status}: only one that is neither held nor "
+                    "ended can be made to wait"
+                )
+
+
+def get(connection: Connection, workflow_id: UUID) -> Workflow:
+    """The workflow of that id.
+
+    Raises:
+        WorkflowNotFound: there is none.
+    """
+    query = text(f"SELECT {column_list(Workflow, 'w')} FROM workflows w WHERE w.id = :id")
+    row = connection.execute(query, {"id": workflow_id}).one_or_none()
+    if row is None:
+        raise WorkflowNotFound(f"there is no workflow {workflow_id}; it may have been pruned")
+    return Workflow(**row._mapping)
+
+
+def find(
+    connection: Connection,
+    *,
+    type_name: str | None = None,
+    status: str | None = None,
+    key: str | None = None,
+    parent_id: UUID | None = None,
+    run_id: str | None = None,
+    before: UUID | None = None,
+    limit: int = 100,
+) -> list[Workflow]:
+    """Workflows that fit all that is given, newest first; the next page is `before` the last id."""
+    filters = {
+        "type = :type": type_name,
+        "status = :status": status,
+        "key = :key": key,
+        "parent_id = :parent_id": parent_id,
+        "run_id = :run_id": run_id,
+        "id < :before": before,
+    }
+    chosen = [f"w.{condition}" for condition, value in filters.items() if value is not None]
+    query = text(
+        f"SELECT {column_list(Workflow, 'w')} FROM workflows w WHERE {' AND '.join(chosen) or 'true'} "
+        "ORDER BY w.id DESC LIMIT :limit"
+    )
+    parameters = {"type": type_name, "status": status, "key": key, "parent_id": parent_id,
+                  "run_id": run_id, "before": before, "limit": limit}  # fmt: skip
+    return [Workflow(**row._mapping) for row in connection.execute(query, parameters)]
+
+
+def resolve(connection: Connection, prefix: str) -> UUID:
+    """The workflow whose id begins with `prefix`, as a person types it.
+
+    Raises:
+        WorkflowNotFound: none does, or several do.
+    """
+    digits = prefix.replace("-", "").lower()
+    if not 0 < len(digits) <= 32 or not set(digits) <= set("0123456789abcdef"):
+        raise WorkflowNotFound(f"{prefix!r} is no beginning of a workflow's id")
+    query = text("SELECT id FROM workflows WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
+    bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
+    found = connection.scalars(query, bounds).all()
+    if len(found) != 1:
+        fits = "several workflows" if found else "no workflow"
+        raise WorkflowNotFound(f"{prefix!r} fits {fits}: give more of the id, see `qflow workflows list`")
+    return found[0]
+
+
+def dependencies(connection: Connection, workflow_id: UUID) -> list[Workflow]:
+    """What the workflow depends on, completed or not, oldest first."""
+    query = text(
+        f"SELECT {column_list(Workflow, 'w')} FROM workflow_dependencies d "
+        "JOIN workflows w ON w.id = d.depends_on_id WHERE d.workflow_id = :id ORDER BY w.id"
+    )
+    return [Workflow(**row._mapping) for row in connection.execute(query, {"id": workflow_id})]
+
+
+def _existing(connection: Connection, new: Sequence[NewWorkflow]) -> dict[UUID, UUID]:
+    """For workflows not created because of their key: the id each stands for."""
+    if not new:
+        return {}
+    parameters = {
+        "ids": [workflow.id for workflow in new],
+        "types": [workflow.type for workflow in new],
+        "keys": [workflow.key for workflow in new],
+    }
+    return {row.given_id: row.id for row in connection.execute(_FIND_KEYS, parameters)}
+
+
+def _link(connection: Connection, pairs: Sequence[tuple[UUID, UUID]]) -> None:
+    if not pairs:
+        return
+    depended_on = distinct(depends_on for _, depends_on in pairs)
+    found = {row.id: row for row in connection.execute(_MARK_DEPENDED_ON, {"ids": depended_on})}
+    _refuse_missing(depended_on, found)
+    machines = {declared.name: declared.machine for declared in registered_types()}
+    completed = [row.id for row in found.values() if row.status == machines[row.type].completed]
+    parameters = {
+        "workflow_ids": [workflow for workflow, _ in pairs],
+        "depends_on_ids": [depends_on for _, depends_on in pairs],
+        "completed": completed,
+    }
+    connection.execute(_LINK, parameters)
+
+
+def _refuse_missing(ids: Iterable[UUID], found: Iterable[UUID]) -> None:
+    if missing := set(ids).difference(found):
+        raise WorkflowNotFound(f"there is no workflow {min(missing)} to depend on")
+
+
+def _refuse_cycle(pairs: Iterable[tuple[UUID, UUID]]) -> None:
+    graph: dict[UUID, set[UUID]] = {}
+    for workflow, depends_on in pairs:
+        graph.setdefault(workflow, set()).add(depends_on)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " -> ".join(map(str, error.args[1]))
+        raise DependencyCycle(f"the dependencies form a cycle: {circle}") from None
