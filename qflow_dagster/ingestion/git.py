@@ -92,9 +92,10 @@ class Commit(NamedTuple):
     committed_at: int
 
 
-def command(repository: Path | str | None, *arguments: str) -> list[str]:
+def command(repository: Path | str | None, *arguments: str, configuration: tuple[str, ...] = ()) -> list[str]:
     """The hardened command line of git; `repository` is a git directory or work tree, None for none."""
-    options = [part for name, value in CONFIGURATION.items() for part in ("-c", f"{name}={value}")]
+    settings = [*(f"{name}={value}" for name, value in CONFIGURATION.items()), *configuration]
+    options = [part for setting in settings for part in ("-c", setting)]
     if repository is not None:
         # A repository of another user is only refused for what its configuration could do.
         options += ["-c", f"safe.directory={Path(repository).absolute()}", "-C", str(repository)]
@@ -108,16 +109,22 @@ def environment(protocol: str = "") -> dict[str, str]:
 
 
 def run(
-    repository: Path | str | None, *arguments: str, protocol: str = "", timeout: float = TIMEOUT
+    repository: Path | str | None,
+    *arguments: str,
+    protocol: str = "",
+    timeout: float = TIMEOUT,
+    stdin: bytes | None = None,
+    configuration: tuple[str, ...] = (),
 ) -> bytes:
-    """Run git and return what it prints.
+    """Run git and return what it prints; `configuration` are further `name=value` settings.
 
     Raises:
         GitError: it failed, or took longer than `timeout` seconds.
     """
-    process = _start(command(repository, *arguments), protocol)
+    full = command(repository, *arguments, configuration=configuration)
+    process = _start(full, protocol, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
     try:
-        output, errors = process.communicate(timeout=timeout)
+        output, errors = process.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
         _kill(process)
         raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s and was ended") from None

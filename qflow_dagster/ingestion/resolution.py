@@ -379,7 +379,15 @@ READERS: dict[str, Callable[[Resolver, str, ImportFact], list[str]]] = {
 
 def _join(*parts: str) -> str:
     """Join and normalise; a path that would leave the repository becomes one that cannot exist."""
-    path = posixpath.normpath(posixpath.join("", *(part for part in parts if part)) or ".")
+    path = "/".join([part for part in parts if part])
+    if (
+        "./" not in path
+        and "//" not in path
+        and not path.endswith(("/", "/.", "/.."))
+        and path not in (".", "..")
+    ):
+        return path
+    path = posixpath.normpath(path)
     return "" if path == "." else path
 
 

@@ -109,7 +109,7 @@ def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str,
     for name, columns in FACT_COLUMNS.items():
         chunks = [lines[name] for lines in new if name in lines]
         if chunks:
-            copy_text(connection, name, columns, chunks)
+            copy_text(connection, name, columns, [b"".join(chunks)])
 
 
 def find_snapshot(connection: Connection, repository_id: int, commit_oid: str) -> int | None:
@@ -186,7 +186,7 @@ def replace_files(
             ) ON COMMIT DROP
         """)
     )
-    copy_text(connection, "staged_files", FILE_COLUMNS, (copy_line(row).encode() for row in rows))
+    copy_text(connection, "staged_files", FILE_COLUMNS, ["".join(map(copy_line, rows)).encode()])
     connection.execute(text("ANALYZE staged_files"))
     if removed is None:
         connection.execute(text(close), parameters)

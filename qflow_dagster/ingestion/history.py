@@ -1,0 +1,274 @@
+"""Commits and what each changed, read from git in one pass and kept up to date.
+
+Belongs here: parsing ``git log``, and storing commits and their file changes. Merges have no
+changes of their own, renames are followed by git (-M), names and addresses are those of
+``.mailmap`` at the commit that is ingested. A commit is written once; what a rewritten branch
+leaves behind is kept and marked unreachable.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+from qflow_dagster.database.copy import copy_line, copy_text
+from qflow_dagster.ingestion import git, repositories
+from qflow_dagster.ingestion.pipeline import with_reconnect
+from qflow_dagster.settings import settings
+
+Report = Callable[[str, int, int], None]
+
+BATCH_COMMITS = 2_000
+LOG_TIMEOUT = 1_800
+RECORD, FIELD = b"\x01\x02", b"\x03"
+# Each record starts with a marker; git itself ends the format part and starts the changes with NUL.
+FORMAT = "%x01%x02" + "%x03".join(
+    ["%H", "%P", "%aN", "%aE", "%at", "%cN", "%cE", "%ct", "%s", "%b",
+     "%(trailers:key=Co-authored-by,valueonly,unfold)"]
+)  # fmt: skip
+KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
+LONGEST_BODY = 20_000
+COMMIT_COLUMNS = (
+    "id", "repository_id", "oid", "parents", "author_name", "author_email", "authored_at", "committer_name",
+    "committer_email", "committed_at", "subject", "body", "co_authors", "reachable",
+)  # fmt: skip
+CHANGE_COLUMNS = (
+    "commit_id",
+    "path",
+    "repository_id",
+    "kind",
+    "previous_path",
+    "added_lines",
+    "deleted_lines",
+)
+
+
+class HistoryResult(NamedTuple):
+    """What an ingestion of history did."""
+
+    new_commits: int
+    new_changes: int
+    seconds: float
+
+
+class Change(NamedTuple):
+    """What a commit did to a path; lines are None for binary files."""
+
+    path: str
+    kind: str
+    previous_path: str | None
+    added_lines: int | None
+    deleted_lines: int | None
+
+
+class LoggedCommit(NamedTuple):
+    """A commit as git logs it; times are ISO 8601 in UTC."""
+
+    oid: str
+    parents: list[str]
+    author_name: str
+    author_email: str
+    authored_at: str
+    committer_name: str
+    committer_email: str
+    committed_at: str
+    subject: str
+    body: str
+    co_authors: list[str]
+    changes: list[Change]
+
+
+def ingest_history(
+    engine: Engine, repository_id: int, commit_oid: str, *, progress: Report | None = None
+) -> HistoryResult:
+    """Store the commits that lead to `commit_oid` and are not stored yet; make it the history's tip.
+
+    Batches are committed as they are read and a commit is stored at most once, so a killed run
+    is simply continued; the tip moves in the last transaction.
+
+    Raises:
+        GitError: the history cannot be read.
+    """
+    started = time.monotonic()
+    report = progress or (lambda stage, done, total: None)
+    with engine.connect() as connection:
+        name = connection.scalar(text("SELECT name FROM repositories WHERE id = :id"), {"id": repository_id})
+        repository = repositories.find(connection, name)
+    if repository.history_tip == commit_oid:
+        return HistoryResult(0, 0, time.monotonic() - started)
+    objects = repository.objects
+    reachable = git.run(objects, "rev-list", commit_oid, timeout=600).decode().split()
+    with engine.begin() as connection:
+        forget_unreachable(connection, repository_id, reachable, repository.history_tip)
+        known = stored_commits(connection, repository_id)
+    wanted = [oid for oid in reversed(reachable) if oid not in known]
+    commits = changes = 0
+    report("reading history", 0, len(wanted))
+    for batch in read_commits(objects, wanted, commit_oid, settings().ingestion.processes):
+        changes += with_reconnect(
+            engine, lambda connection, batch=batch: store_commits(connection, repository_id, batch)
+        )
+        commits += len(batch)
+        report("reading history", commits, len(wanted))
+    with_reconnect(engine, lambda connection: set_tip(connection, repository_id, commit_oid))
+    return HistoryResult(commits, changes, time.monotonic() - started)
+
+
+def read_commits(
+    objects: Path, oids: list[str], mailmap_commit: str, processes: int
+) -> Iterator[list[LoggedCommit]]:
+    """The commits of `oids` with their changes, in order, in batches.
+
+    Each commit is read once. Comparing trees is most of the work and independent from commit
+    to commit, so `processes` git processes work at the next batches while one is consumed.
+    """
+    batches = [oids[start : start + BATCH_COMMITS] for start in range(0, len(oids), BATCH_COMMITS)]
+    with ThreadPoolExecutor(processes) as pool:
+        running: deque[Future[bytes]] = deque()
+        try:
+            for batch in batches:
+                running.append(pool.submit(_log, objects, batch, mailmap_commit))
+                if len(running) > processes:
+                    yield parse_log(running.popleft().result())
+            while running:
+                yield parse_log(running.popleft().result())
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _log(objects: Path, oids: list[str], mailmap_commit: str) -> bytes:
+    arguments = (
+        "log", "--stdin", "--no-walk=unsorted", "-z", "--raw", "--numstat", "-M", "--no-abbrev",
+        "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes", "--root",
+        f"--format=format:{FORMAT}",
+    )  # fmt: skip
+    stdin = "".join(f"{oid}\n" for oid in oids).encode()
+    mailmap = ("log.mailmap=true", f"mailmap.blob={mailmap_commit}:.mailmap", "mailmap.file=")
+    return git.run(objects, *arguments, timeout=LOG_TIMEOUT, stdin=stdin, configuration=mailmap)
+
+
+def parse_log(output: bytes) -> list[LoggedCommit]:
+    """The commits of what `git log` prints in `FORMAT`."""
+    records = (record.strip(b"\0") for record in output.split(RECORD))
+    return [parse_commit(record) for record in records if record]
+
+
+def parse_commit(record: bytes) -> LoggedCommit:
+    """A commit from one record of git's output."""
+    *fields, rest = record.split(FIELD, 10)
+    trailers, _, changes = rest.partition(b"\0") if b"\0" in rest else (rest, b"", b"")
+    # Without trailers the raw changes follow the format's newline directly.
+    if b"\n:" in trailers:
+        trailers, _, raw = trailers.partition(b"\n:")
+        changes = b":" + raw + b"\0" + changes
+    oid, parents, an, ae, at, cn, ce, ct, subject, body = (_text(field) for field in fields)
+    co_authors = [line.strip() for line in _text(trailers).splitlines() if line.strip()]
+    return LoggedCommit(
+        oid, parents.split(), an, ae, _time(at), cn, ce, _time(ct), subject, body.strip()[:LONGEST_BODY],
+        co_authors, parse_changes(changes),
+    )  # fmt: skip
+
+
+def parse_changes(data: bytes) -> list[Change]:
+    """The changes of a commit from git's NUL-separated raw and numstat output."""
+    fields = data.lstrip(b"\n").split(b"\0")
+    kinds: dict[bytes, tuple[str, bytes | None]] = {}
+    lines: dict[bytes, tuple[int | None, int | None]] = {}
+    position = 0
+    while position < len(fields):
+        field = fields[position].lstrip(b"\n")
+        if field.startswith(b":"):
+            status = chr(field.rsplit(b" ", 1)[1][0])
+            if status in "RC":
+                kinds[fields[position + 2]] = (KINDS[status], fields[position + 1])
+                position += 3
+            else:
+                kinds[fields[position + 1]] = (KINDS.get(status, "modified"), None)
+                position += 2
+        elif field.count(b"\t") >= 2:
+            added, deleted, path = field.split(b"\t", 2)
+            if path:
+                position += 1
+            else:
+                path = fields[position + 2]
+                position += 3
+            lines[path] = (None, None) if added == b"-" else (int(added), int(deleted))
+        else:
+            position += 1
+    return [
+        Change(git.quote_path(path), kind, git.quote_path(old) if old else None, *lines.get(path, (0, 0)))
+        for path, (kind, old) in kinds.items()
+    ]
+
+
+def stored_commits(connection: Connection, repository_id: int) -> set[str]:
+    """The ids of all commits stored of a repository."""
+    statement = text("SELECT oid FROM commits WHERE repository_id = :id")
+    return set(connection.scalars(statement, {"id": repository_id}))
+
+
+def forget_unreachable(
+    connection: Connection, repository_id: int, reachable: list[str], tip: str | None
+) -> None:
+    """Mark which stored commits lead to the new tip; a branch that only grew leaves them as they are."""
+    if tip is None or tip in set(reachable):
+        return
+    connection.execute(
+        text("""
+            UPDATE commits SET reachable = NOT reachable
+            WHERE repository_id = :id AND reachable <> (oid = ANY(:oids))
+        """),
+        {"id": repository_id, "oids": reachable},
+    )
+
+
+def store_commits(connection: Connection, repository_id: int, batch: list[LoggedCommit]) -> int:
+    """Store commits that are not stored yet, with their changes; returns the number of changes."""
+    statement = "SELECT oid FROM commits WHERE repository_id = :id AND oid = ANY(:oids)"
+    oids = [commit.oid for commit in batch]
+    there = set(connection.scalars(text(statement), {"id": repository_id, "oids": oids}))
+    new = [commit for commit in batch if commit.oid not in there]
+    ids = list(
+        connection.scalars(
+            text("SELECT nextval(pg_get_serial_sequence('commits', 'id')) FROM generate_series(1, :count)"),
+            {"count": len(new)},
+        )
+    )
+    rows = (
+        copy_line((number, repository_id, *commit[:11], True)).encode()
+        for number, commit in zip(ids, new, strict=True)
+    )
+    copy_text(connection, "commits", COMMIT_COLUMNS, [b"".join(rows)])
+    changes = [
+        copy_line((number, change.path, repository_id, *change[1:])).encode()
+        for number, commit in zip(ids, new, strict=True)
+        for change in commit.changes
+    ]
+    copy_text(connection, "file_changes", CHANGE_COLUMNS, [b"".join(changes)])
+    return len(changes)
+
+
+def set_tip(connection: Connection, repository_id: int, commit_oid: str) -> None:
+    """Say that the history up to `commit_oid` is stored."""
+    connection.execute(
+        text("UPDATE repositories SET history_tip = :oid WHERE id = :id"),
+        {"oid": commit_oid, "id": repository_id},
+    )
+
+
+def _time(seconds: str) -> str:
+    """A time as ISO 8601 in UTC; one that no calendar holds becomes the epoch, as git shows it."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC).isoformat()
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace").replace("\0", "\ufffd")
