@@ -1,12 +1,12 @@
 """Every call of git, hardened: the repository is hostile, its configuration included.
 
-Belongs here: running git and parsing what it prints. Does not belong here: what is stored
-(``store``), where repositories live (``repositories``).
+Belongs here: running git, and what is asked of a repository on this machine. Does not belong
+here: URLs (``remotes``), blobs and changes (``trees``), commits (``history``), what is stored.
 
 What a repository could use to make git run something is switched off on every call: hooks,
 fsmonitor, pagers, external diffs and text conversions, credential helpers, remote helpers,
 lazy fetching, replacement objects, signature programs. The person's own configuration is
-not read. What remains of the environment is what https and ssh need to authenticate.
+not read, and the work tree is not looked at: every repository is read as a bare one.
 """
 
 import os
@@ -19,15 +19,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, cast
-from urllib.parse import urlsplit
 
 from qflow_dagster.errors import QflowError, UsageError
 
 TIMEOUT = 120
 OLDEST = (2, 31)
-# What git and ssh may see of our environment; nothing else, above all no GIT_* and no secret.
-PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
-             "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY")  # fmt: skip
+# What git, curl and ssh may see of our environment, to find and authenticate themselves; nothing
+# else, above all no GIT_DIR and no secret.
+PASSED_ON = (
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+)  # fmt: skip
 ENVIRONMENT = {
     "LC_ALL": "C",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -40,7 +42,6 @@ ENVIRONMENT = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_PAGER": "cat",
     "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes",
-    "GIT_ALLOW_PROTOCOL": "",
 }
 # Options on the command line win over the repository's own configuration.
 CONFIGURATION = {
@@ -48,26 +49,24 @@ CONFIGURATION = {
     "core.fsmonitor": "false",
     "core.alternateRefsCommand": "true",
     "core.pager": "cat",
-    "core.quotePath": "false",
     "core.attributesFile": os.devnull,
-    "core.commitGraph": "true",
+    "core.bigFileThreshold": "50m",
+    "attr.tree": "",
     "credential.helper": "",
     "diff.external": "",
+    "diff.algorithm": "default",
     "diff.renameLimit": "1000",
     "diff.orderFile": os.devnull,
     "log.showSignature": "false",
+    "mailmap.file": os.devnull,
     "gpg.program": "false",
     "uploadpack.packObjectsHook": "",
-    "fetch.fsckObjects": "true",
     "fetch.recurseSubmodules": "false",
     "submodule.recurse": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",
-    "http.followRedirects": "initial",
-    "transfer.credentialsInUrl": "die",
 }
 OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-URL_PROTOCOLS = ("https", "ssh", "file")
 
 
 class GitError(QflowError):
@@ -93,12 +92,17 @@ class Commit(NamedTuple):
 
 
 def command(repository: Path | str | None, *arguments: str, configuration: tuple[str, ...] = ()) -> list[str]:
-    """The hardened command line of git; `repository` is a git directory or work tree, None for none."""
+    """The hardened command line of git; `repository` is a work tree or git directory, None for none.
+
+    `configuration` (``name=value``) is set last.
+    """
     settings = [*(f"{name}={value}" for name, value in CONFIGURATION.items()), *configuration]
     options = [part for setting in settings for part in ("-c", setting)]
     if repository is not None:
-        # A repository of another user is only refused for what its configuration could do.
-        options += ["-c", f"safe.directory={Path(repository).absolute()}", "-C", str(repository)]
+        # Named, not searched for: git neither wanders into a repository above, nor refuses one that
+        # another user owns (which it does for what a configuration could run, switched off here).
+        inside = Path(repository).absolute() / ".git"
+        options += ["--git-dir", str(inside if inside.exists() else inside.parent), "--bare"]
     return ["git", "--no-pager", "--literal-pathspecs", *options, *arguments]
 
 
@@ -111,28 +115,25 @@ def environment(protocol: str = "") -> dict[str, str]:
 def run(
     repository: Path | str | None,
     *arguments: str,
+    stdin: bytes = b"",
     protocol: str = "",
     timeout: float = TIMEOUT,
-    stdin: bytes | None = None,
     configuration: tuple[str, ...] = (),
 ) -> bytes:
-    """Run git and return what it prints; `configuration` are further `name=value` settings.
+    """Run git on `stdin` and return what it prints; `configuration` are further `name=value` settings.
 
     Raises:
         GitError: it failed, or took longer than `timeout` seconds.
     """
-    full = command(repository, *arguments, configuration=configuration)
-    process = _start(full, protocol, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
+    process = start(command(repository, *arguments, configuration=configuration), protocol, subprocess.PIPE)
     try:
-        output, errors = process.communicate(stdin, timeout=timeout)
+        output, errors = process.communicate(stdin, timeout)
     except subprocess.TimeoutExpired:
-        _kill(process)
         raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s and was ended") from None
-    except BaseException:
-        _kill(process)
-        raise
+    finally:
+        kill(process)
     if process.returncode:
-        raise GitError(f"git {arguments[0]}: {_reason(errors, process.returncode)}")
+        raise GitError(f"git {arguments[0]}: {reason(errors, process.returncode)}")
     return output
 
 
@@ -147,14 +148,53 @@ def stream(repository: Path | str, *arguments: str, stdin: bytes = b"") -> Itera
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin)
         given.seek(0)
-        process = _start(command(repository, *arguments), "", stdin=given, stderr=errors)
+        process = start(command(repository, *arguments), "", given, errors)
         try:
             yield cast(IO[bytes], process.stdout)
             if not cast(IO[bytes], process.stdout).read(1) and process.wait():
                 errors.seek(0)
-                raise GitError(f"git {arguments[0]}: {_reason(errors.read(), process.returncode)}")
+                raise GitError(f"git {arguments[0]}: {reason(errors.read(), process.returncode)}")
         finally:
-            _kill(process)
+            kill(process)
+
+
+def start(
+    arguments: list[str],
+    protocol: str,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    stderr: IO[bytes] | int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """Start a hardened command line, allowed one transport `protocol` ('' for none)."""
+    try:
+        # A session of its own, so that everything git started can be ended with it.
+        return subprocess.Popen(
+            arguments,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd="/",
+            env=environment(protocol),
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise QflowError("git is not on PATH; install it (on Debian: apt-get install git)") from None
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End git and everything it started, if it still runs, and let go of it."""
+    kill_group(process)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    process.wait()
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End git and everything it started, if it still runs."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def require_git() -> None:
@@ -179,15 +219,15 @@ def find_repository(path: Path) -> Path:
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a folder of a git repository, or a URL")
-    folder = path if path.is_dir() else path.parent
     # Found by looking, not by asking git: git would read the configuration of whatever lies above.
-    for candidate in (folder, *folder.parents):
-        if (candidate / ".git").exists() or _is_git_folder(candidate):
+    for folder in (path, *path.parents):
+        if (folder / ".git").exists() or _is_git_folder(folder):
+            top = folder.parent if folder.name == ".git" else folder
             try:
-                run(candidate, "rev-parse", "--git-dir")
+                run(top, "rev-parse", "--git-dir")
             except GitError as error:
-                raise UsageError(f"{candidate} is not a usable git repository: {error}") from None
-            return candidate
+                raise UsageError(f"{top} is not a usable git repository: {error}") from None
+            return top
     raise UsageError(f"{path} is not inside a git repository; git init one there, or give another path")
 
 
@@ -218,87 +258,15 @@ def resolve(repository: Path | str, revision: str) -> Commit:
     return Commit(fields[0].decode(), fields[1].decode(), int(fields[2]))
 
 
-def head(location: str) -> str:
-    """The commit id of HEAD of a local repository, or of a remote one by asking it.
-
-    Raises:
-        GitError: it cannot be read or has no commits.
-    """
-    protocol = url_protocol(location)
-    if protocol is None:
-        return resolve(location, "HEAD").oid
-    output = run(None, "ls-remote", "--", location, "HEAD", protocol=protocol, timeout=5)
-    if not output:
-        raise GitError(f"{location} has no HEAD; it may have no commits yet")
-    return output.split()[0].decode()
-
-
-def url_protocol(location: str) -> str | None:
-    """`https`, `ssh` or `file` where `location` is a URL (or scp-like user@host:path), None for a path.
-
-    Raises:
-        UsageError: it is a URL of another protocol, or carries a password.
-    """
-    if "://" not in location:
-        is_scp = re.match(r"[\w.-]+@[\w.-]+:(?!//)", location) is not None
-        return "ssh" if is_scp and not Path(location).exists() else None
-    parts = urlsplit(location)
-    if parts.scheme not in URL_PROTOCOLS:
-        raise UsageError(f"{parts.scheme}:// is not supported; use a path, file://, https:// or ssh://")
-    if parts.password is not None or (parts.scheme == "https" and parts.username is not None):
-        raise UsageError(
-            f"the URL of {parts.hostname} carries credentials, which would be stored; use ssh, or a token "
-            "in a proxy or ssh agent, and give the URL without them"
-        )
-    return parts.scheme
-
-
-def clone_mirror(url: str, target: Path, timeout: float) -> None:
-    """Clone `url` bare into `target`, which appears only when complete.
-
-    Raises:
-        GitError: it cannot be reached or read.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        arguments = ("clone", "--quiet", "--mirror", "--no-hardlinks", "--", url, str(partial))
-        run(None, *arguments, protocol=url_protocol(url) or "", timeout=timeout)
-        partial.rename(target)
-    except GitError as error:
-        raise GitError(f"{url} cannot be cloned: {error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def fetch_mirror(url: str, mirror: Path, timeout: float) -> None:
-    """Bring a mirror up to date, its HEAD included.
-
-    Raises:
-        GitError: it cannot be reached or read; the mirror stays as it was.
-    """
-    protocol = url_protocol(url) or ""
-    try:
-        options = ("--quiet", "--prune", "--force", "--no-write-fetch-head")
-        references = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-        run(mirror, "fetch", *options, "--", url, *references, protocol=protocol, timeout=timeout)
-        symrefs = run(None, "ls-remote", "--symref", "--", url, "HEAD", protocol=protocol, timeout=timeout)
-    except GitError as error:
-        raise GitError(f"{url} cannot be fetched: {error}") from None
-    default = re.match(rb"ref: (refs/heads/\S+)\tHEAD", symrefs)
-    if default:
-        run(mirror, "symbolic-ref", "HEAD", default[1].decode())
-
-
 def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:
     """Every path of a commit, in git's order; submodules are listed, not entered."""
     output = run(repository, "ls-tree", "-r", "-z", "-l", "--full-tree", commit, timeout=600)
     entries = []
     for record in output.split(b"\0")[:-1]:
-        head_, _, path = record.partition(b"\t")
-        mode, kind, oid, size = head_.split()
-        length = None if size == b"-" else int(size)
+        header, _, path = record.partition(b"\t")
+        mode, kind, oid, size = header.split()
+        # Git says "-" of submodules, "BAD" of objects that are not there.
+        length = int(size) if size.isdigit() else None
         entries.append(TreeEntry(mode.decode(), kind.decode(), oid.decode(), length, quote_path(path)))
     return entries
 
@@ -332,38 +300,7 @@ def _is_git_folder(folder: Path) -> bool:
     return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
 
 
-def _start(
-    arguments: list[str],
-    protocol: str,
-    *,
-    stdin: IO[bytes] | int = subprocess.DEVNULL,
-    stderr: IO[bytes] | int = subprocess.PIPE,
-) -> subprocess.Popen[bytes]:
-    try:
-        # A session of its own, so that everything git started can be ended with it.
-        return subprocess.Popen(
-            arguments,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            env=environment(protocol),
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise QflowError("git is not on PATH; install it (on Debian: apt-get install git)") from None
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
-    process.wait()
-
-
-def _reason(errors: bytes, code: int) -> str:
+def reason(errors: bytes, code: int) -> str:
     """Git's complaint as one line: its first fatal or error line."""
     lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("fatal:", "error:"))]

@@ -10,7 +10,6 @@ from qflow_dagster.ingestion import git
 
 KINDS = {
     "100644": "file",
-    "100664": "file",
     "100755": "executable",
     "120000": "symlink",
     "160000": "submodule",

@@ -1,1 +1,6 @@
-"""metrics."""
+"""Measuring what was ingested: one module per asset, ``compute_<name>(engine, snapshot_id)``.
+
+Belongs here: complexity, change history, duplication, coupling, hotspots. Formulae are pure
+functions in ``formulae`` with their sources; SQL for reading is in ``store`` and ``queries``.
+Reads the tables of ingestion, writes its own (``tables``). Does not belong here: Dagster.
+"""

@@ -1,0 +1,131 @@
+"""Metrics of change: how often and by whom each file of the snapshot was changed.
+
+Times count back from the snapshot's commit, not from today: the same snapshot always measures
+the same. A file's history goes on under its former names (git's renames).
+"""
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, Engine
+
+from qflow_dagster.metrics.formulae import fewest_holding_half
+from qflow_dagster.metrics.store import IN_SNAPSHOT, Computed, SnapshotKey, compute, read
+from qflow_dagster.metrics.tables import change_metrics
+
+# A subject that says so makes a commit a bug fix: the usual approximation (Mockus, Votta 2000).
+BUG_FIX = r"(?i)\b(?:fix(?:e[sd]|ing)?|bug(?:s|fix(?:es)?)?|defects?|hotfix|regressions?|crash(?:e[sd])?)\b"
+WINDOWS = (30, 90, 365)
+# An author without a commit for so many days before the snapshot has left.
+GONE_DAYS = 365
+
+PATHS = f"SELECT f.path FROM files f WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')"
+CHANGES = """
+    SELECT h.commit_id, h.path, h.previous_path, h.kind, coalesce(h.added_lines, 0) AS added,
+           coalesce(h.deleted_lines, 0) AS deleted
+    FROM file_changes h JOIN commits c ON c.id = h.commit_id
+    WHERE c.repository_id = :repository_id AND c.reachable AND c.committed_at <= :committed_at
+"""
+COMMITS = """
+    SELECT id AS commit_id, author_name, author_email, committed_at, authored_at, subject,
+           cardinality(parents) AS parents
+    FROM commits WHERE repository_id = :repository_id AND reachable AND committed_at <= :committed_at
+"""
+
+
+def compute_changes(engine: Engine, snapshot_id: int) -> Computed:
+    """Measure the history of each file of the snapshot."""
+    return compute(engine, snapshot_id, change_metrics, measure)
+
+
+def read_commits(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+    """The commits up to the snapshot's, with days before it and whether they fix a bug."""
+    parameters = {"repository_id": key.repository_id, "committed_at": key.committed_at}
+    commits = read(connection, COMMITS, parameters)
+    commits["committed_at"] = pd.to_datetime(commits["committed_at"], utc=True)
+    commits["days"] = (pd.Timestamp(key.committed_at) - commits["committed_at"]).dt.total_seconds() / 86_400
+    commits["bug_fix"] = commits["subject"].astype(str).str.contains(BUG_FIX, regex=True)
+    return commits
+
+
+def read_changes(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+    """The changes up to the snapshot's commit, each with the present path of its file."""
+    parameters = {"repository_id": key.repository_id, "committed_at": key.committed_at}
+    changes = read(connection, CHANGES, parameters)
+    changes["path"] = present_paths(changes)
+    paths = read(connection, PATHS, key.interval)["path"]
+    return changes[changes["path"].isin(set(paths))]
+
+
+def present_paths(changes: pd.DataFrame) -> pd.Series:
+    """For each change, what its file is called now.
+
+    Commits are numbered as they were stored, parents first. Going back through them, a rename
+    hands the earlier history of the old name to the new one.
+    """
+    newest_first = changes.sort_values("commit_id", ascending=False, kind="stable")
+    now: dict[str, str] = {}
+    found = []
+    for path, previous, kind in zip(
+        newest_first["path"], newest_first["previous_path"], newest_first["kind"], strict=True
+    ):
+        present = now.get(path, path)
+        found.append(present)
+        if kind == "renamed":
+            now[previous] = present
+    return pd.Series(found, index=newest_first.index, dtype=object).reindex(changes.index)
+
+
+def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+    """The rows of `change_metrics` of a snapshot."""
+    commits = read_commits(connection, key)
+    changes = read_changes(connection, key)
+    if changes.empty:
+        return pd.DataFrame(columns=[column.name for column in change_metrics.columns])
+    joined = changes.merge(commits, on="commit_id")
+    joined["churn"] = joined["added"] + joined["deleted"]
+    by_path = joined.groupby("path", sort=True)
+    rows = pd.DataFrame(
+        {
+            "commits": by_path["commit_id"].nunique(),
+            "churn": by_path["churn"].sum(),
+            "age_days": by_path["days"].max(),
+            "idle_days": by_path["days"].min(),
+            "last_changed_at": by_path["committed_at"].max(),
+            "bug_fixes": by_path["bug_fix"].sum(),
+        }
+    )
+    for days in WINDOWS:
+        recent = joined[joined["days"] <= days].groupby("path")
+        rows[f"commits_{days}"] = recent["commit_id"].nunique()
+        rows[f"churn_{days}"] = recent["churn"].sum()
+    rows = rows.fillna(0).join(ownership(joined, commits)).reset_index()
+    whole = [c.name for c in change_metrics.columns if c.name in rows and str(c.type) == "INTEGER"]
+    rows[whole] = rows[whole].astype("int64")
+    return rows
+
+
+def ownership(joined: pd.DataFrame, commits: pd.DataFrame) -> pd.DataFrame:
+    """Authors, main author, ownership, bus factor and knowledge loss of each path.
+
+    Shares are of lines added; a change that adds none counts as one line, so that no author vanishes.
+    """
+    lines = joined.assign(added=np.maximum(joined["added"], 1))
+    held = lines.groupby(["path", "author_email"])["added"].sum().reset_index()
+    total = held.groupby("path")["added"].transform("sum")
+    held["share"] = held["added"] / total
+    held = held.sort_values(["path", "share", "author_email"], ascending=[True, False, True])
+    names = commits.sort_values("commit_id").groupby("author_email")["author_name"].last()
+    last_seen = commits.groupby("author_email")["days"].min()
+    first = held.groupby("path").first()
+    held["gone"] = held["author_email"].map(last_seen) > GONE_DAYS
+    return pd.DataFrame(
+        {
+            "authors": held.groupby("path").size(),
+            "main_author": first["author_email"].map(names),
+            "ownership": first["share"],
+            "bus_factor": held.groupby("path")["added"].agg(
+                lambda added: fewest_holding_half(added.to_numpy())
+            ),
+            "knowledge_loss": held["share"].where(held["gone"], 0.0).groupby(held["path"]).sum(),
+        }
+    )

@@ -1,0 +1,61 @@
+"""Change coupling: files that keep changing in the same commits (Tornhill: Your Code as a Crime Scene)."""
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, Engine
+
+from qflow_dagster.metrics.changes import read_changes
+from qflow_dagster.metrics.formulae import coupling_degree
+from qflow_dagster.metrics.store import Computed, SnapshotKey, compute
+from qflow_dagster.metrics.tables import change_coupling
+from qflow_dagster.settings import settings
+
+MOST_PAIRS = 20_000
+
+
+def compute_coupling(engine: Engine, snapshot_id: int) -> Computed:
+    """Find the coupled pairs of the snapshot's files."""
+    return compute(engine, snapshot_id, change_coupling, measure)
+
+
+def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+    """The rows of `change_coupling`: pairs with enough common commits, the strongest `MOST_PAIRS`."""
+    limits = settings().metrics
+    changes = read_changes(connection, key)[["commit_id", "path"]].drop_duplicates()
+    pairs = count_pairs(changes, limits.coupling_support, limits.coupling_files)
+    pairs["degree"] = coupling_degree(pairs["common_commits"], pairs["commits_a"], pairs["commits_b"])
+    ordered = pairs.sort_values(
+        ["degree", "common_commits", "path_a", "path_b"], ascending=[False, False, True, True]
+    )
+    return ordered.head(MOST_PAIRS)
+
+
+def count_pairs(changes: pd.DataFrame, support: int, most_files: int) -> pd.DataFrame:
+    """Pairs of paths with at least `support` common commits (columns commit_id, path; no duplicates).
+
+    Commits of more than `most_files` files say nothing of any two of them and are left out. A
+    path with fewer than `support` commits cannot be in a pair, which prunes nearly everything.
+    """
+    size = changes.groupby("commit_id")["path"].transform("size")
+    changes = changes[(size >= 2) & (size <= most_files)]
+    commits = changes["path"].value_counts()
+    changes = changes[changes["path"].isin(commits[commits >= support].index)]
+    codes, paths = pd.factorize(changes["path"], sort=True)
+    ordered = pd.DataFrame({"commit": changes["commit_id"].to_numpy(), "code": codes}).sort_values(
+        ["commit", "code"]
+    )
+    _, starts, sizes = np.unique(ordered["commit"].to_numpy(), return_index=True, return_counts=True)
+    code = ordered["code"].to_numpy(np.int64)
+    keys = []
+    for length in np.unique(sizes[sizes >= 2]):
+        members = code[starts[sizes == length][:, None] + np.arange(length)]
+        left, right = np.triu_indices(length, 1)
+        keys.append((members[:, left] * len(paths) + members[:, right]).ravel())
+    found, common = np.unique(np.concatenate(keys) if keys else np.empty(0, np.int64), return_counts=True)
+    found, common = found[common >= support], common[common >= support]
+    a, b = np.divmod(found, max(len(paths), 1))
+    frame = pd.DataFrame({"path_a": paths[a], "path_b": paths[b], "common_commits": common})
+    return frame.assign(
+        commits_a=frame["path_a"].map(commits).astype("int64"),
+        commits_b=frame["path_b"].map(commits).astype("int64"),
+    )

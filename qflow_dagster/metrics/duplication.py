@@ -1,0 +1,145 @@
+"""Duplication: clones across and within files, from the token fingerprints of their blobs.
+
+Fingerprints are winnowed hashes of 32 normalised tokens (``ingestion.extraction.tokens``), so
+renamed copies are clones too. Equal fingerprints at a constant distance are one clone; its
+length is that of the fingerprints it covers, so it is never overstated, and a clone is found
+for certain when it is 56 tokens longer than the shortest reported.
+"""
+
+import time
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, Engine
+
+from qflow_dagster.metrics.store import IN_SNAPSHOT, Computed, SnapshotKey, read, replace, snapshot_key
+from qflow_dagster.metrics.tables import clones, duplication
+from qflow_dagster.settings import settings
+
+# As in ingestion.extraction.tokens: a clone's fingerprints are at most WINDOW tokens apart.
+GRAM, WINDOW = 32, 29
+# A hash in more places is idiom or boilerplate: pairs of them would be quadratic and say little.
+MOST_PLACES = 24
+MOST_CLONES = 50_000
+
+FINGERPRINTS = f"""
+    SELECT f.path, b.lines, p.hashes, p.positions, p.spans
+    FROM files f JOIN blobs b ON b.id = f.blob_id JOIN fingerprints p ON p.blob_id = b.id
+    WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated ORDER BY f.path
+"""
+CLONE_COLUMNS = ["path_a", "start_a", "end_a", "path_b", "start_b", "end_b", "tokens"]
+
+
+def compute_duplication(engine: Engine, snapshot_id: int) -> Computed:
+    """Find the clones of the snapshot and how much of each file they make up; counts files."""
+    started = time.monotonic()
+    with engine.begin() as connection:
+        key = snapshot_key(connection, snapshot_id)
+        found, lines = find_clones(connection, key)
+        replace(connection, clones, key, found.assign(clone=np.arange(1, len(found) + 1)))
+        shares = duplicated_lines(found, lines)
+        replace(connection, duplication, key, shares)
+    return Computed(len(shares), time.monotonic() - started)
+
+
+def find_clones(connection: Connection, key: SnapshotKey) -> tuple[pd.DataFrame, pd.Series]:
+    """(the clones of a snapshot, longest first; lines by path)."""
+    files = read(connection, FINGERPRINTS, key.interval)
+    parts = {
+        "hash": [np.frombuffer(data, "<u8") for data in files["hashes"]],
+        "position": [np.frombuffer(data, "<u4").astype(np.int64) for data in files["positions"]],
+        "span": [np.frombuffer(data, "<u4").astype(np.int64).reshape(-1, 2) for data in files["spans"]],
+    }
+    sizes = [len(part) for part in parts["hash"]]
+    if not sum(sizes):
+        return pd.DataFrame(columns=CLONE_COLUMNS), pd.Series(dtype="int64")
+    matched = match(
+        np.repeat(np.arange(len(files)), sizes),
+        np.concatenate(parts["hash"]),
+        np.concatenate(parts["position"]),
+        np.concatenate(parts["span"]),
+        settings().metrics.clone_tokens,
+    )
+    paths = files["path"].to_numpy()
+    matched["path_a"], matched["path_b"] = paths[matched.pop("file_a")], paths[matched.pop("file_b")]
+    ordered = matched.sort_values(["tokens", "path_a", "start_a"], ascending=[False, True, True])
+    return ordered.head(MOST_CLONES)[CLONE_COLUMNS], files.set_index("path")["lines"]
+
+
+def match(
+    file: np.ndarray, hashes: np.ndarray, position: np.ndarray, span: np.ndarray, shortest: int
+) -> pd.DataFrame:
+    """Clones of at least `shortest` tokens among fingerprints given as parallel arrays.
+
+    `file` numbers the file of each, `position` is its first token, `span` (n, 2) its first and
+    last line.
+    """
+    left, right = equal_pairs(hashes, file, position)
+    distance = position[right] - position[left]
+    # Within one file a clone must not overlap itself.
+    keep = (file[left] != file[right]) | (np.abs(distance) >= GRAM)
+    left, right, distance = left[keep], right[keep], distance[keep]
+    order = np.lexsort((position[left], distance, file[right], file[left]))
+    left, right, distance = left[order], right[order], distance[order]
+    if not len(left):
+        empty = np.empty(0, np.int64)
+        names = ("file_a", "file_b", "start_a", "end_a", "start_b", "end_b", "tokens")
+        return pd.DataFrame(dict.fromkeys(names, empty))
+    new = np.ones(len(left), bool)
+    new[1:] = (
+        (file[left][1:] != file[left][:-1])
+        | (file[right][1:] != file[right][:-1])
+        | (distance[1:] != distance[:-1])
+        | (np.diff(position[left]) > GRAM + WINDOW)
+    )
+    first = np.flatnonzero(new)
+    last = np.append(first[1:], len(left)) - 1
+    frame = pd.DataFrame(
+        {
+            "file_a": file[left[first]],
+            "file_b": file[right[first]],
+            "start_a": span[left[first], 0],
+            "end_a": span[left[last], 1],
+            "start_b": span[right[first], 0],
+            "end_b": span[right[last], 1],
+            "tokens": position[left[last]] - position[left[first]] + GRAM,
+        }
+    )
+    frame = frame[frame["tokens"] >= shortest]
+    # Slightly shifted copies of one clone (lists of like statements) end at the same lines.
+    return frame.sort_values("tokens", ascending=False).drop_duplicates(
+        ["file_a", "file_b", "end_a", "end_b"]
+    )
+
+
+def equal_pairs(hashes: np.ndarray, file: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index pairs of equal hashes, the first of each pair in file order; frequent hashes are left out."""
+    order = np.lexsort((position, file, hashes))
+    ordered = hashes[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    sizes = np.diff(np.append(starts, len(ordered)))
+    left, right = [], []
+    for size in range(2, MOST_PLACES + 1):
+        members = order[starts[sizes == size][:, None] + np.arange(size)]
+        a, b = np.triu_indices(size, 1)
+        left.append(members[:, a].ravel())
+        right.append(members[:, b].ravel())
+    return np.concatenate(left), np.concatenate(right)
+
+
+def duplicated_lines(found: pd.DataFrame, lines: pd.Series) -> pd.DataFrame:
+    """Per file with clones: how many it is in, lines they cover together, and the share of its lines."""
+    sides = [
+        found[[f"path_{s}", f"start_{s}", f"end_{s}"]].set_axis(["path", "start", "end"], axis=1)
+        for s in "ab"
+    ]
+    places = pd.concat(sides).sort_values(["path", "start"])
+    rows = []
+    for path, group in places.groupby("path", sort=True):
+        reached = covered = 0
+        for start, end in zip(group["start"].tolist(), group["end"].tolist(), strict=True):
+            covered += max(end - max(start - 1, reached), 0)
+            reached = max(reached, end)
+        rows.append((path, len(group), covered, covered / max(int(lines[path]), 1)))
+    frame = pd.DataFrame(rows, columns=["path", "clones", "duplicated_lines", "ratio"])
+    return frame.astype({"clones": "int64", "duplicated_lines": "int64"}) if len(frame) else frame

@@ -1,0 +1,120 @@
+"""Metrics of files: their functions summed up, documentation, and their place among imports."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, Engine
+
+from qflow_dagster.metrics import formulae
+from qflow_dagster.metrics.store import IN_SNAPSHOT, Computed, SnapshotKey, compute, read
+from qflow_dagster.metrics.tables import file_metrics
+
+FILES = f"""
+    SELECT f.path, b.language, f.test, f.vendored, f.generated, b.lines, b.code_lines, b.comment_lines,
+           b.parsed, m.functions, m.cyclomatic, m.cyclomatic_max, m.cognitive, m.cognitive_max,
+           m.halstead_volume, m.function_volume, m.function_code, m.function_cyclomatic,
+           m.documentable, m.documented
+    FROM files f JOIN blobs b ON b.id = f.blob_id
+    LEFT JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE s.seq > 0 AND x.symbol_id IS NOT NULL) AS functions,
+               sum(x.cyclomatic) FILTER (WHERE s.seq > 0) AS cyclomatic,
+               max(x.cyclomatic) FILTER (WHERE s.seq > 0) AS cyclomatic_max,
+               sum(x.cognitive) AS cognitive, max(x.cognitive) AS cognitive_max,
+               sum(x.halstead_volume) AS halstead_volume,
+               avg(x.halstead_volume) AS function_volume,
+               avg(x.code_lines) AS function_code, avg(x.cyclomatic) AS function_cyclomatic,
+               count(*) FILTER (WHERE s.seq > 0) AS documentable,
+               count(*) FILTER (WHERE s.seq > 0 AND s.docstring) AS documented
+        FROM symbols s LEFT JOIN function_metrics x ON x.symbol_id = s.id WHERE s.blob_id = f.blob_id
+    ) m ON b.parsed
+    WHERE {IN_SNAPSHOT} AND NOT b.binary AND b.lfs_bytes IS NULL
+"""
+EDGES = f"""
+    SELECT DISTINCT f.source_path, f.target_path FROM dependencies f
+    WHERE {IN_SNAPSHOT} AND f.target_path IS NOT NULL AND f.target_path <> f.source_path
+"""
+COUNTS = ["functions", "cyclomatic", "cyclomatic_max", "cognitive", "cognitive_max"]
+
+
+def compute_files(engine: Engine, snapshot_id: int) -> Computed:
+    """Measure the text files of the snapshot; functions must be measured already."""
+    return compute(engine, snapshot_id, file_metrics, measure)
+
+
+def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+    """The rows of `file_metrics` of a snapshot."""
+    files = read(connection, FILES, key.interval)
+    edges = read(connection, EDGES, key.interval)
+    numeric = [*COUNTS, "halstead_volume", "function_volume", "function_code", "function_cyclomatic",
+               "documentable", "documented"]  # fmt: skip
+    files[numeric] = files[numeric].astype(float)
+    files[COUNTS] = files[COUNTS].fillna(0).astype("int64")
+    files["halstead_volume"] = files["halstead_volume"].fillna(0.0)
+    # Means over the file's functions and its top level, as the index was calibrated on modules' means.
+    files["maintainability"] = formulae.maintainability(
+        files["function_volume"], files["function_cyclomatic"], files["function_code"]
+    )
+    written = (files["code_lines"] + files["comment_lines"]).astype(float)
+    files["comment_ratio"] = files["comment_lines"] / written.where(written > 0)
+    files["docstring_ratio"] = files["documented"] / files["documentable"].where(files["documentable"] > 0)
+    files["fan_in"] = files["path"].map(edges.groupby("target_path").size()).fillna(0).astype("int64")
+    files["fan_out"] = files["path"].map(edges.groupby("source_path").size()).fillna(0).astype("int64")
+    files["instability"] = formulae.instability(files["fan_in"].to_numpy(), files["fan_out"].to_numpy())
+    cycle_of, size_of = {}, {}
+    for number, members in enumerate(
+        import_cycles(zip(edges["source_path"], edges["target_path"], strict=True)), 1
+    ):
+        for path in members:
+            cycle_of[path], size_of[path] = number, len(members)
+    files["cycle_size"] = files["path"].map(size_of).fillna(0).astype("int64")
+    # Whole numbers with gaps: as objects, so that a gap does not make them floats.
+    files["cycle"] = pd.Series([cycle_of.get(path) for path in files["path"]], dtype=object)
+    return files.replace({np.nan: np.nan})
+
+
+def import_cycles(edges: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Sets of files that import each other in a circle, largest first, each sorted.
+
+    Strongly connected components of more than one file (Tarjan 1972), without recursion.
+    """
+    targets: dict[str, list[str]] = {}
+    for source, target in edges:
+        targets.setdefault(source, []).append(target)
+        targets.setdefault(target, [])
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    on_stack: set[str] = set()
+    cycles: list[list[str]] = []
+    for root in sorted(targets):
+        if root in index:
+            continue
+        work: list[tuple[str, Iterator[str]]] = []
+
+        def enter(node: str, work: list[tuple[str, Iterator[str]]] = work) -> None:
+            index[node] = low[node] = len(index)
+            stack.append(node)
+            on_stack.add(node)
+            work.append((node, iter(targets[node])))
+
+        enter(root)
+        while work:
+            node, following = work[-1]
+            target = next(following, None)
+            if target is None:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == index[node]:
+                    members = []
+                    while not members or members[-1] != node:
+                        members.append(stack.pop())
+                        on_stack.discard(members[-1])
+                    if len(members) > 1:
+                        cycles.append(sorted(members))
+            elif target not in index:
+                enter(target)
+            elif target in on_stack:
+                low[node] = min(low[node], index[target])
+    return sorted(cycles, key=lambda members: (-len(members), members))

@@ -1,0 +1,66 @@
+"""Hotspots: files that change often and are hard to understand (Tornhill: Your Code as a Crime Scene).
+
+Score = percentile rank of commits in the last year x percentile rank of cognitive complexity,
+among the files with a syntax tree that are neither vendored, generated nor tests. A repository
+without a commit in the year before the snapshot's is ranked by all its commits.
+"""
+
+import pandas as pd
+from sqlalchemy import Connection, Engine
+
+from qflow_dagster.metrics.formulae import percentile_rank
+from qflow_dagster.metrics.store import Computed, SnapshotKey, compute, read
+from qflow_dagster.metrics.tables import hotspots
+
+CANDIDATES = """
+    SELECT m.path, m.cognitive, m.cognitive_max, m.code_lines, m.fan_in, c.commits, c.commits_365,
+           c.authors, c.bus_factor, c.bug_fixes, c.knowledge_loss, coalesce(d.ratio, 0) AS duplicated
+    FROM file_metrics m
+    JOIN change_metrics c ON c.snapshot_id = m.snapshot_id AND c.path = m.path
+    LEFT JOIN duplication d ON d.snapshot_id = m.snapshot_id AND d.path = m.path
+    WHERE m.snapshot_id = :id AND m.maintainability IS NOT NULL
+      AND NOT m.vendored AND NOT m.generated AND NOT m.test
+"""
+
+
+def compute_hotspots(engine: Engine, snapshot_id: int) -> Computed:
+    """Rank the snapshot's files; files, changes and duplication must be measured already."""
+    return compute(engine, snapshot_id, hotspots, measure)
+
+
+def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+    """The rows of `hotspots`: every file that changed and has any complexity, best first."""
+    return rank(read(connection, CANDIDATES, {"id": key.id}))
+
+
+def rank(files: pd.DataFrame) -> pd.DataFrame:
+    """Rank candidate files (columns as `CANDIDATES` names them) and say why each is where it is."""
+    recent = files["commits_365"] if (files["commits_365"] > 0).any() else files["commits"]
+    ranked = files.assign(
+        change_rank=percentile_rank(recent.to_numpy()),
+        complexity_rank=percentile_rank(files["cognitive"].to_numpy()),
+    )
+    ranked = ranked[(recent > 0) & (files["cognitive"] > 0)]
+    ranked = ranked.assign(score=ranked["change_rank"] * ranked["complexity_rank"])
+    ranked = ranked.sort_values(["score", "commits", "path"], ascending=[False, False, True])
+    ranked["rank"] = range(1, len(ranked) + 1)
+    ranked["reason"] = [reason(row) for row in ranked.to_dict("records")]
+    return ranked
+
+
+def reason(file: dict) -> str:
+    """Why a file is a hotspot, in words: its change, its complexity, and what aggravates them."""
+    words = [f"{file['commits_365']} commits in a year", f"cognitive complexity {file['cognitive']}"]
+    if file["cognitive_max"] > 15:
+        words.append(f"{file['cognitive_max']} in one function")
+    if file["bug_fixes"] >= 3:
+        words.append(f"{file['bug_fixes']} bug fixes")
+    if file["fan_in"] >= 10:
+        words.append(f"{file['fan_in']} files depend on it")
+    if file["bus_factor"] == 1 and file["authors"] > 2:
+        words.append("one author holds half of it")
+    if file["knowledge_loss"] >= 0.5:
+        words.append(f"{file['knowledge_loss']:.0%} by authors who left")
+    if file["duplicated"] >= 0.2:
+        words.append(f"{file['duplicated']:.0%} duplicated")
+    return ", ".join(words)

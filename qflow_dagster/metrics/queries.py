@@ -1,0 +1,258 @@
+"""What readers ask of metrics: hotspots, one file, one function, and data for pictures.
+
+Belongs here: reading statements for the command line, the assets and the checks. No pandas,
+so that a command answers at once.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.errors import QflowError
+
+IN_CURRENT = """
+    JOIN snapshots n ON n.id = r.current_snapshot_id
+    JOIN files f ON f.repository_id = r.id AND f.from_seq <= n.seq AND (f.to_seq IS NULL OR f.to_seq > n.seq)
+"""
+MOST_NAMED = 8
+
+
+def function_count(connection: Connection, snapshot_id: int) -> int:
+    """Functions and methods of the snapshot, vendored and generated files left out."""
+    statement = text("SELECT functions FROM repository_metrics WHERE snapshot_id = :id")
+    return connection.scalar(statement, {"id": snapshot_id}) or 0
+
+
+def hotspots(connection: Connection, repository_id: int, limit: int) -> list[dict[str, Any]]:
+    """The hotspots of the repository's current snapshot, best first."""
+    return _rows(
+        connection,
+        """
+            SELECT h.rank, h.path, round(h.score::numeric, 3)::float AS score, h.commits_365, h.commits,
+                   h.cognitive, h.code_lines, h.authors, h.reason
+            FROM repositories r JOIN hotspots h ON h.snapshot_id = r.current_snapshot_id
+            WHERE r.id = :id ORDER BY h.rank LIMIT :limit
+        """,
+        {"id": repository_id, "limit": limit},
+    )
+
+
+def metrics_of(connection: Connection, repository_id: int, name: str) -> dict[str, Any]:
+    """Everything measured of the file or function called `name` in the current snapshot.
+
+    A file by its path or the end of it, a function by its qualified name or the end of that.
+
+    Raises:
+        QflowError: nothing, or more than one thing, has that name; the message lists what is near.
+    """
+    paths = _matching_paths(connection, repository_id, name)
+    if len(paths) == 1:
+        return file_metrics(connection, repository_id, paths[0])
+    functions = _matching_functions(connection, repository_id, name)
+    if len(functions) == 1:
+        return {"kind": "function", **functions[0]}
+    found = paths + [f"{row['path']}:{row['name']}" for row in functions]
+    if found:
+        shown = ", ".join(found[:MOST_NAMED]) + (" and others" if len(found) > MOST_NAMED else "")
+        raise QflowError(f"{name!r} is not one thing: {shown}; give more of the path or name")
+    near = _similar(connection, repository_id, name)
+    hint = f"; near it: {', '.join(near)}" if near else ""
+    raise QflowError(f"no file or function of the current snapshot is called {name!r}{hint}")
+
+
+def file_metrics(connection: Connection, repository_id: int, path: str) -> dict[str, Any]:
+    """Size, complexity, changes, coupling, clones and worst functions of one file."""
+    key = {"id": repository_id, "path": path}
+    current = "FROM repositories r JOIN {} x ON x.snapshot_id = r.current_snapshot_id WHERE r.id = :id"
+    result: dict[str, Any] = {"kind": "file", "path": path}
+    for title, table in (("size", "file_metrics"), ("changes", "change_metrics"), ("hotspot", "hotspots"),
+                         ("duplication", "duplication")):  # fmt: skip
+        rows = _rows(connection, f"SELECT x.* {current.format(table)} AND x.path = :path", key)
+        if rows:
+            result[title] = {k: v for k, v in rows[0].items() if k not in ("snapshot_id", "path")}
+    result["functions"] = _rows(
+        connection,
+        f"""
+            SELECT s.qualified_name AS function, s.start_line AS line, m.code_lines, m.parameters, m.nesting,
+                   m.cyclomatic, m.cognitive, round(m.maintainability::numeric, 1)::float AS maintainability
+            FROM repositories r {IN_CURRENT}
+            JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
+            WHERE r.id = :id AND f.path = :path AND s.seq > 0
+            ORDER BY m.cognitive DESC, m.cyclomatic DESC, s.start_line
+        """,
+        key,
+    )
+    result["coupled_files"] = _rows(
+        connection,
+        f"""
+            SELECT CASE WHEN x.path_a = :path THEN x.path_b ELSE x.path_a END AS path, x.common_commits,
+                   round(x.degree::numeric, 2)::float AS degree
+            {current.format("change_coupling")} AND :path IN (x.path_a, x.path_b)
+            ORDER BY x.degree DESC, path LIMIT 20
+        """,
+        key,
+    )
+    result["clones"] = _rows(
+        connection,
+        f"""
+            SELECT x.path_a || ':' || x.start_a || '-' || x.end_a AS place,
+                   x.path_b || ':' || x.start_b || '-' || x.end_b AS copy, x.tokens
+            {current.format("clones")} AND :path IN (x.path_a, x.path_b)
+            ORDER BY x.tokens DESC LIMIT 20
+        """,
+        key,
+    )
+    return result
+
+
+def tiles(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
+    """(path, code_lines, score) of every own file with code, for the hotspot map."""
+    return _rows(
+        connection,
+        """
+            SELECT m.path, m.code_lines, coalesce(h.score, 0) AS score
+            FROM file_metrics m LEFT JOIN hotspots h ON h.snapshot_id = m.snapshot_id AND h.path = m.path
+            WHERE m.snapshot_id = :id AND m.maintainability IS NOT NULL AND NOT m.vendored
+              AND NOT m.generated AND NOT m.test
+        """,
+        {"id": snapshot_id},
+    )
+
+
+def cognitive_histogram(connection: Connection, snapshot_id: int) -> list[tuple[str, int]]:
+    """Functions by cognitive complexity; the last two classes are above the usual limit of 15."""
+    bounds = [
+        (0, 0, "0"),
+        (1, 2, "1-2"),
+        (3, 5, "3-5"),
+        (6, 10, "6-10"),
+        (11, 15, "11-15"),
+        (16, 25, "16-25"),
+    ]
+    row = connection.execute(
+        text(
+            "SELECT "
+            + ", ".join(
+                f"count(*) FILTER (WHERE m.cognitive BETWEEN {low} AND {high})" for low, high, _ in bounds
+            )
+            + f""", count(*) FILTER (WHERE m.cognitive > 25)
+            FROM repositories r {IN_CURRENT}
+            JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
+            WHERE n.id = :id AND s.seq > 0 AND NOT f.vendored AND NOT f.generated"""
+        ),
+        {"id": snapshot_id},
+    ).one()
+    return list(zip([*(label for *_, label in bounds), "> 25"], row, strict=True))
+
+
+def worst_functions(connection: Connection, snapshot_id: int, limit: int = 10) -> list[dict[str, Any]]:
+    """The functions of highest cognitive complexity, vendored and generated files left out."""
+    return _rows(
+        connection,
+        f"""
+            SELECT s.qualified_name AS function, f.path, s.start_line AS line, m.cognitive, m.cyclomatic,
+                   m.nesting, m.code_lines
+            FROM repositories r {IN_CURRENT}
+            JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
+            WHERE n.id = :id AND s.seq > 0 AND NOT f.vendored AND NOT f.generated
+            ORDER BY m.cognitive DESC, f.path, s.start_line LIMIT :limit
+        """,
+        {"id": snapshot_id, "limit": limit},
+    )
+
+
+def top(
+    connection: Connection, snapshot_id: int, table: str, columns: str, order: str
+) -> list[dict[str, Any]]:
+    """The first ten rows of a metrics table in an order; names come from code, never from outside."""
+    statement = f"SELECT {columns} FROM {table} WHERE snapshot_id = :id ORDER BY {order} LIMIT 10"
+    return _rows(connection, statement, {"id": snapshot_id})
+
+
+def trend(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
+    """The months of the repository's history."""
+    return _rows(
+        connection,
+        "SELECT month::text, commits, authors, added_lines, deleted_lines, net_lines, bug_fixes "
+        "FROM repository_trend WHERE snapshot_id = :id ORDER BY month",
+        {"id": snapshot_id},
+    )
+
+
+def repository_metrics(connection: Connection, snapshot_id: int) -> dict[str, Any]:
+    """The figures of the whole repository; empty where they were not computed."""
+    rows = _rows(connection, "SELECT * FROM repository_metrics WHERE snapshot_id = :id", {"id": snapshot_id})
+    return {k: v for k, v in rows[0].items() if k != "snapshot_id"} if rows else {}
+
+
+def out_of_range(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
+    """Rows whose metrics cannot be: none in a sound snapshot."""
+    return _rows(
+        connection,
+        """
+            SELECT 'file_metrics' AS "table", path, 'ratio or count out of range' AS problem
+            FROM file_metrics WHERE snapshot_id = :id AND (
+                NOT coalesce(comment_ratio BETWEEN 0 AND 1, true)
+                OR NOT coalesce(docstring_ratio BETWEEN 0 AND 1, true)
+                OR NOT coalesce(instability BETWEEN 0 AND 1, true)
+                OR NOT coalesce(maintainability BETWEEN 0 AND 100, true)
+                OR code_lines + comment_lines > lines OR cognitive_max > cognitive)
+            UNION ALL
+            SELECT 'change_metrics', path, 'windows do not nest, or a share is out of range'
+            FROM change_metrics WHERE snapshot_id = :id AND NOT (
+                commits_30 <= commits_90 AND commits_90 <= commits_365 AND commits_365 <= commits
+                AND churn_30 <= churn_90 AND churn_90 <= churn_365 AND churn_365 <= churn
+                AND ownership BETWEEN 0 AND 1 AND knowledge_loss BETWEEN 0 AND 1.000001
+                AND bus_factor BETWEEN 1 AND authors AND bug_fixes <= commits)
+            UNION ALL
+            SELECT 'hotspots', path, 'score out of range' FROM hotspots
+            WHERE snapshot_id = :id AND NOT score BETWEEN 0 AND 1
+            UNION ALL
+            SELECT 'duplication', path, 'more duplicated lines than lines' FROM duplication
+            WHERE snapshot_id = :id AND NOT ratio BETWEEN 0 AND 1
+            LIMIT 20
+        """,
+        {"id": snapshot_id},
+    )
+
+
+def _matching_paths(connection: Connection, repository_id: int, name: str) -> list[str]:
+    statement = f"""
+        SELECT f.path FROM repositories r {IN_CURRENT}
+        WHERE r.id = :id AND (f.path = :name OR right(f.path, length(:name) + 1) = '/' || :name)
+        ORDER BY f.path <> :name, f.path LIMIT 20
+    """
+    paths = [row["path"] for row in _rows(connection, statement, {"id": repository_id, "name": name})]
+    return paths[:1] if paths and paths[0] == name else paths
+
+
+def _matching_functions(connection: Connection, repository_id: int, name: str) -> list[dict[str, Any]]:
+    path, _, function = name.rpartition(":")
+    return _rows(
+        connection,
+        f"""
+            SELECT s.qualified_name AS name, f.path, s.start_line AS line, s.end_line, s.signature,
+                   s.docstring, m.code_lines, m.parameters, m.nesting, m.cyclomatic, m.cognitive,
+                   m.halstead_volume, m.halstead_difficulty, m.halstead_effort, m.maintainability, s.calls
+            FROM repositories r {IN_CURRENT}
+            JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
+            WHERE r.id = :id AND s.seq > 0 AND (:path = '' OR f.path = :path)
+              AND (s.qualified_name = :name OR right(s.qualified_name, length(:name) + 1) = '.' || :name)
+            ORDER BY f.path, s.start_line LIMIT 20
+        """,
+        {"id": repository_id, "name": function, "path": path},
+    )
+
+
+def _similar(connection: Connection, repository_id: int, name: str) -> list[str]:
+    part = name.rpartition("/")[2].rpartition(".")[0] or name
+    statement = f"""
+        SELECT f.path FROM repositories r {IN_CURRENT}
+        WHERE r.id = :id AND strpos(lower(f.path), lower(:part)) > 0
+        ORDER BY length(f.path), f.path LIMIT 5
+    """
+    return [row["path"] for row in _rows(connection, statement, {"id": repository_id, "part": part})]
+
+
+def _rows(connection: Connection, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]

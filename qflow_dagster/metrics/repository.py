@@ -1,0 +1,119 @@
+"""Metrics of the whole repository at a snapshot, and its trend by month from history alone."""
+
+import time
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, Engine
+
+from qflow_dagster.metrics.changes import read_commits
+from qflow_dagster.metrics.formulae import fewest_holding_half
+from qflow_dagster.metrics.store import IN_SNAPSHOT, Computed, SnapshotKey, read, replace, snapshot_key
+from qflow_dagster.metrics.tables import repository_metrics, repository_trend
+
+# Figures of delivery look at so many days before the snapshot's commit.
+DELIVERY_DAYS = 90
+# A change that takes back or hurriedly mends an earlier one stands for a failed change.
+FAILURE = r"(?i)^revert\b|\bhot-?fix\b"
+
+FUNCTIONS = f"""
+    SELECT m.cyclomatic, m.cognitive, m.maintainability
+    FROM files f JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
+    WHERE {IN_SNAPSHOT} AND s.seq > 0 AND NOT f.vendored AND NOT f.generated
+"""
+FILES = "SELECT * FROM file_metrics WHERE snapshot_id = :id"
+DUPLICATED = "SELECT coalesce(sum(duplicated_lines), 0) AS lines FROM duplication WHERE snapshot_id = :id"
+MONTHS = """
+    SELECT date_trunc('month', c.committed_at AT TIME ZONE 'UTC')::date AS month,
+           coalesce(sum(h.added_lines), 0)::bigint AS added_lines,
+           coalesce(sum(h.deleted_lines), 0)::bigint AS deleted_lines,
+           count(DISTINCT h.path) AS files_changed
+    FROM commits c LEFT JOIN file_changes h ON h.commit_id = c.id
+    WHERE c.repository_id = :repository_id AND c.reachable AND c.committed_at <= :committed_at
+    GROUP BY 1 ORDER BY 1
+"""
+
+
+def compute_repository(engine: Engine, snapshot_id: int) -> Computed:
+    """Measure the repository at the snapshot, and its months; counts months."""
+    started = time.monotonic()
+    with engine.begin() as connection:
+        key = snapshot_key(connection, snapshot_id)
+        commits = read_commits(connection, key)
+        replace(connection, repository_metrics, key, totals(connection, key, commits))
+        months = trend(connection, key, commits)
+        replace(connection, repository_trend, key, months)
+    return Computed(len(months), time.monotonic() - started)
+
+
+def totals(connection: Connection, key: SnapshotKey, commits: pd.DataFrame) -> pd.DataFrame:
+    """The one row of `repository_metrics`; vendored and generated files are left out."""
+    files = read(connection, FILES, {"id": key.id})
+    files = files[~files["vendored"].astype(bool) & ~files["generated"].astype(bool)]
+    functions = read(connection, FUNCTIONS, key.interval)
+    duplicated = int(read(connection, DUPLICATED, {"id": key.id})["lines"].iloc[0])
+    by_language = files[files["language"] != ""].groupby("language")["code_lines"].sum()
+    languages = by_language.sort_values(ascending=False)
+    recent = commits[commits["days"] <= DELIVERY_DAYS]
+    lines = int(files["lines"].sum())
+    row = {
+        "files": len(files),
+        "code_lines": int(files["code_lines"].sum()),
+        "comment_lines": int(files["comment_lines"].sum()),
+        "functions": len(functions),
+        "languages": languages.to_json(),
+        "cyclomatic_median": _quantile(functions["cyclomatic"], 0.5),
+        "cyclomatic_p90": _quantile(functions["cyclomatic"], 0.9),
+        "cognitive_median": _quantile(functions["cognitive"], 0.5),
+        "cognitive_p90": _quantile(functions["cognitive"], 0.9),
+        "maintainability_median": _quantile(functions["maintainability"], 0.5),
+        "duplication_ratio": duplicated / lines if lines else 0.0,
+        "import_cycles": int(files["cycle"].nunique()),
+        "contributors": int(commits["author_email"].nunique()),
+        "contributors_90": int(recent["author_email"].nunique()),
+        "bus_factor": fewest_holding_half(commits["author_email"].value_counts().to_numpy()),
+        **delivery(recent),
+    }
+    return pd.DataFrame([row])
+
+
+def delivery(recent: pd.DataFrame) -> dict[str, float]:
+    """What git alone says of delivery in the last `DELIVERY_DAYS` (after DORA's four keys, as proxies).
+
+    Deployments and incidents are not in git: commits and merges a week stand for how often
+    changes land, the median time from writing to committing on the branch for lead time, and the
+    share of reverts and hot fixes for the change failure rate.
+    """
+    weeks = DELIVERY_DAYS / 7
+    ordinary = recent[recent["parents"] <= 1]
+    written = pd.to_datetime(ordinary["authored_at"], utc=True)
+    hours = (ordinary["committed_at"] - written).dt.total_seconds() / 3_600
+    failed = ordinary["subject"].astype(str).str.contains(FAILURE, regex=True)
+    return {
+        "commits_per_week": len(recent) / weeks,
+        "merges_per_week": int((recent["parents"] > 1).sum()) / weeks,
+        "lead_time_hours": _quantile(hours.clip(lower=0), 0.5),
+        "change_failure_ratio": float(failed.mean()) if len(ordinary) else np.nan,
+    }
+
+
+def trend(connection: Connection, key: SnapshotKey, commits: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `repository_trend`, one per month with a commit."""
+    parameters = {"repository_id": key.repository_id, "committed_at": key.committed_at}
+    months = read(connection, MONTHS, parameters)
+    month = commits["committed_at"].dt.tz_localize(None).dt.to_period("M").dt.start_time.dt.date
+    by_month = commits.assign(month=month).groupby("month")
+    months["commits"] = months["month"].map(by_month.size()).astype("int64")
+    months["authors"] = months["month"].map(by_month["author_email"].nunique()).astype("int64")
+    months["bug_fixes"] = months["month"].map(by_month["bug_fix"].sum()).astype("int64")
+    added, deleted = months["added_lines"].astype("int64"), months["deleted_lines"].astype("int64")
+    limit = np.iinfo(np.int32).max
+    return months.assign(
+        added_lines=added.clip(upper=limit),
+        deleted_lines=deleted.clip(upper=limit),
+        net_lines=(added - deleted).cumsum().clip(-limit, limit),
+    )
+
+
+def _quantile(values: pd.Series, share: float) -> float:
+    return float(values.quantile(share)) if len(values) else np.nan
