@@ -138,7 +138,7 @@ def history(connection: Connection, workflow_id: UUID) -> list[Event]:
     query = text(
         f"SELECT {column_list(Event, 'e')} FROM workflow_events e WHERE e.workflow_id = :id ORDER BY e.seq"
     )
-    return [Event(**row._mapping) for row in connection.execute(query, {"id": workflow_id})]
+    return [Event(*row) for row in connection.execute(query, {"id": workflow_id})]
 
 
 def checkpoint(connection: Connection) -> Seal:

@@ -90,7 +90,7 @@ def prune(
     rows = connection.execute(_PRUNABLE, {"older_than": float(seconds), "limit": limit}).all()
     if not rows:
         return Pruned(0, 0, None)
-    workflows = [Workflow(**row._mapping) for row in rows]
+    workflows = [Workflow(*row) for row in rows]
     ids = [workflow.id for workflow in workflows]
     table = _archive_table(connection, workflows)
     archive, digest = _write(table, folder or archive_folder())

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -80,8 +80,7 @@ class NewWorkflow:
     id: UUID = field(default_factory=uuid7)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Workflow:
+class Workflow(NamedTuple):
     """One row of `workflows`, as read."""
 
     id: UUID
@@ -106,8 +105,7 @@ class Workflow:
     finished_at: datetime | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One row of a workflow's history."""
 
     workflow_id: UUID
@@ -123,9 +121,9 @@ class Event:
     hash: bytes
 
 
-def column_list(row_type: type, alias: str) -> str:
-    """The columns of a row type for a SELECT, each with its table's alias."""
-    return ", ".join(f"{alias}.{column.name}" for column in fields(row_type))
+def column_list(row_type: type[Workflow] | type[Event], alias: str) -> str:
+    """The columns of a row type for a SELECT, in its order, each with its table's alias."""
+    return ", ".join(f"{alias}.{name}" for name in row_type._fields)
 
 
 def to_json(value: Json, what: str) -> str:

@@ -23,8 +23,7 @@ from qflow_dagster.settings import settings
 # Who moves what nobody asked for: a lease or a term that ran out.
 SYSTEM_ACTOR = "qflow"
 
-_LOCKED = """w.id, w.type, w.key, w.status, w.attempt, w.max_attempts, w.available_at, w.lease_owner,
-    w.lease_expires_at, w.run_id, w.head_seq, w.head_hash"""
+_LOCKED = """w.id, w.type, w.status, w.attempt, w.max_attempts, w.lease_owner, w.head_seq, w.head_hash"""
 
 # What the four kinds of operation may take. All lock in the order of ids or skip what is
 # locked, so that operations on the same rows wait for each other and never deadlock. The
@@ -65,75 +64,81 @@ _DUE = f"""
     LIMIT :limit
     FOR UPDATE SKIP LOCKED"""
 
+# The edge a locked row takes.
+_TAKEN = """e.type = c.type AND e.from_status = c.status
+        AND (e.exhausted IS NULL OR e.exhausted = (c.attempt >= c.max_attempts))"""
+
 _MOVE = """
 WITH edge AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:edges AS json)) AS edge(
         type text, from_status text, to_status text, exhausted boolean, wait text,
         claimable boolean, leased boolean, terminal boolean, succeeded boolean, queues text[])
 ), candidate AS MATERIALIZED ({candidates}
-), matched AS MATERIALIZED (
-    SELECT candidate.*, edge.to_status, edge.wait, edge.claimable, edge.leased, edge.terminal,
-           edge.succeeded, edge.queues,
-           candidate.head_seq + 1 AS seq,
-           candidate.attempt + :begun AS this_attempt,
-           coalesce(CAST(:actor AS text), candidate.lease_owner, '{system}') AS actor,
-           coalesce(CAST(:run_id AS text), candidate.run_id) AS this_run_id,
-           statement_timestamp() AS at
-    FROM candidate JOIN edge ON edge.type = candidate.type AND edge.from_status = candidate.status
-        AND (edge.exhausted IS NULL OR edge.exhausted = (candidate.attempt >= candidate.max_attempts))
-), moved AS MATERIALIZED (
-    SELECT matched.*, workflow_event_hash(head_hash, id, seq, status, to_status, this_attempt, actor,
-                                          data, this_run_id, at) AS hash
-    FROM matched
-    WHERE CAST(:expected AS integer) IS NULL OR (SELECT count(*) FROM matched) = :expected
 ), updated AS (
     UPDATE workflows w SET
-        status = m.to_status,
-        claimable = m.claimable,
-        attempt = m.this_attempt,
-        result = coalesce(m.result, w.result),
-        error = CASE WHEN m.succeeded THEN NULL ELSE coalesce(m.error, w.error) END,
-        run_id = m.this_run_id,
-        available_at = CASE m.wait
-            WHEN 'none' THEN m.at
+        status = e.to_status,
+        claimable = e.claimable,
+        attempt = c.attempt + :begun,
+        result = coalesce(c.result, w.result),
+        error = CASE WHEN e.succeeded THEN NULL ELSE coalesce(c.error, w.error) END,
+        run_id = coalesce(CAST(:run_id AS text), w.run_id),
+        available_at = CASE e.wait
+            WHEN 'none' THEN statement_timestamp()
             -- Exponential backoff with equal jitter: half of the delay is certain, half is random.
-            WHEN 'backoff' THEN m.at + make_interval(secs => (0.5 + random() / 2) * least(
-                CAST(:delay_limit AS float8), CAST(:delay AS float8) * 2 ^ least(m.attempt - 1, 60)))
+            WHEN 'backoff' THEN statement_timestamp() + make_interval(secs => (0.5 + random() / 2) * least(
+                CAST(:delay_limit AS float8), CAST(:delay AS float8) * 2 ^ least(c.attempt - 1, 60)))
             ELSE w.available_at END,
-        lease_owner = CASE WHEN m.leased THEN coalesce(CAST(:worker AS text), w.lease_owner) END,
-        lease_expires_at = CASE WHEN m.leased
-            THEN coalesce(m.at + make_interval(secs => CAST(:lease AS float8)), w.lease_expires_at) END,
-        finished_at = CASE WHEN m.terminal THEN m.at END,
-        updated_at = m.at,
-        head_seq = m.seq,
-        head_hash = m.hash
-    FROM moved m WHERE w.id = m.id
-    RETURNING w.*, m.succeeded AND w.has_dependents AS releases
+        lease_owner = CASE WHEN e.leased THEN coalesce(CAST(:worker AS text), w.lease_owner) END,
+        lease_expires_at = CASE WHEN e.leased THEN coalesce(
+            statement_timestamp() + make_interval(secs => CAST(:lease AS float8)), w.lease_expires_at) END,
+        finished_at = CASE WHEN e.terminal THEN statement_timestamp() END,
+        updated_at = statement_timestamp(),
+        head_seq = c.head_seq + 1,
+        head_hash = workflow_event_hash(
+            c.head_hash, c.id, c.head_seq + 1, c.status, e.to_status, c.attempt + :begun,
+            coalesce(CAST(:actor AS text), c.lease_owner, '{system}'), c.data,
+            coalesce(CAST(:run_id AS text), w.run_id), statement_timestamp())
+    FROM candidate c JOIN edge e ON {taken}
+    WHERE w.id = c.id
+      AND (CAST(:expected AS integer) IS NULL
+           OR (SELECT count(*) FROM candidate c JOIN edge e ON {taken}) = :expected)
+    RETURNING w.*, c.status AS from_status, c.head_hash AS prev_hash, c.data, e.queues,
+              coalesce(CAST(:actor AS text), c.lease_owner, '{system}') AS actor,
+              e.succeeded AND w.has_dependents AS releases
 ), event AS (
     INSERT INTO workflow_events (workflow_id, seq, from_status, to_status, attempt, actor, data, run_id,
                                  at, prev_hash, hash)
-    SELECT id, seq, status, to_status, this_attempt, actor, data, this_run_id, at, head_hash, hash
-    FROM moved
+    SELECT id, head_seq, from_status, status, attempt, actor, data, run_id, updated_at, prev_hash, head_hash
+    FROM updated
 ), message AS (
     INSERT INTO messages (queue, payload)
-    SELECT queue, jsonb_build_object('workflow_id', id, 'type', type, 'key', key, 'from', status,
-                                     'to', to_status, 'attempt', this_attempt, 'actor', actor)
-    FROM moved CROSS JOIN unnest(queues) AS queue
+    SELECT queue, jsonb_build_object('workflow_id', id, 'type', type, 'key', key, 'from', from_status,
+                                     'to', status, 'attempt', attempt, 'actor', actor)
+    FROM updated CROSS JOIN unnest(queues) AS queue
 ), notified AS MATERIALIZED (
     SELECT pg_notify(queue, pg_current_xact_id()::text)
-    FROM (SELECT DISTINCT unnest(queues) AS queue FROM moved) AS told
+    FROM (SELECT DISTINCT unnest(queues) AS queue FROM updated) AS told
 )
 SELECT {returning}, (SELECT count(*) FROM notified) FROM updated u {order}
 """
 
 
-def _statement(candidates: str, returning: str = "u.id, u.status, u.releases", order: str = "") -> TextClause:
-    return text(_MOVE.format(candidates=candidates, returning=returning, order=order, system=SYSTEM_ACTOR))
+def _statement(candidates: str, returning: str, order: str = "") -> TextClause:
+    return text(
+        _MOVE.format(
+            candidates=candidates, taken=_TAKEN, returning=returning, order=order, system=SYSTEM_ACTOR
+        )
+    )
 
 
-_MOVE_GIVEN = _statement(_GIVEN)
-_MOVE_LEASE_EXPIRED = _statement(_LEASE_EXPIRED)
-_MOVE_DUE = _statement(_DUE)
+# One row for all: a report on hundreds of workflows must not become as many rows to read back.
+_MOVE_GIVEN = _statement(
+    _GIVEN,
+    "count(*) AS moved, json_object_agg(u.id, u.status) AS statuses, "
+    "array_agg(u.id) FILTER (WHERE u.releases) AS releasing",
+)
+_MOVE_LEASE_EXPIRED = _statement(_LEASE_EXPIRED, "u.id")
+_MOVE_DUE = _statement(_DUE, "u.id")
 _CLAIM = _statement(_CLAIMABLE, column_list(Workflow, "u"), "ORDER BY u.priority DESC, u.available_at, u.id")
 
 _HEARTBEAT = text("""
@@ -186,7 +191,7 @@ def claim(
         connection, _CLAIM, "claim", only=type_name, type=type_name, limit=limit,
         begun=1, worker=worker, actor=worker, run_id=run_id, lease=lease or settings().quantumflow.lease,
     )  # fmt: skip
-    return [Workflow(**dict(zip(Workflow.__slots__, row, strict=False))) for row in moved]
+    return [Workflow(*row[:-1]) for row in moved]
 
 
 def heartbeat(connection: Connection, held: Sequence[Held], *, lease: float | None = None) -> None:
@@ -341,16 +346,17 @@ def _move_given(
         for row, value in zip(given, values, strict=True):
             row[name] = value
     _refuse_twice([row["id"] for row in given])
-    moved = _execute(
+    if not given:
+        return []
+    (done,) = _execute(
         connection, _MOVE_GIVEN, verb, to=to, given=to_json(given, f"{verb}: what was handed in"),
         expected=len(given), actor=actor, run_id=run_id,
     )  # fmt: skip
-    if len(moved) != len(given):
+    if done.moved != len(given):
         raise _refusal(connection, verb, items, to)
-    if succeeded := [row.id for row in moved if row.releases]:
-        connection.execute(_RELEASE_DEPENDENTS, {"ids": succeeded})
-    statuses = {str(row.id): row.status for row in moved}
-    return [statuses[row["id"]] for row in given]
+    if done.releasing:
+        connection.execute(_RELEASE_DEPENDENTS, {"ids": done.releasing})
+    return [done.statuses[row["id"]] for row in given]
 
 
 def _execute(

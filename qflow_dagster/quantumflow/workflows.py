@@ -203,7 +203,7 @@ def get(connection: Connection, workflow_id: UUID) -> Workflow:
     row = connection.execute(query, {"id": workflow_id}).one_or_none()
     if row is None:
         raise WorkflowNotFound(f"there is no workflow {workflow_id}; it may have been pruned")
-    return Workflow(**row._mapping)
+    return Workflow(*row)
 
 
 def find(
@@ -233,7 +233,7 @@ def find(
     )
     parameters = {"type": type_name, "status": status, "key": key, "parent_id": parent_id,
                   "run_id": run_id, "before": before, "limit": limit}  # fmt: skip
-    return [Workflow(**row._mapping) for row in connection.execute(query, parameters)]
+    return [Workflow(*row) for row in connection.execute(query, parameters)]
 
 
 def resolve(connection: Connection, prefix: str) -> UUID:
@@ -260,7 +260,7 @@ def dependencies(connection: Connection, workflow_id: UUID) -> list[Workflow]:
         f"SELECT {column_list(Workflow, 'w')} FROM workflow_dependencies d "
         "JOIN workflows w ON w.id = d.depends_on_id WHERE d.workflow_id = :id ORDER BY w.id"
     )
-    return [Workflow(**row._mapping) for row in connection.execute(query, {"id": workflow_id})]
+    return [Workflow(*row) for row in connection.execute(query, {"id": workflow_id})]
 
 
 def _existing(connection: Connection, new: Sequence[NewWorkflow]) -> dict[UUID, UUID]:

@@ -7,18 +7,17 @@ from sqlalchemy.dialects.postgresql import JSONB
 revision = "0001_core"
 down_revision = None
 
-# Canonical form: a JSON array as jsonb prints it (sorted keys, one spelling), the time as
-# microseconds since 1970, so that no session setting changes it. STABLE, though nothing in
-# it can change, because only then may the planner inline it.
+# Canonical form: the time as the 8 bytes of its binary form, the rest as a record's text
+# (fields quoted where needed; NULL is nothing, an empty text is ""), so that two rows never
+# look alike and no session setting matters. Half the cost of the same as JSON. STABLE, though
+# nothing in it can change, because only then may the planner inline it.
 EVENT_HASH = """
 CREATE FUNCTION workflow_event_hash(
     prev_hash bytea, workflow_id uuid, seq integer, from_status text, to_status text,
     attempt integer, actor text, data jsonb, run_id text, at timestamptz
 ) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT sha256(prev_hash || convert_to(jsonb_build_array(
-        workflow_id, seq, from_status, to_status, attempt, actor, data, run_id,
-        (extract(epoch FROM at) * 1000000)::bigint
-    )::text, 'UTF8'))
+    SELECT sha256(prev_hash || timestamptz_send(at) || convert_to(
+        ROW(workflow_id, seq, from_status, to_status, attempt, actor, data, run_id)::text, 'UTF8'))
 $$
 """
 
