@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from qflow_dagster.assets.metadata import column_schema, table
+from qflow_dagster.assets.metadata import column_schema, table, worker
 from qflow_dagster.assets.partitions import repositories
-from qflow_dagster.assets.workflows import recorded
-from qflow_dagster.ingestion import queries, tables
+from qflow_dagster.ingestion import CODE_INGESTION, HISTORY_INGESTION, queries, tables
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
 from qflow_dagster.ingestion.history import ingest_history
 from qflow_dagster.ingestion.pipeline import ingest
+from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
 
@@ -67,7 +67,8 @@ def ingest_snapshot(
     """Read the blobs of one commit that were never read before, and publish the snapshot."""
     engine = database.engine()
     name = context.partition_key
-    with recorded(engine, "code_ingestion", name, context.run_id, {"revision": config.revision}) as record:
+    payload = {"repository": name, "revision": config.revision}
+    with recorded(engine, CODE_INGESTION, payload, worker=worker(context), run_id=context.run_id) as record:
         result = ingest(engine, name, config.revision, progress=progress)
         with engine.connect() as connection:
             snapshot = queries.current_snapshot(connection, name)
@@ -140,8 +141,9 @@ def commits(
     engine = database.engine()
     with engine.connect() as connection:
         snapshot = queries.current_snapshot(connection, context.partition_key)
+    payload = {"repository": snapshot.repository, "commit": snapshot.commit_oid}
     with recorded(
-        engine, "history_ingestion", snapshot.repository, context.run_id, {"commit": snapshot.commit_oid}
+        engine, HISTORY_INGESTION, payload, worker=worker(context), run_id=context.run_id
     ) as record:
         result = ingest_history(engine, snapshot.repository_id, snapshot.commit_oid, progress=progress)
         record({"new_commits": result.new_commits, "seconds": round(result.seconds, 3)})

@@ -1,17 +1,26 @@
 """Assets of the group `metrics`: the current snapshot, measured."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 from sqlalchemy import Connection, Engine
 
-from qflow_dagster.assets.metadata import column_schema
+from qflow_dagster.assets import ingestion
+from qflow_dagster.assets.metadata import column_schema, picture, table, worker
 from qflow_dagster.assets.partitions import repositories
-from qflow_dagster.assets.workflows import recorded
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
-from qflow_dagster.metrics import tables
+from qflow_dagster.metrics import METRICS_PIPELINE, pictures, queries, tables
+from qflow_dagster.metrics.changes import compute_changes
+from qflow_dagster.metrics.coupling import compute_coupling
+from qflow_dagster.metrics.duplication import compute_duplication
+from qflow_dagster.metrics.files import compute_files
+from qflow_dagster.metrics.functions import compute_functions
+from qflow_dagster.metrics.hotspots import compute_hotspots
+from qflow_dagster.metrics.repository import compute_repository
 from qflow_dagster.metrics.store import Computed
+from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
 
@@ -50,10 +59,10 @@ def metric_asset(
         with engine.connect() as connection:
             snapshot = current_snapshot(connection, context.partition_key)
         progress(f"metrics: {name}", 0, 1)
+        payload = {"repository": snapshot.repository, "commit": snapshot.commit_oid, "asset": name}
         with recorded(
-            engine, "metrics_pipeline", snapshot.repository, context.run_id,
-            {"asset": name, "snapshot_id": snapshot.id, "commit": snapshot.commit_oid},
-        ) as record:  # fmt: skip
+            engine, METRICS_PIPELINE, payload, worker=worker(context), run_id=context.run_id
+        ) as record:
             computed = compute(engine, snapshot.id)
             record({"rows": computed.row_count, "seconds": round(computed.seconds, 3)})
         progress(f"metrics: {name}", 1, 1)
@@ -65,3 +74,103 @@ def metric_asset(
         )
 
     return compute_asset
+
+
+def _functions(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
+    histogram = queries.cognitive_histogram(connection, snapshot.id)
+    return {
+        "most_complex": table(queries.worst_functions(connection, snapshot.id)),
+        "distribution": picture(
+            pictures.histogram(
+                histogram, f"{snapshot.repository}: functions by cognitive complexity", marked=5
+            )
+        ),
+    }
+
+
+def _top(table_name: str, columns: str, order: str) -> Describe:
+    def describe(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
+        return {"top": table(queries.top(connection, snapshot.id, table_name, columns, order))}
+
+    return describe
+
+
+def _hotspots(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
+    tiles = [
+        pictures.Tile(row["path"], row["code_lines"], row["score"])
+        for row in queries.tiles(connection, snapshot.id)
+    ]
+    return {
+        "top": table(queries.hotspots(connection, snapshot.repository_id, 10)),
+        "map": picture(
+            pictures.hotspot_map(tiles, f"{snapshot.repository}: hotspots at {snapshot.commit_oid[:10]}")
+        ),
+    }
+
+
+def _repository(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
+    months = queries.trend(connection, snapshot.id)
+    drawn = pictures.trend(
+        [month["month"][:7] for month in months],
+        [month["commits"] for month in months],
+        [month["net_lines"] for month in months],
+        f"{snapshot.repository}: commits (bars) and lines (line) by month",
+    )
+    figures = queries.repository_metrics(connection, snapshot.id)
+    return {
+        "figures": table([{"metric": k, "value": v} for k, v in figures.items()], 30),
+        "trend": picture(drawn),
+    }
+
+
+def key(name: str) -> dg.AssetKey:
+    """The key of a metric's asset."""
+    return dg.AssetKey([GROUP, name])
+
+
+FUNCTIONS, FILES, CHANGES, COUPLING = key("functions"), key("files"), key("changes"), key("coupling")
+DUPLICATION, HOTSPOTS, REPOSITORY = key("duplication"), key("hotspots"), key("repository")
+
+assets = [
+    metric_asset(
+        "functions", "Complexity, nesting, Halstead and maintainability of every function.",
+        compute_functions, _functions, table_name="function_metrics", deps=[ingestion.SYMBOLS],
+    ),
+    metric_asset(
+        "files", "Functions summed up per file, documentation, imports in and out, import cycles.",
+        compute_files,
+        _top("file_metrics", "path, language, code_lines, functions, cognitive, maintainability, fan_in, "
+             "fan_out, cycle_size", "cognitive DESC, path"),
+        table_name="file_metrics", deps=[FUNCTIONS, ingestion.FILES, ingestion.DEPENDENCIES],
+    ),
+    metric_asset(
+        "changes", "Churn, age, authors, ownership, bug fixes and knowledge loss of every file.",
+        compute_changes,
+        _top("change_metrics", "path, commits, commits_365, churn_365, authors, main_author, bus_factor, "
+             "bug_fixes, knowledge_loss", "commits_365 DESC, commits DESC, path"),
+        table_name="change_metrics", deps=[ingestion.COMMITS, ingestion.FILES],
+    ),
+    metric_asset(
+        "coupling", "Pairs of files that keep changing in the same commits.",
+        compute_coupling,
+        _top("change_coupling", "path_a, path_b, common_commits, degree",
+             "degree DESC, common_commits DESC, path_a, path_b"),
+        table_name="change_coupling", deps=[ingestion.COMMITS, ingestion.FILES],
+    ),
+    metric_asset(
+        "duplication", "Clones across files, and how much of each file they make up.",
+        compute_duplication,
+        _top("clones", "path_a, start_a, end_a, path_b, start_b, end_b, tokens", "clone"),
+        table_name="duplication", deps=[ingestion.SYMBOLS, ingestion.FILES],
+    ),
+    metric_asset(
+        "hotspots", "Files ranked by change frequency and complexity: where work pays first.",
+        compute_hotspots, _hotspots, table_name="hotspots", deps=[FILES, CHANGES, DUPLICATION],
+    ),
+    metric_asset(
+        "repository", "Totals of the repository, what git says of delivery, and the trend by month.",
+        compute_repository, _repository, table_name="repository_metrics", deps=[FILES, CHANGES, DUPLICATION],
+        # Measured every night at least, whether or not somebody commits.
+        freshness=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36)),
+    ),
+]  # fmt: skip

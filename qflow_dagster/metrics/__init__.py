@@ -4,3 +4,8 @@ Belongs here: complexity, change history, duplication, coupling, hotspots. Formu
 functions in ``formulae`` with their sources; SQL for reading is in ``store`` and ``queries``.
 Reads the tables of ingestion, writes its own (``tables``). Does not belong here: Dagster.
 """
+
+from qflow_dagster.quantumflow import register
+from qflow_dagster.quantumflow.recording import RECORDED
+
+METRICS_PIPELINE = register("metrics_pipeline", machine=RECORDED, queue="metrics_notifications").name

@@ -105,7 +105,8 @@ def match(
             "tokens": position[left[last]] - position[left[first]] + GRAM,
         }
     )
-    frame = frame[frame["tokens"] >= shortest]
+    overlapping = (frame["file_a"] == frame["file_b"]) & (frame["start_b"] <= frame["end_a"])
+    frame = frame[(frame["tokens"] >= shortest) & ~overlapping]
     # Slightly shifted copies of one clone (lists of like statements) end at the same lines.
     return frame.sort_values("tokens", ascending=False).drop_duplicates(
         ["file_a", "file_b", "end_a", "end_b"]

@@ -132,9 +132,7 @@ def cognitive_histogram(connection: Connection, snapshot_id: int) -> list[tuple[
     row = connection.execute(
         text(
             "SELECT "
-            + ", ".join(
-                f"count(*) FILTER (WHERE m.cognitive BETWEEN {low} AND {high})" for low, high, _ in bounds
-            )
+            + ", ".join(f"count(*) FILTER (WHERE m.cognitive BETWEEN {a} AND {b})" for a, b, _ in bounds)
             + f""", count(*) FILTER (WHERE m.cognitive > 25)
             FROM repositories r {IN_CURRENT}
             JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
@@ -214,6 +212,18 @@ def out_of_range(connection: Connection, snapshot_id: int) -> list[dict[str, Any
         """,
         {"id": snapshot_id},
     )
+
+
+def functions_without_metrics(connection: Connection, interval: dict[str, int]) -> int:
+    """How many functions of a snapshot (:repository_id, :seq) were not measured."""
+    statement = """
+        SELECT count(*) FROM files f JOIN symbols s ON s.blob_id = f.blob_id
+        WHERE f.repository_id = :repository_id
+          AND f.from_seq <= :seq AND (f.to_seq IS NULL OR f.to_seq > :seq)
+          AND s.kind IN ('function', 'method')
+          AND NOT EXISTS (SELECT FROM function_metrics m WHERE m.symbol_id = s.id)
+    """
+    return connection.scalar(text(statement), interval) or 0
 
 
 def _matching_paths(connection: Connection, repository_id: int, name: str) -> list[str]:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine, Table, delete, text
 
-from qflow_dagster.database.copy import copy_line, copy_text
+from qflow_dagster.copy_format import copy_line
+from qflow_dagster.database.copy import copy_text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.settings import settings
 

@@ -1,0 +1,27 @@
+"""Checks on what was measured: nothing impossible, nothing left out."""
+
+import dagster as dg
+from sqlalchemy import Connection
+
+from qflow_dagster.assets import metrics as assets
+from qflow_dagster.assets.metadata import table
+from qflow_dagster.checks.ingestion import repository_check
+from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.metrics import queries
+
+
+@repository_check(assets.HOTSPOTS)
+def metrics_are_in_range(connection: Connection, snapshot: Snapshot) -> dg.AssetCheckResult:
+    """Ratios lie between 0 and 1, shorter windows hold no more than longer ones, counts fit each other."""
+    wrong = queries.out_of_range(connection, snapshot.id)
+    return dg.AssetCheckResult(passed=not wrong, metadata={"wrong": table(wrong, 20)})
+
+
+@repository_check(assets.FUNCTIONS)
+def every_function_is_measured(connection: Connection, snapshot: Snapshot) -> dg.AssetCheckResult:
+    """No function or method of the snapshot is without metrics."""
+    left_out = queries.functions_without_metrics(connection, snapshot.interval)
+    return dg.AssetCheckResult(passed=left_out == 0, metadata={"left_out": left_out})
+
+
+checks = [metrics_are_in_range, every_function_is_measured]
