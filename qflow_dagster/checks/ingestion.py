@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from qflow_dagster.assets import ingestion as assets
 from qflow_dagster.assets.metadata import table
 from qflow_dagster.assets.partitions import repositories
-from qflow_dagster.ingestion import git, queries
+from qflow_dagster.ingestion import git, queries, remotes
+from qflow_dagster.ingestion import repositories as registered
 from qflow_dagster.resources.database import Database
 
 # Share of parsed files that may have a syntax error before the grammars are to be doubted.
@@ -48,7 +49,8 @@ def repository_check(
 @repository_check(assets.SNAPSHOT, blocking=True)
 def every_path_is_accounted_for(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
     """The snapshot holds exactly the paths and objects that git lists for the commit."""
-    listed = {entry.path: entry.oid for entry in git.list_tree(snapshot.location, snapshot.commit_oid)}
+    objects = registered.find(connection, snapshot.repository).objects
+    listed = {entry.path: entry.oid for entry in git.list_tree(objects, snapshot.commit_oid)}
     stored = queries.snapshot_paths(connection, snapshot)
     wrong = sorted(path for path, _ in listed.items() ^ stored.items())
     unread = queries.files_without_facts(connection, snapshot)
@@ -98,7 +100,7 @@ def few_parse_errors(connection: Connection, snapshot: queries.Snapshot) -> dg.A
 @repository_check(assets.SNAPSHOT)
 def is_at_head(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
     """The snapshot is the repository's present HEAD (an older revision may have been asked for)."""
-    head = git.head(snapshot.location)
+    head = remotes.head(snapshot.location)
     return dg.AssetCheckResult(
         passed=head == snapshot.commit_oid,
         severity=dg.AssetCheckSeverity.WARN,

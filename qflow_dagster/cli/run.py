@@ -55,7 +55,6 @@ def execute(name: str, revision: str, progress: "TerminalProgress") -> tuple[str
     from qflow_dagster.assets.partitions import REPOSITORIES
     from qflow_dagster.definitions import build_definitions
 
-    # The run's log is in the UI; here only the progress is shown.
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     definitions = build_definitions(resources={"progress": progress})
     with instance:
@@ -63,7 +62,11 @@ def execute(name: str, revision: str, progress: "TerminalProgress") -> tuple[str
         result = definitions.resolve_job_def(JOB).execute_in_process(
             instance=instance,
             partition_key=name,
-            run_config=dg.RunConfig(ops={"ingest_snapshot": {"config": {"revision": revision}}}),
+            run_config=dg.RunConfig(
+                ops={"ingest_snapshot": {"config": {"revision": revision}}},
+                # The run's log is in the web page; here only the progress is shown.
+                loggers={"console": {"config": {"log_level": "CRITICAL"}}},
+            ),
             tags={"qflow/repository": name},
         )
         return result.run_id, seconds_per_group(instance.get_run_step_stats(result.run_id))

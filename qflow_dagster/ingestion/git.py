@@ -15,12 +15,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from qflow_dagster.errors import QflowError, UsageError
+
+# How progress is told: (stage, done, total); a total of 0 is not known.
+Report = Callable[[str, int, int], None]
 
 TIMEOUT = 120
 OLDEST = (2, 31)

@@ -8,7 +8,7 @@ leaves behind is kept and marked unreachable.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.database.copy import copy_line, copy_text
+from qflow_dagster.copy_format import copy_line
+from qflow_dagster.database.copy import copy_text
 from qflow_dagster.ingestion import git, repositories
+from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.pipeline import with_reconnect
 from qflow_dagster.settings import settings
-
-Report = Callable[[str, int, int], None]
 
 BATCH_COMMITS = 2_000
 LOG_TIMEOUT = 1_800
@@ -97,8 +97,7 @@ def ingest_history(
     started = time.monotonic()
     report = progress or (lambda stage, done, total: None)
     with engine.connect() as connection:
-        name = connection.scalar(text("SELECT name FROM repositories WHERE id = :id"), {"id": repository_id})
-        repository = repositories.find(connection, name)
+        repository = repositories.find_by_id(connection, repository_id)
     if repository.history_tip == commit_oid:
         return HistoryResult(0, 0, time.monotonic() - started)
     objects = repository.objects

@@ -8,33 +8,33 @@ Does not belong here: git's output (``git``), worker processes (``workers``), SQ
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import classify, git, languages, repositories, resolution, store, trees
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
+from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.repositories import Repository
 from qflow_dagster.ingestion.store import FileRow
 from qflow_dagster.ingestion.workers import BlobTask, Limits, extract_all
 from qflow_dagster.settings import settings
 
-Report = Callable[[str, int, int], None]
 T = TypeVar("T")
 
 # A batch is read, parsed and committed as one: large enough that its overhead does not show,
 # small enough that memory stays flat and little is lost with a killed run.
 BATCH_BYTES = 1_500_000
 BATCH_BLOBS = 400
-# Advisory locks take two integers; the first says what is locked.
-REPOSITORY_LOCK = 0x696E6765
 RECONNECT_SECONDS = (1, 2, 4, 8)
+# SQL states of a server that is going down or coming up; None: there was no answer at all.
+NOT_THERE = (None, "57P01", "57P02", "57P03")
 
 
 class SnapshotResult(NamedTuple):
@@ -49,11 +49,16 @@ class SnapshotResult(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What a commit changes against the newest snapshot: paths as they are now, and paths gone."""
+class Plan:
+    """What is to be stored so that the newest snapshot, `base`, becomes `commit`."""
 
-    entries: list[git.TreeEntry]
-    # None: the entries are all there is.
+    repository: Repository
+    commit: git.Commit
+    revision: str
+    base: store.BaseSnapshot | None
+    # Paths as they are now, with their sizes in bytes, and paths that are gone (None: all others).
+    rows: list[FileRow]
+    sizes: list[int]
     removed: list[str] | None
 
 
@@ -78,62 +83,42 @@ def ingest(
     git.require_git()
     with engine.connect() as connection:
         repository = repositories.find(connection, name)
-    with only_ingestion_of(engine, repository):
-        if repository.mirrored:
-            report("fetching", 0, 1)
-            repositories.refresh(repository)
-            report("fetching", 1, 1)
-        commit = git.resolve(repository.objects, revision)
+    with repositories.locked(engine, repository):
         with engine.begin() as connection:
+            repositories.refresh(connection, repository, report)
+            commit = git.resolve(repository.objects, revision)
             known = store.find_snapshot(connection, repository.id, commit.oid)
             if known is not None:
                 store.set_current_snapshot(connection, repository.id, known)
                 return SnapshotResult(known, commit.oid, False, 0, 0, time.monotonic() - started)
             base = store.newest_snapshot(connection, repository.id)
-        changes = find_changes(repository, base, commit.oid)
-        rows = file_rows(repository.objects, changes.entries)
-        blobs_read = read_blobs(engine, repository, changes.entries, rows, report, processes)
-        report("publishing", 0, 1)
-        snapshot_id = with_reconnect(
-            engine,
-            lambda connection: publish(connection, repository, commit, revision, rows, changes.removed),
-        )
+        plan = plan_snapshot(repository, commit, revision, base)
+        blobs_read = 0
+        snapshot_id = None
+        # Facts that were there may be deleted with another repository before the snapshot refers to
+        # them; then it is not published, and what is missing is read.
+        while snapshot_id is None:
+            blobs_read += read_blobs(engine, plan, report, processes)
+            report("publishing", 0, 1)
+            snapshot_id = with_reconnect(engine, lambda connection: publish(connection, plan))
         report("publishing", 1, 1)
     seconds = time.monotonic() - started
-    return SnapshotResult(snapshot_id, commit.oid, True, len(rows), blobs_read, seconds)
+    return SnapshotResult(snapshot_id, commit.oid, True, len(plan.rows), blobs_read, seconds)
 
 
-@contextmanager
-def only_ingestion_of(engine: Engine, repository: Repository) -> Iterator[None]:
-    """Hold the repository's ingestion lock; wait for another holder for the lock timeout."""
-    key = {"kind": REPOSITORY_LOCK, "id": repository.id % 2**31}
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        try:
-            connection.execute(text("SELECT pg_advisory_lock(:kind, :id)"), key)
-        except OperationalError as error:
-            if "lock timeout" not in str(error.orig):
-                raise
-            raise QflowError(
-                f"{repository.name} is being ingested by another process; run again when it is done"
-            ) from None
-        try:
-            yield
-        finally:
-            # The lock goes with the connection if the server went away.
-            if not connection.invalidated:
-                connection.execute(text("SELECT pg_advisory_unlock(:kind, :id)"), key)
-
-
-def find_changes(repository: Repository, base: store.BaseSnapshot | None, commit_oid: str) -> Changes:
-    """What has to be written so that the newest snapshot becomes `commit_oid`."""
+def plan_snapshot(
+    repository: Repository, commit: git.Commit, revision: str, base: store.BaseSnapshot | None
+) -> Plan:
+    """Find what `commit` changes against `base`; without a usable base everything is new."""
+    entries, removed = None, None
     if base is not None and base.extractor_version == EXTRACTOR_VERSION:
-        try:
-            entries, removed = trees.changed_entries(repository.objects, base.commit_oid, commit_oid)
-            return Changes(entries, removed)
-        except git.GitError:
-            # The base was rewritten away and collected; start from the whole tree.
-            pass
-    return Changes(git.list_tree(repository.objects, commit_oid), None)
+        # The base may have been rewritten away and collected; then everything is listed.
+        with suppress(git.GitError):
+            entries, removed = trees.changed_entries(repository.objects, base.commit_oid, commit.oid)
+    if entries is None:
+        entries = git.list_tree(repository.objects, commit.oid)
+    rows = file_rows(repository.objects, entries)
+    return Plan(repository, commit, revision, base, rows, [entry.size or 0 for entry in entries], removed)
 
 
 def file_rows(objects: Path, entries: Sequence[git.TreeEntry]) -> list[FileRow]:
@@ -152,19 +137,12 @@ def file_rows(objects: Path, entries: Sequence[git.TreeEntry]) -> list[FileRow]:
     return rows
 
 
-def read_blobs(
-    engine: Engine,
-    repository: Repository,
-    entries: Sequence[git.TreeEntry],
-    rows: Sequence[FileRow],
-    report: Report,
-    processes: int | None,
-) -> int:
-    """Read and store the facts of the blobs of `rows` that have none yet; returns how many those are."""
+def read_blobs(engine: Engine, plan: Plan, report: Report, processes: int | None) -> int:
+    """Read and store the facts of blobs of `plan` that have none yet; returns how many those are."""
     wanted: dict[store.BlobKey, tuple[str, int]] = {}
-    for entry, row in zip(entries, rows, strict=True):
+    for row, size in zip(plan.rows, plan.sizes, strict=True):
         if row.language is not None:
-            wanted.setdefault((row.oid, row.language), (row.path, entry.size or 0))
+            wanted.setdefault((row.oid, row.language), (row.path, size))
     with engine.begin() as connection:
         missing = wanted.keys() - store.known_blobs(connection, wanted)
         ids = store.reserve_blob_ids(connection, len(missing))
@@ -173,11 +151,12 @@ def read_blobs(
     done = 0
     report("reading files", 0, len(tasks))
     number = processes or settings().ingestion.processes
-    for results in extract_all(repository.objects, batches_of(tasks), number, limits):
-        facts = [((r.task.oid, r.task.language), r.lines) for r in results]
-        with_reconnect(engine, lambda connection, facts=facts: store.write_facts(connection, facts))
-        done += len(results)
-        report("reading files", done, len(tasks))
+    with closing(extract_all(plan.repository.objects, batches_of(tasks), number, limits)) as extracted:
+        for results in extracted:
+            facts = [((r.task.oid, r.task.language), r.lines) for r in results]
+            with_reconnect(engine, lambda connection, facts=facts: store.write_facts(connection, facts))
+            done += len(results)
+            report("reading files", done, len(tasks))
     return len(tasks)
 
 
@@ -194,23 +173,28 @@ def batches_of(tasks: Sequence[BlobTask]) -> list[list[BlobTask]]:
     return batches
 
 
-def publish(
-    connection: Connection,
-    repository: Repository,
-    commit: git.Commit,
-    revision: str,
-    rows: Sequence[FileRow],
-    removed: Sequence[str] | None,
-) -> int:
-    """Make the commit visible as the repository's current snapshot; returns its id."""
-    values = {
-        "commit_oid": commit.oid,
-        "tree_oid": commit.tree,
-        "revision": revision,
-        "committed_at": commit.committed_at,
-    }
+def publish(connection: Connection, plan: Plan) -> int | None:
+    """Make the commit visible as the repository's current snapshot; returns its id.
+
+    None, and nothing is written, where facts of its files are missing.
+
+    Raises:
+        QflowError: the repository has another newest snapshot than the one the plan is based on.
+    """
+    repository, rows, removed = plan.repository, plan.rows, plan.removed
+    store.lock_facts(connection)
+    # Published already, when the connection was lost with the answer.
+    known = store.find_snapshot(connection, repository.id, plan.commit.oid)
+    if known is not None:
+        return known
+    wanted = {(row.oid, row.language) for row in rows if row.language is not None}
+    if len(store.known_blobs(connection, wanted)) < len(wanted):
+        return None
     before = None if removed is None else {path for path, _ in store.current_paths(connection, repository.id)}
-    snapshot_id, seq = store.insert_snapshot(connection, repository.id, values)
+    snapshot_id, seq = store.insert_snapshot(connection, repository.id, plan.commit, plan.revision)
+    # The lock on the repository is lost with a server that restarts, so this can happen.
+    if seq != (plan.base.seq if plan.base else 0) + 1:
+        raise QflowError(f"{repository.name} was ingested by another process meanwhile; run again")
     store.replace_files(connection, repository.id, seq, rows, removed)
     store.fill_totals(connection, repository.id, snapshot_id)
     changed = [row.path for row in rows]
@@ -252,14 +236,22 @@ def with_reconnect(engine: Engine, work: Callable[[Connection], T]) -> T:
 
     Every transaction here either happened whole or not at all, and doing one twice changes
     nothing, so an answer lost with the connection is no matter.
+
+    Raises:
+        QflowError: the database did not come back.
     """
-    for pause in RECONNECT_SECONDS:
+    lost: DBAPIError | None = None
+    for pause in (0, *RECONNECT_SECONDS):
+        time.sleep(pause)
         try:
             with engine.begin() as connection:
                 return work(connection)
-        except OperationalError as error:
-            if not error.connection_invalidated and "connect" not in str(error.orig):
+        except DBAPIError as error:
+            if not error.connection_invalidated and getattr(error.orig, "sqlstate", None) not in NOT_THERE:
                 raise
-            time.sleep(pause)
-    with engine.begin() as connection:
-        return work(connection)
+            lost = error
+    reason = str(lost and lost.orig).splitlines()[0]
+    raise QflowError(
+        f"the database went away and did not come back within {sum(RECONNECT_SECONDS)} s: {reason}; "
+        "what was read is kept, run again when it is up"
+    ) from lost

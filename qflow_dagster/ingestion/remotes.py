@@ -11,16 +11,13 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 from urllib.parse import urlsplit
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
-from qflow_dagster.ingestion.git import GitError
-
-Report = Callable[[str, int, int], None]
+from qflow_dagster.ingestion.git import GitError, Report
 
 PROTOCOLS = ("https", "ssh", "file")
 # A stated head is wanted now or not at all: sensors ask for it.

@@ -1,23 +1,32 @@
 """Which repositories are known, by what name, and where their objects are read from.
 
-Belongs here: registering, finding and removing. Does not belong here: what is read of them.
-A path is read in place; a URL is mirrored bare under `$QFLOW_HOME/mirrors`.
+Belongs here: registering, finding, locking and removing. Does not belong here: what is read
+of them. A path is read in place; a URL is mirrored bare under `$QFLOW_HOME/mirrors`.
 """
 
 import hashlib
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, insert, select, text
+from psycopg.errors import LockNotAvailable
+from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion import git, remotes
+from qflow_dagster.ingestion.git import Report
+from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
 from qflow_dagster.settings import settings
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# Fit to be a Dagster partition key: three dots in a row mean a range there.
+NAME = re.compile(r"(?!.*\.\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# Advisory locks take two integers; the first says what is locked.
+REPOSITORY_LOCK = 0x696E6765
 
 
 class Repository(NamedTuple):
@@ -37,17 +46,20 @@ class Repository(NamedTuple):
         return mirror_folder(self.location) if self.mirrored else Path(self.location)
 
 
-def register(connection: Connection, location: str, name: str | None = None) -> Repository:
+def register(
+    connection: Connection, location: str, name: str | None = None, *, progress: Report | None = None
+) -> Repository:
     """Register the repository at `location`; one that is registered already is returned as it is.
 
-    A URL is mirrored now, so that one that cannot be read is not registered.
+    A URL is mirrored now, so that one that cannot be read is not registered; without `name` the
+    last part of the location is taken, with a number where another repository has it.
 
     Raises:
         UsageError: `location` is no repository, or `name` is taken or not allowed.
         GitError: the URL cannot be reached.
     """
     git.require_git()
-    mirrored = git.url_protocol(location) is not None
+    mirrored = remotes.url_protocol(location) is not None
     if not mirrored:
         location = str(git.find_repository(Path(location).expanduser().absolute().resolve()))
     known = _one(connection, repositories.c.location == location)
@@ -56,9 +68,11 @@ def register(connection: Connection, location: str, name: str | None = None) -> 
             raise UsageError(f"{location} is registered already, as {known.name!r}")
         return known
     if name is not None and not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot be a name: letters, digits, '.', '_' and '-', at most 100")
+        raise UsageError(
+            f"{name!r} cannot be a name: letters, digits, '.', '_' and '-', at most 100, no '...'"
+        )
     if mirrored:
-        _refresh_mirror(location)
+        _mirror(connection, location, progress)
     objects = mirror_folder(location) if mirrored else Path(location)
     # Two processes that register at once must not choose the same name.
     connection.execute(text("LOCK TABLE repositories IN SHARE ROW EXCLUSIVE MODE"))
@@ -85,46 +99,70 @@ def find(connection: Connection, name: str) -> Repository:
     return _require(_one(connection, repositories.c.name == name), name)
 
 
-def find_or_register(connection: Connection, name_or_location: str) -> Repository:
+def find_by_id(connection: Connection, repository_id: int) -> Repository:
+    """The repository of that id.
+
+    Raises:
+        QflowError: there is none.
+    """
+    return _require(_one(connection, repositories.c.id == repository_id), str(repository_id))
+
+
+def find_or_register(
+    connection: Connection, name_or_location: str, *, progress: Report | None = None
+) -> Repository:
     """The repository of that name, else the one at that location, registered if need be."""
     if NAME.fullmatch(name_or_location) and not Path(name_or_location).exists():
         known = _one(connection, repositories.c.name == name_or_location)
         if known is not None:
             return known
-    return register(connection, name_or_location)
+    return register(connection, name_or_location, progress=progress)
 
 
-def refresh(repository: Repository) -> None:
+@contextmanager
+def locked(engine: Engine, repository: Repository) -> Iterator[None]:
+    """Be the only one who changes what is stored of the repository.
+
+    Another holder is waited for as long as for any lock (`settings().database.lock_timeout`).
+
+    Raises:
+        QflowError: it is held for longer.
+    """
+    key = {"kind": REPOSITORY_LOCK, "id": repository.id % 2**31}
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        _lock(connection, "pg_advisory_lock(:kind, :id)", key, f"{repository.name} is being ingested")
+        try:
+            yield
+        finally:
+            # If the server went away, the lock went with the connection.
+            with suppress(DBAPIError):
+                connection.execute(text("SELECT pg_advisory_unlock(:kind, :id)"), key)
+
+
+def refresh(connection: Connection, repository: Repository, progress: Report | None = None) -> None:
     """Bring the mirror up to date; a local repository is read in place and needs nothing.
 
     Raises:
         GitError: the URL cannot be reached.
     """
     if repository.mirrored:
-        _refresh_mirror(repository.location)
+        _mirror(connection, repository.location, progress)
 
 
 def remove(engine: Engine, name: str) -> None:
-    """Forget the repository: its rows, facts of blobs no other repository has, and its mirror.
+    """Forget the repository: its rows, its mirror, and the facts that no repository has a use for.
 
     Raises:
-        QflowError: there is none of that name.
+        QflowError: there is none of that name, or it is being ingested.
     """
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         repository = find(connection, name)
-        blobs = "SELECT DISTINCT blob_id FROM files WHERE repository_id = :id AND blob_id IS NOT NULL"
-        connection.execute(
-            text(f"CREATE TEMPORARY TABLE removed_blobs ON COMMIT DROP AS {blobs}"), {"id": repository.id}
-        )
-        connection.execute(delete(repositories).where(repositories.c.id == repository.id))
-        connection.execute(
-            text("""
-                DELETE FROM blobs WHERE id IN (SELECT blob_id FROM removed_blobs)
-                AND NOT EXISTS (SELECT FROM files WHERE files.blob_id = blobs.id)
-            """)
-        )
-    if repository.mirrored:
-        shutil.rmtree(mirror_folder(repository.location), ignore_errors=True)
+    with locked(engine, repository):
+        with engine.begin() as connection:
+            connection.execute(delete(repositories).where(repositories.c.id == repository.id))
+            delete_unused_facts(connection)
+        if repository.mirrored:
+            shutil.rmtree(mirror_folder(repository.location), ignore_errors=True)
 
 
 def mirror_folder(url: str) -> Path:
@@ -146,20 +184,29 @@ def free_name(location: str, taken: set[str]) -> str:
 
 def _last_part(location: str) -> str:
     last = re.split(r"[/:]", location.rstrip("/"))[-1].removesuffix(".git")
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-._")
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", last).strip("-._")
     return cleaned[:80] or "repository"
 
 
-def _refresh_mirror(url: str) -> None:
-    mirror = mirror_folder(url)
-    timeout = settings().ingestion.fetch_timeout
-    if mirror.exists():
-        git.fetch_mirror(url, mirror, timeout)
-    else:
-        git.clone_mirror(url, mirror, timeout)
+def _mirror(connection: Connection, url: str, progress: Report | None) -> None:
+    folder = mirror_folder(url)
+    # Two processes that mirror at once would take each other's half-made folder away.
+    lock = "pg_advisory_xact_lock(hashtextextended(:folder, 0))"
+    _lock(connection, lock, {"folder": folder.name}, f"{url} is being fetched")
+    remotes.mirror(url, folder, settings().ingestion.fetch_timeout, progress or (lambda *_: None))
 
 
-def _one(connection: Connection, condition) -> Repository | None:
+def _lock(connection: Connection, lock: str, parameters: dict[str, Any], held: str) -> None:
+    """Take an advisory lock; `held` says what is going on where another process keeps it."""
+    try:
+        connection.execute(text(f"SELECT {lock}"), parameters)
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        raise QflowError(f"{held} by another process; run again when it is done") from None
+
+
+def _one(connection: Connection, condition: ColumnElement[bool]) -> Repository | None:
     columns = [repositories.c[name] for name in Repository._fields]
     row = connection.execute(select(*columns).where(condition)).one_or_none()
     return Repository(*row) if row else None

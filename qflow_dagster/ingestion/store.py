@@ -4,33 +4,24 @@ Belongs here: every writing statement of ingestion but those of history (``histo
 Each function works in its caller's transaction; nothing is visible before that commits.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database import stage_rows
-from qflow_dagster.database.copy import copy_line, copy_text
+from qflow_dagster.database.copy import copy_text
 from qflow_dagster.ingestion import tables
-from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, BlobFacts, ImportFact, ParseErrorFact, SymbolFact
+from qflow_dagster.ingestion.fact_lines import FACT_COLUMNS
+from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, ImportFact
+from qflow_dagster.ingestion.git import Commit
 
-BLOB_COLUMNS = (
-    "id", "oid", "language", "extractor_version", "bytes", "binary", "encoding", "lines", "code_lines",
-    "comment_lines", "blank_lines", "generated", "lfs_bytes", "parsed", "parse_error_count", "tokens",
-)  # fmt: skip
-# Column lists of the tables that hang from a blob, in the order they are written.
-FACT_COLUMNS = {
-    "blobs": BLOB_COLUMNS,
-    "symbols": ("blob_id", *SymbolFact._fields),
-    "imports": ("blob_id", *ImportFact._fields),
-    "parse_errors": ("blob_id", *ParseErrorFact._fields),
-    "fingerprints": ("blob_id", "hashes", "positions", "spans"),
-}
 FILE_COLUMNS = (
     "path", "kind", "oid", "language", "symlink_target", "test", "vendored", "generated", "documentation",
 )  # fmt: skip
-# One writer of facts at a time looks whether a blob is there and writes it: any constant serves.
+# Facts are looked for and written, or found unused and deleted, by one at a time: any constant serves.
 FACTS_LOCK = 0x66616374
 
 BlobKey = tuple[str, str]
@@ -66,31 +57,18 @@ class ImportRow(NamedTuple):
     fact: ImportFact
 
 
-def fact_lines(oid: str, row_id: int, facts: BlobFacts) -> dict[str, bytes]:
-    """The COPY lines of a blob's facts, by table; `row_id` is its reserved `blobs.id`."""
-    own = {"id": row_id, "oid": oid, "extractor_version": EXTRACTOR_VERSION}
-    blob = [own[name] if name in own else getattr(facts, name) for name in BLOB_COLUMNS]
-    lines = {"blobs": copy_line(blob).encode()}
-    for name, rows in (
-        ("symbols", facts.symbols),
-        ("imports", facts.imports),
-        ("parse_errors", facts.parse_errors),
-        ("fingerprints", [facts.fingerprints] if facts.fingerprints else []),
-    ):
-        if rows:
-            lines[name] = "".join([copy_line((row_id, *row)) for row in rows]).encode()
-    return lines
-
-
-def known_blobs(connection: Connection, keys: Iterable[BlobKey]) -> set[BlobKey]:
+def known_blobs(connection: Connection, keys: Collection[BlobKey]) -> set[BlobKey]:
     """Those of `keys` (object id, language) whose facts of the present extractor are stored."""
-    stage_rows(connection, tables.blobs, ("oid", "language"), keys, name="wanted_blobs")
     rows = connection.execute(
         text("""
-            SELECT b.oid, b.language FROM pg_temp.wanted_blobs w
+            SELECT b.oid, b.language FROM unnest(CAST(:oids AS text[]), CAST(:languages AS text[])) AS w (oid, language)
             JOIN blobs b ON b.oid = w.oid AND b.language = w.language AND b.extractor_version = :version
         """),
-        {"version": EXTRACTOR_VERSION},
+        {
+            "oids": [oid for oid, _ in keys],
+            "languages": [language for _, language in keys],
+            "version": EXTRACTOR_VERSION,
+        },
     )
     return {(row.oid, row.language) for row in rows}
 
@@ -103,13 +81,26 @@ def reserve_blob_ids(connection: Connection, count: int) -> list[int]:
 
 def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str, bytes]]]) -> None:
     """Store the facts of `blobs`; those another ingestion stored meanwhile are left as they are."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": FACTS_LOCK})
+    lock_facts(connection)
     there = known_blobs(connection, [key for key, _ in blobs])
     new = [lines for key, lines in blobs if key not in there]
     for name, columns in FACT_COLUMNS.items():
         chunks = [lines[name] for lines in new if name in lines]
         if chunks:
             copy_text(connection, name, columns, [b"".join(chunks)])
+
+
+def lock_facts(connection: Connection) -> None:
+    """Be the only one who adds or removes facts, until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": FACTS_LOCK})
+
+
+def delete_unused_facts(connection: Connection) -> None:
+    """Delete the facts of blobs that no file of any snapshot refers to."""
+    lock_facts(connection)
+    connection.execute(
+        text("DELETE FROM blobs WHERE NOT EXISTS (SELECT FROM files WHERE files.blob_id = blobs.id)")
+    )
 
 
 def find_snapshot(connection: Connection, repository_id: int, commit_oid: str) -> int | None:
@@ -143,7 +134,9 @@ def set_current_snapshot(connection: Connection, repository_id: int, snapshot_id
     )
 
 
-def insert_snapshot(connection: Connection, repository_id: int, values: dict[str, Any]) -> tuple[int, int]:
+def insert_snapshot(
+    connection: Connection, repository_id: int, commit: Commit, revision: str
+) -> tuple[int, int]:
     """Insert the next snapshot of the repository, its totals still 0; returns (id, seq).
 
     Locks the repository's row, so snapshots of one repository are published one at a time.
@@ -159,8 +152,10 @@ def insert_snapshot(connection: Connection, repository_id: int, values: dict[str
             RETURNING id, seq
         """),
         {
-            **values,
-            "committed_at": datetime.fromtimestamp(values["committed_at"], UTC),
+            "commit_oid": commit.oid,
+            "tree_oid": commit.tree,
+            "revision": revision,
+            "committed_at": datetime.fromtimestamp(commit.committed_at, UTC),
             "id": repository_id,
             "version": EXTRACTOR_VERSION,
         },
@@ -192,7 +187,9 @@ def replace_files(
         connection.execute(text(close), parameters)
     else:
         connection.execute(
-            text(f"{close} AND path IN (SELECT path FROM staged_files UNION ALL SELECT unnest(:removed))"),
+            text(
+                f"{close} AND path IN (SELECT path FROM staged_files UNION ALL SELECT unnest(CAST(:removed AS text[])))"
+            ),
             {**parameters, "removed": list(removed)},
         )
     connection.execute(

@@ -4,26 +4,29 @@ Belongs here: handing out batches, noticing a worker that died or hangs, and iso
 blob that did it. Does not belong here: which blobs are read (``pipeline``), what is found in
 them (``extraction``), where it is written (``store``).
 
-The facts come back as finished COPY lines: encoding them is a good part of the work of
-storing them, and here it is done on all cores.
+A worker is a fresh interpreter on this module, not a fork or a spawned copy: it inherits neither
+threads nor connections, does not import the program that started it (Dagster: seconds), and
+starts in 0.2 s. The facts come back as finished COPY lines: encoding them is a good part of the
+work of storing them, and here it is done on all cores.
 """
 
-import multiprocessing
+import logging
+import os
 import resource
+import subprocess
+import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection as Pipe
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
+from multiprocessing import connection as pipes
 from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion.fact_lines import fact_lines
 from qflow_dagster.ingestion.facts import BlobFacts
-from qflow_dagster.ingestion.store import fact_lines
 
 # Seconds a batch may take before its worker is held to hang: far above the sum of parse timeouts
 # that a batch of ordinary blobs could use up.
@@ -32,6 +35,10 @@ STALL_SECONDS = 180.0
 WORKER_MEMORY = 3 * 1024**3
 # Larger blobs are not loaded: they are listed as binary, with their size.
 LARGEST_BLOB = 50 * 1024**2
+
+ENTRY = f"import {__name__} as workers; workers.serve()"
+
+logger = logging.getLogger(__name__)
 
 
 class BlobTask(NamedTuple):
@@ -42,40 +49,42 @@ class BlobTask(NamedTuple):
     row_id: int
     path: str
     size: int
+    # Set once the parser did not survive it.
+    lines_only: bool = False
 
 
 class BlobLines(NamedTuple):
-    """What a blob became: COPY lines by table."""
+    """What a blob became: COPY lines by table; `problem` says why there is no syntax tree."""
 
     task: BlobTask
     lines: dict[str, bytes]
+    problem: str | None = None
 
 
-@dataclass
+class Limits(NamedTuple):
+    """What extraction may use: bytes that are parsed, seconds of one parse."""
+
+    parse_limit: int
+    parse_timeout: int
+
+
+@dataclass(eq=False)
 class Worker:
-    """A process, our end of its pipe, and the batch it has."""
+    """A process, our end of its pipe, the batch it has, and since when."""
 
-    process: BaseProcess
-    pipe: Pipe
+    process: subprocess.Popen[bytes]
+    pipe: pipes.Connection
     batch: list[BlobTask] = field(default_factory=list)
     since: float = 0.0
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What extraction may use: bytes that are parsed, seconds of one parse."""
-
-    parse_limit: int
-    parse_timeout: float
-
-
 def extract_all(
     objects: Path, batches: Sequence[list[BlobTask]], processes: int, limits: Limits
-) -> Iterator[list[BlobLines]]:
+) -> Generator[list[BlobLines]]:
     """Read and extract every batch in `processes` worker processes; yields results as they come.
 
-    A worker that dies or hangs is replaced; its batch is tried again blob by blob, and a blob
-    that does it alone is stored by its size, as unparsed.
+    A worker that dies or hangs is replaced; its batch is tried again blob by blob. A blob that
+    does it alone is read for its lines only, and if even that fails, stored by its size.
 
     Raises:
         GitError: an object cannot be read.
@@ -84,42 +93,45 @@ def extract_all(
     workers: list[Worker] = []
     try:
         while waiting or any(worker.batch for worker in workers):
-            while waiting and len(workers) < min(
-                processes, len(waiting) + sum(bool(w.batch) for w in workers)
-            ):
-                workers.append(_start(objects, limits))
-            for worker in workers:
-                if waiting and not worker.batch:
-                    _hand_out(worker, waiting.popleft())
+            idle = [worker for worker in workers if not worker.batch]
+            while len(idle) < len(waiting) and len(workers) < processes:
+                idle.append(_start(objects, limits))
+                workers.append(idle[-1])
+            for worker in idle[: len(waiting)]:
+                _hand_out(worker, waiting.popleft())
             busy = [worker for worker in workers if worker.batch]
-            ready = wait([worker.pipe for worker in busy], timeout=STALL_SECONDS)
+            ready = pipes.wait([worker.pipe for worker in busy], timeout=STALL_SECONDS)
             for worker in busy:
                 if worker.pipe in ready:
-                    outcome = _receive(worker)
-                    if isinstance(outcome, Exception):
-                        raise outcome
-                    if outcome is not None:
-                        yield outcome
+                    results = _receive(worker)
+                    if results is not None:
+                        yield results
                         continue
                 elif time.monotonic() - worker.since < STALL_SECONDS:
                     continue
-                _end(worker)
                 workers.remove(worker)
-                if len(worker.batch) == 1:
-                    yield [_unparsed(worker.batch[0])]
-                else:
-                    waiting.extendleft([task] for task in reversed(worker.batch))
+                _end(worker)
+                again = _isolated(worker)
+                waiting.extendleft([task] for task in reversed(again))
+                if not again:
+                    yield [_by_size(worker.batch[0], "not even its lines could be read")]
     finally:
         for worker in workers:
             _end(worker)
 
 
 def _start(objects: Path, limits: Limits) -> Worker:
-    # Not forked: the parent may have threads and connections that a copy must not inherit.
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, objects, limits), daemon=True)
-    process.start()
+    ours, theirs = pipes.Pipe()
+    # -P and another folder: the folder we were started in may be a hostile checkout, with modules
+    # named as Python's own. What we are configured with (a password) is not for a reader of hostile bytes.
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", ENTRY, str(theirs.fileno()), str(objects), *map(str, limits)],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+        env={name: value for name, value in os.environ.items() if not name.startswith("QFLOW_")},
+        start_new_session=True,
+    )
     theirs.close()
     return Worker(process, ours)
 
@@ -131,59 +143,93 @@ def _hand_out(worker: Worker, batch: list[BlobTask]) -> None:
         worker.pipe.send(batch)
 
 
-def _receive(worker: Worker) -> list[BlobLines] | Exception | None:
-    """The outcome of the worker's batch; None where the worker is gone."""
+def _receive(worker: Worker) -> list[BlobLines] | None:
+    """The results of the worker's batch; None where the worker is gone."""
     try:
         outcome = worker.pipe.recv()
     except (EOFError, OSError):
         return None
-    if not isinstance(outcome, Exception):
-        worker.batch = []
+    if isinstance(outcome, git.GitError):
+        raise outcome
+    worker.batch = []
+    for result in outcome:
+        if result.problem:
+            logger.warning("%s is stored without syntax tree: %s", result.task.path, result.problem)
     return outcome
+
+
+def _isolated(worker: Worker) -> list[BlobTask]:
+    """How the batch of a worker that is gone is tried again, blob by blob; nothing if it cannot be."""
+    if len(worker.batch) > 1:
+        return worker.batch
+    only = worker.batch[0]
+    if only.lines_only:
+        return []
+    logger.warning(
+        "%s is stored without syntax tree: the parser ended with code %s on it",
+        only.path,
+        worker.process.returncode,
+    )
+    return [only._replace(lines_only=True)]
 
 
 def _end(worker: Worker) -> None:
     worker.process.kill()
-    worker.process.join()
+    worker.process.wait()
     worker.pipe.close()
 
 
-def _unparsed(task: BlobTask) -> BlobLines:
+def _by_size(task: BlobTask, problem: str) -> BlobLines:
     facts = BlobFacts(language=task.language, bytes=task.size, binary=True)
-    return BlobLines(task, fact_lines(task.oid, task.row_id, facts))
+    return BlobLines(task, fact_lines(task.oid, task.row_id, facts), problem)
 
 
-def _serve(pipe: Pipe, objects: Path, limits: Limits) -> None:
-    """The worker: batches in, COPY lines out, until the pipe closes."""
+def serve() -> None:
+    """Be a worker: batches in, COPY lines out, until the pipe closes."""
+    descriptor, folder, *numbers = sys.argv[1:]
+    pipe, objects, limits = pipes.Connection(int(descriptor)), Path(folder), Limits(*map(int, numbers))
+    # macOS knows no such limit.
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(EOFError, ConnectionError):
         while True:
             batch = pipe.recv()
             try:
-                pipe.send(_extract_batch(objects, batch, limits))
+                pipe.send(_read_batch(objects, batch, limits))
             except git.GitError as error:
                 pipe.send(error)
 
 
-def _extract_batch(objects: Path, batch: list[BlobTask], limits: Limits) -> list[BlobLines]:
-    # Imported in the worker: the parent needs no parser.
-    from qflow_dagster.ingestion.extraction import extract
-
-    results = []
+def _read_batch(objects: Path, batch: list[BlobTask], limits: Limits) -> list[BlobLines]:
+    results = [_by_size(task, f"it has {task.size:,} bytes") for task in batch if task.size > LARGEST_BLOB]
     readable = [task for task in batch if task.size <= LARGEST_BLOB]
-    results += [_unparsed(task) for task in batch if task.size > LARGEST_BLOB]
     oids = "".join(f"{task.oid}\n" for task in readable).encode()
     with git.stream(objects, "cat-file", "--batch", "--buffer", stdin=oids) as output:
         for task in readable:
             header = output.readline().split()
             if len(header) != 3 or header[1] != b"blob":
                 raise git.GitError(
-                    f"object {task.oid} of {task.path} is missing or damaged: git fsck {objects}"
+                    f"object {task.oid} of {task.path} is missing or damaged; see git -C {objects} fsck "
+                    "(in a partial clone: git fetch --refetch)"
                 )
             data = output.read(int(header[2]))
             output.read(1)
-            facts = extract(data, task.language, timeout=limits.parse_timeout, parse_limit=limits.parse_limit)
-            results.append(BlobLines(task, fact_lines(task.oid, task.row_id, facts)))
+            results.append(_extracted(task, data, limits))
     return results
+
+
+def _extracted(task: BlobTask, data: bytes, limits: Limits) -> BlobLines:
+    # Imported in the worker: its parent needs no parser.
+    from qflow_dagster.ingestion.extraction import extract
+
+    problem = None
+    if not task.lines_only:
+        try:
+            facts = extract(data, task.language, timeout=limits.parse_timeout, parse_limit=limits.parse_limit)
+            return BlobLines(task, fact_lines(task.oid, task.row_id, facts))
+        # Whatever one blob brings about (a recursion too deep, no memory), the others have no part in it.
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+    facts = extract(data, task.language, parse_limit=0)
+    return BlobLines(task, fact_lines(task.oid, task.row_id, facts), problem)

@@ -13,11 +13,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import QflowError
@@ -25,24 +23,8 @@ from qflow_dagster.quantumflow.history import seal_archive
 from qflow_dagster.quantumflow.rows import Event, Workflow, column_list
 from qflow_dagster.settings import settings
 
-_TIME = pa.timestamp("us", tz="UTC")
-_EVENT = pa.struct(
-    [
-        ("seq", pa.int32()), ("from_status", pa.string()), ("to_status", pa.string()),
-        ("attempt", pa.int32()), ("actor", pa.string()), ("data", pa.string()), ("run_id", pa.string()),
-        ("at", _TIME), ("prev_hash", pa.binary()), ("hash", pa.binary()),
-    ]
-)  # fmt: skip
-# Identifiers as text and JSON as text: any tool that reads Parquet reads these.
-ARCHIVE_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()), ("type", pa.string()), ("key", pa.string()), ("status", pa.string()),
-        ("priority", pa.int32()), ("payload", pa.string()), ("result", pa.string()), ("error", pa.string()),
-        ("attempt", pa.int32()), ("max_attempts", pa.int32()), ("available_at", _TIME), ("expires_at", _TIME),
-        ("parent_id", pa.string()), ("run_id", pa.string()), ("created_at", _TIME), ("updated_at", _TIME),
-        ("finished_at", _TIME), ("depends_on", pa.list_(pa.string())), ("events", pa.list_(_EVENT)),
-    ]
-)  # fmt: skip
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # What ended, unless something unfinished still depends on it (a dead one may yet be retried).
 _PRUNABLE = text(f"""
@@ -127,7 +109,31 @@ def damaged_archives(connection: Connection, folder: Path | None = None) -> list
     ]
 
 
-def _archive_table(connection: Connection, workflows: Sequence[Workflow]) -> pa.Table:
+def _archive_schema() -> "pa.Schema":
+    """The columns of an archive. Ids and JSON are text: any tool that reads Parquet reads them."""
+    # Imported here, because it takes longer than the rest of the core together.
+    import pyarrow as pa
+
+    time = pa.timestamp("us", tz="UTC")
+    event = [
+        ("seq", pa.int32()), ("from_status", pa.string()), ("to_status", pa.string()),
+        ("attempt", pa.int32()), ("actor", pa.string()), ("data", pa.string()), ("run_id", pa.string()),
+        ("at", time), ("prev_hash", pa.binary()), ("hash", pa.binary()),
+    ]  # fmt: skip
+    workflow = [
+        ("id", pa.string()), ("type", pa.string()), ("key", pa.string()), ("status", pa.string()),
+        ("priority", pa.int32()), ("payload", pa.string()), ("result", pa.string()), ("error", pa.string()),
+        ("attempt", pa.int32()), ("max_attempts", pa.int32()), ("available_at", time), ("expires_at", time),
+        ("parent_id", pa.string()), ("run_id", pa.string()), ("created_at", time), ("updated_at", time),
+        ("finished_at", time), ("depends_on", pa.list_(pa.string())), ("events", pa.list_(pa.struct(event))),
+    ]  # fmt: skip
+    return pa.schema(workflow)
+
+
+def _archive_table(connection: Connection, workflows: Sequence[Workflow]) -> "pa.Table":
+    import pyarrow as pa
+
+    schema = _archive_schema()
     ids = [workflow.id for workflow in workflows]
     depends_on: defaultdict[UUID, list[str]] = defaultdict(list)
     for row in connection.execute(
@@ -145,7 +151,7 @@ def _archive_table(connection: Connection, workflows: Sequence[Workflow]) -> pa.
     return pa.Table.from_pylist(
         [
             {
-                **{name: getattr(workflow, name, None) for name in ARCHIVE_SCHEMA.names},
+                **{name: getattr(workflow, name, None) for name in schema.names},
                 "id": str(workflow.id),
                 "parent_id": workflow.parent_id and str(workflow.parent_id),
                 "payload": _json_text(workflow.payload),
@@ -156,7 +162,7 @@ def _archive_table(connection: Connection, workflows: Sequence[Workflow]) -> pa.
             }
             for workflow in workflows
         ],
-        schema=ARCHIVE_SCHEMA,
+        schema=schema,
     )
 
 
@@ -164,14 +170,16 @@ def _json_text(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _write(table: pa.Table, folder: Path) -> tuple[Path, bytes]:
+def _write(table: "pa.Table", folder: Path) -> tuple[Path, bytes]:
     """Write an archive, durably, under a name made of its content: none is ever overwritten by another."""
+    from pyarrow import parquet
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".unfinished-", delete=False) as file:
             unfinished = Path(file.name)
             try:
-                pq.write_table(table, file, compression="zstd")
+                parquet.write_table(table, file, compression="zstd")
                 file.flush()
                 os.fsync(file.fileno())
                 digest = _digest(unfinished)

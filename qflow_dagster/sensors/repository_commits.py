@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from qflow_dagster.assets.partitions import REPOSITORIES, repositories
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion import git, queries
+from qflow_dagster.ingestion import queries, remotes
 from qflow_dagster.jobs.repository import run_repository
 from qflow_dagster.resources.database import Database
 
@@ -129,7 +129,7 @@ def observe(registered: list[dict], deadline: float) -> tuple[list[Observed], di
         if time.monotonic() > deadline:
             break
         try:
-            head = git.head(row["location"])
+            head = remotes.head(row["location"])
         except QflowError as error:
             unreadable[row["name"]] = str(error)
             continue

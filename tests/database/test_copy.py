@@ -4,7 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from qflow_dagster.database.copy import copy_line, copy_rows, copy_text
+from qflow_dagster.copy_format import copy_line
+from qflow_dagster.database.copy import copy_rows, copy_text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 ROW = st.tuples(

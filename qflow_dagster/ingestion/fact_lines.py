@@ -1,0 +1,36 @@
+"""Facts of a blob as lines for COPY, and the columns those lines have.
+
+Belongs here: what the worker processes need for that, without a database (see ``copy_format``).
+"""
+
+from qflow_dagster.copy_format import copy_line
+from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, BlobFacts, ImportFact, ParseErrorFact, SymbolFact
+
+BLOB_COLUMNS = (
+    "id", "oid", "language", "extractor_version", "bytes", "binary", "encoding", "lines", "code_lines",
+    "comment_lines", "blank_lines", "generated", "lfs_bytes", "parsed", "parse_error_count", "tokens",
+)  # fmt: skip
+# Column lists of the tables that hang from a blob, in the order they are written.
+FACT_COLUMNS = {
+    "blobs": BLOB_COLUMNS,
+    "symbols": ("blob_id", *SymbolFact._fields),
+    "imports": ("blob_id", *ImportFact._fields),
+    "parse_errors": ("blob_id", *ParseErrorFact._fields),
+    "fingerprints": ("blob_id", "hashes", "positions", "spans"),
+}
+
+
+def fact_lines(oid: str, row_id: int, facts: BlobFacts) -> dict[str, bytes]:
+    """The COPY lines of a blob's facts, by table; `row_id` is its reserved `blobs.id`."""
+    own = {"id": row_id, "oid": oid, "extractor_version": EXTRACTOR_VERSION}
+    blob = [own[name] if name in own else getattr(facts, name) for name in BLOB_COLUMNS]
+    lines = {"blobs": copy_line(blob).encode()}
+    for name, rows in (
+        ("symbols", facts.symbols),
+        ("imports", facts.imports),
+        ("parse_errors", facts.parse_errors),
+        ("fingerprints", [facts.fingerprints] if facts.fingerprints else []),
+    ):
+        if rows:
+            lines[name] = "".join([copy_line((row_id, *row)) for row in rows]).encode()
+    return lines

@@ -1,0 +1,59 @@
+"""What the tests of the core share: a connection, a kind of job, and a look at everything stored."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from qflow_dagster.quantumflow import register
+
+# Names of the tests' types begin with "test.": that tells them from the project's own.
+register("test.job")
+register("test.announced", queue="announcements")
+
+TABLES = (
+    "workflows",
+    "workflow_dependencies",
+    "workflow_events",
+    "seals",
+    "sealed_heads",
+    "messages",
+    "subscriptions",
+)
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    """A connection whose transaction is rolled back after the test."""
+    with engine.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def stored() -> Callable[[Connection], dict[str, list[Any]]]:
+    """Every row of every table of the core, in a form that compares."""
+
+    def read(connection: Connection) -> dict[str, list[Any]]:
+        return {
+            table: sorted(connection.scalars(text(f"SELECT {table}::text FROM {table}"))) for table in TABLES
+        }
+
+    return read
+
+
+@pytest.fixture
+def let_leases_run_out() -> Callable[[Connection], None]:
+    """Move the end of every lease into the past, instead of waiting for it."""
+    return lambda connection: connection.execute(
+        text("UPDATE workflows SET lease_expires_at = statement_timestamp() - interval '1 s' "
+             "WHERE lease_expires_at IS NOT NULL")
+    )  # fmt: skip
+
+
+@pytest.fixture
+def let_delays_pass() -> Callable[[Connection], None]:
+    """Make everything that waits for a time available now."""
+    return lambda connection: connection.execute(
+        text("UPDATE workflows SET available_at = statement_timestamp() WHERE available_at > now()")
+    )
