@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -72,7 +73,7 @@ def execute(name: str, revision: str, progress: "TerminalProgress") -> tuple[str
         return result.run_id, seconds_per_group(instance.get_run_step_stats(result.run_id))
 
 
-def seconds_per_group(steps: list[Any]) -> dict[str, float]:
+def seconds_per_group(steps: Sequence[Any]) -> dict[str, float]:
     """Seconds of each asset group of a run, from Dagster's step statistics."""
     seconds: dict[str, float] = {}
     for step in steps:

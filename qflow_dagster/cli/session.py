@@ -33,7 +33,7 @@ def dagster_environment() -> dict[str, str]:
     ensure_database(url.set(drivername=DRIVER))
     home = (settings().home / "dagster").absolute()
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(project_file("dagster.yaml"), home / "dagster.yaml")
+    shutil.copyfile(PACKAGE / "dagster.yaml", home / "dagster.yaml")
     return {
         "DAGSTER_HOME": str(home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
@@ -50,7 +50,7 @@ def dagster_instance() -> "DagsterInstance":
     return DagsterInstance.get()
 
 
-def project_file(name: str) -> Path:
-    """`dagster.yaml` or `workspace.yaml`: beside the package in a checkout, inside it when installed."""
-    inside = PACKAGE / name
-    return inside if inside.exists() else PACKAGE.parent / name
+def workspace_file() -> Path:
+    """`workspace.yaml`: beside the package in a checkout, inside it when installed."""
+    inside = PACKAGE / "workspace.yaml"
+    return inside if inside.exists() else PACKAGE.parent / "workspace.yaml"

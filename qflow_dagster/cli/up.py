@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from sqlalchemy import text
 
-from qflow_dagster.cli.session import dagster_environment, project_file, ready_engine
+from qflow_dagster.cli.session import dagster_environment, ready_engine, workspace_file
 from qflow_dagster.database import embedded
 from qflow_dagster.errors import QflowError
 from qflow_dagster.settings import settings
@@ -39,13 +39,11 @@ def up(
             f"{address} is in use already; stop that server, or choose another: qflow up --port N"
         )
     command = [
-        sys.executable, "-m", "dagster", "dev", "--workspace", str(project_file("workspace.yaml")),
+        sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace_file()),
         "--host", host, "--port", str(port), "--log-level", "warning",
     ]  # fmt: skip
     # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
-    dagster = subprocess.Popen(
-        command, env=environment, cwd=project_file("workspace.yaml").parent, start_new_session=True
-    )
+    dagster = subprocess.Popen(command, env=environment, cwd=workspace_file().parent, start_new_session=True)
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: stopping.append(received))

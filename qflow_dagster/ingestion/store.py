@@ -61,7 +61,8 @@ def known_blobs(connection: Connection, keys: Collection[BlobKey]) -> set[BlobKe
     """Those of `keys` (object id, language) whose facts of the present extractor are stored."""
     rows = connection.execute(
         text("""
-            SELECT b.oid, b.language FROM unnest(CAST(:oids AS text[]), CAST(:languages AS text[])) AS w (oid, language)
+            SELECT b.oid, b.language
+            FROM unnest(CAST(:oids AS text[]), CAST(:languages AS text[])) AS w (oid, language)
             JOIN blobs b ON b.oid = w.oid AND b.language = w.language AND b.extractor_version = :version
         """),
         {
@@ -188,7 +189,8 @@ def replace_files(
     else:
         connection.execute(
             text(
-                f"{close} AND path IN (SELECT path FROM staged_files UNION ALL SELECT unnest(CAST(:removed AS text[])))"
+                f"{close} AND path IN "
+                "(SELECT path FROM staged_files UNION ALL SELECT unnest(CAST(:removed AS text[])))"
             ),
             {**parameters, "removed": list(removed)},
         )

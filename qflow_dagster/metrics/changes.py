@@ -63,14 +63,14 @@ def present_paths(changes: pd.DataFrame) -> pd.Series:
     hands the earlier history of the old name to the new one.
     """
     newest_first = changes.sort_values("commit_id", ascending=False, kind="stable")
+    # Renames alone name a path before; copies do too, but hand nothing on.
+    previous_paths = newest_first["previous_path"].where(newest_first["kind"] == "renamed")
     now: dict[str, str] = {}
     found = []
-    for path, previous, kind in zip(
-        newest_first["path"], newest_first["previous_path"], newest_first["kind"], strict=True
-    ):
-        present = now.get(path, path)
+    for path, previous in zip(newest_first["path"], previous_paths, strict=True):
+        present = now.get(str(path), str(path))
         found.append(present)
-        if kind == "renamed":
+        if isinstance(previous, str):
             now[previous] = present
     return pd.Series(found, index=newest_first.index, dtype=object).reindex(changes.index)
 

@@ -6,6 +6,7 @@ Belongs here: plain data and its conversion. Does not belong here: any statement
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,19 +23,29 @@ Json = Any
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-def uuid7s(count: int) -> list[UUID]:
-    """`count` version 7 UUIDs (RFC 9562, section 5.7), each greater than the one before it."""
-    milliseconds = time.time_ns() // 1_000_000
-    # 74 random bits, of which the highest stays 0 so that counting up does not overflow.
-    first = int.from_bytes(os.urandom(10)) >> 7
-    head = milliseconds << 80 | 0x7 << 76 | 0b10 << 62
-    low = (1 << 62) - 1
-    return [UUID(int=head | (n >> 62) << 64 | n & low) for n in range(first, first + count)]
+_RANDOM_BITS = 74
+_last_uuid7 = 0
+_uuid7_lock = threading.Lock()
 
 
 def uuid7() -> UUID:
-    """One version 7 UUID."""
-    return uuid7s(1)[0]
+    """A version 7 UUID (RFC 9562, section 5.7), greater than every one this process made before."""
+    global _last_uuid7
+    bits = int.from_bytes(os.urandom(10)) >> 6
+    with _uuid7_lock:
+        number = (time.time_ns() // 1_000_000) << _RANDOM_BITS | bits
+        if number <= _last_uuid7:
+            # Within a millisecond, count up (section 6.2, method 2) by a random step: a forked
+            # process counts on from the same number.
+            number = _last_uuid7 + 1 + (bits & 0xFFFFFFFF)
+        _last_uuid7 = number
+    high, low = number >> 62, number & ((1 << 62) - 1)
+    return UUID(int=(high >> 12) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | low)
+
+
+def uuid7s(count: int) -> list[UUID]:
+    """`count` version 7 UUIDs, ascending."""
+    return [uuid7() for _ in range(count)]
 
 
 class Held(Protocol):

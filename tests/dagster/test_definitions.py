@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_asset_is_partitioned_by_repository_and_described() -> None:
     definitions = build_definitions()
-    specs = definitions.get_all_asset_specs()
+    specs = definitions.resolve_all_asset_specs()
     assert {spec.key.path[0] for spec in specs} == {"ingestion", "metrics"}
     for spec in specs:
         assert spec.group_name == spec.key.path[0]

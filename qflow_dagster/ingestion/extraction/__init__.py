@@ -37,7 +37,7 @@ def extract(data: bytes, language: str, *, timeout: float = 10.0, parse_limit: i
     lines = text.Lines(source, found.comments)
     count_lines(facts, lines)
     lexed = tokens.lex(lines.code_text, grammar, found.function_spans)
-    facts.tokens = lexed.count
+    facts.tokens = lexed.token_count
     facts.symbols = found.symbols(lines, lexed)
     facts.imports = found.imports
     facts.parse_errors, facts.parse_error_count = found.errors, found.error_count

@@ -57,7 +57,7 @@ class Lexed(NamedTuple):
     `owner` is the index of the innermost function each token lies in, -1 for none.
     """
 
-    count: int
+    token_count: int
     ids: np.ndarray
     owner: np.ndarray
     kind: np.ndarray
@@ -136,7 +136,7 @@ def lex(code_text: bytes, grammar: Grammar, function_spans: Sequence[tuple[int, 
     newlines = np.array(interner.newlines, dtype=np.int32)
     newline_id = interner.get(b"\n", -1)
     return Lexed(
-        count=int((id_array != newline_id).sum()),
+        token_count=int((id_array != newline_id).sum()),
         ids=id_array,
         owner=np.repeat(np.array(owners, dtype=np.int32), lengths),
         kind=kinds,
