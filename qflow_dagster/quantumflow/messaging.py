@@ -245,7 +245,8 @@ def _next_look(serving: bool, held_back: int, poll: float) -> float:
 
 
 def _wait_for_notify(connection: Connection, seconds: float) -> None:
-    driver = cast(psycopg.Connection, connection.connection.driver_connection)
+    # Not `driver_connection`: a detached connection has none.
+    driver = cast(psycopg.Connection, connection.connection.dbapi_connection)
     for _ in driver.notifies(timeout=seconds, stop_after=1):
         pass
 
