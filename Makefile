@@ -33,8 +33,8 @@ format: setup-dev ## Format the code
 	$(BIN)/ruff format .
 
 benchmark: setup-dev ## Print the benchmark tables (REPO: what to ingest)
-	$(BIN)/python benchmarks/core.py
-	$(BIN)/python benchmarks/ingestion.py "$(REPO)"
+	$(BIN)/python -m benchmarks.core
+	$(BIN)/python -m benchmarks.ingestion "$(REPO)"
 
 lock: ## Rewrite constraints.txt from pyproject.toml (needs uv)
 	{ echo '# The exact versions every check of this project ran with (`make lock` rewrites it).'; \

@@ -1,4 +1,4 @@
-"""Benchmark of the durable core beside Procrastinate and PgQueuer: `python benchmarks/core.py`.
+"""Benchmark of the durable core beside Procrastinate and PgQueuer: `python -m benchmarks.core`.
 
 All three on the same embedded server (fsync on), in the same run, taking turns. Creating:
 one client. Draining: 1 to 8 worker processes, jobs that do nothing. "Single" is one job per
@@ -28,7 +28,7 @@ LATENCY_PAUSE = 0.01
 
 def fresh_database(server: URL, system: str) -> URL:
     """An empty database with the system's tables."""
-    url = server.set(database=f"benchmark_{system}")
+    url = server.set(database=f"benchmark_{system.replace(' ', '_')}")
     with create_engine(server, isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {url.database} WITH (FORCE)"))
         connection.execute(text(f"CREATE DATABASE {url.database}"))

@@ -6,6 +6,7 @@ started the first time an address is asked for.
 
 from functools import cache
 
+from pydantic_core import from_json
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -61,6 +62,8 @@ def engine_for(url: URL) -> Engine:
         max_overflow=limits.pool_size,
         # A server that restarted costs one retry inside the pool, not an error.
         pool_pre_ping=True,
+        # Four times as fast as json.loads, which shows where hundreds of rows are claimed at once.
+        json_deserializer=from_json,
         connect_args={"application_name": "qflow", "options": options, "connect_timeout": 10},
     )
 

@@ -102,7 +102,8 @@ WITH gathered AS (
     FROM sealed_heads GROUP BY seal_id
 ), judged AS (
     SELECT id AS seq, CASE
-        WHEN seals.head_count <> coalesce(g.head_count, 0) OR hash <> seal_hash(prev_hash, id, kind, coalesce(g.head_count, 0), archive, archive_hash, at,
+        WHEN seals.head_count <> coalesce(g.head_count, 0) THEN 'heads of it were added or removed'
+        WHEN hash <> seal_hash(prev_hash, id, kind, coalesce(g.head_count, 0), archive, archive_hash, at,
                                coalesce(heads, '')) THEN 'the seal or its heads were altered'
         WHEN id <> coalesce(lag(id) OVER (ORDER BY id), 0) + 1 THEN 'seals before it are missing'
         WHEN prev_hash <> coalesce(lag(hash) OVER (ORDER BY id), '')

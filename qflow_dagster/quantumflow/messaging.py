@@ -45,6 +45,10 @@ class Position(NamedTuple):
     id: int
 
 
+# Before any message, those of a restored dump included: their transactions have negative numbers.
+BEGINNING = Position(-(2**63), 0)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     """One message as read."""
@@ -69,7 +73,8 @@ SELECT xact, id, (SELECT pg_notify(:queue, pg_current_xact_id()::text)) FROM sen
 _SUBSCRIBE = text("""
 INSERT INTO subscriptions (queue, consumer, xact, id)
 VALUES (:queue, :consumer,
-        CASE WHEN :first THEN 0 ELSE pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1 END,
+        CASE WHEN :first THEN -9223372036854775808
+             ELSE pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1 END,
         CASE WHEN :first THEN 0 ELSE 9223372036854775807 END)
 ON CONFLICT DO NOTHING
 """)
@@ -176,7 +181,7 @@ def listen(
     Raises:
         QflowError: the cursor is ahead of the server (the database was restored from a dump).
     """
-    last = Position(0, 0)
+    last = BEGINNING
     failures, held_back, quiet_since = 0, 0, monotonic()
     while True:
         try:

@@ -130,8 +130,8 @@ def test_a_workflow_that_vanished_with_its_history_is_found_by_the_seal(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("UPDATE seals SET head_count = 9 WHERE id = 1", "altered"),
-        ("DELETE FROM sealed_heads WHERE seal_id = 1 AND seq = 3", "altered"),
+        ("UPDATE seals SET head_count = 9 WHERE id = 1", "added or removed"),
+        ("DELETE FROM sealed_heads WHERE seal_id = 1 AND seq = 3", "added or removed"),
         ("DELETE FROM seals WHERE id = 1", "missing"),
     ],
 )

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, text
@@ -226,6 +227,25 @@ def test_a_cursor_of_another_server_is_refused_and_says_what_to_do(engine: Engin
         connection.execute(text("UPDATE subscriptions SET xact = 4000000000000"))
         with pytest.raises(QflowError, match="restored from a dump; see 'Restoring a dump'"):
             receive(connection, QUEUE, "reader")
+
+
+def test_after_the_documented_remedy_a_restored_dump_is_read_on_where_it_was(engine: Engine) -> None:
+    page = (Path(quantumflow.__file__).parents[2] / "docs" / "durable_core.md").read_text()
+    remedy = page.split("```sql\n")[1].split("```")[0]
+    send(engine, 1)
+    send(engine, 2)
+    with engine.begin() as connection:
+        one, _ = receive(connection, QUEUE, "reader")
+        acknowledge(connection, "reader", one)
+        connection.execute(text("UPDATE messages SET xact = xact + 4000000000000"))
+        connection.execute(text("UPDATE subscriptions SET xact = xact + 4000000000000"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(remedy)
+    send(engine, 3)
+    with engine.begin() as connection:
+        assert payloads(receive(connection, QUEUE, "reader")) == [2, 3]
+        assert payloads(receive(connection, QUEUE, "another")) == [1, 2, 3]
+    assert payloads([m for _, m in zip(range(2), listen(engine, QUEUE, "reader"), strict=False)]) == [2, 3]
 
 
 def listening(engine: Engine) -> bool:
