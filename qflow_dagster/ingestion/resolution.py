@@ -123,7 +123,7 @@ class Resolver:
         if module.startswith("."):
             return self._script_file(_join(posixpath.dirname(source), module))
         for prefix, bases in self.script_aliases:
-            if module == prefix.rstrip("/") or (prefix.endswith("/") and module.startswith(prefix)):
+            if module == prefix.rstrip("/") or (prefix[-1:] in ("", "/") and module.startswith(prefix)):
                 for base in bases:
                     found = self._script_file(_join(base, module[len(prefix) :]))
                     if found:
@@ -345,7 +345,7 @@ class Resolver:
             prefix = pattern.removesuffix("*")
             self.script_aliases.append((prefix, [_join(base, place.removesuffix("*")) for place in places]))
         if "baseUrl" in options:
-            self.script_aliases.append(("/", [base]))
+            self.script_aliases.append(("", [base]))
 
     def _read_cargo(self, folder: str, content: bytes) -> None:
         manifest = tomllib.loads(content.decode("utf-8", "replace"))

@@ -35,6 +35,14 @@ GRAMMARS: dict[str, SupportedLanguage] = {
 }
 # Here any comment right above a definition documents it; elsewhere only /** and ///.
 PLAIN_DOC_COMMENTS = frozenset({"go", "ruby", "bash", "c", "cpp"})
+# Words of the language that read like calls.
+NOT_CALLS: dict[str, frozenset[bytes]] = {
+    "bash": frozenset({b"source", b"."}),
+    "elixir": frozenset(
+        b"def defp defmacro defmacrop defguard defguardp defdelegate defmodule defprotocol defimpl defstruct "
+        b"defexception alias import use require if unless case cond with for receive try quote unquote".split()
+    ),
+}
 # Here a lifetime ('a) looks like the start of a character literal.
 LIFETIMES = frozenset({"rust"})
 

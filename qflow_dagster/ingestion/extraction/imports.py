@@ -114,14 +114,14 @@ def _rust_tree(tree: str, depth: int) -> Iterator[str]:
         if (character == "," and level == 1) or level == 0:
             part = tree[start:position].strip()
             if part:
-                yield from _rust_tree(prefix if part == "self" else prefix + part, depth + 1)
+                yield from _rust_tree(prefix.removesuffix("::") if part == "self" else prefix + part, depth + 1)
             start = position + 1
             if level == 0:
                 return
 
 
 def _java(statement: str, kind: str) -> Iterator[Read]:
-    match = re.match(r"import\s+(static\s+)?([\w.]+(?:\s*\.\s*\*)?)", statement)
+    match = re.match(r"import\s+(static\s+)?(\w+(?:\s*\.\s*\w+)*(?:\s*\.\s*\*)?)", statement)
     if match:
         yield Read(re.sub(r"\s", "", match[2]), [], 0, "import_static" if match[1] else "import")
 
@@ -172,6 +172,11 @@ def _jvm(statement: str, kind: str) -> Iterator[Read]:
         yield Read(match[1].replace("`", "") + suffix, [name for name in names if name])
 
 
+def _kotlin(statement: str, kind: str) -> Iterator[Read]:
+    # The grammar counts a comment after the last import to it.
+    yield from _jvm(statement.partition("\n")[0].partition("//")[0], kind)
+
+
 def _swift(statement: str, kind: str) -> Iterator[Read]:
     match = re.search(
         r"\bimport\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?([\w.]+)", statement
@@ -189,5 +194,5 @@ def _shell(statement: str, kind: str) -> Iterator[Read]:
 READERS: dict[str, Callable[[str, str], Iterator[Read]]] = {
     "python": _python, "javascript": _javascript, "typescript": _javascript, "tsx": _javascript,
     "go": _quoted, "rust": _rust, "java": _java, "c": _c, "cpp": _c, "csharp": _csharp, "ruby": _ruby,
-    "php": _php, "elixir": _elixir, "kotlin": _jvm, "scala": _jvm, "swift": _swift, "bash": _shell,
+    "php": _php, "elixir": _elixir, "kotlin": _kotlin, "scala": _jvm, "swift": _swift, "bash": _shell,
 }  # fmt: skip

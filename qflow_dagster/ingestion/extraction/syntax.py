@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from tree_sitter import Node, QueryCursor, Tree
 
 from qflow_dagster.ingestion.extraction import imports, names, tokens
-from qflow_dagster.ingestion.extraction.grammars import PLAIN_DOC_COMMENTS, Grammar
+from qflow_dagster.ingestion.extraction.grammars import NOT_CALLS, PLAIN_DOC_COMMENTS, Grammar
 from qflow_dagster.ingestion.extraction.text import Lines, Span
 from qflow_dagster.ingestion.facts import ImportFact, ParseErrorFact, SymbolFact
 
@@ -225,12 +225,19 @@ def _sweep(found: Found, captures: dict[str, list[Node]]) -> None:
     definitions, source = found.definitions, found.source
     events = [(d.start, -d.end, DEFINITION, i) for i, d in enumerate(definitions) if i]
     else_ifs = {node.byte_range for node in captures.get("elseif", ())}
-    own_lambdas = _function_values(definitions, captures)
+    not_calls = NOT_CALLS.get(found.grammar.name, frozenset())
+    # An else-if is no if of its own, and no else; the name in an Elixir definition is no call.
+    skip = {
+        IF: else_ifs,
+        ELSE: else_ifs,
+        LAMBDA: _function_values(definitions, captures),
+        CALL: {node.byte_range for node in captures.get("head", ())},
+    }
     for capture, nodes in captures.items():
         code = CAPTURES.get(capture)
         if code is None:
             continue
-        skipped = else_ifs if code == IF else own_lambdas if code == LAMBDA else ()
+        skipped = skip.get(code, ())
         for node in nodes:
             start, end = node.byte_range
             if (start, end) not in skipped:
@@ -246,6 +253,8 @@ def _sweep(found: Found, captures: dict[str, list[Node]]) -> None:
         if code == CALL:
             calls = definitions[within].calls
             name = source[start:end]
+            if name in not_calls:
+                continue
             if name in calls:
                 calls[name][0] += 1
             else:

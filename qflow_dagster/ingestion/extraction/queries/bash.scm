@@ -9,6 +9,6 @@
 (c_style_for_statement) @loop
 (while_statement) @loop
 (case_statement) @switch
-(case_item) @case
+(case_item . value: (_) @_pattern (#not-eq? @_pattern "*")) @case
 (list "&&") @and
 (list "||") @or

@@ -8,9 +8,7 @@
 (comment) @comment
 (if_statement) @if
 (else_clause (if_statement) @elseif)
-(else_clause (compound_statement)) @else
-(else_clause (expression_statement)) @else
-(else_clause (return_statement)) @else
+(else_clause (_) @else .)
 (for_statement) @loop
 (while_statement) @loop
 (do_statement) @loop

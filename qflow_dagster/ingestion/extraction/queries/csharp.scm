@@ -16,8 +16,7 @@
 (comment) @comment
 (if_statement) @if
 (if_statement alternative: (if_statement) @elseif)
-(if_statement alternative: (block) @else)
-(if_statement alternative: (expression_statement) @else)
+(if_statement alternative: (_) @else)
 (for_statement) @loop
 (foreach_statement) @loop
 (while_statement) @loop
@@ -26,11 +25,11 @@
 (switch_statement) @switch
 (switch_expression) @switch
 (switch_section "case") @case
-(switch_expression_arm) @case
+(switch_expression_arm . (_) @_pattern (#not-eq? @_pattern "_")) @case
 (conditional_expression) @ternary
 (binary_expression operator: "&&") @and
 (binary_expression operator: "||") @or
-(binary_expression operator: "??") @or
+(binary_expression operator: "??") @decision
 (lambda_expression) @lambda
 (anonymous_method_expression) @lambda
 (goto_statement) @jump

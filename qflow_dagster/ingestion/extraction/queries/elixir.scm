@@ -1,6 +1,9 @@
 (call target: (identifier) @_def (arguments) (#any-of? @_def "def" "defp" "defmacro" "defmacrop" "defguard" "defdelegate")) @def.function
 (call target: (identifier) @_module (arguments) (#any-of? @_module "defmodule" "defprotocol" "defimpl")) @def.module
 (call target: (identifier) @call)
+(call target: (identifier) @_def (arguments . (call target: (identifier) @head)) (#any-of? @_def "def" "defp" "defmacro" "defmacrop" "defguard" "defdelegate"))
+(call target: (identifier) @_def (arguments . (binary_operator left: (call target: (identifier) @head))) (#any-of? @_def "def" "defp" "defmacro" "defmacrop" "defguard"))
+(unary_operator operator: "@" operand: (call target: (identifier) @head))
 (call target: (dot right: (identifier) @call))
 (call target: (identifier) @_import (arguments . (alias)) (#any-of? @_import "alias" "import" "use" "require")) @import.alias
 (call target: (identifier) @_import (arguments . (dot)) (#any-of? @_import "alias" "import" "use" "require")) @import.alias

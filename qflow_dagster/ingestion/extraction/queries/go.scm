@@ -8,7 +8,7 @@
 (comment) @comment
 (if_statement) @if
 (if_statement alternative: (if_statement) @elseif)
-(if_statement alternative: (block) @else)
+(if_statement alternative: (_) @else)
 (for_statement) @loop
 (expression_switch_statement) @switch
 (type_switch_statement) @switch

@@ -13,8 +13,7 @@
 (block_comment) @comment
 (if_statement) @if
 (if_statement alternative: (if_statement) @elseif)
-(if_statement alternative: (block) @else)
-(if_statement alternative: (expression_statement) @else)
+(if_statement alternative: (_) @else)
 (for_statement) @loop
 (enhanced_for_statement) @loop
 (while_statement) @loop

@@ -19,7 +19,7 @@
 (if_statement) @if
 (else_if_clause) @elseif
 (else_clause (if_statement) @elseif)
-(else_clause (compound_statement)) @else
+(else_clause (_) @else .)
 (for_statement) @loop
 (foreach_statement) @loop
 (while_statement) @loop
@@ -32,7 +32,7 @@
 (conditional_expression) @ternary
 (binary_expression operator: ["&&" "and"]) @and
 (binary_expression operator: ["||" "or"]) @or
-(binary_expression operator: "??") @or
+(binary_expression operator: "??") @decision
 (anonymous_function) @lambda
 (arrow_function) @lambda
 (goto_statement) @jump

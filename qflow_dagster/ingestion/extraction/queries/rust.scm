@@ -21,7 +21,7 @@
 (while_expression) @loop
 (loop_expression) @loop
 (match_expression) @switch
-(match_arm) @case
+(match_arm pattern: (match_pattern) @_pattern (#not-eq? @_pattern "_")) @case
 (binary_expression operator: "&&") @and
 (binary_expression operator: "||") @or
 (try_expression) @decision

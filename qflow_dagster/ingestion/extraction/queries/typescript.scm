@@ -22,9 +22,7 @@
 (comment) @comment
 (if_statement) @if
 (else_clause (if_statement) @elseif)
-(else_clause (statement_block)) @else
-(else_clause (expression_statement)) @else
-(else_clause (return_statement)) @else
+(else_clause (_) @else .)
 (for_statement) @loop
 (for_in_statement) @loop
 (while_statement) @loop
@@ -35,7 +33,7 @@
 (ternary_expression) @ternary
 (binary_expression operator: "&&") @and
 (binary_expression operator: "||") @or
-(binary_expression operator: "??") @or
+(binary_expression operator: "??") @decision
 (arrow_function) @lambda
 (function_expression) @lambda
 (break_statement label: (_)) @jump
