@@ -49,10 +49,13 @@ class Qflow:
     def drain(self, batch: int) -> None:
         from qflow_dagster.quantumflow import claim, complete
 
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as claims:
-            while held := claim(claims, "benchmark.job", worker="w", limit=batch):
-                with self.engine.begin() as connection:
-                    complete(connection, held)
+        # What is done and what is next, in one transaction: the loop of a worker.
+        held = None
+        with self.engine.connect() as connection:
+            while held is None or held:
+                complete(connection, held or [])
+                held = claim(connection, "benchmark.job", worker="w", limit=batch)
+                connection.commit()
 
     def send(self, number: int, pause: float) -> None:
         from qflow_dagster.quantumflow import send_with_notify

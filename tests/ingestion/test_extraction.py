@@ -71,8 +71,11 @@ def test_lines_add_up_and_spans_lie_in_the_file(sample) -> None:
 
 
 def test_a_signature_is_the_declaration_without_its_body() -> None:
-    source = "class A {\n  @Override\n  public <T> int f(List<T> all, // why\n      int n) throws E { return 1; }\n}"
-    assert function(source, "Java").signature == "@Override public <T> int f(List<T> all, int n) throws E"
+    method = "@Override\n  public <T> int f(List<T> all, // why\n      int n) throws E { return 1; }"
+    assert (
+        function(f"class A {{ {method} }}", "Java").signature
+        == "@Override public <T> int f(List<T> all, int n) throws E"
+    )
     assert function("async def f(a, *, b=1) -> int: return 1").signature == "async def f(a, *, b=1) -> int"
 
 

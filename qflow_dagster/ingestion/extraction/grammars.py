@@ -39,8 +39,9 @@ PLAIN_DOC_COMMENTS = frozenset({"go", "ruby", "bash", "c", "cpp"})
 NOT_CALLS: dict[str, frozenset[bytes]] = {
     "bash": frozenset({b"source", b"."}),
     "elixir": frozenset(
-        b"def defp defmacro defmacrop defguard defguardp defdelegate defmodule defprotocol defimpl defstruct "
-        b"defexception alias import use require if unless case cond with for receive try quote unquote".split()
+        b"def defp defmacro defmacrop defguard defguardp defdelegate defmodule defprotocol defimpl "
+        b"defstruct defexception alias import use require if unless case cond with for receive try quote "
+        b"unquote".split()
     ),
 }
 # Here a lifetime ('a) looks like the start of a character literal.

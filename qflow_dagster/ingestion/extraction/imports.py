@@ -114,7 +114,9 @@ def _rust_tree(tree: str, depth: int) -> Iterator[str]:
         if (character == "," and level == 1) or level == 0:
             part = tree[start:position].strip()
             if part:
-                yield from _rust_tree(prefix.removesuffix("::") if part == "self" else prefix + part, depth + 1)
+                yield from _rust_tree(
+                    prefix.removesuffix("::") if part == "self" else prefix + part, depth + 1
+                )
             start = position + 1
             if level == 0:
                 return
