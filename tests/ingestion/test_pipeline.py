@@ -1,0 +1,380 @@
+"""From a commit to a snapshot: everything in git is accounted for, once, and costs what changed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine, text
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion import git, pipeline, queries, repositories, workers
+from tests.ingestion.conftest import GitRepository, Ingested
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 999\n"
+
+
+def test_every_kind_of_path_is_accounted_for(repository: GitRepository, ingested: Ingested) -> None:
+    other = GitRepository(repository.path.parent / "other")
+    other.commit({"a.py": "x = 1\n"})
+    repository.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", str(other.path), "sub")
+    repository.write({
+        "app/main.py": "import os\n\n\ndef main():\n    return os.name\n",
+        "run.sh": "#!/bin/sh\necho hi\n",
+        "logo.png": b"\x89PNG\0\0",
+        "model.bin": LFS,
+        "naïve café.txt": "ok\n",
+        'with "quotes"\tand tab.py': "y = 2\n",
+        "no_extension": "plain words\n",
+        "latin.py": "# é\nz = 3\n".encode("latin-1"),
+        "empty.py": "",
+    })  # fmt: skip
+    raw = os.fsencode(repository.path) + b"/\xff\xfe.py"
+    Path(os.fsdecode(raw)).write_bytes(b"w = 4\n")
+    (repository.path / "run.sh").chmod(0o755)
+    (repository.path / "link").symlink_to("../outside/\u00fc")
+    repository.commit()
+    result = ingested(repository)
+    found = ingested.files("f.kind, b.language, b.binary, b.lines, f.symlink_target, b.lfs_bytes")
+    expected = {entry.path for entry in git.list_tree(repository.path, result.commit_oid)}
+    assert set(found) == expected
+    assert found["app/main.py"] == ("file", "Python", False, 5, None, None)
+    assert found["run.sh"][:2] == ("executable", "Shell")
+    assert found["logo.png"][2] is True
+    assert found["model.bin"][5] == 999
+    assert found["naïve café.txt"][3] == 1
+    assert found['"with \\"quotes\\"\\tand tab.py"'][1] == "Python"
+    assert found['"\\377\\376.py"'][1] == "Python"
+    assert found["no_extension"] == ("file", "", False, 1, None, None)
+    assert found["latin.py"][3] == 2
+    assert found["empty.py"][3] == 0
+    assert found["link"] == ("symlink", None, None, None, "../outside/ü", None)
+    assert found["sub"][0] == "submodule"
+    with ingested.engine.connect() as connection:
+        snapshot = queries.current_snapshot(connection, "project")
+        assert queries.files_without_facts(connection, snapshot) == []
+        assert queries.dangling_dependencies(connection, snapshot) == []
+        totals = queries.totals_of_files(connection, snapshot)
+        assert totals == {"file_count": snapshot.file_count, "bytes": snapshot.bytes, "lines": snapshot.lines}
+
+
+def test_a_new_commit_costs_what_changed(repository: GitRepository, ingested: Ingested) -> None:
+    repository.commit({f"m{n}.py": f"x = {n}\n" for n in range(30)})
+    first = ingested(repository)
+    assert (first.paths_changed, first.blobs_read, first.new) == (30, 30, True)
+    repository.commit({"m3.py": "x = 'changed'\n"})
+    second = ingested(repository)
+    assert (second.paths_changed, second.blobs_read) == (1, 1)
+    assert ingested.files("b.lines").keys() == {f"m{n}.py" for n in range(30)}
+    # One closed interval: the other 29 rows are those of the first snapshot.
+    assert ingested.rows("SELECT count(*) FROM files") == [(31,)]
+    again = ingested(repository)
+    assert (again.new, again.snapshot_id, again.blobs_read) == (False, second.snapshot_id, 0)
+
+
+def test_added_removed_renamed_and_retyped_paths(repository: GitRepository, ingested: Ingested) -> None:
+    repository.commit({"a.py": "a = 1\n", "b.py": "b = 1\n", "c.py": "c = 1\n", "d": "text\n"})
+    ingested(repository)
+    repository.git("mv", "a.py", "moved.py")
+    (repository.path / "b.py").unlink()
+    (repository.path / "c.py").chmod(0o755)
+    (repository.path / "d").unlink()
+    (repository.path / "d").symlink_to("c.py")
+    repository.commit({"e.py": "e = 1\n"})
+    result = ingested(repository)
+    assert ingested.files("f.kind") == {
+        "moved.py": "file", "c.py": "executable", "d": "symlink", "e.py": "file",
+    }  # fmt: skip
+    assert result.blobs_read == 1
+
+
+def test_facts_are_shared_by_commits_and_repositories(
+    make_repository: Callable[..., GitRepository], ingested: Ingested
+) -> None:
+    one, two = make_repository("one"), make_repository("two")
+    for each in (one, two):
+        each.commit({"same.py": "def f():\n    pass\n", "copy.py": "def f():\n    pass\n"})
+    assert ingested(one).blobs_read == 1
+    assert ingested(two).blobs_read == 0
+    assert ingested.rows("SELECT count(*) FROM blobs") == [(1,)]
+
+
+def test_the_same_bytes_as_another_language_are_other_facts(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({"a.py": "x = 1\n", "a.js": "x = 1\n"})
+    assert ingested(repository).blobs_read == 2
+    assert ingested.files("b.language") == {"a.py": "Python", "a.js": "JavaScript"}
+
+
+def test_an_older_revision_can_be_ingested_and_readers_see_it(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    first = repository.commit({"a.py": "x = 1\n"})
+    repository.commit({"b.py": "y = 1\n"})
+    ingested(repository)
+    assert ingested(repository, first).commit_oid == first
+    assert set(ingested.files()) == {"a.py"}
+    assert ingested(repository).new is False
+    assert set(ingested.files()) == {"a.py", "b.py"}
+
+
+def test_a_branch_that_was_rewritten_is_ingested_like_any_other(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({"a.py": "x = 1\n"})
+    repository.commit({"b.py": "y = 1\n"})
+    ingested(repository)
+    repository.git("checkout", "--quiet", "--orphan", "fresh")
+    repository.git("rm", "-rf", "--quiet", ".")
+    repository.commit({"c.py": "z = 1\n"})
+    repository.git("branch", "-D", "main")
+    repository.git("reflog", "expire", "--expire=now", "--all")
+    repository.git("gc", "--quiet", "--prune=now")
+    ingested(repository)
+    assert set(ingested.files()) == {"c.py"}
+    assert ingested.rows("SELECT count(*) FILTER (WHERE reachable), count(*) FROM commits") == [(1, 3)]
+
+
+def test_imports_are_resolved_again_when_paths_come_and_go(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({"a.py": "import b\nimport os\n"})
+    ingested(repository)
+    assert ingested.edges() == {("a.py", None)}
+    repository.commit({"b.py": "x = 1\n"})
+    ingested(repository)
+    assert ingested.edges() == {("a.py", "b.py"), ("a.py", None)}
+    (repository.path / "b.py").unlink()
+    repository.commit()
+    ingested(repository)
+    assert ingested.edges() == {("a.py", None)}
+
+
+@pytest.mark.parametrize("options", [["--object-format=sha256"], []])
+def test_object_formats(
+    make_repository: Callable[..., GitRepository], ingested: Ingested, options: list[str]
+) -> None:
+    repository = make_repository("format", *options)
+    oid = repository.commit({"a.py": "x = 1\n"})
+    assert ingested(repository).commit_oid == oid
+    assert len(oid) == (64 if options else 40)
+    assert ingested.rows("SELECT object_format FROM repositories") == [("sha256" if options else "sha1",)]
+
+
+def test_a_shallow_clone_is_ingested_with_the_history_it_has(
+    repository: GitRepository, ingested: Ingested, tmp_path: Path
+) -> None:
+    for n in range(5):
+        repository.commit({"a.py": f"x = {n}\n"})
+    subprocess.run(
+        ["git", "clone", "--quiet", "--depth=2", f"file://{repository.path}", str(tmp_path / "shallow")],
+        check=True,
+    )
+    ingested(tmp_path / "shallow")
+    assert set(ingested.files()) == {"a.py"}
+    assert ingested.rows("SELECT count(*) FROM commits") == [(2,)]
+
+
+def test_a_repository_without_commits_is_refused_by_name(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    with pytest.raises(QflowError, match="project has no commits yet; commit something first"):
+        ingested(repository)
+    repository.commit({"a.py": "x = 1\n"})
+    assert ingested(repository).new
+
+
+def test_a_commit_without_files_is_a_snapshot_without_files(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit()
+    ingested(repository)
+    assert ingested.files() == {}
+
+
+def test_the_work_tree_is_not_looked_at(repository: GitRepository, ingested: Ingested) -> None:
+    repository.commit({"a.py": "x = 1\n"})
+    repository.write({"a.py": "changed = True\n", "untracked.py": "y = 1\n"})
+    ingested(repository)
+    assert set(ingested.files()) == {"a.py"}
+
+
+def test_two_ingestions_of_one_repository_take_turns(repository: GitRepository, ingested: Ingested) -> None:
+    repository.commit({f"m{n}.py": f"x = {n}\n" for n in range(50)})
+    with ingested.engine.begin() as connection:
+        repositories.register(connection, str(repository.path))
+    results: list[pipeline.SnapshotResult] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(pipeline.ingest(ingested.engine, "project")))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.new for result in results) == [False, False, True]
+    assert len({result.snapshot_id for result in results}) == 1
+
+
+def test_two_repositories_with_the_same_blobs_are_ingested_at_once(
+    make_repository: Callable[..., GitRepository], ingested: Ingested
+) -> None:
+    files = {f"m{n}.py": f"def f{n}():\n    return {n}\n" for n in range(300)}
+    names = ["one", "two"]
+    for name in names:
+        each = make_repository(name)
+        each.commit(files)
+        with ingested.engine.begin() as connection:
+            repositories.register(connection, str(each.path))
+    threads = [
+        threading.Thread(target=pipeline.ingest, args=(ingested.engine, name), kwargs={"processes": 1})
+        for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ingested.rows("SELECT count(*) FROM blobs") == [(300,)]
+    for name in names:
+        assert len(ingested.files(name=name)) == 300
+
+
+def test_a_killed_ingestion_leaves_no_half_snapshot_and_is_continued(
+    repository: GitRepository, ingested: Ingested, database: URL
+) -> None:
+    source = "".join(f"def f{n}(a, b):\n    return a + b * {n}\n" for n in range(400))
+    repository.commit({f"m{n}.py": f"# {n}\n{source}" for n in range(600)})
+    with ingested.engine.begin() as connection:
+        repositories.register(connection, str(repository.path))
+    script = (
+        "import sys; from sqlalchemy import make_url; from qflow_dagster.database import engine_for;"
+        "from qflow_dagster.ingestion import pipeline;"
+        "pipeline.ingest(engine_for(make_url(sys.argv[1])), 'project', processes=1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, database.render_as_string(hide_password=False)])
+    deadline = time.monotonic() + 60
+    while ingested.rows("SELECT count(*) FROM blobs") == [(0,)]:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with ingested.engine.connect() as connection, pytest.raises(QflowError, match="nothing of 'project'"):
+        queries.current_snapshot(connection, "project")
+    [(kept,)] = ingested.rows("SELECT count(*) FROM blobs")
+    assert 0 < kept < 600
+    result = ingested(repository)
+    assert result.blobs_read == 600 - kept
+    assert len(ingested.files()) == 600
+
+
+def test_a_blob_that_kills_its_parser_is_stored_with_its_lines(
+    repository: GitRepository, ingested: Ingested, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    """The worker really dies, of the signal a crash in native code ends with."""
+    monkeypatch.setattr(
+        workers, "ENTRY",
+        "import os; from qflow_dagster.ingestion import extraction, workers; real = extraction.extract\n"
+        "def extract(data, language, **options):\n"
+        "    if b'poison' in data and options.get('parse_limit'): os.kill(os.getpid(), 11)\n"
+        "    return real(data, language, **options)\n"
+        "extraction.extract = extract; workers.serve()",
+    )  # fmt: skip
+    repository.commit({"good.py": "def f():\n    pass\n", "bad.py": "poison = 1\n", "fine.py": "x = 1\n"})
+    ingested(repository)
+    assert ingested.files("b.parsed, b.lines") == {
+        "good.py": (True, 2), "bad.py": (False, 1), "fine.py": (True, 1),
+    }  # fmt: skip
+    assert "bad.py is stored without syntax tree" in caplog.text
+
+
+def test_a_worker_that_hangs_is_replaced(
+    repository: GitRepository, ingested: Ingested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "STALL_SECONDS", 1.5)
+    monkeypatch.setattr(
+        workers, "ENTRY",
+        "import time; from qflow_dagster.ingestion import extraction, workers; real = extraction.extract\n"
+        "def extract(data, language, **options):\n"
+        "    if b'sleepy' in data: time.sleep(600)\n"
+        "    return real(data, language, **options)\n"
+        "extraction.extract = extract; workers.serve()",
+    )  # fmt: skip
+    repository.commit({"good.py": "x = 1\n", "bad.py": "sleepy = 1\n"})
+    ingested(repository)
+    assert ingested.files("b.binary, b.lines") == {"good.py": (False, 1), "bad.py": (True, 0)}
+
+
+def test_a_missing_object_is_named_with_the_remedy(repository: GitRepository, ingested: Ingested) -> None:
+    repository.commit({"a.py": "x = 1\n"})
+    oid = repository.git("rev-parse", "HEAD:a.py")
+    (repository.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+    with pytest.raises(QflowError, match=f"object {oid} of a.py is missing or damaged; see git"):
+        ingested(repository)
+    assert ingested.rows("SELECT count(*) FROM snapshots") == [(0,)]
+
+
+def test_a_database_that_restarts_meanwhile_costs_a_retry(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    """All connections are cut while blobs are being written, as a restart does."""
+    repository.commit({f"m{n}.py": f"x = {n}\n" for n in range(1_500)})
+    cuts = iter([True, True])
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "reading files" and done and next(cuts, False):
+            with ingested.engine.begin() as connection:
+                connection.execute(
+                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                         "WHERE datname = current_database() AND pid <> pg_backend_pid()")
+                )  # fmt: skip
+
+    with ingested.engine.begin() as connection:
+        repositories.register(connection, str(repository.path))
+    pipeline.ingest(ingested.engine, "project", progress=progress, processes=1)
+    assert len(ingested.files()) == 1_500
+
+
+def test_removing_a_repository_removes_what_only_it_had(
+    make_repository: Callable[..., GitRepository], ingested: Ingested
+) -> None:
+    one, two = make_repository("one"), make_repository("two")
+    one.commit({"shared.py": "x = 1\n", "own.py": "y = 1\n"})
+    two.commit({"shared.py": "x = 1\n"})
+    ingested(one)
+    ingested(two)
+    repositories.remove(ingested.engine, "one")
+    assert ingested.rows("SELECT name FROM repositories") == [("two",)]
+    assert ingested.rows("SELECT count(*) FROM blobs") == [(1,)]
+    for table in ("commits", "dependencies", "snapshots"):
+        assert ingested.rows(
+            f"SELECT count(*) FROM {table} JOIN repositories r ON r.id = repository_id WHERE r.name <> 'two'"
+        ) == [(0,)]
+    assert set(ingested.files()) == {"shared.py"}
+
+
+def test_facts_deleted_with_another_repository_meanwhile_are_read_again(
+    make_repository: Callable[..., GitRepository], ingested: Ingested, engine: Engine
+) -> None:
+    one, two = make_repository("one"), make_repository("two")
+    one.commit({"shared.py": "x = 1\n"})
+    two.commit({"shared.py": "x = 1\n", "own.py": "y = 1\n"})
+    ingested(one)
+    with engine.begin() as connection:
+        repositories.register(connection, str(two.path))
+    removals = iter(["one"])
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "publishing" and (name := next(removals, None)):
+            repositories.remove(engine, name)
+
+    result = pipeline.ingest(engine, "two", progress=progress, processes=1)
+    assert set(ingested.files(name="two")) == {"shared.py", "own.py"}
+    assert ingested.files("b.lines", name="two") == {"shared.py": 1, "own.py": 1}
+    assert result.blobs_read == 3
