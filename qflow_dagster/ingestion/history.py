@@ -6,6 +6,7 @@ changes of their own, renames are followed by git (-M), names and addresses are 
 leaves behind is kept and marked unreachable.
 """
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -25,14 +26,17 @@ from qflow_dagster.settings import settings
 
 BATCH_COMMITS = 2_000
 LOG_TIMEOUT = 1_800
-RECORD, FIELD = b"\x01\x02", b"\x03"
-# Each record starts with a marker; git itself ends the format part and starts the changes with NUL.
-FORMAT = "%x01%x02" + "%x03".join(
-    ["%H", "%P", "%aN", "%aE", "%at", "%cN", "%cE", "%ct", "%s", "%b",
-     "%(trailers:key=Co-authored-by,valueonly,unfold)"]
-)  # fmt: skip
+# Fields end with NUL, which no commit and no path can hold: what a commit says cannot pass for git.
+BEGIN, END = b"\x01", b"\x02"
+FORMAT = "%x01" + "".join(
+    f"{field}%x00"
+    for field in ("%H", "%P", "%aN", "%aE", "%at", "%cN", "%cE", "%ct", "%s", "%b",
+                  "%(trailers:key=Co-authored-by,valueonly,unfold)")
+) + "%x02"  # fmt: skip
+FIELDS = 11
 KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
 LONGEST_BODY = 20_000
+CONTACT = re.compile(r"[^<>\x00-\x1f\x85\u2028\u2029]* ?<[^<>\s]+>")
 COMMIT_COLUMNS = (
     "id", "repository_id", "oid", "parents", "author_name", "author_email", "authored_at", "committer_name",
     "committer_email", "committed_at", "subject", "body", "co_authors", "reachable",
@@ -128,20 +132,20 @@ def read_commits(
     """
     batches = [oids[start : start + BATCH_COMMITS] for start in range(0, len(oids), BATCH_COMMITS)]
     with ThreadPoolExecutor(processes) as pool:
-        running: deque[Future[bytes]] = deque()
+        running: deque[Future[list[LoggedCommit]]] = deque()
         try:
             for batch in batches:
-                running.append(pool.submit(_log, objects, batch, mailmap_commit))
+                running.append(pool.submit(_read_batch, objects, batch, mailmap_commit))
                 if len(running) > processes:
-                    yield parse_log(running.popleft().result())
+                    yield running.popleft().result()
             while running:
-                yield parse_log(running.popleft().result())
+                yield running.popleft().result()
         finally:
             for future in running:
                 future.cancel()
 
 
-def _log(objects: Path, oids: list[str], mailmap_commit: str) -> bytes:
+def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[LoggedCommit]:
     arguments = (
         "log", "--stdin", "--no-walk=unsorted", "-z", "--raw", "--numstat", "-M", "--no-abbrev",
         "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes", "--root",
@@ -149,61 +153,78 @@ def _log(objects: Path, oids: list[str], mailmap_commit: str) -> bytes:
     )  # fmt: skip
     stdin = "".join(f"{oid}\n" for oid in oids).encode()
     mailmap = ("log.mailmap=true", f"mailmap.blob={mailmap_commit}:.mailmap", "mailmap.file=")
-    return git.run(objects, *arguments, timeout=LOG_TIMEOUT, stdin=stdin, configuration=mailmap)
+    output = git.run(objects, *arguments, timeout=LOG_TIMEOUT, stdin=stdin, configuration=mailmap)
+    commits = parse_log(output)
+    # Git maps authors and committers, not those of trailers.
+    contacts = sorted({name for commit in commits for name in commit.co_authors if CONTACT.fullmatch(name)})
+    if not contacts:
+        return commits
+    stdin = "".join(f"{contact}\n" for contact in contacts).encode()
+    mapped = git.run(objects, "check-mailmap", "--stdin", stdin=stdin, configuration=mailmap)
+    names = dict(zip(contacts, _text(mapped).splitlines(), strict=True))
+    return [
+        commit._replace(co_authors=[names.get(name, name) for name in commit.co_authors])
+        for commit in commits
+    ]
 
 
 def parse_log(output: bytes) -> list[LoggedCommit]:
-    """The commits of what `git log` prints in `FORMAT`."""
-    records = (record.strip(b"\0") for record in output.split(RECORD))
-    return [parse_commit(record) for record in records if record]
+    """The commits of what `git log -z --raw --numstat` prints in `FORMAT`."""
+    tokens = output.split(b"\0")
+    commits = []
+    position = 0
+    while position < len(tokens):
+        if not tokens[position].startswith(BEGIN):
+            position += 1
+            continue
+        fields = tokens[position : position + FIELDS]
+        fields[0] = fields[0][1:]
+        position += FIELDS
+        # The first change follows the end mark in the same token.
+        tokens[position] = tokens[position].removeprefix(END).lstrip(b"\n")
+        changes, position = parse_changes(tokens, position)
+        commits.append(_commit(fields, changes))
+    return commits
 
 
-def parse_commit(record: bytes) -> LoggedCommit:
-    """A commit from one record of git's output."""
-    *fields, rest = record.split(FIELD, 10)
-    trailers, _, changes = rest.partition(b"\0") if b"\0" in rest else (rest, b"", b"")
-    # Without trailers the raw changes follow the format's newline directly.
-    if b"\n:" in trailers:
-        trailers, _, raw = trailers.partition(b"\n:")
-        changes = b":" + raw + b"\0" + changes
-    oid, parents, an, ae, at, cn, ce, ct, subject, body = (_text(field) for field in fields)
-    co_authors = [line.strip() for line in _text(trailers).splitlines() if line.strip()]
-    return LoggedCommit(
-        oid, parents.split(), an, ae, _time(at), cn, ce, _time(ct), subject, body.strip()[:LONGEST_BODY],
-        co_authors, parse_changes(changes),
-    )  # fmt: skip
-
-
-def parse_changes(data: bytes) -> list[Change]:
-    """The changes of a commit from git's NUL-separated raw and numstat output."""
-    fields = data.lstrip(b"\n").split(b"\0")
+def parse_changes(tokens: list[bytes], position: int) -> tuple[list[Change], int]:
+    """The changes of a commit from its raw and numstat tokens, and where the next commit begins."""
     kinds: dict[bytes, tuple[str, bytes | None]] = {}
     lines: dict[bytes, tuple[int | None, int | None]] = {}
-    position = 0
-    while position < len(fields):
-        field = fields[position].lstrip(b"\n")
-        if field.startswith(b":"):
-            status = chr(field.rsplit(b" ", 1)[1][0])
+    while position < len(tokens) and not tokens[position].startswith(BEGIN):
+        token = tokens[position].lstrip(b"\n")
+        if token.startswith(b":"):
+            status = chr(token.rsplit(b" ", 1)[1][0])
             if status in "RC":
-                kinds[fields[position + 2]] = (KINDS[status], fields[position + 1])
+                kinds[tokens[position + 2]] = (KINDS[status], tokens[position + 1])
                 position += 3
             else:
-                kinds[fields[position + 1]] = (KINDS.get(status, "modified"), None)
+                kinds[tokens[position + 1]] = (KINDS.get(status, "modified"), None)
                 position += 2
-        elif field.count(b"\t") >= 2:
-            added, deleted, path = field.split(b"\t", 2)
+        elif token.count(b"\t") >= 2:
+            added, deleted, path = token.split(b"\t", 2)
             if path:
                 position += 1
             else:
-                path = fields[position + 2]
+                path = tokens[position + 2]
                 position += 3
             lines[path] = (None, None) if added == b"-" else (int(added), int(deleted))
         else:
             position += 1
-    return [
+    changes = [
         Change(git.quote_path(path), kind, git.quote_path(old) if old else None, *lines.get(path, (0, 0)))
         for path, (kind, old) in kinds.items()
     ]
+    return changes, position
+
+
+def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
+    oid, parents, an, ae, at, cn, ce, ct, subject, body, trailers = map(_text, fields)
+    co_authors = [line.strip() for line in trailers.splitlines() if line.strip()]
+    return LoggedCommit(
+        oid, parents.split(), an, ae, _time(at), cn, ce, _time(ct), subject, body.strip()[:LONGEST_BODY],
+        co_authors, changes,
+    )  # fmt: skip
 
 
 def stored_commits(connection: Connection, repository_id: int) -> set[str]:
