@@ -10,10 +10,11 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import URL, make_url
 
-PAYLOAD = {"repository": "main", "path": "qflow_dagster/quantumflow/transitions.py"}
+PAYLOAD: dict[str, Any] = {"repository": "main", "path": "qflow_dagster/quantumflow/transitions.py"}
 CHUNK = 1_000
 
 

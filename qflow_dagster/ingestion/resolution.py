@@ -283,7 +283,8 @@ class Resolver:
 
     def _shell(self, source: str, imported: ImportFact) -> list[str]:
         if "$" in imported.module:
-            return self._ending(imported.module.rpartition("}")[2].rpartition(")")[2].lstrip("/\"'"), ())
+            after_variable = imported.module.rpartition("$")[2].partition("/")[2]
+            return self._ending(after_variable.strip("\"'"), ())
         return self._existing(_join(posixpath.dirname(source), imported.module), imported.module)
 
     def _existing(self, *candidates: str) -> list[str]:

@@ -35,7 +35,7 @@ class GitRepository:
         done = subprocess.run(
             ["git", *arguments], cwd=self.path, env=environment, input=stdin, capture_output=True, check=True
         )
-        return done.stdout.decode().strip()
+        return os.fsdecode(done.stdout).strip()
 
     def write(self, files: Mapping[str, str | bytes]) -> None:
         """Write files into the work tree."""
