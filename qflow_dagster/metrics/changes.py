@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.metrics.formulae import fewest_holding_half
-from qflow_dagster.metrics.store import IN_SNAPSHOT, Computed, SnapshotKey, compute, read
+from qflow_dagster.metrics.store import Computed, SnapshotKey, compute, read
 from qflow_dagster.metrics.tables import change_metrics
 
 # A subject that says so makes a commit a bug fix: the usual approximation (Mockus, Votta 2000).

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
-from qflow_dagster.metrics.store import IN_SNAPSHOT, Computed, SnapshotKey, read, replace, snapshot_key
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT
+from qflow_dagster.metrics.store import Computed, SnapshotKey, read, replace, snapshot_key
 from qflow_dagster.metrics.tables import clones, duplication
 from qflow_dagster.settings import settings
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.metrics import formulae
-from qflow_dagster.metrics.store import IN_SNAPSHOT, Computed, SnapshotKey, compute, read
+from qflow_dagster.metrics.store import Computed, SnapshotKey, compute, read
 from qflow_dagster.metrics.tables import file_metrics
 
 FILES = f"""

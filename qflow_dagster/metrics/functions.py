@@ -5,8 +5,9 @@ import time
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.metrics import formulae
-from qflow_dagster.metrics.store import IN_SNAPSHOT, Computed, insert, read, snapshot_key
+from qflow_dagster.metrics.store import Computed, insert, read, snapshot_key
 from qflow_dagster.metrics.tables import function_metrics
 
 BATCH = 100_000

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.metrics.changes import read_commits
 from qflow_dagster.metrics.formulae import fewest_holding_half
-from qflow_dagster.metrics.store import IN_SNAPSHOT, Computed, SnapshotKey, read, replace, snapshot_key
+from qflow_dagster.metrics.store import Computed, SnapshotKey, read, replace, snapshot_key
 from qflow_dagster.metrics.tables import repository_metrics, repository_trend
 
 # Figures of delivery look at so many days before the snapshot's commit.

@@ -16,10 +16,6 @@ from qflow_dagster.database.copy import copy_text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.settings import settings
 
-IN_SNAPSHOT = (
-    "f.repository_id = :repository_id AND f.from_seq <= :seq AND (f.to_seq IS NULL OR f.to_seq > :seq)"
-)
-
 
 class Computed(NamedTuple):
     """What a computation wrote."""

@@ -35,7 +35,7 @@ CONFIGURED = (
     "core.editor", "core.alternateRefsCommand", "diff.external", "diff.evil.textconv", "diff.evil.command",
     "filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "gpg.program", "gpg.ssh.program",
     "credential.helper", "uploadpack.packObjectsHook", "pager.log", "merge.evil.driver", "trailer.x.command",
-    "trailer.co-authored-by.command", "alias.log", "alias.ls-tree", "alias.cat-file", "log.showSignature",
+    "trailer.co-authored-by.command", "alias.log", "alias.ls-tree", "alias.cat-file",
     "interactive.diffFilter", "sequence.editor", "remote.origin.uploadpack", "remote.origin.vcs",
 )  # fmt: skip
 

@@ -1,0 +1,184 @@
+"""The metrics of a real repository with a known history, from ingestion to the tables."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import qflow_dagster
+from benchmarks.metrics_agreement import Pair, compare, summary
+from qflow_dagster.metrics import queries
+from qflow_dagster.metrics.changes import compute_changes
+from qflow_dagster.metrics.coupling import compute_coupling
+from qflow_dagster.metrics.duplication import compute_duplication
+from qflow_dagster.metrics.files import compute_files
+from qflow_dagster.metrics.functions import compute_functions
+from qflow_dagster.metrics.hotspots import compute_hotspots
+from qflow_dagster.metrics.repository import compute_repository
+from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested, ingested, make_repository, repository
+
+__all__ = ["ingested", "make_repository", "repository"]
+
+STEPS = (compute_functions, compute_files, compute_changes, compute_coupling, compute_duplication,
+         compute_hotspots, compute_repository)  # fmt: skip
+
+BUSY = '''"""Busy."""
+from app import util
+
+
+def decide(a, b):
+    """Decide."""
+    if a:
+        for x in b:
+            if x and a:
+                return util.f(x)
+    return None
+'''
+
+
+@pytest.fixture
+def measured(repository: GitRepository, ingested: Ingested) -> Ingested:
+    """A small application with three authors' worth of history, measured."""
+    repository.commit({"app/__init__.py": "", "app/util.py": "from app import busy\n\n\ndef f(x):\n    return x\n",
+                       "app/busy.py": BUSY, "vendor/lib.py": BUSY, "README.md": "# App\n"}, "start")  # fmt: skip
+    for n in range(6):
+        repository.commit({"app/busy.py": BUSY + f"X{n} = {n}\n", "app/util.py": "from app import busy\n\n\n"
+                           f"def f(x):\n    return x + {n}\n"}, "fix: bug" if n % 2 else "more", author=BOB)  # fmt: skip
+    repository.git("mv", "app/busy.py", "app/engine.py")
+    repository.commit(
+        {"app/util.py": "from app import engine\n\n\ndef f(x):\n    return x\n"}, "rename", author=ANN
+    )
+    measure(ingested, repository)
+    return ingested
+
+
+def measure(ingested: Ingested, repository: GitRepository) -> int:
+    snapshot = ingested(repository).snapshot_id
+    for step in STEPS:
+        step(ingested.engine, snapshot)
+    return snapshot
+
+
+def one(ingested: Ingested, columns: str, table: str, path: str) -> tuple:
+    [row] = ingested.rows(
+        f"SELECT {columns} FROM {table} WHERE path = :path ORDER BY snapshot_id DESC LIMIT 1", path=path
+    )
+    return row
+
+
+def test_files_sum_up_their_functions_and_know_their_place(measured: Ingested) -> None:
+    assert one(measured, "functions, cyclomatic, cognitive, fan_in, fan_out, cycle_size", "file_metrics",
+               "app/engine.py") == (1, 5, 7, 1, 1, 2)  # fmt: skip
+    assert one(measured, "docstring_ratio, instability, vendored", "file_metrics", "app/engine.py") == (
+        1.0,
+        0.5,
+        False,
+    )
+    assert one(measured, "vendored", "file_metrics", "vendor/lib.py") == (True,)
+
+
+def test_history_follows_renames_and_counts_people(measured: Ingested) -> None:
+    columns = "commits, bug_fixes, authors, main_author, bus_factor"
+    assert one(measured, columns, "change_metrics", "app/engine.py") == (8, 3, 2, "Ann", 1)
+    assert one(measured, "commits, commits_365", "change_metrics", "app/util.py") == (8, 8)
+
+
+def test_files_that_change_together_are_coupled(measured: Ingested) -> None:
+    rows = measured.rows("SELECT path_a, path_b, common_commits, degree FROM change_coupling")
+    assert rows == [("app/engine.py", "app/util.py", 8, 1.0)]
+
+
+def test_the_hotspot_is_the_busy_file_and_vendored_code_is_none(measured: Ingested) -> None:
+    paths = [row[0] for row in measured.rows("SELECT path FROM hotspots ORDER BY rank")]
+    assert paths == ["app/engine.py"]
+
+
+def test_the_repository_is_summed_up_without_what_is_not_its_own(measured: Ingested) -> None:
+    [row] = measured.rows(
+        "SELECT files, functions, contributors, bus_factor, import_cycles FROM repository_metrics"
+    )
+    assert row == (4, 2, 2, 1, 1)
+    [(commits, fixes)] = measured.rows("SELECT sum(commits), sum(bug_fixes) FROM repository_trend")
+    assert (commits, fixes) == (8, 3)
+
+
+def test_measuring_again_changes_nothing(measured: Ingested, repository: GitRepository) -> None:
+    tables = ("function_metrics", "file_metrics", "change_metrics", "change_coupling", "clones",
+              "duplication", "hotspots", "repository_metrics", "repository_trend")  # fmt: skip
+    before = {table: sorted(map(str, measured.rows(f"SELECT * FROM {table}"))) for table in tables}
+    measure(measured, repository)
+    assert {table: sorted(map(str, measured.rows(f"SELECT * FROM {table}"))) for table in tables} == before
+
+
+def test_functions_are_measured_once_for_all_commits(measured: Ingested, repository: GitRepository) -> None:
+    [(before,)] = measured.rows("SELECT count(*) FROM function_metrics")
+    repository.commit({"app/new.py": "def g():\n    return 1\n"})
+    measure(measured, repository)
+    # A function and the file's top level.
+    assert measured.rows("SELECT count(*) FROM function_metrics") == [(before + 2,)]
+
+
+def test_old_snapshots_rows_go_with_the_setting(
+    measured: Ingested, repository: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qflow_dagster.settings import settings
+
+    monkeypatch.setattr(settings().metrics, "snapshots", 2)
+    for n in range(3):
+        repository.commit({"app/util.py": f"x = {n}\n"})
+        measure(measured, repository)
+    assert measured.rows("SELECT count(DISTINCT snapshot_id) FROM file_metrics") == [(2,)]
+
+
+@pytest.mark.parametrize("files", [{}, {"a.bin": b"\0"}, {"README.md": "hi\n"}, {"a.py": ""}])
+def test_a_repository_with_next_to_nothing_is_measured(
+    repository: GitRepository, ingested: Ingested, files: dict
+) -> None:
+    repository.commit(files)
+    snapshot = measure(ingested, repository)
+    with ingested.engine.connect() as connection:
+        assert queries.out_of_range(connection, snapshot) == []
+    assert ingested.rows("SELECT count(*) FROM repository_metrics") == [(1,)]
+
+
+def test_numbers_lie_in_their_ranges_on_our_own_code(
+    make_repository: Callable[..., GitRepository], ingested: Ingested
+) -> None:
+    """Not the checkout itself: what is tested may have been copied without its history."""
+    own = make_repository("own")
+    package = Path(qflow_dagster.__file__).parent
+    own.commit({f"qflow_dagster/{p.relative_to(package)}": p.read_bytes() for p in package.rglob("*.py")})
+    snapshot = measure(ingested, own)
+    with ingested.engine.connect() as connection:
+        assert queries.out_of_range(connection, snapshot) == []
+        [(repository_id,)] = ingested.rows("SELECT id FROM repositories")
+        [first, *_] = queries.hotspots(connection, repository_id, 5)
+        assert queries.metrics_of(connection, repository_id, first["path"])["path"] == first["path"]
+
+
+@pytest.fixture(scope="module")
+def standard_library() -> list[Pair]:
+    """Some modules of Python's own library, counted by us, radon and lizard."""
+    import argparse
+    import ast
+    import difflib
+    import json.decoder
+    import tarfile
+    import zipfile
+    from pathlib import Path
+
+    modules = (argparse, ast, difflib, json.decoder, tarfile, zipfile)
+    return [pair for module in modules for pair in compare(Path(str(module.__file__)))]
+
+
+def test_cyclomatic_complexity_is_radons(standard_library: list[Pair]) -> None:
+    figures = summary(standard_library).set_index(["tool", "metric"])
+    row = figures.loc[("radon", "cyclomatic")]
+    assert row["functions"] > 400
+    assert row["same %"] > 99
+
+
+def test_parameters_and_code_lines_are_lizards(standard_library: list[Pair]) -> None:
+    figures = summary(standard_library).set_index(["tool", "metric"])
+    assert figures.loc[("lizard", "parameters")]["same %"] > 99
+    assert figures.loc[("lizard", "code lines")]["rank correlation"] > 0.95
