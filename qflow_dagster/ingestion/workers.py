@@ -10,6 +10,7 @@ starts in 0.2 s. The facts come back as finished COPY lines: encoding them is a 
 work of storing them, and here it is done on all cores.
 """
 
+import gc
 import logging
 import os
 import resource
@@ -192,8 +193,12 @@ def serve() -> None:
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Facts have no cycles: looking for some while they pile up costs a tenth of the time.
+    gc.freeze()
+    gc.disable()
     with suppress(EOFError, ConnectionError):
         while True:
+            gc.collect()
             batch = pipe.recv()
             try:
                 pipe.send(_read_batch(objects, batch, limits))

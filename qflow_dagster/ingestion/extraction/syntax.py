@@ -209,7 +209,8 @@ def _document(found: Found, comments: list[Node], docs: list[Node]) -> None:
         while lines and above > 0 and lines[above].lstrip().startswith(b"#["):
             above -= 1
         definition.documented = above in ends
-    if definitions and comments and comments[0].start_byte == 0:
+    # Captures come in no certain order.
+    if any(node.start_byte == 0 for node in comments):
         definitions[0].documented = True
 
 

@@ -7,6 +7,7 @@ is vectorised.
 
 import re
 import zlib
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,10 @@ from qflow_dagster.ingestion.facts import Fingerprints
 GRAM = 32
 WINDOW = 29
 # A gram of fewer different tokens is a literal table or a list of closers: no clone worth naming.
+# Told by a bit of 64 per token, so two different ones may pass for one.
 FEWEST_DISTINCT = 6
+# Texts kept for the next files of a grammar: some 20 MB.
+LARGEST_VOCABULARY = 200_000
 
 SKIPPED, OPERATOR, OPERAND = 0, 1, 2
 NAME_CODE, NUMBER_CODE, STRING_CODE = 1, 2, 3
@@ -34,25 +38,27 @@ _TRIPLE = rb'[rRbBuUfFtT]{0,2}(?:"""[\s\S]*?(?:"""|\Z)|\'\'\'[\s\S]*?(?:\'\'\'|\
 _PREFIXED = rb"[rRbBuUfFtT]{1,2}(?:" + _STRING + rb"|" + _QUOTED + rb")"
 _NAME = rb"[A-Za-z_$@\x80-\xff][\w$\x80-\xff]*[?!]?(?![=\w])|[A-Za-z_$@\x80-\xff][\w$\x80-\xff]*"
 _PLAIN_NAME = rb"[A-Za-z_$\x80-\xff][\w$\x80-\xff]*"
+# No string follows, so it is not a prefix of one; tried first, because most tokens are such.
+_SURE_NAME = rb"[A-Za-z_\x80-\xff][\w\x80-\xff]*+(?![\"'])"
 _NUMBER = rb"\.?\d[\w.]*"
 _SYMBOL = (
-    rb">>>=|<<=|>>=|===|!==|\*\*=|//=|&&=|\|\|=|\?\?=|\.\.\.|<=>|->|=>|<-|:=|::|\+\+|--|&&|\|\||\?\?|\?\.|\*\*|//|<<|>>"
+    rb"[()\[\]{},;]|>>>=|<<=|>>=|===|!==|\*\*=|//=|&&=|\|\|=|\?\?=|\.\.\.|<=>|->|=>|<-|:=|::|\+\+|--|&&|\|\||\?\?|\?\.|\*\*|//|<<|>>"
     rb"|[-+*/%&|^=<>!~]=|[^\s]"
 )
 
 
 def _pattern(*alternatives: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"[ \t\r\f\v]*(" + rb"|".join((*alternatives, rb"\n", _NUMBER, _SYMBOL)) + rb")")
+    return re.compile(rb"[ \t\r\f\v]*+(" + rb"|".join((*alternatives, rb"\n", _NUMBER, _SYMBOL)) + rb")")
 
 
-PYTHON = _pattern(_TRIPLE, _PREFIXED, _PLAIN_NAME, _STRING, _QUOTED)
+PYTHON = _pattern(_SURE_NAME, _TRIPLE, _PREFIXED, _PLAIN_NAME, _STRING, _QUOTED)
 RUST = _pattern(_PLAIN_NAME, _STRING, _LIFETIME)
 C_LIKE = _pattern(_PLAIN_NAME, _STRING, _QUOTED, _BACKTICK)
 RUBY_LIKE = _pattern(_NAME, _TRIPLE, _STRING, _QUOTED, _BACKTICK)
 
 
 class Lexed(NamedTuple):
-    """Tokens of a file in order (newlines among them), as parallel arrays over distinct texts.
+    """Tokens of a file in order (newlines among them), as numbers of their vocabulary.
 
     `owner` is the index of the innermost function each token lies in, -1 for none.
     """
@@ -60,9 +66,7 @@ class Lexed(NamedTuple):
     token_count: int
     ids: np.ndarray
     owner: np.ndarray
-    kind: np.ndarray
-    code: np.ndarray
-    newlines: np.ndarray
+    vocabulary: "Vocabulary"
     functions: int
 
 
@@ -75,22 +79,31 @@ class Halstead(NamedTuple):
     distinct_operands: int
 
 
-class _Interner(dict[bytes, int]):
-    """Numbers each distinct token text, and classifies it once."""
+class Vocabulary(dict[bytes, int]):
+    """Numbers each token text of a grammar, and classifies it once; kept from file to file.
+
+    `kinds`, `codes`, `bits` and `newlines` are arrays over the numbers.
+    """
 
     def __init__(self, keywords: frozenset[bytes]) -> None:
         super().__init__()
         self.keywords = keywords
-        self.kinds: list[int] = []
-        self.codes: list[int] = []
-        self.newlines: list[int] = []
+        self.kinds = np.zeros(1 << 12, np.int8)
+        self.codes = np.zeros(1 << 12, np.uint64)
+        self.bits = np.zeros(1 << 12, np.uint64)
+        self.newlines = np.zeros(1 << 12, np.int32)
 
     def __missing__(self, token: bytes) -> int:
         kind, code = self._classify(token)
-        number = self[token] = len(self.kinds)
-        self.kinds.append(kind)
-        self.codes.append(code)
-        self.newlines.append(token.count(b"\n"))
+        number = self[token] = len(self)
+        if number == len(self.kinds):
+            for name in ("kinds", "codes", "bits", "newlines"):
+                array = getattr(self, name)
+                setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+        self.kinds[number] = kind
+        self.codes[number] = code
+        self.bits[number] = 1 << (code * MULTIPLIER >> 58 & 63)
+        self.newlines[number] = token.count(b"\n")
         return number
 
     def _classify(self, token: bytes) -> tuple[int, int]:
@@ -110,6 +123,16 @@ class _Interner(dict[bytes, int]):
         return (SKIPPED if token in (b")", b"]", b"}") else OPERATOR), 16 + zlib.crc32(token)
 
 
+_vocabularies: dict[str, Vocabulary] = {}
+
+
+def _vocabulary(grammar: Grammar) -> Vocabulary:
+    vocabulary = _vocabularies.get(grammar.name)
+    if vocabulary is None or len(vocabulary) > LARGEST_VOCABULARY:
+        vocabulary = _vocabularies[grammar.name] = Vocabulary(grammar.keywords)
+    return vocabulary
+
+
 def lex(code_text: bytes, grammar: Grammar, function_spans: Sequence[tuple[int, int]]) -> Lexed:
     """Lex a source whose comments are blank; `function_spans` (start, end in bytes) in order of start."""
     if grammar.name == "python":
@@ -120,28 +143,23 @@ def lex(code_text: bytes, grammar: Grammar, function_spans: Sequence[tuple[int, 
         pattern = RUBY_LIKE
     else:
         pattern = C_LIKE
-    interner = _Interner(grammar.keywords)
-    number = interner.__getitem__
-    ids: list[int] = []
+    vocabulary = _vocabulary(grammar)
+    number = vocabulary.__getitem__
+    newline = number(b"\n")
+    ids = array("i")
     owners: list[int] = []
     lengths: list[int] = []
     for start, end, owner in segments(function_spans, len(code_text)):
         found = pattern.findall(code_text, start, end)
-        ids += map(number, found)
+        ids.extend(map(number, found))
         owners.append(owner)
         lengths.append(len(found))
-    kinds = np.array(interner.kinds, dtype=np.int8)
-    id_array = np.array(ids, dtype=np.int32)
-    codes = np.array(interner.codes, dtype=np.uint64)
-    newlines = np.array(interner.newlines, dtype=np.int32)
-    newline_id = interner.get(b"\n", -1)
+    id_array = np.frombuffer(ids, np.int32) if ids else np.zeros(0, np.int32)
     return Lexed(
-        token_count=int((id_array != newline_id).sum()),
+        token_count=int((id_array != newline).sum()),
         ids=id_array,
         owner=np.repeat(np.array(owners, dtype=np.int32), lengths),
-        kind=kinds,
-        code=codes,
-        newlines=newlines,
+        vocabulary=vocabulary,
         functions=len(function_spans),
     )
 
@@ -172,21 +190,18 @@ def segments(spans: Sequence[tuple[int, int]], length: int) -> list[tuple[int, i
 
 def halstead(lexed: Lexed) -> list[Halstead]:
     """Counts per function, in order, and last those of the code outside all functions."""
-    owner = np.where(lexed.owner < 0, lexed.functions, lexed.owner)
+    count = lexed.functions + 1
     if not len(lexed.ids):
-        return [Halstead(0, 0, 0, 0)] * (lexed.functions + 1)
-    kind = lexed.kind[lexed.ids]
+        return [Halstead(0, 0, 0, 0)] * count
+    owner = np.where(lexed.owner < 0, lexed.functions, lexed.owner).astype(np.int64)
+    kinds, size = lexed.vocabulary.kinds, len(lexed.vocabulary.kinds)
+    distinct = np.sort(owner * size + lexed.ids)
+    distinct = distinct[np.append(True, distinct[1:] != distinct[:-1])]
     columns = []
-    for wanted in (OPERATOR, OPERAND):
-        chosen = kind == wanted
-        owners = owner[chosen]
-        columns.append(np.bincount(owners, minlength=lexed.functions + 1))
-        pairs = np.unique(owners.astype(np.int64) * len(lexed.kind) + lexed.ids[chosen])
-        columns.append(np.bincount(pairs // len(lexed.kind), minlength=lexed.functions + 1))
-    total_operators, operators, total_operands, operands = (column.tolist() for column in columns)
-    return [
-        Halstead(*counts) for counts in zip(total_operators, total_operands, operators, operands, strict=True)
-    ]
+    for owners, kind in ((owner, kinds[lexed.ids]), (distinct // size, kinds[distinct % size])):
+        both = np.bincount(owners * 3 + kind, minlength=count * 3).reshape(count, 3)
+        columns += [both[:, OPERATOR].tolist(), both[:, OPERAND].tolist()]
+    return [Halstead(*counts) for counts in zip(*columns, strict=True)]
 
 
 def fingerprints(lexed: Lexed) -> Fingerprints | None:
@@ -194,22 +209,29 @@ def fingerprints(lexed: Lexed) -> Fingerprints | None:
 
     Names, numbers and strings each count as one, so renamed copies match (type-2 clones).
     """
-    codes = lexed.code[lexed.ids] if len(lexed.ids) else lexed.code[:0]
+    codes = lexed.vocabulary.codes[lexed.ids]
     present = codes != 0
     stream = codes[present]
     if len(stream) < GRAM + WINDOW - 1:
         return None
     hashes = _gram_hashes(stream)
-    windows = np.lib.stride_tricks.sliding_window_view(hashes, WINDOW)
-    # The rightmost smallest of each window: robust against runs of equal hashes.
-    chosen = np.unique(np.arange(len(windows)) + WINDOW - 1 - windows[:, ::-1].argmin(axis=1))
-    grams = np.sort(np.lib.stride_tricks.sliding_window_view(stream, GRAM)[chosen], axis=1)
-    chosen = chosen[(np.diff(grams, axis=1) != 0).sum(axis=1) + 1 >= FEWEST_DISTINCT]
+    number = len(hashes) - WINDOW + 1
+    # The rightmost smallest of each window (robust against runs of equal hashes), newest first.
+    windows = np.ndarray((number, WINDOW), np.uint64, hashes, (WINDOW - 1) * 8, (8, -8))
+    chosen = np.arange(number) + (WINDOW - 1) - windows.argmin(axis=1)
+    chosen = chosen[np.append(True, chosen[1:] != chosen[:-1])]
+    bits = lexed.vocabulary.bits[lexed.ids][present]
+    length = 1
+    while length < GRAM:
+        bits = bits[:-length] | bits[length:]
+        length *= 2
+    chosen = chosen[np.bitwise_count(bits[chosen]) >= FEWEST_DISTINCT]
     if not len(chosen):
         return None
-    newlines = lexed.newlines[lexed.ids]
-    line = (1 + np.cumsum(newlines) - newlines)[present]
-    last = (1 + np.cumsum(newlines))[present]
+    newlines = lexed.vocabulary.newlines[lexed.ids]
+    through = np.cumsum(newlines)
+    line = (1 + through - newlines)[present]
+    last = (1 + through)[present]
     spans = np.stack([line[chosen], last[chosen + GRAM - 1]], axis=1)
     return Fingerprints(
         hashes[chosen].astype("<u8").tobytes(), chosen.astype("<u4").tobytes(), spans.astype("<u4").tobytes()
