@@ -10,6 +10,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from qflow_dagster.cli import config, db, history, listen, metrics, repos, run, up, workflows
@@ -56,7 +57,8 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {message}", highlight=False, markup=True)
+    line = f"[bold red]error:[/] {escape(message)}"
+    Console(stderr=True, soft_wrap=True).print(line, highlight=False)
     sys.exit(code)
 
 

@@ -4,6 +4,7 @@ Belongs here: printing shared by all nouns. Progress and errors go to stderr, no
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -17,7 +18,11 @@ from rich.text import Text
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most this many rows.")]
 
+# Where nobody looks (a pipe, a log) there is no width to keep to; 80 columns would fold every path.
+UNSEEN_WIDTH = 160
 console = Console(highlight=False)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console.width = UNSEEN_WIDTH
 
 
 def print_json(value: Any) -> None:

@@ -34,7 +34,7 @@ def run(
     with TerminalProgress() as progress:
         engine = ready_engine()
         with engine.begin() as connection:
-            registered = repositories.find_or_register(connection, repository)
+            registered = repositories.find_or_register(connection, repository, progress=progress)
         run_id, seconds = execute(registered.name, rev, progress)
         with engine.connect() as connection:
             result = summary(connection, registered.name)
@@ -117,7 +117,7 @@ def show(result: dict[str, Any]) -> None:
     )
     console.print("Next:")
     if hotspots:
-        console.print(f"  qflow metrics {hotspots[0]['path']}    why it is one", soft_wrap=True)
+        console.print(f"  qflow metrics {hotspots[0]['path']}    why it is one", soft_wrap=True, markup=False)
     console.print(f"  qflow hotspots {result['repository']}    all of them")
     console.print("  qflow up    the web page: assets, history, pictures, checks")
 

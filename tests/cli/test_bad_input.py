@@ -1,47 +1,11 @@
 """Bad input gets one line that names the thing and the remedy, exit code 1 or 2, and loses nothing."""
 
 import json
-import os
-import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from sqlalchemy import URL, create_engine, text
-
-QFLOW = str(Path(sys.executable).with_name("qflow"))
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="qflow-cli-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def environment(home: Path, database: URL) -> Iterator[dict[str, str]]:
-    yield {
-        **os.environ,
-        "QFLOW_HOME": str(home / "qflow"),
-        "QFLOW_DATABASE_URL": database.render_as_string(hide_password=False),
-        "NO_COLOR": "1",
-        "COLUMNS": "200",
-    }
-    admin = create_engine(database.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f'DROP DATABASE IF EXISTS "{database.database}_dagster" WITH (FORCE)'))
-    admin.dispose()
-
-
-def qflow(environment: dict[str, str], *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [QFLOW, *arguments], env={**environment, **variables}, capture_output=True, text=True, cwd="/"
-    )
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -66,60 +30,64 @@ def make_repository(folder: Path, *, commit: bool = True) -> Path:
     return folder
 
 
-def test_a_path_that_is_no_repository(environment: dict[str, str], home: Path) -> None:
-    refused(qflow(environment, "run", str(home)), 2, str(home), "git")
-    refused(qflow(environment, "run", "/no/such/folder"), 2, "/no/such/folder")
-    assert json.loads(qflow(environment, "repos", "list", "--json").stdout) == []
+def test_a_path_that_is_no_repository(qflow: Run, home: Path) -> None:
+    refused(qflow("run", str(home)), 2, str(home), "git")
+    refused(qflow("run", "/no/such/folder"), 2, "/no/such/folder")
+    assert json.loads(qflow("repos", "list", "--json").stdout) == []
 
 
-def test_an_unreachable_url(environment: dict[str, str]) -> None:
-    refused(qflow(environment, "run", "https://127.0.0.1:1/x.git"), 1, "https://127.0.0.1:1/x.git")
-    refused(qflow(environment, "run", "file:///no/such/repository"), 1, "/no/such/repository")
+def test_an_unreachable_url(qflow: Run) -> None:
+    refused(qflow("run", "https://127.0.0.1:1/x.git"), 1, "https://127.0.0.1:1/x.git")
+    refused(qflow("run", "file:///no/such/repository"), 1, "/no/such/repository")
 
 
-def test_a_secret_in_a_url_is_not_repeated(environment: dict[str, str]) -> None:
-    done = qflow(environment, "run", "https://ada:planted-secret@127.0.0.1:1/x.git")
+def test_a_secret_in_a_url_is_not_repeated(qflow: Run) -> None:
+    done = qflow("run", "https://ada:planted-secret@127.0.0.1:1/x.git")
     assert done.returncode in (1, 2)
     assert "planted-secret" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_repository_without_commits(environment: dict[str, str], home: Path) -> None:
+def test_a_repository_without_commits(qflow: Run, home: Path) -> None:
     empty = make_repository(home / "empty", commit=False)
-    refused(qflow(environment, "run", str(empty)), 1, "empty", "commit")
+    refused(qflow("run", str(empty)), 1, "empty", "commit")
 
 
-def test_a_missing_revision_and_then_a_run_that_simply_works(environment: dict[str, str], home: Path) -> None:
+def test_a_missing_revision_and_then_a_run_that_simply_works(qflow: Run, home: Path) -> None:
     checkout = make_repository(home / "shop")
-    refused(qflow(environment, "run", str(checkout), "--rev", "no-such-branch"), 1, "no-such-branch")
-    done = qflow(environment, "run", str(checkout), "--json")
+    refused(qflow("run", str(checkout), "--rev", "no-such-branch"), 1, "no-such-branch")
+    done = qflow("run", str(checkout), "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["repository"], result["files"], result["functions"]) == ("shop", 1, 1)
     assert set(result) >= {"commit", "lines", "languages", "hotspots", "runs", "seconds"}
 
 
-def test_wrong_settings(environment: dict[str, str]) -> None:
-    refused(qflow(environment, "config", QFLOW_INGESTION_PROCESSES="0"), 2, "QFLOW_INGESTION_PROCESSES")
-    refused(qflow(environment, "repos", "list", QFLOW_DATABASE_URL="mysql://a/b"), 2, "QFLOW_DATABASE_URL")
-    done = qflow(environment, "repos", "list", QFLOW_DATABASE_URL="planted-secret")
+def test_wrong_settings(qflow: Run) -> None:
+    refused(qflow("config", QFLOW_INGESTION_PROCESSES="0"), 2, "QFLOW_INGESTION_PROCESSES")
+    refused(qflow("repos", "list", QFLOW_DATABASE_URL="mysql://a/b"), 2, "QFLOW_DATABASE_URL")
+    done = qflow("repos", "list", QFLOW_DATABASE_URL="planted-secret")
     refused(done, 2, "QFLOW_DATABASE_URL")
     assert "planted-secret" not in done.stderr
 
 
-def test_a_database_that_is_down(environment: dict[str, str]) -> None:
+def test_a_database_that_is_down(qflow: Run) -> None:
     url = "postgresql://ada:planted-secret@127.0.0.1:1/q"
-    done = qflow(environment, "repos", "list", QFLOW_DATABASE_URL=url)
+    done = qflow("repos", "list", QFLOW_DATABASE_URL=url)
     refused(done, 1, "database", "QFLOW_DATABASE_URL")
     assert "planted-secret" not in done.stderr
 
 
-def test_an_unknown_name_is_named(environment: dict[str, str]) -> None:
-    refused(qflow(environment, "repos", "show", "nothing"), 1, "nothing", "qflow repos list")
-    refused(qflow(environment, "hotspots"), 2, "qflow run")
-    refused(qflow(environment, "hotspots", "nothing"), 1, "nothing")
+def test_an_unknown_name_is_named(qflow: Run) -> None:
+    refused(qflow("repos", "show", "nothing"), 1, "nothing", "qflow repos list")
+    refused(qflow("hotspots"), 2, "qflow run")
+    refused(qflow("hotspots", "nothing"), 1, "nothing")
 
 
-def test_wrong_usage_has_exit_code_2(environment: dict[str, str]) -> None:
-    assert qflow(environment, "no-such-noun").returncode == 2
-    assert qflow(environment, "repos", "list", "--limit", "0").returncode == 2
+def test_wrong_usage_has_exit_code_2(qflow: Run) -> None:
+    assert qflow("no-such-noun").returncode == 2
+    assert qflow("repos", "list", "--limit", "0").returncode == 2
+
+
+def test_words_in_brackets_are_printed_as_they_are(qflow: Run) -> None:
+    refused(qflow("run", "/no/[red]such[/red]/[folder"), 2, "/no/[red]such[/red]/[folder")

@@ -1,0 +1,112 @@
+"""The commands of a first afternoon: run, look, decide, listen."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.ingestion.conftest import GitRepository
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+BUSY = """def decide(a, b):
+    if a:
+        for x in b:
+            if x and a:
+                return x
+    return None
+"""
+
+
+@pytest.fixture
+def shop(home: Path) -> GitRepository:
+    repository = GitRepository(home / "shop")
+    for n in range(4):
+        repository.commit({"shop/busy.py": f"{BUSY}N = {n}\n", "shop/quiet.py": "x = 1\n"}, f"change {n}")
+    return repository
+
+
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_from_a_checkout_to_its_hotspots_and_back(qflow: Run, shop: GitRepository) -> None:
+    shown = ok(qflow("run", str(shop.path)))
+    assert "shop at" in shown
+    assert "shop/busy.py" in shown
+    assert "Next:" in shown
+
+    second = json.loads(ok(qflow("run", "shop", "--json")))
+    assert (second["files"], second["commits"], second["functions"]) == (2, 4, 1)
+    assert second["seconds"]["total"] < 60
+    assert [spot["path"] for spot in second["hotspots"]] == ["shop/busy.py"]
+
+    [listed] = json.loads(ok(qflow("repos", "list", "--json")))
+    assert (listed["name"], listed["files"]) == ("shop", 2)
+    assert "Python" in ok(qflow("repos", "show", "shop"))
+    assert json.loads(ok(qflow("hotspots", "--json")))[0]["rank"] == 1
+    assert "cognitive" in ok(qflow("hotspots", "shop"))
+
+    file = json.loads(ok(qflow("metrics", "busy.py", "--json")))
+    assert file["path"] == "shop/busy.py"
+    function = json.loads(ok(qflow("metrics", "decide", "--json")))
+    assert function["cyclomatic"] == 5
+    assert "decide" in ok(qflow("metrics", "decide"))
+
+    workflows = json.loads(ok(qflow("workflows", "list", "--json")))
+    assert {w["type"] for w in workflows} == {"code_ingestion", "history_ingestion", "metrics_pipeline"}
+    assert {w["status"] for w in workflows} == {"completed"}
+    first = workflows[0]["id"]
+    assert json.loads(ok(qflow("workflows", "show", first, "--json")))["id"] == first
+    assert [e["to"] for e in json.loads(ok(qflow("workflows", "history", first, "--json")))] == [
+        "pending",
+        "running",
+        "completed",
+    ]
+    refused = qflow("workflows", "cancel", first)
+    assert refused.returncode == 1
+    assert "cannot be cancelled" in refused.stderr
+    assert "sound" in ok(qflow("history", "verify"))
+
+    told = [
+        json.loads(line)
+        for line in ok(
+            qflow("listen", "code_ingestion_notifications", "--consumer", "me", "--idle", "2")
+        ).splitlines()
+    ]
+    assert [t["payload"]["to"] for t in told if t["payload"]["type"] == "code_ingestion"][:3] == [
+        "pending",
+        "running",
+        "completed",
+    ]
+    assert ok(qflow("listen", "code_ingestion_notifications", "--consumer", "me", "--idle", "1")) == ""
+
+    ok(qflow("repos", "remove", "shop", "--yes"))
+    assert json.loads(ok(qflow("repos", "list", "--json"))) == []
+    assert shop.git("rev-parse", "HEAD")
+
+
+def test_help_teaches_and_every_command_has_some(qflow: Run) -> None:
+    top = ok(qflow("--help"))
+    assert "qflow run" in top
+    for command in ("run", "up", "repos", "repos add", "hotspots", "metrics", "workflows", "workflows retry",
+                    "listen", "history", "history verify", "db", "db url", "config"):  # fmt: skip
+        assert "Usage:" in ok(qflow(*command.split(), "--help"))
+
+
+def test_configuration_names_every_setting_and_hides_secrets(qflow: Run) -> None:
+    shown = ok(qflow("config", QFLOW_DATABASE_URL="postgresql://me:planted-secret@localhost/db"))
+    assert "QFLOW_INGESTION_PROCESSES" in shown
+    assert "planted-secret" not in shown
+
+
+def test_a_repository_is_added_once_under_one_name(qflow: Run, shop: GitRepository) -> None:
+    assert ok(qflow("repos", "add", str(shop.path), "--name", "store")).startswith("store ")
+    assert ok(qflow("repos", "add", f"{shop.path}/shop")).startswith("store ")
+    again = qflow("repos", "add", str(shop.path), "--name", "other")
+    assert again.returncode == 2
+    assert "registered already, as 'store'" in again.stderr
