@@ -19,7 +19,7 @@ from qflow_dagster.metrics.files import compute_files
 from qflow_dagster.metrics.functions import compute_functions
 from qflow_dagster.metrics.hotspots import compute_hotspots
 from qflow_dagster.metrics.repository import compute_repository
-from qflow_dagster.metrics.store import Computed
+from qflow_dagster.metrics.store import VERSION, Computed, compute_once
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
@@ -48,7 +48,7 @@ def metric_asset(
         partitions_def=repositories,
         group_name=GROUP,
         kinds={"python", "pandas", "postgres"},
-        code_version="1",
+        code_version=str(VERSION),
         freshness_policy=freshness,
         metadata={"dagster/column_schema": column_schema(tables.metadata.tables[table_name])},
     )
@@ -63,7 +63,7 @@ def metric_asset(
         with recorded(
             engine, METRICS_PIPELINE, payload, worker=worker(context), run_id=context.run_id
         ) as record:
-            computed = compute(engine, snapshot.id)
+            computed = compute_once(engine, snapshot.id, name, compute)
             record({"rows": computed.row_count, "seconds": round(computed.seconds, 3)})
         progress(f"metrics: {name}", 1, 1)
         with engine.connect() as connection:

@@ -16,6 +16,20 @@ from qflow_dagster.database.copy import copy_text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.settings import settings
 
+# Raised whenever the metrics of an unchanged snapshot would come out differently.
+VERSION = 1
+HISTORY = text("""
+    SELECT count(*) FROM commits c JOIN snapshots s ON s.repository_id = c.repository_id
+    WHERE s.id = :id AND c.reachable
+""")
+DONE = text(
+    "SELECT row_count FROM measurements WHERE snapshot_id = :id AND metric = :metric AND basis = :basis"
+)
+NOTE = text("""
+    INSERT INTO measurements (snapshot_id, metric, basis, row_count) VALUES (:id, :metric, :basis, :count)
+    ON CONFLICT (snapshot_id, metric) DO UPDATE SET basis = excluded.basis, row_count = excluded.row_count
+""")
+
 
 class Computed(NamedTuple):
     """What a computation wrote."""
@@ -72,17 +86,39 @@ def compute(
     return Computed(len(frame), time.monotonic() - started)
 
 
+def compute_once(
+    engine: Engine, snapshot_id: int, metric: str, compute: Callable[[Engine, int], Computed]
+) -> Computed:
+    """`compute` the metric of the snapshot, unless that was done before on the same basis.
+
+    The same snapshot measures the same, but for this code, the settings, and a history that a
+    deepened clone made longer.
+    """
+    started = time.monotonic()
+    parameters = {"id": snapshot_id, "metric": metric}
+    with engine.connect() as connection:
+        basis = f"{VERSION} {settings().metrics.model_dump_json()} {connection.scalar(HISTORY, parameters)}"
+        done = connection.scalar(DONE, {**parameters, "basis": basis})
+    if done is not None:
+        return Computed(done, time.monotonic() - started)
+    computed = compute(engine, snapshot_id)
+    with engine.begin() as connection:
+        connection.execute(NOTE, {**parameters, "basis": basis, "count": computed.row_count})
+    return computed
+
+
 def replace(connection: Connection, table: Table, key: SnapshotKey, frame: pd.DataFrame) -> None:
     """Write `frame` as the snapshot's rows of `table`; drop those of snapshots past the limit."""
     connection.execute(delete(table).where(table.c.snapshot_id == key.id))
-    connection.execute(
-        text(f"""
-            DELETE FROM {table.name} WHERE snapshot_id IN (
-                SELECT id FROM snapshots WHERE repository_id = :id AND id <> :snapshot
-                ORDER BY seq DESC OFFSET :kept)
-        """),
-        {"id": key.repository_id, "snapshot": key.id, "kept": settings().metrics.snapshots - 1},
-    )
+    for name in (table.name, "measurements"):
+        connection.execute(
+            text(f"""
+                DELETE FROM {name} WHERE snapshot_id IN (
+                    SELECT id FROM snapshots WHERE repository_id = :id AND id <> :snapshot
+                    ORDER BY seq DESC OFFSET :kept)
+            """),
+            {"id": key.repository_id, "snapshot": key.id, "kept": settings().metrics.snapshots - 1},
+        )
     columns = [column.name for column in table.columns if column.name != "snapshot_id"]
     insert(connection, table, ["snapshot_id", *columns], frame.assign(snapshot_id=key.id))
 

@@ -211,3 +211,14 @@ repository_trend = Table(
     _count("files_changed"),
     _count("bug_fixes"),
 )
+
+# What was measured of a snapshot, so that measuring it again costs nothing.
+measurements = Table(
+    "measurements",
+    metadata,
+    _snapshot_column(),
+    Column("metric", Text, primary_key=True),
+    # What the outcome depends on besides the snapshot: version, settings, length of the history.
+    Column("basis", Text, nullable=False),
+    _count("row_count"),
+)

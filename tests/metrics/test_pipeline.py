@@ -15,6 +15,7 @@ from qflow_dagster.metrics.files import compute_files
 from qflow_dagster.metrics.functions import compute_functions
 from qflow_dagster.metrics.hotspots import compute_hotspots
 from qflow_dagster.metrics.repository import compute_repository
+from qflow_dagster.metrics.store import Computed, compute_once
 from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested, ingested, make_repository, repository
 
 __all__ = ["ingested", "make_repository", "repository"]
@@ -128,6 +129,26 @@ def test_old_snapshots_rows_go_with_the_setting(
         repository.commit({"app/util.py": f"x = {n}\n"})
         measure(measured, repository)
     assert measured.rows("SELECT count(DISTINCT snapshot_id) FROM file_metrics") == [(2,)]
+
+
+def test_what_was_measured_is_not_measured_again_unless_something_it_depends_on_changed(
+    measured: Ingested, repository: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qflow_dagster.settings import settings
+
+    calls: list[int] = []
+
+    def compute(_engine: object, snapshot_id: int) -> Computed:
+        calls.append(snapshot_id)
+        return Computed(7, 0.0)
+
+    snapshot = measured(repository).snapshot_id
+    for _ in range(2):
+        assert compute_once(measured.engine, snapshot, "m", compute).row_count == 7
+    assert calls == [snapshot]
+    monkeypatch.setattr(settings().metrics, "clone_tokens", 99)
+    compute_once(measured.engine, snapshot, "m", compute)
+    assert calls == [snapshot, snapshot]
 
 
 @pytest.mark.parametrize("files", [{}, {"a.bin": b"\0"}, {"README.md": "hi\n"}, {"a.py": ""}])
