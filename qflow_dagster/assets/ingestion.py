@@ -68,7 +68,9 @@ def ingest_snapshot(
     engine = database.engine()
     name = context.partition_key
     payload = {"repository": name, "revision": config.revision}
-    with recorded(engine, CODE_INGESTION, payload, worker=worker(context), run_id=context.run_id) as record:
+    with recorded(
+        engine, CODE_INGESTION, payload, worker=worker(context), run_id=context.run.run_id
+    ) as record:
         result = ingest(engine, name, config.revision, progress=progress)
         with engine.connect() as connection:
             snapshot = queries.current_snapshot(connection, name)
@@ -143,7 +145,7 @@ def commits(
         snapshot = queries.current_snapshot(connection, context.partition_key)
     payload = {"repository": snapshot.repository, "commit": snapshot.commit_oid}
     with recorded(
-        engine, HISTORY_INGESTION, payload, worker=worker(context), run_id=context.run_id
+        engine, HISTORY_INGESTION, payload, worker=worker(context), run_id=context.run.run_id
     ) as record:
         result = ingest_history(engine, snapshot.repository_id, snapshot.commit_oid, progress=progress)
         record({"new_commits": result.new_commits, "seconds": round(result.seconds, 3)})

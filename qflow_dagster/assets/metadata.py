@@ -12,7 +12,7 @@ import dagster as dg
 
 def worker(context: dg.AssetExecutionContext) -> str:
     """What a workflow recorded by an asset names as its worker."""
-    return f"dagster run {context.run_id[:8]}"
+    return f"dagster run {context.run.run_id[:8]}"
 
 
 def table(rows: Sequence[Mapping[str, Any]], limit: int = 10) -> dg.MarkdownMetadataValue:

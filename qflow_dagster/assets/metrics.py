@@ -61,7 +61,7 @@ def metric_asset(
         progress(f"metrics: {name}", 0, 1)
         payload = {"repository": snapshot.repository, "commit": snapshot.commit_oid, "asset": name}
         with recorded(
-            engine, METRICS_PIPELINE, payload, worker=worker(context), run_id=context.run_id
+            engine, METRICS_PIPELINE, payload, worker=worker(context), run_id=context.run.run_id
         ) as record:
             computed = compute_once(engine, snapshot.id, name, compute)
             record({"rows": computed.row_count, "seconds": round(computed.seconds, 3)})
