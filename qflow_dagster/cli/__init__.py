@@ -7,6 +7,9 @@ that `qflow --help` answers at once.
 
 import os
 import sys
+import tempfile
+import traceback
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -52,8 +55,21 @@ def main() -> None:
         # The reader (head, less) went away; that is no failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        _fail(_report(error), 1)
     except KeyboardInterrupt:
         _fail("interrupted; nothing half-done is kept, the next run goes on", 130)
+
+
+def _report(error: Exception) -> str:
+    """An error nobody foresaw, as one line; its trace goes to a file, for whoever mends it."""
+    try:
+        report = Path(tempfile.gettempdir()) / f"qflow-error-{os.getpid()}.txt"
+        report.write_text("".join(traceback.format_exception(error)))
+        where = f"; please report it with {report}"
+    except OSError:
+        where = ""
+    return f"unexpected {type(error).__name__}: {error}{where}"
 
 
 def _fail(message: str, code: int) -> None:

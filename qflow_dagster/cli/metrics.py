@@ -52,6 +52,8 @@ def show(found: dict[str, Any]) -> None:
         if isinstance(value, dict):
             console.print(f"\n[bold]{title.replace('_', ' ')}[/]")
             print_fields(value)
+        elif isinstance(value, list) and value and not isinstance(value[0], dict):
+            print_fields({title: ", ".join(map(str, value[:15]))})
         elif isinstance(value, list) and value:
             console.print()
             print_rows(value[:15], empty="", title=title.replace("_", " "))

@@ -33,6 +33,8 @@ def up(
     with console.status("starting PostgreSQL"):
         ready_engine()
         environment = {**os.environ, **dagster_environment()}
+        # `dg dev` is its successor; this one needs no more packages, and serves the same page.
+        environment["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
     address = f"http://{host}:{port}"
     if _answers(address):
         raise QflowError(

@@ -182,7 +182,7 @@ def _tile(tile: Tile, box: Box) -> str:
 
 def _legend(height: int) -> list[str]:
     y = height - 16
-    body = [_text(0, y + 9, "area: lines of code   colour: hotspot score", 10, FAINT)]
+    body = [_text(0, y + 9, "area: lines of code, colour: hotspot score", 10, FAINT)]
     for index, colour in enumerate(SCALE):
         body.append(f"<rect x='{WIDTH - 230 + index * 22}' y='{y}' width='22' height='11' fill='{colour}'/>")
     body.append(_text(WIDTH - 236, y + 9, "cold", 10, FAINT, anchor="end"))

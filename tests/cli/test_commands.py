@@ -15,7 +15,7 @@ BUSY = """def decide(a, b):
     if a:
         for x in b:
             if x and a:
-                return x
+                return len(x)
     return None
 """
 
