@@ -205,6 +205,25 @@ def test_the_work_tree_is_not_looked_at(repository: GitRepository, ingested: Ing
     assert set(ingested.files()) == {"a.py"}
 
 
+def test_a_repository_that_changes_meanwhile_is_ingested_as_it_was(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    first = repository.commit({"a.py": "x = 1\n", "b.py": "y = 1\n"})
+    with ingested.engine.begin() as connection:
+        repositories.register(connection, str(repository.path))
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "reading files" and not done:
+            repository.git("rm", "--quiet", "b.py")
+            repository.commit({"a.py": "x = 2\n", "c.py": "z = 1\n"})
+
+    result = pipeline.ingest(ingested.engine, "project", progress=progress, processes=1)
+    assert result.commit_oid == first
+    assert set(ingested.files()) == {"a.py", "b.py"}
+    ingested(repository)
+    assert set(ingested.files()) == {"a.py", "c.py"}
+
+
 def test_two_ingestions_of_one_repository_take_turns(repository: GitRepository, ingested: Ingested) -> None:
     repository.commit({f"m{n}.py": f"x = {n}\n" for n in range(50)})
     with ingested.engine.begin() as connection:
