@@ -24,19 +24,8 @@ MANIFESTS = frozenset(
     {"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml", "composer.json"}
 )
 SCRIPT_SUFFIXES = (
-    ".ts",
-    ".tsx",
-    ".d.ts",
-    ".js",
-    ".jsx",
-    ".mjs",
-    ".cjs",
-    ".mts",
-    ".cts",
-    ".vue",
-    ".svelte",
-    ".json",
-)
+    ".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts", ".vue", ".svelte", ".json",
+)  # fmt: skip
 JVM_SUFFIXES = (".java", ".kt", ".scala", ".groovy")
 
 
@@ -66,8 +55,10 @@ class Resolver:
         reader = READERS.get(language)
         if reader is None:
             return ()
-        key = (posixpath.dirname(source), posixpath.basename(source) if language == "Rust" else "", language,
-               imported.module, tuple(imported.names), imported.level, imported.kind)  # fmt: skip
+        place: tuple[str, ...] = ()
+        if language not in ABSOLUTE:
+            place = posixpath.split(source) if language == "Rust" else (posixpath.dirname(source),)
+        key = (place, language, imported.module, tuple(imported.names), imported.level, imported.kind)
         if key not in self._cache:
             found = reader(self, source, imported)
             self._cache[key] = tuple(dict.fromkeys(found))[:MOST_TARGETS]
@@ -238,6 +229,8 @@ class Resolver:
         folders = self.jvm_packages.get(package, ())
         if simple is None:
             return [p for folder in folders for p in self.folders[folder] if p.endswith(JVM_SUFFIXES)]
+        if not folders:
+            return []
         names = [f"{simple}{suffix}" for suffix in JVM_SUFFIXES]
         return [path for folder in folders for name in names if (path := _join(folder, name)) in self.paths][
             :1
@@ -376,6 +369,10 @@ READERS: dict[str, Callable[[Resolver, str, ImportFact], list[str]]] = {
     "Elixir": Resolver._elixir,
     "Shell": Resolver._shell,
 }
+
+
+# An import there means the same wherever it is written.
+ABSOLUTE = frozenset({"Java", "Kotlin", "Scala", "Go", "Elixir"})
 
 
 def _join(*parts: str) -> str:

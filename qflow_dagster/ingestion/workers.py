@@ -106,6 +106,9 @@ def extract_all(
                 if worker.pipe in ready:
                     results = _receive(worker)
                     if results is not None:
+                        # It goes on while what it found is stored.
+                        if waiting:
+                            _hand_out(worker, waiting.popleft())
                         yield results
                         continue
                 elif time.monotonic() - worker.since < STALL_SECONDS:
