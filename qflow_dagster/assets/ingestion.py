@@ -11,10 +11,11 @@ import dagster as dg
 
 from qflow_dagster.assets.metadata import column_schema, table, worker
 from qflow_dagster.assets.partitions import repositories
-from qflow_dagster.ingestion import CODE_INGESTION, HISTORY_INGESTION, queries, tables
+from qflow_dagster.ingestion import queries, tables
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
 from qflow_dagster.ingestion.history import ingest_history
 from qflow_dagster.ingestion.pipeline import ingest
+from qflow_dagster.ingestion.workflows import CODE_INGESTION, HISTORY_INGESTION
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress

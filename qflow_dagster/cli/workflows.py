@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from qflow_dagster import ingestion, metrics, quantumflow
+from qflow_dagster import metrics, quantumflow
 from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, print_json, print_rows
 from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.ingestion import workflows as ingestion_workflows
 
 # Importing a domain registers its types.
-DOMAINS = (ingestion, metrics)
+DOMAINS = (ingestion_workflows, metrics)
 
 app = typer.Typer(no_args_is_help=True, help="Workflows: list, show, history; retry, cancel, pause, resume.")
 Id = Annotated[str, typer.Argument(help="The workflow's id, or the beginning of it.")]

@@ -4,10 +4,7 @@
 a commit becomes a snapshot (``pipeline.ingest``), the history behind it is stored
 (``history.ingest_history``), readers ask ``queries``. Nothing of a repository is ever run;
 git is called through ``git`` alone, SQL that writes is in ``store`` and ``history``.
+
+Nothing is imported here: the worker processes import this package, and start in half the time
+without a database driver.
 """
-
-from qflow_dagster.quantumflow import register
-from qflow_dagster.quantumflow.recording import RECORDED
-
-CODE_INGESTION = register("code_ingestion", machine=RECORDED, queue="code_ingestion_notifications").name
-HISTORY_INGESTION = register("history_ingestion", machine=RECORDED, queue="code_ingestion_notifications").name

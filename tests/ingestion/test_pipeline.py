@@ -397,3 +397,12 @@ def test_facts_deleted_with_another_repository_meanwhile_are_read_again(
     assert set(ingested.files(name="two")) == {"shared.py", "own.py"}
     assert ingested.files("b.lines", name="two") == {"shared.py": 1, "own.py": 1}
     assert result.blobs_read == 3
+
+
+def test_a_worker_starts_without_a_database_driver() -> None:
+    """It doubles the start, and a reader of hostile bytes has no use for it."""
+    check = (
+        "import sys; from qflow_dagster.ingestion import workers; from qflow_dagster.ingestion.extraction "
+        "import extract; sys.exit(any(name in sys.modules for name in ('sqlalchemy', 'psycopg', 'dagster')))"
+    )
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
