@@ -243,8 +243,17 @@ def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] 
             WHERE f.repository_id = :id AND f.to_seq IS NULL {restriction}
         """),
         {"id": repository_id, "paths": list(paths or ())},
+        execution_options={"yield_per": 10_000},
     )
-    return [ImportRow(row[0], row[1], ImportFact(*row[2:])) for row in rows]
+    # Paths, languages and modules repeat: one text for each instead of one per row.
+    same: dict[str, str] = {}
+    one = same.setdefault
+    return [
+        ImportRow(
+            one(path, path), one(language, language), ImportFact(seq, line, one(module, module), *rest)
+        )
+        for path, language, seq, line, module, *rest in rows
+    ]
 
 
 def replace_dependencies(

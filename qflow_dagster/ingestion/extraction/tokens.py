@@ -23,8 +23,8 @@ WINDOW = 29
 # A gram of fewer different tokens is a literal table or a list of closers: no clone worth naming.
 # Told by a bit of 64 per token, so two different ones may pass for one.
 FEWEST_DISTINCT = 6
-# Texts kept for the next files of a grammar: some 20 MB.
-LARGEST_VOCABULARY = 200_000
+# Texts kept for the next files of a grammar: some 5 MB.
+LARGEST_VOCABULARY = 50_000
 
 SKIPPED, OPERATOR, OPERAND = 0, 1, 2
 NAME_CODE, NUMBER_CODE, STRING_CODE = 1, 2, 3
