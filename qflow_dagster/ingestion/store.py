@@ -249,9 +249,7 @@ def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] 
     same: dict[str, str] = {}
     one = same.setdefault
     return [
-        ImportRow(
-            one(path, path), one(language, language), ImportFact(seq, line, one(module, module), *rest)
-        )
+        ImportRow(one(path, path), one(language, language), ImportFact(seq, line, one(module, module), *rest))
         for path, language, seq, line, module, *rest in rows
     ]
 
