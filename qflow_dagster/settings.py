@@ -34,6 +34,9 @@ class DagsterSettings(BaseModel):
     )
     host: str = Field(default="127.0.0.1", description="address `qflow up` serves the web page on")
     port: int = Field(default=3000, ge=1, le=65_535, description="port `qflow up` serves the web page on")
+    page: str | None = Field(
+        default=None, description="address of Dagster's page as people reach it, for links"
+    )
 
 
 class QuantumflowSettings(BaseModel):
@@ -83,6 +86,103 @@ class MetricsSettings(BaseModel):
     )
 
 
+class ApprovalsSettings(BaseModel):
+    """Who decides, for how long, and what needs nobody."""
+
+    ttl: int = Field(default=86_400, ge=1, le=31_536_000, description="seconds a request waits for a person")
+    longest_ttl: int = Field(
+        default=2_592_000, ge=1, le=31_536_000, description="longest a request may ask for"
+    )
+    quorum: dict[str, int] = Field(
+        default={}, description='approvals needed per kind, {"edit": 2}; default: 1'
+    )
+    deciders: dict[str, list[str]] = Field(
+        default={}, description='who may decide a kind, {"edit": ["ada"]}; a kind not named: everybody'
+    )
+    policy_kinds: list[str] = Field(
+        default=[], description='kinds a policy may approve, ["edit"]; default: a person decides all'
+    )
+    policy_confidence: float = Field(
+        default=0.9, ge=0, le=1, description="least confidence of the rule behind it"
+    )
+    policy_files: int = Field(default=3, ge=1, le=10_000, description="most files a policy lets change")
+    policy_lines: int = Field(default=50, ge=1, le=1_000_000, description="most lines a policy lets change")
+    policy_ttl: int = Field(default=60, ge=1, le=86_400, description="seconds a policy's approval is valid")
+
+
+class ErrorsSettings(BaseModel):
+    """Errors and circuit breakers."""
+
+    window: int = Field(default=60, ge=1, le=3_600, description="seconds of the sliding window of rates")
+    alert_total: int = Field(default=10, ge=1, le=1_000_000, description="calls in a window before it alerts")
+    alert_rate: float = Field(default=0.05, gt=0, le=1, description="error rate that alerts")
+    alert_cooldown: int = Field(
+        default=300, ge=0, le=86_400, description="seconds between two alerts of one operation"
+    )
+    sentry_key: SecretStr | None = Field(
+        default=None,
+        description="public key a Sentry DSN must carry; needed where the inbox is not on loopback",
+    )
+    retention: int = Field(default=30, ge=1, le=3_650, description="days occurrences are kept; groups stay")
+    breaker_failures: int = Field(
+        default=5, ge=1, le=1_000, description="consecutive failures that open a breaker"
+    )
+    breaker_rate: float = Field(
+        default=0.5, gt=0, le=1, description="error rate in a window that opens a breaker"
+    )
+    breaker_reset: float = Field(
+        default=60.0, gt=0, le=86_400, description="seconds an open breaker waits to probe"
+    )
+    breaker_successes: int = Field(
+        default=2, ge=1, le=100, description="successful probes that close a breaker"
+    )
+    breaker_probe: float = Field(
+        default=30.0, gt=0, le=3_600, description="seconds after which a silent probe failed"
+    )
+
+
+class HealthSettings(BaseModel):
+    """Thresholds of the health checks."""
+
+    cpu: float = Field(default=80.0, gt=0, le=100, description="percent of all cores")
+    memory: int = Field(default=1_024, ge=1, le=10_000_000, description="MB one process of ours may take")
+    disk: float = Field(default=90.0, gt=0, le=100, description="percent of the disk that holds QFLOW_HOME")
+    response: int = Field(default=1_000, ge=1, le=600_000, description="milliseconds a service may take")
+    error_rate: float = Field(default=0.05, gt=0, le=1, description="error rate of any operation")
+    queue_warning: int = Field(
+        default=75, ge=1, le=10_000_000, description="rows waiting in a queue: degraded"
+    )
+    queue_critical: int = Field(
+        default=100, ge=1, le=10_000_000, description="rows waiting in a queue: unhealthy"
+    )
+    queue_age: int = Field(default=900, ge=1, le=604_800, description="seconds the oldest of them may wait")
+    freshness: int = Field(
+        default=172_800, ge=60, le=31_536_000, description="seconds since a repository was measured"
+    )
+    confirmations: int = Field(
+        default=2, ge=1, le=20, description="equal results before a change is believed"
+    )
+    flapping: int = Field(default=6, ge=2, le=100, description="changes within an hour that are flapping")
+    retention: int = Field(default=30, ge=1, le=3_650, description="days samples are kept")
+
+
+class InboxSettings(BaseModel):
+    """The page to decide in."""
+
+    host: str = Field(default="127.0.0.1", description="address the inbox is served on")
+    port: int = Field(default=3001, ge=1, le=65_535, description="port the inbox is served on")
+    accounts: dict[str, SecretStr] = Field(
+        default={}, description="name and hashed password (`qflow inbox password`); needed beyond loopback"
+    )
+    trusted_header: str | None = Field(
+        default=None,
+        description="header in which a proxy names the user; with QFLOW_INBOX_PROXIES, instead of accounts",
+    )
+    proxies: list[str] = Field(default=[], description="addresses whose trusted header is believed")
+    hosts: list[str] = Field(default=[], description="host names the inbox answers to, besides its address")
+    url: str | None = Field(default=None, description="address of the inbox as people reach it, for links")
+
+
 class Settings(BaseSettings):
     """All settings; read once per process by `settings()`."""
 
@@ -90,6 +190,10 @@ class Settings(BaseSettings):
         env_prefix="QFLOW_", env_nested_delimiter="_", env_nested_max_split=1, extra="ignore"
     )
 
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="encrypts stored addresses of notifications; unset: a file in QFLOW_HOME",
+    )
     home: Path = Field(
         default=Path(".qflow"), description="folder for the embedded server, mirrors and archives"
     )
@@ -98,6 +202,14 @@ class Settings(BaseSettings):
     quantumflow: QuantumflowSettings = QuantumflowSettings()
     ingestion: IngestionSettings = IngestionSettings()
     metrics: MetricsSettings = MetricsSettings()
+    approvals: ApprovalsSettings = ApprovalsSettings()
+    errors: ErrorsSettings = ErrorsSettings()
+    health: HealthSettings = HealthSettings()
+    inbox: InboxSettings = InboxSettings()
+
+
+# Settings whose value an error must not repeat.
+_SECRETS = {"url", "secret_key", "sentry_key", "accounts"}
 
 
 def environment_name(*path: str) -> str:
@@ -117,7 +229,7 @@ def settings() -> Settings:
     except ValidationError as error:
         problems = "; ".join(
             f"{environment_name(*map(str, e['loc']))}={e['input']!r}: {e['msg']}"
-            if "url" not in e["loc"]
+            if not _SECRETS.intersection(map(str, e["loc"]))
             else f"{environment_name(*map(str, e['loc']))}: {e['msg']}"
             for e in error.errors()
         )

@@ -1,0 +1,13 @@
+"""Agents: who may act, who acts, and how they are told (seed: agents system).
+
+- `arbiter`: approvals: asking a person, deciding, and using the decision once
+- `approval_policy`: when a policy may decide instead
+- `approval_records`: lists, one approval whole, exports, what does not agree
+- `approved_workflows`: workflows that start only once they are approved
+
+Importing the package registers its workflow types. Does not belong here: Dagster, pages.
+"""
+
+from qflow_dagster.agents.arbiter import KINDS
+
+__all__ = ["KINDS"]

@@ -1,0 +1,79 @@
+"""When an approval may be granted without a person: pure conditions on evidence.
+
+Off by default (`QFLOW_APPROVALS_POLICY_KINDS` names the kinds it is on for). Does not belong
+here: granting (`arbiter.issue_approval`).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from qflow_dagster.quantumflow import Json
+
+
+class Limits(Protocol):
+    """The settings a policy is made of."""
+
+    policy_kinds: list[str]
+    policy_confidence: float
+    policy_files: int
+    policy_lines: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What speaks for acting without a person."""
+
+    # Of the rule behind it, 0 to 1.
+    confidence: float
+    # Each gate that was tried, and whether it passed.
+    gates: dict[str, bool] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """As stored with the approval."""
+        return {"confidence": self.confidence, "gates": self.gates}
+
+
+def blast_radius(patch: str) -> tuple[int, int]:
+    """Files and lines (added and deleted) that a unified diff changes, counted from the diff itself."""
+    files = lines = 0
+    remaining = {"-": 0, "+": 0}
+    for line in patch.splitlines():
+        if any(remaining.values()):
+            # Inside a hunk: a deleted line "-- a" must not pass for a header.
+            if line.startswith(("-", "+")):
+                remaining[line[0]] -= 1
+                lines += 1
+            elif not line.startswith("\\"):
+                remaining["-"] -= 1
+                remaining["+"] -= 1
+        elif line.startswith("@@"):
+            for part in line.split("@@")[1].split():
+                _, _, count = part[1:].partition(",")
+                remaining[part[0]] = int(count or 1)
+        elif line.startswith("diff --git "):
+            files += 1
+    return files, lines
+
+
+def objections(limits: Limits, kind: str, content: Json, evidence: Evidence) -> list[str]:
+    """Every condition of the policy that does not hold; none means that it may approve."""
+    if kind not in limits.policy_kinds:
+        return [f"QFLOW_APPROVALS_POLICY_KINDS does not name {kind}: a person decides"]
+    found = []
+    if not evidence.confidence >= limits.policy_confidence:
+        found.append(f"confidence {evidence.confidence:.2f} is below {limits.policy_confidence:.2f}")
+    if not evidence.gates:
+        found.append("no gate was tried")
+    if failed := sorted(name for name, passed in evidence.gates.items() if not passed):
+        found.append(f"not all gates are green: {', '.join(failed)}")
+    if not isinstance(content, dict) or not isinstance(content.get("patch"), str):
+        return [*found, "its content is no patch, so nobody knows how far it reaches"]
+    try:
+        files, lines = blast_radius(content["patch"])
+    except (ValueError, KeyError, IndexError):
+        return [*found, "its patch cannot be read"]
+    if not 0 < files <= limits.policy_files:
+        found.append(f"it changes {files} files, 1 to {limits.policy_files} are allowed")
+    if lines > limits.policy_lines:
+        found.append(f"it changes {lines} lines, at most {limits.policy_lines} are allowed")
+    return found

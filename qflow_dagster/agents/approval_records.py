@@ -1,0 +1,209 @@
+"""Approvals as people and programs read them: lists, one whole, its history, exports, disagreements.
+
+Does not belong here: anything that changes an approval (`arbiter`).
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.agents.arbiter import TYPES, digest_of
+from qflow_dagster.errors import UsageError
+from qflow_dagster.quantumflow import history, verify_history
+
+STATUSES = ("pending", "approved", "denied", "consumed", "expired", "revoked")
+# Constants of ours, written out: only then the planner knows that the partial index holds them all.
+_TYPE_LIST = ", ".join(f"'{name}'" for name in TYPES.values())
+
+_COLUMNS = """
+    a.id, a.kind, a.target, coalesce(w.status, 'archived') AS status, a.requested_by, a.reason,
+    a.required_approvals, a.requested_at, a.expires_at, encode(a.digest, 'hex') AS digest,
+    (SELECT count(*) FROM approval_decisions d WHERE d.approval_id = a.id AND d.decision = 'approve')
+        AS approvals,
+    w.run_id
+"""
+
+
+def find(
+    connection: Connection,
+    *,
+    status: str | None = None,
+    kind: str | None = None,
+    before: UUID | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Approvals, newest first, without their content; the next page is `before` the last id.
+
+    Raises:
+        UsageError: the status or kind is unknown.
+    """
+    for value, known in ((status, STATUSES), (kind, tuple(TYPES))):
+        if value is not None and value not in known:
+            raise UsageError(f"{value!r} is unknown; there are: {', '.join(known)}")
+    types = f"'{TYPES[kind]}'" if kind else _TYPE_LIST  # pyright: ignore[reportArgumentType]
+    conditions = [f"w.type IN ({types})"]
+    conditions += ["w.status = :status"] if status else []
+    conditions += ["w.id < :before"] if before else []
+    query = text(f"""
+        SELECT {_COLUMNS} FROM workflows w JOIN approvals a ON a.id = w.id
+        WHERE {" AND ".join(conditions)} ORDER BY w.id DESC LIMIT :limit
+    """)
+    rows = connection.execute(query, {"status": status, "before": before, "limit": limit})
+    return [dict(row) for row in rows.mappings()]
+
+
+def resolve(connection: Connection, prefix: str) -> UUID:
+    """The approval whose id begins with `prefix`.
+
+    Raises:
+        UsageError: none does, or several do.
+    """
+    digits = prefix.replace("-", "").lower()
+    found: Sequence[UUID] = ()
+    if 0 < len(digits) <= 32 and set(digits) <= set("0123456789abcdef"):
+        query = text("SELECT id FROM approvals WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
+        bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
+        found = connection.scalars(query, bounds).all()
+    if len(found) != 1:
+        fits = "several approvals" if found else "no approval"
+        raise UsageError(f"{prefix!r} fits {fits}: give more of the id, see `qflow approvals list`")
+    return found[0]
+
+
+def show(connection: Connection, approval_id: UUID) -> dict[str, Any]:
+    """One approval with its content, evidence and decisions.
+
+    Raises:
+        UsageError: there is none with that id.
+    """
+    query = text(f"""
+        SELECT {_COLUMNS}, a.content, a.evidence
+        FROM approvals a LEFT JOIN workflows w ON w.id = a.id WHERE a.id = :id
+    """)
+    row = connection.execute(query, {"id": approval_id}).mappings().one_or_none()
+    if row is None:
+        raise UsageError(f"there is no approval {approval_id}")
+    return {**row, "decisions": _decisions(connection, approval_id)}
+
+
+def approval_history(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
+    """Everything that happened to it, oldest first: its events, and refused uses with their reason."""
+    events = [
+        {
+            "at": event.at,
+            "actor": event.actor,
+            "event": "requested" if event.seq == 1 else (event.data or {}).get("decision", event.to_status),
+            "status": event.to_status,
+            "data": event.data,
+            "run_id": event.run_id,
+        }
+        for event in history(connection, approval_id)
+    ]
+    query = text("SELECT at, reason, presented FROM approval_refusals WHERE approval_id = :id ORDER BY id")
+    refusals = [
+        {
+            "at": row.at,
+            "actor": row.presented.get("actor"),
+            "event": f"refused: {row.reason}",
+            "status": None,
+            "data": row.presented,
+            "run_id": row.presented.get("run_id"),
+        }
+        for row in connection.execute(query, {"id": approval_id})
+    ]
+    return sorted([*events, *refusals], key=lambda entry: entry["at"])
+
+
+def export(connection: Connection) -> Iterator[dict[str, Any]]:
+    """Every approval whole with its history, oldest first."""
+    ids = connection.scalars(text("SELECT id FROM approvals ORDER BY id")).all()
+    for id_ in ids:
+        yield {**show(connection, id_), "history": approval_history(connection, id_)}
+
+
+def as_csv(rows: Iterator[dict[str, Any]]) -> str:
+    """An export as CSV: one line per event of each approval."""
+    buffer = io.StringIO()
+    fixed = (
+        "id",
+        "kind",
+        "target",
+        "status",
+        "requested_by",
+        "reason",
+        "digest",
+        "requested_at",
+        "expires_at",
+    )
+    writer = csv.writer(buffer)
+    writer.writerow([*fixed, "event_at", "event", "event_actor", "event_comment", "event_run_id"])
+    for row in rows:
+        for entry in row["history"]:
+            data = entry["data"] or {}
+            comment = data.get("comment") or data.get("reason")
+            values = [*(row[name] for name in fixed), entry["at"], entry["event"], entry["actor"], comment,
+                      entry["run_id"]]  # fmt: skip
+            writer.writerow([_harmless(value) for value in values])
+    return buffer.getvalue()
+
+
+def disagreements(connection: Connection, *, limit: int = 1_000) -> list[dict[str, str]]:
+    """Open approvals whose content is not what was asked for, or whose history was tampered with."""
+    query = text(f"""
+        SELECT a.id, a.kind, a.target, a.content, a.digest,
+               (SELECT e.data ->> 'digest' FROM workflow_events e WHERE e.workflow_id = a.id AND e.seq = 2)
+                   AS asked
+        FROM workflows w JOIN approvals a ON a.id = w.id
+        WHERE w.type IN ({_TYPE_LIST}) AND w.status IN ('pending', 'approved') ORDER BY w.id LIMIT :limit
+    """)
+    found = []
+    for row in connection.execute(query, {"limit": limit}).all():
+        if not row.digest == digest_of(row.kind, row.target, row.content) == bytes.fromhex(row.asked or ""):
+            found.append({"id": str(row.id), "problem": "its content is not what was asked for"})
+        broken = verify_history(connection, row.id)
+        if broken:
+            found.append({"id": str(row.id), "problem": broken.reason})
+    return found
+
+
+def pending_past_expiry(connection: Connection, grace: float = 120.0) -> int:
+    """Approvals still open `grace` seconds after they expired: the sweep does not run."""
+    query = text(f"""
+        SELECT count(*) FROM workflows WHERE type IN ({_TYPE_LIST}) AND status IN ('pending', 'approved')
+        AND expires_at <= statement_timestamp() - make_interval(secs => :grace)
+    """)
+    return connection.scalar(query, {"grace": grace}) or 0
+
+
+def newest_approved(connection: Connection, kind: str) -> UUID | None:
+    """The newest approval of a kind that waits to be used; None where none does."""
+    query = text(f"""
+        SELECT id FROM workflows WHERE type = '{TYPES[kind]}' AND status = 'approved' ORDER BY id DESC LIMIT 1
+    """)  # pyright: ignore[reportArgumentType]
+    return connection.scalar(query)
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many approvals are in each status."""
+    query = text(
+        f"SELECT status, count(*) AS many FROM workflows WHERE type IN ({_TYPE_LIST}) GROUP BY status"
+    )
+    found = {row.status: row.many for row in connection.execute(query)}
+    return {status: found.get(status, 0) for status in STATUSES}
+
+
+def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
+    query = text("""
+        SELECT actor, decision, comment, at FROM approval_decisions WHERE approval_id = :id ORDER BY at, actor
+    """)
+    return [dict(row) for row in connection.execute(query, {"id": approval_id}).mappings()]
+
+
+def _harmless(value: Any) -> str:
+    """A CSV cell that a spreadsheet does not take for a formula."""
+    words = "" if value is None else str(value)
+    return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words

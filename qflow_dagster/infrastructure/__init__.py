@@ -1,0 +1,53 @@
+"""Infrastructure: errors, circuit breakers and health (seed: infrastructure).
+
+- `error_rate_tracker`: taking occurrences in, buffered; counting successes; rates
+- `error_analysis`: grouping what came in, alerts, what it does to breakers
+- `error_records`: error groups as people read them and decide on them
+- `fingerprints`: which occurrences are the same, what kind of error it is, what may help
+- `circuit_breaker`: failing fast while something is down
+- `health_agent`, `health_checks`, `incidents`: checks, what they found, since when
+
+Other domains call remote things through `circuit_breaker`, so this one lies below them.
+Importing the package registers its workflow types. Does not belong here: Dagster, pages.
+"""
+
+from qflow_dagster.quantumflow import StateMachine, register
+
+ERROR_GROUP_MACHINE = StateMachine(
+    name="error_group",
+    initial="open",
+    transitions={
+        "open": frozenset({"acknowledged", "resolved", "muted"}),
+        "acknowledged": frozenset({"open", "resolved", "muted"}),
+        "resolved": frozenset({"regressed", "open"}),
+        "regressed": frozenset({"acknowledged", "resolved", "muted"}),
+        "muted": frozenset({"open", "resolved"}),
+    },
+    terminal=frozenset(),
+    completed="resolved",
+)
+BREAKER_MACHINE = StateMachine(
+    name="circuit_breaker",
+    initial="closed",
+    transitions={
+        "closed": frozenset({"open"}),
+        "open": frozenset({"half_open", "closed"}),
+        "half_open": frozenset({"closed", "open"}),
+    },
+    terminal=frozenset(),
+    completed="closed",
+)
+INCIDENT_MACHINE = StateMachine(
+    name="incident",
+    initial="open",
+    transitions={"open": frozenset({"open", "closed"}), "closed": frozenset()},
+    terminal=frozenset({"closed"}),
+    completed="closed",
+)
+
+ERROR_QUEUE = "error_notifications"
+BREAKER_QUEUE = "circuit_breaker_notifications"
+HEALTH_QUEUE = "health_notifications"
+ERROR_GROUP = register("error_group", machine=ERROR_GROUP_MACHINE, queue=ERROR_QUEUE).name
+CIRCUIT_BREAKER = register("circuit_breaker", machine=BREAKER_MACHINE, queue=BREAKER_QUEUE).name
+INCIDENT = register("incident", machine=INCIDENT_MACHINE, queue=HEALTH_QUEUE).name

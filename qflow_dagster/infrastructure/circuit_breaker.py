@@ -1,0 +1,363 @@
+"""Circuit breakers: one per operation, in the database, shared by all processes.
+
+Closed, it counts consecutive failures; open, it refuses at once and says for how long; half
+open, it lets one probe through at a time, whoever takes it first under the row's lock. Every
+change of state is an event and a notification.
+
+The names of states and their meaning are Nygard's (Release It!, 2007). Does not belong here:
+what counts as an error of an operation (its caller decides).
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.infrastructure import CIRCUIT_BREAKER
+from qflow_dagster.infrastructure.error_rate_tracker import (
+    occurrence_of,
+    rate,
+    track_errors,
+    track_successes,
+)
+from qflow_dagster.quantumflow import create_workflow, transition
+from qflow_dagster.settings import settings
+
+logger = logging.getLogger(__name__)
+
+
+class CircuitOpen(QflowError):  # noqa: N818
+    """The breaker of an operation is open; `seconds` until the next probe is let through."""
+
+    def __init__(self, operation: str, seconds: float) -> None:
+        self.operation, self.seconds = operation, max(seconds, 0.0)
+        super().__init__(
+            f"{operation} failed too often: its circuit breaker is open for another {self.seconds:.0f} s; "
+            f"`qflow breakers show {operation}` says why, `qflow breakers reset {operation}` closes it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """That a call may go through; as a probe it must report under this id before its time is over."""
+
+    operation: str
+    probe: UUID | None = None
+
+
+_COLUMNS = """
+    b.operation, b.id, w.status, b.failures, b.successes, b.failed_at, b.opened_at, b.probe, b.probe_until,
+    b.reason, w.updated_at,
+    extract(epoch FROM b.opened_at - clock_timestamp()) + CAST(:reset AS float8) AS wait,
+    extract(epoch FROM b.probe_until - clock_timestamp()) AS probe_left
+"""
+_READ = text(
+    f"SELECT {_COLUMNS} FROM circuit_breakers b JOIN workflows w ON w.id = b.id WHERE b.operation = :operation"
+)
+_LOCK = text(f"""
+SELECT {_COLUMNS} FROM circuit_breakers b JOIN workflows w ON w.id = b.id
+WHERE b.operation = :operation
+-- Both: only a locked row is read as it is after the wait for its lock.
+FOR UPDATE OF b, w
+""")
+_ALL = text(f"""
+SELECT {_COLUMNS} FROM circuit_breakers b JOIN workflows w ON w.id = b.id
+WHERE CAST(:status AS text) IS NULL OR w.status = :status ORDER BY b.operation LIMIT :limit
+""")
+
+
+@contextmanager
+def through_breaker(
+    engine: Engine, operation: str, *, ignore: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Do the body through the breaker of `operation`; what it raises counts as a failure, unless in `ignore`.
+
+    A database that is away must not stop calls that would succeed: then the call goes
+    through unguarded.
+
+    Raises:
+        CircuitOpen: the breaker is open; the body was not begun.
+    """
+    try:
+        with engine.begin() as connection:
+            admission = admit(connection, operation)
+    except SQLAlchemyError as error:
+        logger.warning("no circuit breaker for %s: %s", operation, type(error).__name__)
+        yield
+        return
+    if isinstance(admission, CircuitOpen):
+        raise admission
+    try:
+        yield
+    except ignore:
+        # The other side answered; the call was wrong.
+        _report(engine, admission, None)
+        raise
+    except Exception as error:
+        _report(engine, admission, error)
+        raise
+    except BaseException:
+        # An interrupted probe has shown nothing; another may be made at once.
+        with engine.begin() as connection:
+            _release_probe(connection, admission)
+        raise
+    _report(engine, admission, None)
+
+
+def admit(connection: Connection, operation: str) -> Admission | CircuitOpen:
+    """Let a call through, as the one probe where the breaker is not closed.
+
+    A refusal is returned and not raised: what it found (a probe that died) must be committed.
+    """
+    row = _read(connection, operation)
+    if row is None or row.status == "closed":
+        return Admission(operation)
+    row = _lock(connection, operation)
+    if row.status == "closed":
+        return Admission(operation)
+    if row.status == "half_open" and row.probe is not None:
+        if row.probe_left > 0:
+            return CircuitOpen(operation, row.probe_left)
+        # Nobody knows what became of it: that is how a hanging service looks.
+        _open(connection, row, "the probe did not report back")
+        return CircuitOpen(operation, settings().errors.breaker_reset)
+    if row.status == "open":
+        if row.wait > 0:
+            return CircuitOpen(operation, row.wait)
+        transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "time to probe"})
+    admission = Admission(operation, uuid4())
+    _set(
+        connection, operation,
+        "probe = :probe, probe_until = clock_timestamp() + make_interval(secs => :term)"
+        + (", successes = 0" if row.status == "open" else ""),
+        probe=admission.probe, term=settings().errors.breaker_probe,
+    )  # fmt: skip
+    return admission
+
+
+def record_success(connection: Connection, admission: Admission) -> None:
+    """Report that an admitted call succeeded."""
+    track_successes(connection, [(admission.operation, 0.0, 1)])
+    row = _read(connection, admission.operation)
+    if row is None or (row.status == "closed" and not row.failures):
+        return
+    row = _lock(connection, admission.operation)
+    if row.status == "closed":
+        _set(connection, row.operation, "failures = 0")
+    elif row.status == "half_open" and row.probe == admission.probe:
+        _probe_succeeded(connection, row, 1)
+
+
+def record_failure(connection: Connection, admission: Admission, error: BaseException) -> None:
+    """Report that an admitted call failed; the error is tracked as one of the operation."""
+    track_errors(connection, [occurrence_of(admission.operation, error, source="breaker")])
+    row = _ensure(connection, admission.operation)
+    if row.status == "half_open" and row.probe == admission.probe:
+        _open(connection, row, f"the probe failed: {type(error).__name__}")
+    elif row.status == "closed":
+        _failed(connection, row, 1, f"{type(error).__name__}")
+
+
+def observe(connection: Connection, operation: str, *, failures: int, successes_before: int) -> str:
+    """Take account of failures that did not come through the breaker; return its state now.
+
+    `successes_before`: successes since the failure before these.
+    """
+    row = _ensure(connection, operation)
+    if row.status == "closed":
+        if successes_before:
+            row = _set(connection, operation, "failures = 0")
+        return _failed(connection, row, failures, "reported errors")
+    if row.status == "open" and row.wait <= 0:
+        # A call was made and failed: as a probe would have.
+        transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "time to probe"})
+        _open(connection, row, "a call after the wait failed")
+    elif row.status == "half_open" and row.probe is None:
+        _open(connection, row, "a call while half open failed")
+    return "open"
+
+
+def observe_successes(connection: Connection) -> list[str]:
+    """Close breakers whose operation succeeds again without going through them; return which."""
+    limits = settings().errors
+    query = text("""
+        SELECT b.operation, sum(s.count) AS successes
+        FROM workflows w JOIN circuit_breakers b ON b.id = w.id
+        JOIN operation_successes s ON s.operation = b.operation
+             AND s.at > b.opened_at + make_interval(secs => :reset)
+        WHERE w.type = 'circuit_breaker' AND w.status IN ('open', 'half_open') AND b.probe IS NULL
+        GROUP BY b.operation HAVING sum(s.count) >= :enough
+    """)
+    found = connection.execute(
+        query, {"reset": limits.breaker_reset, "enough": limits.breaker_successes}
+    ).all()
+    closed = []
+    for found_row in found:
+        row = _lock(connection, found_row.operation)
+        if row.status == "open":
+            transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "it succeeds again"})
+        if row.status in ("open", "half_open") and row.probe is None:
+            _probe_succeeded(connection, row, int(found_row.successes))
+            closed.append(row.operation)
+    return closed
+
+
+def reset(connection: Connection, operation: str, *, actor: str) -> None:
+    """Close a breaker by hand.
+
+    Raises:
+        UsageError: there is none of that name, or it is closed.
+    """
+    row = _known(connection, operation)
+    if row.status == "closed":
+        raise UsageError(f"the circuit breaker of {operation} is closed already")
+    _close(connection, row, actor, "reset by hand")
+
+
+def open_by_hand(connection: Connection, operation: str, *, actor: str, reason: str) -> None:
+    """Open a breaker by hand, as before maintenance; it probes and closes by itself as always.
+
+    Raises:
+        UsageError: it is open already.
+    """
+    row = _ensure(connection, operation)
+    if row.status == "open":
+        raise UsageError(f"the circuit breaker of {operation} is open already")
+    _open(connection, row, reason, actor=actor)
+
+
+def breakers(
+    connection: Connection, *, status: str | None = None, limit: int = 1_000
+) -> list[dict[str, Any]]:
+    """All breakers (or those in a state) with their counts and the seconds until the next probe."""
+    rows = connection.execute(
+        _ALL, {"status": status, "limit": limit, "reset": settings().errors.breaker_reset}
+    )
+    return [_shown(row) for row in rows]
+
+
+def show(connection: Connection, operation: str) -> dict[str, Any]:
+    """One breaker.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    row = _read(connection, operation)
+    if row is None:
+        raise UsageError(f"there is no circuit breaker {operation!r}: none of its calls has failed yet")
+    return _shown(row)
+
+
+def _shown(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "operation": row.operation,
+        "id": row.id,
+        "state": row.status,
+        "failures": row.failures,
+        "successes": row.successes,
+        "since": row.updated_at,
+        "next_probe_in": round(max(row.wait, 0.0), 1) if row.status == "open" else None,
+        "reason": row.reason if row.status != "closed" else None,
+    }
+
+
+def _report(engine: Engine, admission: Admission, error: Exception | None) -> None:
+    """What the call did is the caller's; that it could not be counted is only a warning."""
+    try:
+        with engine.begin() as connection:
+            if error is None:
+                record_success(connection, admission)
+            else:
+                record_failure(connection, admission, error)
+    except (SQLAlchemyError, QflowError) as problem:
+        logger.warning("a call of %s could not be counted: %s", admission.operation, type(problem).__name__)
+
+
+def _failed(connection: Connection, row: Row[Any], count: int, what: str) -> str:
+    limits = settings().errors
+    row = _set(
+        connection, row.operation, "failures = failures + :count, failed_at = clock_timestamp()", count=count
+    )
+    seen = rate(connection, row.operation)
+    if row.failures >= limits.breaker_failures:
+        reason = f"{row.failures} consecutive failures, the last {what}"
+    elif seen.total >= limits.alert_total and seen.rate >= limits.breaker_rate:
+        reason = f"{seen.errors} of {seen.total} calls failed within {seen.window:.0f} s"
+    else:
+        return "closed"
+    _open(connection, row, reason)
+    return "open"
+
+
+def _open(connection: Connection, row: Row[Any], reason: str, actor: str = "qflow") -> None:
+    transition(connection, [row.id], "open", actor=actor, data={"reason": reason})
+    _set(
+        connection, row.operation,
+        "opened_at = clock_timestamp(), probe = NULL, probe_until = NULL, successes = 0, reason = :why",
+        why=reason,
+    )  # fmt: skip
+
+
+def _close(connection: Connection, row: Row[Any], actor: str, reason: str) -> None:
+    transition(connection, [row.id], "closed", actor=actor, data={"reason": reason})
+    _set(
+        connection, row.operation,
+        "failures = 0, successes = 0, probe = NULL, probe_until = NULL, opened_at = NULL, reason = NULL",
+    )  # fmt: skip
+
+
+def _probe_succeeded(connection: Connection, row: Row[Any], count: int) -> None:
+    row = _set(
+        connection,
+        row.operation,
+        "successes = successes + :count, probe = NULL, probe_until = NULL",
+        count=count,
+    )
+    if row.successes >= settings().errors.breaker_successes:
+        _close(connection, row, "qflow", f"{row.successes} successful probes")
+
+
+def _release_probe(connection: Connection, admission: Admission) -> None:
+    if admission.probe is not None:
+        release = text("UPDATE circuit_breakers SET probe = NULL, probe_until = NULL WHERE probe = :probe")
+        connection.execute(release, {"probe": admission.probe})
+
+
+def _ensure(connection: Connection, operation: str) -> Row[Any]:
+    """The breaker's row, locked; made if there is none yet."""
+    if _read(connection, operation) is None:
+        id_ = create_workflow(connection, CIRCUIT_BREAKER, {"title": f"circuit breaker {operation}"[:200]},
+                              actor="qflow", key=operation)  # fmt: skip
+        insert = text("""
+            INSERT INTO circuit_breakers (operation, id, failures, successes)
+            VALUES (:operation, :id, 0, 0) ON CONFLICT DO NOTHING
+        """)
+        connection.execute(insert, {"operation": operation, "id": id_})
+    return _lock(connection, operation)
+
+
+def _known(connection: Connection, operation: str) -> Row[Any]:
+    show(connection, operation)
+    return _lock(connection, operation)
+
+
+def _read(connection: Connection, operation: str) -> Row[Any] | None:
+    return connection.execute(
+        _READ, {"operation": operation, "reset": settings().errors.breaker_reset}
+    ).one_or_none()
+
+
+def _lock(connection: Connection, operation: str) -> Row[Any]:
+    return connection.execute(_LOCK, {"operation": operation, "reset": settings().errors.breaker_reset}).one()
+
+
+def _set(connection: Connection, operation: str, assignments: str, **values: Any) -> Row[Any]:
+    update = text(f"UPDATE circuit_breakers SET {assignments} WHERE operation = :operation")
+    connection.execute(update, {"operation": operation, **values})
+    return _lock(connection, operation)

@@ -1,0 +1,307 @@
+"""What came in, made sense of: groups, regressions, alerts, and what it does to breakers.
+
+`analyse` takes the occurrences that belong to no group yet, whoever inserted them, a batch
+per transaction. Does not belong here: taking them in (`error_rate_tracker`), what a person
+decides on a group (`error_records`).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from qflow_dagster.infrastructure import ERROR_GROUP, ERROR_QUEUE, circuit_breaker
+from qflow_dagster.infrastructure.error_rate_tracker import SEVERITIES, rates
+from qflow_dagster.infrastructure.fingerprints import classify, fingerprint, innermost
+from qflow_dagster.quantumflow import NewWorkflow, create_workflows, send_with_notify, transition
+from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.settings import settings
+
+BATCH = 5_000
+# What is old news when it is read (a backlog) alerts nobody.
+OLDEST_ALERT = 3_600
+
+
+@dataclass
+class Analysis:
+    """What one analysis found."""
+
+    occurrences: int = 0
+    new_groups: list[UUID] = field(default_factory=list)
+    regressed: list[UUID] = field(default_factory=list)
+    alerts: list[str] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
+    # Every group that got an occurrence.
+    groups: set[UUID] = field(default_factory=set)
+
+    def add(self, other: "Analysis") -> None:
+        """Take another batch's findings in."""
+        self.occurrences += other.occurrences
+        self.groups |= other.groups
+        for name in ("new_groups", "regressed", "alerts", "opened"):
+            mine = getattr(self, name)
+            mine += [item for item in getattr(other, name) if item not in mine]
+
+
+@dataclass
+class _Group:
+    """The occurrences of a batch that are one error."""
+
+    first: Row[Any]
+    ids: list[int] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+    severities: set[str] = field(default_factory=set)
+
+
+_TAKE = text("""
+SELECT id, operation, kind, message, stack, severity, source, at FROM error_occurrences
+WHERE group_id IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+
+_UPSERT = text("""
+INSERT INTO error_groups AS g (id, fingerprint, operation, kind, message, classification, retryable, severity,
+                               frames, first_seen, last_seen, count)
+SELECT id, decode(fingerprint, 'hex'), operation, kind, message, classification, retryable, severity, frames,
+       first_seen, last_seen, count
+FROM json_to_recordset(CAST(:given AS json)) AS given(
+    id uuid, fingerprint text, operation text, kind text, message text, classification text,
+    retryable boolean, severity text, frames jsonb, first_seen timestamptz, last_seen timestamptz, count bigint)
+ON CONFLICT (id) DO UPDATE SET
+    count = g.count + excluded.count,
+    first_seen = least(g.first_seen, excluded.first_seen),
+    last_seen = greatest(g.last_seen, excluded.last_seen),
+    message = excluded.message,
+    severity = CASE WHEN array_position(CAST(:severities AS text[]), excluded.severity)
+                       > array_position(CAST(:severities AS text[]), g.severity)
+                    THEN excluded.severity ELSE g.severity END
+RETURNING id, (xmax = 0) AS is_new
+""")
+
+# The worst window that ends with any of the batch's errors: a burst that has slid out of the
+# last minute by the time it is read alerts all the same.
+_WORST_WINDOW = text("""
+WITH calls AS (
+    SELECT operation, at, 1 AS errors, 1 AS total FROM error_occurrences
+    WHERE operation = ANY(:operations) AND at BETWEEN :since - make_interval(secs => :window) AND :until
+    UNION ALL
+    SELECT operation, at, 0, count FROM operation_successes
+    WHERE operation = ANY(:operations) AND at BETWEEN :since - make_interval(secs => :window) AND :until
+), windows AS (
+    SELECT operation, at, errors AS is_error, sum(errors) OVER sliding AS errors, sum(total) OVER sliding AS total
+    FROM calls
+    WINDOW sliding AS (PARTITION BY operation ORDER BY at
+                       RANGE BETWEEN make_interval(secs => :window) PRECEDING AND CURRENT ROW)
+)
+SELECT DISTINCT ON (operation) operation, errors::bigint, total::bigint FROM windows
+WHERE is_error = 1 AND at >= :since AND total >= :least AND errors >= total * :rate
+ORDER BY operation, errors DESC
+""")
+
+_SUCCESSES_SINCE = text("""
+SELECT given.operation, coalesce(sum(s.count), 0)::bigint AS successes
+FROM unnest(CAST(:operations AS text[]), CAST(:first AS timestamptz[])) AS given(operation, first)
+LEFT JOIN circuit_breakers b ON b.operation = given.operation
+LEFT JOIN operation_successes s ON s.operation = given.operation
+     AND s.at > coalesce(b.failed_at, '-infinity') AND s.at < given.first
+GROUP BY given.operation
+""")
+
+
+def analyse(engine: Engine, *, limit: int = 100_000, run_id: str | None = None) -> Analysis:
+    """Group up to `limit` new occurrences, batch by batch; then alerts and breakers see them."""
+    whole = Analysis()
+    while whole.occurrences < limit:
+        with engine.begin() as connection:
+            batch = analyse_batch(connection, limit=min(BATCH, limit - whole.occurrences), run_id=run_id)
+        whole.add(batch)
+        if not batch.occurrences:
+            break
+    with engine.begin() as connection:
+        recover_alerts(connection)
+        circuit_breaker.observe_successes(connection)
+    return whole
+
+
+def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | None = None) -> Analysis:
+    """One batch in the caller's transaction."""
+    rows = connection.execute(_TAKE, {"limit": limit}).all()
+    found = Analysis(occurrences=len(rows))
+    if not rows:
+        return found
+    groups = _grouped(rows)
+    ids = create_workflows(
+        connection,
+        [
+            NewWorkflow(
+                type=ERROR_GROUP,
+                key=key.hex(),
+                payload={"title": f"{group.first.kind} in {group.first.operation}"[:200]},
+                run_id=run_id,
+            )
+            for key, group in groups.items()
+        ],
+        actor="qflow",
+    )
+    by_id = dict(zip(ids, groups.values(), strict=True))
+    given = [_row(id_, key, group) for id_, (key, group) in zip(ids, groups.items(), strict=True)]
+    parameters = {"given": to_json(given, "an error group"), "severities": list(SEVERITIES)}
+    stored = connection.execute(_UPSERT, parameters).all()
+    found.groups = set(ids)
+    found.new_groups = [row.id for row in stored if row.is_new]
+    assign = text("""
+        UPDATE error_occurrences o SET group_id = given.group_id
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:groups AS uuid[])) AS given(id, group_id)
+        WHERE o.id = given.id
+    """)
+    pairs = [(occurrence, id_) for id_, group in by_id.items() for occurrence in group.ids]
+    connection.execute(assign, {"ids": [pair[0] for pair in pairs], "groups": [pair[1] for pair in pairs]})
+    found.regressed = _regress(connection, by_id, run_id)
+    found.alerts = _alert(connection, rows)
+    found.opened = _tell_breakers(connection, rows)
+    return found
+
+
+def recover_alerts(connection: Connection) -> list[str]:
+    """Tell of operations that alerted and are well again; return which."""
+    alerting = text("SELECT operation FROM operation_alerts WHERE alerting FOR UPDATE SKIP LOCKED")
+    operations = connection.scalars(alerting).all()
+    if not operations:
+        return []
+    now = {rate.operation: rate for rate in rates(connection)}
+    limit = settings().errors.alert_rate
+    well = [name for name in operations if name not in now or now[name].rate < limit]
+    if well:
+        update = text("""
+            UPDATE operation_alerts SET alerting = false, since = clock_timestamp() WHERE operation = ANY(:well)
+        """)
+        connection.execute(update, {"well": well})
+        send_with_notify(
+            connection, ERROR_QUEUE, [{"event": "recovered", "operation": name} for name in well]
+        )
+    return well
+
+
+def _grouped(rows: Iterable[Row[Any]]) -> dict[bytes, _Group]:
+    groups: dict[bytes, _Group] = {}
+    for row in rows:
+        key = fingerprint(row.operation, row.kind, row.message, row.stack)
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = _Group(row)
+        group.ids.append(row.id)
+        group.times.append(row.at)
+        group.severities.add(row.severity)
+    return groups
+
+
+def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
+    row = group.first
+    kind = classify(row.kind, row.message)
+    return {
+        "id": str(id_),
+        "fingerprint": key.hex(),
+        "operation": row.operation,
+        "kind": row.kind,
+        "message": row.message[:2_000],
+        "classification": kind.name,
+        "retryable": kind.retryable,
+        "severity": max(group.severities, key=SEVERITIES.index),
+        "frames": [frame._asdict() for frame in innermost(row.stack)],
+        "first_seen": min(group.times).isoformat(),
+        "last_seen": max(group.times).isoformat(),
+        "count": len(group.ids),
+    }
+
+
+def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | None) -> list[UUID]:
+    """Resolved groups that came back: an occurrence after they were resolved."""
+    query = text("""
+        SELECT id, updated_at FROM workflows WHERE id = ANY(:ids) AND status = 'resolved' ORDER BY id FOR UPDATE
+    """)
+    back = [
+        row.id
+        for row in connection.execute(query, {"ids": list(groups)})
+        if max(groups[row.id].times) > row.updated_at
+    ]
+    if back:
+        transition(
+            connection, back, "regressed", actor="qflow", data={"reason": "it happened again"}, run_id=run_id
+        )
+    return back
+
+
+def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
+    limits = settings().errors
+    parameters = {
+        "operations": sorted({row.operation for row in rows}),
+        "since": min(row.at for row in rows),
+        "until": max(row.at for row in rows),
+        "window": float(limits.window),
+        "least": limits.alert_total,
+        "rate": limits.alert_rate,
+    }
+    worst = connection.execute(_WORST_WINDOW, parameters).all()
+    if not worst:
+        return []
+    # The cooldown is part of the upsert: of two analyses at once, one alerts.
+    upsert = text("""
+        INSERT INTO operation_alerts AS a (operation, alerting, since, told_at, errors, total)
+        SELECT operation, true, clock_timestamp(), clock_timestamp(), errors, total
+        FROM unnest(CAST(:operations AS text[]), CAST(:errors AS bigint[]), CAST(:totals AS bigint[]))
+             AS given(operation, errors, total)
+        WHERE :until > clock_timestamp() - make_interval(secs => :oldest)
+        ON CONFLICT (operation) DO UPDATE SET
+            alerting = true, errors = excluded.errors, total = excluded.total, told_at = excluded.told_at,
+            since = CASE WHEN a.alerting THEN a.since ELSE excluded.since END
+        WHERE a.told_at IS NULL OR a.told_at <= clock_timestamp() - make_interval(secs => :cooldown)
+        RETURNING operation, errors, total
+    """)
+    told = connection.execute(
+        upsert,
+        {
+            "operations": [row.operation for row in worst], "errors": [row.errors for row in worst],
+            "totals": [row.total for row in worst], "until": parameters["until"], "oldest": OLDEST_ALERT,
+            "cooldown": limits.alert_cooldown,
+        },
+    ).all()  # fmt: skip
+    messages = [
+        {
+            "event": "high_error_rate",
+            "operation": row.operation,
+            "errors": row.errors,
+            "total": row.total,
+            "rate": round(row.errors / row.total, 4),
+            "window": limits.window,
+        }
+        for row in told
+    ]
+    if messages:
+        send_with_notify(connection, ERROR_QUEUE, messages)
+    return [row.operation for row in told]
+
+
+def _tell_breakers(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
+    """Failures that did not come through a breaker count for it as well."""
+    failures: dict[str, list[datetime]] = defaultdict(list)
+    for row in rows:
+        if row.source != "breaker" and row.severity in ("error", "critical"):
+            failures[row.operation].append(row.at)
+    if not failures:
+        return []
+    # In one order everywhere: two analyses must not wait for each other's breakers.
+    operations = sorted(failures)
+    parameters = {"operations": operations, "first": [min(failures[name]) for name in operations]}
+    successes = {row.operation: row.successes for row in connection.execute(_SUCCESSES_SINCE, parameters)}
+    opened = []
+    for name in operations:
+        before = {row["operation"] for row in circuit_breaker.breakers(connection, status="open")}
+        state = circuit_breaker.observe(
+            connection, name, failures=len(failures[name]), successes_before=successes[name]
+        )
+        if state == "open" and name not in before:
+            opened.append(name)
+    return opened

@@ -1,0 +1,301 @@
+"""Taking errors and successes in, and the rates they make.
+
+`track_errors` stores in the caller's transaction. `ErrorTracker` is for programs that meet
+errors by the thousand: it buffers and writes in batches. Everything that looks like a secret
+is taken out before it is stored. Does not belong here: grouping (`error_analysis`).
+"""
+
+import atexit
+import functools
+import logging
+import threading
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.quantumflow import Json
+from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.redaction import redact, redact_text
+from qflow_dagster.settings import settings
+
+logger = logging.getLogger(__name__)
+
+SEVERITIES = ("debug", "info", "warning", "error", "critical")
+LONGEST_OPERATION = 200
+LONGEST_MESSAGE = 10_000
+LONGEST_STACK = 100_000
+# An `ErrorTracker` writes after so many seconds, or entries, and holds at most so many.
+FLUSH_SECONDS = 0.2
+FLUSH_ENTRIES = 1_000
+MOST_BUFFERED = 100_000
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Occurrence:
+    """One error as it is reported."""
+
+    operation: str
+    kind: str = "Error"
+    message: str = ""
+    # The stack trace as its language prints it.
+    stack: str | None = None
+    context: Json = None
+    severity: str = "error"
+    correlation_id: str | None = None
+    run_id: str | None = None
+    source: str = "python"
+    # Seconds ago it happened: the clock is the database's.
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Errors among all calls of an operation within a window of seconds."""
+
+    operation: str
+    errors: int
+    total: int
+    window: float
+
+    @property
+    def rate(self) -> float:
+        """Errors per call, 0 to 1; 0 without a call."""
+        return self.errors / self.total if self.total else 0.0
+
+
+_INSERT_ERRORS = text("""
+INSERT INTO error_occurrences (operation, kind, message, stack, context, severity, correlation_id, run_id,
+                               source, at)
+SELECT operation, kind, message, stack, context, severity, correlation_id, run_id, source,
+       clock_timestamp() - make_interval(secs => age)
+FROM json_to_recordset(CAST(:given AS json)) AS given(
+    operation text, kind text, message text, stack text, context jsonb, severity text,
+    correlation_id text, run_id text, source text, age float8)
+""")
+
+_INSERT_SUCCESSES = text("""
+INSERT INTO operation_successes (operation, at, count)
+SELECT operation, clock_timestamp() - make_interval(secs => age), count
+FROM json_to_recordset(CAST(:given AS json)) AS given(operation text, age float8, count integer)
+""")
+
+_RATES = text("""
+SELECT operation, sum(errors)::bigint AS errors, sum(total)::bigint AS total FROM (
+    SELECT operation, count(*) AS errors, count(*) AS total FROM error_occurrences
+    WHERE at > statement_timestamp() - make_interval(secs => :window)
+      AND (CAST(:operation AS text) IS NULL OR operation = :operation) GROUP BY operation
+    UNION ALL
+    SELECT operation, 0, sum(count) FROM operation_successes
+    WHERE at > statement_timestamp() - make_interval(secs => :window)
+      AND (CAST(:operation AS text) IS NULL OR operation = :operation) GROUP BY operation
+) AS calls GROUP BY operation ORDER BY operation
+""")
+
+
+def track_errors(connection: Connection, occurrences: Sequence[Occurrence]) -> None:
+    """Store errors, without their secrets, in the caller's transaction.
+
+    Raises:
+        UsageError: one has no operation, an unknown severity, or a context that is no JSON.
+    """
+    if not occurrences:
+        return
+    given = [_prepared(occurrence) for occurrence in occurrences]
+    connection.execute(_INSERT_ERRORS, {"given": to_json(given, "an error's context")})
+
+
+def track_successes(connection: Connection, successes: Sequence[tuple[str, float, int]]) -> None:
+    """Store successes as (operation, seconds ago, count) in the caller's transaction."""
+    if not successes:
+        return
+    given = [{"operation": name, "age": age, "count": count} for name, age, count in successes]
+    connection.execute(_INSERT_SUCCESSES, {"given": to_json(given, "the successes")})
+
+
+def rates(connection: Connection, *, operation: str | None = None, window: float | None = None) -> list[Rate]:
+    """The rates of all operations (or one) over the last `window` seconds, exact to the millisecond."""
+    seconds = float(window or settings().errors.window)
+    rows = connection.execute(_RATES, {"operation": operation, "window": seconds})
+    return [Rate(row.operation, row.errors, row.total, seconds) for row in rows]
+
+
+def rate(connection: Connection, operation: str, *, window: float | None = None) -> Rate:
+    """The rate of one operation; no calls if it is not known."""
+    found = rates(connection, operation=operation, window=window)
+    return found[0] if found else Rate(operation, 0, 0, float(window or settings().errors.window))
+
+
+def occurrence_of(operation: str, error: BaseException, **details: Any) -> Occurrence:
+    """An exception as an occurrence; `details` are further fields of it."""
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    return Occurrence(
+        operation=operation, kind=type(error).__name__, message=str(error), stack=stack or None, **details
+    )
+
+
+class ErrorTracker:
+    """Buffers errors and successes and writes them in batches; one per process is enough.
+
+    `track` and `succeeded` never wait for the database. What is buffered is written within
+    `FLUSH_SECONDS`, on `close` and at the end of the process; while the database is away it
+    is kept and tried again, up to `MOST_BUFFERED` entries. What had to be dropped beyond that
+    is counted in `dropped` and reported as an error itself.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.dropped = 0
+        self._errors: deque[tuple[float, Occurrence]] = deque()
+        # (operation, millisecond) -> successes.
+        self._successes: Counter[tuple[str, int]] = Counter()
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._write_on, name="error-tracker", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def track(self, occurrence: Occurrence) -> None:
+        """Take an error in.
+
+        Raises:
+            UsageError: it could never be stored; said here, where the caller is to be found.
+        """
+        _check(occurrence)
+        with self._lock:
+            if len(self._errors) >= MOST_BUFFERED:
+                self.dropped += 1
+                return
+            self._errors.append((time.monotonic(), occurrence))
+            full = len(self._errors) >= FLUSH_ENTRIES
+        if full:
+            self._wake.set()
+
+    def succeeded(self, operation: str) -> None:
+        """Count a success."""
+        with self._lock:
+            self._successes[operation, int(time.monotonic() * 1_000)] += 1
+
+    @contextmanager
+    def operation(self, name: str, *, context: Json = None) -> Iterator[str]:
+        """Count the body as a success, or track what it raises; yields the correlation id."""
+        correlation_id = uuid4().hex
+        try:
+            yield correlation_id
+        except Exception as error:
+            self.track(occurrence_of(name, error, context=context, correlation_id=correlation_id))
+            raise
+        self.succeeded(name)
+
+    def tracked(self, name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+        """Decorate a function so that its calls are counted and its exceptions tracked."""
+
+        def decorate(function: Callable[P, T]) -> Callable[P, T]:
+            @functools.wraps(function)
+            def call(*args: P.args, **kwargs: P.kwargs) -> T:
+                with self.operation(name):
+                    return function(*args, **kwargs)
+
+            return call
+
+        return decorate
+
+    def flush(self) -> None:
+        """Write what is buffered now.
+
+        Raises:
+            SQLAlchemyError: the database is away; everything is kept for the next try.
+        """
+        with self._writing:
+            with self._lock:
+                errors, successes, dropped = list(self._errors), dict(self._successes), self.dropped
+            if not errors and not successes:
+                return
+            now = time.monotonic()
+            given = [{**_prepared(occurrence), "age": occurrence.age + now - at} for at, occurrence in errors]
+            counted = [(name, now - at / 1_000, count) for (name, at), count in successes.items()]
+            if dropped:
+                lost = Occurrence(
+                    operation="error_tracker", kind="BufferOverflow", message=f"{dropped} errors were dropped"
+                )
+                given.append(_prepared(lost))
+            with self.engine.begin() as connection:
+                if given:
+                    connection.execute(_INSERT_ERRORS, {"given": to_json(given, "an error's context")})
+                track_successes(connection, counted)
+            with self._lock:
+                for _ in errors:
+                    self._errors.popleft()
+                self._successes.subtract(successes)
+                self._successes += Counter()
+                self.dropped -= dropped
+
+    def close(self) -> None:
+        """Write what is left, and stop."""
+        if self._closed:
+            return
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+        atexit.unregister(self.close)
+        try:
+            self.flush()
+        except (SQLAlchemyError, QflowError) as error:
+            logger.error("%d errors could not be stored: %s", len(self._errors), error)
+
+    def _write_on(self) -> None:
+        while not self._closed:
+            self._wake.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            try:
+                self.flush()
+            except (SQLAlchemyError, QflowError) as error:
+                logger.warning("errors are kept until the database is back: %s", type(error).__name__)
+                # Not at once again: a full buffer wakes this thread with every entry.
+                time.sleep(FLUSH_SECONDS)
+
+
+def _check(occurrence: Occurrence) -> None:
+    if not 0 < len(occurrence.operation) <= LONGEST_OPERATION:
+        raise UsageError(f"an error's operation has 1 to {LONGEST_OPERATION} characters")
+    if occurrence.severity not in SEVERITIES:
+        raise UsageError(f"{occurrence.severity!r} is no severity; there are: {', '.join(SEVERITIES)}")
+    if occurrence.context is not None:
+        to_json(occurrence.context, "an error's context")
+
+
+def _prepared(occurrence: Occurrence) -> dict[str, Any]:
+    """The row of an occurrence: checked, cut to size, without secrets and NUL."""
+    _check(occurrence)
+
+    def clean(words: str | None, limit: int) -> str | None:
+        if words is None:
+            return None
+        plain = words[:limit].replace("\0", "").encode(errors="replace").decode()
+        return redact_text(plain)
+
+    return {
+        "operation": clean(occurrence.operation, LONGEST_OPERATION),
+        "kind": clean(occurrence.kind, LONGEST_OPERATION) or "Error",
+        "message": clean(occurrence.message, LONGEST_MESSAGE),
+        "stack": clean(occurrence.stack, LONGEST_STACK),
+        "context": redact(occurrence.context),
+        "severity": occurrence.severity,
+        "correlation_id": clean(occurrence.correlation_id, LONGEST_OPERATION),
+        "run_id": clean(occurrence.run_id, LONGEST_OPERATION),
+        "source": occurrence.source,
+        "age": max(occurrence.age, 0.0),
+    }

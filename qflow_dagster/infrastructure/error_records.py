@@ -1,0 +1,136 @@
+"""Error groups as people read them, and what people decide on them.
+
+Does not belong here: making groups (`error_analysis`).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
+from qflow_dagster.infrastructure.fingerprints import CLASSES
+from qflow_dagster.quantumflow import transition
+from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.settings import settings
+
+ADVICE = {declared.name: declared.advice for declared in CLASSES}
+STATES = ERROR_GROUP_MACHINE.states
+
+_COLUMNS = """
+    g.id, w.status AS state, g.operation, g.kind, g.message, g.classification, g.retryable, g.severity,
+    g.count, g.first_seen, g.last_seen, g.frames, g.suspect
+"""
+
+
+def find(
+    connection: Connection, *, state: str | None = None, operation: str | None = None, limit: int = 100
+) -> list[dict[str, Any]]:
+    """Error groups, the latest seen first; without `state` all that nobody settled (not resolved, not muted).
+
+    Raises:
+        UsageError: the state is unknown.
+    """
+    if state is not None and state not in (*STATES, "all"):
+        raise UsageError(f"{state!r} is no state of an error; there are: {', '.join(STATES)}, all")
+    wanted = {None: ["open", "acknowledged", "regressed"], "all": list(STATES)}.get(state, [state])
+    query = text(f"""
+        SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id
+        WHERE w.status = ANY(:states) AND (CAST(:operation AS text) IS NULL OR g.operation = :operation)
+        ORDER BY g.last_seen DESC LIMIT :limit
+    """)
+    rows = connection.execute(query, {"states": wanted, "operation": operation, "limit": limit})
+    return [dict(row) for row in rows.mappings()]
+
+
+def resolve_id(connection: Connection, prefix: str) -> UUID:
+    """The error group whose id begins with `prefix`.
+
+    Raises:
+        UsageError: none does, or several do.
+    """
+    digits = prefix.replace("-", "").lower()
+    found: Sequence[UUID] = ()
+    if 0 < len(digits) <= 32 and set(digits) <= set("0123456789abcdef"):
+        query = text("SELECT id FROM error_groups WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
+        bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
+        found = connection.scalars(query, bounds).all()
+    if len(found) != 1:
+        fits = "several errors" if found else "no error"
+        raise UsageError(f"{prefix!r} fits {fits}: give more of the id, see `qflow errors list`")
+    return found[0]
+
+
+def show(connection: Connection, group_id: UUID, *, occurrences: int = 5) -> dict[str, Any]:
+    """One group with its advice and its last occurrences."""
+    query = text(f"SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id WHERE g.id = :id")
+    group = dict(connection.execute(query, {"id": group_id}).mappings().one())
+    latest = text("""
+        SELECT at, message, severity, source, correlation_id, run_id, context, stack FROM error_occurrences
+        WHERE group_id = :id ORDER BY id DESC LIMIT :limit
+    """)
+    rows = connection.execute(latest, {"id": group_id, "limit": occurrences}).mappings()
+    return {**group, "advice": ADVICE[group["classification"]], "occurrences": [dict(row) for row in rows]}
+
+
+def decide(
+    connection: Connection, ids: Sequence[UUID], state: str, *, actor: str, reason: str | None = None
+) -> None:
+    """Acknowledge, resolve, mute or reopen groups: all or none. Raises as `transition`."""
+    transition(connection, ids, state, actor=actor, data={"reason": reason} if reason else None)
+
+
+def without_suspect(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, list[dict[str, Any]]]]:
+    """Those of the groups that have frames and no suspected commit, with their frames."""
+    query = text("""
+        SELECT id, frames FROM error_groups WHERE id = ANY(:ids) AND suspect IS NULL AND frames <> '[]'
+    """)
+    return [(row.id, row.frames) for row in connection.execute(query, {"ids": list(ids)})]
+
+
+def set_suspects(connection: Connection, suspects: dict[UUID, dict[str, Any]]) -> None:
+    """Store which commit is suspected of each group."""
+    update = text("""
+        UPDATE error_groups g SET suspect = given.suspect
+        FROM json_to_recordset(CAST(:given AS json)) AS given(id uuid, suspect jsonb) WHERE g.id = given.id
+    """)
+    given = [{"id": str(id_), "suspect": suspect} for id_, suspect in suspects.items()]
+    connection.execute(update, {"given": to_json(given, "a suspected commit")})
+
+
+def newest_unanalysed(connection: Connection) -> int | None:
+    """The highest id of an occurrence that belongs to no group yet; None where there is none."""
+    query = text("SELECT id FROM error_occurrences WHERE group_id IS NULL ORDER BY id DESC LIMIT 1")
+    return connection.scalar(query)
+
+
+def timeline(connection: Connection, *, hours: int = 24, buckets: int = 96) -> list[dict[str, Any]]:
+    """Errors and successes per bucket of the last `hours`, oldest first, all operations together."""
+    query = text("""
+        WITH bucket AS (
+            SELECT n, statement_timestamp() - make_interval(secs => :seconds * (:buckets - n)) AS since
+            FROM generate_series(0, :buckets - 1) AS n
+        )
+        SELECT since AS at,
+               (SELECT count(*) FROM error_occurrences
+                WHERE at >= since AND at < since + make_interval(secs => :seconds)) AS errors,
+               (SELECT coalesce(sum(count), 0) FROM operation_successes
+                WHERE at >= since AND at < since + make_interval(secs => :seconds))::bigint AS successes
+        FROM bucket ORDER BY n
+    """)
+    rows = connection.execute(query, {"seconds": hours * 3_600.0 / buckets, "buckets": buckets})
+    return [dict(row) for row in rows.mappings()]
+
+
+def prune_occurrences(connection: Connection) -> int:
+    """Drop occurrences and successes past their retention; groups and their counts stay. Returns how many."""
+    days = settings().errors.retention
+    dropped = 0
+    for table, condition in (("error_occurrences", "AND group_id IS NOT NULL"), ("operation_successes", "")):
+        delete = text(f"""
+            DELETE FROM {table} WHERE at < statement_timestamp() - make_interval(days => :days) {condition}
+        """)
+        dropped += connection.execute(delete, {"days": days}).rowcount
+    return dropped

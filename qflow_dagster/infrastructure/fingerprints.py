@@ -1,0 +1,160 @@
+"""Which occurrences are the same error, what kind of error that is, and what may help: pure functions.
+
+Two occurrences are one when operation, type and innermost frames agree. Where there is no
+stack, the message stands for it, with everything that differs from call to call taken out.
+Grouping by in-app frames rather than messages follows what error trackers such as Sentry
+document; lines are left out, so that an edit above does not make a new error.
+"""
+
+import hashlib
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+INNERMOST = 5
+LONGEST_MESSAGE = 500
+
+
+class Frame(NamedTuple):
+    """One call of a stack trace."""
+
+    file: str
+    line: int
+    function: str
+
+
+class Classification(NamedTuple):
+    """What kind of error it is."""
+
+    name: str
+    retryable: bool
+    advice: str
+
+
+_FRAMES = (
+    re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$'),  # Python
+    re.compile(r"^\s*at (?P<function>[\w$.<>/ ]+)\((?P<file>[\w$-]+\.\w+):(?P<line>\d+)\)"),  # JVM
+    re.compile(
+        r"^\s*at (?:async )?(?:(?P<function>[^()\n]+?) \()?(?P<file>[^()\s]+):(?P<line>\d+):\d+\)?\s*$"
+    ),  # JavaScript
+    re.compile(r"^\s*(?:from )?(?P<file>[^\s:]+\.(?:rb|ex|exs|php)):(?P<line>\d+):(?:in )?[`'(]*(?P<function>[^'`)]*)"),
+    re.compile(r"^\s+(?P<file>/?\S+\.go):(?P<line>\d+)(?P<function>)"),  # Go
+    re.compile(r"^\s*at (?P<function>.+?) in (?P<file>.+?):line (?P<line>\d+)"),  # .NET
+    re.compile(r"^\s*at (?P<file>\S+\.rs):(?P<line>\d+)(?P<function>)"),  # Rust
+)  # fmt: skip
+# Languages whose traces print the innermost call last.
+_INNERMOST_LAST = _FRAMES[0]
+_FOREIGN = re.compile(
+    r"(?:^|/)(?:site-packages|dist-packages|node_modules|vendor|gems|lib/python\d)(?:/|$)|^<"
+)
+
+_VARIABLE = (
+    (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
+    (re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.]+\b"), "<address>"),
+    (re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE), "<address>"),
+    (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-f:]+\](?::\d+)?", re.IGNORECASE), "<address>"),
+    (re.compile(r"(?<![\w<])(?:[A-Za-z]:)?(?:[/\\][\w.@ -]*\w[\w.@-]*){2,}[/\\]?"), "<path>"),
+    (re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE), "<n>"),
+    (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,}\b", re.IGNORECASE), "<id>"),
+    (re.compile(r"\d+(?:[.,:]\d+)*"), "<n>"),
+    (re.compile(r"\s+"), " "),
+)
+
+# The first that fits decides; the words are looked for in the type, then in the message.
+_CLASSES: tuple[tuple[Classification, re.Pattern[str], re.Pattern[str]], ...] = tuple(
+    (Classification(name, retryable, advice), re.compile(kind, re.I), re.compile(message, re.I))
+    for name, retryable, advice, kind, message in (
+        ("timeout", True, "Retry with backoff; raise the limit if it is too low for the work.",
+         r"timeout|timedout|deadline|cancelledbytimeout", r"timed? ?out|deadline exceeded|statement timeout"),
+        ("authentication", False, "Renew the credentials; a retry cannot help.",
+         r"unauthenticated|authentication|unauthorized|invalidpassword",
+         r"\b401\b|password authentication failed|invalid credentials|login failed|unauthorized"),
+        ("authorization", False, "Grant the right, or stop asking for it.",
+         r"permission|forbidden|accessdenied|insufficientprivilege",
+         r"\b403\b|permission denied|access denied|forbidden"),
+        ("conflict", True, "Read again and repeat the change; somebody else was first.",
+         r"conflict|integrity|unique|duplicate|deadlock|serialization|lock|stale",
+         r"\b409\b|duplicate key|deadlock|could not serialize|already exists|violates .* constraint"),
+        ("not_found", False, "Check the name; create what is missing.",
+         r"notfound|filenotfound|doesnotexist|nosuch|modulenotfound|undefinedtable",
+         r"\b404\b|not found|no such|does not exist"),
+        ("configuration", False, "Correct the setting and start again.",
+         r"config|settings|importerror|environment",
+         r"missing (?:setting|environment|configuration)|not configured|invalid configuration"),
+        ("external", True, "Wait: the other side is down or refuses; the breaker probes it.",
+         r"connection|network|socket|http|ssl|dns|remote|service|operationalerror|transport|gaierror|"
+         r"brokenpipe|urlerror",
+         r"\b50[234]\b|connection (?:refused|reset|closed|aborted)|unreachable|name resolution|"
+         r"broken pipe|temporarily unavailable"),
+        ("validation", False, "Correct the input; a retry repeats the error.",
+         r"validation|valueerror|typeerror|argument|keyerror|indexerror|attribute|parse|decode|syntax|"
+         r"schema|assertion|illegalstate|nullpointer|zerodivision|unicode",
+         r"\b400\b|\b422\b|invalid|malformed|must be|required"),
+        ("system", True, "Free the resource (disk, memory, handles), then retry.",
+         r"oserror|ioerror|memory|disk|resource|system|ioexception|outofmemory",
+         r"no space left|out of memory|too many open files|cannot allocate|killed"),
+    )
+)  # fmt: skip
+_INTERNAL = Classification(
+    "internal", False, "Nothing is known of it: read the stack, then the suspected commit."
+)
+CLASSES = (*(declared[0] for declared in _CLASSES), _INTERNAL)
+
+
+@lru_cache(maxsize=10_000)
+def normalise(message: str) -> str:
+    """`message` without what differs from one occurrence to the next: numbers, ids, paths, addresses."""
+    words = message[:LONGEST_MESSAGE]
+    for pattern, replacement in _VARIABLE:
+        words = pattern.sub(replacement, words)
+    return words.strip()
+
+
+@lru_cache(maxsize=10_000)
+def frames_of(stack: str | None) -> tuple[Frame, ...]:
+    """The calls a stack trace names, outermost first; none if it is in no form that is known."""
+    frames: list[Frame] = []
+    innermost_last = True
+    for line in (stack or "")[:100_000].splitlines():
+        for pattern in _FRAMES:
+            match = pattern.match(line)
+            if match:
+                innermost_last = pattern is _INNERMOST_LAST
+                function = (match["function"] or "").strip()
+                frames.append(Frame(match["file"], int(match["line"]), function))
+                break
+    return tuple(frames if innermost_last else reversed(frames))
+
+
+def innermost(stack: str | None) -> tuple[Frame, ...]:
+    """The innermost frames of the program itself, or of its libraries where all are theirs."""
+    frames = frames_of(stack)
+    own = [frame for frame in frames if not _FOREIGN.search(frame.file)]
+    return tuple((own or frames)[-INNERMOST:])
+
+
+@lru_cache(maxsize=10_000)
+def fingerprint(operation: str, kind: str, message: str, stack: str | None) -> bytes:
+    """SHA-256 of what makes occurrences one group."""
+    frames = innermost(stack)
+    # The file's last two parts: the rest is where somebody installed it.
+    same = [f"{'/'.join(_parts(frame.file)[-2:])} {frame.function}" for frame in frames] or [
+        normalise(message)
+    ]
+    return hashlib.sha256("\0".join((operation, kind, *same)).encode(errors="replace")).digest()
+
+
+@lru_cache(maxsize=10_000)
+def classify(kind: str, message: str) -> Classification:
+    """What kind of error it is, by the words of its type, then of its message."""
+    for declared, by_kind, _ in _CLASSES:
+        if by_kind.search(kind):
+            return declared
+    for declared, _, by_message in _CLASSES:
+        if by_message.search(message[:LONGEST_MESSAGE]):
+            return declared
+    return _INTERNAL
+
+
+def _parts(file: str) -> list[str]:
+    return [part for part in re.split(r"[/\\]", file) if part]

@@ -1,0 +1,284 @@
+"""The health agent: runs checks, believes their results after damping, opens and closes incidents.
+
+A check is a probe with a name; it may find several things (`queue_depth:code_ingestion`). A
+probe that raises or hangs is unknown, never healthy. Does not belong here: what is checked
+(`health_checks`, and the domains), when (schedules).
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from qflow_dagster.infrastructure import INCIDENT
+from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, settle, worst
+from qflow_dagster.infrastructure.trends import time_to_threshold
+from qflow_dagster.quantumflow import create_workflow, transition
+from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.redaction import redact_text
+from qflow_dagster.settings import settings
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 6
+# Seconds all probes together may take: a tick of Dagster has sixty.
+DEADLINE = 20.0
+# A state nobody has renewed for so many seconds says nothing any more.
+STALE = 300.0
+# Seconds between two samples that still count as one stretch of time.
+LONGEST_GAP = 600.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a probe found."""
+
+    status: Status
+    message: str
+    value: float | None = None
+    threshold: float | None = None
+    unit: str | None = None
+
+
+Probe = Callable[[], Mapping[str, Result]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named probe; `deep` ones take seconds and run hourly."""
+
+    name: str
+    probe: Probe
+    deep: bool = False
+
+
+def judged(value: float, warning: float, critical: float | None, message: str, unit: str) -> Result:
+    """A result by thresholds: above `warning` degraded, above `critical` (if any) unhealthy."""
+    status: Status = "healthy"
+    if critical is not None and value > critical:
+        status = "unhealthy"
+    elif value > warning:
+        status = "degraded"
+    return Result(status, message, value, warning if critical is None else critical, unit)
+
+
+def probe_all(checks: Sequence[Check], *, deadline: float = DEADLINE) -> dict[str, dict[str, Result]]:
+    """The findings of each check, by its name; all run at once, none longer than `deadline` seconds."""
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="health")
+    futures = {check.name: pool.submit(check.probe) for check in checks}
+    # One that hangs is not waited for; its thread ends with its own timeout.
+    pool.shutdown(wait=False)
+    found: dict[str, dict[str, Result]] = {}
+    end = datetime.now(UTC).timestamp() + deadline
+    for name, future in futures.items():
+        try:
+            left = end - datetime.now(UTC).timestamp()
+            found[name] = dict(future.result(max(left, 0.01)))
+        except FutureTimeout:
+            future.cancel()
+            found[name] = {name: Result("unknown", f"no answer within {deadline:.0f} s")}
+        except Exception as error:
+            words = redact_text(str(error)).split("\n")[0][:300]
+            found[name] = {name: Result("unknown", f"cannot be checked: {type(error).__name__}: {words}")}
+    return found
+
+
+def record(connection: Connection, found: Mapping[str, Mapping[str, Result]]) -> list[dict[str, Any]]:
+    """Store what was found, open and close incidents; return the changes that are believed.
+
+    One process at a time; a state whose check ran and did not name it any more is forgotten.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": 0x71666C6F7703})
+    now: float = connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8"))  # type: ignore[assignment]
+    query = text("""
+        SELECT name, status, result, streak, changes, extract(epoch FROM since)::float8 AS since, incident_id
+        FROM health_states
+    """)
+    before = {row.name: row for row in connection.execute(query)}
+    results = {name: result for finding in found.values() for name, result in finding.items()}
+    gone = [name for name in before if name not in results and name.split(":")[0] in found]
+    for name in gone:
+        # Its probe failed as a whole: of what it found before, nothing is known.
+        check = name.split(":")[0]
+        if check in found[check] and found[check][check].status == "unknown" and check != name:
+            results[name] = found[check][check]
+    changes: list[dict[str, Any]] = []
+    limits = settings().health
+    for name, result in results.items():
+        row = before.get(name)
+        damped = settle(
+            _damped(row), result.status, now, confirmations=limits.confirmations, flapping=limits.flapping
+        )
+        incident = row.incident_id if row else None
+        if damped.status != (row.status if row else "healthy"):
+            incident = _follow(connection, name, result, damped.status, incident)
+            changes.append(
+                {"name": name, "from": row and row.status, "to": damped.status, "message": result.message}
+            )
+        _store(connection, name, result, damped, incident)
+    for name in set(gone) - set(results):
+        if before[name].incident_id:
+            _follow(
+                connection,
+                name,
+                Result("healthy", "it is not there any more"),
+                "healthy",
+                before[name].incident_id,
+            )
+        connection.execute(text("DELETE FROM health_states WHERE name = :name"), {"name": name})
+    return changes
+
+
+def states(connection: Connection) -> list[dict[str, Any]]:
+    """What is believed of every check, the worst first; what nobody renewed is unknown."""
+    query = text("""
+        SELECT name, status, message, value, threshold, unit, since, at,
+               extract(epoch FROM clock_timestamp() - at)::float8 AS age FROM health_states ORDER BY name
+    """)
+    found = []
+    for row in connection.execute(query).mappings():
+        state = dict(row)
+        if state.pop("age") > _patience(row["name"]):
+            state |= {
+                "status": "unknown",
+                "message": "nobody has checked it since; is Dagster's daemon running?",
+            }
+        found.append(state)
+    return sorted(found, key=lambda state: (-STATUSES.index(state["status"]), state["name"]))
+
+
+def overall(found: Sequence[Mapping[str, Any]]) -> Status:
+    """The worst status of all."""
+    return worst([state["status"] for state in found])
+
+
+def incidents(connection: Connection, *, status: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    """Incidents, newest first, with their duration in seconds (so far, for open ones)."""
+    query = text("""
+        SELECT id, status, payload ->> 'check' AS "check", payload ->> 'message' AS message,
+               (SELECT e.data ->> 'status' FROM workflow_events e WHERE e.workflow_id = w.id
+                ORDER BY array_position(ARRAY['unknown', 'degraded', 'unhealthy'], e.data ->> 'status') DESC
+                         NULLS LAST LIMIT 1) AS worst,
+               created_at AS opened_at, finished_at AS closed_at,
+               round(extract(epoch FROM coalesce(finished_at, clock_timestamp()) - created_at))::bigint AS seconds
+        FROM workflows w WHERE type = 'incident' AND (CAST(:status AS text) IS NULL OR status = :status)
+        ORDER BY id DESC LIMIT :limit
+    """)
+    return [dict(row) for row in connection.execute(query, {"status": status, "limit": limit}).mappings()]
+
+
+def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
+    """Seconds until each check's value reaches its threshold, of those that are heading there."""
+    query = text("""
+        SELECT s.name, h.threshold, array_agg(extract(epoch FROM s.at)::float8 ORDER BY s.at) AS times,
+               array_agg(s.value ORDER BY s.at) AS values
+        FROM health_states h JOIN health_samples s ON s.name = h.name
+        WHERE h.threshold IS NOT NULL AND s.value IS NOT NULL
+          AND s.at > statement_timestamp() - make_interval(days => :days)
+        GROUP BY s.name, h.threshold HAVING count(*) >= 10
+    """)
+    found = {}
+    for row in connection.execute(query, {"days": days}):
+        left = time_to_threshold(row.times, row.values, row.threshold)
+        if left is not None:
+            found[row.name] = left
+    return found
+
+
+def uptime(connection: Connection, name: str, *, days: float = 30) -> float | None:
+    """The part of the time, 0 to 1, that a check was healthy or degraded; None where nothing is known.
+
+    Each sample stands for the time until the next, at most ten minutes: time nobody looked
+    counts neither way.
+    """
+    query = text("""
+        WITH stretch AS (
+            SELECT status, least(extract(epoch FROM lead(at) OVER (ORDER BY at) - at), :gap)::float8 AS seconds
+            FROM health_samples
+            WHERE name = :name AND at > statement_timestamp() - make_interval(secs => :seconds)
+        )
+        SELECT sum(seconds) FILTER (WHERE status IN ('healthy', 'degraded')) AS up,
+               sum(seconds) FILTER (WHERE status <> 'unknown') AS known FROM stretch
+    """)
+    row = connection.execute(query, {"name": name, "gap": LONGEST_GAP, "seconds": days * 86_400.0}).one()
+    return (row.up or 0.0) / row.known if row.known else None
+
+
+def prune_samples(connection: Connection) -> int:
+    """Drop samples past their retention; return how many."""
+    delete = text(
+        "DELETE FROM health_samples WHERE at < statement_timestamp() - make_interval(days => :days)"
+    )
+    return connection.execute(delete, {"days": settings().health.retention}).rowcount
+
+
+def run(engine: Engine, checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Probe and record; return the believed changes."""
+    found = probe_all(checks)
+    with engine.begin() as connection:
+        return record(connection, found)
+
+
+def _patience(name: str) -> float:
+    """Seconds a state is good for; deep checks run hourly."""
+    return 3 * 3_600.0 if name.split(":")[0] in DEEP_CHECKS else STALE
+
+
+# Names of the deep checks.
+DEEP_CHECKS = frozenset({"history"})
+
+
+def _damped(row: Row[Any] | None) -> Damped | None:
+    if row is None:
+        return None
+    return Damped(row.status, row.result, row.streak, tuple(row.changes), row.since)
+
+
+def _follow(
+    connection: Connection, name: str, result: Result, status: Status, incident: UUID | None
+) -> UUID | None:
+    """Open, change or close the incident of a check; return the one that is open now."""
+    data = {"status": status, "message": result.message}
+    if status == "healthy":
+        if incident is not None:
+            transition(connection, [incident], "closed", actor="health_agent", data=data)
+        return None
+    if incident is None:
+        payload = {
+            "title": f"{name} is {status}: {result.message}"[:300],
+            "check": name,
+            "message": result.message,
+        }
+        incident = create_workflow(connection, INCIDENT, payload, actor="health_agent")
+    transition(connection, [incident], "open", actor="health_agent", data=data)
+    return incident
+
+
+def _store(connection: Connection, name: str, result: Result, damped: Damped, incident: UUID | None) -> None:
+    upsert = text("""
+        INSERT INTO health_states (name, status, message, value, threshold, unit, since, at, result, streak,
+                                   changes, incident_id)
+        VALUES (:name, :status, :message, :value, :threshold, :unit, to_timestamp(:since), clock_timestamp(),
+                :result, :streak, CAST(:changes AS jsonb), :incident)
+        ON CONFLICT (name) DO UPDATE SET
+            status = excluded.status, message = excluded.message, value = excluded.value,
+            threshold = excluded.threshold, unit = excluded.unit, since = excluded.since, at = excluded.at,
+            result = excluded.result, streak = excluded.streak, changes = excluded.changes,
+            incident_id = excluded.incident_id
+    """)
+    values = {
+        "name": name, "status": damped.status, "message": result.message[:1_000], "value": result.value,
+        "threshold": result.threshold, "unit": result.unit, "since": damped.since, "result": damped.result,
+        "streak": damped.streak, "changes": to_json(list(damped.changes), "changes"), "incident": incident,
+    }  # fmt: skip
+    connection.execute(upsert, values)
+    sample = text(
+        "INSERT INTO health_samples (name, at, status, value) VALUES (:name, clock_timestamp(), :result, :value)"
+    )
+    connection.execute(sample, {"name": name, "result": result.status, "value": result.value})

@@ -1,0 +1,168 @@
+"""Services outside: registering them, asking whether they answer, restarting them if that was allowed.
+
+A restart command is an argument list that the operator registered; it never comes from what
+is watched. It runs through a circuit breaker, so many times an hour at most, each recorded.
+"""
+
+import shlex
+import subprocess
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from sqlalchemy import Connection, Engine, text
+
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.infrastructure.circuit_breaker import CircuitOpen, through_breaker
+from qflow_dagster.infrastructure.health_agent import Result
+from qflow_dagster.quantumflow import register
+from qflow_dagster.quantumflow.recording import RECORDED, recorded
+from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.settings import settings
+
+SERVICE_RESTART = register("service_restart", machine=RECORDED, queue="health_notifications").name
+RESTART_TIMEOUT = 120.0
+
+
+class RestartFailed(QflowError):  # noqa: N818
+    """A restart command did not end well."""
+
+
+def add(
+    connection: Connection,
+    name: str,
+    url: str,
+    *,
+    expected_status: int = 200,
+    timeout_ms: int | None = None,
+    restart_command: str | None = None,
+    restart_limit: int = 3,
+) -> None:
+    """Watch a service; again with the same name changes it.
+
+    Raises:
+        UsageError: the name, address or command makes no sense.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{url!r} is no address of a service; expected http(s)://host/path")
+    if parts.username or parts.password:
+        raise UsageError("an address of a service is stored in clear: leave the password out")
+    if not name or ":" in name or len(name) > 100:
+        raise UsageError("a service's name has 1 to 100 characters and no colon")
+    try:
+        command = shlex.split(restart_command) if restart_command else None
+    except ValueError as error:
+        raise UsageError(f"the restart command cannot be read: {error}") from None
+    upsert = text("""
+        INSERT INTO health_services (name, url, expected_status, timeout_ms, restart_command, restart_limit)
+        VALUES (:name, :url, :expected, :timeout, CAST(:command AS jsonb), :limit)
+        ON CONFLICT (name) DO UPDATE SET url = excluded.url, expected_status = excluded.expected_status,
+            timeout_ms = excluded.timeout_ms, restart_command = excluded.restart_command,
+            restart_limit = excluded.restart_limit
+    """)
+    values = {
+        "name": name, "url": url, "expected": expected_status,
+        "timeout": timeout_ms or settings().health.response, "limit": restart_limit,
+        "command": to_json(command, "the command") if command else None,
+    }  # fmt: skip
+    connection.execute(upsert, values)
+
+
+def remove(connection: Connection, name: str) -> None:
+    """Watch a service no more.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if not connection.execute(
+        text("DELETE FROM health_services WHERE name = :name"), {"name": name}
+    ).rowcount:
+        raise UsageError(f"there is no service {name!r}; see `qflow health services`")
+
+
+def find(connection: Connection) -> list[dict[str, Any]]:
+    """All services that are watched."""
+    query = text("""
+        SELECT name, url, expected_status, timeout_ms, restart_command, restart_limit FROM health_services
+        ORDER BY name
+    """)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def probe_all(engine: Engine) -> dict[str, Result]:
+    """What each service answers."""
+    with engine.connect() as connection:
+        watched = find(connection)
+    return {f"service:{service['name']}": probe(service) for service in watched}
+
+
+def probe(service: dict[str, Any]) -> Result:
+    """What one service answers: unhealthy if it is another status or none, degraded if it is slow."""
+    limit = service["timeout_ms"]
+    started = time.perf_counter()
+    try:
+        # Headers alone tell the status; a body without end must not be read.
+        with requests.get(
+            service["url"], timeout=max(limit / 1_000 * 2, 1.0), allow_redirects=False, stream=True
+        ) as answer:
+            status = answer.status_code
+    except requests.RequestException as error:
+        return Result("unhealthy", f"no answer: {type(error).__name__}", None, limit, "ms")
+    took = (time.perf_counter() - started) * 1_000
+    if status != service["expected_status"]:
+        words = f"answered {status}, expected {service['expected_status']}"
+        return Result("unhealthy", words, took, limit, "ms")
+    if took > limit:
+        return Result("degraded", f"answered {status} after {took:.0f} ms", took, limit, "ms")
+    return Result("healthy", f"answered {status} within {took:.0f} ms", took, limit, "ms")
+
+
+def restart_unhealthy(engine: Engine, *, worker: str, run_id: str | None = None) -> list[str]:
+    """Restart services believed unhealthy whose operator allowed it; return what was done, in words."""
+    query = text("""
+        SELECT s.name, s.restart_command, s.restart_limit,
+               (SELECT count(*) FROM workflows w WHERE w.type = 'service_restart'
+                AND w.payload ->> 'service' = s.name
+                AND w.created_at > statement_timestamp() - interval '1 hour') AS lately
+        FROM health_services s JOIN health_states h ON h.name = 'service:' || s.name
+        WHERE h.status = 'unhealthy' AND s.restart_command IS NOT NULL
+    """)
+    with engine.connect() as connection:
+        due = connection.execute(query).all()
+    done = []
+    for service in due:
+        if service.lately >= service.restart_limit:
+            done.append(
+                f"{service.name}: restarted {service.lately} times within an hour already, left alone"
+            )
+            continue
+        try:
+            with (
+                through_breaker(engine, f"restart:{service.name}"),
+                recorded(
+                    engine,
+                    SERVICE_RESTART,
+                    {"title": f"restart of {service.name}", "service": service.name},
+                    worker=worker,
+                    run_id=run_id,
+                ) as set_result,
+            ):
+                set_result({"exit_code": _run(service.name, service.restart_command)})
+            done.append(f"{service.name}: restarted")
+        except (CircuitOpen, RestartFailed) as problem:
+            done.append(f"{service.name}: {problem}")
+    return done
+
+
+def _run(name: str, command: list[str]) -> int:
+    try:
+        ended = subprocess.run(
+            command, capture_output=True, timeout=RESTART_TIMEOUT, stdin=subprocess.DEVNULL, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RestartFailed(f"the restart of {name} did not run: {type(error).__name__}") from None
+    if ended.returncode:
+        raise RestartFailed(f"the restart of {name} ended with exit code {ended.returncode}")
+    return ended.returncode

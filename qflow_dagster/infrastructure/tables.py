@@ -1,0 +1,157 @@
+"""Tables of errors, circuit breakers and health.
+
+States of error groups, breakers and incidents are those of the workflows with the same id.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from qflow_dagster.database.schema import metadata, timestamp_column
+
+# Any program may insert here: an operation and a message are enough, the rest has defaults.
+error_occurrences = Table(
+    "error_occurrences",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("operation", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default="Error"),
+    Column("message", Text, nullable=False, server_default=""),
+    # A stack trace as its language prints it.
+    Column("stack", Text),
+    Column("context", JSONB),
+    Column("severity", Text, nullable=False, server_default="error"),
+    Column("correlation_id", Text),
+    Column("run_id", Text),
+    # Where it came from: insert, python, cli, sentry, dagster, breaker.
+    Column("source", Text, nullable=False, server_default="insert"),
+    timestamp_column("at", default_now=True),
+    # Null until it was analysed.
+    Column("group_id", Uuid),
+    CheckConstraint("severity IN ('debug', 'info', 'warning', 'error', 'critical')", name="severity"),
+    CheckConstraint("operation <> ''", name="named"),
+    Index("ix_error_occurrences_new", "id", postgresql_where=text("group_id IS NULL")),
+    Index("ix_error_occurrences_operation_at", "operation", "at"),
+    Index("ix_error_occurrences_group_id", "group_id", "id", postgresql_where=text("group_id IS NOT NULL")),
+)
+
+# Successes, counted per millisecond: a rate needs them as exactly as the errors.
+operation_successes = Table(
+    "operation_successes",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("operation", Text, nullable=False),
+    timestamp_column("at", default_now=True),
+    Column("count", Integer, nullable=False, server_default="1"),
+    CheckConstraint("operation <> '' AND count > 0", name="counted"),
+    Index("ix_operation_successes_operation_at", "operation", "at"),
+)
+
+error_groups = Table(
+    "error_groups",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False, unique=True),
+    Column("operation", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("classification", Text, nullable=False),
+    Column("retryable", Boolean, nullable=False),
+    Column("severity", Text, nullable=False),
+    # The innermost frames it is known by: [{"file", "line", "function"}], outermost first.
+    Column("frames", JSONB, nullable=False),
+    # The commit that last changed where it happens: {"repository", "commit", "path", ...}.
+    Column("suspect", JSONB),
+    timestamp_column("first_seen"),
+    timestamp_column("last_seen"),
+    Column("count", BigInteger, nullable=False),
+    Index("ix_error_groups_operation", "operation"),
+    Index("ix_error_groups_last_seen", "last_seen"),
+)
+
+# What was said of an operation, so that it is said once.
+operation_alerts = Table(
+    "operation_alerts",
+    metadata,
+    Column("operation", Text, primary_key=True),
+    Column("alerting", Boolean, nullable=False),
+    timestamp_column("since"),
+    timestamp_column("told_at", nullable=True),
+    Column("errors", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Index("ix_operation_alerts_alerting", "operation", postgresql_where=text("alerting")),
+)
+
+circuit_breakers = Table(
+    "circuit_breakers",
+    metadata,
+    Column("operation", Text, primary_key=True),
+    Column("id", Uuid, nullable=False, unique=True),
+    # Consecutive failures while closed, successful probes while half open.
+    Column("failures", Integer, nullable=False),
+    Column("successes", Integer, nullable=False),
+    timestamp_column("failed_at", nullable=True),
+    timestamp_column("opened_at", nullable=True),
+    # The one probe under way: who may report on it, and until when.
+    Column("probe", Uuid),
+    timestamp_column("probe_until", nullable=True),
+    Column("reason", Text),
+)
+
+# What each check last found, and what of it is believed (after damping).
+health_states = Table(
+    "health_states",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("value", Double),
+    Column("threshold", Double),
+    Column("unit", Text),
+    timestamp_column("since"),
+    timestamp_column("at"),
+    # Damping: the last result, how often in a row, and when believed changes were (newest last).
+    Column("result", Text, nullable=False),
+    Column("streak", Integer, nullable=False),
+    Column("changes", JSONB, nullable=False),
+    Column("incident_id", Uuid),
+)
+
+health_samples = Table(
+    "health_samples",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("id", BigInteger, Identity(), primary_key=True),
+    timestamp_column("at"),
+    Column("status", Text, nullable=False),
+    Column("value", Double),
+    Index("ix_health_samples_name_at", "name", "at"),
+)
+
+# Services outside that are watched. The command, if any, restarts one; it is an argument list.
+health_services = Table(
+    "health_services",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("expected_status", Integer, nullable=False),
+    Column("timeout_ms", Integer, nullable=False),
+    Column("restart_command", JSONB),
+    Column("restart_limit", Integer, nullable=False),
+    CheckConstraint("expected_status BETWEEN 100 AND 599", name="expected_status"),
+    CheckConstraint("timeout_ms BETWEEN 1 AND 60000", name="timeout_ms"),
+    CheckConstraint("restart_limit BETWEEN 0 AND 100", name="restart_limit"),
+)

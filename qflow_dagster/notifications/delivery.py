@@ -1,0 +1,284 @@
+"""Delivery: each message of a queue to each of its endpoints, at least once.
+
+`distribute` turns messages into jobs and moves the cursor, in one transaction: each message
+becomes one job per endpoint, exactly once. `deliver` does the jobs: a failure waits with
+backoff, then is dead and stays to be looked at (`qflow workflows list --type notification
+--status dead`). A receiver that must not act twice looks at the id, which stays the same.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.infrastructure.circuit_breaker import through_breaker
+from qflow_dagster.notifications import NOTIFICATION
+from qflow_dagster.notifications.endpoints import (
+    CONSUMER,
+    Endpoint,
+    find,
+    is_webhook,
+    passes,
+    resolved_address,
+)
+from qflow_dagster.notifications.sealing import unseal
+from qflow_dagster.quantumflow import (
+    Lease,
+    NewWorkflow,
+    Workflow,
+    acknowledge,
+    claim,
+    complete,
+    create_workflows,
+    fail,
+    receive,
+)
+from qflow_dagster.redaction import redact, redact_text
+
+logger = logging.getLogger(__name__)
+
+MESSAGES = 500
+AT_ONCE = 8
+# 5 s, 10 s, 20 s, ... up to an hour each: an endpoint may be away for most of a day.
+MAX_ATTEMPTS = 20
+TIMEOUT = 10.0
+# Longer than a round of deliveries takes, so that nobody else sends the same meanwhile.
+LEASE = 120.0
+# Seconds between two looks where nothing notifies: retries that are due, messages held back.
+POLL = 1.0
+
+
+class DeliveryFailed(QflowError):  # noqa: N818
+    """An endpoint did not take a notification. Says nothing of its address, which may be a secret."""
+
+
+class Note(NamedTuple):
+    """A message as people read it."""
+
+    id: str
+    queue: str
+    title: str
+    body: str
+    data: Any
+
+
+def distribute(connection: Connection) -> int:
+    """Make a job of every new message for every endpoint that wants it; return how many."""
+    by_queue: dict[str, list[Endpoint]] = {}
+    for endpoint in find(connection):
+        by_queue.setdefault(endpoint.queue, []).append(endpoint)
+    made = 0
+    for queue, endpoints in sorted(by_queue.items()):
+        messages = receive(connection, queue, CONSUMER, limit=MESSAGES, start="next")
+        # Of a notification that died nobody is notified: it would die as well, and so on.
+        wanted = [message for message in messages if not _is_own(message.payload)]
+        titles = _titles(connection, [message.payload for message in wanted])
+        new = [
+            NewWorkflow(
+                type=NOTIFICATION,
+                key=f"{endpoint.id}:{message.position.xact}:{message.position.id}",
+                payload={
+                    "endpoint": endpoint.name,
+                    "endpoint_id": str(endpoint.id),
+                    "queue": queue,
+                    **render(queue, message.payload, titles),
+                    "data": redact(message.payload),
+                },
+                max_attempts=MAX_ATTEMPTS,
+            )
+            for message in wanted
+            for endpoint in endpoints
+            if passes(endpoint.filters, message.payload)
+        ]
+        if new:
+            create_workflows(connection, new, actor=CONSUMER)
+        if messages:
+            acknowledge(connection, CONSUMER, messages[-1])
+        made += len(new)
+    return made
+
+
+def deliver(engine: Engine, *, worker: str, limit: int = 100) -> int:
+    """Do up to `limit` notifications that are due, several at once; return how many were delivered."""
+    with engine.begin() as connection:
+        due = claim(connection, NOTIFICATION, worker=worker, limit=limit, lease=LEASE)
+        endpoints = {str(endpoint.id): endpoint for endpoint in find(connection)} if due else {}
+    if not due:
+        return 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return sum(pool.map(lambda job: _do(engine, job, endpoints.get(job.payload["endpoint_id"])), due))
+
+
+def send(endpoint: Endpoint, note: Note) -> None:
+    """Send one note to one endpoint, now.
+
+    Raises:
+        DeliveryFailed: it was not taken.
+        UsageError: the endpoint's address is not to be had.
+    """
+    address = resolved_address(endpoint)
+    if is_webhook(address):
+        _post(address, note, unseal(endpoint.signing_key) if endpoint.signing_key else None)
+        return
+    # Imported late: it brings a hundred services along.
+    import apprise
+
+    service = apprise.Apprise()
+    if not service.add(address) or not service.notify(title=note.title, body=note.body or note.title):
+        raise DeliveryFailed("the service did not take the notification (Apprise says no more)")
+
+
+def work(engine: Engine, stop: threading.Event, *, worker: str) -> None:
+    """Distribute and deliver until `stop` is set, woken by the queues; survives the database's absence."""
+    while not stop.is_set():
+        try:
+            with _Waker(engine) as waker:
+                while not stop.is_set():
+                    waker.listen({endpoint.queue for endpoint in _all(engine)})
+                    with engine.begin() as connection:
+                        made = distribute(connection)
+                    delivered = deliver(engine, worker=worker)
+                    if not made and not delivered:
+                        waker.wait(POLL, stop)
+        except (OperationalError, psycopg.OperationalError) as error:
+            logger.warning("the notifier lost the database (%s); trying again", type(error).__name__)
+            stop.wait(POLL)
+        except (QflowError, SQLAlchemyError) as error:
+            logger.error("the notifier: %s", redact_text(str(error)).split("\n")[0])
+            stop.wait(POLL)
+
+
+def signature(key: str, timestamp: str, body: bytes) -> str:
+    """What signs a webhook: HMAC-SHA256 over ``timestamp.body``, as the receiver recomputes it."""
+    return "sha256=" + hmac.new(key.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
+def render(queue: str, payload: Any, titles: Mapping[str, str]) -> dict[str, str]:
+    """A message as a title and a body for people, without secrets."""
+    fields = payload if isinstance(payload, Mapping) else {"message": payload}
+    about = titles.get(
+        str(fields.get("workflow_id")), str(fields.get("type") or fields.get("operation") or queue)
+    )
+    event = str(fields.get("event") or fields.get("to") or "message")
+    title = f"{event.replace('_', ' ')}: {about}"
+    left_out = {"workflow_id", "type", "event", "to", "key"}
+    body = "\n".join(
+        f"{name}: {value}" for name, value in fields.items() if name not in left_out and value is not None
+    )
+    return {"title": redact_text(title[:300]), "body": redact_text(body[:4_000])}
+
+
+def _do(engine: Engine, job: Workflow, endpoint: Endpoint | None) -> bool:
+    held = [Lease(job.id, job.attempt)]
+    if endpoint is None:
+        with engine.begin() as connection:
+            complete(connection, held, [{"skipped": "the endpoint was removed"}])
+        return False
+    note = Note(
+        str(job.id), job.payload["queue"], job.payload["title"], job.payload["body"], job.payload["data"]
+    )
+    try:
+        with through_breaker(engine, f"notify:{endpoint.name}"):
+            send(endpoint, note)
+    except Exception as error:
+        # Whatever a service's plug-in raises: the job says so and is tried again.
+        words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}"
+        with engine.begin() as connection:
+            fail(connection, held, [{"kind": type(error).__name__, "message": redact_text(words)[:500]}])
+        return False
+    with engine.begin() as connection:
+        complete(connection, held, [{"delivered": True}])
+    return True
+
+
+def _post(address: str, note: Note, key: str | None) -> None:
+    import requests
+
+    body = json.dumps(note._asdict(), ensure_ascii=False, default=str).encode()
+    timestamp = str(int(time.time()))
+    headers = {"Content-Type": "application/json", "X-Qflow-Id": note.id, "X-Qflow-Timestamp": timestamp}
+    if key is not None:
+        headers["X-Qflow-Signature"] = signature(key, timestamp, body)
+    try:
+        # A redirect would carry the message to an address nobody registered.
+        answer = requests.post(address, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+    except requests.RequestException as error:
+        # Its text names the address.
+        raise DeliveryFailed(f"the webhook cannot be reached: {type(error).__name__}") from None
+    if not 200 <= answer.status_code < 300:
+        raise DeliveryFailed(f"the webhook answered {answer.status_code}")
+
+
+def _is_own(payload: Any) -> bool:
+    return isinstance(payload, Mapping) and payload.get("type") == NOTIFICATION
+
+
+def _titles(connection: Connection, payloads: Sequence[Any]) -> dict[str, str]:
+    """What the workflows that messages are about call themselves."""
+    ids = [
+        payload["workflow_id"]
+        for payload in payloads
+        if isinstance(payload, Mapping) and "workflow_id" in payload
+    ]
+    query = text("""
+        SELECT id::text AS id, payload ->> 'title' AS title FROM workflows
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND payload ->> 'title' IS NOT NULL
+    """)
+    return {row.id: row.title for row in connection.execute(query, {"ids": _uuids(ids)})} if ids else {}
+
+
+def _uuids(values: Iterable[Any]) -> list[UUID]:
+    found = []
+    for value in values:
+        try:
+            found.append(UUID(str(value)))
+        except ValueError:
+            continue
+    return found
+
+
+def _all(engine: Engine) -> list[Endpoint]:
+    with engine.connect() as connection:
+        return find(connection)
+
+
+class _Waker:
+    """A connection of its own that hears the queues that have endpoints."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        # Detached, so that closing it ends the session and with it LISTEN.
+        self._connection.detach()
+        self._heard: set[str] = set()
+
+    def __enter__(self) -> "_Waker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def listen(self, queues: set[str]) -> None:
+        """Hear these queues too."""
+        for queue in queues - self._heard:
+            quoted = self._connection.dialect.identifier_preparer.quote_identifier(queue)
+            self._connection.execute(text(f"LISTEN {quoted}"))
+        self._heard |= queues
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """Until a queue notifies, `stop` is set or the time is over."""
+        if stop.is_set():
+            return
+        driver = cast(psycopg.Connection, self._connection.connection.dbapi_connection)
+        for _ in driver.notifies(timeout=seconds, stop_after=1):
+            pass

@@ -1,0 +1,175 @@
+"""Endpoints: where the messages of a queue go, and which of them.
+
+An address is a URL of Apprise (Slack, Teams, e-mail and a hundred more), an ``http(s)://``
+address that gets signed JSON, or says where the address is kept: ``env:NAME``, ``file:PATH``.
+Does not belong here: sending (`delivery`).
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.notifications.sealing import seal, unseal
+from qflow_dagster.quantumflow import subscribe, uuid7
+from qflow_dagster.quantumflow.queues import check_queue
+from qflow_dagster.quantumflow.rows import to_json
+
+# The consumer that all queues with endpoints have.
+CONSUMER = "notifier"
+
+Filters = Mapping[str, Sequence[str]]
+
+
+class Endpoint(NamedTuple):
+    """One registered endpoint; its secrets are still sealed."""
+
+    id: UUID
+    name: str
+    queue: str
+    address: bytes
+    signing_key: bytes | None
+    filters: dict[str, list[str]]
+
+
+def add(
+    connection: Connection,
+    name: str,
+    queue: str,
+    address: str,
+    *,
+    filters: Filters | None = None,
+    signing_key: str | None = None,
+) -> UUID:
+    """Register an endpoint; it gets what is sent to the queue from now on.
+
+    Raises:
+        UsageError: the name is taken, the queue's is none, the address is of no known form.
+    """
+    check_queue(queue)
+    if not name.strip() or len(name) > 100:
+        raise UsageError("an endpoint's name has 1 to 100 characters")
+    check_address(address)
+    if signing_key and not is_webhook(address) and not address.startswith(("env:", "file:")):
+        raise UsageError("only http(s):// endpoints are signed; leave the signing key away")
+    id_ = uuid7()
+    insert = text("""
+        INSERT INTO notification_endpoints (id, name, queue, address, signing_key, filters)
+        VALUES (:id, :name, :queue, :address, :key, CAST(:filters AS jsonb))
+    """)
+    values = {
+        "id": id_, "name": name, "queue": queue, "address": seal(address),
+        "key": seal(signing_key) if signing_key else None, "filters": to_json(dict(filters or {}), "filters"),
+    }  # fmt: skip
+    try:
+        with connection.begin_nested():
+            connection.execute(insert, values)
+    except IntegrityError:
+        raise UsageError(
+            f"there is an endpoint {name!r} already: choose another name, or remove it first"
+        ) from None
+    subscribe(connection, queue, CONSUMER, start="next")
+    return id_
+
+
+def remove(connection: Connection, name: str) -> None:
+    """Forget an endpoint; what was not delivered yet will not be.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    delete = text("DELETE FROM notification_endpoints WHERE name = :name")
+    if not connection.execute(delete, {"name": name}).rowcount:
+        raise UsageError(f"there is no endpoint {name!r}; see `qflow notify list`")
+
+
+def find(connection: Connection, *, name: str | None = None) -> list[Endpoint]:
+    """All endpoints, or the one of that name.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    query = text("""
+        SELECT id, name, queue, address, signing_key, filters FROM notification_endpoints
+        WHERE CAST(:name AS text) IS NULL OR name = :name ORDER BY name
+    """)
+    rows = [Endpoint(*row) for row in connection.execute(query, {"name": name})]
+    if name is not None and not rows:
+        raise UsageError(f"there is no endpoint {name!r}; see `qflow notify list`")
+    return rows
+
+
+def shown(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint as people may see it: of the address only what is no secret."""
+    address = unseal(endpoint.address)
+    kept = address if address.startswith(("env:", "file:")) else f"{urlsplit(address).scheme}://..."
+    return {
+        "name": endpoint.name,
+        "queue": endpoint.queue,
+        "address": kept,
+        "signed": endpoint.signing_key is not None,
+        "filters": endpoint.filters,
+    }
+
+
+def passes(filters: Filters, payload: Any) -> bool:
+    """Whether a message is one the filters let through."""
+    if not isinstance(payload, Mapping):
+        return not filters
+    return all(str(payload.get(name)) in values for name, values in filters.items())
+
+
+def resolved_address(endpoint: Endpoint) -> str:
+    """The address itself.
+
+    Raises:
+        UsageError: where it should be kept, there is none.
+    """
+    address = unseal(endpoint.address).strip()
+    kind, _, where = address.partition(":")
+    if kind == "env":
+        address = os.environ.get(where, "").strip()
+        if not address:
+            raise UsageError(f"endpoint {endpoint.name}: the environment variable {where} is not set here")
+    elif kind == "file" and not address.startswith("file://"):
+        try:
+            address = Path(where).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise UsageError(f"endpoint {endpoint.name}: {where} cannot be read: {error.strerror}") from None
+    return address
+
+
+def is_webhook(address: str) -> bool:
+    """Whether an address gets our signed JSON rather than Apprise's rendering."""
+    return address.startswith(("http://", "https://"))
+
+
+def check_address(address: str) -> None:
+    """Refuse an address of no known form. Its text is not repeated: it may be a secret.
+
+    Raises:
+        UsageError: as said.
+    """
+    if address.startswith(("env:", "file:")) and address.partition(":")[2]:
+        return
+    if is_webhook(address):
+        try:
+            if urlsplit(address).hostname and urlsplit(address).port != 0:
+                return
+        except ValueError:
+            pass
+        raise UsageError("the address is no http(s) address; expected https://host/path")
+    # Imported late: it brings a hundred services along.
+    from apprise import Apprise
+
+    if "://" not in address or not Apprise.instantiate(address, suppress_exceptions=True):
+        raise UsageError(
+            "the address is of no known form: https://..., env:NAME, file:PATH, or one that Apprise knows "
+            "(slack://, msteams://, mailto://, ...)"
+        )

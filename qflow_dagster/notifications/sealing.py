@@ -1,0 +1,71 @@
+"""Secrets that must be kept: encrypted with a key that is not in the database.
+
+The key is `QFLOW_SECRET_KEY`, or a file in `QFLOW_HOME` that only its owner can read. Does
+not belong here: tokens, of which only a hash is kept.
+"""
+
+import base64
+import hashlib
+import os
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.settings import settings
+
+KEY_FILE = "secret.key"
+
+
+def seal(secret: str) -> bytes:
+    """`secret`, encrypted and authenticated (Fernet: AES-128-CBC with HMAC-SHA256)."""
+    return _fernet().encrypt(secret.encode())
+
+
+def unseal(sealed: bytes) -> str:
+    """What `seal` was given.
+
+    Raises:
+        QflowError: it was sealed with another key.
+    """
+    try:
+        return _fernet().decrypt(sealed).decode()
+    except InvalidToken:
+        raise QflowError(
+            "a stored address was encrypted with another key: set QFLOW_SECRET_KEY, or put back "
+            f"{settings().home / KEY_FILE}; or remove the endpoint and add it again"
+        ) from None
+
+
+def key_for(purpose: str) -> bytes:
+    """32 bytes that follow from the key and `purpose`, for signatures of our own."""
+    return hashlib.sha256(_key() + purpose.encode()).digest()
+
+
+def _fernet() -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(_key()).digest()))
+
+
+def _key() -> bytes:
+    configured = settings().secret_key
+    if configured is not None:
+        return configured.get_secret_value().encode()
+    path = settings().home / KEY_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # Linked into place whole: of two processes that make one at once, both use the first.
+        fresh = path.with_name(f"{KEY_FILE}.{os.getpid()}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.urlsafe_b64encode(os.urandom(32)))
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    except OSError as error:
+        if not path.exists():
+            raise QflowError(
+                f"{path} cannot be written: {error.strerror}; set QFLOW_SECRET_KEY instead"
+            ) from None
+    return path.read_bytes()
