@@ -136,7 +136,7 @@ def digest_of(kind: str, target: str, content: Json) -> bytes:
 
 def request_approval(
     connection: Connection,
-    kind: Kind,
+    kind: str,
     target: str,
     content: Json,
     *,
@@ -161,7 +161,7 @@ def request_approval(
 
 def issue_approval(
     connection: Connection,
-    kind: Kind,
+    kind: str,
     target: str,
     content: Json,
     *,
@@ -237,7 +237,7 @@ def revoke(connection: Connection, approval_id: UUID, *, actor: str, reason: str
 def authorize(
     connection: Connection,
     presented: str | Reference,
-    kind: Kind,
+    kind: str,
     target: str,
     content: Json,
     *,
@@ -335,7 +335,7 @@ def hash_token(token: str) -> bytes:
 
 def _create(
     connection: Connection,
-    kind: Kind,
+    kind: str,
     target: str,
     content: Json,
     *,

@@ -16,7 +16,23 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from qflow_dagster.cli import config, db, history, listen, metrics, repos, run, up, workflows
+from qflow_dagster.cli import (
+    approvals,
+    breakers,
+    config,
+    db,
+    errors,
+    health,
+    history,
+    inbox,
+    listen,
+    metrics,
+    notify,
+    repos,
+    run,
+    up,
+    workflows,
+)
 from qflow_dagster.errors import QflowError
 
 app = typer.Typer(
@@ -40,6 +56,12 @@ app.command("config")(config.show)
 app.add_typer(repos.app, name="repos")
 app.add_typer(workflows.app, name="workflows")
 app.add_typer(history.app, name="history")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(inbox.app, name="inbox")
+app.add_typer(errors.app, name="errors")
+app.add_typer(breakers.app, name="breakers")
+app.add_typer(health.app, name="health")
+app.add_typer(notify.app, name="notify")
 app.add_typer(db.app, name="db")
 
 

@@ -3,6 +3,7 @@
 Belongs here: printing shared by all nouns. Progress and errors go to stderr, not here.
 """
 
+import getpass
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,18 @@ from rich.text import Text
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most this many rows.")]
 
+As = Annotated[str | None, typer.Option("--as", help="Who decides; default: the user of this system.")]
+
 # Where nobody looks (a pipe, a log) there is no width to keep to; 80 columns would fold every path.
 UNSEEN_WIDTH = 160
 console = Console(highlight=False)
 if not console.is_terminal and "COLUMNS" not in os.environ:
     console.width = UNSEEN_WIDTH
+
+
+def actor_name(given: str | None) -> str:
+    """Who acts: as given with `--as`, else the user of this system."""
+    return given or getpass.getuser()
 
 
 def print_json(value: Any) -> None:

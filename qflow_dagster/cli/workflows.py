@@ -1,24 +1,32 @@
 """`qflow workflows`: what waits, runs, failed or ended, and deciding on it by hand."""
 
-import getpass
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from qflow_dagster import metrics, quantumflow
-from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, print_json, print_rows
+from qflow_dagster import agents, metrics, notifications, quantumflow
+from qflow_dagster.cli.output import (
+    As,
+    JsonFlag,
+    Limit,
+    actor_name,
+    console,
+    print_fields,
+    print_json,
+    print_rows,
+)
 from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.infrastructure import services
 from qflow_dagster.ingestion import workflows as ingestion_workflows
 
 # Importing a domain registers its types.
-DOMAINS = (ingestion_workflows, metrics)
+DOMAINS = (ingestion_workflows, metrics, agents, notifications, services)
 
 app = typer.Typer(no_args_is_help=True, help="Workflows: list, show, history; retry, cancel, pause, resume.")
 Id = Annotated[str, typer.Argument(help="The workflow's id, or the beginning of it.")]
 Ids = Annotated[list[str], typer.Argument(help="Ids of workflows, or their beginnings.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; it goes into the history.")]
-As = Annotated[str | None, typer.Option("--as", help="Who decides; default: the user of this system.")]
 
 
 @app.command("list")
@@ -114,7 +122,7 @@ def _decide(
     """All of them or none, in one transaction."""
     with ready_engine().begin() as connection:
         ids = [quantumflow.resolve(connection, prefix) for prefix in prefixes]
-        operation(connection, ids, actor=actor or getpass.getuser(), reason=reason)
+        operation(connection, ids, actor=actor_name(actor), reason=reason)
     for id_ in ids:
         console.print(f"{id_} {done}")
 

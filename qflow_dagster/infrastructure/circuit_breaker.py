@@ -53,7 +53,7 @@ class Admission:
 
 _COLUMNS = """
     b.operation, b.id, w.status, b.failures, b.successes, b.failed_at, b.opened_at, b.probe, b.probe_until,
-    b.reason, w.updated_at,
+    b.reason, b.guarded, w.updated_at,
     extract(epoch FROM b.opened_at - clock_timestamp()) + CAST(:reset AS float8) AS wait,
     extract(epoch FROM b.probe_until - clock_timestamp()) AS probe_left
 """
@@ -158,6 +158,8 @@ def record_failure(connection: Connection, admission: Admission, error: BaseExce
     """Report that an admitted call failed; the error is tracked as one of the operation."""
     track_errors(connection, [occurrence_of(admission.operation, error, source="breaker")])
     row = _ensure(connection, admission.operation)
+    if not row.guarded:
+        row = _set(connection, row.operation, "guarded = true")
     if row.status == "half_open" and row.probe == admission.probe:
         _open(connection, row, f"the probe failed: {type(error).__name__}")
     elif row.status == "closed":
@@ -205,6 +207,28 @@ def observe_successes(connection: Connection) -> list[str]:
         if row.status in ("open", "half_open") and row.probe is None:
             _probe_succeeded(connection, row, int(found_row.successes))
             closed.append(row.operation)
+    return closed
+
+
+def observe_quiet(connection: Connection) -> list[str]:
+    """Close breakers that no call goes through, once nobody reports a failure any more; return which.
+
+    Of what only reports its errors, silence is all there is to go by: twice the wait of an open breaker.
+    """
+    query = text("""
+        SELECT b.operation FROM workflows w JOIN circuit_breakers b ON b.id = w.id
+        WHERE w.type = 'circuit_breaker' AND w.status = 'open' AND NOT b.guarded
+          AND greatest(b.opened_at, (SELECT max(at) FROM error_occurrences o WHERE o.operation = b.operation))
+              < clock_timestamp() - make_interval(secs => :quiet)
+    """)
+    closed = []
+    quiet = 2 * settings().errors.breaker_reset
+    for operation in connection.scalars(query, {"quiet": quiet}).all():
+        row = _lock(connection, operation)
+        if row.status == "open" and not row.guarded:
+            transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "it is quiet"})
+            _close(connection, row, "qflow", f"no failure was reported for {quiet:.0f} s")
+            closed.append(operation)
     return closed
 
 
@@ -335,8 +359,8 @@ def _ensure(connection: Connection, operation: str) -> Row[Any]:
         id_ = create_workflow(connection, CIRCUIT_BREAKER, {"title": f"circuit breaker {operation}"[:200]},
                               actor="qflow", key=operation)  # fmt: skip
         insert = text("""
-            INSERT INTO circuit_breakers (operation, id, failures, successes)
-            VALUES (:operation, :id, 0, 0) ON CONFLICT DO NOTHING
+            INSERT INTO circuit_breakers (operation, id, failures, successes, guarded)
+            VALUES (:operation, :id, 0, 0, false) ON CONFLICT DO NOTHING
         """)
         connection.execute(insert, {"operation": operation, "id": id_})
     return _lock(connection, operation)

@@ -121,9 +121,17 @@ def analyse(engine: Engine, *, limit: int = 100_000, run_id: str | None = None) 
         if not batch.occurrences:
             break
     with engine.begin() as connection:
-        recover_alerts(connection)
-        circuit_breaker.observe_successes(connection)
+        recover(connection)
     return whole
+
+
+def recover(connection: Connection) -> list[str]:
+    """Take note of operations that are well again: alerts end, breakers close. Returns which."""
+    return [
+        *recover_alerts(connection),
+        *circuit_breaker.observe_successes(connection),
+        *circuit_breaker.observe_quiet(connection),
+    ]
 
 
 def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | None = None) -> Analysis:

@@ -109,6 +109,8 @@ circuit_breakers = Table(
     Column("probe", Uuid),
     timestamp_column("probe_until", nullable=True),
     Column("reason", Text),
+    # Whether calls go through it, or it only hears of errors.
+    Column("guarded", Boolean, nullable=False),
 )
 
 # What each check last found, and what of it is believed (after damping).

@@ -17,10 +17,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import git, remotes
 from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
+from qflow_dagster.redaction import redact_text
 from qflow_dagster.settings import settings
 
 # Fit to be a Dagster partition key: three dots in a row mean a range there.
@@ -193,7 +195,8 @@ def _mirror(connection: Connection, url: str, progress: Report | None) -> None:
     # Two processes that mirror at once would take each other's half-made folder away.
     lock = "pg_advisory_xact_lock(hashtextextended(:folder, 0))"
     _lock(connection, lock, {"folder": folder.name}, f"{url} is being fetched")
-    remotes.mirror(url, folder, settings().ingestion.fetch_timeout, progress or (lambda *_: None))
+    with through_breaker(connection.engine, f"git_remote:{redact_text(url)}"):
+        remotes.mirror(url, folder, settings().ingestion.fetch_timeout, progress or (lambda *_: None))
 
 
 def _lock(connection: Connection, lock: str, parameters: dict[str, Any], held: str) -> None:

@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from qflow_dagster.infrastructure.error_records import prune_occurrences
+from qflow_dagster.infrastructure.health_agent import prune_samples
 from qflow_dagster.quantumflow import checkpoint, prune, prune_messages
 from qflow_dagster.resources.database import Database
 
@@ -16,7 +18,7 @@ def seal_histories(context: dg.OpExecutionContext, database: Database) -> None:
 
 @dg.op(
     ins={"after": dg.In(dg.Nothing)},
-    description="Archives workflows that ended before the retention, and drops messages everybody has read.",
+    description="Archives workflows that ended before the retention, and drops what is past its own.",
 )
 def prune_workflows(context: dg.OpExecutionContext, database: Database) -> None:
     """Archive in batches, each a transaction, until nothing is old enough."""
@@ -28,8 +30,14 @@ def prune_workflows(context: dg.OpExecutionContext, database: Database) -> None:
         if not pruned.workflows:
             break
     with database.engine().begin() as connection:
-        messages = prune_messages(connection)
-    context.add_output_metadata({"workflows_archived": archived, "messages_dropped": messages})
+        dropped = {
+            "messages": prune_messages(connection),
+            "occurrences": prune_occurrences(connection),
+            "samples": prune_samples(connection),
+        }
+    context.add_output_metadata(
+        {"workflows_archived": archived, **{f"{k}_dropped": n for k, n in dropped.items()}}
+    )
 
 
 @dg.job(

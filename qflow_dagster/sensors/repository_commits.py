@@ -13,6 +13,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import queries, remotes
 from qflow_dagster.jobs.repository import run_repository
 from qflow_dagster.resources.database import Database
+from qflow_dagster.sensors.drains import IN_FLIGHT
 
 # Runs requested per tick: the queue holds the rest of a burst anyway, and a tick must stay short.
 MOST_REQUESTS = 10
@@ -22,14 +23,6 @@ TICK_SECONDS = 0.6
 MOST_ATTEMPTS = 4
 # Wait after the first failed run of a commit in seconds; doubles with each.
 RETRY_SECONDS = 300.0
-
-IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 class Observed(NamedTuple):
@@ -92,7 +85,7 @@ def repository_commits(context: dg.SensorEvaluationContext, database: Database) 
     with database.engine().connect() as connection:
         registered = queries.repositories(connection)
     names = {row["name"] for row in registered}
-    active = context.instance.get_runs(dg.RunsFilter(job_name=run_repository.name, statuses=IN_FLIGHT))
+    active = context.instance.get_runs(dg.RunsFilter(job_name=run_repository.name, statuses=list(IN_FLIGHT)))
     in_flight = {run.tags.get("dagster/partition", "") for run in active}
     observed, unreadable = observe(registered, time.monotonic() + TICK_SECONDS)
     for name, error in unreadable.items():

@@ -207,6 +207,7 @@ def errors() -> None:
         sa.Column("probe", sa.Uuid()),
         sa.Column("probe_until", TIMESTAMP),
         sa.Column("reason", sa.Text()),
+        sa.Column("guarded", sa.Boolean(), nullable=False),
         sa.UniqueConstraint("id", name="uq_circuit_breakers_id"),
     )
 

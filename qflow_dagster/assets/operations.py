@@ -1,0 +1,162 @@
+"""Assets of operations: what the tables of approvals, errors, breakers and health say, as pages and pictures.
+
+The tables are the truth and change by themselves; a materialization is a look at them, every
+hour and whenever somebody asks. Does not belong here: changing any of them (jobs, sensors).
+"""
+
+import dagster as dg
+
+from qflow_dagster.agents import approval_records
+from qflow_dagster.agents import tables as agent_tables
+from qflow_dagster.assets.metadata import column_schema, picture, table
+from qflow_dagster.infrastructure import circuit_breaker, error_records, health_agent
+from qflow_dagster.infrastructure import tables as infrastructure_tables
+from qflow_dagster.infrastructure.error_rate_tracker import rates
+from qflow_dagster.metrics.pictures import histogram, trend
+from qflow_dagster.resources.database import Database
+from qflow_dagster.settings import settings
+
+APPROVALS = dg.AssetKey(["agents", "approvals"])
+ERROR_GROUPS = dg.AssetKey(["infrastructure", "error_groups"])
+CIRCUIT_BREAKERS = dg.AssetKey(["infrastructure", "circuit_breakers"])
+HEALTH = dg.AssetKey(["infrastructure", "health"])
+SHOWN = 20
+
+
+def inbox_url() -> str:
+    """The address of the inbox as people reach it."""
+    limits = settings().inbox
+    return limits.url or f"http://{limits.host}:{limits.port}"
+
+
+@dg.asset(
+    key=APPROVALS,
+    group_name="agents",
+    kinds={"postgres"},
+    code_version="1",
+    description="Approvals: what waits for a person, and what became of the rest.",
+    metadata={"dagster/column_schema": column_schema(agent_tables.approvals)},
+)
+def approvals(database: Database) -> dg.MaterializeResult:
+    """Look at the approvals."""
+    with database.engine().connect() as connection:
+        counts = approval_records.counts(connection)
+        pending = approval_records.find(connection, status="pending", limit=SHOWN)
+    shown = ("kind", "target", "reason", "requested_by", "approvals", "required_approvals", "expires_at")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(counts.values()),
+            "pending": table([{name: row[name] for name in shown} for row in pending], SHOWN),
+            "by_status": picture(histogram(list(counts.items()), "Approvals by status")),
+            "inbox": dg.MetadataValue.url(inbox_url()),
+        }
+    )
+
+
+@dg.asset(
+    key=ERROR_GROUPS,
+    group_name="infrastructure",
+    kinds={"postgres"},
+    code_version="1",
+    description="Errors grouped by what is the same, with advice and the suspected commit.",
+    metadata={"dagster/column_schema": column_schema(infrastructure_tables.error_groups)},
+)
+def error_groups(database: Database) -> dg.MaterializeResult:
+    """Look at the errors of the last day."""
+    with database.engine().connect() as connection:
+        open_groups = error_records.find(connection, limit=1_000)
+        timeline = error_records.timeline(connection)
+    shown = ("state", "count", "last_seen", "operation", "kind", "classification", "message")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(open_groups),
+            "errors": table([{name: row[name] for name in shown} for row in open_groups], SHOWN),
+            "last_day": picture(
+                trend(
+                    [row["at"].strftime("%H:%M") for row in timeline],
+                    [row["errors"] for row in timeline],
+                    [row["successes"] for row in timeline],
+                    "Errors (bars) and successes (line) per quarter of an hour",
+                )
+            ),
+        }
+    )
+
+
+@dg.asset(
+    key=CIRCUIT_BREAKERS,
+    deps=[ERROR_GROUPS],
+    group_name="infrastructure",
+    kinds={"postgres"},
+    code_version="1",
+    description="Circuit breakers: which operations fail fast, since when and why; rates of all operations.",
+    metadata={"dagster/column_schema": column_schema(infrastructure_tables.circuit_breakers)},
+)
+def circuit_breakers(database: Database) -> dg.MaterializeResult:
+    """Look at the breakers and the rates."""
+    with database.engine().connect() as connection:
+        breakers = circuit_breaker.breakers(connection)
+        hour = sorted(rates(connection, window=3_600), key=lambda rate: -rate.rate)
+    breakers.sort(key=lambda row: row["state"] == "closed")
+    shown = ("operation", "state", "since", "failures", "next_probe_in", "reason")
+    bars = [(rate.operation[-18:], round(rate.rate * 100)) for rate in hour[:8]]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(breakers),
+            "breakers": table([{name: row[name] for name in shown} for row in breakers], SHOWN),
+            "rates": table(
+                [
+                    {"operation": r.operation, "errors": r.errors, "calls": r.total, "rate": r.rate}
+                    for r in hour
+                ],
+                SHOWN,
+            ),
+            "error_rates": picture(histogram(bars, "Error rate of the last hour in percent, highest first")),
+        }
+    )
+
+
+@dg.asset(
+    key=HEALTH,
+    deps=[CIRCUIT_BREAKERS, APPROVALS],
+    group_name="infrastructure",
+    kinds={"postgres"},
+    code_version="1",
+    description="Health: what is believed of every check, incidents, uptime, and where values are heading.",
+    metadata={"dagster/column_schema": column_schema(infrastructure_tables.health_states)},
+)
+def health(database: Database) -> dg.MaterializeResult:
+    """Look at the health checks."""
+    with database.engine().connect() as connection:
+        states = health_agent.states(connection)
+        incidents = health_agent.incidents(connection, limit=SHOWN)
+        forecasts = health_agent.forecasts(connection)
+        uptimes = {
+            state["name"]: health_agent.uptime(connection, state["name"])
+            for state in states
+            if state["name"].startswith(("service:", "database"))
+        }
+    rows = [
+        {
+            "check": state["name"],
+            "status": state["status"],
+            "message": state["message"],
+            "since": state["since"],
+            "uptime_30_days": uptimes.get(state["name"]),
+            "threshold_in_days": forecasts[state["name"]] / 86_400 if state["name"] in forecasts else None,
+        }
+        for state in states
+    ]
+    by_status = [(name, sum(s["status"] == name for s in states)) for name in health_agent.STATUSES]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(states),
+            "overall": health_agent.overall(states),
+            "checks": table(rows, 100),
+            "incidents": table([{k: v for k, v in row.items() if k != "id"} for row in incidents], SHOWN),
+            "by_status": picture(histogram(by_status, "Checks by status", marked=1)),
+        }
+    )
+
+
+assets = [approvals, error_groups, circuit_breakers, health]

@@ -1,0 +1,73 @@
+"""`qflow breakers`: circuit breakers, and opening or closing one by hand."""
+
+from typing import Annotated
+
+import typer
+
+from qflow_dagster.cli.output import (
+    As,
+    JsonFlag,
+    Limit,
+    actor_name,
+    console,
+    print_fields,
+    print_json,
+    print_rows,
+)
+from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.infrastructure import circuit_breaker
+from qflow_dagster.quantumflow import history
+
+app = typer.Typer(no_args_is_help=True, help="Circuit breakers: list, show, reset, open.")
+Operation = Annotated[str, typer.Argument(help="The operation it guards.")]
+
+
+@app.command("list")
+def list_(
+    state: Annotated[str | None, typer.Option(help="closed, open or half_open.")] = None,
+    json: JsonFlag = False,
+    limit: Limit = 100,
+) -> None:
+    """List circuit breakers with the seconds until the next probe."""
+    with ready_engine().connect() as connection:
+        found = circuit_breaker.breakers(connection, status=state, limit=limit)
+    if json:
+        print_json(found)
+        return
+    rows = [{name: value for name, value in row.items() if name != "id"} for row in found]
+    print_rows(rows, empty="No circuit breaker fits: one is made when a call of its operation fails.")
+
+
+@app.command()
+def show(operation: Operation, json: JsonFlag = False) -> None:
+    """Show one circuit breaker and its history."""
+    with ready_engine().connect() as connection:
+        found = circuit_breaker.show(connection, operation)
+        events = [
+            {"at": event.at, "from": event.from_status, "to": event.to_status, "actor": event.actor,
+             "reason": (event.data or {}).get("reason")}
+            for event in history(connection, found["id"])
+        ]  # fmt: skip
+    if json:
+        print_json({**found, "history": events})
+        return
+    print_fields(found)
+    print_rows(events[-20:], empty="", title="History")
+
+
+@app.command()
+def reset(operation: Operation, actor: As = None) -> None:
+    """Close a circuit breaker: calls go through again."""
+    with ready_engine().begin() as connection:
+        circuit_breaker.reset(connection, operation, actor=actor_name(actor))
+    console.print(f"{operation}: closed")
+
+
+@app.command("open")
+def open_(
+    operation: Operation, reason: Annotated[str, typer.Option("--reason", help="Why.")], actor: As = None
+) -> None:
+    """Open a circuit breaker, as before maintenance; it probes and closes by itself as always."""
+    with ready_engine().begin() as connection:
+        circuit_breaker.open_by_hand(connection, operation, actor=actor_name(actor), reason=reason)
+    console.print(f"{operation}: open")

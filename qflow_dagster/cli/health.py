@@ -1,0 +1,122 @@
+"""`qflow health`: how the whole is, what is wrong since when, and the services that are watched."""
+
+from typing import Annotated, Any
+
+import typer
+
+from qflow_dagster.cli.output import JsonFlag, Limit, console, print_json, print_rows
+from qflow_dagster.cli.session import dagster_environment, ready_engine
+from qflow_dagster.infrastructure import health_agent, services
+
+app = typer.Typer(help="Health: how everything is; incidents, services.")
+COLOURS = {"healthy": "green", "unknown": "magenta", "degraded": "yellow", "unhealthy": "red"}
+
+
+@app.callback(invoke_without_command=True)
+def health(
+    context: typer.Context,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also what takes long: every chain of history.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on anything but healthy.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Check everything now. Exit code 0: healthy or degraded; 1: unhealthy or unknown."""
+    if context.invoked_subcommand is not None:
+        return
+    import os
+
+    engine = ready_engine()
+    os.environ.update(dagster_environment())
+    # Imported here: it brings Dagster along.
+    from qflow_dagster.resources.health import all_checks
+
+    checks = [check for check in all_checks(engine) if deep or not check.deep]
+    found = health_agent.probe_all(checks)
+    with engine.begin() as connection:
+        health_agent.record(connection, found)
+        forecasts = health_agent.forecasts(connection)
+    # What was seen now, not what is believed after damping: whoever asks wants to know.
+    rows: list[dict[str, Any]] = [
+        {
+            "check": name,
+            "status": result.status,
+            "value": result.value,
+            "threshold": result.threshold,
+            "unit": result.unit,
+            "threshold_in_days": round(forecasts[name] / 86_400, 1) if name in forecasts else None,
+            "message": result.message,
+        }
+        for finding in found.values()
+        for name, result in finding.items()
+    ]
+    rows.sort(key=lambda row: (-health_agent.STATUSES.index(row["status"]), row["check"]))
+    overall = health_agent.overall(rows)
+    if json:
+        print_json({"status": overall, "checks": rows})
+    else:
+        console.print(f"[bold {COLOURS[overall]}]{overall}[/]")
+        print_rows(
+            [
+                {name: row[name] for name in ("status", "check", "message", "threshold_in_days")}
+                for row in rows
+            ],
+            empty="",
+        )
+    failed = {"unhealthy", "unknown"} | ({"degraded"} if strict else set())
+    raise typer.Exit(1 if overall in failed else 0)
+
+
+@app.command()
+def incidents(
+    status: Annotated[str | None, typer.Option(help="open or closed.")] = None,
+    json: JsonFlag = False,
+    limit: Limit = 30,
+) -> None:
+    """List incidents, newest first, with how long they lasted."""
+    with ready_engine().connect() as connection:
+        rows = health_agent.incidents(connection, status=status, limit=limit)
+    print_json(rows) if json else print_rows(rows, empty="No incident.")
+
+
+service_app = typer.Typer(no_args_is_help=True, help="Services outside that are watched: add, list, remove.")
+app.add_typer(service_app, name="services")
+
+
+@service_app.command("add")
+def add_service(
+    name: Annotated[str, typer.Argument(help="How you call it.")],
+    url: Annotated[str, typer.Argument(help="What is asked, as http://host:port/health.")],
+    expect: Annotated[int, typer.Option(min=100, max=599, help="The status it should answer with.")] = 200,
+    timeout: Annotated[int | None, typer.Option(min=1, max=60_000, help="Milliseconds it may take.")] = None,
+    restart: Annotated[
+        str | None, typer.Option(help="Command that restarts it, run when it is unhealthy. Default: never.")
+    ] = None,
+    restart_limit: Annotated[int, typer.Option(min=0, max=100, help="Restarts an hour.")] = 3,
+) -> None:
+    """Watch a service; again with the same name changes it."""
+    with ready_engine().begin() as connection:
+        services.add(
+            connection, name, url, expected_status=expect, timeout_ms=timeout, restart_command=restart,
+            restart_limit=restart_limit,
+        )  # fmt: skip
+    console.print(f"{name} is watched")
+
+
+@service_app.command("list")
+def list_services(json: JsonFlag = False) -> None:
+    """List watched services with their uptime of the last 30 days."""
+    with ready_engine().connect() as connection:
+        rows = [
+            {**service, "uptime_30_days": health_agent.uptime(connection, f"service:{service['name']}")}
+            for service in services.find(connection)
+        ]
+    print_json(rows) if json else print_rows(rows, empty="No service is watched.")
+
+
+@service_app.command("remove")
+def remove_service(name: Annotated[str, typer.Argument(help="The service.")]) -> None:
+    """Watch a service no more."""
+    with ready_engine().begin() as connection:
+        services.remove(connection, name)
+    console.print(f"{name} is not watched any more")

@@ -1,0 +1,88 @@
+"""`qflow inbox`: the page to decide in, health and metrics over HTTP, and the notifier."""
+
+import logging
+import os
+import socket
+import threading
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.errors import UsageError
+from qflow_dagster.redaction import RedactingFilter
+from qflow_dagster.settings import settings
+
+app = typer.Typer(help="The page to decide in; health, metrics and error intake over HTTP; the notifier.")
+
+
+@app.callback(invoke_without_command=True)
+def inbox(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Address to serve on; default: the setting.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Port; default: the setting.")] = None,
+    notifier: Annotated[bool, typer.Option(help="Deliver notifications too.")] = True,
+) -> None:
+    """Serve until Ctrl-C. On loopback you decide as the user of this system, elsewhere people log in."""
+    if context.invoked_subcommand is not None:
+        return
+    import uvicorn
+
+    from qflow_dagster.notifications import delivery
+    from qflow_dagster.web.app import build_app
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RedactingFilter())
+    address, number = host or settings().inbox.host, port or settings().inbox.port
+    engine = ready_engine()
+    application = build_app(engine, host=address)
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, number))
+        except OSError as error:
+            raise UsageError(
+                f"{address}:{number} cannot be served on: {error.strerror}; choose another with --port"
+            ) from None
+    stop = threading.Event()
+    worker = threading.Thread(
+        target=delivery.work,
+        args=(engine, stop),
+        kwargs={"worker": f"notifier {socket.gethostname()} {os.getpid()}"},
+        daemon=True,
+    )
+    if notifier:
+        worker.start()
+    Console(stderr=True).print(f"[bold green]inbox[/] at [bold]http://{address}:{number}[/]  (Ctrl-C stops)")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application, host=address, port=number, log_level="warning", log_config=None, access_log=False,
+            server_header=False, date_header=False, timeout_graceful_shutdown=5,
+        )
+    )  # fmt: skip
+    try:
+        server.run()
+    finally:
+        stop.set()
+        if notifier:
+            worker.join(timeout=15)
+
+
+@app.command()
+def password(name: Annotated[str, typer.Argument(help="Whose.")]) -> None:
+    """Make the entry of an account for QFLOW_INBOX_ACCOUNTS; the password is asked for, or piped in."""
+    import json
+    import sys
+
+    from qflow_dagster.web.access import hash_password
+
+    secret = (
+        typer.prompt("password", hide_input=True, confirmation_prompt=True)
+        if sys.stdin.isatty()
+        else sys.stdin.readline().rstrip("\n")
+    )
+    if len(secret) < 12:
+        raise UsageError("a password has at least 12 characters")
+    typer.echo(json.dumps({name: hash_password(secret)}))

@@ -1,0 +1,96 @@
+"""`qflow notify`: where messages of queues go, and the worker that brings them there."""
+
+import os
+import signal
+import socket
+import threading
+from typing import Annotated
+
+import typer
+
+from qflow_dagster.cli.output import JsonFlag, console, print_json, print_rows
+from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.errors import UsageError
+from qflow_dagster.notifications import delivery, endpoints
+from qflow_dagster.quantumflow import uuid7
+
+app = typer.Typer(no_args_is_help=True, help="Notifications: add, list, test, remove endpoints; work.")
+QUEUES = (
+    "approval_notifications, workflow_approval_notifications, error_notifications, "
+    "circuit_breaker_notifications, health_notifications, workflow_alerts, code_ingestion_notifications, "
+    "metrics_notifications"
+)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="How you call it.")],
+    queue: Annotated[str, typer.Argument(help=f"Whose messages it gets: {QUEUES}, or one of your own.")],
+    address: Annotated[
+        str,
+        typer.Argument(
+            help="https://... for signed JSON, an address of Apprise (slack://, msteams://, mailto://, ...), "
+            "or where it is kept: env:NAME, file:PATH."
+        ),
+    ],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="FIELD=VALUE, several times: only messages that fit.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", envvar="QFLOW_WEBHOOK_KEY", help="Signs the JSON; better by the variable."),
+    ] = None,
+) -> None:
+    """Send the messages of a queue somewhere, from now on. The address is kept encrypted."""
+    with ready_engine().begin() as connection:
+        endpoints.add(connection, name, queue, address, filters=_filters(only or []), signing_key=key)
+    console.print(f"{name}: messages of {queue} go there; try it with `qflow notify test {name}`")
+
+
+@app.command("list")
+def list_(json: JsonFlag = False) -> None:
+    """List endpoints; of their addresses only what is no secret."""
+    with ready_engine().connect() as connection:
+        rows = [endpoints.shown(endpoint) for endpoint in endpoints.find(connection)]
+    print_json(rows) if json else print_rows(
+        rows, empty="No endpoint is registered; see `qflow notify add --help`."
+    )
+
+
+@app.command()
+def test(name: Annotated[str, typer.Argument(help="The endpoint.")]) -> None:
+    """Send a message to an endpoint now, past the queue."""
+    with ready_engine().connect() as connection:
+        [endpoint] = endpoints.find(connection, name=name)
+    note = delivery.Note(
+        str(uuid7()), endpoint.queue, "test of qflow", "If you read this, it works.", {"test": True}
+    )
+    delivery.send(endpoint, note)
+    console.print(f"{name}: delivered")
+
+
+@app.command()
+def remove(name: Annotated[str, typer.Argument(help="The endpoint.")]) -> None:
+    """Forget an endpoint."""
+    with ready_engine().begin() as connection:
+        endpoints.remove(connection, name)
+    console.print(f"{name}: removed")
+
+
+@app.command()
+def work() -> None:
+    """Deliver until Ctrl-C. `qflow up` and `qflow inbox` do it too; several may run."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    delivery.work(ready_engine(), stop, worker=f"notifier {socket.gethostname()} {os.getpid()}")
+
+
+def _filters(only: list[str]) -> dict[str, list[str]]:
+    filters: dict[str, list[str]] = {}
+    for condition in only:
+        field, equals, value = condition.partition("=")
+        if not field or not equals:
+            raise UsageError(f"--only {condition!r}: expected FIELD=VALUE, for example to=approved")
+        filters.setdefault(field, []).append(value)
+    return filters

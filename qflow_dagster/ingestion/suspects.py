@@ -1,0 +1,59 @@
+"""Which commit is suspected of an error: the last one that changed where it happens.
+
+Goes by what is ingested: files of current snapshots, and their history. Does not belong
+here: errors themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+# Deeper paths exist; their first folders are where somebody installed the program.
+MOST_PARTS = 16
+
+_FILE = text("""
+SELECT r.id AS repository_id, r.name AS repository, f.path
+FROM repositories r JOIN files f ON f.repository_id = r.id AND f.to_seq IS NULL AND f.path = ANY(:candidates)
+ORDER BY length(f.path) DESC, r.id LIMIT 1
+""")
+_LAST_CHANGE = text("""
+SELECT c.oid, c.author_name, c.committed_at, c.subject
+FROM file_changes fc JOIN commits c ON c.id = fc.commit_id
+WHERE fc.repository_id = :repository_id AND fc.path = :path ORDER BY c.committed_at DESC, c.id DESC LIMIT 1
+""")
+
+
+def suspected_commit(connection: Connection, frames: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The last commit to the innermost file of the stack that belongs to an ingested repository.
+
+    `frames`: file, line and function of each call, outermost first. None if no file is ours.
+    """
+    for frame in reversed(frames):
+        found = connection.execute(_FILE, {"candidates": candidates(str(frame["file"]))}).one_or_none()
+        if found is None:
+            continue
+        change = connection.execute(
+            _LAST_CHANGE, {"repository_id": found.repository_id, "path": found.path}
+        ).one_or_none()
+        if change is not None:
+            return {
+                "repository": found.repository,
+                "path": found.path,
+                "line": frame["line"],
+                "commit": change.oid,
+                "author": change.author_name,
+                "committed_at": change.committed_at.isoformat(),
+                "subject": change.subject,
+            }
+    return None
+
+
+def candidates(file: str) -> list[str]:
+    """The paths within a repository that a file of a stack trace may be, the longest first.
+
+    A bare name counts only where the trace gives no more: `__init__.py` is in every repository.
+    """
+    parts = [part for part in file.replace("\\", "/").split("/") if part not in ("", ".")][-MOST_PARTS:]
+    paths = ["/".join(parts[start:]) for start in range(len(parts))]
+    return paths if len(paths) == 1 else paths[:-1]

@@ -1,0 +1,171 @@
+"""Jobs of operations: deciding and using approvals, analysing errors, checking health, delivering.
+
+Belongs here also: which job uses the approvals of a kind (`CONSUMERS`).
+"""
+
+from uuid import UUID
+
+import dagster as dg
+from pydantic import Field
+
+from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.agents.approved_workflows import start_approved
+from qflow_dagster.errors import QflowError
+from qflow_dagster.infrastructure import error_analysis, error_records, health_agent, services
+from qflow_dagster.ingestion.suspects import suspected_commit
+from qflow_dagster.notifications import delivery
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.health import all_checks
+
+# So many rounds of a hundred in a run; the sensor asks again if more wait.
+MOST_ROUNDS = 50
+
+
+class DecisionConfig(dg.Config):
+    """A decision made from the launchpad. It is recorded under the name given here."""
+
+    approval: str = Field(description="Id of the approval, or its beginning.")
+    decision: str = Field(description="approve, deny or revoke.", pattern="^(approve|deny|revoke)$")
+    actor: str = Field(description="Who decides; not who asked.", min_length=1)
+    comment: str | None = None
+
+
+@dg.op(
+    description="Takes one decision. Whoever may launch runs may decide under any name: restrict the page."
+)
+def decide(context: dg.OpExecutionContext, config: DecisionConfig, database: Database) -> None:
+    """The token is not shown: the sensor hands the approval on by reference."""
+    try:
+        with database.engine().begin() as connection:
+            id_ = approval_records.resolve(connection, config.approval)
+            if config.decision == "revoke":
+                reason = config.comment or "no reason given"
+                arbiter.revoke(connection, id_, actor=config.actor, reason=reason)
+                status = "revoked"
+            else:
+                act = arbiter.approve if config.decision == "approve" else arbiter.deny
+                status = act(connection, id_, actor=config.actor, comment=config.comment).status
+    except QflowError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    context.add_output_metadata({"approval": str(id_), "status": status})
+
+
+@dg.job(description="Approve, deny or revoke from the launchpad.")
+def decide_approval() -> None:
+    """One decision."""
+    decide()
+
+
+@dg.op(description="Uses approved requests for workflows, and starts the workflows, a hundred at a time.")
+def use_workflow_approvals(context: dg.OpExecutionContext, database: Database) -> None:
+    """Each in a transaction of its own: one that fails holds up no other."""
+    worker = f"dagster run {context.run_id[:8]}"
+    started, problems = 0, []
+    for _ in range(MOST_ROUNDS):
+        batch = start_approved(database.engine(), worker=worker, run_id=context.run_id)
+        done = [item for item in batch if item.problem is None]
+        started += len(done)
+        problems = [item for item in batch if item.problem is not None]
+        for item in problems:
+            context.log.warning("approval %s: %s", item.approval_id, item.problem)
+        if not done:
+            break
+    context.add_output_metadata({"started": started, "not_started": len(problems)})
+
+
+@dg.job(tags={"qflow/drain": "workflow_approvals"}, description="Starts workflows whose start was approved.")
+def start_approved_workflows() -> None:
+    """The consumer of approvals of kind `workflow`."""
+    use_workflow_approvals()
+
+
+# Which job uses the approvals of a kind; a kind without one is used by whoever holds the token.
+CONSUMERS: dict[str, dg.JobDefinition] = {"workflow": start_approved_workflows}
+
+
+@dg.op(description="Groups new errors, alerts, tells breakers, and names suspected commits.")
+def analyse_new_errors(context: dg.OpExecutionContext, database: Database) -> None:
+    """All there are, in batches, each a transaction."""
+    engine = database.engine()
+    found = error_analysis.analyse(engine, run_id=context.run_id)
+    with engine.begin() as connection:
+        groups = error_records.without_suspect(connection, sorted(found.groups))
+        suspects: dict[UUID, dict] = {}
+        for group, frames in groups:
+            suspect = suspected_commit(connection, frames)
+            if suspect is not None:
+                suspects[group] = suspect
+        error_records.set_suspects(connection, suspects)
+    context.add_output_metadata(
+        {
+            "occurrences": found.occurrences,
+            "new_groups": len(found.new_groups),
+            "regressed": len(found.regressed),
+            "alerts": ", ".join(found.alerts) or "none",
+            "breakers_opened": ", ".join(found.opened) or "none",
+            "suspected_commits": len(suspects),
+        }
+    )
+
+
+@dg.job(tags={"qflow/drain": "errors"}, description="Makes sense of errors that came in.")
+def analyze_errors() -> None:
+    """One analysis."""
+    analyse_new_errors()
+
+
+@dg.op(description="Runs every health check, the deep ones too, and restarts what may be restarted.")
+def check_everything(context: dg.OpExecutionContext, database: Database) -> None:
+    """What is believed afterwards is in the asset `infrastructure/health`."""
+    engine = database.engine()
+    changes = health_agent.run(engine, all_checks(engine, context.instance))
+    for change in changes:
+        context.log.info("%s: %s -> %s: %s", change["name"], change["from"], change["to"], change["message"])
+    done = services.restart_unhealthy(
+        engine, worker=f"dagster run {context.run_id[:8]}", run_id=context.run_id
+    )
+    context.add_output_metadata({"changes": len(changes), "restarts": "; ".join(done) or "none"})
+
+
+@dg.job(tags={"qflow/drain": "health"}, description="Runs every health check, the deep ones too.")
+def check_health() -> None:
+    """One look at everything."""
+    check_everything()
+
+
+@dg.op(description="Distributes and delivers notifications that no other worker has taken.")
+def deliver_waiting(context: dg.OpExecutionContext, database: Database) -> None:
+    """Until nothing is due."""
+    engine = database.engine()
+    worker = f"dagster run {context.run_id[:8]}"
+    delivered = 0
+    for _ in range(MOST_ROUNDS):
+        with engine.begin() as connection:
+            made = delivery.distribute(connection)
+        done = delivery.deliver(engine, worker=worker)
+        delivered += done
+        if not made and not done:
+            break
+    context.add_output_metadata({"delivered": delivered})
+
+
+@dg.job(tags={"qflow/drain": "notifications"}, description="Delivers notifications, where no notifier runs.")
+def deliver_notifications() -> None:
+    """The net under `qflow inbox` and `qflow notify work`."""
+    deliver_waiting()
+
+
+observe_operations = dg.define_asset_job(
+    "observe_operations",
+    selection=dg.AssetSelection.groups("agents", "infrastructure"),
+    description="Look at approvals, errors, breakers and health.",
+)
+
+jobs = [
+    decide_approval,
+    start_approved_workflows,
+    analyze_errors,
+    check_health,
+    deliver_notifications,
+    observe_operations,
+]

@@ -1,0 +1,164 @@
+"""The checks of the whole system: infrastructure's, and what the other domains and Dagster know of themselves.
+
+Belongs here: putting them together, and asking Dagster's instance. Does not belong here:
+running and recording them (`infrastructure.health_agent`).
+"""
+
+import time
+from collections.abc import Mapping
+
+import dagster as dg
+import requests
+from sqlalchemy import Connection, Engine, text
+
+from qflow_dagster.agents import approval_records
+from qflow_dagster.infrastructure import health_checks
+from qflow_dagster.infrastructure.health_agent import Check, Result, judged
+from qflow_dagster.ingestion import queries
+from qflow_dagster.settings import settings
+
+# A daemon beats every half minute.
+HEARTBEAT_LATE = 120.0
+HEARTBEAT_GONE = 300.0
+# A run that reports nothing for so long hangs.
+STUCK = 3_600.0
+RECENT_TICKS = 3
+
+
+def all_checks(engine: Engine, instance: dg.DagsterInstance | None = None) -> list[Check]:
+    """Every check there is; Dagster's need its instance (default: that of the environment)."""
+    found = instance or dg.DagsterInstance.get()
+
+    def approvals() -> Mapping[str, Result]:
+        with engine.connect() as connection:
+            return approvals_in_time(connection)
+
+    def freshness() -> Mapping[str, Result]:
+        with engine.connect() as connection:
+            return repositories_fresh(connection)
+
+    return [
+        *health_checks.checks(engine),
+        Check("approvals", approvals),
+        Check("freshness", freshness),
+        Check("daemon", lambda: daemon_alive(found)),
+        Check("runs", lambda: no_run_hangs(found)),
+        Check("ticks", lambda: ticks_succeed(found)),
+        Check("code_location", lambda: code_location_loads(found)),
+    ]
+
+
+def approvals_in_time(connection: Connection) -> dict[str, Result]:
+    """Approvals about to expire undecided, and expired ones the sweep has not seen."""
+    late = approval_records.pending_past_expiry(connection)
+    if late:
+        return {
+            "approvals": Result(
+                "unhealthy", f"{late:,} are past their end and still open", late, 0, "approvals"
+            )
+        }
+    query = text("""
+        SELECT count(*) FROM approvals a JOIN workflows w ON w.id = a.id
+        WHERE w.status = 'pending' AND w.type LIKE '%\\_approval' AND a.warn_at IS NULL
+          AND w.expires_at > statement_timestamp()
+    """)
+    near = connection.scalar(query) or 0
+    return {"approvals": judged(near, 0, None, f"{near:,} are about to expire undecided", "approvals")}
+
+
+def repositories_fresh(connection: Connection) -> dict[str, Result]:
+    """How long ago each repository was ingested or found unchanged; never ingested is degraded."""
+    found: dict[str, Result] = {}
+    limit = settings().health.freshness
+    now = connection.scalar(text("SELECT clock_timestamp()"))
+    measured = {
+        row.name: row.at
+        for row in connection.execute(
+            text("""
+                SELECT payload ->> 'repository' AS name, max(finished_at) AS at FROM workflows
+                WHERE type IN ('code_ingestion', 'metrics_pipeline') AND status = 'completed' GROUP BY 1
+            """)
+        )
+    }
+    for row in queries.repositories(connection):
+        name = f"freshness:{row['name']}"
+        at = max((t for t in (measured.get(row["name"]), row["ingested_at"]) if t), default=None)
+        if at is None or now is None:
+            found[name] = Result("degraded", "never ingested yet")
+            continue
+        age = (now - at).total_seconds()
+        found[name] = judged(age, limit, None, f"ingested or measured {age / 3_600:.1f} h ago", "s")
+    return found
+
+
+def daemon_alive(instance: dg.DagsterInstance) -> dict[str, Result]:
+    """Whether Dagster's daemon beats."""
+    beats = instance.get_daemon_heartbeats()
+    if not beats:
+        return {"daemon": Result("unknown", "no daemon has ever run here: qflow up starts one")}
+    newest = max(beat.timestamp for beat in beats.values())
+    age = max(time.time() - newest, 0.0)
+    errors = [
+        name for name, beat in beats.items() if beat.errors and beat.timestamp > time.time() - HEARTBEAT_GONE
+    ]
+    words = f"the last heartbeat was {age:.0f} s ago"
+    if errors:
+        words += f"; errors in: {', '.join(sorted(errors))}"
+    result = judged(age, HEARTBEAT_LATE, HEARTBEAT_GONE, words, "s")
+    if errors and result.status == "healthy":
+        result = Result("degraded", words, age, HEARTBEAT_LATE, "s")
+    return {"daemon": result}
+
+
+def no_run_hangs(instance: dg.DagsterInstance) -> dict[str, Result]:
+    """Runs under way that have reported nothing for long, and how many wait."""
+    under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
+    records = instance.get_run_records(dg.RunsFilter(statuses=under_way), limit=200)
+    hanging = [r for r in records if r.update_timestamp.timestamp() < time.time() - STUCK]
+    waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    words = f"{len(records)} under way, {waiting} queued"
+    if hanging:
+        words += f"; {hanging[0].dagster_run.job_name} {hanging[0].dagster_run.run_id[:8]} reports nothing"
+    return {"runs": judged(len(hanging), 0, None, words, "runs")}
+
+
+def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, Result]:
+    """Sensors and schedules whose last ticks all failed."""
+    failing, seen = [], 0
+    for state in instance.all_instigator_state():
+        if not state.is_running:
+            continue
+        seen += 1
+        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=RECENT_TICKS)
+        if len(ticks) == RECENT_TICKS and all(tick.is_failure for tick in ticks):
+            failing.append(state.instigator_name)
+    words = f"failing: {', '.join(sorted(failing))}" if failing else f"{seen} sensors and schedules tick"
+    return {"ticks": judged(len(failing), 0, None, words, "sensors")}
+
+
+def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
+    """Whether Dagster's page has our definitions, asked of the page itself."""
+    limits = settings().dagster
+    address = f"http://{limits.host}:{limits.port}/graphql"
+    query = "{workspaceOrError {... on Workspace {locationEntries {name locationOrLoadError {__typename}}}}}"
+    try:
+        answer = requests.post(address, json={"query": query}, timeout=settings().health.response / 1_000 * 2)
+        entries = answer.json()["data"]["workspaceOrError"]["locationEntries"]
+    except (requests.RequestException, ValueError, KeyError, TypeError):
+        beats = instance.get_daemon_heartbeats()
+        if any(beat.timestamp > time.time() - HEARTBEAT_GONE for beat in beats.values()):
+            # The schedule that asks runs inside the code location: that is loaded at least there.
+            return {
+                "code_location": Result(
+                    "healthy", f"the daemon has it; no page at {limits.host}:{limits.port}"
+                )
+            }
+        return {"code_location": Result("unknown", f"no page answers at {limits.host}:{limits.port}")}
+    broken = [
+        e["name"]
+        for e in entries
+        if (e["locationOrLoadError"] or {}).get("__typename") != "RepositoryLocation"
+    ]
+    if broken:
+        return {"code_location": Result("unhealthy", f"does not load: {', '.join(broken)}")}
+    return {"code_location": Result("healthy", f"{len(entries)} loaded")}

@@ -1,0 +1,68 @@
+"""The application: its routes, and what answers when something goes wrong."""
+
+import logging
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.settings import settings
+from qflow_dagster.web.access import Access, Guard
+from qflow_dagster.web.inbox import FOLDER, Inbox
+from qflow_dagster.web.monitoring import Monitoring
+from qflow_dagster.web.sentry import Sentry
+
+logger = logging.getLogger(__name__)
+
+
+def build_app(engine: Engine, *, host: str) -> Starlette:
+    """The application for a server on `host`.
+
+    Raises:
+        UsageError: `host` is not loopback and nobody would have to log in.
+    """
+    access = Access(settings().inbox, host)
+    inbox, monitoring = Inbox(engine), Monitoring(engine)
+    sentry = Sentry(engine, key_needed=not access.loopback)
+    return Starlette(
+        routes=[
+            Route("/", lambda _request: RedirectResponse("/approvals")),
+            Route("/approvals", inbox.list),
+            Route("/approvals/{id:uuid}", inbox.show),
+            Route("/approvals/{id:uuid}", inbox.decide, methods=["POST"]),
+            Route("/health/live", monitoring.live),
+            Route("/health/ready", monitoring.ready),
+            Route("/health/deep", monitoring.deep),
+            Route("/metrics", monitoring.metrics),
+            Route("/api/{project:int}/envelope/", sentry.envelope, methods=["POST"]),
+            Route("/api/{project:int}/store/", sentry.envelope, methods=["POST"]),
+            Mount("/static", StaticFiles(directory=FOLDER / "static")),
+        ],
+        middleware=[Middleware(Guard, access=access)],
+        exception_handlers={
+            UsageError: _not_found,
+            SQLAlchemyError: _database_away,
+            Exception: _unforeseen,
+        },
+    )
+
+
+def _not_found(_request: Request, error: Any) -> Response:
+    return PlainTextResponse(f"{error}\n", 404)
+
+
+def _database_away(_request: Request, error: Any) -> Response:
+    logger.error("a page could not be made: %s", type(error).__name__)
+    return PlainTextResponse("the database is away; nothing was decided, try again\n", 503)
+
+
+def _unforeseen(_request: Request, error: Any) -> Response:
+    logger.error("a page could not be made", exc_info=error)
+    return PlainTextResponse("something went wrong here; the server's log says what\n", 500)

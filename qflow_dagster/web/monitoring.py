@@ -1,0 +1,125 @@
+"""Health for whoever probes, metrics for Prometheus.
+
+`live` says that this process answers, `ready` that it can work, `deep` what the scheduled
+checks found. Does not belong here: checking (`infrastructure.health_checks`).
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from qflow_dagster.agents import approval_records
+from qflow_dagster.database.migrate import current_revision, newest_revision
+from qflow_dagster.infrastructure import circuit_breaker, health_agent
+from qflow_dagster.infrastructure.error_rate_tracker import rates
+
+
+class Monitoring:
+    """The endpoints, on one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def live(self, _request: Request) -> Response:
+        """200 while the process answers at all."""
+        return JSONResponse({"status": "healthy"})
+
+    def ready(self, _request: Request) -> Response:
+        """200 if the database is there and migrated, else 503."""
+        try:
+            found = current_revision(self.engine)
+        except SQLAlchemyError:
+            return JSONResponse({"status": "unhealthy", "message": "the database is away"}, 503)
+        if found != newest_revision():
+            return JSONResponse({"status": "unhealthy", "message": "the database is not migrated"}, 503)
+        return JSONResponse({"status": "healthy"})
+
+    def deep(self, _request: Request) -> Response:
+        """What is believed of every check; 503 if one is unhealthy, or nobody checks."""
+        try:
+            with self.engine.connect() as connection:
+                states = health_agent.states(connection)
+        except SQLAlchemyError:
+            return JSONResponse({"status": "unhealthy", "message": "the database is away"}, 503)
+        status = health_agent.overall(states)
+        checks = [
+            {
+                "name": state["name"],
+                "status": state["status"],
+                "message": state["message"],
+                "since": state["since"].isoformat(),
+            }
+            for state in states
+        ]
+        failed = status == "unhealthy" or not states or all(state["status"] == "unknown" for state in states)
+        return JSONResponse({"status": status, "checks": checks}, 503 if failed else 200)
+
+    def metrics(self, _request: Request) -> Response:
+        """Everything that has a number, in Prometheus's text format."""
+        registry = CollectorRegistry()
+        registry.register(_Collector(self.engine))  # type: ignore[arg-type]  (a protocol, not a base class)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Collector:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("qflow_up", "Whether the database answers.")
+        try:
+            with self.engine.connect() as connection:
+                metrics = list(_metrics(connection))
+        except SQLAlchemyError:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield from metrics
+
+
+def _metrics(connection: Connection) -> Iterator[Metric]:
+    health = GaugeMetricFamily(
+        "qflow_health", "0 healthy, 1 unknown, 2 degraded, 3 unhealthy.", labels=["check"]
+    )
+    values = GaugeMetricFamily("qflow_health_value", "What a check measured.", labels=["check", "unit"])
+    for state in health_agent.states(connection):
+        health.add_metric([state["name"]], health_agent.STATUSES.index(state["status"]))
+        if state["value"] is not None:
+            values.add_metric([state["name"], state["unit"] or ""], state["value"])
+    yield from (health, values)
+
+    approvals = GaugeMetricFamily("qflow_approvals", "Approvals by status.", labels=["status"])
+    for status, count in approval_records.counts(connection).items():
+        approvals.add_metric([status], count)
+    yield approvals
+
+    breakers = GaugeMetricFamily(
+        "qflow_circuit_breaker_open", "1 while a breaker is open or half open.", labels=["operation"]
+    )
+    for breaker in circuit_breaker.breakers(connection):
+        breakers.add_metric([breaker["operation"]], breaker["state"] != "closed")
+    yield breakers
+
+    errors = GaugeMetricFamily("qflow_errors", "Errors within the window.", labels=["operation"])
+    calls = GaugeMetricFamily(
+        "qflow_calls", "Calls within the window, errors included.", labels=["operation"]
+    )
+    for rate in rates(connection):
+        errors.add_metric([rate.operation], rate.errors)
+        calls.add_metric([rate.operation], rate.total)
+    yield from (errors, calls)
+
+    waiting = GaugeMetricFamily("qflow_workflows", "Unfinished workflows.", labels=["type", "status"])
+    query = text(
+        "SELECT type, status, count(*) AS many FROM workflows WHERE finished_at IS NULL GROUP BY 1, 2"
+    )
+    for row in connection.execute(query):
+        waiting.add_metric([row.type, row.status], row.many)
+    yield waiting
