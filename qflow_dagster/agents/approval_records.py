@@ -19,6 +19,9 @@ STATUSES = ("pending", "approved", "denied", "consumed", "expired", "revoked")
 # Constants of ours, written out: only then the planner knows that the partial index holds them all.
 _TYPE_LIST = ", ".join(f"'{name}'" for name in TYPES.values())
 
+# The first two events of every approval; the second freezes what is asked for.
+_NAMES = {1: "created", 2: "requested"}
+
 _COLUMNS = """
     a.id, a.kind, a.target, coalesce(w.status, 'archived') AS status, a.requested_by, a.reason,
     a.required_approvals, a.requested_at, a.expires_at, encode(a.digest, 'hex') AS digest,
@@ -96,7 +99,7 @@ def approval_history(connection: Connection, approval_id: UUID) -> list[dict[str
         {
             "at": event.at,
             "actor": event.actor,
-            "event": "requested" if event.seq == 1 else (event.data or {}).get("decision", event.to_status),
+            "event": _NAMES.get(event.seq) or (event.data or {}).get("decision", event.to_status),
             "status": event.to_status,
             "data": event.data,
             "run_id": event.run_id,

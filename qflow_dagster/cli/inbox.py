@@ -23,6 +23,7 @@ def inbox(
     host: Annotated[str | None, typer.Option(help="Address to serve on; default: the setting.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Port; default: the setting.")] = None,
     notifier: Annotated[bool, typer.Option(help="Deliver notifications too.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the address.")] = False,
 ) -> None:
     """Serve until Ctrl-C. On loopback you decide as the user of this system, elsewhere people log in."""
     if context.invoked_subcommand is not None:
@@ -55,7 +56,10 @@ def inbox(
     )
     if notifier:
         worker.start()
-    Console(stderr=True).print(f"[bold green]inbox[/] at [bold]http://{address}:{number}[/]  (Ctrl-C stops)")
+    if not quiet:
+        Console(stderr=True).print(
+            f"[bold green]inbox[/] at [bold]http://{address}:{number}[/]  (Ctrl-C stops)"
+        )
     server = uvicorn.Server(
         uvicorn.Config(
             application, host=address, port=number, log_level="warning", log_config=None, access_log=False,

@@ -1,4 +1,4 @@
-"""`qflow up`: the database, Dagster's daemon and its web page, until Ctrl-C."""
+"""`qflow up`: the database, Dagster's daemon and web page, the inbox and its notifier, until Ctrl-C."""
 
 import contextlib
 import os
@@ -24,61 +24,80 @@ STOP_TIMEOUT = 30
 
 
 def up(
-    host: Annotated[str | None, typer.Option(help="Address to serve on; default: 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option("--port", "-p", help="Port to serve on; default: 3000.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address of Dagster's page; default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="Its port; default: 3000.")] = None,
+    inbox_port: Annotated[
+        int | None, typer.Option("--inbox-port", help="Port of the inbox; default: 3001.")
+    ] = None,
 ) -> None:
-    """Start everything and print the address of the web page; Ctrl-C stops it all in order."""
+    """Start everything and print the addresses; Ctrl-C stops it all in order."""
     console = Console(stderr=True, highlight=False)
-    host, port = host or settings().dagster.host, port or settings().dagster.port
+    limits = settings()
+    host, port = host or limits.dagster.host, port or limits.dagster.port
+    inbox_port = inbox_port or limits.inbox.port
+    page, inbox_page = f"http://{host}:{port}", f"http://{limits.inbox.host}:{inbox_port}"
     with console.status("starting PostgreSQL"):
         ready_engine()
         environment = {**os.environ, **dagster_environment()}
+        # What links lead to, in either direction.
+        environment.setdefault("QFLOW_DAGSTER_PAGE", page)
+        environment.setdefault("QFLOW_INBOX_URL", inbox_page)
         # `dg dev` is its successor; this one needs no more packages, and serves the same page.
         environment["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
-    address = f"http://{host}:{port}"
-    if _answers(address):
-        raise QflowError(
-            f"{address} is in use already; stop that server, or choose another: qflow up --port N"
-        )
-    command = [
-        sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace_file()),
-        "--host", host, "--port", str(port), "--log-level", "warning",
-    ]  # fmt: skip
-    # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
-    dagster = subprocess.Popen(command, env=environment, cwd=workspace_file().parent, start_new_session=True)
+    for address, option in ((f"{page}/server_info", "--port"), (f"{inbox_page}/health/live", "--inbox-port")):
+        if _answers(address):
+            raise QflowError(
+                f"{address} is in use already; stop that server, or choose another: qflow up {option} N"
+            )
+    dagster = _start(
+        environment, "dagster", "dev", "--workspace", str(workspace_file()), "--host", host, "--port", str(port),
+        "--log-level", "warning",
+    )  # fmt: skip
+    inbox = _start(environment, "qflow_dagster.cli", "inbox", "--quiet", "--port", str(inbox_port))
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: stopping.append(received))
     try:
-        with console.status("starting Dagster (webserver and daemon)"):
-            _wait_until_ready(dagster, address, stopping)
+        with console.status("starting Dagster (webserver and daemon) and the inbox"):
+            _wait_until_ready("the inbox", inbox, f"{inbox_page}/health/live", stopping)
+            _wait_until_ready("Dagster", dagster, f"{page}/server_info", stopping)
         if not stopping:
-            console.print(f"[bold green]up[/] at [bold]{address}[/]  (Ctrl-C stops)")
-        while not stopping and dagster.poll() is None:
+            console.print(
+                f"[bold green]up[/] at [bold]{page}[/], inbox at [bold]{inbox_page}[/]  (Ctrl-C stops)"
+            )
+        while not stopping and dagster.poll() is None and inbox.poll() is None:
             time.sleep(0.2)
         if not stopping:
-            raise QflowError(f"Dagster ended by itself with exit code {dagster.returncode}; its log is above")
+            name, ended = ("Dagster", dagster) if dagster.poll() is not None else ("the inbox", inbox)
+            raise QflowError(f"{name} ended by itself with exit code {ended.returncode}; its log is above")
     finally:
-        with console.status("stopping Dagster"):
+        with console.status("stopping the inbox and Dagster"):
+            _stop(inbox)
             _stop(dagster)
         with console.status("stopping PostgreSQL"):
             stopped = _stop_database_if_unused()
         console.print("stopped" + ("" if stopped else "; PostgreSQL goes on, others use it"))
 
 
-def _wait_until_ready(dagster: subprocess.Popen, address: str, stopping: list[int]) -> None:
+def _start(environment: dict[str, str], module: str, *arguments: str) -> subprocess.Popen:
+    """In a session of its own: Ctrl-C reaches us alone, and we stop the children in order."""
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(command, env=environment, cwd=workspace_file().parent, start_new_session=True)
+
+
+def _wait_until_ready(name: str, process: subprocess.Popen, address: str, stopping: list[int]) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while not stopping and not _answers(address):
-        if dagster.poll() is not None:
-            raise QflowError(f"Dagster did not start (exit code {dagster.returncode}); its log is above")
+        if process.poll() is not None:
+            raise QflowError(f"{name} did not start (exit code {process.returncode}); its log is above")
         if time.monotonic() > deadline:
-            raise QflowError(f"Dagster did not answer at {address} within {START_TIMEOUT} s")
+            raise QflowError(f"{name} did not answer at {address} within {START_TIMEOUT} s")
         time.sleep(0.3)
 
 
 def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{address}/server_info", timeout=2):  # noqa: S310  (our own http address)
+        with urllib.request.urlopen(address, timeout=2):  # noqa: S310  (our own http address)
             return True
     except urllib.error.HTTPError:
         return True
@@ -86,15 +105,15 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _stop(dagster: subprocess.Popen) -> None:
-    """Interrupt Dagster, which ends its daemon, page and code server in order; then whatever is left."""
-    if dagster.poll() is None:
-        dagster.send_signal(signal.SIGINT)
+def _stop(process: subprocess.Popen) -> None:
+    """Interrupt a child, which ends its own in order; then whatever is left."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            dagster.wait(STOP_TIMEOUT)
+            process.wait(STOP_TIMEOUT)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(dagster.pid, signal.SIGKILL)
-    dagster.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _stop_database_if_unused() -> bool:

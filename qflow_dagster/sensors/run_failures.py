@@ -1,10 +1,15 @@
 """Runs of Dagster are operations like any other: a failed one is an error, a finished one a success."""
 
+import warnings
+
 import dagster as dg
 from sqlalchemy import text
 
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
 from qflow_dagster.resources.database import Database
+
+# Dagster's own decorator passes a parameter that is in beta on.
+warnings.filterwarnings("ignore", message="Parameter `owners`", category=dg.BetaWarning)
 
 _KNOWN = text("""
 SELECT EXISTS (SELECT FROM error_occurrences WHERE operation = :operation AND run_id = :run_id

@@ -34,6 +34,7 @@ def build_app(engine: Engine, *, host: str) -> Starlette:
     return Starlette(
         routes=[
             Route("/", lambda _request: RedirectResponse("/approvals")),
+            Route("/favicon.ico", lambda _request: Response(status_code=204)),
             Route("/approvals", inbox.list),
             Route("/approvals/{id:uuid}", inbox.show),
             Route("/approvals/{id:uuid}", inbox.decide, methods=["POST"]),

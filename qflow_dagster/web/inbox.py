@@ -6,6 +6,7 @@ no script but ours. Does not belong here: deciding (`agents.arbiter`).
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -23,11 +24,22 @@ from qflow_dagster.settings import settings
 from qflow_dagster.web.access import csrf_token, is_own_form
 
 FOLDER = Path(__file__).parent
-templates = Jinja2Templates(FOLDER / "templates")
+# Characters that make text look like other text: they reorder it, or do not show (Boucher and
+# Anderson, "Trojan Source", 2021).
+UNSEEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f]")
 PAGE = 200
 LARGEST_FORM = 100_000
 # A page of a hundred thousand lines helps nobody decide.
 MOST_LINES = 5_000
+
+
+def visible(text: str) -> str:
+    """`text` with characters that would hide or reorder something written out, as ``<U+202E>``."""
+    return UNSEEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
+
+
+templates = Jinja2Templates(FOLDER / "templates")
+templates.env.filters["visible"] = visible
 
 
 class DiffLine(NamedTuple):
@@ -43,7 +55,7 @@ def diff_lines(patch: str) -> list[DiffLine]:
     """A unified diff, line by line, with the numbers of old and new lines."""
     lines: list[DiffLine] = []
     old = new = left_old = left_new = 0
-    for text in patch.splitlines():
+    for text in patch.split("\n"):
         if left_old > 0 or left_new > 0:
             if text.startswith("+"):
                 lines.append(DiffLine("added", None, new, text))
