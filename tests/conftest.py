@@ -8,8 +8,9 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -66,6 +67,21 @@ def database(server: URL, template: URL) -> Iterator[URL]:
     with admin.connect() as connection:
         connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
     admin.dispose()
+
+
+@pytest.fixture
+def sent(engine: Engine) -> Callable[[str], list[Any]]:
+    """What was sent to a queue, in order.
+
+    Not by `receive`: that waits for the oldest transaction of the whole server, other tests' too.
+    """
+
+    def read(queue: str) -> list[Any]:
+        query = text("SELECT payload FROM messages WHERE queue = :queue ORDER BY xact, id")
+        with engine.connect() as connection:
+            return list(connection.scalars(query, {"queue": queue}))
+
+    return read
 
 
 @pytest.fixture

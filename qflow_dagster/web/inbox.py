@@ -55,7 +55,7 @@ def diff_lines(patch: str) -> list[DiffLine]:
     """A unified diff, line by line, with the numbers of old and new lines."""
     lines: list[DiffLine] = []
     old = new = left_old = left_new = 0
-    for text in patch.split("\n"):
+    for text in patch.removesuffix("\n").split("\n"):
         if left_old > 0 or left_new > 0:
             if text.startswith("+"):
                 lines.append(DiffLine("added", None, new, text))

@@ -1,0 +1,244 @@
+"""Circuit breakers: open after failures, one probe at a time whoever asks, shared by all processes."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy import URL, Engine, create_engine, text
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.infrastructure import BREAKER_QUEUE, circuit_breaker
+from qflow_dagster.infrastructure.circuit_breaker import CircuitOpen, through_breaker
+from qflow_dagster.infrastructure.error_rate_tracker import rate
+from qflow_dagster.quantumflow import verify_history
+
+
+class Down(Exception):  # noqa: N818
+    """What a call raises here."""
+
+
+def call(engine: Engine, *, fails: bool = False, operation: str = "model") -> None:
+    with through_breaker(engine, operation):
+        if fails:
+            raise Down("no answer")
+
+
+def fail(engine: Engine, times: int = 1, operation: str = "model") -> None:
+    for _ in range(times):
+        with pytest.raises(Down):
+            call(engine, fails=True, operation=operation)
+
+
+def state(engine: Engine, operation: str = "model") -> str:
+    with engine.connect() as connection:
+        return circuit_breaker.show(connection, operation)["state"]
+
+
+def wait_is_over(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE circuit_breakers SET opened_at = opened_at - interval '60 s'"))
+
+
+def test_five_failures_in_a_row_open_it_and_then_nothing_is_called(engine: Engine) -> None:
+    fail(engine, 4)
+    assert state(engine) == "closed"
+    fail(engine)
+    assert state(engine) == "open"
+    called = []
+    with pytest.raises(CircuitOpen, match=r"another (59|60) s") as refusal, through_breaker(engine, "model"):
+        called.append(1)
+    assert called == []
+    assert 55 < refusal.value.seconds <= 60
+
+
+def test_a_success_between_starts_the_count_anew(engine: Engine) -> None:
+    fail(engine, 4)
+    call(engine)
+    fail(engine, 4)
+    assert state(engine) == "closed"
+
+
+def test_half_of_the_calls_failing_opens_it_too(engine: Engine) -> None:
+    for _ in range(3):
+        fail(engine, 2)
+        call(engine)
+    assert state(engine) == "closed"
+    fail(engine)
+    assert state(engine) == "open"
+    with engine.connect() as connection:
+        assert circuit_breaker.show(connection, "model")["reason"] == "7 of 10 calls failed within 60 s"
+
+
+def test_two_successful_probes_close_it(engine: Engine, sent: Callable[[str], list[Any]]) -> None:
+    fail(engine, 5)
+    wait_is_over(engine)
+    call(engine)
+    assert state(engine) == "half_open"
+    call(engine)
+    assert state(engine) == "closed"
+    with engine.begin() as connection:
+        shown = circuit_breaker.show(connection, "model")
+        assert verify_history(connection, shown["id"]) is None
+    assert [message["to"] for message in sent(BREAKER_QUEUE)] == ["closed", "open", "half_open", "closed"]
+
+
+def test_a_failed_probe_opens_it_again_for_the_whole_time(engine: Engine) -> None:
+    fail(engine, 5)
+    wait_is_over(engine)
+    fail(engine)
+    with engine.connect() as connection:
+        assert circuit_breaker.show(connection, "model")["next_probe_in"] > 55
+
+
+def test_a_probe_whose_process_died_counts_as_failed_and_cannot_report_any_more(engine: Engine) -> None:
+    fail(engine, 5)
+    wait_is_over(engine)
+    with engine.begin() as connection:
+        lost = circuit_breaker.admit(connection, "model")
+    assert not isinstance(lost, CircuitOpen)
+    with pytest.raises(CircuitOpen):
+        call(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE circuit_breakers SET probe_until = clock_timestamp()"))
+    with pytest.raises(CircuitOpen):
+        call(engine)
+    assert state(engine) == "open"
+    with engine.begin() as connection:
+        circuit_breaker.record_success(connection, lost)
+    assert state(engine) == "open"
+
+
+def test_an_interrupted_probe_lets_the_next_one_through(engine: Engine) -> None:
+    fail(engine, 5)
+    wait_is_over(engine)
+    with pytest.raises(KeyboardInterrupt), through_breaker(engine, "model"):
+        raise KeyboardInterrupt
+    call(engine)
+    assert state(engine) == "half_open"
+
+
+def test_errors_that_are_the_callers_own_do_not_count(engine: Engine) -> None:
+    for _ in range(6):
+        with pytest.raises(ValueError, match="wrong"), through_breaker(engine, "model", ignore=(ValueError,)):
+            raise ValueError("wrong")
+    with engine.connect() as connection:
+        assert rate(connection, "model").errors == 0
+
+
+def test_by_hand_it_is_opened_and_closed(engine: Engine) -> None:
+    with engine.begin() as connection:
+        circuit_breaker.open_by_hand(connection, "model", actor="ada", reason="maintenance")
+        with pytest.raises(UsageError, match="open already"):
+            circuit_breaker.open_by_hand(connection, "model", actor="ada", reason="again")
+    with pytest.raises(CircuitOpen):
+        call(engine)
+    with engine.begin() as connection:
+        circuit_breaker.reset(connection, "model", actor="ada")
+        with pytest.raises(UsageError, match="closed already"):
+            circuit_breaker.reset(connection, "model", actor="ada")
+        with pytest.raises(UsageError, match="there is no circuit breaker 'other'"):
+            circuit_breaker.reset(connection, "other", actor="ada")
+    call(engine)
+
+
+def test_without_the_database_calls_go_through_unguarded() -> None:
+    away = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    call(away)
+    with pytest.raises(Down):
+        call(away, fails=True)
+
+
+def test_of_16_processes_exactly_one_probes(engine: Engine, database: URL) -> None:
+    fail(engine, 5)
+    wait_is_over(engine)
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("prober.py")),
+        database.render_as_string(hide_password=False),
+    ]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(16)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    start = time.time() + 0.3
+    answers = []
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(f"{start}\n")
+        process.stdin.flush()
+    for process in processes:
+        answers.append(process.communicate(timeout=60)[0].strip())
+    assert answers.count("through") == 1
+    assert sum(answer.startswith("refused") for answer in answers) == 15
+    assert state(engine) == "half_open"
+    with engine.connect() as connection:
+        into_half_open = connection.scalar(
+            text("SELECT count(*) FROM workflow_events WHERE to_status = 'half_open'")
+        )
+    assert into_half_open == 1
+
+
+STEPS = st.lists(st.sampled_from(["success", "failure", "wait", "reset", "open"]), max_size=14)
+
+
+@hypothesis_settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=STEPS)
+def test_it_follows_its_machine_whatever_happens(
+    engine: Engine, errors_settings: Callable[..., None], steps: list[str]
+) -> None:
+    """Beside a model of it: three failures open, two probes close."""
+    errors_settings(breaker_failures=3, alert_total=1_000_000)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM circuit_breakers"))
+    operation = f"model-{time.monotonic_ns()}"
+    now, failures, successes, waiting = "closed", 0, 0, False
+    for step in steps:
+        admitted = now == "closed" or not waiting
+        match step:
+            case "success" | "failure":
+                try:
+                    call(engine, fails=step == "failure", operation=operation)
+                    called = True
+                except Down:
+                    called = True
+                except CircuitOpen:
+                    called = False
+                assert called == admitted
+                if not called:
+                    continue
+                if now == "closed":
+                    failures = failures + 1 if step == "failure" else 0
+                    now, waiting = ("open", True) if failures == 3 else ("closed", False)
+                elif step == "failure":
+                    now, waiting, successes = "open", True, 0
+                else:
+                    successes = 1 if now == "open" else successes + 1
+                    now, failures = ("closed", 0) if successes == 2 else ("half_open", failures)
+            case "wait":
+                wait_is_over(engine)
+                waiting = False
+            case _:
+                try:
+                    with engine.begin() as connection:
+                        if step == "reset":
+                            circuit_breaker.reset(connection, operation, actor="a")
+                            now, failures, successes = "closed", 0, 0
+                        else:
+                            circuit_breaker.open_by_hand(connection, operation, actor="a", reason="r")
+                            now, waiting, successes = "open", True, 0
+                except UsageError:
+                    assert now == ("closed" if step == "reset" else "open")
+        with engine.connect() as connection:
+            found = {row["operation"]: row["state"] for row in circuit_breaker.breakers(connection)}
+        assert found.get(operation, "closed") == now

@@ -1,0 +1,322 @@
+"""Errors: taken in without loss or secrets, grouped, alerting once, regressing, told to breakers."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Connection, Engine, text
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.infrastructure import ERROR_QUEUE, circuit_breaker, error_analysis, error_records
+from qflow_dagster.infrastructure.error_rate_tracker import (
+    ErrorTracker,
+    Occurrence,
+    rate,
+    rates,
+    track_errors,
+    track_successes,
+)
+from qflow_dagster.quantumflow import IllegalTransition
+
+
+def count(engine: Engine, table: str = "error_occurrences") -> int:
+    with engine.connect() as connection:
+        return connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0
+
+
+def failed(engine: Engine, operation: str = "pay", times: int = 1, age: float = 0.0, **fields: str) -> None:
+    with engine.begin() as connection:
+        track_errors(connection, [Occurrence(operation=operation, age=age, **fields)] * times)
+
+
+def succeeded(engine: Engine, operation: str = "pay", times: int = 1, age: float = 0.0) -> None:
+    with engine.begin() as connection:
+        track_successes(connection, [(operation, age, times)])
+
+
+# Intake
+
+
+def test_a_row_that_any_program_inserts_is_grouped(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO error_occurrences (operation, message) VALUES ('billing', 'no answer from 10.0.0.1')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO error_occurrences (operation, message) VALUES ('billing', 'no answer from 10.0.0.2')"
+            )
+        )
+    found = error_analysis.analyse(engine)
+    assert (found.occurrences, len(found.new_groups)) == (2, 1)
+    with engine.connect() as connection:
+        [group] = error_records.find(connection)
+    assert (group["state"], group["count"], group["kind"], group["severity"]) == ("open", 2, "Error", "error")
+
+
+def test_a_burst_of_20_000_from_many_threads_is_stored_whole(engine: Engine) -> None:
+    tracker = ErrorTracker(engine)
+
+    def fail_often(number: int) -> None:
+        for n in range(2_500):
+            tracker.track(Occurrence(operation="burst", message=f"{number} {n}"))
+            tracker.succeeded("burst")
+
+    threads = [threading.Thread(target=fail_often, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tracker.close()
+    with engine.connect() as connection:
+        found = rate(connection, "burst")
+    assert (found.errors, found.total, found.rate) == (20_000, 40_000, 0.5)
+    assert tracker.dropped == 0
+
+
+def test_a_process_that_ends_has_written_what_it_tracked(engine: Engine, database: URL) -> None:
+    program = (
+        "import sys; from sqlalchemy import make_url; from qflow_dagster.database import engine_for\n"
+        "from qflow_dagster.infrastructure.error_rate_tracker import ErrorTracker, Occurrence\n"
+        "tracker = ErrorTracker(engine_for(make_url(sys.argv[1])))\n"
+        "[tracker.track(Occurrence(operation='short')) for _ in range(500)]\n"
+    )
+    url = database.render_as_string(hide_password=False)
+    subprocess.run([sys.executable, "-c", program, url], check=True, timeout=60)
+    assert count(engine) == 500
+
+
+def test_while_the_database_is_away_errors_are_kept(engine: Engine, database: URL) -> None:
+    tracker = ErrorTracker(engine)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE error_occurrences RENAME TO away"))
+    tracker.track(Occurrence(operation="kept"))
+    with pytest.raises(Exception, match="error_occurrences"):
+        tracker.flush()
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE away RENAME TO error_occurrences"))
+    tracker.close()
+    assert count(engine) == 1
+
+
+def test_an_operation_counts_its_successes_and_tracks_what_it_raises(engine: Engine) -> None:
+    tracker = ErrorTracker(engine)
+
+    @tracker.tracked("charge")
+    def charge(amount: int) -> int:
+        return 100 // amount
+
+    assert charge(2) == 50
+    with pytest.raises(ZeroDivisionError):
+        charge(0)
+    tracker.close()
+    with engine.connect() as connection:
+        assert (rate(connection, "charge").errors, rate(connection, "charge").total) == (1, 2)
+        row = connection.execute(text("SELECT kind, stack, correlation_id FROM error_occurrences")).one()
+    assert row.kind == "ZeroDivisionError"
+    assert "in charge" in row.stack
+    assert len(row.correlation_id) == 32
+
+
+SECRETS = {
+    "password=hunter2-planted": "hunter2-planted",
+    "postgresql://ada:planted-pw@db/x": "planted-pw",
+    "Authorization: Bearer abcdef0123456789planted": "abcdef0123456789planted",
+    "key AKIAABCDEFGHIJKLMNOP here": "AKIAABCDEFGHIJKLMNOP",
+    "ghp_0123456789abcdefghijABCDEFGHIJ456789": "ghp_0123456789abcdefghijABCDEFGHIJ456789",
+    "token qfa_wT6WpLUYj74kjRYXgAnv4HrfS0z2sdWABsrjfdUDLbg": "qfa_wT6WpLUYj74kjRYXgAnv4HrfS0z2sdWABsrjfdUDLbg",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIplanted\n-----END RSA PRIVATE KEY-----": "MIIplanted",
+    "https://hooks.slack.com/services/T00/B00/plantedplanted": "plantedplanted",
+    '{"client_secret": "planted-client"}': "planted-client",
+}
+
+
+@pytest.mark.parametrize(("words", "secret"), SECRETS.items(), ids=[str(n) for n in range(len(SECRETS))])
+def test_planted_secrets_are_nowhere_in_the_database(engine: Engine, words: str, secret: str) -> None:
+    with engine.begin() as connection:
+        track_errors(connection, [Occurrence(
+            operation="op", message=f"failed: {words}", stack=f'  File "a.py", line 1, in f\n    {words}',
+            context={"env": {"DB_PASSWORD": secret, "words": words}, "api_key": secret, "list": [words]},
+            correlation_id=words,
+        )])  # fmt: skip
+    error_analysis.analyse(engine)
+    with engine.connect() as connection:
+        for table in ("error_occurrences", "error_groups", "workflows", "messages", "workflow_events"):
+            stored = "".join(connection.scalars(text(f"SELECT {table}::text FROM {table}")))
+            assert secret not in stored, table
+        assert "[redacted]" in (connection.scalar(text("SELECT message FROM error_occurrences")) or "")
+
+
+def test_what_can_never_be_stored_is_refused_where_it_is_reported(engine: Engine) -> None:
+    tracker = ErrorTracker(engine)
+    for wrong in (
+        Occurrence(operation=""),
+        Occurrence(operation="x", severity="terrible"),
+        Occurrence(operation="x", context={1, 2}),
+    ):
+        with pytest.raises(UsageError):
+            tracker.track(wrong)
+    tracker.track(Occurrence(operation="nul", message="a\0b", stack="\ud800"))
+    tracker.close()
+    assert count(engine) == 1
+
+
+# Rates
+
+
+def test_a_rate_counts_what_is_within_the_window_and_nothing_else(engine: Engine) -> None:
+    failed(engine, times=3, age=59.0)
+    failed(engine, times=5, age=61.0)
+    succeeded(engine, times=7, age=1.0)
+    succeeded(engine, times=100, age=61.0)
+    with engine.connect() as connection:
+        found = rate(connection, "pay")
+        assert (found.errors, found.total, found.rate) == (3, 10, 0.3)
+        assert rate(connection, "pay", window=3_600).total == 115
+        assert rate(connection, "unknown").rate == 0.0
+        assert [r.operation for r in rates(connection)] == ["pay"]
+
+
+# Groups
+
+
+def test_groups_count_on_and_keep_the_worst_severity(engine: Engine) -> None:
+    failed(engine, times=2, severity="warning")
+    error_analysis.analyse(engine)
+    failed(engine, severity="critical")
+    failed(engine, severity="error")
+    again = error_analysis.analyse(engine)
+    assert again.new_groups == []
+    with engine.connect() as connection:
+        [group] = error_records.find(connection)
+    assert (group["count"], group["severity"]) == (4, "critical")
+
+
+def test_a_resolved_error_that_comes_back_has_regressed_and_says_so_once(
+    engine: Engine, sent: Callable[[str], list[Any]]
+) -> None:
+    failed(engine)
+    [group] = error_analysis.analyse(engine).new_groups
+    with engine.begin() as connection:
+        error_records.decide(connection, [group], "resolved", actor="ada", reason="mended")
+    failed(engine, age=3_600.0)
+    assert error_analysis.analyse(engine).regressed == []
+    failed(engine)
+    assert error_analysis.analyse(engine).regressed == [group]
+    failed(engine)
+    assert error_analysis.analyse(engine).regressed == []
+    assert [m["to"] for m in sent(ERROR_QUEUE) if "to" in m] == ["open", "resolved", "regressed"]
+
+
+def test_people_decide_within_the_machine(engine: Engine) -> None:
+    failed(engine)
+    [group] = error_analysis.analyse(engine).new_groups
+    for state in ("acknowledged", "muted", "open", "resolved"):
+        with engine.begin() as connection:
+            error_records.decide(connection, [group], state, actor="ada")
+    with pytest.raises(IllegalTransition), engine.begin() as connection:
+        error_records.decide(connection, [group], "muted", actor="ada")
+    with engine.connect() as connection:
+        assert error_records.find(connection) == []
+        assert error_records.find(connection, state="resolved")[0]["id"] == group
+        with pytest.raises(UsageError, match="no state of an error"):
+            error_records.find(connection, state="mended")
+
+
+def test_an_analysis_that_dies_leaves_its_batch_for_the_next(engine: Engine) -> None:
+    failed(engine, times=10)
+    connection: Connection
+    with engine.connect() as connection:
+        assert error_analysis.analyse_batch(connection).occurrences == 10
+        connection.rollback()
+    assert count(engine, "error_groups") == 0
+    assert error_analysis.analyse(engine).occurrences == 10
+
+
+def test_two_analyses_at_once_take_different_rows(engine: Engine) -> None:
+    failed(engine, times=3_000)
+    with engine.connect() as one, engine.connect() as other:
+        first = error_analysis.analyse_batch(one, limit=1_000)
+        second = other.execute(error_analysis._TAKE, {"limit": 5_000}).all()
+        assert (first.occurrences, len(second)) == (1_000, 2_000)
+
+
+# Alerts
+
+
+def test_it_alerts_from_ten_calls_and_five_percent_on_and_not_before(engine: Engine) -> None:
+    failed(engine, "few", times=9)
+    failed(engine, "low", times=4)
+    succeeded(engine, "low", times=96, age=1.0)
+    failed(engine, "high", times=5)
+    succeeded(engine, "high", times=95, age=1.0)
+    assert error_analysis.analyse(engine).alerts == ["high"]
+
+
+def test_a_burst_that_is_over_when_it_is_read_alerts_all_the_same(engine: Engine) -> None:
+    failed(engine, times=20, age=600.0)
+    assert error_analysis.analyse(engine).alerts == ["pay"]
+
+
+def test_spread_over_hours_it_does_not_alert(engine: Engine) -> None:
+    for hour in range(20):
+        failed(engine, age=hour * 120.0)
+    assert error_analysis.analyse(engine).alerts == []
+
+
+def test_one_alert_per_cooldown_then_a_notice_when_it_is_well_again(
+    engine: Engine, sent: Callable[[str], list[Any]]
+) -> None:
+    failed(engine, times=50)
+    assert error_analysis.analyse(engine).alerts == ["pay"]
+    failed(engine, times=50)
+    assert error_analysis.analyse(engine).alerts == []
+    with engine.begin() as connection:
+        assert error_analysis.recover_alerts(connection) == []
+    succeeded(engine, times=100_000)
+    with engine.begin() as connection:
+        assert error_analysis.recover_alerts(connection) == ["pay"]
+        assert error_analysis.recover_alerts(connection) == []
+    assert [m["event"] for m in sent(ERROR_QUEUE) if "event" in m] == ["high_error_rate", "recovered"]
+
+
+# Breakers hear of it
+
+
+def test_five_reported_failures_open_the_breaker_and_successes_between_do_not_add_up(engine: Engine) -> None:
+    for _ in range(4):
+        failed(engine, times=4)
+        error_analysis.analyse(engine)
+        succeeded(engine, times=20)
+    with engine.connect() as connection:
+        assert circuit_breaker.show(connection, "pay")["state"] == "closed"
+    failed(engine, times=5)
+    assert error_analysis.analyse(engine).opened == ["pay"]
+
+
+def test_warnings_open_nothing(engine: Engine) -> None:
+    failed(engine, times=50, severity="warning")
+    assert error_analysis.analyse(engine).opened == []
+
+
+def test_a_breaker_nobody_calls_through_closes_when_it_succeeds_or_is_quiet(
+    engine: Engine, errors_settings: Callable[..., None]
+) -> None:
+    failed(engine, "a", times=5)
+    failed(engine, "b", times=5)
+    assert error_analysis.analyse(engine).opened == ["a", "b"]
+    with engine.begin() as connection:
+        assert error_analysis.recover(connection) == []
+        connection.execute(text("UPDATE circuit_breakers SET opened_at = opened_at - interval '90 s'"))
+        connection.execute(text("UPDATE error_occurrences SET at = at - interval '90 s'"))
+    succeeded(engine, "a", times=2)
+    with engine.begin() as connection:
+        assert error_analysis.recover(connection) == ["a"]
+        connection.execute(text("UPDATE circuit_breakers SET opened_at = opened_at - interval '60 s'"))
+        connection.execute(text("UPDATE error_occurrences SET at = at - interval '60 s'"))
+        assert error_analysis.recover(connection) == ["b"]

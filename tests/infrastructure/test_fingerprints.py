@@ -1,0 +1,141 @@
+"""What is one error, what kind it is, and that nothing variable gets into its fingerprint."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qflow_dagster.infrastructure.fingerprints import (
+    Frame,
+    classify,
+    fingerprint,
+    frames_of,
+    innermost,
+    normalise,
+)
+
+PYTHON = """Traceback (most recent call last):
+  File "/srv/app/shop/cart.py", line 12, in pay
+    total(items)
+  File "/usr/lib/python3.11/site-packages/requests/api.py", line 59, in request
+    return session.request()
+TimeoutError: no answer
+"""
+JAVA = """java.lang.IllegalStateException: no stock
+\tat com.shop.Stock.take(Stock.java:41)
+\tat com.shop.Cart.pay(Cart.java:17)
+"""
+NODE = """TypeError: x is undefined
+    at pay (/srv/app/shop/cart.js:12:5)
+    at async /srv/app/index.js:3:1
+"""
+RUBY = """shop/cart.rb:12:in 'pay': no stock (RuntimeError)
+\tfrom shop/app.rb:3:in 'run'
+"""
+GO = """goroutine 1 [running]:
+main.pay(0x1)
+\t/srv/app/cart.go:12 +0x1d
+main.main()
+\t/srv/app/main.go:5 +0x20
+"""
+
+
+@pytest.mark.parametrize(
+    ("stack", "last"),
+    [
+        (PYTHON, Frame("/usr/lib/python3.11/site-packages/requests/api.py", 59, "request")),
+        (JAVA, Frame("Stock.java", 41, "com.shop.Stock.take")),
+        (NODE, Frame("/srv/app/shop/cart.js", 12, "pay")),
+        (RUBY, Frame("shop/cart.rb", 12, "pay")),
+        (GO, Frame("/srv/app/cart.go", 12, "")),
+    ],
+    ids=["python", "java", "node", "ruby", "go"],
+)
+def test_the_innermost_call_of_a_trace_is_found_in_each_language(stack: str, last: Frame) -> None:
+    assert frames_of(stack)[-1] == last
+
+
+def test_frames_of_libraries_count_only_where_there_are_no_own() -> None:
+    assert [frame.function for frame in innermost(PYTHON)] == ["pay"]
+    foreign = '  File "/x/site-packages/a.py", line 1, in f\n'
+    assert [frame.function for frame in innermost(foreign)] == ["f"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("user 17 not found", "user 4711 not found"),
+        ("no answer from 10.0.0.1:5432", "no answer from 10.0.0.2:6432"),
+        ("cannot open /srv/a/b.txt", "cannot open /home/ada/c/d.log"),
+        (
+            "row 550e8400-e29b-41d4-a716-446655440000 is gone",
+            "row 550e8400-e29b-41d4-a716-446655440001 is gone",
+        ),
+        ("object at 0x7f3a", "object at 0xdead"),
+        ("GET https://example.org/a failed", "GET http://example.com/b?c=1 failed"),
+        ("commit 3f2a9c1 is missing", "commit 9b1d04e77 is missing"),
+        ("mail to ada@example.org bounced", "mail to bob@example.com bounced"),
+    ],
+)
+def test_messages_that_differ_in_numbers_ids_paths_and_addresses_are_one(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+    assert fingerprint("op", "E", one, None) == fingerprint("op", "E", other, None)
+
+
+def test_another_operation_type_place_or_message_is_another_error() -> None:
+    prints = {
+        fingerprint("a", "E", "m", None),
+        fingerprint("b", "E", "m", None),
+        fingerprint("a", "F", "m", None),
+        fingerprint("a", "E", "n", None),
+        fingerprint("a", "E", "m", PYTHON),
+        fingerprint("a", "E", "m", PYTHON.replace("in pay", "in refund")),
+    }
+    assert len(prints) == 6
+
+
+def test_with_a_stack_neither_message_nor_line_nor_folder_matters() -> None:
+    moved = PYTHON.replace("/srv/app", "/opt/v2").replace("line 12", "line 19")
+    assert fingerprint("a", "E", "no answer", PYTHON) == fingerprint("a", "E", "other words", moved)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "name", "retryable"),
+    [
+        ("TimeoutError", "", "timeout", True),
+        ("Error", "deadline exceeded", "timeout", True),
+        ("ConnectionRefusedError", "", "external", True),
+        ("Error", "503 Service Unavailable", "external", True),
+        ("IntegrityError", "duplicate key value", "conflict", True),
+        ("FileNotFoundError", "", "not_found", False),
+        ("PermissionError", "", "authorization", False),
+        ("Error", "401 Unauthorized", "authentication", False),
+        ("ValueError", "", "validation", False),
+        ("ImproperlyConfigured", "", "configuration", False),
+        ("MemoryError", "", "system", True),
+        ("Oops", "something", "internal", False),
+    ],
+)
+def test_errors_are_classified_by_type_then_message(
+    kind: str, message: str, name: str, retryable: bool
+) -> None:
+    found = classify(kind, message)
+    assert (found.name, found.retryable) == (name, retryable)
+    assert found.advice
+
+
+@given(st.text(max_size=2_000), st.text(max_size=2_000))
+def test_no_text_from_outside_breaks_them(message: str, stack: str) -> None:
+    assert len(fingerprint("op", message[:50], message, stack)) == 32
+    assert classify(message, stack).name
+    assert normalise(normalise(message)) == normalise(message) or message
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "hostile", ["a" * 50_000, "/a" * 25_000, "1." * 25_000, "at (" * 10_000, " at x" * 10_000, "0x" * 20_000]
+)
+def test_no_text_makes_them_slow(hostile: str) -> None:
+    """A pattern that backtracks would take minutes."""
+    normalise(hostile)
+    classify(hostile, hostile)
+    frames_of(hostile + "\n" + f"    at {hostile}")
