@@ -1,0 +1,326 @@
+"""Health: real probes, damped, incidents that open and close by themselves, trends, restarts that are allowed."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, create_engine, text
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.infrastructure import HEALTH_QUEUE, circuit_breaker, health_agent, health_checks, services
+from qflow_dagster.infrastructure.health_agent import Check, Result
+from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, settle, worst
+from qflow_dagster.infrastructure.trends import theil_sen, time_to_threshold
+from qflow_dagster.quantumflow import claim, create_workflow, register
+from tests.http_server import local_server
+
+register("test.queue")
+
+
+def result(status: Status, value: float | None = None) -> Result:
+    return Result(status, status, value, 100.0 if value is not None else None)
+
+
+def record(engine: Engine, **results: Result) -> list[tuple[str, str]]:
+    with engine.begin() as connection:
+        changes = health_agent.record(connection, {name: {name: found} for name, found in results.items()})
+    return [(change["name"], change["to"]) for change in changes]
+
+
+def believed(engine: Engine) -> dict[str, str]:
+    with engine.connect() as connection:
+        return {state["name"]: state["status"] for state in health_agent.states(connection)}
+
+
+def probe(engine: Engine, name: str) -> dict[str, Result]:
+    [check] = [check for check in health_checks.checks(engine) if check.name == name]
+    return health_agent.probe_all([check])[name]
+
+
+# Damping
+
+
+def test_one_bad_result_is_no_change_two_are() -> None:
+    state: Damped | None = None
+    seen = []
+    for at, found in enumerate(
+        ("healthy", "unhealthy", "healthy", "unhealthy", "unhealthy", "healthy", "healthy")
+    ):
+        state = settle(state, found, float(at), confirmations=2, flapping=6)  # type: ignore[arg-type]
+        seen.append(state.status)
+    assert seen == ["healthy"] * 4 + ["unhealthy"] * 2 + ["healthy"]
+
+
+def test_the_first_result_is_believed_at_once() -> None:
+    assert settle(None, "degraded", 0.0, confirmations=3, flapping=6).status == "degraded"
+
+
+def test_what_comes_and_goes_stays_bad_until_it_is_well_for_long() -> None:
+    state = settle(None, "healthy", 0.0, confirmations=1, flapping=4)
+    now = 0.0
+    for _ in range(20):
+        for found in ("unhealthy", "healthy"):
+            now += 60
+            state = settle(state, found, now, confirmations=1, flapping=4)  # type: ignore[arg-type]
+    assert state.status == "unhealthy"
+    for _ in range(5):
+        now += 60
+        state = settle(state, "healthy", now, confirmations=1, flapping=4)
+    assert state.status == "healthy"
+
+
+@given(
+    results=st.lists(st.sampled_from(STATUSES), min_size=1, max_size=60),
+    confirmations=st.integers(1, 4),
+    flapping=st.integers(2, 8),
+)
+def test_what_is_believed_was_seen_and_changes_only_when_confirmed(
+    results: list[Status], confirmations: int, flapping: int
+) -> None:
+    state: Damped | None = None
+    for at, found in enumerate(results):
+        before = state
+        state = settle(state, found, at * 60.0, confirmations=confirmations, flapping=flapping)
+        assert state.status in results[: at + 1]
+        if before is not None and state.status != before.status:
+            assert set(results[at + 1 - confirmations : at + 1]) == {found}
+            assert state.since == at * 60.0
+    assert state is not None
+    if len(results) >= 5 * confirmations and len(set(results[-5 * confirmations :])) == 1:
+        assert state.status == results[-1]
+
+
+def test_the_worst_counts_and_nothing_is_unknown() -> None:
+    assert worst(["healthy", "unknown"]) == "unknown"
+    assert worst(["unknown", "degraded", "healthy"]) == "degraded"
+    assert worst(["degraded", "unhealthy"]) == "unhealthy"
+    assert worst([]) == "unknown"
+
+
+# Recording
+
+
+def test_an_incident_opens_worsens_and_closes_by_itself(
+    engine: Engine, sent: Callable[[str], list[Any]]
+) -> None:
+    assert record(engine, disk=result("healthy")) == []
+    assert record(engine, disk=result("degraded")) == []
+    assert record(engine, disk=result("degraded")) == [("disk", "degraded")]
+    assert record(engine, disk=result("degraded")) == []
+    record(engine, disk=result("unhealthy"))
+    assert record(engine, disk=result("unhealthy")) == [("disk", "unhealthy")]
+    record(engine, disk=result("healthy"))
+    assert record(engine, disk=result("healthy")) == [("disk", "healthy")]
+    with engine.connect() as connection:
+        [incident] = health_agent.incidents(connection)
+    assert (incident["status"], incident["check"], incident["worst"]) == ("closed", "disk", "unhealthy")
+    assert incident["seconds"] >= 0
+    assert [message["to"] for message in sent(HEALTH_QUEUE)] == ["open", "open", "open", "closed"]
+
+
+def test_what_is_not_there_any_more_is_forgotten_and_its_incident_closed(engine: Engine) -> None:
+    with engine.begin() as connection:
+        health_agent.record(
+            connection, {"service": {"service:a": result("unhealthy"), "service:b": result("healthy")}}
+        )
+        health_agent.record(connection, {"service": {"service:b": result("healthy")}})
+        assert [row["status"] for row in health_agent.incidents(connection)] == ["closed"]
+    assert believed(engine) == {"service:b": "healthy"}
+
+
+def test_when_a_probe_fails_as_a_whole_all_it_found_before_is_unknown(engine: Engine) -> None:
+    with engine.begin() as connection:
+        health_agent.record(connection, {"service": {"service:a": result("healthy")}})
+        for _ in range(2):
+            health_agent.record(connection, {"service": {"service": result("unknown")}})
+    assert believed(engine)["service:a"] == "unknown"
+
+
+def test_a_state_nobody_renews_is_unknown(engine: Engine) -> None:
+    record(engine, disk=result("healthy"))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE health_states SET at = at - interval '10 min'"))
+    assert believed(engine) == {"disk": "unknown"}
+
+
+def test_a_probe_that_raises_or_hangs_is_unknown_never_healthy() -> None:
+    def broken() -> dict[str, Result]:
+        raise RuntimeError("password=planted-secret")
+
+    def hanging() -> dict[str, Result]:
+        time.sleep(3)
+        return {}
+
+    found = health_agent.probe_all([Check("broken", broken), Check("hanging", hanging)], deadline=0.3)
+    assert found["broken"]["broken"].status == "unknown"
+    assert "planted-secret" not in found["broken"]["broken"].message
+    assert found["hanging"]["hanging"] == Result("unknown", "no answer within 0 s")
+
+
+# Trends
+
+
+def test_the_slope_is_that_of_the_line_whatever_a_fifth_of_the_samples_say() -> None:
+    times = [float(n) for n in range(100)]
+    values = [3.0 * n + 7.0 for n in range(100)]
+    for n in range(0, 100, 5):
+        values[n] = 1e6
+    assert theil_sen(times, values) == pytest.approx(3.0)
+
+
+def test_when_a_threshold_is_reached_and_when_never() -> None:
+    times = [0.0, 10.0, 20.0]
+    assert time_to_threshold(times, [0, 10, 20], 50) == pytest.approx(30)
+    assert time_to_threshold(times, [20, 10, 0], 50) is None
+    assert time_to_threshold(times, [0, 0, 60], 50) == 0.0
+    assert time_to_threshold([], [], 50) is None
+    assert time_to_threshold([5.0, 5.0], [1, 2], 50) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(-1e6, 1e6)), max_size=400))
+def test_a_slope_lies_between_the_flattest_and_the_steepest(samples: list[tuple[int, float]]) -> None:
+    times, values = [float(t) for t, _ in samples], [v for _, v in samples]
+    slope = theil_sen(times, values)
+    assert (slope is None) == (len(set(times)) < 2) or len(samples) > 300
+
+
+def test_a_disk_that_fills_is_forecast_from_its_samples(engine: Engine) -> None:
+    record(engine, disk=result("healthy", 50.0))
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM health_samples"))
+        connection.execute(
+            text("""
+            INSERT INTO health_samples (name, at, status, value)
+            SELECT 'disk', statement_timestamp() - make_interval(hours => 50 - n), 'healthy', n
+            FROM generate_series(0, 50) AS n
+        """)
+        )
+        assert health_agent.forecasts(connection)["disk"] == pytest.approx(50 * 3_600, rel=1e-3)
+
+
+def test_uptime_leaves_out_the_time_nobody_looked(engine: Engine) -> None:
+    with engine.begin() as connection:
+        assert health_agent.uptime(connection, "service:a") is None
+        connection.execute(
+            text("""
+            INSERT INTO health_samples (name, at, status)
+            SELECT 'service:a', statement_timestamp() - make_interval(mins => 200 - n),
+                   CASE WHEN n BETWEEN 20 AND 29 THEN 'unhealthy' WHEN n < 40 THEN 'healthy' ELSE 'unknown' END
+            FROM generate_series(0, 60) AS n
+        """)
+        )
+        assert health_agent.uptime(connection, "service:a") == pytest.approx(0.75)
+
+
+# The checks themselves
+
+
+def test_the_database_its_shape_disk_and_process_are_really_measured(engine: Engine) -> None:
+    assert probe(engine, "database")["database"].value > 0  # type: ignore[operator]
+    assert probe(engine, "migrations")["migrations"].status == "healthy"
+    assert 0 < probe(engine, "disk")["disk"].value <= 100  # type: ignore[operator]
+    assert probe(engine, "process")["process:memory"].value > 10  # type: ignore[operator]
+    away = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    assert probe(away, "database")["database"].status == "unknown"
+
+
+def test_a_queue_warns_at_75_is_critical_at_100_and_its_age_is_told(engine: Engine) -> None:
+    assert probe(engine, "queue_depth") == {}
+    for total, status in ((75, "healthy"), (76, "degraded"), (101, "unhealthy")):
+        with engine.begin() as connection:
+            have = probe(engine, "queue_depth").get("queue_depth:test.queue")
+            for _ in range(total - int((have and have.value) or 0)):
+                create_workflow(connection, "test.queue", actor="t")
+        found = probe(engine, "queue_depth")["queue_depth:test.queue"]
+        assert (found.value, found.status) == (total, status)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE workflows SET available_at = available_at - interval '20 min'"))
+    assert probe(engine, "queue_age")["queue_age"].status == "degraded"
+
+
+def test_a_lease_nobody_returns_is_seen(engine: Engine) -> None:
+    with engine.begin() as connection:
+        create_workflow(connection, "test.queue", actor="t")
+        claim(connection, "test.queue", worker="w")
+    assert probe(engine, "leases")["leases"].status == "healthy"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE workflows SET lease_expires_at = now() - interval '5 min'"))
+    assert probe(engine, "leases")["leases"].status == "degraded"
+
+
+def test_a_breaker_open_for_over_a_minute_is_seen(engine: Engine) -> None:
+    with engine.begin() as connection:
+        circuit_breaker.open_by_hand(connection, "model", actor="a", reason="r")
+    assert probe(engine, "circuit_breakers")["circuit_breakers"].status == "healthy"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE circuit_breakers SET opened_at = opened_at - interval '61 s'"))
+    assert probe(engine, "circuit_breakers")["circuit_breakers"].status == "degraded"
+
+
+def test_tampered_history_is_unhealthy(engine: Engine) -> None:
+    with engine.begin() as connection:
+        create_workflow(connection, "test.queue", actor="t")
+    assert probe(engine, "history")["history"].status == "healthy"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE workflows SET status = 'completed'"))
+    assert probe(engine, "history")["history"].status == "unhealthy"
+
+
+# Services
+
+
+def test_a_service_is_healthy_slow_wrong_or_away(engine: Engine) -> None:
+    with local_server() as server:
+        with engine.begin() as connection:
+            services.add(connection, "shop", server.url, timeout_ms=100)
+        assert services.probe_all(engine)["service:shop"].status == "healthy"
+        server.delay = 0.2
+        assert services.probe_all(engine)["service:shop"].status == "degraded"
+        server.delay, server.status = 0.0, 500
+        assert services.probe_all(engine)["service:shop"].message == "answered 500, expected 200"
+        server.delay = 5.0
+        assert services.probe_all(engine)["service:shop"].status == "unhealthy"
+    assert services.probe_all(engine)["service:shop"].status == "unhealthy"
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [("a:b", "http://x/"), ("", "http://x/"), ("a", "ftp://x/"), ("a", "http:///x"), ("a", "http://u:p@x/")],
+)
+def test_a_service_that_makes_no_sense_is_refused(engine: Engine, name: str, url: str) -> None:
+    with engine.begin() as connection, pytest.raises(UsageError):
+        services.add(connection, name, url)
+
+
+def test_an_unhealthy_service_is_restarted_as_often_as_allowed_each_recorded(
+    engine: Engine, tmp_path: Any
+) -> None:
+    log = tmp_path / "restarts"
+    command = f"{sys.executable} -c \"open('{log}', 'a').write('x')\""
+    with engine.begin() as connection:
+        services.add(connection, "shop", "http://127.0.0.1:1/", restart_command=command, restart_limit=2)
+        services.add(connection, "other", "http://127.0.0.1:1/")
+    with engine.begin() as connection:
+        health_agent.record(connection, {"service": services.probe_all(engine)})
+    for _ in range(4):
+        services.restart_unhealthy(engine, worker="w")
+    assert log.read_text() == "xx"
+    with engine.connect() as connection:
+        recorded = connection.scalars(
+            text("SELECT status FROM workflows WHERE type = 'service_restart'")
+        ).all()
+    assert recorded == ["completed", "completed"]
+
+
+def test_a_restart_that_fails_says_so_and_its_breaker_stops_it(engine: Engine) -> None:
+    with engine.begin() as connection:
+        services.add(connection, "shop", "http://127.0.0.1:1/", restart_command="false", restart_limit=100)
+    with engine.begin() as connection:
+        health_agent.record(connection, {"service": services.probe_all(engine)})
+    said = [services.restart_unhealthy(engine, worker="w")[0] for _ in range(7)]
+    assert "ended with exit code 1" in said[0]
+    assert "circuit breaker is open" in said[-1]
