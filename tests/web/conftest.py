@@ -1,0 +1,79 @@
+"""The application as a client sees it: in process, or on a real port."""
+
+import getpass
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import uvicorn
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+
+from qflow_dagster.agents import arbiter
+from qflow_dagster.settings import InboxSettings, settings
+from qflow_dagster.web.app import build_app
+
+ME = getpass.getuser()
+PATCH = (
+    "diff --git a/src/cart.py b/src/cart.py\n--- a/src/cart.py\n+++ b/src/cart.py\n@@ -1,3 +1,3 @@\n"
+    " def total(items):\n-    return sum(i.price for i in items)\n+    return sum(i.price * i.count for i in items)\n \n"
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(settings(), "home", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def inbox_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change settings of the inbox for one test."""
+
+    def change(**values: Any) -> None:
+        monkeypatch.setattr(settings(), "inbox", InboxSettings(**values))
+
+    return change
+
+
+@pytest.fixture
+def client(engine: Engine) -> TestClient:
+    """A client on loopback: whoever runs the tests."""
+    return TestClient(
+        build_app(engine, host="127.0.0.1"), base_url="http://127.0.0.1:3001", follow_redirects=False
+    )
+
+
+@pytest.fixture
+def ask(engine: Engine) -> Callable[..., UUID]:
+    """Ask for an approval."""
+
+    def request(content: Any = None, *, target: str = "src/cart.py", **options: Any) -> UUID:
+        with engine.begin() as connection:
+            return arbiter.request_approval(
+                connection, "edit", target, {"patch": PATCH} if content is None else content,
+                **{"requested_by": "bot", "reason": "counts were ignored", **options},
+            )  # fmt: skip
+
+    return request
+
+
+@pytest.fixture
+def served(engine: Engine) -> Iterator[str]:
+    """The application on a real port; its address."""
+    server = uvicorn.Server(
+        uvicorn.Config(build_app(engine, host="127.0.0.1"), host="127.0.0.1", port=0, log_level="critical")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    end = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < end, "the server did not start"
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)

@@ -1,0 +1,208 @@
+"""Errors over HTTP: what a real Sentry SDK sends arrives whole; what is no envelope is refused and harms nothing."""
+
+import contextlib
+import gzip
+import json
+import threading
+import zlib
+from collections.abc import Callable
+
+import pytest
+import requests
+import sentry_sdk
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+from starlette.testclient import TestClient
+
+from qflow_dagster.infrastructure import error_analysis, error_records
+from qflow_dagster.infrastructure.error_rate_tracker import rate
+from qflow_dagster.settings import ErrorsSettings, settings
+from qflow_dagster.web.access import hash_password
+from qflow_dagster.web.app import build_app
+from qflow_dagster.web.sentry import BadEnvelope, parse_envelope
+
+EVENT = {
+    "event_id": "9" * 32,
+    "transaction": "shop.pay",
+    "level": "fatal",
+    "exception": {"values": [{"type": "KeyError", "value": "'sku'", "stacktrace": {"frames": [
+        {"filename": "app.py", "abs_path": "/srv/app.py", "function": "main", "lineno": 3},
+        {"filename": "shop/cart.py", "function": "pay", "lineno": 12},
+    ]}}]},
+}  # fmt: skip
+
+
+def envelope(*items: tuple[str, object]) -> bytes:
+    lines = [json.dumps({"event_id": "9" * 32}).encode()]
+    for kind, payload in items:
+        body = json.dumps(payload).encode()
+        lines += [json.dumps({"type": kind, "length": len(body)}).encode(), body]
+    return b"\n".join(lines) + b"\n"
+
+
+def stored(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(text("SELECT count(*) FROM error_occurrences")) or 0
+
+
+def test_a_real_sdk_reports_errors_and_transactions(served: str, engine: Engine) -> None:
+    client = sentry_sdk.Client(
+        dsn=served.replace("http://", "http://anything@") + "/1", traces_sample_rate=1.0, default_integrations=False,
+        release="shop@1.2", environment="test",
+    )  # fmt: skip
+    scope = sentry_sdk.Scope(client=client)
+    with sentry_sdk.scope.use_scope(scope), sentry_sdk.isolation_scope() as isolated:
+        isolated.set_client(client)
+        for n in range(3):
+            try:
+                {"a": 1}[f"missing {n}"]
+            except KeyError as error:
+                sentry_sdk.capture_exception(error)
+        with sentry_sdk.start_transaction(name="shop.checkout", op="http.server"):
+            pass
+    client.flush(timeout=20)
+    client.close()
+    error_analysis.analyse(engine)
+    with engine.connect() as connection:
+        [group] = error_records.find(connection)
+        shown = error_records.show(connection, group["id"])
+        assert rate(connection, "shop.checkout").total == 1
+    assert (group["count"], group["kind"], group["classification"]) == (3, "KeyError", "validation")
+    assert group["frames"][-1]["function"] == "test_a_real_sdk_reports_errors_and_transactions"
+    assert shown["occurrences"][0]["context"]["release"] == "shop@1.2"
+
+
+def test_an_event_becomes_an_occurrence_with_its_frames(client: TestClient, engine: Engine) -> None:
+    answer = client.post("/api/1/envelope/", content=envelope(("event", EVENT), ("session", {"sid": 1})))
+    assert answer.json() == {"id": "9" * 32}
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT * FROM error_occurrences")).mappings().one()
+    assert (row["operation"], row["kind"], row["severity"], row["source"]) == (
+        "shop.pay",
+        "KeyError",
+        "critical",
+        "sentry",
+    )
+    assert row["stack"].endswith('File "shop/cart.py", line 12, in pay')
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("", bytes)]
+)
+def test_compressed_bodies_are_read(
+    client: TestClient, engine: Engine, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    answer = client.post(
+        "/api/1/envelope/",
+        content=compress(envelope(("event", EVENT))),
+        headers={"Content-Encoding": encoding},
+    )
+    assert (answer.status_code, stored(engine)) == (200, 1)
+
+
+def test_the_old_endpoint_works_too(client: TestClient, engine: Engine) -> None:
+    assert client.post("/api/1/store/", json=EVENT).status_code == 200
+    assert stored(engine) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "code"),
+    [
+        (b"", {}, 400),
+        (b"[]", {}, 400),
+        (b'{}\n{"type":"event","length":99}\n{}', {}, 400),
+        (b'{}\n{"type":"event"}\nno json', {}, 400),
+        (b"{}\nnonsense", {}, 400),
+        (b"not gzip", {"Content-Encoding": "gzip"}, 400),
+        (b"{}", {"Content-Encoding": "br"}, 400),
+        (gzip.compress(b" " * 30_000_000), {"Content-Encoding": "gzip"}, 400),
+        (b"x" * 2_000_001, {}, 413),
+    ],
+    ids=["empty", "list", "short item", "bad item", "bad header", "no gzip", "brotli", "bomb", "large"],
+)
+def test_what_is_no_envelope_is_refused_and_stores_nothing(
+    client: TestClient, engine: Engine, body: bytes, headers: dict[str, str], code: int
+) -> None:
+    answer = client.post("/api/1/envelope/", content=body, headers=headers)
+    assert (answer.status_code, stored(engine)) == (code, 0)
+    assert answer.json()["detail"]
+
+
+def test_beyond_loopback_a_key_is_needed(
+    engine: Engine, inbox_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox_settings(accounts={"ada": hash_password("correct horse battery")})
+    client = TestClient(build_app(engine, host="192.0.2.1"), base_url="http://192.0.2.1")
+    body = envelope(("event", EVENT))
+    assert client.post("/api/1/envelope/", content=body).status_code == 403
+    monkeypatch.setattr(settings(), "errors", ErrorsSettings(sentry_key="right"))  # type: ignore[arg-type]
+    for header, code in (
+        ("Sentry sentry_version=7, sentry_key=wrong", 403),
+        ("Sentry sentry_version=7, sentry_key=right", 200),
+    ):
+        assert (
+            client.post("/api/1/envelope/", content=body, headers={"X-Sentry-Auth": header}).status_code
+            == code
+        )
+    assert client.post("/api/1/envelope/?sentry_key=right", content=body).status_code == 200
+    assert stored(engine) == 2
+
+
+def test_while_the_database_is_away_the_sender_is_told_to_try_again(
+    client: TestClient, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE error_occurrences RENAME TO away"))
+    answer = client.post("/api/1/envelope/", content=envelope(("event", EVENT)))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+def test_what_many_send_at_once_is_stored_whole(served: str, engine: Engine) -> None:
+    """Answered means stored."""
+
+    def send() -> None:
+        session = requests.Session()
+        for _ in range(50):
+            assert (
+                session.post(
+                    f"{served}/api/1/envelope/", data=envelope(("event", EVENT)), timeout=30
+                ).status_code
+                == 200
+            )
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stored(engine) == 400
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_break_the_parser(body: bytes) -> None:
+    with contextlib.suppress(BadEnvelope):
+        parse_envelope(body)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["exception", "values", "type", "value", "stacktrace", "frames", "lineno", "filename", "logentry", "message", "contexts", "trace", "transaction", "level", "threads"]),
+        inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(
+    event=st.dictionaries(
+        st.sampled_from(
+            ["exception", "logentry", "message", "contexts", "transaction", "level", "threads", "tags"]
+        ),
+        JSON,
+    )
+)
+def test_events_of_any_shape_are_taken(event: dict[str, object]) -> None:
+    parsed = parse_envelope(envelope(("event", event), ("transaction", event)))
+    assert len(parsed.occurrences) == 1
+    assert parsed.occurrences[0].operation
