@@ -5,11 +5,14 @@ Does not belong here: reading the environment anywhere else.
 """
 
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_origin
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_core import from_json
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from qflow_dagster.errors import UsageError
 
@@ -234,3 +237,18 @@ def settings() -> Settings:
             for e in error.errors()
         )
         raise UsageError(f"wrong setting: {problems}") from None
+    except SettingsError:
+        raise UsageError(f"wrong setting: {', '.join(_no_json())}: expected JSON; see qflow config") from None
+
+
+def _no_json() -> Iterator[str]:
+    """The variables of lists and mappings whose text is no JSON. Their text is not repeated: it may be a secret."""
+    for domain, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            for name, inner in field.annotation.model_fields.items():
+                variable = environment_name(domain, name)
+                if get_origin(inner.annotation) in (dict, list) and variable in os.environ:
+                    try:
+                        from_json(os.environ[variable])
+                    except ValueError:
+                        yield variable

@@ -1,5 +1,6 @@
 """`qflow inbox`: the page to decide in, health and metrics over HTTP, and the notifier."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -67,7 +68,9 @@ def inbox(
         )
     )  # fmt: skip
     try:
-        server.run()
+        # uvicorn ends in order, then raises the interrupt again.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run()
     finally:
         stop.set()
         if notifier:

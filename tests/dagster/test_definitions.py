@@ -14,14 +14,15 @@ from qflow_dagster.definitions import build_definitions
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_asset_is_partitioned_by_repository_and_described() -> None:
+def test_every_asset_is_described_and_what_comes_of_code_is_partitioned_by_repository() -> None:
     definitions = build_definitions()
     specs = definitions.resolve_all_asset_specs()
-    assert {spec.key.path[0] for spec in specs} == {"ingestion", "metrics"}
+    assert {spec.key.path[0] for spec in specs} == {"ingestion", "metrics", "agents", "infrastructure"}
     for spec in specs:
         assert spec.group_name == spec.key.path[0]
-        assert spec.partitions_def is not None
-        assert spec.partitions_def.name == "repository"
+        if spec.group_name in ("ingestion", "metrics"):
+            assert spec.partitions_def is not None
+            assert spec.partitions_def.name == "repository"
         assert spec.description
         assert spec.kinds
         assert spec.code_version
@@ -31,13 +32,35 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
     definitions = build_definitions()
     repository = definitions.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"ingest_repository", "compute_metrics", "run_repository", "maintain_workflows"}
+    assert jobs == {
+        "ingest_repository",
+        "compute_metrics",
+        "run_repository",
+        "maintain_workflows",
+        "decide_approval",
+        "start_approved_workflows",
+        "analyze_errors",
+        "check_health",
+        "deliver_notifications",
+        "observe_operations",
+    }
     assert {s.name for s in repository.sensor_defs} == {
         "repository_commits",
         "expired_leases",
+        "approval_decisions",
+        "approval_expiry",
+        "new_errors",
+        "undelivered_notifications",
         "run_failures",
+        "run_successes",
     }
-    assert {s.name for s in repository.schedule_defs} == {"nightly_metrics", "maintain_workflows_schedule"}
+    assert {s.name for s in repository.schedule_defs} == {
+        "nightly_metrics",
+        "maintain_workflows_schedule",
+        "health_each_minute",
+        "health_each_hour",
+        "operations_each_hour",
+    }
     for sensor in repository.sensor_defs:
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
 

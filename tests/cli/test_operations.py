@@ -1,0 +1,267 @@
+"""Approvals, errors, breakers, health and notifications as a person or a script works them."""
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.cli.conftest import QFLOW
+from tests.cli.test_commands import ok
+from tests.http_server import local_server
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+PATCH = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, words: str) -> None:
+    assert done.returncode == code, done.stdout + done.stderr
+    [line] = done.stderr.strip().splitlines()
+    assert line.startswith("error:")
+    assert words in line
+
+
+def test_an_approval_from_request_to_use(qflow: Run, home: Path) -> None:
+    patch = home / "change.patch"
+    patch.write_text(PATCH)
+    asked = ok(
+        qflow(
+            "approvals", "request", "edit", "a.py", "--reason", "x was wrong", "-c", str(patch), "--as", "bot"
+        )
+    )
+    id_ = asked.strip()
+    assert "x was wrong" in ok(qflow("approvals", "list"))
+    shown = ok(qflow("approvals", "show", id_[:20]))
+    assert "+x = 2" in shown
+    refused(qflow("approvals", "approve", id_, "--as", "bot"), 1, "somebody else has to decide it")
+    approved = json.loads(ok(qflow("approvals", "approve", id_, "--as", "ada", "-m", "fine", "--json")))
+    token = approved["token"]
+    assert approved["status"] == "approved"
+
+    use = ("approvals", "use", "edit", "a.py", "-c", str(patch), "--as", "deployer")
+    refused(qflow(*use), 2, "QFLOW_APPROVAL_TOKEN")
+    patch.write_text(PATCH.replace("x = 2", "x = 3"))
+    refused(qflow(*use, QFLOW_APPROVAL_TOKEN=token), 1, "the approval was refused")
+    patch.write_text(PATCH)
+    assert "may be done" in ok(qflow(*use, QFLOW_APPROVAL_TOKEN=token))
+    refused(qflow(*use, QFLOW_APPROVAL_TOKEN=token), 1, "the approval was refused")
+
+    history = [entry["event"] for entry in json.loads(ok(qflow("approvals", "history", id_, "--json")))]
+    assert history == [
+        "created",
+        "requested",
+        "approve",
+        "refused: mismatch",
+        "consumed",
+        "refused: already_used",
+    ]
+    exported = json.loads(ok(qflow("approvals", "export")))
+    assert (exported[0]["status"], len(exported[0]["history"])) == ("consumed", 6)
+    rows = list(csv.DictReader(io.StringIO(ok(qflow("approvals", "export", "--format", "csv")))))
+    assert [row["event"] for row in rows] == history
+    assert token not in json.dumps(exported)
+
+
+def test_denying_revoking_and_what_the_policy_would_say(qflow: Run, environment: dict[str, str]) -> None:
+    ids = []
+    for n in range(2):
+        done = subprocess.run(
+            [QFLOW, "approvals", "request", "rule", f"r{n}", "--reason", "r", "--as", "bot", "--json"],
+            input='{"threshold": 3}', env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        ids.append(json.loads(done.stdout)["id"])
+    ok(qflow("approvals", "deny", ids[0], "--as", "ada"))
+    ok(qflow("approvals", "revoke", ids[1], "--as", "bot", "--reason", "changed my mind"))
+    listed = json.loads(ok(qflow("approvals", "list", "--status", "all", "--json")))
+    assert {row["status"] for row in listed} == {"denied", "revoked"}
+    judged = json.loads(
+        ok(qflow("approvals", "policy", ids[0], "--json", QFLOW_APPROVALS_POLICY_KINDS='["rule"]'))
+    )
+    assert judged["would_grant"] is False
+    assert "its content is no patch, so nobody knows how far it reaches" in judged["against"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("approvals", "show", "zzz"), 2, "fits no approval"),
+        (("approvals", "list", "--status", "lost"), 2, "'lost' is unknown"),
+        (("approvals", "request", "party", "x", "--reason", "r", "-c", "/nowhere"), 2, "/nowhere"),
+        (("approvals", "export", "--format", "xml"), 2, "json or csv"),
+        (("errors", "show", "123"), 2, "fits no error"),
+        (("errors", "list", "--state", "lost"), 2, "no state of an error"),
+        (("errors", "track", "op", "m", "--severity", "huge"), 2, "no severity"),
+        (("breakers", "show", "none"), 2, "there is no circuit breaker 'none'"),
+        (("notify", "add", "a", "q", "nowhere"), 2, "of no known form"),
+        (("notify", "add", "a", "no queue", "https://example.org"), 2, "cannot name a queue"),
+        (("notify", "test", "none"), 2, "there is no endpoint 'none'"),
+        (("health", "services", "add", "a", "ftp://x"), 2, "no address of a service"),
+        (("inbox", "--host", "0.0.0.0"), 2, "would let everybody decide"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_is_one_line_that_says_what_to_do(
+    qflow: Run, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    refused(qflow(*arguments), code, words)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("QFLOW_APPROVALS_TTL", "0"), ("QFLOW_APPROVALS_DECIDERS", "ada"), ("QFLOW_ERRORS_ALERT_RATE", "2"), ("QFLOW_INBOX_ACCOUNTS", "planted-secret")],
+)  # fmt: skip
+def test_a_wrong_setting_is_named(qflow: Run, variable: str, value: str) -> None:
+    done = qflow("approvals", "list", **{variable: value})
+    refused(done, 2, variable)
+    assert "planted-secret" not in done.stderr
+
+
+def test_errors_from_a_script_are_grouped_and_settled(qflow: Run, environment: dict[str, str]) -> None:
+    for n in range(5):
+        ok(qflow("errors", "track", "billing.send", f"no answer from 10.0.0.{n}", "--kind", "TimeoutError"))
+    trace = 'Traceback (most recent call last):\n  File "bill.py", line 3, in send\nValueError: no total\n'
+    subprocess.run(
+        [QFLOW, "errors", "track", "billing.total", "-"], input=trace, env=environment, check=True, text=True
+    )
+    listed = json.loads(ok(qflow("errors", "list", "--json")))
+    assert sorted((row["operation"], row["count"]) for row in listed) == [
+        ("billing.send", 5),
+        ("billing.total", 1),
+    ]
+    [timeout] = [row for row in listed if row["operation"] == "billing.send"]
+    assert "Retry with backoff" in ok(qflow("errors", "show", timeout["id"]))
+    assert "billing.send" in ok(qflow("errors", "rates"))
+    for verb, state in (
+        ("ack", "acknowledged"),
+        ("mute", "muted"),
+        ("reopen", "open"),
+        ("resolve", "resolved"),
+    ):
+        ok(qflow("errors", verb, timeout["id"], "--reason", "r"))
+        assert json.loads(ok(qflow("errors", "show", timeout["id"], "--json")))["state"] == state
+    assert "open" in ok(qflow("breakers", "list"))
+    ok(qflow("breakers", "reset", "billing.send"))
+    ok(qflow("breakers", "open", "billing.send", "--reason", "maintenance"))
+    shown = json.loads(ok(qflow("breakers", "show", "billing.send", "--json")))
+    assert [event["to"] for event in shown["history"]] == ["closed", "open", "closed", "open"]
+
+
+def test_health_says_how_it_is_by_words_json_and_exit_code(qflow: Run) -> None:
+    done = qflow("health", "--json", "--deep")
+    found = json.loads(done.stdout)
+    checks = {check["check"]: check["status"] for check in found["checks"]}
+    assert checks["database"] == checks["history"] == "healthy"
+    # No daemon has ever run here.
+    assert (checks["daemon"], done.returncode) == ("unknown", 1)
+    with local_server() as server:
+        ok(qflow("health", "services", "add", "shop", server.url))
+        server.status = 500
+        assert "unhealthy" in qflow("health").stdout
+        ok(qflow("health", "services", "list"))
+        ok(qflow("health", "services", "remove", "shop"))
+    assert "service:shop" in ok(qflow("health", "incidents"))
+
+
+def test_an_endpoint_is_added_tried_listed_and_served_by_a_worker(
+    qflow: Run, environment: dict[str, str], engine: Engine
+) -> None:
+    with local_server() as webhook:
+        ok(
+            qflow(
+                "notify",
+                "add",
+                "ops",
+                "approval_notifications",
+                webhook.url,
+                "--only",
+                "to=denied",
+                QFLOW_WEBHOOK_KEY="k",
+            )
+        )
+        ok(qflow("notify", "test", "ops"))
+        assert json.loads(webhook.received[0].body)["title"] == "test of qflow"
+        [listed] = json.loads(ok(qflow("notify", "list", "--json")))
+        assert listed == {
+            "name": "ops",
+            "queue": "approval_notifications",
+            "address": "http://...",
+            "signed": True,
+            "filters": {"to": ["denied"]},
+        }
+        worker = subprocess.Popen([QFLOW, "notify", "work"], env=environment)
+        try:
+            done = subprocess.run(
+                [QFLOW, "approvals", "request", "edit", "a.py", "--reason", "r", "--as", "bot"],
+                input="{}", env=environment, capture_output=True, text=True,
+            )  # fmt: skip
+            ok(qflow("approvals", "deny", done.stdout.strip(), "--as", "ada"))
+            end = time.monotonic() + 30
+            while len(webhook.received) < 2:
+                assert time.monotonic() < end, "nothing was delivered"
+                time.sleep(0.05)
+        finally:
+            worker.send_signal(signal.SIGINT)
+            assert worker.wait(30) == 0
+        assert json.loads(webhook.received[1].body)["title"] == "denied: edit a.py: r"
+        ok(qflow("notify", "remove", "ops"))
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM notification_endpoints")) == 0
+
+
+def test_the_inbox_is_served_until_it_is_interrupted(environment: dict[str, str]) -> None:
+    import requests
+
+    from tests.e2e.test_dagster import free_port
+
+    port = free_port()
+    served = subprocess.Popen(
+        [QFLOW, "inbox", "--port", str(port)], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                assert requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=2).status_code == 200
+                break
+            except requests.ConnectionError:
+                assert time.monotonic() < end, "it does not answer"
+                time.sleep(0.1)
+        taken = subprocess.run(
+            [QFLOW, "inbox", "--port", str(port)], env=environment, capture_output=True, text=True
+        )
+        refused(taken, 2, "choose another with --port")
+    finally:
+        served.send_signal(signal.SIGINT)
+        assert served.wait(30) == 0
+
+
+def test_a_password_becomes_the_entry_of_an_account(environment: dict[str, str]) -> None:
+    made: Any = subprocess.run(
+        [QFLOW, "inbox", "password", "ada"],
+        input="correct horse battery\n",
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    entry = json.loads(made.stdout)
+    assert list(entry) == ["ada"]
+    assert "correct" not in made.stdout
+    shown = subprocess.run(
+        [QFLOW, "config", "--json"],
+        env={**environment, "QFLOW_INBOX_ACCOUNTS": made.stdout},
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert entry["ada"] not in shown.stdout
+    short = subprocess.run(
+        [QFLOW, "inbox", "password", "ada"], input="short\n", env=environment, capture_output=True, text=True
+    )
+    refused(short, 2, "at least 12 characters")

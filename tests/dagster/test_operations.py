@@ -1,0 +1,287 @@
+"""Jobs, sensors and assets of operations in process: rows in, one run, what it made."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import dagster as dg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.definitions import build_definitions
+from qflow_dagster.infrastructure import error_records, health_agent
+from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
+from qflow_dagster.ingestion import repositories
+from qflow_dagster.quantumflow import find, register
+from qflow_dagster.resources import health as system_health
+from qflow_dagster.resources.database import Database
+from qflow_dagster.sensors import operations as sensors
+from qflow_dagster.sensors.drains import FAILED, IN_FLIGHT, Recent, decide
+from tests.dagster.test_assets import metadata, verdicts
+from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
+
+__all__ = ["ingested", "make_repository", "repository"]
+register("test.report")
+FAILURE, SUCCESS, STARTED = (
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.STARTED,
+)
+
+
+class Dagster:
+    """Our definitions on an ephemeral instance."""
+
+    def __init__(self, engine: Engine, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.database = Database(url=engine.url.render_as_string(hide_password=False))
+        self.definitions = build_definitions(resources={"database": self.database})
+
+    def run(self, job: str, *, check: bool = True, **config: Any) -> dg.ExecuteInProcessResult:
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, raise_on_error=check, run_config=config or None
+        )
+
+    def tick(self, sensor: Any) -> Any:
+        with dg.build_sensor_context(instance=self.instance, definitions=self.definitions) as context:
+            return sensor(context, database=self.database)
+
+
+@pytest.fixture
+def dagster(engine: Engine) -> Iterator[Dagster]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Dagster(engine, instance)
+
+
+def requested(engine: Engine, *, decided: bool = True) -> UUID:
+    with engine.begin() as connection:
+        id_ = request_workflow(connection, "test.report", {"week": 47}, requested_by="bot", reason="weekly")
+        if decided:
+            arbiter.approve(connection, id_, actor="ada")
+    return id_
+
+
+# The decision all draining sensors share
+
+
+def test_a_run_is_requested_where_rows_wait_and_none_is_under_way() -> None:
+    assert decide(False, [], 0.0) == (False, "nothing waits")
+    assert decide(True, [], 0.0)[0]
+    assert decide(True, [Recent(SUCCESS, 0.0)], 0.0)[0]
+    assert not decide(True, [Recent(STARTED, 0.0), Recent(FAILURE, 0.0)], 1e9)[0]
+
+
+def test_after_failures_the_pause_doubles() -> None:
+    for failures, pause in ((1, 30), (2, 60), (5, 480), (8, 3_600)):
+        recent = [Recent(FAILURE, 1_000.0)] * failures
+        assert not decide(True, recent, 1_000.0 + pause - 1)[0]
+        assert decide(True, recent, 1_000.0 + pause)[0]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(list(dg.DagsterRunStatus)), st.floats(0, 1e6)), max_size=8),
+    st.floats(0, 2e6),
+)
+def test_it_never_requests_beside_a_run_and_never_waits_for_ever(recent: list[Any], now: float) -> None:
+    runs = [Recent(*run) for run in recent]
+    wanted, _ = decide(True, runs, now)
+    if any(run.status in IN_FLIGHT for run in runs):
+        assert not wanted
+    else:
+        assert decide(True, runs, now + 2e6)[0]
+    if wanted and runs and runs[0].status in FAILED:
+        assert now >= runs[0].updated_at + 30
+
+
+# Approvals
+
+
+def test_an_approved_workflow_is_started_by_one_run(dagster: Dagster, engine: Engine) -> None:
+    requested(engine, decided=False)
+    assert "nothing waits" in dagster.tick(sensors.approval_decisions).skip_reason.skip_message
+    ids = [requested(engine) for _ in range(3)]
+    [request] = dagster.tick(sensors.approval_decisions).run_requests
+    assert request.job_name == "start_approved_workflows"
+    result = dagster.run(request.job_name)
+    with engine.connect() as connection:
+        assert {w.key for w in find(connection, type_name="test.report")} == {
+            f"approval:{id_}" for id_ in ids
+        }
+        used = approval_records.approval_history(connection, ids[0])[-1]
+    assert (used["event"], used["run_id"]) == ("consumed", result.run_id)
+    assert "nothing waits" in dagster.tick(sensors.approval_decisions).skip_reason.skip_message
+
+
+def test_a_decision_is_made_from_the_launchpad_under_the_name_given(dagster: Dagster, engine: Engine) -> None:
+    id_ = requested(engine, decided=False)
+    config = {"ops": {"decide": {"config": {"approval": str(id_), "decision": "approve", "actor": "ada"}}}}
+    assert dagster.run("decide_approval", **config).success
+    with engine.connect() as connection:
+        assert approval_records.show(connection, id_)["decisions"][0]["actor"] == "ada"
+    config["ops"]["decide"]["config"]["actor"] = "bob"
+    failed = dagster.run("decide_approval", check=False, **config)
+    [failure] = [event for event in failed.all_events if event.is_step_failure]
+    assert "is approved already" in str(failure.step_failure_data.error)
+
+
+def test_a_warning_needs_no_run(dagster: Dagster, engine: Engine) -> None:
+    requested(engine, decided=False)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE approvals SET warn_at = now()"))
+    assert dagster.tick(sensors.approval_expiry).skip_message == "1 approvals are about to expire"
+
+
+# Errors
+
+
+def test_new_errors_become_one_run_that_names_the_suspected_commit(
+    dagster: Dagster, engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({"shop/cart.py": "def pay():\n    return 1 / 0\n", "other.py": "x = 1\n"}, "one")
+    guilty = repository.commit({"shop/cart.py": "def pay():\n    return 2 / 0\n"}, "divide differently")
+    tip = repository.commit({"other.py": "x = 2\n"}, "unrelated")
+    with engine.begin() as connection:
+        registered = repositories.register(connection, str(repository.path))
+    from qflow_dagster.ingestion.history import ingest_history
+    from qflow_dagster.ingestion.pipeline import ingest
+
+    ingest(engine, registered.name)
+    ingest_history(engine, registered.id, tip)
+    stack = 'Traceback\n  File "/srv/app/shop/cart.py", line 2, in pay\nZeroDivisionError: division by zero\n'
+    with engine.begin() as connection:
+        track_errors(
+            connection, [Occurrence(operation="shop.pay", kind="ZeroDivisionError", stack=stack)] * 3
+        )
+    [request] = dagster.tick(sensors.new_errors).run_requests
+    assert request.tags["qflow/occurrence"]
+    dagster.run("analyze_errors")
+    with engine.connect() as connection:
+        [group] = error_records.find(connection)
+    assert (group["count"], group["suspect"]["commit"], group["suspect"]["subject"]) == (
+        3,
+        guilty,
+        "divide differently",
+    )
+    assert dagster.tick(sensors.new_errors).run_requests == []
+
+
+def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, engine: Engine) -> None:
+    from qflow_dagster.sensors.run_failures import run_failures
+
+    config = {"ops": {"decide": {"config": {"approval": "nonsense", "decision": "deny", "actor": "ada"}}}}
+    failed = dagster.run("decide_approval", check=False, **config)
+    record = dagster.instance.get_run_by_id(failed.run_id)
+    assert record is not None
+    [failure] = [
+        e
+        for e in dagster.instance.all_logs(failed.run_id)
+        if e.dagster_event and e.dagster_event.is_run_failure
+    ]
+    for _ in range(2):
+        context = dg.build_run_status_sensor_context(
+            sensor_name="run_failures", dagster_event=failure.get_dagster_event(), dagster_instance=dagster.instance,
+            dagster_run=record, partition_key=None,
+        ).for_run_failure()  # fmt: skip
+        run_failures(context, database=dagster.database)
+    with engine.connect() as connection:
+        [row] = connection.execute(text("SELECT * FROM error_occurrences")).mappings().all()
+    assert (row["operation"], row["source"], row["run_id"]) == (
+        "dagster.decide_approval",
+        "dagster",
+        failed.run_id,
+    )
+    assert "'nonsense' fits no approval" in row["message"]
+
+
+# Health
+
+
+def test_the_scheduled_tick_checks_everything_and_starts_no_run(dagster: Dagster, engine: Engine) -> None:
+    from qflow_dagster.schedules.health import health_each_minute
+
+    with dg.instance_for_test() as instance:
+        context = dg.build_schedule_context(instance=instance)
+        answer = health_each_minute(context, database=dagster.database)
+    assert isinstance(answer, dg.SkipReason)
+    with engine.connect() as connection:
+        found = {state["name"]: state["status"] for state in health_agent.states(connection)}
+    assert found["database"] == found["migrations"] == "healthy"
+    # No daemon runs here, and that is not "healthy".
+    assert found["daemon"] == "unknown"
+    assert {"approvals", "runs", "ticks", "error_rate", "process:memory"} <= found.keys()
+    assert "history" not in found
+
+
+def test_a_repository_nobody_measured_lately_is_seen(engine: Engine, repository: GitRepository) -> None:
+    repository.commit({"a.py": "x = 1\n"}, "one")
+    with engine.begin() as connection:
+        name = repositories.register(connection, str(repository.path)).name
+        assert system_health.repositories_fresh(connection)[f"freshness:{name}"].status == "degraded"
+
+
+def test_overdue_approvals_are_unhealthy(engine: Engine) -> None:
+    requested(engine, decided=False)
+    with engine.begin() as connection:
+        assert system_health.approvals_in_time(connection)["approvals"].status == "healthy"
+        connection.execute(text("UPDATE approvals SET warn_at = NULL"))
+        assert system_health.approvals_in_time(connection)["approvals"].status == "degraded"
+        connection.execute(text("UPDATE workflows SET expires_at = now() - interval '10 min'"))
+        assert system_health.approvals_in_time(connection)["approvals"].status == "unhealthy"
+
+
+# Assets
+
+
+def test_the_assets_show_tables_and_pictures_and_their_checks_judge(dagster: Dagster, engine: Engine) -> None:
+    requested(engine, decided=False)
+    with engine.begin() as connection:
+        track_errors(connection, [Occurrence(operation="pay|ment", message="<b>")] * 12)
+    dagster.run("analyze_errors")
+    dagster.run("check_health")
+    result = dagster.run("observe_operations")
+    shown = metadata(result)
+    assert shown["approvals"]["dagster/row_count"].value == 1
+    assert "weekly" in str(shown["approvals"]["pending"].value)
+    assert "data:image/svg+xml;base64," in str(shown["error_groups"]["last_day"].value)
+    assert "pay\\|ment" in str(shown["circuit_breakers"]["breakers"].value)
+    assert shown["health"]["overall"].value in ("degraded", "unhealthy")
+    judged = verdicts(result)
+    assert judged["approvals_are_unaltered"] is judged["no_approval_is_overdue"] is True
+    assert judged["no_breaker_is_open"] is False
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE approvals SET content = '{}'"))
+    assert verdicts(dagster.run("observe_operations", check=False))["approvals_are_unaltered"] is False
+
+
+# Notifications
+
+
+def test_what_no_notifier_takes_a_run_delivers(
+    dagster: Dagster, engine: Engine, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qflow_dagster.notifications import endpoints
+    from qflow_dagster.quantumflow import send_with_notify
+    from qflow_dagster.settings import settings
+    from tests.http_server import local_server
+
+    monkeypatch.setattr(settings(), "home", tmp_path)
+    with local_server() as webhook:
+        with engine.begin() as connection:
+            endpoints.add(connection, "ops", "test_queue", webhook.url)
+            send_with_notify(connection, "test_queue", [{"n": 1}])
+        assert dagster.tick(sensors.undelivered_notifications).run_requests == []
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE messages DISABLE TRIGGER ALL"))
+            connection.execute(text("UPDATE messages SET created_at = created_at - interval '2 min'"))
+            connection.execute(text("ALTER TABLE messages ENABLE TRIGGER ALL"))
+        assert len(dagster.tick(sensors.undelivered_notifications).run_requests) == 1
+        end = time.monotonic() + 30
+        # Others' transactions on the server hold messages back.
+        while not webhook.received and time.monotonic() < end:
+            dagster.run("deliver_notifications")
+        assert len(webhook.received) == 1
