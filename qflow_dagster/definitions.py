@@ -14,7 +14,7 @@ from qflow_dagster.jobs import operations as operations_jobs
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
 from qflow_dagster.schedules import health, nightly
-from qflow_dagster.sensors import leases, repository_commits, run_failures
+from qflow_dagster.sensors import dead_runs, leases, repository_commits, run_failures
 from qflow_dagster.sensors import operations as operations_sensors
 
 
@@ -27,6 +27,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         sensors=[
             *repository_commits.sensors,
             *leases.sensors,
+            *dead_runs.sensors,
             *operations_sensors.sensors,
             *run_failures.sensors,
         ],

@@ -47,6 +47,7 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
     assert {s.name for s in repository.sensor_defs} == {
         "repository_commits",
         "expired_leases",
+        "dead_runs",
         "approval_decisions",
         "approval_expiry",
         "new_errors",

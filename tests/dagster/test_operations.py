@@ -1,5 +1,7 @@
 """Jobs, sensors and assets of operations in process: rows in, one run, what it made."""
 
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -196,6 +198,35 @@ def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, 
         failed.run_id,
     )
     assert "'nonsense' fits no approval" in row["message"]
+
+
+# Runs
+
+
+def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster) -> None:
+    from qflow_dagster.sensors.dead_runs import LAUNCHED, dead, is_alive
+
+    done = dagster.run("start_approved_workflows")
+    instance = dagster.instance
+    # As if it had been killed before its last event.
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        connection.execute(
+            text(
+                "UPDATE runs SET status = 'STARTED', start_time = start_time - 60, run_body = replace(run_body, 'SUCCESS', 'STARTED')"
+            )
+        )
+    assert dead(instance, time.time(), lambda *_: False) == [], "a run nobody launched is left alone"
+    instance.add_run_tags(done.run_id, {LAUNCHED: "{}"})
+    asked = []
+    assert dead(instance, time.time(), lambda pid, _: bool(asked.append(pid)) or True) == []
+    assert asked == [os.getpid()]
+    assert [run.run_id for run in dead(instance, time.time(), lambda *_: False)] == [done.run_id]
+    assert is_alive(os.getpid(), time.time())
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert not is_alive(gone.pid, time.time())
+    # The number was used before; whoever has it now began later.
+    assert not is_alive(os.getpid(), 0.0)
 
 
 # Health

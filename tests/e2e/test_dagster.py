@@ -144,7 +144,10 @@ def test_a_repository_is_added_seen_by_the_sensor_and_followed(
     port = free_port()
     subprocess.run([*QFLOW, "repos", "add", str(checkout)], env=environment, check=True)
     up = subprocess.Popen(
-        [*QFLOW, "up", "--port", str(port)], env=environment, start_new_session=True, stderr=subprocess.PIPE
+        [*QFLOW, "up", "--port", str(port), "--inbox-port", str(free_port())],
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
     )
     page = Page(port)
     try:
