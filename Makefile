@@ -34,6 +34,7 @@ format: setup-dev ## Format the code
 
 benchmark: setup-dev ## Print the benchmark tables (REPO: what to ingest)
 	$(BIN)/python -m benchmarks.core
+	$(BIN)/python -m benchmarks.operations
 	$(BIN)/python -m benchmarks.ingestion "$(REPO)"
 
 lock: ## Rewrite constraints.txt from pyproject.toml (needs uv)

@@ -9,6 +9,7 @@ about.
 import logging
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 REDACTED = "[redacted]"
@@ -20,34 +21,56 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 
-# Each pattern's group `keep`, where it has one, stays: it says what was there.
+# Each pattern, with words (in small letters) without one of which it cannot fit: most text has none
+# of them, and looking for words is ten times as fast. The group `keep`, where there is one, stays:
+# it says what was there.
 _PATTERNS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    (words.split(), re.compile(pattern))
+    for words, pattern in (
+        ("-----begin", r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
         # user:password@ in an address.
-        r"(?P<keep>\b[A-Za-z][A-Za-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+(?=@)",
-        r"(?P<keep>(?i:\b(?:bearer|basic|token)\s+))[A-Za-z0-9._~+/=-]{12,}",
-        # name=value, name: value, "name": "value". The name may have a prefix (DB_PASSWORD).
-        r"(?P<keep>(?i:[\w-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key"
-        r"|private[-_]?key|authorization|credential)s?)[\"']?\s*[=:]\s*[\"']?)"
-        r"(?!\[redacted\])[^\s\"',;&}]{3,}",
-        r"\bqfa_[A-Za-z0-9_-]{20,}",
-        r"\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bgithub_pat_[A-Za-z0-9_]{30,}\b|\bglpat-[A-Za-z0-9_-]{20,}",
-        r"\bxox[abposr]-[A-Za-z0-9-]{10,}|\bhooks\.slack\.com/services/[A-Za-z0-9/]+",
-        r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
-        r"\bsk-[A-Za-z0-9_-]{20,}|\bsk_live_[A-Za-z0-9]{16,}|\bAIza[A-Za-z0-9_-]{30,}",
-        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+        ("://", r"(?P<keep>\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s:/@]*:)[^\s/@]+(?=@)"),
+        ("bearer basic token", r"(?P<keep>(?i:\b(?:bearer|basic|token)\s+))[A-Za-z0-9._~+/=-]{12,}"),
+        # name=value, name: value, "name": "value". What comes before the name (DB_PASSWORD) is no part
+        # of the pattern: that would make it quadratic.
+        (
+            "pass secret token key authorization credential",
+            r"(?P<keep>(?i:(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key"
+            r"|private[-_]?key|authorization|credential)s?)[\"']?\s*[=:]\s*[\"']?)"
+            r"(?!\[redacted\])[^\s\"',;&}]{3,}",
+        ),
+        ("qfa_", r"\bqfa_[A-Za-z0-9_-]{20,}"),
+        (
+            "gh glpat-",
+            r"\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bgithub_pat_[A-Za-z0-9_]{30,}\b|\bglpat-[A-Za-z0-9_-]{20,}",
+        ),
+        ("xox hooks.slack", r"\bxox[abposr]-[A-Za-z0-9-]{10,}|\bhooks\.slack\.com/services/[A-Za-z0-9/]+"),
+        ("akia asia", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+        ("sk- sk_live_ aiza", r"\bsk-[A-Za-z0-9_-]{20,}|\bsk_live_[A-Za-z0-9]{16,}|\bAIza[A-Za-z0-9_-]{30,}"),
+        ("eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
     )
 )
+_WORDS = tuple({word for words, _ in _PATTERNS for word in words})
 # Nothing nests deeper in an honest context; a hostile one must not end in a RecursionError.
 _DEEPEST = 20
 
 
+@lru_cache(maxsize=10_000)
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(name[:200]) is not None
+
+
 def redact_text(text: str) -> str:
     """`text` with everything that looks like a secret replaced by ``[redacted]``."""
-    for pattern in _PATTERNS:
-        text = pattern.sub(lambda match: (match.groupdict().get("keep") or "") + REDACTED, text)
+    lowered = text.lower()
+    for word in _WORDS:
+        if word in lowered:
+            break
+    else:
+        return text
+    for words, pattern in _PATTERNS:
+        if any(word in lowered for word in words):
+            text = pattern.sub(lambda match: (match.groupdict().get("keep") or "") + REDACTED, text)
     return text
 
 
@@ -60,7 +83,7 @@ def redact(value: Any, _depth: int = 0) -> Any:
     if isinstance(value, Mapping):
         return {
             redact_text(str(name)): REDACTED
-            if _SECRET_NAME.search(str(name)) and item not in (None, "", True, False)
+            if _is_secret_name(str(name)) and item not in (None, "", True, False)
             else redact(item, _depth + 1)
             for name, item in value.items()
         }

@@ -257,7 +257,7 @@ def open_by_hand(connection: Connection, operation: str, *, actor: str, reason: 
 
 
 def breakers(
-    connection: Connection, *, status: str | None = None, limit: int = 1_000
+    connection: Connection, *, status: str | None = None, limit: int = 100_000
 ) -> list[dict[str, Any]]:
     """All breakers (or those in a state) with their counts and the seconds until the next probe."""
     rows = connection.execute(

@@ -304,12 +304,16 @@ def _tell_breakers(connection: Connection, rows: Sequence[Row[Any]]) -> list[str
     operations = sorted(failures)
     parameters = {"operations": operations, "first": [min(failures[name]) for name in operations]}
     successes = {row.operation: row.successes for row in connection.execute(_SUCCESSES_SINCE, parameters)}
+    known = {row["operation"]: row for row in circuit_breaker.breakers(connection)}
     opened = []
     for name in operations:
-        before = {row["operation"] for row in circuit_breaker.breakers(connection, status="open")}
+        breaker = known.get(name)
+        if breaker and breaker["state"] == "open" and breaker["next_probe_in"]:
+            # More of the same tells it nothing.
+            continue
         state = circuit_breaker.observe(
             connection, name, failures=len(failures[name]), successes_before=successes[name]
         )
-        if state == "open" and name not in before:
+        if state == "open" and (breaker is None or breaker["state"] != "open"):
             opened.append(name)
     return opened

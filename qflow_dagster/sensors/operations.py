@@ -19,7 +19,8 @@ NOTIFIER_LATE = 60.0
 
 @dg.sensor(
     jobs=list(CONSUMERS.values()),
-    minimum_interval_seconds=15,
+    # The daemon's own pace: somebody has just decided and waits.
+    minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Approved and unused: requests one run of the job that uses approvals of the kind.",
 )
@@ -50,7 +51,7 @@ def approval_expiry(context: dg.SensorEvaluationContext, database: Database) -> 
 
 @dg.sensor(
     job=analyze_errors,
-    minimum_interval_seconds=15,
+    minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="New rows in error_occurrences, whoever wrote them: requests one run that analyses them.",
 )

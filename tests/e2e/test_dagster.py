@@ -130,11 +130,12 @@ class Page:
         return [run for run in runs if run["status"] == "SUCCESS"]
 
     def materialized(self) -> dict[str, list[str]]:
-        """Partitions with a materialization, by asset."""
+        """Partitions with a materialization, by asset of code."""
         answer = self.query("{assetNodes {assetKey {path} assetMaterializations(limit: 50) {partition}}}")
         return {
             "/".join(node["assetKey"]["path"]): [m["partition"] for m in node["assetMaterializations"]]
             for node in answer["assetNodes"]
+            if node["assetKey"]["path"][0] in ("ingestion", "metrics")
         }
 
 

@@ -1,0 +1,84 @@
+"""Secrets are taken out of text and data, by what they look like or by the name they stand under."""
+
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qflow_dagster.redaction import REDACTED, RedactingFilter, redact, redact_text
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("https://ada:planted@example.org/x", "https://ada:[redacted]@example.org/x"),
+        ("PASSWORD=planted next", "PASSWORD=[redacted] next"),
+        ('{"apiKey": "planted"}', '{"apiKey": "[redacted]"}'),
+        ("Authorization: Bearer plantedplanted1", "Authorization: [redacted] [redacted]"),
+        ("sk-plantedplantedplantedplanted!", "[redacted]!"),
+        ("eyJhbGciOiJIUzI1.eyJzdWIiOiIx.planted", "[redacted]"),
+        ("xoxb-planted-planted", "[redacted]"),
+        ("glpat-plantedplantedplanted", "[redacted]"),
+    ],
+)
+def test_what_looks_like_a_secret_is_replaced_and_the_rest_stays(words: str, kept: str) -> None:
+    assert redact_text(words) == kept
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "no answer from 10.0.0.1",
+        "key error: 'sku'",
+        "https://example.org/a:b",
+        "the token is missing",
+        "3f2a9c1",
+        "passed",
+    ],
+)
+def test_ordinary_words_stay(words: str) -> None:
+    assert redact_text(words) == words
+
+
+def test_values_under_a_secret_name_are_replaced_however_deep() -> None:
+    data = {
+        "a": [{"Set-Cookie": "planted", "db_password": {"x": "planted"}, "token": None, "n": 3}],
+        "b": ("planted=1",),
+    }
+    assert redact(data) == {
+        "a": [{"Set-Cookie": REDACTED, "db_password": REDACTED, "token": None, "n": 3}],
+        "b": ["planted=1"],
+    }
+    deep: object = "x"
+    for _ in range(5_000):
+        deep = [deep]
+    assert redact(deep) is not None
+
+
+@given(st.text())
+def test_redacting_twice_changes_nothing_more(words: str) -> None:
+    once = redact_text(words)
+    assert redact_text(once) == once
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "a" * 100_000,
+        "token" * 20_000,
+        "-" * 100_000,
+        "-----BEGIN " * 9_000,
+        "://" * 30_000,
+        "password" * 10_000 + ":" * 10_000,
+    ],
+)
+def test_no_text_makes_it_slow(words: str) -> None:
+    redact_text(words)
+
+
+def test_logs_leave_without_secrets() -> None:
+    record = logging.LogRecord("x", logging.INFO, "f", 1, "login with %s", ("password=planted",), None)
+    assert RedactingFilter().filter(record)
+    assert record.getMessage() == "login with password=[redacted]"
