@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents import arbiter
+from qflow_dagster.agents import arbiter, authorization
 from qflow_dagster.agents.approved_workflows import request_workflow
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.infrastructure import error_analysis
@@ -159,7 +159,7 @@ def approvals(home: Path, count: int) -> list[tuple[str, float]]:
     def use() -> None:
         for n, token in enumerate(tokens):
             with engine.begin() as connection:
-                arbiter.authorize_edit(connection, token, f"f{n}", content, actor="run")
+                authorization.authorize_edit(connection, token, f"f{n}", content, actor="run")
 
     def call() -> None:
         for _ in range(count):

@@ -1,6 +1,8 @@
 """Agents: who may act, who acts, and how they are told (seed: agents system).
 
-- `arbiter`: approvals: asking a person, deciding, and using the decision once
+- `approval`: what an approval is: machine, kinds, digest
+- `arbiter`: asking a person, deciding, revoking
+- `authorization`: using an approval up, once
 - `approval_policy`: when a policy may decide instead
 - `approval_records`: lists, one approval whole, exports, what does not agree
 - `approved_workflows`: workflows that start only once they are approved
@@ -8,6 +10,6 @@
 Importing the package registers its workflow types. Does not belong here: Dagster, pages.
 """
 
-from qflow_dagster.agents.arbiter import KINDS
+from qflow_dagster.agents.approval import KINDS
 
 __all__ = ["KINDS"]

@@ -9,13 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents.arbiter import (
-    TYPES,
-    ApprovalRefused,
-    Reference,
-    authorize_workflow,
-    request_approval,
-)
+from qflow_dagster.agents.approval import TYPES
+from qflow_dagster.agents.arbiter import request_approval
+from qflow_dagster.agents.authorization import ApprovalRefused, Reference, authorize_workflow
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import create_workflow, workflow_type
 

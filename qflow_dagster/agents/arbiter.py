@@ -1,15 +1,12 @@
-"""The arbiter: asking for an approval, deciding, and using it once.
+"""The arbiter: asking for an approval, deciding, taking it back, warning that it ends.
 
-An approval is bound to a kind, a target and the digest of its content. Approving it makes a
-token that is shown once; `authorize` consumes it in the transaction of what it permits, so
-an action that fails does not burn it. The clock is the database's; an approval is expired
-from ``expires_at`` on, for the sweep and for everyone else.
+Approving makes a token that is shown once; `authorization` uses it up. The clock is the
+database's; an approval is expired from ``expires_at`` on, for the sweep and for everyone else.
 
-Does not belong here: reading approvals for people (`approval_records`), deciding by policy
-(`approval_policy`), any page or command.
+Does not belong here: reading approvals for people (`approval_records`), what a policy
+demands (`approval_policy`), any page or command.
 """
 
-import hashlib
 import hmac
 import json
 import logging
@@ -19,15 +16,26 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
-from sqlalchemy.exc import SQLAlchemyError
 
+from qflow_dagster.agents.approval import (
+    KINDS,
+    LARGEST_CONTENT,
+    LOCK_BY_ID,
+    LONGEST_NAME,
+    QUEUES,
+    TOKEN_BYTES,
+    TOKEN_PREFIX,
+    TYPES,
+    WARN_AFTER,
+    digest_of,
+    hash_token,
+    is_over,
+)
 from qflow_dagster.agents.approval_policy import Evidence, objections
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import (
     Json,
-    StateMachine,
     create_workflow,
-    register,
     send_with_notify,
     transition,
 )
@@ -36,58 +44,9 @@ from qflow_dagster.settings import settings
 
 logger = logging.getLogger(__name__)
 
-APPROVAL = StateMachine(
-    name="approval",
-    initial="pending",
-    transitions={
-        # To itself: the request's digest, and each approval short of the quorum, are events too.
-        "pending": frozenset({"pending", "approved", "denied", "expired", "revoked"}),
-        "approved": frozenset({"consumed", "expired", "revoked"}),
-        "denied": frozenset(),
-        "consumed": frozenset(),
-        "expired": frozenset(),
-        "revoked": frozenset(),
-    },
-    terminal=frozenset({"denied", "consumed", "expired", "revoked"}),
-    completed="approved",
-    expired="expired",
-)
-
-Kind = Literal["edit", "workflow", "rule", "rollback"]
-KINDS: tuple[Kind, ...] = ("edit", "workflow", "rule", "rollback")
-QUEUES = dict.fromkeys(KINDS, "approval_notifications") | {"workflow": "workflow_approval_notifications"}
-# A type per kind, so that what waits of one kind is found without looking at the others.
-TYPES = {kind: register(f"{kind}_approval", machine=APPROVAL, queue=QUEUES[kind]).name for kind in KINDS}
-
-TOKEN_PREFIX = "qfa_"  # noqa: S105  (says to a person and to a scanner what it is)
-TOKEN_BYTES = 32
-LARGEST_CONTENT = 5_000_000
-LONGEST_NAME = 200
-# The part of its term after which an approval nobody decided warns.
-WARN_AFTER = 0.8
-
-Reason = Literal["not_found", "not_approved", "already_used", "expired", "revoked", "mismatch"]
-
-
-class ApprovalRefused(QflowError):  # noqa: N818
-    """A token was refused. The text is the same for every reason; `reason` is for our own history."""
-
-    def __init__(self, reason: Reason) -> None:
-        self.reason = reason
-        super().__init__(
-            "the approval was refused: its token is unknown, used, expired, revoked or for something else; "
-            "whoever asked for it finds the exact reason with `qflow approvals history`"
-        )
-
 
 class DecisionRefused(QflowError):  # noqa: N818
     """Somebody may not decide, or there is nothing left to decide."""
-
-
-class Reference(NamedTuple):
-    """Stands for the token of an approval where this process has the database's trust anyway."""
-
-    approval_id: UUID
 
 
 class Decided(NamedTuple):
@@ -100,24 +59,6 @@ class Decided(NamedTuple):
     token: str | None
 
 
-class Authorization(NamedTuple):
-    """A consumed approval: what may be done now, in this transaction."""
-
-    approval_id: UUID
-    kind: str
-    target: str
-    content: Json
-
-
-_LOCK = """
-SELECT a.id, a.kind, a.target, a.content, a.digest, a.requested_by, a.required_approvals, a.token_hash,
-       w.status, w.expires_at
-FROM approvals a JOIN workflows w ON w.id = a.id
-WHERE {which} FOR UPDATE OF w
-"""
-_LOCK_BY_ID = text(_LOCK.format(which="a.id = :id"))
-_LOCK_BY_TOKEN = text(_LOCK.format(which="a.token_hash = :hash"))
-
 _INSERT = text("""
 INSERT INTO approvals (id, kind, target, content, digest, requested_by, reason, evidence, required_approvals,
                        expires_at, warn_at)
@@ -126,12 +67,6 @@ SELECT w.id, :kind, :target, CAST(:content AS jsonb), :digest, :requested_by, :r
        CASE WHEN :warn THEN w.created_at + (w.expires_at - w.created_at) * :warn_after END
 FROM workflows w WHERE w.id = :id
 """)
-
-
-def digest_of(kind: str, target: str, content: Json) -> bytes:
-    """SHA-256 of the canonical form (JSON, sorted keys, no spaces) of what is approved."""
-    canonical = json.dumps([kind, target, content], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).digest()
 
 
 def request_approval(
@@ -234,71 +169,6 @@ def revoke(connection: Connection, approval_id: UUID, *, actor: str, reason: str
     transition(connection, [approval_id], "revoked", actor=actor, data={"reason": reason})
 
 
-def authorize(
-    connection: Connection,
-    presented: str | Reference,
-    kind: str,
-    target: str,
-    content: Json,
-    *,
-    actor: str,
-    run_id: str | None = None,
-) -> Authorization:
-    """Use an approval up for exactly this, in the caller's transaction.
-
-    If the transaction fails the approval is as it was. A refusal is recorded, with its
-    reason, in a transaction of its own.
-
-    Raises:
-        ApprovalRefused: the token is not for this, or not any more.
-    """
-    digest = digest_of(kind, target, content)
-    if isinstance(presented, Reference):
-        row = connection.execute(_LOCK_BY_ID, {"id": presented.approval_id}).one_or_none()
-    else:
-        hashed = hash_token(presented)
-        row = connection.execute(_LOCK_BY_TOKEN, {"hash": hashed}).one_or_none()
-        # The index found it by the hash; this says so again in constant time.
-        if row is not None and not hmac.compare_digest(row.token_hash, hashed):
-            row = None
-    refusal = _refusal(connection, row, kind, target, digest)
-    if row is None or refusal:
-        refusal = refusal or "not_found"
-        _record_refusal(
-            connection, None if row is None else row.id, refusal, kind, target, digest, actor, run_id
-        )
-        raise ApprovalRefused(refusal)
-    data = {"used_by": actor, "digest": digest.hex()}
-    transition(connection, [row.id], "consumed", actor=actor, data=data, run_id=run_id)
-    return Authorization(row.id, row.kind, row.target, row.content)
-
-
-def authorize_edit(
-    connection: Connection,
-    token: str | Reference,
-    target: str,
-    content: Json,
-    *,
-    actor: str,
-    run_id: str | None = None,
-) -> Authorization:
-    """`authorize` for an edit of `target`."""  # fmt: skip
-    return authorize(connection, token, "edit", target, content, actor=actor, run_id=run_id)
-
-
-def authorize_workflow(
-    connection: Connection,
-    token: str | Reference,
-    target: str,
-    content: Json,
-    *,
-    actor: str,
-    run_id: str | None = None,
-) -> Authorization:
-    """`authorize` for starting a workflow of the type `target`."""  # fmt: skip
-    return authorize(connection, token, "workflow", target, content, actor=actor, run_id=run_id)
-
-
 def warn_of_expiry(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
     """Tell the queues of approvals that are pending and near their end, each once; return their ids."""
     query = text("""
@@ -326,11 +196,6 @@ def warn_of_expiry(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
         ]
         send_with_notify(connection, queue, messages)
     return [row.id for row in rows]
-
-
-def hash_token(token: str) -> bytes:
-    """What is stored of a token."""
-    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def _create(
@@ -406,7 +271,7 @@ def _decide(
         if decisions[actor] != decision:
             raise DecisionRefused(f"{actor} has decided already ({decisions[actor]}): one decision each")
         return Decided(approval_id, row.status, _count(decisions), row.required_approvals, None)
-    if row.status == "expired" or (row.status == "pending" and _is_over(connection, row)):
+    if row.status == "expired" or (row.status == "pending" and is_over(connection, row)):
         raise DecisionRefused(f"approval {approval_id} has expired: ask for it again")
     if row.status != "pending":
         raise DecisionRefused(f"approval {approval_id} is {row.status} already")
@@ -435,7 +300,7 @@ def _count(decisions: Mapping[str, str]) -> int:
 
 
 def _locked(connection: Connection, approval_id: UUID) -> Row[Any]:
-    row = connection.execute(_LOCK_BY_ID, {"id": approval_id}).one_or_none()
+    row = connection.execute(LOCK_BY_ID, {"id": approval_id}).one_or_none()
     if row is None:
         raise DecisionRefused(f"there is no open approval {approval_id}")
     return row
@@ -455,59 +320,3 @@ def _refuse_role(kind: str, actor: str) -> None:
             f"{actor} may not decide approvals of kind {kind}; QFLOW_APPROVALS_DECIDERS names: "
             f"{', '.join(allowed) or 'nobody'}"
         )
-
-
-def _is_over(connection: Connection, row: Row[Any]) -> bool:
-    """Whether its term is over. A statement of its own: the one that locked may have waited."""
-    return bool(connection.scalar(text("SELECT :at <= clock_timestamp()"), {"at": row.expires_at}))
-
-
-def _refusal(
-    connection: Connection, row: Row[Any] | None, kind: str, target: str, digest: bytes
-) -> Reason | None:
-    """Why the approval cannot be used for this; None if it can."""
-    if row is None:
-        return "not_found"
-    same = hmac.compare_digest(row.digest, digest)
-    # Not only the stored digest: whoever altered the content in place is found here.
-    same &= hmac.compare_digest(digest_of(row.kind, row.target, row.content), digest)
-    if row.kind != kind or row.target != target or not same:
-        return "mismatch"
-    by_status: dict[str, Reason] = {
-        "consumed": "already_used", "expired": "expired", "revoked": "revoked", "denied": "not_approved",
-        "pending": "not_approved",
-    }  # fmt: skip
-    if row.status == "approved":
-        return "expired" if _is_over(connection, row) else None
-    return by_status[row.status]
-
-
-def _record_refusal(
-    connection: Connection,
-    approval_id: UUID | None,
-    reason: Reason,
-    kind: str,
-    target: str,
-    digest: bytes,
-    actor: str,
-    run_id: str | None,
-) -> None:
-    """On a connection of its own: the caller's transaction is about to be rolled back."""
-    insert = text("""
-        INSERT INTO approval_refusals (approval_id, reason, presented)
-        VALUES (:id, :reason, CAST(:presented AS jsonb))
-    """)
-    presented = {
-        "kind": kind,
-        "target": target[:1_000],
-        "digest": digest.hex(),
-        "actor": actor,
-        "run_id": run_id,
-    }
-    try:
-        with connection.engine.begin() as own:
-            own.execute(
-                insert, {"id": approval_id, "reason": reason, "presented": to_json(presented, "the target")}
-            )
-    except (SQLAlchemyError, QflowError) as error:
-        logger.warning("a refused approval (%s) could not be recorded: %s", reason, error)

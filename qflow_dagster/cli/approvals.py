@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.syntax import Syntax
 
-from qflow_dagster.agents import approval_policy, approval_records, arbiter
+from qflow_dagster.agents import approval_policy, approval_records, arbiter, authorization
 from qflow_dagster.cli.output import (
     As,
     JsonFlag,
@@ -170,7 +170,7 @@ def use(
     if not token:
         raise UsageError("set QFLOW_APPROVAL_TOKEN to the token that the approval printed")
     with ready_engine().begin() as connection:
-        used = arbiter.authorize(
+        used = authorization.authorize(
             connection, token, kind, target, read_content(content), actor=actor_name(actor)
         )  # type: ignore[arg-type]  # fmt: skip
     console.print(f"{used.approval_id} used: {kind} of {target} may be done")

@@ -18,7 +18,6 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from qflow_dagster.infrastructure import INCIDENT
 from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, settle, worst
-from qflow_dagster.infrastructure.trends import time_to_threshold
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.redaction import redact_text
@@ -175,6 +174,9 @@ def incidents(connection: Connection, *, status: str | None = None, limit: int =
 
 def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
     """Seconds until each check's value reaches its threshold, of those that are heading there."""
+    # Imported late, for the sake of commands that ask nothing of it: it brings numpy along.
+    from qflow_dagster.infrastructure.trends import time_to_threshold
+
     query = text("""
         SELECT s.name, h.threshold, array_agg(extract(epoch FROM s.at)::float8 ORDER BY s.at) AS times,
                array_agg(s.value ORDER BY s.at) AS values

@@ -10,7 +10,6 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
@@ -100,6 +99,9 @@ def probe_all(engine: Engine) -> dict[str, Result]:
 
 def probe(service: dict[str, Any]) -> Result:
     """What one service answers: unhealthy if it is another status or none, degraded if it is slow."""
+    # Imported late: most commands ask no service.
+    import requests
+
     limit = service["timeout_ms"]
     started = time.perf_counter()
     try:

@@ -22,23 +22,18 @@ def race(
 
     `at_start` is told that moment (seconds since the epoch) just before it.
     """
-    url = database.render_as_string(hide_password=False)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), url, *act], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for act in acts
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    start = time.time() + 0.5
-    at_start(start)
-    for process in processes:
+    command = [sys.executable, str(WORKER), database.render_as_string(hide_password=False)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(acts) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "ready\n"
+        start = time.time() + 0.5
+        at_start(start)
         process.stdin.write(f"{start}\n")
         process.stdin.flush()
-    return [json.loads(process.communicate(timeout=120)[0]) for process in processes]
+        return json.loads(process.communicate(timeout=120)[0])
 
 
 def test_of_64_processes_with_one_token_one_may_act(engine: Engine, database: URL) -> None:

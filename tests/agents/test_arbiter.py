@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.agents import approval, approval_records, arbiter, authorization
 from qflow_dagster.agents.approval_policy import Evidence
 from qflow_dagster.agents.approved_workflows import request_workflow, start_approved
-from qflow_dagster.agents.arbiter import ApprovalRefused, DecisionRefused, Reference
+from qflow_dagster.agents.arbiter import DecisionRefused
+from qflow_dagster.agents.authorization import ApprovalRefused, Reference
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import expire_due, find, register, verify_history
 from qflow_dagster.settings import ApprovalsSettings, settings
@@ -68,14 +69,14 @@ def reason_of(
     engine: Engine, token: str | Reference, kind: str = "edit", target: str = "src/a.py", content: Any = PATCH
 ) -> str:
     with pytest.raises(ApprovalRefused) as refused, engine.begin() as connection:
-        arbiter.authorize(connection, token, kind, target, content, actor="run")
+        authorization.authorize(connection, token, kind, target, content, actor="run")
     return refused.value.reason
 
 
 def test_an_approved_edit_may_be_made_once(engine: Engine) -> None:
     id_, token = approved(engine)
     with engine.begin() as connection:
-        used = arbiter.authorize_edit(connection, token, "src/a.py", PATCH, actor="run", run_id="r1")
+        used = authorization.authorize_edit(connection, token, "src/a.py", PATCH, actor="run", run_id="r1")
     assert used == (id_, "edit", "src/a.py", PATCH)
     assert status(engine, id_) == "consumed"
     assert reason_of(engine, token) == "already_used"
@@ -104,7 +105,7 @@ def test_the_refusal_says_the_same_whatever_the_reason_and_the_history_says_whic
     words = set()
     for presented, target in ((token, "other"), ("qfa_wrong", "src/a.py"), ("", "src/a.py")):
         with pytest.raises(ApprovalRefused) as refused, engine.begin() as connection:
-            arbiter.authorize_edit(connection, presented, target, PATCH, actor="run")
+            authorization.authorize_edit(connection, presented, target, PATCH, actor="run")
         words.add(str(refused.value))
     assert len(words) == 1
     with engine.connect() as connection:
@@ -115,18 +116,18 @@ def test_the_refusal_says_the_same_whatever_the_reason_and_the_history_says_whic
 def test_an_action_that_fails_does_not_burn_its_approval(engine: Engine) -> None:
     id_, token = approved(engine)
     with pytest.raises(DBAPIError, match="division by zero"), engine.begin() as connection:  # noqa: PT012
-        arbiter.authorize_edit(connection, token, "src/a.py", PATCH, actor="run")
+        authorization.authorize_edit(connection, token, "src/a.py", PATCH, actor="run")
         connection.execute(text("SELECT 1 / 0"))
     assert status(engine, id_) == "approved"
     with engine.begin() as connection:
-        arbiter.authorize_edit(connection, token, "src/a.py", PATCH, actor="run")
+        authorization.authorize_edit(connection, token, "src/a.py", PATCH, actor="run")
 
 
 def test_a_reference_stands_for_the_token_within_our_own_database(engine: Engine) -> None:
     id_, _ = approved(engine)
     assert reason_of(engine, Reference(id_), content={"patch": "other"}) == "mismatch"
     with engine.begin() as connection:
-        arbiter.authorize_edit(connection, Reference(id_), "src/a.py", PATCH, actor="run")
+        authorization.authorize_edit(connection, Reference(id_), "src/a.py", PATCH, actor="run")
     assert reason_of(engine, Reference(uuid4())) == "not_found"
 
 
@@ -316,7 +317,7 @@ def test_content_altered_in_the_table_is_found_by_the_check_and_refused_at_use(e
     with engine.begin() as connection:
         assert approval_records.disagreements(connection)[0]["id"] == str(id_)
         # Even with a digest that fits: the one in the chain of hashes does not.
-        new = arbiter.digest_of("edit", "src/a.py", {"patch": "evil"})
+        new = approval.digest_of("edit", "src/a.py", {"patch": "evil"})
         connection.execute(text("UPDATE approvals SET digest = :digest"), {"digest": new})
         assert (
             approval_records.disagreements(connection)[0]["problem"]
@@ -351,7 +352,7 @@ def test_a_policy_approves_what_is_sure_small_and_green(
     assert lives == 60
     assert issued.token is not None
     with engine.begin() as connection:
-        arbiter.authorize_edit(connection, issued.token, "src/a.py", PATCH, actor="run")
+        authorization.authorize_edit(connection, issued.token, "src/a.py", PATCH, actor="run")
 
 
 # Workflows that wait for an approval
@@ -412,7 +413,7 @@ def test_whatever_the_order_of_decisions_the_rules_hold(
         try:
             with engine.begin() as connection:
                 if verb == "use":
-                    arbiter.authorize_edit(connection, token or "none", "src/a.py", PATCH, actor=actor)
+                    authorization.authorize_edit(connection, token or "none", "src/a.py", PATCH, actor=actor)
                     assert now == "approved"
                     now, used = "consumed", used + 1
                 elif verb == "expire":
@@ -475,7 +476,7 @@ def test_none_of_100_000_mutated_tokens_is_accepted(engine: Engine) -> None:
                     letters[at], letters[other] = letters[other], letters[at]
         mutants.add("".join(letters))
     mutants.discard(token)
-    hashes = [arbiter.hash_token(mutant) for mutant in mutants]
+    hashes = [approval.hash_token(mutant) for mutant in mutants]
     with engine.connect() as connection:
         found = connection.scalar(
             text("SELECT count(*) FROM approvals WHERE token_hash = ANY(:h)"), {"h": hashes}
@@ -484,4 +485,4 @@ def test_none_of_100_000_mutated_tokens_is_accepted(engine: Engine) -> None:
     for mutant in chance.sample(sorted(mutants), 200):
         assert reason_of(engine, mutant) == "not_found"
     with engine.begin() as connection:
-        arbiter.authorize_edit(connection, token, "src/a.py", PATCH, actor="run")
+        authorization.authorize_edit(connection, token, "src/a.py", PATCH, actor="run")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
 from tests.cli.conftest import QFLOW
 from tests.cli.test_commands import ok
 from tests.http_server import local_server
@@ -123,9 +124,14 @@ def test_a_wrong_setting_is_named(qflow: Run, variable: str, value: str) -> None
     assert "planted-secret" not in done.stderr
 
 
-def test_errors_from_a_script_are_grouped_and_settled(qflow: Run, environment: dict[str, str]) -> None:
-    for n in range(5):
-        ok(qflow("errors", "track", "billing.send", f"no answer from 10.0.0.{n}", "--kind", "TimeoutError"))
+def test_errors_from_a_script_are_grouped_and_settled(
+    qflow: Run, environment: dict[str, str], engine: Engine
+) -> None:
+    ok(qflow("errors", "track", "billing.send", "no answer from 10.0.0.9", "--kind", "TimeoutError"))
+    with engine.begin() as connection:
+        track_errors(connection, [
+            Occurrence(operation="billing.send", kind="TimeoutError", message=f"no answer from 10.0.0.{n}") for n in range(4)
+        ])  # fmt: skip
     trace = 'Traceback (most recent call last):\n  File "bill.py", line 3, in send\nValueError: no total\n'
     subprocess.run(
         [QFLOW, "errors", "track", "billing.total", "-"], input=trace, env=environment, check=True, text=True

@@ -228,7 +228,7 @@ def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_used_twice(
     with local_server() as webhook:
         with engine.begin() as connection:
             endpoints.add(connection, "all", "approval_drill", webhook.url)
-        for round_, victim in enumerate(("inbox", "postgres", "daemon", "postgres", "inbox")):
+        for round_, victim in enumerate(("inbox", "postgres", "daemon", "postgres")):
             processes.start()
             for n in range(8):
                 key = round_ * 8 + n

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.agents import approval_records, authorization
 from qflow_dagster.errors import UsageError
 from qflow_dagster.web.access import hash_password
 from qflow_dagster.web.app import build_app
@@ -60,7 +60,7 @@ def test_approving_shows_the_token_once_and_it_works(client: TestClient, engine:
     assert token not in client.get(f"/approvals/{id_}").text
     with engine.begin() as connection:
         content = approval_records.show(connection, id_)["content"]
-        arbiter.authorize_edit(connection, token, "src/cart.py", content, actor="run")
+        authorization.authorize_edit(connection, token, "src/cart.py", content, actor="run")
     assert "consumed" in client.get(f"/approvals/{id_}").text
 
 
