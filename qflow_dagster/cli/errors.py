@@ -88,7 +88,12 @@ def show(
     if json:
         print_json(found)
         return
-    occurrences, frames = found.pop("occurrences"), found.pop("frames")
+    occurrences, frames, suspect = found.pop("occurrences"), found.pop("frames"), found["suspect"]
+    if suspect:
+        found["suspect"] = (
+            f"{suspect['commit'][:10]} {suspect['subject']} ({suspect['author']}, {suspect['committed_at'][:10]}), "
+            f"{suspect['path']}:{suspect['line']} in {suspect['repository']}"
+        )
     print_fields(found)
     print_rows(frames, empty="No stack is known.", title="Frames")
     shown = [{name: row[name] for name in ("at", "severity", "source", "message")} for row in occurrences]

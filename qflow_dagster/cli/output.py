@@ -49,12 +49,14 @@ def print_rows(
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for name in header:
         numeric = all(isinstance(row[name], int | float | None) for row in rows)
-        wide = name in {"path", "file", "location", "name", "reason"}
+        # An id is copied, a time is compared: neither is folded.
+        whole = name == "id" or any(isinstance(row[name], datetime) for row in rows)
+        wide = name in {"path", "file", "location", "name"}
         table.add_column(
             name.replace("_", " "),
             justify="right" if numeric else "left",
             overflow="fold",
-            no_wrap=numeric,
+            no_wrap=numeric or whole,
             ratio=None,
             min_width=20 if wide else None,
         )
