@@ -41,6 +41,11 @@ class DagsterSettings(BaseModel):
         default=None, description="address of Dagster's page as people reach it, for links"
     )
 
+    @property
+    def address(self) -> str:
+        """Where links to Dagster's page lead."""
+        return self.page or f"http://{self.host}:{self.port}"
+
 
 class QuantumflowSettings(BaseModel):
     """The durable core."""
@@ -184,6 +189,11 @@ class InboxSettings(BaseModel):
     proxies: list[str] = Field(default=[], description="addresses whose trusted header is believed")
     hosts: list[str] = Field(default=[], description="host names the inbox answers to, besides its address")
     url: str | None = Field(default=None, description="address of the inbox as people reach it, for links")
+
+    @property
+    def address(self) -> str:
+        """Where links to the inbox lead."""
+        return self.url or f"http://{self.host}:{self.port}"
 
 
 class Settings(BaseSettings):

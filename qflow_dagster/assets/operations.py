@@ -23,12 +23,6 @@ HEALTH = dg.AssetKey(["infrastructure", "health"])
 SHOWN = 20
 
 
-def inbox_url() -> str:
-    """The address of the inbox as people reach it."""
-    limits = settings().inbox
-    return limits.url or f"http://{limits.host}:{limits.port}"
-
-
 @dg.asset(
     key=APPROVALS,
     group_name="agents",
@@ -48,7 +42,7 @@ def approvals(database: Database) -> dg.MaterializeResult:
             "dagster/row_count": sum(counts.values()),
             "pending": table([{name: row[name] for name in shown} for row in pending], SHOWN),
             "by_status": picture(histogram(list(counts.items()), "Approvals by status")),
-            "inbox": dg.MetadataValue.url(inbox_url()),
+            "inbox": dg.MetadataValue.url(settings().inbox.address),
         }
     )
 

@@ -37,10 +37,6 @@ def dagster_environment() -> dict[str, str]:
     return {
         "DAGSTER_HOME": str(home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
-        # Run status sensors take five runs a tick otherwise, and fall behind in a storm of failures.
-        "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": os.environ.get(
-            "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT", "200"
-        ),
         "QFLOW_DAGSTER_URL": url.render_as_string(hide_password=False),
         "QFLOW_HOME": str(settings().home.absolute()),
     }

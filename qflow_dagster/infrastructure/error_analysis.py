@@ -5,6 +5,7 @@ per transaction. Does not belong here: taking them in (`error_rate_tracker`), wh
 decides on a group (`error_records`).
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ from qflow_dagster.settings import settings
 BATCH = 5_000
 # What is old news when it is read (a backlog) alerts nobody.
 OLDEST_ALERT = 3_600
+# A spike: the errors of the last five minutes beside those of the hour before.
+SPIKE_STRETCH = 300
+SPIKE_STRETCHES = 12
+LEAST_SPIKE = 10
 
 
 @dataclass
@@ -101,6 +106,14 @@ WHERE is_error = 1 AND at >= :since AND total >= :least AND errors >= total * :r
 ORDER BY operation, errors DESC
 """)
 
+_BEFORE_AND_LATELY = text("""
+SELECT operation, count(*) FILTER (WHERE at > :until - make_interval(secs => :stretch)) AS lately,
+       count(*) FILTER (WHERE at <= :until - make_interval(secs => :stretch)) AS before
+FROM error_occurrences
+WHERE operation = ANY(:operations) AND at > :until - make_interval(secs => :whole) AND at <= :until
+GROUP BY operation ORDER BY operation
+""")
+
 _SUCCESSES_SINCE = text("""
 SELECT given.operation, coalesce(sum(s.count), 0)::bigint AS successes
 FROM unnest(CAST(:operations AS text[]), CAST(:first AS timestamptz[])) AS given(operation, first)
@@ -175,7 +188,7 @@ def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
 
 def recover_alerts(connection: Connection) -> list[str]:
     """Tell of operations that alerted and are well again; return which."""
-    alerting = text("SELECT operation FROM operation_alerts WHERE alerting FOR UPDATE SKIP LOCKED")
+    alerting = text("SELECT DISTINCT operation FROM operation_alerts WHERE alerting")
     operations = connection.scalars(alerting).all()
     if not operations:
         return []
@@ -184,9 +197,11 @@ def recover_alerts(connection: Connection) -> list[str]:
     well = [name for name in operations if name not in now or now[name].rate < limit]
     if well:
         update = text("""
-            UPDATE operation_alerts SET alerting = false, since = clock_timestamp() WHERE operation = ANY(:well)
+            UPDATE operation_alerts SET alerting = false, since = clock_timestamp()
+            WHERE alerting AND operation = ANY(:well) RETURNING operation
         """)
-        connection.execute(update, {"well": well})
+        # Of two sensors at once, one tells.
+        well = sorted(set(connection.scalars(update, {"well": well})))
         send_with_notify(
             connection, ERROR_QUEUE, [{"event": "recovered", "operation": name} for name in well]
         )
@@ -242,6 +257,16 @@ def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | N
     return back
 
 
+def is_spike(lately: int, before: int, stretches: int) -> bool:
+    """Whether `lately` errors in a stretch of time are far more than in the `stretches` like it before.
+
+    Ten at least, and more than three standard deviations above the mean: errors that come
+    independently are Poisson distributed, so that the variance is the mean (Poisson, 1837).
+    """
+    mean = before / stretches
+    return lately >= LEAST_SPIKE and lately > mean + 3 * math.sqrt(max(mean, 1.0))
+
+
 def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
     limits = settings().errors
     parameters = {
@@ -253,16 +278,36 @@ def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
         "rate": limits.alert_rate,
     }
     worst = connection.execute(_WORST_WINDOW, parameters).all()
-    if not worst:
+    high = _tell(
+        connection, "high_error_rate", [(w.operation, w.errors, w.total) for w in worst], parameters["until"]
+    )
+    seconds = {"stretch": float(SPIKE_STRETCH), "whole": float(SPIKE_STRETCH * (SPIKE_STRETCHES + 1))}
+    counted = connection.execute(_BEFORE_AND_LATELY, {**parameters, **seconds}).all()
+    spikes = [
+        (c.operation, c.lately, c.lately + c.before)
+        for c in counted
+        # Where nothing is known of before, the rate says what is to be said.
+        if c.before and is_spike(c.lately, c.before, SPIKE_STRETCHES)
+    ]
+    told = _tell(connection, "error_spike", spikes, parameters["until"])
+    return [*high, *(operation for operation in told if operation not in high)]
+
+
+def _tell(
+    connection: Connection, kind: str, found: Sequence[tuple[str, int, int]], until: datetime
+) -> list[str]:
+    """Send an alert for each (operation, errors, total) that had none lately; return their operations."""
+    if not found:
         return []
+    limits = settings().errors
     # The cooldown is part of the upsert: of two analyses at once, one alerts.
     upsert = text("""
-        INSERT INTO operation_alerts AS a (operation, alerting, since, told_at, errors, total)
-        SELECT operation, true, clock_timestamp(), clock_timestamp(), errors, total
+        INSERT INTO operation_alerts AS a (operation, kind, alerting, since, told_at, errors, total)
+        SELECT operation, :kind, true, clock_timestamp(), clock_timestamp(), errors, total
         FROM unnest(CAST(:operations AS text[]), CAST(:errors AS bigint[]), CAST(:totals AS bigint[]))
              AS given(operation, errors, total)
         WHERE :until > clock_timestamp() - make_interval(secs => :oldest)
-        ON CONFLICT (operation) DO UPDATE SET
+        ON CONFLICT (operation, kind) DO UPDATE SET
             alerting = true, errors = excluded.errors, total = excluded.total, told_at = excluded.told_at,
             since = CASE WHEN a.alerting THEN a.since ELSE excluded.since END
         WHERE a.told_at IS NULL OR a.told_at <= clock_timestamp() - make_interval(secs => :cooldown)
@@ -271,22 +316,23 @@ def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
     told = connection.execute(
         upsert,
         {
-            "operations": [row.operation for row in worst], "errors": [row.errors for row in worst],
-            "totals": [row.total for row in worst], "until": parameters["until"], "oldest": OLDEST_ALERT,
+            "kind": kind, "operations": [f[0] for f in found], "errors": [f[1] for f in found],
+            "totals": [f[2] for f in found], "until": until, "oldest": OLDEST_ALERT,
             "cooldown": limits.alert_cooldown,
         },
     ).all()  # fmt: skip
-    messages = [
-        {
-            "event": "high_error_rate",
-            "operation": row.operation,
-            "errors": row.errors,
-            "total": row.total,
-            "rate": round(row.errors / row.total, 4),
-            "window": limits.window,
-        }
-        for row in told
-    ]
+    messages: list[dict[str, Any]] = []
+    for row in told:
+        message = {"event": kind, "operation": row.operation, "errors": row.errors}
+        if kind == "high_error_rate":
+            message |= {"total": row.total, "rate": round(row.errors / row.total, 4), "window": limits.window}
+        else:
+            message |= {
+                "before": row.total - row.errors,
+                "stretch": SPIKE_STRETCH,
+                "stretches_before": SPIKE_STRETCHES,
+            }
+        messages.append(message)
     if messages:
         send_with_notify(connection, ERROR_QUEUE, messages)
     return [row.operation for row in told]

@@ -87,6 +87,8 @@ operation_alerts = Table(
     "operation_alerts",
     metadata,
     Column("operation", Text, primary_key=True),
+    # high_error_rate, error_spike.
+    Column("kind", Text, primary_key=True),
     Column("alerting", Boolean, nullable=False),
     timestamp_column("since"),
     timestamp_column("told_at", nullable=True),

@@ -16,6 +16,7 @@ from qflow_dagster.ingestion.suspects import suspected_commit
 from qflow_dagster.notifications import delivery
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.health import all_checks
+from qflow_dagster.settings import settings
 
 # So many rounds of a hundred in a run; the sensor asks again if more wait.
 MOST_ROUNDS = 50
@@ -60,17 +61,28 @@ def decide_approval() -> None:
 def use_workflow_approvals(context: dg.OpExecutionContext, database: Database) -> None:
     """Each in a transaction of its own: one that fails holds up no other."""
     worker = f"dagster run {context.run_id[:8]}"
-    started, problems = 0, []
+    started, problems = [], []
     for _ in range(MOST_ROUNDS):
         batch = start_approved(database.engine(), worker=worker, run_id=context.run_id)
         done = [item for item in batch if item.problem is None]
-        started += len(done)
+        started += done
         problems = [item for item in batch if item.problem is not None]
         for item in problems:
             context.log.warning("approval %s: %s", item.approval_id, item.problem)
         if not done:
             break
-    context.add_output_metadata({"started": started, "not_started": len(problems)})
+    inbox = settings().inbox.address
+    shown = [
+        {"approval": f"{inbox}/approvals/{item.approval_id}", "workflow": str(item.workflow_id)}
+        for item in started
+    ]
+    context.add_output_metadata(
+        {
+            "started": len(started),
+            "not_started": len(problems),
+            "workflows": dg.MetadataValue.json(shown[:100]),
+        }
+    )
 
 
 @dg.job(tags={"qflow/drain": "workflow_approvals"}, description="Starts workflows whose start was approved.")

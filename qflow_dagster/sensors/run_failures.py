@@ -1,5 +1,6 @@
 """Runs of Dagster are operations like any other: a failed one is an error, a finished one a success."""
 
+import os
 import warnings
 
 import dagster as dg
@@ -10,6 +11,9 @@ from qflow_dagster.resources.database import Database
 
 # Dagster's own decorator passes a parameter that is in beta on.
 warnings.filterwarnings("ignore", message="Parameter `owners`", category=dg.BetaWarning)
+
+# Such sensors take five runs a tick otherwise, and in a storm of failures fall behind by days.
+os.environ.setdefault("DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT", "200")
 
 _KNOWN = text("""
 SELECT EXISTS (SELECT FROM error_occurrences WHERE operation = :operation AND run_id = :run_id

@@ -151,7 +151,7 @@ class Inbox:
         return self._page(request, "approved.html", approval_id=approval_id, token=token)
 
     def _page(self, request: Request, template: str, status_code: int = 200, **values: Any) -> Response:
-        values |= {"actor": request.state.actor, "dagster": _dagster_url()}
+        values |= {"actor": request.state.actor, "dagster": settings().dagster.address}
         return templates.TemplateResponse(request, template, values, status_code=status_code)
 
 
@@ -187,10 +187,5 @@ def _pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def _dagster_url() -> str:
-    limits = settings().dagster
-    return limits.page or f"http://{limits.host}:{limits.port}"
-
-
 def _run_url(run_id: str | None) -> str | None:
-    return f"{_dagster_url()}/runs/{run_id}" if run_id else None
+    return f"{settings().dagster.address}/runs/{run_id}" if run_id else None

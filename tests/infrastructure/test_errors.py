@@ -285,6 +285,30 @@ def test_one_alert_per_cooldown_then_a_notice_when_it_is_well_again(
     assert [m["event"] for m in sent(ERROR_QUEUE) if "event" in m] == ["high_error_rate", "recovered"]
 
 
+def test_far_more_errors_than_usual_are_a_spike_even_at_a_low_rate(
+    engine: Engine, sent: Callable[[str], list[Any]]
+) -> None:
+    for n in range(60):
+        failed(engine, "busy", times=1, age=310.0 + n * 59.0)
+        failed(engine, "steady", times=6, age=310.0 + n * 59.0)
+    succeeded(engine, "busy", times=100_000)
+    succeeded(engine, "steady", times=100_000)
+    error_analysis.analyse(engine)
+    failed(engine, "busy", times=30)
+    failed(engine, "steady", times=33)
+    assert error_analysis.analyse(engine).alerts == ["busy"]
+    spikes = [message for message in sent(ERROR_QUEUE) if message.get("event") == "error_spike"]
+    assert [(s["operation"], s["errors"], s["before"]) for s in spikes] == [("busy", 30, 60)]
+
+
+@pytest.mark.parametrize(
+    ("lately", "before", "spike"),
+    [(9, 0, False), (10, 1, True), (10, 60, False), (12, 60, True), (116, 1_200, False), (131, 1_200, True)],
+)
+def test_a_spike_is_beyond_three_standard_deviations(lately: int, before: int, spike: bool) -> None:
+    assert error_analysis.is_spike(lately, before, 12) is spike
+
+
 # Breakers hear of it
 
 

@@ -184,6 +184,7 @@ def errors() -> None:
     op.create_table(
         "operation_alerts",
         sa.Column("operation", sa.Text(), primary_key=True),
+        sa.Column("kind", sa.Text(), primary_key=True),
         sa.Column("alerting", sa.Boolean(), nullable=False),
         sa.Column("since", TIMESTAMP, nullable=False),
         sa.Column("told_at", TIMESTAMP),
