@@ -5,7 +5,7 @@ Does not belong here: anything that changes an approval (`arbiter`).
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.agents.approval import TYPES, digest_of
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import history, verify_history
+from qflow_dagster.quantumflow import resolve as resolve_id
 
 STATUSES = ("pending", "approved", "denied", "consumed", "expired", "revoked")
 # Constants of ours, written out: only then the planner knows that the partial index holds them all.
@@ -60,21 +61,8 @@ def find(
 
 
 def resolve(connection: Connection, prefix: str) -> UUID:
-    """The approval whose id begins with `prefix`.
-
-    Raises:
-        UsageError: none does, or several do.
-    """
-    digits = prefix.replace("-", "").lower()
-    found: Sequence[UUID] = ()
-    if 0 < len(digits) <= 32 and set(digits) <= set("0123456789abcdef"):
-        query = text("SELECT id FROM approvals WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
-        bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
-        found = connection.scalars(query, bounds).all()
-    if len(found) != 1:
-        fits = "several approvals" if found else "no approval"
-        raise UsageError(f"{prefix!r} fits {fits}: give more of the id, see `qflow approvals list`")
-    return found[0]
+    """The approval whose id begins with `prefix`. Raises as `quantumflow.resolve`."""
+    return resolve_id(connection, prefix, table="approvals", noun="approval")
 
 
 def show(connection: Connection, approval_id: UUID) -> dict[str, Any]:

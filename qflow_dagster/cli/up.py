@@ -39,9 +39,12 @@ def up(
     with console.status("starting PostgreSQL"):
         ready_engine()
         environment = {**os.environ, **dagster_environment()}
-        # What links lead to, in either direction.
-        environment.setdefault("QFLOW_DAGSTER_PAGE", page)
-        environment.setdefault("QFLOW_INBOX_URL", inbox_page)
+        # Links lead there in either direction, and the health check asks there.
+        environment |= {
+            "QFLOW_DAGSTER_HOST": host,
+            "QFLOW_DAGSTER_PORT": str(port),
+            "QFLOW_INBOX_PORT": str(inbox_port),
+        }
         # `dg dev` is its successor; this one needs no more packages, and serves the same page.
         environment["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
     for address, option in ((f"{page}/server_info", "--port"), (f"{inbox_page}/health/live", "--inbox-port")):
@@ -53,7 +56,7 @@ def up(
         environment, "dagster", "dev", "--workspace", str(workspace_file()), "--host", host, "--port", str(port),
         "--log-level", "warning",
     )  # fmt: skip
-    inbox = _start(environment, "qflow_dagster.cli", "inbox", "--quiet", "--port", str(inbox_port))
+    inbox = _start(environment, "qflow_dagster.cli", "inbox", "--quiet")
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: stopping.append(received))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
 from qflow_dagster.infrastructure.fingerprints import CLASSES
-from qflow_dagster.quantumflow import transition
+from qflow_dagster.quantumflow import resolve, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
 
@@ -46,21 +46,8 @@ def find(
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
-    """The error group whose id begins with `prefix`.
-
-    Raises:
-        UsageError: none does, or several do.
-    """
-    digits = prefix.replace("-", "").lower()
-    found: Sequence[UUID] = ()
-    if 0 < len(digits) <= 32 and set(digits) <= set("0123456789abcdef"):
-        query = text("SELECT id FROM error_groups WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
-        bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
-        found = connection.scalars(query, bounds).all()
-    if len(found) != 1:
-        fits = "several errors" if found else "no error"
-        raise UsageError(f"{prefix!r} fits {fits}: give more of the id, see `qflow errors list`")
-    return found[0]
+    """The error group whose id begins with `prefix`. Raises as `quantumflow.resolve`."""
+    return resolve(connection, prefix, table="error_groups", noun="error")
 
 
 def show(connection: Connection, group_id: UUID, *, occurrences: int = 5) -> dict[str, Any]:

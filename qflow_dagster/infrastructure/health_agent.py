@@ -108,6 +108,7 @@ def record(connection: Connection, found: Mapping[str, Mapping[str, Result]]) ->
         if check in found[check] and found[check][check].status == "unknown" and check != name:
             results[name] = found[check][check]
     changes: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     limits = settings().health
     for name, result in results.items():
         row = before.get(name)
@@ -120,17 +121,15 @@ def record(connection: Connection, found: Mapping[str, Mapping[str, Result]]) ->
             changes.append(
                 {"name": name, "from": row and row.status, "to": damped.status, "message": result.message}
             )
-        _store(connection, name, result, damped, incident)
-    for name in set(gone) - set(results):
+        rows.append(_row(name, result, damped, incident))
+    _store(connection, rows)
+    left = sorted(set(gone) - set(results))
+    for name in left:
         if before[name].incident_id:
-            _follow(
-                connection,
-                name,
-                Result("healthy", "it is not there any more"),
-                "healthy",
-                before[name].incident_id,
-            )
-        connection.execute(text("DELETE FROM health_states WHERE name = :name"), {"name": name})
+            ended = Result("healthy", "it is not there any more")
+            _follow(connection, name, ended, "healthy", before[name].incident_id)
+    if left:
+        connection.execute(text("DELETE FROM health_states WHERE name = ANY(:names)"), {"names": left})
     return changes
 
 
@@ -262,25 +261,43 @@ def _follow(
     return incident
 
 
-def _store(connection: Connection, name: str, result: Result, damped: Damped, incident: UUID | None) -> None:
-    upsert = text("""
+def _store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What is believed now, and a sample of what was seen, of every check: two statements."""
+    given = """json_to_recordset(CAST(:given AS json)) AS given(
+        name text, status text, message text, value float8, threshold float8, unit text, since float8,
+        result text, streak integer, changes jsonb, incident_id uuid)"""
+    upsert = text(f"""
         INSERT INTO health_states (name, status, message, value, threshold, unit, since, at, result, streak,
                                    changes, incident_id)
-        VALUES (:name, :status, :message, :value, :threshold, :unit, to_timestamp(:since), clock_timestamp(),
-                :result, :streak, CAST(:changes AS jsonb), :incident)
+        SELECT name, status, message, value, threshold, unit, to_timestamp(since), clock_timestamp(), result,
+               streak, changes, incident_id
+        FROM {given}
         ON CONFLICT (name) DO UPDATE SET
             status = excluded.status, message = excluded.message, value = excluded.value,
             threshold = excluded.threshold, unit = excluded.unit, since = excluded.since, at = excluded.at,
             result = excluded.result, streak = excluded.streak, changes = excluded.changes,
             incident_id = excluded.incident_id
     """)
-    values = {
-        "name": name, "status": damped.status, "message": result.message[:1_000], "value": result.value,
-        "threshold": result.threshold, "unit": result.unit, "since": damped.since, "result": damped.result,
-        "streak": damped.streak, "changes": to_json(list(damped.changes), "changes"), "incident": incident,
-    }  # fmt: skip
-    connection.execute(upsert, values)
-    sample = text(
-        "INSERT INTO health_samples (name, at, status, value) VALUES (:name, clock_timestamp(), :result, :value)"
-    )
-    connection.execute(sample, {"name": name, "result": result.status, "value": result.value})
+    sample = text(f"""
+        INSERT INTO health_samples (name, at, status, value)
+        SELECT name, clock_timestamp(), result, value FROM {given}
+    """)
+    parameters = {"given": to_json(list(rows), "a health check's result")}
+    connection.execute(upsert, parameters)
+    connection.execute(sample, parameters)
+
+
+def _row(name: str, result: Result, damped: Damped, incident: UUID | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "status": damped.status,
+        "message": result.message[:1_000],
+        "value": result.value,
+        "threshold": result.threshold,
+        "unit": result.unit,
+        "since": damped.since,
+        "result": damped.result,
+        "streak": damped.streak,
+        "changes": list(damped.changes),
+        "incident_id": str(incident) if incident else None,
+    }

@@ -236,21 +236,23 @@ def find(
     return [Workflow(*row) for row in connection.execute(query, parameters)]
 
 
-def resolve(connection: Connection, prefix: str) -> UUID:
-    """The workflow whose id begins with `prefix`, as a person types it.
+def resolve(connection: Connection, prefix: str, *, table: str = "workflows", noun: str = "workflow") -> UUID:
+    """The id in `table` (ours, with ids like those of workflows) that begins with `prefix`, as a person types it.
 
     Raises:
-        WorkflowNotFound: none does, or several do.
+        WorkflowNotFound: none does, or several do; the message calls them `noun`.
     """
     digits = prefix.replace("-", "").lower()
     if not 0 < len(digits) <= 32 or not set(digits) <= set("0123456789abcdef"):
-        raise WorkflowNotFound(f"{prefix!r} is no beginning of a workflow's id")
-    query = text("SELECT id FROM workflows WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
+        raise WorkflowNotFound(
+            f"{prefix!r} fits no {noun}: it is no beginning of an id; see `qflow {noun}s list`"
+        )
+    query = text(f"SELECT id FROM {table} WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
     bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
     found = connection.scalars(query, bounds).all()
     if len(found) != 1:
-        fits = "several workflows" if found else "no workflow"
-        raise WorkflowNotFound(f"{prefix!r} fits {fits}: give more of the id, see `qflow workflows list`")
+        fits = f"several {noun}s" if found else f"no {noun}"
+        raise WorkflowNotFound(f"{prefix!r} fits {fits}: give more of the id, see `qflow {noun}s list`")
     return found[0]
 
 
