@@ -20,6 +20,11 @@ from qflow_dagster.database import embedded, engine_for, ensure_database, migrat
 from qflow_dagster.database.migrate import newest_revision
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: they mostly wait, and at the end a worker would have nothing else to do."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[URL]:
     """The address of a running server's `postgres` database, shared by all xdist workers."""

@@ -21,7 +21,7 @@ def health(
     strict: Annotated[bool, typer.Option("--strict", help="Fail on anything but healthy.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Check everything now. Exit code 0: healthy or degraded; 1: unhealthy or unknown."""
+    """Check everything now. Exit code 0: all is healthy or degraded; 1: something is unhealthy or unknown."""
     if context.invoked_subcommand is not None:
         return
     import os
@@ -64,7 +64,8 @@ def health(
             empty="",
         )
     failed = {"unhealthy", "unknown"} | ({"degraded"} if strict else set())
-    raise typer.Exit(1 if overall in failed else 0)
+    # Not by the worst alone: what is unknown must not hide behind what is merely degraded.
+    raise typer.Exit(1 if any(row["status"] in failed for row in rows) else 0)
 
 
 @app.command()
