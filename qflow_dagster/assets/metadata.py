@@ -5,9 +5,14 @@ Belongs here: rendering for asset metadata, shared by all assets.
 
 import base64
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
+from sqlalchemy.dialects import postgresql
+
+# Types are shown by the names the database has for them.
+POSTGRESQL = postgresql.dialect()
 
 
 def worker(context: dg.AssetExecutionContext) -> str:
@@ -37,7 +42,7 @@ def column_schema(table: Any) -> dg.TableSchema:
         columns=[
             dg.TableColumn(
                 column.name,
-                str(column.type).lower(),
+                column.type.compile(dialect=POSTGRESQL).lower(),
                 constraints=dg.TableColumnConstraints(nullable=bool(column.nullable)),
             )
             for column in table.columns
@@ -57,6 +62,8 @@ def _cell(value: Any) -> str:
         return f"{value:,.2f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
+    if isinstance(value, datetime):
+        value = value.strftime("%Y-%m-%d %H:%M:%S")
     text = " ".join(str(value).split())
     escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~" else c for c in text)
     return escaped if len(escaped) <= 200 else escaped[:199] + "…"
