@@ -136,7 +136,7 @@ def approve(
 
     Raises:
         DecisionRefused: the actor may not decide it, or it is decided or expired.
-    """  # fmt: skip
+    """
     _refuse_decider(actor)
     return _decide(connection, approval_id, "approve", actor, comment, digest)
 
@@ -149,7 +149,7 @@ def deny(
     comment: str | None = None,
     digest: str | None = None,
 ) -> Decided:
-    """Deny: one denial ends it. Raises as `approve`."""  # fmt: skip
+    """Deny: one denial ends it. Raises as `approve`."""
     _refuse_decider(actor)
     return _decide(connection, approval_id, "deny", actor, comment, digest)
 

@@ -96,7 +96,7 @@ def authorize_edit(
     actor: str,
     run_id: str | None = None,
 ) -> Authorization:
-    """`authorize` for an edit of `target`."""  # fmt: skip
+    """`authorize` for an edit of `target`."""
     return authorize(connection, token, "edit", target, content, actor=actor, run_id=run_id)
 
 
@@ -109,7 +109,7 @@ def authorize_workflow(
     actor: str,
     run_id: str | None = None,
 ) -> Authorization:
-    """`authorize` for starting a workflow of the type `target`."""  # fmt: skip
+    """`authorize` for starting a workflow of the type `target`."""
     return authorize(connection, token, "workflow", target, content, actor=actor, run_id=run_id)
 
 
