@@ -19,7 +19,7 @@ from qflow_dagster.cli.output import (
     print_json,
     print_rows,
 )
-from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.settings import settings
 

@@ -14,7 +14,7 @@ from qflow_dagster.cli.output import (
     print_json,
     print_rows,
 )
-from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import ready_engine
 from qflow_dagster.infrastructure import circuit_breaker
 from qflow_dagster.quantumflow import history
 

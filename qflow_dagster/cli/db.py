@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from qflow_dagster.cli.output import console
-from qflow_dagster.cli.session import ready_engine
-from qflow_dagster.database import dagster_url, database_url, embedded
+from qflow_dagster.database import dagster_url, database_url, embedded, ready_engine
 from qflow_dagster.database.migrate import newest_revision
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.settings import settings

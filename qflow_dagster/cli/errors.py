@@ -16,7 +16,7 @@ from qflow_dagster.cli.output import (
     print_json,
     print_rows,
 )
-from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import ready_engine
 from qflow_dagster.infrastructure import error_analysis, error_rate_tracker, error_records
 
 app = typer.Typer(no_args_is_help=True, help="Errors: track, list, show, rates; ack, resolve, mute, reopen.")

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from qflow_dagster.cli.output import JsonFlag, Limit, console, print_json, print_rows
-from qflow_dagster.cli.session import dagster_environment, ready_engine
+from qflow_dagster.cli.session import dagster_environment
+from qflow_dagster.database import ready_engine
 from qflow_dagster.infrastructure import health_agent, services
 
 app = typer.Typer(help="Health: how everything is; incidents, services.")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.redaction import RedactingFilter
 from qflow_dagster.settings import settings

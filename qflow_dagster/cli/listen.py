@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qflow_dagster import quantumflow
-from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import ready_engine
 
 
 def listen(

@@ -6,7 +6,7 @@ import typer
 from sqlalchemy import Connection
 
 from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, print_json, print_rows
-from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import queries as ingestion_queries
 from qflow_dagster.metrics import queries

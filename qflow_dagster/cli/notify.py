@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from qflow_dagster.cli.output import JsonFlag, console, print_json, print_rows
-from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications import delivery, endpoints
 from qflow_dagster.quantumflow import uuid7

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, print_json, print_rows
-from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import queries, repositories
 
 app = typer.Typer(no_args_is_help=True, help="Registered repositories: add, list, show, remove.")

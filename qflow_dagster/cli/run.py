@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bars
 
 from qflow_dagster.cli.output import JsonFlag, console, print_json, print_rows
-from qflow_dagster.cli.session import dagster_instance, ready_engine
+from qflow_dagster.cli.session import dagster_instance
+from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import queries, repositories
 from qflow_dagster.metrics import queries as metric_queries
 

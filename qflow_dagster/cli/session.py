@@ -1,4 +1,4 @@
-"""What a command needs before it can work: a migrated database, or a whole Dagster instance.
+"""What a command needs before it can work with Dagster: an instance of its own.
 
 Belongs here: getting ready. Does not belong here: any command.
 """
@@ -8,9 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
-
-from qflow_dagster.database import dagster_url, database_url, engine, ensure_database, migrate
+from qflow_dagster.database import dagster_url, ensure_database
 from qflow_dagster.database.engine import DRIVER
 from qflow_dagster.settings import settings
 
@@ -18,13 +16,6 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 PACKAGE = Path(__file__).parent.parent
-
-
-def ready_engine() -> Engine:
-    """Our engine on a database that exists and is migrated."""
-    ensure_database(database_url())
-    migrate(engine())
-    return engine()
 
 
 def dagster_environment() -> dict[str, str]:

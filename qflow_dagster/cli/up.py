@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 from sqlalchemy import text
 
-from qflow_dagster.cli.session import dagster_environment, ready_engine, workspace_file
-from qflow_dagster.database import embedded
+from qflow_dagster.cli.session import dagster_environment, workspace_file
+from qflow_dagster.database import embedded, ready_engine
 from qflow_dagster.errors import QflowError
 from qflow_dagster.settings import settings
 

@@ -16,7 +16,7 @@ from qflow_dagster.cli.output import (
     print_json,
     print_rows,
 )
-from qflow_dagster.cli.session import ready_engine
+from qflow_dagster.database import ready_engine
 from qflow_dagster.infrastructure import services
 from qflow_dagster.ingestion import workflows as ingestion_workflows
 

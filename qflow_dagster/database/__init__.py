@@ -1,12 +1,12 @@
 """The PostgreSQL server underneath: engine, embedded server, migrations, bulk copy.
 
-Public names: `engine`, `database_url`, `dagster_url`, `embedded`, `migrate`, `copy_rows`,
-`stage_rows`. Does not belong here: any table (they are declared by their domains on
+Public names: `engine`, `database_url`, `dagster_url`, `embedded`, `migrate`,
+`ready_engine`, `copy_rows`, `stage_rows`. Does not belong here: any table (they are declared by their domains on
 `schema.metadata`) and any query.
 """
 
 from qflow_dagster.database.copy import copy_rows, stage_rows
-from qflow_dagster.database.engine import dagster_url, database_url, engine, engine_for
+from qflow_dagster.database.engine import dagster_url, database_url, engine, engine_for, ready_engine
 from qflow_dagster.database.migrate import ensure_database, migrate
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "engine_for",
     "ensure_database",
     "migrate",
+    "ready_engine",
     "stage_rows",
 ]

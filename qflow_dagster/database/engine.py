@@ -11,6 +11,7 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from qflow_dagster.database import embedded
+from qflow_dagster.database.migrate import ensure_database, migrate
 from qflow_dagster.errors import UsageError
 from qflow_dagster.settings import settings
 
@@ -47,6 +48,18 @@ def dagster_url() -> URL:
 def engine() -> Engine:
     """The engine of this process on our database."""
     return engine_for(database_url())
+
+
+@cache
+def ready_engine() -> Engine:
+    """The engine of this process, on a database that exists and is migrated.
+
+    Raises:
+        QflowError: the database cannot be made or migrated.
+    """
+    ensure_database(database_url())
+    migrate(engine())
+    return engine()
 
 
 def engine_for(url: URL) -> Engine:

@@ -3,7 +3,7 @@
 import dagster as dg
 from sqlalchemy import Engine, make_url
 
-from qflow_dagster.database import engine, engine_for
+from qflow_dagster.database import engine_for, ready_engine
 
 
 class Database(dg.ConfigurableResource):
@@ -12,5 +12,5 @@ class Database(dg.ConfigurableResource):
     url: str | None = None
 
     def engine(self) -> Engine:
-        """The engine of this process."""
-        return engine() if self.url is None else engine_for(make_url(self.url))
+        """The engine of this process; migrates first, where Dagster was started by itself."""
+        return ready_engine() if self.url is None else engine_for(make_url(self.url))
