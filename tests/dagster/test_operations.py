@@ -235,8 +235,8 @@ def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster) -> None:
 def test_the_scheduled_tick_checks_everything_and_starts_no_run(dagster: Dagster, engine: Engine) -> None:
     from qflow_dagster.schedules.health import health_each_minute
 
-    with dg.instance_for_test() as instance:
-        context = dg.build_schedule_context(instance=instance)
+    # Left in the order entered: a context left to the garbage collector ends with its instance in Dagster's globals.
+    with dg.instance_for_test() as instance, dg.build_schedule_context(instance=instance) as context:
         answer = health_each_minute(context, database=dagster.database)
     assert isinstance(answer, dg.SkipReason)
     with engine.connect() as connection:
