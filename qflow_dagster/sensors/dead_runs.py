@@ -5,6 +5,7 @@ cannot tell: such a run would stay "started" for ever. It runs on the machine wh
 sensor is evaluated, so that a look at the process is enough. Other launchers know themselves.
 """
 
+import re
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,10 @@ import psutil
 LAUNCHED = ".dagster/grpc_info"
 # A run that began less than so many seconds ago may not have written its process's number yet.
 YOUNG = 10.0
+# A process that has not said in so many seconds that it exists was killed before it could.
+NEVER_BORN = 90.0
+# The first word of the process that the default launcher starts for a run.
+BORN = re.compile(r"Started process for run \(pid: (\d+)\)")
 
 
 def is_alive(pid: int, began: float) -> bool:
@@ -31,20 +36,33 @@ def is_alive(pid: int, began: float) -> bool:
 def dead(
     instance: dg.DagsterInstance, now: float, alive: Callable[[int, float], bool] = is_alive
 ) -> list[dg.DagsterRun]:
-    """The started runs whose process is gone."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]), limit=100)
+    """The runs under way whose process is gone, or never came to be."""
+    under_way = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    records = instance.get_run_records(dg.RunsFilter(statuses=under_way), limit=100)
     found = []
     for record in records:
         run = record.dagster_run
-        if LAUNCHED not in run.tags or record.start_time is None or now - record.start_time < YOUNG:
+        began = record.start_time or record.update_timestamp.timestamp()
+        if LAUNCHED not in run.tags or now - began < YOUNG:
             continue
-        starts = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_START)
-        pids = [
-            entry.dagster_event.pid for entry in starts if entry.dagster_event and entry.dagster_event.pid
-        ]
-        if pids and not alive(pids[-1], record.start_time):
+        words = instance.all_logs(
+            run.run_id, of_type={dg.DagsterEventType.RUN_START, dg.DagsterEventType.ENGINE_EVENT}
+        )
+        births = [(pid, entry.timestamp) for entry in words if (pid := born(entry))]
+        if not alive(*births[-1]) if births else now - began >= NEVER_BORN:
             found.append(run)
     return found
+
+
+def born(entry: dg.EventLogEntry) -> int | None:
+    """The number of the process that says with this event that it runs the run."""
+    event = entry.dagster_event
+    if event is None:
+        return None
+    if event.event_type is dg.DagsterEventType.RUN_START:
+        return event.pid
+    first = BORN.match(event.message or "")
+    return int(first[1]) if first else None
 
 
 @dg.sensor(

@@ -229,6 +229,22 @@ def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster) -> None:
     assert not is_alive(os.getpid(), 0.0)
 
 
+def test_a_run_killed_before_its_first_word_is_marked_failed_in_time(dagster: Dagster) -> None:
+    from qflow_dagster.sensors.dead_runs import LAUNCHED, NEVER_BORN, dead
+
+    run = dagster.instance.create_run_for_job(
+        dagster.definitions.resolve_job_def("analyze_errors"),
+        status=dg.DagsterRunStatus.STARTING,
+        tags={LAUNCHED: "{}"},
+    )
+    now = time.time()
+    assert dead(dagster.instance, now + NEVER_BORN / 2) == [], "it may still come"
+    assert [found.run_id for found in dead(dagster.instance, now + NEVER_BORN + 5)] == [run.run_id]
+    dagster.instance.report_engine_event("Started process for run (pid: 1).", run)
+    assert dead(dagster.instance, now + NEVER_BORN + 5, lambda *_: True) == [], "it came, late"
+    assert [found.run_id for found in dead(dagster.instance, now + 30, lambda *_: False)] == [run.run_id]
+
+
 # Health
 
 
