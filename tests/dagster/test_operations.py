@@ -251,9 +251,11 @@ def test_a_run_killed_before_its_first_word_is_marked_failed_in_time(dagster: Da
 def test_the_scheduled_tick_checks_everything_and_starts_no_run(dagster: Dagster, engine: Engine) -> None:
     from qflow_dagster.schedules.health import health_each_minute
 
-    # Left in the order entered: a context left to the garbage collector ends with its instance in Dagster's globals.
-    with dg.instance_for_test() as instance, dg.build_schedule_context(instance=instance) as context:
-        answer = health_each_minute(context, database=dagster.database)
+    with dg.instance_for_test() as instance:
+        # Given with the context: one merged in at the call makes a second context, which nobody leaves.
+        resources = {"database": dagster.database}
+        with dg.build_schedule_context(instance=instance, resources=resources) as context:
+            answer = health_each_minute(context)
     assert isinstance(answer, dg.SkipReason)
     with engine.connect() as connection:
         found = {state["name"]: state["status"] for state in health_agent.states(connection)}
