@@ -196,6 +196,15 @@ class InboxSettings(BaseModel):
         return self.url or f"http://{self.host}:{self.port}"
 
 
+class RulesSettings(BaseModel):
+    """Rules of one's own."""
+
+    folders: list[str] = Field(
+        default=[],
+        description='folders with further packs, ["/etc/qflow/rules"]; a later one replaces a rule',
+    )
+
+
 class Settings(BaseSettings):
     """All settings; read once per process by `settings()`."""
 
@@ -219,6 +228,7 @@ class Settings(BaseSettings):
     errors: ErrorsSettings = ErrorsSettings()
     health: HealthSettings = HealthSettings()
     inbox: InboxSettings = InboxSettings()
+    rules: RulesSettings = RulesSettings()
 
 
 # Settings whose value an error must not repeat.

@@ -22,6 +22,7 @@ from qflow_dagster.cli import (
     config,
     db,
     errors,
+    findings,
     health,
     history,
     inbox,
@@ -29,6 +30,7 @@ from qflow_dagster.cli import (
     metrics,
     notify,
     repos,
+    rules,
     run,
     up,
     workflows,
@@ -60,6 +62,8 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(inbox.app, name="inbox")
 app.add_typer(errors.app, name="errors")
 app.add_typer(breakers.app, name="breakers")
+app.add_typer(findings.app, name="findings")
+app.add_typer(rules.app, name="rules")
 app.add_typer(health.app, name="health")
 app.add_typer(notify.app, name="notify")
 app.add_typer(db.app, name="db")

@@ -25,7 +25,7 @@ def hotspots(
 ) -> None:
     """Files that change often and are complex: where work pays first."""
     with ready_engine().connect() as connection:
-        snapshot = ingestion_queries.current_snapshot(connection, _name(connection, repository))
+        snapshot = ingestion_queries.current_snapshot(connection, repository_name(connection, repository))
         rows = queries.hotspots(connection, snapshot.repository_id, limit)
     print_json(rows) if json else print_rows(rows, empty="No hotspot: nothing changes and is complex.")
 
@@ -37,7 +37,7 @@ def metrics(
 ) -> None:
     """Everything measured of one file or function."""
     with ready_engine().connect() as connection:
-        snapshot = ingestion_queries.current_snapshot(connection, _name(connection, repository))
+        snapshot = ingestion_queries.current_snapshot(connection, repository_name(connection, repository))
         found = queries.metrics_of(connection, snapshot.repository_id, name)
     if json:
         print_json(found)
@@ -59,7 +59,7 @@ def show(found: dict[str, Any]) -> None:
             print_rows(value[:15], empty="", title=title.replace("_", " "))
 
 
-def _name(connection: Connection, given: str | None) -> str:
+def repository_name(connection: Connection, given: str | None) -> str:
     """The repository meant: the one given, or the only one there is."""
     if given is not None:
         return given

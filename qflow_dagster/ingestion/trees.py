@@ -73,6 +73,25 @@ def read_texts(objects: Path, files: Sequence[tuple[str, str]]) -> dict[str, byt
     return {path: contents[oid] for path, oid in small if oid in contents}
 
 
+def read_blobs(objects: Path, blobs: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+    """The content of each blob; `blobs` are (object id, a path of it), the path for the message.
+
+    Raises:
+        GitError: one cannot be read.
+    """
+    stdin = "".join(f"{oid}\n" for oid, _ in blobs).encode()
+    with git.stream(objects, "cat-file", "--batch", "--buffer", stdin=stdin) as output:
+        for oid, path in blobs:
+            header = output.readline().split()
+            if len(header) != 3 or header[1] != b"blob":
+                raise git.GitError(
+                    f"object {oid} of {path} is missing or damaged; see git -C {objects} fsck "
+                    "(in a partial clone: git fetch --refetch)"
+                )
+            yield output.read(int(header[2]))
+            output.read(1)
+
+
 def _read(objects: Path, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     """(object id, content) of each blob that is there."""
     distinct = list(dict.fromkeys(oids))

@@ -1,43 +1,25 @@
-"""Worker processes that read blobs and extract their facts, and survive what blobs do to them.
+"""Reading blobs and extracting their facts in worker processes.
 
-Belongs here: handing out batches, noticing a worker that died or hangs, and isolating the
-blob that did it. Does not belong here: which blobs are read (``pipeline``), what is found in
-them (``extraction``), where it is written (``store``).
+Belongs here: what a worker does with a batch of blobs, and what becomes of a blob that no
+worker survives. Does not belong here: the processes (``processes``), which blobs are read
+(``pipeline``), what is found in them (``extraction``), where it is written (``store``).
 
-A worker is a fresh interpreter on this module, not a fork or a spawned copy: it inherits neither
-threads nor connections, does not import the program that started it (Dagster: seconds), and
-starts in 0.2 s. The facts come back as finished COPY lines: encoding them is a good part of the
-work of storing them, and here it is done on all cores.
+The facts come back as finished COPY lines: encoding them is a good part of the work of
+storing them, and here it is done on all cores.
 """
 
-import gc
 import logging
-import os
-import resource
-import subprocess
-import sys
-import time
-from collections import deque
 from collections.abc import Generator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from multiprocessing import connection as pipes
 from pathlib import Path
 from typing import NamedTuple
 
-from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion import trees
 from qflow_dagster.ingestion.fact_lines import fact_lines
 from qflow_dagster.ingestion.facts import BlobFacts
+from qflow_dagster.processes import Lost, in_processes
 
-# Seconds a batch may take before its worker is held to hang: far above the sum of parse timeouts
-# that a batch of ordinary blobs could use up.
-STALL_SECONDS = 180.0
-# Address space of a worker, in bytes: a blob that makes the parser explode ends its worker, not the machine.
-WORKER_MEMORY = 3 * 1024**3
 # Larger blobs are not loaded: they are listed as binary, with their size.
 LARGEST_BLOB = 50 * 1024**2
-
-ENTRY = f"import {__name__} as workers; workers.serve()"
 
 logger = logging.getLogger(__name__)
 
@@ -69,118 +51,29 @@ class Limits(NamedTuple):
     parse_timeout: int
 
 
-@dataclass(eq=False)
-class Worker:
-    """A process, our end of its pipe, the batch it has, and since when."""
-
-    process: subprocess.Popen[bytes]
-    pipe: pipes.Connection
-    batch: list[BlobTask] = field(default_factory=list)
-    since: float = 0.0
-
-
 def extract_all(
     objects: Path, batches: Sequence[list[BlobTask]], processes: int, limits: Limits
 ) -> Generator[list[BlobLines]]:
     """Read and extract every batch in `processes` worker processes; yields results as they come.
 
-    A worker that dies or hangs is replaced; its batch is tried again blob by blob. A blob that
-    does it alone is read for its lines only, and if even that fails, stored by its size.
+    A blob that no worker survives is read for its lines only, and if even that fails, stored by
+    its size.
 
     Raises:
         GitError: an object cannot be read.
     """
-    waiting = deque(batches)
-    workers: list[Worker] = []
-    try:
-        while waiting or any(worker.batch for worker in workers):
-            idle = [worker for worker in workers if not worker.batch]
-            while len(idle) < len(waiting) and len(workers) < processes:
-                idle.append(_start(objects, limits))
-                workers.append(idle[-1])
-            for worker in idle[: len(waiting)]:
-                _hand_out(worker, waiting.popleft())
-            busy = [worker for worker in workers if worker.batch]
-            ready = pipes.wait([worker.pipe for worker in busy], timeout=STALL_SECONDS)
-            for worker in busy:
-                if worker.pipe in ready:
-                    results = _receive(worker)
-                    if results is not None:
-                        # It goes on while what it found is stored.
-                        if waiting:
-                            _hand_out(worker, waiting.popleft())
-                        yield results
-                        continue
-                elif time.monotonic() - worker.since < STALL_SECONDS:
-                    continue
-                workers.remove(worker)
-                _end(worker)
-                again = _isolated(worker)
-                waiting.extendleft([task] for task in reversed(again))
-                if not again:
-                    yield [_by_size(worker.batch[0], "not even its lines could be read")]
-    finally:
-        for worker in workers:
-            _end(worker)
+    for results in in_processes(_read_batch, (objects, limits), batches, processes, lost=_lost):
+        for result in results:
+            if result.problem:
+                logger.warning("%s is stored without syntax tree: %s", result.task.path, result.problem)
+        yield results
 
 
-def _start(objects: Path, limits: Limits) -> Worker:
-    ours, theirs = pipes.Pipe()
-    # -P and another folder: the folder we were started in may be a hostile checkout, with modules
-    # named as Python's own. What we are configured with (a password) is not for a reader of hostile bytes.
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", ENTRY, str(theirs.fileno()), str(objects), *map(str, limits)],
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
-        cwd="/",
-        env={name: value for name, value in os.environ.items() if not name.startswith("QFLOW_")},
-        start_new_session=True,
-    )
-    theirs.close()
-    return Worker(process, ours)
-
-
-def _hand_out(worker: Worker, batch: list[BlobTask]) -> None:
-    worker.batch, worker.since = batch, time.monotonic()
-    # A worker that died meanwhile is noticed when its pipe is read.
-    with suppress(OSError):
-        worker.pipe.send(batch)
-
-
-def _receive(worker: Worker) -> list[BlobLines] | None:
-    """The results of the worker's batch; None where the worker is gone."""
-    try:
-        outcome = worker.pipe.recv()
-    except (EOFError, OSError):
-        return None
-    if isinstance(outcome, git.GitError):
-        raise outcome
-    worker.batch = []
-    for result in outcome:
-        if result.problem:
-            logger.warning("%s is stored without syntax tree: %s", result.task.path, result.problem)
-    return outcome
-
-
-def _isolated(worker: Worker) -> list[BlobTask]:
-    """How the batch of a worker that is gone is tried again, blob by blob; nothing if it cannot be."""
-    if len(worker.batch) > 1:
-        return worker.batch
-    only = worker.batch[0]
-    if only.lines_only:
-        return []
-    logger.warning(
-        "%s is stored without syntax tree: the parser ended with code %s on it",
-        only.path,
-        worker.process.returncode,
-    )
-    return [only._replace(lines_only=True)]
-
-
-def _end(worker: Worker) -> None:
-    worker.process.kill()
-    worker.process.wait()
-    worker.pipe.close()
+def _lost(task: BlobTask, code: int | None) -> Lost:
+    if task.lines_only:
+        return Lost(result=[_by_size(task, "not even its lines could be read")])
+    logger.warning("%s is stored without syntax tree: the parser ended with code %s on it", task.path, code)
+    return Lost(again=task._replace(lines_only=True))
 
 
 def _by_size(task: BlobTask, problem: str) -> BlobLines:
@@ -188,42 +81,12 @@ def _by_size(task: BlobTask, problem: str) -> BlobLines:
     return BlobLines(task, fact_lines(task.oid, task.row_id, facts), problem)
 
 
-def serve() -> None:
-    """Be a worker: batches in, COPY lines out, until the pipe closes."""
-    descriptor, folder, *numbers = sys.argv[1:]
-    pipe, objects, limits = pipes.Connection(int(descriptor)), Path(folder), Limits(*map(int, numbers))
-    # macOS knows no such limit.
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Facts have no cycles: looking for some while they pile up costs a tenth of the time.
-    gc.freeze()
-    gc.disable()
-    with suppress(EOFError, ConnectionError):
-        while True:
-            gc.collect()
-            batch = pipe.recv()
-            try:
-                pipe.send(_read_batch(objects, batch, limits))
-            except git.GitError as error:
-                pipe.send(error)
-
-
-def _read_batch(objects: Path, batch: list[BlobTask], limits: Limits) -> list[BlobLines]:
+def _read_batch(context: tuple[Path, Limits], batch: list[BlobTask]) -> list[BlobLines]:
+    objects, limits = context
     results = [_by_size(task, f"it has {task.size:,} bytes") for task in batch if task.size > LARGEST_BLOB]
     readable = [task for task in batch if task.size <= LARGEST_BLOB]
-    oids = "".join(f"{task.oid}\n" for task in readable).encode()
-    with git.stream(objects, "cat-file", "--batch", "--buffer", stdin=oids) as output:
-        for task in readable:
-            header = output.readline().split()
-            if len(header) != 3 or header[1] != b"blob":
-                raise git.GitError(
-                    f"object {task.oid} of {task.path} is missing or damaged; see git -C {objects} fsck "
-                    "(in a partial clone: git fetch --refetch)"
-                )
-            data = output.read(int(header[2]))
-            output.read(1)
-            results.append(_extracted(task, data, limits))
+    contents = trees.read_blobs(objects, [(task.oid, task.path) for task in readable])
+    results += [_extracted(task, data, limits) for task, data in zip(readable, contents, strict=True)]
     return results
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine, text
 
+from qflow_dagster import processes
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion import git, pipeline, queries, repositories, workers
+from qflow_dagster.ingestion import git, pipeline, queries, repositories
 from tests.ingestion.conftest import GitRepository, Ingested
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 999\n"
@@ -298,12 +299,12 @@ def test_a_blob_that_kills_its_parser_is_stored_with_its_lines(
 ) -> None:
     """The worker really dies, of the signal a crash in native code ends with."""
     monkeypatch.setattr(
-        workers, "ENTRY",
-        "import os; from qflow_dagster.ingestion import extraction, workers; real = extraction.extract\n"
+        processes, "ENTRY",
+        "import os; from qflow_dagster import processes; from qflow_dagster.ingestion import extraction; real = extraction.extract\n"
         "def extract(data, language, **options):\n"
         "    if b'poison' in data and options.get('parse_limit'): os.kill(os.getpid(), 11)\n"
         "    return real(data, language, **options)\n"
-        "extraction.extract = extract; workers.serve()",
+        "extraction.extract = extract; processes.serve()",
     )  # fmt: skip
     repository.commit({"good.py": "def f():\n    pass\n", "bad.py": "poison = 1\n", "fine.py": "x = 1\n"})
     ingested(repository)
@@ -316,14 +317,14 @@ def test_a_blob_that_kills_its_parser_is_stored_with_its_lines(
 def test_a_worker_that_hangs_is_replaced(
     repository: GitRepository, ingested: Ingested, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "STALL_SECONDS", 1.5)
+    monkeypatch.setattr(processes, "STALL_SECONDS", 1.5)
     monkeypatch.setattr(
-        workers, "ENTRY",
-        "import time; from qflow_dagster.ingestion import extraction, workers; real = extraction.extract\n"
+        processes, "ENTRY",
+        "import time; from qflow_dagster import processes; from qflow_dagster.ingestion import extraction; real = extraction.extract\n"
         "def extract(data, language, **options):\n"
         "    if b'sleepy' in data: time.sleep(600)\n"
         "    return real(data, language, **options)\n"
-        "extraction.extract = extract; workers.serve()",
+        "extraction.extract = extract; processes.serve()",
     )  # fmt: skip
     repository.commit({"good.py": "x = 1\n", "bad.py": "sleepy = 1\n"})
     ingested(repository)
@@ -402,7 +403,7 @@ def test_facts_deleted_with_another_repository_meanwhile_are_read_again(
 def test_a_worker_starts_without_a_database_driver() -> None:
     """It doubles the start, and a reader of hostile bytes has no use for it."""
     check = (
-        "import sys; from qflow_dagster.ingestion import workers; from qflow_dagster.ingestion.extraction "
+        "import sys; from qflow_dagster import processes; from qflow_dagster.ingestion import workers; from qflow_dagster.ingestion.extraction "
         "import extract; sys.exit(any(name in sys.modules for name in ('sqlalchemy', 'psycopg', 'dagster')))"
     )
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0

@@ -1,0 +1,176 @@
+"""`qflow findings`: what rules and other tools found."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qflow_dagster.cli.metrics import repository_name
+from qflow_dagster.cli.output import (
+    As,
+    JsonFlag,
+    Limit,
+    actor_name,
+    console,
+    print_fields,
+    print_json,
+    print_rows,
+)
+from qflow_dagster.database import ready_engine
+from qflow_dagster.errors import UsageError
+from qflow_dagster.evolution import findings, sarif
+from qflow_dagster.ingestion.queries import current_snapshot
+
+app = typer.Typer(
+    no_args_is_help=True, help="Findings: list, summary, show, suppress, restore, baseline, export, import."
+)
+Repository = Annotated[
+    str | None, typer.Argument(help="Repository name; not needed where there is only one.")
+]
+Ids = Annotated[list[str], typer.Argument(help="Ids of findings, or their beginnings.")]
+STATES = {"open": findings.OPEN, "all": ("open", "fixed", "suppressed", "reopened")}
+LARGEST_REPORT = 200_000_000
+
+
+@app.command("list")
+def list_(
+    repository: Repository = None,
+    state: Annotated[str, typer.Option(help="open, fixed, suppressed, reopened, or all.")] = "open",
+    rule: Annotated[str | None, typer.Option(help="Only of this rule.")] = None,
+    path: Annotated[str | None, typer.Option(help="Only of this file or folder.")] = None,
+    severity: Annotated[str | None, typer.Option(help="error, warning or info.")] = None,
+    category: Annotated[str | None, typer.Option(help="As `correctness` or `security`.")] = None,
+    fixable: Annotated[
+        bool | None, typer.Option("--fixable/--not-fixable", help="With a fix or without.")
+    ] = None,
+    json: JsonFlag = False,
+    limit: Limit = 50,
+) -> None:
+    """List findings: errors first, hotspots first among equals."""
+    if state not in {*STATES, *STATES["all"]}:
+        raise UsageError(f"no state {state!r}: {', '.join([*STATES['all'], 'all'])}")
+    with ready_engine().connect() as connection:
+        snapshot = current_snapshot(connection, repository_name(connection, repository))
+        rows = findings.find(
+            connection, snapshot.repository_id, states=STATES.get(state, (state,)), rule=rule, path=path,
+            severity=severity, category=category, fixable=fixable, limit=limit,
+        )  # fmt: skip
+    if json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            "id": str(row["id"])[:8],
+            "severity": row["severity"],
+            "rule": row["rule"],
+            "path": f"{row['path']}:{row['line']}",
+            "message": row["message"].split("\n")[0][:90],
+            "fix": row["fixable"],
+        }
+        for row in rows
+    ]
+    print_rows(shown, empty="No finding.")
+
+
+@app.command()
+def summary(repository: Repository = None, json: JsonFlag = False) -> None:
+    """How many findings each rule has open."""
+    with ready_engine().connect() as connection:
+        snapshot = current_snapshot(connection, repository_name(connection, repository))
+        rows = findings.counts(connection, snapshot.repository_id)
+    if json:
+        print_json(rows)
+        return
+    print_rows([{**row, "example": row["example"].split("\n")[0][:70]} for row in rows], empty="No finding.")
+
+
+@app.command()
+def show(id_: Annotated[str, typer.Argument(metavar="ID")], json: JsonFlag = False) -> None:
+    """One finding, what was seen, and its history."""
+    with ready_engine().connect() as connection:
+        found = findings.show(connection, findings.resolve_id(connection, id_))
+    if json:
+        print_json(found)
+        return
+    snippet = found["evidence"].pop("snippet", None)
+    history = found.pop("history")
+    print_fields(found)
+    if snippet:
+        console.print()
+        console.print(snippet, markup=False, style="dim")
+    print_rows(history, empty="", title="History")
+
+
+@app.command()
+def suppress(
+    ids: Ids,
+    reason: Annotated[str, typer.Option("--reason", help="Why; whoever finds it later wants to know.")],
+    as_: As = None,
+) -> None:
+    """Take findings off the list."""
+    with ready_engine().begin() as connection:
+        found = [findings.resolve_id(connection, id_) for id_ in ids]
+        done = findings.suppress(connection, found, actor=actor_name(as_), reason=reason)
+    console.print(f"{done} suppressed")
+
+
+@app.command()
+def restore(ids: Ids, as_: As = None) -> None:
+    """Put suppressed findings back on the list."""
+    with ready_engine().begin() as connection:
+        found = [findings.resolve_id(connection, id_) for id_ in ids]
+        done = findings.restore(connection, found, actor=actor_name(as_))
+    console.print(f"{done} back on the list")
+
+
+@app.command()
+def baseline(repository: Repository = None, as_: As = None) -> None:
+    """Suppress all that is open now: only what comes later is worked on."""
+    with ready_engine().begin() as connection:
+        snapshot = current_snapshot(connection, repository_name(connection, repository))
+        done = findings.baseline(connection, snapshot.repository_id, actor=actor_name(as_))
+    console.print(
+        f"{done:,} findings are the baseline now; `qflow findings list --state suppressed` shows them"
+    )
+
+
+@app.command()
+def export(
+    repository: Repository = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; default: standard output.")
+    ] = None,
+    suppressed: Annotated[
+        bool, typer.Option("--suppressed", help="The suppressed ones too, marked so.")
+    ] = False,
+) -> None:
+    """Write the findings as SARIF 2.1.0."""
+    import json
+
+    with ready_engine().connect() as connection:
+        snapshot = current_snapshot(connection, repository_name(connection, repository))
+        log = sarif.export(connection, snapshot, suppressed=suppressed)
+    if output is None:
+        print_json(log)
+        return
+    output.write_text(json.dumps(log, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    console.print(f"{sum(len(run['results']) for run in log['runs']):,} findings in {output}")
+
+
+@app.command("import")
+def import_(
+    report: Annotated[Path, typer.Argument(help="A SARIF 2.1.0 file.", exists=True, dir_okay=False)],
+    repository: Repository = None,
+    json: JsonFlag = False,
+) -> None:
+    """Take another tool's results as findings; what it no longer reports is fixed."""
+    if report.stat().st_size > LARGEST_REPORT:
+        raise UsageError(f"{report} is larger than {LARGEST_REPORT // 1_000_000} MB")
+    with ready_engine().begin() as connection:
+        snapshot = current_snapshot(connection, repository_name(connection, repository))
+        imported = sarif.import_log(connection, snapshot, report.read_bytes())
+    rows: list[dict[str, Any]] = [
+        {"tool": one.tool, "taken": one.taken, "on_other_paths": one.elsewhere, **one.changes}
+        for one in imported
+    ]
+    print_json(rows) if json else print_rows(rows, empty="The log has no run.")

@@ -1,0 +1,269 @@
+"""The life of findings: found, moved with the code, fixed, suppressed, found again.
+
+Belongs here: bringing the findings of a repository up to date with what its rules find now,
+suppressing and the baseline, reading findings. Does not belong here: finding (`rule_engine`),
+conditions on measures (`metric_findings`), other tools' reports (`sarif`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.evolution import metric_findings
+from qflow_dagster.evolution.rule_engine import Known
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.quantumflow import resolve
+
+OURS = "rules"
+OPEN = ("open", "reopened")
+SEVERITIES = ("error", "warning", "info")
+_LOCK = 0x66696E64
+_FORM = """
+    rule_id text, rule_version_id integer, category text, severity text, path text, symbol text, line integer,
+    end_line integer, "column" integer, message text, fixable boolean, suppressed boolean, evidence jsonb,
+    fingerprint bytea
+"""
+# No line number is in it, so that a finding survives what is written above it.
+_FINGERPRINT = """
+    sha256(convert_to(concat_ws(chr(31), {rule}, {path}, {symbol}, {anchor},
+                                row_number() OVER (PARTITION BY {rule}, {path}, {symbol}, {anchor}
+                                                   ORDER BY {order})), 'UTF8'))
+"""
+_FROM_MATCHES = text(f"""
+INSERT INTO found
+SELECT v.rule_id, v.id, v.category, v.severity, f.path, coalesce(s.qualified_name, ''), m.line, m.end_line,
+       m."column", m.message, m.fixable, m.suppressed, jsonb_build_object('snippet', m.snippet),
+       {
+    _FINGERPRINT.format(
+        rule="v.rule_id",
+        path="f.path",
+        symbol="coalesce(s.qualified_name, '')",
+        anchor="encode(m.anchor, 'hex')",
+        order="m.start_offset, m.seq",
+    )
+}
+FROM files f
+JOIN blobs b ON b.id = f.blob_id
+JOIN rule_matches m ON m.blob_id = f.blob_id
+JOIN rule_versions v ON v.id = m.rule_version_id
+LEFT JOIN LATERAL (
+    SELECT s.qualified_name FROM symbols s
+    WHERE s.blob_id = m.blob_id AND s.seq > 0 AND s.start_line <= m.line AND s.end_line >= m.line
+    ORDER BY s.start_line DESC, s.end_line, s.seq DESC LIMIT 1
+) AS s ON true
+WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.generated
+  AND v.id = ANY(CAST(:known AS integer[]))
+""")
+_UPDATE = text("""
+WITH matched AS (
+    SELECT g.id, g.state AS old, g.suppressed_by, f.*,
+           CASE WHEN f.fingerprint IS NULL THEN 'fixed'
+                WHEN f.suppressed OR (g.suppressed_by IS NOT NULL AND g.suppressed_by <> 'comment') THEN 'suppressed'
+                WHEN g.state = 'fixed' THEN 'reopened'
+                WHEN g.state = 'suppressed' THEN 'open'
+                ELSE g.state END AS new
+    FROM findings g LEFT JOIN found f ON f.fingerprint = g.fingerprint
+    WHERE g.repository_id = :repository_id AND g.source = :source
+      AND (f.fingerprint IS NOT NULL OR g.state <> 'fixed')
+), updated AS (
+    UPDATE findings g SET
+        state = m.new,
+        rule_version_id = coalesce(m.rule_version_id, g.rule_version_id),
+        category = coalesce(m.category, g.category), severity = coalesce(m.severity, g.severity),
+        symbol = coalesce(m.symbol, g.symbol),
+        line = coalesce(m.line, g.line), end_line = coalesce(m.end_line, g.end_line),
+        "column" = coalesce(m."column", g."column"), message = coalesce(m.message, g.message),
+        fixable = coalesce(m.fixable, g.fixable), evidence = coalesce(m.evidence, g.evidence),
+        suppressed_by = CASE WHEN m.suppressed AND g.suppressed_by IS NULL THEN 'comment'
+                             WHEN m.new = 'open' OR m.new = 'reopened' THEN NULL ELSE g.suppressed_by END,
+        last_snapshot_id = CASE WHEN m.fingerprint IS NULL THEN g.last_snapshot_id ELSE :snapshot_id END,
+        changed_at = CASE WHEN m.new = m.old THEN g.changed_at ELSE clock_timestamp() END
+    FROM matched m WHERE g.id = m.id
+    RETURNING g.id, m.old, m.new
+), added AS (
+    INSERT INTO findings (id, repository_id, source, rule_id, rule_version_id, fingerprint, state, category,
+                          severity, path, symbol, line, end_line, "column", message, fixable, evidence,
+                          suppressed_by, first_snapshot_id, last_snapshot_id)
+    SELECT gen_random_uuid(), :repository_id, :source, f.rule_id, f.rule_version_id, f.fingerprint,
+           CASE WHEN f.suppressed THEN 'suppressed' ELSE 'open' END, f.category, f.severity, f.path, f.symbol,
+           f.line, f.end_line, f."column", f.message, f.fixable, f.evidence,
+           CASE WHEN f.suppressed THEN 'comment' END, :snapshot_id, :snapshot_id
+    FROM found f
+    WHERE NOT EXISTS (SELECT FROM findings g WHERE g.repository_id = :repository_id AND g.source = :source
+                      AND g.fingerprint = f.fingerprint)
+    RETURNING id, NULL::text AS old, state AS new
+), changed AS (
+    SELECT * FROM updated WHERE old <> new UNION ALL SELECT * FROM added
+), told AS (
+    INSERT INTO finding_events (finding_id, from_state, to_state, actor, snapshot_id)
+    SELECT id, old, new, :actor, :snapshot_id FROM changed
+)
+SELECT coalesce(old, 'new') AS old, new, count(*) AS number FROM changed GROUP BY 1, 2
+""")
+
+
+def update(connection: Connection, snapshot: Snapshot, known: Sequence[Known]) -> dict[str, int]:
+    """Bring the findings up to date with what the rules find in the snapshot.
+
+    Returns how many are new, fixed, reopened and newly suppressed.
+    """
+    begin(connection, snapshot.repository_id)
+    ids = [one.id for one in known]
+    connection.execute(_FROM_MATCHES, {**snapshot.interval, "known": ids})
+    metric_findings.insert(connection, snapshot)
+    return apply(connection, snapshot.repository_id, snapshot.id, source=OURS, actor="rule engine")
+
+
+def begin(connection: Connection, repository_id: int) -> None:
+    """Make the empty table `found`, to be filled with what is there now; one at a time per repository."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock, :id)"), {"lock": _LOCK, "id": repository_id})
+    connection.execute(text("DROP TABLE IF EXISTS pg_temp.found"))
+    connection.execute(text(f"CREATE TEMPORARY TABLE found ({_FORM}) ON COMMIT DROP"))
+
+
+def apply(
+    connection: Connection, repository_id: int, snapshot_id: int, *, source: str, actor: str
+) -> dict[str, int]:
+    """Make `found` the present of the repository's findings of that source; count the changes."""
+    # Equal twice over (a file of two blobs in one snapshot cannot be; a report may say a thing twice).
+    connection.execute(
+        text("""
+        DELETE FROM found a USING found b WHERE a.fingerprint = b.fingerprint AND a.ctid > b.ctid
+    """)
+    )
+    connection.execute(text("ANALYZE found"))
+    parameters = {
+        "repository_id": repository_id, "snapshot_id": snapshot_id, "source": source, "actor": actor,
+    }  # fmt: skip
+    changes = {"new": 0, "fixed": 0, "reopened": 0, "suppressed": 0}
+    for row in connection.execute(_UPDATE, parameters):
+        name = "new" if (row.old, row.new) == ("new", "open") else row.new
+        changes[name] = changes.get(name, 0) + row.number
+    return changes
+
+
+def find(
+    connection: Connection,
+    repository_id: int | None = None,
+    *,
+    states: Sequence[str] = OPEN,
+    rule: str | None = None,
+    path: str | None = None,
+    severity: str | None = None,
+    category: str | None = None,
+    fixable: bool | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Findings that fit all that is given: errors first, then by hotspot rank, path and line."""
+    filters = {
+        "g.repository_id = :repository_id": repository_id,
+        "g.rule_id = :rule": rule,
+        "(g.path = :path OR starts_with(g.path, :path || '/'))": path,
+        "g.severity = :severity": severity,
+        "g.category = :category": category,
+        "g.fixable = :fixable": fixable,
+    }
+    chosen = [condition for condition, value in filters.items() if value is not None]
+    query = text(f"""
+        SELECT g.id, r.name AS repository, g.state, g.severity, g.rule_id AS rule, g.path, g.line, g.symbol,
+               g.message, g.fixable, g.found_at
+        FROM findings g JOIN repositories r ON r.id = g.repository_id
+        LEFT JOIN hotspots h ON h.snapshot_id = r.current_snapshot_id AND h.path = g.path
+        WHERE {" AND ".join(["g.state = ANY(:states)", *chosen])}
+        ORDER BY array_position(ARRAY['error', 'warning', 'info'], g.severity), h.rank NULLS LAST, g.path, g.line
+        LIMIT :limit
+    """)
+    parameters = {"repository_id": repository_id, "states": list(states), "rule": rule, "path": path,
+                  "severity": severity, "category": category, "fixable": fixable, "limit": limit}  # fmt: skip
+    return [dict(row) for row in connection.execute(query, parameters).mappings()]
+
+
+def counts(connection: Connection, repository_id: int) -> list[dict[str, Any]]:
+    """Per rule: how many findings are open, in how many files, and whether they can be fixed; most severe first."""
+    query = text("""
+        SELECT severity, rule_id AS rule, min(category) AS category, count(*) AS open, count(DISTINCT path) AS files,
+               count(*) FILTER (WHERE fixable) AS fixable, min(message) AS example
+        FROM findings WHERE repository_id = :id AND state IN ('open', 'reopened')
+        GROUP BY severity, rule_id
+        ORDER BY array_position(ARRAY['error', 'warning', 'info'], severity), open DESC, rule_id
+    """)
+    return [dict(row) for row in connection.execute(query, {"id": repository_id}).mappings()]
+
+
+def show(connection: Connection, finding_id: UUID) -> dict[str, Any]:
+    """One finding with its evidence, its rule and its history.
+
+    Raises:
+        QflowError: there is none of that id.
+    """
+    query = text("""
+        SELECT g.*, r.name AS repository, v.title, v.confidence, v.version
+        FROM findings g JOIN repositories r ON r.id = g.repository_id
+        LEFT JOIN rule_versions v ON v.id = g.rule_version_id WHERE g.id = :id
+    """)
+    row = connection.execute(query, {"id": finding_id}).mappings().one_or_none()
+    if row is None:
+        raise QflowError(f"there is no finding {finding_id}")
+    events = text("""
+        SELECT at, from_state AS "from", to_state AS "to", actor, reason FROM finding_events
+        WHERE finding_id = :id ORDER BY id
+    """)
+    history = [dict(event) for event in connection.execute(events, {"id": finding_id}).mappings()]
+    hidden = {"repository_id", "rule_version_id", "fingerprint"}
+    return {**{k: v for k, v in row.items() if k not in hidden}, "history": history}
+
+
+def suppress(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: str) -> int:
+    """Take findings off the list until `restore`; returns how many were open.
+
+    Raises:
+        UsageError: no reason is given.
+    """
+    if not reason.strip():
+        raise UsageError("a suppression needs a reason: whoever finds it later wants to know it")
+    return _set_suppressed(connection, "g.id = ANY(:ids)", {"ids": list(ids)}, actor, reason)
+
+
+def baseline(connection: Connection, repository_id: int, *, actor: str) -> int:
+    """Suppress everything open now, so that only what comes later is worked on; returns how many."""
+    condition = "g.repository_id = :repository_id"
+    return _set_suppressed(connection, condition, {"repository_id": repository_id}, "baseline", f"by {actor}")
+
+
+def restore(connection: Connection, ids: Sequence[UUID], *, actor: str) -> int:
+    """Put suppressed findings back on the list; returns how many were suppressed (not by a comment)."""
+    statement = text("""
+        WITH changed AS (
+            UPDATE findings SET state = 'open', suppressed_by = NULL, suppression_reason = NULL,
+                                changed_at = clock_timestamp()
+            WHERE id = ANY(:ids) AND state = 'suppressed' AND suppressed_by <> 'comment' RETURNING id
+        )
+        INSERT INTO finding_events (finding_id, from_state, to_state, actor)
+        SELECT id, 'suppressed', 'open', :actor FROM changed
+    """)
+    return connection.execute(statement, {"ids": list(ids), "actor": actor}).rowcount
+
+
+def resolve_id(connection: Connection, prefix: str) -> UUID:
+    """The finding whose id begins with `prefix`."""
+    return resolve(connection, prefix, table="findings", noun="finding")
+
+
+def _set_suppressed(
+    connection: Connection, condition: str, parameters: Mapping[str, Any], by: str, reason: str
+) -> int:
+    statement = text(f"""
+        WITH changed AS (
+            UPDATE findings g SET state = 'suppressed', suppressed_by = :by, suppression_reason = :reason,
+                                  changed_at = clock_timestamp()
+            FROM findings old
+            WHERE old.id = g.id AND {condition} AND g.state IN ('open', 'reopened')
+            RETURNING g.id, old.state AS old
+        )
+        INSERT INTO finding_events (finding_id, from_state, to_state, actor, reason)
+        SELECT id, old, 'suppressed', :by, :reason FROM changed
+    """)
+    return connection.execute(statement, {**parameters, "by": by, "reason": reason}).rowcount

@@ -1,0 +1,173 @@
+"""Worker processes that work through batches of hostile input, and survive what it does to them.
+
+Belongs here: handing out batches, noticing a worker that died or hangs, and isolating the
+task that did it. Does not belong here: what is done with a task (the handler's), where
+results go (the caller's).
+
+A worker is a fresh interpreter on this module, not a fork or a spawned copy: it inherits neither
+threads nor connections, does not import the program that started it (Dagster: seconds), and
+starts in 0.2 s.
+"""
+
+import gc
+import importlib
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import connection as pipes
+from typing import Any, NamedTuple
+
+from qflow_dagster.errors import QflowError
+
+# Seconds a batch may take before its worker is held to hang.
+STALL_SECONDS = 180.0
+# Address space of a worker, in bytes: a task that explodes ends its worker, not the machine.
+WORKER_MEMORY = 3 * 1024**3
+
+ENTRY = f"import {__name__} as processes; processes.serve()"
+
+
+class Lost(NamedTuple):
+    """What becomes of a task that its worker did not survive alone: it is tried as `again`, or has `result`."""
+
+    again: Any = None
+    result: Any = None
+
+
+@dataclass(eq=False)
+class Worker:
+    """A process, our end of its pipe, the batch it has, and since when."""
+
+    process: subprocess.Popen[bytes]
+    pipe: pipes.Connection
+    batch: list[Any] = field(default_factory=list)
+    since: float = 0.0
+
+
+def in_processes(
+    handler: Callable[[Any, list[Any]], Any],
+    context: Any,
+    batches: Sequence[list[Any]],
+    processes: int,
+    *,
+    lost: Callable[[Any, int | None], Lost],
+    stall: float | None = None,
+) -> Generator[Any]:
+    """Yield ``handler(context, batch)`` of every batch as they come, from `processes` worker processes.
+
+    `handler` is a function of a module, tasks and results can be pickled. A worker that dies, or
+    says nothing for `stall` seconds (default: `STALL_SECONDS`), is replaced; its batch is tried
+    again task by task, and `lost(task, exit code)` decides on a task that does it alone.
+
+    Raises:
+        QflowError: as the handler did.
+    """
+    stall = stall or STALL_SECONDS
+    waiting = deque(batches)
+    workers: list[Worker] = []
+    try:
+        while waiting or any(worker.batch for worker in workers):
+            idle = [worker for worker in workers if not worker.batch]
+            while len(idle) < len(waiting) and len(workers) < processes:
+                idle.append(_start(handler, context))
+                workers.append(idle[-1])
+            for worker in idle[: len(waiting)]:
+                _hand_out(worker, waiting.popleft())
+            busy = [worker for worker in workers if worker.batch]
+            ready = pipes.wait([worker.pipe for worker in busy], timeout=stall)
+            for worker in busy:
+                if worker.pipe in ready:
+                    done, result = _receive(worker)
+                    if done:
+                        # It goes on while what it found is stored.
+                        if waiting:
+                            _hand_out(worker, waiting.popleft())
+                        yield result
+                        continue
+                elif time.monotonic() - worker.since < stall:
+                    continue
+                workers.remove(worker)
+                _end(worker)
+                if len(worker.batch) > 1:
+                    waiting.extendleft([task] for task in reversed(worker.batch))
+                    continue
+                fate = lost(worker.batch[0], worker.process.returncode)
+                if fate.again is not None:
+                    waiting.appendleft([fate.again])
+                else:
+                    yield fate.result
+    finally:
+        for worker in workers:
+            _end(worker)
+
+
+def _start(handler: Callable[..., Any], context: Any) -> Worker:
+    ours, theirs = pipes.Pipe()
+    # -P and another folder: the folder we were started in may be a hostile checkout, with modules
+    # named as Python's own. What we are configured with (a password) is not for a reader of hostile bytes.
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", ENTRY, str(theirs.fileno()), handler.__module__, handler.__qualname__],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+        env={name: value for name, value in os.environ.items() if not name.startswith("QFLOW_")},
+        start_new_session=True,
+    )
+    theirs.close()
+    with suppress(OSError):
+        ours.send(context)
+    return Worker(process, ours)
+
+
+def _hand_out(worker: Worker, batch: list[Any]) -> None:
+    worker.batch, worker.since = batch, time.monotonic()
+    # A worker that died meanwhile is noticed when its pipe is read.
+    with suppress(OSError):
+        worker.pipe.send(batch)
+
+
+def _receive(worker: Worker) -> tuple[bool, Any]:
+    """Whether the worker finished its batch, and the result."""
+    try:
+        outcome = worker.pipe.recv()
+    except (EOFError, OSError):
+        return False, None
+    if isinstance(outcome, QflowError):
+        raise outcome
+    worker.batch = []
+    return True, outcome
+
+
+def _end(worker: Worker) -> None:
+    worker.process.kill()
+    worker.process.wait()
+    worker.pipe.close()
+
+
+def serve() -> None:
+    """Be a worker: batches in, results out, until the pipe closes."""
+    descriptor, module, name = sys.argv[1:]
+    pipe = pipes.Connection(int(descriptor))
+    # macOS knows no such limit.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    handler = getattr(importlib.import_module(module), name)
+    # Facts have no cycles: looking for some while they pile up costs a tenth of the time.
+    gc.freeze()
+    gc.disable()
+    with suppress(EOFError, ConnectionError):
+        context = pipe.recv()
+        while True:
+            gc.collect()
+            batch = pipe.recv()
+            try:
+                pipe.send(handler(context, batch))
+            except QflowError as error:
+                pipe.send(error)
