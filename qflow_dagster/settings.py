@@ -196,6 +196,74 @@ class InboxSettings(BaseModel):
         return self.url or f"http://{self.host}:{self.port}"
 
 
+class ExecutionSettings(BaseModel):
+    """Planning the work."""
+
+    autonomous: float = Field(
+        default=0.9, ge=0, le=1, description="confidence from which a free text becomes work without a person"
+    )
+    collaborative: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="confidence from which it waits for an approval; below: escalated",
+    )
+
+
+class GenerationSettings(BaseModel):
+    """Generating and validating changes."""
+
+    items: int = Field(default=10, ge=0, le=10_000, description="work items one loop generates changes for")
+    timeout: int = Field(default=120, ge=1, le=3_600, description="seconds a generator may take for one item")
+    tests: str = Field(
+        default="auto",
+        pattern="^(auto|off|require)$",
+        description="auto: run the repository's tests where they run; off: never; require: refuse without",
+    )
+    test_commands: dict[str, str] = Field(
+        default={}, description='test command per repository, {"redis": "make test"}; default: found out'
+    )
+    test_timeout: int = Field(default=600, ge=1, le=86_400, description="seconds a test run may take")
+    test_memory: int = Field(
+        default=4_096, ge=64, le=1_000_000, description="MB each process of one may take"
+    )
+    test_processes: int = Field(default=256, ge=1, le=100_000, description="processes one may have")
+    sandbox_paths: list[str] = Field(
+        default=[], description='further folders the sandbox may read, ["/home/ada/venv"]'
+    )
+    unisolated: bool = Field(
+        default=False, description="run a repository's tests even where nothing isolates them"
+    )
+
+
+class ModelSettings(BaseModel):
+    """A language model that proposes changes; off unless an endpoint and a model are named."""
+
+    url: str | None = Field(default=None, description="OpenAI-compatible endpoint, https://host/v1")
+    name: str | None = Field(default=None, description="model to ask")
+    key: SecretStr | None = Field(default=None, description="key of the endpoint")
+    tokens: int = Field(default=4_096, ge=64, le=1_000_000, description="most tokens of one answer")
+    timeout: int = Field(default=120, ge=1, le=3_600, description="seconds one answer may take")
+    budget: float = Field(default=1.0, ge=0, le=1_000_000, description="most cost per day, in your currency")
+    input_price: float = Field(default=0.0, ge=0, le=1_000_000, description="cost of a million tokens sent")
+    output_price: float = Field(default=0.0, ge=0, le=1_000_000, description="cost of a million received")
+
+
+class ImprovementSettings(BaseModel):
+    """The self-improvement agent."""
+
+    edits_per_day: int = Field(default=100, ge=0, le=100_000, description="most edits applied in 24 hours")
+    branch_prefix: str = Field(
+        default="qflow/", pattern="^[A-Za-z0-9][A-Za-z0-9._/-]*$", description="edits get branches named so"
+    )
+    ttl: int = Field(
+        default=604_800, ge=60, le=31_536_000, description="seconds a suggestion waits for a person"
+    )
+    waiting: int = Field(
+        default=25, ge=1, le=100_000, description="suggestions that wait at a time, per repository"
+    )
+
+
 class RulesSettings(BaseModel):
     """Rules of one's own."""
 
@@ -229,10 +297,14 @@ class Settings(BaseSettings):
     health: HealthSettings = HealthSettings()
     inbox: InboxSettings = InboxSettings()
     rules: RulesSettings = RulesSettings()
+    generation: GenerationSettings = GenerationSettings()
+    model: ModelSettings = ModelSettings()
+    improvement: ImprovementSettings = ImprovementSettings()
+    execution: ExecutionSettings = ExecutionSettings()
 
 
 # Settings whose value an error must not repeat.
-_SECRETS = {"url", "secret_key", "sentry_key", "accounts"}
+_SECRETS = {"url", "secret_key", "sentry_key", "accounts", "key"}
 
 
 def environment_name(*path: str) -> str:

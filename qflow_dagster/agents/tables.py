@@ -5,9 +5,11 @@ was decided outlives the workflow, which moves to an archive after its retention
 """
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Column,
+    ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -22,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from qflow_dagster.database.schema import metadata, timestamp_column
+from qflow_dagster.ingestion import tables as ingestion
 from qflow_dagster.quantumflow.tables import workflows
 
 approvals = Table(
@@ -91,4 +94,57 @@ approval_refusals = Table(
     Column("presented", JSONB, nullable=False),
     timestamp_column("at", default_now=True),
     Index("ix_approval_refusals_approval_id", "approval_id"),
+)
+
+_REPOSITORIES = ingestion.repositories.c.id
+
+# The state of a suggestion is that of the workflow with the same id.
+suggestions = Table(
+    "suggestions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), nullable=False),
+    Column("work_item_id", Uuid, nullable=False),
+    Column("candidate_id", Uuid, nullable=False),
+    # SHA-256 of repository and patch: the same change is suggested once.
+    Column("fingerprint", LargeBinary, nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    # The generators, and the rule.
+    Column("sources", ARRAY(Text), nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("base_commit", Text, nullable=False),
+    Column("branch", Text, nullable=False),
+    # low, medium, high; experimental ones never go by policy.
+    Column("risk", Text, nullable=False),
+    Column("approval_id", Uuid),
+    timestamp_column("created_at", default_now=True),
+    CheckConstraint("risk IN ('low', 'medium', 'high', 'experimental')", name="risk"),
+    Index("ix_suggestions_repository_id", "repository_id", "created_at"),
+    Index("ix_suggestions_approval_id", "approval_id"),
+)
+
+# A suggestion that was applied; same id.
+edits = Table(
+    "edits",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), nullable=False),
+    Column("branch", Text, nullable=False),
+    Column("base_commit", Text, nullable=False),
+    Column("commit_oid", Text, nullable=False),
+    Column("revert_oid", Text),
+    # Measures and gates before and after, once it is verified; why it was reverted.
+    Column("outcome", JSONB),
+    Column("applied_by", Text, nullable=False),
+    Column("run_id", Text),
+    timestamp_column("applied_at", default_now=True),
+    timestamp_column("verified_at", nullable=True),
+    timestamp_column("reverted_at", nullable=True),
+    Index("ix_edits_repository_id", "repository_id", "applied_at"),
+    Index(
+        "ix_edits_unverified",
+        "applied_at",
+        postgresql_where=text("verified_at IS NULL AND reverted_at IS NULL"),
+    ),
 )

@@ -51,7 +51,7 @@ def show(id_: Annotated[str, typer.Argument(metavar="RULE")], json: JsonFlag = F
 
 
 @app.command("test")
-def test_(
+def hold_to_examples(
     names: Annotated[
         list[str] | None, typer.Argument(help="Rules, or pack files; default: every rule there is.")
     ] = None,

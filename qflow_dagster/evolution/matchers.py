@@ -234,15 +234,15 @@ def ruff_command(*arguments: str) -> list[str]:
     return [str(find_ruff_bin()), "check", "--isolated", "--no-cache", "--exit-zero", *arguments]
 
 
-def run_ruff(arguments: list[str], folder: str | Path) -> bytes:
-    """What ruff prints, run in `folder`.
+def run_ruff(arguments: list[str], folder: str | Path, stdin: bytes = b"") -> bytes:
+    """What ruff prints, run in `folder` on `stdin`.
 
     Raises:
         QflowError: it failed, or took too long.
     """
     try:
         done = subprocess.run(
-            arguments, cwd=folder, capture_output=True, timeout=RUFF_TIMEOUT, env={}, check=False
+            arguments, cwd=folder, input=stdin, capture_output=True, timeout=RUFF_TIMEOUT, env={}, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise QflowError(f"ruff could not be run: {error}") from None

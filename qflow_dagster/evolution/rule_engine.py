@@ -204,7 +204,8 @@ def store(connection: Connection, batch: Sequence[Evaluated], known: Sequence[Kn
     rows = [
         (
             one.task.blob_id, known[match.rule].id, seq, match.line, match.end_line, match.column, match.start,
-            match.message, match.snippet, match.anchor, match.edits is not None, match.suppressed,
+            match.message, match.snippet, match.anchor,
+            match.edits is not None or known[match.rule].rule.fix == "codemod", match.suppressed,
         )
         for one in batch
         for seq, match in enumerate(one.matches)

@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -122,13 +122,21 @@ def run(
     protocol: str = "",
     timeout: float = TIMEOUT,
     configuration: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Run git on `stdin` and return what it prints; `configuration` are further `name=value` settings.
+    """Run git on `stdin` and return what it prints.
+
+    `configuration` are further `name=value` settings, `variables` of its environment.
 
     Raises:
         GitError: it failed, or took longer than `timeout` seconds.
     """
-    process = start(command(repository, *arguments, configuration=configuration), protocol, subprocess.PIPE)
+    process = start(
+        command(repository, *arguments, configuration=configuration),
+        protocol,
+        subprocess.PIPE,
+        variables=variables,
+    )
     try:
         output, errors = process.communicate(stdin, timeout)
     except subprocess.TimeoutExpired:
@@ -166,6 +174,7 @@ def start(
     protocol: str,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
     stderr: IO[bytes] | int = subprocess.PIPE,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a hardened command line, allowed one transport `protocol` ('' for none)."""
     try:
@@ -176,7 +185,7 @@ def start(
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd="/",
-            env=environment(protocol),
+            env={**environment(protocol), **(variables or {})},
             start_new_session=True,
         )
     except FileNotFoundError:

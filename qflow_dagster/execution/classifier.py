@@ -1,0 +1,84 @@
+"""What a free text asks for: its level, action, name and acceptance criteria, by cues alone.
+
+Pure; deterministic; says how sure it is and why. Similarity to existing items is measured by
+the caller (`safe_work_planner`), which has the database.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+LONGEST_NAME = 60
+# First match decides; the words are those SAFe uses, then sizes people give.
+CUES = (
+    ("theme", r"\b(strategic theme|theme|strategy|vision)\b"),
+    ("epic", r"\b(epic|initiative|enabler|programme|half a year|(?:6|12|six|twelve) months)\b"),
+    ("capability", r"\b(capability|cross-team|across teams|quarter|(?:3|three) months)\b"),
+    ("feature", r"\b(feature|story|ticket|bug|defect|fix|add|remove|rename|week|sprint)\b"),
+)
+ENABLER = re.compile(r"\b(infrastructure|platform|technical|enabler|migrat\w+|refactor\w*|upgrade)\b", re.I)
+UPDATE = re.compile(r"\b(update|change|extend|revise|instead of|also)\b", re.I)
+CRITERION = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+(.+)$", re.M)
+SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
+WORDS_PER_LEVEL = {"theme": (8, 400), "epic": (6, 400), "capability": (5, 300), "feature": (3, 200)}
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was made of a text, how sure that is (0 to 1), and the reasons."""
+
+    level: str
+    action: str
+    kind: str | None
+    name: str
+    description: str
+    acceptance: list[str]
+    confidence: float
+    reasons: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """As stored."""
+        return dict(vars(self))
+
+
+def classify(text: str, *, updates: bool = False, similarity: float | None = None) -> Analysis:
+    """What the text asks for; `similarity` (0 to 1) is that of the parent it would get, if one was found."""
+    words = len(text.split())
+    reasons = []
+    level, confidence = "feature", 0.4
+    found = [(name, cue[0]) for name, pattern in CUES if (cue := re.search(pattern, text, re.I))]
+    if found:
+        level = found[0][0]
+        confidence = 0.75
+        reasons.append(f"level {level}: it says {found[0][1]!r}")
+        others = {name for name, _ in found} - {level}
+        # "fix" and "add" are in texts of every level; other levels' own words are a contradiction.
+        if others - {"feature"}:
+            confidence -= 0.15
+            reasons.append(f"it also says words of {', '.join(sorted(others - {'feature'}))}")
+    else:
+        reasons.append("level feature: no word says otherwise")
+    least, most = WORDS_PER_LEVEL[level]
+    if not least <= words <= most:
+        confidence -= 0.2
+        reasons.append(f"{words} words, {least} to {most} are usual")
+    acceptance = [item.strip() for item in CRITERION.findall(text)]
+    if acceptance:
+        confidence += 0.15
+        reasons.append(f"{len(acceptance)} acceptance criteria")
+    if similarity is not None:
+        confidence += 0.1 if similarity >= 0.7 else -0.05
+        reasons.append(f"similarity to its parent {similarity:.2f}")
+    action = "update" if updates else "create"
+    if not updates and UPDATE.search(text) and level != "feature":
+        confidence -= 0.1
+        reasons.append("it may mean to change something there is")
+    kind = None
+    if level == "epic":
+        kind = "enabler" if ENABLER.search(text) else "business"
+        reasons.append(f"{kind} epic")
+    first = SENTENCE.split(text.strip(), maxsplit=1)[0].strip() or text.strip()
+    name = first if len(first) <= LONGEST_NAME else first[: LONGEST_NAME - 1].rstrip() + "\u2026"
+    return Analysis(
+        level, action, kind, name, text.strip(), acceptance, round(min(max(confidence, 0.0), 1.0), 2), reasons
+    )

@@ -1,0 +1,57 @@
+"""Tables of the plan. The state of a work item or chunk is that of the workflow with the same id."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Float, ForeignKey, Index, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from qflow_dagster.database.schema import metadata, timestamp_column
+from qflow_dagster.ingestion import tables as ingestion
+
+__all__ = ["metadata"]
+
+work_items = Table(
+    "work_items",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("level", Text, nullable=False),
+    # NULL for what concerns no single repository.
+    Column("repository_id", BigInteger, ForeignKey(ingestion.repositories.c.id, ondelete="CASCADE")),
+    Column("parent_id", Uuid),
+    # Of an epic: business or enabler.
+    Column("kind", Text),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    # List of sentences that are true when it is done.
+    Column("acceptance", JSONB, nullable=False),
+    # findings, metric, error, text or plan: where it came from.
+    Column("source", Text, nullable=False),
+    # What it is about, where it came from measures.
+    Column("rule_id", Text),
+    Column("path", Text),
+    # Input of the score -> {value, source, formula}; what is not there is missing.
+    Column("inputs", JSONB, nullable=False),
+    # Whether the inputs are its own, or those of the nearest item above that has some.
+    Column("inherits_from", Uuid),
+    Column("wsjf", Float),
+    timestamp_column("ranked_at", default_now=True),
+    timestamp_column("created_at", default_now=True),
+    CheckConstraint("level IN ('theme', 'epic', 'capability', 'feature')", name="level"),
+    CheckConstraint("source IN ('findings', 'metric', 'error', 'text', 'plan')", name="source"),
+    CheckConstraint("kind IN ('business', 'enabler')", name="kind"),
+    Index("ix_work_items_parent_id", "parent_id"),
+    Index("ix_work_items_next", "wsjf", "created_at", postgresql_where=text("level = 'feature'")),
+    Index("ix_work_items_repository_id", "repository_id", "level"),
+)
+
+work_chunks = Table(
+    "work_chunks",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    # What the classifier made of it, with its confidence and reasons.
+    Column("analysis", JSONB, nullable=False),
+    Column("confidence", Float, nullable=False),
+    # Once it is applied.
+    Column("work_item_id", Uuid),
+    timestamp_column("created_at", default_now=True),
+)

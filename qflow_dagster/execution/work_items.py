@@ -1,0 +1,311 @@
+"""Work items: the SAFe hierarchy as rows, their states, and reading them.
+
+Belongs here: the state machines, creating in bulk, parents that follow their children, lists
+and the tree. Does not belong here: what work there should be and its rank (`safe_work_planner`).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.database.copy import copy_rows
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.execution.tables import work_items
+from qflow_dagster.quantumflow import (
+    NewWorkflow,
+    StateMachine,
+    WorkflowNotFound,
+    add_dependencies,
+    create_workflows,
+    history,
+    register,
+    resolve,
+    transition,
+    uuid7,
+)
+
+QUEUE = "work_item_notifications"
+LEVELS = ("theme", "epic", "capability", "feature")
+PARENT = {"epic": "theme", "capability": "epic", "feature": "capability"}
+
+
+def _machine(level: str, *states: str) -> StateMachine:
+    """Forwards in this order, skipping what a parent's children have passed; back again when more comes."""
+    ended = frozenset({"done", "cancelled"})
+    transitions = {
+        state: frozenset(states) - {state} if state in ended else frozenset({*states, "cancelled"}) - {state}
+        for state in states
+    }
+    transitions["cancelled"] = frozenset({states[0]})
+    return StateMachine(
+        name=level, initial=states[0], transitions=transitions, terminal=ended, completed="done",
+        cancelled="cancelled",
+    )  # fmt: skip
+
+
+MACHINES = {
+    "theme": _machine("theme", "active", "done"),
+    "epic": _machine("epic", "ideation", "analysis", "implementation", "done"),
+    "capability": _machine("capability", "backlog", "analyzing", "implementing", "validating", "done"),
+    "feature": _machine("feature", "backlog", "in_progress", "done"),
+}
+TYPES = {level: register(level, machine=machine, queue=QUEUE).name for level, machine in MACHINES.items()}
+LIVING = ("active", "ideation", "analysis", "implementation", "backlog", "analyzing", "implementing", "validating",
+          "in_progress")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewItem:
+    """What creates a work item; with a key, creating it again finds the first."""
+
+    level: str
+    title: str
+    description: str = ""
+    source: str = "plan"
+    key: str | None = None
+    repository_id: int | None = None
+    parent_id: UUID | None = None
+    kind: str | None = None
+    acceptance: Sequence[str] = ()
+    rule_id: str | None = None
+    path: str | None = None
+    inputs: dict[str, Any] = field(default_factory=dict)
+    id: UUID = field(default_factory=uuid7)
+
+
+def create(connection: Connection, new: Sequence[NewItem], *, actor: str) -> list[UUID]:
+    """Create work items in a few round trips; return their ids, or those that had the key before.
+
+    Raises:
+        UsageError: a parent is not of the level above.
+    """
+    if not new:
+        return []
+    for item in new:
+        if item.level not in LEVELS:
+            raise UsageError(f"no level {item.level!r}: {', '.join(LEVELS)}")
+    _check_parents(connection, new)
+    ids = create_workflows(
+        connection,
+        [
+            NewWorkflow(type=TYPES[item.level], key=item.key, parent_id=item.parent_id, id=item.id)
+            for item in new
+        ],
+        actor=actor,
+    )
+    fresh = [item for item, id_ in zip(new, ids, strict=True) if item.id == id_]
+    columns = ["id", "level", "repository_id", "parent_id", "kind", "title", "description", "acceptance", "source",
+               "rule_id", "path", "inputs"]  # fmt: skip
+    copy_rows(
+        connection,
+        work_items,
+        columns,
+        [
+            (item.id, item.level, item.repository_id, item.parent_id, item.kind, item.title, item.description,
+             json.dumps(list(item.acceptance)), item.source, item.rule_id, item.path, json.dumps(item.inputs))
+            for item in fresh
+        ],
+    )  # fmt: skip
+    return ids
+
+
+def _check_parents(connection: Connection, new: Sequence[NewItem]) -> None:
+    levels = {item.id: item.level for item in new}
+    wanted = [item.parent_id for item in new if item.parent_id and item.parent_id not in levels]
+    query = text("SELECT id, level FROM work_items WHERE id = ANY(:ids)")
+    levels.update({row.id: row.level for row in connection.execute(query, {"ids": wanted})})
+    for item in new:
+        if item.parent_id is None:
+            continue
+        level = levels.get(item.parent_id)
+        if level is None:
+            raise UsageError(f"there is no work item {item.parent_id} to be the parent of {item.title!r}")
+        if level != PARENT.get(item.level):
+            above = PARENT.get(item.level, "nothing")
+            raise UsageError(f"the parent of a {item.level} is of level {above}, not {level}: {item.title!r}")
+
+
+def move(connection: Connection, ids: Sequence[UUID], to: str, *, actor: str, data: Any = None) -> None:
+    """Move items of one level to the state `to`, and let their parents follow.
+
+    Raises:
+        IllegalTransition: their machine does not allow it.
+    """
+    if not ids:
+        return
+    transition(connection, ids, to, actor=actor, data=data)
+    roll_up(connection, ids, actor=actor)
+
+
+_CHILDREN = text("""
+SELECT p.id, p.level, pw.status, count(*) AS children,
+       count(*) FILTER (WHERE cw.status IN ('done', 'cancelled')) AS ended,
+       count(*) FILTER (WHERE cw.status = 'done') AS done,
+       count(*) FILTER (WHERE cw.status IN ('in_progress', 'implementing', 'implementation', 'validating')) AS working
+FROM work_items p JOIN workflows pw ON pw.id = p.id
+JOIN work_items c ON c.parent_id = p.id JOIN workflows cw ON cw.id = c.id
+WHERE p.id IN (SELECT parent_id FROM work_items WHERE id = ANY(:ids)) AND pw.status <> 'cancelled'
+GROUP BY p.id, p.level, pw.status ORDER BY p.id
+""")
+
+
+def followed(level: str, children: int, ended: int, done: int, working: int) -> str:
+    """The state a parent of that level has by its children.
+
+    All ended and one at least done: done. One worked on: implementing. Some done, none worked on:
+    validating (a capability) or implementing. None begun: analysed.
+    """
+    words = {
+        "capability": ("analyzing", "implementing", "validating", "done"),
+        "epic": ("analysis", "implementation", "implementation", "done"),
+        "theme": ("active", "active", "active", "done"),
+    }[level]
+    if ended == children and done:
+        return words[3]
+    if working:
+        return words[1]
+    return words[2] if done else words[0]
+
+
+def roll_up(connection: Connection, ids: Sequence[UUID], *, actor: str) -> None:
+    """Let the parents of these items, and theirs, follow their children."""
+    moving = list(ids)
+    while moving:
+        goals: dict[str, list[UUID]] = {}
+        for row in connection.execute(_CHILDREN, {"ids": moving}):
+            goal = followed(row.level, row.children, row.ended, row.done, row.working)
+            if goal != row.status:
+                goals.setdefault(goal, []).append(row.id)
+        for goal, parents in goals.items():
+            transition(connection, parents, goal, actor=actor, data={"reason": "its children"})
+        moving = [id_ for parents in goals.values() for id_ in parents]
+
+
+def depend(connection: Connection, item: UUID, on: Sequence[UUID]) -> None:
+    """Make an item wait for others of its level.
+
+    Raises:
+        UsageError: one is of another level.
+        DependencyCycle: a cycle would arise.
+    """
+    query = text("SELECT id, level FROM work_items WHERE id = ANY(:ids)")
+    levels = {row.id: row.level for row in connection.execute(query, {"ids": [item, *on]})}
+    for other in on:
+        if levels.get(other) != levels.get(item):
+            raise UsageError(f"{item} is a {levels.get(item)}, {other} a {levels.get(other)}: one level only")
+    add_dependencies(connection, [(item, other) for other in on])
+
+
+_ROWS = """
+SELECT i.id, i.level, w.status AS state, i.wsjf, r.name AS repository, i.title, i.parent_id, i.source,
+       i.rule_id AS rule, i.path, i.created_at, w.remaining_dependencies
+FROM work_items i JOIN workflows w ON w.id = i.id LEFT JOIN repositories r ON r.id = i.repository_id
+"""
+
+
+def find(
+    connection: Connection,
+    *,
+    repository_id: int | None = None,
+    level: str | None = None,
+    state: str | None = None,
+    source: str | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Work items that fit all that is given (state `open`: neither done nor cancelled), best first."""
+    filters = {
+        "i.repository_id = :repository_id": repository_id,
+        "i.level = :level": level,
+        "w.status = :state": None if state in ("open", "all") else state,
+        "w.finished_at IS NULL": True if state == "open" else None,
+        "i.source = :source": source,
+    }
+    chosen = [condition for condition, value in filters.items() if value is not None]
+    query = text(f"{_ROWS} WHERE {' AND '.join(chosen) or 'true'} "
+                 "ORDER BY i.wsjf DESC NULLS LAST, i.created_at, i.id LIMIT :limit")  # fmt: skip
+    parameters = {
+        "repository_id": repository_id,
+        "level": level,
+        "state": state,
+        "source": source,
+        "limit": limit,
+    }
+    return [dict(row) for row in connection.execute(query, parameters).mappings()]
+
+
+def show(connection: Connection, item_id: UUID) -> dict[str, Any]:
+    """One item with its inputs, parent, dependencies and history.
+
+    Raises:
+        QflowError: there is none of that id.
+    """
+    query = text(f"SELECT base.*, i.description, i.acceptance, i.inputs, i.inherits_from, i.kind "
+                 f"FROM ({_ROWS}) AS base JOIN work_items i ON i.id = base.id WHERE base.id = :id")  # fmt: skip
+    row = connection.execute(query, {"id": item_id}).mappings().one_or_none()
+    if row is None:
+        raise QflowError(f"there is no work item {item_id}")
+    events = [
+        {
+            "at": event.at,
+            "from": event.from_status,
+            "to": event.to_status,
+            "actor": event.actor,
+            "data": event.data,
+        }
+        for event in history(connection, item_id)
+    ]
+    return {**row, "history": events}
+
+
+def tree(connection: Connection, repository_id: int | None = None) -> list[dict[str, Any]]:
+    """Themes, epics and capabilities with their counts of features, in the order of a tree (depth from 0)."""
+    query = text("""
+        WITH RECURSIVE features AS (
+            SELECT i.parent_id AS id, count(*) AS features, count(*) FILTER (WHERE w.status = 'done') AS done,
+                   max(i.wsjf) FILTER (WHERE w.finished_at IS NULL) AS best
+            FROM work_items i JOIN workflows w ON w.id = i.id
+            WHERE i.level = 'feature' GROUP BY i.parent_id
+        ), tree AS (
+            SELECT i.id, i.level, i.title, 0 AS depth, ARRAY[i.title, i.id::text] AS place
+            FROM work_items i
+            WHERE i.parent_id IS NULL AND i.level <> 'feature'
+              AND (CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id)
+            UNION ALL
+            SELECT i.id, i.level, i.title, t.depth + 1, t.place || ARRAY[i.title, i.id::text]
+            FROM tree t JOIN work_items i ON i.parent_id = t.id AND i.level <> 'feature'
+        )
+        SELECT t.id, t.depth, t.level, w.status AS state, t.title, coalesce(f.features, 0) AS features,
+               coalesce(f.done, 0) AS done, f.best
+        FROM tree t JOIN workflows w ON w.id = t.id LEFT JOIN features f ON f.id = t.id ORDER BY t.place
+    """)
+    return [dict(row) for row in connection.execute(query, {"repository_id": repository_id}).mappings()]
+
+
+def progress(connection: Connection, repository_id: int | None = None) -> list[dict[str, Any]]:
+    """By level and state: items, and (features) the share of all job sizes that is done, in percent."""
+    query = text("""
+        SELECT i.level, w.status AS state, count(*) AS items,
+               round(100.0 * sum(size) / nullif(sum(sum(size)) OVER (PARTITION BY i.level), 0), 1)::float AS percent
+        FROM work_items i JOIN workflows w ON w.id = i.id
+        CROSS JOIN LATERAL (SELECT coalesce((i.inputs -> 'job_size' ->> 'value')::int, 1) AS size) AS s
+        WHERE CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id
+        GROUP BY i.level, w.status
+        ORDER BY array_position(ARRAY['theme', 'epic', 'capability', 'feature'], i.level), items DESC
+    """)
+    return [dict(row) for row in connection.execute(query, {"repository_id": repository_id}).mappings()]
+
+
+def resolve_id(connection: Connection, prefix: str) -> UUID:
+    """The work item whose id begins with `prefix`.
+
+    Raises:
+        WorkflowNotFound: none does, or several do.
+    """
+    try:
+        return resolve(connection, prefix, table="work_items", noun="work item")
+    except WorkflowNotFound as error:
+        raise WorkflowNotFound(str(error).replace("qflow work items list", "qflow work list")) from None

@@ -1,0 +1,36 @@
+"""Ruff's own fixes, of one rule, to the end."""
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.matchers import ruff_command, run_ruff
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation.generators import Proposal, Request
+
+
+class RuffFix:
+    """Has ruff fix the file; it knows what has to change together (imports that become unused)."""
+
+    name = "ruff-fix"
+    isolated = True
+    cost = 0.0
+
+    def fits(self, rule: Rule, language: str) -> bool:
+        """Rules of ruff that it can fix."""
+        return rule.matcher.ruff is not None and rule.fix in ("ruff", "ruff-unsafe")
+
+    def generate(self, request: Request) -> Iterable[Proposal]:
+        """One proposal: all places of the file."""
+        unsafe = ["--unsafe-fixes"] if request.rule.fix == "ruff-unsafe" else []
+        name = PurePosixPath(request.path).name
+        command = ruff_command(
+            "--fix-only", "--quiet", "--select", str(request.rule.matcher.ruff), "--target-version",
+            request.target, *unsafe, "--stdin-filename", name if name.endswith((".py", ".pyi")) else "file.py", "-",
+        )  # fmt: skip
+        try:
+            text = run_ruff(command, "/", request.text.encode()).decode()
+        except UnicodeError as error:
+            raise QflowError(f"ruff answered with what is no text: {error}") from None
+        if text and text != request.text:
+            yield Proposal(contents={request.path: text}, note=f"ruff {request.rule.matcher.ruff}")

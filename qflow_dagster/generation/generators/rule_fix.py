@@ -1,0 +1,32 @@
+"""The rule's own fix: an ast-grep template, filled in at each place."""
+
+from collections.abc import Iterable
+
+from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.examples import ROUNDS, matches_in
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation.generators import Proposal, Request
+
+
+class RuleFix:
+    """Applies the template of the rule until it finds nothing more."""
+
+    name = "rule-fix"
+    isolated = True
+    cost = 0.0
+
+    def fits(self, rule: Rule, language: str) -> bool:
+        """Rules of ast-grep with a template."""
+        return rule.matcher.ast_grep is not None and rule.fix is not None and rule.fix != "codemod"
+
+    def generate(self, request: Request) -> Iterable[Proposal]:
+        """One proposal: all places of the file."""
+        text = request.text
+        for _ in range(ROUNDS):
+            found = matches_in(request.rule, text, request.path, request.language)
+            edits = [edit for match in found if not match.suppressed for edit in match.edits or []]
+            if not edits:
+                break
+            text = matchers.apply_edits(text, edits)
+        if text != request.text:
+            yield Proposal(contents={request.path: text}, note="the rule's own fix")

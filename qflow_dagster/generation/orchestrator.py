@@ -1,0 +1,325 @@
+"""The generation orchestrator: work items in, validated candidates out, in batches.
+
+Belongs here: the order of things for a batch of items, and what is stored of it. Does not
+belong here: generators (`generators`, `proposing`), gates (`validation`, `suite_gate`), what
+becomes of the best candidate (the caller's `accept`).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.rule_engine import python_target
+from qflow_dagster.evolution.rules import Rule, evaluated, load_rules
+from qflow_dagster.execution import safe_work_planner, work_items
+from qflow_dagster.generation import candidate_records, patches, suite_gate
+from qflow_dagster.generation.generators import Request
+from qflow_dagster.generation.patches import Patch
+from qflow_dagster.generation.proposing import Attempt, Question, ask_all, judge_all
+from qflow_dagster.generation.validation import Gate
+from qflow_dagster.ingestion import repositories, trees
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
+from qflow_dagster.quantumflow import (
+    LeaseLost,
+    NewWorkflow,
+    Workflow,
+    claim,
+    complete,
+    create_workflows,
+    fail,
+    register,
+    uuid7,
+)
+
+TYPE = register("generation").name
+ACTOR = "generation orchestrator"
+# Long enough for the tests of every item of a batch.
+LEASE = 3_600.0
+
+logger = logging.getLogger(__name__)
+Report = Callable[[str, int, int], None]
+Accept = Callable[[Connection, "Candidate"], None]
+
+
+@dataclass
+class Candidate:
+    """A proposed patch: what it is for, who proposed it, what the gates said, and its rank."""
+
+    work_item_id: UUID
+    repository_id: int
+    repository: str
+    base: str
+    patch: Patch
+    request: Request
+    after: dict[str, str]
+    sources: list[str]
+    score: float = 0.0
+    gates: list[Gate] = field(default_factory=list)
+    status: str = "not_needed"
+    id: UUID = field(default_factory=uuid7)
+
+    @property
+    def standing(self) -> bool:
+        """Whether no gate has failed it so far."""
+        return all(gate.verdict != "failed" for gate in self.gates)
+
+
+class Item(NamedTuple):
+    """A claimed generation and what is to be mended; without a request the reason why not."""
+
+    workflow: Workflow
+    work_item_id: UUID
+    request: Request | None
+    problem: str = ""
+
+
+class Summary(NamedTuple):
+    """What a batch did: items, candidates made, those that passed, items without any."""
+
+    items: int
+    candidates: int
+    passed: int
+    nothing: int
+
+
+def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int) -> list[UUID]:
+    """Ask for changes of the `limit` best items that none was tried for on this commit; they are in progress then."""
+    ids = safe_work_planner.get_generatable(
+        connection, snapshot.repository_id, snapshot.commit_oid, limit=limit
+    )
+    new = [
+        NewWorkflow(
+            type=TYPE,
+            key=f"{id_}:{snapshot.commit_oid}",
+            payload={
+                "work_item": str(id_), "repository": snapshot.repository, "base": snapshot.commit_oid,
+            },
+        )
+        for id_ in ids
+    ]  # fmt: skip
+    create_workflows(connection, new, actor=ACTOR)
+    work_items.move(connection, ids, "in_progress", actor=ACTOR)
+    return ids
+
+
+def work(
+    engine: Engine,
+    *,
+    worker: str,
+    accept: Accept,
+    run_id: str | None = None,
+    limit: int = 10,
+    progress: Report | None = None,
+) -> Summary:
+    """Claim up to `limit` requested generations, carry them out, and hand the best of each to `accept`.
+
+    `accept` is called in the transaction that completes the generation.
+    """
+    report = progress or (lambda stage, done, total: None)
+    with engine.begin() as connection:
+        claimed = claim(connection, TYPE, worker=worker, limit=limit, lease=LEASE, run_id=run_id)
+    summary = Summary(0, 0, 0, 0)
+    by_repository: dict[str, list[Workflow]] = {}
+    for workflow in claimed:
+        by_repository.setdefault(workflow.payload["repository"], []).append(workflow)
+    for name, workflows in by_repository.items():
+        try:
+            done = _work_on(engine, name, workflows, accept, report)
+        except QflowError as error:
+            logger.warning("%s: %s", name, error)
+            with engine.begin() as connection, suppress(LeaseLost):
+                fail(connection, workflows, [{"message": str(error)}] * len(workflows))
+            done = Summary(len(workflows), 0, 0, len(workflows))
+        summary = Summary(*(a + b for a, b in zip(summary, done, strict=True)))
+    return summary
+
+
+def _work_on(
+    engine: Engine, name: str, workflows: Sequence[Workflow], accept: Accept, report: Report
+) -> Summary:
+    with engine.begin() as connection:
+        objects = repositories.find(connection, name).objects
+        snapshot = current_snapshot(connection, name)
+        target = python_target(objects, snapshot, connection)
+        items = [_item(connection, objects, snapshot, workflow, target) for workflow in workflows]
+        beliefs = candidate_records.beliefs(connection)
+    rules = [rule for rule in evaluated(load_rules()) if rule.matcher.metric is None]
+    asked = [item for item in items if item.request is not None]
+    report("generating changes", 0, len(asked))
+    attempts = ask_all(engine, [item.request for item in asked if item.request is not None])
+    report("generating changes", len(asked), len(asked))
+    candidates = _candidates(objects, snapshot, asked, attempts, beliefs)
+    _judge(engine, candidates, rules, report)
+    best = _best_of(engine, objects, snapshot, candidates, report)
+    passed = 0
+    for item in items:
+        own = [candidate for candidate in candidates if candidate.work_item_id == item.work_item_id]
+        chosen = best.get(item.work_item_id)
+        tried = [attempt for attempt in attempts if asked[attempt.ask.item] is item]
+        try:
+            with engine.begin() as connection:
+                _store(connection, snapshot, item, tried, own, chosen, accept)
+        except LeaseLost:
+            # Somebody else has it by now; what they find is stored instead.
+            logger.warning("the generation for %s took longer than its lease", item.work_item_id)
+            continue
+        passed += chosen is not None
+    return Summary(len(items), len(candidates), passed, len(items) - passed)
+
+
+def _item(connection: Connection, objects: Path, snapshot: Snapshot, workflow: Workflow, target: str) -> Item:
+    work_item_id = UUID(workflow.payload["work_item"])
+    if workflow.payload["base"] != snapshot.commit_oid:
+        return Item(workflow, work_item_id, None, "the repository has moved on: it is asked again")
+    query = text("SELECT rule_id, path, repository_id FROM work_items WHERE id = :id")
+    row = connection.execute(query, {"id": work_item_id}).one_or_none()
+    rules: dict[str, Rule] = {rule.id: rule for rule in load_rules()}
+    if row is None or row.rule_id not in rules:
+        return Item(workflow, work_item_id, None, "its rule is not there any more")
+    blob = connection.execute(
+        text(f"""
+            SELECT f.oid, b.language, b.bytes FROM files f JOIN blobs b ON b.id = f.blob_id
+            WHERE {IN_SNAPSHOT} AND f.path = :path AND NOT b.binary
+        """),
+        {**snapshot.interval, "path": row.path},
+    ).one_or_none()
+    if blob is None:
+        return Item(workflow, work_item_id, None, f"{row.path} is not there any more")
+    data = trees.read_texts(objects, [(row.path, blob.oid)]).get(row.path)
+    content = matchers.decode(data) if data is not None else None
+    if content is None:
+        return Item(workflow, work_item_id, None, f"{row.path} is too large or no UTF-8")
+    found = connection.execute(
+        text("""
+            SELECT line, message FROM findings WHERE repository_id = :repository_id AND rule_id = :rule
+            AND path = :path AND state IN ('open', 'reopened') ORDER BY line
+        """),
+        {"repository_id": row.repository_id, "rule": row.rule_id, "path": row.path},
+    )
+    languages = {ours: name for name, ours in matchers.LANGUAGES.items()}
+    request = Request(
+        repository=workflow.payload["repository"], base=workflow.payload["base"], path=row.path,
+        language=languages.get(blob.language, ""), text=content, rule=rules[row.rule_id], target=target,
+        findings=tuple((one.line, one.message) for one in found),
+    )  # fmt: skip
+    return Item(workflow, work_item_id, request)
+
+
+def _candidates(
+    objects: Path,
+    snapshot: Snapshot,
+    items: Sequence[Item],
+    attempts: Sequence[Attempt],
+    beliefs: Callable[[str, str, float], float],
+) -> list[Candidate]:
+    """The patches of all proposals; equal ones of one item are one, with all who proposed it."""
+    found: dict[tuple[UUID, bytes], Candidate] = {}
+    for attempt in attempts:
+        item = items[attempt.ask.item]
+        request = attempt.ask.request
+        for proposal in attempt.proposals:
+            try:
+                contents = {path: content.encode() for path, content in proposal.contents.items()}
+                patch = patches.make(objects, request.base, contents)
+            except QflowError as error:
+                logger.info("%s on %s: %s", attempt.ask.generator, request.path, error)
+                continue
+            belief = beliefs(request.rule.id, attempt.ask.generator, request.rule.confidence)
+            known = found.get((item.work_item_id, patch.digest))
+            if known is not None:
+                known.sources.append(attempt.ask.generator)
+                known.score = max(known.score, belief)
+                continue
+            found[item.work_item_id, patch.digest] = Candidate(
+                item.work_item_id, snapshot.repository_id, snapshot.repository, request.base, patch, request,
+                dict(proposal.contents), [attempt.ask.generator], belief,
+            )  # fmt: skip
+    return list(found.values())
+
+
+def _judge(engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule], report: Report) -> None:
+    """The gates that look at the files; what is known of a patch is not asked again."""
+    with engine.connect() as connection:
+        for candidate in candidates:
+            candidate.gates = candidate_records.known_gates(connection, candidate)
+    unknown = [
+        Question(number, candidate.request, candidate.after)
+        for number, candidate in enumerate(candidates)
+        if not candidate.gates
+    ]
+    report("validating changes", 0, len(unknown))
+    for number, gates in judge_all(unknown, rules).items():
+        candidates[number].gates = [Gate("applies", "passed", "made from the commit", 0.0), *gates]
+    report("validating changes", len(unknown), len(unknown))
+
+
+def _best_of(
+    engine: Engine, objects: Path, snapshot: Snapshot, candidates: Sequence[Candidate], report: Report
+) -> dict[UUID, Candidate]:
+    """The best candidate of each item that also passes the tests: by expected acceptance, then the smaller one."""
+    standing: dict[UUID, list[Candidate]] = {}
+    for candidate in candidates:
+        candidate.status = "not_needed" if candidate.standing else "failed"
+        if candidate.standing:
+            standing.setdefault(candidate.work_item_id, []).append(candidate)
+    suite = suite_gate.Suite(engine, objects, snapshot)
+    done = 0
+    report("testing changes", 0, len(standing))
+
+    def first_that_passes(own: list[Candidate]) -> Candidate | None:
+        for candidate in sorted(own, key=lambda c: (-c.score, c.patch.lines)):
+            if not any(gate.name == suite_gate.NAME for gate in candidate.gates):
+                candidate.gates.append(suite.judge(candidate.patch))
+            if candidate.standing:
+                candidate.status = "passed"
+                return candidate
+            candidate.status = "failed"
+        return None
+
+    best: dict[UUID, Candidate] = {}
+    # Each has a checkout and processes of its own; two at a time keep a machine usable.
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        for item, chosen in zip(standing, threads.map(first_that_passes, standing.values()), strict=True):
+            if chosen is not None:
+                best[item] = chosen
+            done += 1
+            report("testing changes", done, len(standing))
+    return best
+
+
+def _store(
+    connection: Connection,
+    snapshot: Snapshot,
+    item: Item,
+    attempts: Sequence[Attempt],
+    candidates: Sequence[Candidate],
+    chosen: Candidate | None,
+    accept: Accept,
+) -> None:
+    candidate_records.store(connection, snapshot.repository_id, item.work_item_id, attempts, candidates)
+    result: dict[str, Any] = {
+        "candidates": len(candidates), "chosen": chosen and str(chosen.id), "problem": item.problem or None,
+    }  # fmt: skip
+    complete(connection, [item.workflow], [result])
+    if chosen is not None:
+        accept(connection, chosen)
+        return
+    failures = sorted({gate.name for one in candidates for gate in one.gates if gate.verdict == "failed"})
+    reason = item.problem or (
+        f"no candidate passed: {', '.join(failures)}" if candidates else "nothing was proposed"
+    )
+    # A person may have finished or cancelled it meanwhile.
+    status = connection.scalar(
+        text("SELECT status FROM workflows WHERE id = :id FOR UPDATE"), {"id": item.work_item_id}
+    )
+    if status == "in_progress":
+        work_items.move(connection, [item.work_item_id], "backlog", actor=ACTOR, data={"reason": reason})

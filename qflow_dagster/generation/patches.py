@@ -1,0 +1,232 @@
+"""Patches: made of new contents, checked, and turned into trees; all by git, none in a work tree.
+
+Belongs here: what a patch may touch, and git's side of it. New objects go to a scratch store
+beside the repository's own, so that a candidate leaves nothing behind. Does not belong here:
+judging a patch (`validation`), commits and branches (`agents.edits`).
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion import git
+
+LARGEST_PATCH = 2_000_000
+_HEADER = re.compile(r"^diff --git a/(?P<old>.+) b/(?P<new>.+)$")
+# What a patch may say of a file besides its lines: nothing that creates, deletes, moves or changes modes.
+_ALLOWED = re.compile(r"^(?:index [0-9a-f]+\.\.[0-9a-f]+(?: 100(?:644|755))?|--- a/.+|\+\+\+ b/.+)$")
+_HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+FILE_MODES = ("100644", "100755")
+
+
+class PatchRefused(QflowError):  # noqa: N818
+    """A patch that may not be applied; the message names the path and the rule it broke."""
+
+
+class Patch(NamedTuple):
+    """A unified diff against a commit, with the paths it changes and its size."""
+
+    text: str
+    paths: tuple[str, ...]
+    lines: int
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the text: what is approved, and what is applied."""
+        return hashlib.sha256(self.text.encode()).digest()
+
+
+class Scratch:
+    """A place for objects and an index of its own, that sees the repository's objects."""
+
+    def __init__(self, objects: Path, folder: Path) -> None:
+        self.objects = objects
+        store = git.run(objects, "rev-parse", "--git-path", "objects").decode().strip()
+        own = folder / "objects"
+        own.mkdir()
+        # The path is relative to the git directory where it is not absolute.
+        absolute = Path(store) if Path(store).is_absolute() else _git_directory(objects) / store
+        self.variables = {
+            "GIT_INDEX_FILE": str(folder / "index"),
+            "GIT_OBJECT_DIRECTORY": str(own),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(absolute),
+        }
+
+    def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """Run git with this store and index."""
+        return git.run(self.objects, *arguments, stdin=stdin, variables=self.variables)
+
+
+@contextmanager
+def scratch(objects: Path) -> Iterator[Scratch]:
+    """A scratch store for the repository whose objects are there; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="qflow-patch-") as folder:
+        yield Scratch(objects, Path(folder))
+
+
+def make(objects: Path, base: str, contents: Mapping[str, bytes]) -> Patch:
+    """The patch that gives these tracked files of the commit `base` these contents.
+
+    Raises:
+        PatchRefused: a path is not a tracked, ordinary file, or nothing changes.
+    """
+    with scratch(objects) as store:
+        modes = _modes(store, base, contents)
+        lines = []
+        for path, content in contents.items():
+            oid = store.git("hash-object", "-w", "--stdin", "--no-filters", stdin=content).decode().strip()
+            lines.append(f"{modes[path]} {oid}\t{path}")
+        store.git("read-tree", base)
+        store.git("update-index", "-z", "--index-info", stdin="".join(f"{line}\0" for line in lines).encode())
+        tree = store.git("write-tree").decode().strip()
+        diff = store.git(
+            "diff-tree", "-p", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv",
+            "--src-prefix=a/", "--dst-prefix=b/", base, tree,
+        )  # fmt: skip
+    try:
+        return read(diff.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise PatchRefused("the patch is not UTF-8") from None
+
+
+def read(text: str) -> Patch:
+    """Read a unified diff of git's form and check what it does.
+
+    Raises:
+        PatchRefused: it is none, or does more than change lines of files.
+    """
+    if len(text) > LARGEST_PATCH:
+        raise PatchRefused(f"the patch has {len(text):,} characters, {LARGEST_PATCH:,} are allowed")
+    paths: list[str] = []
+    changed = old = new = 0
+    for line in text.split("\n"):
+        if old > 0 or new > 0:
+            if line.startswith("-"):
+                old, changed = old - 1, changed + 1
+            elif line.startswith("+"):
+                new, changed = new - 1, changed + 1
+            elif not line.startswith("\\"):
+                old, new = old - 1, new - 1
+            continue
+        if header := _HEADER.match(line):
+            if header["old"] != header["new"]:
+                raise PatchRefused(f"{header['old']} would be renamed: a patch changes files where they are")
+            check_path(header["new"])
+            paths.append(header["new"])
+        elif hunk := _HUNK.match(line):
+            old, new = int(hunk[1] or 1), int(hunk[2] or 1)
+        elif (
+            paths
+            and line.startswith(("--- ", "+++ "))
+            and line not in (f"--- a/{paths[-1]}", f"+++ b/{paths[-1]}")
+        ):
+            raise PatchRefused(f"{line!r} is not about {paths[-1]}: a patch neither adds nor deletes files")
+        elif line and not line.startswith("\\") and not (paths and _ALLOWED.match(line)):
+            raise PatchRefused(
+                f"{line[:80]!r} is not allowed: a patch changes lines of tracked files, nothing else"
+            )
+    if not paths:
+        raise PatchRefused("the patch changes nothing")
+    if len(set(paths)) != len(paths):
+        raise PatchRefused("a file is in the patch twice")
+    return Patch(text, tuple(paths), changed)
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that is not plainly inside a repository.
+
+    Raises:
+        PatchRefused: it is absolute, has `..` or `.git` in it, or control characters.
+    """
+    parts = path.split("/")
+    names = {part.lower().rstrip(". ").split(":")[0] for part in parts}
+    if (
+        path.startswith("/")
+        or not all(parts)
+        or ".." in parts
+        or "." in parts
+        # git's own folder, under the other names that file systems have for it.
+        or names & {".git", "git~1", ".gitmodules"}
+        or any(ord(character) < 32 or character in '\\"' for character in path)
+    ):
+        raise PatchRefused(f"{path!r} may not be changed: it is no plain path inside the repository")
+
+
+def apply(store: Scratch, base: str, patch: Patch) -> str:
+    """Apply the patch to the commit `base`; returns the new tree's id, in that store.
+
+    Raises:
+        PatchRefused: it does not apply, or touches what is no tracked ordinary file.
+    """
+    _modes(store, base, dict.fromkeys(patch.paths, b""))
+    store.git("read-tree", base)
+    try:
+        store.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch.text.encode())
+    except git.GitError as error:
+        raise PatchRefused(f"the patch does not apply: {str(error).splitlines()[0]}") from None
+    return store.git("write-tree").decode().strip()
+
+
+def contents(store: Scratch, tree: str, paths: tuple[str, ...]) -> dict[str, bytes]:
+    """The files at these paths of a tree."""
+    return {path: store.git("cat-file", "blob", f"{tree}:{path}") for path in paths}
+
+
+def export(store: Scratch, tree: str, folder: Path) -> None:
+    """Write a tree's files into an empty folder: no filters, no hooks, no submodules.
+
+    A link whose target leaves the folder is left out: nothing outside is reached through one.
+    """
+    listing = store.git("ls-tree", "-r", "-z", "--full-tree", tree)
+    entries = []
+    for line in listing.split(b"\0")[:-1]:
+        header, raw = line.split(b"\t", 1)
+        mode, _, oid = header.decode().split()
+        entries.append((mode, oid, raw))
+    wanted = [(mode, oid, raw) for mode, oid, raw in entries if mode != "160000"]
+    stdin = "".join(f"{oid}\n" for _, oid, _ in wanted).encode()
+    links = []
+    with tempfile.TemporaryFile() as packed:
+        packed.write(store.git("cat-file", "--batch", "--buffer", stdin=stdin))
+        packed.seek(0)
+        for mode, _, raw in wanted:
+            size = int(packed.readline().split()[2])
+            data = packed.read(size)
+            packed.read(1)
+            path = folder / os.fsdecode(raw)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if mode == "120000":
+                links.append((path, os.fsdecode(data)))
+                continue
+            path.write_bytes(data)
+            path.chmod(0o755 if mode == "100755" else 0o644)
+    # After all files, so that none is written through a link.
+    for path, target in links:
+        inside = os.path.normpath(path.parent / target)
+        if not Path(target).is_absolute() and inside.startswith(f"{folder}{os.sep}"):
+            path.symlink_to(target)
+
+
+def _modes(store: Scratch, base: str, paths: Mapping[str, bytes]) -> dict[str, str]:
+    for path in paths:
+        check_path(path)
+    listing = store.git("ls-tree", "-z", "--full-tree", base, "--", *paths)
+    modes = {}
+    for line in listing.split(b"\0")[:-1]:
+        header, raw = line.split(b"\t", 1)
+        modes[raw.decode("utf-8", "replace")] = header.decode().split()[0]
+    for path in paths:
+        if modes.get(path) not in FILE_MODES:
+            what = "a link or submodule" if path in modes else "not tracked"
+            raise PatchRefused(f"{path} may not be changed: it is {what}")
+    return modes
+
+
+def _git_directory(objects: Path) -> Path:
+    return Path(git.run(objects, "rev-parse", "--absolute-git-dir").decode().strip())

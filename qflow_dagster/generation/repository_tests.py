@@ -1,0 +1,172 @@
+"""The repository's own test command: found out, run in the sandbox, its result read.
+
+Belongs here: which command, and what it says test by test. Does not belong here: isolation
+(`sandbox`), comparing two results (`suite_gate`).
+"""
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from xml.etree import ElementTree
+
+from qflow_dagster.generation import sandbox
+
+Outcome = Literal["passed", "failed", "skipped"]
+REPORT = ".qflow-junit.xml"
+LARGEST_REPORT = 50_000_000
+_CARGO = re.compile(r"^test (?P<name>\S+)(?: - [^.]*)? \.\.\. (?P<outcome>ok|FAILED|ignored)", re.M)
+_GO = re.compile(r"^\s*--- (?P<outcome>PASS|FAIL|SKIP): (?P<name>\S+)", re.M)
+# Codes that say that nothing was tested: pytest's usage error, no tests; not found, not executable.
+NOT_RUN = {"pytest": {2, 3, 4, 5}}
+NEVER_STARTED = {126, 127}
+
+
+@dataclass(frozen=True)
+class SuiteCommand:
+    """A command, and the tool that tells how to read its result."""
+
+    tool: str
+    arguments: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return shlex.join(self.arguments)
+
+
+@dataclass(frozen=True)
+class SuiteRun:
+    """What a run said: each test's outcome where the tool tells, whether it ran, and why not."""
+
+    ran: bool
+    succeeded: bool
+    tests: Mapping[str, Outcome] = field(default_factory=dict)
+    words: str = ""
+    seconds: float = 0.0
+    isolation: str = ""
+
+    @property
+    def failed(self) -> set[str]:
+        """The names of the tests that failed."""
+        return {name for name, outcome in self.tests.items() if outcome == "failed"}
+
+
+PYTEST = SuiteCommand(
+    "pytest", ("python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={REPORT}")
+)
+
+
+def configured(command: str) -> SuiteCommand:
+    """A command that a person named; the tool is known by its words."""
+    arguments = tuple(shlex.split(command))
+    if any(Path(argument).name in ("pytest", "py.test") for argument in arguments[:3]):
+        return SuiteCommand("pytest", (*arguments, f"--junitxml={REPORT}"))
+    for tool in ("cargo", "go"):
+        if arguments and Path(arguments[0]).name == tool:
+            return SuiteCommand(tool, arguments)
+    return SuiteCommand("command", arguments)
+
+
+def detect(files: Mapping[str, bytes], paths: set[str]) -> SuiteCommand | None:
+    """The command a repository's manifests ask for; None where nothing says how it is tested.
+
+    `files`: contents of manifests at the top; `paths`: all paths.
+    """
+    pyproject = _toml(files.get("pyproject.toml"))
+    tested = any(re.search(r"(^|/)(test_[^/]*|[^/]*_test)\.py$", path) for path in paths)
+    if (
+        "pytest" in pyproject.get("tool", {})
+        or "pytest.ini" in paths
+        or b"[tool:pytest]" in files.get("setup.cfg", b"")
+        or b"[pytest]" in files.get("tox.ini", b"")
+        or ("conftest.py" in paths or tested)
+    ):
+        return PYTEST
+    if "tox.ini" in paths:
+        return SuiteCommand("command", ("tox", "-q"))
+    if "Cargo.toml" in paths:
+        return SuiteCommand("cargo", ("cargo", "test", "--offline", "--no-fail-fast"))
+    if "go.mod" in paths:
+        return SuiteCommand("go", ("go", "test", "-v", "./..."))
+    if "mix.exs" in paths:
+        return SuiteCommand("command", ("mix", "test"))
+    if isinstance(_json(files.get("package.json")).get("scripts", {}).get("test"), str):
+        return SuiteCommand("command", ("npm", "test", "--silent"))
+    if re.search(rb"^(test|check):", files.get("Makefile", b""), re.M):
+        target = "test" if re.search(rb"^test:", files["Makefile"], re.M) else "check"
+        return SuiteCommand("command", ("make", target))
+    return None
+
+
+def run(command: SuiteCommand, folder: Path) -> SuiteRun:
+    """Run the tests of the checkout in `folder`.
+
+    Raises:
+        NotIsolated: nothing isolates them here.
+    """
+    done = sandbox.run(command.arguments, folder)
+    tail = " ".join(done.output[-400:].split())
+    if done.timed_out:
+        return SuiteRun(
+            False, False, words="it took too long", seconds=done.seconds, isolation=done.isolation
+        )
+    if done.code in NEVER_STARTED or done.code in NOT_RUN.get(command.tool, ()):
+        return SuiteRun(
+            False, False, words=f"it does not run here (exit {done.code}): {tail}", seconds=done.seconds,
+            isolation=done.isolation,
+        )  # fmt: skip
+    tests = _outcomes(command.tool, done.output, folder)
+    words = f"{len(tests)} tests" if tests else f"exit {done.code}"
+    return SuiteRun(True, done.code == 0, tests, words, done.seconds, done.isolation)
+
+
+def _outcomes(tool: str, output: str, folder: Path) -> dict[str, Outcome]:
+    words: dict[str, Outcome] = {
+        "ok": "passed", "FAILED": "failed", "ignored": "skipped", "PASS": "passed", "FAIL": "failed",
+        "SKIP": "skipped",
+    }  # fmt: skip
+    if tool in ("cargo", "go"):
+        pattern = _CARGO if tool == "cargo" else _GO
+        return {found["name"]: words[found["outcome"]] for found in pattern.finditer(output)}
+    return _junit(folder / REPORT) if tool == "pytest" else {}
+
+
+def _junit(path: Path) -> dict[str, Outcome]:
+    # What the command left there is as hostile as the command: a link, a device, entities.
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_REPORT:
+        return {}
+    content = path.read_bytes()
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        return {}
+    try:
+        root = ElementTree.fromstring(content)  # noqa: S314
+    except ElementTree.ParseError:
+        return {}
+    found: dict[str, Outcome] = {}
+    for case in root.iter("testcase"):
+        name = f"{case.get('classname', '')}::{case.get('name', '')}"
+        if case.find("failure") is not None or case.find("error") is not None:
+            found[name] = "failed"
+        elif case.find("skipped") is not None:
+            found.setdefault(name, "skipped")
+        else:
+            found.setdefault(name, "passed")
+    return found
+
+
+def _toml(content: bytes | None) -> dict:
+    try:
+        return tomllib.loads((content or b"").decode("utf-8", "replace"))
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _json(content: bytes | None) -> dict:
+    try:
+        value = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) and isinstance(value.get("scripts", {}), dict) else {}

@@ -1,0 +1,117 @@
+"""Tables of generation: what each generator tried, the candidates, what the gates said.
+
+A candidate is a patch against a commit, by its content: what several generators propose alike is
+one. Gate results belong to (commit, patch), so that nothing is judged twice.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from qflow_dagster.database.schema import metadata, timestamp_column
+from qflow_dagster.ingestion import tables as ingestion
+
+__all__ = ["metadata"]
+
+_REPOSITORIES = ingestion.repositories.c.id
+
+generation_attempts = Table(
+    "generation_attempts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("work_item_id", Uuid, nullable=False),
+    Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), nullable=False),
+    Column("generator", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    # SHA-256 of what it was asked.
+    Column("input_digest", LargeBinary, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("proposals", Integer, nullable=False),
+    Column("problem", Text),
+    Column("seconds", Float, nullable=False),
+    # Tokens and cost, of a model.
+    Column("usage", JSONB, nullable=False),
+    Column("cost", Float, nullable=False),
+    timestamp_column("at", default_now=True),
+    CheckConstraint("outcome IN ('proposed', 'nothing', 'failed', 'refused')", name="outcome"),
+    Index("ix_generation_attempts_work_item_id", "work_item_id"),
+    Index("ix_generation_attempts_generator_at", "generator", "at"),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("work_item_id", Uuid, nullable=False),
+    Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), nullable=False),
+    Column("base_commit", Text, nullable=False),
+    # SHA-256 of the patch.
+    Column("digest", LargeBinary, nullable=False),
+    Column("patch", Text, nullable=False),
+    Column("paths", ARRAY(Text), nullable=False),
+    # Added and deleted.
+    Column("lines", Integer, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    # The generators that proposed it.
+    Column("sources", ARRAY(Text), nullable=False),
+    Column("status", Text, nullable=False),
+    # Expected acceptance, 0 to 1.
+    Column("score", Float, nullable=False),
+    # What became of it: accepted, denied, reverted.
+    Column("outcome", Text),
+    timestamp_column("created_at", default_now=True),
+    UniqueConstraint("work_item_id", "base_commit", "digest"),
+    CheckConstraint("status IN ('passed', 'failed', 'not_needed')", name="status"),
+    CheckConstraint("outcome IN ('accepted', 'denied', 'reverted')", name="outcome"),
+    Index("ix_candidates_rule_id", "rule_id"),
+    Index("ix_candidates_repository_id", "repository_id", "created_at"),
+)
+
+gate_results = Table(
+    "gate_results",
+    metadata,
+    Column("base_commit", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("rule_id", Text, primary_key=True),
+    Column("gate", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    timestamp_column("at", default_now=True),
+    CheckConstraint("verdict IN ('passed', 'failed', 'skipped')", name="verdict"),
+)
+
+# The repository's own tests, on a commit as it is: what a change is held against.
+suite_runs = Table(
+    "suite_runs",
+    metadata,
+    Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), primary_key=True),
+    Column("commit_oid", Text, primary_key=True),
+    Column("command", Text, primary_key=True),
+    Column("ran", Boolean, nullable=False),
+    Column("succeeded", Boolean, nullable=False),
+    # Test -> passed, failed, skipped.
+    Column("tests", JSONB, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("isolation", Text, nullable=False),
+    timestamp_column("at", default_now=True),
+)
