@@ -21,6 +21,7 @@ from qflow_dagster.cli import (
     breakers,
     config,
     db,
+    edits,
     errors,
     findings,
     health,
@@ -32,7 +33,9 @@ from qflow_dagster.cli import (
     repos,
     rules,
     run,
+    suggestions,
     up,
+    work,
     workflows,
 )
 from qflow_dagster.errors import QflowError
@@ -64,6 +67,9 @@ app.add_typer(errors.app, name="errors")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(findings.app, name="findings")
 app.add_typer(rules.app, name="rules")
+app.add_typer(work.app, name="work")
+app.add_typer(suggestions.app, name="suggestions")
+app.add_typer(edits.app, name="edits")
 app.add_typer(health.app, name="health")
 app.add_typer(notify.app, name="notify")
 app.add_typer(db.app, name="db")

@@ -10,14 +10,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from qflow_dagster.agents import self_improvement
 from qflow_dagster.cli.output import JsonFlag, console, print_json, print_rows
 from qflow_dagster.cli.session import dagster_instance
 from qflow_dagster.database import ready_engine
+from qflow_dagster.evolution import findings
+from qflow_dagster.execution import work_items
+from qflow_dagster.generation import candidate_records
 from qflow_dagster.ingestion import queries, repositories
 from qflow_dagster.metrics import queries as metric_queries
 
-JOB = "run_repository"
+JOB = "improve_repository"
 SHOWN_HOTSPOTS = 10
+SHOWN = 10
+STAGES = ("metrics", "rules", "execution", "generation")
 
 
 def run(
@@ -25,9 +31,13 @@ def run(
         str, typer.Argument(help="A path, a file://, https:// or ssh:// URL, or a registered name.")
     ] = ".",
     rev: Annotated[str, typer.Option("--rev", help="Branch, tag or commit to read.")] = "HEAD",
+    items: Annotated[
+        int | None,
+        typer.Option("--items", min=0, help="Generate changes for at most so many work items; 0: for none."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Ingest and measure a repository, and show where work pays.
+    """Run the whole loop on a repository, up to the approval: what to change, tested, and how to approve it.
 
     What was read before is not read again: a second run costs what changed.
     """
@@ -36,7 +46,7 @@ def run(
         engine = ready_engine()
         with engine.begin() as connection:
             registered = repositories.find_or_register(connection, repository, progress=progress)
-        run_id, seconds = execute(registered.name, rev, progress)
+        run_id, seconds = execute(registered.name, rev, items, progress)
         with engine.connect() as connection:
             result = summary(connection, registered.name)
     result["runs"] = [run_id]
@@ -44,7 +54,9 @@ def run(
     print_json(result) if json else show(result)
 
 
-def execute(name: str, revision: str, progress: "TerminalProgress") -> tuple[str, dict[str, float]]:
+def execute(
+    name: str, revision: str, items: int | None, progress: "TerminalProgress"
+) -> tuple[str, dict[str, float]]:
     """Run the main job on the repository called `name`; return the run's id and seconds per asset group.
 
     Raises:
@@ -65,7 +77,10 @@ def execute(name: str, revision: str, progress: "TerminalProgress") -> tuple[str
             instance=instance,
             partition_key=name,
             run_config=dg.RunConfig(
-                ops={"ingest_snapshot": {"config": {"revision": revision}}},
+                ops={
+                    "ingest_snapshot": {"config": {"revision": revision}},
+                    "generation__candidates": {"config": {} if items is None else {"items": items}},
+                },
                 # The run's log is in the web page; here only the progress is shown.
                 loggers={"console": {"config": {"log_level": "CRITICAL"}}},
             ),
@@ -79,7 +94,7 @@ def seconds_per_group(steps: Sequence[Any]) -> dict[str, float]:
     seconds: dict[str, float] = {}
     for step in steps:
         if step.start_time and step.end_time:
-            group = "metrics" if step.step_key.startswith("metrics") else "ingestion"
+            group = next((stage for stage in STAGES if step.step_key.startswith(stage)), "ingestion")
             seconds[group] = seconds.get(group, 0.0) + step.end_time - step.start_time
     return {group: round(value, 2) for group, value in seconds.items()}
 
@@ -87,6 +102,9 @@ def seconds_per_group(steps: Sequence[Any]) -> dict[str, float]:
 def summary(connection: Any, name: str) -> dict[str, Any]:
     """What `qflow run` prints of the repository called `name`."""
     snapshot = queries.current_snapshot(connection, name)
+    waiting = self_improvement.find(
+        connection, repository_id=snapshot.repository_id, states=["awaiting_approval"], limit=1_000
+    )
     return {
         "repository": snapshot.repository,
         "location": snapshot.location,
@@ -97,6 +115,13 @@ def summary(connection: Any, name: str) -> dict[str, Any]:
         "commits": queries.commit_summary(connection, snapshot.repository_id)["commits"],
         "languages": queries.languages(connection, snapshot),
         "hotspots": metric_queries.hotspots(connection, snapshot.repository_id, SHOWN_HOTSPOTS),
+        "findings": findings.counts(connection, snapshot.repository_id),
+        "work_items": work_items.find(
+            connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=SHOWN
+        ),
+        "candidates": candidate_records.counts(connection, snapshot.repository_id),
+        "suggestions": waiting,
+        "approvals": [row["approval"] for row in waiting],
     }
 
 
@@ -116,10 +141,41 @@ def show(result: dict[str, Any]) -> None:
     print_rows(
         hotspots, empty="No hotspot: nothing of this repository changes and is complex.", title="Hotspots"
     )
+    found = [
+        {name: row[name] for name in ("severity", "rule", "open", "files", "fixable")}
+        for row in result["findings"]
+    ]
+    print_rows(found[:SHOWN], empty="No rule finds anything.", title="Findings")
+    work = [{name: row[name] for name in ("wsjf", "state", "title")} for row in result["work_items"]]
+    print_rows(work, empty="Nothing is left to do.", title="Work, the highest WSJF first")
+    waiting = [
+        {
+            "approval": str(row["approval"])[:18],
+            "risk": row["risk"],
+            "lines": row["lines"],
+            "title": row["title"],
+        }
+        for row in result["suggestions"]
+    ]
+    print_rows(
+        waiting[:SHOWN],
+        empty="No change awaits approval.",
+        title="Awaiting approval: changes that passed all gates",
+    )
     console.print("Next:")
+    if waiting:
+        console.print(f"  qflow approvals show {waiting[0]['approval']}    the first change")
+        console.print(f"  qflow approvals approve {waiting[0]['approval']} --as NAME    approve it")
+        console.print(
+            "  qflow edits apply    commit what is approved, each on a branch of its own, and verify it"
+        )
     if hotspots:
-        console.print(f"  qflow metrics {hotspots[0]['path']}    why it is one", soft_wrap=True, markup=False)
-    console.print(f"  qflow hotspots {result['repository']}    all of them")
+        console.print(
+            f"  qflow metrics {hotspots[0]['path']}    why it is a hotspot", soft_wrap=True, markup=False
+        )
+    console.print(
+        f"  qflow findings list {result['repository']}    what was found; qflow work tree    the plan"
+    )
     console.print("  qflow up    the web page: assets, history, pictures, checks")
 
 

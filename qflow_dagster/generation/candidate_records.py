@@ -137,6 +137,14 @@ def record_outcome(connection: Connection, candidate_id: UUID, outcome: str) -> 
     )
 
 
+def counts(connection: Connection, repository_id: int) -> dict[str, int]:
+    """Candidates of a repository by status."""
+    query = text(
+        "SELECT status, count(*) AS number FROM candidates WHERE repository_id = :id GROUP BY 1 ORDER BY 1"
+    )
+    return {row.status: row.number for row in connection.execute(query, {"id": repository_id})}
+
+
 def analytics(connection: Connection, repository_id: int | None = None) -> list[dict[str, Any]]:
     """By generator: asked, proposed, failed, candidates passed, accepted, reverted, seconds and cost."""
     query = text("""

@@ -119,6 +119,15 @@ def run(command: SuiteCommand, folder: Path) -> SuiteRun:
             isolation=done.isolation,
         )  # fmt: skip
     tests = _outcomes(command.tool, done.output, folder)
+    if command.tool == "pytest" and not tests:
+        # A program without pytest says so with the code that pytest has for failed tests.
+        return SuiteRun(
+            False,
+            False,
+            words=f"it does not run here: {tail}",
+            seconds=done.seconds,
+            isolation=done.isolation,
+        )
     words = f"{len(tests)} tests" if tests else f"exit {done.code}"
     return SuiteRun(True, done.code == 0, tests, words, done.seconds, done.isolation)
 

@@ -60,8 +60,8 @@ class Suite:
             return missing, "nothing says how this repository is tested; see QFLOW_GENERATION_TEST_COMMANDS"
         try:
             base = self.base()
-            if not base.ran:
-                return missing, f"{self.command}: {base.words}"
+            if not base.ran or not (base.succeeded or base.tests):
+                return missing, f"{self.command}: {base.words}; it does not succeed without the change either"
             with self._checkout(patch) as folder:
                 after = repository_tests.run(self.command, folder)
             if not after.ran:

@@ -18,10 +18,13 @@ from urllib.parse import urlsplit
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.git import GitError, Report
+from qflow_dagster.redaction import redact_text
+from qflow_dagster.settings import settings
 
 PROTOCOLS = ("https", "ssh", "file")
 # A stated head is wanted now or not at all: sensors ask for it.
 HEAD_TIMEOUT = 5
+PUSH_TIMEOUT = 300
 PROGRESS = re.compile(rb"(?:remote: )?([A-Z][a-z ]+): +\d+% \((\d+)/(\d+)\)")
 
 
@@ -79,6 +82,31 @@ def mirror(url: str, target: Path, timeout: float, progress: Report) -> None:
         raise GitError(f"{url} cannot be read: {error}") from None
 
 
+def push(objects: Path, remote: str, branch: str) -> None:
+    """Push one branch to `remote`: the name of a remote of the repository, a URL or a path.
+
+    Raises:
+        GitError: there is no such remote, or it refused.
+    """
+    url = remote
+    if url_protocol(remote) is None and not Path(remote).exists():
+        try:
+            url = git.run(objects, "config", "--get", f"remote.{remote}.url").decode().strip()
+        except GitError:
+            raise GitError(
+                f"there is no remote {remote!r}; name one of the repository's, or give a URL"
+            ) from None
+    protocol = url_protocol(url) or "file"
+    receive_pack = ("--receive-pack", "git -c safe.directory=* receive-pack") if protocol == "file" else ()
+    try:
+        git.run(
+            objects, "push", "--porcelain", *receive_pack, "--", url, f"refs/heads/{branch}:refs/heads/{branch}",
+            protocol=protocol, timeout=PUSH_TIMEOUT,
+        )  # fmt: skip
+    except GitError as error:
+        raise GitError(redact_text(str(error))) from None
+
+
 def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
     partial = target.with_name(f"{target.name}.partial")
     # What a killed run left; two runs at once are kept apart by the caller's lock.
@@ -99,9 +127,11 @@ def _fetch(url: str, target: Path, timeout: float, progress: Report) -> None:
     upload_pack = _upload_pack(protocol)
     # Packs pile up with the years: git may tidy up, but before we go on, not behind our back.
     tidying = ("gc.auto=6700", "gc.autoDetach=false", "maintenance.auto=true", "maintenance.autoDetach=false")
+    # Branches of edits are ours alone: the other side has none to take or to prune.
+    own = (f"^refs/heads/{settings().improvement.branch_prefix}*",)
     command = git.command(
         target, "fetch", "--progress", "--prune", "--force", "--no-write-fetch-head", *upload_pack, "--", url,
-        "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", configuration=tidying,
+        "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", *own, configuration=tidying,
     )  # fmt: skip
     _transfer(command, protocol, timeout, progress)
     symrefs = git.run(None, "ls-remote", "--symref", *upload_pack, "--", url, "HEAD", protocol=protocol)

@@ -3,6 +3,7 @@
 Belongs here also: which job uses the approvals of a kind (`CONSUMERS`).
 """
 
+from typing import Any
 from uuid import UUID
 
 import dagster as dg
@@ -10,9 +11,11 @@ from pydantic import Field
 
 from qflow_dagster.agents import approval_records, arbiter
 from qflow_dagster.agents.approved_workflows import start_approved
+from qflow_dagster.assets.operations import APPROVALS
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure import error_analysis, error_records, health_agent, services
 from qflow_dagster.ingestion.suspects import suspected_commit
+from qflow_dagster.jobs.improvement import apply_approved_edits
 from qflow_dagster.notifications import delivery
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.health import all_checks
@@ -92,7 +95,7 @@ def start_approved_workflows() -> None:
 
 
 # Which job uses the approvals of a kind; a kind without one is used by whoever holds the token.
-CONSUMERS: dict[str, dg.JobDefinition] = {"workflow": start_approved_workflows}
+CONSUMERS: dict[str, Any] = {"workflow": start_approved_workflows, "edit": apply_approved_edits}
 
 
 @dg.op(description="Groups new errors, alerts, tells breakers, and names suspected commits.")
@@ -169,7 +172,7 @@ def deliver_notifications() -> None:
 
 observe_operations = dg.define_asset_job(
     "observe_operations",
-    selection=dg.AssetSelection.groups("agents", "infrastructure"),
+    selection=dg.AssetSelection.groups("infrastructure") | dg.AssetSelection.assets(APPROVALS),
     description="Look at approvals, errors, breakers and health.",
 )
 

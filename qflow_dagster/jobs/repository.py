@@ -17,8 +17,8 @@ compute_metrics = dg.define_asset_job(
 )
 run_repository = dg.define_asset_job(
     "run_repository",
-    selection=INGESTION | METRICS,
-    description="The whole: ingest a commit of the repository, then measure it.",
+    selection=INGESTION | METRICS | dg.AssetSelection.groups("rules", "execution"),
+    description="Ingest a commit of the repository, measure it, find and plan; nothing is generated.",
 )
 
 jobs = [ingest_repository, compute_metrics, run_repository]

@@ -57,10 +57,10 @@ def decide(waiting: bool, recent: Sequence[Recent], now: float) -> tuple[bool, s
     return True, "rows wait"
 
 
-def drain(context: dg.SensorEvaluationContext, waiting: bool, job: dg.JobDefinition) -> tuple[bool, str]:
+def drain(context: dg.SensorEvaluationContext, waiting: bool, job_name: str) -> tuple[bool, str]:
     """`decide`, on the runs of that job; Dagster is asked only where something waits."""
     if not waiting:
         return decide(False, (), 0.0)
-    records = context.instance.get_run_records(dg.RunsFilter(job_name=job.name), limit=LOOKED_AT)
+    records = context.instance.get_run_records(dg.RunsFilter(job_name=job_name), limit=LOOKED_AT)
     recent = [Recent(record.dagster_run.status, record.update_timestamp.timestamp()) for record in records]
     return decide(True, recent, time.time())

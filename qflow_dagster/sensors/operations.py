@@ -30,7 +30,7 @@ def approval_decisions(context: dg.SensorEvaluationContext, database: Database) 
     with database.engine().connect() as connection:
         newest = {kind: approval_records.newest_approved(connection, kind) for kind in CONSUMERS}
     for kind, job in CONSUMERS.items():
-        wanted, why = drain(context, newest[kind] is not None, job)
+        wanted, why = drain(context, newest[kind] is not None, job.name)
         said.append(f"{kind}: {why}")
         if wanted:
             requests.append(dg.RunRequest(job_name=job.name, tags={"qflow/approval": str(newest[kind])}))
@@ -60,7 +60,7 @@ def new_errors(context: dg.SensorEvaluationContext, database: Database) -> dg.Se
     with database.engine().begin() as connection:
         newest = error_records.newest_unanalysed(connection)
         recovered = error_analysis.recover(connection)
-    wanted, why = drain(context, newest is not None, analyze_errors)
+    wanted, why = drain(context, newest is not None, analyze_errors.name)
     requests = [dg.RunRequest(tags={"qflow/occurrence": str(newest)})] if wanted else []
     return dg.SensorResult(
         run_requests=requests,
@@ -92,7 +92,7 @@ def undelivered_notifications(context: dg.SensorEvaluationContext, database: Dat
     """)
     with database.engine().connect() as connection:
         waiting = bool(connection.scalar(query, {"late": NOTIFIER_LATE, "consumer": CONSUMER}))
-    wanted, why = drain(context, waiting, deliver_notifications)
+    wanted, why = drain(context, waiting, deliver_notifications.name)
     return dg.SensorResult(
         run_requests=[dg.RunRequest()] if wanted else [], skip_reason=None if wanted else why
     )

@@ -1,0 +1,126 @@
+"""`qflow edits`: suggestions that were applied."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qflow_dagster.agents import edit_commits, self_improvement
+from qflow_dagster.agents import edits as agent_edits
+from qflow_dagster.cli.output import (
+    As,
+    JsonFlag,
+    Limit,
+    actor_name,
+    console,
+    print_fields,
+    print_json,
+    print_rows,
+)
+from qflow_dagster.database import ready_engine
+from qflow_dagster.ingestion import remotes, repositories
+
+app = typer.Typer(no_args_is_help=True, help="Edits: list, show, apply, revert, push, export.")
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of an edit (its suggestion's), or its beginning.")]
+
+
+@app.command("list")
+def list_(
+    repo: Annotated[str | None, typer.Option("--repo", "-r", help="Only of this repository.")] = None,
+    json: JsonFlag = False,
+    limit: Limit = 30,
+) -> None:
+    """List edits, the newest first."""
+    with ready_engine().connect() as connection:
+        id_ = None if repo is None else repositories.find(connection, repo).id
+        rows = agent_edits.find(connection, repository_id=id_, limit=limit)
+    if json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            "id": str(row["id"])[:18], "state": row["state"], "repository": row["repository"],
+            "commit": row["commit"][:10], "branch": row["branch"], "applied_at": row["applied_at"],
+        }
+        for row in rows
+    ]  # fmt: skip
+    print_rows(shown, empty="No edit; approve a suggestion: qflow approvals list")
+
+
+@app.command()
+def show(id_: Id, json: JsonFlag = False) -> None:
+    """One edit: its patch, what it did, and its history."""
+    with ready_engine().connect() as connection:
+        shown = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
+    if json:
+        print_json(shown)
+        return
+    patch, gates, history = (shown.pop(name) for name in ("patch", "gates", "history"))
+    print_fields(shown)
+    console.print()
+    console.print(patch, markup=False)
+    print_rows(gates, empty="", title="Gates before it was suggested")
+    print_rows(history, empty="", title="History")
+
+
+@app.command()
+def apply(json: JsonFlag = False) -> None:
+    """Apply and verify what is approved, now; `qflow up` does it by itself."""
+    engine = ready_engine()
+    applied = agent_edits.apply_approved(engine, worker="qflow edits apply")
+    verified = {one.edit_id: one for one in agent_edits.verify_applied(engine)}
+    rows = [
+        {
+            "id": str(one.suggestion_id)[:18], "branch": one.branch, "commit": one.commit and one.commit[:10],
+            "problem": one.problem,
+            "verified": verified[one.suggestion_id].good if one.suggestion_id in verified else None,
+        }
+        for one in applied
+    ]  # fmt: skip
+    print_json(rows) if json else print_rows(rows, empty="Nothing is approved; see qflow approvals list")
+
+
+@app.command()
+def revert(
+    id_: Id,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it goes into the commit.")],
+    as_: As = None,
+) -> None:
+    """Take an edit back by a commit on its branch."""
+    engine = ready_engine()
+    with engine.connect() as connection:
+        edit = self_improvement.resolve_id(connection, id_)
+    commit = agent_edits.revert(engine, edit, actor=actor_name(as_), reason=reason)
+    console.print(f"reverted by {commit[:10]}")
+
+
+@app.command()
+def push(
+    id_: Id,
+    remote: Annotated[str, typer.Option("--remote", help="A remote of the repository, or a URL.")],
+) -> None:
+    """Push the branch of an edit; nothing is pushed otherwise."""
+    with ready_engine().connect() as connection:
+        shown = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
+        repository = repositories.find(connection, shown["repository"])
+    remotes.push(repository.objects, remote, shown["branch"])
+    console.print(f"pushed {shown['branch']} to {remote}")
+
+
+@app.command()
+def export(
+    id_: Id,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; default: standard output.")
+    ] = None,
+) -> None:
+    """Write an edit as a mail that `git am` takes."""
+    with ready_engine().connect() as connection:
+        shown = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
+        repository = repositories.find(connection, shown["repository"])
+    mail = edit_commits.format_patch(repository.objects, shown["commit"])
+    if output is None:
+        sys.stdout.buffer.write(mail)
+    else:
+        output.write_bytes(mail)

@@ -1,0 +1,67 @@
+"""`qflow suggestions`: changes that passed the gates."""
+
+from typing import Annotated
+
+import typer
+
+from qflow_dagster.agents import self_improvement
+from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, print_json, print_rows
+from qflow_dagster.database import ready_engine
+from qflow_dagster.ingestion import repositories
+
+app = typer.Typer(no_args_is_help=True, help="Suggestions: list, show, statistics.")
+
+
+@app.command("list")
+def list_(
+    repo: Annotated[str | None, typer.Option("--repo", "-r", help="Only of this repository.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="As `awaiting_approval` or `verified`; default: all.")
+    ] = None,
+    json: JsonFlag = False,
+    limit: Limit = 30,
+) -> None:
+    """List suggestions, the newest first."""
+    with ready_engine().connect() as connection:
+        id_ = None if repo is None else repositories.find(connection, repo).id
+        rows = self_improvement.find(
+            connection, repository_id=id_, states=[state] if state else [], limit=limit
+        )
+    if json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            "id": str(row["id"])[:18], "state": row["state"], "risk": row["risk"], "lines": row["lines"],
+            "title": row["title"], "by": "+".join(row["sources"]), "approval": str(row["approval"])[:18],
+        }
+        for row in rows
+    ]  # fmt: skip
+    print_rows(shown, empty="No suggestion; `qflow run` makes some where rules find what they can mend.")
+
+
+@app.command()
+def show(id_: Annotated[str, typer.Argument(metavar="ID")], json: JsonFlag = False) -> None:
+    """One suggestion: its patch, its gates, and its history."""
+    with ready_engine().connect() as connection:
+        shown = self_improvement.show(connection, self_improvement.resolve_id(connection, id_))
+    if json:
+        print_json(shown)
+        return
+    patch, gates, history = (shown.pop(name) for name in ("patch", "gates", "history"))
+    print_fields(shown)
+    console.print()
+    console.print(patch, markup=False)
+    print_rows(gates, empty="", title="Gates")
+    print_rows(history, empty="", title="History")
+
+
+@app.command()
+def statistics(
+    by: Annotated[str, typer.Option(help="rule, generator, agent, repository or week.")] = "rule",
+    json: JsonFlag = False,
+) -> None:
+    """How suggestions fared: accepted, rejected, reverted, and how long it took."""
+    with ready_engine().connect() as connection:
+        rows = self_improvement.statistics(connection, by)
+    print_json(rows) if json else print_rows(rows, empty="No suggestion yet.")
