@@ -229,7 +229,7 @@ class GenerationSettings(BaseModel):
     )
     test_processes: int = Field(default=256, ge=1, le=100_000, description="processes one may have")
     sandbox_paths: list[str] = Field(
-        default=[], description='further folders the sandbox may read, ["/home/ada/venv"]'
+        default=[], description='further folders the sandbox may read, ["/srv/venv"]'
     )
     unisolated: bool = Field(
         default=False, description="run a repository's tests even where nothing isolates them"

@@ -193,9 +193,9 @@ def add(
         repository = None if repo is None else current_snapshot(connection, repository_name(connection, repo))
         added = work_chunks.add_chunk(
             connection, given, requested_by=actor,
-            relates_to=relates_to and work_items.resolve_id(connection, relates_to),
-            updates=updates and work_items.resolve_id(connection, updates),
-            repository_id=repository and repository.repository_id,
+            relates_to=work_items.resolve_id(connection, relates_to) if relates_to else None,
+            updates=work_items.resolve_id(connection, updates) if updates else None,
+            repository_id=repository.repository_id if repository else None,
         )  # fmt: skip
         approval = None
         if added.state == "waiting":

@@ -83,18 +83,30 @@ class Source:
         return min(self.starts[min(line, len(self.starts)) - 1] + column - 1, len(self.text))
 
     def match(
-        self, rule: int, rule_id: str, start: int, end: int, message: str, edits: list[Edit] | None
+        self,
+        rule: int,
+        rule_id: str,
+        start: int,
+        end: int,
+        message: str,
+        edits: list[Edit] | None,
+        *,
+        whole_lines: bool = True,
     ) -> Match:
-        """A match of that span."""
-        line = self.line_of(start)
-        snippet = self.text[start : min(end, start + SNIPPET)].replace("\0", "\ufffd")
-        first = " ".join(_LINE.split(snippet, maxsplit=1)[0].split())
-        anchor = hashlib.sha256(first.encode(errors="replace")).digest()[:16]
+        """A match of that span; of a secret not even the rest of its line is kept (`whole_lines`)."""
+        line, end_line = self.line_of(start), self.line_of(max(start, end - 1))
+        first = self.starts[line - 1] if whole_lines else start
+        last = (
+            (self.starts[end_line] if end_line < len(self.starts) else len(self.text)) if whole_lines else end
+        )
+        snippet = self.text[first : min(last, first + SNIPPET)].rstrip().replace("\0", "\ufffd")
+        folded = " ".join(_LINE.split(snippet.lstrip(), maxsplit=1)[0].split())
+        anchor = hashlib.sha256(folded.encode(errors="replace")).digest()[:16]
         # Line 0 stands for the whole file.
         suppressed = any({"*", rule_id} & self.ignored.get(at, set()) for at in (0, line))
         return Match(
-            rule, start, end, line, self.line_of(max(start, end - 1)), start - self.starts[line - 1] + 1,
-            message, snippet, anchor, edits, suppressed,
+            rule, start, end, line, end_line, start - self.starts[line - 1] + 1, message, snippet, anchor, edits,
+            suppressed,
         )  # fmt: skip
 
     def _read_comments(self) -> None:
@@ -127,7 +139,9 @@ def find(source: Source, language: str, rules: Sequence[Rule | None]) -> list[Ma
             continue
         if rule.matcher.function is not None:
             for start, end, message in functions.FUNCTIONS[rule.matcher.function](source.text):
-                found.append(source.match(number, rule.id, start, end, message or rule.title, None))
+                found.append(
+                    source.match(number, rule.id, start, end, message or rule.title, None, whole_lines=False)
+                )
         elif rule.matcher.ast_grep is not None:
             root = root or SgRoot(source.text, language).root()
             for node in root.find_all(rule.matcher.ast_grep.config()):  # type: ignore[arg-type]

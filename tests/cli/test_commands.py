@@ -62,7 +62,12 @@ def test_from_a_checkout_to_its_hotspots_and_back(qflow: Run, shop: GitRepositor
     assert "decide" in ok(qflow("metrics", "decide"))
 
     workflows = json.loads(ok(qflow("workflows", "list", "--json")))
-    assert {w["type"] for w in workflows} == {"code_ingestion", "history_ingestion", "metrics_pipeline"}
+    assert {w["type"] for w in workflows} == {
+        "code_ingestion",
+        "history_ingestion",
+        "metrics_pipeline",
+        "improvement_cycle",
+    }
     assert {w["status"] for w in workflows} == {"completed"}
     first = workflows[0]["id"]
     assert json.loads(ok(qflow("workflows", "show", first, "--json")))["id"] == first

@@ -17,10 +17,18 @@ ROOT = Path(__file__).parents[2]
 def test_every_asset_is_described_and_what_comes_of_code_is_partitioned_by_repository() -> None:
     definitions = build_definitions()
     specs = definitions.resolve_all_asset_specs()
-    assert {spec.key.path[0] for spec in specs} == {"ingestion", "metrics", "agents", "infrastructure"}
+    assert {spec.key.path[0] for spec in specs} == {
+        "ingestion",
+        "metrics",
+        "rules",
+        "execution",
+        "generation",
+        "agents",
+        "infrastructure",
+    }
     for spec in specs:
         assert spec.group_name == spec.key.path[0]
-        if spec.group_name in ("ingestion", "metrics"):
+        if spec.group_name not in ("agents", "infrastructure"):
             assert spec.partitions_def is not None
             assert spec.partitions_def.name == "repository"
         assert spec.description
@@ -36,6 +44,9 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
         "ingest_repository",
         "compute_metrics",
         "run_repository",
+        "improve_repository",
+        "apply_approved_edits",
+        "plan_approved_work",
         "maintain_workflows",
         "decide_approval",
         "start_approved_workflows",
@@ -51,6 +62,8 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
         "approval_decisions",
         "approval_expiry",
         "new_errors",
+        "unverified_edits",
+        "approved_work",
         "undelivered_notifications",
         "run_failures",
         "run_successes",
