@@ -141,6 +141,10 @@ def move(connection: Connection, ids: Sequence[UUID], to: str, *, actor: str, da
     roll_up(connection, ids, actor=actor)
 
 
+# Locked before they are looked at: whoever moves a sibling meanwhile has done so, or waits.
+_LOCK_PARENTS = text("""
+SELECT id FROM workflows WHERE id IN (SELECT parent_id FROM work_items WHERE id = ANY(:ids)) ORDER BY id FOR UPDATE
+""")
 _CHILDREN = text("""
 SELECT p.id, p.level, pw.status, count(*) AS children,
        count(*) FILTER (WHERE cw.status IN ('done', 'cancelled')) AS ended,
@@ -175,6 +179,7 @@ def roll_up(connection: Connection, ids: Sequence[UUID], *, actor: str) -> None:
     """Let the parents of these items, and theirs, follow their children."""
     moving = list(ids)
     while moving:
+        connection.execute(_LOCK_PARENTS, {"ids": moving})
         goals: dict[str, list[UUID]] = {}
         for row in connection.execute(_CHILDREN, {"ids": moving}):
             goal = followed(row.level, row.children, row.ended, row.done, row.working)

@@ -1,0 +1,198 @@
+"""The plan: findings and texts become ranked work, claimed once, finished when what it asked for is so."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.execution import safe_work_planner, work_chunks, work_items
+from qflow_dagster.execution.work_items import NewItem
+from qflow_dagster.quantumflow import DependencyCycle, IllegalTransition
+from tests.improvement_loop import MUTABLE, NONE, Loop
+
+
+def features(loop: Loop, state: str = "open") -> list[dict]:
+    with loop.engine.connect() as connection:
+        return work_items.find(connection, level="feature", state=state)
+
+
+def test_findings_become_the_hierarchy_with_scores_that_explain_themselves(loop: Loop) -> None:
+    loop.repository.commit({"app/a.py": MUTABLE, "app/b.py": NONE})
+    loop.find()
+    planned = loop.plan()
+    assert (planned.features, planned.created, planned.without_score) == (2, 2, 0)
+    with loop.engine.connect() as connection:
+        tree = work_items.tree(connection)
+        assert [(row["depth"], row["level"]) for row in tree][:3] == [
+            (0, "theme"), (1, "epic"), (2, "capability"),
+        ]  # fmt: skip
+        first = work_items.find(connection, level="feature")[0]
+        lines = safe_work_planner.explain(connection, first["id"])
+    assert lines[-1].startswith("WSJF = (")
+    assert lines[-1].endswith(f"= {first['wsjf']:.2f}")
+    assert all("derived: " in line for line in lines[:4])
+    # Nothing new: nothing changes.
+    again = loop.plan()
+    assert (again.created, again.ranked) == (0, 0)
+
+
+def test_a_feature_whose_findings_are_gone_is_done_and_comes_back_with_them(loop: Loop) -> None:
+    loop.repository.commit({"a.py": MUTABLE})
+    loop.find()
+    loop.plan()
+    loop.repository.commit({"a.py": "x = 1\n"})
+    loop.find()
+    assert loop.plan().done == 1
+    [done] = features(loop, "done")
+    with loop.engine.connect() as connection:
+        assert {row["state"] for row in work_items.tree(connection)} == {"done"}
+    loop.repository.commit({"a.py": MUTABLE})
+    loop.find()
+    loop.plan()
+    [back] = features(loop)
+    assert (back["id"], back["state"]) == (done["id"], "backlog")
+    with loop.engine.connect() as connection:
+        assert "done" not in {row["state"] for row in work_items.tree(connection)}
+
+
+def test_two_callers_never_get_the_same_work(loop: Loop) -> None:
+    loop.repository.commit({f"f{n}.py": MUTABLE for n in range(4)})
+    loop.find()
+    loop.plan()
+
+    def claim(name: str) -> list:
+        with loop.engine.begin() as connection:
+            return safe_work_planner.get_next_work(connection, actor=name)
+
+    with ThreadPoolExecutor(4) as threads:
+        claimed = [
+            id_ for ids in threads.map(claim, ["ada", "bob", "cyn", "dan", "eve", "fay"]) for id_ in ids
+        ]
+    assert len(claimed) == len(set(claimed)) == 4
+    assert {row["state"] for row in features(loop)} == {"in_progress"}
+
+
+def test_the_next_work_is_the_highest_score_that_is_ready(loop: Loop) -> None:
+    with loop.engine.begin() as connection:
+        ids = work_items.create(
+            connection,
+            [NewItem(level="feature", title=f"f{n}", source="text") for n in range(3)],
+            actor="ada",
+        )
+        for item, value in zip(ids, (2, 9, 5), strict=True):
+            for name in ("business_value", "time_criticality", "risk_reduction"):
+                safe_work_planner.set_input(connection, item, name, value, actor="ada")
+            safe_work_planner.set_input(connection, item, "job_size", 3, actor="ada")
+        work_items.depend(connection, ids[1], [ids[0]])
+        order = safe_work_planner.get_next_work(connection, actor="ada", limit=3, claim=False)
+        assert order == [ids[2], ids[0]], "the best waits for the least"
+        work_items.move(connection, [ids[0]], "in_progress", actor="ada")
+        work_items.move(connection, [ids[0]], "done", actor="ada")
+        assert safe_work_planner.get_next_work(connection, actor="ada")[0] == ids[1]
+        with pytest.raises(DependencyCycle):
+            work_items.depend(connection, ids[0], [ids[1]])
+
+
+def test_levels_and_ranges_are_kept(loop: Loop) -> None:
+    with loop.engine.begin() as connection:
+        [epic] = work_items.create(
+            connection, [NewItem(level="epic", title="e", kind="business")], actor="ada"
+        )
+        with pytest.raises(UsageError, match="parent of a feature is of level capability, not epic"):
+            work_items.create(connection, [NewItem(level="feature", title="f", parent_id=epic)], actor="ada")
+        [capability] = work_items.create(
+            connection, [NewItem(level="capability", title="c", parent_id=epic)], actor="ada"
+        )
+        with pytest.raises(UsageError, match="one level only"):
+            work_items.depend(connection, epic, [capability])
+        with pytest.raises(UsageError, match="job_size is one of"):
+            safe_work_planner.set_input(connection, epic, "job_size", 4, actor="ada")
+        with pytest.raises(QflowError, match="there is no work item"):
+            safe_work_planner.set_input(connection, work_items.uuid7(), "job_size", 5, actor="ada")
+
+
+def test_what_has_no_inputs_inherits_its_epics_score(loop: Loop) -> None:
+    with loop.engine.begin() as connection:
+        [epic] = work_items.create(
+            connection, [NewItem(level="epic", title="Pay", kind="business")], actor="ada"
+        )
+        [capability] = work_items.create(
+            connection, [NewItem(level="capability", title="Invoices", parent_id=epic)], actor="ada"
+        )
+        [feature] = work_items.create(
+            connection, [NewItem(level="feature", title="PDF", parent_id=capability)], actor="ada"
+        )
+        assert "missing" in safe_work_planner.explain(connection, feature)[0]
+        for name, value in (
+            ("business_value", 8),
+            ("time_criticality", 4),
+            ("risk_reduction", 3),
+            ("job_size", 5),
+        ):
+            safe_work_planner.set_input(connection, epic, name, value, actor="ada")
+        assert work_items.show(connection, feature)["wsjf"] == 3.0
+        assert safe_work_planner.explain(connection, feature)[-1] == "inputs of epic 'Pay'"
+
+
+def test_what_a_person_states_outlives_planning(loop: Loop) -> None:
+    loop.repository.commit({"a.py": MUTABLE})
+    loop.find()
+    loop.plan()
+    [feature] = features(loop)
+    with loop.engine.begin() as connection:
+        safe_work_planner.set_input(connection, feature["id"], "job_size", 20, actor="ada")
+    loop.plan()
+    with loop.engine.connect() as connection:
+        shown = work_items.show(connection, feature["id"])
+    assert shown["inputs"]["job_size"] == {"value": 20, "source": "ada", "formula": "stated"}
+    assert shown["wsjf"] < feature["wsjf"]
+
+
+def test_complexity_that_grew_becomes_work(loop: Loop) -> None:
+    loop.repository.commit({"a.py": "def f(a):\n    return a\n"})
+    loop.find()
+    loop.plan()
+    branches = "".join(f"    if a == {n}:\n        return {n}\n" for n in range(14))
+    loop.repository.commit({"a.py": f"def f(a):\n{branches}    return a\n"})
+    loop.find()
+    loop.plan()
+    [found] = [row for row in features(loop) if row["source"] == "metric"]
+    assert found["title"] == "Got harder to follow: a.py"
+
+
+# Free text
+
+
+def test_a_clear_text_is_planned_at_once_under_the_item_it_is_about(loop: Loop) -> None:
+    with loop.engine.begin() as connection:
+        work_items.create(
+            connection, [NewItem(level="capability", title="Invoices as PDF for all customers")], actor="ada"
+        )
+        added = work_chunks.add_chunk(
+            connection,
+            "Feature: invoices as PDF for customers in French\n- the button is there\n- the file opens",
+            requested_by="ada",
+        )
+    assert added.state == "applied"
+    with loop.engine.connect() as connection:
+        item = work_items.show(connection, added.work_item_id)
+    assert (item["level"], item["acceptance"]) == ("feature", ["the button is there", "the file opens"])
+    assert item["parent_id"] is not None
+
+
+def test_an_unclear_text_is_kept_and_can_be_decided(loop: Loop) -> None:
+    with loop.engine.begin() as connection:
+        vague = work_chunks.add_chunk(connection, "hm", requested_by="ada")
+        likely = work_chunks.add_chunk(connection, "Fix the crash when the cart is empty", requested_by="ada")
+    assert (vague.state, likely.state) == ("escalated", "waiting")
+    with loop.engine.begin() as connection:
+        assert {row["state"] for row in work_chunks.waiting(connection)} == {"escalated", "waiting"}
+        assert work_chunks.decide(connection, vague.chunk_id, apply=False, actor="bob") is None
+        item = work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
+        assert work_items.show(connection, item)["title"] == "Fix the crash when the cart is empty"
+        assert work_chunks.waiting(connection) == []
+    with loop.engine.begin() as connection, pytest.raises(IllegalTransition):
+        work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
+    with loop.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM work_items")) == 1
