@@ -1,0 +1,48 @@
+"""What the kill tests run: applies and verifies approved edits, and dies by kill -9 at the point it is told.
+
+usage: applier.py DATABASE_URL POINT, where POINT is `function:before` or `function:after`.
+"""
+
+import os
+import signal
+import sys
+
+from sqlalchemy import make_url
+
+from qflow_dagster.agents import authorization, edit_commits, edits
+from qflow_dagster.database import engine_for
+from qflow_dagster.generation import candidate_records
+
+POINTS = {
+    "authorize": (edits, "authorize_edit"),
+    "make_commit": (edit_commits, "make_commit"),
+    "record": (candidate_records, "record_outcome"),
+    "set_branch": (edit_commits, "set_branch"),
+    "verify": (edits, "_measured"),
+    "revert_commit": (edit_commits, "make_revert"),
+}
+__all__ = ["authorization"]
+
+
+def main() -> None:
+    """Apply, then verify."""
+    url, point = sys.argv[1:]
+    name, when = point.split(":")
+    module, function = POINTS[name]
+    real = getattr(module, function)
+
+    def dying(*arguments: object, **options: object) -> object:
+        if when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(module, function, dying)
+    engine = engine_for(make_url(url))
+    edits.apply_approved(engine, worker="doomed")
+    edits.verify_applied(engine)
+
+
+if __name__ == "__main__":
+    main()

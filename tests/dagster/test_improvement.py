@@ -1,0 +1,124 @@
+"""The loop as Dagster runs it: as many steps for many findings as for few, and sensors that take it on."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine, text
+
+from qflow_dagster.agents import arbiter, self_improvement
+from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.assets.partitions import REPOSITORIES
+from qflow_dagster.execution import work_chunks
+from qflow_dagster.ingestion import repositories
+from qflow_dagster.sensors import improvement as sensors
+from qflow_dagster.sensors.operations import approval_decisions
+from tests.dagster.test_assets import metadata
+from tests.dagster.test_operations import Dagster, dagster
+from tests.improvement_loop import MUTABLE, NONE
+from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
+
+__all__ = ["dagster", "ingested", "make_repository", "repository"]
+
+
+@pytest.fixture
+def improve(dagster: Dagster, engine: Engine, repository: GitRepository, ingested: Ingested) -> Any:
+    """Run the whole loop on the repository `project`."""
+    repository.commit({"a.py": MUTABLE, "b.py": NONE})
+    with engine.begin() as connection:
+        repositories.register(connection, str(repository.path))
+    dagster.instance.add_dynamic_partitions(REPOSITORIES, ["project"])
+
+    def run(**config: Any) -> dg.ExecuteInProcessResult:
+        job = dagster.definitions.resolve_job_def("improve_repository")
+        return job.execute_in_process(
+            instance=dagster.instance, partition_key="project",
+            run_config={"ops": {"generation__candidates": {"config": config}}} if config else None,
+        )  # fmt: skip
+
+    return run
+
+
+def waiting(engine: Engine) -> list[dict]:
+    with engine.connect() as connection:
+        return self_improvement.find(connection, states=["awaiting_approval"])
+
+
+def steps(result: dg.ExecuteInProcessResult) -> int:
+    return len([e for e in result.all_events if e.event_type is dg.DagsterEventType.STEP_START])
+
+
+def test_one_run_goes_from_the_code_to_what_awaits_approval(improve: Any, engine: Engine) -> None:
+    result = improve()
+    found = metadata(result)
+    assert found["findings"]["dagster/row_count"].value == 2
+    assert found["findings"]["new"].value == 2
+    assert "data:image/svg+xml" in str(found["findings"]["by_severity"].value)
+    assert found["work_items"]["created"].value == 2
+    assert "WSJF = (" in str(found["work_items"]["why_the_first"].value)
+    assert "**Healthy code: project**" in str(found["plan"]["tree"].value)
+    assert found["candidates"]["passed_all_gates"].value == 2
+    assert found["suggestions"]["dagster/row_count"].value == 2
+    assert len(waiting(engine)) == 2
+
+
+def test_the_number_of_steps_does_not_depend_on_the_number_of_findings(
+    improve: Any, engine: Engine, repository: GitRepository
+) -> None:
+    few = improve(items=0)
+    repository.commit({f"more/f{n}.py": NONE for n in range(12)})
+    many = improve(items=12)
+    assert steps(few) == steps(many)
+    assert len(many.all_events) == len(few.all_events)
+    assert metadata(many)["candidates"]["work_items"].value == 12
+    assert waiting(engine) != []
+
+
+def test_an_approved_edit_is_applied_and_verified_by_one_run_that_the_sensor_requests(
+    improve: Any, dagster: Dagster, engine: Engine, repository: GitRepository
+) -> None:
+    improve()
+    with engine.begin() as connection:
+        for suggestion in self_improvement.find(connection):
+            arbiter.approve(connection, suggestion["approval"], actor="ada")
+    [request] = dagster.tick(approval_decisions).run_requests
+    assert request.job_name == "apply_approved_edits"
+    result = dagster.run("apply_approved_edits")
+    found = metadata(result)
+    assert found["edits"]["dagster/row_count"].value == 2
+    assert found["edit_outcomes"]["verified"].value == 2
+    assert dagster.tick(approval_decisions).run_requests == []
+    assert len(repository.git("for-each-ref", "refs/heads/qflow").splitlines()) == 2
+
+
+def test_an_edit_left_unverified_gets_a_run(improve: Any, dagster: Dagster, engine: Engine) -> None:
+    from qflow_dagster.agents import edits
+
+    improve()
+    assert dagster.tick(sensors.unverified_edits).run_requests == []
+    with engine.begin() as connection:
+        arbiter.approve(connection, self_improvement.find(connection)[0]["approval"], actor="ada")
+    edits.apply_approved(engine, worker="killed")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE edits SET applied_at = applied_at - interval '1 min'"))
+    assert len(dagster.tick(sensors.unverified_edits).run_requests) == 1
+
+
+def test_an_approved_text_is_planned_by_one_run(dagster: Dagster, engine: Engine) -> None:
+    with engine.begin() as connection:
+        added = work_chunks.add_chunk(connection, "Fix the crash when the cart is empty", requested_by="ada")
+        approval = request_workflow(
+            connection, work_chunks.DECISION, work_chunks.decision_payload(added.chunk_id), requested_by="ada",
+            reason="cart",
+        )  # fmt: skip
+    assert dagster.tick(sensors.approved_work).run_requests == []
+    with engine.begin() as connection:
+        arbiter.approve(connection, approval, actor="bob")
+    dagster.run("start_approved_workflows")
+    assert len(dagster.tick(sensors.approved_work).run_requests) == 1
+    dagster.run("plan_approved_work")
+    with engine.connect() as connection:
+        assert (
+            connection.scalar(text("SELECT title FROM work_items")) == "Fix the crash when the cart is empty"
+        )
+    assert dagster.tick(sensors.approved_work).run_requests == []
