@@ -15,7 +15,7 @@ help: ## Show this list
 setup: .venv/installed ## Create .venv and install the project
 setup-dev: .venv/installed-dev ## The same with the tools that test it
 
-run: setup ## Ingest and measure REPO (a path or URL; default: this checkout)
+run: setup ## Run the whole loop on REPO up to the approval (a path or URL; default: this checkout)
 	@$(BIN)/qflow run "$(REPO)"
 
 up: setup ## Start PostgreSQL, Dagster's daemon and web page; Ctrl-C stops all
@@ -36,6 +36,7 @@ benchmark: setup-dev ## Print the benchmark tables (REPO: what to ingest)
 	$(BIN)/python -m benchmarks.core
 	$(BIN)/python -m benchmarks.operations
 	$(BIN)/python -m benchmarks.ingestion "$(REPO)"
+	$(BIN)/python -m benchmarks.loop "$(REPO)"
 
 lock: ## Rewrite constraints.txt from pyproject.toml (needs uv)
 	{ echo '# The exact versions every check of this project ran with (`make lock` rewrites it).'; \

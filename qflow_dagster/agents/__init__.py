@@ -6,6 +6,8 @@
 - `approval_policy`: when a policy may decide instead
 - `approval_records`: lists, one approval whole, exports, what does not agree
 - `approved_workflows`: workflows that start only once they are approved
+- `self_improvement`: suggestions; `improvement_policy`: when to act and how far
+- `edits`, `edit_commits`: applying, verifying and reverting them
 
 Importing the package registers its workflow types. Does not belong here: Dagster, pages.
 """
