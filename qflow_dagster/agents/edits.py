@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.agents import arbiter, edit_commits, self_improvement
 from qflow_dagster.agents.authorization import ApprovalRefused, Reference, authorize_edit
+from qflow_dagster.agents.improvement_policy import PROFILES
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.examples import matches_in
@@ -148,6 +149,17 @@ WHERE e.verified_at IS NULL AND e.reverted_at IS NULL ORDER BY e.applied_at LIMI
 """)
 
 
+# New errors that the analysis suspects the edit's commit of, while it is watched.
+_SUSPECTED = text("""
+SELECT e.id, a.requested_by, count(g.id) AS groups, min(g.operation || ': ' || g.message) AS example
+FROM edits e JOIN suggestions s ON s.id = e.id JOIN approvals a ON a.id = s.approval_id
+JOIN error_groups g ON g.suspect ->> 'commit' = e.commit_oid AND g.last_seen >= e.applied_at
+WHERE e.reverted_at IS NULL AND e.applied_at > clock_timestamp() - make_interval(secs => :longest)
+  AND g.last_seen < e.applied_at + make_interval(secs => :longest)
+GROUP BY e.id, a.requested_by
+""")
+
+
 class Verified(NamedTuple):
     """An edit that was verified or reverted, with the words why."""
 
@@ -166,6 +178,26 @@ def verify_applied(engine: Engine, *, limit: int = 50) -> list[Verified]:
             done.append(_verify(engine, row))
         except QflowError as error:
             logger.warning("edit %s could not be verified: %s", row.id, error)
+    return done
+
+
+def revert_suspected(engine: Engine) -> list[Verified]:
+    """Revert edits that new errors are put down to, where their agent's profile says so and while it watches."""
+    longest = max(profile.window for profile in PROFILES.values())
+    with engine.connect() as connection:
+        rows = connection.execute(_SUSPECTED, {"longest": longest}).all()
+    done = []
+    for row in rows:
+        profile = PROFILES.get(row.requested_by.removeprefix("agent:"), PROFILES["default"])
+        if not profile.automatic_revert:
+            continue
+        words = f"{row.groups} new errors are put down to it, for example {row.example}"[:500]
+        try:
+            revert(engine, row.id, actor=ACTOR, reason=words)
+        except QflowError as error:
+            logger.warning("edit %s could not be reverted: %s", row.id, error)
+            continue
+        done.append(Verified(row.id, False, words))
     return done
 
 

@@ -53,7 +53,7 @@ SUGGESTION = StateMachine(
 )
 QUEUE = "suggestion_notifications"
 TYPE = register("suggestion", machine=SUGGESTION, queue=QUEUE).name
-# A pass of the loop over a repository, whatever it found: what "cycles" counts.
+# A pass of the loop over a repository, whatever it found.
 CYCLE = register("improvement_cycle", machine=RECORDED).name
 ACTOR = "self-improvement agent"
 LIVING = ("suggested", "validated", "awaiting_approval", "approved")
@@ -208,20 +208,20 @@ def room(connection: Connection, repository_id: int) -> int:
 
 
 def record_of(connection: Connection, repository_id: int) -> Record:
-    """How the repository's edits did, for `improvement_policy`."""
+    """How the repository's edits did, for `improvement_policy`. A cycle is a night: that is how often it is asked."""
     outcomes = text("""
         SELECT reverted_at IS NULL AS good, coalesce(reverted_at, verified_at) AS at FROM edits
         WHERE repository_id = :id AND (verified_at IS NOT NULL OR reverted_at IS NOT NULL) ORDER BY at DESC LIMIT 100
     """)
     rows = connection.execute(outcomes, {"id": repository_id}).all()
-    cycles = text("""
-        SELECT count(*) FROM workflows w JOIN repositories r ON r.id = :id
-        WHERE w.type = :type AND w.payload ->> 'repository' = r.name
-          AND w.created_at > coalesce(CAST(:since AS timestamptz), '-infinity')
+    nights = text("""
+        SELECT floor(extract(epoch FROM clock_timestamp() - coalesce(CAST(:since AS timestamptz), added_at))
+                     / 86400)::int
+        FROM repositories WHERE id = :id
     """)
 
     def since(at: Any) -> int:
-        return connection.scalar(cycles, {"id": repository_id, "type": CYCLE, "since": at}) or 0
+        return connection.scalar(nights, {"id": repository_id, "since": at}) or 0
 
     improved = next((row.at for row in rows if row.good), None)
     failed = next((row.at for row in rows if not row.good), None)

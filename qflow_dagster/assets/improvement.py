@@ -300,7 +300,7 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
 def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Drain the edits not verified yet."""
     engine = database.engine()
-    verified = agent_edits.verify_applied(engine)
+    verified = [*agent_edits.verify_applied(engine), *agent_edits.revert_suspected(engine)]
     for one in verified:
         context.log.info("edit %s: %s", one.edit_id, one.words)
     with engine.connect() as connection:

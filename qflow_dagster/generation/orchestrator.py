@@ -39,11 +39,10 @@ from qflow_dagster.quantumflow import (
     register,
     uuid7,
 )
+from qflow_dagster.quantumflow.recording import kept_alive
 
 TYPE = register("generation").name
 ACTOR = "generation orchestrator"
-# Long enough for the tests of every item of a batch.
-LEASE = 3_600.0
 
 logger = logging.getLogger(__name__)
 Report = Callable[[str, int, int], None]
@@ -126,20 +125,21 @@ def work(
     """
     report = progress or (lambda stage, done, total: None)
     with engine.begin() as connection:
-        claimed = claim(connection, TYPE, worker=worker, limit=limit, lease=LEASE, run_id=run_id)
+        claimed = claim(connection, TYPE, worker=worker, limit=limit, run_id=run_id)
     summary = Summary(0, 0, 0, 0)
     by_repository: dict[str, list[Workflow]] = {}
     for workflow in claimed:
         by_repository.setdefault(workflow.payload["repository"], []).append(workflow)
-    for name, workflows in by_repository.items():
-        try:
-            done = _work_on(engine, name, workflows, accept, report)
-        except QflowError as error:
-            logger.warning("%s: %s", name, error)
-            with engine.begin() as connection, suppress(LeaseLost):
-                fail(connection, workflows, [{"message": str(error)}] * len(workflows))
-            done = Summary(len(workflows), 0, 0, len(workflows))
-        summary = Summary(*(a + b for a, b in zip(summary, done, strict=True)))
+    with kept_alive(engine, claimed):
+        for name, workflows in by_repository.items():
+            try:
+                done = _work_on(engine, name, workflows, accept, report)
+            except QflowError as error:
+                logger.warning("%s: %s", name, error)
+                with engine.begin() as connection, suppress(LeaseLost):
+                    fail(connection, workflows, [{"message": str(error)}] * len(workflows))
+                done = Summary(len(workflows), 0, 0, len(workflows))
+            summary = Summary(*(a + b for a, b in zip(summary, done, strict=True)))
     return summary
 
 

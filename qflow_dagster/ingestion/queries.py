@@ -177,7 +177,7 @@ def repositories(connection: Connection) -> list[dict[str, Any]]:
     return _rows(
         connection,
         """
-            SELECT r.name, r.location, r.added_at, s.commit_oid AS commit, s.revision, s.committed_at,
+            SELECT r.id, r.name, r.location, r.added_at, s.commit_oid AS commit, s.revision, s.committed_at,
                    s.created_at AS ingested_at, s.file_count AS files, s.lines, s.id AS snapshot_id
             FROM repositories r LEFT JOIN snapshots s ON s.id = r.current_snapshot_id ORDER BY r.name
         """,

@@ -6,14 +6,15 @@ Does not belong here: work that waits for a worker (`transitions.claim`).
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.quantumflow.rows import Json, Lease
+from qflow_dagster.quantumflow.errors import LeaseLost
+from qflow_dagster.quantumflow.rows import Held, Json, Lease
 from qflow_dagster.quantumflow.state_machine import StateMachine
 from qflow_dagster.quantumflow.transitions import claim, complete, fail, heartbeat
 from qflow_dagster.quantumflow.workflows import create_workflow
@@ -56,13 +57,10 @@ def recorded(
         # Nobody else sees the row yet, and none is ever left pending, so this claims the one just made.
         [workflow] = claim(connection, type_name, worker=worker, run_id=run_id)
     lease = Lease(workflow.id, workflow.attempt)
-    done = threading.Event()
-    beating = threading.Thread(target=_keep_alive, args=(engine, lease, done), daemon=True)
-    beating.start()
     try:
-        yield lambda result: results.__setitem__(0, result)
+        with kept_alive(engine, [lease]):
+            yield lambda result: results.__setitem__(0, result)
     except BaseException as error:
-        done.set()
         words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
         try:
             with engine.begin() as connection:
@@ -76,15 +74,30 @@ def recorded(
             # The first error is the one to hear of; the lease's end records this one.
             logger.warning("the failure of %s %s could not be recorded", type_name, workflow.id)
         raise
-    done.set()
     with engine.begin() as connection:
         complete(connection, [lease], results)
 
 
-def _keep_alive(engine: Engine, lease: Lease, done: threading.Event) -> None:
-    while not done.wait(settings().quantumflow.lease / 3):
-        try:
-            with engine.begin() as connection:
-                heartbeat(connection, [lease])
-        except (QflowError, SQLAlchemyError) as error:
-            logger.warning("no heartbeat for %s: %s", lease.id, error)
+@contextmanager
+def kept_alive(engine: Engine, held: Sequence[Held]) -> Iterator[None]:
+    """Renew these leases while the body runs, each on its own: one that is lost or done stops nobody else's."""
+    done = threading.Event()
+    beating = threading.Thread(target=_keep_alive, args=(engine, list(held), done), daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _keep_alive(engine: Engine, held: list[Held], done: threading.Event) -> None:
+    while held and not done.wait(settings().quantumflow.lease / 3):
+        for item in list(held):
+            try:
+                with engine.begin() as connection:
+                    heartbeat(connection, [item])
+            except LeaseLost:
+                held.remove(item)
+                logger.warning("the lease of %s is lost", item.id)
+            except (QflowError, SQLAlchemyError) as error:
+                logger.warning("no heartbeat for %s: %s", item.id, error)

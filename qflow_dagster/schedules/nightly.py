@@ -2,7 +2,10 @@
 
 import dagster as dg
 
+from qflow_dagster.agents.improvement_policy import should_act
+from qflow_dagster.agents.self_improvement import record_of
 from qflow_dagster.ingestion import queries
+from qflow_dagster.jobs.improvement import improve_repository
 from qflow_dagster.jobs.maintenance import maintain_workflows
 from qflow_dagster.jobs.repository import compute_metrics
 from qflow_dagster.resources.database import Database
@@ -25,6 +28,30 @@ def nightly_metrics(context: dg.ScheduleEvaluationContext, database: Database) -
     ]
 
 
+@dg.schedule(
+    job=improve_repository,
+    cron_schedule="0 4 * * *",
+    # It writes to no repository, but asks people: who wants that turns it on.
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Runs the improvement loop where it is time to act: poor outcomes, or none for long.",
+)
+def nightly_improvement(context: dg.ScheduleEvaluationContext, database: Database) -> list[dg.RunRequest]:
+    """One run per repository whose record calls for one."""
+    requests = []
+    night = context.scheduled_execution_time.date().isoformat()
+    with database.engine().connect() as connection:
+        for row in queries.repositories(connection):
+            if not row["snapshot_id"]:
+                continue
+            act, why = should_act(record_of(connection, row["id"]))
+            if act:
+                tags = {"qflow/repository": row["name"], "qflow/why": why}
+                requests.append(
+                    dg.RunRequest(run_key=f"{row['name']}:{night}", partition_key=row["name"], tags=tags)
+                )
+    return requests
+
+
 nightly_maintenance = dg.ScheduleDefinition(
     job=maintain_workflows,
     cron_schedule="30 2 * * *",
@@ -32,4 +59,4 @@ nightly_maintenance = dg.ScheduleDefinition(
     description="Seals the history of the day and archives what is past its retention.",
 )
 
-schedules = [nightly_metrics, nightly_maintenance]
+schedules = [nightly_metrics, nightly_improvement, nightly_maintenance]

@@ -16,13 +16,16 @@ from qflow_dagster.sensors.drains import drain
     job=apply_approved_edits,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Edits applied and not verified: requests one run that verifies them.",
+    description="Edits not verified, or suspected of new errors: requests one run that looks at them.",
 )
 def unverified_edits(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
     """A run was killed between applying and verifying, or the verification failed."""
     query = text("""
         SELECT EXISTS (SELECT FROM edits WHERE verified_at IS NULL AND reverted_at IS NULL
                        AND applied_at < clock_timestamp() - interval '30 s')
+            OR EXISTS (SELECT FROM edits e JOIN error_groups g ON g.suspect ->> 'commit' = e.commit_oid
+                       WHERE e.reverted_at IS NULL AND e.applied_at > clock_timestamp() - interval '10 min'
+                         AND g.last_seen >= e.applied_at)
     """)
     with database.engine().connect() as connection:
         waiting = bool(connection.scalar(query))

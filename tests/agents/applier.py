@@ -1,4 +1,4 @@
-"""What the kill tests run: applies and verifies approved edits, and dies by kill -9 at the point it is told.
+"""What the kill tests run: generates, applies and verifies, and dies by kill -9 at the point it is told.
 
 usage: applier.py DATABASE_URL POINT, where POINT is `function:before` or `function:after`.
 """
@@ -9,23 +9,25 @@ import sys
 
 from sqlalchemy import make_url
 
-from qflow_dagster.agents import authorization, edit_commits, edits
+from qflow_dagster.agents import edit_commits, edits, self_improvement
 from qflow_dagster.database import engine_for
-from qflow_dagster.generation import candidate_records
+from qflow_dagster.generation import candidate_records, orchestrator
 
 POINTS = {
+    "ask": (orchestrator, "ask_all"),
+    "judge": (orchestrator, "judge_all"),
+    "store": (candidate_records, "store"),
+    "suggest": (self_improvement, "suggest"),
     "authorize": (edits, "authorize_edit"),
     "make_commit": (edit_commits, "make_commit"),
     "record": (candidate_records, "record_outcome"),
     "set_branch": (edit_commits, "set_branch"),
     "verify": (edits, "_measured"),
-    "revert_commit": (edit_commits, "make_revert"),
 }
-__all__ = ["authorization"]
 
 
 def main() -> None:
-    """Apply, then verify."""
+    """Generate, apply, verify."""
     url, point = sys.argv[1:]
     name, when = point.split(":")
     module, function = POINTS[name]
@@ -40,6 +42,7 @@ def main() -> None:
 
     setattr(module, function, dying)
     engine = engine_for(make_url(url))
+    orchestrator.work(engine, worker="doomed", accept=lambda c, k: self_improvement.suggest(c, k) and None)
     edits.apply_approved(engine, worker="doomed")
     edits.verify_applied(engine)
 

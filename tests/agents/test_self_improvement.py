@@ -1,5 +1,6 @@
 """Suggestions and edits: applied only when approved, once, on a branch of their own; verified; reverted."""
 
+import json
 import random
 import subprocess
 import sys
@@ -14,7 +15,10 @@ from qflow_dagster.agents import arbiter, edit_commits, edits, improvement_polic
 from qflow_dagster.agents.improvement_policy import PROFILES, Record, exceeds, should_act
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import work_items
-from qflow_dagster.quantumflow import verify_history
+from qflow_dagster.generation import orchestrator
+from qflow_dagster.infrastructure.error_analysis import analyse
+from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
+from qflow_dagster.quantumflow import reclaim_expired, verify_history
 from qflow_dagster.settings import settings
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
@@ -257,6 +261,51 @@ def test_killed_anywhere_no_edit_is_lost_none_made_twice_no_approval_used_for_no
     untouched(loop, head)
     with loop.engine.connect() as connection:
         assert verify_history(connection) is None
+
+
+def test_killed_while_generating_the_next_run_takes_the_work_up_once_the_lease_is_over(loop: Loop) -> None:
+    loop.repository.commit({"a.py": MUTABLE})
+    loop.find()
+    loop.plan()
+    with loop.engine.begin() as connection:
+        orchestrator.request_generation(connection, loop.snapshot(), limit=1)
+        # Each kill costs an attempt.
+        connection.execute(text("UPDATE workflows SET max_attempts = 20 WHERE type = 'generation'"))
+    for point in ("ask:before", "ask:after", "judge:after", "store:before", "store:after", "suggest:after"):
+        killed(loop, point)
+        with loop.engine.begin() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM suggestions")) == 0, point
+            connection.execute(
+                text("UPDATE workflows SET lease_expires_at = now() WHERE type = 'generation'")
+            )
+            assert len(reclaim_expired(connection)) == 1, point
+    assert loop.generate().passed == 1
+    [suggestion] = loop.waiting()
+    with loop.engine.connect() as connection:
+        for table in ("suggestions", "candidates", "approvals"):
+            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 1
+    assert suggestion["rule"] == "python/mutable-default"
+
+
+def test_an_edit_that_new_errors_are_put_down_to_is_reverted(loop: Loop) -> None:
+    loop.repository.commit({"a.py": MUTABLE})
+    [suggestion] = loop.improve()
+    loop.approve(suggestion)
+    [applied] = loop.apply()
+    edits.verify_applied(loop.engine)
+    assert edits.revert_suspected(loop.engine) == []
+    with loop.engine.begin() as connection:
+        track_errors(connection, [Occurrence(operation="shop", message="no list")] * 3)
+    analyse(loop.engine)
+    with loop.engine.begin() as connection:
+        suspect = json.dumps({"repository": "project", "commit": applied.commit, "path": "a.py"})
+        connection.execute(
+            text("UPDATE error_groups SET suspect = CAST(:suspect AS jsonb)"), {"suspect": suspect}
+        )
+    [reverted] = edits.revert_suspected(loop.engine)
+    assert (reverted.edit_id, reverted.good) == (suggestion["id"], False)
+    assert "shop: no list" in reverted.words
+    assert loop.state(suggestion["id"]) == "reverted"
 
 
 def test_a_branch_left_by_a_kill_goes_when_its_approval_ends(loop: Loop) -> None:

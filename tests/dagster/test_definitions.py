@@ -70,6 +70,7 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
     }
     assert {s.name for s in repository.schedule_defs} == {
         "nightly_metrics",
+        "nightly_improvement",
         "maintain_workflows_schedule",
         "health_each_minute",
         "health_each_hour",
