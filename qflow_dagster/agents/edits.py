@@ -30,7 +30,6 @@ from qflow_dagster.generation import candidate_records, patches
 from qflow_dagster.generation.patches import PatchRefused
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.ingestion import git, repositories
-from qflow_dagster.ingestion.extraction import extract
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import transition
 from qflow_dagster.settings import settings
@@ -276,6 +275,9 @@ def revert(
 
 def _measured(objects: Path, row: Any, commit: str) -> dict[str, Any]:
     """Findings of the rule, cognitive complexity, code lines and syntax errors of the edited files."""
+    # Imported late: commands that only show things need no parsers.
+    from qflow_dagster.ingestion.extraction import extract
+
     rule = next((rule for rule in load_rules() if rule.id == row.rule_id), None)
     total = {"findings": 0, "cognitive": 0, "code_lines": 0, "parse_errors": 0}
     for path in row.paths:

@@ -15,7 +15,6 @@ from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators import Request
-from qflow_dagster.ingestion.extraction import extract
 from qflow_dagster.ingestion.facts import BlobFacts
 
 # Raised with every change of what a gate asks: results of another version are not used again.
@@ -54,6 +53,9 @@ class Subject:
 
     def facts(self, new: bool) -> BlobFacts:
         """What extraction says of the file before or after."""
+        # Imported late: commands that only show things need no parsers.
+        from qflow_dagster.ingestion.extraction import extract
+
         if new not in self._facts:
             data = (self.new if new else self.request.text).encode()
             language = matchers.LANGUAGES.get(self.request.language, "")
