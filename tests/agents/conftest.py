@@ -1,3 +1,5 @@
+"""The improvement loop on a small repository."""
+
 import pytest
 from sqlalchemy import Engine
 

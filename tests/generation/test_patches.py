@@ -114,7 +114,9 @@ def test_a_checkout_runs_nothing_and_has_no_link_out_of_itself(
     folder.mkdir()
     with patches.scratch(repository.path) as store:
         patches.export(store, base, folder)
-    patches.make(repository.path, base, {"a.txt": b"b\n"})
+    patch = patches.make(repository.path, base, {"a.txt": b"b\n"})
+    with patches.scratch(repository.path) as store:
+        patches.apply(store, base, patch)
     assert not marker.exists()
     assert sorted(p.name for p in folder.iterdir()) == [".gitattributes", "a.txt", "in", "sub"]
     assert (folder / "in").read_text() == "a\n"

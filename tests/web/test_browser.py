@@ -66,7 +66,10 @@ def test_an_approval_is_decided_by_keys_alone(page: Page, served: str, engine: E
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.locator("tr.added code")).to_contain_text("i.price * i.count")
+    # Keys pressed before the page's script ran are nobody's.
+    page.wait_for_load_state()
     page.keyboard.press("c")
+    expect(page.get_by_label("Comment")).to_be_focused()
     page.keyboard.type("looks right, and a d r")
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Approve")).to_be_focused()
