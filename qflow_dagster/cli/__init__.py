@@ -9,39 +9,88 @@ import os
 import sys
 import tempfile
 import traceback
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError
+from typer.core import TyperCommand, TyperGroup
 
-from qflow_dagster.cli import (
-    approvals,
-    breakers,
-    config,
-    db,
-    edits,
-    errors,
-    findings,
-    health,
-    history,
-    inbox,
-    listen,
-    metrics,
-    notify,
-    repos,
-    rules,
-    run,
-    suggestions,
-    up,
-    work,
-    workflows,
-)
 from qflow_dagster.errors import QflowError
+
+# Set while commands are only listed.
+_LISTING = f"{__name__}.listing"
+# Noun -> what it is for; its module of this package is imported when it is asked for.
+NOUNS = {
+    "repos": "Registered repositories: add, list, show, remove.",
+    "workflows": "Workflows: list, show, history; retry, cancel, pause, resume.",
+    "history": "The tamper-evident history of all workflows.",
+    "approvals": "Approvals: ask, list, show, approve, deny, revoke, use, export.",
+    "inbox": "The page to decide in; health, metrics and error intake over HTTP; the notifier.",
+    "errors": "Errors: track, list, show, rates; ack, resolve, mute, reopen.",
+    "breakers": "Circuit breakers: list, show, reset, open.",
+    "findings": "Findings: list, summary, show, suppress, restore, baseline, export, import.",
+    "rules": "Rules: list, show, test.",
+    "work": "The plan: list, tree, next, show, progress; add, set, move, depend, decide.",
+    "suggestions": "Suggestions: list, show, statistics.",
+    "edits": "Edits: list, show, apply, revert, push, export.",
+    "health": "Health: how everything is; incidents, services.",
+    "notify": "Notifications: add, list, test, remove endpoints; work.",
+    "db": "The PostgreSQL server: address, migrations, psql, stop.",
+}
+# Commands without a noun -> module and what they do.
+VERBS = {
+    "run": ("run", "Run the whole loop on a repository, up to what awaits approval."),
+    "up": ("up", "Start PostgreSQL, Dagster's daemon and web page, and the inbox."),
+    "hotspots": ("metrics", "Where work pays: complex files that change often."),
+    "metrics": ("metrics", "Measures of a repository, its files and functions."),
+    "listen": ("listen", "Follow a queue's messages as they come."),
+    "config": ("config", "Every setting, its value and where it comes from."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module when the command is asked for: all of them take a second.
+
+    Contexts and commands are typer's: which classes those are depends on its version.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Verbs, then nouns, in the order of the tables."""
+        return [*VERBS, *NOUNS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name; its module is imported now."""
+        if cmd_name not in VERBS and cmd_name not in NOUNS:
+            return None
+        about = VERBS[cmd_name][1] if cmd_name in VERBS else NOUNS[cmd_name]
+        if ctx.meta.get(_LISTING):
+            return TyperCommand(cmd_name, help=about)
+        if cmd_name in VERBS:
+            loaded = typer.Typer(add_completion=False)
+            module = import_module(f"{__name__}.{VERBS[cmd_name][0]}")
+            loaded.command(cmd_name)(getattr(module, cmd_name))
+        else:
+            loaded = import_module(f"{__name__}.{cmd_name}").app
+            loaded.info.help = about
+            # A noun is no program of its own: the options to install completion are the root's.
+            loaded._add_completion = False
+        command = typer.main.get_command(loaded)
+        command.name = cmd_name
+        return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands, without importing any."""
+        ctx.meta[_LISTING] = True
+        super().format_help(ctx, formatter)
+
 
 app = typer.Typer(
     name="qflow",
+    cls=LazyGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -52,27 +101,11 @@ app = typer.Typer(
         "Lists take `--json`. Exit codes: 0 done, 1 failed, 2 wrong usage."
     ),
 )
-app.command("run")(run.run)
-app.command("up")(up.up)
-app.command("hotspots")(metrics.hotspots)
-app.command("metrics")(metrics.metrics)
-app.command("listen")(listen.listen)
-app.command("config")(config.show)
-app.add_typer(repos.app, name="repos")
-app.add_typer(workflows.app, name="workflows")
-app.add_typer(history.app, name="history")
-app.add_typer(approvals.app, name="approvals")
-app.add_typer(inbox.app, name="inbox")
-app.add_typer(errors.app, name="errors")
-app.add_typer(breakers.app, name="breakers")
-app.add_typer(findings.app, name="findings")
-app.add_typer(rules.app, name="rules")
-app.add_typer(work.app, name="work")
-app.add_typer(suggestions.app, name="suggestions")
-app.add_typer(edits.app, name="edits")
-app.add_typer(health.app, name="health")
-app.add_typer(notify.app, name="notify")
-app.add_typer(db.app, name="db")
+
+
+@app.callback()
+def root() -> None:
+    """What all commands share: nothing. Without it there would be no group to hold them."""
 
 
 def main() -> None:

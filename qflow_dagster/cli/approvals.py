@@ -23,9 +23,7 @@ from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.settings import settings
 
-app = typer.Typer(
-    no_args_is_help=True, help="Approvals: ask, list, show, approve, deny, revoke, use, export."
-)
+app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The approval's id, or the beginning of it.")]
 Kind = Annotated[str, typer.Argument(help="edit, workflow, rule or rollback.")]
 Target = Annotated[str, typer.Argument(help="What it is about: a path, a workflow type, a rule, an edit.")]

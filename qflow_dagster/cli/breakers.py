@@ -18,7 +18,7 @@ from qflow_dagster.database import ready_engine
 from qflow_dagster.infrastructure import circuit_breaker
 from qflow_dagster.quantumflow import history
 
-app = typer.Typer(no_args_is_help=True, help="Circuit breakers: list, show, reset, open.")
+app = typer.Typer(no_args_is_help=True)
 Operation = Annotated[str, typer.Argument(help="The operation it guards.")]
 
 

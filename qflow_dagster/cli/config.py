@@ -8,7 +8,7 @@ from qflow_dagster.cli.output import JsonFlag, print_json, print_rows
 from qflow_dagster.settings import Settings, environment_name, settings
 
 
-def show(json: JsonFlag = False) -> None:
+def config(json: JsonFlag = False) -> None:
     """Print every setting with its source; secrets are hidden."""
     rows = list(_rows(settings(), ()))
     print_json(rows) if json else print_rows(rows, empty="")
@@ -30,4 +30,4 @@ def _rows(model: BaseModel, path: tuple[str, ...]):
         }
 
 
-__all__ = ["Settings", "show"]
+__all__ = ["Settings", "config"]

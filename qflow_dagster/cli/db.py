@@ -12,7 +12,7 @@ from qflow_dagster.database.migrate import newest_revision
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.settings import settings
 
-app = typer.Typer(no_args_is_help=True, help="The PostgreSQL server: address, migrations, psql, stop.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()

@@ -21,7 +21,7 @@ from qflow_dagster.cli.output import (
 from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import remotes, repositories
 
-app = typer.Typer(no_args_is_help=True, help="Edits: list, show, apply, revert, push, export.")
+app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of an edit (its suggestion's), or its beginning.")]
 
 

@@ -19,7 +19,7 @@ from qflow_dagster.cli.output import (
 from qflow_dagster.database import ready_engine
 from qflow_dagster.infrastructure import error_analysis, error_rate_tracker, error_records
 
-app = typer.Typer(no_args_is_help=True, help="Errors: track, list, show, rates; ack, resolve, mute, reopen.")
+app = typer.Typer(no_args_is_help=True)
 Ids = Annotated[list[str], typer.Argument(help="Ids of error groups, or their beginnings.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; it goes into the history.")]
 

@@ -21,9 +21,7 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import findings, sarif
 from qflow_dagster.ingestion.queries import current_snapshot
 
-app = typer.Typer(
-    no_args_is_help=True, help="Findings: list, summary, show, suppress, restore, baseline, export, import."
-)
+app = typer.Typer(no_args_is_help=True)
 Repository = Annotated[
     str | None, typer.Argument(help="Repository name; not needed where there is only one.")
 ]

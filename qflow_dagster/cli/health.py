@@ -9,7 +9,7 @@ from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import ready_engine
 from qflow_dagster.infrastructure import health_agent, services
 
-app = typer.Typer(help="Health: how everything is; incidents, services.")
+app = typer.Typer()
 COLOURS = {"healthy": "green", "unknown": "magenta", "degraded": "yellow", "unhealthy": "red"}
 
 

@@ -9,7 +9,7 @@ from qflow_dagster.cli.output import JsonFlag, console, print_json
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
 
-app = typer.Typer(no_args_is_help=True, help="The tamper-evident history of all workflows.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()

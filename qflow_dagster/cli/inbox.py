@@ -15,7 +15,7 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.redaction import RedactingFilter
 from qflow_dagster.settings import settings
 
-app = typer.Typer(help="The page to decide in; health, metrics and error intake over HTTP; the notifier.")
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)

@@ -14,7 +14,7 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications import delivery, endpoints
 from qflow_dagster.quantumflow import uuid7
 
-app = typer.Typer(no_args_is_help=True, help="Notifications: add, list, test, remove endpoints; work.")
+app = typer.Typer(no_args_is_help=True)
 QUEUES = (
     "approval_notifications, workflow_approval_notifications, error_notifications, "
     "circuit_breaker_notifications, health_notifications, workflow_alerts, code_ingestion_notifications, "

@@ -8,7 +8,7 @@ from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, pri
 from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import queries, repositories
 
-app = typer.Typer(no_args_is_help=True, help="Registered repositories: add, list, show, remove.")
+app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The repository's name, as in `qflow repos list`.")]
 
 

@@ -10,7 +10,7 @@ from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import examples
 from qflow_dagster.evolution.rules import Rule, load_rules, read_pack
 
-app = typer.Typer(no_args_is_help=True, help="Rules: list, show, test.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")

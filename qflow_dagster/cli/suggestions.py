@@ -9,7 +9,7 @@ from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, pri
 from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import repositories
 
-app = typer.Typer(no_args_is_help=True, help="Suggestions: list, show, statistics.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")

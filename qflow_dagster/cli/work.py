@@ -24,10 +24,7 @@ from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.quantumflow import resolve
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="The plan: list, tree, next, show, progress; add a text, set an input, move, depend, decide a text.",
-)
+app = typer.Typer(no_args_is_help=True)
 Repo = Annotated[str | None, typer.Option("--repo", "-r", help="Only of this repository.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a work item, or its beginning.")]
 

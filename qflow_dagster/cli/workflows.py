@@ -23,7 +23,7 @@ from qflow_dagster.ingestion import workflows as ingestion_workflows
 # Importing a domain registers its types.
 DOMAINS = (ingestion_workflows, metrics, agents, notifications, services)
 
-app = typer.Typer(no_args_is_help=True, help="Workflows: list, show, history; retry, cancel, pause, resume.")
+app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The workflow's id, or the beginning of it.")]
 Ids = Annotated[list[str], typer.Argument(help="Ids of workflows, or their beginnings.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; it goes into the history.")]
