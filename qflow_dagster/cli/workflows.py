@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from qflow_dagster import agents, metrics, notifications, quantumflow
+from qflow_dagster.agents import self_improvement
 from qflow_dagster.cli.output import (
     As,
     JsonFlag,
@@ -17,11 +18,12 @@ from qflow_dagster.cli.output import (
     print_rows,
 )
 from qflow_dagster.database import ready_engine
+from qflow_dagster.execution import work_chunks
 from qflow_dagster.infrastructure import services
 from qflow_dagster.ingestion import workflows as ingestion_workflows
 
 # Importing a domain registers its types.
-DOMAINS = (ingestion_workflows, metrics, agents, notifications, services)
+DOMAINS = (ingestion_workflows, metrics, agents, self_improvement, work_chunks, notifications, services)
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The workflow's id, or the beginning of it.")]
