@@ -25,8 +25,8 @@ from qflow_dagster.database import embedded, engine_for, ensure_database, migrat
 from qflow_dagster.evolution import findings, matchers, rule_engine
 from qflow_dagster.evolution.rules import evaluated, load_rules
 from qflow_dagster.execution import safe_work_planner
-from qflow_dagster.generation import orchestrator, patches
-from qflow_dagster.ingestion import history, pipeline, repositories
+from qflow_dagster.generation import orchestrator
+from qflow_dagster.ingestion import checkouts, history, pipeline, repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.metrics.changes import compute_changes
 from qflow_dagster.metrics.coupling import compute_coupling
@@ -65,8 +65,8 @@ def checkout(engine: Engine, snapshot: Snapshot, folder: Path) -> int:
         rules = [rule for rule in evaluated(load_rules()) if rule.matcher.metric is None]
         tasks = rule_engine.missing(connection, snapshot, rule_engine.sync(connection, rules, "py310"))
     wanted = {task.path for task in tasks if task.language}
-    with patches.scratch(objects) as store:
-        patches.export(store, snapshot.commit_oid, folder)
+    with checkouts.scratch(objects) as store:
+        checkouts.export(store, snapshot.commit_oid, folder)
     for path in folder.rglob("*"):
         if path.is_symlink() or (path.is_file() and str(path.relative_to(folder)) not in wanted):
             path.unlink()

@@ -12,6 +12,7 @@ starts in 0.2 s.
 import gc
 import importlib
 import os
+import queue
 import resource
 import subprocess
 import sys
@@ -105,6 +106,66 @@ def in_processes(
     finally:
         for worker in workers:
             _end(worker)
+
+
+class Hung(Exception):  # noqa: N818
+    """A call that took longer than it may; its process was ended."""
+
+
+class Died(Exception):  # noqa: N818
+    """A call that its process did not survive; `code` is the process's exit code."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__(f"its process died (exit code {code})")
+        self.code = code
+
+
+class Pool:
+    """Processes that stay, called one task at a time each, by threads; one that dies is replaced."""
+
+    def __init__(self, handler: Callable[[Any, list[Any]], Any], context: Any, processes: int) -> None:
+        self._make = lambda: _start(handler, context)
+        # None: a place that has no process yet.
+        self._places: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()
+        self._count = processes
+        for _ in range(processes):
+            self._places.put(None)
+
+    def call(self, task: Any, timeout: float) -> Any:
+        """``handler(context, [task])``; waits for a free process first, which `timeout` (seconds) does not count.
+
+        Raises:
+            Hung: it took longer.
+            Died: the process did not survive it.
+            QflowError: as the handler did.
+        """
+        worker = self._places.get() or self._make()
+        keep: Worker | None = None
+        try:
+            _hand_out(worker, [task])
+            if not worker.pipe.poll(timeout):
+                raise Hung(f"it took longer than {timeout:g} s")
+            try:
+                done, result = _receive(worker)
+            except QflowError:
+                worker.batch, keep = [], worker
+                raise
+            if not done:
+                worker.process.wait(10)
+                raise Died(worker.process.returncode)
+            keep = worker
+            return result
+        finally:
+            if keep is None:
+                _end(worker)
+            self._places.put(keep)
+
+    def close(self) -> None:
+        """End the processes; nobody may be calling."""
+        for _ in range(self._count):
+            worker = self._places.get()
+            if worker is not None:
+                _end(worker)
 
 
 def _start(handler: Callable[..., Any], context: Any) -> Worker:

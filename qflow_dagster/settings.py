@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_origin
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -196,8 +196,28 @@ class InboxSettings(BaseModel):
         return self.url or f"http://{self.host}:{self.port}"
 
 
+class RoleSettings(BaseModel):
+    """What is changed of a role's limits; what is not given stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    adapters: list[str] | None = None
+    timeout: float | None = Field(default=None, gt=0, le=86_400)
+    commands: list[str] | None = None
+    hosts: list[str] | None = None
+    paths: list[str] | None = None
+    memory: int | None = Field(default=None, ge=64)
+    concurrency: int | None = Field(default=None, ge=1)
+
+
 class ExecutionSettings(BaseModel):
-    """Planning the work."""
+    """Planning the work, and task graphs."""
+
+    roles: dict[str, RoleSettings] = Field(
+        default={}, description='changed limits of task roles, {"tester": {"concurrency": 2}}'
+    )
+    task_threads: int = Field(default=8, ge=1, le=256, description="tasks a worker does at the same time")
+    task_lanes: int = Field(default=4, ge=1, le=64, description="steps a run shares ready tasks among")
 
     autonomous: float = Field(
         default=0.9, ge=0, le=1, description="confidence from which a free text becomes work without a person"

@@ -15,7 +15,7 @@ from pathlib import Path
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.generation import patches
 from qflow_dagster.generation.patches import Patch
-from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion import checkouts, git
 
 IDENTITY = {"GIT_AUTHOR_NAME": "qflow", "GIT_AUTHOR_EMAIL": "qflow@localhost",
             "GIT_COMMITTER_NAME": "qflow", "GIT_COMMITTER_EMAIL": "qflow@localhost"}  # fmt: skip
@@ -41,7 +41,7 @@ def make_commit(
     Raises:
         PatchRefused: the patch does not apply.
     """
-    with patches.scratch(objects) as store:
+    with checkouts.scratch(objects) as store:
         patches.apply(store, base, patch)
         # Into the repository's own store this time, by the same steps.
         variables = {"GIT_INDEX_FILE": store.variables["GIT_INDEX_FILE"]}

@@ -6,12 +6,11 @@ positions. Does not belong here: evaluating a rule (`matchers`), what it found (
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from qflow_dagster import documents
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.conditions import Condition, ConditionError
 from qflow_dagster.settings import settings
@@ -180,16 +180,8 @@ def read_pack(path: Path) -> list[Rule]:
     Raises:
         UsageError: it is no pack; the message has the file, line and column.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = yaml.safe_load(text)
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise UsageError(f"{place}: {error.problem}") from None
+    document = documents.read(path)
+    data = document.data
     if not isinstance(data, dict) or not isinstance(data.get("rules"), list):
         raise UsageError(f"{path}:1:1: a pack is a mapping with `pack`, `owner` and a list `rules`")
     shared = {name: data[name] for name in data if name != "rules"}
@@ -200,16 +192,13 @@ def read_pack(path: Path) -> list[Rule]:
         try:
             rules.append(_RULE.validate_python(one))
         except ValidationError as error:
-            problems += [
-                f"{path}:{_position(tree, ('rules', number, *e['loc']))}: {'.'.join(map(str, e['loc']))}: {e['msg']}"
-                for e in error.errors()
-            ]
+            problems += document.problems(error, ("rules", number))
     if problems:
         raise UsageError("\n".join(problems))
     seen: set[str] = set()
     for number, rule in enumerate(rules):
         if rule.id in seen:
-            raise UsageError(f"{path}:{_position(tree, ('rules', number, 'id'))}: {rule.id} is there twice")
+            raise UsageError(f"{document.place(('rules', number, 'id'))}: {rule.id} is there twice")
         seen.add(rule.id)
     return rules
 
@@ -220,18 +209,3 @@ def evaluated(rules: Iterable[Rule]) -> list[Rule]:
 
 
 _RULE = TypeAdapter(Rule)
-
-
-def _position(node: yaml.Node | None, path: Sequence[str | int]) -> str:
-    """`line:column` of the value at `path`, or of the nearest thing above it that is there."""
-    for step in path:
-        found = None
-        if isinstance(node, yaml.MappingNode):
-            found = next((value for key, value in node.value if key.value == step), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            found = node.value[step]
-        if found is None:
-            break
-        node = found
-    mark = node.start_mark if node is not None else None
-    return f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"

@@ -1,6 +1,18 @@
-"""Tables of the plan. The state of a work item or chunk is that of the workflow with the same id."""
+"""Tables of the plan, of task graphs and of SPARC. What has a state has that of the workflow with the same id."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Float, ForeignKey, Index, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from qflow_dagster.database.schema import metadata, timestamp_column
@@ -54,4 +66,32 @@ work_chunks = Table(
     # Once it is applied.
     Column("work_item_id", Uuid),
     timestamp_column("created_at", default_now=True),
+)
+
+task_graphs = Table(
+    "task_graphs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("input", JSONB, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    timestamp_column("created_at", default_now=True),
+)
+
+# What a task is a part of (its graph, or the task that was split) is its workflow's parent.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("graph_id", Uuid, ForeignKey("task_graphs.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    # Its place among its siblings: outputs of a map come back in this order.
+    Column("position", Integer, nullable=False),
+    Column("depth", Integer, nullable=False),
+    # As `task_definitions.Task`.
+    Column("spec", JSONB, nullable=False),
+    # Of a mapped task: the element of the array.
+    Column("element", JSONB),
+    Index("ix_tasks_graph_id", "graph_id", "depth", "position"),
 )

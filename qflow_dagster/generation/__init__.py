@@ -2,7 +2,7 @@
 
 - `orchestrator`: a batch of work items from request to best candidate
 - `generators`, `codemods`, `proposing`: who proposes, each on its own
-- `validation`, `suite_gate`, `repository_tests`: the gates; `sandbox`: where hostile code runs
+- `validation`, `suite_gate`, `repository_tests`: the gates
 - `patches`: what a patch may touch, and git's side of it; `candidate_records`: what is stored
 
 Does not belong here: approving and applying (`agents`), what to change (`execution`).

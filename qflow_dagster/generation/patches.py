@@ -6,16 +6,14 @@ judging a patch (`validation`), commits and branches (`agents.edits`).
 """
 
 import hashlib
-import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion.checkouts import Scratch, scratch
 
 LARGEST_PATCH = 2_000_000
 _HEADER = re.compile(r"^diff --git a/(?P<old>.+) b/(?P<new>.+)$")
@@ -40,34 +38,6 @@ class Patch(NamedTuple):
     def digest(self) -> bytes:
         """SHA-256 of the text: what is approved, and what is applied."""
         return hashlib.sha256(self.text.encode()).digest()
-
-
-class Scratch:
-    """A place for objects and an index of its own, that sees the repository's objects."""
-
-    def __init__(self, objects: Path, folder: Path) -> None:
-        self.objects = objects
-        store = git.run(objects, "rev-parse", "--git-path", "objects").decode().strip()
-        own = folder / "objects"
-        own.mkdir()
-        # The path is relative to the git directory where it is not absolute.
-        absolute = Path(store) if Path(store).is_absolute() else _git_directory(objects) / store
-        self.variables = {
-            "GIT_INDEX_FILE": str(folder / "index"),
-            "GIT_OBJECT_DIRECTORY": str(own),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(absolute),
-        }
-
-    def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        """Run git with this store and index."""
-        return git.run(self.objects, *arguments, stdin=stdin, variables=self.variables)
-
-
-@contextmanager
-def scratch(objects: Path) -> Iterator[Scratch]:
-    """A scratch store for the repository whose objects are there; gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="qflow-patch-") as folder:
-        yield Scratch(objects, Path(folder))
 
 
 def make(objects: Path, base: str, contents: Mapping[str, bytes]) -> Patch:
@@ -178,41 +148,6 @@ def contents(store: Scratch, tree: str, paths: tuple[str, ...]) -> dict[str, byt
     return {path: store.git("cat-file", "blob", f"{tree}:{path}") for path in paths}
 
 
-def export(store: Scratch, tree: str, folder: Path) -> None:
-    """Write a tree's files into an empty folder: no filters, no hooks, no submodules.
-
-    A link whose target leaves the folder is left out: nothing outside is reached through one.
-    """
-    listing = store.git("ls-tree", "-r", "-z", "--full-tree", tree)
-    entries = []
-    for line in listing.split(b"\0")[:-1]:
-        header, raw = line.split(b"\t", 1)
-        mode, _, oid = header.decode().split()
-        entries.append((mode, oid, raw))
-    wanted = [(mode, oid, raw) for mode, oid, raw in entries if mode != "160000"]
-    stdin = "".join(f"{oid}\n" for _, oid, _ in wanted).encode()
-    links = []
-    with tempfile.TemporaryFile() as packed:
-        packed.write(store.git("cat-file", "--batch", "--buffer", stdin=stdin))
-        packed.seek(0)
-        for mode, _, raw in wanted:
-            size = int(packed.readline().split()[2])
-            data = packed.read(size)
-            packed.read(1)
-            path = folder / os.fsdecode(raw)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if mode == "120000":
-                links.append((path, os.fsdecode(data)))
-                continue
-            path.write_bytes(data)
-            path.chmod(0o755 if mode == "100755" else 0o644)
-    # After all files, so that none is written through a link.
-    for path, target in links:
-        inside = os.path.normpath(path.parent / target)
-        if not Path(target).is_absolute() and inside.startswith(f"{folder}{os.sep}"):
-            path.symlink_to(target)
-
-
 def _modes(store: Scratch, base: str, paths: Mapping[str, bytes]) -> dict[str, str]:
     for path in paths:
         check_path(path)
@@ -226,7 +161,3 @@ def _modes(store: Scratch, base: str, paths: Mapping[str, bytes]) -> dict[str, s
             what = "a link or submodule" if path in modes else "not tracked"
             raise PatchRefused(f"{path} may not be changed: it is {what}")
     return modes
-
-
-def _git_directory(objects: Path) -> Path:
-    return Path(git.run(objects, "rev-parse", "--absolute-git-dir").decode().strip())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from qflow_dagster.generation import sandbox
+from qflow_dagster import sandbox
 
 Outcome = Literal["passed", "failed", "skipped"]
 REPORT = ".qflow-junit.xml"

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from qflow_dagster.generation import patches, repository_tests, sandbox
+from qflow_dagster import sandbox
+from qflow_dagster.generation import patches, repository_tests
 from qflow_dagster.generation.patches import Patch
 from qflow_dagster.generation.repository_tests import Outcome, SuiteCommand, SuiteRun
 from qflow_dagster.generation.validation import Answer, Gate
-from qflow_dagster.ingestion import trees
+from qflow_dagster.ingestion import checkouts, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.settings import settings
 
@@ -116,11 +117,11 @@ class Suite:
             Path(outer).chmod(0o755)
             folder = Path(outer, "work")
             folder.mkdir()
-            with patches.scratch(self.objects) as store:
+            with checkouts.scratch(self.objects) as store:
                 tree = self.snapshot.commit_oid
                 if patch is not None:
                     tree = patches.apply(store, tree, patch)
-                patches.export(store, tree, folder)
+                checkouts.export(store, tree, folder)
             try:
                 yield folder
             finally:

@@ -8,7 +8,7 @@ everything that changes workflows takes a sequence of them and changes all or no
 - `register`, `StateMachine`, `JOB`: kinds of workflows
 - `create_workflow(s)`, `add_dependencies`, `get`, `find`, `resolve`, `dependencies`
 - a worker: `claim`, `heartbeat`, `complete`, `fail`
-- by hand: `transition`, `cancel`, `pause`, `resume`, `retry`
+- by hand: `transition`, `cancel`, `pause`, `resume`, `retry`; `waive` for dependents of what will not complete
 - by the clock: `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
 - messages: `send_with_notify`, `receive`, `listen`, `acknowledge`, `subscribe`, `unsubscribe`
 - audit: `history`, `verify_history`, `damaged_archives`
@@ -57,6 +57,7 @@ from qflow_dagster.quantumflow.transitions import (
     resume,
     retry,
     transition,
+    waive,
 )
 from qflow_dagster.quantumflow.workflows import (
     add_dependencies,
@@ -76,5 +77,5 @@ __all__ = [
     "dependencies", "expire_due", "fail", "find", "get", "heartbeat", "history", "listen", "pause", "prune",
     "prune_messages", "receive", "reclaim_expired", "register", "registered_types", "resolve", "resume",
     "retry", "send_with_notify", "status_check", "subscribe", "transition", "unsubscribe", "uuid7", "uuid7s",
-    "verify_history", "workflow_type",
+    "verify_history", "waive", "workflow_type",
 ]  # fmt: skip

@@ -92,6 +92,13 @@ Index(
 )
 Index("ix_workflows_parent_id", workflows.c.parent_id, postgresql_where=text("parent_id IS NOT NULL"))
 
+# Whether all that was started for something has ended is one probe, however much that was.
+Index(
+    "ix_workflows_open_children",
+    workflows.c.parent_id,
+    postgresql_where=text("parent_id IS NOT NULL AND finished_at IS NULL"),
+)
+
 workflow_dependencies = Table(
     "workflow_dependencies",
     metadata,

@@ -46,6 +46,7 @@ _CLAIMABLE = f"""
     ORDER BY w.priority DESC, w.available_at, w.id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED"""
+_CLAIMABLE_AMONG = _CLAIMABLE.replace("ORDER BY", "AND w.id = ANY(:among)\n    ORDER BY")
 _LEASE_EXPIRED = f"""
     SELECT {_LOCKED}, NULL::jsonb AS result, jsonb_build_object('lease_owner', w.lease_owner) AS data,
            jsonb_build_object('kind', 'lease_expired', 'message',
@@ -141,6 +142,10 @@ _MOVE_LEASE_EXPIRED = _statement(_LEASE_EXPIRED, "u.id")
 _MOVE_DUE = _statement(_DUE, "u.id")
 _CLAIM = _statement(_CLAIMABLE, column_list(Workflow, "u"), "ORDER BY u.priority DESC, u.available_at, u.id")
 
+_CLAIM_AMONG = _statement(
+    _CLAIMABLE_AMONG, column_list(Workflow, "u"), "ORDER BY u.priority DESC, u.available_at, u.id"
+)
+
 _HEARTBEAT = text("""
 WITH held AS MATERIALIZED (
     SELECT w.id
@@ -155,6 +160,23 @@ UPDATE workflows w SET lease_expires_at = statement_timestamp() + make_interval(
 FROM held
 WHERE w.id = held.id AND (SELECT count(*) FROM held) = :expected
 RETURNING w.id
+""")
+
+# The rows go, so that what completes after all is not counted again.
+_WAIVE = text("""
+WITH locked AS MATERIALIZED (
+    SELECT w.id FROM workflow_dependencies d JOIN workflows w ON w.id = d.workflow_id
+    WHERE d.depends_on_id = ANY(CAST(:ids AS uuid[])) ORDER BY w.id FOR UPDATE OF w
+), waived AS (
+    DELETE FROM workflow_dependencies d USING locked
+    WHERE d.workflow_id = locked.id AND d.depends_on_id = ANY(CAST(:ids AS uuid[]))
+    RETURNING d.workflow_id
+), counted AS (
+    SELECT workflow_id, count(*)::integer AS waived FROM waived GROUP BY workflow_id
+)
+UPDATE workflows w SET
+    remaining_dependencies = w.remaining_dependencies - counted.waived, updated_at = statement_timestamp()
+FROM counted WHERE w.id = counted.workflow_id
 """)
 
 # A statement of its own, so that its snapshot sees dependents whose creation the completion waited for.
@@ -179,16 +201,20 @@ def claim(
     *,
     worker: str,
     limit: int = 1,
+    among: Sequence[UUID] | None = None,
     lease: float | None = None,
     run_id: str | None = None,
 ) -> list[Workflow]:
     """Take up to `limit` workflows for `worker`, for `lease` seconds (default: the setting).
 
-    Highest priority first, then the longest available; none whose dependencies are not all
-    completed, and none that another transaction is about to take. The claim counts as an attempt.
+    Highest priority first, then the longest available; only `among` these where given; none
+    whose dependencies are not all completed, and none that another transaction is about to take.
+    The claim counts as an attempt.
     """
+    statement = _CLAIM if among is None else _CLAIM_AMONG
+    chosen: dict[str, Any] = {} if among is None else {"among": list(among)}
     moved = _execute(
-        connection, _CLAIM, "claim", only=type_name, type=type_name, limit=limit,
+        connection, statement, "claim", only=type_name, type=type_name, limit=limit, **chosen,
         begun=1, worker=worker, actor=worker, run_id=run_id, lease=lease or settings().quantumflow.lease,
     )  # fmt: skip
     return [Workflow(*row[:-1]) for row in moved]
@@ -255,9 +281,10 @@ def transition(
     *,
     actor: str,
     data: Json = None,
+    results: Sequence[Json] | None = None,
     run_id: str | None = None,
 ) -> None:
-    """Move the workflows to the state `to`; `data` goes into the history of each.
+    """Move the workflows to the state `to`; `data` goes into the history of each, `results` are kept with them.
 
     A workflow given as held is fenced by its attempt, one given by id is not.
 
@@ -267,8 +294,9 @@ def transition(
         WorkflowNotFound: one does not exist; then none was moved.
     """
     _move_given(
-        connection, "transition", workflows, to=to, actor=actor, data=[data] * len(workflows), run_id=run_id
-    )
+        connection, "transition", workflows, to=to, actor=actor, data=[data] * len(workflows),
+        results=results, run_id=run_id,
+    )  # fmt: skip
 
 
 def cancel(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: str | None = None) -> None:
@@ -295,6 +323,11 @@ def retry(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: st
     Attempts go on counting: one that was out of attempts is dead again after one more failure.
     """
     _move_by_hand(connection, "retry", ids, actor, reason)
+
+
+def waive(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Let what depends on these workflows go on without them; none of them may have completed."""
+    connection.execute(_WAIVE, {"ids": list(ids)})
 
 
 def reclaim_expired(connection: Connection, *, limit: int = 1_000) -> list[UUID]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from qflow_dagster.generation import patches
 from qflow_dagster.generation.patches import PatchRefused
+from qflow_dagster.ingestion import checkouts
 from tests.ingestion.conftest import GitRepository
 
 LINES = st.lists(
@@ -20,7 +21,7 @@ def test_a_patch_made_is_applied_and_gives_the_same_contents(repository: GitRepo
     contents = {"a.py": b"x = 2\r\ny = 2", "\u00e9 \u00fc/b.py": b"z = 4\n"}
     patch = patches.make(repository.path, base, {"a.py": contents["a.py"]})
     assert (patch.paths, patch.lines) == (("a.py",), 2)
-    with patches.scratch(repository.path) as store:
+    with checkouts.scratch(repository.path) as store:
         tree = patches.apply(store, base, patch)
         assert patches.contents(store, tree, patch.paths) == {"a.py": contents["a.py"]}
     # Nothing of it is left in the repository.
@@ -39,7 +40,7 @@ def test_any_change_of_lines_survives_being_a_patch(
     repository = GitRepository(tmp_path_factory.mktemp("patch"))
     base = repository.commit({"f": old})
     patch = patches.make(repository.path, base, {"f": new.encode()})
-    with patches.scratch(repository.path) as store:
+    with checkouts.scratch(repository.path) as store:
         tree = patches.apply(store, base, patches.read(patch.text))
         assert patches.contents(store, tree, ("f",)) == {"f": new.encode()}
 
@@ -92,7 +93,7 @@ def test_a_patch_for_another_commit_does_not_apply(repository: GitRepository) ->
     first = repository.commit({"a": "a\nb\nc\n"})
     patch = patches.make(repository.path, first, {"a": b"a\nB\nc\n"})
     second = repository.commit({"a": "entirely\nother\n"})
-    with patches.scratch(repository.path) as store, pytest.raises(PatchRefused, match="does not apply"):
+    with checkouts.scratch(repository.path) as store, pytest.raises(PatchRefused, match="does not apply"):
         patches.apply(store, second, patch)
 
 
@@ -112,10 +113,10 @@ def test_a_checkout_runs_nothing_and_has_no_link_out_of_itself(
     hook.chmod(0o755)
     folder = tmp_path / "checkout"
     folder.mkdir()
-    with patches.scratch(repository.path) as store:
-        patches.export(store, base, folder)
+    with checkouts.scratch(repository.path) as store:
+        checkouts.export(store, base, folder)
     patch = patches.make(repository.path, base, {"a.txt": b"b\n"})
-    with patches.scratch(repository.path) as store:
+    with checkouts.scratch(repository.path) as store:
         patches.apply(store, base, patch)
     assert not marker.exists()
     assert sorted(p.name for p in folder.iterdir()) == [".gitattributes", "a.txt", "in", "sub"]

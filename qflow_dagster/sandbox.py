@@ -1,7 +1,7 @@
-"""Running a repository's own commands where they can do no harm.
+"""Running commands of others (a repository's tests, a task) where they can do no harm.
 
 Belongs here: the isolation, its limits, and saying what could not be isolated. Does not belong
-here: which command (`repository_tests`), what its result means (`validation`).
+here: which command, and what its result means.
 
 The command sees the system's programs read-only, one writable folder, an empty home and
 temporary folder, and nothing else: no network, no other process, no environment of ours. It is
@@ -84,8 +84,8 @@ def not_isolated(kind: Kind) -> list[str]:
     return ["memory is limited per process, not in sum"]
 
 
-def run(command: Sequence[str], folder: Path, *, limits: Limits | None = None) -> Ran:
-    """Run `command` in `folder`, which it may write, and wait for its end.
+def run(command: Sequence[str], folder: Path, *, limits: Limits | None = None, stdin: str = "") -> Ran:
+    """Run `command` in `folder`, which it may write, with that standard input, and wait for its end.
 
     Raises:
         NotIsolated: there is no isolation here, and `QFLOW_GENERATION_UNISOLATED` does not allow to do without.
@@ -102,10 +102,12 @@ def run(command: Sequence[str], folder: Path, *, limits: Limits | None = None) -
         # Root is exempt from the limit of processes, so nobody runs it.
         _give_to_nobody(folder)
     started = time.monotonic()
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as given_in:
+        given_in.write(stdin.encode())
+        given_in.seek(0)
         process = subprocess.Popen(
             _wrapped(kind, command, folder, limits),
-            stdin=subprocess.DEVNULL,
+            stdin=given_in,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder if kind == "none" else "/",

@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qflow_dagster.generation import sandbox
-from qflow_dagster.generation.sandbox import Limits, NotIsolated, Ran
+from qflow_dagster import sandbox
+from qflow_dagster.sandbox import Limits, NotIsolated, Ran
 from qflow_dagster.settings import settings
 
 KINDS = ["bubblewrap", "namespaces"]

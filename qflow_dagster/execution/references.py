@@ -1,0 +1,72 @@
+"""References in a task's arguments: `${fetch.items}` becomes what the task `fetch` put out.
+
+Belongs here: looking a value up in what a task sees, and filling it in. A reference that is a
+whole string becomes the value; within a string it becomes its text. Nothing is evaluated.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from qflow_dagster.errors import QflowError
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}")
+
+
+class NoValue(QflowError):  # noqa: N818
+    """A reference to what is not there."""
+
+
+def look_up(path: str, seen: Mapping[str, Any]) -> Any:
+    """The value at `path` (names and indexes, with dots) in what a task sees.
+
+    Raises:
+        NoValue: there is none; it says as far as it got.
+    """
+    value: Any = seen
+    done: list[str] = []
+    for step in path.split("."):
+        if isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            there = ", ".join(sorted(value)) if isinstance(value, Mapping) else type(value).__name__
+            raise NoValue(f"there is no {path!r}: {'.'.join(done) or 'the task'} has {there or 'nothing'}")
+        done.append(step)
+    return value
+
+
+def fill(value: Any, seen: Mapping[str, Any]) -> Any:
+    """`value` with every reference in it replaced.
+
+    Raises:
+        NoValue: one leads nowhere.
+    """
+    if isinstance(value, str):
+        if whole := _REFERENCE.fullmatch(value):
+            return look_up(whole[1], seen)
+        return _REFERENCE.sub(lambda found: _text(look_up(found[1], seen)), value)
+    if isinstance(value, list):
+        return [fill(item, seen) for item in value]
+    if isinstance(value, dict):
+        return {name: fill(item, seen) for name, item in value.items()}
+    return value
+
+
+def contains(value: Any, wanted: Any) -> bool:
+    """Whether `wanted` is contained in `value`, as PostgreSQL's `@>` has it for jsonb."""
+    if isinstance(wanted, Mapping):
+        return isinstance(value, Mapping) and all(
+            name in value and contains(value[name], item) for name, item in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return isinstance(value, list) and all(any(contains(one, item) for one in value) for item in wanted)
+    if isinstance(wanted, bool) or isinstance(value, bool):
+        return value is wanted
+    return value == wanted
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,241 @@
+"""How tasks are done: a command in the sandbox, a request, a Python function, reading files.
+
+Belongs here: one function per adapter that ends with the task, its caps, and the two kinds of
+failure. What is done elsewhere and takes its time (an agent, a Dagster job) is registered by who
+knows of it (`Elsewhere`). Does not belong here: which tasks, when (`task_worker`), who may
+(`task_policy`).
+"""
+
+import importlib.metadata
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+from uuid import UUID
+
+import requests
+from sqlalchemy import Connection, Engine
+
+from qflow_dagster import sandbox
+from qflow_dagster.errors import QflowError
+from qflow_dagster.execution.task_policy import allowed_host, policy
+from qflow_dagster.infrastructure.circuit_breaker import through_breaker
+from qflow_dagster.ingestion import checkouts, git, repositories
+from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.processes import Died, Hung, Pool
+from qflow_dagster.quantumflow import NewWorkflow
+from qflow_dagster.quantumflow.rows import to_json
+
+ENTRY_POINTS = "qflow_dagster.tasks"
+SHELL_SECONDS, SHELL_OUTPUT = 120.0, 1_000_000
+HTTP_SECONDS, HTTP_BODY, HTTP_REDIRECTS = 30.0, 10_000_000, 3
+PYTHON_SECONDS = 300.0
+FILE_BYTES = 1_000_000
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
+
+
+class TaskFailed(QflowError):  # noqa: N818
+    """An attempt failed; `retry` says whether another could do better."""
+
+    def __init__(self, message: str, *, kind: str, retry: bool = True) -> None:
+        super().__init__(message)
+        self.kind, self.retry = kind, retry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A task about to be done: what it is, with every reference filled in, and what it sees."""
+
+    id: UUID
+    graph_id: UUID
+    name: str
+    title: str
+    role: str
+    adapter: str
+    arguments: dict[str, Any]
+    seen: dict[str, Any]
+    # Seconds; None: the adapter's.
+    timeout: float | None
+    attempt: int
+    engine: Engine
+    pool: Pool
+
+    def seconds(self, cap: float) -> float:
+        """How long it may take: the task's limit, its role's, the adapter's."""
+        return min(value for value in (self.timeout, policy(self.role).timeout, cap) if value is not None)
+
+
+Run = Callable[[Call], Any]
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """An adapter that starts a workflow somebody else works on; the task waits for it."""
+
+    start: Callable[[Connection, Call], NewWorkflow]
+
+
+Adapters = Mapping[str, Run | Elsewhere]
+
+
+def shell(call: Call) -> dict[str, Any]:
+    """Run `command` (a list) in the sandbox, in an empty folder or a checkout of `repository`.
+
+    What the task sees is JSON on its standard input. Its output, if it is JSON, is `value`.
+    """
+    _only(call, "command", "repository", "check")
+    seconds = call.seconds(SHELL_SECONDS if call.role != "tester" else 600.0)
+    limits = sandbox.Limits(seconds, policy(call.role).memory * 1024**2, 256)
+    with tempfile.TemporaryDirectory(prefix="qflow-task-") as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        work = folder / "work"
+        work.mkdir()
+        if call.arguments.get("repository"):
+            _checkout(call, work)
+        command = call.arguments["command"]
+        ran = sandbox.run(command, work, limits=limits, stdin=json.dumps(call.seen, ensure_ascii=False))
+    output = ran.output
+    if len(output) > SHELL_OUTPUT:
+        output = output[-SHELL_OUTPUT:]
+    if ran.timed_out:
+        raise TaskFailed(f"{command[0]} took longer than {seconds:g} s: {output[-2_000:]}", kind="timeout")
+    if ran.code != 0 and call.arguments.get("check", True):
+        raise TaskFailed(f"{command[0]} ended with {ran.code}: {output[-2_000:]}", kind="exit_code")
+    result: dict[str, Any] = {"code": ran.code, "output": output.replace("\0", "�")}
+    with suppress(ValueError):
+        result["value"] = json.loads(output)
+    return result
+
+
+def http(call: Call) -> dict[str, Any]:
+    """Ask `url`; at most three redirects, each to a host the role may ask; 10 MB of answer."""
+    _only(call, "url", "method", "headers", "body", "check")
+    given = call.arguments
+    method = str(given.get("method", "GET")).upper()
+    if method not in METHODS:
+        raise TaskFailed(f"no method {method!r}: {', '.join(METHODS)}", kind="arguments", retry=False)
+    seconds = call.seconds(HTTP_SECONDS)
+    deadline = time.monotonic() + seconds
+    url = given["url"]
+    for _ in range(HTTP_REDIRECTS + 1):
+        allowed_host(call.role, url)
+        host = url.split("/")[2]
+        try:
+            with through_breaker(call.engine, f"http {host}", ignore=(TaskFailed,)):
+                answer = _ask(method, url, given, deadline)
+        except requests.Timeout:
+            raise TaskFailed(f"{host} did not answer in {seconds:g} s", kind="timeout") from None
+        except requests.RequestException as error:
+            raise TaskFailed(f"{host} could not be asked: {type(error).__name__}", kind="external") from None
+        if answer["status"] in (301, 302, 303, 307, 308) and answer["location"]:
+            url = urljoin(url, answer["location"])
+            continue
+        if answer["status"] >= 400 and given.get("check", True):
+            retry = answer["status"] >= 500 or answer["status"] in (408, 425, 429)
+            raise TaskFailed(f"{host} answered {answer['status']}", kind="status", retry=retry)
+        return {name: answer[name] for name in ("status", "body", "value") if name in answer}
+    raise TaskFailed(f"more than {HTTP_REDIRECTS} redirects", kind="external", retry=False)
+
+
+def _ask(method: str, url: str, given: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+    with requests.request(
+        method, url, headers=given.get("headers"), json=given.get("body"), stream=True, allow_redirects=False,
+        timeout=max(0.1, deadline - time.monotonic()),
+    ) as response:  # fmt: skip
+        body = b""
+        for part in response.iter_content(65_536):
+            body += part
+            if len(body) > HTTP_BODY:
+                raise TaskFailed(f"the answer is larger than {HTTP_BODY:,} bytes", kind="size", retry=False)
+            if time.monotonic() > deadline:
+                raise requests.Timeout
+    text = body.decode(response.encoding or "utf-8", "replace").replace("\0", "�")
+    answer = {"status": response.status_code, "body": text, "location": response.headers.get("location")}
+    if "json" in response.headers.get("content-type", ""):
+        with suppress(ValueError):
+            answer["value"] = json.loads(text)
+    return answer
+
+
+def python(call: Call) -> Any:
+    """Call a function that an installed package offers under the entry points `qflow_dagster.tasks`.
+
+    It gets `arguments` and `inputs`, in a process of its own, and returns what JSON can hold.
+    """
+    function = call.arguments.get("function")
+    rest = {name: value for name, value in call.arguments.items() if name != "function"}
+    seconds = call.seconds(PYTHON_SECONDS)
+    try:
+        done, value = call.pool.call((function, rest, call.seen), seconds)
+    except Hung:
+        raise TaskFailed(f"{function} took longer than {seconds:g} s", kind="timeout") from None
+    except Died as error:
+        raise TaskFailed(f"{function}: {error}", kind="crash") from None
+    if not done:
+        raise TaskFailed(f"{function}: {value}", kind="exception")
+    return value
+
+
+def serve(context: None, batch: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> tuple[bool, Any]:
+    """The worker's side of `python`."""
+    [(name, arguments, inputs)] = batch
+    found = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name not in found:
+        there = ", ".join(sorted(found)) or "none"
+        return False, f"no function {name!r} under the entry points {ENTRY_POINTS}; there are: {there}"
+    try:
+        value = found[name].load()(arguments, inputs)
+        to_json(value, f"the result of {name}")
+    except Exception as error:
+        return False, f"{type(error).__name__}: {error}"[:2_000]
+    return True, value
+
+
+def files(call: Call) -> dict[str, str]:
+    """Read `paths` of the ingested commit of `repository`: path -> text. Nothing of a work tree is read."""
+    _only(call, "repository", "paths")
+    with call.engine.connect() as connection:
+        name = call.arguments["repository"]
+        objects = repositories.find(connection, name).objects
+        commit = current_snapshot(connection, name).commit_oid
+    texts = {}
+    for path in call.arguments["paths"]:
+        entry = git.run(objects, "ls-tree", "-l", "-z", commit, "--", f":(literal){path}").decode()
+        if not entry.startswith("100"):
+            raise TaskFailed(f"{path} is no ordinary file of {name}", kind="not_found", retry=False)
+        meta = entry.partition("\t")[0].split()
+        if int(meta[3]) > FILE_BYTES:
+            raise TaskFailed(f"{path} has {int(meta[3]):,} bytes", kind="size", retry=False)
+        texts[path] = (
+            git.run(objects, "cat-file", "blob", meta[2]).decode("utf-8", "replace").replace("\0", "�")
+        )
+    return texts
+
+
+def _checkout(call: Call, folder: Path) -> None:
+    with call.engine.connect() as connection:
+        name = call.arguments["repository"]
+        objects = repositories.find(connection, name).objects
+        commit = current_snapshot(connection, name).commit_oid
+    with checkouts.scratch(objects) as store:
+        checkouts.export(store, commit, folder)
+
+
+def _only(call: Call, *names: str) -> None:
+    if unknown := set(call.arguments) - set(names):
+        raise TaskFailed(
+            f"{call.adapter} has no argument {min(unknown)!r}; it has: {', '.join(names)}",
+            kind="arguments",
+            retry=False,
+        )
+    if names[0] not in call.arguments:
+        raise TaskFailed(f"{call.adapter} needs {names[0]!r}", kind="arguments", retry=False)
+
+
+ADAPTERS: Adapters = {"shell": shell, "http": http, "python": python, "files": files}

@@ -1,0 +1,324 @@
+"""Doing tasks: claim what is ready, do it, report in batches, settle; until nothing is ready.
+
+Belongs here: one worker's loop, and what a claimed task turns into (done, skipped, split, handed
+on). Does not belong here: the adapters (`task_adapters`), what follows an end (`task_graph`).
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
+from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere, TaskFailed
+from qflow_dagster.execution.task_definitions import INPUT, Task, check_tasks
+from qflow_dagster.execution.task_policy import PolicyViolation, check, policy
+from qflow_dagster.processes import Pool
+from qflow_dagster.quantumflow import (
+    LeaseLost,
+    Workflow,
+    claim,
+    complete,
+    create_workflows,
+    fail,
+    heartbeat,
+    transition,
+)
+from qflow_dagster.redaction import redact
+from qflow_dagster.settings import settings
+
+logger = logging.getLogger(__name__)
+
+# Tasks a worker holds at a time; trivial ones are reported in one statement.
+BATCH = 200
+# Seconds after which what is done is reported, though other tasks are not.
+REPORT = 0.05
+Report = Callable[[str, int, int], None]
+
+
+class Summary(NamedTuple):
+    """What a worker did: tasks done, failed attempts, tasks skipped, tasks split or handed on."""
+
+    completed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    split: int = 0
+
+
+@dataclass
+class Held:
+    """A claimed task and all that is known of it."""
+
+    workflow: Workflow
+    graph_id: UUID
+    depth: int
+    task: Task
+    seen: dict[str, Any]
+    outcome: Any = None
+    error: dict[str, Any] | None = None
+    retry: bool = True
+    lost: bool = False
+    future: Future[Any] | None = field(default=None, repr=False)
+
+
+def work(
+    engine: Engine, *, worker: str, adapters: Adapters = task_adapters.ADAPTERS, run_id: str | None = None,
+    threads: int | None = None, progress: Report | None = None, stop: Callable[[], bool] = lambda: False,
+) -> Summary:  # fmt: skip
+    """Do tasks until none is ready, or `stop` says so; what is done elsewhere is not waited for."""
+    given = settings().execution
+    threads = threads or given.task_threads
+    report = progress or (lambda stage, done, total: None)
+    with engine.begin() as connection:
+        task_graph.settle_all(connection)
+    total = Summary()
+    in_flight: list[Held] = []
+    beaten = time.monotonic()
+    pool = Pool(task_adapters.serve, None, threads)
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="task")
+    try:
+        while True:
+            taken = [] if stop() else _claim(engine, worker, BATCH - len(in_flight), run_id)
+            for held in taken:
+                total = _begin(engine, held, adapters, executor, pool, worker, total, in_flight)
+            if not taken and not in_flight:
+                return total
+            _wait(in_flight)
+            done = [held for held in in_flight if held.future is None or held.future.done()]
+            in_flight = [held for held in in_flight if held not in done]
+            total = _end(engine, done, total)
+            report("tasks", total.completed, total.completed + len(in_flight))
+            if in_flight and time.monotonic() - beaten > settings().quantumflow.lease / 3:
+                _beat(engine, in_flight)
+                beaten = time.monotonic()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+        pool.close()
+
+
+def _wait(in_flight: Sequence[Held]) -> None:
+    futures = [held.future for held in in_flight if held.future is not None]
+    if not wait(futures, timeout=REPORT).done and futures:
+        wait(futures, timeout=1.0, return_when="FIRST_COMPLETED")
+
+
+_READY = text("""
+SELECT type FROM unnest(CAST(:types AS text[])) AS type
+WHERE EXISTS (SELECT FROM workflows w WHERE w.type = type.type AND w.claimable AND w.remaining_dependencies = 0
+              AND w.available_at <= statement_timestamp())
+""")
+_RUNNING = text("SELECT count(*) FROM workflows WHERE type = :type AND lease_expires_at IS NOT NULL")
+_SPECS = text("""
+SELECT t.id, t.graph_id, t.depth, t.position, t.spec, t.element, t.element IS NOT NULL AS mapped, g.input
+FROM tasks t JOIN task_graphs g ON g.id = t.graph_id WHERE t.id = ANY(:ids)
+""")
+_INPUTS = text("""
+SELECT d.workflow_id, t.name, w.result FROM workflow_dependencies d
+JOIN tasks t ON t.id = d.depends_on_id JOIN workflows w ON w.id = t.id
+WHERE d.workflow_id = ANY(:ids) AND w.status = 'completed'
+""")
+
+
+def _claim(engine: Engine, worker: str, room: int, run_id: str | None) -> list[Held]:
+    """Claim up to `room` ready tasks, of every role as many as it may have running."""
+    if room <= 0:
+        return []
+    claimed: list[Workflow] = []
+    roles = {type_: role for role, type_ in task_graph.TASK_TYPES.items()}
+    with engine.begin() as connection:
+        for type_ in connection.scalars(_READY, {"types": list(roles)}).all():
+            limit = room - len(claimed)
+            most = policy(roles[type_]).concurrency
+            if most is not None:
+                # One at a time, so that two do not both see the same places free.
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:type))"), {"type": type_})
+                limit = min(limit, most - (connection.scalar(_RUNNING, {"type": type_}) or 0))
+            if limit > 0:
+                claimed += claim(connection, type_, worker=worker, limit=limit, run_id=run_id)
+        if not claimed:
+            return []
+        ids = [workflow.id for workflow in claimed]
+        specs = {row.id: row for row in connection.execute(_SPECS, {"ids": ids})}
+        inputs: dict[UUID, dict[str, Any]] = {}
+        for row in connection.execute(_INPUTS, {"ids": ids}):
+            inputs.setdefault(row.workflow_id, {})[row.name] = row.result
+    held = []
+    for workflow in claimed:
+        row = specs[workflow.id]
+        seen = {INPUT: row.input, **inputs.get(workflow.id, {})}
+        if row.mapped:
+            seen |= {"item": row.element, "index": row.position}
+        held.append(Held(workflow, row.graph_id, row.depth, Task.model_validate(row.spec), seen))
+    return held
+
+
+def _begin(
+    engine: Engine, held: Held, adapters: Adapters, executor: ThreadPoolExecutor, pool: Pool, worker: str,
+    total: Summary, in_flight: list[Held],
+) -> Summary:  # fmt: skip
+    """Skip, split, hand on or start a claimed task; one that cannot be is reported as failed."""
+    task = held.task
+    in_flight.append(held)
+    try:
+        if task.when is not None and not references.contains(held.seen, task.when):
+            if task.otherwise == "fail":
+                raise TaskFailed("its condition does not hold", kind="condition", retry=False)
+            in_flight.remove(held)
+            with engine.begin() as connection:
+                transition(connection, [held.workflow], "skipped", actor=worker, data={"unmet": task.when})
+                task_graph.follow(connection, [(held.workflow.id, "skipped", task)])
+            _settle(engine, [held])
+            return total._replace(skipped=total.skipped + 1)
+        if task.map is not None or not task.adapter:
+            if parts := _parts(held, adapters):
+                in_flight.remove(held)
+                with engine.begin() as connection:
+                    task_graph.split(
+                        connection, held.workflow, held.graph_id, held.depth, [part for part, _ in parts], actor=worker,
+                        elements=[element for _, element in parts] if task.map is not None else None,
+                    )  # fmt: skip
+                return total._replace(split=total.split + 1)
+            held.outcome = []
+            return total
+        call = _call(engine, held, pool)
+        adapter = adapters[call.adapter]
+        if isinstance(adapter, Elsewhere):
+            in_flight.remove(held)
+            with engine.begin() as connection:
+                create_workflows(connection, [adapter.start(connection, call)], actor=worker)
+                task_graph.await_children(connection, held.workflow, actor=worker)
+            return total._replace(split=total.split + 1)
+        held.future = executor.submit(adapter, call)
+    except LeaseLost:
+        with suppress(ValueError):
+            in_flight.remove(held)
+    except (QflowError, KeyError) as error:
+        held.error, held.retry = _words(error)
+        if held not in in_flight:
+            in_flight.append(held)
+    return total
+
+
+def _parts(held: Held, adapters: Adapters) -> list[tuple[Task, Any]]:
+    """What a task is split into: an element's task for each, its own parts, or those of its template."""
+    task = held.task
+    if task.map is None:
+        parts = list(task.tasks) or decomposition.parts(task, held.seen)
+        check_tasks(parts, adapters, depth=held.depth + 1)
+        return [(part, None) for part in parts]
+    elements = references.look_up(task.map, held.seen)
+    if not isinstance(elements, list):
+        raise TaskFailed(
+            f"{task.map} is no array but {type(elements).__name__}", kind="arguments", retry=False
+        )
+    # What the elements' tasks see of other tasks they do not depend on themselves.
+    arguments = _filled_but_items(task.arguments, held.seen)
+    one = task.model_copy(update={"map": None, "depends_on": (), "when": None, "arguments": arguments})
+    return [
+        (one.model_copy(update={"name": f"{task.name}-{number}"}), element)
+        for number, element in enumerate(elements)
+    ]
+
+
+def _filled_but_items(value: Any, seen: dict[str, Any]) -> Any:
+    """References filled in, but those to the element itself."""
+    own = {"item": "${item}", "index": "${index}"}
+    if isinstance(value, dict):
+        return {name: _filled_but_items(item, seen) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_filled_but_items(item, seen) for item in value]
+    if isinstance(value, str) and "${item" not in value:
+        return references.fill(value, seen | own)
+    return value
+
+
+def _call(engine: Engine, held: Held, pool: Pool) -> Call:
+    task = held.task
+    arguments = references.fill(task.arguments, held.seen)
+    # Again, now that the values are known.
+    adapter = task.adapter or ""
+    check(task.role, adapter, arguments, task.timeout)
+    return Call(
+        id=held.workflow.id, graph_id=held.graph_id, name=task.name, title=task.title or task.name, role=task.role,
+        adapter=adapter, arguments=arguments, seen=held.seen, timeout=task.timeout,
+        attempt=held.workflow.attempt, engine=engine, pool=pool,
+    )  # fmt: skip
+
+
+def _words(error: BaseException) -> tuple[dict[str, Any], bool]:
+    """An error as it is stored, and whether another attempt could do better."""
+    kind, again = type(error).__name__, True
+    if isinstance(error, TaskFailed):
+        kind, again = error.kind, error.retry
+    elif isinstance(error, PolicyViolation):
+        kind, again = "policy_violation", False
+    elif isinstance(error, references.NoValue):
+        kind, again = "no_value", False
+    words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
+    return {"kind": kind, "message": redact(words)[:4_000]}, again
+
+
+def _end(engine: Engine, done: Sequence[Held], total: Summary) -> Summary:
+    """Complete and fail what is done; what was lost meanwhile is somebody else's."""
+    if not done:
+        return total
+    for held in done:
+        if held.future is not None:
+            error = held.future.exception()
+            if error is None:
+                held.outcome = held.future.result()
+            else:
+                held.error, held.retry = _words(error)
+    completed = _complete(engine, [held for held in done if held.error is None and not held.lost])
+    bad = [held for held in done if held.error is not None and not held.lost]
+    for held in bad:
+        _fail(engine, held)
+    _settle(engine, done)
+    return total._replace(completed=total.completed + completed, failed=total.failed + len(bad))
+
+
+def _complete(engine: Engine, group: Sequence[Held]) -> int:
+    """All in one statement; those that were lost, or whose result cannot be stored, hold up no other."""
+    if not group:
+        return 0
+    try:
+        with engine.begin() as connection:
+            complete(connection, [held.workflow for held in group], [held.outcome for held in group])
+        return len(group)
+    except LeaseLost as lost:
+        return _complete(engine, [held for held in group if held.workflow.id not in lost.ids])
+    except UsageError as error:
+        if len(group) > 1:
+            return sum(_complete(engine, [held]) for held in group)
+        group[0].error, group[0].retry = {"kind": "result", "message": str(error)}, False
+        _fail(engine, group[0])
+        return 0
+
+
+def _fail(engine: Engine, held: Held) -> None:
+    with suppress(LeaseLost), engine.begin() as connection:
+        [status] = fail(connection, [held.workflow], [held.error], retry=held.retry)
+        if status == "failed":
+            task_graph.follow(connection, [(held.workflow.id, status, held.task)])
+
+
+def _settle(engine: Engine, done: Sequence[Held]) -> None:
+    parents = [held.workflow.parent_id for held in done if held.workflow.parent_id is not None]
+    with engine.begin() as connection:
+        task_graph.settle(connection, parents)
+
+
+def _beat(engine: Engine, in_flight: Sequence[Held]) -> None:
+    try:
+        with engine.begin() as connection:
+            heartbeat(connection, [held.workflow for held in in_flight])
+    except LeaseLost as lost:
+        for held in in_flight:
+            held.lost = held.lost or held.workflow.id in lost.ids
