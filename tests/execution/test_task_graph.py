@@ -33,7 +33,9 @@ class Script:
     def __call__(self, call: Call) -> Any:
         with self.lock:
             self.calls.append(call)
-        answer = self.answers.get(call.name.split("-")[0], lambda call: call.arguments.get("value", call.name))
+        answer = self.answers.get(
+            call.name.split("-")[0], lambda call: call.arguments.get("value", call.name)
+        )
         return answer(call)
 
     @property
@@ -93,7 +95,11 @@ def test_a_task_gets_the_outputs_of_what_it_depends_on_by_name(engine: Engine, s
     )
     assert do(engine, script) == Summary(completed=3)
     assert script.names[-1] == "report"
-    assert script.calls[-1].seen == {"run": {"word": "hello"}, "left": "hello", "right": {"deep": [1, "hello"]}}
+    assert script.calls[-1].seen == {
+        "run": {"word": "hello"},
+        "left": "hello",
+        "right": {"deep": [1, "hello"]},
+    }
     shown = whole(engine, id_)
     assert shown["state"] == "completed"
     assert shown["result"] == {"report": 'hello and {"deep": [1, "hello"]}'}
@@ -103,7 +109,9 @@ def test_the_parallel_example_of_pgflow(engine: Engine, script: Script) -> None:
     script.answers["fetch"] = lambda call: {"title": "A page", "length": 40}
     script.answers["summarise"] = lambda call: f"{call.seen['fetch']['title']}, short"
     script.answers["tags"] = lambda call: ["a", "b"]
-    script.answers["save"] = lambda call: {"saved": [call.seen["summarise"], call.seen["tags"], call.seen["run"]["url"]]}
+    script.answers["save"] = lambda call: {
+        "saved": [call.seen["summarise"], call.seen["tags"], call.seen["run"]["url"]]
+    }
     id_ = submit(
         engine,
         script,
@@ -114,7 +122,9 @@ def test_the_parallel_example_of_pgflow(engine: Engine, script: Script) -> None:
         input={"url": "https://example.com"},
     )
     do(engine, script)
-    assert whole(engine, id_)["result"] == {"save": {"saved": ["A page, short", ["a", "b"], "https://example.com"]}}
+    assert whole(engine, id_)["result"] == {
+        "save": {"saved": ["A page, short", ["a", "b"], "https://example.com"]}
+    }
 
 
 def test_the_map_example_of_pgflow_outputs_come_back_in_order(engine: Engine, script: Script) -> None:
@@ -154,7 +164,12 @@ def test_conditions_skip_a_task_its_dependents_too_or_fail(engine: Engine, scrip
         {"name": "paid", "depends_on": ["gate"], "when": {"gate": {"plan": "paid"}}},
         {"name": "after_paid", "depends_on": ["paid", "gate"]},
         {"name": "free", "depends_on": ["gate"], "when": {"gate": {"plan": "free", "seats": [2]}}},
-        {"name": "cascade", "depends_on": ["gate"], "when": {"gate": {"plan": "paid"}}, "otherwise": "skip_dependents"},
+        {
+            "name": "cascade",
+            "depends_on": ["gate"],
+            "when": {"gate": {"plan": "paid"}},
+            "otherwise": "skip_dependents",
+        },
         {"name": "under_cascade", "depends_on": ["cascade"]},
     )
     do(engine, script)
@@ -189,7 +204,12 @@ def test_a_failed_task_blocks_what_depends_on_it_and_the_rest_is_kept(engine: En
         {"name": "other"},
     )
     do(engine, script)
-    assert states(engine, id_) == {"bad": "failed", "next": "blocked", "last": "blocked", "other": "completed"}
+    assert states(engine, id_) == {
+        "bad": "failed",
+        "next": "blocked",
+        "last": "blocked",
+        "other": "completed",
+    }
     shown = whole(engine, id_)
     assert shown["state"] == "failed"
     with engine.begin() as connection:
@@ -201,7 +221,12 @@ def test_a_failed_task_blocks_what_depends_on_it_and_the_rest_is_kept(engine: En
     assert script.names.count("other") == 1
     with engine.connect() as connection:
         assert verify_history(connection) is None
-        assert [event.to_status for event in history(connection, id_)] == ["running", "failed", "running", "completed"]
+        assert [event.to_status for event in history(connection, id_)] == [
+            "running",
+            "failed",
+            "running",
+            "completed",
+        ]
 
 
 def test_what_depends_on_a_failure_goes_on_where_it_says_so(engine: Engine, script: Script) -> None:
@@ -262,7 +287,9 @@ def test_a_part_that_fails_fails_the_goal_and_a_retry_mends_both(engine: Engine,
     assert set(states(engine, id_).values()) == {"completed"}
 
 
-def test_an_amended_task_is_tried_again_and_the_change_is_in_its_history(engine: Engine, script: Script) -> None:
+def test_an_amended_task_is_tried_again_and_the_change_is_in_its_history(
+    engine: Engine, script: Script
+) -> None:
     def picky(call: Call) -> str:
         if call.arguments["value"] == "wrong":
             raise TaskFailed("wrong", kind="arguments", retry=False)
@@ -273,7 +300,9 @@ def test_an_amended_task_is_tried_again_and_the_change_is_in_its_history(engine:
     do(engine, script)
     failed = task_id(engine, id_, "task")
     with engine.begin() as connection:
-        task_graph.amend(connection, failed, script.adapters, actor="ada", reason="typo", arguments={"value": "ok"})
+        task_graph.amend(
+            connection, failed, script.adapters, actor="ada", reason="typo", arguments={"value": "ok"}
+        )
     do(engine, script)
     assert whole(engine, id_)["state"] == "completed"
     with engine.connect() as connection:
@@ -373,7 +402,13 @@ def test_the_place_is_the_line_and_column(script: Script) -> None:
         ("tester", "shell", {"command": ["git", "push"]}, None, "may not run 'git'"),
         ("critic", "shell", {"command": ["cat"]}, None, "may not use shell"),
         ("critic", "python", {}, 31, "may take 30 s"),
-        ("researcher", "http", {"url": "https://github.com.evil.com/"}, None, "may not ask github.com.evil.com"),
+        (
+            "researcher",
+            "http",
+            {"url": "https://github.com.evil.com/"},
+            None,
+            "may not ask github.com.evil.com",
+        ),
         ("researcher", "http", {"url": "https://github.com@evil.com/"}, None, "a URL with a password"),
         ("researcher", "http", {"url": "file:///etc/passwd"}, None, "is no http or https URL"),
         ("researcher", "http", {"url": "https://evilgithub.com"}, None, "may not ask"),
