@@ -45,7 +45,7 @@ _TEXT = frozenset({"sh", "cat", "ls", "grep", "sed", "awk", "sort", "uniq", "wc"
 DOCUMENTATION = frozenset(
     {
         "hexdocs.pm", "docs.rs", "github.com", "elixir-lang.org", "rust-lang.org", "npmjs.com", "crates.io",
-        "docs.python.org", "pypi.org", "go.dev", "pkg.go.dev",
+        "docs.python.org", "go.dev", "pkg.go.dev",
     }
 )  # fmt: skip
 POLICIES: Mapping[str, RolePolicy] = {

@@ -1,6 +1,6 @@
 """Moving workflows between states: claim, complete, fail and all others, each one statement.
 
-Every operation is the same statement with other candidates: lock the rows, join them with
+Every operation is the same statement (`statements`) with other candidates: lock the rows, join them with
 the edges their machines allow, update them, append the events with their hashes, write the
 messages, notify. It changes all of the rows it was given or none, and runs in the caller's
 transaction, which must be READ COMMITTED (SQLAlchemy's default).
@@ -16,183 +16,20 @@ from sqlalchemy import Connection, Row, TextClause, text
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow.errors import IllegalTransition, LeaseLost, WorkflowNotFound
-from qflow_dagster.quantumflow.rows import Held, Json, Workflow, column_list, distinct, to_json
+from qflow_dagster.quantumflow.rows import Held, Json, Workflow, distinct, to_json
 from qflow_dagster.quantumflow.state_machine import Verb, edges, registered_types, workflow_type
+from qflow_dagster.quantumflow.statements import (
+    CLAIM,
+    CLAIM_AMONG,
+    HEARTBEAT,
+    MOVE_DUE,
+    MOVE_GIVEN,
+    MOVE_LEASE_EXPIRED,
+    RELEASE_DEPENDENTS,
+    SYSTEM_ACTOR,
+    WAIVE,
+)
 from qflow_dagster.settings import settings
-
-# Who moves what nobody asked for: a lease or a term that ran out.
-SYSTEM_ACTOR = "qflow"
-
-_LOCKED = """w.id, w.type, w.status, w.attempt, w.max_attempts, w.lease_owner, w.head_seq, w.head_hash"""
-
-# What the four kinds of operation may take. All lock in the order of ids or skip what is
-# locked, so that operations on the same rows wait for each other and never deadlock. The
-# lateral subquery makes it one probe of the primary key per row, whatever the planner guesses.
-_GIVEN = f"""
-    SELECT w.*, given.result, given.error, given.data
-    FROM (SELECT * FROM json_to_recordset(CAST(:given AS json))
-              AS given(id uuid, attempt integer, result jsonb, error jsonb, data jsonb)
-          ORDER BY id) AS given
-    CROSS JOIN LATERAL (
-        SELECT {_LOCKED} FROM workflows w
-        WHERE w.id = given.id AND (given.attempt IS NULL OR w.attempt = given.attempt)
-        FOR UPDATE) AS w"""
-_CLAIMABLE = f"""
-    SELECT {_LOCKED}, NULL::jsonb AS result, NULL::jsonb AS error, NULL::jsonb AS data
-    FROM workflows w
-    WHERE w.type = :type AND w.claimable AND w.remaining_dependencies = 0
-      AND w.available_at <= statement_timestamp()
-      AND (w.expires_at IS NULL OR w.expires_at > statement_timestamp())
-    ORDER BY w.priority DESC, w.available_at, w.id
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED"""
-_CLAIMABLE_AMONG = _CLAIMABLE.replace("ORDER BY", "AND w.id = ANY(:among)\n    ORDER BY")
-_LEASE_EXPIRED = f"""
-    SELECT {_LOCKED}, NULL::jsonb AS result, jsonb_build_object('lease_owner', w.lease_owner) AS data,
-           jsonb_build_object('kind', 'lease_expired', 'message',
-                              'worker ' || w.lease_owner || ' stopped reporting') AS error
-    FROM workflows w
-    WHERE w.lease_expires_at <= statement_timestamp() AND w.type = ANY(:types)
-    ORDER BY w.lease_expires_at
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED"""
-_DUE = f"""
-    SELECT {_LOCKED}, NULL::jsonb AS result, NULL::jsonb AS error, NULL::jsonb AS data
-    FROM workflows w
-    WHERE w.expires_at <= statement_timestamp() AND w.finished_at IS NULL
-      AND EXISTS (SELECT FROM edge WHERE edge.type = w.type AND edge.from_status = w.status)
-    ORDER BY w.expires_at
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED"""
-
-# The edge a locked row takes.
-_TAKEN = """e.type = c.type AND e.from_status = c.status
-        AND (e.exhausted IS NULL OR e.exhausted = (c.attempt >= c.max_attempts))"""
-
-_MOVE = """
-WITH edge AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(CAST(:edges AS json)) AS edge(
-        type text, from_status text, to_status text, exhausted boolean, wait text,
-        claimable boolean, leased boolean, terminal boolean, succeeded boolean, queues text[])
-), candidate AS MATERIALIZED ({candidates}
-), updated AS (
-    UPDATE workflows w SET
-        status = e.to_status,
-        claimable = e.claimable,
-        attempt = c.attempt + :begun,
-        result = coalesce(c.result, w.result),
-        error = CASE WHEN e.succeeded THEN NULL ELSE coalesce(c.error, w.error) END,
-        run_id = coalesce(CAST(:run_id AS text), w.run_id),
-        available_at = CASE e.wait
-            WHEN 'none' THEN statement_timestamp()
-            -- Exponential backoff with equal jitter: half of the delay is certain, half is random.
-            WHEN 'backoff' THEN statement_timestamp() + make_interval(secs => (0.5 + random() / 2) * least(
-                CAST(:delay_limit AS float8), CAST(:delay AS float8) * 2 ^ least(c.attempt - 1, 60)))
-            ELSE w.available_at END,
-        lease_owner = CASE WHEN e.leased THEN coalesce(CAST(:worker AS text), w.lease_owner) END,
-        lease_expires_at = CASE WHEN e.leased THEN coalesce(
-            statement_timestamp() + make_interval(secs => CAST(:lease AS float8)), w.lease_expires_at) END,
-        finished_at = CASE WHEN e.terminal THEN statement_timestamp() END,
-        updated_at = statement_timestamp(),
-        head_seq = c.head_seq + 1,
-        head_hash = workflow_event_hash(
-            c.head_hash, c.id, c.head_seq + 1, c.status, e.to_status, c.attempt + :begun,
-            coalesce(CAST(:actor AS text), c.lease_owner, '{system}'), c.data,
-            coalesce(CAST(:run_id AS text), w.run_id), statement_timestamp())
-    FROM candidate c JOIN edge e ON {taken}
-    WHERE w.id = c.id
-      AND (CAST(:expected AS integer) IS NULL
-           OR (SELECT count(*) FROM candidate c JOIN edge e ON {taken}) = :expected)
-    RETURNING w.*, c.status AS from_status, c.head_hash AS prev_hash, c.data, e.queues,
-              coalesce(CAST(:actor AS text), c.lease_owner, '{system}') AS actor,
-              e.succeeded AND w.has_dependents AS releases
-), event AS (
-    INSERT INTO workflow_events (workflow_id, seq, from_status, to_status, attempt, actor, data, run_id,
-                                 at, prev_hash, hash)
-    SELECT id, head_seq, from_status, status, attempt, actor, data, run_id, updated_at, prev_hash, head_hash
-    FROM updated
-), message AS (
-    INSERT INTO messages (queue, payload)
-    SELECT queue, jsonb_build_object('workflow_id', id, 'type', type, 'key', key, 'from', from_status,
-                                     'to', status, 'attempt', attempt, 'actor', actor)
-    FROM updated CROSS JOIN unnest(queues) AS queue
-), notified AS MATERIALIZED (
-    SELECT pg_notify(queue, pg_current_xact_id()::text)
-    FROM (SELECT DISTINCT unnest(queues) AS queue FROM updated) AS told
-)
-SELECT {returning}, (SELECT count(*) FROM notified) FROM updated u {order}
-"""
-
-
-def _statement(candidates: str, returning: str, order: str = "") -> TextClause:
-    return text(
-        _MOVE.format(
-            candidates=candidates, taken=_TAKEN, returning=returning, order=order, system=SYSTEM_ACTOR
-        )
-    )
-
-
-# One row for all: a report on hundreds of workflows must not become as many rows to read back.
-_MOVE_GIVEN = _statement(
-    _GIVEN,
-    "count(*) AS moved, json_object_agg(u.id, u.status) AS statuses, "
-    "array_agg(u.id) FILTER (WHERE u.releases) AS releasing",
-)
-_MOVE_LEASE_EXPIRED = _statement(_LEASE_EXPIRED, "u.id")
-_MOVE_DUE = _statement(_DUE, "u.id")
-_CLAIM = _statement(_CLAIMABLE, column_list(Workflow, "u"), "ORDER BY u.priority DESC, u.available_at, u.id")
-
-_CLAIM_AMONG = _statement(
-    _CLAIMABLE_AMONG, column_list(Workflow, "u"), "ORDER BY u.priority DESC, u.available_at, u.id"
-)
-
-_HEARTBEAT = text("""
-WITH held AS MATERIALIZED (
-    SELECT w.id
-    FROM (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS integer[])) AS given(id, attempt)
-          ORDER BY id) AS given
-    CROSS JOIN LATERAL (
-        SELECT w.id FROM workflows w
-        WHERE w.id = given.id AND w.attempt = given.attempt AND w.lease_expires_at IS NOT NULL
-        FOR UPDATE) AS w
-)
-UPDATE workflows w SET lease_expires_at = statement_timestamp() + make_interval(secs => :lease)
-FROM held
-WHERE w.id = held.id AND (SELECT count(*) FROM held) = :expected
-RETURNING w.id
-""")
-
-# The rows go, so that what completes after all is not counted again.
-_WAIVE = text("""
-WITH locked AS MATERIALIZED (
-    SELECT w.id FROM workflow_dependencies d JOIN workflows w ON w.id = d.workflow_id
-    WHERE d.depends_on_id = ANY(CAST(:ids AS uuid[])) ORDER BY w.id FOR UPDATE OF w
-), waived AS (
-    DELETE FROM workflow_dependencies d USING locked
-    WHERE d.workflow_id = locked.id AND d.depends_on_id = ANY(CAST(:ids AS uuid[]))
-    RETURNING d.workflow_id
-), counted AS (
-    SELECT workflow_id, count(*)::integer AS waived FROM waived GROUP BY workflow_id
-)
-UPDATE workflows w SET
-    remaining_dependencies = w.remaining_dependencies - counted.waived, updated_at = statement_timestamp()
-FROM counted WHERE w.id = counted.workflow_id
-""")
-
-# A statement of its own, so that its snapshot sees dependents whose creation the completion waited for.
-_RELEASE_DEPENDENTS = text("""
-WITH released AS MATERIALIZED (
-    SELECT workflow_id, count(*)::integer AS completed
-    FROM workflow_dependencies WHERE depends_on_id = ANY(CAST(:ids AS uuid[])) GROUP BY workflow_id
-), locked AS MATERIALIZED (
-    SELECT w.id, released.completed FROM released JOIN workflows w ON w.id = released.workflow_id
-    ORDER BY w.id FOR UPDATE OF w
-)
-UPDATE workflows w SET
-    remaining_dependencies = w.remaining_dependencies - locked.completed,
-    updated_at = statement_timestamp()
-FROM locked WHERE w.id = locked.id
-""")
 
 
 def claim(
@@ -211,7 +48,7 @@ def claim(
     whose dependencies are not all completed, and none that another transaction is about to take.
     The claim counts as an attempt.
     """
-    statement = _CLAIM if among is None else _CLAIM_AMONG
+    statement = CLAIM if among is None else CLAIM_AMONG
     chosen: dict[str, Any] = {} if among is None else {"among": list(among)}
     moved = _execute(
         connection, statement, "claim", only=type_name, type=type_name, limit=limit, **chosen,
@@ -233,7 +70,7 @@ def heartbeat(connection: Connection, held: Sequence[Held], *, lease: float | No
         "lease": float(lease or settings().quantumflow.lease),
         "expected": len(held),
     }
-    if len(connection.execute(_HEARTBEAT, parameters).all()) != len(held):
+    if len(connection.execute(HEARTBEAT, parameters).all()) != len(held):
         raise _refusal(connection, "heartbeat", held, None)
 
 
@@ -327,7 +164,7 @@ def retry(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: st
 
 def waive(connection: Connection, ids: Sequence[UUID]) -> None:
     """Let what depends on these workflows go on without them; none of them may have completed."""
-    connection.execute(_WAIVE, {"ids": list(ids)})
+    connection.execute(WAIVE, {"ids": list(ids)})
 
 
 def reclaim_expired(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
@@ -337,13 +174,13 @@ def reclaim_expired(connection: Connection, *, limit: int = 1_000) -> list[UUID]
     kills its workers ends. Types not registered in this process are left alone.
     """
     types = [declared.name for declared in registered_types()]
-    moved = _execute(connection, _MOVE_LEASE_EXPIRED, "reclaim", limit=limit, types=types, actor=SYSTEM_ACTOR)
+    moved = _execute(connection, MOVE_LEASE_EXPIRED, "reclaim", limit=limit, types=types, actor=SYSTEM_ACTOR)
     return [row.id for row in moved]
 
 
 def expire_due(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
     """Expire up to `limit` workflows whose term is over and whose machine allows it; return their ids."""
-    moved = _execute(connection, _MOVE_DUE, "expire", limit=limit, actor=SYSTEM_ACTOR)
+    moved = _execute(connection, MOVE_DUE, "expire", limit=limit, actor=SYSTEM_ACTOR)
     return [row.id for row in moved]
 
 
@@ -382,13 +219,13 @@ def _move_given(
     if not given:
         return []
     (done,) = _execute(
-        connection, _MOVE_GIVEN, verb, to=to, given=to_json(given, f"{verb}: what was handed in"),
+        connection, MOVE_GIVEN, verb, to=to, given=to_json(given, f"{verb}: what was handed in"),
         expected=len(given), actor=actor, run_id=run_id,
     )  # fmt: skip
     if done.moved != len(given):
         raise _refusal(connection, verb, items, to)
     if done.releasing:
-        connection.execute(_RELEASE_DEPENDENTS, {"ids": done.releasing})
+        connection.execute(RELEASE_DEPENDENTS, {"ids": done.releasing})
     return [done.statuses[row["id"]] for row in given]
 
 

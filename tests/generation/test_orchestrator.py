@@ -117,10 +117,10 @@ def test_a_generator_that_crashes_hangs_or_lies_harms_no_other(
         monkeypatch.setattr(module, "generators", lambda: everything)
     root = str(Path(__file__).parents[2])
     monkeypatch.setattr(processes, "ENTRY", ENTRY.format(root=root, names=names))
-    monkeypatch.setattr(settings().generation, "timeout", 6)
-    loop.repository.commit({"a.py": MUTABLE, "b.py": NONE})
+    monkeypatch.setattr(settings().generation, "timeout", 20)
+    loop.repository.commit({"a.py": MUTABLE})
     [*waiting] = loop.improve()
-    assert {row["rule"] for row in waiting} == {"python/mutable-default", "python/comparison-to-none"}
+    assert [row["rule"] for row in waiting] == ["python/mutable-default"]
     with loop.engine.connect() as connection:
         rows = connection.execute(
             text("SELECT generator, outcome, problem FROM generation_attempts WHERE generator = ANY(:names)"),
