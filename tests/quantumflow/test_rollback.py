@@ -26,7 +26,7 @@ OPERATIONS: dict[str, Callable[[Connection, dict], object]] = {
     "pause": lambda c, ids: core.pause(c, [ids["free"]], actor="t"),
     "resume": lambda c, ids: core.resume(c, [ids["paused"]], actor="t"),
     "retry": lambda c, ids: core.retry(c, [ids["dead"]], actor="t"),
-    "waive": lambda c, ids: core.waive(c, [ids["dead"]]),
+    "waive": lambda c, ids: core.waive(c, [ids["paused"]]),
     "reclaim_expired": lambda c, ids: core.reclaim_expired(c),
     "expire_due": lambda c, ids: core.expire_due(c),
     "send_with_notify": lambda c, ids: core.send_with_notify(c, "announcements", [1]),
@@ -51,7 +51,7 @@ def prepared(engine: Engine, tmp_path: Path) -> dict:
         core.pause(c, [paused], actor="t")
         c.execute(text("UPDATE workflows SET lease_expires_at = now() WHERE id = :id"), {"id": held[2].id})
         core.send_with_notify(c, "announcements", ["hello"])
-        core.create_workflow(c, "test.job", actor="t", depends_on=[held[1].id])
+        core.create_workflow(c, "test.job", actor="t", depends_on=[paused])
     with engine.begin() as c:
         core.subscribe(c, "announcements", "reader")
         position = core.Position(
