@@ -239,6 +239,8 @@ def find_with_ruff(
             source, (rule_number, rule) = sources[position], wanted
             start = source.offset(finding["location"]["row"], finding["location"]["column"])
             end = source.offset(finding["end_location"]["row"], finding["end_location"]["column"])
+            if _meant(source, finding["code"], start, end):
+                continue
             edits = _ruff_edits(source, rule, finding["fix"])
             yield position, source.match(rule_number, rule.id, start, end, finding["message"], edits)
 
@@ -284,6 +286,39 @@ def _ruff_edits(source: Source, rule: Rule, fix: dict | None) -> list[Edit] | No
         )
         for edit in fix["edits"]
     ]
+
+
+_IMPORT = re.compile(r"^[ \t]*(?:from|import)\b.*", re.MULTILINE)
+_TYPE_COMMENT = re.compile(r"#[ \t]*type:[^\n]*")
+# Comparing with None or True makes a condition of SQL there.
+_SQL_EXPRESSIONS = re.compile(r"\b(sqlalchemy|sqlmodel|peewee|pony)\b")
+
+
+def _meant(source: Source, code: str, start: int, end: int) -> bool:
+    """Whether the code says that what ruff finds is as it should be, in a way ruff does not know."""
+    if code in ("E711", "E712"):
+        return _SQL_EXPRESSIONS.search(source.text) is not None
+    if code != "F401":
+        return False
+    line_end = source.text.find("\n", end)
+    before = source.text[: line_end if line_end >= 0 else None]
+    if "unused-import" in before[start:]:
+        return True
+    if source.path.rsplit("/", 1)[-1] == "__init__.py":
+        # What a package imports from its own modules is what it offers.
+        statements = _IMPORT.findall(before)
+        if statements and statements[-1].lstrip().startswith("from ."):
+            return True
+    return _in_type_comment(source.text, source.text[start:end])
+
+
+def _in_type_comment(text: str, imported: str) -> bool:
+    """Whether a type comment (PEP 484) uses what an import binds; ruff reads none of them."""
+    if "type:" not in text:
+        return False
+    bound = imported.split(" as ")[-1].split(".")[0 if imported.startswith("import ") else -1].strip()
+    name = re.compile(rf"\b{re.escape(bound)}\b")
+    return any(name.search(comment) for comment in _TYPE_COMMENT.findall(text))
 
 
 def _safe_name(path: str) -> str:

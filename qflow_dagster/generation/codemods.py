@@ -5,14 +5,15 @@ the rule finds. Does not belong here: fixes that are a template (the rule has it
 """
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 import libcst as cst
 import libcst.matchers as m
 from libcst.codemod import CodemodContext
 from libcst.codemod.commands.convert_format_to_fstring import ConvertFormatStringCommand
 from libcst.codemod.commands.remove_unused_imports import RemoveUnusedImportsCommand
-from libcst.codemod.visitors import AddImportsVisitor
+from libcst.codemod.visitors import AddImportsVisitor, RemoveImportsVisitor
+from libcst.helpers import get_full_name_for_node
 
 Change = Callable[[cst.Module], cst.Module]
 MUTABLE = m.List() | m.Dict() | m.Set() | m.Call(func=m.Name("list") | m.Name("dict") | m.Name("set"))
@@ -200,12 +201,120 @@ def _aware_now(module: cst.Module) -> cst.Module:
     return AddImportsVisitor(context).transform_module(module)
 
 
+class PathQueries(cst.CSTTransformer):
+    """``os.path.exists(p)`` becomes ``Path(p).exists()``, ``open(os.path.join(a, b))`` takes a Path.
+
+    Where the answer is the same for paths that are text; a path of bytes pathlib refuses.
+    """
+
+    NAMES: ClassVar = {"exists": "exists", "isfile": "is_file", "isdir": "is_dir"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = False
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:  # noqa: N802
+        """The inner call first, so that a join inside a question becomes the parts of its Path."""
+        name = get_full_name_for_node(original_node.func) or ""
+        arguments = updated_node.args
+        if name == "open" and arguments and m.matches(arguments[0].value, _JOIN):
+            joined = cst.ensure_type(arguments[0].value, cst.Call).with_changes(func=cst.Name("Path"))
+            updated_node = updated_node.with_changes(
+                args=[arguments[0].with_changes(value=joined), *arguments[1:]]
+            )
+        elif (
+            name.removeprefix("os.path.") in self.NAMES
+            and name.startswith("os.path.")
+            and len(arguments) == 1
+        ):
+            inner = arguments[0].value
+            parts = cst.ensure_type(inner, cst.Call).args if m.matches(inner, _JOIN) else arguments
+            path = cst.Call(cst.Name("Path"), [part.with_changes(keyword=None) for part in parts])
+            method = self.NAMES[name.removeprefix("os.path.")]
+            updated_node = cst.Call(cst.Attribute(path, cst.Name(method)))
+        else:
+            return updated_node
+        self.changed = True
+        return updated_node
+
+
+_JOIN = m.Call(func=m.Attribute(m.Attribute(m.Name("os"), m.Name("path")), m.Name("join")))
+
+
+def _path_queries(module: cst.Module) -> cst.Module:
+    transformer = PathQueries()
+    changed = module.visit(transformer)
+    # A Path of the file's own would be mistaken for pathlib's.
+    if not transformer.changed or m.findall(module, _OTHER_PATH):
+        return module
+    context = CodemodContext()
+    AddImportsVisitor.add_needed_import(context, "pathlib", "Path")
+    RemoveImportsVisitor.remove_unused_import(context, "os")
+    changed = AddImportsVisitor(context).transform_module(changed)
+    return RemoveImportsVisitor(context).transform_module(changed)
+
+
+_OTHER_PATH = (
+    m.ClassDef(name=m.Name("Path"))
+    | m.AssignTarget(target=m.Name("Path"))
+    | m.ImportFrom(
+        module=m.DoesNotMatch(m.Name("pathlib")),
+        names=[m.ZeroOrMore(), m.ImportAlias(name=m.Name("Path")), m.ZeroOrMore()],
+    )
+)
+
+
+class DocstringSkeleton(cst.CSTTransformer):
+    """A public function without a docstring gets one that says what its signature says, to be filled in."""
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> bool:  # noqa: N802
+        """Methods are another rule's."""
+        return False
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:  # noqa: N802
+        """Nor functions inside of functions."""
+        return False
+
+    def leave_FunctionDef(  # noqa: N802
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef:
+        """Private ones are left alone, and those on one line."""
+        name, body = updated_node.name.value, updated_node.body
+        if (
+            name.startswith("_")
+            or not isinstance(body, cst.IndentedBlock)
+            or updated_node.get_docstring() is not None
+        ):
+            return updated_node
+        lines = [name.replace("_", " ").strip().capitalize() + "."]
+        all_ = updated_node.params
+        parameters = [*all_.posonly_params, *all_.params, *all_.kwonly_params]
+        if parameters:
+            lines += ["", "    Args:"]
+            lines += [f"        {p.name.value}: {_type(p.annotation)}" for p in parameters]
+        if updated_node.returns is not None and not m.matches(
+            updated_node.returns.annotation, m.Name("None")
+        ):
+            lines += ["", "    Returns:", f"        {_type(updated_node.returns)}"]
+        text = "\n".join(lines) + ("\n    " if len(lines) > 1 else "")
+        docstring = cst.SimpleStatementLine([cst.Expr(cst.SimpleString(f'"""{text}"""'))])
+        return updated_node.with_changes(body=body.with_changes(body=[docstring, *body.body]))
+
+
+def _type(annotation: cst.Annotation | None) -> str:
+    if annotation is None:
+        return "not said."
+    return cst.Module([]).code_for_node(annotation.annotation).strip("\"'").replace('"', "'") + "."
+
+
 CODEMODS: dict[str, Change] = {
     "python/bare-except": lambda module: module.visit(BareExcept()),
     "python/mutable-default": lambda module: module.visit(MutableDefault()),
     "python/comparison-to-none": lambda module: module.visit(NoneComparison()),
     "python/logging-with-f-string": lambda module: module.visit(LazyLogging()),
     "python/open-without-with": lambda module: module.visit(ReadWithin()),
+    "python/os-path": _path_queries,
+    "python/undocumented-function": lambda module: module.visit(DocstringSkeleton()),
     "python/utcnow": _aware_now,
     "python/format-call": lambda module: ConvertFormatStringCommand(CodemodContext()).transform_module(
         module
