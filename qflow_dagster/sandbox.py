@@ -161,13 +161,14 @@ def _wrapped(kind: Kind, command: Sequence[str], folder: Path, limits: Limits) -
 def _bubblewrap(folder: Path) -> list[str]:
     arguments = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL",
                  "--hostname", "sandbox"]  # fmt: skip
+    # Before what may be read: of that, too, something may lie in /tmp.
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/tmp/home"]  # noqa: S108
     for path in _readable():
         # A link (/bin -> usr/bin) stays one.
         if Path(path).is_symlink():
             arguments += ["--symlink", str(Path(path).readlink()), path]
         else:
             arguments += ["--ro-bind", path, path]
-    arguments += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/tmp/home"]  # noqa: S108
     arguments += ["--bind", str(folder), INSIDE, "--chdir", INSIDE]
     for name, value in {"PATH": PATH, "HOME": "/tmp/home", "LANG": "C.UTF-8", "CI": "true"}.items():  # noqa: S108
         arguments += ["--setenv", name, value]

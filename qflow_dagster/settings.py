@@ -284,6 +284,24 @@ class ImprovementSettings(BaseModel):
     )
 
 
+class AgentsSettings(BaseModel):
+    """Agents and who gets an assignment."""
+
+    least_fit: float = Field(default=0.5, ge=0, le=1, description="fit below which an agent gets nothing")
+    assign_timeout: float = Field(
+        default=60.0, gt=0, le=86_400, description="seconds an agent has to take what it was given"
+    )
+    lease: float = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="seconds without a heartbeat after which an assignment is lost",
+    )
+    wait: int = Field(
+        default=86_400, ge=1, le=31_536_000, description="seconds an assignment waits for an agent that fits"
+    )
+
+
 class RulesSettings(BaseModel):
     """Rules of one's own."""
 
@@ -320,6 +338,7 @@ class Settings(BaseSettings):
     generation: GenerationSettings = GenerationSettings()
     model: ModelSettings = ModelSettings()
     improvement: ImprovementSettings = ImprovementSettings()
+    agents: AgentsSettings = AgentsSettings()
     execution: ExecutionSettings = ExecutionSettings()
 
 

@@ -1,4 +1,4 @@
-"""Tables of the agents: approvals, the decisions on them, and refused uses of their tokens.
+"""Tables of the agents: approvals and their decisions, suggestions and edits, registered agents and their work.
 
 The state of an approval is that of the workflow with the same id. No foreign key to it: what
 was decided outlives the workflow, which moves to an archive after its retention.
@@ -7,8 +7,10 @@ was decided outlives the workflow, which moves to an archive after its retention
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -147,4 +149,73 @@ edits = Table(
         "applied_at",
         postgresql_where=text("verified_at IS NULL AND reverted_at IS NULL"),
     ),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("domains", ARRAY(Text), nullable=False),
+    Column("input_types", ARRAY(Text), nullable=False),
+    Column("output_types", ARRAY(Text), nullable=False),
+    # The most it is trusted with: simple, medium, complex.
+    Column("complexity", Text, nullable=False),
+    # Expected cost of one assignment of medium complexity.
+    Column("cost", Float, nullable=False),
+    # As it says of itself; without heartbeats it is offline all the same.
+    Column("availability", Text, nullable=False),
+    Column("most", Integer, nullable=False),
+    # Seconds between heartbeats; NULL: works inside our own runs and needs none.
+    Column("heartbeat_interval", Float),
+    timestamp_column("heartbeat_at", default_now=True),
+    timestamp_column("registered_at", default_now=True),
+    CheckConstraint(
+        "role IN ('self_improve', 'cost_optimize', 'architect', 'technology', 'refactoring', 'chat', "
+        "'quality_enforcer')",
+        name="role",
+    ),
+    CheckConstraint("complexity IN ('simple', 'medium', 'complex')", name="complexity"),
+    CheckConstraint("availability IN ('available', 'busy', 'overloaded', 'offline')", name="availability"),
+)
+
+# The state of an assignment is that of the workflow with the same id.
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("domain", Text, nullable=False),
+    Column("input_type", Text, nullable=False),
+    Column("output_type", Text, nullable=False),
+    Column("complexity", Text, nullable=False),
+    Column("task", JSONB, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    # Who has it, and how well that fits.
+    Column("agent", Text),
+    Column("fit", Float),
+    timestamp_column("assigned_at", nullable=True),
+    # Who had it before and did not do it.
+    Column("tried", ARRAY(Text), nullable=False),
+    Index("ix_assignments_agent", "agent", postgresql_where=text("agent IS NOT NULL")),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("agent", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("success", Boolean, nullable=False),
+    # Seconds.
+    Column("latency", Float),
+    Column("cost", Float, nullable=False),
+    # 0 to 1, where somebody judged it.
+    Column("quality", Float),
+    # What went wrong, or what was said of it.
+    Column("feedback", Text),
+    # What it is the outcome of: an assignment, or an attempt of a generator.
+    Column("assignment_id", Uuid),
+    Column("attempt_id", BigInteger, unique=True),
+    timestamp_column("at", default_now=True),
+    Index("ix_outcomes_agent", "agent", "domain"),
 )

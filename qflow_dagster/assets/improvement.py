@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 
+from qflow_dagster.agents import builtin_agents, self_improvement
 from qflow_dagster.agents import edits as agent_edits
-from qflow_dagster.agents import self_improvement
 from qflow_dagster.agents import tables as agent_tables
 from qflow_dagster.assets import metrics
 from qflow_dagster.assets.metadata import column_schema, picture, table, worker
@@ -194,17 +194,19 @@ def candidates(
             room = self_improvement.room(connection, snapshot.repository_id)
             wanted = settings().generation.items if config.items is None else config.items
             asked = orchestrator.request_generation(connection, snapshot, limit=min(wanted, room))
+            choose = builtin_agents.chooser(connection)
         total = orchestrator.Summary(0, 0, 0, 0)
         for _ in range(MOST_BATCHES):
             done = orchestrator.work(
                 engine, worker=worker(context), accept=_suggest, run_id=context.run.run_id, limit=BATCH,
-                progress=progress,
+                progress=progress, choose=choose,
             )  # fmt: skip
             total = orchestrator.Summary(*(a + b for a, b in zip(total, done, strict=True)))
             if not done.items:
                 break
         record({"asked": len(asked), **total._asdict()})
-    with engine.connect() as connection:
+    with engine.begin() as connection:
+        builtin_agents.record_outcomes(connection)
         by_generator = candidate_records.analytics(connection, snapshot.repository_id)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),

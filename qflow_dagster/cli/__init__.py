@@ -37,6 +37,10 @@ NOUNS = {
     "work": "The plan: list, tree, next, show, progress; add, set, move, depend, decide.",
     "suggestions": "Suggestions: list, show, statistics.",
     "edits": "Edits: list, show, apply, revert, push, export.",
+    "tasks": "Task graphs: submit, work, list, show, graph; retry, amend, cancel.",
+    "sparc": "Goals through the five SPARC phases: start, work, list, show, strategies; go-on, give-up.",
+    "agent": "Agents: register, list, show, availability, work; assign, assignments, message, statistics.",
+    "knowledge": "Knowledge requests: add, list, show, retry, resolve; work, listen.",
     "health": "Health: how everything is; incidents, services.",
     "notify": "Notifications: add, list, test, remove endpoints; work.",
     "db": "The PostgreSQL server: address, migrations, psql, stop.",
@@ -45,6 +49,7 @@ NOUNS = {
 VERBS = {
     "run": ("run", "Run the whole loop on a repository, up to what awaits approval."),
     "up": ("up", "Start PostgreSQL, Dagster's daemon and web page, and the inbox."),
+    "ask": ("ask", "Ask a question about a repository, and get the answer with its evidence."),
     "hotspots": ("metrics", "Where work pays: complex files that change often."),
     "metrics": ("metrics", "Measures of a repository, its files and functions."),
     "listen": ("listen", "Follow a queue's messages as they come."),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from qflow_dagster import agents, metrics, notifications, quantumflow
-from qflow_dagster.agents import self_improvement
+from qflow_dagster.agents import assignments, self_improvement, task_agents
 from qflow_dagster.cli.output import (
     As,
     JsonFlag,
@@ -18,12 +18,16 @@ from qflow_dagster.cli.output import (
     print_rows,
 )
 from qflow_dagster.database import ready_engine
-from qflow_dagster.execution import work_chunks
+from qflow_dagster.execution import task_graph, work_chunks
 from qflow_dagster.infrastructure import services
 from qflow_dagster.ingestion import workflows as ingestion_workflows
+from qflow_dagster.knowledge import requests
 
 # Importing a domain registers its types.
-DOMAINS = (ingestion_workflows, metrics, agents, self_improvement, work_chunks, notifications, services)
+DOMAINS = (
+    ingestion_workflows, metrics, agents, self_improvement, work_chunks, notifications, services, task_graph,
+    assignments, task_agents, requests,
+)  # fmt: skip
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The workflow's id, or the beginning of it.")]

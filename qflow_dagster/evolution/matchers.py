@@ -39,6 +39,11 @@ _VARIABLE = re.compile(r"\$\$\$([A-Z_][A-Z0-9_]*)|\$([A-Z_][A-Z0-9_]*)")
 _PLACE = re.compile(r"\{([A-Z_][A-Z0-9_]*)\}")
 
 
+def named(language: str) -> str:
+    """The name rules have for a detected language; empty where they know none."""
+    return next((name for name, ours in LANGUAGES.items() if ours == language), "")
+
+
 class Edit(NamedTuple):
     """Replace the characters from `start` to `end` by `text`."""
 

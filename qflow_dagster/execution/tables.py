@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -94,4 +95,60 @@ tasks = Table(
     # Of a mapped task: the element of the array.
     Column("element", JSONB),
     Index("ix_tasks_graph_id", "graph_id", "depth", "position"),
+)
+
+sparc_goals = Table(
+    "sparc_goals",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column(
+        "repository_id",
+        BigInteger,
+        ForeignKey(ingestion.repositories.c.id, ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("work_item_id", Uuid),
+    Column("title", Text, nullable=False),
+    # finding, metric or text.
+    Column("goal_type", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    # As `sparc_targets.Target`; what it was measured to be, by commit.
+    Column("target", JSONB, nullable=False),
+    Column("measured", JSONB, nullable=False, server_default="{}"),
+    # The strategy, and what each was worth when it was chosen.
+    Column("strategy", Text, nullable=False),
+    Column("considered", JSONB, nullable=False),
+    Column("round", Integer, nullable=False, server_default="1"),
+    Column("requested_by", Text, nullable=False),
+    # How the strategy did, once that is known: seconds of work, cost, and 1 / rounds as its quality.
+    Column("success", Boolean),
+    Column("quality", Float),
+    Column("seconds", Float),
+    Column("cost", Float),
+    timestamp_column("created_at", default_now=True),
+    CheckConstraint("goal_type IN ('finding', 'metric', 'text')", name="goal_type"),
+    Index("ix_sparc_goals_work_item_id", "work_item_id"),
+    Index("ix_sparc_goals_strategy", "strategy", "goal_type", "language"),
+)
+
+# A phase of a goal in one round: its artifact, who made it, and what the gate said. State: the workflow's.
+sparc_phases = Table(
+    "sparc_phases",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("goal_id", Uuid, ForeignKey("sparc_goals.id", ondelete="CASCADE"), nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("artifact", Text),
+    Column("data", JSONB),
+    Column("author", Text),
+    Column("gate", Text),
+    Column("verdict", Text),
+    Column("reason", Text),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    Column("cost", Float, nullable=False, server_default="0"),
+    CheckConstraint(
+        "phase IN ('specification', 'pseudocode', 'architecture', 'refinement', 'completion')", name="phase"
+    ),
+    Index("ix_sparc_phases_goal_id", "goal_id", "id"),
 )

@@ -121,12 +121,13 @@ Path = tuple[str | int, ...]
 def _problems(
     tasks: Sequence[Task], path: Path, adapters: Mapping[str, Any], depth: int = 0
 ) -> Iterator[tuple[Path, str]]:
-    names = [task.name for task in tasks]
-    known = set(names)
+    known = {task.name for task in tasks}
+    seen: set[str] = set()
     for number, task in enumerate(tasks):
         here = (*path, number)
-        if names.index(task.name) != number:
+        if task.name in seen:
             yield (*here, "name"), f"task {task.name!r} is there twice"
+        seen.add(task.name)
         for place, other in enumerate(task.depends_on):
             if other not in known:
                 near = ", ".join(sorted(known - {task.name})[:10]) or "none"

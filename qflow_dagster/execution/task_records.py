@@ -82,6 +82,21 @@ def progress(connection: Connection, id_: UUID) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(query, {"id": id_}).mappings()]
 
 
+def stuck(connection: Connection) -> list[dict[str, Any]]:
+    """Graphs that run but have nothing ready, running or waited for, and tasks whose worker is gone for minutes."""
+    query = text("""
+        SELECT g.id, g.name, 'nothing of it can go on' AS problem FROM task_graphs g JOIN workflows gw ON gw.id = g.id
+        WHERE gw.status = 'running' AND g.created_at < clock_timestamp() - interval '5 min' AND NOT EXISTS (
+            SELECT FROM tasks t JOIN workflows w ON w.id = t.id WHERE t.graph_id = g.id
+            AND (w.status IN ('running', 'waiting') OR (w.status = 'pending' AND w.remaining_dependencies = 0)))
+        UNION ALL
+        SELECT t.graph_id, t.name, 'its worker is gone' FROM workflows w JOIN tasks t ON t.id = w.id
+        WHERE w.status = 'running' AND w.lease_expires_at < clock_timestamp() - interval '5 min'
+        LIMIT 20
+    """)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def critical_path(tasks: Sequence[dict[str, Any]]) -> tuple[list[str], float]:
     """Names and seconds of the longest way through a graph's own tasks; what is not done yet counts nothing."""
     top = {task["name"]: task for task in tasks if task["depth"] == 0}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
@@ -27,6 +27,7 @@ from qflow_dagster.quantumflow import (
     claim,
     complete,
     create_workflows,
+    due,
     fail,
     heartbeat,
     transition,
@@ -103,6 +104,12 @@ def work(
         pool.close()
 
 
+def waiting(connection: Connection) -> bool:
+    """Whether a worker would find something to do: a task that is ready, or a part whose whole goes on."""
+    types = list(task_graph.TASK_TYPES.values())
+    return due(connection, types) or bool(task_graph.unsettled(connection))
+
+
 def _wait(in_flight: Sequence[Held]) -> None:
     futures = [held.future for held in in_flight if held.future is not None]
     if not wait(futures, timeout=REPORT).done and futures:
@@ -116,9 +123,10 @@ WHERE EXISTS (SELECT FROM workflows w WHERE w.type = type.type AND w.claimable A
 """)
 _RUNNING = text("SELECT count(*) FROM workflows WHERE type = :type AND lease_expires_at IS NOT NULL")
 _SPECS = text("""
-SELECT t.id, t.graph_id, t.depth, t.position, t.spec, t.element, t.element IS NOT NULL AS mapped, g.input
-FROM tasks t JOIN task_graphs g ON g.id = t.graph_id WHERE t.id = ANY(:ids)
+SELECT id, graph_id, depth, position, spec, element, element IS NOT NULL AS mapped FROM tasks WHERE id = ANY(:ids)
 """)
+# Once per graph: the input of a graph with a large map is as large as all of its elements.
+_GRAPH_INPUTS = text("SELECT id, input FROM task_graphs WHERE id = ANY(:ids)")
 _INPUTS = text("""
 SELECT d.workflow_id, t.name, w.result FROM workflow_dependencies d
 JOIN tasks t ON t.id = d.depends_on_id JOIN workflows w ON w.id = t.id
@@ -146,13 +154,15 @@ def _claim(engine: Engine, worker: str, room: int, run_id: str | None) -> list[H
             return []
         ids = [workflow.id for workflow in claimed]
         specs = {row.id: row for row in connection.execute(_SPECS, {"ids": ids})}
+        graphs = list({row.graph_id for row in specs.values()})
+        given = {row.id: row.input for row in connection.execute(_GRAPH_INPUTS, {"ids": graphs})}
         inputs: dict[UUID, dict[str, Any]] = {}
         for row in connection.execute(_INPUTS, {"ids": ids}):
             inputs.setdefault(row.workflow_id, {})[row.name] = row.result
     held = []
     for workflow in claimed:
         row = specs[workflow.id]
-        seen = {INPUT: row.input, **inputs.get(workflow.id, {})}
+        seen = {INPUT: given[row.graph_id], **inputs.get(workflow.id, {})}
         if row.mapped:
             seen |= {"item": row.element, "index": row.position}
         held.append(Held(workflow, row.graph_id, row.depth, Task.model_validate(row.spec), seen))

@@ -24,7 +24,7 @@ from qflow_dagster.execution import safe_work_planner, work_items
 from qflow_dagster.generation import candidate_records, patches, suite_gate
 from qflow_dagster.generation.generators import Request
 from qflow_dagster.generation.patches import Patch
-from qflow_dagster.generation.proposing import Attempt, Question, ask_all, judge_all
+from qflow_dagster.generation.proposing import Attempt, Choose, Question, ask_all, judge_all
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.ingestion import repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
@@ -118,10 +118,12 @@ def work(
     run_id: str | None = None,
     limit: int = 10,
     progress: Report | None = None,
+    choose: Choose | None = None,
 ) -> Summary:
     """Claim up to `limit` requested generations, carry them out, and hand the best of each to `accept`.
 
-    `accept` is called in the transaction that completes the generation.
+    `accept` is called in the transaction that completes the generation. `choose` says which
+    generators may be asked for a rule (default: all that fit).
     """
     report = progress or (lambda stage, done, total: None)
     with engine.begin() as connection:
@@ -133,7 +135,7 @@ def work(
     with kept_alive(engine, claimed):
         for name, workflows in by_repository.items():
             try:
-                done = _work_on(engine, name, workflows, accept, report)
+                done = _work_on(engine, name, workflows, accept, report, choose)
             except QflowError as error:
                 logger.warning("%s: %s", name, error)
                 with engine.begin() as connection, suppress(LeaseLost):
@@ -144,8 +146,9 @@ def work(
 
 
 def _work_on(
-    engine: Engine, name: str, workflows: Sequence[Workflow], accept: Accept, report: Report
-) -> Summary:
+    engine: Engine, name: str, workflows: Sequence[Workflow], accept: Accept, report: Report,
+    choose: Choose | None,
+) -> Summary:  # fmt: skip
     with engine.begin() as connection:
         objects = repositories.find(connection, name).objects
         snapshot = current_snapshot(connection, name)
@@ -155,11 +158,11 @@ def _work_on(
     rules = [rule for rule in evaluated(load_rules()) if rule.matcher.metric is None]
     asked = [item for item in items if item.request is not None]
     report("generating changes", 0, len(asked))
-    attempts = ask_all(engine, [item.request for item in asked if item.request is not None])
+    attempts = ask_all(engine, [item.request for item in asked if item.request is not None], choose)
     report("generating changes", len(asked), len(asked))
-    candidates = _candidates(objects, snapshot, asked, attempts, beliefs)
-    _judge(engine, candidates, rules, report)
-    best = _best_of(engine, objects, snapshot, candidates, report)
+    candidates = candidates_of(objects, snapshot, [item.work_item_id for item in asked], attempts, beliefs)
+    judge(engine, candidates, rules, report)
+    best = best_of(engine, objects, snapshot, candidates, report)
     passed = 0
     for item in items:
         own = [candidate for candidate in candidates if candidate.work_item_id == item.work_item_id]
@@ -176,15 +179,37 @@ def _work_on(
     return Summary(len(items), len(candidates), passed, len(items) - passed)
 
 
+def repository_of(connection: Connection, work_item: UUID) -> str:
+    """The name of the repository a work item is about.
+
+    Raises:
+        QflowError: there is no such item, or it is about none.
+    """
+    query = text(
+        "SELECT r.name FROM work_items i JOIN repositories r ON r.id = i.repository_id WHERE i.id = :id"
+    )
+    name = connection.scalar(query, {"id": work_item})
+    if name is None:
+        raise QflowError(f"there is no work item {work_item} of a repository")
+    return name
+
+
 def _item(connection: Connection, objects: Path, snapshot: Snapshot, workflow: Workflow, target: str) -> Item:
     work_item_id = UUID(workflow.payload["work_item"])
     if workflow.payload["base"] != snapshot.commit_oid:
         return Item(workflow, work_item_id, None, "the repository has moved on: it is asked again")
+    return Item(workflow, work_item_id, *request_for(connection, objects, snapshot, work_item_id, target))
+
+
+def request_for(
+    connection: Connection, objects: Path, snapshot: Snapshot, work_item: UUID, target: str
+) -> tuple[Request | None, str]:
+    """What a generator is asked for a work item; without a rule or file of its own, none and the reason."""
     query = text("SELECT rule_id, path, repository_id FROM work_items WHERE id = :id")
-    row = connection.execute(query, {"id": work_item_id}).one_or_none()
+    row = connection.execute(query, {"id": work_item}).one_or_none()
     rules: dict[str, Rule] = {rule.id: rule for rule in load_rules()}
     if row is None or row.rule_id not in rules:
-        return Item(workflow, work_item_id, None, "its rule is not there any more")
+        return None, "its rule is not there any more"
     blob = connection.execute(
         text(f"""
             SELECT f.oid, b.language, b.bytes FROM files f JOIN blobs b ON b.id = f.blob_id
@@ -193,11 +218,11 @@ def _item(connection: Connection, objects: Path, snapshot: Snapshot, workflow: W
         {**snapshot.interval, "path": row.path},
     ).one_or_none()
     if blob is None:
-        return Item(workflow, work_item_id, None, f"{row.path} is not there any more")
+        return None, f"{row.path} is not there any more"
     data = trees.read_texts(objects, [(row.path, blob.oid)]).get(row.path)
     content = matchers.decode(data) if data is not None else None
     if content is None:
-        return Item(workflow, work_item_id, None, f"{row.path} is too large or no UTF-8")
+        return None, f"{row.path} is too large or no UTF-8"
     found = connection.execute(
         text("""
             SELECT line, message FROM findings WHERE repository_id = :repository_id AND rule_id = :rule
@@ -205,26 +230,24 @@ def _item(connection: Connection, objects: Path, snapshot: Snapshot, workflow: W
         """),
         {"repository_id": row.repository_id, "rule": row.rule_id, "path": row.path},
     )
-    languages = {ours: name for name, ours in matchers.LANGUAGES.items()}
-    request = Request(
-        repository=workflow.payload["repository"], base=workflow.payload["base"], path=row.path,
-        language=languages.get(blob.language, ""), text=content, rule=rules[row.rule_id], target=target,
+    return Request(
+        repository=snapshot.repository, base=snapshot.commit_oid, path=row.path,
+        language=matchers.named(blob.language), text=content, rule=rules[row.rule_id], target=target,
         findings=tuple((one.line, one.message) for one in found),
-    )  # fmt: skip
-    return Item(workflow, work_item_id, request)
+    ), ""  # fmt: skip
 
 
-def _candidates(
+def candidates_of(
     objects: Path,
     snapshot: Snapshot,
-    items: Sequence[Item],
+    asked_for: Sequence[UUID],
     attempts: Sequence[Attempt],
     beliefs: Callable[[str, str, float], float],
 ) -> list[Candidate]:
-    """The patches of all proposals; equal ones of one item are one, with all who proposed it."""
+    """The patches of all proposals for these work items; equal ones of one item are one, with all who proposed it."""
     found: dict[tuple[UUID, bytes], Candidate] = {}
     for attempt in attempts:
-        item = items[attempt.ask.item]
+        item = asked_for[attempt.ask.item]
         request = attempt.ask.request
         for proposal in attempt.proposals:
             try:
@@ -234,19 +257,19 @@ def _candidates(
                 logger.info("%s on %s: %s", attempt.ask.generator, request.path, error)
                 continue
             belief = beliefs(request.rule.id, attempt.ask.generator, request.rule.confidence)
-            known = found.get((item.work_item_id, patch.digest))
+            known = found.get((item, patch.digest))
             if known is not None:
                 known.sources.append(attempt.ask.generator)
                 known.score = max(known.score, belief)
                 continue
-            found[item.work_item_id, patch.digest] = Candidate(
-                item.work_item_id, snapshot.repository_id, snapshot.repository, request.base, patch, request,
+            found[item, patch.digest] = Candidate(
+                item, snapshot.repository_id, snapshot.repository, request.base, patch, request,
                 dict(proposal.contents), [attempt.ask.generator], belief,
             )  # fmt: skip
     return list(found.values())
 
 
-def _judge(engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule], report: Report) -> None:
+def judge(engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule], report: Report) -> None:
     """The gates that look at the files; what is known of a patch is not asked again."""
     with engine.connect() as connection:
         for candidate in candidates:
@@ -262,7 +285,7 @@ def _judge(engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule
     report("validating changes", len(unknown), len(unknown))
 
 
-def _best_of(
+def best_of(
     engine: Engine, objects: Path, snapshot: Snapshot, candidates: Sequence[Candidate], report: Report
 ) -> dict[UUID, Candidate]:
     """The best candidate of each item that also passes the tests: by expected acceptance, then the smaller one."""

@@ -7,13 +7,14 @@ those that call something remote, and the account of every attempt.
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, text
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import validation
 from qflow_dagster.generation.generators import Proposal, Request, generators
 from qflow_dagster.generation.validation import Gate
@@ -22,6 +23,8 @@ from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.settings import settings
 
 logger = logging.getLogger(__name__)
+# The generators that may be asked for findings of a rule.
+Choose = Callable[[Rule], Set[str]]
 
 
 class Ask(NamedTuple):
@@ -54,13 +57,13 @@ class Attempt(NamedTuple):
         return hashlib.sha256(words.encode()).digest()
 
 
-def ask_all(engine: Engine, requests: Sequence[Request]) -> list[Attempt]:
-    """Ask every generator that fits, for every request."""
+def ask_all(engine: Engine, requests: Sequence[Request], choose: Choose | None = None) -> list[Attempt]:
+    """Ask every generator that fits, for every request; of a rule, only those that `choose` names."""
     asks = [
         Ask(number, name, request)
         for number, request in enumerate(requests)
         for name, generator in generators().items()
-        if generator.fits(request.rule, request.language)
+        if generator.fits(request.rule, request.language) and (choose is None or name in choose(request.rule))
     ]
     known = generators()
     isolated = [[ask] for ask in asks if known[ask.generator].isolated]

@@ -4,13 +4,16 @@ from uuid import UUID
 
 import dagster as dg
 
-from qflow_dagster.assets.improvement import EDIT_OUTCOMES, EDITS
+from qflow_dagster.assets.improvement import EDIT_OUTCOMES, EDITS, PLAN, WORK_ITEMS
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import work_chunks
 from qflow_dagster.quantumflow import claim, complete, fail
 from qflow_dagster.resources.database import Database
 
-LOOP = dg.AssetSelection.groups("ingestion", "metrics", "rules", "execution", "generation")
+# What concerns one repository; goals and task graphs are looked at elsewhere.
+LOOP = dg.AssetSelection.groups("ingestion", "metrics", "rules", "generation") | dg.AssetSelection.assets(
+    WORK_ITEMS, PLAN
+)
 
 improve_repository = dg.define_asset_job(
     "improve_repository",

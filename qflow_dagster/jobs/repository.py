@@ -2,6 +2,9 @@
 
 import dagster as dg
 
+from qflow_dagster.assets.coordination import KNOWLEDGE_INDEX
+from qflow_dagster.assets.improvement import FINDINGS, PLAN, WORK_ITEMS
+
 INGESTION = dg.AssetSelection.groups("ingestion")
 METRICS = dg.AssetSelection.groups("metrics")
 
@@ -17,8 +20,8 @@ compute_metrics = dg.define_asset_job(
 )
 run_repository = dg.define_asset_job(
     "run_repository",
-    selection=INGESTION | METRICS | dg.AssetSelection.groups("rules", "execution"),
-    description="Ingest a commit of the repository, measure it, find and plan; nothing is generated.",
+    selection=INGESTION | METRICS | dg.AssetSelection.assets(FINDINGS, WORK_ITEMS, PLAN, KNOWLEDGE_INDEX),
+    description="Ingest a commit of the repository, measure it, find, plan and index; nothing is generated.",
 )
 
 jobs = [ingest_repository, compute_metrics, run_repository]

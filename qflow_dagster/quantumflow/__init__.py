@@ -6,7 +6,7 @@ function takes the caller's `Connection` first and does its work in the caller's
 everything that changes workflows takes a sequence of them and changes all or none.
 
 - `register`, `StateMachine`, `JOB`: kinds of workflows
-- `create_workflow(s)`, `add_dependencies`, `get`, `find`, `resolve`, `dependencies`
+- `create_workflow(s)`, `add_dependencies`, `get`, `find`, `due`, `resolve`, `dependencies`
 - a worker: `claim`, `heartbeat`, `complete`, `fail`
 - by hand: `transition`, `cancel`, `pause`, `resume`, `retry`; `waive` for dependents of what will not complete
 - by the clock: `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
@@ -64,6 +64,7 @@ from qflow_dagster.quantumflow.workflows import (
     create_workflow,
     create_workflows,
     dependencies,
+    due,
     find,
     get,
     resolve,
@@ -74,7 +75,7 @@ __all__ = [
     "Json", "Lease", "LeaseLost", "Message", "NewWorkflow", "Position", "Pruned", "Seal", "StateMachine",
     "Workflow", "WorkflowNotFound", "WorkflowType", "acknowledge", "add_dependencies", "cancel",
     "checkpoint", "claim", "complete", "create_workflow", "create_workflows", "damaged_archives",
-    "dependencies", "expire_due", "fail", "find", "get", "heartbeat", "history", "listen", "pause", "prune",
+    "dependencies", "due", "expire_due", "fail", "find", "get", "heartbeat", "history", "listen", "pause", "prune",
     "prune_messages", "receive", "reclaim_expired", "register", "registered_types", "resolve", "resume",
     "retry", "send_with_notify", "status_check", "subscribe", "transition", "unsubscribe", "uuid7", "uuid7s",
     "verify_history", "waive", "workflow_type",

@@ -236,6 +236,15 @@ def find(
     return [Workflow(*row) for row in connection.execute(query, parameters)]
 
 
+def due(connection: Connection, types: Sequence[str]) -> bool:
+    """Whether a worker could claim a workflow of these types now; reads one index."""
+    query = text("""
+        SELECT EXISTS (SELECT FROM workflows WHERE type = ANY(:types) AND claimable AND remaining_dependencies = 0
+                       AND available_at <= statement_timestamp())
+    """)
+    return bool(connection.scalar(query, {"types": list(types)}))
+
+
 def resolve(connection: Connection, prefix: str, *, table: str = "workflows", noun: str = "workflow") -> UUID:
     """The id in `table` (ours, with ids like those of workflows) that begins with `prefix`, as a person types it.
 

@@ -7,7 +7,7 @@ leaves a row.
 import dagster as dg
 
 from qflow_dagster.infrastructure import health_agent
-from qflow_dagster.jobs.operations import check_health, observe_operations
+from qflow_dagster.jobs.operations import check_health
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.health import all_checks
 
@@ -40,12 +40,4 @@ health_each_hour = dg.ScheduleDefinition(
     description="Runs every health check, the deep ones too.",
 )
 
-operations_each_hour = dg.ScheduleDefinition(
-    name="operations_each_hour",
-    job=observe_operations,
-    cron_schedule="12 * * * *",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Looks at approvals, errors, breakers and health: the assets and their checks.",
-)
-
-schedules = [health_each_minute, health_each_hour, operations_each_hour]
+schedules = [health_each_minute, health_each_hour]

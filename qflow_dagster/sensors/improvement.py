@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from qflow_dagster.execution.work_chunks import DECISION
 from qflow_dagster.jobs.improvement import apply_approved_edits, plan_approved_work
+from qflow_dagster.quantumflow import due
 from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors.drains import drain
 
@@ -43,12 +44,8 @@ def unverified_edits(context: dg.SensorEvaluationContext, database: Database) ->
 )
 def approved_work(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
     """One run, however many."""
-    query = text("""
-        SELECT EXISTS (SELECT FROM workflows WHERE type = :type AND claimable AND remaining_dependencies = 0
-                       AND available_at <= statement_timestamp())
-    """)
     with database.engine().connect() as connection:
-        waiting = bool(connection.scalar(query, {"type": DECISION}))
+        waiting = due(connection, [DECISION])
     wanted, why = drain(context, waiting, plan_approved_work.name)
     return dg.SensorResult(
         run_requests=[dg.RunRequest()] if wanted else [], skip_reason=None if wanted else why

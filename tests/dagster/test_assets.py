@@ -65,15 +65,15 @@ def test_the_whole_job_materializes_every_asset_with_counts_and_all_checks_pass(
     found = metadata(result)
     assert set(found) == {
         "snapshot", "files", "symbols", "dependencies", "commits", "functions", "changes", "coupling",
-        "duplication", "hotspots", "repository", "findings", "work_items", "plan",
+        "duplication", "hotspots", "repository", "findings", "work_items", "plan", "index",
     }  # fmt: skip
-    assert len(result.get_asset_materialization_events()) == 15
+    assert len(result.get_asset_materialization_events()) == 16
     for name, values in found.items():
         assert isinstance(values["dagster/row_count"].value, int), name
     assert found["snapshot"]["dagster/row_count"].value == 3
     assert found["dependencies"]["within_repository"].value == 1
     assert set(verdicts(result).values()) == {True}
-    assert len(verdicts(result)) == 7
+    assert len(verdicts(result)) == 8
 
 
 def test_pictures_are_whole_svg_documents(run: Runner) -> None:

@@ -78,7 +78,7 @@ def test_an_operation_rolls_back_whole(
 
 def test_no_operation_is_left_out() -> None:
     reading = {
-        "damaged_archives", "dependencies", "find", "get", "history", "listen", "register",
+        "damaged_archives", "dependencies", "due", "find", "get", "history", "listen", "register",
         "registered_types", "resolve", "status_check", "uuid7", "uuid7s", "verify_history", "workflow_type",
     }  # fmt: skip
     functions = {name for name in core.__all__ if inspect.isroutine(getattr(core, name))}

@@ -1,0 +1,117 @@
+"""Any program as an agent: it gets an assignment as JSON on its standard input and prints JSON.
+
+The program runs as whoever starts it, here, outside the sandbox: it is the user's own. Belongs
+here: the loop around it. Does not belong here: what ships (`builtin_agents`).
+"""
+
+import json
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+
+from qflow_dagster.agents import assignments, coordination
+from qflow_dagster.agents.coordination import Capability
+from qflow_dagster.quantumflow import LeaseLost, Workflow
+from qflow_dagster.quantumflow.recording import kept_alive
+from qflow_dagster.redaction import redact
+
+logger = logging.getLogger(__name__)
+OUTPUT_BYTES = 10_000_000
+
+
+def work(
+    engine: Engine, capability: Capability, command: Sequence[str], *, timeout: float = 3_600.0,
+    idle: float | None = None, poll: float = 1.0, report: Callable[[str], None] = lambda words: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> int:  # fmt: skip
+    """Register the agent and work until `stop`, or until nothing came for `idle` seconds; return how many were done."""
+    done, quiet_since = 0, time.monotonic()
+    with engine.begin() as connection:
+        coordination.register(connection, capability)
+    beaten = time.monotonic()
+    while not stop():
+        with engine.begin() as connection:
+            if time.monotonic() - beaten > (capability.heartbeat or 15.0) / 3:
+                coordination.beat(connection, capability.name)
+                beaten = time.monotonic()
+            assignments.route(connection)
+            taken = assignments.take(connection, capability.name, limit=1)
+        for workflow in taken:
+            with _beating(engine, capability):
+                done += _do(engine, capability.name, workflow, command, timeout, report)
+            quiet_since = time.monotonic()
+        if not taken:
+            if idle is not None and time.monotonic() - quiet_since > idle:
+                break
+            time.sleep(poll)
+    return done
+
+
+class _beating:  # noqa: N801
+    """Heartbeats of the agent while its program works."""
+
+    def __init__(self, engine: Engine, capability: Capability) -> None:
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._beat, args=(engine, capability), daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.done.set()
+
+    def _beat(self, engine: Engine, capability: Capability) -> None:
+        while not self.done.wait((capability.heartbeat or 15.0) / 3):
+            try:
+                with engine.begin() as connection:
+                    coordination.beat(connection, capability.name)
+            except Exception as error:
+                logger.warning("no heartbeat of %s: %s", capability.name, error)
+
+
+def _do(
+    engine: Engine, agent: str, workflow: Workflow, command: Sequence[str], timeout: float,
+    report: Callable[[str], None],
+) -> int:  # fmt: skip
+    """Hand one assignment to the program and report what came of it; 1 if it was done."""
+    try:
+        with kept_alive(engine, [workflow]):
+            result, problem, again = _run(command, workflow.payload, timeout)
+        if problem is None:
+            cost = result.get("cost", 0.0) if isinstance(result, dict) else 0.0
+            assignments.succeed(
+                engine, workflow, agent, result, cost=cost if isinstance(cost, int | float) else 0.0
+            )
+            report(f"done: {workflow.id}")
+            return 1
+        status = assignments.report_failure(engine, workflow, agent, redact(problem), retry=again)
+        report(f"failed ({status}): {workflow.id}: {problem.splitlines()[0][:200]}")
+    except LeaseLost:
+        report(f"too late: {workflow.id} is somebody else's by now")
+    return 0
+
+
+def _run(command: Sequence[str], given: Any, timeout: float) -> tuple[Any, str | None, bool]:
+    """What the program answered, or what went wrong and whether another attempt may do better."""
+    try:
+        ended = subprocess.run(
+            list(command), input=json.dumps(given).encode(), capture_output=True, timeout=timeout, check=False
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return None, f"{command[0]} took longer than {timeout:g} s", True
+    except OSError as error:
+        return None, f"{command[0]} cannot be started: {error.strerror}", True
+    if ended.returncode != 0:
+        words = ended.stderr.decode("utf-8", "replace").strip()[-2_000:]
+        return None, f"{command[0]} ended with {ended.returncode}: {words}", True
+    if len(ended.stdout) > OUTPUT_BYTES:
+        return None, f"{command[0]} printed more than {OUTPUT_BYTES:,} bytes", False
+    try:
+        return json.loads(ended.stdout or b"null"), None, False
+    except ValueError as error:
+        return None, f"{command[0]} printed no JSON: {error}", True

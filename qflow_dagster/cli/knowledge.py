@@ -1,0 +1,133 @@
+"""`qflow knowledge`: requests for knowledge, their answers, and answering them."""
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+from qflow_dagster.cli.ask import show_answer
+from qflow_dagster.cli.output import (
+    As,
+    JsonFlag,
+    Limit,
+    actor_name,
+    console,
+    print_fields,
+    print_json,
+    print_rows,
+)
+from qflow_dagster.database import ready_engine
+from qflow_dagster.errors import UsageError
+from qflow_dagster.knowledge import listener, requests
+
+app = typer.Typer(no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a request, or its beginning.")]
+
+
+@app.command()
+def add(
+    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(requests.KINDS)}.")],
+    payload: Annotated[str, typer.Argument(help='What the kind needs, as JSON: {"symbol": "connect"}.')],
+    repo: Annotated[str | None, typer.Option("--repo", "-r", help="About this repository.")] = None,
+    key: Annotated[str | None, typer.Option(help="The same key again is the same request.")] = None,
+    as_: As = None,
+    json: JsonFlag = False,
+) -> None:
+    """Raise a request; whoever listens answers it."""
+    with ready_engine().begin() as connection:
+        id_ = requests.enqueue(
+            connection,
+            kind,
+            _object(payload, "the payload"),
+            source=actor_name(as_),
+            repository=repo,
+            key=key,
+        )
+    print_json({"id": str(id_)}) if json else console.print(str(id_))
+
+
+@app.command("list")
+def list_(
+    state: Annotated[str | None, typer.Option(help="pending, in_progress, failed, resolved, dead.")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"One of: {', '.join(requests.KINDS)}.")] = None,
+    json: JsonFlag = False,
+    limit: Limit = 30,
+) -> None:
+    """List requests, the newest first."""
+    with ready_engine().connect() as connection:
+        rows = requests.find(connection, state=state, kind=kind, limit=limit)
+    if json:
+        print_json(rows)
+        return
+    names = ("state", "kind", "repository", "about", "seconds", "problem")
+    shown = [{"id": str(row["id"])[:18], **{name: row[name] for name in names}} for row in rows]
+    print_rows(shown, empty='No request; `qflow ask "..."` asks a question.')
+
+
+@app.command()
+def show(id_: Id, json: JsonFlag = False) -> None:
+    """One request, its answers and its history."""
+    with ready_engine().connect() as connection:
+        found = requests.show(connection, requests.resolve_id(connection, id_))
+    if json:
+        print_json(found)
+        return
+    resolutions, events = found.pop("resolutions"), found.pop("history")
+    print_fields(found)
+    for one in resolutions:
+        console.print(f"\n{one['at']:%Y-%m-%d %H:%M:%S} by {one['resolved_by']}:", markup=False)
+        show_answer(one["resolution"])
+    print_rows([{name: event[name] for name in ("at", "from", "to", "actor")} for event in events], empty="")
+
+
+@app.command()
+def retry(ids: Annotated[list[str], typer.Argument(help="Ids of requests.")], as_: As = None) -> None:
+    """Try failed or given-up requests at once."""
+    with ready_engine().begin() as connection:
+        given = [requests.resolve_id(connection, id_) for id_ in ids]
+        requests.retry(connection, given, actor=actor_name(as_))
+    console.print(f"{len(given)} tried again")
+
+
+@app.command()
+def resolve(
+    id_: Id,
+    answer: Annotated[str, typer.Option("--answer", help="The answer, in words.")],
+    data: Annotated[str | None, typer.Option("--data", help="More of it, a JSON object.")] = None,
+    as_: As = None,
+) -> None:
+    """Answer a request yourself."""
+    found = {"evidence": [], **(_object(data, "--data") if data else {}), "answer": answer}
+    with ready_engine().begin() as connection:
+        requests.settle_by_hand(
+            connection, requests.resolve_id(connection, id_), found, actor=actor_name(as_)
+        )
+    console.print("resolved")
+
+
+@app.command()
+def work(json: JsonFlag = False) -> None:
+    """Answer what waits, in this process."""
+    done = requests.work(ready_engine(), worker=f"{actor_name(None)} by hand", limit=10_000)
+    print_json(done._asdict()) if json else console.print(
+        f"{done.resolved:,} resolved, {done.failed:,} failed"
+    )
+
+
+@app.command()
+def listen(
+    idle: Annotated[float | None, typer.Option(help="End after so many seconds without a request.")] = None,
+) -> None:
+    """Answer requests the moment they are raised; Ctrl-C ends it."""
+    for done in listener.listen(ready_engine(), worker=f"listener of {actor_name(None)}", idle=idle):
+        console.print(f"{done.resolved:,} resolved, {done.failed:,} failed")
+
+
+def _object(given: str, what: str) -> dict:
+    try:
+        value = json_module.loads(given)
+    except ValueError as error:
+        raise UsageError(f"{what} is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{what} is no JSON object")
+    return value

@@ -1,0 +1,174 @@
+"""`qflow tasks`: task graphs."""
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress as Bars
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from qflow_dagster import documents
+from qflow_dagster.agents.task_agents import ADAPTERS
+from qflow_dagster.cli.output import (
+    As,
+    JsonFlag,
+    Limit,
+    actor_name,
+    console,
+    print_fields,
+    print_json,
+    print_rows,
+)
+from qflow_dagster.database import ready_engine
+from qflow_dagster.errors import UsageError
+from qflow_dagster.execution import task_graph, task_pictures, task_records, task_worker
+from qflow_dagster.execution.task_definitions import read_graph
+from qflow_dagster.quantumflow.errors import WorkflowNotFound
+
+app = typer.Typer(no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a task graph, or its beginning.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; it goes into the history.")]
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="The graph, as YAML or JSON; - for standard input.")],
+    input_: Annotated[
+        str | None, typer.Option("--input", help="JSON object, over the graph's own input.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Submitting a graph with this key again finds the first.")
+    ] = None,
+    as_: As = None,
+    json: JsonFlag = False,
+) -> None:
+    """Submit a task graph; the daemon does its tasks, or `qflow tasks work` here."""
+    given = {}
+    if input_ is not None:
+        try:
+            given = json_module.loads(input_)
+        except ValueError as error:
+            raise UsageError(f"--input is no JSON: {error}") from None
+        if not isinstance(given, dict):
+            raise UsageError("--input is no JSON object")
+    if str(file) == "-":
+        document = documents.parse(typer.get_text_stream("stdin").read(), "standard input")
+    else:
+        document = documents.read(file)
+    graph = read_graph(document, ADAPTERS)
+    with ready_engine().begin() as connection:
+        id_ = task_graph.submit(connection, graph, requested_by=actor_name(as_), input=given, key=key)
+    print_json({"id": str(id_)}) if json else console.print(str(id_))
+
+
+@app.command()
+def work(
+    threads: Annotated[int | None, typer.Option(min=1, max=256, help="Tasks at the same time.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Do ready tasks in this process until none is left."""
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,}"), TimeElapsedColumn())
+    with Bars(*columns, console=None if json else console, transient=True, disable=json) as bars:
+        bar = bars.add_task("tasks done", total=None)
+        done = task_worker.work(
+            ready_engine(), worker=f"{actor_name(None)} by hand", adapters=ADAPTERS, threads=threads,
+            progress=lambda stage, completed, total: bars.update(bar, completed=completed),
+        )  # fmt: skip
+    if json:
+        print_json(done._asdict())
+        return
+    console.print(
+        f"{done.completed:,} completed, {done.failed:,} attempts failed, {done.skipped:,} skipped, "
+        f"{done.split:,} split or handed on"
+    )
+
+
+@app.command("list")
+def list_(
+    state: Annotated[str | None, typer.Option(help="running, completed, failed or cancelled.")] = None,
+    json: JsonFlag = False,
+    limit: Limit = 30,
+) -> None:
+    """List task graphs, the newest first."""
+    with ready_engine().connect() as connection:
+        rows = task_records.find(connection, state=state, limit=limit)
+    if json:
+        print_json(rows)
+        return
+    names = ("name", "state", "tasks", "completed", "failed", "seconds", "requested_by")
+    shown = [{"id": str(row["id"])[:18], **{name: row[name] for name in names}} for row in rows]
+    print_rows(shown, empty="No task graph; `qflow tasks submit FILE` submits one.")
+
+
+@app.command()
+def show(id_: Id, json: JsonFlag = False) -> None:
+    """One graph: its tasks, what they put out, and its critical path."""
+    with ready_engine().connect() as connection:
+        found = task_records.show(connection, task_records.resolve_id(connection, id_))
+    path, seconds = task_records.critical_path(found["tasks"])
+    if json:
+        print_json({**found, "critical_path": path, "critical_seconds": seconds})
+        return
+    tasks = found.pop("tasks")
+    print_fields({**found, "critical_path": f"{' > '.join(path[:12])} ({seconds:.1f} s)"})
+    console.print()
+    for line in task_pictures.lines(tasks):
+        console.print(line, markup=False)
+
+
+@app.command()
+def graph(
+    id_: Id,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture there instead.")] = None,
+) -> None:
+    """The graph with its states, layer by layer."""
+    with ready_engine().connect() as connection:
+        found = task_records.show(connection, task_records.resolve_id(connection, id_), limit=100_000)
+    if svg is not None:
+        svg.write_text(task_pictures.svg(found["tasks"], found["name"]), encoding="utf-8")
+        console.print(f"wrote {svg}")
+        return
+    for number, layer in enumerate(task_pictures.layers(found["tasks"])):
+        marks = "  ".join(f"{task_pictures.MARKS.get(t['state'], '?')} {t['name']}" for t in layer[:40])
+        more = f"  and {len(layer) - 40:,} more" if len(layer) > 40 else ""
+        console.print(f"{number:>4}  {marks}{more}", markup=False)
+
+
+@app.command()
+def retry(id_: Id, reason: Reason = None, as_: As = None) -> None:
+    """Try the failed tasks of a graph, or one task, once more; what they blocked goes on."""
+    with ready_engine().begin() as connection:
+        try:
+            target = task_records.resolve_id(connection, id_)
+        except WorkflowNotFound:
+            target = task_records.resolve_task(connection, id_)
+        count = task_graph.retry_failed(connection, target, actor=actor_name(as_), reason=reason)
+    console.print(f"{count} tasks are tried again")
+
+
+@app.command()
+def amend(
+    id_: Annotated[str, typer.Argument(metavar="TASK", help="Id of a failed task, or its beginning.")],
+    arguments: Annotated[str, typer.Option("--arguments", help="Its new arguments, a JSON object.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")],
+    as_: As = None,
+) -> None:
+    """Give a failed task other arguments and try it again."""
+    try:
+        given = json_module.loads(arguments)
+    except ValueError as error:
+        raise UsageError(f"--arguments is no JSON: {error}") from None
+    with ready_engine().begin() as connection:
+        task = task_records.resolve_task(connection, id_)
+        task_graph.amend(connection, task, ADAPTERS, actor=actor_name(as_), reason=reason, arguments=given)
+    console.print("it is tried again")
+
+
+@app.command()
+def cancel(id_: Id, reason: Reason = None, as_: As = None) -> None:
+    """Cancel a graph and all of its tasks that have not ended."""
+    with ready_engine().begin() as connection:
+        target = task_records.resolve_id(connection, id_)
+        count = task_graph.cancel_graph(connection, target, actor=actor_name(as_), reason=reason)
+    console.print(f"cancelled, with {count} tasks")

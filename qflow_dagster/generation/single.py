@@ -1,0 +1,167 @@
+"""One work item, or one patch, at a time: what an assignment or a phase of a goal asks for.
+
+Belongs here: doing on request what the orchestrator does in batches. Does not belong here:
+suggesting candidates (its callers).
+"""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.rule_engine import python_target
+from qflow_dagster.evolution.rules import evaluated, load_rules
+from qflow_dagster.generation import candidate_records, orchestrator, patches
+from qflow_dagster.generation.orchestrator import Candidate
+from qflow_dagster.generation.patches import PatchRefused
+from qflow_dagster.generation.proposing import Attempt, Choose, Question, ask_all, judge_all
+from qflow_dagster.generation.suite_gate import Suite
+from qflow_dagster.generation.validation import Gate
+from qflow_dagster.ingestion import checkouts, languages, repositories
+from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.settings import settings
+
+
+def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, Any]]:
+    """Patches of one generator for a work item, each with what the gates that read files say of it.
+
+    Raises:
+        QflowError: the item has no rule and file, or the generator does not fit or failed.
+    """
+    with engine.begin() as connection:
+        name = orchestrator.repository_of(connection, work_item)
+        objects = repositories.find(connection, name).objects
+        snapshot = current_snapshot(connection, name)
+        target = python_target(objects, snapshot, connection)
+        request, problem = orchestrator.request_for(connection, objects, snapshot, work_item, target)
+    if request is None:
+        raise QflowError(f"{problem}: {work_item}")
+    attempts = [
+        one for one in ask_all(engine, [request], lambda rule: {generator}) if one.ask.generator == generator
+    ]
+    if not attempts:
+        raise QflowError(f"{generator} has nothing to propose for {request.rule.id}")
+    if attempts[0].problem:
+        raise QflowError(f"{generator}: {attempts[0].problem}")
+    rules = [rule for rule in evaluated(load_rules()) if rule.matcher.metric is None]
+    found = []
+    for proposal in attempts[0].proposals:
+        patch = patches.make(objects, request.base, {p: c.encode() for p, c in proposal.contents.items()})
+        gates = judge_all([Question(0, request, proposal.contents)], rules)[0]
+        found.append({"base": request.base, "patch": patch.text, "gates": [_plain(gate) for gate in gates]})
+    return found
+
+
+class Tried(NamedTuple):
+    """What came of asking for one work item: attempts, candidates with their gates, and the best that passed."""
+
+    attempts: list[Attempt]
+    candidates: list[Candidate]
+    best: Candidate | None
+
+
+def try_item(engine: Engine, work_item: UUID, choose: Choose) -> Tried:
+    """Ask the chosen generators for a work item, put what they propose to all gates, and store it.
+
+    Raises:
+        QflowError: the item has no rule and file.
+    """
+    with engine.begin() as connection:
+        name = orchestrator.repository_of(connection, work_item)
+        objects = repositories.find(connection, name).objects
+        snapshot = current_snapshot(connection, name)
+        target = python_target(objects, snapshot, connection)
+        request, problem = orchestrator.request_for(connection, objects, snapshot, work_item, target)
+        beliefs = candidate_records.beliefs(connection)
+    if request is None:
+        raise QflowError(f"{problem}: {work_item}")
+    rules = [rule for rule in evaluated(load_rules()) if rule.matcher.metric is None]
+    attempts = ask_all(engine, [request], choose)
+    found = orchestrator.candidates_of(objects, snapshot, [work_item], attempts, beliefs)
+    orchestrator.judge(engine, found, rules, _silent)
+    best = orchestrator.best_of(engine, objects, snapshot, found, _silent)
+    with engine.begin() as connection:
+        candidate_records.store(connection, snapshot.repository_id, work_item, attempts, found)
+    return Tried(attempts, found, best.get(work_item))
+
+
+def restore(connection: Connection, candidate_id: UUID) -> Candidate:
+    """A stored candidate, as it was when it passed its gates.
+
+    Raises:
+        QflowError: there is none, or the repository has moved on since.
+    """
+    row = candidate_records.get(connection, candidate_id)
+    name = orchestrator.repository_of(connection, row["work_item_id"])
+    objects = repositories.find(connection, name).objects
+    snapshot = current_snapshot(connection, name)
+    if snapshot.commit_oid != row["base_commit"]:
+        raise QflowError(f"{name} has moved on from {row['base_commit'][:10]} to {snapshot.commit_oid[:10]}")
+    target = python_target(objects, snapshot, connection)
+    request, problem = orchestrator.request_for(connection, objects, snapshot, row["work_item_id"], target)
+    if request is None:
+        raise QflowError(f"{problem}: {row['work_item_id']}")
+    gates = [Gate(*gate.values()) for gate in candidate_records.gates_of(connection, candidate_id)]
+    return Candidate(
+        row["work_item_id"], row["repository_id"], name, row["base_commit"], patches.read(row["patch"]), request, {},
+        row["sources"], row["score"], gates, row["status"], candidate_id,
+    )  # fmt: skip
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Nobody watches the progress of a single item."""
+
+
+def judge_patch(engine: Engine, repository: str, text: str) -> dict[str, Any]:
+    """What the gates say of any patch on the current commit: it applies, it parses, the tests pass."""
+    with engine.connect() as connection:
+        objects = repositories.find(connection, repository).objects
+        snapshot = current_snapshot(connection, repository)
+    try:
+        patch = patches.read(text)
+        with checkouts.scratch(objects) as store:
+            tree = patches.apply(store, snapshot.commit_oid, patch)
+            after = patches.contents(store, tree, patch.paths)
+            before = patches.contents(store, snapshot.commit_oid, patch.paths)
+    except PatchRefused as refused:
+        return _verdict(snapshot.commit_oid, [Gate("applies", "failed", str(refused), 0.0)])
+    gates = [Gate("applies", "passed", f"to {snapshot.commit_oid[:10]}", 0.0)]
+    files = [(path, before[path], after[path]) for path in patch.paths]
+    worse = [
+        path
+        for batch in in_processes(parse_batch, None, [files], settings().ingestion.processes, lost=_lost)
+        for path in batch
+    ]
+    gates.append(
+        Gate("parses", "failed" if worse else "passed", ", ".join(worse) or "no syntax error is new", 0.0)
+    )
+    if not worse:
+        gates.append(Suite(engine, objects, snapshot).judge(patch))
+    return _verdict(snapshot.commit_oid, gates)
+
+
+def parse_batch(context: None, batch: list[tuple[str, bytes, bytes]]) -> list[str]:
+    """In a worker process: the files that have more syntax errors after than before."""
+    from qflow_dagster.ingestion.extraction import extract
+
+    worse = []
+    for path, before, after in batch:
+        language = languages.detect(path, after[:4096])
+        if extract(after, language).parse_error_count > extract(before, language).parse_error_count:
+            worse.append(path)
+    return worse
+
+
+def _lost(task: tuple[str, bytes, bytes], code: int | None) -> Lost:
+    return Lost(result=[task[0]])
+
+
+def _plain(gate: Gate) -> dict[str, Any]:
+    return {"gate": gate.name, "verdict": gate.verdict, "evidence": gate.evidence}
+
+
+def _verdict(base: str, gates: list[Gate]) -> dict[str, Any]:
+    good = all(gate.verdict != "failed" for gate in gates)
+    return {"base": base, "passed": good, "gates": [_plain(gate) for gate in gates]}

@@ -1,0 +1,246 @@
+"""The full-text index: names, docstrings, comments, sections and commit messages, in PostgreSQL.
+
+Belongs here: bringing it up to date (per blob, once, whoever holds it), and searching. Does not
+belong here: what the words of a blob are (`words`), what a search answers (`answers`).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+from qflow_dagster.database.copy import copy_rows
+from qflow_dagster.ingestion import repositories, trees
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.ingestion.store import lock_facts
+from qflow_dagster.knowledge import words
+from qflow_dagster.knowledge.tables import knowledge_entries
+from qflow_dagster.knowledge.words import Entry, Symbol
+from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.settings import settings
+
+Report = Callable[[str, int, int], None]
+# Raised whenever the entries of a blob would come out differently.
+VERSION = 1
+LARGEST = 1_000_000
+BATCH_BYTES, BATCH_FILES = 1_500_000, 200
+
+
+class Task(NamedTuple):
+    """A blob to be read: its row, object id, language, a path of it, its size and symbols."""
+
+    blob_id: int
+    oid: str
+    language: str
+    path: str
+    size: int
+    symbols: list[Symbol]
+
+
+class Indexed(NamedTuple):
+    """What was added: blobs, entries, commits."""
+
+    blobs: int
+    entries: int
+    commits: int
+
+
+_MISSING = text(f"""
+SELECT DISTINCT ON (b.id) b.id AS blob_id, b.oid, b.language, f.path, b.bytes AS size
+FROM files f JOIN blobs b ON b.id = f.blob_id
+WHERE {IN_SNAPSHOT} AND NOT b.binary AND NOT b.generated AND NOT f.vendored AND NOT f.generated
+  AND b.lfs_bytes IS NULL AND b.bytes <= {LARGEST} AND b.language <> ''
+  AND NOT EXISTS (SELECT FROM knowledge_entries e WHERE e.blob_id = b.id AND e.seq = 0 AND e.version = {VERSION})
+ORDER BY b.id
+""")
+_SYMBOLS = text("""
+SELECT blob_id, seq, kind, name, qualified_name, start_line, end_line FROM symbols
+WHERE blob_id = ANY(:ids) ORDER BY blob_id, seq
+""")
+_COMMITS = text("""
+INSERT INTO knowledge_commits (commit_id, tsv)
+SELECT c.id, to_tsvector('english', left(c.subject || ' ' || c.body, 4000)) FROM commits c
+WHERE c.repository_id = :id AND NOT EXISTS (SELECT FROM knowledge_commits k WHERE k.commit_id = c.id)
+ON CONFLICT DO NOTHING
+""")
+
+
+def update(engine: Engine, snapshot: Snapshot, *, progress: Report | None = None) -> Indexed:
+    """Index what of the snapshot is not indexed yet; batches are committed as they are done."""
+    report = progress or (lambda stage, done, total: None)
+    with engine.connect() as connection:
+        objects = repositories.find(connection, snapshot.repository).objects
+        missing = connection.execute(_MISSING, snapshot.interval).all()
+        tasks = _with_symbols(connection, missing)
+    entries = done = 0
+    report("indexing words", 0, len(tasks))
+    limits = settings().ingestion
+    context = (objects, float(limits.parse_timeout))
+    results = in_processes(read_batch, context, _batches(tasks), limits.processes, lost=_lost)
+    for batch in results:
+        with engine.begin() as connection:
+            entries += _store(connection, batch)
+        done += len(batch)
+        report("indexing words", done, len(tasks))
+    with engine.begin() as connection:
+        commits = connection.execute(_COMMITS, {"id": snapshot.repository_id}).rowcount
+    return Indexed(len(tasks), entries, commits)
+
+
+def kinds(connection: Connection, snapshot: Snapshot) -> list[tuple[str, int]]:
+    """Entries of the snapshot by kind, most first."""
+    query = text(f"""SELECT e.kind, count(*) FROM files f JOIN knowledge_entries e ON e.blob_id = f.blob_id
+        WHERE {IN_SNAPSHOT} GROUP BY 1 ORDER BY 2 DESC, 1""")
+    return [(row[0], row[1]) for row in connection.execute(query, snapshot.interval)]
+
+
+def missing(connection: Connection, snapshot: Snapshot) -> list[str]:
+    """Paths of the snapshot that ought to be indexed and are not, or by an older version."""
+    return [row.path for row in connection.execute(_MISSING, snapshot.interval)]
+
+
+def read_batch(context: tuple[Path, float], batch: list[Task]) -> list[tuple[int, list[Entry]]]:
+    """In a worker process: the entries of some blobs; the context is where they are, and seconds for a parse."""
+    objects, timeout = context
+    contents = trees.read_blobs(objects, [(task.oid, task.path) for task in batch])
+    return [
+        (task.blob_id, words.read(data, task.language, task.symbols, timeout))
+        for task, data in zip(batch, contents, strict=True)
+    ]
+
+
+def _lost(task: Task, code: int | None) -> Lost:
+    """A blob that kills its reader has no words."""
+    return Lost(result=[(task.blob_id, [Entry(0, 1, "module", "", "", "")])])
+
+
+def _with_symbols(connection: Connection, missing: Sequence[Any]) -> list[Task]:
+    symbols: dict[int, list[Symbol]] = {}
+    for row in connection.execute(_SYMBOLS, {"ids": [blob.blob_id for blob in missing]}):
+        symbols.setdefault(row.blob_id, []).append(Symbol(*row[1:]))
+    return [Task(b.blob_id, b.oid, b.language, b.path, b.size, symbols.get(b.blob_id, [])) for b in missing]
+
+
+def _batches(tasks: Sequence[Task]) -> list[list[Task]]:
+    batches: list[list[Task]] = []
+    size = BATCH_BYTES
+    for task in tasks:
+        if size + task.size > BATCH_BYTES or len(batches[-1]) >= BATCH_FILES:
+            batches.append([])
+            size = 0
+        batches[-1].append(task)
+        size += task.size
+    return batches
+
+
+def _store(connection: Connection, batch: Sequence[tuple[int, list[Entry]]]) -> int:
+    # Two runs may read the same blob; the second finds it done.
+    lock_facts(connection)
+    ids = [blob_id for blob_id, _ in batch]
+    query = text(
+        f"SELECT blob_id FROM knowledge_entries WHERE blob_id = ANY(:ids) AND seq = 0 AND version = {VERSION}"
+    )
+    there = set(connection.scalars(query, {"ids": ids}))
+    new = [(blob_id, entries) for blob_id, entries in batch if blob_id not in there]
+    connection.execute(
+        text("DELETE FROM knowledge_entries WHERE blob_id = ANY(:ids)"), {"ids": [i for i, _ in new]}
+    )
+    columns = ["blob_id", "seq", "version", "line", "kind", "name", "name_words", "words"]
+    rows = [(blob_id, e.seq, VERSION, *e[1:]) for blob_id, entries in new for e in entries]
+    return copy_rows(connection, knowledge_entries, columns, rows)
+
+
+class Hit(NamedTuple):
+    """A place that fits a search: where, what, how well."""
+
+    path: str
+    line: int
+    kind: str
+    name: str
+    words: str
+    score: float
+
+
+_LEXEMES = text("SELECT tsvector_to_array(to_tsvector('english', :question))")
+# How many entries and files have each word: what is rare says more.
+_RARITY = text("""
+SELECT lexeme, (SELECT count(*) FROM (SELECT FROM knowledge_entries WHERE tsv @@ CAST(quote_literal(lexeme) AS tsquery)
+                                      LIMIT 20000) AS found) AS entries
+FROM unnest(CAST(:lexemes AS text[])) AS lexeme
+""")
+_SEARCH = text(f"""
+WITH wanted AS (
+    SELECT * FROM unnest(CAST(:lexemes AS text[]), CAST(:weights AS float8[])) AS w(lexeme, weight)
+), likely AS MATERIALIZED (
+    SELECT e.blob_id, e.seq, f.path, f.test
+    FROM knowledge_entries e JOIN files f ON f.blob_id = e.blob_id
+    WHERE e.tsv @@ CAST(:query AS tsquery) AND {IN_SNAPSHOT}
+    ORDER BY ts_rank(e.tsv, CAST(:query AS tsquery)) DESC LIMIT 3000
+)
+SELECT l.path, e.line, e.kind, e.name, e.words, scored.score * CASE WHEN l.test THEN 0.6 ELSE 1 END AS score
+FROM likely l JOIN knowledge_entries e ON e.blob_id = l.blob_id AND e.seq = l.seq
+CROSS JOIN LATERAL (
+    SELECT sum(CASE WHEN e.tsv @@ CAST(quote_literal(w.lexeme) || '\\:A' AS tsquery) THEN 1.6 * w.weight
+                    WHEN e.tsv @@ CAST(quote_literal(w.lexeme) AS tsquery) THEN w.weight ELSE 0 END
+               + CASE WHEN strpos(lower(l.path), w.lexeme) > 0 THEN 0.8 * w.weight ELSE 0 END)
+           / (1 + 0.15 * ln(1 + length(e.tsv))) AS score FROM wanted w
+) AS scored
+ORDER BY score DESC, l.path, e.line LIMIT :limit
+""")
+_SEARCH_COMMITS = text("""
+SELECT c.oid, c.subject, c.author_name, c.authored_at,
+       (SELECT sum(w.weight) FROM unnest(CAST(:lexemes AS text[]), CAST(:weights AS float8[])) AS w(lexeme, weight)
+        WHERE k.tsv @@ CAST(quote_literal(w.lexeme) AS tsquery)) AS score
+FROM knowledge_commits k JOIN commits c ON c.id = k.commit_id
+WHERE c.repository_id = :id AND c.reachable AND k.tsv @@ CAST(:query AS tsquery)
+ORDER BY score DESC, c.authored_at DESC LIMIT :limit
+""")
+
+
+def search(connection: Connection, snapshot: Snapshot, question: str, *, limit: int = 10) -> list[Hit]:
+    """The places that say most of what was asked, best first.
+
+    The score sums, over the words of the question, how rare each is (inverse document frequency), more
+    where it is part of a name, damped by the length of the entry.
+    """
+    terms = _terms(connection, question)
+    if not terms:
+        return []
+    rows = connection.execute(_SEARCH, {**snapshot.interval, **_parameters(terms), "limit": limit})
+    return [Hit(*row) for row in rows]
+
+
+def search_commits(connection: Connection, snapshot: Snapshot, question: str, *, limit: int = 5) -> list[Any]:
+    """The commits whose messages say most of what was asked: (oid, subject, author_name, authored_at, score)."""
+    terms = _terms(connection, question)
+    if not terms:
+        return []
+    parameters = {"id": snapshot.repository_id, **_parameters(terms), "limit": limit}
+    return list(connection.execute(_SEARCH_COMMITS, parameters))
+
+
+def _terms(connection: Connection, question: str) -> dict[str, float]:
+    lexemes = connection.scalar(_LEXEMES, {"question": f"{question} {words.parts(question)}"}) or []
+    rows = connection.execute(_RARITY, {"lexemes": lexemes[:24]}).all()
+    return {row.lexeme: math.log(1 + 20_000 / (1 + row.entries)) for row in rows if row.entries}
+
+
+def _parameters(terms: dict[str, float]) -> dict[str, Any]:
+    quoted = ["'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'" for lexeme in terms]
+    return {"lexemes": list(terms), "weights": list(terms.values()), "query": " | ".join(quoted)}
+
+
+def coverage(connection: Connection, snapshot: Snapshot) -> dict[str, int]:
+    """Text files of the snapshot, those indexed, entries, and commits indexed."""
+    query = text(f"""
+        SELECT count(DISTINCT b.id) AS texts, count(DISTINCT e.blob_id) AS indexed, count(e.blob_id) AS entries,
+               (SELECT count(*) FROM knowledge_commits k JOIN commits c ON c.id = k.commit_id
+                WHERE c.repository_id = :repository_id) AS commits
+        FROM files f JOIN blobs b ON b.id = f.blob_id
+        LEFT JOIN knowledge_entries e ON e.blob_id = b.id
+        WHERE {IN_SNAPSHOT} AND NOT b.binary AND NOT b.generated AND NOT f.vendored AND NOT f.generated
+          AND b.lfs_bytes IS NULL AND b.bytes <= {LARGEST} AND b.language <> ''
+    """)
+    return dict(connection.execute(query, snapshot.interval).one()._mapping)

@@ -1,0 +1,119 @@
+"""Twenty programs in three languages, killed at random: every assignment is done, and done once."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from qflow_dagster.agents import assignments, coordination
+from qflow_dagster.agents.coordination import Wanted
+from qflow_dagster.quantumflow import LeaseLost, reclaim_expired, verify_history
+
+EXTERNAL = Path(__file__).with_name("external.py")
+AGENTS, ASSIGNMENTS, KILLS = 20, 60, 12
+# Seconds of a lease, so that what a killed agent had comes back within the test.
+LEASE = "3"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+def test_killed_at_random_nothing_is_lost_and_nothing_is_done_twice(engine: Engine) -> None:
+    url = engine.url.render_as_string(hide_password=False)
+    environment = {**os.environ, "QFLOW_AGENTS_LEASE": LEASE, "QFLOW_AGENTS_ASSIGN_TIMEOUT": "5"}
+    ids = {}
+    with engine.begin() as connection:
+        for number in range(ASSIGNMENTS):
+            wanted = Wanted("refactoring", "code", "patch", "simple")
+            ids[number] = assignments.create(connection, {"number": number}, wanted, requested_by="test")
+        # However often its agents are killed, the test is about who does it, not about giving up.
+        connection.execute(text("UPDATE workflows SET max_attempts = 50"))
+    languages = ("python", "node", "shell")
+
+    def begin(number: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(EXTERNAL), url, f"agent-{number}", languages[number % 3]]
+        return subprocess.Popen(command, env=environment, start_new_session=True)
+
+    agents = {number: begin(number) for number in range(AGENTS)}
+    chance = random.Random(20)
+    killed, deadline = 0, time.monotonic() + 240
+    try:
+        while time.monotonic() < deadline:
+            with engine.begin() as connection:
+                reclaim_expired(connection)
+                connection.execute(
+                    text("UPDATE workflows SET available_at = clock_timestamp() WHERE status = 'queued'")
+                )
+                done = assignments.counts(connection).get("succeeded", 0)
+                busy = connection.scalars(text("SELECT agent FROM assignments s JOIN workflows w ON w.id = s.id "
+                                               "WHERE w.status = 'running'")).all()  # fmt: skip
+            if done == ASSIGNMENTS:
+                break
+            # One that is at work: its program goes with it, as when a machine loses power.
+            if busy and killed < KILLS:
+                victim = int(chance.choice(list(busy)).removeprefix("agent-"))
+                os.killpg(agents[victim].pid, signal.SIGKILL)
+                agents[victim].wait()
+                agents[victim] = begin(victim)
+                killed += 1
+            time.sleep(0.5)
+    finally:
+        for process in agents.values():
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert killed == KILLS
+    heard, by = [], set()
+    with engine.connect() as connection:
+        for number, id_ in ids.items():
+            found = assignments.show(connection, id_)
+            assert found["state"] == "succeeded", found
+            assert [event["to"] for event in found["history"]].count("succeeded") == 1
+            heard.append(found["result"]["heard"])
+            by.add(found["result"]["by"])
+            assert found["result"]["heard"] == number
+        lost = connection.scalar(text("SELECT count(*) FROM outcomes WHERE feedback = 'stopped reporting'"))
+        good = connection.scalar(text("SELECT count(*) FROM outcomes WHERE success"))
+        assert verify_history(connection) is None
+    assert (sorted(heard), by) == (list(range(ASSIGNMENTS)), set(languages))
+    # Who was killed over it has it on record as a failure; successes are one for each.
+    assert good == ASSIGNMENTS
+    assert 0 < (lost or 0) <= KILLS
+
+
+def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for name in ("slow", "quick"):
+            capability = coordination.Capability(
+                name=name, domains=("refactoring",), output_types=("patch",), complexity="complex",
+                cost=1 if name == "slow" else 2, heartbeat=30.0,
+            )  # fmt: skip
+            coordination.register(connection, capability)
+        id_ = assignments.create(
+            connection, {"number": 1}, Wanted("refactoring", "code", "patch", "simple"), requested_by="test"
+        )
+        assignments.route(connection)
+    with engine.begin() as connection:
+        [late] = assignments.take(connection, "slow")
+        connection.execute(
+            text("UPDATE workflows SET lease_expires_at = now() - interval '1 s' WHERE id = :id"), {"id": id_}
+        )
+        reclaim_expired(connection)
+        connection.execute(text("UPDATE workflows SET available_at = now() WHERE id = :id"), {"id": id_})
+    with engine.begin() as connection:
+        assignments.route(connection)
+        [taken] = assignments.take(connection, "quick")
+    with pytest.raises(LeaseLost):
+        assignments.succeed(engine, late, "slow", "too late")
+    assignments.succeed(engine, taken, "quick", "in time")
+    with pytest.raises(LeaseLost):
+        assignments.report_failure(engine, late, "slow", "too late as well")
+    with engine.connect() as connection:
+        assert assignments.show(connection, id_)["result"] == "in time"
+        slow = coordination.statistics(connection, "slow")
+    assert [(row["outcomes"], row["succeeded"]) for row in slow] == [(1, 0)]

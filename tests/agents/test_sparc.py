@@ -1,0 +1,295 @@
+"""Goals through the five phases: facts in every artifact, gates between them, rounds, and the measured target."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from qflow_dagster.agents import arbiter, edits, sparc_changes
+from qflow_dagster.agents.sparc_phases import risks
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
+from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Made
+from qflow_dagster.quantumflow import IllegalTransition, reclaim_expired, verify_history
+from tests.improvement_loop import MUTABLE, NONE, Loop
+
+TESTS = "from app.a import collect\n\n\ndef test_collect():\n    assert collect(1) == [1]\n"
+
+
+def begin(loop: Loop, **given: Any) -> UUID:
+    with loop.engine.begin() as connection:
+        return sparc.start(connection, requested_by="ada", **given)
+
+
+def feature(loop: Loop, title: str = "") -> UUID:
+    with loop.engine.connect() as connection:
+        found = work_items.find(connection, level="feature", state="all")
+    return next(row["id"] for row in found if title in row["title"])
+
+
+def work(loop: Loop, makers: Any = sparc_changes.MAKERS) -> sparc_worker.Done:
+    return sparc_worker.work(loop.engine, makers, sparc_changes.judge, worker="test")
+
+
+def shown(engine: Engine, id_: UUID) -> dict[str, Any]:
+    with engine.connect() as connection:
+        return sparc_records.show(connection, id_)
+
+
+def phases(engine: Engine, id_: UUID) -> list[tuple[str, int, str]]:
+    return [(one["phase"], one["round"], one["state"]) for one in shown(engine, id_)["phases"]]
+
+
+@pytest.fixture
+def planned(loop: Loop) -> Loop:
+    loop.repository.commit({"app/a.py": MUTABLE, "app/__init__.py": "", "tests/test_a.py": TESTS})
+    loop.find()
+    loop.plan()
+    return loop
+
+
+def test_a_work_item_becomes_a_verified_change_and_the_goal_is_met_once_it_is_merged(planned: Loop) -> None:
+    goal = begin(planned, work_item=feature(planned))
+    assert work(planned).made == 5
+    assert phases(planned.engine, goal) == [(phase, 1, "accepted") for phase in PHASES[:4]] + [
+        ("completion", 1, "waiting")
+    ]
+    [suggestion] = planned.waiting()
+    planned.approve(suggestion)
+    planned.apply()
+    assert work(planned) == sparc_worker.Done()
+    [verified] = edits.verify_applied(planned.engine)
+    assert verified.good
+    work(planned)
+    assert shown(planned.engine, goal)["state"] == "tracking"
+    planned.repository.git("merge", "--quiet", "--ff-only", suggestion["branch"])
+    planned.find()
+    assert work(planned).met == 1
+    found = shown(planned.engine, goal)
+    assert (found["state"], found["success"], found["quality"]) == ("met", True, 1.0)
+    # Measured on both commits: there before, gone after.
+    assert sorted(found["measured"].values()) == [0.0, 1.0]
+    with planned.engine.connect() as connection:
+        assert verify_history(connection) is None
+        [row] = sparc_strategies.statistics(connection)
+    assert (row["uses"], row["success_rate"], row["rework_rate"]) == (1, 1.0, 0.0)
+
+
+def test_every_artifact_is_made_of_facts(planned: Loop) -> None:
+    goal = begin(planned, work_item=feature(planned), strategy="together")
+    work(planned)
+    said = {one["phase"]: one for one in shown(planned.engine, goal)["phases"]}
+    assert "`app/a.py:1` python/mutable-default" in said["specification"]["artifact"]
+    assert said["specification"]["data"]["names"] == ["collect"]
+    assert said["specification"]["data"]["tests"] == ["tests/test_a.py"]
+    [step] = said["pseudocode"]["data"]["steps"]
+    assert (step["rule"], step["lines"], "codemod" in step["able"]) == ("python/mutable-default", [1], True)
+    assert said["architecture"]["data"]["symbols"] == ["collect"]
+    assert said["architecture"]["data"]["cone"] == ["tests/test_a.py"]
+    assert said["architecture"]["data"]["owners"] == [{"author": "Ann", "commits": 1}]
+    assert "+def collect(item, found=None):" in said["refinement"]["artifact"]
+    assert said["refinement"]["data"]["candidates"][0]["gates"]["finding_gone"].startswith("passed")
+    [suggestion] = planned.waiting()
+    assert said["completion"]["data"]["suggestion"] == str(suggestion["id"])
+    for one in said.values():
+        assert one["author"]
+
+
+def test_a_change_that_is_declined_sends_the_goal_back_and_then_to_a_person(planned: Loop) -> None:
+    item = feature(planned)
+    goal = begin(planned, work_item=item)
+    work(planned)
+    [suggestion] = planned.waiting()
+    with planned.engine.begin() as connection:
+        arbiter.deny(connection, suggestion["approval"], actor="eve", comment="it should say None")
+        sparc_changes.self_improvement.follow_decisions(connection)
+    assert work(planned).rejected == 2
+    found = shown(planned.engine, goal)
+    assert found["state"] == "needs_person"
+    assert phases(planned.engine, goal)[4:] == [("completion", 1, "rejected"), ("pseudocode", 2, "rejected")]
+    assert "it should say None" in found["phases"][4]["reason"]
+    assert found["reason"] == "every agent that could do a step has tried"
+    assert (found["success"], found["quality"]) == (False, 0.0)
+    with planned.engine.begin() as connection:
+        sparc.give_up(connection, goal, actor="ada", reason="it stays as it is")
+        assert (
+            connection.scalar(text("SELECT status FROM workflows WHERE id = :id"), {"id": item}) == "backlog"
+        )
+        sparc.go_on(connection, goal, "specification", actor="ada")
+        with pytest.raises(IllegalTransition):
+            sparc.go_on(connection, goal, "specification", actor="ada")
+
+
+def test_a_person_lets_a_goal_go_on_where_what_it_builds_on_is_there(loop: Loop) -> None:
+    loop.repository.commit({"a.py": "import hashlib\n\n\ndef key(x):\n    return hashlib.md5(x)\n"})
+    loop.find()
+    loop.plan()
+    goal = begin(loop, work_item=feature(loop, "MD5"))
+    work(loop)
+    with loop.engine.begin() as connection:
+        with pytest.raises(UsageError, match="refinement builds on architecture, which was never done"):
+            sparc.go_on(connection, goal, "refinement", actor="ada")
+        with pytest.raises(UsageError, match="no phase 'party'"):
+            sparc.go_on(connection, goal, "party", actor="ada")
+        sparc.go_on(connection, goal, "architecture", actor="ada", reason="look again")
+    work(loop)
+    found = shown(loop.engine, goal)
+    assert (found["state"], found["phases"][2]["verdict"]) == ("needs_person", "accepted")
+    assert found["phases"][3]["reason"] == "no step is left that an agent could do"
+
+
+def test_what_no_agent_can_do_is_for_a_person_and_is_no_fault_of_the_strategy(loop: Loop) -> None:
+    loop.repository.commit({"a.py": "import hashlib\n\n\ndef key(x):\n    return hashlib.md5(x)\n"})
+    loop.find()
+    loop.plan()
+    goal = begin(loop, work_item=feature(loop, "MD5"))
+    work(loop)
+    found = shown(loop.engine, goal)
+    assert (found["state"], found["reason"]) == (
+        "needs_person",
+        "no rule, codemod or model can do a step of it",
+    )
+    assert found["success"] is None
+    # A person mends it: the next snapshot shows it.
+    loop.repository.commit({"a.py": "import hashlib\n\n\ndef key(x):\n    return hashlib.sha256(x)\n"})
+    loop.find()
+    assert work(loop).met == 1
+    assert shown(loop.engine, goal)["state"] == "met"
+
+
+def test_words_name_a_target_that_is_measured(loop: Loop) -> None:
+    loop.repository.commit({"app/a.py": NONE + MUTABLE})
+    loop.find()
+    loop.plan()
+    goal = begin(loop, repository="project", words="bring findings of app/a.py to at most 1, please")
+    assert shown(loop.engine, goal)["target"] == "findings of app/a.py <= 1"
+    work(loop)
+    assert len(loop.waiting()) == 1
+    assert phases(loop.engine, goal)[-1] == ("completion", 1, "waiting")
+    already = begin(loop, repository="project", words="cognitive complexity of collect below 15")
+    work(loop)
+    assert shown(loop.engine, already)["state"] == "met"
+    assert phases(loop.engine, already) == [("specification", 1, "accepted")]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"words": "make it better", "repository": "project"}, "names no target"),
+        ({"words": "nesting of app/a.py below 3", "repository": "project"}, "measured of functions"),
+        ({"words": "findings of collect below 3", "repository": "project"}, "findings are counted of files"),
+        ({"words": "complexity of nothing.py below 3", "repository": "project"}, "nothing.py"),
+        ({"words": "complexity of app/a.py below 3", "repository": "elsewhere"}, "elsewhere"),
+        ({"words": "complexity of app/a.py below 3"}, "words and a repository"),
+        ({"work_item": UUID(int=1)}, "there is no work item"),
+    ],
+)
+def test_a_goal_that_cannot_be_is_refused_and_nothing_is_kept(
+    planned: Loop, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((UsageError, QflowError), match=words):
+        begin(planned, **given)
+    with planned.engine.connect() as connection:
+        assert sparc_records.find(connection) == []
+
+
+def test_a_living_goal_of_an_item_is_found_again_and_cancelled_work_is_free(planned: Loop) -> None:
+    item = feature(planned)
+    goal = begin(planned, work_item=item)
+    assert begin(planned, work_item=item) == goal
+    with planned.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE workflows SET expires_at = clock_timestamp() WHERE id = :id"), {"id": goal}
+        )
+        sparc.transition(connection, [goal], "cancelled", actor="ada")
+    assert work(planned).made == 0
+    assert phases(planned.engine, goal) == [("specification", 1, "cancelled")]
+    assert planned.state(item) == "backlog"
+    assert begin(planned, work_item=item) != goal
+
+
+def scripted(verdicts: dict[str, list[Gate]]) -> dict[str, Callable[[Engine, Goal], Made]]:
+    """Makers whose gates say what was written down for them."""
+
+    def maker(phase: str) -> Callable[[Engine, Goal], Made]:
+        def make(engine: Engine, goal: Goal) -> Made:
+            left = verdicts.get(phase) or []
+            gate = left.pop(0) if left else Gate("test", "accepted", "fine")
+            return Made(f"# {phase}", {"chosen": None}, "test", gate, cost=0.5)
+
+        return make
+
+    return {phase: maker(phase) for phase in PHASES}
+
+
+def test_a_goal_goes_back_to_the_phase_its_gate_names_five_rounds_at_most(planned: Loop) -> None:
+    no = Gate("test", "rejected", "not yet", "pseudocode")
+    goal = begin(planned, work_item=feature(planned))
+    work(planned, scripted({"refinement": [no] * 9}))
+    found = shown(planned.engine, goal)
+    assert (found["state"], found["round"]) == ("needs_person", sparc.ROUNDS)
+    rounds = [one for one in phases(planned.engine, goal) if one[0] == "refinement"]
+    assert rounds == [("refinement", number, "rejected") for number in range(1, 6)]
+    assert found["phases"][-1]["reason"] == "not yet"
+    assert found["cost"] == pytest.approx(0.5 * len(found["phases"]))
+
+
+def test_a_phase_that_raises_is_tried_again_and_then_a_person_is_asked(planned: Loop) -> None:
+    def broken(engine: Engine, goal: Goal) -> Made:
+        raise RuntimeError("the disk is full")
+
+    goal = begin(planned, work_item=feature(planned))
+    for _ in range(3):
+        work(planned, {**scripted({}), "specification": broken})
+        with planned.engine.begin() as connection:
+            connection.execute(text("UPDATE workflows SET available_at = clock_timestamp()"))
+    found = shown(planned.engine, goal)
+    assert (found["state"], found["phases"][0]["attempt"]) == ("needs_person", 3)
+    assert "the disk is full" in found["history"][-1]["data"]["reason"]
+
+
+def _slow(url: str, started: Any) -> None:
+    def make(engine: Engine, goal: Goal) -> Made:
+        started.set()
+        time.sleep(600)
+        raise AssertionError
+
+    sparc_worker.work(
+        create_engine(url), {**sparc_changes.MAKERS, "pseudocode": make}, sparc_changes.judge, worker="slow"
+    )
+
+
+def test_a_worker_killed_within_a_phase_loses_it_to_another(planned: Loop) -> None:
+    goal = begin(planned, work_item=feature(planned))
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    url = planned.engine.url.render_as_string(hide_password=False)
+    process = context.Process(target=_slow, args=(url, started))
+    process.start()
+    assert started.wait(60)
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    with planned.engine.begin() as connection:
+        connection.execute(text("UPDATE workflows SET lease_expires_at = now() - interval '1 s' "
+                                "WHERE lease_expires_at IS NOT NULL"))  # fmt: skip
+        reclaim_expired(connection)
+        connection.execute(text("UPDATE workflows SET available_at = clock_timestamp()"))
+    work(planned)
+    assert [one[0] for one in phases(planned.engine, goal)] == list(PHASES)
+    assert [one["attempt"] for one in shown(planned.engine, goal)["phases"]] == [1, 2, 1, 1, 1]
+
+
+def test_risk_is_what_makes_a_change_risky() -> None:
+    assert risks(3, ["tests/test_a.py"], None, [{"author": "Ann"}, {"author": "Bob"}]) == []
+    assert risks(99, [], {"rank": 1}, [{"author": "Ann"}]) == [
+        "99 files depend on it",
+        "no test is known to reach it",
+        "it is hotspot 1",
+        "only Ann ever changed it",
+    ]
