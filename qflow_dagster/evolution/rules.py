@@ -190,7 +190,7 @@ def read_pack(path: Path) -> list[Rule]:
     rules: list[Rule] = []
     for number, one in enumerate(given):
         try:
-            rules.append(_RULE.validate_python(one))
+            rules.append(RULE.validate_python(one))
         except ValidationError as error:
             problems += document.problems(error, ("rules", number))
     if problems:
@@ -208,4 +208,4 @@ def evaluated(rules: Iterable[Rule]) -> list[Rule]:
     return [rule for rule in rules if rule.status in EVALUATED]
 
 
-_RULE = TypeAdapter(Rule)
+RULE = TypeAdapter(Rule)
