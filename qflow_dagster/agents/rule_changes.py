@@ -75,7 +75,7 @@ def apply_approved(
 
 
 def follow_decisions(connection: Connection) -> int:
-    """Let rules follow approvals that ended unused: denied retires, what expired or was revoked is asked again later."""
+    """Let rules follow approvals that ended unused: a denied one retires, others are asked about again."""
     query = text("""
         SELECT l.id, l.wanted, a.status, d.actor, d.comment FROM rule_lives l JOIN workflows a ON a.id = l.approval_id
         LEFT JOIN approval_decisions d ON d.approval_id = a.id AND d.decision = 'deny'

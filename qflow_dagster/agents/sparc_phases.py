@@ -126,7 +126,6 @@ def architecture(engine: Engine, goal: Goal) -> Made:
         owners = [{"author": row.author_name, "commits": row.commits}
                   for row in lookups.authors(connection, snapshot, path)]  # fmt: skip
         tests = _tests(connection, snapshot, path)
-        rationale = {rule.id: rule.rationale for rule in rule_set.current(connection)}
     coupled = [{"path": row["path"], "degree": row["degree"]} for row in measured["coupled_files"][:10]]
     reasons = risks(len(cone), tests, measured.get("hotspot"), owners)
     risk = RISKS[(len(reasons) > 0) + (len(reasons) > 2)]

@@ -17,15 +17,18 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.evolution import confidence, places, rule_set, standings
-from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.evolution import confidence, places, rule_set, standings, thresholds
+from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.standings import Standing
 from qflow_dagster.evolution.variants import Place, Variant, narrower, wider
 from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.quantumflow import register
+from qflow_dagster.quantumflow.recording import RECORDED
 from qflow_dagster.settings import settings
 
 logger = logging.getLogger(__name__)
 ACTOR = "rule evolution"
+TYPE = register("rule_evolution", machine=RECORDED).name
 # Judged places of each kind without which no difference is sought.
 LEAST = 3
 # Decisions on a trial's own changes without which there is no verdict, and how sure it has to be.
@@ -70,7 +73,7 @@ def vary(engine: Engine, *, run_id: str | None = None) -> list[Made]:
             judged = places.of(connection, rule)
             operations = wanted_operations(judged, known[rule.digest])
             tasks += [(rule, judged, operation, room) for operation in operations]
-        tried = _matchers(connection)
+        tried = matchers_tried(connection)
     found = in_processes(
         vary_batch, None, [[task] for task in tasks], settings().ingestion.processes, lost=_lost
     )
@@ -106,7 +109,7 @@ def judge(connection: Connection) -> list[Verdict]:
     """The verdicts that are due on trials."""
     rules = rule_set.current(connection)
     known = standings.of(connection, rules)
-    limits = standings.thresholds.current(connection)
+    limits = thresholds.current(connection)
     active = {rule.id: known[rule.digest] for rule in rules if rule.status == "active"}
     ages = {
         row.id: row.days
@@ -179,7 +182,7 @@ def _begin(
     connection: Connection, variant: Variant, tried: set[tuple[str, str]], run_id: str | None
 ) -> Made | None:
     rule = variant.rule
-    key = (rule.id, rule.matcher.model_dump_json())
+    key = fingerprint(rule)
     if key in tried:
         return None
     tried.add(key)
@@ -194,18 +197,23 @@ def _begin(
     if life is None:
         return None
     reason = (
-        f"{variant.operation}: {variant.words}; of what was accepted it finds {variant.kept} and misses {variant.lost}, "
-        f"of what was denied it leaves out {variant.excluded} and finds {variant.remaining}"
+        f"{variant.operation}: {variant.words}; of what was accepted it finds {variant.kept} and misses "
+        f"{variant.lost}, of what was denied it leaves out {variant.excluded} and finds {variant.remaining}"
     )
     rule_set.change(connection, life, "trial", actor=ACTOR, reason=reason, run_id=run_id)
     return Made(life, rule.id, version, variant.operation, variant.words)
 
 
-def _matchers(connection: Connection) -> set[tuple[str, str]]:
-    """Every (rule, matcher) there ever was, retired ones too: none is tried twice."""
-    query = text("SELECT rule_id, definition FROM rule_lives")
+def fingerprint(rule: Rule) -> tuple[str, str]:
+    """What makes two versions of a rule the same to try: how they find, and what they make of it."""
+    return ",".join(rule.language), f"{rule.matcher.model_dump_json()} {rule.fix}"
+
+
+def matchers_tried(connection: Connection) -> set[tuple[str, str]]:
+    """The fingerprints of all versions there ever were, retired ones too: none is tried twice."""
+    query = text("SELECT definition FROM rule_lives")
     lives = [rule_set.RULE.validate_python(row.definition) for row in connection.execute(query)]
-    return {(rule.id, rule.matcher.model_dump_json()) for rule in [*lives, *rule_set.load_rules()]}
+    return {fingerprint(rule) for rule in [*lives, *load_rules()]}
 
 
 def _lost(task: Any, code: int | None) -> Lost:

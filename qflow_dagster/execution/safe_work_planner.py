@@ -349,7 +349,7 @@ def get_next_work(
 def get_generatable(
     connection: Connection, repository_id: int, base: str, *, rules: Sequence[str], limit: int
 ) -> list[UUID]:
-    """As `get_next_work`, of features from findings of `rules` with no attempt yet on the commit `base`; not claimed."""
+    """As `get_next_work`, of features from findings of `rules` not tried on the commit `base` yet; not claimed."""
     query = text(
         _NEXT.format(
             condition="""

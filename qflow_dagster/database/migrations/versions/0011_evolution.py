@@ -24,6 +24,8 @@ STATUSES = {
     "metrics_pipeline": "status IN ('pending', 'running', 'completed', 'dead')",
     "rollback_approval": "status IN ('pending', 'approved', 'denied', 'consumed', 'expired', 'revoked')",
     "rule": "status IN ('draft', 'trial', 'active', 'retired')",
+    "rule_evolution": "status IN ('pending', 'running', 'completed', 'dead')",
+    "rule_mining": "status IN ('pending', 'running', 'completed', 'dead')",
     "rule_approval": "status IN ('pending', 'approved', 'denied', 'consumed', 'expired', 'revoked')",
     "service_restart": "status IN ('pending', 'running', 'completed', 'dead')",
     "sparc_goal": "status IN ('working', 'tracking', 'needs_person', 'met', 'given_up', 'cancelled')",
