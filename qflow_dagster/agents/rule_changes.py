@@ -17,7 +17,7 @@ from qflow_dagster.agents.approval import TYPES
 from qflow_dagster.agents.approval_policy import Evidence
 from qflow_dagster.agents.authorization import ApprovalRefused, Reference, authorize
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import rule_set, thresholds
+from qflow_dagster.evolution import rule_evolver, rule_set, thresholds
 from qflow_dagster.evolution.rule_evolver import Verdict
 from qflow_dagster.settings import settings
 
@@ -31,6 +31,27 @@ class Changed(NamedTuple):
     rule_id: str
     to: str
     problem: str | None
+
+
+class Settled(NamedTuple):
+    """What trials came to: the verdicts, the approvals that were asked for, and what was carried out."""
+
+    verdicts: list[Verdict]
+    asked: list[UUID]
+    changed: list[Changed]
+
+
+def settle(engine: Engine, *, worker: str, run_id: str | None = None) -> Settled:
+    """Follow what was decided, judge the trials, end those that failed, ask for those that did not.
+
+    What a policy approves waits for nobody.
+    """
+    with engine.begin() as connection:
+        follow_decisions(connection)
+        verdicts = rule_evolver.judge(connection)
+        rule_evolver.retire(connection, verdicts, run_id=run_id)
+        asked = propose(connection, [one for one in verdicts if one.to != "retired"], run_id=run_id)
+    return Settled(verdicts, asked, apply_approved(engine, worker=worker, run_id=run_id))
 
 
 def propose(connection: Connection, verdicts: Sequence[Verdict], *, run_id: str | None = None) -> list[UUID]:
@@ -54,11 +75,12 @@ def apply_approved(
             WHERE a.type = '{TYPES["rule"]}' AND a.status = 'approved' ORDER BY a.id LIMIT :limit
         """)
         ids = connection.scalars(query, {"limit": limit}).all()
+        lives = [rule_set.get_life(connection, id_) for id_ in ids]
     done = []
-    for id_ in ids:
+    for life in lives:
+        id_ = life.id
         try:
             with engine.begin() as connection:
-                life = rule_set.get_life(connection, id_)
                 authorize(
                     connection, Reference(life.approval_id), "rule", life.rule_id, content_of(life, life.wanted),
                     actor=worker, run_id=run_id,

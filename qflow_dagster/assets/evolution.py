@@ -29,7 +29,6 @@ RULE_CONFIDENCE = dg.AssetKey(["evolution", "rule_confidence"])
 RULE_CANDIDATES = dg.AssetKey(["evolution", "rule_candidates"])
 RULE_SET = dg.AssetKey(["evolution", "rule_set"])
 SHOWN = 20
-BATCH, MOST_BATCHES = 500, 100
 
 
 @dg.asset(
@@ -38,7 +37,7 @@ BATCH, MOST_BATCHES = 500, 100
     deps=[improvement.FINDINGS, improvement.SUGGESTIONS, improvement.EDIT_OUTCOMES],
     kinds={"postgres", "git"},
     code_version="1",
-    description="What became of what each rule version found and proposed, each counted once, with the code it is about.",
+    description="What became of what each rule version found and proposed, counted once, with the code it is about.",
     metadata={"dagster/column_schema": column_schema(tables.rule_outcomes)},
 )
 def rule_outcomes(database: Database) -> dg.MaterializeResult:
@@ -46,12 +45,7 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
     engine = database.engine()
     with engine.begin() as connection:
         new = outcomes.collect(connection)
-    kept = 0
-    for _ in range(MOST_BATCHES):
-        done = places.keep(engine, limit=BATCH)
-        kept += done
-        if not done:
-            break
+    kept = places.keep(engine)
     with engine.connect() as connection:
         counted = outcomes.counts(connection)
     kinds = [(kind, sum(row[kind] for row in counted)) for kind in outcomes.KINDS if kind != "shown"]
@@ -156,13 +150,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     """Follow what was decided, judge the trials, ask for what is to become active."""
     run_id = context.run.run_id
     engine = database.engine()
-    with engine.begin() as connection:
-        rule_changes.follow_decisions(connection)
-        verdicts = rule_evolver.judge(connection)
-        retired = rule_evolver.retire(connection, verdicts, run_id=run_id)
-        rule_changes.propose(connection, [one for one in verdicts if one.to != "retired"], run_id=run_id)
-    # What a policy approved waits for nobody.
-    done = rule_changes.apply_approved(engine, worker=worker(context), run_id=run_id)
+    settled = rule_changes.settle(engine, worker=worker(context), run_id=run_id)
     with engine.connect() as connection:
         rules = rule_set.current(connection)
         lives = rule_set.lives(connection)
@@ -179,9 +167,10 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     ]  # fmt: skip
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(rules),
-        "retired": len(retired),
-        "became_active": sum(one.problem is None and one.to == "active" for one in done),
-        "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in verdicts], SHOWN),
+        "retired": sum(one.to == "retired" for one in settled.verdicts),
+        "asked_for": len(settled.asked),
+        "became_active": sum(one.problem is None and one.to == "active" for one in settled.changed),
+        "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in settled.verdicts], SHOWN),
         "changed_here": table(changes, SHOWN),
         "by_state": picture(histogram(sorted(states.items()), "Rules by state")),
     }

@@ -24,7 +24,7 @@ SMALLEST = 0.02
 class Bin(NamedTuple):
     """Predictions near each other: how many, their mean, and the share that came true."""
 
-    count: int
+    number: int
     predicted: float
     observed: float
 

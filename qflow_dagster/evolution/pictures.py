@@ -6,6 +6,7 @@ the metric pictures.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from qflow_dagster.evolution.calibration import Bin
@@ -111,15 +112,15 @@ def reliability(bins: Sequence[Bin], title: str) -> str:
         words(x(0) - 5, y(1) + 8, "1.0", 10, FAINT, anchor="end"),
         words(x(0) - 5, y(0), "0.0", 10, FAINT, anchor="end"),
     ]
-    most = max((one.count for one in bins), default=1)
+    most = max((one.number for one in bins), default=1)
     for one in bins:
-        radius = 3 + 6 * (one.count / most) ** 0.5
+        radius = 3 + 6 * (one.number / most) ** 0.5
         body.append(
             f"<circle cx='{x(one.predicted):.1f}' cy='{y(one.observed):.1f}' r='{radius:.1f}' fill='{BLUE}' "
             "fill-opacity='.75'/>"
         )
     for number, one in enumerate(bins):
-        line = f"{one.count:,} predicted {one.predicted:.2f}, came true {one.observed:.2f}"
+        line = f"{one.number:,} predicted {one.predicted:.2f}, came true {one.observed:.2f}"
         body.append(words(x(1) + 30, TOP + 14 + 17 * number, line, 11, INK))
     return frame(BOTTOM + 26, title, body)
 
@@ -127,6 +128,6 @@ def reliability(bins: Sequence[Bin], title: str) -> str:
 def _steps(points: Sequence[tuple[float, float]]) -> str:
     """A step function's corners."""
     corners = [f"{points[0][0]:.1f},{points[0][1]:.1f}"]
-    for (_, before), (at, value) in zip(points, points[1:], strict=False):
+    for (_, before), (at, value) in pairwise(points):
         corners += [f"{at:.1f},{before:.1f}", f"{at:.1f},{value:.1f}"]
     return " ".join(corners)

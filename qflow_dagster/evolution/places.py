@@ -28,6 +28,8 @@ from qflow_dagster.settings import settings
 WHOLE = 20_000
 # Places of one outcome, and newest ones of a rule that a variant is tried on.
 MOST, TRIED = 20, 500
+# Outcomes looked at in one go, and how often.
+BATCH, MOST_BATCHES = 500, 100
 
 
 class Asked(NamedTuple):
@@ -73,11 +75,21 @@ ORDER BY 1 DESC LIMIT :limit
 """)
 
 
-def keep(engine: Engine, *, limit: int = 500) -> int:
-    """Keep the places of outcomes that have none yet; returns how many were kept.
+def keep(engine: Engine) -> int:
+    """Keep the places of outcomes that have none yet, in batches; returns how many were kept.
 
     A repository that cannot be read, or a commit that is gone, costs its own places.
     """
+    kept = 0
+    for _ in range(MOST_BATCHES):
+        new = _keep(engine, BATCH)
+        kept += new
+        if not new:
+            break
+    return kept
+
+
+def _keep(engine: Engine, limit: int) -> int:
     with engine.connect() as connection:
         rows = connection.execute(_MISSING, {"limit": limit}).all()
         rules = {rule.digest: rule for rule in rule_set.current(connection)}

@@ -137,7 +137,9 @@ def refresh(connection: Connection, *, run_id: str | None = None) -> list[Moved]
             continue
         rows.append(_row(digest, one))
         if old is None or drifts or old.level != one.level:
-            moved.append(Moved(one.rule.id, one.rule.version, old and old.level, one.level, drifts))
+            moved.append(
+                Moved(one.rule.id, one.rule.version, None if old is None else old.level, one.level, drifts)
+            )
     if rows:
         connection.execute(_INSERT, rows)
     told = [_message(one, run_id) for one in moved if one.before is not None or one.drifts]
