@@ -209,8 +209,13 @@ def check_matcher(rule: Rule) -> None:
     for language in rule.language:
         if matcher.ast_grep is not None and (problem := _refused(matcher.ast_grep.config(), language)):
             raise UsageError(f"{rule.id} ({language}): {problem}")
-        if matcher.where is not None and (problem := _refused({"rule": matcher.where}, language)):
+        if matcher.where is not None and (problem := refused(matcher.where, language)):
             raise UsageError(f"{rule.id} ({language}), where: {problem}")
+
+
+def refused(rule: dict[str, Any], language: str) -> str | None:
+    """Why ast-grep does not take that rule object for that language; None where it does."""
+    return _refused({"rule": rule}, language)
 
 
 def _refused(config: dict[str, Any], language: str) -> str | None:
