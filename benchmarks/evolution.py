@@ -123,12 +123,18 @@ class Learner:
                 bounds = {"ask": (0.5, 0.85), "act": (0.8, 0.98)}[name]
                 change = thresholds.adapted(self.limits[name], window, thresholds.TARGETS[name], bounds)
                 if change is not None:
-                    self.limits[name], self.moved, self.since = change.value, self.moved + 1, len(self.predictions)
+                    self.limits[name], self.moved, self.since = (
+                        change.value,
+                        self.moved + 1,
+                        len(self.predictions),
+                    )
         if not self.evolves:
             return
         active = {rule.id: rule for rule in self.rules if rule.status == "active"}
         for rule in [rule for rule in self.rules if rule.status == "trial"]:
-            said = rule_evolver.verdict(self.known[rule.digest], self.known[active[rule.id].digest], self.limits["ask"])
+            said = rule_evolver.verdict(
+                self.known[rule.digest], self.known[active[rule.id].digest], self.limits["ask"]
+            )
             if said is not None and said[0] == "active":
                 self.rules = [one for one in self.rules if one.id != rule.id]
                 self.rules.append(rule.model_copy(update={"status": "active"}))
@@ -145,7 +151,9 @@ class Learner:
                 key = rule_evolver.fingerprint(variant.rule)
                 if key not in self.tried:
                     self.tried.add(key)
-                    made = variant.rule.model_copy(update={"rationale": variant.words.ljust(10), "status": "trial"})
+                    made = variant.rule.model_copy(
+                        update={"rationale": variant.words.ljust(10), "status": "trial"}
+                    )
                     self.rules.append(made)
                     self.inherited[made.digest] = (
                         standings.INHERITED * variant.kept, standings.INHERITED * variant.remaining,
@@ -197,7 +205,11 @@ def run(seed: int, make: Callable[[list[Rule]], Learner]) -> Learner:
         wanted = chance.random() < p
         luck = [chance.random() for _ in range(3)]
         versions = [rule for rule in learner.rules if rule.id == one.rule.id]
-        rule = rule_evolver.served(versions, learner.known, random.Random(item)) if len(versions) > 1 else versions[0]
+        rule = (
+            rule_evolver.served(versions, learner.known, random.Random(item))
+            if len(versions) > 1
+            else versions[0]
+        )
         level = learner.level(rule) if matched(rule, [place])[0] else "left"
         expected = {name: p * good + (1 - p) * bad for name, (good, bad) in COSTS.items()}
         # What no version objects to is as if it were only shown.
@@ -230,8 +242,19 @@ WAYS: dict[str, Callable[[list[Rule]], Learner]] = {
 
 def simulate() -> None:
     """Print the tables of the simulation."""
-    table = Table(title=f"{RULES} rules, {ITEMS:,} items, mean of {SEEDS} worlds; regret per 100 items against an oracle")
-    for name in ("way of deciding", "all", "1st quarter", "2nd", "3rd (preferences change)", "4th", "of fixed", "s"):
+    table = Table(
+        title=f"{RULES} rules, {ITEMS:,} items, mean of {SEEDS} worlds; regret per 100 items against an oracle"
+    )
+    for name in (
+        "way of deciding",
+        "all",
+        "1st quarter",
+        "2nd",
+        "3rd (preferences change)",
+        "4th",
+        "of fixed",
+        "s",
+    ):
         table.add_column(name, justify="left" if name == "way of deciding" else "right")
     fixed = 0.0
     evolved: list[Learner] = []
@@ -243,10 +266,13 @@ def simulate() -> None:
         fixed = fixed or total
         quarter = ITEMS // 4
         parts = [
-            statistics.mean(statistics.mean(one.regret[n * quarter : (n + 1) * quarter]) for one in done) * 100
+            statistics.mean(statistics.mean(one.regret[n * quarter : (n + 1) * quarter]) for one in done)
+            * 100
             for n in range(4)
         ]
-        table.add_row(name, *(f"{value:.1f}" for value in [total, *parts]), f"{total / fixed:.0%}", f"{seconds:.0f}")
+        table.add_row(
+            name, *(f"{value:.1f}" for value in [total, *parts]), f"{total / fixed:.0%}", f"{seconds:.0f}"
+        )
         evolved = done
     console.print(table)
     _converged(evolved)
@@ -285,7 +311,9 @@ def _leaves_out(rule: Rule, hidden: Hidden) -> bool:
 
 def _calibrated(pairs: Sequence[calibration.Pair]) -> None:
     raw = calibration.brier(pairs)
-    table = Table(title=f"Reliability: {len(pairs):,} predictions before their outcomes, Brier score {raw:.3f}")
+    table = Table(
+        title=f"Reliability: {len(pairs):,} predictions before their outcomes, Brier score {raw:.3f}"
+    )
     for name in ("predictions", "predicted", "came true"):
         table.add_column(name, justify="right")
     for one in calibration.reliability(pairs):
