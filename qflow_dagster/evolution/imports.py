@@ -35,6 +35,9 @@ from qflow_dagster.evolution.votes import VOTE_FORMAT, Taken, VoteFile
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.settings import settings
 
+# Any constant serves, as long as every process uses the same.
+_IMPORT_LOCK = 0x71666C6F7702
+
 
 class Refused(NamedTuple):
     """A file that was not taken in, and why in one line."""
@@ -118,6 +121,8 @@ def import_packages(
             report.refused.append(Refused(one.file.name, refusal))
         else:
             sound.append(one)
+    # One importer at a time stores; the next then sees what is stored, and no two wait for each other.
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _IMPORT_LOCK})
     report.imported = _store(connection, str(place), sound, {rule.digest for rule in own_rules.values()})
     report.known += len(sound) - len(report.imported)
     report.votes = votes.take_in(connection, ballots)
@@ -241,7 +246,6 @@ def _store(connection: Connection, place: str, fresh: Sequence[_Fresh], here: se
     if not fresh:
         return []
     by_digest = {digest_of(one.file.raw): one for one in fresh}
-    # In one order, so that two importers wait for each other and never deadlock.
     rows = [_row(digest, by_digest[digest], place, here) for digest in sorted(by_digest)]
     statement = insert(rule_imports).on_conflict_do_nothing(index_elements=["package_digest"])
     statement = statement.returning(rule_imports.c.package_digest, rule_imports.c.was_here)

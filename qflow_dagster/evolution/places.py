@@ -78,6 +78,8 @@ def open_place(location: str | Path, engine: Engine) -> Iterator[Place]:
             yield RemotePlace(str(location), Path(folder, "place.git"), engine)
         return
     path = Path(location)
+    if path.exists() and not os.access(path, os.R_OK):
+        raise UsageError(f"{path} may not be read by this user")
     if path.is_file():
         yield FilePlace(path)
     elif not path.is_dir():

@@ -205,6 +205,15 @@ def _record(
     statement = insert(rule_publications).on_conflict_do_nothing()
     statement = statement.returning(rule_publications.c.package_digest)
     new = {bytes(digest) for digest in connection.execute(statement, rows).scalars()}
+    # What every installation ships needs no vote.
+    votes.open_votes(
+        connection,
+        [
+            (row["rule_id"], row["version"], row["rule_digest"])
+            for row in rows
+            if row["package_digest"] in new and row["origin"] != "shipped"
+        ],
+    )
     messages = [
         {
             "type": "rule_published", "rule_id": row["rule_id"], "version": row["version"],

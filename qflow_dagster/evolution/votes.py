@@ -7,7 +7,7 @@ packages (`publisher`).
 A vote's file also says how the rule has done since; that counts after the vote has closed, too.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -149,10 +149,11 @@ def cast(connection: Connection, place: str | Path, votes: Sequence[OwnVote]) ->
     with open_place(place, connection.engine) as there:
         found = there.get(list(files))
         kept = {name: content for name, content in found.items() if same_but(files[name], content, "cast_at")}
-        given = [(VoteFile.model_validate(opened(raw)), raw, None) for raw in (files | kept).values()]
-        take_in(connection, given, own=True)
         changed = {name: content for name, content in files.items() if name not in kept}
         problems = there.put(changed) if changed else {}
+    # After the place, which may be far away: no lock is held meanwhile. Whoever is killed here finds the file.
+    given = [(VoteFile.model_validate(opened(raw)), raw, None) for raw in (files | kept).values()]
+    take_in(connection, given, own=True)
     return {rule_ids[name]: reason for name, reason in problems.items()}
 
 
@@ -170,17 +171,19 @@ def take_in(
     fresh = {k: given for k, given in newest.items() if k not in before or given[0].cast_at > before[k]}
     if not fresh:
         return Taken([], [])
-    voting, known = _reopened(connection, [vote for vote, _, _ in fresh.values()])
+    known = _known_here(connection, [digest for digest, _ in fresh])
+    # Of a rule nobody here has heard of, it is read again when the rule is there; one that names the rule
+    # wrongly, never.
+    fresh = {k: given for k, given in fresh.items() if known.get(k[0], ("",))[0] == given[0].rule_id}
+    voting = _voted_on(connection, [vote for vote, _, _ in fresh.values()], known)
     rows = [
         {
-            "rule_digest": digest, "public_key": key, "rule_id": vote.rule_id, "version": vote.version,
+            "rule_digest": digest, "public_key": key, "rule_id": vote.rule_id, "version": known[digest][1],
             "instance": vote.instance.instance.label, "own": own, "named_by": named_by, "vote": vote.vote,
             "confidence": vote.confidence, "uses": vote.uses, "successes": vote.successes, "signed": raw,
             "cast_at": vote.cast_at,
         }
         for (digest, key), (vote, raw, named_by) in sorted(fresh.items(), key=lambda one: one[0])
-        # Of rules nobody here has heard of: it is read again when the rule is there.
-        if digest in known
     ]  # fmt: skip
     counted = [row for row in rows if row["rule_digest"] in voting]
     late = [row for row in rows if row["rule_digest"] not in voting]
@@ -285,12 +288,25 @@ def _standing(
     return {(bytes(d), bytes(k)): at for d, k, at in connection.execute(query, parameters)}
 
 
-def _reopened(connection: Connection, votes: Sequence[VoteFile]) -> tuple[set[bytes], set[bytes]]:
-    """The rules of these votes that are voted on, after opening what they open; and those known here.
+def _known_here(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, tuple[str, int, bool]]:
+    """Of the rules imported or published here: id, version, and whether they are voted on at all."""
+    query = text("""
+        SELECT rule_digest, rule_id, version, bool_or(votable) FROM (
+            SELECT rule_digest, rule_id, version, NOT was_here AS votable FROM rule_imports
+            UNION SELECT rule_digest, rule_id, version, origin <> 'shipped' FROM rule_publications
+        ) AS heard WHERE rule_digest = ANY(:digests) GROUP BY rule_digest, rule_id, version
+    """)
+    rows = connection.execute(query, {"digests": list(digests)})
+    return {bytes(digest): (rule_id, version, votable) for digest, rule_id, version, votable in rows}
+
+
+def _voted_on(
+    connection: Connection, votes: Sequence[VoteFile], known: Mapping[bytes, tuple[str, int, bool]]
+) -> set[bytes]:
+    """The rules of these votes that are voted on, after opening again what they open.
 
     Holds the locks of their consensus until the transaction ends: nobody closes it under the votes.
     """
-    digests = [bytes.fromhex(vote.digest) for vote in votes]
     parameters = {"type": TYPE, "keys": [f"{vote.rule_id} {vote.digest}" for vote in votes]}
     lock = text("""
         SELECT id, decode(payload->>'digest', 'hex') AS digest, status FROM workflows
@@ -299,24 +315,14 @@ def _reopened(connection: Connection, votes: Sequence[VoteFile]) -> tuple[set[by
     connection.execute(lock, parameters)
     settle(connection)
     found = {bytes(row.digest): row for row in connection.execute(lock, parameters)}
-    heard = text("""
-        SELECT rule_digest, false AS votable FROM rule_imports WHERE rule_digest = ANY(:digests)
-        UNION SELECT rule_digest, origin <> 'shipped' FROM rule_publications WHERE rule_digest = ANY(:digests)
-    """)
-    known: dict[bytes, bool] = {}
-    for digest, votable in connection.execute(heard, {"digests": digests}):
-        known[bytes(digest)] = known.get(bytes(digest), False) or votable
-    decided = [(vote, bytes.fromhex(vote.digest)) for vote in votes if vote.vote != "abstain"]
-    again = {
-        found[digest].id for _, digest in decided if digest in found and found[digest].status == "expired"
-    }
+    decided = {bytes.fromhex(vote.digest) for vote in votes if vote.vote != "abstain"}
+    again = {digest for digest in decided & found.keys() if found[digest].status == "expired"}
     if again:
-        transition(connection, sorted(again), "voting", actor=ACTOR)
-    # An import opens a vote; of a rule of our own the first vote does.
-    first = {d: (vote.rule_id, vote.version, d) for vote, d in decided if d not in found and known.get(d)}
-    open_votes(connection, first.values())
-    voting = {digest for digest, row in found.items() if row.status == "voting" or row.id in again}
-    return voting | first.keys(), set(known)
+        transition(connection, sorted(found[digest].id for digest in again), "voting", actor=ACTOR)
+    # The vote was opened with the rule, but one that ended long ago may have been pruned.
+    pruned = sorted(digest for digest in decided - found.keys() if known[digest][2])
+    open_votes(connection, [(known[digest][0], known[digest][1], digest) for digest in pruned])
+    return again.union(pruned, (digest for digest, row in found.items() if row.status == "voting"))
 
 
 def _store(connection: Connection, rows: Sequence[dict[str, Any]], *ballot: str) -> None:

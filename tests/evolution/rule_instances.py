@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, text
 from qflow_dagster.database import engine_for
 from qflow_dagster.evolution.instances import Identity, Instance, identity
 from qflow_dagster.evolution.publisher import Publishable, _body
-from qflow_dagster.evolution.rule_packages import sign
+from qflow_dagster.evolution.rule_packages import Origin, sign
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.votes import VOTE_FORMAT
 from qflow_dagster.settings import settings
@@ -35,12 +35,10 @@ def make_rule(name: str = "own/bar", **changed: Any) -> Rule:
     return Rule.model_validate({**given, **changed})
 
 
-def publishable(rule: Rule, lower: float = 0.9, **evidence: Any) -> Publishable:
+def publishable(rule: Rule, lower: float = 0.9, origin: Origin = "shipped", **evidence: Any) -> Publishable:
     """A rule of a pack of one's own, with evidence."""
     given = {"accepted": 38.0, "denied": 2.0, "uses": 40, "successes": 38, **evidence}
-    return Publishable(
-        rule=rule, confidence_mean=0.95, confidence_lower=lower, evidence=given, origin="shipped"
-    )
+    return Publishable(rule=rule, confidence_mean=0.95, confidence_lower=lower, evidence=given, origin=origin)
 
 
 class Peer:
