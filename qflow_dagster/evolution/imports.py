@@ -1,7 +1,7 @@
 """Importing rules that other instances published, and what their evidence is worth here.
 
 Belongs here: whose files are taken in, storing them, priors from their evidence. Does not belong
-here: the file (`rule_packages`), where it lies (`places`), votes (`votes`), publishing (`publisher`).
+here: the file (`rule_packages`), where it lies (`shared_places`), votes (`votes`), publishing (`publisher`).
 
 A package is acknowledged by its row, in the transaction that stores it: whoever is killed before,
 imports it again. What is refused is not stored, and is read again the next time.
@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from qflow_dagster.evolution import votes
 from qflow_dagster.evolution.consensus import QUEUE
 from qflow_dagster.evolution.instances import Instance, identity, trusted_keys
-from qflow_dagster.evolution.places import open_place
+from qflow_dagster.evolution.shared_places import open_place
 from qflow_dagster.evolution.publishing_tables import rule_imports
 from qflow_dagster.evolution.rule_packages import (
     Package,

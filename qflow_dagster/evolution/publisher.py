@@ -1,7 +1,7 @@
 """Publishing rules with their evidence to a shared place.
 
 Belongs here: which rules are published, and what of them leaves the house. Does not belong here: the
-file (`rule_packages`), where it lies (`places`), taking in what others published (`imports`).
+file (`rule_packages`), where it lies (`shared_places`), taking in what others published (`imports`).
 
 The file is written first, then the row and the message: whoever is killed in between, finds the file
 there the next time, and does the rest.
@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 from qflow_dagster.evolution import votes
 from qflow_dagster.evolution.consensus import QUEUE
 from qflow_dagster.evolution.instances import Identity, Instance, identity
-from qflow_dagster.evolution.places import open_place
+from qflow_dagster.evolution.shared_places import open_place
 from qflow_dagster.evolution.publishing_tables import rule_publications
 from qflow_dagster.evolution.rule_packages import (
     PACKAGE_FORMAT,

@@ -1,7 +1,7 @@
 """The file in which a rule travels: its format, its signature, and holding it to what it says.
 
 Belongs here: canonical JSON, signing and opening (packages and votes alike), the package as data,
-what a rule must satisfy before it is taken in. Does not belong here: where files lie (`places`),
+what a rule must satisfy before it is taken in. Does not belong here: where files lie (`shared_places`),
 publishing and importing (`publisher`), votes (`consensus`).
 
 A file from outside is hostile. It is opened in this order, each step on what the one before it

@@ -24,7 +24,7 @@ from qflow_dagster.evolution.imports import (
     imported_rules,
     prior,
 )
-from qflow_dagster.evolution.places import BRANCH, open_place
+from qflow_dagster.evolution.shared_places import BRANCH, open_place
 from qflow_dagster.evolution.publisher import Publishable, publish
 from qflow_dagster.evolution.rule_packages import LARGEST
 from qflow_dagster.evolution.rules import Rule, load_rules
