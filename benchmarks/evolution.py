@@ -1,4 +1,6 @@
-"""Rules that evolve, before reviewers whose hidden preferences are known: python -m benchmarks.evolution [NAME=PATH ...]
+"""Rules that evolve, before reviewers whose hidden preferences are known.
+
+    python -m benchmarks.evolution [NAME=PATH ...]
 
 Simulated reviewers want some rules' changes nearly always, some mostly, some rarely; a third of the
 rules they want except in places of a kind nobody has told (in tests, in loops, in handlers, on a
@@ -21,7 +23,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from qflow_dagster.evolution import calibration, confidence, rule_evolver, standings, thresholds
+from qflow_dagster.evolution import calibration, rule_evolver, standings, thresholds
 from qflow_dagster.evolution.confidence import Judged
 from qflow_dagster.evolution.outcomes import MENDED, SUPPRESSED, VERIFIED, Evidence
 from qflow_dagster.evolution.rules import RULE, Rule
@@ -168,7 +170,8 @@ def world(chance: random.Random) -> list[Hidden]:
         rule = RULE.validate_python({
             "id": f"bench/{name.replace('_', '-')}", "title": "An old call", "language": "python",
             "rationale": "The new one is better.", "category": chance.choice(["correctness", "modernisation"]),
-            "severity": "info", "matcher": {"ast-grep": {"rule": {"pattern": f"{name}($A)"}}}, "fix": f"new_{number}($A)",
+            "severity": "info", "matcher": {"ast-grep": {"rule": {"pattern": f"{name}($A)"}}},
+            "fix": f"new_{number}($A)",
             "examples": [{"bad": f"{name}(x)\n", "good": f"new_{number}(x)\n"}], "source": "benchmark",
             "confidence": round(chance.uniform(0.72, 0.97), 2), "owner": "team:bench", "pack": "bench",
         })  # fmt: skip

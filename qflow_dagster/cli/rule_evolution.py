@@ -1,4 +1,4 @@
-"""The commands of `qflow rules` that change rules: evolve, mine, promote, retire, veto, thresholds.
+"""The commands of `qflow rules` that change rules: evolve, mine, promote, retire, veto, publish, import.
 
 Belongs here: arguments in, words out. Does not belong here: looking at rules (`cli.rules`).
 """
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from sqlalchemy import Connection, Row
 
 from qflow_dagster.agents import rule_changes
@@ -19,15 +20,21 @@ from qflow_dagster.evolution import (
     rule_drafts,
     rule_evolver,
     rule_set,
+    sharing,
     standings,
     thresholds,
 )
+from qflow_dagster.evolution.instances import identity
 from qflow_dagster.evolution.rule_evolver import Verdict
 from qflow_dagster.evolution.rules import Rule, load_rules
 
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="Id of a rule (qflow rules list).")]
 Version = Annotated[
     int | None, typer.Option("--version", help="Which version; needed where there are several.")
+]
+Place = Annotated[
+    str,
+    typer.Argument(metavar="PLACE", help="A folder, a git repository or its URL; for import also one file."),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
 
@@ -174,11 +181,73 @@ def thresholds_(
     print_rows([{name: row[name] for name in names} for row in changes], empty="None has moved yet.")
 
 
+def publish(
+    place: Place,
+    rules: Annotated[list[str] | None, typer.Argument(metavar="[RULE]...", help="Only these.")] = None,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="With the examples of mined rules: code of your repositories.")
+    ] = False,
+    json: JsonFlag = False,
+    limit: Limit = 10,
+) -> None:
+    """Publish the rules that are trusted enough, signed, with their evidence, for other instances."""
+    report = sharing.publish(ready_engine(), place, rules=rules or (), limit=limit, include_examples=examples)
+    if json:
+        names = ("published", "skipped", "failed")
+        print_json({name: [one._asdict() for one in getattr(report, name)] for name in names})
+        return
+    for one in report.published:
+        console.print(f"published {one.what}: {one.words}", markup=False, soft_wrap=True)
+    for one in report.failed:
+        console.print(f"not published {one.what}: {one.words}", markup=False, soft_wrap=True)
+    console.print(
+        f"{len(report.published)} published, {len(report.skipped)} not yet, {len(report.failed)} failed"
+    )
+    console.print(
+        f"others trust it by QFLOW_EVOLUTION_TRUSTED or --trust {identity().instance.key}", soft_wrap=True
+    )
+
+
+def import_(
+    place: Place,
+    trust: Annotated[
+        list[str] | None, typer.Option("--trust", help="Also trust this public key, in this import.")
+    ] = None,
+    as_: As = None,
+    json: JsonFlag = False,
+) -> None:
+    """Import rules and votes of other instances: on trial, only shown until the instances agree."""
+    received = sharing.take_in(ready_engine(), place, trust=trust or (), actor=actor_name(as_))
+    report = received.report
+    if json:
+        print_json(
+            {"imported": [one.rule.id for one in report.imported], "on_trial": received.begun, "known": report.known,
+             "refused": [one._asdict() for one in report.refused], "votes": report.votes._asdict(),
+             "not_cast": received.not_cast,
+             "consensus": [{"rule": one.rule_id, "state": one.state, "reason": one.reason}
+                           for one in received.settled]}
+        )  # fmt: skip
+        return
+    for one in report.imported:
+        console.print(
+            f"imported {one.rule.id} version {one.rule.version} from {one.instance.label}", markup=False
+        )
+    for one in report.refused:
+        console.print(f"[red]refused[/] {escape(one.name)}: {escape(one.reason)}", soft_wrap=True)
+    for one in received.settled:
+        console.print(f"{one.rule_id} is {one.state}: {one.reason}", markup=False, soft_wrap=True)
+    console.print(
+        f"{len(report.imported)} imported, {report.known} known, {report.own} our own, {len(report.refused)} refused; "
+        f"{len(report.votes.counted)} votes"
+    )
+
+
 def add_to(app: typer.Typer) -> None:
     """Make the commands part of `qflow rules`."""
-    for command in (evolve, mine, promote, retire, veto):
+    for command in (evolve, mine, promote, retire, veto, publish):
         app.command()(command)
     app.command("thresholds")(thresholds_)
+    app.command("import")(import_)
 
 
 def _life(connection: Connection, id_: str, version: int | None, states: tuple[str, ...]) -> Row[Any]:

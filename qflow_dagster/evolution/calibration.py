@@ -75,11 +75,13 @@ def reliability(pairs: Sequence[Pair]) -> tuple[Bin, ...]:
 
 def fit(pairs: Sequence[Pair]) -> Calibrator:
     """Isotonic regression (pool adjacent violators): the best monotone fit of outcomes to predictions."""
-    ordered = sorted(pairs)
-    fitted = isotonic_regression([float(good) for _, good in ordered]).x
-    return Calibrator(
-        tuple(p for p, _ in ordered), tuple(float(np.clip(y, SMALLEST, 1 - SMALLEST)) for y in fitted)
-    )
+    # Equal predictions are one point: what they came to is one share.
+    groups: dict[float, list[bool]] = {}
+    for predicted, good in sorted(pairs):
+        groups.setdefault(predicted, []).append(good)
+    shares = [sum(some) / len(some) for some in groups.values()]
+    fitted = isotonic_regression(shares, weights=[len(some) for some in groups.values()]).x
+    return Calibrator(tuple(groups), tuple(float(np.clip(y, SMALLEST, 1 - SMALLEST)) for y in fitted))
 
 
 def evaluate(pairs: Sequence[Pair]) -> Calibration:

@@ -7,9 +7,10 @@ that came from elsewhere, whether it may gate anything. Does not belong here: st
 Pure functions and the state machine only.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
+
+from scipy import special
 
 from qflow_dagster.quantumflow import StateMachine, register
 
@@ -90,21 +91,9 @@ def own_ballot(outcomes: Outcomes) -> Ballot:
 def probability_above(rate: float, outcomes: Outcomes) -> float:
     """The probability that the true rate of success exceeds `rate` (0 < rate < 1), under a uniform prior.
 
-    The posterior is Beta(s + 1, n - s + 1), and P(p > rate) = P(B <= s) for B binomial with n + 1
-    trials of probability `rate` (DLMF 8.17.5).
+    The posterior is Beta(s + 1, n - s + 1).
     """
-    # More decisions than that change nothing that anybody could see, and take time.
-    shrink = min(1.0, 10_000 / max(outcomes.uses, 1))
-    trials, successes = round(outcomes.uses * shrink) + 1, round(outcomes.successes * shrink)
-    log_all = math.lgamma(trials + 1)
-    terms = (
-        math.exp(
-            log_all - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-            + k * math.log(rate) + (trials - k) * math.log1p(-rate)
-        )
-        for k in range(successes + 1)
-    )  # fmt: skip
-    return min(1.0, math.fsum(terms))
+    return float(special.betaincc(outcomes.successes + 1, outcomes.uses - outcomes.successes + 1, rate))
 
 
 def count(ballots: Iterable[Ballot]) -> Decision:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from qflow_dagster.evolution.confidence import Judged
+from qflow_dagster.evolution.thresholds import Decision
 
 KINDS = ("shown", "suppressed", "passed", "failed", "approved", "denied", "applied", "verified", "reverted", "mended",
          "reappeared")  # fmt: skip
@@ -178,6 +179,17 @@ def predictions(connection: Connection, *, limit: int = 2_000) -> list[Any]:
         ) AS last ORDER BY at DESC LIMIT :limit
     """)
     return list(connection.execute(query, {"limit": limit}))[::-1]
+
+
+def after_publication(connection: Connection) -> list[Decision]:
+    """What people decided of published rules since, oldest first, with what was believed when they were published."""
+    query = text(f"""
+        SELECT p.confidence_lower, o.good, o.at FROM rule_outcomes o
+        JOIN LATERAL (SELECT confidence_lower FROM rule_publications p WHERE p.rule_digest = o.digest
+                      AND p.published_at < o.at ORDER BY p.id DESC LIMIT 1) AS p ON true
+        WHERE o.kind IN ('approved', 'denied', 'reverted') AND o.weight > 0 AND {STANDING} ORDER BY o.at, o.id
+    """)
+    return [Decision(*row) for row in connection.execute(query)]
 
 
 def counts(connection: Connection, rules: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -22,7 +22,6 @@ from sqlalchemy.dialects.postgresql import insert
 from qflow_dagster.evolution import votes
 from qflow_dagster.evolution.consensus import QUEUE
 from qflow_dagster.evolution.instances import Identity, Instance, identity
-from qflow_dagster.evolution.shared_places import open_place
 from qflow_dagster.evolution.publishing_tables import rule_publications
 from qflow_dagster.evolution.rule_packages import (
     PACKAGE_FORMAT,
@@ -38,6 +37,7 @@ from qflow_dagster.evolution.rule_packages import (
     sign,
 )
 from qflow_dagster.evolution.rules import Example, Rule, load_rules
+from qflow_dagster.evolution.shared_places import open_place
 from qflow_dagster.quantumflow import send_with_notify
 
 THRESHOLD = 0.85

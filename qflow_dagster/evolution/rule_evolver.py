@@ -17,7 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.evolution import confidence, places, rule_set, standings, thresholds
+from qflow_dagster.evolution import confidence, places, rule_set, standings, thresholds, votes
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.standings import Standing
 from qflow_dagster.evolution.variants import Place, Variant, narrower, wider
@@ -64,15 +64,17 @@ def vary(engine: Engine, *, run_id: str | None = None) -> list[Made]:
     with engine.connect() as connection:
         rules = rule_set.current(connection)
         known = standings.of(connection, rules)
+        # Of a rule that others brought, and nobody agreed on yet, there are no variants either.
+        withheld = votes.withheld(connection)
         tasks = []
         for rule in rules:
-            on_trial = sum(other.id == rule.id and other.status == "trial" for other in rules)
-            room = settings().evolution.trials - on_trial
-            if rule.status != "active" or room <= 0:
+            # One question at a time: what is on trial gets its verdict first.
+            on_trial = any(other.id == rule.id and other.status == "trial" for other in rules)
+            if rule.status != "active" or on_trial or rule.digest in withheld:
                 continue
             judged = places.of(connection, rule)
             operations = wanted_operations(judged, known[rule.digest])
-            tasks += [(rule, judged, operation, room) for operation in operations]
+            tasks += [(rule, judged, operation, settings().evolution.trials) for operation in operations]
         tried = matchers_tried(connection)
     found = in_processes(
         vary_batch, None, [[task] for task in tasks], settings().ingestion.processes, lost=_lost

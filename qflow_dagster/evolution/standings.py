@@ -5,15 +5,16 @@ saw and its own outcomes; recording how that changes, and telling of it. Does no
 arithmetic (`confidence`), where the thresholds come from (`thresholds`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from qflow_dagster.evolution import calibration, confidence, outcomes, rule_set, thresholds
+from qflow_dagster.evolution import calibration, confidence, outcomes, rule_set, thresholds, votes
 from qflow_dagster.evolution.calibration import Calibration, Calibrator
 from qflow_dagster.evolution.confidence import LEVELS, Belief, Level
+from qflow_dagster.evolution.imports import imported_priors
 from qflow_dagster.evolution.outcomes import Evidence
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.quantumflow import send_with_notify
@@ -56,8 +57,8 @@ class Moved(NamedTuple):
 def of(connection: Connection, rules: Sequence[Rule]) -> dict[bytes, Standing]:
     """The standing of each of these rules, by digest."""
     return weighed(
-        rules, outcomes.evidence(connection), _inherited(connection), thresholds.current(connection),
-        mender(connection), settings().evolution.half_life,
+        rules, outcomes.evidence(connection), _from_elsewhere(connection), thresholds.current(connection),
+        mender(connection), settings().evolution.half_life, votes.withheld(connection),
     )  # fmt: skip
 
 
@@ -70,26 +71,31 @@ def one(connection: Connection, rule: Rule) -> Standing:
 def weighed(
     rules: Sequence[Rule],
     evidence: Mapping[bytes, Evidence],
-    inherited: Mapping[bytes, tuple[float, float]],
+    elsewhere: Mapping[bytes, tuple[float, float]],
     limits: Mapping[str, float],
     mend: Calibrator | None,
     half_life: float,
+    withheld: Set[bytes] = frozenset(),
 ) -> dict[bytes, Standing]:
-    """`of`, from what was read. Pure."""
+    """`of`, from what was read: `elsewhere` are (good, bad) counts of a parent or of other instances. Pure."""
     own = {digest: confidence.counted(one.judged, half_life) for digest, one in evidence.items()}
     families: dict[tuple[str, str], list[float]] = {}
+    versions: dict[str, list[float]] = {}
     for rule in rules:
-        good, bad = own.get(rule.digest, (0.0, 0.0))
-        family = families.setdefault(family_of(rule), [0.0, 0.0])
-        family[0] += good
-        family[1] += bad
+        for sums in (
+            families.setdefault(family_of(rule), [0.0, 0.0]),
+            versions.setdefault(rule.id, [0.0, 0.0]),
+        ):
+            for side, weight in enumerate(own.get(rule.digest, (0.0, 0.0))):
+                sums[side] += weight
     found = {}
     for rule in rules:
         known = evidence.get(rule.digest, Evidence([], []))
         good, bad = own.get(rule.digest, (0.0, 0.0))
-        family = families[family_of(rule)]
-        others = (family[0] - good, family[1] - bad)
-        before = confidence.prior(rule.confidence, others, inherited.get(rule.digest, (0.0, 0.0)))
+        # Other versions of the same rule are rivals, not family.
+        family, same = families[family_of(rule)], versions[rule.id]
+        others = (max(family[0] - same[0], 0.0), max(family[1] - same[1], 0.0))
+        before = confidence.prior(rule.confidence, others, elsewhere.get(rule.digest, (0.0, 0.0)))
         drifts = confidence.drifted(known.decisions)
         if drifts:
             # What it was is over: only the newest decisions speak for what it is.
@@ -99,6 +105,8 @@ def weighed(
             belief = before.plus(good, bad)
         mean, lower = _mended(belief.mean, belief.lower, mend)
         level, because = _level(rule, mean, lower, limits, len(known.decisions))
+        if rule.digest in withheld:
+            level, because = "show", "it came from another instance, and the instances have not agreed on it"
         found[rule.digest] = Standing(
             rule, belief, mean, lower, confidence.wilson(good, good + bad), good, bad, len(known.decisions), drifts,
             level, because,
@@ -149,20 +157,19 @@ def refresh(connection: Connection, *, run_id: str | None = None) -> list[Moved]
 
 
 def adapt(connection: Connection) -> list[thresholds.Change]:
-    """Let the thresholds of asking and acting follow what was decided."""
+    """Let the thresholds of asking, acting and publishing follow what was decided."""
     known = outcomes.predictions(connection)
     mend = mender(connection)
     believed = {
         "ask": [_mended(row.believed, row.believed_lower, mend)[0] for row in known],
         "act": [_mended(row.believed, row.believed_lower, mend)[1] for row in known],
     }
-    changes = [
-        thresholds.adapt(
-            connection, name,
-            [thresholds.Decision(value, row.good, row.at) for value, row in zip(values, known, strict=True)],
-        )
+    decisions = {
+        name: [thresholds.Decision(value, row.good, row.at) for value, row in zip(values, known, strict=True)]
         for name, values in believed.items()
-    ]  # fmt: skip
+    }
+    decisions["publish"] = outcomes.after_publication(connection)
+    changes = [thresholds.adapt(connection, name, of_name) for name, of_name in decisions.items()]
     return [change for change in changes if change is not None]
 
 
@@ -212,15 +219,17 @@ def _level(
     return level, f"lower bound {lower:.2f} is below {limits['act']:.2f}"
 
 
-def _inherited(connection: Connection) -> dict[bytes, tuple[float, float]]:
-    """What variants have of their parents' evidence."""
+def _from_elsewhere(connection: Connection) -> dict[bytes, tuple[float, float]]:
+    """What variants have of their parents' evidence, and imported rules of other instances'."""
     query = text("""
         SELECT digest, (evidence ->> 'kept')::float8 AS good, (evidence ->> 'remaining')::float8 AS bad
         FROM rule_lives WHERE origin = 'variant' AND evidence ? 'kept'
     """)
-    return {
+    inherited = {
         bytes(row.digest): (INHERITED * row.good, INHERITED * row.bad) for row in connection.execute(query)
     }
+    imported = {digest: counts for (_, digest), counts in imported_priors(connection).items()}
+    return {**inherited, **imported}
 
 
 _INSERT = text("""

@@ -20,7 +20,6 @@ from sqlalchemy.dialects.postgresql import insert
 from qflow_dagster.evolution import consensus
 from qflow_dagster.evolution.consensus import TYPE, Ballot, Decision, Outcomes
 from qflow_dagster.evolution.instances import identity, trusted_keys
-from qflow_dagster.evolution.shared_places import open_place
 from qflow_dagster.evolution.publishing_tables import rule_votes
 from qflow_dagster.evolution.rule_packages import (
     Digest,
@@ -33,6 +32,7 @@ from qflow_dagster.evolution.rule_packages import (
     sign,
 )
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.evolution.shared_places import open_place
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, transition
 from qflow_dagster.settings import settings
 

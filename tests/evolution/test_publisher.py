@@ -24,10 +24,10 @@ from qflow_dagster.evolution.imports import (
     imported_rules,
     prior,
 )
-from qflow_dagster.evolution.shared_places import BRANCH, open_place
 from qflow_dagster.evolution.publisher import Publishable, publish
 from qflow_dagster.evolution.rule_packages import LARGEST
 from qflow_dagster.evolution.rules import Rule, load_rules
+from qflow_dagster.evolution.shared_places import BRANCH, open_place
 from qflow_dagster.evolution.votes import may_gate
 from tests.evolution.rule_instances import AT, Home, Peer, make_home, make_rule, ours, place, publishable
 from tests.ingestion.conftest import GitRepository

@@ -1,0 +1,184 @@
+"""Rules that change: variants go on trial by themselves, become active only when somebody agrees; a no ends them."""
+
+import pytest
+from sqlalchemy import Engine, text
+
+from qflow_dagster.agents import arbiter, rule_changes
+from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution import outcomes, places, rule_evolver, rule_set
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation import item_requests
+from qflow_dagster.quantumflow import verify_history
+from qflow_dagster.settings import settings
+from tests.evolution.judgements_in_database import decided
+from tests.improvement_loop import Loop
+
+RULE = "python/mutable-default"
+# What people want changed, and the same in tests, where they do not.
+WANTED = "def collect_{0}(item, found=[]):\n    found.append(item)\n    return found\n"
+UNWANTED = "def test_{0}(item, found=[]):\n    found.append(item)\n    assert found\n"
+
+
+def active(engine: Engine) -> Rule:
+    with engine.connect() as connection:
+        return rule_set.by_id(rule_set.current(connection))[RULE]
+
+
+def on_trial(engine: Engine, words: str = "not in tests") -> Rule:
+    """A variant of the rule, on trial."""
+    base = active(engine)
+    variant = base.model_copy(update={"version": base.version + 1, "status": "trial"})
+    with engine.begin() as connection:
+        life = rule_set.begin(connection, variant, "variant", words, actor="test", parent=base.digest)
+        assert life is not None
+        rule_set.change(connection, life, "trial", actor="test", reason=words)
+    return variant
+
+
+def settle(engine: Engine) -> rule_changes.Settled:
+    return rule_changes.settle(engine, worker="test")
+
+
+def versions(engine: Engine) -> dict[int, str]:
+    with engine.connect() as connection:
+        return {rule.version: rule.status for rule in rule_set.current(connection) if rule.id == RULE}
+
+
+def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
+    """On a real repository: what is denied is in tests, what is accepted is not."""
+    files = {f"app_{n}.py": WANTED.format(n) for n in range(6)} | {
+        f"test_{n}.py": UNWANTED.format(n) for n in range(6)
+    }
+    loop.repository.commit(files)
+    loop.find()
+    loop.plan()
+    loop.generate(limit=20)
+    for suggestion in loop.waiting():
+        if suggestion["rule"] != RULE:
+            continue
+        if "test_" in suggestion["title"]:
+            with loop.engine.begin() as connection:
+                arbiter.deny(connection, suggestion["approval"], actor="ada", comment="tests may")
+        else:
+            loop.approve(suggestion)
+    with loop.engine.begin() as connection:
+        outcomes.collect(connection)
+    assert places.keep(loop.engine) == 12
+    made = rule_evolver.vary(loop.engine)
+    assert {(one.rule_id, one.operation) for one in made} == {(RULE, "narrower")}
+    assert rule_evolver.vary(loop.engine) == []
+    assert versions(loop.engine)[1] == "active"
+    # The engine looks with it too; where it serves, what is in tests is left alone.
+    loop.repository.commit({"app_7.py": WANTED.format(7), "test_7.py": UNWANTED.format(7)})
+    loop.find()
+    loop.plan()
+    with loop.engine.connect() as connection:
+        snapshot = loop.snapshot()
+        lives = rule_set.lives(connection, rule=RULE, states=["trial"])
+        found = {
+            path: [
+                item_requests.request_for(
+                    connection, loop.repository.path, snapshot, item, "py311", digest=bytes(one.digest)
+                )
+                for one in lives
+            ]
+            for item, path in connection.execute(
+                text("SELECT id, path FROM work_items WHERE rule_id = :rule AND path LIKE '%7.py'"),
+                {"rule": RULE},
+            )
+        }
+    assert all(request is not None for request, _ in found["app_7.py"])
+    assert [problem for _, problem in found["test_7.py"]] == [
+        f"version {one.version} of the rule, on trial, objects to nothing here" for one in lives
+    ]
+    with loop.engine.connect() as connection:
+        assert verify_history(connection) is None
+
+
+def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) -> None:
+    base = active(engine)
+    decided(engine, base, [True, False] * 10)
+    variant = on_trial(engine)
+    assert settle(engine).verdicts == []
+    decided(engine, variant, [True] * 12)
+    settled = settle(engine)
+    assert [(one.version, one.to) for one in settled.verdicts] == [(2, "active")]
+    assert "better than version 1" in settled.verdicts[0].reason
+    assert settle(engine).asked == []
+    assert versions(engine) == {1: "active", 2: "trial"}
+    with engine.begin() as connection:
+        arbiter.approve(connection, settled.asked[0], actor="ada")
+    [done] = rule_changes.apply_approved(engine, worker="test")
+    assert (done.to, done.problem) == ("active", None)
+    assert versions(engine) == {2: "active"}
+    assert rule_changes.apply_approved(engine, worker="test") == []
+
+
+def test_a_denied_variant_is_retired_and_never_tried_again(engine: Engine) -> None:
+    decided(engine, active(engine), [True, False] * 10)
+    decided(engine, on_trial(engine), [True] * 12)
+    [asked] = settle(engine).asked
+    with engine.begin() as connection:
+        arbiter.deny(connection, asked, actor="ada", comment="it hides bugs")
+    settle(engine)
+    assert versions(engine) == {1: "active"}
+    with engine.connect() as connection:
+        [life] = rule_set.lives(connection, rule=RULE)
+        assert rule_set.events(connection, life.id)[-1]["reason"] == "denied by ada: it hides bugs"
+        tried = rule_evolver.matchers_tried(connection)
+    assert rule_evolver.fingerprint(rule_set.RULE.validate_python(life.definition)) in tried
+
+
+def test_a_worse_variant_is_retired_without_asking(engine: Engine) -> None:
+    decided(engine, active(engine), [True] * 20)
+    decided(engine, on_trial(engine), [False] * 6)
+    settled = settle(engine)
+    assert [one.to for one in settled.verdicts] == ["retired"]
+    assert settled.asked == []
+    assert versions(engine) == {1: "active"}
+
+
+def test_a_trial_without_a_verdict_ends_by_the_clock(engine: Engine) -> None:
+    on_trial(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE workflows SET updated_at = updated_at - interval '91 days' WHERE type = 'rule'")
+        )
+    [verdict] = settle(engine).verdicts
+    assert (verdict.to, verdict.reason) == ("retired", "90 days on trial without a verdict")
+
+
+def test_a_policy_may_agree_where_it_is_on_and_the_evidence_is_there(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings().approvals, "policy_kinds", ["rule"])
+    decided(engine, active(engine), [True, False] * 10)
+    decided(engine, on_trial(engine), [True] * 80)
+    settled = settle(engine)
+    assert [one.problem for one in settled.changed] == [None]
+    assert versions(engine) == {2: "active"}
+
+
+def test_a_veto_denies_what_waits_and_ends_what_is_on_trial(engine: Engine) -> None:
+    on_trial(engine)
+    with engine.begin() as connection:
+        [words] = rule_changes.veto(connection, RULE, actor="ada", reason="not this one")
+    assert words == "version 2, a trial, is retired"
+    assert versions(engine) == {1: "active"}
+    with (
+        engine.begin() as connection,
+        pytest.raises(QflowError, match="nothing of python/mutable-default waits"),
+    ):
+        rule_changes.veto(connection, RULE, actor="ada", reason="again")
+
+
+def test_what_was_approved_is_this_rule_and_no_other(engine: Engine) -> None:
+    decided(engine, active(engine), [True, False] * 10)
+    decided(engine, on_trial(engine), [True] * 12)
+    [asked] = settle(engine).asked
+    with engine.begin() as connection:
+        arbiter.approve(connection, asked, actor="ada")
+        connection.execute(text('UPDATE rule_lives SET definition = definition || \'{"fix": "evil()"}\''))
+    [done] = rule_changes.apply_approved(engine, worker="test")
+    assert done.problem == "mismatch"
+    assert versions(engine)[1] == "active"
