@@ -16,8 +16,64 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 # Words that say little: they are in every file.
-COMMON = frozenset("self this cls super None True False null nil undefined true false err e i x _ 0 1 2".split())
-OPERATORS = frozenset("== != <= >= < > + - * / % & | ^ ! ~ && || ?? ?. => -> :: === !== <- ** // << >>".split())
+COMMON = frozenset(
+    [
+        "self",
+        "this",
+        "cls",
+        "super",
+        "None",
+        "True",
+        "False",
+        "null",
+        "nil",
+        "undefined",
+        "true",
+        "false",
+        "err",
+        "e",
+        "i",
+        "x",
+        "_",
+        "0",
+        "1",
+        "2",
+    ]
+)
+OPERATORS = frozenset(
+    [
+        "==",
+        "!=",
+        "<=",
+        ">=",
+        "<",
+        ">",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "&",
+        "|",
+        "^",
+        "!",
+        "~",
+        "&&",
+        "||",
+        "??",
+        "?.",
+        "=>",
+        "->",
+        "::",
+        "===",
+        "!==",
+        "<-",
+        "**",
+        "//",
+        "<<",
+        ">>",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +211,7 @@ def _match(template: Tree, tree: Tree, bindings: dict[str, tuple[Tree, ...]]) ->
     at = _several_at(template.children)
     if at is None:
         return len(template.children) == len(tree.children) and all(
-            _match(one, other, bindings)
-            for one, other in zip(template.children, tree.children, strict=True)
+            _match(one, other, bindings) for one, other in zip(template.children, tree.children, strict=True)
         )
     after = len(template.children) - at - 1
     end = len(tree.children) - after
@@ -241,11 +296,13 @@ def _generalise_children(
         return None
     if bound:
         return _around_known(one, other, names)
-    if not _bracketed(one) or not _bracketed(other) or one[0].key != other[0].key or one[-1].key != other[-1].key:
+    if not _bracketed(one) or not _bracketed(other):
+        return None
+    if (one[0].key, one[len(one) - 1].key) != (other[0].key, other[len(other) - 1].key):
         return None
     key = _keys(one[1:-1]), _keys(other[1:-1])
     known = names.get(key) or _hole(names, key, Hole("", several=True))
-    return (one[0], replace(known, gap=one[1].gap if len(one) > 2 else ""), one[-1])
+    return (one[0], replace(known, gap=one[1].gap if len(one) > 2 else ""), one[len(one) - 1])
 
 
 def _around_known(
@@ -290,9 +347,8 @@ def _several_at(trees: Sequence[Tree]) -> int | None:
     return next((i for i, tree in enumerate(trees) if isinstance(tree, Hole) and tree.several), None)
 
 
-def _bracketed(trees: Sequence[Tree]) -> bool:
-    ends = [trees[0], trees[-1]]
-    return len(trees) >= 2 and all(isinstance(end, Term) and not end.named for end in ends)
+def _bracketed(trees: tuple[Tree, ...]) -> bool:
+    return len(trees) >= 2 and _is_token(trees[0]) and _is_token(trees[-1])
 
 
 def hierarchy(edits: Sequence[Edit], least: int = 2) -> list[Cluster]:

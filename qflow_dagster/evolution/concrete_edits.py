@@ -10,7 +10,6 @@ for white space are the same, the rest is paired in order. Called in worker proc
 hostile.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import NamedTuple
@@ -31,23 +30,85 @@ ALIKE = 0.6
 
 # Nodes that are one token to us, whatever is inside.
 ATOMS = frozenset(
-    "string concatenated_string template_string regex interpreted_string_literal raw_string_literal rune_literal "
-    "string_literal char_literal character_literal text_block raw_string".split()
+    [
+        "string",
+        "concatenated_string",
+        "template_string",
+        "regex",
+        "interpreted_string_literal",
+        "raw_string_literal",
+        "rune_literal",
+        "string_literal",
+        "char_literal",
+        "character_literal",
+        "text_block",
+        "raw_string",
+    ]
 )
-COMMENTS = frozenset("comment line_comment block_comment".split())
+COMMENTS = frozenset(["comment", "line_comment", "block_comment"])
 # Nodes that hold statements or members: what is put in beside one does not change it.
 CONTAINERS = frozenset(
-    "module program source_file block statement_block class_body interface_body enum_body declaration_list "
-    "compilation_unit switch_body switch_block switch_case case_clause default_case expression_case "
-    "constructor_body statement_list switch_block_statement_group match_block".split()
+    [
+        "module",
+        "program",
+        "source_file",
+        "block",
+        "statement_block",
+        "class_body",
+        "interface_body",
+        "enum_body",
+        "declaration_list",
+        "compilation_unit",
+        "switch_body",
+        "switch_block",
+        "switch_case",
+        "case_clause",
+        "default_case",
+        "expression_case",
+        "constructor_body",
+        "statement_list",
+        "switch_block_statement_group",
+        "match_block",
+    ]
 )
 # Parts that say nothing alone, and that no pattern can be: their parents are taken.
 PARTS = frozenset(
-    "argument_list arguments parameters formal_parameters parameter_list type_arguments ERROR "
-    "string_content string_fragment escape_sequence keyword_argument pair else_clause elif_clause except_clause "
-    "finally_clause catch_clause field_initializer field_initializer_list expression_list token_tree "
-    "block_comment line_comment comment variable_declarator literal_value keyed_element literal_element "
-    "import_specifier named_imports import_clause import_list import_spec import_spec_list".split()
+    [
+        "argument_list",
+        "arguments",
+        "parameters",
+        "formal_parameters",
+        "parameter_list",
+        "type_arguments",
+        "ERROR",
+        "string_content",
+        "string_fragment",
+        "escape_sequence",
+        "keyword_argument",
+        "pair",
+        "else_clause",
+        "elif_clause",
+        "except_clause",
+        "finally_clause",
+        "catch_clause",
+        "field_initializer",
+        "field_initializer_list",
+        "expression_list",
+        "token_tree",
+        "block_comment",
+        "line_comment",
+        "comment",
+        "variable_declarator",
+        "literal_value",
+        "keyed_element",
+        "literal_element",
+        "import_specifier",
+        "named_imports",
+        "import_clause",
+        "import_list",
+        "import_spec",
+        "import_spec_list",
+    ]
 )
 
 
@@ -90,16 +151,24 @@ def _align(before: SgNode, after: SgNode, depth: int) -> _Pair | None:
     if depth > DEEPEST:
         return None
     pair = _Pair(before, after)
-    if before.kind() != after.kind() or before.kind() in ATOMS or not before.children() or not after.children():
+    if (
+        before.kind() != after.kind()
+        or before.kind() in ATOMS
+        or not before.children()
+        or not after.children()
+    ):
         pair.own = True
         return pair
     one, other = _children(before), _children(after)
-    keys = [[f"{node.kind()}\n{squeezed(node.text())}" for node in nodes] for nodes in (one, other)]
-    start, ends = _trim(keys[0], keys[1])
-    if max(ends) - start > LONGEST_LIST:
+    # What is the same to the letter at both ends needs no closer look: that is nearly everything.
+    start, (one_end, other_end) = _trim([node.text() for node in one], [node.text() for node in other])
+    if max(one_end, other_end) - start > LONGEST_LIST:
         return None
-    spans = (keys[0][start : ends[0]], keys[1][start : ends[1]])
-    for kind, i, i_end, j, j_end in SequenceMatcher(None, *spans, autojunk=False).get_opcodes():
+    keys = [
+        [f"{node.kind()}\n{squeezed(node.text())}" for node in nodes]
+        for nodes in (one[start:one_end], other[start:other_end])
+    ]
+    for kind, i, i_end, j, j_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
         if kind == "equal":
             continue
         olds, news = one[start + i : start + i_end], other[start + j : start + j_end]
@@ -140,7 +209,11 @@ def _statements(olds: list[SgNode], news: list[SgNode]) -> list[tuple[SgNode, Sg
         text = old.text()[:LONGEST_TEXT]
         for position in range(first, len(news)):
             matcher = SequenceMatcher(None, text, news[position].text()[:LONGEST_TEXT], autojunk=False)
-            if matcher.real_quick_ratio() >= ALIKE and matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE:
+            if (
+                matcher.real_quick_ratio() >= ALIKE
+                and matcher.quick_ratio() >= ALIKE
+                and matcher.ratio() >= ALIKE
+            ):
                 pairs.append((old, news[position]))
                 first = position + 1
                 break
@@ -186,7 +259,13 @@ class _Collector:
             sides.append(_term(node, indent, "", [MOST_TOKENS]))
         left, right = sides
         # An atom alone is its text: what was said, not how.
-        if left is None or right is None or left.kind in ATOMS or right.kind in ATOMS or left.key == right.key:
+        if (
+            left is None
+            or right is None
+            or left.kind in ATOMS
+            or right.kind in ATOMS
+            or left.key == right.key
+        ):
             return None
         return Edit(left, right)
 

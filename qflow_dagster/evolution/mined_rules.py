@@ -32,7 +32,7 @@ _WRAPPERS = {
 _PLAIN = ("%s\n",)
 _SCRIPT = ("%s\n", "x = %s\n", "class C {\n    %s\n}\n")
 # The words of the wrappers themselves.
-WRAPPING = frozenset("package p func f var x class C void m fn s".split())
+WRAPPING = frozenset(["package", "p", "func", "f", "var", "x", "class", "C", "void", "m", "fn", "s"])
 # In a text these would be read as metavariables.
 _METAVARIABLE = re.compile(r"\$\$\$|\$[A-Z_]")
 
@@ -45,7 +45,9 @@ def rule_of(language: str, template: Edit, instances: Sequence[Edit]) -> Rule | 
     """
     if any(_METAVARIABLE.search(leaf.text) for side in template for leaf in leaves(side)):
         return None
-    pairs = sorted({(written(edit.left), written(edit.right)) for edit in instances}, key=lambda p: (len(p[0]), p))
+    pairs = sorted(
+        {(written(edit.left), written(edit.right)) for edit in instances}, key=lambda p: (len(p[0]), p)
+    )
     for wrapper in wrappers(language):
         for matcher in _matchers(language, template):
             rule = _rule(language, template, matcher)
@@ -61,6 +63,13 @@ def rule_of(language: str, template: Edit, instances: Sequence[Edit]) -> Rule | 
 def wrappers(language: str) -> tuple[str, ...]:
     """What makes a file of a snippet."""
     return _WRAPPERS.get(language, _PLAIN if language == "python" else _SCRIPT)
+
+
+def write_batch(
+    context: None, batch: list[tuple[int, str, Edit, list[Edit]]]
+) -> list[tuple[int, Rule | None]]:
+    """In a worker process: templates as rules."""
+    return [(i, rule_of(language, edit, instances)) for i, language, edit, instances in batch]
 
 
 def words_of(pattern: str) -> set[str]:
