@@ -1,0 +1,162 @@
+"""A template as a rule: pattern, constraints, fix, examples, and the facts it rests on.
+
+Belongs here: writing a template in ast-grep's language, in a context that makes it parse, and
+choosing examples that hold. Does not belong here: which templates are worth it (`rule_miner`), how
+often they were right (`precision`). Called in worker processes: the examples are hostile text.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ast_grep_py import SgRoot
+
+from qflow_dagster.evolution import examples, matchers
+from qflow_dagster.evolution.anti_unification import Edit, holes, leaves, written
+from qflow_dagster.evolution.concrete_edits import squeezed
+from qflow_dagster.evolution.rules import AstGrep, Example, Matcher, Rule
+
+PACK = "mined"
+MOST_EXAMPLES = 3
+# What a snippet needs around it to be a file of its own, the simplest first.
+_WRAPPERS = {
+    "go": ("package p\n\nfunc f() {\n\t%s\n}\n", "package p\n\nvar x = %s\n", "package p\n\n%s\n"),
+    "java": (
+        "class C {\n    void m() {\n        %s\n    }\n}\n",
+        "class C {\n    void m() {\n        x = %s;\n    }\n}\n",
+        "class C {\n    %s\n}\n",
+        "%s\n",
+    ),
+    "rust": ("fn f() {\n    %s\n}\n", "fn f() {\n    %s;\n}\n", "fn f() {\n    x = %s;\n}\n", "%s\n"),
+}
+_PLAIN = ("%s\n",)
+_SCRIPT = ("%s\n", "x = %s\n", "class C {\n    %s\n}\n")
+# The words of the wrappers themselves.
+WRAPPING = frozenset(["package", "p", "func", "f", "var", "x", "class", "C", "void", "m", "fn", "s"])
+# In a text these would be read as metavariables.
+_METAVARIABLE = re.compile(r"\$\$\$|\$[A-Z_]")
+
+
+def rule_of(language: str, template: Edit, instances: Sequence[Edit]) -> Rule | None:
+    """The template as a rule (a draft, its facts still open), with examples of its instances.
+
+    None where it cannot be one: no pattern finds its own instances, its fix makes something
+    else of them, or what it makes is found again.
+    """
+    if any(_METAVARIABLE.search(leaf.text) for side in template for leaf in leaves(side)):
+        return None
+    pairs = sorted(
+        {(written(edit.left), written(edit.right)) for edit in instances}, key=lambda p: (len(p[0]), p)
+    )
+    for wrapper in wrappers(language):
+        for matcher in _matchers(language, template):
+            rule = _rule(language, template, matcher)
+            good = [one for pair in pairs if (one := _example(rule, language, wrapper, pair)) is not None]
+            # Where it fails on most of what it was made of, it does not say what they have in common.
+            if good and 2 * len(good) > len(pairs):
+                chosen = rule.model_copy(update={"examples": tuple(good[:MOST_EXAMPLES])})
+                if not examples.problems(chosen):
+                    return chosen
+    return None
+
+
+def wrappers(language: str) -> tuple[str, ...]:
+    """What makes a file of a snippet."""
+    return _WRAPPERS.get(language, _PLAIN if language == "python" else _SCRIPT)
+
+
+def write_batch(
+    context: None, batch: list[tuple[int, str, Edit, list[Edit]]]
+) -> list[tuple[int, Rule | None]]:
+    """In a worker process: templates as rules."""
+    return [(i, rule_of(language, edit, instances)) for i, language, edit, instances in batch]
+
+
+def words_of(pattern: str) -> set[str]:
+    """The words of a pattern, metavariables left out."""
+    return set(re.findall(r"\w+", re.sub(r"\$+[A-Z_][A-Z0-9_]*", " ", pattern)))
+
+
+def one_line(text: str, most: int = 90) -> str:
+    """A text on one line, without control characters, cut at `most`."""
+    line = "".join(c for c in " ".join(text.split()) if c.isprintable())
+    return line if len(line) <= most else f"{line[: most - 2]}.."
+
+
+def _matchers(language: str, template: Edit) -> Iterator[AstGrep]:
+    left, right = written(template.left), written(template.right)
+    constraints = {
+        hole.name: {"kind": hole.kind} for hole in holes(template.left) if hole.kind and not hole.several
+    }
+    # What the fix puts around the match would be found again.
+    wraps = squeezed(left) in squeezed(right)
+    patterns: list[Any] = [left]
+    for wrapper in wrappers(language):
+        if wrapper != "%s\n":
+            patterns.append({"context": _placed(wrapper, left), "selector": template.left.kind})
+    for pattern in patterns:
+        rule = {"pattern": pattern}
+        yield AstGrep(rule=rule, constraints=constraints)
+        if wraps:
+            outside = {"not": {"inside": {"pattern": right, "stopBy": "end"}}}
+            yield AstGrep(rule={"all": [rule, outside]}, constraints=constraints)
+
+
+def _placed(wrapper: str, text: str) -> str:
+    """The text in its wrapper, further lines indented as the first."""
+    indent = re.search(r"([ \t]*)[^\n%]*%s", wrapper)
+    return wrapper.replace("%s", text.replace("\n", f"\n{indent[1] if indent else ''}"))
+
+
+def _rule(language: str, template: Edit, matcher: AstGrep) -> Rule:
+    left, right = written(template.left), written(template.right)
+    return Rule(
+        id=f"mined/{language}-{_slug(left, right)}",
+        title=f"`{one_line(right)}` instead of `{one_line(left)}`",
+        rationale="Mined from the history of the repository.",
+        language=(language,),
+        category="maintainability",
+        severity="info",
+        matcher=Matcher.model_validate({"ast-grep": matcher}),
+        fix=right,
+        # Taken the place of at once; a rule has at least one.
+        examples=(Example(bad="-", good="-"),),
+        source="the repository's history",
+        confidence=0,
+        status="draft",
+        owner="rule miner",
+        pack=PACK,
+    )
+
+
+def _slug(left: str, right: str) -> str:
+    said = [re.findall(r"[a-z0-9]+", re.sub(r"\$+[A-Z0-9]+", "", side).lower()) for side in (left, right)]
+    new = [word for word in said[1] if word not in said[0]] or said[1]
+    old = [word for word in said[0] if word not in said[1]] or said[0]
+    parts = [*(word[:20] for word in old[:3]), "to", *(word[:20] for word in new[:3])]
+    return "-".join(parts)[:70].strip("-")
+
+
+def _example(rule: Rule, language: str, wrapper: str, pair: tuple[str, str]) -> Example | None:
+    """A real edit as an example; None where the rule does not do what was done."""
+    bad, after = (_placed(wrapper, side) for side in pair)
+    if any(_broken(text, language) for text in (bad, after)):
+        return None
+    try:
+        found = examples.matches_in(rule, bad, "", language)
+    # The binding raises plain exceptions where it cannot read a pattern.
+    except Exception:
+        return None
+    good = matchers.apply_edits(bad, [edit for match in found for edit in match.edits or []])
+    return Example(bad=bad, good=good) if found and squeezed(good) == squeezed(after) else None
+
+
+def _broken(text: str, language: str) -> bool:
+    root = SgRoot(text, language).root()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node.kind() == "ERROR":
+            return True
+        stack.extend(node.children())
+    return False

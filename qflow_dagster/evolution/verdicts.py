@@ -1,0 +1,293 @@
+"""What one commit says of a rule: was its suggestion followed?
+
+Belongs here: finding suggestions in a file before a commit and comparing with the file after it, in
+worker processes. Does not belong here: adding up (`precision`).
+
+A suggestion is a match in a file as it was before a later commit (no merge, at most
+`commit_selection.MOST_FILES_EVER` files). Lines the commit left alone decide nothing. Where it changed
+lines of the match, the window of all changed blocks that meet the match is compared, as
+tokens (white space and commas before a bracket do not count):
+
+- right: the window became what the rule's fix makes of it, or it has one more of what the fix
+  makes of the match, and no more of the match than the fix would leave;
+- gone: the window was deleted, nothing took its place;
+- untouched: there are as many copies of the match as before;
+- wrong: anything else, a change inside of what a hole took included.
+
+Undone is the opposite edit: a match of the file *after* the commit that would be right backwards.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import NamedTuple
+
+from ast_grep_py import SgNode, SgRoot
+
+from qflow_dagster.evolution import matchers, mined_rules, small_commits
+from qflow_dagster.evolution.anti_unification import concreteness, digest
+from qflow_dagster.evolution.concrete_edits import Concrete, concrete_edits
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.evolution.small_commits import MinedCommit, TextPair
+from qflow_dagster.ingestion import trees
+
+# A window of more changed lines is a rewrite: what became of one match in it cannot be said.
+LONGEST_WINDOW = 200
+# A match whose words are further (lines) from all that changed was not touched, whatever it holds.
+NEAR = 6
+# A longer match (in lines) is not judged: what changed in it is mostly what its holes took.
+LONGEST_MATCH = 40
+# Lines that changed: [from, to) before, and [from, to) after.
+Block = tuple[int, int, int, int]
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"\w+")
+_BEGIN, _END = "\x1e", "\x1f"
+
+
+class Verdict(NamedTuple):
+    """What a commit did at one suggestion: `outcome` is right, wrong, gone or undone; lines are those before."""
+
+    rule: int
+    commit: str
+    at: datetime
+    path: str
+    line: int
+    end_line: int
+    outcome: str
+
+
+class Judged(NamedTuple):
+    """Of one commit: the verdicts on the rules, and its changes by the keys of their edits."""
+
+    commit: str
+    verdicts: list[Verdict]
+    # (path, number of the change, first line, last line, the keys of the edits it is in)
+    changes: list[tuple[str, int, int, int, frozenset[bytes]]]
+
+
+def count_batch(
+    context: tuple[Path, list[Rule]], batch: list[tuple[str, str, str]]
+) -> list[tuple[int, str, int]]:
+    """In a worker process: (rule, path, matches) in a batch of files (path, object id, language)."""
+    objects, rules = context
+    finder = Finder(rules)
+    found = []
+    for (path, _, language), data in zip(
+        batch, trees.read_blobs(objects, [(oid, path) for path, oid, _ in batch]), strict=True
+    ):
+        counts = finder.count(matchers.decode(data) or "", path, language)
+        found += [(rule, path, count) for rule, count in counts.items()]
+    return found
+
+
+def judge_batch(context: tuple[Path, list[Rule], bool], batch: list[MinedCommit]) -> list[Judged]:
+    """In a worker process: what a batch of commits says of the rules; their changes too, if asked for."""
+    objects, rules, changes = context
+    finder = Finder(rules)
+    judged = []
+    for commit, pairs in small_commits.read_texts(objects, batch):
+        one = Judged(commit.oid, [], [])
+        for pair in pairs:
+            for rule, line, end_line, outcome in verdicts(finder, pair):
+                where = (pair.file.path, line, end_line)
+                one.verdicts.append(Verdict(rule, commit.oid, commit.at, *where, outcome))
+            if changes and commit.small:
+                one.changes.extend(_changes(pair))
+        judged.append(one)
+    return judged
+
+
+def _changes(pair: TextPair) -> list[tuple[str, int, int, int, frozenset[bytes]]]:
+    by_change: dict[int, list[Concrete]] = defaultdict(list)
+    try:
+        edits = concrete_edits(pair.before, pair.after, pair.file.language)
+    except RecursionError:
+        return []
+    for edit in edits:
+        if concreteness(edit.edit.left) >= 2:
+            for change in edit.changes:
+                by_change[change].append(edit)
+    return [
+        (pair.file.path, change, max(e.line for e in found), min(e.end_line for e in found),
+         frozenset(digest(e.edit) for e in found))
+        for change, found in by_change.items()
+    ]  # fmt: skip
+
+
+class Suggestion(NamedTuple):
+    """A match of a rule (its position) and the text its fix puts there; lines are counted from 1."""
+
+    rule: int
+    start: int
+    end: int
+    line: int
+    end_line: int
+    text: str
+
+
+class Finder:
+    """Finds, asking only the rules whose words a text has."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = rules
+        self.words = [required_words(rule) for rule in rules]
+
+    def asked(self, text: str, language: str) -> list[Rule | None]:
+        """The rules that may find something in a text; None in the place of the others."""
+        there = set(_WORD.findall(text))
+        return [
+            rule if language in rule.language and words <= there else None
+            for rule, words in zip(self.rules, self.words, strict=True)
+        ]
+
+    def count(self, text: str, path: str, language: str) -> dict[int, int]:
+        """How often each rule finds something in a text."""
+        asked = self.asked(text, language)
+        counts: dict[int, int] = defaultdict(int)
+        if any(asked):
+            for match in matchers.find(matchers.Source(text, path), language, asked):
+                counts[match.rule] += 1
+        return counts
+
+    def suggestions(self, text: str, path: str, language: str, blocks: Sequence[Block]) -> list[Suggestion]:
+        """What the rules find in the statements that changed."""
+        lines = text.split("\n")
+        near = "\n".join(
+            line for start, end, _, _ in blocks for line in lines[max(0, start - NEAR) : end + NEAR]
+        )
+        asked = [(i, rule) for i, rule in enumerate(self.asked(near, language)) if rule]
+        if not asked:
+            return []
+        source = matchers.Source(text, path)
+        found = []
+        for node in _regions(SgRoot(text, language).root(), blocks):
+            for i, rule in asked:
+                if rule.matcher.ast_grep is None or rule.fix is None:
+                    continue
+                for match in node.find_all(rule.matcher.ast_grep.config()):  # type: ignore[arg-type]
+                    span = match.range()
+                    start = span.start.index
+                    made = matchers.fill(source, rule.fix, match, start)
+                    found.append(
+                        Suggestion(i, start, span.end.index, span.start.line + 1, span.end.line + 1, made)
+                    )
+        return found
+
+
+def _regions(node: SgNode, blocks: Sequence[Block]) -> Iterator[SgNode]:
+    """The largest nodes of no more than `LONGEST_MATCH` lines that changed lines are in."""
+    span = node.range()
+    first, last = span.start.line, span.end.line
+    if not any(start <= last and max(end, start + 1) > first for start, end, _, _ in blocks):
+        return
+    if last - first < LONGEST_MATCH:
+        yield node
+    else:
+        for child in node.children():
+            yield from _regions(child, blocks)
+
+
+def required_words(rule: Rule) -> set[str]:
+    """Words that a text needs to have a match of a mined rule; none where that is not known."""
+    if rule.pack != mined_rules.PACK or rule.matcher.ast_grep is None:
+        return set()
+    given = rule.matcher.ast_grep.rule
+    pattern = given["pattern"] if "pattern" in given else given["all"][0]["pattern"]
+    if isinstance(pattern, dict):
+        # Of the words of the context, those of its wrapper need not be in a match.
+        return mined_rules.words_of(pattern["context"]) - mined_rules.WRAPPING
+    return mined_rules.words_of(pattern)
+
+
+def verdicts(finder: "Finder", pair: TextPair) -> list[tuple[int, int, int, str]]:
+    """(rule, first line, last line, outcome) of each suggestion a commit decided in one file."""
+    path, language = pair.file.path, pair.file.language
+    blocks = _blocks(pair.before, pair.after)
+    mirrored = [(j, j_end, i, i_end) for i, i_end, j, j_end in blocks]
+    found = []
+    for text, other, changed, backwards in (
+        (pair.before, pair.after, blocks, False),
+        (pair.after, pair.before, mirrored, True),
+    ):
+        suggestions = finder.suggestions(text, path, language, changed)
+        lines, others = text.split("\n"), other.split("\n")
+        for one in suggestions:
+            outcome = _outcome(one, suggestions, lines, others, changed)
+            if backwards:
+                outcome = "undone" if outcome == "right" else ""
+            if outcome:
+                found.append((one.rule, one.line, one.end_line, outcome))
+    return found
+
+
+def _blocks(before: str, after: str) -> list[Block]:
+    """The lines that changed: [from, to) before, and after."""
+    one, other = before.split("\n"), after.split("\n")
+    start, shorter = 0, min(len(one), len(other))
+    while start < shorter and one[start] == other[start]:
+        start += 1
+    rest = 0
+    while rest < shorter - start and one[-1 - rest] == other[-1 - rest]:
+        rest += 1
+    matcher = SequenceMatcher(None, one[start : len(one) - rest], other[start : len(other) - rest])
+    return [
+        (start + i, start + i_end, start + j, start + j_end)
+        for kind, i, i_end, j, j_end in matcher.get_opcodes()
+        if kind != "equal"
+    ]
+
+
+def _outcome(
+    match: Suggestion,
+    suggestions: Sequence[Suggestion],
+    lines: Sequence[str],
+    others: Sequence[str],
+    blocks: Sequence[Block],
+) -> str:
+    """What became of one suggestion; '' where that says nothing."""
+    first, last = match.line - 1, match.end_line - 1
+    touching = [
+        b for b in blocks if (b[0] <= last and b[1] > first) or (b[0] == b[1] and first < b[0] <= last)
+    ]
+    if not touching:
+        return ""
+    start, end = min(first, touching[0][0]), max(last + 1, touching[-1][1])
+    new_start = touching[0][2] - (touching[0][0] - start)
+    new_end = touching[-1][3] + (end - touching[-1][1])
+    if max(end - start, new_end - new_start) > LONGEST_WINDOW:
+        return ""
+    window = "\n".join(lines[start:end])
+    before, after = _tokens(window), _tokens("\n".join(others[new_start:new_end]))
+    offset = sum(len(line) + 1 for line in lines[:start])
+
+    def fixed(some: Sequence[Suggestion]) -> str:
+        edits = [matchers.Edit(one.start - offset, one.end - offset, one.text) for one in some]
+        return _tokens(matchers.apply_edits(window, edits))
+
+    inside = [
+        one for one in suggestions if one.rule == match.rule and start < one.line and one.end_line <= end
+    ]
+    if fixed(inside) == after:
+        return "right" if before != after else ""
+    was, made = _tokens(window[match.start - offset : match.end - offset]), _tokens(match.text)
+    expected = fixed([match])
+    # One token that is there more often may have come from anywhere.
+    became = made.count(_END) > 1 and after.count(made) >= expected.count(made) > before.count(made)
+    if became and after.count(was) <= expected.count(was):
+        return "right"
+    if after.count(was) >= before.count(was):
+        return ""
+    if not after or all(block[2] == block[3] for block in touching):
+        return "gone"
+    return "wrong"
+
+
+def _tokens(text: str) -> str:
+    """The tokens of a text, each between marks, so that counting one text in another counts whole tokens."""
+    marked = "".join(f"{_BEGIN}{token}{_END}" for token in _TOKEN.findall(text))
+    for bracket in ")]}":
+        marked = marked.replace(f"{_BEGIN},{_END}{_BEGIN}{bracket}{_END}", f"{_BEGIN}{bracket}{_END}")
+    return marked

@@ -1,0 +1,265 @@
+"""Rules are mined from real histories, and from nothing that says nothing."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.evolution import (
+    commit_selection,
+    examples,
+    matchers,
+    mined_rules,
+    precision,
+    small_commits,
+    verdicts,
+)
+from qflow_dagster.evolution.anti_unification import anti_unify
+from qflow_dagster.evolution.concrete_edits import concrete_edits
+from qflow_dagster.evolution.rule_miner import Mined, Minima, evaluate, mine, mine_all
+from qflow_dagster.evolution.small_commits import FilePair, TextPair
+from tests.ingestion.conftest import ANN, BOB, GitRepository
+
+# Enough history for a check is another test's matter.
+UNCHECKED = Minima(precision=0, fixed=0)
+CALLS = ["a", "d.names", "self.x", "get(1)", "b", "c", "table"]
+
+
+def module(call: str, name: str, *, rest: str = "") -> str:
+    return f"import os\n\n\ndef {name}(self, d, key):\n    value = {call}\n    return value\n{rest}"
+
+
+def old(i: int) -> str:
+    return f"{CALLS[i]}.has_key(k{i})"
+
+
+def new(i: int) -> str:
+    return f"k{i} in {CALLS[i]}"
+
+
+def history(
+    repository: GitRepository, changes: list[tuple[int, str, tuple[str, str]]], *, files: int = 7
+) -> None:
+    """Files with an old call each, then commits that change one file's call to what is given."""
+    repository.commit({f"m{i}.py": module(old(i), f"f{i}") for i in range(files)})
+    for i, call, author in changes:
+        repository.commit({f"m{i}.py": module(call, f"f{i}")}, f"m{i}", author)
+
+
+def mined(repository: GitRepository, **options) -> list[Mined]:
+    return mine(repository.path, tip="HEAD", processes=1, **{"languages": ["python"], **options})
+
+
+def fixed(rule, text: str) -> str:
+    found = examples.matches_in(rule, text, "x.py", rule.language[0])
+    return matchers.apply_edits(text, [edit for match in found for edit in match.edits or []])
+
+
+def test_what_several_people_did_becomes_a_rule(repository: GitRepository) -> None:
+    history(repository, [(i, new(i), (ANN, BOB)[i % 2]) for i in range(5)])
+    [one] = mined(repository)
+    assert one.rule.id == "mined/python-has-key-to-in"
+    assert one.rule.title == "`$B in $A` instead of `$A.has_key($B)`"
+    assert (one.support.edits, one.support.commits, one.support.authors, one.support.files) == (5, 5, 2, 5)
+    # Three commits came after the second, and did the same.
+    assert (one.check.right, one.check.wrong, one.check.undone, one.check.open) == (3, 0, 0, 2)
+    assert one.rule.confidence == 0.8
+    assert (one.rule.status, one.rule.owner, one.rule.pack) == ("draft", "rule miner", "mined")
+    assert one.support.oids[0] in one.rule.source
+    assert "5 commits of 2 authors" in one.rule.rationale
+    assert examples.problems(one.rule) == []
+    assert fixed(one.rule, "if not other.has_key(key):\n    pass\n") == "if not key in other:\n    pass\n"
+
+
+def test_a_rule_predicts_what_comes_later(repository: GitRepository) -> None:
+    history(repository, [(i, new(i), BOB) for i in range(4)])
+    split = datetime.fromisoformat(repository.git("log", "-1", "--format=%cI"))
+    repository.commit({"m4.py": module(new(4), "f4"), "m5.py": module("other(key)", "f5")})
+    repository.commit({"m0.py": module(old(0), "f0")}, "as it was")
+    rules = [one.rule for one in mined(repository, until=split)]
+    evaluation = evaluate(repository.path, rules, after=split, tip="HEAD", processes=1)
+    assert evaluation.total == precision.Score(right=1, wrong=1, undone=1, gone=0, open=2)
+    assert evaluation.total.precision == pytest.approx(1 / 3)
+    assert evaluation.commits == 2
+
+
+def test_recall_is_of_what_was_repeated(repository: GitRepository) -> None:
+    history(repository, [(i, new(i), BOB) for i in range(4)])
+    split = datetime.fromisoformat(repository.git("log", "-1", "--format=%cI"))
+    rules = [one.rule for one in mined(repository, until=split)]
+    repository.commit({f"n{i}.py": f"v{i} = a.has_key(key)\nw{i} = old_name(1, 2)\n" for i in range(2)})
+    for i in range(2):
+        repository.commit({f"n{i}.py": f"v{i} = key in a\nw{i} = new_name(1, 2)\n"})
+    evaluation = evaluate(repository.path, rules, after=split, tip="HEAD", processes=1)
+    assert (evaluation.repeated, evaluation.predicted, evaluation.recall) == (4, 2, 0.5)
+
+
+def test_what_was_done_once_is_no_rule(repository: GitRepository) -> None:
+    history(repository, [])
+    repository.commit({f"m{i}.py": module(new(i), f"f{i}") for i in range(7)})
+    assert mine_all(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).templates == 0
+
+
+def test_what_is_done_and_undone_is_no_rule(repository: GitRepository) -> None:
+    changes = [(i, new(i), ANN) for i in range(5)] + [(i, old(i), BOB) for i in range(2)]
+    history(repository, changes)
+    assert mined(repository, minima=UNCHECKED) == []
+    assert mine_all(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).edits >= 7
+
+
+def test_what_people_see_and_leave_is_no_rule(repository: GitRepository) -> None:
+    rest = "".join(module(f"d.has_key(k{n})", f"g{n}") for n in range(6))
+    repository.commit({f"m{i}.py": module(old(i), f"f{i}", rest=rest) for i in range(4)})
+    for i in range(4):
+        repository.commit({f"m{i}.py": module(new(i), f"f{i}", rest=rest)})
+    assert mined(repository) == []
+    assert [one.left for one in mined(repository, minima=UNCHECKED)] == [24]
+
+
+def test_what_is_mostly_changed_to_something_else_is_no_rule(repository: GitRepository) -> None:
+    history(
+        repository,
+        [(0, new(0), ANN), (1, new(1), ANN), (2, new(2), ANN), (3, "other(3)", ANN), (4, "f(4)", BOB)],
+    )
+    assert mined(repository) == []
+
+
+def test_reverts_merges_and_large_commits_are_not_mined(repository: GitRepository) -> None:
+    history(repository, [])
+    for i in range(3):
+        repository.commit({f"m{i}.py": module(new(i), f"f{i}")}, f"Revert m{i}")
+    repository.git("checkout", "--quiet", "-b", "side", "HEAD~2")
+    repository.commit({"other.py": "x = 1\n"})
+    repository.git("checkout", "--quiet", "main")
+    repository.git("merge", "--quiet", "--no-ff", "-m", "merge", "side")
+    large = {f"m{i}.py": module(new(i), f"f{i}", rest="# line\n" * 60) for i in range(3, 7)}
+    repository.commit(large)
+    found = mine_all(repository.path, tip="HEAD", processes=1)
+    assert (found.small, found.edits) == (0, 0)
+
+
+def test_a_renamed_file_is_followed(repository: GitRepository) -> None:
+    history(repository, [(0, new(0), ANN), (1, new(1), ANN)])
+    for i in (2, 3):
+        repository.git("mv", f"m{i}.py", f"moved{i}.py")
+        repository.commit({f"moved{i}.py": module(new(i), f"f{i}")})
+    [one] = mined(repository)
+    assert (one.support.commits, one.support.files, one.check.right) == (4, 4, 2)
+
+
+def test_formatting_gives_nothing(repository: GitRepository) -> None:
+    repository.commit({f"m{i}.py": f"x = f(a,b)\ny{i} = {{'a':1}}\n" for i in range(4)})
+    for i in range(4):
+        repository.commit({f"m{i}.py": f"x = f(\n    a, b\n)\n\ny{i} = {{'a': 1}}\n"})
+    assert mine_all(repository.path, tip="HEAD", processes=1).edits == 0
+
+
+def test_hostile_files_cost_only_themselves(repository: GitRepository) -> None:
+    deep = "x = " + "(" * 5_000 + "%s" + ")" * 5_000 + "\n"
+    hostile = {
+        "huge.py": "x = [\n" + "    1,\n" * 60_000 + "]\ny = %s\n",
+        "deep.py": deep,
+        "broken.py": "def (:\n" * 50 + "x = %s\n",
+        'we"ird\n.py': "x = %s\n",
+        "sp ace: ü.py": "x = %s\n",
+        "-n.py": "x = %s\n",
+        "vendor/lib.py": "x = %s\n",
+    }
+    history(repository, [])
+    for version in range(2):
+        repository.commit(
+            {name: text % version for name, text in hostile.items()} | {"latin.py": b"x = '\xe9%d'" % version}
+        )
+    for i in range(4):
+        files = {name: text % f"f({i})" for name, text in hostile.items()}
+        repository.commit({**files, "latin.py": b"x = '\xe9' + %d" % i, f"m{i}.py": module(new(i), f"f{i}")})
+    rules = [one.rule for one in mined(repository)]
+    assert "mined/python-has-key-to-in" in [rule.id for rule in rules]
+    assert all(examples.problems(rule) == [] for rule in rules)
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "before", "after"),
+    [
+        ("go", "f{}.go", "package p\n\nfunc F{0}() {{\n\tdata, err := ioutil.ReadFile(p{0}, {1})\n}}\n",
+         "package p\n\nfunc F{0}() {{\n\tdata, err := os.ReadFile(p{0}, {1})\n}}\n"),
+        ("javascript", "f{}.js", "var x = fs.existsSync(p{0}) && {1};\n", "var x = fs.statSync(p{0}) && {1};\n"),
+        ("typescript", "f{}.ts", "const x: A = foo<B>(p{0}, {1});\n", "const x: A = bar<B>(p{0}, {1});\n"),
+        ("tsx", "f{}.tsx", "const x = <A b={{foo(p{0}, {1})}} />;\n", "const x = <A b={{bar(p{0}, {1})}} />;\n"),
+        ("rust", "f{}.rs", "fn f() {{\n    let x = try!(open(p{0}.at({1})));\n}}\n",
+         "fn f() {{\n    let x = open(p{0}.at({1}))?;\n}}\n"),
+        ("java", "f{}.java", "class A {{\n  void f() {{\n    assertThat(p{0}).isEqual({1});\n  }}\n}}\n",
+         "class A {{\n  void f() {{\n    assertThat(p{0}).isSame({1});\n  }}\n}}\n"),
+    ],
+)  # fmt: skip
+def test_every_language_is_mined(
+    repository: GitRepository, language: str, name: str, before: str, after: str
+) -> None:
+    repository.commit({name.format(i): before.format(i, 7 * i) for i in range(4)})
+    for i in range(4):
+        repository.commit({name.format(i): after.format(i, 7 * i)})
+    found = mine(repository.path, tip="HEAD", processes=1)
+    if language == "rust":
+        # What is inside of a macro is no expression to the grammar.
+        assert found == []
+        return
+    assert [one.rule.language for one in found] == [(language,)]
+    assert examples.problems(found[0].rule) == []
+    assert found[0].check.right == 2
+
+
+def test_mining_is_the_same_every_time(make_repository: Callable[..., GitRepository]) -> None:
+    repository = make_repository()
+    history(repository, [(i, new(i), (ANN, BOB)[i % 2]) for i in range(5)])
+    assert mined(repository) == mine(repository.path, tip="HEAD", processes=2, languages=["python"])
+
+
+def test_what_there_are_no_rules_for_is_refused(repository: GitRepository) -> None:
+    with pytest.raises(UsageError, match="no rules are mined of 'cobol'; there are python"):
+        mined(repository, languages=["cobol"])
+
+
+def test_an_empty_history_gives_nothing(repository: GitRepository) -> None:
+    repository.commit({"README": "x"})
+    assert mined(repository) == []
+
+
+RULE_BEFORE = "a = 1\nx = old_call(v)\nb = 2\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome"),
+    [
+        ("a = 1\nx = new_call(v)\nb = 2\n", ["right"]),
+        ("a = 1\nx = new_call(\n    v,\n)\nb = 2\n", ["right"]),
+        ("a = 1\nx = new_call(v) + 1\nb = 3\n", ["right"]),
+        ("a = 1\nx = other(v)\nb = 2\n", ["wrong"]),
+        ("a = 1\nx = old_call(w)\nb = 2\n", ["wrong"]),
+        ("a = 1\nb = 2\n", ["gone"]),
+        ("a = 1\nx = 1 + old_call(v)\nb = 2\n", []),
+        ("a = 2\nx = old_call(v)\nb = 2\n", []),
+    ],
+)
+def test_what_counts_as_right(after: str, outcome: list[str]) -> None:
+    edits = [
+        one.edit for i in "ab" for one in concrete_edits(f"old_call({i})\n", f"new_call({i})\n", "python")
+    ]
+    template = anti_unify(edits[0], edits[1])
+    assert template is not None
+    rule = mined_rules.rule_of("python", template, edits)
+    assert rule is not None
+    finder, file = verdicts.Finder([rule]), FilePair("x.py", "x.py", "python")
+    assert [found[3] for found in verdicts.verdicts(finder, TextPair(file, RULE_BEFORE, after))] == outcome
+    back = verdicts.verdicts(finder, TextPair(file, after, RULE_BEFORE))
+    assert ("undone" in [found[3] for found in back]) == (outcome == ["right"])
+
+
+def test_paths_that_look_like_options_are_read(repository: GitRepository) -> None:
+    repository.commit({"--help.py": "x = 1\n"})
+    repository.commit({"--help.py": "x = 2\n"})
+    _, commits = commit_selection.read_commits(repository.path, tip="HEAD", chosen=["python"], most_commits=9)
+    [(_, [pair])] = small_commits.read_texts(repository.path, commits)
+    assert (pair.before, pair.after) == ("x = 1\n", "x = 2\n")
+    assert Path(pair.file.path).name == "--help.py"
