@@ -5,12 +5,14 @@ from typing import Any
 
 import dagster as dg
 
-from qflow_dagster.assets import coordination, improvement, ingestion, metrics, operations
+from qflow_dagster.assets import coordination, evolution, improvement, ingestion, metrics, operations
 from qflow_dagster.checks import coordination as coordination_checks
+from qflow_dagster.checks import evolution as evolution_checks
 from qflow_dagster.checks import ingestion as ingestion_checks
 from qflow_dagster.checks import metrics as metrics_checks
 from qflow_dagster.checks import operations as operations_checks
 from qflow_dagster.jobs import coordination as coordination_jobs
+from qflow_dagster.jobs import evolution as evolution_jobs
 from qflow_dagster.jobs import improvement as improvement_jobs
 from qflow_dagster.jobs import maintenance, repository
 from qflow_dagster.jobs import operations as operations_jobs
@@ -19,6 +21,7 @@ from qflow_dagster.resources.progress import Progress
 from qflow_dagster.schedules import health, nightly, observation
 from qflow_dagster.sensors import coordination as coordination_sensors
 from qflow_dagster.sensors import dead_runs, leases, repository_commits, requested_runs, run_failures
+from qflow_dagster.sensors import evolution as evolution_sensors
 from qflow_dagster.sensors import improvement as improvement_sensors
 from qflow_dagster.sensors import operations as operations_sensors
 
@@ -30,12 +33,14 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             *ingestion.assets,
             *metrics.assets,
             *improvement.assets,
+            *evolution.assets,
             *coordination.assets,
             *operations.assets,
         ],
         asset_checks=[
             *ingestion_checks.checks,
             *metrics_checks.checks,
+            *evolution_checks.checks,
             *coordination_checks.checks,
             *operations_checks.checks,
         ],
@@ -43,6 +48,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             *repository.jobs,
             *maintenance.jobs,
             *improvement_jobs.jobs,
+            *evolution_jobs.jobs,
             *coordination_jobs.jobs,
             *operations_jobs.jobs,
         ],
@@ -52,6 +58,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             *dead_runs.sensors,
             *operations_sensors.sensors,
             *improvement_sensors.sensors,
+            *evolution_sensors.sensors,
             *coordination_sensors.sensors,
             *requested_runs.sensors,
             *run_failures.sensors,

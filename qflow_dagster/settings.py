@@ -311,6 +311,40 @@ class RulesSettings(BaseModel):
     )
 
 
+class EvolutionSettings(BaseModel):
+    """Rules that earn or lose their autonomy. Where acting starts, `QFLOW_APPROVALS_POLICY_CONFIDENCE` says."""
+
+    half_life: float = Field(
+        default=180.0, gt=0, le=36_500, description="days after which an outcome counts half"
+    )
+    ask: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="expected acceptance below which a rule's findings are only shown",
+    )
+    ask_bounds: tuple[float, float] = Field(
+        default=(0.5, 0.85), description="between what it may move by itself"
+    )
+    act_bounds: tuple[float, float] = Field(
+        default=(0.8, 0.98), description="between what the least confidence to act may move by itself"
+    )
+    publish: float = Field(
+        default=0.85, ge=0, le=1, description="lower bound of confidence from which a rule is published"
+    )
+    publish_bounds: tuple[float, float] = Field(
+        default=(0.75, 0.95), description="between what it may move by itself"
+    )
+    outcomes: int = Field(default=10, ge=1, le=100_000, description="new decisions that start an evolution")
+    trial: int = Field(default=90, ge=1, le=3_650, description="days after which an undecided trial ends")
+    trials: int = Field(
+        default=2, ge=0, le=20, description="variants of one rule that are on trial at a time"
+    )
+    drafts: int = Field(
+        default=10, ge=0, le=1_000, description="mined rules offered per repository at a time"
+    )
+
+
 class Settings(BaseSettings):
     """All settings; read once per process by `settings()`."""
 
@@ -340,6 +374,7 @@ class Settings(BaseSettings):
     improvement: ImprovementSettings = ImprovementSettings()
     agents: AgentsSettings = AgentsSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    evolution: EvolutionSettings = EvolutionSettings()
 
 
 # Settings whose value an error must not repeat.

@@ -27,10 +27,12 @@ class Evidence:
     confidence: float
     # Each gate that was tried, and whether it passed.
     gates: dict[str, bool] = field(default_factory=dict)
+    # The least confidence, where it has moved from the setting (`evolution.thresholds`).
+    least: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As stored with the approval."""
-        return {"confidence": self.confidence, "gates": self.gates}
+        return {"confidence": self.confidence, "gates": self.gates, "least": self.least}
 
 
 def blast_radius(patch: str) -> tuple[int, int]:
@@ -60,12 +62,16 @@ def objections(limits: Limits, kind: str, content: Json, evidence: Evidence) -> 
     if kind not in limits.policy_kinds:
         return [f"QFLOW_APPROVALS_POLICY_KINDS does not name {kind}: a person decides"]
     found = []
-    if not evidence.confidence >= limits.policy_confidence:
-        found.append(f"confidence {evidence.confidence:.2f} is below {limits.policy_confidence:.2f}")
+    least = limits.policy_confidence if evidence.least is None else evidence.least
+    if not evidence.confidence >= least:
+        found.append(f"confidence {evidence.confidence:.2f} is below {least:.2f}")
     if not evidence.gates:
         found.append("no gate was tried")
     if failed := sorted(name for name, passed in evidence.gates.items() if not passed):
         found.append(f"not all gates are green: {', '.join(failed)}")
+    if kind == "rule":
+        # It changes no file; what it finds from then on is asked about like everything else.
+        return found
     if not isinstance(content, dict) or not isinstance(content.get("patch"), str):
         return [*found, "its content is no patch, so nobody knows how far it reaches"]
     try:

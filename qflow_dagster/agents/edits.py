@@ -23,9 +23,9 @@ from qflow_dagster.agents import arbiter, edit_commits, self_improvement
 from qflow_dagster.agents.authorization import ApprovalRefused, Reference, authorize_edit
 from qflow_dagster.agents.improvement_policy import PROFILES
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution import matchers, rule_set
 from qflow_dagster.evolution.examples import matches_in
-from qflow_dagster.evolution.rules import load_rules
+from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import candidate_records, patches
 from qflow_dagster.generation.patches import PatchRefused
 from qflow_dagster.generation.suite_gate import Suite
@@ -141,7 +141,7 @@ def _give_up(engine: Engine, row: Any, problem: str) -> None:
 
 _UNVERIFIED = text("""
 SELECT e.*, s.title, s.rule_id, s.work_item_id, s.candidate_id, s.approval_id, r.name AS repository, c.patch, c.paths,
-       c.language
+       c.language, c.rule_digest
 FROM edits e JOIN suggestions s ON s.id = e.id JOIN repositories r ON r.id = e.repository_id
 JOIN candidates c ON c.id = s.candidate_id
 WHERE e.verified_at IS NULL AND e.reverted_at IS NULL ORDER BY e.applied_at LIMIT :limit
@@ -204,14 +204,18 @@ def _verify(engine: Engine, row: Any) -> Verified:
     with engine.connect() as connection:
         objects = repositories.find(connection, row.repository).objects
         snapshot = current_snapshot(connection, row.repository)
+        rule = next(
+            (one for one in rule_set.current(connection) if one.digest == bytes(row.rule_digest)), None
+        )
     if edit_commits.read_branch(objects, row.branch) is None:
         raise QflowError(f"branch {row.branch} is gone; nothing is left to verify")
-    before, after = (_measured(objects, row, commit) for commit in (row.base_commit, row.commit_oid))
+    before, after = (_measured(objects, row, rule, commit) for commit in (row.base_commit, row.commit_oid))
     gate = Suite(engine, objects, _at(snapshot, row.base_commit)).judge(patches.read(row.patch))
     problems = []
     if gate.verdict == "failed":
         problems.append(gate.evidence)
-    if after["findings"] >= before["findings"]:
+    # A rule that was retired since has no say.
+    if rule is not None and after["findings"] >= before["findings"]:
         problems.append(f"{row.rule_id} finds {after['findings']}, {before['findings']} before")
     if after["parse_errors"] > before["parse_errors"]:
         problems.append("it has new syntax errors")
@@ -273,12 +277,11 @@ def revert(
     return commit
 
 
-def _measured(objects: Path, row: Any, commit: str) -> dict[str, Any]:
+def _measured(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[str, Any]:
     """Findings of the rule, cognitive complexity, code lines and syntax errors of the edited files."""
     # Imported late: commands that only show things need no parsers.
     from qflow_dagster.ingestion.extraction import extract
 
-    rule = next((rule for rule in load_rules() if rule.id == row.rule_id), None)
     total = {"findings": 0, "cognitive": 0, "code_lines": 0, "parse_errors": 0}
     for path in row.paths:
         data = git.run(objects, "cat-file", "blob", f"{commit}:{path}")

@@ -16,6 +16,8 @@ from qflow_dagster.agents import arbiter, edit_commits, improvement_policy
 from qflow_dagster.agents.approval_policy import Evidence
 from qflow_dagster.agents.improvement_policy import AGENTS, PROFILES, Record
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution import standings, thresholds
+from qflow_dagster.evolution.standings import Standing
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records
 from qflow_dagster.generation.orchestrator import Candidate
@@ -89,6 +91,7 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         candidate.score, candidate.patch.lines, gates.get("tests") == "passed", experimental
     )
     agent = AGENTS.get(rule.category, "default")
+    standing = standings.one(connection, rule)
     create_workflow(
         connection,
         TYPE,
@@ -99,16 +102,17 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
     connection.execute(
         text("""
             INSERT INTO suggestions (id, repository_id, work_item_id, candidate_id, fingerprint, title, reason, sources,
-                                     rule_id, base_commit, branch, risk)
+                                     rule_id, base_commit, branch, risk, believed, believed_lower)
             VALUES (:id, :repository_id, :work_item, :candidate, :fingerprint, :title, :reason, :sources, :rule, :base,
-                    :branch, :risk)
+                    :branch, :risk, :believed, :believed_lower)
         """),
         {"id": id_, "repository_id": candidate.repository_id, "work_item": candidate.work_item_id,
          "candidate": candidate.id, "fingerprint": fingerprint, "title": title, "reason": rule.rationale,
-         "sources": candidate.sources, "rule": rule.id, "base": candidate.base, "branch": branch, "risk": risk},
+         "sources": candidate.sources, "rule": rule.id, "base": candidate.base, "branch": branch, "risk": risk,
+         "believed": standing.belief.mean, "believed_lower": standing.belief.lower},
     )  # fmt: skip
     transition(connection, [id_], "validated", actor=ACTOR, data={"gates": gates})
-    _ask(connection, candidate, id_, title, branch, risk, agent, experimental=experimental)
+    _ask(connection, candidate, id_, title, branch, risk, agent, standing, experimental=experimental)
     return id_
 
 
@@ -120,6 +124,7 @@ def _ask(
     branch: str,
     risk: str,
     agent: str,
+    standing: Standing,
     *,
     experimental: bool,
 ) -> None:
@@ -129,16 +134,22 @@ def _ask(
     evidence = {
         "rule": f"{rule.id} v{rule.version}", "why": rule.rationale, "generators": ", ".join(candidate.sources),
         "agent": agent, "risk": risk, "expected_acceptance": round(candidate.score, 2),
+        "standing": {"level": standing.level, "mean": round(standing.mean, 2), "lower": round(standing.lower, 2),
+                     "decisions": standing.decisions, "because": standing.because},
         "findings": [f"line {line}: {words}" for line, words in candidate.request.findings[:20]],
         "gates": {gate.name: f"{gate.verdict}: {gate.evidence}" for gate in candidate.gates},
     }  # fmt: skip
     requested_by = f"agent:{agent}"
     # A skipped gate is no green one: the policy wants all of them to have passed.
     judged = Evidence(
-        confidence=candidate.score, gates={gate.name: gate.verdict == "passed" for gate in candidate.gates}
-    )
+        confidence=standing.lower, least=thresholds.current(connection)["act"],
+        gates={gate.name: gate.verdict == "passed" for gate in candidate.gates},
+    )  # fmt: skip
     approval = None
-    if "edit" in settings().approvals.policy_kinds and not experimental:
+    by_policy = "edit" in settings().approvals.policy_kinds and not experimental
+    if by_policy and standing.level != "act":
+        evidence["policy"] = f"the rule may not act: {standing.because}"
+    elif by_policy:
         try:
             with connection.begin_nested():
                 approval = arbiter.issue_approval(

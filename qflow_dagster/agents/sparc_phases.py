@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.agents import builtin_agents
-from qflow_dagster.evolution import findings, matchers
-from qflow_dagster.evolution.rules import load_rules
+from qflow_dagster.evolution import findings, matchers, rule_set
 from qflow_dagster.execution import sparc_strategies, sparc_targets
 from qflow_dagster.execution.sparc import Gate, Goal, Made
 from qflow_dagster.generation.generators import generators
@@ -34,7 +33,7 @@ def specification(engine: Engine, goal: Goal) -> Made:
         within = [place.name for place in lookups.within(connection, snapshot, path)]
         names = list(dict.fromkeys(name for name in within if _public(name)))
         tests = _tests(connection, snapshot, path)
-    rationale = {rule.id: rule.rationale for rule in load_rules()}
+        rationale = {rule.id: rule.rationale for rule in rule_set.current(connection)}
     checks = [
         {"check": "target", "words": goal.target.words, "now": value, "holds": goal.target.holds(value)},
         {"check": "tests", "words": "the repository's own tests pass as before", "now": None, "holds": None},
@@ -75,7 +74,7 @@ def pseudocode(engine: Engine, goal: Goal) -> Made:
         items = _items(connection, snapshot, goal)
         choose = builtin_agents.chooser(connection)
         worst = _worst(connection, snapshot, goal)
-    rules = {rule.id: rule for rule in load_rules()}
+        rules = rule_set.by_id(rule_set.current(connection))
     language = matchers.named(goal.language)
     steps: list[dict[str, Any]] = []
     for item in items:
@@ -196,7 +195,7 @@ def _items(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[
     about = {"cognitive", "cyclomatic", "nesting", "maintainability"}
     wanted = [
         rule.id
-        for rule in load_rules()
+        for rule in rule_set.current(connection)
         if goal.target.measure in about and rule.category == "maintainability"
     ]
     return [row for row in rows if row["rule"] in wanted or goal.target.measure == "code_lines"]

@@ -8,6 +8,8 @@ from qflow_dagster.evolution.rules import Example, Rule
 
 # What a fix may take: each round may lay bare another match.
 ROUNDS = 5
+# What an example is called that does not say, and the Python it is for.
+PATH, TARGET = "example.py", "py311"
 
 
 def problems(rule: Rule, codemod: Callable[[str, str], str] | None = None) -> list[str]:
@@ -49,7 +51,7 @@ def _on_text(
 ) -> list[str]:
     if isinstance(example.bad, dict) or isinstance(example.good, dict):
         return ["bad and good are code"]
-    path = example.path or "example.py"
+    path = example.path or PATH
     found = []
     if not matches_in(rule, example.bad, path, language):
         found.append("bad is not found")
@@ -75,5 +77,5 @@ def matches_in(rule: Rule, text: str, path: str, language: str) -> list[matchers
     """What one rule finds in one text."""
     source = matchers.Source(text, path)
     if rule.matcher.ruff:
-        return [match for _, match in matchers.find_with_ruff([source], [rule], "py311")]
+        return [match for _, match in matchers.find_with_ruff([source], [rule], TARGET)]
     return matchers.find(source, "" if language == "any" else language, [rule])

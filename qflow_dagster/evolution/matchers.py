@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ast_grep_py import SgNode, SgRoot
 from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
@@ -76,8 +76,15 @@ class Source:
         self.text, self.path = text, path
         self.starts = [0, *(found.end() for found in _LINE.finditer(text))]
         self.ignored: dict[int, set[str]] = {}
+        self._roots: dict[str, SgNode] = {}
         if "qflow:" in text:
             self._read_comments()
+
+    def root(self, language: str) -> SgNode:
+        """Its syntax tree, parsed when first asked for."""
+        if language not in self._roots:
+            self._roots[language] = SgRoot(self.text, language).root()
+        return self._roots[language]
 
     def line_of(self, offset: int) -> int:
         """The line an offset is in."""
@@ -138,20 +145,47 @@ def decode(data: bytes) -> str | None:
 def find(source: Source, language: str, rules: Sequence[Rule | None]) -> list[Match]:
     """What the rules of ast-grep and of functions find in a file of that language (None: not asked)."""
     found: list[Match] = []
-    root: SgNode | None = None
     for number, rule in enumerate(rules):
         if rule is None or not applies(rule, language):
             continue
         if rule.matcher.function is not None:
             for start, end, message in functions.FUNCTIONS[rule.matcher.function](source.text):
-                found.append(
-                    source.match(number, rule.id, start, end, message or rule.title, None, whole_lines=False)
-                )
+                if _satisfied(rule, source, language, start, end):
+                    message = message or rule.title
+                    found.append(source.match(number, rule.id, start, end, message, None, whole_lines=False))
         elif rule.matcher.ast_grep is not None:
-            root = root or SgRoot(source.text, language).root()
-            for node in root.find_all(rule.matcher.ast_grep.config()):  # type: ignore[arg-type]
-                found.append(_ast_match(source, number, rule, node))
+            config, where = rule.matcher.ast_grep.config(), rule.matcher.where
+            for node in source.root(language).find_all(config):  # type: ignore[arg-type]
+                if where is None or node.matches(**where):
+                    found.append(_ast_match(source, number, rule, node))
     return found
+
+
+def covering(root: SgNode, start: int, end: int) -> SgNode:
+    """The node a span is about: the smallest named one that covers it, or the largest of the same extent.
+
+    Never the whole file where something in it will do: of a file with one statement it is the statement.
+    """
+    node: SgNode | None = root
+    largest = root
+    while node is not None:
+        span, largest_span = node.range(), largest.range()
+        if largest == root or (span.start, span.end) != (largest_span.start, largest_span.end):
+            largest = node
+        node = next(
+            (child for child in node.children() if child.is_named() and _covers(child, start, end)), None
+        )
+    return largest
+
+
+def _satisfied(rule: Rule, source: Source, language: str, start: int, end: int) -> bool:
+    where = rule.matcher.where
+    return where is None or covering(source.root(language), start, end).matches(**where)
+
+
+def _covers(node: SgNode, start: int, end: int) -> bool:
+    span = node.range()
+    return span.start.index <= start and end <= span.end.index
 
 
 def applies(rule: Rule, language: str) -> bool:
@@ -172,14 +206,25 @@ def check_matcher(rule: Rule) -> None:
         raise UsageError(
             f"{rule.id}: no language {unknown.pop()!r}; there are {', '.join(LANGUAGES)} and any"
         )
-    if matcher.ast_grep is not None:
-        for language in rule.language:
-            try:
-                SgRoot("", language).root().find_all(matcher.ast_grep.config())  # type: ignore[arg-type]
-            # The binding raises plain exceptions, with a native stack trace behind the reason.
-            except Exception as error:
-                reason = str(error).split("Stack backtrace")[0]
-                raise UsageError(f"{rule.id} ({language}): {' '.join(reason.split())}") from None
+    for language in rule.language:
+        if matcher.ast_grep is not None and (problem := _refused(matcher.ast_grep.config(), language)):
+            raise UsageError(f"{rule.id} ({language}): {problem}")
+        if matcher.where is not None and (problem := refused(matcher.where, language)):
+            raise UsageError(f"{rule.id} ({language}), where: {problem}")
+
+
+def refused(rule: dict[str, Any], language: str) -> str | None:
+    """Why ast-grep does not take that rule object for that language; None where it does."""
+    return _refused({"rule": rule}, language)
+
+
+def _refused(config: dict[str, Any], language: str) -> str | None:
+    try:
+        SgRoot("", language).root().find_all(config)  # type: ignore[arg-type]
+    # The binding raises plain exceptions, with a native stack trace behind the reason.
+    except Exception as error:
+        return " ".join(str(error).split("Stack backtrace")[0].split())
+    return None
 
 
 def _ast_match(source: Source, number: int, rule: Rule, node: SgNode) -> Match:
@@ -222,9 +267,11 @@ def find_with_ruff(
     Raises:
         QflowError: ruff could not be run.
     """
-    by_code = {
-        rule.matcher.ruff: (number, rule) for number, rule in enumerate(rules) if rule and rule.matcher.ruff
-    }
+    # A variant of a rule has its code.
+    by_code: dict[str, list[tuple[int, Rule]]] = {}
+    for number, rule in enumerate(rules):
+        if rule and rule.matcher.ruff:
+            by_code.setdefault(rule.matcher.ruff, []).append((number, rule))
     if not by_code or not sources:
         return
     with tempfile.TemporaryDirectory(prefix="qflow-ruff-") as folder:
@@ -235,19 +282,20 @@ def find_with_ruff(
             path.parent.mkdir()
             path.write_text(source.text, encoding="utf-8", newline="")
             names[str(path.resolve())] = number
-        for finding in _run_ruff(folder, sorted(filter(None, by_code)), target):
+        for finding in _run_ruff(folder, sorted(by_code), target):
             position = names.get(str(Path(finding["filename"]).resolve()))
-            wanted = by_code.get(finding["code"])
-            if position is None or wanted is None:
+            if position is None or finding["code"] not in by_code:
                 # A file ruff cannot parse is reported as a syntax error: ingestion knows of it.
                 continue
-            source, (rule_number, rule) = sources[position], wanted
+            source = sources[position]
             start = source.offset(finding["location"]["row"], finding["location"]["column"])
             end = source.offset(finding["end_location"]["row"], finding["end_location"]["column"])
             if _meant(source, finding["code"], start, end):
                 continue
-            edits = _ruff_edits(source, rule, finding["fix"])
-            yield position, source.match(rule_number, rule.id, start, end, finding["message"], edits)
+            for number, rule in by_code[finding["code"]]:
+                if _satisfied(rule, source, "python", start, end):
+                    edits = _ruff_edits(source, rule, finding["fix"])
+                    yield position, source.match(number, rule.id, start, end, finding["message"], edits)
 
 
 def ruff_command(*arguments: str) -> list[str]:

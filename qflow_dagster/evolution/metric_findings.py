@@ -6,9 +6,10 @@ conditions (`conditions`), the measures themselves (`metrics`).
 
 from sqlalchemy import Connection, text
 
+from qflow_dagster.evolution import rule_set
 from qflow_dagster.evolution.conditions import FILE, FUNCTION, SHARED
 from qflow_dagster.evolution.rule_engine import sync
-from qflow_dagster.evolution.rules import Rule, evaluated, load_rules
+from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 
 _FUNCTIONS = f"""
@@ -27,14 +28,14 @@ _FILES = f"""
 """
 
 
-def metric_rules() -> list[Rule]:
+def metric_rules(connection: Connection) -> list[Rule]:
     """The rules of this kind that are evaluated."""
-    return [rule for rule in evaluated(load_rules()) if rule.matcher.metric is not None]
+    return [rule for rule in evaluated(rule_set.current(connection)) if rule.matcher.metric is not None]
 
 
 def insert(connection: Connection, snapshot: Snapshot) -> None:
     """Add what these rules find to the table `found` (see `findings.begin`)."""
-    for known in sync(connection, metric_rules(), ""):
+    for known in sync(connection, metric_rules(connection), ""):
         metric = known.rule.matcher.metric
         assert metric is not None  # noqa: S101  (they were chosen by it)
         functions = metric.of == "function"

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.database.copy import copy_rows, stage_rows
-from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.rules import Rule, evaluated, load_rules
+from qflow_dagster.evolution import matchers, rule_set
+from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.evolution.tables import blob_evaluations, rule_matches
 from qflow_dagster.ingestion import repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
@@ -82,9 +82,9 @@ def evaluate(engine: Engine, repository: str, *, progress: Report | None = None)
     """
     started = time.monotonic()
     report = progress or (lambda stage, done, total: None)
-    rules = [rule for rule in evaluated(load_rules()) if rule.matcher.metric is None]
     with engine.begin() as connection:
         snapshot = current_snapshot(connection, repository)
+        rules = [rule for rule in evaluated(rule_set.current(connection)) if rule.matcher.metric is None]
         objects = repositories.find(connection, repository).objects
         target = python_target(objects, snapshot, connection)
         known = sync(connection, rules, target)

@@ -15,9 +15,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -75,7 +77,7 @@ class Metric(_Strict):
 
 
 class Matcher(_Strict):
-    """How a rule finds: exactly one of these."""
+    """How a rule finds: exactly one of the first four, and what the node it finds must satisfy."""
 
     ast_grep: AstGrep | None = Field(default=None, alias="ast-grep")
     # A rule of ruff, by its code.
@@ -83,6 +85,8 @@ class Matcher(_Strict):
     metric: Metric | None = None
     # A function of `evolution.functions`, by its name.
     function: str | None = None
+    # A rule object of ast-grep that the node a match covers must satisfy; a metric has conditions of its own.
+    where: Annotated[dict[str, Any], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Matcher":
@@ -91,7 +95,17 @@ class Matcher(_Strict):
         ]
         if len(given) != 1:
             raise ValueError("a matcher is exactly one of ast-grep, ruff, metric, function")
+        if self.metric is not None and self.where is not None:
+            raise ValueError("a metric matches no node that `where` could be true of")
         return self
+
+    @model_serializer(mode="wrap")
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Without a `where` a rule's digest is what it was before there was one: what is stored stays true.
+        dumped = dump(self)
+        if self.where is None:
+            dumped.pop("where", None)
+        return dumped
 
     @property
     def engine(self) -> str:
@@ -140,6 +154,8 @@ class Rule(_Strict):
             raise ValueError("a rule of ruff is for python")
         if self.matcher.engine in ("metric", "function") and self.fix and not self.fix.startswith("codemod"):
             raise ValueError(f"a {self.matcher.engine} rule has no template to fix with")
+        if self.matcher.where is not None and "any" in self.language:
+            raise ValueError("`where` asks a syntax tree, and so wants a language: any has none")
         return self
 
     @property
@@ -190,7 +206,7 @@ def read_pack(path: Path) -> list[Rule]:
     rules: list[Rule] = []
     for number, one in enumerate(given):
         try:
-            rules.append(_RULE.validate_python(one))
+            rules.append(RULE.validate_python(one))
         except ValidationError as error:
             problems += document.problems(error, ("rules", number))
     if problems:
@@ -208,4 +224,4 @@ def evaluated(rules: Iterable[Rule]) -> list[Rule]:
     return [rule for rule in rules if rule.status in EVALUATED]
 
 
-_RULE = TypeAdapter(Rule)
+RULE = TypeAdapter(Rule)

@@ -1,8 +1,8 @@
-"""Tables of rules and findings.
+"""Tables of rules, findings, and what rules proved to be worth.
 
 A match is content-addressed like the facts of ingestion: it belongs to (blob, rule version)
 and is shared by every snapshot that holds the blob. A finding belongs to a repository and
-has a life.
+has a life. What is known of a rule's worth belongs to its digest: a rule that was edited begins anew.
 """
 
 from sqlalchemy import (
@@ -145,4 +145,126 @@ finding_events = Table(
     Column("snapshot_id", BigInteger),
     timestamp_column("at", default_now=True),
     Index("ix_finding_events_finding_id", "finding_id"),
+)
+
+# Append-only: what became of what a rule version found and proposed.
+rule_outcomes = Table(
+    "rule_outcomes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    # Of the rule (see `rule_versions`).
+    Column("digest", LargeBinary, nullable=False),
+    # What it says of the rule, and how much; NULL and 0 where it says nothing.
+    Column("good", Boolean),
+    Column("weight", Float, nullable=False),
+    # How many of a kind one row stands for.
+    Column("number", Integer, nullable=False, server_default="1"),
+    # Which gate a candidate failed.
+    Column("gate", Text),
+    # The suggestion, candidate or finding it is about.
+    Column("subject", Text, nullable=False),
+    # What it was read from: the same thing is counted once.
+    Column("reference", Text, nullable=False),
+    Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="SET NULL")),
+    Column("actor", Text),
+    Column("reason", Text),
+    # What was believed of the change when it was suggested: mean and lower bound.
+    Column("believed", Float),
+    Column("believed_lower", Float),
+    timestamp_column("at"),
+    UniqueConstraint("kind", "reference"),
+    CheckConstraint(
+        "kind IN ('shown', 'suppressed', 'passed', 'failed', 'approved', 'denied', 'applied', 'verified', 'reverted', "
+        "'mended', 'reappeared')",
+        name="kind",
+    ),
+    CheckConstraint("(good IS NULL) = (weight = 0)", name="weight"),
+    Index("ix_rule_outcomes_digest", "digest", "at"),
+    Index("ix_rule_outcomes_subject", "subject"),
+)
+
+# The code an outcome is about: what accepted and denied variants of a rule are tried on.
+rule_places = Table(
+    "rule_places",
+    metadata,
+    Column("outcome_id", BigInteger, ForeignKey("rule_outcomes.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    # Of the match, in characters of the text.
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+)
+
+# Append-only: what was believed of each rule version, written when it changed.
+rule_confidence = Table(
+    "rule_confidence",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("rule_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    # show, ask or act.
+    Column("level", Text, nullable=False),
+    Column("mean", Float, nullable=False),
+    Column("lower", Float, nullable=False),
+    Column("wilson", Float, nullable=False),
+    # Weights, halved with age; and people's decisions as they are.
+    Column("good", Float, nullable=False),
+    Column("bad", Float, nullable=False),
+    Column("decisions", Integer, nullable=False),
+    Column("drifted", Boolean, nullable=False),
+    timestamp_column("at", default_now=True),
+    CheckConstraint("level IN ('show', 'ask', 'act')", name="level"),
+    Index("ix_rule_confidence_digest", "digest", "id"),
+)
+
+# Append-only: the newest value of a name holds.
+rule_thresholds = Table(
+    "rule_thresholds",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("previous", Float, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    # The change it takes back.
+    Column("reverts", BigInteger, ForeignKey("rule_thresholds.id")),
+    timestamp_column("at", default_now=True),
+    CheckConstraint("name IN ('ask', 'act', 'publish')", name="name"),
+    CheckConstraint("value BETWEEN 0 AND 1", name="value"),
+)
+
+# Rules that came into being here, and shipped ones whose life was changed. The state is that of the
+# workflow with the same id.
+rule_lives = Table(
+    "rule_lives",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("rule_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    # The whole rule, as a pack says it.
+    Column("definition", JSONB, nullable=False),
+    Column("origin", Text, nullable=False),
+    # The version it is a variant of, and what was added or dropped.
+    Column("parent", LargeBinary),
+    Column("words", Text, nullable=False),
+    # What spoke for it when it was made: support, precision, places kept and excluded.
+    Column("evidence", JSONB, nullable=False),
+    # The change of its state that a person was asked about.
+    Column("approval_id", Uuid),
+    Column("wanted", Text),
+    timestamp_column("created_at", default_now=True),
+    CheckConstraint("origin IN ('shipped', 'mined', 'variant', 'imported')", name="origin"),
+    CheckConstraint("wanted IN ('trial', 'active', 'retired')", name="wanted"),
+    CheckConstraint("(approval_id IS NULL) = (wanted IS NULL)", name="asked"),
+    Index("ix_rule_lives_rule_id", "rule_id", "version"),
+    Index("ix_rule_lives_approval_id", "approval_id", postgresql_where=text("approval_id IS NOT NULL")),
 )

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.database.copy import stage_rows
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution.rules import load_rules
+from qflow_dagster.evolution import rule_set
 from qflow_dagster.execution import work_items, wsjf
 from qflow_dagster.execution.tables import work_items as table
 from qflow_dagster.execution.work_items import NewItem
@@ -146,7 +146,7 @@ def _inputs(
 def _of_findings(
     connection: Connection, snapshot: Snapshot, measures: Mapping[str, Mapping[str, Any]]
 ) -> list[_Wanted]:
-    titles = {rule.id: rule.title for rule in load_rules()}
+    titles = {rule.id: rule.title for rule in rule_set.current(connection)}
     wanted = []
     for row in connection.execute(_GROUPS, {"repository_id": snapshot.repository_id}):
         title = titles.get(row.rule_id, row.rule_id)
@@ -346,12 +346,14 @@ def get_next_work(
     return ids
 
 
-def get_generatable(connection: Connection, repository_id: int, base: str, *, limit: int) -> list[UUID]:
-    """As `get_next_work`, of features from findings with no attempt yet on the commit `base`; not claimed."""
+def get_generatable(
+    connection: Connection, repository_id: int, base: str, *, rules: Sequence[str], limit: int
+) -> list[UUID]:
+    """As `get_next_work`, of features from findings of `rules` not tried on the commit `base` yet; not claimed."""
     query = text(
         _NEXT.format(
             condition="""
-                AND i.source = 'findings' AND EXISTS (
+                AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
                     SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
                     AND g.path = i.path AND g.state IN ('open', 'reopened') AND g.fixable
                 )
@@ -361,7 +363,8 @@ def get_generatable(connection: Connection, repository_id: int, base: str, *, li
             """
         )
     )
-    return list(connection.scalars(query, {"repository_id": repository_id, "limit": limit, "base": base}))
+    parameters = {"repository_id": repository_id, "limit": limit, "base": base, "rules": list(rules)}
+    return list(connection.scalars(query, parameters))
 
 
 def set_input(connection: Connection, item: UUID, name: str, value: int, *, actor: str) -> None:

@@ -74,11 +74,12 @@ def store(
     copy_rows(connection, generation_attempts, columns, rows)
     insert = text("""
         INSERT INTO candidates (id, work_item_id, repository_id, base_commit, digest, patch, paths, lines, rule_id,
-                                language, sources, status, score)
-        VALUES (:id, :work_item, :repository_id, :base, :digest, :patch, :paths, :lines, :rule, :language, :sources,
-                :status, :score)
+                                rule_version, rule_digest, language, sources, status, score)
+        VALUES (:id, :work_item, :repository_id, :base, :digest, :patch, :paths, :lines, :rule, :rule_version,
+                :rule_digest, :language, :sources, :status, :score)
         ON CONFLICT (work_item_id, base_commit, digest) DO UPDATE SET status = excluded.status,
-            sources = excluded.sources, score = excluded.score
+            sources = excluded.sources, score = excluded.score, rule_version = excluded.rule_version,
+            rule_digest = excluded.rule_digest
         RETURNING id
     """)
     gate = text("""
@@ -93,6 +94,7 @@ def store(
             {
                 **shared, "id": one.id, "work_item": one.work_item_id, "repository_id": one.repository_id,
                 "patch": one.patch.text, "paths": list(one.patch.paths), "lines": one.patch.lines,
+                "rule_version": one.request.rule.version, "rule_digest": one.request.rule.digest,
                 "language": one.request.language, "sources": one.sources, "status": one.status, "score": one.score,
             },
         ).scalar_one()  # fmt: skip

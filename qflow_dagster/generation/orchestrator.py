@@ -17,17 +17,17 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution import rule_set, standings
 from qflow_dagster.evolution.rule_engine import python_target
-from qflow_dagster.evolution.rules import Rule, evaluated, load_rules
+from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.execution import safe_work_planner, work_items
-from qflow_dagster.generation import candidate_records, patches, suite_gate
+from qflow_dagster.generation import candidate_records, item_requests, patches, suite_gate
 from qflow_dagster.generation.generators import Request
 from qflow_dagster.generation.patches import Patch
 from qflow_dagster.generation.proposing import Attempt, Choose, Question, ask_all, judge_all
 from qflow_dagster.generation.validation import Gate
-from qflow_dagster.ingestion import repositories, trees
-from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
+from qflow_dagster.ingestion import repositories
+from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import (
     LeaseLost,
     NewWorkflow,
@@ -91,9 +91,14 @@ class Summary(NamedTuple):
 
 
 def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int) -> list[UUID]:
-    """Ask for changes of the `limit` best items that none was tried for on this commit; they are in progress then."""
+    """Ask for changes of the `limit` best items that none was tried for on this commit; they are in progress then.
+
+    Findings of rules that may only show are left alone.
+    """
+    known = standings.of(connection, evaluated(rule_set.current(connection)))
+    rules = sorted({one.rule.id for one in known.values() if one.level != "show"})
     ids = safe_work_planner.get_generatable(
-        connection, snapshot.repository_id, snapshot.commit_oid, limit=limit
+        connection, snapshot.repository_id, snapshot.commit_oid, rules=rules, limit=limit
     )
     new = [
         NewWorkflow(
@@ -145,6 +150,11 @@ def work(
     return summary
 
 
+def gating_rules(connection: Connection) -> list[Rule]:
+    """The rules that a change must give no new reason to."""
+    return [rule for rule in evaluated(rule_set.current(connection)) if rule.matcher.metric is None]
+
+
 def _work_on(
     engine: Engine, name: str, workflows: Sequence[Workflow], accept: Accept, report: Report,
     choose: Choose | None,
@@ -155,7 +165,7 @@ def _work_on(
         target = python_target(objects, snapshot, connection)
         items = [_item(connection, objects, snapshot, workflow, target) for workflow in workflows]
         beliefs = candidate_records.beliefs(connection)
-    rules = [rule for rule in evaluated(load_rules()) if rule.matcher.metric is None]
+        rules = gating_rules(connection)
     asked = [item for item in items if item.request is not None]
     report("generating changes", 0, len(asked))
     attempts = ask_all(engine, [item.request for item in asked if item.request is not None], choose)
@@ -179,62 +189,15 @@ def _work_on(
     return Summary(len(items), len(candidates), passed, len(items) - passed)
 
 
-def repository_of(connection: Connection, work_item: UUID) -> str:
-    """The name of the repository a work item is about.
-
-    Raises:
-        QflowError: there is no such item, or it is about none.
-    """
-    query = text(
-        "SELECT r.name FROM work_items i JOIN repositories r ON r.id = i.repository_id WHERE i.id = :id"
-    )
-    name = connection.scalar(query, {"id": work_item})
-    if name is None:
-        raise QflowError(f"there is no work item {work_item} of a repository")
-    return name
-
-
 def _item(connection: Connection, objects: Path, snapshot: Snapshot, workflow: Workflow, target: str) -> Item:
     work_item_id = UUID(workflow.payload["work_item"])
     if workflow.payload["base"] != snapshot.commit_oid:
         return Item(workflow, work_item_id, None, "the repository has moved on: it is asked again")
-    return Item(workflow, work_item_id, *request_for(connection, objects, snapshot, work_item_id, target))
-
-
-def request_for(
-    connection: Connection, objects: Path, snapshot: Snapshot, work_item: UUID, target: str
-) -> tuple[Request | None, str]:
-    """What a generator is asked for a work item; without a rule or file of its own, none and the reason."""
-    query = text("SELECT rule_id, path, repository_id FROM work_items WHERE id = :id")
-    row = connection.execute(query, {"id": work_item}).one_or_none()
-    rules: dict[str, Rule] = {rule.id: rule for rule in load_rules()}
-    if row is None or row.rule_id not in rules:
-        return None, "its rule is not there any more"
-    blob = connection.execute(
-        text(f"""
-            SELECT f.oid, b.language, b.bytes FROM files f JOIN blobs b ON b.id = f.blob_id
-            WHERE {IN_SNAPSHOT} AND f.path = :path AND NOT b.binary
-        """),
-        {**snapshot.interval, "path": row.path},
-    ).one_or_none()
-    if blob is None:
-        return None, f"{row.path} is not there any more"
-    data = trees.read_texts(objects, [(row.path, blob.oid)]).get(row.path)
-    content = matchers.decode(data) if data is not None else None
-    if content is None:
-        return None, f"{row.path} is too large or no UTF-8"
-    found = connection.execute(
-        text("""
-            SELECT line, message FROM findings WHERE repository_id = :repository_id AND rule_id = :rule
-            AND path = :path AND state IN ('open', 'reopened') ORDER BY line
-        """),
-        {"repository_id": row.repository_id, "rule": row.rule_id, "path": row.path},
+    return Item(
+        workflow,
+        work_item_id,
+        *item_requests.request_for(connection, objects, snapshot, work_item_id, target),
     )
-    return Request(
-        repository=snapshot.repository, base=snapshot.commit_oid, path=row.path,
-        language=matchers.named(blob.language), text=content, rule=rules[row.rule_id], target=target,
-        findings=tuple((one.line, one.message) for one in found),
-    ), ""  # fmt: skip
 
 
 def candidates_of(

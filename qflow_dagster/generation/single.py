@@ -11,8 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rule_engine import python_target
-from qflow_dagster.evolution.rules import evaluated, load_rules
-from qflow_dagster.generation import candidate_records, orchestrator, patches
+from qflow_dagster.generation import candidate_records, item_requests, orchestrator, patches
 from qflow_dagster.generation.orchestrator import Candidate
 from qflow_dagster.generation.patches import PatchRefused
 from qflow_dagster.generation.proposing import Attempt, Choose, Question, ask_all, judge_all
@@ -31,11 +30,12 @@ def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, A
         QflowError: the item has no rule and file, or the generator does not fit or failed.
     """
     with engine.begin() as connection:
-        name = orchestrator.repository_of(connection, work_item)
+        name = item_requests.repository_of(connection, work_item)
         objects = repositories.find(connection, name).objects
         snapshot = current_snapshot(connection, name)
         target = python_target(objects, snapshot, connection)
-        request, problem = orchestrator.request_for(connection, objects, snapshot, work_item, target)
+        request, problem = item_requests.request_for(connection, objects, snapshot, work_item, target)
+        rules = orchestrator.gating_rules(connection)
     if request is None:
         raise QflowError(f"{problem}: {work_item}")
     attempts = [
@@ -45,7 +45,6 @@ def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, A
         raise QflowError(f"{generator} has nothing to propose for {request.rule.id}")
     if attempts[0].problem:
         raise QflowError(f"{generator}: {attempts[0].problem}")
-    rules = [rule for rule in evaluated(load_rules()) if rule.matcher.metric is None]
     found = []
     for proposal in attempts[0].proposals:
         patch = patches.make(objects, request.base, {p: c.encode() for p, c in proposal.contents.items()})
@@ -69,15 +68,15 @@ def try_item(engine: Engine, work_item: UUID, choose: Choose) -> Tried:
         QflowError: the item has no rule and file.
     """
     with engine.begin() as connection:
-        name = orchestrator.repository_of(connection, work_item)
+        name = item_requests.repository_of(connection, work_item)
         objects = repositories.find(connection, name).objects
         snapshot = current_snapshot(connection, name)
         target = python_target(objects, snapshot, connection)
-        request, problem = orchestrator.request_for(connection, objects, snapshot, work_item, target)
+        request, problem = item_requests.request_for(connection, objects, snapshot, work_item, target)
+        rules = orchestrator.gating_rules(connection)
         beliefs = candidate_records.beliefs(connection)
     if request is None:
         raise QflowError(f"{problem}: {work_item}")
-    rules = [rule for rule in evaluated(load_rules()) if rule.matcher.metric is None]
     attempts = ask_all(engine, [request], choose)
     found = orchestrator.candidates_of(objects, snapshot, [work_item], attempts, beliefs)
     orchestrator.judge(engine, found, rules, _silent)
@@ -94,13 +93,15 @@ def restore(connection: Connection, candidate_id: UUID) -> Candidate:
         QflowError: there is none, or the repository has moved on since.
     """
     row = candidate_records.get(connection, candidate_id)
-    name = orchestrator.repository_of(connection, row["work_item_id"])
+    name = item_requests.repository_of(connection, row["work_item_id"])
     objects = repositories.find(connection, name).objects
     snapshot = current_snapshot(connection, name)
     if snapshot.commit_oid != row["base_commit"]:
         raise QflowError(f"{name} has moved on from {row['base_commit'][:10]} to {snapshot.commit_oid[:10]}")
     target = python_target(objects, snapshot, connection)
-    request, problem = orchestrator.request_for(connection, objects, snapshot, row["work_item_id"], target)
+    request, problem = item_requests.request_for(
+        connection, objects, snapshot, row["work_item_id"], target, digest=bytes(row["rule_digest"])
+    )
     if request is None:
         raise QflowError(f"{problem}: {row['work_item_id']}")
     gates = [Gate(*gate.values()) for gate in candidate_records.gates_of(connection, candidate_id)]

@@ -67,6 +67,9 @@ candidates = Table(
     # Added and deleted.
     Column("lines", Integer, nullable=False),
     Column("rule_id", Text, nullable=False),
+    # The version of the rule it is for (see `rule_versions`).
+    Column("rule_version", Integer, nullable=False),
+    Column("rule_digest", LargeBinary, nullable=False),
     Column("language", Text, nullable=False),
     # The generators that proposed it.
     Column("sources", ARRAY(Text), nullable=False),

@@ -15,6 +15,7 @@ from qflow_dagster.assets.operations import APPROVALS
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure import error_analysis, error_records, health_agent, services
 from qflow_dagster.ingestion.suspects import suspected_commit
+from qflow_dagster.jobs.evolution import apply_approved_rule_changes
 from qflow_dagster.jobs.improvement import apply_approved_edits
 from qflow_dagster.notifications import delivery
 from qflow_dagster.resources.database import Database
@@ -95,7 +96,11 @@ def start_approved_workflows() -> None:
 
 
 # Which job uses the approvals of a kind; a kind without one is used by whoever holds the token.
-CONSUMERS: dict[str, Any] = {"workflow": start_approved_workflows, "edit": apply_approved_edits}
+CONSUMERS: dict[str, Any] = {
+    "workflow": start_approved_workflows,
+    "edit": apply_approved_edits,
+    "rule": apply_approved_rule_changes,
+}
 
 
 @dg.op(description="Groups new errors, alerts, tells breakers, and names suspected commits.")

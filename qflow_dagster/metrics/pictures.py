@@ -55,14 +55,14 @@ def hotspot_map(tiles: Sequence[Tile], title: str, *, limit: int = 300, height: 
         labelled = box.height > 44 and box.width > 60 and folder
         inner = Box(box.x, box.y + 14, box.width, box.height - 14) if labelled else box
         if labelled:
-            body.append(_text(box.x + 3, box.y + 11, _fit(folder, box.width - 6, 10), 10, INK, weight=600))
+            body.append(words(box.x + 3, box.y + 11, _fit(folder, box.width - 6, 10), 10, INK, weight=600))
         for tile, place in zip(members, squarify([t.size for t in members], inner), strict=True):
             body.append(_tile(tile, place))
         body.append(
             f"<rect x='{box.x:.1f}' y='{box.y:.1f}' width='{box.width:.1f}' height='{box.height:.1f}' "
             "fill='none' stroke='#fff' stroke-width='2'/>"
         )
-    return _svg(height, title, [*body, *_legend(height)])
+    return frame(height, title, [*body, *_legend(height)])
 
 
 def histogram(counts: Sequence[tuple[str, int]], title: str, *, height: int = 240, marked: int = 0) -> str:
@@ -78,9 +78,9 @@ def histogram(counts: Sequence[tuple[str, int]], title: str, *, height: int = 24
             f"<rect x='{x + step * 0.12:.1f}' y='{bottom - tall:.1f}' width='{step * 0.76:.1f}' "
             f"height='{tall:.1f}' fill='{colour}' rx='1.5'/>"
         )
-        body.append(_text(x + step / 2, bottom - tall - 5, f"{count:,}", 10, FAINT, anchor="middle"))
-        body.append(_text(x + step / 2, bottom + 16, label, 11, INK, anchor="middle"))
-    return _svg(height, title, body)
+        body.append(words(x + step / 2, bottom - tall - 5, f"{count:,}", 10, FAINT, anchor="middle"))
+        body.append(words(x + step / 2, bottom + 16, label, 11, INK, anchor="middle"))
+    return frame(height, title, body)
 
 
 def trend(
@@ -110,10 +110,10 @@ def trend(
         body.append(f"<polyline points='{path}' fill='none' stroke='{ORANGE}' stroke-width='2'/>")
     for index in _spread(len(labels), 7):
         x = min(max(index * step + step / 2, 22), WIDTH - 24)
-        body.append(_text(x, bottom + 16, labels[index], 10, FAINT, anchor="middle"))
-    body.append(_text(0, top - 6, f"{most:,.0f}", 10, BLUE))
-    body.append(_text(WIDTH, top - 6, f"{peak:,.0f}", 10, ORANGE, anchor="end"))
-    return _svg(height, title, body)
+        body.append(words(x, bottom + 16, labels[index], 10, FAINT, anchor="middle"))
+    body.append(words(0, top - 6, f"{most:,.0f}", 10, BLUE))
+    body.append(words(WIDTH, top - 6, f"{peak:,.0f}", 10, ORANGE, anchor="end"))
+    return frame(height, title, body)
 
 
 def squarify(sizes: Sequence[float], box: Box) -> list[Box]:
@@ -176,22 +176,23 @@ def _tile(tile: Tile, box: Box) -> str:
     )
     if box.width > 52 and box.height > 16:
         ink = "#fff" if tile.heat >= 4 / len(SCALE) else INK
-        drawn += _text(box.x + 3, box.y + 12, _fit(name, box.width - 6, 9), 9, ink)
+        drawn += words(box.x + 3, box.y + 12, _fit(name, box.width - 6, 9), 9, ink)
     return drawn + "</g>"
 
 
 def _legend(height: int) -> list[str]:
     y = height - 16
-    body = [_text(0, y + 9, "area: lines of code, colour: hotspot score", 10, FAINT)]
+    body = [words(0, y + 9, "area: lines of code, colour: hotspot score", 10, FAINT)]
     for index, colour in enumerate(SCALE):
         body.append(f"<rect x='{WIDTH - 230 + index * 22}' y='{y}' width='22' height='11' fill='{colour}'/>")
-    body.append(_text(WIDTH - 236, y + 9, "cold", 10, FAINT, anchor="end"))
-    body.append(_text(WIDTH - 230 + 22 * len(SCALE) + 6, y + 9, "hot", 10, FAINT))
+    body.append(words(WIDTH - 236, y + 9, "cold", 10, FAINT, anchor="end"))
+    body.append(words(WIDTH - 230 + 22 * len(SCALE) + 6, y + 9, "hot", 10, FAINT))
     return body
 
 
-def _svg(height: int, title: str, body: Sequence[str]) -> str:
-    heading = _text(0, 18, title, 14, INK, weight=600)
+def frame(height: int, title: str, body: Sequence[str]) -> str:
+    """A whole picture: the title, and its elements."""
+    heading = words(0, 18, title, 14, INK, weight=600)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' "
         f"height='{height}' {FONT}><rect width='100%' height='100%' fill='#fff'/>{heading}"
@@ -199,9 +200,10 @@ def _svg(height: int, title: str, body: Sequence[str]) -> str:
     )
 
 
-def _text(
+def words(
     x: float, y: float, text: str, size: int, colour: str, *, anchor: str = "start", weight: int = 400
 ) -> str:
+    """Escaped text at a place, in pixels."""
     anchored = "" if anchor == "start" else f" text-anchor='{anchor}'"
     weighted = "" if weight == 400 else f" font-weight='{weight}'"
     style = f"font-size='{size}' fill='{colour}'{anchored}{weighted}"

@@ -5,6 +5,7 @@ import dagster as dg
 from qflow_dagster.agents.improvement_policy import should_act
 from qflow_dagster.agents.self_improvement import record_of
 from qflow_dagster.ingestion import queries
+from qflow_dagster.jobs.evolution import evolve_rules, mine_rules
 from qflow_dagster.jobs.improvement import improve_repository
 from qflow_dagster.jobs.maintenance import maintain_workflows
 from qflow_dagster.jobs.repository import compute_metrics
@@ -59,4 +60,21 @@ nightly_maintenance = dg.ScheduleDefinition(
     description="Seals the history of the day and archives what is past its retention.",
 )
 
-schedules = [nightly_metrics, nightly_improvement, nightly_maintenance]
+nightly_evolution = dg.ScheduleDefinition(
+    name="nightly_evolution",
+    job=evolve_rules,
+    cron_schedule="0 5 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Rules learn from the day, few decisions or many; trials that are over end.",
+)
+
+weekly_mining = dg.ScheduleDefinition(
+    name="weekly_mining",
+    job=mine_rules,
+    cron_schedule="0 6 * * 0",
+    # Minutes of every core for each repository, and it asks people: who wants that turns it on.
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Mines every repository's history for rules.",
+)
+
+schedules = [nightly_metrics, nightly_improvement, nightly_maintenance, nightly_evolution, weekly_mining]

@@ -7,6 +7,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.matchers import ruff_command, run_ruff
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators import Proposal, Request
+from qflow_dagster.generation.narrowing import within
 
 
 class RuffFix:
@@ -29,8 +30,8 @@ class RuffFix:
             request.target, *unsafe, "--stdin-filename", name if name.endswith((".py", ".pyi")) else "file.py", "-",
         )  # fmt: skip
         try:
-            text = run_ruff(command, "/", request.text.encode()).decode()
+            text = within(request, run_ruff(command, "/", request.text.encode()).decode() or request.text)
         except UnicodeError as error:
             raise QflowError(f"ruff answered with what is no text: {error}") from None
-        if text and text != request.text:
+        if text != request.text:
             yield Proposal(contents={request.path: text}, note=f"ruff {request.rule.matcher.ruff}")

@@ -1,0 +1,188 @@
+"""Assets of rule evolution: what became of rules, what is believed of them, candidates, the rules that hold.
+
+Belongs here: draining what is due, in batches, and what the page shows of it. However many rules
+and outcomes there are, each asset is one step.
+"""
+
+import dagster as dg
+from sqlalchemy import Connection
+
+from qflow_dagster.agents import rule_changes
+from qflow_dagster.assets import improvement
+from qflow_dagster.assets.metadata import column_schema, picture, table, worker
+from qflow_dagster.evolution import (
+    outcomes,
+    pictures,
+    places,
+    rule_evolver,
+    rule_set,
+    standings,
+    tables,
+    thresholds,
+)
+from qflow_dagster.metrics.pictures import histogram
+from qflow_dagster.quantumflow.recording import recorded
+from qflow_dagster.resources.database import Database
+
+RULE_OUTCOMES = dg.AssetKey(["evolution", "rule_outcomes"])
+RULE_CONFIDENCE = dg.AssetKey(["evolution", "rule_confidence"])
+RULE_CANDIDATES = dg.AssetKey(["evolution", "rule_candidates"])
+RULE_SET = dg.AssetKey(["evolution", "rule_set"])
+SHOWN = 20
+
+
+@dg.asset(
+    key=RULE_OUTCOMES,
+    group_name="evolution",
+    deps=[improvement.FINDINGS, improvement.SUGGESTIONS, improvement.EDIT_OUTCOMES],
+    kinds={"postgres", "git"},
+    code_version="1",
+    description="What became of what each rule version found and proposed, counted once, with the code it is about.",
+    metadata={"dagster/column_schema": column_schema(tables.rule_outcomes)},
+)
+def rule_outcomes(database: Database) -> dg.MaterializeResult:
+    """Count what is new, and keep its code."""
+    engine = database.engine()
+    with engine.begin() as connection:
+        new = outcomes.collect(connection)
+    kept = places.keep(engine)
+    with engine.connect() as connection:
+        counted = outcomes.counts(connection)
+    kinds = [(kind, sum(row[kind] for row in counted)) for kind in outcomes.KINDS if kind != "shown"]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(number for _, number in kinds),
+            "new": new,
+            "places_kept": kept,
+            "by_rule": table([{k: v for k, v in row.items() if k != "digest"} for row in counted], SHOWN),
+            "by_kind": picture(histogram(kinds, "Outcomes by kind")),
+        }
+    )
+
+
+@dg.asset(
+    key=RULE_CONFIDENCE,
+    group_name="evolution",
+    deps=[RULE_OUTCOMES],
+    kinds={"postgres"},
+    code_version="1",
+    description="What is believed of each rule version, what it may do, and whether beliefs come true.",
+    metadata={"dagster/column_schema": column_schema(tables.rule_confidence)},
+)
+def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
+    """Thresholds first: what rules may do follows from them."""
+    with database.engine().begin() as connection:
+        changed = standings.adapt(connection)
+        moved = standings.refresh(connection, run_id=context.run.run_id)
+        known = standings.of(connection, rule_set.current(connection))
+        calibrated = standings.calibrated(connection)
+        limits = thresholds.current(connection)
+    for change in changed:
+        context.log.info("threshold moved to %.2f: %s", change.value, change.reason)
+    ranked = sorted(known.values(), key=lambda one: (-one.decisions, one.rule.id))
+    rows = [
+        {"rule": one.rule.id, "version": one.rule.version, "level": one.level, "mean": one.mean, "lower": one.lower,
+         "wilson": one.wilson, "decisions": one.decisions, "drifted": one.drifted, "because": one.because}
+        for one in ranked
+    ]  # fmt: skip
+    levels = [(level, sum(one.level == level for one in known.values())) for level in ("show", "ask", "act")]
+    metadata: dict[str, dg.MetadataValue | int | float | str] = {
+        "dagster/row_count": len(known),
+        "moved": len(moved),
+        "drifting": sum(one.drifted for one in known.values()),
+        "thresholds": ", ".join(f"{name} {value:.2f}" for name, value in sorted(limits.items())),
+        "thresholds_moved": "; ".join(change.reason for change in changed) or "none",
+        "rules": table(rows, SHOWN),
+        "by_level": picture(histogram(levels, "Rules by what they may do")),
+        "predictions": calibrated.count,
+    }
+    if calibrated.brier is not None:
+        metadata["brier"] = round(calibrated.brier, 4)
+        metadata["reliability"] = picture(
+            pictures.reliability(calibrated.bins, f"Reliability, Brier score {calibrated.brier:.3f}")
+        )
+    if calibrated.mended is not None:
+        metadata["brier_mended"] = round(calibrated.mended, 4)
+    return dg.MaterializeResult(metadata=metadata)
+
+
+@dg.asset(
+    key=RULE_CANDIDATES,
+    group_name="evolution",
+    deps=[RULE_CONFIDENCE],
+    kinds={"python", "postgres"},
+    code_version="1",
+    description="Variants of rules that separate what people accept from what they deny; they go on trial.",
+    metadata={"dagster/column_schema": column_schema(tables.rule_lives)},
+)
+def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
+    """Seek variants, and begin their trials."""
+    engine = database.engine()
+    run_id = context.run.run_id
+    with recorded(engine, rule_evolver.TYPE, {}, worker=worker(context), run_id=run_id) as record:
+        made = rule_evolver.vary(engine, run_id=run_id)
+        record({"variants": [f"{one.rule_id} version {one.version}: {one.words}" for one in made]})
+    with engine.connect() as connection:
+        living = rule_set.lives(connection, states=["draft", "trial"])
+    rows = [
+        {"rule": life.rule_id, "version": life.version, "state": life.status, "origin": life.origin,
+         "words": life.words, "waits_for_approval": life.approval_id is not None}
+        for life in living
+    ]  # fmt: skip
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(rows),
+            "new": table([{**one._asdict(), "life": str(one.life)} for one in made], SHOWN),
+            "candidates": table(rows, SHOWN),
+        }
+    )
+
+
+@dg.asset(
+    key=RULE_SET,
+    group_name="evolution",
+    deps=[RULE_CANDIDATES],
+    kinds={"postgres"},
+    code_version="1",
+    description="The rules that hold: verdicts on trials, carried out or put to a person.",
+)
+def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
+    """Follow what was decided, judge the trials, ask for what is to become active."""
+    run_id = context.run.run_id
+    engine = database.engine()
+    settled = rule_changes.settle(engine, worker=worker(context), run_id=run_id)
+    with engine.connect() as connection:
+        rules = rule_set.current(connection)
+        lives = rule_set.lives(connection)
+        limits = thresholds.current(connection)
+        busiest = outcomes.counts(connection)[:1]
+        drawn = [_picture(connection, row["rule"], limits) for row in busiest]
+    states: dict[str, int] = {}
+    for rule in rules:
+        states[rule.status] = states.get(rule.status, 0) + 1
+    changes = [
+        {"rule": life.rule_id, "version": life.version, "state": life.status, "origin": life.origin,
+         "words": life.words, "since": life.updated_at}
+        for life in lives
+    ]  # fmt: skip
+    metadata: dict[str, dg.MetadataValue | int | str] = {
+        "dagster/row_count": len(rules),
+        "retired": sum(one.to == "retired" for one in settled.verdicts),
+        "asked_for": len(settled.asked),
+        "became_active": sum(one.problem is None and one.to == "active" for one in settled.changed),
+        "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in settled.verdicts], SHOWN),
+        "changed_here": table(changes, SHOWN),
+        "by_state": picture(histogram(sorted(states.items()), "Rules by state")),
+    }
+    if drawn:
+        metadata["busiest_rule"] = picture(drawn[0])
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def _picture(connection: Connection, rule: str, limits: dict[str, float]) -> str:
+    return pictures.of_rule(
+        rule, standings.timeline(connection, rule), outcomes.history(connection, rule), limits
+    )
+
+
+assets = [rule_outcomes, rule_confidence, rule_candidates, rule_set_asset]

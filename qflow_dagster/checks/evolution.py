@@ -1,0 +1,57 @@
+"""Checks on rule evolution: nothing acts above its evidence, nothing is uncounted, nothing out of bounds."""
+
+import dagster as dg
+
+from qflow_dagster.assets import evolution as assets
+from qflow_dagster.assets.metadata import table
+from qflow_dagster.evolution import examples, outcomes, rule_set, standings, thresholds
+from qflow_dagster.resources.database import Database
+
+
+@dg.asset_check(asset=assets.RULE_OUTCOMES, description="Every decision of a person is counted.")
+def every_decision_is_counted(database: Database) -> dg.AssetCheckResult:
+    """Decisions that no rule learnt of."""
+    with database.engine().connect() as connection:
+        missing = outcomes.waiting(connection)
+    return dg.AssetCheckResult(passed=not missing, metadata={"uncounted": missing})
+
+
+@dg.asset_check(
+    asset=assets.RULE_CONFIDENCE, description="No policy acted for a rule whose evidence does not allow it."
+)
+def no_rule_acts_above_its_evidence(database: Database) -> dg.AssetCheckResult:
+    """Changes approved by policy with too low a bound, or too few decisions before them."""
+    with database.engine().connect() as connection:
+        found = standings.above_evidence(connection)
+    return dg.AssetCheckResult(passed=not found, metadata={"above_evidence": table(found, 20)})
+
+
+@dg.asset_check(asset=assets.RULE_CONFIDENCE, description="Thresholds are within what they may move in.")
+def thresholds_are_within_bounds(database: Database) -> dg.AssetCheckResult:
+    """Thresholds that somebody set by hand, or whose bounds were moved since."""
+    with database.engine().connect() as connection:
+        now = thresholds.current(connection)
+    outside = {
+        name: value
+        for name, value in now.items()
+        if not thresholds.bounds(name)[0] <= value <= thresholds.bounds(name)[1]
+    }
+    return dg.AssetCheckResult(passed=not outside, metadata={"outside": str(outside or "none")})
+
+
+@dg.asset_check(asset=assets.RULE_SET, description="Every rule that came into being here holds its examples.")
+def every_evolved_rule_holds_its_examples(database: Database) -> dg.AssetCheckResult:
+    """Rules on trial or active that do not do what they say."""
+    with database.engine().connect() as connection:
+        lives = {bytes(life.digest) for life in rule_set.lives(connection, states=["trial", "active"])}
+        rules = [rule for rule in rule_set.current(connection) if rule.digest in lives]
+    found = [words for rule in rules for words in examples.problems(rule)]
+    return dg.AssetCheckResult(passed=not found, metadata={"problems": "; ".join(found[:20]) or "none"})
+
+
+checks = [
+    every_decision_is_counted,
+    no_rule_acts_above_its_evidence,
+    thresholds_are_within_bounds,
+    every_evolved_rule_holds_its_examples,
+]

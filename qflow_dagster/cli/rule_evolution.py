@@ -1,0 +1,203 @@
+"""The commands of `qflow rules` that change rules: evolve, mine, promote, retire, veto, thresholds.
+
+Belongs here: arguments in, words out. Does not belong here: looking at rules (`cli.rules`).
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import Connection, Row
+
+from qflow_dagster.agents import rule_changes
+from qflow_dagster.cli.output import As, JsonFlag, Limit, actor_name, console, print_json, print_rows
+from qflow_dagster.database import ready_engine
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.evolution import (
+    outcomes,
+    places,
+    rule_drafts,
+    rule_evolver,
+    rule_set,
+    standings,
+    thresholds,
+)
+from qflow_dagster.evolution.rule_evolver import Verdict
+from qflow_dagster.evolution.rules import Rule, load_rules
+
+RuleId = Annotated[str, typer.Argument(metavar="RULE", help="Id of a rule (qflow rules list).")]
+Version = Annotated[
+    int | None, typer.Option("--version", help="Which version; needed where there are several.")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
+
+
+def evolve(as_: As = None, json: JsonFlag = False) -> None:
+    """Let rules learn from what was decided: confidence, thresholds, variants, verdicts on trials."""
+    engine = ready_engine()
+    actor = actor_name(as_)
+    with console.status("counting outcomes"):
+        with engine.begin() as connection:
+            new = outcomes.collect(connection)
+        places.keep(engine)
+        with engine.begin() as connection:
+            moved_thresholds = standings.adapt(connection)
+            moved = standings.refresh(connection)
+    with console.status("looking for variants"):
+        made = rule_evolver.vary(engine)
+    settled = rule_changes.settle(engine, worker=f"{actor} by hand")
+    if json:
+        print_json(
+            {"outcomes": new, "thresholds": [one._asdict() for one in moved_thresholds],
+             "moved": [one._asdict() for one in moved if one.before], "variants": [one._asdict() for one in made],
+             "verdicts": [one._asdict() for one in settled.verdicts], "approvals": settled.asked,
+             "changed": [one._asdict() for one in settled.changed]}
+        )  # fmt: skip
+        return
+    console.print(f"{new:,} new outcomes")
+    for change in moved_thresholds:
+        console.print(f"threshold now {change.value:.2f}: {change.reason}", soft_wrap=True)
+    for one in moved:
+        if one.before is not None or one.drifts:
+            drifts = ", it drifts" if one.drifts else ""
+            console.print(f"{one.rule_id} version {one.version}: {one.before} -> {one.after}{drifts}")
+    for one in made:
+        console.print(
+            f"on trial: {one.rule_id} version {one.version}, {one.operation}: {one.words}",
+            markup=False,
+            soft_wrap=True,
+        )
+    for one in settled.verdicts:
+        console.print(f"{one.rule_id} version {one.version} -> {one.to}: {one.reason}", soft_wrap=True)
+    for id_ in settled.asked:
+        console.print(f"  qflow approvals show {str(id_)[:18]}")
+
+
+def mine(
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="Name of a registered repository.")],
+    as_: As = None,
+    json: JsonFlag = False,
+) -> None:
+    """Mine a repository's history for what people change again and again; the best becomes drafts to approve."""
+    engine = ready_engine()
+    actor = actor_name(as_)
+    with console.status(f"mining the history of {repo}") as status:
+        drafts = rule_drafts.mine(
+            engine, repo, worker=f"{actor} by hand",
+            progress=lambda stage, done, total: status.update(f"{stage} {done:,} of {total:,}" if total else stage),
+        )  # fmt: skip
+    with engine.begin() as connection:
+        asked = rule_changes.propose(connection, drafts)
+    rows = [
+        {"rule": one.rule_id, "version": one.version, "approval": str(id_)[:18], "why": one.reason}
+        for one, id_ in zip(drafts, asked, strict=True)
+    ]
+    if json:
+        print_json(rows)
+        return
+    print_rows(rows, empty="Nothing new is done often enough to be a rule.")
+
+
+def promote(id_: RuleId, reason: Reason, version: Version = None, as_: As = None) -> None:
+    """Ask for a draft to go on trial, or for a version on trial to become active."""
+    with ready_engine().begin() as connection:
+        life = _life(connection, id_, version, ("draft", "trial"))
+        to = {"draft": "trial", "trial": "active"}[life.status]
+        verdict = Verdict(life.id, id_, life.version, to, f"{actor_name(as_)}: {reason}", {})
+        asked = rule_changes.propose(connection, [verdict])
+    if not asked:
+        raise QflowError(f"version {life.version} of {id_} waits for an approval already: {life.approval_id}")
+    console.print(f"asked: qflow approvals show {str(asked[0])[:18]}")
+
+
+def retire(id_: RuleId, reason: Reason, version: Version = None, as_: As = None) -> None:
+    """End a rule: it finds nothing any more. It can return only as a new version."""
+    actor = actor_name(as_)
+    with ready_engine().begin() as connection:
+        rules = [
+            rule
+            for rule in rule_set.current(connection)
+            if rule.id == id_ and version in (None, rule.version)
+        ]
+        if len(rules) > 1:
+            raise UsageError(f"{id_} has the versions {_numbers(rules)}: say --version")
+        if rules:
+            life_id = rule_set.life_of(connection, rules[0], actor=actor)
+        else:
+            life_id = _life(connection, id_, version, ("draft",)).id
+        rule_set.change(connection, life_id, "retired", actor=actor, reason=reason)
+    console.print("retired")
+
+
+def veto(id_: RuleId, reason: Reason, as_: As = None) -> None:
+    """Say no to what a rule is about to become: what waits is denied, what is on trial ends."""
+    with ready_engine().begin() as connection:
+        done = rule_changes.veto(connection, id_, actor=actor_name(as_), reason=reason)
+    for words in done:
+        console.print(words)
+
+
+def thresholds_(
+    revert: Annotated[
+        int | None, typer.Option("--revert", help="Take back the change of this number.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, with --revert.")] = None,
+    as_: As = None,
+    json: JsonFlag = False,
+    limit: Limit = 20,
+) -> None:
+    """From what confidence rules ask, act and are published; how that moved, and taking it back."""
+    with ready_engine().begin() as connection:
+        if revert is not None:
+            if not reason:
+                raise UsageError("--revert needs --reason: whoever finds it later wants to know it")
+            value = thresholds.revert(connection, revert, actor=actor_name(as_), reason=reason)
+            console.print(f"it is {value:.2f} again")
+            return
+        now = thresholds.current(connection)
+        changes = thresholds.changes(connection, limit=limit)
+    if json:
+        print_json({"thresholds": now, "changes": changes})
+        return
+    rows = [
+        {
+            "threshold": name,
+            "value": value,
+            "lowest": thresholds.bounds(name)[0],
+            "highest": thresholds.bounds(name)[1],
+        }
+        for name, value in now.items()
+    ]
+    print_rows(rows, empty="")
+    console.print()
+    names = ("id", "at", "name", "previous", "value", "actor", "reason")
+    print_rows([{name: row[name] for name in names} for row in changes], empty="None has moved yet.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the commands part of `qflow rules`."""
+    for command in (evolve, mine, promote, retire, veto):
+        app.command()(command)
+    app.command("thresholds")(thresholds_)
+
+
+def _life(connection: Connection, id_: str, version: int | None, states: tuple[str, ...]) -> Row[Any]:
+    found = [
+        life
+        for life in rule_set.lives(connection, rule=id_, states=states)
+        if version in (None, life.version)
+    ]
+    if not found:
+        known = {rule.id for rule in load_rules()}
+        what = (
+            "no draft and nothing on trial" if states != ("draft",) else "no version that holds, and no draft"
+        )
+        hint = "" if id_ in known else "; see qflow rules list"
+        raise UsageError(f"{id_} has {what}{hint}")
+    if len(found) > 1:
+        raise UsageError(f"{id_} has the versions {_numbers(found)}: say --version")
+    return found[0]
+
+
+def _numbers(versions: Sequence[Row[Any] | Rule]) -> str:
+    return ", ".join(str(number) for number in sorted(one.version for one in versions))

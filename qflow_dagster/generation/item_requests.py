@@ -1,0 +1,97 @@
+"""What a generator is asked for a work item: the file, the version of the rule that serves it, its findings.
+
+Does not belong here: asking (`proposing`), in what order (`orchestrator`).
+"""
+
+import random
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution import matchers, rule_evolver, rule_set, standings
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation.generators import Request
+from qflow_dagster.ingestion import trees
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+
+# Where versions on trial share traffic; a test may bring its own.
+CHANCE = random.Random()  # noqa: S311  (it draws samples, no secrets)
+
+
+def repository_of(connection: Connection, work_item: UUID) -> str:
+    """The name of the repository a work item is about.
+
+    Raises:
+        QflowError: there is no such item, or it is about none.
+    """
+    query = text(
+        "SELECT r.name FROM work_items i JOIN repositories r ON r.id = i.repository_id WHERE i.id = :id"
+    )
+    name = connection.scalar(query, {"id": work_item})
+    if name is None:
+        raise QflowError(f"there is no work item {work_item} of a repository")
+    return name
+
+
+def request_for(
+    connection: Connection,
+    objects: Path,
+    snapshot: Snapshot,
+    work_item: UUID,
+    target: str,
+    *,
+    digest: bytes | None = None,
+) -> tuple[Request | None, str]:
+    """What a generator is asked for a work item; without a rule or file of its own, none and the reason.
+
+    Where a version of the rule is on trial, a draw decides which one serves; `digest` names one instead.
+    """
+    query = text("SELECT rule_id, path, repository_id FROM work_items WHERE id = :id")
+    row = connection.execute(query, {"id": work_item}).one_or_none()
+    rule = None if row is None else _version(connection, row.rule_id, digest)
+    if row is None or rule is None:
+        return None, "its rule is not there any more"
+    blob = connection.execute(
+        text(f"""
+            SELECT b.id, f.oid, b.language, b.bytes FROM files f JOIN blobs b ON b.id = f.blob_id
+            WHERE {IN_SNAPSHOT} AND f.path = :path AND NOT b.binary
+        """),
+        {**snapshot.interval, "path": row.path},
+    ).one_or_none()
+    if blob is None:
+        return None, f"{row.path} is not there any more"
+    data = trees.read_texts(objects, [(row.path, blob.oid)]).get(row.path)
+    content = matchers.decode(data) if data is not None else None
+    if content is None:
+        return None, f"{row.path} is too large or no UTF-8"
+    found = connection.execute(
+        text("""
+            SELECT g.line, g.message FROM findings g
+            WHERE g.repository_id = :repository_id AND g.rule_id = :rule AND g.path = :path
+              AND g.state IN ('open', 'reopened') AND (NOT :on_trial OR EXISTS (
+                  SELECT FROM rule_matches m JOIN rule_versions v ON v.id = m.rule_version_id
+                  WHERE m.blob_id = :blob AND v.digest = :digest AND m.line = g.line))
+            ORDER BY g.line
+        """),
+        {"repository_id": row.repository_id, "rule": rule.id, "path": row.path, "blob": blob.id,
+         "digest": rule.digest, "on_trial": rule.status == "trial"},
+    ).all()  # fmt: skip
+    if not found and rule.status == "trial":
+        return None, f"version {rule.version} of the rule, on trial, objects to nothing here"
+    return Request(
+        repository=snapshot.repository, base=snapshot.commit_oid, path=row.path,
+        language=matchers.named(blob.language), text=content, rule=rule, target=target,
+        findings=tuple((one.line, one.message) for one in found),
+    ), ""  # fmt: skip
+
+
+def _version(connection: Connection, rule_id: str, digest: bytes | None) -> Rule | None:
+    rules = rule_set.current(connection)
+    versions = [rule for rule in rules if rule.id == rule_id and digest in (None, rule.digest)]
+    if len(versions) < 2:
+        return versions[0] if versions else None
+    known = standings.of(connection, rules)
+    serving = [rule for rule in versions if rule.status in ("active", "trial")] or versions[:1]
+    return rule_evolver.served(serving, known, CHANCE)
