@@ -20,7 +20,7 @@ from qflow_dagster.quantumflow import LeaseLost, reclaim_expired, verify_history
 EXTERNAL = Path(__file__).with_name("external.py")
 AGENTS, ASSIGNMENTS, KILLS = 20, 60, 12
 # Seconds of a lease, so that what a killed agent had comes back within the test.
-LEASE = "3"
+LEASE = "6"
 
 
 @pytest.mark.timeout(400)
