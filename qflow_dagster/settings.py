@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import get_origin
+from typing import Annotated, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import from_json
@@ -312,7 +312,10 @@ class RulesSettings(BaseModel):
 
 
 class EvolutionSettings(BaseModel):
-    """Rules that earn or lose their autonomy. Where acting starts, `QFLOW_APPROVALS_POLICY_CONFIDENCE` says."""
+    """Rules that earn or lose their autonomy, and rules shared with other instances.
+
+    From where a rule may act, `QFLOW_APPROVALS_POLICY_CONFIDENCE` says.
+    """
 
     half_life: float = Field(
         default=180.0, gt=0, le=36_500, description="days after which an outcome counts half"
@@ -342,6 +345,28 @@ class EvolutionSettings(BaseModel):
     )
     drafts: int = Field(
         default=10, ge=0, le=1_000, description="mined rules offered per repository at a time"
+    )
+    instance: str = Field(
+        default="qflow",
+        pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,39}$",
+        description="name of this instance for others, beside the fingerprint of its key",
+    )
+    key: SecretStr | None = Field(
+        default=None,
+        description="private key of this instance (base64 of 32 bytes), for several machines on one "
+        "database; unset: a file in QFLOW_HOME",
+    )
+    trusted: list[Annotated[str, Field(pattern="^[A-Za-z0-9+/]{43}=$")]] = Field(
+        default=[], description='public keys (base64) of instances whose rules are imported, ["GpT..="]'
+    )
+    prior_discount: float = Field(
+        default=0.25, ge=0, le=1, description="weight of a decision of another instance beside one of ours"
+    )
+    prior_limit: float = Field(
+        default=10.0, ge=0, le=1_000, description="decisions that all other instances together weigh at most"
+    )
+    voting: int = Field(
+        default=300, ge=1, le=31_536_000, description="seconds instances may vote on an imported rule"
     )
 
 

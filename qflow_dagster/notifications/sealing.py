@@ -11,6 +11,7 @@ import os
 from cryptography.fernet import Fernet, InvalidToken
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.key_files import kept_key
 from qflow_dagster.settings import settings
 
 KEY_FILE = "secret.key"
@@ -49,23 +50,8 @@ def _key() -> bytes:
     configured = settings().secret_key
     if configured is not None:
         return configured.get_secret_value().encode()
-    path = settings().home / KEY_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # Linked into place whole: of two processes that make one at once, both use the first.
-        fresh = path.with_name(f"{KEY_FILE}.{os.getpid()}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.urlsafe_b64encode(os.urandom(32)))
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    except OSError as error:
-        if not path.exists():
-            raise QflowError(
-                f"{path} cannot be written: {error.strerror}; set QFLOW_SECRET_KEY instead"
-            ) from None
-    return path.read_bytes()
+    return kept_key(
+        settings().home / KEY_FILE,
+        lambda: base64.urlsafe_b64encode(os.urandom(32)),
+        instead="set QFLOW_SECRET_KEY instead",
+    )

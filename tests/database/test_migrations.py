@@ -15,9 +15,9 @@ from qflow_dagster.errors import QflowError
 
 
 def declare_all_tables() -> None:
-    """Import every `tables` module of the package."""
+    """Import every module of the package whose name ends in `tables`."""
     for module in pkgutil.walk_packages(qflow_dagster.__path__, "qflow_dagster."):
-        if module.name.endswith(".tables"):
+        if module.name.endswith("tables"):
             importlib.import_module(module.name)
 
 

@@ -1,0 +1,292 @@
+"""Importing rules that other instances published, and what their evidence is worth here.
+
+Belongs here: whose files are taken in, storing them, priors from their evidence. Does not belong
+here: the file (`rule_packages`), where it lies (`shared_places`), votes (`votes`), publishing (`publisher`).
+
+A package is acknowledged by its row, in the transaction that stores it: whoever is killed before,
+imports it again. What is refused is not stored, and is read again the next time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
+
+from qflow_dagster.evolution import votes
+from qflow_dagster.evolution.consensus import QUEUE
+from qflow_dagster.evolution.instances import Instance, identity, trusted_keys
+from qflow_dagster.evolution.shared_places import open_place
+from qflow_dagster.evolution.publishing_tables import rule_imports
+from qflow_dagster.evolution.rule_packages import (
+    Package,
+    PackageRefused,
+    Sender,
+    digest_of,
+    opened,
+    read,
+    refusals,
+)
+from qflow_dagster.evolution.rules import Rule, load_rules
+from qflow_dagster.evolution.votes import VOTE_FORMAT, Taken, VoteFile
+from qflow_dagster.quantumflow import send_with_notify
+from qflow_dagster.settings import settings
+
+# Any constant serves, as long as every process uses the same.
+_IMPORT_LOCK = 0x71666C6F7702
+
+
+class Refused(NamedTuple):
+    """A file that was not taken in, and why in one line."""
+
+    name: str
+    reason: str
+
+
+class Imported(NamedTuple):
+    """A rule that another instance published.
+
+    The rule is on trial, whatever it is where it came from. `prior` are the decisions (accepted, denied) of
+    this package alone, as we weigh them.
+    """
+
+    rule: Rule
+    instance: Instance
+    package: Package
+    was_here: bool
+    prior: tuple[float, float]
+
+
+@dataclass
+class ImportReport:
+    """What became of the files of a place: `known` were imported before, `own` are ours."""
+
+    imported: list[Imported] = field(default_factory=list)
+    known: int = 0
+    own: int = 0
+    votes: Taken = field(default_factory=lambda: Taken([], []))
+    refused: list[Refused] = field(default_factory=list)
+
+
+class _Opened(NamedTuple):
+    """A file whose signature is that of a trusted instance."""
+
+    name: str
+    raw: bytes
+    data: dict[str, Any]
+    named_by: str | None
+
+
+class _Fresh(NamedTuple):
+    file: _Opened
+    package: Package
+
+
+def import_packages(
+    connection: Connection,
+    place: str | Path,
+    *,
+    trust: Sequence[str] = (),
+    actor: str,
+    rules: Iterable[Rule] | None = None,
+) -> ImportReport:
+    """Take in what other instances put into the place (or one file): rules with their evidence, and votes.
+
+    Only of instances whose key is trusted: by `QFLOW_EVOLUTION_TRUSTED`, or named in `trust` by `actor`.
+    `rules` are those this installation has of its own (default: those of the packs). Several may import
+    at once; each package is imported by one of them.
+
+    Raises:
+        QflowError: the place cannot be used; a key in `trust` is none.
+    """
+    report, at = ImportReport(), votes.now(connection)
+    own_rules = {rule.id: rule for rule in (load_rules() if rules is None else rules)}
+    packages: dict[bytes, _Opened] = {}
+    ballots: list[tuple[VoteFile, bytes, str | None]] = []
+    for file in _of_trusted(connection, place, trusted_keys(trust, by=actor), report):
+        if file.data.get("format") != VOTE_FORMAT:
+            packages[digest_of(file.raw)] = file
+            continue
+        try:
+            ballots.append((read(file.data, VoteFile, at, "cast_at"), file.raw, file.named_by))
+        except PackageRefused as refusal:
+            report.refused.append(Refused(file.name, str(refusal)))
+    fresh = _fresh(connection, packages, at, report)
+    sound = []
+    for one, refusal in zip(fresh, refusals([one.package.rule for one in fresh], own_rules), strict=True):
+        if refusal:
+            report.refused.append(Refused(one.file.name, refusal))
+        else:
+            sound.append(one)
+    # One importer at a time stores; the next then sees what is stored, and no two wait for each other.
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _IMPORT_LOCK})
+    report.imported = _store(connection, str(place), sound, {rule.digest for rule in own_rules.values()})
+    report.known += len(sound) - len(report.imported)
+    report.votes = votes.take_in(connection, ballots)
+    return report
+
+
+def imported_rules(connection: Connection) -> list[Imported]:
+    """All rules imported, each with the newest package of it, by rule id."""
+    query = text("""
+        SELECT DISTINCT ON (rule_digest) package, was_here FROM rule_imports
+        ORDER BY rule_digest, published_at DESC, id DESC
+    """)
+    found = [
+        _imported(Package.model_validate(opened(bytes(row.package))), row.was_here)
+        for row in connection.execute(query)
+    ]
+    return sorted(found, key=lambda one: one.rule.key)
+
+
+def imported_priors(connection: Connection) -> dict[tuple[str, bytes], tuple[float, float]]:
+    """Pseudo-counts (accepted, denied) by (rule id, digest), pooled over the instances trusted now.
+
+    Each instance contributes once, with its newest package.
+    """
+    query = text("""
+        SELECT DISTINCT ON (rule_digest, public_key) rule_id, rule_digest, accepted, denied FROM rule_imports
+        WHERE named_by IS NOT NULL OR public_key = ANY(:trusted)
+        ORDER BY rule_digest, public_key, published_at DESC, id DESC
+    """)
+    said: dict[tuple[str, bytes], list[tuple[float, float]]] = {}
+    for row in connection.execute(query, {"trusted": list(trusted_keys())}):
+        said.setdefault((row.rule_id, bytes(row.rule_digest)), []).append((row.accepted, row.denied))
+    given = settings().evolution
+    return {rule: prior(counts, given.prior_discount, given.prior_limit) for rule, counts in said.items()}
+
+
+def prior(counts: Iterable[tuple[float, float]], discount: float, limit: float) -> tuple[float, float]:
+    """(accepted, denied) of several instances as one prior: discounted, and worth `limit` decisions at most.
+
+    The limit holds for each instance and for all together: a large one does not drown the others.
+    """
+    capped = [_capped(accepted * discount, denied * discount, limit) for accepted, denied in counts]
+    return _capped(sum(a for a, _ in capped), sum(d for _, d in capped), limit)
+
+
+def forget(connection: Connection, fingerprint: str) -> int:
+    """Delete everything that was imported from an instance, votes included; how much there was.
+
+    Its key has to leave `QFLOW_EVOLUTION_TRUSTED` too, else the next import takes it in again.
+    """
+    deleted = 0
+    for table in ("rule_imports", "rule_votes"):
+        own = "AND NOT own" if table == "rule_votes" else ""
+        statement = text(f"""
+            DELETE FROM {table} WHERE left(encode(sha256(public_key), 'hex'), 16) = :fingerprint {own}
+        """)
+        deleted += connection.execute(statement, {"fingerprint": fingerprint}).rowcount
+    return deleted
+
+
+def _of_trusted(
+    connection: Connection, place: str | Path, trusted: Mapping[bytes, str | None], report: ImportReport
+) -> Iterable[_Opened]:
+    """The files of the place that trusted instances signed; the report counts the others."""
+    me = identity().instance.public_key
+    with open_place(place, connection.engine) as there:
+        for file in there.read():
+            try:
+                if file.problem:
+                    raise PackageRefused(file.problem)
+                data = opened(file.content)
+                sender = Sender.model_validate(data["instance"]).instance
+                if sender.public_key == me:
+                    report.own += 1
+                elif sender.public_key not in trusted:
+                    raise PackageRefused(f"{sender.label} is not trusted; its key is {sender.key}")
+                else:
+                    yield _Opened(file.name, file.content, data, trusted[sender.public_key])
+            except PackageRefused as refusal:
+                report.refused.append(Refused(file.name, str(refusal)))
+
+
+def _fresh(
+    connection: Connection, packages: Mapping[bytes, _Opened], at: datetime, report: ImportReport
+) -> list[_Fresh]:
+    """The packages that were not imported before, of each instance and rule the newest; others are replays."""
+    query = text("SELECT package_digest FROM rule_imports WHERE package_digest = ANY(:digests)")
+    known = {bytes(digest) for digest in connection.scalars(query, {"digests": list(packages)})}
+    report.known += len(known)
+    found: list[_Fresh] = []
+    for digest in packages.keys() - known:
+        file = packages[digest]
+        try:
+            found.append(_Fresh(file, read(file.data, Package, at, "published_at")))
+        except PackageRefused as refusal:
+            report.refused.append(Refused(file.name, str(refusal)))
+    newest = _newest(connection, [one.package.rule.digest for one in found])
+    fresh = []
+    for one in sorted(found, key=lambda one: one.package.published_at, reverse=True):
+        key = one.package.rule.digest, one.package.instance.instance.public_key
+        if key in newest and newest[key] >= one.package.published_at:
+            words = f"a newer one of {one.package.instance.instance.label} is there or was imported"
+            report.refused.append(Refused(one.file.name, words))
+            continue
+        newest[key] = one.package.published_at
+        fresh.append(one)
+    return fresh
+
+
+def _newest(connection: Connection, digests: Sequence[bytes]) -> dict[tuple[bytes, bytes], datetime]:
+    query = text("""
+        SELECT rule_digest, public_key, max(published_at) FROM rule_imports
+        WHERE rule_digest = ANY(:digests) GROUP BY rule_digest, public_key
+    """)
+    rows = connection.execute(query, {"digests": list(digests)})
+    return {(bytes(digest), bytes(key)): at for digest, key, at in rows}
+
+
+def _store(connection: Connection, place: str, fresh: Sequence[_Fresh], here: set[bytes]) -> list[Imported]:
+    """Store packages, open the votes on rules that are new here, tell of them; those another stored are left out."""
+    if not fresh:
+        return []
+    by_digest = {digest_of(one.file.raw): one for one in fresh}
+    rows = [_row(digest, by_digest[digest], place, here) for digest in sorted(by_digest)]
+    statement = insert(rule_imports).on_conflict_do_nothing(index_elements=["package_digest"])
+    statement = statement.returning(rule_imports.c.package_digest, rule_imports.c.was_here)
+    stored = {bytes(digest): was_here for digest, was_here in connection.execute(statement, rows)}
+    found = [_imported(by_digest[digest].package, was_here) for digest, was_here in stored.items()]
+    new = {one.rule.digest: one.rule for one in found if not one.was_here}
+    votes.open_votes(connection, [(rule.id, rule.version, digest) for digest, rule in sorted(new.items())])
+    messages = [
+        {
+            "type": "rule_imported", "rule_id": one.rule.id, "version": one.rule.version,
+            "digest": one.package.digest, "instance": one.instance.label, "origin": one.package.origin,
+            "confidence": one.package.confidence.lower, "was_here": one.was_here, "place": place,
+        }
+        for one in found
+    ]  # fmt: skip
+    if messages:
+        send_with_notify(connection, QUEUE, messages)
+    return sorted(found, key=lambda one: one.rule.key)
+
+
+def _row(digest: bytes, one: _Fresh, place: str, here: set[bytes]) -> dict[str, Any]:
+    package = one.package
+    instance = package.instance.instance
+    return {
+        "package_digest": digest, "rule_id": package.rule.id, "version": package.rule.version,
+        "rule_digest": package.rule.digest, "public_key": instance.public_key, "instance": instance.label,
+        "named_by": one.file.named_by, "was_here": package.rule.digest in here,
+        "accepted": package.evidence.accepted, "denied": package.evidence.denied,
+        "uses": package.evidence.uses, "successes": package.evidence.successes,
+        "confidence_mean": package.confidence.mean, "confidence_lower": package.confidence.lower,
+        "package": one.file.raw, "place": place, "published_at": package.published_at,
+    }  # fmt: skip
+
+
+def _imported(package: Package, was_here: bool) -> Imported:
+    given, evidence = settings().evolution, package.evidence
+    worth = prior([(evidence.accepted, evidence.denied)], given.prior_discount, given.prior_limit)
+    rule = package.rule.model_copy(update={"status": "trial"})
+    return Imported(rule, package.instance.instance, package, was_here, worth)
+
+
+def _capped(accepted: float, denied: float, limit: float) -> tuple[float, float]:
+    shrink = min(1.0, limit / (accepted + denied)) if accepted + denied else 1.0
+    return accepted * shrink, denied * shrink

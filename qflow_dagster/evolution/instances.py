@@ -1,0 +1,113 @@
+"""Who this instance is among others, and whose word it takes.
+
+Belongs here: the key pair (ed25519), names and fingerprints, the list of trusted keys. Does not
+belong here: what is signed (`rule_packages`), what is done with it (`publisher`, `consensus`).
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.key_files import kept_key
+from qflow_dagster.settings import settings
+
+KEY_FILE = "instance.key"
+KEY_BYTES = 32
+
+
+class Instance(NamedTuple):
+    """An instance as others see it. The key is the instance; the name is only what it calls itself."""
+
+    name: str
+    public_key: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 16 hexadecimal digits of the key's SHA-256, for people to compare."""
+        return hashlib.sha256(self.public_key).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """Name and fingerprint: its folder in a shared place."""
+        return f"{self.name}-{self.fingerprint}"
+
+    @property
+    def key(self) -> str:
+        """The public key in base64, as `QFLOW_EVOLUTION_TRUSTED` takes it."""
+        return base64.b64encode(self.public_key).decode()
+
+    def signed(self, content: bytes, signature: bytes) -> bool:
+        """Whether the signature is this instance's, over exactly this content."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public_key).verify(signature, content)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class Identity:
+    """This instance, which can sign."""
+
+    instance: Instance
+    _private: Ed25519PrivateKey = field(repr=False)
+
+    def sign(self, content: bytes) -> bytes:
+        """The signature (64 bytes) over `content`."""
+        return self._private.sign(content)
+
+
+def identity() -> Identity:
+    """This instance: the key of `QFLOW_EVOLUTION_KEY`, or one kept in `QFLOW_HOME`, made on first use.
+
+    Raises:
+        UsageError: what is configured or kept is no key.
+        QflowError: the file can be neither read nor made.
+    """
+    configured = settings().evolution.key
+    if configured is not None:
+        encoded, where = configured.get_secret_value(), "QFLOW_EVOLUTION_KEY"
+    else:
+        path = settings().home / KEY_FILE
+        made = lambda: base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw())  # noqa: E731
+        encoded = kept_key(path, made, instead="set QFLOW_EVOLUTION_KEY instead").decode("ascii", "replace")
+        where = str(path)
+    private = Ed25519PrivateKey.from_private_bytes(_key_bytes(encoded.strip(), where))
+    public = private.public_key().public_bytes_raw()
+    return Identity(Instance(settings().evolution.instance, public), private)
+
+
+def public_key(encoded: str) -> bytes:
+    """The public key written so.
+
+    Raises:
+        UsageError: it is none.
+    """
+    return _key_bytes(encoded, f"{encoded[:60]!r}")
+
+
+def trusted_keys(named: Iterable[str] = (), by: str = "") -> dict[bytes, str | None]:
+    """Keys that may be imported from, each with who named it: `by`, or None for those of the settings.
+
+    Raises:
+        UsageError: one of them is no key.
+    """
+    keys: dict[bytes, str | None] = {public_key(encoded): by for encoded in named}
+    return keys | {public_key(encoded): None for encoded in settings().evolution.trusted}
+
+
+def _key_bytes(encoded: str, where: str) -> bytes:
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise UsageError(f"{where} is no ed25519 key: base64 of {KEY_BYTES} bytes is expected")
+    return key

@@ -1,0 +1,228 @@
+"""Publishing rules with their evidence to a shared place.
+
+Belongs here: which rules are published, and what of them leaves the house. Does not belong here: the
+file (`rule_packages`), where it lies (`shared_places`), taking in what others published (`imports`).
+
+The file is written first, then the row and the message: whoever is killed in between, finds the file
+there the next time, and does the rest.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
+
+from qflow_dagster.evolution import votes
+from qflow_dagster.evolution.consensus import QUEUE
+from qflow_dagster.evolution.instances import Identity, Instance, identity
+from qflow_dagster.evolution.shared_places import open_place
+from qflow_dagster.evolution.publishing_tables import rule_publications
+from qflow_dagster.evolution.rule_packages import (
+    PACKAGE_FORMAT,
+    Evidence,
+    Origin,
+    Package,
+    PackageRefused,
+    digest_of,
+    opened,
+    read,
+    refusals,
+    rule_data,
+    sign,
+)
+from qflow_dagster.evolution.rules import Example, Rule, load_rules
+from qflow_dagster.quantumflow import send_with_notify
+
+THRESHOLD = 0.85
+# Rules of these statuses are published.
+PUBLISHED = ("trial", "active")
+# Their examples, reasons and names come from repositories, not from whoever wrote a pack.
+FROM_REPOSITORIES = ("mined", "variant")
+_VARIABLE = re.compile(r"\$\$\$([A-Z_][A-Z0-9_]*)|\$([A-Z_][A-Z0-9_]*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publishable:
+    """A rule as its instance knows it. `evidence` has the fields of `rule_packages.Evidence`."""
+
+    rule: Rule
+    confidence_mean: float
+    confidence_lower: float
+    evidence: Mapping[str, Any]
+    # Unless said otherwise it is treated as if it had come from a repository.
+    origin: Origin = "mined"
+    # Of an imported rule: fingerprints of the instances it came through.
+    chain: tuple[str, ...] = ()
+
+
+class Told(NamedTuple):
+    """A rule, or the name of a file, and what is to be said of it."""
+
+    what: str
+    words: str
+
+
+@dataclass
+class PublishReport:
+    """What became of each rule that was to be published; `published` names the files."""
+
+    published: list[Told] = field(default_factory=list)
+    skipped: list[Told] = field(default_factory=list)
+    failed: list[Told] = field(default_factory=list)
+
+
+def publish(
+    connection: Connection,
+    place: str | Path,
+    rules: Iterable[Publishable],
+    *,
+    threshold: float = THRESHOLD,
+    limit: int = 10,
+    include_examples: bool = False,
+) -> PublishReport:
+    """Publish the rules whose confidence (lower bound) reaches the threshold, at most `limit`, the surest first.
+
+    A rule that was published before is published again whatever its confidence is now, so that others hear of
+    it. What says the same as before is left as it is. Of rules from repositories, examples are replaced by
+    made-up ones unless `include_examples`.
+
+    Raises:
+        QflowError: the place cannot be used; the key of this instance cannot.
+    """
+    report, me, at = PublishReport(), identity(), votes.now(connection)
+    before = set(connection.scalars(text("SELECT DISTINCT rule_digest FROM rule_publications")))
+    chosen: list[Publishable] = []
+    for one in sorted(rules, key=lambda one: -one.confidence_lower):
+        if one.rule.status not in PUBLISHED:
+            report.skipped.append(Told(one.rule.id, f"it is {one.rule.status}"))
+        elif one.confidence_lower < threshold and one.rule.digest not in before:
+            words = f"its confidence is at least {one.confidence_lower:.2f}, {threshold:.2f} is needed"
+            report.skipped.append(Told(one.rule.id, words))
+        else:
+            chosen.append(one)
+    outgoing = [
+        one.rule if include_examples else private(one.rule, one.origin, me.instance) for one in chosen
+    ]
+    known = {rule.id: rule for rule in (*load_rules(), *(one.rule for one in chosen))}
+    files: dict[str, tuple[Publishable, bytes]] = {}
+    for one, rule, refusal in zip(chosen, outgoing, refusals(outgoing, known), strict=True):
+        if refusal:
+            report.failed.append(Told(one.rule.id, f"others would refuse it: {refusal}"))
+            continue
+        try:
+            raw = sign(_body(one, rule, at), me)
+            read(opened(raw), Package, at, "published_at")
+        except (PackageRefused, ValidationError) as error:
+            report.failed.append(Told(one.rule.id, " ".join(str(error).split())[:300]))
+            continue
+        files[f"{me.instance.label}/{rule.id}/{rule.version}-{rule.digest.hex()[:16]}.json"] = one, raw
+    with open_place(place, connection.engine) as there:
+        found = there.get(list(files))
+        same = {name for name in found if votes.same_but(files[name][1], found[name], "published_at")}
+        changed = [name for name in files if name not in same]
+        for name in changed[limit:]:
+            report.skipped.append(Told(files[name][0].rule.id, f"{limit} are published at a time"))
+        problems = there.put({name: files[name][1] for name in changed[:limit]}) if changed else {}
+    written = [name for name in changed[:limit] if name not in problems]
+    _record(connection, str(place), me, [(n, files[n][0], files[n][1]) for n in written] +
+            [(name, files[name][0], found[name]) for name in sorted(same)])  # fmt: skip
+    report.published += [Told(files[name][0].rule.id, name) for name in written]
+    report.skipped += [Told(files[name][0].rule.id, "nothing has changed since") for name in sorted(same)]
+    report.failed += [Told(files[name][0].rule.id, reason) for name, reason in problems.items()]
+    return report
+
+
+def private(rule: Rule, origin: Origin, instance: Instance) -> Rule:
+    """The rule without what it has of the repositories it came from: examples, source, reasons, owner.
+
+    Its matcher and its fix stay: they are the rule. What its digest covers is not changed.
+    """
+    if origin not in FROM_REPOSITORIES:
+        return rule
+    return rule.model_copy(
+        update={
+            "examples": (made_up_example(rule),),
+            "rationale": "Made of changes that people accepted in repositories of the instance that published it.",
+            "source": f"{origin} by {instance.label}",
+            "owner": instance.label,
+        }
+    )
+
+
+def made_up_example(rule: Rule) -> Example:
+    """An example made of the rule's own pattern, its metavariables filled with made-up names.
+
+    It may not hold (of a rule that is more than a pattern, say); then the rule is not published without examples.
+    """
+    pattern = rule.matcher.ast_grep.rule.get("pattern") if rule.matcher.ast_grep else None
+    bad, good = (_filled(str(pattern or "")), _filled(rule.fix or ""))
+    return Example(bad=f"{bad}\n", good=f"{good}\n")
+
+
+def _filled(template: str) -> str:
+    return _VARIABLE.sub(lambda name: f"x_{(name[1] or name[2]).lower()}", template)
+
+
+def _body(one: Publishable, rule: Rule, at: datetime) -> dict[str, Any]:
+    evidence = Evidence.model_validate(dict(one.evidence))
+    # Decay changes the last digits every day; that alone is no news.
+    counts = {"accepted": round(evidence.accepted, 1), "denied": round(evidence.denied, 1)}
+    return {
+        "format": PACKAGE_FORMAT,
+        "rule": rule_data(rule),
+        "digest": rule.digest.hex(),
+        "evidence": evidence.model_copy(update=counts).model_dump(mode="json"),
+        "confidence": {"mean": round(one.confidence_mean, 3), "lower": round(one.confidence_lower, 3)},
+        "origin": one.origin,
+        "chain": list(one.chain),
+        "tool": f"qflow-dagster {version('qflow-dagster')}",
+        "published_at": at.isoformat(),
+    }
+
+
+def _record(
+    connection: Connection, place: str, me: Identity, files: Sequence[tuple[str, Publishable, bytes]]
+) -> None:
+    """Store what lies in the place, and tell of what was not stored before."""
+    rows = []
+    for name, one, raw in sorted(files, key=lambda file: digest_of(file[2])):
+        package = Package.model_validate(opened(raw))
+        rows.append({
+            "rule_id": one.rule.id, "version": one.rule.version, "rule_digest": one.rule.digest,
+            "package_digest": digest_of(raw), "place": place, "name": name, "origin": one.origin,
+            "confidence_mean": package.confidence.mean, "confidence_lower": package.confidence.lower,
+            "evidence": package.evidence.model_dump(mode="json"), "published_at": package.published_at,
+        })  # fmt: skip
+    if not rows:
+        return
+    statement = insert(rule_publications).on_conflict_do_nothing()
+    statement = statement.returning(rule_publications.c.package_digest)
+    new = {bytes(digest) for digest in connection.execute(statement, rows).scalars()}
+    # What every installation ships needs no vote.
+    votes.open_votes(
+        connection,
+        [
+            (row["rule_id"], row["version"], row["rule_digest"])
+            for row in rows
+            if row["package_digest"] in new and row["origin"] != "shipped"
+        ],
+    )
+    messages = [
+        {
+            "type": "rule_published", "rule_id": row["rule_id"], "version": row["version"],
+            "digest": row["rule_digest"].hex(), "instance": me.instance.label, "origin": row["origin"],
+            "confidence": row["confidence_lower"], "evidence": row["evidence"], "place": place,
+            "published_at": row["published_at"].isoformat(),
+        }
+        for row in rows
+        if row["package_digest"] in new
+    ]  # fmt: skip
+    if messages:
+        send_with_notify(connection, QUEUE, messages)

@@ -1,0 +1,281 @@
+"""The file in which a rule travels: its format, its signature, and holding it to what it says.
+
+Belongs here: canonical JSON, signing and opening (packages and votes alike), the package as data,
+what a rule must satisfy before it is taken in. Does not belong here: where files lie (`shared_places`),
+publishing and importing (`publisher`), votes (`consensus`).
+
+A file from outside is hostile. It is opened in this order, each step on what the one before it
+let through: size, JSON without depth or odd characters, canonical form, signature, shape; the
+rule itself is tried out in a worker process.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import from_json
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution import examples
+from qflow_dagster.evolution.instances import Identity, Instance
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.processes import Lost, in_processes
+
+PACKAGE_FORMAT = "qflow-rule/1"
+LARGEST = 1_000_000
+# What another clock may be ahead of ours.
+AHEAD = timedelta(hours=1)
+# Seconds in which the rules of a batch must have been tried out.
+CHECK_SECONDS = 30.0
+CHECK_BATCH = 20
+MOST_COUNTED = 1_000_000_000
+# Control characters, and those that turn the direction of text: nobody may be shown other than what is there.
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_Model = TypeVar("_Model", bound="Signed")
+
+Origin = Literal["shipped", "mined", "variant", "imported"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[float, Field(ge=0, le=MOST_COUNTED)]
+Whole = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class PackageRefused(QflowError):  # noqa: N818
+    """A file that is not taken in; the message is one line that says why."""
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not 2000 <= moment.year <= 2200:
+        raise ValueError("a year from 2000 to 2200 is expected")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_plausible)]
+
+
+class Strict(BaseModel):
+    """Nothing in it that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Sender(Strict):
+    """Who signed: the name it gave itself, and its public key."""
+
+    name: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,39}$")
+    key: str = Field(pattern="^[A-Za-z0-9+/]{43}=$")
+
+    @property
+    def instance(self) -> Instance:
+        """The same as an instance."""
+        return Instance(self.name, base64.b64decode(self.key))
+
+
+class Signed(Strict):
+    """What every signed file has, besides its `format`."""
+
+    instance: Sender
+    signature: str
+
+
+class Evidence(Strict):
+    """What the publishing instance itself saw of the rule; never what it heard of others."""
+
+    # Decisions, with the weight that is left of each after decay.
+    accepted: Count
+    denied: Count
+    # Whole outcomes, for the pooled rate of success.
+    uses: Whole = 0
+    successes: Whole = 0
+    outcomes: dict[Annotated[str, Field(pattern="^[a-z_]{1,40}$")], Whole] = Field(default={}, max_length=50)
+    repositories: Whole = 0
+    first_at: Moment | None = None
+    last_at: Moment | None = None
+    # The Brier score of its predictions on held-out outcomes.
+    calibration: Fraction | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Evidence":
+        if self.successes > self.uses:
+            raise ValueError("more successes than uses")
+        return self
+
+
+class Confidence(Strict):
+    """Of the rule, by its own instance: the posterior's mean and lower bound."""
+
+    mean: Fraction
+    lower: Fraction
+
+
+class Package(Signed):
+    """A published rule."""
+
+    format: Literal["qflow-rule/1"]
+    rule: Rule
+    # Of the rule, so that what it stands for can be compared before it is read.
+    digest: Digest
+    evidence: Evidence
+    confidence: Confidence
+    origin: Origin
+    # Fingerprints of the instances it came through, the first author first.
+    chain: Annotated[
+        tuple[Annotated[str, Field(pattern="^[0-9a-f]{16}$")], ...], Field(default=(), max_length=32)
+    ]
+    tool: str = Field(max_length=100)
+    published_at: Moment
+
+    @model_validator(mode="after")
+    def _is_of_the_rule(self) -> "Package":
+        if self.rule.digest.hex() != self.digest:
+            raise ValueError("the digest is not that of the rule")
+        return self
+
+
+def canonical(data: Any) -> bytes:
+    """The one spelling of JSON data that is signed: keys sorted, no white space, UTF-8.
+
+    Raises:
+        ValueError: it is no JSON, or holds half a surrogate pair.
+    """
+    encoded = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return encoded.encode()
+
+
+def sign(body: Mapping[str, Any], identity: Identity) -> bytes:
+    """The file of `body`: with who signs it, and the signature over all of it.
+
+    Raises:
+        PackageRefused: it could not be opened again: too large, or with characters nobody can see.
+    """
+    sender = {"name": identity.instance.name, "key": identity.instance.key}
+    whole = {**body, "instance": sender}
+    signature = base64.b64encode(identity.sign(canonical(whole))).decode()
+    raw = canonical({**whole, "signature": signature})
+    opened(raw)
+    return raw
+
+
+def opened(raw: bytes) -> dict[str, Any]:
+    """The data of a file whose form and signature hold, whoever signed it.
+
+    Raises:
+        PackageRefused: one of them does not.
+    """
+    if len(raw) > LARGEST:
+        raise PackageRefused(f"it is larger than {LARGEST:,} bytes")
+    try:
+        # Refuses what is nested more than some 200 deep.
+        data = from_json(raw, allow_inf_nan=False)
+        same = canonical(data) == raw
+    except (ValueError, RecursionError):
+        raise PackageRefused("it is no JSON") from None
+    # White space, doubled keys, other spellings of a number: what was signed had none of them.
+    if not isinstance(data, dict) or not same:
+        raise PackageRefused("it is not in canonical form")
+    if any(_UNSEEN.search(text) for text in _texts(data)):
+        raise PackageRefused("it has control characters")
+    try:
+        sender = Sender.model_validate(data.get("instance"))
+        signature = base64.b64decode(data.get("signature", ""), validate=True)
+    except (ValidationError, binascii.Error, TypeError, ValueError):
+        raise PackageRefused("it is not signed") from None
+    content = canonical({name: value for name, value in data.items() if name != "signature"})
+    # Base64 spells some bytes in several ways; only one of them is ours.
+    spelled = base64.b64encode(signature).decode() == data["signature"] and sender.instance.key == sender.key
+    if not spelled or not sender.instance.signed(content, signature):
+        raise PackageRefused(f"the signature is not that of {sender.instance.label}")
+    return data
+
+
+def read(data: Mapping[str, Any], model: type[_Model], now: datetime, at: str) -> _Model:
+    """The data of a signed file as what it says it is; `at` names its time.
+
+    Raises:
+        PackageRefused: it is of another shape, or of the future.
+    """
+    try:
+        found = model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))[:100]
+        raise PackageRefused(" ".join(f"{where}: {first['msg']}".split())[:300]) from None
+    if getattr(found, at) > now + AHEAD:
+        raise PackageRefused(f"it is dated {getattr(found, at):%Y-%m-%d %H:%M}, which is in the future")
+    return found
+
+
+def digest_of(raw: bytes) -> bytes:
+    """What identifies a file: the SHA-256 of its bytes."""
+    return hashlib.sha256(raw).digest()
+
+
+def rule_data(rule: Rule) -> dict[str, Any]:
+    """A rule as JSON data that reads back as the same rule."""
+    return rule.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def refusals(rules: Sequence[Rule], known: Mapping[str, Rule]) -> list[str]:
+    """Why each rule cannot be taken in, in their order; '' where nothing speaks against it.
+
+    Matchers and examples are tried out in a worker process: they may hang it or bring it down.
+    """
+    found = [_foreign_code(rule, known) for rule in rules]
+    tasks = [_Task(position, rule) for position, rule in enumerate(rules) if not found[position]]
+    batches = [tasks[start : start + CHECK_BATCH] for start in range(0, len(tasks), CHECK_BATCH)]
+    for batch in in_processes(try_out, None, batches, 1, lost=_lost, stall=CHECK_SECONDS):
+        for position, words in batch:
+            found[position] = words
+    return found
+
+
+class _Task(NamedTuple):
+    position: int
+    rule: Rule
+
+
+def try_out(context: None, batch: list[_Task]) -> list[tuple[int, str]]:
+    """In a worker process: the first thing in which each rule is not what it says."""
+    results = []
+    for position, rule in batch:
+        try:
+            words = next(iter(examples.problems(rule)), "")
+        # Native code of others, on input of others: whatever it raises, the rule is not taken.
+        except Exception as error:
+            words = f"{rule.id}: trying it out failed: {error}"
+        results.append((position, " ".join(words.split())[:300]))
+    return results
+
+
+def _lost(task: _Task, code: int | None) -> Lost:
+    return Lost(result=[(task.position, f"{task.rule.id}: trying it out took too long or ended its process")])
+
+
+def _foreign_code(rule: Rule, known: Mapping[str, Rule]) -> str:
+    """Why a rule's fix is refused that is code of this installation: only for rules it was written for."""
+    by_code = rule.fix is not None and (rule.fix.startswith("codemod") or rule.matcher.ruff is not None)
+    if not by_code or rule.id in known:
+        return ""
+    return f"{rule.id}: its fix is {rule.fix!r}, and this installation has no such rule"
+
+
+def _texts(data: Any) -> list[str]:
+    if isinstance(data, str):
+        return [data]
+    if isinstance(data, dict):
+        return [text for pair in data.items() for one in pair for text in _texts(one)]
+    return [text for one in data for text in _texts(one)] if isinstance(data, list) else []
