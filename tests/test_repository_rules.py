@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,22 @@ def test_dagster_modules_keep_their_annotations_as_values() -> None:
     for name in thin:
         for path in (ROOT / "qflow_dagster" / name).glob("*.py"):
             assert "from __future__ import annotations" not in path.read_text(), path
+
+
+def test_what_worker_processes_import_needs_no_database() -> None:
+    """A driver, and all that is declared with it, would cost each of them more than the work it gets."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted((ROOT / "qflow_dagster").glob("*/workers.py"))
+    ]
+    assert len(modules) >= 4
+    program = (
+        f"import sys, {', '.join(modules)}; print('sqlalchemy' in sys.modules, 'psycopg' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_the_table_of_contents_of_the_documentation_is_whole() -> None:

@@ -1,8 +1,8 @@
 """The rule engine: every rule on every blob of a snapshot, each (blob, rule version) once.
 
 Belongs here: which blobs still have to be looked at by which rules, having worker processes do
-it, storing matches. Does not belong here: how a rule finds (`matchers`), what becomes of what
-was found (`findings`), conditions on measures (`metric_findings`).
+it, storing matches. Does not belong here: what a worker does (`workers`), how a rule finds
+(`matchers`), what becomes of what was found (`findings`), conditions on measures (`metric_findings`).
 """
 
 import re
@@ -21,10 +21,11 @@ from qflow_dagster.database.copy import copy_rows, stage_rows
 from qflow_dagster.evolution import matchers, rule_set
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.evolution.tables import blob_evaluations, rule_matches
+from qflow_dagster.evolution.workers import Evaluated, Task, evaluate_batch, lost
 from qflow_dagster.ingestion import repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
 from qflow_dagster.ingestion.store import lock_facts
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import in_processes
 from qflow_dagster.settings import settings
 
 Report = Callable[[str, int, int], None]
@@ -41,25 +42,6 @@ class Known(NamedTuple):
 
     id: int
     rule: Rule
-
-
-class Task(NamedTuple):
-    """A blob to evaluate, and the rules (positions in the list) that have not looked at it."""
-
-    blob_id: int
-    oid: str
-    language: str
-    path: str
-    size: int
-    rules: tuple[int, ...]
-
-
-class Evaluated(NamedTuple):
-    """What the rules found in one blob, or the problem that kept them from looking."""
-
-    task: Task
-    matches: list[matchers.Match]
-    problem: str | None = None
 
 
 class Evaluation(NamedTuple):
@@ -93,7 +75,7 @@ def evaluate(engine: Engine, repository: str, *, progress: Report | None = None)
     report("evaluating rules", 0, len(tasks))
     context = (objects, rules, target)
     results = in_processes(
-        evaluate_batch, context, batches_of(tasks), settings().ingestion.processes, lost=_lost
+        evaluate_batch, context, batches_of(tasks), settings().ingestion.processes, lost=lost
     )
     for batch in results:
         with engine.begin() as connection:
@@ -171,26 +153,6 @@ def batches_of(tasks: Iterable[Task]) -> list[list[Task]]:
     return batches
 
 
-def evaluate_batch(context: tuple[Path, list[Rule], str], batch: list[Task]) -> list[Evaluated]:
-    """In a worker process: what the rules find in a batch of blobs."""
-    objects, rules, target = context
-    results: list[Evaluated] = []
-    python: list[tuple[int, matchers.Source]] = []
-    chosen = [rule if position in batch[0].rules else None for position, rule in enumerate(rules)]
-    for task, data in zip(batch, trees.read_blobs(objects, [(t.oid, t.path) for t in batch]), strict=True):
-        content = matchers.decode(data)
-        if content is None:
-            results.append(Evaluated(task, [], "it is not UTF-8"))
-            continue
-        source = matchers.Source(content, task.path)
-        results.append(Evaluated(task, matchers.find(source, task.language, chosen)))
-        if task.language == "python":
-            python.append((len(results) - 1, source))
-    for position, match in matchers.find_with_ruff([source for _, source in python], chosen, target):
-        results[python[position][0]].matches.append(match)
-    return results
-
-
 def store(connection: Connection, batch: Sequence[Evaluated], known: Sequence[Known]) -> None:
     """Store what was found in a batch, and that it was looked at."""
     # Until the end of the transaction nobody deletes facts, and no other evaluation stores any.
@@ -264,7 +226,3 @@ def target_of(manifests: dict[str, bytes]) -> str:
     bound = re.search(r"(?:>=|\^|~=|~|==)\s*3\.(\d+)", said)
     minor = int(bound[1]) if bound else DEFAULT_PYTHON
     return f"py3{min(max(minor, OLDEST_PYTHON), NEWEST_PYTHON)}"
-
-
-def _lost(task: Task, code: int | None) -> Lost:
-    return Lost(result=[Evaluated(task, [], f"the parser ended with code {code} on it")])

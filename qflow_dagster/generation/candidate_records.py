@@ -18,7 +18,7 @@ from qflow_dagster.generation.validation import Gate
 
 if TYPE_CHECKING:
     from qflow_dagster.generation.orchestrator import Candidate
-    from qflow_dagster.generation.proposing import Attempt
+    from qflow_dagster.generation.workers import Attempt
 
 # What a rule's confidence is worth in decisions: so many real ones outweigh it.
 PRIOR = 5.0

@@ -24,8 +24,9 @@ from qflow_dagster.execution import safe_work_planner, work_items
 from qflow_dagster.generation import candidate_records, item_requests, patches, suite_gate
 from qflow_dagster.generation.generators import Request
 from qflow_dagster.generation.patches import Patch
-from qflow_dagster.generation.proposing import Attempt, Choose, Question, ask_all, judge_all
+from qflow_dagster.generation.proposing import Choose, ask_all, judge_all
 from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.workers import Attempt, Question
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import (

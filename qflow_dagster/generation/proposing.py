@@ -1,60 +1,35 @@
 """Asking generators, each on its own: one that crashes, hangs or fails harms no other.
 
-Belongs here: worker processes for those that are isolated, threads and circuit breakers for
-those that call something remote, and the account of every attempt.
+Belongs here: handing those that are isolated to worker processes (`workers`), threads and circuit
+breakers for those that call something remote.
 """
 
-import hashlib
-import logging
-import time
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Engine, text
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation import validation
-from qflow_dagster.generation.generators import Proposal, Request, generators
+from qflow_dagster.generation.generators import Request, generators
 from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.workers import (
+    Ask,
+    Attempt,
+    Question,
+    ask_batch,
+    ask_one,
+    judge_batch,
+    lost_ask,
+    lost_question,
+)
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpen, through_breaker
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import in_processes
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
 # The generators that may be asked for findings of a rule.
 Choose = Callable[[Rule], Set[str]]
-
-
-class Ask(NamedTuple):
-    """One generator asked for one item (its position)."""
-
-    item: int
-    generator: str
-    request: Request
-
-
-class Attempt(NamedTuple):
-    """How that went: `outcome` is proposed, nothing, failed or refused."""
-
-    ask: Ask
-    outcome: str
-    proposals: list[Proposal]
-    problem: str | None
-    seconds: float
-
-    @property
-    def usage(self) -> dict[str, Any]:
-        """Tokens and cost of all proposals."""
-        return self.proposals[0].usage if self.proposals else {}
-
-    @property
-    def input_digest(self) -> bytes:
-        """SHA-256 of what was asked."""
-        r = self.ask.request
-        words = "\x1f".join((r.base, r.path, r.rule.id, str(r.rule.version), r.text))
-        return hashlib.sha256(words.encode()).digest()
 
 
 def ask_all(engine: Engine, requests: Sequence[Request], choose: Choose | None = None) -> list[Attempt]:
@@ -72,27 +47,11 @@ def ask_all(engine: Engine, requests: Sequence[Request], choose: Choose | None =
         waiting = [threads.submit(_ask_remote, engine, ask) for ask in remote]
         attempts = list(
             in_processes(
-                ask_batch, None, isolated, settings().ingestion.processes, lost=_lost_ask,
+                ask_batch, None, isolated, settings().ingestion.processes, lost=lost_ask,
                 stall=settings().generation.timeout,
             )
         )  # fmt: skip
         return [*attempts, *(future.result() for future in waiting)]
-
-
-def ask_batch(context: None, batch: list[Ask]) -> Attempt:
-    """In a worker process: one generator, asked once (batches are of one)."""
-    return _ask(batch[0])
-
-
-def _ask(ask: Ask) -> Attempt:
-    started = time.monotonic()
-    try:
-        proposals = list(generators()[ask.generator].generate(ask.request))
-    # A generator may be anybody's: whatever it raises is its own failure.
-    except Exception as error:
-        words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
-        return Attempt(ask, "failed", [], words[:1_000], time.monotonic() - started)
-    return Attempt(ask, "proposed" if proposals else "nothing", proposals, None, time.monotonic() - started)
 
 
 def _ask_remote(engine: Engine, ask: Ask) -> Attempt:
@@ -108,7 +67,7 @@ def _ask_remote(engine: Engine, ask: Ask) -> Attempt:
 
     try:
         with through_breaker(engine, f"generator.{ask.generator}"):
-            attempt = _ask(ask)
+            attempt = ask_one(ask)
             if attempt.outcome == "failed":
                 raise _Failed(attempt)
             return attempt
@@ -124,34 +83,10 @@ class _Failed(QflowError):  # noqa: N818
         super().__init__(attempt.problem or "failed")
 
 
-def _lost_ask(ask: Ask, code: int | None) -> Lost:
-    words = "it did not answer in time" if code is None or code == -9 else f"it ended with code {code}"
-    return Lost(result=Attempt(ask, "failed", [], words, float(settings().generation.timeout)))
-
-
-class Question(NamedTuple):
-    """A change to be judged: which candidate (its position), the request, the new contents."""
-
-    candidate: int
-    request: Request
-    after: dict[str, str]
-
-
 def judge_all(questions: Sequence[Question], rules: Sequence[Any]) -> dict[int, list[Gate]]:
     """Put every change to the gates, in worker processes; the gates' answers by candidate."""
     results = in_processes(
         judge_batch, list(rules), [[question] for question in questions], settings().ingestion.processes,
-        lost=_lost_question, stall=settings().generation.timeout,
+        lost=lost_question, stall=settings().generation.timeout,
     )  # fmt: skip
     return dict(results)
-
-
-def judge_batch(rules: list[Any], batch: list[Question]) -> tuple[int, list[Gate]]:
-    """In a worker process: the gates on one change."""
-    question = batch[0]
-    return question.candidate, validation.judge(question.request, question.after, rules)
-
-
-def _lost_question(question: Question, code: int | None) -> Lost:
-    gate = Gate("parses", "failed", f"what reads it ended with code {code}", 0.0)
-    return Lost(result=(question.candidate, [gate]))

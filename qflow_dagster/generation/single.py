@@ -14,9 +14,10 @@ from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.generation import candidate_records, item_requests, orchestrator, patches
 from qflow_dagster.generation.orchestrator import Candidate
 from qflow_dagster.generation.patches import PatchRefused
-from qflow_dagster.generation.proposing import Attempt, Choose, Question, ask_all, judge_all
+from qflow_dagster.generation.proposing import Choose, ask_all, judge_all
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.workers import Attempt, Question
 from qflow_dagster.ingestion import checkouts, languages, repositories
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.processes import Lost, in_processes

@@ -3,8 +3,6 @@
 Room by room: `requests` (the life of a request), `questions` (what a question asks), `answers`,
 `evidence` and `lookups` (where answers come from), `tickets` (requests of other kinds), `index` and
 `words` (full-text search), `producers` (requests nobody typed), `listener` (at once).
+
+Imports nothing itself: worker processes import parts of it, and need no database.
 """
-
-from qflow_dagster.knowledge import requests
-
-__all__ = ["requests"]

@@ -1,24 +1,24 @@
 """The full-text index: names, docstrings, comments, sections and commit messages, in PostgreSQL.
 
 Belongs here: bringing it up to date (per blob, once, whoever holds it), and searching. Does not
-belong here: what the words of a blob are (`words`), what a search answers (`answers`).
+belong here: reading blobs (`workers`), what their words are (`words`), what a search answers (`answers`).
 """
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.database.copy import copy_rows
-from qflow_dagster.ingestion import repositories, trees
+from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.ingestion.store import lock_facts
 from qflow_dagster.knowledge import words
 from qflow_dagster.knowledge.tables import knowledge_entries
 from qflow_dagster.knowledge.words import Entry, Symbol
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.knowledge.workers import Task, lost, read_batch
+from qflow_dagster.processes import in_processes
 from qflow_dagster.settings import settings
 
 Report = Callable[[str, int, int], None]
@@ -26,17 +26,6 @@ Report = Callable[[str, int, int], None]
 VERSION = 1
 LARGEST = 1_000_000
 BATCH_BYTES, BATCH_FILES = 1_500_000, 200
-
-
-class Task(NamedTuple):
-    """A blob to be read: its row, object id, language, a path of it, its size and symbols."""
-
-    blob_id: int
-    oid: str
-    language: str
-    path: str
-    size: int
-    symbols: list[Symbol]
 
 
 class Indexed(NamedTuple):
@@ -78,7 +67,7 @@ def update(engine: Engine, snapshot: Snapshot, *, progress: Report | None = None
     report("indexing words", 0, len(tasks))
     limits = settings().ingestion
     context = (objects, float(limits.parse_timeout))
-    results = in_processes(read_batch, context, _batches(tasks), limits.processes, lost=_lost)
+    results = in_processes(read_batch, context, _batches(tasks), limits.processes, lost=lost)
     for batch in results:
         with engine.begin() as connection:
             entries += _store(connection, batch)
@@ -99,21 +88,6 @@ def kinds(connection: Connection, snapshot: Snapshot) -> list[tuple[str, int]]:
 def missing(connection: Connection, snapshot: Snapshot) -> list[str]:
     """Paths of the snapshot that ought to be indexed and are not, or by an older version."""
     return [row.path for row in connection.execute(_MISSING, snapshot.interval)]
-
-
-def read_batch(context: tuple[Path, float], batch: list[Task]) -> list[tuple[int, list[Entry]]]:
-    """In a worker process: the entries of some blobs; the context is where they are, and seconds for a parse."""
-    objects, timeout = context
-    contents = trees.read_blobs(objects, [(task.oid, task.path) for task in batch])
-    return [
-        (task.blob_id, words.read(data, task.language, task.symbols, timeout))
-        for task, data in zip(batch, contents, strict=True)
-    ]
-
-
-def _lost(task: Task, code: int | None) -> Lost:
-    """A blob that kills its reader has no words."""
-    return Lost(result=[(task.blob_id, [Entry(0, 1, "module", "", "", "")])])
 
 
 def _with_symbols(connection: Connection, missing: Sequence[Any]) -> list[Task]:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, create_engine, text
 
+from tests.cli.forked import Forked
+
 QFLOW = str(Path(sys.executable).with_name("qflow"))
 
 
@@ -37,9 +39,18 @@ def environment(home: Path, database: URL) -> Iterator[dict[str, str]]:
     admin.dispose()
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    program = Forked()
+    yield program
+    program.close()
+
+
 @pytest.fixture
-def qflow(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `qflow` with arguments; keywords are further environment variables."""
-    return lambda *arguments, **variables: subprocess.run(
-        [QFLOW, *arguments], env={**environment, **variables}, capture_output=True, text=True, cwd="/"
-    )
+def qflow(environment: dict[str, str], forked: Forked) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `qflow` with arguments; keywords are further environment variables, but `stdin`."""
+
+    def run(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        return forked.run(arguments, {**environment, **variables}, stdin)
+
+    return run

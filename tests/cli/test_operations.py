@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -70,14 +69,11 @@ def test_an_approval_from_request_to_use(qflow: Run, home: Path) -> None:
     assert token not in json.dumps(exported)
 
 
-def test_denying_revoking_and_what_the_policy_would_say(qflow: Run, environment: dict[str, str]) -> None:
+def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:
     ids = []
     for n in range(2):
-        done = subprocess.run(
-            [QFLOW, "approvals", "request", "rule", f"r{n}", "--reason", "r", "--as", "bot", "--json"],
-            input='{"threshold": 3}', env=environment, capture_output=True, text=True,
-        )  # fmt: skip
-        ids.append(json.loads(done.stdout)["id"])
+        asked = ("approvals", "request", "rule", f"r{n}", "--reason", "r", "--as", "bot", "--json")
+        ids.append(json.loads(ok(qflow(*asked, stdin='{"threshold": 3}')))["id"])
     ok(qflow("approvals", "deny", ids[0], "--as", "ada"))
     ok(qflow("approvals", "revoke", ids[1], "--as", "bot", "--reason", "changed my mind"))
     listed = json.loads(ok(qflow("approvals", "list", "--status", "all", "--json")))
@@ -124,18 +120,14 @@ def test_a_wrong_setting_is_named(qflow: Run, variable: str, value: str) -> None
     assert "planted-secret" not in done.stderr
 
 
-def test_errors_from_a_script_are_grouped_and_settled(
-    qflow: Run, environment: dict[str, str], engine: Engine
-) -> None:
+def test_errors_from_a_script_are_grouped_and_settled(qflow: Run, engine: Engine) -> None:
     ok(qflow("errors", "track", "billing.send", "no answer from 10.0.0.9", "--kind", "TimeoutError"))
     with engine.begin() as connection:
         track_errors(connection, [
             Occurrence(operation="billing.send", kind="TimeoutError", message=f"no answer from 10.0.0.{n}") for n in range(4)
         ])  # fmt: skip
     trace = 'Traceback (most recent call last):\n  File "bill.py", line 3, in send\nValueError: no total\n'
-    subprocess.run(
-        [QFLOW, "errors", "track", "billing.total", "-"], input=trace, env=environment, check=True, text=True
-    )
+    ok(qflow("errors", "track", "billing.total", "-", stdin=trace))
     listed = json.loads(ok(qflow("errors", "list", "--json")))
     assert sorted((row["operation"], row["count"]) for row in listed) == [
         ("billing.send", 5),
@@ -203,11 +195,10 @@ def test_an_endpoint_is_added_tried_listed_and_served_by_a_worker(
         }
         worker = subprocess.Popen([QFLOW, "notify", "work"], env=environment)
         try:
-            done = subprocess.run(
-                [QFLOW, "approvals", "request", "edit", "a.py", "--reason", "r", "--as", "bot"],
-                input="{}", env=environment, capture_output=True, text=True,
-            )  # fmt: skip
-            ok(qflow("approvals", "deny", done.stdout.strip(), "--as", "ada"))
+            asked = ok(
+                qflow("approvals", "request", "edit", "a.py", "--reason", "r", "--as", "bot", stdin="{}")
+            )
+            ok(qflow("approvals", "deny", asked.strip(), "--as", "ada"))
             end = time.monotonic() + 30
             while len(webhook.received) < 2:
                 assert time.monotonic() < end, "nothing was delivered"
@@ -221,7 +212,7 @@ def test_an_endpoint_is_added_tried_listed_and_served_by_a_worker(
         assert connection.scalar(text("SELECT count(*) FROM notification_endpoints")) == 0
 
 
-def test_the_inbox_is_served_until_it_is_interrupted(environment: dict[str, str]) -> None:
+def test_the_inbox_is_served_until_it_is_interrupted(qflow: Run, environment: dict[str, str]) -> None:
     import requests
 
     from tests.e2e.test_dagster import free_port
@@ -239,35 +230,17 @@ def test_the_inbox_is_served_until_it_is_interrupted(environment: dict[str, str]
             except requests.ConnectionError:
                 assert time.monotonic() < end, "it does not answer"
                 time.sleep(0.1)
-        taken = subprocess.run(
-            [QFLOW, "inbox", "--port", str(port)], env=environment, capture_output=True, text=True
-        )
-        refused(taken, 2, "choose another with --port")
+        refused(qflow("inbox", "--port", str(port)), 2, "choose another with --port")
     finally:
         served.send_signal(signal.SIGINT)
         assert served.wait(30) == 0
 
 
-def test_a_password_becomes_the_entry_of_an_account(environment: dict[str, str]) -> None:
-    made: Any = subprocess.run(
-        [QFLOW, "inbox", "password", "ada"],
-        input="correct horse battery\n",
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    entry = json.loads(made.stdout)
+def test_a_password_becomes_the_entry_of_an_account(qflow: Run) -> None:
+    made = ok(qflow("inbox", "password", "ada", stdin="correct horse battery\n"))
+    entry = json.loads(made)
     assert list(entry) == ["ada"]
-    assert "correct" not in made.stdout
-    shown = subprocess.run(
-        [QFLOW, "config", "--json"],
-        env={**environment, "QFLOW_INBOX_ACCOUNTS": made.stdout},
-        capture_output=True,
-        text=True,
-    )
-    assert shown.returncode == 0, shown.stderr
-    assert entry["ada"] not in shown.stdout
-    short = subprocess.run(
-        [QFLOW, "inbox", "password", "ada"], input="short\n", env=environment, capture_output=True, text=True
-    )
-    refused(short, 2, "at least 12 characters")
+    assert "correct" not in made
+    shown = ok(qflow("config", "--json", QFLOW_INBOX_ACCOUNTS=made))
+    assert entry["ada"] not in shown
+    refused(qflow("inbox", "password", "ada", stdin="short\n"), 2, "at least 12 characters")
