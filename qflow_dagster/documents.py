@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from qflow_dagster.errors import UsageError
 
-
 # Values of a document with every alias written out: a few lines of aliases can mean billions.
 MOST_VALUES = 2_000_000
 
