@@ -4,26 +4,32 @@ Arguments: `domain`, `task` (any JSON), and optionally `input_type`, `output_typ
 Does not belong here: who gets it (`coordination`), the other adapters (`execution.task_adapters`).
 """
 
+from typing import get_args
+
 from sqlalchemy import Connection, text
 
 from qflow_dagster.agents import assignments
-from qflow_dagster.agents.coordination import Wanted
+from qflow_dagster.agents.coordination import DOMAINS, Complexity, Wanted
 from qflow_dagster.execution import task_adapters
-from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere, TaskFailed
+from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere
+from qflow_dagster.execution.task_arguments import ANYTHING, OBJECT, TEXT, Takes, one_of
 from qflow_dagster.quantumflow import NewWorkflow, Workflow, get, register
 from qflow_dagster.settings import settings
 
 # A run of a Dagster job or of assets that a task asked for; `jobs.execution` follows it.
 DAGSTER_RUN = register("dagster_run").name
-_ARGUMENTS = {"domain", "task", "input_type", "output_type", "complexity"}
+_ASSIGNMENT = Takes(
+    {"domain": one_of(DOMAINS)},
+    {"task": ANYTHING, "input_type": TEXT, "output_type": TEXT, "complexity": one_of(get_args(Complexity))},
+)
+_RUN = Takes(
+    optional={"job": TEXT, "asset": TEXT, "partition": TEXT, "config": OBJECT}, either=("job", "asset")
+)
 
 
 def start_assignment(connection: Connection, call: Call) -> NewWorkflow:
     """An assignment whose result becomes the task's."""
     given = call.arguments
-    if "domain" not in given or set(given) - _ARGUMENTS:
-        raise TaskFailed(f"agent takes {', '.join(sorted(_ARGUMENTS))}, and needs `domain`", kind="arguments",
-                         retry=False)  # fmt: skip
     wanted = Wanted(
         given["domain"], given.get("input_type", "requirements"), given.get("output_type", "code"),
         given.get("complexity", "medium"),
@@ -39,12 +45,7 @@ def start_assignment(connection: Connection, call: Call) -> NewWorkflow:
 
 def start_run(connection: Connection, call: Call) -> NewWorkflow:
     """A Dagster run: `job` or `asset`, with `partition` and `config`; a sensor requests it."""
-    given = call.arguments
-    if set(given) - {"job", "asset", "partition", "config"} or ("job" in given) == ("asset" in given):
-        raise TaskFailed(
-            "dagster takes `job` or `asset`, with `partition` and `config`", kind="arguments", retry=False
-        )
-    return NewWorkflow(type=DAGSTER_RUN, payload=dict(given), parent_id=call.id, max_attempts=1)
+    return NewWorkflow(type=DAGSTER_RUN, payload=dict(call.arguments), parent_id=call.id, max_attempts=1)
 
 
 def open_runs(connection: Connection, what: str, *, limit: int) -> list[Workflow]:
@@ -57,6 +58,6 @@ def open_runs(connection: Connection, what: str, *, limit: int) -> list[Workflow
 
 ADAPTERS: Adapters = {
     **task_adapters.ADAPTERS,
-    "agent": Elsewhere(start_assignment),
-    "dagster": Elsewhere(start_run),
+    "agent": Elsewhere(start_assignment, _ASSIGNMENT),
+    "dagster": Elsewhere(start_run, _RUN),
 }

@@ -2,7 +2,7 @@
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress as Bars
@@ -23,7 +23,9 @@ from qflow_dagster.cli.output import (
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution import task_graph, task_pictures, task_records, task_worker
-from qflow_dagster.execution.task_definitions import read_graph
+from qflow_dagster.execution.task_definitions import read_graph, read_tasks
+from qflow_dagster.execution.task_policy import PolicyViolation
+from qflow_dagster.infrastructure.error_rate_tracker import occurrence_of, track_errors
 from qflow_dagster.quantumflow.errors import WorkflowNotFound
 
 app = typer.Typer(no_args_is_help=True)
@@ -44,19 +46,19 @@ def submit(
     json: JsonFlag = False,
 ) -> None:
     """Submit a task graph; the daemon does its tasks, or `qflow tasks work` here."""
-    given = {}
-    if input_ is not None:
-        try:
-            given = json_module.loads(input_)
-        except ValueError as error:
-            raise UsageError(f"--input is no JSON: {error}") from None
-        if not isinstance(given, dict):
-            raise UsageError("--input is no JSON object")
+    given = {} if input_ is None else _object(input_, "--input")
     if str(file) == "-":
         document = documents.parse(typer.get_text_stream("stdin").read(), "standard input")
     else:
         document = documents.read(file)
-    graph = read_graph(document, ADAPTERS)
+    try:
+        graph = read_graph(document, ADAPTERS)
+    except PolicyViolation as violation:
+        # Nothing of it is stored; that somebody wanted it is.
+        context: Any = {"file": document.name, "requested_by": actor_name(as_)}
+        with ready_engine().begin() as connection:
+            track_errors(connection, [occurrence_of("tasks.submit", violation, context=context)])
+        raise
     with ready_engine().begin() as connection:
         id_ = task_graph.submit(connection, graph, requested_by=actor_name(as_), input=given, key=key)
     print_json({"id": str(id_)}) if json else console.print(str(id_))
@@ -150,18 +152,34 @@ def retry(id_: Id, reason: Reason = None, as_: As = None) -> None:
 @app.command()
 def amend(
     id_: Annotated[str, typer.Argument(metavar="TASK", help="Id of a failed task, or its beginning.")],
-    arguments: Annotated[str, typer.Option("--arguments", help="Its new arguments, a JSON object.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")],
+    arguments: Annotated[
+        str | None, typer.Option("--arguments", help="Its new arguments, a JSON object.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option("--split", help="A file with a list of tasks that it is split into.")
+    ] = None,
+    before: Annotated[
+        Path | None, typer.Option("--before", help="A file with a task to be done first.")
+    ] = None,
     as_: As = None,
 ) -> None:
-    """Give a failed task other arguments and try it again."""
-    try:
-        given = json_module.loads(arguments)
-    except ValueError as error:
-        raise UsageError(f"--arguments is no JSON: {error}") from None
+    """Try a failed task again: with other arguments, split into parts, or after another task."""
+    if arguments is None and split is None and before is None:
+        raise UsageError("say what changes: --arguments, --split or --before")
+    if arguments is not None and split is not None:
+        raise UsageError("a task that is split has no arguments: give --arguments or --split")
+    given = None if arguments is None else _object(arguments, "--arguments")
+    parts = None if split is None else read_tasks(documents.read(split))
+    first = [] if before is None else read_tasks(documents.read(before))
+    if len(first) > 1:
+        raise UsageError(f"{before} has {len(first)} tasks; --before takes one")
     with ready_engine().begin() as connection:
         task = task_records.resolve_task(connection, id_)
-        task_graph.amend(connection, task, ADAPTERS, actor=actor_name(as_), reason=reason, arguments=given)
+        task_graph.amend(
+            connection, task, ADAPTERS, actor=actor_name(as_), reason=reason, arguments=given, parts=parts,
+            before=first[0] if first else None,
+        )  # fmt: skip
     console.print("it is tried again")
 
 
@@ -172,3 +190,13 @@ def cancel(id_: Id, reason: Reason = None, as_: As = None) -> None:
         target = task_records.resolve_id(connection, id_)
         count = task_graph.cancel_graph(connection, target, actor=actor_name(as_), reason=reason)
     console.print(f"cancelled, with {count} tasks")
+
+
+def _object(given: str, what: str) -> dict[str, Any]:
+    try:
+        value = json_module.loads(given)
+    except ValueError as error:
+        raise UsageError(f"{what} is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{what} is no JSON object")
+    return value

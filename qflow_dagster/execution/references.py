@@ -6,7 +6,7 @@ whole string becomes the value; within a string it becomes its text. Nothing is 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qflow_dagster.errors import QflowError
@@ -53,6 +53,12 @@ def fill(value: Any, seen: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
         return {name: fill(item, seen) for name, item in value.items()}
     return value
+
+
+def names_in(value: str) -> Iterator[str]:
+    """The first names of all references in a string: those of tasks, `run`, `item` or `index`."""
+    for found in _REFERENCE.finditer(value):
+        yield found[1].partition(".")[0]
 
 
 def contains(value: Any, wanted: Any) -> bool:

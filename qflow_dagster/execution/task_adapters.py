@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster import sandbox
 from qflow_dagster.errors import QflowError
+from qflow_dagster.execution.task_arguments import ANYTHING, FLAG, TEXT, TEXTS_BY_NAME, WORDS, Takes, one_of
 from qflow_dagster.execution.task_policy import allowed_host, policy
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import checkouts, git, repositories
@@ -78,17 +79,28 @@ class Elsewhere:
     """An adapter that starts a workflow somebody else works on; the task waits for it."""
 
     start: Callable[[Connection, Call], NewWorkflow]
+    takes: Takes
 
 
 Adapters = Mapping[str, Run | Elsewhere]
 
 
+def taking(takes: Takes) -> Callable[[Run], Run]:
+    """Say what an adapter takes; whoever submits a graph or does a task holds its arguments to that."""
+
+    def said(run: Run) -> Run:
+        run.takes = takes  # type: ignore[attr-defined]
+        return run
+
+    return said
+
+
+@taking(Takes({"command": WORDS}, {"repository": TEXT, "check": FLAG}))
 def shell(call: Call) -> dict[str, Any]:
     """Run `command` (a list) in the sandbox, in an empty folder or a checkout of `repository`.
 
     What the task sees is JSON on its standard input. Its output, if it is JSON, is `value`.
     """
-    _only(call, "command", "repository", "check")
     seconds = call.seconds(SHELL_SECONDS if call.role != "tester" else 600.0)
     limits = sandbox.Limits(seconds, policy(call.role).memory * 1024**2, 256)
     with tempfile.TemporaryDirectory(prefix="qflow-task-") as made:
@@ -113,13 +125,15 @@ def shell(call: Call) -> dict[str, Any]:
     return result
 
 
+@taking(
+    Takes(
+        {"url": TEXT}, {"method": one_of(METHODS), "headers": TEXTS_BY_NAME, "body": ANYTHING, "check": FLAG}
+    )
+)
 def http(call: Call) -> dict[str, Any]:
     """Ask `url`; at most three redirects, each to a host the role may ask; 10 MB of answer."""
-    _only(call, "url", "method", "headers", "body", "check")
     given = call.arguments
-    method = str(given.get("method", "GET")).upper()
-    if method not in METHODS:
-        raise TaskFailed(f"no method {method!r}: {', '.join(METHODS)}", kind="arguments", retry=False)
+    method = given.get("method", "GET")
     seconds = call.seconds(HTTP_SECONDS)
     deadline = time.monotonic() + seconds
     url = given["url"]
@@ -163,12 +177,13 @@ def _ask(method: str, url: str, given: Mapping[str, Any], deadline: float) -> di
     return answer
 
 
+@taking(Takes({"function": TEXT}, others=True))
 def python(call: Call) -> Any:
     """Call a function that an installed package offers under the entry points `qflow_dagster.tasks`.
 
     It gets `arguments` and `inputs`, in a process of its own, and returns what JSON can hold.
     """
-    function = call.arguments.get("function")
+    function = call.arguments["function"]
     rest = {name: value for name, value in call.arguments.items() if name != "function"}
     seconds = call.seconds(PYTHON_SECONDS)
     try:
@@ -197,9 +212,9 @@ def serve(context: None, batch: list[tuple[str, dict[str, Any], dict[str, Any]]]
     return True, value
 
 
+@taking(Takes({"repository": TEXT, "paths": WORDS}))
 def files(call: Call) -> dict[str, str]:
     """Read `paths` of the ingested commit of `repository`: path -> text. Nothing of a work tree is read."""
-    _only(call, "repository", "paths")
     with call.engine.connect() as connection:
         name = call.arguments["repository"]
         objects = repositories.find(connection, name).objects
@@ -225,17 +240,6 @@ def _checkout(call: Call, folder: Path) -> None:
         commit = current_snapshot(connection, name).commit_oid
     with checkouts.scratch(objects) as store:
         checkouts.export(store, commit, folder)
-
-
-def _only(call: Call, *names: str) -> None:
-    if unknown := set(call.arguments) - set(names):
-        raise TaskFailed(
-            f"{call.adapter} has no argument {min(unknown)!r}; it has: {', '.join(names)}",
-            kind="arguments",
-            retry=False,
-        )
-    if names[0] not in call.arguments:
-        raise TaskFailed(f"{call.adapter} needs {names[0]!r}", kind="arguments", retry=False)
 
 
 ADAPTERS: Adapters = {"shell": shell, "http": http, "python": python, "files": files}

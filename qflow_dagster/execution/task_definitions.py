@@ -5,7 +5,7 @@ unknown names, cycles, a role that may not. Does not belong here: rows (`task_gr
 may do (`task_policy`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from qflow_dagster.documents import Document
 from qflow_dagster.errors import UsageError
+from qflow_dagster.execution.task_arguments import Takes, unseen
 from qflow_dagster.execution.task_policy import PolicyViolation, check
 
 Role = Literal["coder", "tester", "critic", "researcher", "admin"]
@@ -102,14 +103,36 @@ def read_graph(document: Document, adapters: Mapping[str, Any]) -> TaskGraph:
     return graph
 
 
-def check_tasks(tasks: Sequence[Task], adapters: Mapping[str, Any], *, depth: int = 0) -> None:
-    """The same for tasks that no document defines (a split, an amendment).
+def read_tasks(document: Document) -> list[Task]:
+    """The tasks (a list, or one) that a document defines, for an amendment; `check_tasks` checks them.
+
+    Raises:
+        UsageError: it defines none; every problem with file, line and column.
+    """
+    given = document.data if isinstance(document.data, list) else [document.data]
+    tasks: list[Task] = []
+    problems: list[str] = []
+    for number, one in enumerate(given):
+        try:
+            tasks.append(Task.model_validate(one))
+        except ValidationError as error:
+            above = (number,) if isinstance(document.data, list) else ()
+            problems += document.problems(error, above)
+    if problems or not tasks:
+        raise UsageError("\n".join(problems) or f"{document.place()}: there is no task")
+    return tasks
+
+
+def check_tasks(
+    tasks: Sequence[Task], adapters: Mapping[str, Any], *, depth: int = 0, beside: Collection[str] = ()
+) -> None:
+    """The same for tasks that no document defines (a split, an amendment) and come to be `beside` others.
 
     Raises:
         UsageError: names are unknown or twice, a cycle, an adapter that is not there, too deep.
         PolicyViolation: a role may not.
     """
-    for _, words in _problems(tasks, (), adapters, depth):
+    for _, words in _problems(tasks, (), adapters, depth, beside):
         raise UsageError(words)
     for _, words in _violations(tasks, ()):
         raise PolicyViolation(words)
@@ -119,10 +142,14 @@ Path = tuple[str | int, ...]
 
 
 def _problems(
-    tasks: Sequence[Task], path: Path, adapters: Mapping[str, Any], depth: int = 0
+    tasks: Sequence[Task],
+    path: Path,
+    adapters: Mapping[str, Any],
+    depth: int = 0,
+    beside: Collection[str] = (),
 ) -> Iterator[tuple[Path, str]]:
-    known = {task.name for task in tasks}
-    seen: set[str] = set()
+    known = {*(task.name for task in tasks), *beside}
+    seen = set(beside)
     for number, task in enumerate(tasks):
         here = (*path, number)
         if task.name in seen:
@@ -143,6 +170,7 @@ def _problems(
                 (*here, "adapter"),
                 f"{task.name!r} has the adapter {task.adapter!r}; there are: {', '.join(sorted(adapters))}",
             )
+        yield from ((((*here, *place)), words) for place, words in _argument_problems(task, adapters))
         if task.tasks or task.template:
             if depth + 1 >= DEEPEST:
                 yield here, f"{task.name!r} would be split at depth {depth + 1}; {DEEPEST} levels are allowed"
@@ -152,6 +180,22 @@ def _problems(
         TopologicalSorter({task.name: set(task.depends_on) & known for task in tasks}).prepare()
     except CycleError as error:
         yield path, f"the tasks depend on each other in a circle: {' -> '.join(error.args[1])}"
+
+
+def _argument_problems(task: Task, adapters: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    takes = getattr(adapters.get(task.adapter or ""), "takes", None)
+    if isinstance(takes, Takes):
+        for place, words in takes.problems(task.adapter or "", task.arguments):
+            yield ("arguments", *place), f"{task.name!r}: {words}"
+    sees = {INPUT, *task.depends_on}
+    for place, words in unseen(task.arguments, sees | ({"item", "index"} if task.map is not None else set())):
+        yield ("arguments", *place), f"{task.name!r}: {words}"
+    for name in sorted(set(task.when or {}) - sees):
+        yield (
+            ("when", name),
+            f"{task.name!r} is done when {name!r} contains something, and does not see it; "
+            f"it sees: {', '.join(sorted(sees))}",
+        )
 
 
 def _violations(tasks: Sequence[Task], path: Path) -> Iterator[tuple[Path, str]]:

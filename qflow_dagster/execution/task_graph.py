@@ -10,7 +10,7 @@ here: doing tasks (`task_worker`), reading them (`task_records`).
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -106,7 +106,7 @@ def submit(
 
 def _create(
     connection: Connection, graph_id: UUID, parent_id: UUID, new: Sequence[Task], *, depth: int, actor: str,
-    elements: Sequence[Any] | None = None,
+    elements: Sequence[Any] | None = None, beside: Mapping[str, UUID] | None = None,
 ) -> None:  # fmt: skip
     # As many as a map has elements, and those have no names to depend on.
     made = [
@@ -115,7 +115,7 @@ def _create(
         )
         for task in new
     ]  # fmt: skip
-    ids = {task.name: workflow.id for task, workflow in zip(new, made, strict=True)}
+    ids = {**(beside or {}), **{task.name: workflow.id for task, workflow in zip(new, made, strict=True)}}
     linked = [
         NewWorkflow(
             type=workflow.type, parent_id=parent_id, priority=workflow.priority, max_attempts=workflow.max_attempts,
@@ -360,17 +360,27 @@ def amend(
         spec["arguments"] = arguments
     if parts is not None:
         spec = {name: spec[name] for name in spec if name not in ("adapter", "arguments", "map", "template")}
-        spec["tasks"] = [part.model_dump(exclude_defaults=True) for part in parts]
-    # What it depends on is not given with it.
-    check_tasks([Task.model_validate({**spec, "depends_on": (), "map": None})], adapters, depth=row.depth)
+        spec["tasks"] = [part.model_dump(mode="json", exclude_defaults=True) for part in parts]
+    siblings = text("""
+        SELECT t.name, t.id FROM tasks t JOIN workflows w ON w.id = t.id WHERE w.parent_id = :parent AND t.id <> :id
+    """)
+    found = connection.execute(siblings, {"parent": row.parent_id, "id": id_})
+    beside: dict[str, UUID] = {sibling.name: sibling.id for sibling in found}
+    if before is not None:
+        check_tasks([before], adapters, depth=row.depth, beside={row.name, *beside})
+        spec["depends_on"] = [*spec.get("depends_on", ()), before.name]
+    names = {*beside, *([before.name] if before else [])}
+    check_tasks([Task.model_validate(spec)], adapters, depth=row.depth, beside=names)
     data = {"reason": reason, "from": row.spec, "to": spec}
     connection.execute(
         text("UPDATE tasks SET spec = CAST(:spec AS jsonb) WHERE id = :id"), {"id": id_, "spec": json.dumps(spec)}
     )  # fmt: skip
     _again(connection, [id_], actor=actor, data=data | ({"before": before.name} if before else {}))
     if before is not None:
-        check_tasks([before], adapters, depth=row.depth)
-        _create(connection, row.graph_id, row.parent_id, [before], depth=row.depth, actor=actor)
+        _create(
+            connection, row.graph_id, row.parent_id, [before], depth=row.depth, actor=actor,
+            beside=beside | {row.name: id_},
+        )  # fmt: skip
         made = connection.scalar(
             text("SELECT id FROM tasks WHERE graph_id = :graph AND name = :name ORDER BY id DESC LIMIT 1"),
             {"graph": row.graph_id, "name": before.name},

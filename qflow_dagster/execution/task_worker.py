@@ -197,7 +197,7 @@ def _begin(
                 return total._replace(split=total.split + 1)
             held.outcome = []
             return total
-        call = _call(engine, held, pool)
+        call = _call(engine, held, adapters, pool)
         adapter = adapters[call.adapter]
         if isinstance(adapter, Elsewhere):
             in_flight.remove(held)
@@ -249,11 +249,14 @@ def _filled_but_items(value: Any, seen: dict[str, Any]) -> Any:
     return value
 
 
-def _call(engine: Engine, held: Held, pool: Pool) -> Call:
+def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:
     task = held.task
     arguments = references.fill(task.arguments, held.seen)
     # Again, now that the values are known.
     adapter = task.adapter or ""
+    takes = getattr(adapters[adapter], "takes", None)
+    for _, words in takes.problems(adapter, arguments) if takes else ():
+        raise TaskFailed(words, kind="arguments", retry=False)
     check(task.role, adapter, arguments, task.timeout)
     return Call(
         id=held.workflow.id, graph_id=held.graph_id, name=task.name, title=task.title or task.name, role=task.role,

@@ -65,6 +65,26 @@ def test_a_failed_task_is_retried_amended_or_its_graph_cancelled(qflow: Run, hom
     refused(qflow("tasks", "amend", bad, "--arguments", "{", "--reason", "r"), 2, "--arguments is no JSON")
     words = json.dumps({"command": ["rm", "-rf", "/"]})
     refused(qflow("tasks", "amend", bad, "--arguments", words, "--reason", "r"), 1, "rm")
+    refused(qflow("tasks", "amend", bad, "--arguments", "[1]", "--reason", "r"), 2, "is no JSON object")
+    refused(qflow("tasks", "amend", bad, "--reason", "r"), 2, "--arguments, --split or --before")
+    parts = home / "parts.yaml"
+    parts.write_text("- {name: one, adapter: shell}\n- {name: two, adaptor: shell}\n")
+    refused(
+        qflow("tasks", "amend", bad, "--split", str(parts), "--reason", "r"), 2, "parts.yaml:2:24: adaptor"
+    )
+    parts.write_text("- {name: one, adapter: shell, arguments: {command: ['true']}}\n")
+    ok(qflow("tasks", "amend", bad, "--split", str(parts), "--before", str(parts), "--reason", "too big"))
+    ok(qflow("tasks", "cancel", id_, "--reason", "no more"))
+
+
+def test_a_failed_task_gets_other_arguments(qflow: Run, home: Path) -> None:
+    file = home / "g.json"
+    task = {"name": "bad", "adapter": "shell", "max_attempts": 1, "arguments": {"command": ["false"]}}
+    file.write_text(json.dumps({"name": "g", "tasks": [task]}))
+    id_ = ok(qflow("tasks", "submit", str(file))).strip()
+    ok(qflow("tasks", "work"))
+    [row] = json.loads(ok(qflow("tasks", "show", id_, "--json")))["tasks"]
+    bad = str(row["id"])
     ok(
         qflow(
             "tasks",
@@ -87,6 +107,17 @@ def test_what_is_wrong_with_a_graph_is_said_with_its_place(qflow: Run, home: Pat
     refused(qflow("tasks", "submit", str(home / "none.yaml")), 2, "none.yaml")
     file.write_text(GRAPH)
     refused(qflow("tasks", "submit", str(file), "--input", "[1]"), 2, "--input is no JSON object")
+
+
+def test_what_a_role_may_not_is_refused_and_recorded(qflow: Run, home: Path) -> None:
+    file = home / "g.yaml"
+    file.write_text("name: g\ntasks:\n  - {name: a, adapter: shell, arguments: {command: [rm, -rf, /]}}\n")
+    refused(
+        qflow("tasks", "submit", str(file), "--as", "mallory"), 1, "g.yaml:3:5: 'a': a coder may not run 'rm'"
+    )
+    assert json.loads(ok(qflow("tasks", "list", "--json"))) == []
+    [seen] = json.loads(ok(qflow("errors", "list", "--json")))
+    assert (seen["operation"], seen["kind"]) == ("tasks.submit", "PolicyViolation")
 
 
 def test_a_goal_from_a_work_item_to_a_suggestion(qflow: Run, project: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from qflow_dagster.documents import parse
-from qflow_dagster.errors import UsageError
+from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import task_graph, task_records
 from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailed
 from qflow_dagster.execution.task_definitions import Task, read_graph
@@ -330,6 +330,36 @@ def test_a_failed_task_is_split_or_gets_another_before_it(engine: Engine, script
     assert script.names.index("data") < len(script.names) - 1 - script.names[::-1].index("needy")
 
 
+def test_a_task_done_before_stands_beside_the_others_and_is_seen(engine: Engine, script: Script) -> None:
+    script.answers["needy"] = failing(1, retry=False)
+    id_ = submit(
+        engine, script, {"name": "base"},
+        {"name": "needy", "depends_on": ["base"], "arguments": {"value": "${base}"}},
+    )  # fmt: skip
+    do(engine, script)
+    needy = task_id(engine, id_, "needy")
+
+    def amend(**change: Any) -> None:
+        with engine.begin() as connection:
+            task_graph.amend(connection, needy, script.adapters, actor="ada", reason="r", **change)
+
+    for wrong, words in (
+        ({"before": Task(name="base", adapter="python")}, "is there twice"),
+        ({"before": Task(name="new", adapter="python", depends_on=("nobody",))}, "no task beside it"),
+        ({"before": Task(name="new", adapter="python", depends_on=("needy",))}, "cycle"),
+        ({"arguments": {"value": "${new}"}}, "is nothing it sees"),
+    ):
+        with pytest.raises(QflowError, match=words):
+            amend(**wrong)
+    amend(
+        before=Task(name="new", adapter="python", depends_on=("base",), arguments={"value": "new ${base}"}),
+        arguments={"value": "${new}"},
+    )
+    do(engine, script)
+    assert whole(engine, id_)["state"] == "completed"
+    assert script.calls[-1].arguments == {"value": "new base"}
+
+
 def test_cancelling_ends_everything_unfinished(engine: Engine, script: Script) -> None:
     script.answers["bad"] = failing(9)
     id_ = submit(engine, script, {"name": "ok"}, {"name": "bad"}, {"name": "later", "depends_on": ["bad"]})
@@ -372,6 +402,49 @@ def test_a_worker_that_lost_its_lease_is_not_believed(engine: Engine, script: Sc
         ([{"name": "a b"}], "", "should match pattern"),
         ([{"name": "a", "colour": "red"}], "", "Extra inputs are not permitted"),
         ([{"name": "a", "tasks": [{"name": "b"}]}], "", "exactly one of adapter, tasks, template"),
+        ([{"name": "a", "arguments": {"x": ["${b.y}"]}}], "", "${b...} is nothing it sees; it sees: run"),
+        ([{"name": "a", "arguments": {"x": "${item}"}}], "", "${item...} is nothing it sees"),
+        ([{"name": "a", "when": {"b": 1}}], "", "does not see it; it sees: run"),
+        ([{"name": "a", "adapter": "shell"}], "", "shell needs `command`, a list of words"),
+        (
+            [{"name": "a", "adapter": "shell", "arguments": {"command": "ls"}}],
+            "",
+            "`command` of shell is a list of words, not 'ls'",
+        ),
+        (
+            [{"name": "a", "adapter": "shell", "arguments": {"command": ["ls"], "repo": "x"}}],
+            "",
+            "shell has no argument 'repo'; it has: command, repository, check",
+        ),
+        (
+            [{"name": "a", "adapter": "files", "arguments": {"repository": 3, "paths": ["a"]}}],
+            "",
+            "`repository` of files is a text, not 3",
+        ),
+        (
+            [
+                {
+                    "name": "a",
+                    "role": "admin",
+                    "adapter": "http",
+                    "arguments": {"url": "http://x/", "method": "SEND"},
+                }
+            ],
+            "",
+            "`method` of http is one of GET, POST",
+        ),
+        (
+            [
+                {
+                    "name": "a",
+                    "role": "admin",
+                    "adapter": "http",
+                    "arguments": {"url": "http://x/", "headers": {"a": 1}},
+                }
+            ],
+            "",
+            "`headers` of http is an object of texts",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place(
@@ -385,10 +458,27 @@ def test_what_is_wrong_is_refused_with_its_place(
         assert connection.scalar(text("SELECT count(*) FROM workflows")) == 0
 
 
-def test_the_place_is_the_line_and_column(script: Script) -> None:
-    document = parse("name: x\ntasks:\n  - name: a\n    adapter: python\n    depends_on: [b]\n", "g.yaml")
-    with pytest.raises(UsageError, match=r"^g\.yaml:5:18: "):
+@pytest.mark.parametrize(
+    ("line", "column"),
+    [("depends_on: [b]", 18), ('arguments: {x: [1, "${b}"]}', 24), ("when: {b: 1}", 15)],
+)
+def test_the_place_is_the_line_and_column(script: Script, line: str, column: int) -> None:
+    document = parse(f"name: x\ntasks:\n  - name: a\n    adapter: python\n    {line}\n", "g.yaml")
+    with pytest.raises(UsageError, match=rf"^g\.yaml:5:{column}: "):
         read_graph(document, script.adapters)
+
+
+def test_an_argument_that_is_wrong_once_filled_in_is_refused_before_it_runs(
+    engine: Engine, script: Script
+) -> None:
+    id_ = submit(
+        engine, script, {"name": "read", "adapter": "files", "arguments": {"repository": "${run.name}", "paths": []}},
+        input={"name": 7},
+    )  # fmt: skip
+    do(engine, script)
+    [row] = whole(engine, id_)["tasks"]
+    assert (row["state"], row["attempt"]) == ("failed", 1)
+    assert row["error"] == {"kind": "arguments", "message": "`repository` of files is a text, not 7"}
 
 
 @pytest.mark.parametrize(
