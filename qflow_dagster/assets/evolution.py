@@ -13,7 +13,7 @@ from qflow_dagster.assets.metadata import column_schema, picture, table, worker
 from qflow_dagster.evolution import (
     outcomes,
     pictures,
-    places,
+    place_records,
     rule_evolver,
     rule_set,
     standings,
@@ -45,7 +45,7 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
     engine = database.engine()
     with engine.begin() as connection:
         new = outcomes.collect(connection)
-    kept = places.keep(engine)
+    kept = place_records.keep(engine)
     with engine.connect() as connection:
         counted = outcomes.counts(connection)
     kinds = [(kind, sum(row[kind] for row in counted)) for kind in outcomes.KINDS if kind != "shown"]

@@ -16,7 +16,7 @@ from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import (
     outcomes,
-    places,
+    place_records,
     rule_drafts,
     rule_evolver,
     rule_set,
@@ -46,7 +46,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
     with console.status("counting outcomes"):
         with engine.begin() as connection:
             new = outcomes.collect(connection)
-        places.keep(engine)
+        place_records.keep(engine)
         with engine.begin() as connection:
             moved_thresholds = standings.adapt(connection)
             moved = standings.refresh(connection)

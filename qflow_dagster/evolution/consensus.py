@@ -112,7 +112,7 @@ def count(ballots: Iterable[Ballot]) -> Decision:
     share = len(approvals) / len(cast)
     if share < APPROVALS:
         return Decision("rejected", f"{len(approvals)} of {len(cast)} approve, {APPROVALS:.0%} are needed")
-    mean = math.fsum(approvals) / len(approvals)
+    mean = sum(approvals) / len(approvals)
     if mean < CONFIDENCE:
         return Decision("expired", f"mean confidence {mean:.2f}, {CONFIDENCE:.2f} is needed")
     return Decision("agreed", f"{len(approvals)} of {len(cast)} approve, mean confidence {mean:.2f}")

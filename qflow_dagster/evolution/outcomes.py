@@ -2,7 +2,7 @@
 
 Belongs here: reading what happened from the tables of findings, candidates, suggestions and edits
 (those of later rooms by their names: data, no import), and what it says of the rule. Does not
-belong here: beliefs made of it (`standings`), the code it is about (`places`).
+belong here: beliefs made of it (`standings`), the code it is about (`place_records`).
 
 | kind | what happened | says of the rule |
 | --- | --- | --- |

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.evolution import confidence, places, rule_set, standings, thresholds, votes
+from qflow_dagster.evolution import confidence, place_records, rule_set, standings, thresholds, votes
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.standings import Standing
 from qflow_dagster.evolution.variants import Place, Variant, narrower, wider
@@ -72,7 +72,7 @@ def vary(engine: Engine, *, run_id: str | None = None) -> list[Made]:
             on_trial = any(other.id == rule.id and other.status == "trial" for other in rules)
             if rule.status != "active" or on_trial or rule.digest in withheld:
                 continue
-            judged = places.of(connection, rule)
+            judged = place_records.of(connection, rule)
             operations = wanted_operations(judged, known[rule.digest])
             tasks += [(rule, judged, operation, settings().evolution.trials) for operation in operations]
         tried = matchers_tried(connection)

@@ -5,7 +5,7 @@ from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import arbiter, rule_changes
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import outcomes, places, rule_evolver, rule_set
+from qflow_dagster.evolution import outcomes, place_records, rule_evolver, rule_set
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import item_requests
 from qflow_dagster.quantumflow import verify_history
@@ -63,7 +63,7 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
             loop.approve(suggestion)
     with loop.engine.begin() as connection:
         outcomes.collect(connection)
-    assert places.keep(loop.engine) == 12
+    assert place_records.keep(loop.engine) == 12
     made = rule_evolver.vary(loop.engine)
     assert {(one.rule_id, one.operation) for one in made} == {(RULE, "narrower")}
     assert rule_evolver.vary(loop.engine) == []

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import text
 
 from qflow_dagster.agents import arbiter, edits, self_improvement
-from qflow_dagster.evolution import findings, outcomes, places, rule_set
+from qflow_dagster.evolution import findings, outcomes, place_records, rule_set
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 RULE = "python/mutable-default"
@@ -150,11 +150,11 @@ def test_the_code_of_decisions_is_kept_to_try_variants_on(loop: Loop) -> None:
     loop.approve(first)
     deny(loop, second)
     collect(loop)
-    assert places.keep(loop.engine) == 2
-    assert places.keep(loop.engine) == 0
+    assert place_records.keep(loop.engine) == 2
+    assert place_records.keep(loop.engine) == 0
     with loop.engine.connect() as connection:
         [rule] = [one for one in rule_set.current(connection) if one.id == RULE]
-        kept = places.of(connection, rule)
+        kept = place_records.of(connection, rule)
     assert sorted(place.wanted for place in kept) == [False, True]
     for place in kept:
         assert place.text[place.start : place.end] == "[]"
@@ -164,7 +164,7 @@ def test_the_code_of_decisions_is_kept_to_try_variants_on(loop: Loop) -> None:
 def test_of_a_long_file_only_the_statement_around_is_kept() -> None:
     content = "x = 1\n" * 5_000 + MUTABLE + "y = 2\n" * 5_000
     start = content.index("[]")
-    kept, offset = places.excerpt(content, "python", start, start + 2)
+    kept, offset = place_records.excerpt(content, "python", start, start + 2)
     assert kept == MUTABLE.rstrip()
     assert kept[start - offset : start - offset + 2] == "[]"
 

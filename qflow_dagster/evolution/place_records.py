@@ -1,4 +1,4 @@
-"""Places: the code that outcomes are about, kept so that variants of a rule can be tried on it.
+"""Records of places: the code that outcomes are about, kept so that variants of a rule can be tried on it.
 
 Belongs here: finding the matches an outcome was about in the file as it was, and keeping them.
 Does not belong here: what a variant is (`variants`), what an outcome says (`outcomes`).
@@ -19,7 +19,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import examples, matchers, outcomes, rule_set
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.tables import rule_places
-from qflow_dagster.evolution.variants import Place
+from qflow_dagster.evolution.places import Place
 from qflow_dagster.ingestion import git, languages, repositories, trees
 from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.settings import settings
