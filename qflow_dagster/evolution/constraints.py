@@ -34,8 +34,10 @@ class Form(NamedTuple):
     rule: Callable[[str, str], dict[str, Any]]
 
 
-# By kind and regex. `{no}` is where a negation goes.
+# Of a kind and a regex, `capture` and `spelling` of a metavariable. Of equal ones the first is preferred.
+# `{no}` is where a negation goes.
 FORMS: dict[str, Form] = {
+    "capture": Form(1, "{no}where ${of} is {kind}", lambda kind, _: {"kind": kind}),
     "kind": Form(1, "{no}{kind}", lambda kind, _: {"kind": kind}),
     "inside": Form(1, "{no}inside {kind}", lambda kind, _: {"inside": {"kind": kind, "stopBy": "end"}}),
     "parent": Form(2, "{no}directly in {kind}", lambda kind, _: {"inside": {"kind": kind}}),
@@ -54,6 +56,7 @@ FORMS: dict[str, Form] = {
     "has": Form(1, "{no}containing {kind}", lambda kind, _: {"has": {"kind": kind, "stopBy": "end"}}),
     "follows": Form(2, "{no}right after {kind}", lambda kind, _: {"follows": {"kind": kind}}),
     "precedes": Form(2, "{no}right before {kind}", lambda kind, _: {"precedes": {"kind": kind}}),
+    "spelling": Form(2, "{no}where ${of} is {regex}", lambda _, regex: {"regex": regex}),
     "text": Form(2, "{no}with the text {regex}", lambda _, regex: {"regex": regex}),
 }
 
@@ -90,8 +93,8 @@ class Constraint(NamedTuple):
         """As a person says it."""
         kind = self.kind.replace("_", " ")
         kind = f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
-        words = FORMS[self.form].words.format(no="not " if self.negated else "", kind=kind, regex=self.regex)
-        return f"${self.of} {words}" if self.of else words
+        no = "not " if self.negated else ""
+        return FORMS[self.form].words.format(no=no, kind=kind, regex=self.regex, of=self.of)
 
 
 def true_of(node: SgNode, text: str, variables: Iterable[str] = ()) -> set[Constraint]:
@@ -153,8 +156,8 @@ def _beside(node: SgNode) -> Iterator[Constraint]:
 def _captured(node: SgNode, name: str) -> Iterator[Constraint]:
     captured = node.get_match(name)
     if captured is not None:
-        yield from (Constraint("kind", kind, of=name) for kind in _kind(captured))
-        yield from (Constraint("text", "", regex, of=name) for regex in names(captured.text()))
+        yield from (Constraint("capture", kind, of=name) for kind in _kind(captured))
+        yield from (Constraint("spelling", "", regex, of=name) for regex in names(captured.text()))
 
 
 def _kind(node: SgNode) -> tuple[str, ...]:

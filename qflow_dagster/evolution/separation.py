@@ -42,6 +42,14 @@ class Separation(NamedTuple, Generic[What]):
     holds: int
     saved: float
 
+    def serves(self, other: "Separation[What]", wanted: int) -> bool:
+        """Whether it is as short as the other, excludes what that excludes and loses nothing more."""
+        return (
+            len(self.atoms) <= len(other.atoms)
+            and not self.holds & ~wanted & ~other.holds
+            and not other.holds & wanted & ~self.holds
+        )
+
 
 def separate(
     atoms: Sequence[Atom[What]], wanted: int, unwanted: int, *, most_atoms: int = MOST_ATOMS

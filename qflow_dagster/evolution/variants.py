@@ -2,8 +2,8 @@
 
 Belongs here: making the rules, holding them to their examples, counting what they do at places
 that were judged. Does not belong here: what can be said of code (`constraints`), what tells places
-apart (`separation`), which parts of a rule can be left out (`widening`), where judgements are kept and
-whether a variant is put on trial.
+apart (`separation`), which parts of a rule can be left out (`widening`), whether a variant is put on
+trial.
 """
 
 import json
@@ -13,34 +13,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
-from ast_grep_py import SgNode
-
-from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import examples, matchers
 from qflow_dagster.evolution.conditions import Condition
 from qflow_dagster.evolution.constraints import Constraint, true_of
+from qflow_dagster.evolution.places import Judged, Place, matched
 from qflow_dagster.evolution.rules import Matcher, Rule
-from qflow_dagster.evolution.separation import Atom, separate
+from qflow_dagster.evolution.separation import Atom, Separation, separate
 from qflow_dagster.evolution.widening import without_one
 
-# Separations whose variants may fail their examples before the search gives up.
+__all__ = ["Place", "Variant", "matched", "narrower", "wider"]
+
+# Variants that are held to their examples before the search gives up.
 TRIED = 20
 _VARIABLE = re.compile(r"(?<!\$)\$([A-Z_][A-Z0-9_]*)")
-
-
-class Place(NamedTuple):
-    """A match that was judged: the text it is in, where, and whether a change there was wanted.
-
-    `language` is as rules name it; `start` and `end` count characters of `text`. Of a rule of measures
-    the text is their JSON, `{"cognitive": 20}`.
-    """
-
-    text: str
-    path: str
-    language: str
-    start: int
-    end: int
-    wanted: bool
 
 
 class Variant(NamedTuple):
@@ -66,14 +51,14 @@ class Variant(NamedTuple):
     admitted: int = 0
 
 
-def matched(rule: Rule, places: Sequence[Place]) -> list[bool]:
-    """Whether the rule matches at each place: that very span.
+class _Tighter(NamedTuple):
+    """A condition on measures that takes the place of the one at `position`."""
 
-    Raises:
-        UsageError: the rule is refused by its engine; a place of a rule of measures has none.
-    """
-    matchers.check_matcher(rule)
-    return _matched(rule, places, _sources(places))
+    position: int
+    words: str
+
+
+_Said = Constraint | _Tighter
 
 
 def narrower(rule: Rule, places: Sequence[Place], *, most: int = 3) -> list[Variant]:
@@ -88,26 +73,32 @@ def narrower(rule: Rule, places: Sequence[Place], *, most: int = 3) -> list[Vari
         UsageError: as `matched`.
     """
     matchers.check_matcher(rule)
-    sources = _sources(places)
-    here = _matched(rule, places, sources)
-    atoms = _atoms(rule, list(compress(places, here)), sources)
+    judged = Judged(places)
+    here = judged.matched(rule)
     wanted, unwanted = (
         _bits(place.wanted is side for place in compress(places, here)) for side in (True, False)
     )
     # A condition of a rule of measures is moved, not joined by others.
     most_atoms = {"most_atoms": 1} if rule.matcher.metric else {}
     offered: list[Variant] = []
-    for separation in separate(atoms, wanted, unwanted, **most_atoms)[:TRIED]:
-        if len(offered) >= most:
+    chosen: list[Separation[_Said]] = []
+    tried = 0
+    for separation in separate(_atoms(rule, judged, here), wanted, unwanted, **most_atoms):
+        if len(offered) >= most or tried == TRIED:
             break
+        if any(better.serves(separation, wanted) for better in chosen):
+            continue
+        tried += 1
         said = [atom.what for atom in separation.atoms]
         variant = _with(rule, said)
         if examples.problems(variant):
             continue
-        after = _matched(variant, places, sources)
+        after = judged.matched(variant)
+        # What is said here of a tree and what ast-grep makes of it are two programs.
         if _bits(compress(after, here)) == separation.holds:
             words = ", ".join(one.words for one in said)
             offered.append(_variant(variant, "narrower", words, places, here, after))
+            chosen.append(separation)
     return offered
 
 
@@ -120,65 +111,20 @@ def wider(rule: Rule, places: Sequence[Place], *, most: int = 3) -> list[Variant
         UsageError: as `matched`.
     """
     matchers.check_matcher(rule)
-    sources = _sources(places)
-    before = _matched(rule, places, sources)
+    judged = Judged(places)
+    before = judged.matched(rule)
     variants = []
     for words, matcher in without_one(rule):
         variant = _next(rule, matcher)
         if not examples.problems(variant):
-            after = _matched(variant, places, sources)
-            variants.append(_variant(variant, "wider", words, places, before, after))
+            variants.append(_variant(variant, "wider", words, places, before, judged.matched(variant)))
     return sorted(variants, key=lambda one: (one.admitted, -one.gained))[: max(most, 0)]
 
 
-class _Tighter(NamedTuple):
-    """A condition on measures that takes the place of the one at `position`."""
-
-    position: int
-    words: str
-
-
-_Said = Constraint | _Tighter
-
-# A text with its path and language: parsed once, however many places are in it.
-_Key = tuple[str, str, str]
-
-
-def _sources(places: Iterable[Place]) -> dict[_Key, matchers.Source]:
-    return {key: matchers.Source(key[0], key[1]) for key in dict.fromkeys(place[:3] for place in places)}
-
-
-def _matched(rule: Rule, places: Sequence[Place], sources: dict[_Key, matchers.Source]) -> list[bool]:
+def _atoms(rule: Rule, judged: Judged, here: Sequence[bool]) -> list[Atom[_Said]]:
+    """What can be said of the places the rule matches, and of the bad of each example, simplest first."""
     if rule.matcher.metric is not None:
-        conditions = rule.matcher.metric.conditions()
-        rows = {key: _measures(key) for key in sources}
-        return [all(one.holds(rows[place[:3]]) for one in conditions) for place in places]
-    spans: dict[_Key, set[tuple[int, int]]] = {key: set() for key in sources}
-    if rule.matcher.ruff is not None:
-        python = [key for key in sources if key[2] == "python"]
-        texts = [sources[key] for key in python]
-        for position, match in matchers.find_with_ruff(texts, [rule], examples.TARGET):
-            spans[python[position]].add((match.start, match.end))
-    else:
-        for key, source in sources.items():
-            spans[key] = {(match.start, match.end) for match in matchers.find(source, key[2], [rule])}
-    return [(place.start, place.end) in spans[place[:3]] for place in places]
-
-
-def _measures(key: _Key) -> dict[str, float]:
-    try:
-        measures = json.loads(key[0])
-    except ValueError:
-        measures = None
-    if not isinstance(measures, dict) or not all(isinstance(one, int | float) for one in measures.values()):
-        raise UsageError(f'{key[1]}: a place of a rule of measures is their JSON, {{"cognitive": 20}}')
-    return measures
-
-
-def _atoms(rule: Rule, places: Sequence[Place], sources: dict[_Key, matchers.Source]) -> list[Atom[_Said]]:
-    """What can be said of the places, and of the bad of each example: the variant has to find it."""
-    if rule.matcher.metric is not None:
-        return list(_tighter(rule, [_measures(place[:3]) for place in places]))
+        return list(_tighter(rule, list(compress(judged.measures(), here))))
     if "any" in rule.language:
         # No syntax tree to ask.
         return []
@@ -186,12 +132,12 @@ def _atoms(rule: Rule, places: Sequence[Place], sources: dict[_Key, matchers.Sou
     variables = sorted(set(_VARIABLE.findall(config)))
     said: dict[Constraint, int] = {}
     captured: dict[str, int] = {}
-    for position, node in enumerate(_nodes(rule, places, sources)):
-        bit = 1 << position
-        for one in true_of(node, places[position].text, variables):
-            said[one] = said.get(one, 0) | bit
-            captured[one.of] = captured.get(one.of, 0) | bit
-    everywhere = (1 << len(places)) - 1
+    everywhere = 0
+    for position, true in enumerate(_true(rule, judged, here, variables)):
+        everywhere |= 1 << position
+        for one in true:
+            said[one] = said.get(one, 0) | 1 << position
+            captured[one.of] = captured.get(one.of, 0) | 1 << position
     shown = list(_shown(rule, variables))
     atoms: list[Atom[_Said]] = []
     for one in sorted(said, key=lambda one: one.order):
@@ -208,35 +154,24 @@ def _atoms(rule: Rule, places: Sequence[Place], sources: dict[_Key, matchers.Sou
     return atoms
 
 
-def _nodes(rule: Rule, places: Iterable[Place], sources: dict[_Key, matchers.Source]) -> Iterator[SgNode]:
-    """The node at each place, which the rule matches; one of a pattern knows what was captured."""
-    found: dict[_Key, dict[tuple[int, int], SgNode]] = {}
-    for place in places:
-        key, root = place[:3], sources[place[:3]].root(place.language)
-        if rule.matcher.ast_grep is None:
-            yield matchers.covering(root, place.start, place.end)
-            continue
-        if key not in found:
-            nodes = root.find_all(rule.matcher.ast_grep.config())  # type: ignore[arg-type]
-            # The first of a span last: it stays.
-            found[key] = {
-                (span.start.index, span.end.index): node
-                for node in reversed(nodes)
-                for span in [node.range()]
-            }
-        yield found[key][place.start, place.end]
+def _true(
+    rule: Rule, judged: Judged, here: Sequence[bool], variables: Sequence[str]
+) -> Iterator[set[Constraint]]:
+    """What is true at each place the rule matches."""
+    for place, nodes in compress(zip(judged.places, judged.nodes(rule), strict=True), here):
+        yield true_of(nodes[0], place.text, variables) if nodes else set()
 
 
 def _shown(rule: Rule, variables: Sequence[str]) -> Iterator[list[set[Constraint]]]:
-    """What is true of each match in the bad of each example."""
+    """What is true of each match in the bad of each example: one of them has to be found still."""
     for example in rule.examples:
         for language in rule.language:
             text, path = str(example.bad), example.path or examples.PATH
-            places = [
+            judged = Judged(
                 Place(text, path, language, match.start, match.end, True)
                 for match in examples.matches_in(rule, text, path, language)
-            ]
-            yield [true_of(node, text, variables) for node in _nodes(rule, places, _sources(places))]
+            )
+            yield list(_true(rule, judged, judged.matched(rule), variables))
 
 
 def _tighter(rule: Rule, rows: Sequence[dict[str, float]]) -> Iterator[Atom[_Said]]:
