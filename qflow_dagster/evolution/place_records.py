@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import examples, matchers, outcomes, rule_set
+from qflow_dagster.evolution.places import Place
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.tables import rule_places
-from qflow_dagster.evolution.places import Place
 from qflow_dagster.ingestion import git, languages, repositories, trees
 from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.settings import settings
