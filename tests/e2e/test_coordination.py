@@ -121,7 +121,7 @@ def test_killed_in_the_middle_every_task_ends_once_and_goals_and_questions_go_on
             eventually(lambda: state(asked) == "resolved", "an answer")
         finally:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(60)
+            process.wait(180)
     done = tasks(graph)
     assert (len(done), {task.ends for task in done}) == (WIDTH * LAYERS + 21, {1})
     # Those that were running when the power went were done by another; nobody did any other twice.

@@ -174,7 +174,7 @@ def test_a_repository_is_added_seen_by_the_sensor_and_followed(
     finally:
         if up.poll() is None:
             up.send_signal(signal.SIGINT)
-        _, words = up.communicate(timeout=90)
+        _, words = up.communicate(timeout=180)
     assert up.returncode == 0, words
     assert not answers(port)
 

@@ -69,7 +69,7 @@ def test_run_approve_in_the_page_commit_on_the_branch_outcome_verified(
     finally:
         if up.poll() is None:
             up.send_signal(signal.SIGINT)
-        _, words = up.communicate(timeout=90)
+        _, words = up.communicate(timeout=180)
     assert up.returncode == 0, words
     [branch] = project.git("for-each-ref", "--format=%(refname:short)", "refs/heads/qflow").split()
     assert branch == result["suggestions"][0]["branch"]

@@ -135,7 +135,7 @@ def test_decided_in_the_page_used_once_and_errors_of_a_foreign_program_are_told_
     finally:
         if up.poll() is None:
             up.send_signal(signal.SIGINT)
-        _, words = up.communicate(timeout=90)
+        _, words = up.communicate(timeout=180)
     assert up.returncode == 0, words
     with engine.connect() as connection:
         assert verify_history(connection) is None

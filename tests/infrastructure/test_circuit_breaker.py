@@ -176,7 +176,7 @@ def test_of_16_processes_exactly_one_probes(engine: Engine, database: URL) -> No
         process.stdin.write(f"{start}\n")
         process.stdin.flush()
     for process in processes:
-        answers.append(process.communicate(timeout=60)[0].strip())
+        answers.append(process.communicate(timeout=240)[0].strip())
     assert answers.count("through") == 1
     assert sum(answer.startswith("refused") for answer in answers) == 15
     assert state(engine) == "half_open"

@@ -87,7 +87,7 @@ def test_a_process_that_ends_has_written_what_it_tracked(engine: Engine, databas
         "[tracker.track(Occurrence(operation='short')) for _ in range(500)]\n"
     )
     url = database.render_as_string(hide_password=False)
-    subprocess.run([sys.executable, "-c", program, url], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program, url], check=True, timeout=240)
     assert count(engine) == 500
 
 

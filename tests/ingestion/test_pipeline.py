@@ -278,7 +278,7 @@ def test_a_killed_ingestion_leaves_no_half_snapshot_and_is_continued(
         "pipeline.ingest(engine_for(make_url(sys.argv[1])), 'project', processes=1)"
     )
     process = subprocess.Popen([sys.executable, "-c", script, database.render_as_string(hide_password=False)])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while ingested.rows("SELECT count(*) FROM blobs") == [(0,)]:
         assert time.monotonic() < deadline
         assert process.poll() is None

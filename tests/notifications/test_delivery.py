@@ -47,7 +47,7 @@ def send(engine: Engine, *payloads: Any, queue: str = QUEUE) -> None:
         send_with_notify(connection, queue, payloads)
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it took too long"

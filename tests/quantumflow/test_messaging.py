@@ -28,7 +28,7 @@ def receive(connection: Connection, queue: str, consumer: str, **options: int) -
     """What there is to receive once the transactions of other tests no longer hold it back."""
     oldest = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     open_ones = f"SELECT count(*) FROM messages WHERE xact >= {oldest}"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while connection.execute(text(open_ones)).scalar_one() and time.monotonic() < deadline:
         time.sleep(0.01)
     return quantumflow.receive(connection, queue, consumer, **options)  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ def test_a_listener_hears_at_once_without_looking(engine: Engine) -> None:
     wait_until(lambda: listening(engine))
     sent = time.monotonic()
     send(engine, "now")
-    listener.join(10)
+    listener.join(60)
     assert heard
     assert heard[0] - sent < 5
 
@@ -193,7 +193,7 @@ def test_a_listener_whose_connection_is_cut_goes_on(engine: Engine) -> None:
         )  # fmt: skip
     send_again = threading.Thread(target=lambda: retried(lambda: send(engine, "last")))
     send_again.start()
-    listener.join(30)
+    listener.join(60)
     send_again.join()
     assert heard == ["first", "last"]
 
@@ -256,9 +256,9 @@ def listening(engine: Engine) -> bool:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "did not happen within 15 s"
+        assert time.monotonic() < deadline, "did not happen within 60 s"
         time.sleep(0.02)
 
 
