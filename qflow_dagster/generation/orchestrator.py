@@ -22,7 +22,7 @@ from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.evolution.rules import Rule, evaluated, load_rules
 from qflow_dagster.execution import safe_work_planner, work_items
 from qflow_dagster.generation import candidate_records, patches, suite_gate
-from qflow_dagster.generation.generators import Request
+from qflow_dagster.generation.generators import Request, mending
 from qflow_dagster.generation.patches import Patch
 from qflow_dagster.generation.proposing import Attempt, Choose, Question, ask_all, judge_all
 from qflow_dagster.generation.validation import Gate
@@ -93,7 +93,7 @@ class Summary(NamedTuple):
 def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int) -> list[UUID]:
     """Ask for changes of the `limit` best items that none was tried for on this commit; they are in progress then."""
     ids = safe_work_planner.get_generatable(
-        connection, snapshot.repository_id, snapshot.commit_oid, limit=limit
+        connection, snapshot.repository_id, snapshot.commit_oid, limit=limit, mending=mending()
     )
     new = [
         NewWorkflow(

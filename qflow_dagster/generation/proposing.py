@@ -6,8 +6,9 @@ those that call something remote, and the account of every attempt.
 
 import hashlib
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from sqlalchemy import Engine, text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import validation
-from qflow_dagster.generation.generators import Proposal, Request, generators
+from qflow_dagster.generation.generators import NoUse, Proposal, Request, generators
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpen, through_breaker
 from qflow_dagster.processes import Lost, in_processes
@@ -43,11 +44,8 @@ class Attempt(NamedTuple):
     proposals: list[Proposal]
     problem: str | None
     seconds: float
-
-    @property
-    def usage(self) -> dict[str, Any]:
-        """Tokens and cost of all proposals."""
-        return self.proposals[0].usage if self.proposals else {}
+    # Tokens and cost, whatever came of it.
+    usage: Mapping[str, Any] = {}
 
     @property
     def input_digest(self) -> bytes:
@@ -68,8 +66,9 @@ def ask_all(engine: Engine, requests: Sequence[Request], choose: Choose | None =
     known = generators()
     isolated = [[ask] for ask in asks if known[ask.generator].isolated]
     remote = [ask for ask in asks if not known[ask.generator].isolated]
+    spending = Spending(engine)
     with ThreadPoolExecutor(max_workers=4) as threads:
-        waiting = [threads.submit(_ask_remote, engine, ask) for ask in remote]
+        waiting = [threads.submit(_ask_remote, engine, ask, spending) for ask in remote]
         attempts = list(
             in_processes(
                 ask_batch, None, isolated, settings().ingestion.processes, lost=_lost_ask,
@@ -86,29 +85,57 @@ def ask_batch(context: None, batch: list[Ask]) -> Attempt:
 
 def _ask(ask: Ask) -> Attempt:
     started = time.monotonic()
+    usage: Mapping[str, Any] = {}
     try:
-        proposals = list(generators()[ask.generator].generate(ask.request))
+        answers = list(generators()[ask.generator].generate(ask.request))
     # A generator may be anybody's: whatever it raises is its own failure.
     except Exception as error:
         words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
-        return Attempt(ask, "failed", [], words[:1_000], time.monotonic() - started)
-    return Attempt(ask, "proposed" if proposals else "nothing", proposals, None, time.monotonic() - started)
+        if isinstance(error, NoUse):
+            usage = error.usage
+        return Attempt(ask, "failed", [], words[:1_000], time.monotonic() - started, usage)
+    proposals = [answer for answer in answers if answer.contents]
+    # The first of several proposals carries what all of them cost.
+    usage = answers[0].usage if answers else usage
+    outcome = "proposed" if proposals else "nothing"
+    return Attempt(ask, outcome, proposals, None, time.monotonic() - started, usage)
 
 
-def _ask_remote(engine: Engine, ask: Ask) -> Attempt:
-    spent = text("""
-        SELECT coalesce(sum(cost), 0) FROM generation_attempts
-        WHERE generator = :generator AND at > clock_timestamp() - interval '1 day'
-    """)
-    with engine.connect() as connection:
-        cost = connection.scalar(spent, {"generator": ask.generator}) or 0.0
-    if cost >= settings().model.budget:
+class Spending:
+    """What a day's requests cost: those on record, and those of this batch, which are not yet."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._lock = threading.Lock()
+        self._here: dict[str, float] = {}
+
+    def of(self, generator: str) -> float:
+        """The cost of a generator in the last 24 hours."""
+        spent = text("""
+            SELECT coalesce(sum(cost), 0) FROM generation_attempts
+            WHERE generator = :generator AND at > clock_timestamp() - interval '1 day'
+        """)
+        with self.engine.connect() as connection:
+            recorded = connection.scalar(spent, {"generator": generator}) or 0.0
+        with self._lock:
+            return recorded + self._here.get(generator, 0.0)
+
+    def add(self, attempt: Attempt) -> None:
+        """Count what an attempt cost."""
+        name = attempt.ask.generator
+        with self._lock:
+            self._here[name] = self._here.get(name, 0.0) + float(attempt.usage.get("cost", 0.0))
+
+
+def _ask_remote(engine: Engine, ask: Ask, spending: Spending) -> Attempt:
+    if spending.of(ask.generator) >= settings().model.budget:
         problem = f"the day's budget of {settings().model.budget} is spent"
         return Attempt(ask, "refused", [], problem, 0.0)
 
     try:
         with through_breaker(engine, f"generator.{ask.generator}"):
             attempt = _ask(ask)
+            spending.add(attempt)
             if attempt.outcome == "failed":
                 raise _Failed(attempt)
             return attempt
