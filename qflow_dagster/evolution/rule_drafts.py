@@ -45,6 +45,7 @@ def mine(
 
 def keep(connection: Connection, repository: str, found: Sequence[Mined]) -> list[Verdict]:
     """Keep mined rules as drafts, the best first, as many as are offered at a time; those known are passed over."""
+    rule_set.one_at_a_time(connection)
     known = rule_evolver.matchers_tried(connection)
     kept: list[Verdict] = []
     for one in found:

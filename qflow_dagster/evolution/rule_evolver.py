@@ -9,6 +9,7 @@ so far. On trial it may ask people, never act. Promotion is proposed, not done: 
 decides; that a trial ends without success needs nobody.
 """
 
+import json
 import logging
 import random
 from collections.abc import Mapping, Sequence
@@ -75,14 +76,13 @@ def vary(engine: Engine, *, run_id: str | None = None) -> list[Made]:
             judged = place_records.of(connection, rule)
             operations = wanted_operations(judged, known[rule.digest])
             tasks += [(rule, judged, operation, settings().evolution.trials) for operation in operations]
-        tried = matchers_tried(connection)
     found = in_processes(
         vary_batch, None, [[task] for task in tasks], settings().ingestion.processes, lost=_lost
     )
     made: list[Made] = []
     for variant in (variant for batch in found for variant in batch):
         with engine.begin() as connection:
-            one = _begin(connection, variant, tried, run_id)
+            one = _begin(connection, variant, run_id)
         if one is not None:
             made.append(one)
     return made
@@ -180,14 +180,11 @@ def retire(
     return done
 
 
-def _begin(
-    connection: Connection, variant: Variant, tried: set[tuple[str, str]], run_id: str | None
-) -> Made | None:
+def _begin(connection: Connection, variant: Variant, run_id: str | None) -> Made | None:
     rule = variant.rule
-    key = fingerprint(rule)
-    if key in tried:
+    rule_set.one_at_a_time(connection)
+    if fingerprint(rule) in matchers_tried(connection):
         return None
-    tried.add(key)
     version = rule_set.next_version(connection, rule.id)
     parent = next(one for one in rule_set.current(connection) if one.id == rule.id and one.status == "active")
     rule = rule.model_copy(update={"version": version, "status": "trial"})
@@ -208,7 +205,9 @@ def _begin(
 
 def fingerprint(rule: Rule) -> tuple[str, str]:
     """What makes two versions of a rule the same to try: how they find, and what they make of it."""
-    return ",".join(rule.language), f"{rule.matcher.model_dump_json()} {rule.fix}"
+    # Sorted: what the database gives back has its keys in another order.
+    matcher = json.dumps(rule.matcher.model_dump(mode="json"), sort_keys=True)
+    return ",".join(rule.language), f"{matcher} {rule.fix}"
 
 
 def matchers_tried(connection: Connection) -> set[tuple[str, str]]:

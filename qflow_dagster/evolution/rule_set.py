@@ -34,6 +34,7 @@ LIFE = StateMachine(
 )
 QUEUE = "rule_notifications"
 TYPE = register("rule", machine=LIFE, queue=QUEUE).name
+_LOCK = 0x72756C65
 Origin = Literal["shipped", "mined", "variant", "imported"]
 
 _LIVES = """
@@ -197,8 +198,13 @@ def definition_of(rule: Rule) -> dict[str, Any]:
     return rule.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def one_at_a_time(connection: Connection) -> None:
+    """Nobody else makes new rule versions until the caller's transaction ends: numbers are given once."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
 def next_version(connection: Connection, rule: str) -> int:
-    """The number a new version of the rule gets: above all there ever were."""
+    """The number a new version of the rule gets: above all there ever were. See `one_at_a_time`."""
     query = text("SELECT max(version) FROM rule_lives WHERE rule_id = :rule")
     known = [one.version for one in load_rules() if one.id == rule]
     return max([0, *known, connection.scalar(query, {"rule": rule}) or 0]) + 1

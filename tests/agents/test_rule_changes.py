@@ -1,9 +1,15 @@
 """Rules that change: variants go on trial by themselves, become active only when somebody agrees; a no ends them."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import arbiter, rule_changes
+from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import outcomes, place_records, rule_evolver, rule_set
 from qflow_dagster.evolution.rules import Rule
@@ -13,6 +19,7 @@ from qflow_dagster.settings import settings
 from tests.evolution.judgements_in_database import decided
 from tests.improvement_loop import Loop
 
+ROOT = Path(__file__).parents[2]
 RULE = "python/mutable-default"
 # What people want changed, and the same in tests, where they do not.
 WANTED = "def collect_{0}(item, found=[]):\n    found.append(item)\n    return found\n"
@@ -182,3 +189,49 @@ def test_what_was_approved_is_this_rule_and_no_other(engine: Engine) -> None:
     [done] = rule_changes.apply_approved(engine, worker="test")
     assert done.problem == "mismatch"
     assert versions(engine)[1] == "active"
+
+
+def test_two_that_evolve_at_the_same_time_count_once_and_begin_a_variant_once(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Two real processes, on the same decisions with the same places."""
+    base = active(engine)
+    decided(engine, base, [n % 2 == 0 for n in range(24)], collect=False)
+    with engine.begin() as connection:
+        outcomes.collect(connection)
+        rows = connection.execute(
+            text("SELECT id, good FROM rule_outcomes WHERE kind IN ('approved', 'denied')")
+        ).all()
+        for number, row in enumerate(rows):
+            code = (WANTED if row.good else UNWANTED).format(number)
+            start = code.index("[]")
+            connection.execute(
+                text("INSERT INTO rule_places VALUES (:id, 0, 'a.py', 'python', :text, :start, :end)"),
+                {"id": row.id, "text": code, "start": start, "end": start + 2},
+            )
+    program = "from tests.agents.test_rule_changes import evolve_here; evolve_here()"
+    environment = {**os.environ, "QFLOW_DATABASE_URL": engine.url.render_as_string(hide_password=False),
+                   "QFLOW_HOME": str(tmp_path)}  # fmt: skip
+    started = [
+        subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in started:
+        _, words = process.communicate(timeout=120)
+        assert process.returncode == 0, words.decode()
+    with engine.connect() as connection:
+        lives = rule_set.lives(connection, rule=RULE)
+        assert verify_history(connection) is None
+    assert lives
+    assert len({life.version for life in lives}) == len(lives)
+    made = [rule_evolver.fingerprint(rule_set.RULE.validate_python(life.definition)) for life in lives]
+    assert len(set(made)) == len(made)
+
+
+def evolve_here() -> None:
+    """What a run does, in a process of its own."""
+    engine = ready_engine()
+    with engine.begin() as connection:
+        outcomes.collect(connection)
+    rule_evolver.vary(engine)
+    settle(engine)
