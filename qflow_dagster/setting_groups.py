@@ -211,6 +211,11 @@ class ExecutionSettings(BaseModel):
     task_threads: int = Field(default=8, ge=1, le=256, description="tasks a worker does at the same time")
     task_lanes: int = Field(default=4, ge=1, le=64, description="steps a run shares ready tasks among")
 
+    classifier: str = Field(
+        default="words",
+        pattern="^(words|model)$",
+        description="who says what a free text asks for: its words alone, or the model of QFLOW_MODEL_*",
+    )
     autonomous: float = Field(
         default=0.9, ge=0, le=1, description="confidence from which a free text becomes work without a person"
     )

@@ -6,11 +6,15 @@ here: the loop around it. Does not belong here: what ships (`builtin_agents`).
 
 import json
 import logging
+import os
+import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import IO, Any
 
 from sqlalchemy import Engine
 
@@ -98,20 +102,37 @@ def _do(
 
 def _run(command: Sequence[str], given: Any, timeout: float) -> tuple[Any, str | None, bool]:
     """What the program answered, or what went wrong and whether another attempt may do better."""
+    # Files, not pipes: what the program left running may hold a pipe open for ever.
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        asked.write(json.dumps(given).encode())
+        asked.seek(0)
+        try:
+            process = subprocess.Popen(
+                list(command), stdin=asked, stdout=out, stderr=err, start_new_session=True
+            )
+        except OSError as error:
+            return None, f"{command[0]} cannot be started: {error.strerror}", True
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None, f"{command[0]} took longer than {timeout:g} s", True
+        finally:
+            # With all it started, whether it ended, took too long, or we are interrupted.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.returncode != 0:
+            words = _end_of(err, 2_000).decode("utf-8", "replace").strip()
+            return None, f"{command[0]} ended with {process.returncode}: {words}", True
+        if out.seek(0, os.SEEK_END) > OUTPUT_BYTES:
+            return None, f"{command[0]} printed more than {OUTPUT_BYTES:,} bytes", False
+        printed = _end_of(out, OUTPUT_BYTES)
     try:
-        ended = subprocess.run(
-            list(command), input=json.dumps(given).encode(), capture_output=True, timeout=timeout, check=False
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return None, f"{command[0]} took longer than {timeout:g} s", True
-    except OSError as error:
-        return None, f"{command[0]} cannot be started: {error.strerror}", True
-    if ended.returncode != 0:
-        words = ended.stderr.decode("utf-8", "replace").strip()[-2_000:]
-        return None, f"{command[0]} ended with {ended.returncode}: {words}", True
-    if len(ended.stdout) > OUTPUT_BYTES:
-        return None, f"{command[0]} printed more than {OUTPUT_BYTES:,} bytes", False
-    try:
-        return json.loads(ended.stdout or b"null"), None, False
+        return json.loads(printed or b"null"), None, False
     except ValueError as error:
         return None, f"{command[0]} printed no JSON: {error}", True
+
+
+def _end_of(file: IO[bytes], most: int) -> bytes:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+    return file.read()

@@ -1,6 +1,7 @@
 """`qflow work`: the plan."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -20,9 +21,11 @@ from qflow_dagster.cli.output import (
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution import safe_work_planner, work_chunks, work_items
+from qflow_dagster.execution.model_classifier import classify_by_model
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.quantumflow import resolve
+from qflow_dagster.settings import settings
 
 app = typer.Typer(no_args_is_help=True)
 Repo = Annotated[str | None, typer.Option("--repo", "-r", help="Only of this repository.")]
@@ -39,6 +42,9 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List work items, the highest WSJF first."""
+    _known("level", level, work_items.LEVELS)
+    _known("state", state, ("open", "all", *work_items.STATES))
+    _known("source", source, work_items.SOURCES)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = work_items.find(
@@ -52,6 +58,11 @@ def list_(
         for row in rows
     ]
     print_rows(shown, empty="Nothing is planned; `qflow run` plans what it finds.")
+
+
+def _known(what: str, given: str | None, there: Sequence[str]) -> None:
+    if given is not None and given not in there:
+        raise UsageError(f"no {what} {given!r}; there are: {', '.join(there)}")
 
 
 @app.command()
@@ -186,13 +197,17 @@ def add(
     """Plan a free text: at once where it is clear, by an approval where it is likely, else by `qflow work decide`."""
     given = sys.stdin.read() if text == "-" else text
     actor = actor_name(as_)
-    with ready_engine().begin() as connection:
+    engine = ready_engine()
+    analysis = None
+    if settings().execution.classifier == "model":
+        analysis = classify_by_model(engine, given, updates=updates is not None)
+    with engine.begin() as connection:
         repository = None if repo is None else current_snapshot(connection, repository_name(connection, repo))
         added = work_chunks.add_chunk(
             connection, given, requested_by=actor,
             relates_to=work_items.resolve_id(connection, relates_to) if relates_to else None,
             updates=work_items.resolve_id(connection, updates) if updates else None,
-            repository_id=repository.repository_id if repository else None,
+            repository_id=repository.repository_id if repository else None, analysis=analysis,
         )  # fmt: skip
         approval = None
         if added.state == "waiting":

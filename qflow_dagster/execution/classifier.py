@@ -18,6 +18,11 @@ CUES = (
 )
 ENABLER = re.compile(r"\b(infrastructure|platform|technical|enabler|migrat\w+|refactor\w*|upgrade)\b", re.I)
 UPDATE = re.compile(r"\b(update|change|extend|revise|instead of|also)\b", re.I)
+CHANGES = re.compile(r"^\W*(update|change|extend|revise|amend)\b", re.I)
+NEEDS = re.compile(
+    r"\b(?:depends on|depend on|blocked by|needs|requires|only after|once)\s+([^\n.;,]{3,120}?)"
+    r"(?=\s+(?:is|are)\s+(?:done|there|ready)\b|[\n.;,]|$)", re.I
+)  # fmt: skip
 CRITERION = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+(.+)$", re.M)
 SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
 WORDS_PER_LEVEL = {"theme": (8, 400), "epic": (6, 400), "capability": (5, 300), "feature": (3, 200)}
@@ -35,6 +40,10 @@ class Analysis:
     acceptance: list[str]
     confidence: float
     reasons: list[str] = field(default_factory=list)
+    # What it says it needs first, in its words.
+    depends_on: list[str] = field(default_factory=list)
+    # Tokens and cost, where a model was asked.
+    usage: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """As stored."""
@@ -69,7 +78,7 @@ def classify(text: str, *, updates: bool = False, similarity: float | None = Non
     if similarity is not None:
         confidence += 0.1 if similarity >= 0.7 else -0.05
         reasons.append(f"similarity to its parent {similarity:.2f}")
-    action = "update" if updates else "create"
+    action = "update" if updates or CHANGES.search(text) else "create"
     if not updates and UPDATE.search(text) and level != "feature":
         confidence -= 0.1
         reasons.append("it may mean to change something there is")
@@ -80,5 +89,13 @@ def classify(text: str, *, updates: bool = False, similarity: float | None = Non
     first = SENTENCE.split(text.strip(), maxsplit=1)[0].strip() or text.strip()
     name = first if len(first) <= LONGEST_NAME else first[: LONGEST_NAME - 1].rstrip() + "\u2026"
     return Analysis(
-        level, action, kind, name, text.strip(), acceptance, round(min(max(confidence, 0.0), 1.0), 2), reasons
+        level,
+        action,
+        kind,
+        name,
+        text.strip(),
+        acceptance,
+        round(min(max(confidence, 0.0), 1.0), 2),
+        reasons,
+        [found.strip() for found in NEEDS.findall(text)],
     )

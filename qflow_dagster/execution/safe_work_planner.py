@@ -13,7 +13,6 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from qflow_dagster.database.copy import stage_rows
-from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import rule_set
 from qflow_dagster.execution import work_items, wsjf
 from qflow_dagster.execution.tables import work_items as table
@@ -395,16 +394,18 @@ def set_input(connection: Connection, item: UUID, name: str, value: int, *, acto
 
     Raises:
         UsageError: no such input, or out of its range.
-        QflowError: there is no such item.
+        QflowError: there is no such item, or it has ended.
     """
     given = wsjf.stated(name, value, actor)
+    query = text("SELECT inputs -> CAST(:name AS text) FROM work_items WHERE id = :id")
+    before = connection.scalar(query, {"id": item, "name": name})
+    data = {"input": name, "from": before and before["value"], "to": value}
+    work_items.note(connection, item, actor=actor, data=data)
     statement = text("""
         UPDATE work_items SET inputs = jsonb_set(inputs, ARRAY[CAST(:name AS text)], CAST(:given AS jsonb))
         WHERE id = :id
     """)
-    done = connection.execute(statement, {"id": item, "name": name, "given": json.dumps(given.as_json())})
-    if not done.rowcount:
-        raise QflowError(f"there is no work item {item}")
+    connection.execute(statement, {"id": item, "name": name, "given": json.dumps(given.as_json())})
     rank(connection, [item])
     inherit(connection)
 

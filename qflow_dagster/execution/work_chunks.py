@@ -5,6 +5,7 @@ lost. Does not belong here: the words (`classifier`), asking for the approval (w
 """
 
 import json
+from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import safe_work_planner, work_items
-from qflow_dagster.execution.classifier import Analysis, classify
+from qflow_dagster.execution.classifier import CHANGES, Analysis, classify
 from qflow_dagster.execution.work_items import PARENT, QUEUE, NewItem
 from qflow_dagster.quantumflow import StateMachine, create_workflow, get, register, transition, uuid7
 from qflow_dagster.settings import settings
@@ -65,8 +66,9 @@ def add_chunk(
     relates_to: UUID | None = None,
     updates: UUID | None = None,
     repository_id: int | None = None,
+    analysis: Analysis | None = None,
 ) -> Added:
-    """Classify a free text and turn it into a work item if that is sure enough.
+    """Classify a free text (unless its analysis is given) and turn it into a work item if that is sure enough.
 
     `waiting`: the caller asks for an approval of `decision_payload`; `escalated`: a person has to
     look (`decide`).
@@ -77,18 +79,30 @@ def add_chunk(
     given = given.strip()
     if not given or len(given) > LONGEST:
         raise UsageError(f"the text has {len(given)} characters; 1 to {LONGEST:,} are taken")
-    first = classify(given, updates=updates is not None)
+    first = analysis or classify(given, updates=updates is not None)
     parent, similarity = relates_to, None
+    if first.action == "update" and updates is None:
+        updates, first = _changed(connection, first)
+        # A guess which item is meant waits for a person, however clear the words are.
+        analysis = first
     if parent is None and updates is None and first.level in PARENT:
-        found = connection.execute(_SIMILAR, {"text": given, "level": PARENT[first.level]}).one_or_none()
-        if found is not None and found.share >= SIMILAR:
+        found = _similar(connection, given, PARENT[first.level])
+        if found is not None:
             parent, similarity = found.id, found.share
-    analysis = classify(given, updates=updates is not None, similarity=similarity)
+    analysis = analysis or classify(given, updates=updates is not None, similarity=similarity)
+    needed, unknown = [], []
+    for words in analysis.depends_on:
+        found = _similar(connection, words, analysis.level)
+        (needed if found is not None else unknown).append(found.id if found is not None else words)
+    if unknown:
+        words = f"it needs what no {analysis.level} is called: {'; '.join(unknown)}"
+        analysis = replace(analysis, reasons=[*analysis.reasons, words])
     chunk = uuid7()
     stored = {
         **analysis.as_json(),
         "parent_id": parent and str(parent),
         "updates": updates and str(updates),
+        "needs": [str(id_) for id_ in dict.fromkeys(needed)],
         "repository_id": repository_id,
     }
     create_workflow(connection, TYPE, stored, actor=requested_by, id=chunk)
@@ -106,6 +120,25 @@ def add_chunk(
     state = "waiting" if analysis.confidence >= limits.collaborative else "escalated"
     transition(connection, [chunk], state, actor=requested_by, data={"confidence": analysis.confidence})
     return Added(chunk, state, analysis, None)
+
+
+def _similar(connection: Connection, words: str, level: str) -> Any:
+    """The open item of that level that is most similar to the words, where it is similar enough; else None."""
+    found = connection.execute(_SIMILAR, {"text": words, "level": level}).one_or_none()
+    return found if found is not None and found.share >= SIMILAR else None
+
+
+def _changed(connection: Connection, analysis: Analysis) -> tuple[UUID | None, Analysis]:
+    """The item that a text means to change, by similarity; without one it is something new."""
+    found = _similar(connection, CHANGES.sub("", analysis.description), analysis.level)
+    if found is None:
+        words = f"it may mean to change something, and no {analysis.level} is like it"
+        return None, replace(analysis, action="create", reasons=[*analysis.reasons, words])
+    sure = min(analysis.confidence, settings().execution.autonomous - 0.01)
+    words = f"it changes {found.title!r}, similarity {found.share:.2f}"
+    return found.id, replace(
+        analysis, confidence=round(max(sure, 0.0), 2), reasons=[*analysis.reasons, words]
+    )
 
 
 def decision_payload(chunk: UUID) -> dict[str, Any]:
@@ -145,11 +178,13 @@ def _apply(connection: Connection, chunk: UUID, stored: dict[str, Any], *, actor
     get(connection, chunk)
     if stored["updates"]:
         item = UUID(stored["updates"])
-        work_items.show(connection, item)
+        before = work_items.show(connection, item)["description"]
         connection.execute(
             text("UPDATE work_items SET description = :description WHERE id = :id"),
             {"id": item, "description": stored["description"]},
         )
+        data = {"text": str(chunk), "description": {"from": before, "to": stored["description"]}}
+        work_items.note(connection, item, actor=actor, data=data)
     else:
         new = NewItem(
             level=stored["level"], title=stored["name"], description=stored["description"], source="text",
@@ -157,6 +192,8 @@ def _apply(connection: Connection, chunk: UUID, stored: dict[str, Any], *, actor
             parent_id=stored["parent_id"] and UUID(stored["parent_id"]), key=f"chunk:{chunk}",
         )  # fmt: skip
         [item] = work_items.create(connection, [new], actor=actor)
+        if needed := stored.get("needs"):
+            work_items.depend(connection, item, [UUID(id_) for id_ in needed])
         safe_work_planner.inherit(connection, stored["repository_id"])
     connection.execute(
         text("UPDATE work_chunks SET work_item_id = :item WHERE id = :id"), {"item": item, "id": chunk}

@@ -37,7 +37,8 @@ def _machine(level: str, *states: str) -> StateMachine:
     """Forwards in this order, skipping what a parent's children have passed; back again when more comes."""
     ended = frozenset({"done", "cancelled"})
     transitions = {
-        state: frozenset(states) - {state} if state in ended else frozenset({*states, "cancelled"}) - {state}
+        # To itself: what is changed of it while it lives is an event of its history too.
+        state: frozenset(states) - {state} if state in ended else frozenset({*states, "cancelled"})
         for state in states
     }
     transitions["cancelled"] = frozenset({states[0]})
@@ -54,6 +55,8 @@ MACHINES = {
     "feature": _machine("feature", "backlog", "in_progress", "done"),
 }
 TYPES = {level: register(level, machine=machine, queue=QUEUE).name for level, machine in MACHINES.items()}
+STATES = tuple(dict.fromkeys(state for machine in MACHINES.values() for state in machine.states))
+SOURCES = ("findings", "metric", "error", "text", "plan")
 LIVING = ("active", "ideation", "analysis", "implementation", "backlog", "analyzing", "implementing", "validating",
           "in_progress")  # fmt: skip
 
@@ -139,6 +142,23 @@ def move(connection: Connection, ids: Sequence[UUID], to: str, *, actor: str, da
         return
     transition(connection, ids, to, actor=actor, data=data)
     roll_up(connection, ids, actor=actor)
+
+
+def note(connection: Connection, item: UUID, *, actor: str, data: Any) -> None:
+    """Put a change of an item into its history; its state stays.
+
+    Raises:
+        QflowError: there is no such item, or it has ended: what is over is not changed.
+    """
+    query = text(
+        "SELECT w.status FROM work_items i JOIN workflows w ON w.id = i.id WHERE i.id = :id FOR UPDATE OF w"
+    )
+    state = connection.scalar(query, {"id": item})
+    if state is None:
+        raise QflowError(f"there is no work item {item}")
+    if state not in LIVING:
+        raise QflowError(f"work item {item} is {state}: move it back before changing it (qflow work move)")
+    transition(connection, [item], state, actor=actor, data=data)
 
 
 # Locked before they are looked at: whoever moves a sibling meanwhile has done so, or waits.

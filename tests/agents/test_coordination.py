@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -190,6 +191,25 @@ def test_messages_reach_all_others_or_one(engine: Engine) -> None:
 
 
 ECHO = "import json, sys; given = json.load(sys.stdin); json.dump({'heard': given['task']}, sys.stdout)"
+
+
+def test_a_program_that_takes_too_long_is_ended_with_all_it_started(engine: Engine, tmp_path: Path) -> None:
+    id_ = assign(engine)
+    mark = tmp_path / "mark"
+    program = ["sh", "-c", f"(sleep 3; touch {mark}) & sleep 60"]
+    stop = threading.Event()
+    capability = Capability(
+        name="slow", domains=("refactoring",), output_types=("patch",), complexity="complex"
+    )
+    started = time.monotonic()
+    agent_program.work(
+        engine, capability, program, timeout=0.5, poll=0.05, stop=stop.is_set, report=lambda words: stop.set()
+    )
+    # It had its child's pipe open: that must not be waited for either.
+    assert time.monotonic() - started < 3
+    assert "took longer than 0.5 s" in shown(engine, id_)["error"]["message"]
+    time.sleep(max(0.0, 3.5 - (time.monotonic() - started)))
+    assert not mark.exists()
 
 
 def test_twenty_programs_some_of_which_fail_do_every_assignment_once(engine: Engine) -> None:

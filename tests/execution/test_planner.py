@@ -1,14 +1,18 @@
 """The plan: findings and texts become ranked work, claimed once, finished when what it asked for is so."""
 
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import safe_work_planner, work_chunks, work_items
+from qflow_dagster.execution.model_classifier import classify_by_model
 from qflow_dagster.execution.work_items import NewItem
+from qflow_dagster.infrastructure import language_model
 from qflow_dagster.quantumflow import DependencyCycle, IllegalTransition
+from qflow_dagster.settings import settings
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 
@@ -196,3 +200,101 @@ def test_an_unclear_text_is_kept_and_can_be_decided(loop: Loop) -> None:
         work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
     with loop.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM work_items")) == 1
+
+
+def named(connection: Connection, title: str, level: str = "feature") -> UUID:
+    [item] = work_items.create(connection, [NewItem(level=level, title=title)], actor="ada")
+    return item
+
+
+def test_a_text_that_changes_something_waits_and_then_changes_what_is_most_like_it(engine: Engine) -> None:
+    with engine.begin() as connection:
+        other = named(connection, "Send reminders by mail")
+        meant = named(connection, "Export invoices as PDF")
+        added = work_chunks.add_chunk(
+            connection,
+            "Change the feature export invoices as PDF\n- in French\n- in German",
+            requested_by="bob",
+        )
+    # However clear the words are: which item is meant is a guess.
+    assert (added.state, added.analysis.action) == ("waiting", "update")
+    assert "it changes 'Export invoices as PDF'" in added.analysis.reasons[-1]
+    with engine.begin() as connection:
+        assert work_chunks.decide(connection, added.chunk_id, apply=True, actor="ada") == meant
+        shown = work_items.show(connection, meant)
+        assert work_items.show(connection, other)["description"] == ""
+    assert "in French" in shown["description"]
+    assert shown["history"][-1]["actor"] == "ada"
+    assert shown["history"][-1]["data"]["description"]["from"] == ""
+
+
+def test_a_text_that_changes_what_nobody_knows_is_something_new(engine: Engine) -> None:
+    with engine.begin() as connection:
+        added = work_chunks.add_chunk(connection, "Update the feature that sings", requested_by="bob")
+    assert added.analysis.action == "create"
+    assert "no feature is like it" in added.analysis.reasons[-1]
+
+
+def test_what_a_text_says_it_needs_is_waited_for(engine: Engine) -> None:
+    with engine.begin() as connection:
+        ledger = named(connection, "The new ledger")
+        added = work_chunks.add_chunk(
+            connection,
+            "Feature: invoices by mail. It depends on the new ledger, and is blocked by world peace.\n- sent\n- seen",
+            requested_by="bob",
+        )
+        assert added.state == "applied"
+        assert added.work_item_id is not None
+        assert "it needs what no feature is called: world peace" in added.analysis.reasons[-1]
+        assert work_items.show(connection, added.work_item_id)["remaining_dependencies"] == 1
+        assert safe_work_planner.get_next_work(connection, actor="ada", limit=9) == [ledger]
+        work_items.move(connection, [ledger], "done", actor="ada")
+        assert safe_work_planner.get_next_work(connection, actor="ada") == [added.work_item_id]
+
+
+def test_what_a_person_states_is_history_and_what_is_over_is_not_changed(engine: Engine) -> None:
+    with engine.begin() as connection:
+        item = named(connection, "Pay", level="epic")
+        safe_work_planner.set_input(connection, item, "job_size", 5, actor="ada")
+        safe_work_planner.set_input(connection, item, "job_size", 8, actor="bob")
+        events = work_items.show(connection, item)["history"]
+        assert [(e["actor"], e["data"]) for e in events[1:]] == [
+            ("ada", {"input": "job_size", "from": None, "to": 5}),
+            ("bob", {"input": "job_size", "from": 5, "to": 8}),
+        ]
+        work_items.move(connection, [item], "cancelled", actor="ada")
+        with pytest.raises(QflowError, match="is cancelled: move it back before changing it"):
+            safe_work_planner.set_input(connection, item, "job_size", 5, actor="ada")
+
+
+SAID = '{"level": "capability", "action": "create", "name": "Invoices", "acceptance": ["sent"], "confidence": 0.95}'
+
+
+@pytest.mark.parametrize(
+    ("said", "level", "words"),
+    [
+        (f"Here it is: {SAID}", "capability", "m says so"),
+        ("I would rather not", "feature", "by its words: the model's answer is no analysis"),
+        (SAID.replace("0.95", "7"), "feature", "by its words: the model's answer is no analysis"),
+        (SAID.replace("capability", "galaxy"), "feature", "by its words: the model's answer is no analysis"),
+    ],
+)
+def test_a_model_may_say_what_a_text_asks_for_and_its_words_if_that_is_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, said: str, level: str, words: str
+) -> None:
+    usage = {"input_tokens": 10, "output_tokens": 5, "cost": 0.75}
+    monkeypatch.setattr(language_model, "ask", lambda instructions, question: (said, usage))
+    monkeypatch.setattr(settings().model, "url", "http://model")
+    monkeypatch.setattr(settings().model, "name", "m")
+    found = classify_by_model(engine, "Fix the invoices that nobody gets")
+    assert (found.level, found.reasons[-1]) == (level, words)
+    with engine.begin() as connection:
+        added = work_chunks.add_chunk(
+            connection, "Fix the invoices that nobody gets", requested_by="ada", analysis=found
+        )
+        assert added.state == ("applied" if level == "capability" else "waiting")
+    # What it cost is on record, and a spent budget asks nobody.
+    monkeypatch.setattr(settings().model, "budget", 0.5)
+    again = classify_by_model(engine, "Fix the invoices that nobody gets")
+    if found.usage:
+        assert again.reasons[-1] == "by its words: the day's budget of 0.5 is spent"

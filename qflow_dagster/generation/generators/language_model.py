@@ -7,12 +7,12 @@ and that passes the same gates as any other. Secrets are taken out of what is se
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators import NoUse, Proposal, Request
 from qflow_dagster.generation.remaining import mendable
+from qflow_dagster.infrastructure import language_model
 from qflow_dagster.redaction import redact_text
 from qflow_dagster.settings import settings
 
@@ -35,8 +35,7 @@ class LanguageModel:
 
     def fits(self, rule: Rule, language: str) -> bool:
         """Whatever a change of a text can mend, where a model is configured."""
-        model = settings().model
-        return bool(model.url and model.name) and bool(language) and mendable(rule)
+        return language_model.configured() and bool(language) and mendable(rule)
 
     def generate(self, request: Request) -> Iterable[Proposal]:
         """One proposal, or none.
@@ -48,7 +47,7 @@ class LanguageModel:
             return
         if redact_text(request.text) != request.text:
             raise QflowError(f"{request.path} may hold secrets: it is not sent to a model")
-        text, usage = _ask(_question(request))
+        text, usage = language_model.ask(INSTRUCTIONS, _question(request))
         found = _ANSWER.search(text)
         if found is None and "<none/>" not in text:
             raise NoUse("the model's answer has no <file>", usage)
@@ -68,35 +67,3 @@ def _question(request: Request) -> str:
         f"Rule {request.rule.id}: {request.rule.title}\n{request.rule.rationale}\n\nFindings:\n{places}\n\n"
         f"File {request.path} ({request.language}):\n<file>\n{request.text}\n</file>"
     )
-
-
-def _ask(question: str) -> tuple[str, dict[str, Any]]:
-    # Half a second; most machines have no model.
-    import openai
-
-    model = settings().model
-    client = openai.OpenAI(
-        base_url=model.url,
-        api_key=model.key.get_secret_value() if model.key else "none",
-        timeout=model.timeout,
-        max_retries=1,
-    )
-    try:
-        answer = client.chat.completions.create(
-            model=model.name or "",
-            max_tokens=model.tokens,
-            temperature=0.0,
-            messages=[
-                {"role": "system", "content": INSTRUCTIONS},
-                {"role": "user", "content": question},
-            ],
-        )
-    except openai.OpenAIError as error:
-        raise QflowError(f"the model's endpoint failed: {redact_text(str(error))[:300]}") from None
-    finally:
-        client.close()
-    used = answer.usage
-    sent, received = (used.prompt_tokens, used.completion_tokens) if used else (0, 0)
-    cost = (sent * model.input_price + received * model.output_price) / 1_000_000
-    usage = {"input_tokens": sent, "output_tokens": received, "cost": round(cost, 6)}
-    return answer.choices[0].message.content or "", usage
