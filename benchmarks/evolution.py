@@ -32,7 +32,7 @@ from qflow_dagster.evolution.thresholds import Decision
 from qflow_dagster.evolution.variants import Place, matched, narrower
 
 console = Console()
-RULES, ITEMS, SEEDS = 30, 6_000, 5
+RULES, ITEMS, SEEDS = 30, 4_000, 3
 # Items between two evolutions, and items of a day.
 EVOLVED, DAY = 200, 40
 COSTS = {"act": (0.0, 9.0), "ask": (1.0, 1.0), "show": (2.0, 0.0)}
@@ -83,6 +83,7 @@ class Learner:
     regret: list[float] = field(default_factory=list)
     promoted: list[tuple[str, str, int]] = field(default_factory=list)
     tried: set[tuple[str, str]] = field(default_factory=set)
+    mend: calibration.Calibrator | None = None
     moved: int = 0
     since: int = 0
 
@@ -95,10 +96,9 @@ class Learner:
             )
             for digest, rows in self.evidence.items()
         }
-        mend = calibration.evaluate([(p, good) for p, _, good in self.predictions]).calibrator
         self.known = standings.weighed(
             self.rules, evidence if self.learns else {}, self.inherited, self.limits,
-            mend if self.learns else None, HALF_LIFE,
+            self.mend if self.learns else None, HALF_LIFE,
         )  # fmt: skip
 
     def level(self, rule: Rule) -> str:
@@ -118,7 +118,8 @@ class Learner:
             self.predictions.append((belief.mean, belief.lower, good))
 
     def evolve(self, item: int) -> None:
-        """Thresholds, variants, verdicts."""
+        """Calibration, thresholds, variants, verdicts."""
+        self.mend = calibration.evaluate([(p, good) for p, _, good in self.predictions]).calibrator
         if self.adapts and len(self.predictions) - self.since >= thresholds.ENOUGH:
             for name, position in (("ask", 0), ("act", 1)):
                 window = [Decision(one[position], one[2]) for one in self.predictions[-thresholds.WINDOW :]]
@@ -331,4 +332,4 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         from benchmarks import mining
 
-        mining.main(sys.argv[1:])
+        mining.main()

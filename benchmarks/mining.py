@@ -33,11 +33,11 @@ class Measured(NamedTuple):
     seconds: float
 
 
-def measure(name: str, objects: Path, share: float, most_commits: int, processes: int) -> Measured:
+def measure(name: str, objects: Path, tip: str, share: float, most_commits: int, processes: int) -> Measured:
     """Mine the first `share` of the history, judge on the rest."""
     _, commits = commit_selection.read_commits(
         objects,
-        tip="HEAD",
+        tip=tip,
         chosen=tuple(matchers.LANGUAGES),
         most_commits=most_commits,
         processes=processes,
@@ -46,13 +46,13 @@ def measure(name: str, objects: Path, share: float, most_commits: int, processes
         raise SystemExit(f"{name}: no commit changed a file of a language that has rules")
     split = commits[int(share * len(commits))].at
     started = time.perf_counter()
-    mining = mine_all(objects, tip="HEAD", until=split, most_commits=most_commits, processes=processes)
+    mining = mine_all(objects, tip=tip, until=split, most_commits=most_commits, processes=processes)
     seconds = time.perf_counter() - started
     evaluation = evaluate(
         objects,
         [mined.rule for mined in mining.rules],
         after=split,
-        tip="HEAD",
+        tip=tip,
         most_commits=most_commits,
         processes=processes,
     )
@@ -118,6 +118,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("repositories", nargs="+", metavar="NAME=PATH")
+    parser.add_argument("--tip", default="HEAD", help="where the history ends")
     parser.add_argument("--share", type=float, default=0.7, help="the part of the history that is mined")
     parser.add_argument("--commits", type=int, default=20_000, help="the newest commits that are read")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -128,7 +129,9 @@ def main() -> None:
         if not name:
             parser.error(f"{given} is not NAME=PATH")
         objects = Path(path).resolve()
-        done.append(measure(name, objects, arguments.share, arguments.commits, arguments.processes))
+        done.append(
+            measure(name, objects, arguments.tip, arguments.share, arguments.commits, arguments.processes)
+        )
         print_rules(done[-1])
     print_summary(done, arguments.share)
 

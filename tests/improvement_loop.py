@@ -63,6 +63,7 @@ class Loop:
         return orchestrator.work(
             self.engine,
             worker="test",
+            run_id="run-of-the-test",
             accept=lambda c, k: self_improvement.suggest(c, k) and None,
             limit=limit,
         )

@@ -24,9 +24,8 @@ from qflow_dagster.agents.authorization import ApprovalRefused, Reference, autho
 from qflow_dagster.agents.improvement_policy import PROFILES
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, rule_set
-from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation import candidate_records, patches
+from qflow_dagster.generation import candidate_records, patches, remaining, validation
 from qflow_dagster.generation.patches import PatchRefused
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.ingestion import git, repositories
@@ -50,9 +49,11 @@ class Applied(NamedTuple):
 
 _APPROVED = text("""
 SELECT s.id, s.approval_id, s.base_commit, s.branch, s.title, s.reason, s.rule_id, s.sources, s.work_item_id,
-       s.candidate_id, r.name AS repository, r.id AS repository_id, c.patch, aw.updated_at AS approved_at
+       s.candidate_id, r.name AS repository, r.id AS repository_id, c.patch, aw.updated_at AS approved_at,
+       gw.run_id AS made_by
 FROM workflows aw JOIN suggestions s ON s.approval_id = aw.id JOIN workflows sw ON sw.id = s.id
 JOIN repositories r ON r.id = s.repository_id JOIN candidates c ON c.id = s.candidate_id
+LEFT JOIN workflows gw ON gw.type = 'generation' AND gw.key = s.work_item_id || ':' || s.base_commit
 WHERE aw.type = 'edit_approval' AND aw.status = 'approved' AND sw.status = 'awaiting_approval'
 ORDER BY aw.id LIMIT :limit
 """)
@@ -118,14 +119,15 @@ def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
 
 
 def _trailers(row: Any) -> Mapping[str, str]:
-    """Only what is the same whenever the commit is made again."""
-    return {
+    """Only what is the same whenever the commit is made again; so the run is the one that made the change."""
+    trailers = {
         "Qflow-Rule": row.rule_id,
         "Qflow-Generators": ", ".join(row.sources),
         "Qflow-Work-Item": str(row.work_item_id),
         "Qflow-Suggestion": str(row.id),
         "Qflow-Approval": str(row.approval_id),
     }
+    return trailers | ({"Qflow-Run": row.made_by} if row.made_by else {})
 
 
 def _give_up(engine: Engine, row: Any, problem: str) -> None:
@@ -219,6 +221,8 @@ def _verify(engine: Engine, row: Any) -> Verified:
         problems.append(f"{row.rule_id} finds {after['findings']}, {before['findings']} before")
     if after["parse_errors"] > before["parse_errors"]:
         problems.append("it has new syntax errors")
+    if after["cognitive"] > validation.most_complex(before["cognitive"], before["findings"]):
+        problems.append(f"cognitive complexity is {after['cognitive']}, {before['cognitive']} before")
     outcome = {"before": before, "after": after, "tests": f"{gate.verdict}: {gate.evidence}"}
     if problems:
         words = "; ".join(problems)
@@ -272,7 +276,8 @@ def revert(
         )  # fmt: skip
         transition(connection, [edit_id], "reverted", actor=actor, data={"reason": reason, "commit": commit})
         candidate_records.record_outcome(connection, row.candidate_id, "reverted")
-        self_improvement.release(connection, row.work_item_id, f"edit {edit_id} was reverted: {reason}")
+        words = f"edit {edit_id} was reverted: {reason}"
+        self_improvement.release(connection, row.work_item_id, words, of=("in_progress", "done"))
         edit_commits.set_branch(objects, row.branch, commit, row.commit_oid)
     return commit
 
@@ -288,8 +293,7 @@ def _measured(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[s
         facts = extract(data, matchers.LANGUAGES.get(row.language, ""))
         content = matchers.decode(data)
         if rule is not None and content is not None:
-            found = matches_in(rule, content, path, row.language)
-            total["findings"] += sum(not match.suppressed for match in found)
+            total["findings"] += remaining.places(rule, content, path, row.language, facts)
         total["cognitive"] += sum(symbol.cognitive or 0 for symbol in facts.symbols)
         total["code_lines"] += facts.code_lines
         total["parse_errors"] += facts.parse_error_count

@@ -199,12 +199,15 @@ def follow_decisions(connection: Connection, *, limit: int = 1_000) -> int:
     return len(rows)
 
 
-def release(connection: Connection, work_item: UUID, reason: str, *, to: str = "backlog") -> None:
-    """Move the work item of a suggestion on, unless somebody has done so already."""
+def release(
+    connection: Connection, work_item: UUID, reason: str, *, to: str = "backlog",
+    of: Sequence[str] = ("in_progress",),
+) -> None:  # fmt: skip
+    """Move the work item of a suggestion on from one of the states `of`, unless somebody has done so already."""
     status = connection.scalar(
         text("SELECT status FROM workflows WHERE id = :id FOR UPDATE"), {"id": work_item}
     )
-    if status == "in_progress":
+    if status in of:
         work_items.move(connection, [work_item], to, actor=ACTOR, data={"reason": reason})
 
 

@@ -76,6 +76,10 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
         )
     for one in settled.verdicts:
         console.print(f"{one.rule_id} version {one.version} -> {one.to}: {one.reason}", soft_wrap=True)
+    for one in settled.changed:
+        console.print(
+            f"{one.rule_id} is {one.to} now" if one.problem is None else f"{one.rule_id}: {one.problem}"
+        )
     for id_ in settled.asked:
         console.print(f"  qflow approvals show {str(id_)[:18]}")
 

@@ -20,17 +20,34 @@ PACK = "mined"
 MOST_EXAMPLES = 3
 # What a snippet needs around it to be a file of its own, the simplest first.
 _WRAPPERS = {
-    "go": ("package p\n\nfunc f() {\n\t%s\n}\n", "package p\n\nvar x = %s\n", "package p\n\n%s\n"),
+    "python": ("%s\n", "def f(%s):\n    pass\n", "x: %s = 1\n"),
+    "javascript": ("%s\n", "x = %s\n", "class C {\n    %s\n}\n", "function f(%s) {\n}\n"),
+    "go": (
+        "package p\n\nfunc f() {\n\t%s\n}\n",
+        "package p\n\nvar x = %s\n",
+        "package p\n\n%s\n",
+        "package p\n\nfunc f() {\n\tfor %s {\n\t}\n}\n",
+        "package p\n\nfunc f(%s) {\n}\n",
+        "package p\n\nvar x %s\n",
+    ),
     "java": (
         "class C {\n    void m() {\n        %s\n    }\n}\n",
         "class C {\n    void m() {\n        x = %s;\n    }\n}\n",
         "class C {\n    %s\n}\n",
         "%s\n",
+        "class C {\n    void m(%s) {\n    }\n}\n",
+        "class C {\n    %s x;\n}\n",
     ),
-    "rust": ("fn f() {\n    %s\n}\n", "fn f() {\n    %s;\n}\n", "fn f() {\n    x = %s;\n}\n", "%s\n"),
+    "rust": (
+        "fn f() {\n    %s\n}\n",
+        "fn f() {\n    %s;\n}\n",
+        "fn f() {\n    x = %s;\n}\n",
+        "%s\n",
+        "fn f(%s) {\n}\n",
+        "fn f() -> %s {\n}\n",
+    ),
 }
-_PLAIN = ("%s\n",)
-_SCRIPT = ("%s\n", "x = %s\n", "class C {\n    %s\n}\n")
+_TYPED = (*_WRAPPERS["javascript"], "let x: %s;\n")
 # The words of the wrappers themselves.
 WRAPPING = frozenset(["package", "p", "func", "f", "var", "x", "class", "C", "void", "m", "fn", "s"])
 # In a text these would be read as metavariables.
@@ -62,7 +79,7 @@ def rule_of(language: str, template: Edit, instances: Sequence[Edit]) -> Rule | 
 
 def wrappers(language: str) -> tuple[str, ...]:
     """What makes a file of a snippet."""
-    return _WRAPPERS.get(language, _PLAIN if language == "python" else _SCRIPT)
+    return _WRAPPERS.get(language, _TYPED)
 
 
 def write_batch(

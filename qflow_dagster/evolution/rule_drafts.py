@@ -53,8 +53,16 @@ def keep(connection: Connection, repository: str, found: Sequence[Mined]) -> lis
         rule = one.rule.model_copy(update={"version": rule_set.next_version(connection, one.rule.id)})
         if rule_evolver.fingerprint(rule) in known:
             continue
-        evidence = {"repository": repository, **one.facts()}
-        words = f"mined from {repository}: {one.words()}"
+        support, check = one.support, one.check
+        words = (
+            f"mined from {repository}: done {support.edits} times in {support.commits} commits by {support.authors} "
+            f"authors in {support.files} files; later {check.right} of {check.decided} who touched such code did so"
+        )
+        evidence = {
+            "repository": repository, "edits": support.edits, "commits": support.commits, "authors": support.authors,
+            "files": support.files, "for_example": ", ".join(support.oids[:5]), "right": check.right,
+            "decided": check.decided, "still_there": check.open, "fix": rule.fix,
+        }  # fmt: skip
         life = rule_set.begin(connection, rule, "mined", words, actor=ACTOR, evidence=evidence)
         if life is not None:
             kept.append(Verdict(life, rule.id, rule.version, "trial", words, evidence))

@@ -15,8 +15,6 @@ from qflow_dagster.ingestion import git, trees
 
 Report = Callable[[str, int, int], None]
 BATCH_FILES = 60
-# What one batch may hold in memory, in bytes.
-BATCH_BYTES = 20_000_000
 
 
 class FilePair(NamedTuple):
@@ -89,13 +87,11 @@ def _blobs(objects: Path, names: Sequence[str]) -> list[str]:
     """The object id of each blob named `commit:path`; '' where there is none, or it is too large."""
     stdin = "".join(f"{name}\n" for name in names).encode()
     found: list[str] = []
-    room = BATCH_BYTES
     with git.stream(objects, "cat-file", "--batch-check", "--buffer", stdin=stdin) as output:
         for line in output:
             fields = line.decode(errors="replace").split(" ")
             readable = len(fields) == 3 and fields[1] == "blob" and git.OBJECT_ID.fullmatch(fields[0])
-            if readable and int(fields[2]) <= min(LARGEST, room):
-                room -= int(fields[2])
+            if readable and int(fields[2]) <= LARGEST:
                 found.append(fields[0])
             else:
                 found.append("")

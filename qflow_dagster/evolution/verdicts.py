@@ -28,7 +28,7 @@ from typing import NamedTuple
 from ast_grep_py import SgNode, SgRoot
 
 from qflow_dagster.evolution import matchers, mined_rules, small_commits
-from qflow_dagster.evolution.anti_unification import concreteness, digest
+from qflow_dagster.evolution.anti_unification import OPERATORS, concreteness, digest
 from qflow_dagster.evolution.concrete_edits import Concrete, concrete_edits
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.small_commits import MinedCommit, TextPair
@@ -133,19 +133,22 @@ class Finder:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
-        self.words = [required_words(rule) for rule in rules]
+        self.required = [required(rule) for rule in rules]
 
-    def asked(self, text: str, language: str) -> list[Rule | None]:
-        """The rules that may find something in a text; None in the place of the others."""
-        there = set(_WORD.findall(text))
+    def asked(self, texts: Sequence[str], language: str) -> list[Rule | None]:
+        """The rules that may find something in one of the texts; None in the place of the others."""
+        there = [(text, set(_WORD.findall(text))) for text in texts]
         return [
-            rule if language in rule.language and words <= there else None
-            for rule, words in zip(self.rules, self.words, strict=True)
+            rule
+            if language in rule.language
+            and any(words <= known and all(sign in text for sign in signs) for text, known in there)
+            else None
+            for rule, (words, signs) in zip(self.rules, self.required, strict=True)
         ]
 
     def count(self, text: str, path: str, language: str) -> dict[int, int]:
         """How often each rule finds something in a text."""
-        asked = self.asked(text, language)
+        asked = self.asked([text], language)
         counts: dict[int, int] = defaultdict(int)
         if any(asked):
             for match in matchers.find(matchers.Source(text, path), language, asked):
@@ -155,9 +158,7 @@ class Finder:
     def suggestions(self, text: str, path: str, language: str, blocks: Sequence[Block]) -> list[Suggestion]:
         """What the rules find in the statements that changed."""
         lines = text.split("\n")
-        near = "\n".join(
-            line for start, end, _, _ in blocks for line in lines[max(0, start - NEAR) : end + NEAR]
-        )
+        near = ["\n".join(lines[max(0, start - NEAR) : end + NEAR]) for start, end, _, _ in blocks]
         asked = [(i, rule) for i, rule in enumerate(self.asked(near, language)) if rule]
         if not asked:
             return []
@@ -190,16 +191,16 @@ def _regions(node: SgNode, blocks: Sequence[Block]) -> Iterator[SgNode]:
             yield from _regions(child, blocks)
 
 
-def required_words(rule: Rule) -> set[str]:
-    """Words that a text needs to have a match of a mined rule; none where that is not known."""
+def required(rule: Rule) -> tuple[set[str], set[str]]:
+    """Words, and other signs, a text needs to have a match of a mined rule; none where that is not known."""
     if rule.pack != mined_rules.PACK or rule.matcher.ast_grep is None:
-        return set()
+        return set(), set()
     given = rule.matcher.ast_grep.rule
     pattern = given["pattern"] if "pattern" in given else given["all"][0]["pattern"]
     if isinstance(pattern, dict):
         # Of the words of the context, those of its wrapper need not be in a match.
-        return mined_rules.words_of(pattern["context"]) - mined_rules.WRAPPING
-    return mined_rules.words_of(pattern)
+        return mined_rules.words_of(pattern["context"]) - mined_rules.WRAPPING, set()
+    return mined_rules.words_of(pattern), {sign for sign in OPERATORS if sign in pattern}
 
 
 def verdicts(finder: "Finder", pair: TextPair) -> list[tuple[int, int, int, str]]:

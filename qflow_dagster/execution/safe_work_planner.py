@@ -245,7 +245,16 @@ def _create_hierarchy(
 
 def _reopen(connection: Connection, ids: Sequence[UUID]) -> None:
     """What was done and is there again goes back to the backlog; what a person cancelled does not."""
-    query = text("SELECT id FROM workflows WHERE id = ANY(:ids) AND status = 'done' ORDER BY id")
+    # A verified edit that is not merged yet leaves its finding where it is: that is not "again".
+    query = text("""
+        SELECT w.id FROM workflows w JOIN work_items i ON i.id = w.id
+        WHERE w.id = ANY(:ids) AND w.status = 'done' AND NOT EXISTS (
+            SELECT FROM edits e JOIN suggestions s ON s.id = e.id
+            WHERE s.work_item_id = i.id AND e.reverted_at IS NULL AND NOT EXISTS (
+                SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
+                AND g.path = i.path AND g.state IN ('open', 'reopened') AND g.changed_at > e.applied_at))
+        ORDER BY w.id
+    """)
     again = list(connection.scalars(query, {"ids": list(ids)}))
     work_items.move(connection, again, "backlog", actor=ACTOR, data={"reason": "it is there again"})
 
@@ -325,7 +334,7 @@ WHERE i.level = 'feature' AND w.status = 'backlog' AND w.remaining_dependencies 
   AND (parent.id IS NULL OR parent.status NOT IN ('cancelled'))
   AND (CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id)
   {condition}
-ORDER BY i.wsjf DESC NULLS LAST, i.created_at, i.id LIMIT :limit
+ORDER BY {first} i.wsjf DESC NULLS LAST, i.created_at, i.id LIMIT :limit
 FOR UPDATE OF w SKIP LOCKED
 """
 
@@ -339,7 +348,7 @@ def get_next_work(
     claim: bool = True,
 ) -> list[UUID]:
     """The features that pay most for their size, of those that are ready; claimed, so nobody else gets them."""
-    query = text(_NEXT.format(condition=""))
+    query = text(_NEXT.format(condition="", first=""))
     ids = list(connection.scalars(query, {"repository_id": repository_id, "limit": limit}))
     if claim:
         work_items.move(connection, ids, "in_progress", actor=actor)
@@ -347,23 +356,37 @@ def get_next_work(
 
 
 def get_generatable(
-    connection: Connection, repository_id: int, base: str, *, rules: Sequence[str], limit: int
+    connection: Connection,
+    repository_id: int,
+    base: str,
+    *,
+    rules: Sequence[str],
+    limit: int,
+    mending: Sequence[str] = (),
 ) -> list[UUID]:
-    """As `get_next_work`, of features from findings of `rules` not tried on the commit `base` yet; not claimed."""
+    """As `get_next_work`, of features from findings of `rules` not tried on the commit `base` yet; not claimed.
+
+    A finding brings a fix, or its rule is one of `mending`. What a change was suggested for before comes
+    after what none was: else a few that people keep refusing would be all that is tried at every commit.
+    """
     query = text(
         _NEXT.format(
             condition="""
                 AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
                     SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
-                    AND g.path = i.path AND g.state IN ('open', 'reopened') AND g.fixable
+                    AND g.path = i.path AND g.state IN ('open', 'reopened')
+                    AND (g.fixable OR g.rule_id = ANY(:mending))
                 )
                 AND NOT EXISTS (
                     SELECT FROM workflows a WHERE a.type = 'generation' AND a.key = i.id || ':' || :base
                 )
-            """
+            """,
+            first="EXISTS (SELECT FROM suggestions s WHERE s.work_item_id = i.id),",
         )
     )
-    parameters = {"repository_id": repository_id, "limit": limit, "base": base, "rules": list(rules)}
+    parameters = {
+        "repository_id": repository_id, "limit": limit, "base": base, "rules": list(rules), "mending": list(mending),
+    }  # fmt: skip
     return list(connection.scalars(query, parameters))
 
 

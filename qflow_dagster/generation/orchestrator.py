@@ -22,7 +22,7 @@ from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.execution import safe_work_planner, work_items
 from qflow_dagster.generation import candidate_records, item_requests, patches, suite_gate
-from qflow_dagster.generation.generators import Request
+from qflow_dagster.generation.generators import Request, mending
 from qflow_dagster.generation.patches import Patch
 from qflow_dagster.generation.proposing import Choose, ask_all, judge_all
 from qflow_dagster.generation.validation import Gate
@@ -99,7 +99,7 @@ def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int
     known = standings.of(connection, evaluated(rule_set.current(connection)))
     rules = sorted({one.rule.id for one in known.values() if one.level != "show"})
     ids = safe_work_planner.get_generatable(
-        connection, snapshot.repository_id, snapshot.commit_oid, rules=rules, limit=limit
+        connection, snapshot.repository_id, snapshot.commit_oid, rules=rules, limit=limit, mending=mending()
     )
     new = [
         NewWorkflow(

@@ -4,6 +4,7 @@ Belongs here: handing those that are isolated to worker processes (`workers`), t
 breakers for those that call something remote.
 """
 
+import threading
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -43,8 +44,9 @@ def ask_all(engine: Engine, requests: Sequence[Request], choose: Choose | None =
     known = generators()
     isolated = [[ask] for ask in asks if known[ask.generator].isolated]
     remote = [ask for ask in asks if not known[ask.generator].isolated]
+    spending = Spending(engine)
     with ThreadPoolExecutor(max_workers=4) as threads:
-        waiting = [threads.submit(_ask_remote, engine, ask) for ask in remote]
+        waiting = [threads.submit(_ask_remote, engine, ask, spending) for ask in remote]
         attempts = list(
             in_processes(
                 ask_batch, None, isolated, settings().ingestion.processes, lost=lost_ask,
@@ -54,20 +56,41 @@ def ask_all(engine: Engine, requests: Sequence[Request], choose: Choose | None =
         return [*attempts, *(future.result() for future in waiting)]
 
 
-def _ask_remote(engine: Engine, ask: Ask) -> Attempt:
-    spent = text("""
-        SELECT coalesce(sum(cost), 0) FROM generation_attempts
-        WHERE generator = :generator AND at > clock_timestamp() - interval '1 day'
-    """)
-    with engine.connect() as connection:
-        cost = connection.scalar(spent, {"generator": ask.generator}) or 0.0
-    if cost >= settings().model.budget:
+class Spending:
+    """What a day's requests cost: those on record, and those of this batch, which are not yet."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._lock = threading.Lock()
+        self._here: dict[str, float] = {}
+
+    def of(self, generator: str) -> float:
+        """The cost of a generator in the last 24 hours."""
+        spent = text("""
+            SELECT coalesce(sum(cost), 0) FROM generation_attempts
+            WHERE generator = :generator AND at > clock_timestamp() - interval '1 day'
+        """)
+        with self.engine.connect() as connection:
+            recorded = connection.scalar(spent, {"generator": generator}) or 0.0
+        with self._lock:
+            return recorded + self._here.get(generator, 0.0)
+
+    def add(self, attempt: Attempt) -> None:
+        """Count what an attempt cost."""
+        name = attempt.ask.generator
+        with self._lock:
+            self._here[name] = self._here.get(name, 0.0) + float(attempt.usage.get("cost", 0.0))
+
+
+def _ask_remote(engine: Engine, ask: Ask, spending: Spending) -> Attempt:
+    if spending.of(ask.generator) >= settings().model.budget:
         problem = f"the day's budget of {settings().model.budget} is spent"
         return Attempt(ask, "refused", [], problem, 0.0)
 
     try:
         with through_breaker(engine, f"generator.{ask.generator}"):
             attempt = ask_one(ask)
+            spending.add(attempt)
             if attempt.outcome == "failed":
                 raise _Failed(attempt)
             return attempt

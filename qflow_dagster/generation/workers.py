@@ -8,11 +8,12 @@ A worker imports this, and starts in a third of the time without a database driv
 
 import hashlib
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import validation
-from qflow_dagster.generation.generators import Proposal, Request, generators
+from qflow_dagster.generation.generators import NoUse, Proposal, Request, generators
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.processes import Lost
 from qflow_dagster.settings import settings
@@ -34,11 +35,8 @@ class Attempt(NamedTuple):
     proposals: list[Proposal]
     problem: str | None
     seconds: float
-
-    @property
-    def usage(self) -> dict[str, Any]:
-        """Tokens and cost of all proposals."""
-        return self.proposals[0].usage if self.proposals else {}
+    # Tokens and cost, whatever came of it.
+    usage: Mapping[str, Any] = {}
 
     @property
     def input_digest(self) -> bytes:
@@ -56,13 +54,20 @@ def ask_batch(context: None, batch: list[Ask]) -> Attempt:
 def ask_one(ask: Ask) -> Attempt:
     """Ask, and take whatever the generator raises for its answer."""
     started = time.monotonic()
+    usage: Mapping[str, Any] = {}
     try:
-        proposals = list(generators()[ask.generator].generate(ask.request))
+        answers = list(generators()[ask.generator].generate(ask.request))
     # A generator may be anybody's: whatever it raises is its own failure.
     except Exception as error:
         words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
-        return Attempt(ask, "failed", [], words[:1_000], time.monotonic() - started)
-    return Attempt(ask, "proposed" if proposals else "nothing", proposals, None, time.monotonic() - started)
+        if isinstance(error, NoUse):
+            usage = error.usage
+        return Attempt(ask, "failed", [], words[:1_000], time.monotonic() - started, usage)
+    proposals = [answer for answer in answers if answer.contents]
+    # The first of several proposals carries what all of them cost.
+    usage = answers[0].usage if answers else usage
+    outcome = "proposed" if proposals else "nothing"
+    return Attempt(ask, outcome, proposals, None, time.monotonic() - started, usage)
 
 
 def lost_ask(ask: Ask, code: int | None) -> Lost:

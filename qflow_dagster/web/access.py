@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications.sealing import key_for
-from qflow_dagster.settings import InboxSettings
+from qflow_dagster.setting_groups import InboxSettings
 
 # RFC 7914's interactive parameters: some 50 ms and 16 MB a try.
 SCRYPT = {"n": 2**14, "r": 8, "p": 1}

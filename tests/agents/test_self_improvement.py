@@ -15,7 +15,7 @@ from qflow_dagster.agents import arbiter, edit_commits, edits, improvement_polic
 from qflow_dagster.agents.improvement_policy import PROFILES, Record, exceeds, should_act
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import work_items
-from qflow_dagster.generation import orchestrator
+from qflow_dagster.generation import orchestrator, validation
 from qflow_dagster.infrastructure.error_analysis import analyse
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
 from qflow_dagster.quantumflow import reclaim_expired, verify_history
@@ -54,6 +54,7 @@ def test_from_a_finding_to_a_verified_commit_with_trailers(loop: Loop) -> None:
         "Qflow-Generators": "codemod",
         "Qflow-Suggestion": str(suggestion["id"]),
         "Qflow-Approval": str(suggestion["approval"]),
+        "Qflow-Run": "run-of-the-test",
     }.items():
         assert f"{trailer}: {value}" in words
     assert loop.state(suggestion["approval"]) == "consumed"
@@ -68,6 +69,55 @@ def test_from_a_finding_to_a_verified_commit_with_trailers(loop: Loop) -> None:
     assert feature["state"] == "done"
     assert (row["suggested"], row["applied"], row["acceptance"]) == (1, 1, 1.0)
     assert (outcome["before"]["findings"], outcome["after"]["findings"]) == (1, 0)
+
+
+def test_a_finding_whose_edit_waits_to_be_merged_is_not_worked_on_again(loop: Loop) -> None:
+    loop.repository.commit({"a.py": MUTABLE})
+    [suggestion] = loop.improve()
+    loop.approve(suggestion)
+    loop.apply()
+    edits.verify_applied(loop.engine)
+    loop.repository.commit({"other.py": "x = 1\n"})
+    loop.find()
+    loop.plan()
+    with loop.engine.connect() as connection:
+        [feature] = work_items.find(connection, level="feature", state="all")
+    assert feature["state"] == "done"
+    # Taken back, it is work again.
+    edits.revert(loop.engine, suggestion["id"], actor="ada", reason="not so")
+    with loop.engine.connect() as connection:
+        [feature] = work_items.find(connection, level="feature", state="all")
+    assert feature["state"] == "backlog"
+
+
+def test_what_people_refuse_does_not_keep_the_rest_from_its_turn(loop: Loop) -> None:
+    loop.repository.commit({"a.py": MUTABLE, "b.py": "def missing(value):\n    return value == None\n"})
+    loop.find()
+    loop.plan()
+    loop.generate(limit=1)
+    [first] = loop.waiting()
+    with loop.engine.begin() as connection:
+        arbiter.deny(connection, first["approval"], actor="ada", comment="no")
+    loop.apply()
+    loop.repository.commit({"c.py": "x = 1\n"})
+    loop.find()
+    loop.plan()
+    loop.generate(limit=1)
+    [second] = loop.waiting()
+    assert second["paths"] != first["paths"]
+
+
+def test_an_edit_that_makes_the_code_harder_to_follow_is_reverted(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.repository.commit({"a.py": MUTABLE})
+    [suggestion] = loop.improve()
+    loop.approve(suggestion)
+    loop.apply()
+    monkeypatch.setattr(validation, "most_complex", lambda before, findings: before)
+    [verified] = edits.verify_applied(loop.engine)
+    assert (verified.good, verified.words) == (False, "cognitive complexity is 1, 0 before")
+    assert loop.state(suggestion["id"]) == "reverted"
 
 
 def test_nothing_is_applied_without_an_approval_and_nothing_twice(loop: Loop) -> None:

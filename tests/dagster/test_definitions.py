@@ -21,6 +21,7 @@ def test_every_asset_is_described_and_what_comes_of_code_is_partitioned_by_repos
         "ingestion",
         "metrics",
         "rules",
+        "evolution",
         "execution",
         "generation",
         "agents",
@@ -30,7 +31,10 @@ def test_every_asset_is_described_and_what_comes_of_code_is_partitioned_by_repos
     for spec in specs:
         assert spec.group_name == spec.key.path[0]
         looks = {("execution", "task_graphs"), ("execution", "sparc_goals")}
-        if spec.group_name not in ("agents", "infrastructure") and tuple(spec.key.path) not in looks:
+        if (
+            spec.group_name not in ("agents", "infrastructure", "evolution")
+            and tuple(spec.key.path) not in looks
+        ):
             assert spec.partitions_def is not None
             assert spec.partitions_def.name == "repository"
         assert spec.description
@@ -48,6 +52,9 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
         "run_repository",
         "improve_repository",
         "apply_approved_edits",
+        "evolve_rules",
+        "mine_rules",
+        "apply_approved_rule_changes",
         "plan_approved_work",
         "maintain_workflows",
         "decide_approval",
@@ -71,6 +78,7 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
         "approval_expiry",
         "new_errors",
         "unverified_edits",
+        "new_outcomes",
         "approved_work",
         "undelivered_notifications",
         "run_failures",
@@ -86,6 +94,8 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
     assert {s.name for s in repository.schedule_defs} == {
         "nightly_metrics",
         "nightly_improvement",
+        "nightly_evolution",
+        "weekly_mining",
         "maintain_workflows_schedule",
         "health_each_minute",
         "health_each_hour",

@@ -109,10 +109,10 @@ def test_promotion_and_rollback_by_pooled_outcomes(
     assert (decision.state if decision else None) == to
 
 
-@pytest.mark.parametrize("outcomes", [(0, 0), (10, 10), (20, 17), (100, 90), (1_000, 849), (100_000, 85_100)])
+@pytest.mark.parametrize("outcomes", [(0, 0), (10, 10), (20, 17), (100, 90), (1_000, 849)])
 def test_the_posterior_is_that_of_beta(outcomes: tuple[int, int]) -> None:
     """Against the density itself, integrated by Simpson's rule."""
-    uses, successes = outcomes if outcomes[0] <= 10_000 else (10_000, round(outcomes[1] / 10))
+    uses, successes = outcomes
     a, b = successes + 1, uses - successes + 1
     log_norm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
 

@@ -243,9 +243,7 @@ RULE_BEFORE = "a = 1\nx = old_call(v)\nb = 2\n"
     ],
 )
 def test_what_counts_as_right(after: str, outcome: list[str]) -> None:
-    edits = [
-        one.edit for i in "ab" for one in concrete_edits(f"old_call({i})\n", f"new_call({i})\n", "python")
-    ]
+    edits = [concrete_edits(f"old_call({v})\n", f"new_call({v})\n", "python")[0].edit for v in "ab"]
     template = anti_unify(edits[0], edits[1])
     assert template is not None
     rule = mined_rules.rule_of("python", template, edits)

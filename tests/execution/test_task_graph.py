@@ -537,7 +537,7 @@ def test_a_value_filled_in_is_checked_before_anything_runs(engine: Engine, scrip
 def test_a_role_has_its_limit_of_tasks_at_a_time(
     engine: Engine, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qflow_dagster.settings import RoleSettings
+    from qflow_dagster.setting_groups import RoleSettings
 
     monkeypatch.setitem(configured().execution.roles, "coder", RoleSettings(concurrency=2))
     running, most = [0], [0]

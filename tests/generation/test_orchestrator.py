@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from qflow_dagster.agents import edits
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import generators as registry
@@ -357,3 +358,53 @@ def test_a_file_with_secrets_is_not_sent_and_a_spent_budget_asks_nobody(
     loop.repository.commit({"c.py": NONE})
     loop.improve()
     assert model.asked == []
+
+
+SWALLOWED = "def risky():\n    try:\n        return open('x')\n    except Exception:\n        pass\n"
+DEEP = (
+    "def deep(a):\n" + "".join(f"{'    ' * n}if a > {n}:\n" for n in range(1, 9)) + f"{'    ' * 9}return 1\n"
+)
+FLAT = "def deep(a):\n    return 1 if a > 8 else None\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "fixed"),
+    [
+        ("python/swallowed-exception", SWALLOWED, SWALLOWED.replace("        pass", "        raise")),
+        ("maintainability/complex-function-in-hotspot", DEEP, FLAT),
+    ],
+)
+def test_a_model_is_asked_where_no_fix_is_known_even_for_what_is_measured(
+    loop: Loop, model: type[Model], rule: str, code: str, fixed: str
+) -> None:
+    model.answer = f"<file>\n{fixed}</file>"
+    loop.repository.commit({"b.py": code})
+    [suggestion] = [one for one in loop.improve() if one["rule"] == rule]
+    assert suggestion["sources"] == ["language-model"]
+    loop.approve(suggestion)
+    loop.apply()
+    verified = edits.verify_applied(loop.engine)
+    assert [one.good for one in verified if one.edit_id == suggestion["id"]] == [True]
+
+
+def test_a_measure_that_did_not_change_is_no_finding_gone() -> None:
+    gates = validation.judge(request("maintainability/deep-nesting", DEEP), {"a.py": DEEP + "\n"}, [])
+    assert (gates[-1].name, gates[-1].evidence) == ("finding_gone", "0 of 1 gone")
+
+
+@pytest.mark.parametrize("answer", ["I would rather not", "<none/>", f"<file>\n{NONE}</file>"])
+def test_what_an_answer_costs_is_counted_whatever_it_is_good_for(
+    loop: Loop, model: type[Model], monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    model.answer = answer
+    monkeypatch.setattr(settings().model, "budget", 0.002)
+    loop.repository.commit({f"b{n}.py": NONE for n in range(9)})
+    loop.improve()
+    # What is under way when the budget is spent (four at a time) is waited for; nothing more is asked.
+    assert 1 <= len(model.asked) <= 4
+    with loop.engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT outcome, cost FROM generation_attempts WHERE generator = 'language-model'")
+        ).all()
+    assert len(rows) == 9
+    assert {row.cost for row in rows if row.outcome != "refused"} == {0.002}

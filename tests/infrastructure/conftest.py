@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from qflow_dagster.settings import ErrorsSettings, HealthSettings, settings
+from qflow_dagster.setting_groups import ErrorsSettings, HealthSettings
+from qflow_dagster.settings import settings
 
 
 @pytest.fixture

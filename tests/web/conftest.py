@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
 from qflow_dagster.agents import arbiter
-from qflow_dagster.settings import InboxSettings, settings
+from qflow_dagster.setting_groups import InboxSettings
+from qflow_dagster.settings import settings
 from qflow_dagster.web.app import build_app
 
 ME = getpass.getuser()

@@ -11,7 +11,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
-from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.rules import Rule, evaluated, load_rules
 
 GROUP = "qflow_dagster.generators"
 
@@ -34,11 +35,19 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A change: new contents by path; and what it cost."""
+    """A change: new contents by path; and what it cost. Without contents: asked, and nothing to change."""
 
     contents: dict[str, str]
     note: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
+
+
+class NoUse(QflowError):  # noqa: N818
+    """A generator was asked and answered with what is no proposal; `usage` is what that cost."""
+
+    def __init__(self, message: str, usage: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.usage = usage
 
 
 class Generator(Protocol):
@@ -57,6 +66,18 @@ class Generator(Protocol):
     def generate(self, request: Request) -> Iterable[Proposal]:
         """Proposals, none where there is nothing to do."""
         ...
+
+
+def mending() -> list[str]:
+    """Rules that some generator may mend whether or not the finding brings a fix."""
+    # Those that carry out a rule's own fix have nothing to propose where a finding has none.
+    own = {"rule-fix", "ruff-fix", "codemod"}
+    asked = [generator for name, generator in generators().items() if name not in own]
+    return [
+        rule.id
+        for rule in evaluated(load_rules())
+        if any(generator.fits(rule, language) for generator in asked for language in rule.language)
+    ]
 
 
 @cache

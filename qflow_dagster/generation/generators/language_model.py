@@ -11,7 +11,8 @@ from typing import Any
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Proposal, Request
+from qflow_dagster.generation.generators import NoUse, Proposal, Request
+from qflow_dagster.generation.remaining import mendable
 from qflow_dagster.redaction import redact_text
 from qflow_dagster.settings import settings
 
@@ -33,9 +34,9 @@ class LanguageModel:
     cost = 0.0
 
     def fits(self, rule: Rule, language: str) -> bool:
-        """Any finding in a text, where a model is configured."""
+        """Whatever a change of a text can mend, where a model is configured."""
         model = settings().model
-        return bool(model.url and model.name) and bool(language)
+        return bool(model.url and model.name) and bool(language) and mendable(rule)
 
     def generate(self, request: Request) -> Iterable[Proposal]:
         """One proposal, or none.
@@ -48,16 +49,17 @@ class LanguageModel:
         if redact_text(request.text) != request.text:
             raise QflowError(f"{request.path} may hold secrets: it is not sent to a model")
         text, usage = _ask(_question(request))
-        if "<none/>" in text:
-            return
         found = _ANSWER.search(text)
+        if found is None and "<none/>" not in text:
+            raise NoUse("the model's answer has no <file>", usage)
         if found is None:
-            raise QflowError("the model's answer has no <file>")
+            yield Proposal(contents={}, usage=usage)
+            return
         content = found[1]
         if request.text.endswith("\n") and not content.endswith("\n"):
             content += "\n"
-        if content != request.text:
-            yield Proposal(contents={request.path: content}, note=settings().model.name or "", usage=usage)
+        changed = {request.path: content} if content != request.text else {}
+        yield Proposal(contents=changed, note=settings().model.name or "", usage=usage)
 
 
 def _question(request: Request) -> str:
