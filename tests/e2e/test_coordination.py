@@ -18,7 +18,7 @@ from qflow_dagster.quantumflow import verify_history
 from tests.e2e.test_dagster import QFLOW, commit, environment, eventually, free_port, git, home, qflow
 from tests.http_server import local_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 __all__ = ["environment", "home"]
 WIDTH, LAYERS = 8, 5
 # The layer whose tasks are under way when everything is killed.

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, create_engine, text
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 QFLOW = [str(Path(sys.executable).with_name("qflow"))]
-PATIENCE = 240.0
+PATIENCE = 400.0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.improvement_loop import MUTABLE
 from tests.ingestion.conftest import GitRepository
 from tests.web.test_inbox import form_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 __all__ = ["environment", "home"]
 
 

@@ -29,7 +29,7 @@ from tests.e2e.test_dagster import QFLOW, environment, eventually, free_port, ho
 from tests.http_server import local_server
 from tests.web.test_inbox import form_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 __all__ = ["environment", "home"]
 ROOT = Path(__file__).parents[2]
 # A type that every process knows.
