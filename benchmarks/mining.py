@@ -2,7 +2,7 @@
 
 Rules are mined from the first part of a repository's history (`--share` of its commits that changed
 code, by time) and judged on the rest, which mining never sees: precision and recall as
-`qflow_dagster.evolution.precision` and `verdicts` define them. For each repository a row of the
+`qflow_dagster.evolution.mining.precision` and `verdicts` define them. For each repository a row of the
 table, and the rules with what they rest on and what became of their suggestions later.
 """
 
@@ -16,9 +16,10 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from qflow_dagster.evolution import commit_selection, matchers
-from qflow_dagster.evolution.precision import Evaluation, evaluate
-from qflow_dagster.evolution.rule_miner import Mining, mine_all
+from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.mining import commit_selection
+from qflow_dagster.evolution.mining.precision import Evaluation, evaluate
+from qflow_dagster.evolution.mining.rule_miner import Mining, mine_all
 
 console = Console(width=200)
 

@@ -14,19 +14,12 @@ from qflow_dagster.agents import rule_changes
 from qflow_dagster.cli.output import As, JsonFlag, Limit, actor_name, console, print_json, print_rows
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution import (
-    outcomes,
-    place_records,
-    rule_drafts,
-    rule_evolver,
-    rule_set,
-    sharing,
-    standings,
-    thresholds,
-)
-from qflow_dagster.evolution.instances import identity
+from qflow_dagster.evolution import outcomes, place_records, rule_evolver, rule_set, standings, thresholds
+from qflow_dagster.evolution.mining import drafts
 from qflow_dagster.evolution.rule_evolver import Verdict
 from qflow_dagster.evolution.rules import Rule, load_rules
+from qflow_dagster.evolution.sharing import exchange
+from qflow_dagster.evolution.sharing.instances import identity
 
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="Id of a rule (qflow rules list).")]
 Version = Annotated[
@@ -93,15 +86,15 @@ def mine(
     engine = ready_engine()
     actor = actor_name(as_)
     with console.status(f"mining the history of {repo}") as status:
-        drafts = rule_drafts.mine(
+        mined = drafts.mine(
             engine, repo, worker=f"{actor} by hand",
             progress=lambda stage, done, total: status.update(f"{stage} {done:,} of {total:,}" if total else stage),
         )  # fmt: skip
     with engine.begin() as connection:
-        asked = rule_changes.propose(connection, drafts)
+        asked = rule_changes.propose(connection, mined)
     rows = [
         {"rule": one.rule_id, "version": one.version, "approval": str(id_)[:18], "why": one.reason}
-        for one, id_ in zip(drafts, asked, strict=True)
+        for one, id_ in zip(mined, asked, strict=True)
     ]
     if json:
         print_json(rows)
@@ -195,7 +188,9 @@ def publish(
     limit: Limit = 10,
 ) -> None:
     """Publish the rules that are trusted enough, signed, with their evidence, for other instances."""
-    report = sharing.publish(ready_engine(), place, rules=rules or (), limit=limit, include_examples=examples)
+    report = exchange.publish(
+        ready_engine(), place, rules=rules or (), limit=limit, include_examples=examples
+    )
     if json:
         names = ("published", "skipped", "failed")
         print_json({name: [one._asdict() for one in getattr(report, name)] for name in names})
@@ -221,7 +216,7 @@ def import_(
     json: JsonFlag = False,
 ) -> None:
     """Import rules and votes of other instances: on trial, only shown until the instances agree."""
-    received = sharing.take_in(ready_engine(), place, trust=trust or (), actor=actor_name(as_))
+    received = exchange.take_in(ready_engine(), place, trust=trust or (), actor=actor_name(as_))
     report = received.report
     if json:
         print_json(

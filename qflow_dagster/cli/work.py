@@ -20,7 +20,7 @@ from qflow_dagster.cli.output import (
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
-from qflow_dagster.execution import safe_work_planner, work_chunks, work_items
+from qflow_dagster.execution import next_work, safe_work_planner, work_chunks, work_items
 from qflow_dagster.execution.model_classifier import classify_by_model
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
@@ -96,9 +96,7 @@ def next_(
     """The feature that pays most for its size, and why."""
     with ready_engine().begin() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
-        found = safe_work_planner.get_next_work(
-            connection, actor=actor_name(as_), repository_id=id_, claim=claim
-        )
+        found = next_work.get_next_work(connection, actor=actor_name(as_), repository_id=id_, claim=claim)
         shown = work_items.show(connection, found[0]) if found else None
         why = safe_work_planner.explain(connection, found[0]) if found else []
     if json:

@@ -18,8 +18,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.evolution import confidence, place_records, rule_set, standings, thresholds, votes
+from qflow_dagster.evolution import confidence, place_records, rule_set, standings, thresholds
 from qflow_dagster.evolution.rules import Rule, load_rules
+from qflow_dagster.evolution.sharing import votes
 from qflow_dagster.evolution.standings import Standing
 from qflow_dagster.evolution.variants import Place, Variant, narrower, wider
 from qflow_dagster.processes import Lost, in_processes

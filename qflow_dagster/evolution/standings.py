@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from qflow_dagster.evolution import calibration, confidence, outcomes, rule_set, thresholds, votes
+from qflow_dagster.evolution import calibration, confidence, outcomes, rule_set, thresholds
 from qflow_dagster.evolution.calibration import Calibration, Calibrator
 from qflow_dagster.evolution.confidence import LEVELS, Belief, Level
-from qflow_dagster.evolution.imports import imported_priors
 from qflow_dagster.evolution.outcomes import Evidence
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.evolution.sharing import votes
+from qflow_dagster.evolution.sharing.imports import imported_priors
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.settings import settings
 

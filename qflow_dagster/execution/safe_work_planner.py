@@ -1,8 +1,8 @@
 """The Safe Work Planner: what was found and asked for becomes ranked work.
 
-Belongs here: turning findings, regressions and errors into the hierarchy, ranking by WSJF, what
-comes next. Does not belong here: the items themselves (`work_items`), formulae (`wsjf`),
-free text (`work_chunks`).
+Belongs here: turning findings, regressions and errors into the hierarchy, ranking by WSJF. Does not
+belong here: the items themselves (`work_items`), formulae (`wsjf`), what comes next
+(`next_work`), free text (`work_chunks`).
 """
 
 import json
@@ -324,69 +324,6 @@ def inherit(connection: Connection, repository_id: int | None = None) -> None:
             """),
             {"level": level, "repository_id": repository_id},
         )
-
-
-_NEXT = """
-SELECT i.id FROM work_items i JOIN workflows w ON w.id = i.id
-LEFT JOIN workflows parent ON parent.id = i.parent_id
-WHERE i.level = 'feature' AND w.status = 'backlog' AND w.remaining_dependencies = 0
-  AND (parent.id IS NULL OR parent.status NOT IN ('cancelled'))
-  AND (CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id)
-  {condition}
-ORDER BY {first} i.wsjf DESC NULLS LAST, i.created_at, i.id LIMIT :limit
-FOR UPDATE OF w SKIP LOCKED
-"""
-
-
-def get_next_work(
-    connection: Connection,
-    *,
-    actor: str,
-    repository_id: int | None = None,
-    limit: int = 1,
-    claim: bool = True,
-) -> list[UUID]:
-    """The features that pay most for their size, of those that are ready; claimed, so nobody else gets them."""
-    query = text(_NEXT.format(condition="", first=""))
-    ids = list(connection.scalars(query, {"repository_id": repository_id, "limit": limit}))
-    if claim:
-        work_items.move(connection, ids, "in_progress", actor=actor)
-    return ids
-
-
-def get_generatable(
-    connection: Connection,
-    repository_id: int,
-    base: str,
-    *,
-    rules: Sequence[str],
-    limit: int,
-    mending: Sequence[str] = (),
-) -> list[UUID]:
-    """As `get_next_work`, of features from findings of `rules` not tried on the commit `base` yet; not claimed.
-
-    A finding brings a fix, or its rule is one of `mending`. What a change was suggested for before comes
-    after what none was: else a few that people keep refusing would be all that is tried at every commit.
-    """
-    query = text(
-        _NEXT.format(
-            condition="""
-                AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
-                    SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
-                    AND g.path = i.path AND g.state IN ('open', 'reopened')
-                    AND (g.fixable OR g.rule_id = ANY(:mending))
-                )
-                AND NOT EXISTS (
-                    SELECT FROM workflows a WHERE a.type = 'generation' AND a.key = i.id || ':' || :base
-                )
-            """,
-            first="EXISTS (SELECT FROM suggestions s WHERE s.work_item_id = i.id),",
-        )
-    )
-    parameters = {
-        "repository_id": repository_id, "limit": limit, "base": base, "rules": list(rules), "mending": list(mending),
-    }  # fmt: skip
-    return list(connection.scalars(query, parameters))
 
 
 def set_input(connection: Connection, item: UUID, name: str, value: int, *, actor: str) -> None:

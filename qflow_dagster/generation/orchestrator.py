@@ -20,7 +20,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import rule_set, standings
 from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.evolution.rules import Rule, evaluated
-from qflow_dagster.execution import safe_work_planner, work_items
+from qflow_dagster.execution import next_work, work_items
 from qflow_dagster.generation import candidate_records, item_requests, patches, suite_gate
 from qflow_dagster.generation.generators import Request, mending
 from qflow_dagster.generation.patches import Patch
@@ -98,7 +98,7 @@ def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int
     """
     known = standings.of(connection, evaluated(rule_set.current(connection)))
     rules = sorted({one.rule.id for one in known.values() if one.level != "show"})
-    ids = safe_work_planner.get_generatable(
+    ids = next_work.get_generatable(
         connection, snapshot.repository_id, snapshot.commit_oid, rules=rules, limit=limit, mending=mending()
     )
     new = [

@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from qflow_dagster.agents import rule_changes
-from qflow_dagster.evolution import rule_drafts
+from qflow_dagster.evolution.mining import drafts
 from qflow_dagster.ingestion import queries
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
@@ -41,12 +41,12 @@ def mine_histories(
     offered = 0
     for name in config.repositories or ingested:
         worker = f"dagster run {context.run_id[:8]}"
-        drafts = rule_drafts.mine(engine, name, worker=worker, run_id=context.run_id, progress=progress)
+        mined = drafts.mine(engine, name, worker=worker, run_id=context.run_id, progress=progress)
         with engine.begin() as connection:
-            rule_changes.propose(connection, drafts, run_id=context.run_id)
-        for one in drafts:
+            rule_changes.propose(connection, mined, run_id=context.run_id)
+        for one in mined:
             context.log.info("%s version %d: %s", one.rule_id, one.version, one.reason)
-        offered += len(drafts)
+        offered += len(mined)
     context.add_output_metadata({"offered": offered})
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.execution import safe_work_planner, work_chunks, work_items
+from qflow_dagster.execution import next_work, safe_work_planner, work_chunks, work_items
 from qflow_dagster.execution.model_classifier import classify_by_model
 from qflow_dagster.execution.work_items import NewItem
 from qflow_dagster.infrastructure import language_model
@@ -67,7 +67,7 @@ def test_two_callers_never_get_the_same_work(loop: Loop) -> None:
 
     def claim(name: str) -> list:
         with loop.engine.begin() as connection:
-            return safe_work_planner.get_next_work(connection, actor=name)
+            return next_work.get_next_work(connection, actor=name)
 
     with ThreadPoolExecutor(4) as threads:
         claimed = [
@@ -89,11 +89,11 @@ def test_the_next_work_is_the_highest_score_that_is_ready(loop: Loop) -> None:
                 safe_work_planner.set_input(connection, item, name, value, actor="ada")
             safe_work_planner.set_input(connection, item, "job_size", 3, actor="ada")
         work_items.depend(connection, ids[1], [ids[0]])
-        order = safe_work_planner.get_next_work(connection, actor="ada", limit=3, claim=False)
+        order = next_work.get_next_work(connection, actor="ada", limit=3, claim=False)
         assert order == [ids[2], ids[0]], "the best waits for the least"
         work_items.move(connection, [ids[0]], "in_progress", actor="ada")
         work_items.move(connection, [ids[0]], "done", actor="ada")
-        assert safe_work_planner.get_next_work(connection, actor="ada")[0] == ids[1]
+        assert next_work.get_next_work(connection, actor="ada")[0] == ids[1]
         with pytest.raises(DependencyCycle):
             work_items.depend(connection, ids[0], [ids[1]])
 
@@ -247,9 +247,9 @@ def test_what_a_text_says_it_needs_is_waited_for(engine: Engine) -> None:
         assert added.work_item_id is not None
         assert "it needs what no feature is called: world peace" in added.analysis.reasons[-1]
         assert work_items.show(connection, added.work_item_id)["remaining_dependencies"] == 1
-        assert safe_work_planner.get_next_work(connection, actor="ada", limit=9) == [ledger]
+        assert next_work.get_next_work(connection, actor="ada", limit=9) == [ledger]
         work_items.move(connection, [ledger], "done", actor="ada")
-        assert safe_work_planner.get_next_work(connection, actor="ada") == [added.work_item_id]
+        assert next_work.get_next_work(connection, actor="ada") == [added.work_item_id]
 
 
 def test_what_a_person_states_is_history_and_what_is_over_is_not_changed(engine: Engine) -> None:

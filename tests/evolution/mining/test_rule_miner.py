@@ -7,19 +7,12 @@ from pathlib import Path
 import pytest
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.evolution import (
-    commit_selection,
-    examples,
-    matchers,
-    mined_rules,
-    precision,
-    small_commits,
-    verdicts,
-)
-from qflow_dagster.evolution.anti_unification import anti_unify
-from qflow_dagster.evolution.concrete_edits import concrete_edits
-from qflow_dagster.evolution.rule_miner import Mined, Minima, evaluate, mine, mine_all
-from qflow_dagster.evolution.small_commits import FilePair, TextPair
+from qflow_dagster.evolution import examples, matchers
+from qflow_dagster.evolution.mining import commit_selection, mined_rules, precision, small_commits, verdicts
+from qflow_dagster.evolution.mining.anti_unification import anti_unify
+from qflow_dagster.evolution.mining.concrete_edits import concrete_edits
+from qflow_dagster.evolution.mining.rule_miner import Mined, Minima, evaluate, mine, mine_all
+from qflow_dagster.evolution.mining.small_commits import FilePair, TextPair
 from tests.ingestion.conftest import ANN, BOB, GitRepository
 
 # Enough history for a check is another test's matter.

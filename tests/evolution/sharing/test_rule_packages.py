@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution.instances import KEY_FILE, identity, public_key, trusted_keys
-from qflow_dagster.evolution.rule_packages import (
+from qflow_dagster.evolution.rules import Rule, load_rules
+from qflow_dagster.evolution.sharing.instances import KEY_FILE, identity, public_key, trusted_keys
+from qflow_dagster.evolution.sharing.rule_packages import (
     LARGEST,
     Package,
     PackageRefused,
@@ -25,10 +26,9 @@ from qflow_dagster.evolution.rule_packages import (
     rule_data,
     sign,
 )
-from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.settings import settings
-from tests.evolution import deadly_checker
-from tests.evolution.rule_instances import AT, Home, Peer, make_home, make_rule, ours, place
+from tests.evolution.sharing import deadly_checker
+from tests.evolution.sharing.rule_instances import AT, Home, Peer, make_home, make_rule, ours, place
 
 __all__ = ["make_home", "ours", "place"]
 
@@ -208,7 +208,7 @@ def test_a_fix_by_our_own_code_is_taken_for_a_rule_that_we_have() -> None:
 def test_a_rule_that_ends_or_hangs_its_checker_takes_no_other_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qflow_dagster.evolution.rule_packages.try_out", deadly_checker.try_out)
+    monkeypatch.setattr("qflow_dagster.evolution.sharing.rule_packages.try_out", deadly_checker.try_out)
     found = refusals([make_rule("own/fine"), make_rule("own/deadly")], {})
     assert found == ["", "own/deadly: trying it out took too long or ended its process"]
 

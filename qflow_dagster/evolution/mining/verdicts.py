@@ -27,11 +27,12 @@ from typing import NamedTuple
 
 from ast_grep_py import SgNode, SgRoot
 
-from qflow_dagster.evolution import matchers, mined_rules, small_commits
-from qflow_dagster.evolution.anti_unification import OPERATORS, concreteness, digest
-from qflow_dagster.evolution.concrete_edits import Concrete, concrete_edits
+from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.mining import mined_rules, small_commits
+from qflow_dagster.evolution.mining.anti_unification import OPERATORS, concreteness, digest
+from qflow_dagster.evolution.mining.concrete_edits import Concrete, concrete_edits
+from qflow_dagster.evolution.mining.small_commits import MinedCommit, TextPair
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.evolution.small_commits import MinedCommit, TextPair
 from qflow_dagster.ingestion import trees
 
 # A window of more changed lines is a rewrite: what became of one match in it cannot be said.

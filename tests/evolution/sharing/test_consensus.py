@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from qflow_dagster.evolution import consensus
-from qflow_dagster.evolution.consensus import (
+from qflow_dagster.evolution.sharing import consensus
+from qflow_dagster.evolution.sharing.consensus import (
     MACHINE,
     Ballot,
     Outcomes,
@@ -22,12 +22,21 @@ from qflow_dagster.evolution.consensus import (
     own_ballot,
     probability_above,
 )
-from qflow_dagster.evolution.imports import ImportReport, import_packages
-from qflow_dagster.evolution.publisher import publish
-from qflow_dagster.evolution.rule_packages import opened, sign
-from qflow_dagster.evolution.votes import OwnVote, cast, may_gate, pooled, settle, subjects, withheld
+from qflow_dagster.evolution.sharing.imports import ImportReport, import_packages
+from qflow_dagster.evolution.sharing.publisher import publish
+from qflow_dagster.evolution.sharing.rule_packages import opened, sign
+from qflow_dagster.evolution.sharing.votes import OwnVote, cast, may_gate, pooled, settle, subjects, withheld
 from qflow_dagster.quantumflow import ALERT_QUEUE, expire_due, verify_history
-from tests.evolution.rule_instances import AT, Home, Peer, make_home, make_rule, ours, place, publishable
+from tests.evolution.sharing.rule_instances import (
+    AT,
+    Home,
+    Peer,
+    make_home,
+    make_rule,
+    ours,
+    place,
+    publishable,
+)
 
 __all__ = ["make_home", "ours", "place"]
 
@@ -207,7 +216,9 @@ class Vote:
 @pytest.fixture
 def vote(ours: Home, place: Path, monkeypatch: pytest.MonkeyPatch) -> Vote:
     # That rules are tried out is tested elsewhere; here it would only cost a process each time.
-    monkeypatch.setattr("qflow_dagster.evolution.imports.refusals", lambda rules, known: [""] * len(rules))
+    monkeypatch.setattr(
+        "qflow_dagster.evolution.sharing.imports.refusals", lambda rules, known: [""] * len(rules)
+    )
     return Vote(ours, place)
 
 

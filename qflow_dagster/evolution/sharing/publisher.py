@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
-from qflow_dagster.evolution import votes
-from qflow_dagster.evolution.consensus import QUEUE
-from qflow_dagster.evolution.instances import Identity, Instance, identity
-from qflow_dagster.evolution.publishing_tables import rule_publications
-from qflow_dagster.evolution.rule_packages import (
+from qflow_dagster.evolution.rules import Example, Rule, load_rules
+from qflow_dagster.evolution.sharing import votes
+from qflow_dagster.evolution.sharing.consensus import QUEUE
+from qflow_dagster.evolution.sharing.instances import Identity, Instance, identity
+from qflow_dagster.evolution.sharing.rule_packages import (
     PACKAGE_FORMAT,
     Evidence,
     Origin,
@@ -36,8 +36,8 @@ from qflow_dagster.evolution.rule_packages import (
     rule_data,
     sign,
 )
-from qflow_dagster.evolution.rules import Example, Rule, load_rules
-from qflow_dagster.evolution.shared_places import open_place
+from qflow_dagster.evolution.sharing.shared_places import open_place
+from qflow_dagster.evolution.sharing.tables import rule_publications
 from qflow_dagster.quantumflow import send_with_notify
 
 THRESHOLD = 0.85

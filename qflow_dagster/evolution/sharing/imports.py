@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
-from qflow_dagster.evolution import votes
-from qflow_dagster.evolution.consensus import QUEUE
-from qflow_dagster.evolution.instances import Instance, identity, trusted_keys
-from qflow_dagster.evolution.publishing_tables import rule_imports
-from qflow_dagster.evolution.rule_packages import (
+from qflow_dagster.evolution.rules import Rule, load_rules
+from qflow_dagster.evolution.sharing import votes
+from qflow_dagster.evolution.sharing.consensus import QUEUE
+from qflow_dagster.evolution.sharing.instances import Instance, identity, trusted_keys
+from qflow_dagster.evolution.sharing.rule_packages import (
     Package,
     PackageRefused,
     Sender,
@@ -29,9 +29,9 @@ from qflow_dagster.evolution.rule_packages import (
     read,
     refusals,
 )
-from qflow_dagster.evolution.rules import Rule, load_rules
-from qflow_dagster.evolution.shared_places import open_place
-from qflow_dagster.evolution.votes import VOTE_FORMAT, Taken, VoteFile
+from qflow_dagster.evolution.sharing.shared_places import open_place
+from qflow_dagster.evolution.sharing.tables import rule_imports
+from qflow_dagster.evolution.sharing.votes import VOTE_FORMAT, Taken, VoteFile
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.settings import settings
 

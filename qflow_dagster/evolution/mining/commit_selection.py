@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.small_commits import FilePair, MinedCommit, Report
+from qflow_dagster.evolution.mining.small_commits import FilePair, MinedCommit, Report
 from qflow_dagster.ingestion import git, history, languages
 from qflow_dagster.ingestion.classify import classify
 

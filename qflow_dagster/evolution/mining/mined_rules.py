@@ -12,8 +12,8 @@ from typing import Any
 from ast_grep_py import SgRoot
 
 from qflow_dagster.evolution import examples, matchers
-from qflow_dagster.evolution.anti_unification import Edit, holes, leaves, written
-from qflow_dagster.evolution.concrete_edits import squeezed
+from qflow_dagster.evolution.mining.anti_unification import Edit, holes, leaves, written
+from qflow_dagster.evolution.mining.concrete_edits import squeezed
 from qflow_dagster.evolution.rules import AstGrep, Example, Matcher, Rule
 
 PACK = "mined"

@@ -17,11 +17,11 @@ from pydantic import Field, model_validator
 from sqlalchemy import Connection, func, text
 from sqlalchemy.dialects.postgresql import insert
 
-from qflow_dagster.evolution import consensus
-from qflow_dagster.evolution.consensus import TYPE, Ballot, Decision, Outcomes
-from qflow_dagster.evolution.instances import identity, trusted_keys
-from qflow_dagster.evolution.publishing_tables import rule_votes
-from qflow_dagster.evolution.rule_packages import (
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.evolution.sharing import consensus
+from qflow_dagster.evolution.sharing.consensus import TYPE, Ballot, Decision, Outcomes
+from qflow_dagster.evolution.sharing.instances import identity, trusted_keys
+from qflow_dagster.evolution.sharing.rule_packages import (
     Digest,
     Fraction,
     Moment,
@@ -31,8 +31,8 @@ from qflow_dagster.evolution.rule_packages import (
     opened,
     sign,
 )
-from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.evolution.shared_places import open_place
+from qflow_dagster.evolution.sharing.shared_places import open_place
+from qflow_dagster.evolution.sharing.tables import rule_votes
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, transition
 from qflow_dagster.settings import settings
 

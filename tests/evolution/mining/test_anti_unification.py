@@ -5,7 +5,7 @@ import pickle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.evolution.anti_unification import (
+from qflow_dagster.evolution.mining.anti_unification import (
     Edit,
     Hole,
     Term,
@@ -19,7 +19,7 @@ from qflow_dagster.evolution.anti_unification import (
     substitute,
     written,
 )
-from qflow_dagster.evolution.concrete_edits import concrete_edits
+from qflow_dagster.evolution.mining.concrete_edits import concrete_edits
 
 NAMES = st.sampled_from(["a", "b", "foo", "bar"])
 

@@ -18,11 +18,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from qflow_dagster.evolution import commit_selection, matchers
-from qflow_dagster.evolution.concrete_edits import LARGEST
+from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.mining import commit_selection
+from qflow_dagster.evolution.mining.concrete_edits import LARGEST
+from qflow_dagster.evolution.mining.small_commits import BATCH_FILES, MinedCommit, Report, batches_of
+from qflow_dagster.evolution.mining.verdicts import Judged, Verdict, count_batch, judge_batch
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.evolution.small_commits import BATCH_FILES, MinedCommit, Report, batches_of
-from qflow_dagster.evolution.verdicts import Judged, Verdict, count_batch, judge_batch
 from qflow_dagster.ingestion import git, languages
 from qflow_dagster.ingestion.classify import classify
 from qflow_dagster.processes import Lost, in_processes

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qflow_dagster.evolution.anti_unification import (
+from qflow_dagster.evolution.mining.anti_unification import (
     Edit,
     concreteness,
     digest,
@@ -23,8 +23,8 @@ from qflow_dagster.evolution.anti_unification import (
     match_edit,
     written,
 )
-from qflow_dagster.evolution.concrete_edits import concrete_edits
-from qflow_dagster.evolution.small_commits import MinedCommit, read_texts
+from qflow_dagster.evolution.mining.concrete_edits import concrete_edits
+from qflow_dagster.evolution.mining.small_commits import MinedCommit, read_texts
 
 # Distinct edits of a group that are compared with each other; the work grows with the square.
 MOST_DISTINCT = 40

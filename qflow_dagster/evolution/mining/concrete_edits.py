@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ast_grep_py import SgNode, SgRoot
 
-from qflow_dagster.evolution.anti_unification import Edit, Term
+from qflow_dagster.evolution.mining.anti_unification import Edit, Term
 
 # Larger texts, deeper trees, longer lists are data, or an attack.
 LARGEST = 300_000

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
 
-from qflow_dagster.evolution import rule_evolver, rule_miner, rule_set
+from qflow_dagster.evolution import rule_evolver, rule_set
+from qflow_dagster.evolution.mining import rule_miner
+from qflow_dagster.evolution.mining.rule_miner import Mined
 from qflow_dagster.evolution.rule_evolver import Verdict
-from qflow_dagster.evolution.rule_miner import Mined
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.queries import current_snapshot

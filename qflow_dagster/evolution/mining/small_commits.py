@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.concrete_edits import LARGEST
+from qflow_dagster.evolution.mining.concrete_edits import LARGEST
 from qflow_dagster.ingestion import git, trees
 
 Report = Callable[[str, int, int], None]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution import consensus, rule_packages
-from qflow_dagster.evolution.imports import (
+from qflow_dagster.evolution.rules import Rule, load_rules
+from qflow_dagster.evolution.sharing import consensus, rule_packages
+from qflow_dagster.evolution.sharing.imports import (
     ImportReport,
     forget,
     import_packages,
@@ -24,12 +25,20 @@ from qflow_dagster.evolution.imports import (
     imported_rules,
     prior,
 )
-from qflow_dagster.evolution.publisher import Publishable, publish
-from qflow_dagster.evolution.rule_packages import LARGEST
-from qflow_dagster.evolution.rules import Rule, load_rules
-from qflow_dagster.evolution.shared_places import BRANCH, open_place
-from qflow_dagster.evolution.votes import may_gate
-from tests.evolution.rule_instances import AT, Home, Peer, make_home, make_rule, ours, place, publishable
+from qflow_dagster.evolution.sharing.publisher import Publishable, publish
+from qflow_dagster.evolution.sharing.rule_packages import LARGEST
+from qflow_dagster.evolution.sharing.shared_places import BRANCH, open_place
+from qflow_dagster.evolution.sharing.votes import may_gate
+from tests.evolution.sharing.rule_instances import (
+    AT,
+    Home,
+    Peer,
+    make_home,
+    make_rule,
+    ours,
+    place,
+    publishable,
+)
 from tests.ingestion.conftest import GitRepository
 
 __all__ = ["make_home", "ours", "place"]
@@ -358,7 +367,7 @@ def test_an_importing_process_that_is_killed_leaves_nothing_half_done(ours: Home
     program = f"""
 import os, signal
 from sqlalchemy import create_engine
-from qflow_dagster.evolution.imports import import_packages
+from qflow_dagster.evolution.sharing.imports import import_packages
 with create_engine({ours.engine.url.render_as_string(hide_password=False)!r}).begin() as connection:
     import_packages(connection, {str(place)!r}, trust=[{peer.key!r}], actor="ada")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -383,7 +392,9 @@ def test_two_importers_at_once_import_each_package_once(
                 peer.vote(rule, "approve", 0.9)
             )
     ours.trusted = [peer.key for peer in peers]
-    monkeypatch.setattr("qflow_dagster.evolution.imports.refusals", lambda rules, known: [""] * len(rules))
+    monkeypatch.setattr(
+        "qflow_dagster.evolution.sharing.imports.refusals", lambda rules, known: [""] * len(rules)
+    )
     barrier, reports = threading.Barrier(3), []
 
     def go() -> None:
@@ -425,7 +436,9 @@ def test_a_single_file_can_be_imported_and_not_published_into(ours: Home, tmp_pa
 def test_a_git_repository_is_a_place_with_a_branch_of_its_own(
     make_home: Callable[[str], Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("qflow_dagster.evolution.publisher.refusals", lambda rules, known: [""] * len(rules))
+    monkeypatch.setattr(
+        "qflow_dagster.evolution.sharing.publisher.refusals", lambda rules, known: [""] * len(rules)
+    )
     ann, bob = make_home("ann"), make_home("bob")
     repository = GitRepository(tmp_path / "repository", *(["--bare"] if kind == "bare" else []))
     head = repository.commit({"a.py": "x = 1\n"}) if kind != "bare" else None

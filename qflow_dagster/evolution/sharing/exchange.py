@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.evolution import outcomes, publisher, rule_set, standings, thresholds, votes
-from qflow_dagster.evolution.consensus import Outcomes
-from qflow_dagster.evolution.imports import ImportReport, import_packages, imported_rules
-from qflow_dagster.evolution.publisher import Publishable, PublishReport
+from qflow_dagster.evolution import outcomes, rule_set, standings, thresholds
 from qflow_dagster.evolution.rules import load_rules
-from qflow_dagster.evolution.votes import OwnVote, Settled
+from qflow_dagster.evolution.sharing import publisher, votes
+from qflow_dagster.evolution.sharing.consensus import Outcomes
+from qflow_dagster.evolution.sharing.imports import ImportReport, import_packages, imported_rules
+from qflow_dagster.evolution.sharing.publisher import Publishable, PublishReport
+from qflow_dagster.evolution.sharing.votes import OwnVote, Settled
 
 
 class Received(NamedTuple):

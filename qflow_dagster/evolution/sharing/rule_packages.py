@@ -31,8 +31,8 @@ from pydantic_core import from_json
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import examples
-from qflow_dagster.evolution.instances import Identity, Instance
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.evolution.sharing.instances import Identity, Instance
 from qflow_dagster.processes import Lost, in_processes
 
 PACKAGE_FORMAT = "qflow-rule/1"

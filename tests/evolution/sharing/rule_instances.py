@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 from qflow_dagster.database import engine_for
-from qflow_dagster.evolution.instances import Identity, Instance, identity
-from qflow_dagster.evolution.publisher import Publishable, _body
-from qflow_dagster.evolution.rule_packages import Origin, sign
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.evolution.votes import VOTE_FORMAT
+from qflow_dagster.evolution.sharing.instances import Identity, Instance, identity
+from qflow_dagster.evolution.sharing.publisher import Publishable, _body
+from qflow_dagster.evolution.sharing.rule_packages import Origin, sign
+from qflow_dagster.evolution.sharing.votes import VOTE_FORMAT
 from qflow_dagster.settings import settings
 
 AT = datetime(2025, 6, 1, 12, tzinfo=UTC)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.evolution import commit_selection, matchers, precision
-from qflow_dagster.evolution.edit_groups import (
+from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.mining import commit_selection, precision
+from qflow_dagster.evolution.mining.edit_groups import (
     Minima,
     Packed,
     Template,
@@ -27,10 +28,10 @@ from qflow_dagster.evolution.edit_groups import (
     smallest,
     templates,
 )
-from qflow_dagster.evolution.mined_rules import write_batch
-from qflow_dagster.evolution.precision import Evaluation, Score, evaluate
+from qflow_dagster.evolution.mining.mined_rules import write_batch
+from qflow_dagster.evolution.mining.precision import Evaluation, Score, evaluate
+from qflow_dagster.evolution.mining.small_commits import MinedCommit, Report, batches_of
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.evolution.small_commits import MinedCommit, Report, batches_of
 from qflow_dagster.processes import Lost, in_processes
 
 __all__ = ["Evaluation", "Mined", "Minima", "Mining", "Score", "Support", "evaluate", "mine", "mine_all"]
