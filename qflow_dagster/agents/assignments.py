@@ -317,4 +317,4 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
     """The assignment whose id begins with `prefix`."""
-    return resolve(connection, prefix, table="assignments", noun="assignment")
+    return resolve(connection, prefix, table="assignments", noun="assignment", see="qflow agent assignments")

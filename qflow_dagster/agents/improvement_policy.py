@@ -61,6 +61,8 @@ class SafetyProfile:
     largest_lines: int
     automatic_revert: bool
     window: float
+    # Public definitions whose lines change.
+    largest_symbols: int = 50
 
 
 PROFILES = {
@@ -74,13 +76,15 @@ AGENTS = {"correctness": "code_quality", "security": "code_quality", "maintainab
           "performance": "refactoring", "modernisation": "refactoring"}  # fmt: skip
 
 
-def exceeds(profile: SafetyProfile, patch: str) -> str | None:
-    """Why a patch reaches further than the profile allows; None where it does not."""
+def exceeds(profile: SafetyProfile, patch: str, symbols: int = 0) -> str | None:
+    """Why a patch (that touches so many public symbols) reaches further than allowed; None where it does not."""
     files, lines = blast_radius(patch)
     if files > profile.largest_files:
         return f"it changes {files} files, {profile.largest_files} are allowed"
     if lines > profile.largest_lines:
         return f"it changes {lines} lines, {profile.largest_lines} are allowed"
+    if symbols > profile.largest_symbols:
+        return f"it changes {symbols} public definitions, {profile.largest_symbols} are allowed"
     return None
 
 

@@ -19,9 +19,10 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import standings, thresholds
 from qflow_dagster.evolution.standings import Standing
 from qflow_dagster.execution import work_items
-from qflow_dagster.generation import candidate_records
+from qflow_dagster.generation import candidate_records, patches
 from qflow_dagster.generation.orchestrator import Candidate
 from qflow_dagster.ingestion import repositories
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
 from qflow_dagster.quantumflow import (
     StateMachine,
     create_workflow,
@@ -72,7 +73,8 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         text("SELECT id FROM suggestions WHERE fingerprint = :fingerprint"), {"fingerprint": fingerprint}
     )
     profile = PROFILES[AGENTS.get(candidate.request.rule.category, "default")]
-    too_far = improvement_policy.exceeds(profile, candidate.patch.text)
+    touched = _public_symbols(connection, candidate)
+    too_far = improvement_policy.exceeds(profile, candidate.patch.text, touched)
     if first is not None or too_far is not None:
         reason = too_far or f"the same change was suggested before: {first}"
         work_items.move(
@@ -114,6 +116,23 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
     transition(connection, [id_], "validated", actor=ACTOR, data={"gates": gates})
     _ask(connection, candidate, id_, title, branch, risk, agent, standing, experimental=experimental)
     return id_
+
+
+_TOUCHED = text(f"""
+SELECT count(*) FROM files f JOIN symbols s ON s.blob_id = f.blob_id
+WHERE {IN_SNAPSHOT} AND f.path = :path AND s.seq > 0 AND NOT starts_with(s.name, '_')
+  AND EXISTS (SELECT FROM unnest(CAST(:lines AS int[])) AS line WHERE line BETWEEN s.start_line AND s.end_line)
+""")
+
+
+def _public_symbols(connection: Connection, candidate: Candidate) -> int:
+    """How many definitions that are not private by name have lines that the candidate changes."""
+    snapshot = current_snapshot(connection, candidate.repository)
+    changed = patches.changed_lines(candidate.patch.text)
+    return sum(
+        connection.scalar(_TOUCHED, {**snapshot.interval, "path": path, "lines": lines}) or 0
+        for path, lines in changed.items()
+    )
 
 
 def _ask(

@@ -207,7 +207,10 @@ def candidates(
         record({"asked": len(asked), **total._asdict()})
     with engine.begin() as connection:
         builtin_agents.record_outcomes(connection)
-        by_generator = candidate_records.analytics(connection, snapshot.repository_id)
+        analytics = {
+            f"by_{by}": table(candidate_records.analytics(connection, snapshot.repository_id, by=by), SHOWN)
+            for by in ("generator", "rule", "language")
+        }
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),
         metadata={
@@ -216,7 +219,7 @@ def candidates(
             "passed_all_gates": total.passed,
             "without_candidate": total.nothing,
             "room_for_suggestions": room,
-            "by_generator": table(by_generator, SHOWN),
+            **analytics,
         },
     )
 

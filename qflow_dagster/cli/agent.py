@@ -13,6 +13,7 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
+    known,
     print_fields,
     print_json,
     print_rows,
@@ -121,6 +122,7 @@ def assignments_(
         if id_ is not None:
             found: Any = assignments.show(connection, assignments.resolve_id(connection, id_))
         else:
+            known("state of an assignment", state, assignments.MACHINE.states)
             found = assignments.find(connection, state=state, agent=agent, limit=limit)
     if json:
         print_json(found)

@@ -1,7 +1,7 @@
 """`qflow findings`: what rules and other tools found."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -12,6 +12,7 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
+    known,
     print_fields,
     print_json,
     print_rows,
@@ -19,6 +20,7 @@ from qflow_dagster.cli.output import (
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import findings, sarif
+from qflow_dagster.evolution.rules import Severity
 from qflow_dagster.ingestion.queries import current_snapshot
 
 app = typer.Typer(no_args_is_help=True)
@@ -45,8 +47,8 @@ def list_(
     limit: Limit = 50,
 ) -> None:
     """List findings: errors first, hotspots first among equals."""
-    if state not in {*STATES, *STATES["all"]}:
-        raise UsageError(f"no state {state!r}: {', '.join([*STATES['all'], 'all'])}")
+    known("state", state, [*STATES["all"], "all"])
+    known("severity", severity, get_args(Severity))
     with ready_engine().connect() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
         rows = findings.find(

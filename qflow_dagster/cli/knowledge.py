@@ -12,6 +12,7 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
+    known,
     print_fields,
     print_json,
     print_rows,
@@ -54,6 +55,8 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List requests, the newest first."""
+    known("state of a request", state, requests.MACHINE.states)
+    known("kind", kind, requests.KINDS)
     with ready_engine().connect() as connection:
         rows = requests.find(connection, state=state, kind=kind, limit=limit)
     if json:

@@ -6,7 +6,7 @@ Belongs here: printing shared by all nouns. Progress and errors go to stderr, no
 import getpass
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -15,6 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from qflow_dagster.errors import UsageError
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most this many rows.")]
@@ -63,6 +65,17 @@ def print_rows(
     for row in rows:
         table.add_row(*(Text(_cell(row[name])) for name in header))
     console.print(table)
+
+
+def known(what: str, given: str | None, there: Iterable[str]) -> None:
+    """Refuse a filter that nothing can fit.
+
+    Raises:
+        UsageError: it is given, and not one of those there are.
+    """
+    there = list(there)
+    if given is not None and given not in there:
+        raise UsageError(f"no {what} {given!r}; there are: {', '.join(there)}")
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
+    known,
     print_fields,
     print_json,
     print_rows,
@@ -82,6 +83,7 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List goals, the newest first."""
+    known("state of a goal", state, sparc.GOAL.states)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = sparc_records.find(connection, state=state, repository_id=id_, limit=limit)

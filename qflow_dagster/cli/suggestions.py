@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qflow_dagster.agents import self_improvement
-from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, print_json, print_rows
+from qflow_dagster.cli.output import JsonFlag, Limit, console, known, print_fields, print_json, print_rows
 from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import repositories
 
@@ -22,6 +22,7 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List suggestions, the newest first."""
+    known("state of a suggestion", state, self_improvement.SUGGESTION.states)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = self_improvement.find(

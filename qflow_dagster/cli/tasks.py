@@ -16,6 +16,7 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
+    known,
     print_fields,
     print_json,
     print_rows,
@@ -93,6 +94,7 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List task graphs, the newest first."""
+    known("state of a task graph", state, task_graph.GRAPH.states)
     with ready_engine().connect() as connection:
         rows = task_records.find(connection, state=state, limit=limit)
     if json:

@@ -1,7 +1,6 @@
 """`qflow work`: the plan."""
 
 import sys
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -14,6 +13,7 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
+    known,
     print_fields,
     print_json,
     print_rows,
@@ -42,9 +42,9 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List work items, the highest WSJF first."""
-    _known("level", level, work_items.LEVELS)
-    _known("state", state, ("open", "all", *work_items.STATES))
-    _known("source", source, work_items.SOURCES)
+    known("level", level, work_items.LEVELS)
+    known("state", state, ("open", "all", *work_items.STATES))
+    known("source", source, work_items.SOURCES)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = work_items.find(
@@ -60,11 +60,6 @@ def list_(
     print_rows(shown, empty="Nothing is planned; `qflow run` plans what it finds.")
 
 
-def _known(what: str, given: str | None, there: Sequence[str]) -> None:
-    if given is not None and given not in there:
-        raise UsageError(f"no {what} {given!r}; there are: {', '.join(there)}")
-
-
 @app.command()
 def tree(repo: Repo = None, json: JsonFlag = False) -> None:
     """Themes, epics and capabilities, with how many features each has."""
@@ -78,7 +73,8 @@ def tree(repo: Repo = None, json: JsonFlag = False) -> None:
         console.print("Nothing is planned; `qflow run` plans what it finds.")
     for row in rows:
         features = (
-            f"  {row['done']}/{row['features']} features, best {row['best'] or 0:.2f}"
+            f"  {row['done']}/{row['features']} features"
+            + (f", best {row['best']:.2f}" if row["best"] is not None else "")
             if row["features"]
             else ""
         )
@@ -242,6 +238,6 @@ def decide(
     if apply is None:
         raise UsageError("say --apply or --reject")
     with ready_engine().begin() as connection:
-        chunk = resolve(connection, id_, table="work_chunks", noun="text")
+        chunk = resolve(connection, id_, table="work_chunks", noun="text", see="qflow work texts")
         item = work_chunks.decide(connection, chunk, apply=apply, actor=actor_name(as_))
     console.print(f"work item {item}" if item else "rejected")

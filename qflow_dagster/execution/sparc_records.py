@@ -79,4 +79,4 @@ def left_alone(connection: Connection) -> list[dict[str, Any]]:
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
     """The goal whose id begins with `prefix`."""
-    return resolve(connection, prefix, table="sparc_goals", noun="goal")
+    return resolve(connection, prefix, table="sparc_goals", noun="goal", see="qflow sparc list")

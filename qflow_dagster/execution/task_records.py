@@ -120,9 +120,9 @@ def critical_path(tasks: Sequence[dict[str, Any]]) -> tuple[list[str], float]:
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
     """The task graph whose id begins with `prefix`."""
-    return resolve(connection, prefix, table="task_graphs", noun="task graph")
+    return resolve(connection, prefix, table="task_graphs", noun="task graph", see="qflow tasks list")
 
 
 def resolve_task(connection: Connection, prefix: str) -> UUID:
     """The task whose id begins with `prefix`."""
-    return resolve(connection, prefix, table="tasks", noun="task")
+    return resolve(connection, prefix, table="tasks", noun="task", see="qflow tasks show GRAPH --json")

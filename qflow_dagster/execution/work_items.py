@@ -18,7 +18,6 @@ from qflow_dagster.execution.tables import work_items
 from qflow_dagster.quantumflow import (
     NewWorkflow,
     StateMachine,
-    WorkflowNotFound,
     add_dependencies,
     create_workflows,
     history,
@@ -330,7 +329,4 @@ def resolve_id(connection: Connection, prefix: str) -> UUID:
     Raises:
         WorkflowNotFound: none does, or several do.
     """
-    try:
-        return resolve(connection, prefix, table="work_items", noun="work item")
-    except WorkflowNotFound as error:
-        raise WorkflowNotFound(str(error).replace("qflow work items list", "qflow work list")) from None
+    return resolve(connection, prefix, table="work_items", noun="work item", see="qflow work list")

@@ -147,24 +147,29 @@ def counts(connection: Connection, repository_id: int) -> dict[str, int]:
     return {row.status: row.number for row in connection.execute(query, {"id": repository_id})}
 
 
-def analytics(connection: Connection, repository_id: int | None = None) -> list[dict[str, Any]]:
-    """By generator: asked, proposed, failed, candidates passed, accepted, reverted, seconds and cost."""
-    query = text("""
-        SELECT a.generator, a.asked, a.proposed, a.failed, coalesce(c.passed, 0) AS passed,
+def analytics(
+    connection: Connection, repository_id: int | None = None, *, by: str = "generator"
+) -> list[dict[str, Any]]:
+    """By generator, rule or language: asked, proposed, failed, candidates passed, accepted, reverted, seconds, cost."""
+    attempt, candidate = {
+        "generator": ("generator", "source"), "rule": ("rule_id", "rule_id"), "language": ("language", "language"),
+    }[by]  # fmt: skip
+    query = text(f"""
+        SELECT a.of AS {by}, a.asked, a.proposed, a.failed, coalesce(c.passed, 0) AS passed,
                coalesce(c.accepted, 0) AS accepted, coalesce(c.reverted, 0) AS reverted, a.seconds, a.cost
         FROM (
-            SELECT generator, count(*) AS asked, count(*) FILTER (WHERE outcome = 'proposed') AS proposed,
+            SELECT {attempt} AS of, count(*) AS asked, count(*) FILTER (WHERE outcome = 'proposed') AS proposed,
                    count(*) FILTER (WHERE outcome = 'failed') AS failed,
                    round(sum(seconds)::numeric, 2)::float AS seconds,
                    round(sum(cost)::numeric, 4)::float AS cost
             FROM generation_attempts
-            WHERE CAST(:id AS bigint) IS NULL OR repository_id = :id GROUP BY generator
+            WHERE CAST(:id AS bigint) IS NULL OR repository_id = :id GROUP BY 1
         ) AS a LEFT JOIN (
-            SELECT source, count(*) FILTER (WHERE status = 'passed') AS passed,
-                   count(*) FILTER (WHERE outcome = 'accepted') AS accepted,
-                   count(*) FILTER (WHERE outcome = 'reverted') AS reverted
+            SELECT {candidate} AS of, count(DISTINCT id) FILTER (WHERE status = 'passed') AS passed,
+                   count(DISTINCT id) FILTER (WHERE outcome = 'accepted') AS accepted,
+                   count(DISTINCT id) FILTER (WHERE outcome = 'reverted') AS reverted
             FROM candidates CROSS JOIN unnest(sources) AS source
-            WHERE CAST(:id AS bigint) IS NULL OR repository_id = :id GROUP BY source
-        ) AS c ON c.source = a.generator ORDER BY a.asked DESC, a.generator
+            WHERE CAST(:id AS bigint) IS NULL OR repository_id = :id GROUP BY 1
+        ) AS c ON c.of = a.of ORDER BY a.asked DESC, a.of
     """)
     return [dict(row) for row in connection.execute(query, {"id": repository_id}).mappings()]

@@ -23,6 +23,9 @@ _HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 FILE_MODES = ("100644", "100755")
 
 
+_RANGES = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+
+
 class PatchRefused(QflowError):  # noqa: N818
     """A patch that may not be applied; the message names the path and the rule it broke."""
 
@@ -38,6 +41,30 @@ class Patch(NamedTuple):
     def digest(self) -> bytes:
         """SHA-256 of the text: what is approved, and what is applied."""
         return hashlib.sha256(self.text.encode()).digest()
+
+
+def changed_lines(patch: str) -> dict[str, list[int]]:
+    """By path: the lines of the files before that the patch deletes, or adds something after."""
+    found: dict[str, list[int]] = {}
+    lines: list[int] = []
+    number = old = new = 0
+    for line in patch.splitlines():
+        kind = line[:1]
+        if kind == "\\":
+            continue
+        if old or new:
+            # Inside a hunk: a deleted line "-- a" is no header.
+            if kind in ("-", "+"):
+                lines.append(number if kind == "-" else number - 1)
+            number += kind != "+"
+            old, new = old - (kind != "+"), new - (kind != "-")
+        elif line.startswith("--- "):
+            lines = found.setdefault(line[4:].removeprefix("a/"), [])
+        elif hunk := _RANGES.match(line):
+            number, old, new = int(hunk[1]), int(hunk[2] or 1), int(hunk[3] or 1)
+            # Of a hunk that deletes nothing git names the line before.
+            number += old == 0
+    return found
 
 
 def make(objects: Path, base: str, contents: Mapping[str, bytes]) -> Patch:

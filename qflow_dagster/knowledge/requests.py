@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.knowledge import answers, index, tickets
+from qflow_dagster.knowledge import answers, index, questions, tickets
 from qflow_dagster.quantumflow import (
     Held,
     LeaseLost,
@@ -117,6 +117,9 @@ def enqueue(
 def ask(connection: Connection, repository: str, question: str, *, source: str) -> UUID:
     """Ask a question about an ingested repository; asked of the same commit again, it is the same request.
 
+    What is answered stands, but for questions about findings: a person or another tool changes those on
+    the same commit, so they are answered anew.
+
     Raises:
         UsageError: the question is empty or too long.
         QflowError: nothing of the repository is ingested.
@@ -133,7 +136,9 @@ def ask(connection: Connection, repository: str, question: str, *, source: str) 
         {"key": key},
     )  # fmt: skip
     payload = {"question": redact(words)}
-    return there or enqueue(
+    if there is not None and questions.understand(words).kind != "rules":
+        return there
+    return enqueue(
         connection, "question", payload, source=source, repository=repository, key=key, priority=10
     )
 
@@ -330,4 +335,6 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
     """The request whose id begins with `prefix`."""
-    return resolve(connection, prefix, table="knowledge_requests", noun="knowledge request")
+    return resolve(
+        connection, prefix, table="knowledge_requests", noun="knowledge request", see="qflow knowledge list"
+    )

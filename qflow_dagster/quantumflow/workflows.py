@@ -245,23 +245,25 @@ def due(connection: Connection, types: Sequence[str]) -> bool:
     return bool(connection.scalar(query, {"types": list(types)}))
 
 
-def resolve(connection: Connection, prefix: str, *, table: str = "workflows", noun: str = "workflow") -> UUID:
+def resolve(
+    connection: Connection, prefix: str, *, table: str = "workflows", noun: str = "workflow", see: str | None = None
+) -> UUID:  # fmt: skip
     """The id in `table` (ours, with ids like those of workflows) that begins with `prefix`, as a person types it.
 
     Raises:
-        WorkflowNotFound: none does, or several do; the message calls them `noun`.
+        WorkflowNotFound: none does, or several do; the message calls them `noun`, and names the command
+            that lists them (`see`; default: the noun's own).
     """
+    see = see or f"qflow {noun}s list"
     digits = prefix.replace("-", "").lower()
     if not 0 < len(digits) <= 32 or not set(digits) <= set("0123456789abcdef"):
-        raise WorkflowNotFound(
-            f"{prefix!r} fits no {noun}: it is no beginning of an id; see `qflow {noun}s list`"
-        )
+        raise WorkflowNotFound(f"{prefix!r} fits no {noun}: it is no beginning of an id; see `{see}`")
     query = text(f"SELECT id FROM {table} WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
     bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
     found = connection.scalars(query, bounds).all()
     if len(found) != 1:
         fits = f"several {noun}s" if found else f"no {noun}"
-        raise WorkflowNotFound(f"{prefix!r} fits {fits}: give more of the id, see `qflow {noun}s list`")
+        raise WorkflowNotFound(f"{prefix!r} fits {fits}: give more of the id, see `{see}`")
     return found[0]
 
 

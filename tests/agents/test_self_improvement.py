@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -396,3 +397,16 @@ def test_a_patch_that_reaches_too_far_is_no_suggestion() -> None:
     patch = f"diff --git a/x b/x\nindex 1..2 100644\n--- a/x\n+++ b/x\n@@ -0,0 +1,600 @@\n{lines}"
     assert exceeds(PROFILES["code_quality"], patch) == "it changes 600 lines, 500 are allowed"
     assert exceeds(PROFILES["refactoring"], patch) is None
+    assert exceeds(PROFILES["refactoring"], patch, 51) == "it changes 51 public definitions, 50 are allowed"
+
+
+def test_a_change_of_more_public_definitions_than_allowed_is_no_suggestion(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = "def {}(value):\n    return value == None\n\n\n"
+    loop.repository.commit({"a.py": none.format("first") + none.format("second") + none.format("_own")})
+    for symbols, suggested in ((1, 0), (2, 1)):
+        changed = {name: replace(one, largest_symbols=symbols) for name, one in PROFILES.items()}
+        monkeypatch.setattr(self_improvement, "PROFILES", changed)
+        loop.repository.commit({"b.py": f"x = {symbols}\n"})
+        assert len(loop.improve()) == suggested

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from qflow_dagster.agents import edits
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.execution import work_items
+from qflow_dagster.generation import candidate_records, proposing, suite_gate, validation
 from qflow_dagster.generation import generators as registry
-from qflow_dagster.generation import proposing, suite_gate, validation
 from qflow_dagster.generation.generators import Proposal, Request, generators
 from qflow_dagster.generation.repository_tests import PYTEST, SuiteCommand, SuiteRun, configured, detect
 from qflow_dagster.settings import settings
@@ -408,3 +408,14 @@ def test_what_an_answer_costs_is_counted_whatever_it_is_good_for(
         ).all()
     assert len(rows) == 9
     assert {row.cost for row in rows if row.outcome != "refused"} == {0.002}
+
+
+@pytest.mark.parametrize(
+    ("by", "of"), [("generator", "codemod"), ("rule", "python/mutable-default"), ("language", "python")]
+)
+def test_how_changes_fare_is_told_by_generator_rule_and_language(loop: Loop, by: str, of: str) -> None:
+    loop.repository.commit({"a.py": MUTABLE})
+    loop.improve()
+    with loop.engine.connect() as connection:
+        [row] = candidate_records.analytics(connection, by=by)
+    assert (row[by], row["asked"], row["passed"], row["accepted"]) == (of, 1, 1, 0)

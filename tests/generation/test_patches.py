@@ -121,3 +121,11 @@ def test_a_checkout_runs_nothing_and_has_no_link_out_of_itself(
     assert not marker.exists()
     assert sorted(p.name for p in folder.iterdir()) == [".gitattributes", "a.txt", "in", "sub"]
     assert (folder / "in").read_text() == "a\n"
+
+
+def test_the_lines_a_patch_changes_are_those_of_the_file_before() -> None:
+    patch = (
+        "diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n@@ -3,4 +3,4 @@\n a\n--- b\n+c\n d\n e\n"
+        "@@ -10,0 +11,2 @@\n+f\n+g\ndiff --git a/y.py b/y.py\n--- a/y.py\n+++ b/y.py\n@@ -1 +0,0 @@\n-h\n"
+    )
+    assert patches.changed_lines(patch) == {"x.py": [4, 4, 10, 10], "y.py": [1]}

@@ -1,5 +1,6 @@
 """Knowledge requests: answered with evidence from what was ingested, once each, and kept."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
@@ -8,6 +9,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.evolution import sarif
+from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import listener, requests
 from qflow_dagster.quantumflow import history
 from tests.ingestion.conftest import BOB, GitRepository, Ingested
@@ -154,3 +157,17 @@ def test_the_listener_answers_what_is_raised_while_it_listens(engine: Engine, pr
         id_ = requests.ask(connection, "project", "where is load defined?", source="test")
     thread.join(30)
     assert shown(engine, id_)["state"] == "resolved"
+
+
+def test_what_is_asked_of_findings_is_answered_anew_for_they_change_on_the_same_commit(
+    engine: Engine, project: str
+) -> None:
+    assert ask(engine, "what is wrong with store.py")["state"] == "resolved"
+    place = {"artifactLocation": {"uri": "store.py"}, "region": {"startLine": 5}}
+    result = {"ruleId": "R1", "message": {"text": "bad"}, "locations": [{"physicalLocation": place}]}
+    log = {"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "tool"}}, "results": [result]}]}
+    with engine.begin() as connection:
+        sarif.import_log(connection, current_snapshot(connection, project), json.dumps(log).encode())
+    again = ask(engine, "what is wrong with store.py")
+    assert "tool/R1" in again["resolutions"][0]["resolution"]["answer"]
+    assert len(again["resolutions"]) == 2
