@@ -4,8 +4,8 @@ Belongs here: when a variant is sought and tried, and the verdict on a trial. Do
 how variants are found (`variants`), new rules from history (`rule_miner`), asking people about a
 change (the agents), beliefs (`standings`).
 
-A variant enters its trial when it holds its examples and agrees with what was accepted and denied
-so far. On trial it may ask people, never act. Promotion is proposed, not done: a person or a policy
+A variant enters its trial when it holds its examples, agrees with what was accepted and denied so
+far, and keeps what people mended unasked in the history. On trial it may ask people, never act. Promotion is proposed, not done: a person or a policy
 decides; that a trial ends without success needs nobody.
 """
 
@@ -18,11 +18,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
+from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import confidence, place_records, rule_set, standings, thresholds
+from qflow_dagster.evolution.mining.mended import mended
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.sharing import votes
 from qflow_dagster.evolution.standings import Standing
-from qflow_dagster.evolution.variants import Place, Variant, narrower, wider
+from qflow_dagster.evolution.variants import Place, Variant, matched, narrower, wider
+from qflow_dagster.ingestion import repositories
 from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED
@@ -33,6 +36,8 @@ ACTOR = "rule evolution"
 TYPE = register("rule_evolution", machine=RECORDED).name
 # Judged places of each kind without which no difference is sought.
 LEAST = 3
+# Of what people mended unasked in the histories of so many repositories a variant keeps at least this part.
+LEAST_KEPT, HISTORIES = 0.9, 5
 # Decisions on a trial's own changes without which there is no verdict, and how sure it has to be.
 DECISIONS = 5
 SURE = 0.95
@@ -81,12 +86,39 @@ def vary(engine: Engine, *, run_id: str | None = None) -> list[Made]:
         vary_batch, None, [[task] for task in tasks], settings().ingestion.processes, lost=_lost
     )
     made: list[Made] = []
+    unasked: dict[str, list[Place]] = {}
     for variant in (variant for batch in found for variant in batch):
+        id_ = variant.rule.id
+        if id_ not in unasked:
+            unasked[id_] = mended_by_people(engine, next(task[0] for task in tasks if task[0].id == id_))
+        kept = sum(matched(variant.rule, unasked[id_]))
+        if kept < LEAST_KEPT * len(unasked[id_]):
+            logger.info("%s, %s: misses too much of what people mend unasked", id_, variant.words)
+            continue
+        history = {"mended_in_history": len(unasked[id_]), "of_these_kept": kept}
         with engine.begin() as connection:
-            one = _begin(connection, variant, run_id)
+            one = _begin(connection, variant, history, run_id)
         if one is not None:
             made.append(one)
     return made
+
+
+def mended_by_people(engine: Engine, rule: Rule) -> list[Place]:
+    """Where people mended what the rule finds, in the history of the repositories it was judged in; newest first."""
+    query = text("""
+        SELECT r.name, s.commit_oid FROM repositories r JOIN snapshots s ON s.id = r.current_snapshot_id
+        WHERE r.id IN (SELECT repository_id FROM rule_outcomes WHERE digest = :digest) ORDER BY r.name LIMIT :most
+    """)
+    with engine.connect() as connection:
+        rows = connection.execute(query, {"digest": rule.digest, "most": HISTORIES}).all()
+        objects = {row.name: repositories.find(connection, row.name).objects for row in rows}
+    found: list[Place] = []
+    for row in rows:
+        try:
+            found += mended(objects[row.name], rule, tip=row.commit_oid)
+        except QflowError as error:
+            logger.warning("the history of %s could not be read: %s", row.name, error)
+    return found
 
 
 def wanted_operations(judged: Sequence[Place], standing: Standing) -> list[str]:
@@ -181,7 +213,9 @@ def retire(
     return done
 
 
-def _begin(connection: Connection, variant: Variant, run_id: str | None) -> Made | None:
+def _begin(
+    connection: Connection, variant: Variant, history: Mapping[str, int], run_id: str | None
+) -> Made | None:
     rule = variant.rule
     rule_set.one_at_a_time(connection)
     if fingerprint(rule) in matchers_tried(connection):
@@ -190,7 +224,7 @@ def _begin(connection: Connection, variant: Variant, run_id: str | None) -> Made
     parent = next(one for one in rule_set.current(connection) if one.id == rule.id and one.status == "active")
     rule = rule.model_copy(update={"version": version, "status": "trial"})
     evidence = {"operation": variant.operation, "kept": variant.kept, "lost": variant.lost,
-                "excluded": variant.excluded, "remaining": variant.remaining}  # fmt: skip
+                "excluded": variant.excluded, "remaining": variant.remaining, **history}  # fmt: skip
     life = rule_set.begin(
         connection, rule, "variant", variant.words, actor=ACTOR, evidence=evidence, parent=parent.digest
     )

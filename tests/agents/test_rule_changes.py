@@ -51,18 +51,13 @@ def versions(engine: Engine) -> dict[int, str]:
         return {rule.version: rule.status for rule in rule_set.current(connection) if rule.id == RULE}
 
 
-def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
-    """On a real repository: what is denied is in tests, what is accepted is not."""
-    files = {f"app_{n}.py": WANTED.format(n) for n in range(6)} | {
-        f"test_{n}.py": UNWANTED.format(n) for n in range(6)
-    }
-    loop.repository.commit(files)
+def decide_by_place(loop: Loop) -> None:
+    """The loop up to the decisions: what is in tests is denied, the rest approved; all of it is counted."""
     loop.find()
     loop.plan()
     loop.generate(limit=20)
-    for suggestion in loop.waiting():
-        if suggestion["rule"] != RULE:
-            continue
+    decided_on = [one for one in loop.waiting() if one["rule"] == RULE]
+    for suggestion in decided_on:
         if "test_" in suggestion["title"]:
             with loop.engine.begin() as connection:
                 arbiter.deny(connection, suggestion["approval"], actor="ada", comment="tests may")
@@ -70,7 +65,16 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
             loop.approve(suggestion)
     with loop.engine.begin() as connection:
         outcomes.collect(connection)
-    assert place_records.keep(loop.engine) == 12
+    assert place_records.keep(loop.engine) == len(decided_on)
+
+
+def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
+    """On a real repository: what is denied is in tests, what is accepted is not."""
+    files = {f"app_{n}.py": WANTED.format(n) for n in range(6)} | {
+        f"test_{n}.py": UNWANTED.format(n) for n in range(6)
+    }
+    loop.repository.commit(files)
+    decide_by_place(loop)
     made = rule_evolver.vary(loop.engine)
     assert {(one.rule_id, one.operation) for one in made} == {(RULE, "narrower")}
     assert rule_evolver.vary(loop.engine) == []
@@ -100,6 +104,18 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
     ]
     with loop.engine.connect() as connection:
         assert verify_history(connection) is None
+
+
+def test_a_variant_that_leaves_out_what_people_mend_unasked_is_not_tried(loop: Loop) -> None:
+    """What is denied is in tests; but in the history tests were mended too."""
+    files = {f"app_{n}.py": WANTED.format(n) for n in range(5)} | {f"test_{n}.py": UNWANTED.format(n) for n in range(5)}
+    old = {f"test_old_{n}.py": UNWANTED.format(f"old_{n}") for n in range(3)}
+    loop.repository.commit({**files, **old})
+    mended = {path: text.replace("found=[]", "found=None") for path, text in old.items()}
+    loop.repository.commit(mended)
+    decide_by_place(loop)
+    assert rule_evolver.vary(loop.engine) == []
+    assert [place.path for place in rule_evolver.mended_by_people(loop.engine, active(loop.engine))] == sorted(mended)
 
 
 def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) -> None:
