@@ -5,8 +5,9 @@ how variants are found (`variants`), new rules from history (`rule_miner`), aski
 change (the agents), beliefs (`standings`).
 
 A variant enters its trial when it holds its examples, agrees with what was accepted and denied so
-far, and keeps what people mended unasked in the history. On trial it may ask people, never act. Promotion is proposed, not done: a person or a policy
-decides; that a trial ends without success needs nobody.
+far, and keeps what people mended unasked in the history. On trial it may ask people, never act.
+Promotion is proposed, not done: a person or a policy decides; that a trial ends without success needs
+nobody.
 """
 
 import json

@@ -108,14 +108,18 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
 
 def test_a_variant_that_leaves_out_what_people_mend_unasked_is_not_tried(loop: Loop) -> None:
     """What is denied is in tests; but in the history tests were mended too."""
-    files = {f"app_{n}.py": WANTED.format(n) for n in range(5)} | {f"test_{n}.py": UNWANTED.format(n) for n in range(5)}
+    files = {f"app_{n}.py": WANTED.format(n) for n in range(5)} | {
+        f"test_{n}.py": UNWANTED.format(n) for n in range(5)
+    }
     old = {f"test_old_{n}.py": UNWANTED.format(f"old_{n}") for n in range(3)}
     loop.repository.commit({**files, **old})
     mended = {path: text.replace("found=[]", "found=None") for path, text in old.items()}
     loop.repository.commit(mended)
     decide_by_place(loop)
     assert rule_evolver.vary(loop.engine) == []
-    assert [place.path for place in rule_evolver.mended_by_people(loop.engine, active(loop.engine))] == sorted(mended)
+    assert [
+        place.path for place in rule_evolver.mended_by_people(loop.engine, active(loop.engine))
+    ] == sorted(mended)
 
 
 def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) -> None:
