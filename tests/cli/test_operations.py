@@ -72,14 +72,14 @@ def test_an_approval_from_request_to_use(qflow: Run, home: Path) -> None:
 def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:
     ids = []
     for n in range(2):
-        asked = ("approvals", "request", "rule", f"r{n}", "--reason", "r", "--as", "bot", "--json")
+        asked = ("approvals", "request", "edit", f"r{n}", "--reason", "r", "--as", "bot", "--json")
         ids.append(json.loads(ok(qflow(*asked, stdin='{"threshold": 3}')))["id"])
     ok(qflow("approvals", "deny", ids[0], "--as", "ada"))
     ok(qflow("approvals", "revoke", ids[1], "--as", "bot", "--reason", "changed my mind"))
     listed = json.loads(ok(qflow("approvals", "list", "--status", "all", "--json")))
     assert {row["status"] for row in listed} == {"denied", "revoked"}
     judged = json.loads(
-        ok(qflow("approvals", "policy", ids[0], "--json", QFLOW_APPROVALS_POLICY_KINDS='["rule"]'))
+        ok(qflow("approvals", "policy", ids[0], "--json", QFLOW_APPROVALS_POLICY_KINDS='["edit"]'))
     )
     assert judged["would_grant"] is False
     assert "its content is no patch, so nobody knows how far it reaches" in judged["against"]

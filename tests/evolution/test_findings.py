@@ -7,7 +7,7 @@ from sarif_pydantic import Sarif
 from sqlalchemy import text
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.evolution import findings, rule_engine, sarif
+from qflow_dagster.evolution import findings, rule_engine, rule_set, sarif
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 
@@ -56,11 +56,11 @@ def test_a_changed_rule_looks_at_everything_of_its_language_again(
 ) -> None:
     loop.repository.commit({"a.py": MUTABLE, "b.py": NONE, "c.js": "var x = 1;\n"})
     loop.find()
-    rules = list(rule_engine.load_rules())
+    rules = list(rule_set.load_rules())
     changed = [
         rule.model_copy(update={"version": 2}) if rule.id == "python/utcnow" else rule for rule in rules
     ]
-    monkeypatch.setattr(rule_engine, "load_rules", lambda: tuple(changed))
+    monkeypatch.setattr(rule_set, "load_rules", lambda: tuple(changed))
     assert rule_engine.evaluate(loop.engine, "project").files == 2
 
 
