@@ -221,7 +221,7 @@ def files(call: Call) -> dict[str, str]:
         commit = current_snapshot(connection, name).commit_oid
     texts = {}
     for path in call.arguments["paths"]:
-        entry = git.run(objects, "ls-tree", "-l", "-z", commit, "--", f":(literal){path}").decode()
+        entry = git.run(objects, "ls-tree", "-l", "-z", commit, "--", path).decode()
         if not entry.startswith("100"):
             raise TaskFailed(f"{path} is no ordinary file of {name}", kind="not_found", retry=False)
         meta = entry.partition("\t")[0].split()

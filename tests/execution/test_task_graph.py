@@ -20,6 +20,7 @@ from qflow_dagster.execution.task_policy import PolicyViolation, check
 from qflow_dagster.execution.task_worker import Summary, work
 from qflow_dagster.quantumflow import history, verify_history
 from qflow_dagster.settings import settings as configured
+from tests.ingestion.conftest import GitRepository, Ingested
 
 
 class Script:
@@ -532,6 +533,38 @@ def test_a_value_filled_in_is_checked_before_anything_runs(engine: Engine, scrip
     [row] = whole(engine, id_)["tasks"]
     assert (row["state"], row["error"]["kind"]) == ("failed", "policy_violation")
     assert "may not ask evil.com" in row["error"]["message"]
+
+
+def test_files_and_commands_see_the_ingested_commit_and_nothing_else(
+    engine: Engine, script: Script, repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit({"src/a[1].py": "x = 1\n", "b.py": "y = 2\n"})
+    (repository.path / "link").symlink_to("b.py")
+    repository.git("add", "-A")
+    repository.commit({"c.py": "z = 3\n"})
+    ingested(repository)
+    # In the work tree only.
+    (repository.path / "b.py").write_text("y = 'not committed'\n")
+
+    def read(name: str, path: str) -> dict[str, Any]:
+        return {
+            "name": name, "adapter": "files", "max_attempts": 1,
+            "arguments": {"repository": "project", "paths": [path]},
+        }  # fmt: skip
+
+    tree = {"command": ["cat", "b.py"], "repository": "project"}
+    id_ = submit(
+        engine, script, read("odd", "src/a[1].py"), read("folder", "src"), read("link", "link"), read("none", "d.py"),
+        {"name": "shell", "adapter": "shell", "arguments": tree},
+    )  # fmt: skip
+    do(engine, script)
+    assert whole(engine, id_)["result"] == {
+        "odd": {"src/a[1].py": "x = 1\n"}, "shell": {"code": 0, "output": "y = 2\n"}
+    }  # fmt: skip
+    errors = {row["name"]: row["error"] for row in whole(engine, id_)["tasks"] if row["error"]}
+    assert {name: error["kind"] for name, error in errors.items()} == dict.fromkeys(
+        ("folder", "link", "none"), "not_found"
+    )
 
 
 def test_a_role_has_its_limit_of_tasks_at_a_time(
