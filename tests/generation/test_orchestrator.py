@@ -360,7 +360,7 @@ def test_a_file_with_secrets_is_not_sent_and_a_spent_budget_asks_nobody(
     assert model.asked == []
 
 
-SWALLOWED = "def risky():\n    try:\n        return open('x')\n    except Exception:\n        pass\n"
+SAME = "def same(value):\n    value = value\n    return value\n"
 DEEP = (
     "def deep(a):\n" + "".join(f"{'    ' * n}if a > {n}:\n" for n in range(1, 9)) + f"{'    ' * 9}return 1\n"
 )
@@ -370,7 +370,7 @@ FLAT = "def deep(a):\n    return 1 if a > 8 else None\n"
 @pytest.mark.parametrize(
     ("rule", "code", "fixed"),
     [
-        ("python/swallowed-exception", SWALLOWED, SWALLOWED.replace("        pass", "        raise")),
+        ("python/self-assignment", SAME, SAME.replace("    value = value\n", "")),
         ("maintainability/complex-function-in-hotspot", DEEP, FLAT),
     ],
 )
