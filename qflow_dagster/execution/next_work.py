@@ -38,6 +38,15 @@ def get_next_work(
     return ids
 
 
+_GENERATABLE = """
+  AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
+      SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id AND g.path = i.path
+      AND g.state IN ('open', 'reopened') AND (g.fixable OR g.rule_id = ANY(:mending)))
+  AND NOT EXISTS (SELECT FROM workflows a WHERE a.type = 'generation' AND a.key = i.id || ':' || :base)
+"""
+_UNTRIED_FIRST = "EXISTS (SELECT FROM suggestions s WHERE s.work_item_id = i.id),"
+
+
 def get_generatable(
     connection: Connection,
     repository_id: int,
@@ -52,21 +61,7 @@ def get_generatable(
     A finding brings a fix, or its rule is one of `mending`. What a change was suggested for before comes
     after what none was: else a few that people keep refusing would be all that is tried at every commit.
     """
-    query = text(
-        _NEXT.format(
-            condition="""
-                AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
-                    SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
-                    AND g.path = i.path AND g.state IN ('open', 'reopened')
-                    AND (g.fixable OR g.rule_id = ANY(:mending))
-                )
-                AND NOT EXISTS (
-                    SELECT FROM workflows a WHERE a.type = 'generation' AND a.key = i.id || ':' || :base
-                )
-            """,
-            first="EXISTS (SELECT FROM suggestions s WHERE s.work_item_id = i.id),",
-        )
-    )
+    query = text(_NEXT.format(condition=_GENERATABLE, first=_UNTRIED_FIRST))
     parameters = {
         "repository_id": repository_id, "limit": limit, "base": base, "rules": list(rules), "mending": list(mending),
     }  # fmt: skip
