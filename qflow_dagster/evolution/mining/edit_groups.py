@@ -55,6 +55,8 @@ class Packed(NamedTuple):
     key: bytes
     oid: str
     path: str
+    line: int
+    end_line: int
     language: str
     changes: tuple[int, ...]
     edit: bytes
@@ -82,8 +84,8 @@ def extract_batch(objects: Path, batch: Sequence[MinedCommit]) -> tuple[int, lis
                 continue
             found += [
                 Packed(
-                    _group(one.edit, language), digest(one.edit), commit.oid, pair.file.path, language,
-                    one.changes, zlib.compress(pickle.dumps(one.edit), 1),
+                    _group(one.edit, language), digest(one.edit), commit.oid, pair.file.path, one.line,
+                    one.end_line, language, one.changes, zlib.compress(pickle.dumps(one.edit), 1),
                 )
                 for one in edits
             ]  # fmt: skip
@@ -103,7 +105,8 @@ def _group(edit: Edit, language: str) -> bytes:
     return hashlib.blake2b(repr(said).encode(errors="replace"), digest_size=12).digest()
 
 
-def _unpacked(packed: Packed) -> Edit:
+def unpacked(packed: Packed) -> Edit:
+    """The edit itself."""
     return pickle.loads(zlib.decompress(packed.edit))  # noqa: S301 (our own workers made it)
 
 
@@ -135,10 +138,10 @@ def templates(edits: Sequence[Packed], minima: Minima) -> Iterator[Template]:
         often = sorted(distinct, key=lambda key: (-len({one.oid for one in distinct[key]}), key))[
             :MOST_DISTINCT
         ]
-        unpacked = [_unpacked(distinct[key][0]) for key in often]
-        opposite = groups.get(_group(Edit(unpacked[0].right, unpacked[0].left), found[0].language), [])
+        trees = [unpacked(distinct[key][0]) for key in often]
+        opposite = groups.get(_group(Edit(trees[0].right, trees[0].left), found[0].language), [])
         chosen: list[Template] = []
-        for cluster in hierarchy(unpacked, minima.concreteness):
+        for cluster in hierarchy(trees, minima.concreteness):
             covered = [one for i in sorted(cluster.members) for one in distinct[often[i]]]
             says = concreteness(cluster.template.left) >= minima.concreteness
             if (
@@ -146,7 +149,7 @@ def templates(edits: Sequence[Packed], minima: Minima) -> Iterator[Template]:
                 and _enough(covered, minima)
                 and not _contradicted(cluster.template, covered, opposite, minima)
             ):
-                instances = [unpacked[i] for i in sorted(cluster.members)]
+                instances = [trees[i] for i in sorted(cluster.members)]
                 chosen.append(Template(found[0].language, cluster.template, instances, covered))
         yield from sorted(chosen, key=lambda template: -len(template.found))[:MOST_TEMPLATES]
 
@@ -169,6 +172,6 @@ def _contradicted(
         against = opposite
     else:
         back = Edit(template.right, template.left)
-        against = [one for one in opposite if match_edit(back, _unpacked(one)) is not None]
+        against = [one for one in opposite if match_edit(back, unpacked(one)) is not None]
     commits = len({one.oid for one in found})
     return len({one.oid for one in against}) * minima.opposite > commits
