@@ -124,34 +124,51 @@ def _enough(found: Sequence[Packed], minima: Minima) -> bool:
     )
 
 
-def templates(edits: Sequence[Packed], minima: Minima) -> Iterator[Template]:
-    """What groups of edits have in common, where it has support and is not contradicted."""
+# What is known of groups: their edits, and those that did the opposite -> their templates.
+Known = dict[tuple[tuple[Packed, ...], tuple[Packed, ...]], list[Template]]
+
+
+def templates(edits: Sequence[Packed], minima: Minima, known: Known | None = None) -> Iterator[Template]:
+    """What groups of edits have in common, where it has support and is not contradicted.
+
+    Who asks again and again, as a history grows, hands in what is `known`: most groups stay as they are.
+    """
     groups: dict[bytes, list[Packed]] = defaultdict(list)
     for one in edits:
         groups[one.group].append(one)
     for found in groups.values():
         if not _enough(found, minima):
             continue
-        distinct: dict[bytes, list[Packed]] = defaultdict(list)
-        for one in found:
-            distinct[one.key].append(one)
-        often = sorted(distinct, key=lambda key: (-len({one.oid for one in distinct[key]}), key))[
-            :MOST_DISTINCT
-        ]
-        trees = [unpacked(distinct[key][0]) for key in often]
-        opposite = groups.get(_group(Edit(trees[0].right, trees[0].left), found[0].language), [])
-        chosen: list[Template] = []
-        for cluster in hierarchy(trees, minima.concreteness):
-            covered = [one for i in sorted(cluster.members) for one in distinct[often[i]]]
-            says = concreteness(cluster.template.left) >= minima.concreteness
-            if (
-                says
-                and _enough(covered, minima)
-                and not _contradicted(cluster.template, covered, opposite, minima)
-            ):
-                instances = [trees[i] for i in sorted(cluster.members)]
-                chosen.append(Template(found[0].language, cluster.template, instances, covered))
-        yield from sorted(chosen, key=lambda template: -len(template.found))[:MOST_TEMPLATES]
+        first = unpacked(found[0])
+        opposite = groups.get(_group(Edit(first.right, first.left), found[0].language), [])
+        key = tuple(found), tuple(opposite)
+        if known is None:
+            yield from _in_common(found, opposite, minima)
+        else:
+            if key not in known:
+                known[key] = _in_common(found, opposite, minima)
+            yield from known[key]
+
+
+def _in_common(found: Sequence[Packed], opposite: Sequence[Packed], minima: Minima) -> list[Template]:
+    """The templates of a group."""
+    distinct: dict[bytes, list[Packed]] = defaultdict(list)
+    for one in found:
+        distinct[one.key].append(one)
+    often = sorted(distinct, key=lambda key: (-len({one.oid for one in distinct[key]}), key))[:MOST_DISTINCT]
+    trees = [unpacked(distinct[key][0]) for key in often]
+    chosen: list[Template] = []
+    for cluster in hierarchy(trees, minima.concreteness):
+        covered = [one for i in sorted(cluster.members) for one in distinct[often[i]]]
+        says = concreteness(cluster.template.left) >= minima.concreteness
+        if (
+            says
+            and _enough(covered, minima)
+            and not _contradicted(cluster.template, covered, opposite, minima)
+        ):
+            instances = [trees[i] for i in sorted(cluster.members)]
+            chosen.append(Template(found[0].language, cluster.template, instances, covered))
+    return sorted(chosen, key=lambda template: -len(template.found))[:MOST_TEMPLATES]
 
 
 def smallest(templates: Iterable[Template]) -> list[Template]:

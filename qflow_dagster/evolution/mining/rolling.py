@@ -25,7 +25,14 @@ from typing import NamedTuple
 
 from qflow_dagster.evolution.mining import precision
 from qflow_dagster.evolution.mining.anti_unification import Edit, anti_unify, concreteness, digest
-from qflow_dagster.evolution.mining.edit_groups import MOST_DISTINCT, Minima, Packed, Template, unpacked
+from qflow_dagster.evolution.mining.edit_groups import (
+    MOST_DISTINCT,
+    Known,
+    Minima,
+    Packed,
+    Template,
+    unpacked,
+)
 from qflow_dagster.evolution.mining.mined_history import PROCESSES, History
 from qflow_dagster.evolution.mining.precision import Record, Score, score_of
 from qflow_dagster.evolution.mining.rule_miner import Candidate, Mined, choose, generalised, written
@@ -94,8 +101,9 @@ def evaluate(
     started = time.monotonic()
     mined_from = [history.stretch(at - window if window else None, at) for at in origins]
     found = []
+    known: Known = {}
     for number, part in enumerate(mined_from, 1):
-        found.append(generalised(part, minima))
+        found.append(generalised(part, minima, known))
         if progress:
             progress("mining", number, len(origins))
     # Most templates are there at several origins: each is written once, and each rule judged once.
@@ -120,7 +128,7 @@ def evaluate(
         ]
         chosen = choose(part, candidates, [records[_says(one)] for one in candidates], minima)
         periods.append(
-            _period(history, origin, until, chosen, [records[_says(one)] for one in chosen], minima)
+            period_of(history, origin, until, chosen, [records[_says(one)] for one in chosen], minima)
         )
     return Rolling(periods, time.monotonic() - started)
 
@@ -136,7 +144,7 @@ def _says(one: Candidate | Mined) -> tuple[str, ...]:
     return *one.rule.language, one.rule.matcher.model_dump_json(), str(one.rule.fix)
 
 
-def _period(
+def period_of(
     history: History,
     origin: datetime,
     until: datetime | None,
@@ -144,6 +152,7 @@ def _period(
     records: Sequence[Record],
     minima: Minima,
 ) -> Period:
+    """What `rules`, mined at `origin`, are worth until `until`; `records` are of any time."""
     counted: Counter[tuple[str, str, int, int, str]] = Counter()
     verdicts: dict[tuple[str, str, int, int, str], Verdict] = {}
     for record in records:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.mining import precision
 from qflow_dagster.evolution.mining.edit_groups import (
+    Known,
     Minima,
     Packed,
     Template,
@@ -134,9 +135,9 @@ def mine_all(
     )
 
 
-def generalised(history: History, minima: Minima) -> list[Template]:
+def generalised(history: History, minima: Minima, known: Known | None = None) -> list[Template]:
     """What the edits of a history have in common, where it has support."""
-    return smallest(templates(history.edits, minima))
+    return smallest(templates(history.edits, minima, known))
 
 
 def written(templates: Sequence[Template], processes: int) -> list[Candidate | None]:

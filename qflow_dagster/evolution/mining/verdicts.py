@@ -10,8 +10,7 @@ tokens (white space and commas before a bracket do not count):
 
 - right: the window became what the rule's fix makes of it, or it has one more of what the fix
   makes of the match, and no more of the match than the fix would leave;
-- gone: the window was deleted, or less than half of the match's words are in what took its place: the
-  code a rule had something to say of is no more;
+- gone: the window was deleted, or no word of it (words of everywhere aside) is in what took its place;
 - untouched: there are as many copies of the match as before;
 - wrong: anything else, a change inside of what a hole took included.
 
@@ -30,7 +29,7 @@ from ast_grep_py import SgNode, SgRoot
 
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.mining import mined_rules, small_commits
-from qflow_dagster.evolution.mining.anti_unification import OPERATORS
+from qflow_dagster.evolution.mining.anti_unification import COMMON, OPERATORS
 from qflow_dagster.evolution.mining.small_commits import MinedCommit, TextPair
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import trees
@@ -273,9 +272,8 @@ def _outcome(
     if after.count(was) >= before.count(was):
         return ""
     deleted = not after or all(block[2] == block[3] for block in touching)
-    words = set(_WORD.findall(was))
-    stayed = words & set(_WORD.findall(after))
-    return "gone" if deleted or 2 * len(stayed) < len(words) else "wrong"
+    stayed = set(_WORD.findall(before)) & set(_WORD.findall(after)) - COMMON
+    return "wrong" if stayed and not deleted else "gone"
 
 
 def _tokens(text: str) -> str:
