@@ -1,6 +1,5 @@
 """Rules are mined from real histories, and from nothing that says nothing."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from qflow_dagster.evolution.mining.small_commits import FilePair, TextPair
 from tests.evolution.mining.histories import history, module, new, old
 from tests.ingestion.conftest import ANN, BOB, GitRepository
 
+pytestmark = pytest.mark.usefixtures("no_workers")
 # Enough history for a check is another test's matter.
 UNCHECKED = Minima(precision=0, fixed=0)
 
@@ -104,30 +104,6 @@ def test_formatting_gives_nothing(repository: GitRepository) -> None:
     assert mine_all(repository.path, tip="HEAD", processes=1).history.edits == []
 
 
-def test_hostile_files_cost_only_themselves(repository: GitRepository) -> None:
-    deep = "x = " + "(" * 5_000 + "%s" + ")" * 5_000 + "\n"
-    hostile = {
-        "huge.py": "x = [\n" + "    1,\n" * 60_000 + "]\ny = %s\n",
-        "deep.py": deep,
-        "broken.py": "def (:\n" * 50 + "x = %s\n",
-        'we"ird\n.py': "x = %s\n",
-        "sp ace: ü.py": "x = %s\n",
-        "-n.py": "x = %s\n",
-        "vendor/lib.py": "x = %s\n",
-    }
-    history(repository, [])
-    for version in range(2):
-        repository.commit(
-            {name: text % version for name, text in hostile.items()} | {"latin.py": b"x = '\xe9%d'" % version}
-        )
-    for i in range(4):
-        files = {name: text % f"f({i})" for name, text in hostile.items()}
-        repository.commit({**files, "latin.py": b"x = '\xe9' + %d" % i, f"m{i}.py": module(new(i), f"f{i}")})
-    rules = [one.rule for one in mined(repository)]
-    assert "mined/python-has-key-to-in" in [rule.id for rule in rules]
-    assert all(examples.problems(rule) == [] for rule in rules)
-
-
 @pytest.mark.parametrize(
     ("language", "name", "before", "after"),
     [
@@ -152,12 +128,6 @@ def test_every_language_is_mined(
     assert [one.rule.language for one in found] == [(language,)]
     assert examples.problems(found[0].rule) == []
     assert found[0].check.right == 2
-
-
-def test_mining_is_the_same_every_time(make_repository: Callable[..., GitRepository]) -> None:
-    repository = make_repository()
-    history(repository, [(i, new(i), (ANN, BOB)[i % 2]) for i in range(5)])
-    assert mined(repository) == mine(repository.path, tip="HEAD", processes=2, languages=["python"])
 
 
 def test_what_there_are_no_rules_for_is_refused(repository: GitRepository) -> None:
