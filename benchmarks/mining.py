@@ -1,140 +1,163 @@
 """Benchmark of rule mining: `python -m benchmarks.mining NAME=PATH ...` (repositories on this machine).
 
-Rules are mined from the first part of a repository's history (`--share` of its commits that changed
-code, by time) and judged on the rest, which mining never sees: precision and recall as
-`qflow_dagster.evolution.mining.precision` and `verdicts` define them. For each repository a row of the
-table, and the rules with what they rest on and what became of their suggestions later.
+Rules are mined again and again, as a monthly job would: at each of `--origins` days over the later part
+of a history (after `--share` of its commits that changed code) from what there was until then, and
+judged on what came until the next. Right, wrong, undone, gone and recall are as
+`qflow_dagster.evolution.mining.verdicts` and `rolling` define them. Printed are the rules that decided
+something, with how often and at how many origins, and a row for each repository.
 """
 
 import argparse
+import math
 import os
 import time
-from datetime import datetime
+from collections import defaultdict
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+from scipy import special
 
-from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.mining import commit_selection
-from qflow_dagster.evolution.mining.precision import Evaluation, evaluate
-from qflow_dagster.evolution.mining.rule_miner import Mining, mine_all
+from qflow_dagster.evolution.mining import rolling
+from qflow_dagster.evolution.mining.mined_history import History, read_history
+from qflow_dagster.evolution.mining.precision import Score
+from qflow_dagster.evolution.mining.rolling import Rolling
+from qflow_dagster.evolution.rules import Rule
 
 console = Console(width=200)
 
 
 class Measured(NamedTuple):
-    """One repository: where its history was split, what was mined before and became of it after."""
+    """One repository."""
 
     name: str
-    split: datetime
-    mining: Mining
-    evaluation: Evaluation
+    history: History
+    rolling: Rolling
+    # To read it.
     seconds: float
 
 
-def measure(name: str, objects: Path, tip: str, share: float, most_commits: int, processes: int) -> Measured:
-    """Mine the first `share` of the history, judge on the rest."""
-    _, commits = commit_selection.read_commits(
-        objects,
-        tip=tip,
-        chosen=tuple(matchers.LANGUAGES),
-        most_commits=most_commits,
-        processes=processes,
-    )
-    if not commits:
-        raise SystemExit(f"{name}: no commit changed a file of a language that has rules")
-    split = commits[int(share * len(commits))].at
+def wilson(good: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927)."""
+    if not total:
+        return 0.0, 1.0
+    z = float(special.ndtri((1 + confidence) / 2))
+    share, scale = good / total, 1 + z * z / total
+    centre = (share + z * z / (2 * total)) / scale
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / scale
+    return max(0.0, centre - spread), min(1.0, centre + spread)
+
+
+def measure(name: str, objects: Path, options: argparse.Namespace) -> Measured:
+    """Read one history, and mine and judge it at every origin."""
     started = time.perf_counter()
-    mining = mine_all(objects, tip=tip, until=split, most_commits=most_commits, processes=processes)
-    seconds = time.perf_counter() - started
-    evaluation = evaluate(
-        objects,
-        [mined.rule for mined in mining.rules],
-        after=split,
-        tip=tip,
-        most_commits=most_commits,
-        processes=processes,
+    history = read_history(
+        objects, tip=options.tip, most_commits=options.commits, processes=options.processes
     )
-    return Measured(name, split, mining, evaluation, seconds)
+    seconds = time.perf_counter() - started
+    if not history.commits:
+        raise SystemExit(f"{name}: no commit changed a file of a language that has rules")
+    return rolled(name, history, seconds, options)
 
 
-def shown(part: float | None) -> str:
-    """A share as text."""
-    return "-" if part is None else f"{part:.2f}"
+def rolled(name: str, history: History, seconds: float, options: argparse.Namespace) -> Measured:
+    """The measure of a history that is read."""
+    window = timedelta(days=365.25 * options.window) if options.window else None
+    origins = rolling.origins_of(history, options.share, options.origins)
+    result = rolling.evaluate(history, origins, window=window, processes=options.processes)
+    return Measured(name, history, result, seconds)
 
 
 def print_rules(measured: Measured) -> None:
-    """The rules of one repository."""
-    table = Table(
-        title=f"{measured.name}: rules mined up to {measured.split:%Y-%m-%d}, judged after",
-        title_justify="left",
-    )
-    for column in ("rule", "edits", "commits", "authors", "files", "check", "later", "open"):
+    """The rules of one repository, those that decided most first; of those that decided nothing the number."""
+    offered: dict[tuple[str, str], list[tuple[Rule, Score]]] = defaultdict(list)
+    for period in measured.rolling.periods:
+        for mined, score in zip(period.rules, period.scores, strict=True):
+            offered[mined.rule.language[0], mined.rule.title].append((mined.rule, score))
+    totals = {
+        key: Score(*map(sum, zip(*(score for _, score in found), strict=True)))
+        for key, found in offered.items()
+    }
+    table = Table(title=f"{measured.name}: rules that decided something", title_justify="left")
+    for column in ("rule", "origins", "right", "wrong", "undone", "gone"):
         table.add_column(column, justify="left" if column == "rule" else "right", overflow="fold")
-    for mined, score in zip(measured.mining.rules, measured.evaluation.scores, strict=True):
-        support, check = mined.support, mined.check
-        table.add_row(
-            mined.rule.title.replace("[", r"\["), str(support.edits), str(support.commits), str(support.authors),
-            str(support.files), f"{check.right}/{check.decided}", f"{score.right}/{score.decided}", str(score.open),
-        )  # fmt: skip
+    for key, total in sorted(totals.items(), key=lambda item: (-item[1].decided, item[0])):
+        if total.decided:
+            cells = (len(offered[key]), total.right, total.wrong, total.undone, total.gone)
+            table.add_row(key[1].replace("[", r"\["), *map(str, cells))
     console.print(table)
+    silent = sorted(key[1] for key, total in totals.items() if not total.decided)
+    console.print(f"{len(silent)} rules decided nothing, for example", *silent[:12], sep="\n  ", markup=False)
 
 
-def print_summary(all_measured: list[Measured], share: float) -> None:
+def print_summary(all_measured: list[Measured], options: argparse.Namespace) -> None:
     """A row for each repository."""
-    table = Table(
-        title=f"Mined from the first {share:.0%} of the commits, judged on the rest; {os.cpu_count()} cores",
-        title_justify="left",
+    title = (
+        f"Mined at {options.origins} origins after {options.share:.0%} of the commits, judged until the next"
     )
+    table = Table(title=f"{title}; {os.cpu_count()} cores", title_justify="left")
     columns = (
-        "repository", "commits read", "small", "edits", "templates", "rules", "decided later", "precision", "repeated",
-        "recall", "gone", "seconds", "commits/s",
+        "repository", "commits", "small", "edits", "origins", "rules at an origin", "rules", "right", "wrong", "undone",
+        "gone", "precision", "95%", "repeated", "recall", "seconds",
     )  # fmt: skip
     for column in columns:
         table.add_column(column, justify="left" if column == "repository" else "right")
     for one in all_measured:
-        mining, later, total = one.mining, one.evaluation, one.evaluation.total
+        periods, total = one.rolling.periods, one.rolling.total
+        low, high = wilson(total.right, total.decided)
+        offered = [mined.rule.title for period in periods for mined in period.rules]
+        recall = one.rolling.recall
         cells = (
             one.name,
-            f"{mining.commits:,} + {later.commits:,}",
-            f"{mining.small:,}",
-            f"{mining.edits:,}",
-            f"{mining.templates:,}",
-            f"{len(mining.rules)}",
-            f"{total.right} of {total.decided}",
-            shown(total.precision),
-            f"{later.repeated}",
-            shown(later.recall),
+            f"{len(one.history.commits):,}",
+            f"{sum(commit.small for commit in one.history.commits):,}",
+            f"{len(one.history.edits):,}",
+            f"{len(periods)}",
+            f"{len(offered) / len(periods):.1f}",
+            f"{len(set(offered))}",
+            f"{total.right}",
+            f"{total.wrong}",
+            f"{total.undone}",
             f"{total.gone}",
-            f"{one.seconds:.0f} + {later.seconds:.0f}",
-            f"{mining.commits / one.seconds:.0f}",
+            "-" if total.precision is None else f"{total.precision:.3f}",
+            f"{low:.2f}-{high:.2f}",
+            f"{one.rolling.repeated:,}",
+            "-" if recall is None else f"{recall:.4f}",
+            f"{one.seconds:.0f} + {one.rolling.seconds:.0f}",
         )
         table.add_row(*cells)
     console.print(table)
 
 
-def main() -> None:
-    """Print the tables."""
+def options() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("repositories", nargs="+", metavar="NAME=PATH")
     parser.add_argument("--tip", default="HEAD", help="where the history ends")
-    parser.add_argument("--share", type=float, default=0.7, help="the part of the history that is mined")
+    parser.add_argument(
+        "--share", type=float, default=0.3, help="the part of the history before the first origin"
+    )
+    parser.add_argument("--origins", type=int, default=30)
+    parser.add_argument("--window", type=float, help="the last so many years are mined (default: all)")
     parser.add_argument("--commits", type=int, default=20_000, help="the newest commits that are read")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    return parser
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = options()
     arguments = parser.parse_args()
     done: list[Measured] = []
     for given in arguments.repositories:
         name, _, path = given.rpartition("=")
         if not name:
             parser.error(f"{given} is not NAME=PATH")
-        objects = Path(path).resolve()
-        done.append(
-            measure(name, objects, arguments.tip, arguments.share, arguments.commits, arguments.processes)
-        )
+        done.append(measure(name, Path(path).resolve(), arguments))
         print_rules(done[-1])
-    print_summary(done, arguments.share)
+    print_summary(done, arguments)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ def read_commits(
     objects: Path,
     *,
     tip: str,
-    since: datetime | None = None,
     until: datetime | None = None,
     chosen: Sequence[str],
     most_commits: int,
@@ -34,11 +33,11 @@ def read_commits(
     most_lines: int = MOST_LINES,
     processes: int = 2,
     progress: Report | None = None,
-) -> tuple[int, list[MinedCommit]]:
-    """(commits read, those that changed files of the languages `chosen`), the oldest first.
+) -> list[MinedCommit]:
+    """The commits that changed files of the languages `chosen`, the oldest first.
 
-    Of the commits that lead to `tip`, merges excepted, those committed after `since` and not after
-    `until`; the newest `most_commits` of them.
+    Of the commits that lead to `tip`, merges excepted, those committed by `until`; the newest
+    `most_commits` of them.
 
     Raises:
         GitError: the history cannot be read.
@@ -46,21 +45,19 @@ def read_commits(
     tip = git.resolve(objects, tip).oid
     limits = [f"--max-count={most_commits}"]
     limits += [f"--until={until.timestamp():.0f}"] if until else []
-    limits += [f"--since={since.timestamp():.0f}"] if since else []
     oids = git.run(objects, "rev-list", "--no-merges", *limits, tip, timeout=600).decode().split()
     found: list[MinedCommit] = []
-    done = inside = 0
+    done = 0
     for batch in history.read_commits(objects, oids, tip, processes):
         for commit in batch:
             at = datetime.fromisoformat(commit.committed_at)
             # Git stops looking at the first commit that is too old; clocks go wrong.
-            if (since is None or at > since) and (until is None or at <= until):
-                inside += 1
+            if until is None or at <= until:
                 found += _mined(commit, at, chosen, most_files, most_lines)
         done += len(batch)
         if progress:
             progress("reading history", done, len(oids))
-    return inside, sorted(found, key=lambda commit: (commit.at, commit.oid))
+    return sorted(found, key=lambda commit: (commit.at, commit.oid))
 
 
 def _mined(

@@ -55,6 +55,8 @@ class Packed(NamedTuple):
     key: bytes
     oid: str
     path: str
+    line: int
+    end_line: int
     language: str
     changes: tuple[int, ...]
     edit: bytes
@@ -82,8 +84,8 @@ def extract_batch(objects: Path, batch: Sequence[MinedCommit]) -> tuple[int, lis
                 continue
             found += [
                 Packed(
-                    _group(one.edit, language), digest(one.edit), commit.oid, pair.file.path, language,
-                    one.changes, zlib.compress(pickle.dumps(one.edit), 1),
+                    _group(one.edit, language), digest(one.edit), commit.oid, pair.file.path, one.line,
+                    one.end_line, language, one.changes, zlib.compress(pickle.dumps(one.edit), 1),
                 )
                 for one in edits
             ]  # fmt: skip
@@ -103,7 +105,8 @@ def _group(edit: Edit, language: str) -> bytes:
     return hashlib.blake2b(repr(said).encode(errors="replace"), digest_size=12).digest()
 
 
-def _unpacked(packed: Packed) -> Edit:
+def unpacked(packed: Packed) -> Edit:
+    """The edit itself."""
     return pickle.loads(zlib.decompress(packed.edit))  # noqa: S301 (our own workers made it)
 
 
@@ -121,34 +124,51 @@ def _enough(found: Sequence[Packed], minima: Minima) -> bool:
     )
 
 
-def templates(edits: Sequence[Packed], minima: Minima) -> Iterator[Template]:
-    """What groups of edits have in common, where it has support and is not contradicted."""
+# What is known of groups: their edits, and those that did the opposite -> their templates.
+Known = dict[tuple[tuple[Packed, ...], tuple[Packed, ...]], list[Template]]
+
+
+def templates(edits: Sequence[Packed], minima: Minima, known: Known | None = None) -> Iterator[Template]:
+    """What groups of edits have in common, where it has support and is not contradicted.
+
+    Who asks again and again, as a history grows, hands in what is `known`: most groups stay as they are.
+    """
     groups: dict[bytes, list[Packed]] = defaultdict(list)
     for one in edits:
         groups[one.group].append(one)
     for found in groups.values():
         if not _enough(found, minima):
             continue
-        distinct: dict[bytes, list[Packed]] = defaultdict(list)
-        for one in found:
-            distinct[one.key].append(one)
-        often = sorted(distinct, key=lambda key: (-len({one.oid for one in distinct[key]}), key))[
-            :MOST_DISTINCT
-        ]
-        unpacked = [_unpacked(distinct[key][0]) for key in often]
-        opposite = groups.get(_group(Edit(unpacked[0].right, unpacked[0].left), found[0].language), [])
-        chosen: list[Template] = []
-        for cluster in hierarchy(unpacked, minima.concreteness):
-            covered = [one for i in sorted(cluster.members) for one in distinct[often[i]]]
-            says = concreteness(cluster.template.left) >= minima.concreteness
-            if (
-                says
-                and _enough(covered, minima)
-                and not _contradicted(cluster.template, covered, opposite, minima)
-            ):
-                instances = [unpacked[i] for i in sorted(cluster.members)]
-                chosen.append(Template(found[0].language, cluster.template, instances, covered))
-        yield from sorted(chosen, key=lambda template: -len(template.found))[:MOST_TEMPLATES]
+        first = unpacked(found[0])
+        opposite = groups.get(_group(Edit(first.right, first.left), found[0].language), [])
+        key = tuple(found), tuple(opposite)
+        if known is None:
+            yield from _in_common(found, opposite, minima)
+        else:
+            if key not in known:
+                known[key] = _in_common(found, opposite, minima)
+            yield from known[key]
+
+
+def _in_common(found: Sequence[Packed], opposite: Sequence[Packed], minima: Minima) -> list[Template]:
+    """The templates of a group."""
+    distinct: dict[bytes, list[Packed]] = defaultdict(list)
+    for one in found:
+        distinct[one.key].append(one)
+    often = sorted(distinct, key=lambda key: (-len({one.oid for one in distinct[key]}), key))[:MOST_DISTINCT]
+    trees = [unpacked(distinct[key][0]) for key in often]
+    chosen: list[Template] = []
+    for cluster in hierarchy(trees, minima.concreteness):
+        covered = [one for i in sorted(cluster.members) for one in distinct[often[i]]]
+        says = concreteness(cluster.template.left) >= minima.concreteness
+        if (
+            says
+            and _enough(covered, minima)
+            and not _contradicted(cluster.template, covered, opposite, minima)
+        ):
+            instances = [trees[i] for i in sorted(cluster.members)]
+            chosen.append(Template(found[0].language, cluster.template, instances, covered))
+    return sorted(chosen, key=lambda template: -len(template.found))[:MOST_TEMPLATES]
 
 
 def smallest(templates: Iterable[Template]) -> list[Template]:
@@ -169,6 +189,6 @@ def _contradicted(
         against = opposite
     else:
         back = Edit(template.right, template.left)
-        against = [one for one in opposite if match_edit(back, _unpacked(one)) is not None]
+        against = [one for one in opposite if match_edit(back, unpacked(one)) is not None]
     commits = len({one.oid for one in found})
     return len({one.oid for one in against}) * minima.opposite > commits

@@ -6,23 +6,18 @@ right and wrong at one place (`verdicts`), mining the rules (`rule_miner`).
 Precision = right / (right + wrong + undone). Suggestions that are gone or untouched are undecided,
 and so are those that nobody came by: what is left in the end is counted (`open`), and no
 estimate is made of it.
-
-Recall is measured on the edits of small later commits that occur in at least two of them, token
-for token: the share of changes that one of the rules' right suggestions covers.
 """
 
-import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.mining import commit_selection
 from qflow_dagster.evolution.mining.concrete_edits import LARGEST
 from qflow_dagster.evolution.mining.small_commits import BATCH_FILES, MinedCommit, Report, batches_of
-from qflow_dagster.evolution.mining.verdicts import Judged, Verdict, count_batch, judge_batch
+from qflow_dagster.evolution.mining.verdicts import Left, Verdict, count_batch, judge_batch
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import git, languages
 from qflow_dagster.ingestion.classify import classify
@@ -52,62 +47,27 @@ class Score(NamedTuple):
         return self.right / self.decided if self.decided else None
 
 
-class Evaluation(NamedTuple):
-    """Rules against a stretch of history: scores in the order of the rules, and what there was to predict."""
+class Record(NamedTuple):
+    """What a history says of one rule, the oldest first."""
 
-    scores: list[Score]
-    commits: int
-    repeated: int
-    predicted: int
-    seconds: float
+    verdicts: list[Verdict]
+    lefts: list[Left]
 
-    @property
-    def total(self) -> Score:
-        """All rules together."""
-        return Score(*map(sum, zip(*self.scores, strict=True))) if self.scores else Score()
+    def score(self, after: datetime, until: datetime | None = None) -> Score:
+        """What became of its suggestions after `after`, and not after `until`."""
+        return score_of(v for v in self.verdicts if v.at > after and (until is None or v.at <= until))
 
-    @property
-    def recall(self) -> float | None:
-        """The share of repeated changes that was predicted; None where nothing was repeated."""
-        return self.predicted / self.repeated if self.repeated else None
+    def left(self, until: datetime | None = None) -> int:
+        """How many matches those who did what the rule says left in the files they did it in, by `until`."""
+        # The newest that is known of each file.
+        newest = {one.path: one.matches for one in self.lefts if until is None or one.at <= until}
+        return sum(newest.values())
 
 
-def evaluate(
-    objects: Path,
-    rules: Sequence[Rule],
-    *,
-    after: datetime,
-    tip: str,
-    until: datetime | None = None,
-    most_commits: int = 20_000,
-    processes: int = PROCESSES,
-    progress: Report | None = None,
-) -> Evaluation:
-    """Judge `rules` on the commits that lead to `tip` and were committed after `after` (to `until`).
-
-    Raises:
-        GitError: the history cannot be read.
-    """
-    started = time.monotonic()
-    chosen = sorted({language for rule in rules for language in rule.language} or matchers.LANGUAGES)
-    read, commits = commit_selection.read_commits(
-        objects, tip=tip, since=after, until=until, chosen=chosen, most_commits=most_commits,
-        processes=processes, progress=progress,
-    )  # fmt: skip
-    judged = judge(objects, rules, commits, changes=True, processes=processes, progress=progress)
-    found = count_open(objects, rules, tip_at(objects, tip, until), processes=processes, progress=progress)
-    scores = scores_of([verdict for one in judged for verdict in one.verdicts], len(rules))
-    scores = [score._replace(open=sum(found[i].values())) for i, score in enumerate(scores)]
-    repeated, predicted = _recall(judged)
-    return Evaluation(scores, read, repeated, predicted, time.monotonic() - started)
-
-
-def scores_of(verdicts: Sequence[Verdict], rules: int) -> list[Score]:
-    """The verdicts counted, by rule."""
-    counts: list[dict[str, int]] = [defaultdict(int) for _ in range(rules)]
-    for verdict in verdicts:
-        counts[verdict.rule][verdict.outcome] += 1
-    return [Score(**count) for count in counts]
+def score_of(verdicts: Iterable[Verdict]) -> Score:
+    """Verdicts counted."""
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    return Score(counts["right"], counts["wrong"], counts["undone"], counts["gone"])
 
 
 def judge(
@@ -115,21 +75,29 @@ def judge(
     rules: Sequence[Rule],
     commits: Sequence[MinedCommit],
     *,
-    changes: bool = False,
     processes: int = PROCESSES,
     progress: Report | None = None,
-) -> list[Judged]:
-    """What each of the commits says of the rules; with `changes`, what it changed as well."""
-    judged: list[Judged] = []
+) -> list[Record]:
+    """What the commits say of each rule."""
+    records = [Record([], []) for _ in rules]
     results = in_processes(
-        judge_batch, (objects, list(rules), changes), batches_of(commits), processes,
-        lost=lambda task, code: Lost(result=[]), stall=STALL_SECONDS,
+        judge_batch, (objects, list(rules)), batches_of(commits) if rules else [], processes,
+        lost=lambda task, code: Lost(result=(1, [], [])), stall=STALL_SECONDS,
     )  # fmt: skip
-    for batch in results:
-        judged += batch
+    done = 0
+    for count, verdicts, lefts in results:
+        for verdict in verdicts:
+            records[verdict.rule].verdicts.append(verdict)
+        for left in lefts:
+            records[left.rule].lefts.append(left)
+        done += count
         if progress:
-            progress("judging rules", len(judged), len(commits))
-    return judged
+            progress("judging rules", done, len(commits))
+    # Batches come as they are done.
+    for record in records:
+        record.verdicts.sort(key=lambda one: (one.at, *one))
+        record.lefts.sort(key=lambda one: (one.at, *one))
+    return records
 
 
 def tip_at(objects: Path, tip: str, until: datetime | None) -> str:
@@ -170,20 +138,3 @@ def count_open(
         if progress:
             progress("counting what is left", done, len(batches))
     return counts
-
-
-def _recall(judged: Sequence[Judged]) -> tuple[int, int]:
-    """(repeated changes, those that right suggestions cover)."""
-    commits: dict[bytes, set[str]] = defaultdict(set)
-    for one in judged:
-        for change in one.changes:
-            for key in change[4]:
-                commits[key].add(one.commit)
-    repeated = predicted = 0
-    for one in judged:
-        right = [(v.path, v.line, v.end_line) for v in one.verdicts if v.outcome == "right"]
-        for path, _, line, end_line, keys in one.changes:
-            if any(len(commits[key]) > 1 for key in keys):
-                repeated += 1
-                predicted += any(p == path and first <= end_line and last >= line for p, first, last in right)
-    return repeated, predicted

@@ -16,28 +16,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.mining import commit_selection, precision
+from qflow_dagster.evolution.mining import precision
 from qflow_dagster.evolution.mining.edit_groups import (
+    Known,
     Minima,
     Packed,
     Template,
-    extract_batch,
     places,
     smallest,
     templates,
 )
+from qflow_dagster.evolution.mining.mined_history import PROCESSES, STALL_SECONDS, History, read_history
 from qflow_dagster.evolution.mining.mined_rules import write_batch
-from qflow_dagster.evolution.mining.precision import Evaluation, Score, evaluate
-from qflow_dagster.evolution.mining.small_commits import MinedCommit, Report, batches_of
+from qflow_dagster.evolution.mining.precision import Record, Score
+from qflow_dagster.evolution.mining.small_commits import MinedCommit, Report
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.processes import Lost, in_processes
 
-__all__ = ["Evaluation", "Mined", "Minima", "Mining", "Score", "Support", "evaluate", "mine", "mine_all"]
-
-PROCESSES = 2
-STALL_SECONDS = 60.0
 BATCH_TEMPLATES = 20
 
 
@@ -54,10 +50,10 @@ class Support(NamedTuple):
 
 
 class Mined(NamedTuple):
-    """A rule that was mined, the oftenest done first.
+    """A rule that was mined.
 
     `check` counts what happened to the rule's suggestions in the mined commits after the one that
-    completed its support; `left` are its matches in files its commits touched.
+    completed its support; `left` are the matches that commits which did it left in their files.
     """
 
     rule: Rule
@@ -66,13 +62,18 @@ class Mined(NamedTuple):
     left: int
 
 
+class Candidate(NamedTuple):
+    """A template that became a rule."""
+
+    template: Template
+    rule: Rule
+
+
 class Mining(NamedTuple):
-    """The rules, and what was read for them: commits, small ones among them, edits, templates."""
+    """The rules, and what was read for them."""
 
     rules: list[Mined]
-    commits: int
-    small: int
-    edits: int
+    history: History
     templates: int
 
 
@@ -114,101 +115,92 @@ def mine_all(
     progress: Report | None = None,
 ) -> Mining:
     """The same, with what was read."""
-    if unknown := set(languages) - set(matchers.LANGUAGES):
-        raise UsageError(
-            f"no rules are mined of {unknown.pop()!r}; there are {', '.join(matchers.LANGUAGES)}"
-        )
-    read, commits = commit_selection.read_commits(
-        objects, tip=tip, until=until, chosen=languages, most_commits=most_commits, processes=processes,
+    history = read_history(
+        objects, tip=tip, until=until, languages=languages, most_commits=most_commits, processes=processes,
         progress=progress,
     )  # fmt: skip
-    small = {commit.oid: commit for commit in commits if commit.small}
-    edits = _edits(objects, list(small.values()), processes, progress)
-    found = smallest(templates(edits, minima))
-    rules = _rules(found, processes)
-    candidates = [(template, rule) for template, rule in zip(found, rules, strict=True) if rule]
-    checked = _checked(
-        objects, candidates, commits, small, precision.tip_at(objects, tip, until), processes, progress
+    found = generalised(history, minima)
+    candidates = written(found, processes)
+    rules = [one.rule for one in candidates if one]
+    records = precision.judge(objects, rules, history.commits, processes=processes, progress=progress)
+    chosen = choose(history, [one for one in candidates if one], records, minima)
+    left = precision.count_open(
+        objects, [one.rule for one in chosen], precision.tip_at(objects, tip, until), processes=processes,
+        progress=progress,
+    )  # fmt: skip
+    return Mining(
+        [_stated(one, sum(counts.values())) for one, counts in zip(chosen, left, strict=True)],
+        history,
+        len(found),
     )
-    return Mining(_chosen(checked, minima), read, len(small), len(edits), len(found))
 
 
-def _edits(
-    objects: Path, commits: Sequence[MinedCommit], processes: int, progress: Report | None
-) -> list[Packed]:
-    found: list[Packed] = []
-    batches = batches_of(commits)
-    results = in_processes(
-        extract_batch,
-        objects,
-        batches,
-        processes,
-        lost=lambda task, code: Lost(result=(1, [])),
-        stall=STALL_SECONDS,
-    )
-    done = 0
-    for count, edits in results:
-        found += edits
-        done += count
-        if progress:
-            progress("reading edits", done, len(commits))
-    # Batches come as they are done; what is made of them must not depend on that.
-    return sorted(found)
+def generalised(history: History, minima: Minima, known: Known | None = None) -> list[Template]:
+    """What the edits of a history have in common, where it has support."""
+    return smallest(templates(history.edits, minima, known))
 
 
-def _rules(templates: Sequence[Template], processes: int) -> list[Rule | None]:
-    """Each template as a rule, made and held to its examples in worker processes."""
+def written(templates: Sequence[Template], processes: int) -> list[Candidate | None]:
+    """Each template as a rule, made and held to its examples in worker processes; None where it is none."""
     tasks = [(i, one.language, one.edit, one.instances) for i, one in enumerate(templates)]
     batches = [tasks[start : start + BATCH_TEMPLATES] for start in range(0, len(tasks), BATCH_TEMPLATES)]
-    rules: list[Rule | None] = [None] * len(templates)
+    candidates: list[Candidate | None] = [None] * len(templates)
     results = in_processes(
         write_batch, None, batches, processes, lost=lambda task, code: Lost(result=[]), stall=STALL_SECONDS
     )
     for batch in results:
         for position, rule in batch:
-            rules[position] = rule
-    return rules
+            candidates[position] = Candidate(templates[position], rule) if rule else None
+    return candidates
 
 
-class _Checked(NamedTuple):
-    mined: Mined
-    places: frozenset[tuple[str, str, int]]
+def choose(
+    history: History, candidates: Sequence[Candidate], records: Sequence[Record], minima: Minima
+) -> list[Mined]:
+    """The candidates that hold, the best of those that say the same, with ids of their own.
 
-
-def _checked(
-    objects: Path,
-    candidates: Sequence[tuple[Template, Rule]],
-    commits: Sequence[MinedCommit],
-    small: Mapping[str, MinedCommit],
-    tip: str,
-    processes: int,
-    progress: Report | None,
-) -> list[_Checked]:
-    """The rules with what speaks for and against them in the commits they were mined from."""
-    rules = [rule for _, rule in candidates]
-    born = [_born([small[one.oid] for one in template.found]) for template, _ in candidates]
-    judged = precision.judge(objects, rules, commits, processes=processes, progress=progress)
-    later = [v for one in judged for v in one.verdicts if v.at > born[v.rule]]
-    scores = precision.scores_of(later, len(rules))
-    left = precision.count_open(objects, rules, tip, processes=processes, progress=progress)
-    checked = []
-    for (template, rule), score, counts in zip(candidates, scores, left, strict=True):
+    `records` are what is known of each; what they say of the time after `history` is not looked at.
+    """
+    small = {commit.oid: commit for commit in history.commits if commit.small}
+    until = history.commits[-1].at if history.commits else None
+    held = []
+    for (template, rule), record in zip(candidates, records, strict=True):
         support = _support(template.found, small)
-        paths = {one.path for one in template.found}
-        there = sum(count for path, count in counts.items() if path in paths)
-        score = score._replace(open=sum(counts.values()))
-        checked.append(
-            _Checked(
-                Mined(_stated(rule, support, score), support, score, there), frozenset(places(template.found))
-            )
-        )
-    return checked
+        mined = Mined(rule, support, record.score(_born(template.found, small), until), record.left(until))
+        if _holds(mined, minima):
+            held.append((mined, places(template.found)))
+    held.sort(key=lambda one: _order(one[0]))
+    chosen: list[Mined] = []
+    covered: set[tuple[str, str, int]] = set()
+    for mined, where in held:
+        # Larger and smaller pieces of the same change, more and less general ones: one is enough.
+        if 2 * len(where - covered) > len(where):
+            covered |= where
+            chosen.append(mined)
+    chosen.sort(key=lambda m: (-m.support.authors, -m.support.files, -m.support.commits, m.rule.id))
+    names: Counter[str] = Counter()
+    unique = []
+    for one in chosen:
+        names[one.rule.id] += 1
+        number = names[one.rule.id]
+        named = one.rule if number == 1 else one.rule.model_copy(update={"id": f"{one.rule.id}-{number}"})
+        unique.append(one._replace(rule=named))
+    return unique
 
 
-def _born(commits: Sequence[MinedCommit]) -> datetime:
+def _order(mined: Mined) -> tuple[int, int, int, str]:
+    return (-mined.support.edits, -mined.check.right, len(str(mined.rule.fix)), mined.rule.id)
+
+
+def _holds(mined: Mined, minima: Minima) -> bool:
+    share = mined.support.edits / (mined.support.edits + mined.left)
+    known = mined.check.precision
+    return share >= minima.fixed and known is not None and known >= minima.precision
+
+
+def _born(found: Sequence[Packed], commits: Mapping[str, MinedCommit]) -> datetime:
     """When there was support enough: at the second commit; what came later is evidence."""
-    times = sorted({commit.oid: commit.at for commit in commits}.values())
-    return times[1]
+    return sorted({one.oid: commits[one.oid].at for one in found}.values())[1]
 
 
 def _support(found: Sequence[Packed], commits: Mapping[str, MinedCommit]) -> Support:
@@ -219,8 +211,9 @@ def _support(found: Sequence[Packed], commits: Mapping[str, MinedCommit]) -> Sup
     )  # fmt: skip
 
 
-def _stated(rule: Rule, support: Support, score: Score) -> Rule:
-    """The rule with the facts it rests on."""
+def _stated(mined: Mined, left: int) -> Mined:
+    """The rule with the facts it rests on; `left` is how often it still matches."""
+    support, score = mined.support, mined.check._replace(open=left)
     facts = (
         f"{support.commits} commits of {support.authors} author{'s' * (support.authors > 1)} made this change in "
         f"{support.edits} places of {support.files} files, from {support.first:%Y-%m-%d} to {support.last:%Y-%m-%d}. "
@@ -230,44 +223,7 @@ def _stated(rule: Rule, support: Support, score: Score) -> Rule:
     shown = ", ".join(support.oids[:10]) + (", .." if support.commits > 10 else "")
     # The rule of succession: a few cases make nobody sure.
     confidence = round((score.right + 1) / (score.decided + 2), 3)
-    return rule.model_copy(
+    rule = mined.rule.model_copy(
         update={"rationale": facts, "source": f"commits {shown}", "confidence": confidence}
     )
-
-
-def _chosen(checked: Sequence[_Checked], minima: Minima) -> list[Mined]:
-    """The rules that hold, the best of those that say the same, with ids of their own."""
-    held = [one for one in checked if _holds(one.mined, minima)]
-    held.sort(
-        key=lambda one: (
-            -one.mined.support.edits,
-            -one.mined.check.right,
-            len(str(one.mined.rule.fix)),
-            one.mined.rule.id,
-        )
-    )
-    chosen: list[Mined] = []
-    covered: set[tuple[str, str, int]] = set()
-    for one in held:
-        # Larger and smaller pieces of the same change, more and less general ones: one is enough.
-        if 2 * len(one.places - covered) > len(one.places):
-            covered |= one.places
-            chosen.append(one.mined)
-    chosen.sort(key=lambda m: (-m.support.authors, -m.support.files, -m.support.commits, m.rule.id))
-    names: Counter[str] = Counter()
-    unique = []
-    for one in chosen:
-        names[one.rule.id] += 1
-        number = names[one.rule.id]
-        unique.append(one if number == 1 else one._replace(rule=_named(one.rule, f"{one.rule.id}-{number}")))
-    return unique
-
-
-def _named(rule: Rule, id_: str) -> Rule:
-    return rule.model_copy(update={"id": id_})
-
-
-def _holds(mined: Mined, minima: Minima) -> bool:
-    share = mined.support.edits / (mined.support.edits + mined.left)
-    known = mined.check.precision
-    return share >= minima.fixed and known is not None and known >= minima.precision
+    return mined._replace(rule=rule, check=score)

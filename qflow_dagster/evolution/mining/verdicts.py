@@ -10,7 +10,7 @@ tokens (white space and commas before a bracket do not count):
 
 - right: the window became what the rule's fix makes of it, or it has one more of what the fix
   makes of the match, and no more of the match than the fix would leave;
-- gone: the window was deleted, nothing took its place;
+- gone: the window was deleted, or no word of it (words of everywhere aside) is in what took its place;
 - untouched: there are as many copies of the match as before;
 - wrong: anything else, a change inside of what a hole took included.
 
@@ -29,8 +29,7 @@ from ast_grep_py import SgNode, SgRoot
 
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.mining import mined_rules, small_commits
-from qflow_dagster.evolution.mining.anti_unification import OPERATORS, concreteness, digest
-from qflow_dagster.evolution.mining.concrete_edits import Concrete, concrete_edits
+from qflow_dagster.evolution.mining.anti_unification import COMMON, OPERATORS
 from qflow_dagster.evolution.mining.small_commits import MinedCommit, TextPair
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import trees
@@ -60,13 +59,13 @@ class Verdict(NamedTuple):
     outcome: str
 
 
-class Judged(NamedTuple):
-    """Of one commit: the verdicts on the rules, and its changes by the keys of their edits."""
+class Left(NamedTuple):
+    """A commit did in a file what a rule says, and left so many more matches of the rule there."""
 
-    commit: str
-    verdicts: list[Verdict]
-    # (path, number of the change, first line, last line, the keys of the edits it is in)
-    changes: list[tuple[str, int, int, int, frozenset[bytes]]]
+    rule: int
+    at: datetime
+    path: str
+    matches: int
 
 
 def count_batch(
@@ -84,38 +83,26 @@ def count_batch(
     return found
 
 
-def judge_batch(context: tuple[Path, list[Rule], bool], batch: list[MinedCommit]) -> list[Judged]:
-    """In a worker process: what a batch of commits says of the rules; their changes too, if asked for."""
-    objects, rules, changes = context
+def judge_batch(
+    context: tuple[Path, list[Rule]], batch: list[MinedCommit]
+) -> tuple[int, list[Verdict], list[Left]]:
+    """In a worker process: the number of commits, and what they say of the rules."""
+    objects, rules = context
     finder = Finder(rules)
-    judged = []
+    found: list[Verdict] = []
+    left: list[Left] = []
     for commit, pairs in small_commits.read_texts(objects, batch):
-        one = Judged(commit.oid, [], [])
         for pair in pairs:
-            for rule, line, end_line, outcome in verdicts(finder, pair):
-                where = (pair.file.path, line, end_line)
-                one.verdicts.append(Verdict(rule, commit.oid, commit.at, *where, outcome))
-            if changes and commit.small:
-                one.changes.extend(_changes(pair))
-        judged.append(one)
-    return judged
-
-
-def _changes(pair: TextPair) -> list[tuple[str, int, int, int, frozenset[bytes]]]:
-    by_change: dict[int, list[Concrete]] = defaultdict(list)
-    try:
-        edits = concrete_edits(pair.before, pair.after, pair.file.language)
-    except RecursionError:
-        return []
-    for edit in edits:
-        if concreteness(edit.edit.left) >= 2:
-            for change in edit.changes:
-                by_change[change].append(edit)
-    return [
-        (pair.file.path, change, max(e.line for e in found), min(e.end_line for e in found),
-         frozenset(digest(e.edit) for e in found))
-        for change, found in by_change.items()
-    ]  # fmt: skip
+            path, language = pair.file.path, pair.file.language
+            decided = verdicts(finder, pair)
+            found += [
+                Verdict(rule, commit.oid, commit.at, path, line, end_line, outcome)
+                for rule, line, end_line, outcome in decided
+            ]
+            if followed := {rule for rule, _, _, outcome in decided if outcome == "right"}:
+                counts = finder.count(pair.after, path, language, followed)
+                left += [Left(rule, commit.at, path, counts[rule]) for rule in followed]
+    return len(batch), found, left
 
 
 class Suggestion(NamedTuple):
@@ -147,9 +134,11 @@ class Finder:
             for rule, (words, signs) in zip(self.rules, self.required, strict=True)
         ]
 
-    def count(self, text: str, path: str, language: str) -> dict[int, int]:
-        """How often each rule finds something in a text."""
+    def count(self, text: str, path: str, language: str, only: set[int] | None = None) -> dict[int, int]:
+        """How often each rule (each of `only`) finds something in a text."""
         asked = self.asked([text], language)
+        if only is not None:
+            asked = [rule if i in only else None for i, rule in enumerate(asked)]
         counts: dict[int, int] = defaultdict(int)
         if any(asked):
             for match in matchers.find(matchers.Source(text, path), language, asked):
@@ -282,9 +271,9 @@ def _outcome(
         return "right"
     if after.count(was) >= before.count(was):
         return ""
-    if not after or all(block[2] == block[3] for block in touching):
-        return "gone"
-    return "wrong"
+    deleted = not after or all(block[2] == block[3] for block in touching)
+    stayed = set(_WORD.findall(before)) & set(_WORD.findall(after)) - COMMON
+    return "wrong" if stayed and not deleted else "gone"
 
 
 def _tokens(text: str) -> str:
