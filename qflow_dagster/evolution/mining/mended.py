@@ -34,7 +34,7 @@ def mended(objects: Path, rule: Rule, *, tip: str, commits: int = COMMITS, proce
     languages = [language for language in rule.language if language in matchers.LANGUAGES]
     if not languages or rule.matcher.metric is not None:
         return []
-    _, chosen = commit_selection.read_commits(
+    chosen = commit_selection.read_commits(
         objects, tip=tip, chosen=languages, most_commits=commits, processes=processes
     )
     small = sorted((one for one in chosen if one.small), key=lambda one: one.at, reverse=True)
