@@ -28,6 +28,7 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import candidate_records, patches, remaining, validation
 from qflow_dagster.generation.patches import PatchRefused
 from qflow_dagster.generation.suite_gate import Suite
+from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.ingestion import git, repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import transition
@@ -152,12 +153,12 @@ WHERE e.verified_at IS NULL AND e.reverted_at IS NULL ORDER BY e.applied_at LIMI
 
 # New errors that the analysis suspects the edit's commit of, while it is watched.
 _SUSPECTED = text("""
-SELECT e.id, a.requested_by, count(g.id) AS groups, min(g.operation || ': ' || g.message) AS example
+SELECT e.id, a.requested_by, g.operation, g.message, extract(epoch FROM g.last_seen - e.applied_at)::float AS after,
+       extract(epoch FROM clock_timestamp() - e.applied_at)::float AS age
 FROM edits e JOIN suggestions s ON s.id = e.id JOIN approvals a ON a.id = s.approval_id
 JOIN error_groups g ON g.suspect ->> 'commit' = e.commit_oid AND g.last_seen >= e.applied_at
 WHERE e.reverted_at IS NULL AND e.applied_at > clock_timestamp() - make_interval(secs => :longest)
-  AND g.last_seen < e.applied_at + make_interval(secs => :longest)
-GROUP BY e.id, a.requested_by
+ORDER BY e.id, g.operation, g.id
 """)
 
 
@@ -183,22 +184,30 @@ def verify_applied(engine: Engine, *, limit: int = 50) -> list[Verified]:
 
 
 def revert_suspected(engine: Engine) -> list[Verified]:
-    """Revert edits that new errors are put down to, where their agent's profile says so and while it watches."""
+    """Revert edits that new errors are put down to, as their agent's profile says.
+
+    What counts is seen while the profile watches, of an operation that fails as often as it has to.
+    """
     longest = max(profile.window for profile in PROFILES.values())
+    suspected: dict[UUID, list[str]] = {}
     with engine.connect() as connection:
-        rows = connection.execute(_SUSPECTED, {"longest": longest}).all()
+        for row in connection.execute(_SUSPECTED, {"longest": longest}).all():
+            profile = PROFILES.get(row.requested_by.removeprefix("agent:"), PROFILES["default"])
+            if not profile.automatic_revert or row.after >= profile.window:
+                continue
+            seen = rate(connection, row.operation, window=max(row.age, 1.0))
+            if seen.rate >= profile.error_threshold:
+                words = f"{row.operation}: {row.message} ({seen.errors} of {seen.total} failed)"
+                suspected.setdefault(row.id, []).append(words)
     done = []
-    for row in rows:
-        profile = PROFILES.get(row.requested_by.removeprefix("agent:"), PROFILES["default"])
-        if not profile.automatic_revert:
-            continue
-        words = f"{row.groups} new errors are put down to it, for example {row.example}"[:500]
+    for id_, errors in suspected.items():
+        words = f"{len(errors)} new errors are put down to it, for example {errors[0]}"[:500]
         try:
-            revert(engine, row.id, actor=ACTOR, reason=words)
+            revert(engine, id_, actor=ACTOR, reason=words)
         except QflowError as error:
-            logger.warning("edit %s could not be reverted: %s", row.id, error)
+            logger.warning("edit %s could not be reverted: %s", id_, error)
             continue
-        done.append(Verified(row.id, False, words))
+        done.append(Verified(id_, False, words))
     return done
 
 

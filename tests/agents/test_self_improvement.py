@@ -18,7 +18,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import orchestrator, validation
 from qflow_dagster.infrastructure.error_analysis import analyse
-from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
+from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
 from qflow_dagster.quantumflow import reclaim_expired, verify_history
 from qflow_dagster.settings import settings
 from tests.improvement_loop import MUTABLE, NONE, Loop
@@ -338,7 +338,9 @@ def test_killed_while_generating_the_next_run_takes_the_work_up_once_the_lease_i
     assert suggestion["rule"] == "python/mutable-default"
 
 
-def test_an_edit_that_new_errors_are_put_down_to_is_reverted(loop: Loop) -> None:
+def test_an_edit_that_new_errors_are_put_down_to_is_reverted(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loop.repository.commit({"a.py": MUTABLE})
     [suggestion] = loop.improve()
     loop.approve(suggestion)
@@ -353,9 +355,20 @@ def test_an_edit_that_new_errors_are_put_down_to_is_reverted(loop: Loop) -> None
         connection.execute(
             text("UPDATE error_groups SET suspect = CAST(:suspect AS jsonb)"), {"suspect": suspect}
         )
+    # Not by an error its profile does not watch for any more, nor by few errors among many calls.
+    with monkeypatch.context() as patched:
+        unwatched = {name: replace(profile, window=0.0) for name, profile in PROFILES.items()}
+        unwatched["self_improving"] = PROFILES["self_improving"]
+        patched.setattr(edits, "PROFILES", unwatched)
+        assert edits.revert_suspected(loop.engine) == []
+    with loop.engine.begin() as connection:
+        track_successes(connection, [("shop", 0.0, 997)])
+    assert edits.revert_suspected(loop.engine) == []
+    with loop.engine.begin() as connection:
+        track_errors(connection, [Occurrence(operation="shop", message="no list")] * 30)
     [reverted] = edits.revert_suspected(loop.engine)
     assert (reverted.edit_id, reverted.good) == (suggestion["id"], False)
-    assert "shop: no list" in reverted.words
+    assert "shop: no list (33 of 1030 failed)" in reverted.words
     assert loop.state(suggestion["id"]) == "reverted"
 
 
