@@ -109,7 +109,7 @@ def evaluate(
     # Most templates are there at several origins: each is written once, and each rule judged once.
     distinct = {_identity(template): template for part in found for template in part}
     written_ = dict(zip(distinct, written(list(distinct.values()), processes), strict=True))
-    rules = {_says(one): one.rule for one in written_.values() if one}
+    rules = {_says(one): one.rule for found_ in written_.values() for one in found_}
     records = dict(
         zip(
             rules,
@@ -122,9 +122,7 @@ def evaluate(
     periods = []
     for origin, until, part, templates in zip(origins, [*origins[1:], None], mined_from, found, strict=True):
         candidates = [
-            one._replace(template=template)
-            for template in templates
-            if (one := written_[_identity(template)])
+            one._replace(template=template) for template in templates for one in written_[_identity(template)]
         ]
         chosen = choose(part, candidates, [records[_says(one)] for one in candidates], minima)
         periods.append(
@@ -135,7 +133,8 @@ def evaluate(
 
 def _identity(template: Template) -> bytes:
     """What a rule is written from."""
-    parts = [template.language.encode(), digest(template.edit), *sorted(map(digest, template.instances))]
+    parts = [template.language.encode(), digest(template.edit), str(len(template.found)).encode()]
+    parts += sorted(map(digest, template.instances))
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).digest()
 
 

@@ -120,10 +120,10 @@ def mine_all(
         progress=progress,
     )  # fmt: skip
     found = generalised(history, minima)
-    candidates = written(found, processes)
-    rules = [one.rule for one in candidates if one]
+    candidates = [one for rules in written(found, processes) for one in rules]
+    rules = [one.rule for one in candidates]
     records = precision.judge(objects, rules, history.commits, processes=processes, progress=progress)
-    chosen = choose(history, [one for one in candidates if one], records, minima)
+    chosen = choose(history, candidates, records, minima)
     left = precision.count_open(
         objects, [one.rule for one in chosen], precision.tip_at(objects, tip, until), processes=processes,
         progress=progress,
@@ -140,17 +140,17 @@ def generalised(history: History, minima: Minima, known: Known | None = None) ->
     return smallest(templates(history.edits, minima, known))
 
 
-def written(templates: Sequence[Template], processes: int) -> list[Candidate | None]:
-    """Each template as a rule, made and held to its examples in worker processes; None where it is none."""
-    tasks = [(i, one.language, one.edit, one.instances) for i, one in enumerate(templates)]
+def written(templates: Sequence[Template], processes: int) -> list[list[Candidate]]:
+    """Each template as rules (the general one first), made and held to its examples in worker processes."""
+    tasks = [(i, one.language, one.edit, one.instances, len(one.found)) for i, one in enumerate(templates)]
     batches = [tasks[start : start + BATCH_TEMPLATES] for start in range(0, len(tasks), BATCH_TEMPLATES)]
-    candidates: list[Candidate | None] = [None] * len(templates)
+    candidates: list[list[Candidate]] = [[] for _ in templates]
     results = in_processes(
         write_batch, None, batches, processes, lost=lambda task, code: Lost(result=[]), stall=STALL_SECONDS
     )
     for batch in results:
-        for position, rule in batch:
-            candidates[position] = Candidate(templates[position], rule) if rule else None
+        for position, rules in batch:
+            candidates[position] = [Candidate(templates[position], rule) for rule in rules]
     return candidates
 
 
