@@ -46,8 +46,10 @@ class Minima(NamedTuple):
     opposite: int = 5
     # Of the places in files its commits touched, the share that was changed.
     fixed: float = 0.5
-    # The precision on what was touched after it had this support.
-    precision: float = 0.9
+    # How many suggestions were right after it had this support.
+    confirmed: int = 1
+    # The lower bound of the share of commits that touch such a place and do what it says.
+    believed: float = 0.5
 
 
 class Packed(NamedTuple):

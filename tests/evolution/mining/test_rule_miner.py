@@ -16,7 +16,7 @@ from tests.ingestion.conftest import ANN, BOB, GitRepository
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 # Enough history for a check is another test's matter.
-UNCHECKED = Minima(precision=0, fixed=0)
+UNCHECKED = Minima(believed=0, confirmed=0, fixed=0)
 
 
 def mined(repository: GitRepository, **options) -> list[Mined]:
