@@ -7,6 +7,7 @@ speaks against it elsewhere (`precision`), choosing among templates (`rule_miner
 
 import hashlib
 import pickle
+import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from qflow_dagster.evolution.mining.anti_unification import (
 from qflow_dagster.evolution.mining.concrete_edits import concrete_edits
 from qflow_dagster.evolution.mining.small_commits import MinedCommit, read_texts
 
+_OCTAL = re.compile(r"0[0-7]+")
 # Distinct edits of a group that are compared with each other; the work grows with the square.
 MOST_DISTINCT = 40
 # Templates of one group that are looked at, those with the most support.
@@ -44,8 +46,10 @@ class Minima(NamedTuple):
     opposite: int = 5
     # Of the places in files its commits touched, the share that was changed.
     fixed: float = 0.5
-    # The precision on what was touched after it had this support.
-    precision: float = 0.9
+    # How many suggestions were right after it had this support.
+    confirmed: int = 1
+    # The lower bound of the share of commits that touch such a place and do what it says.
+    believed: float = 0.5
 
 
 class Packed(NamedTuple):
@@ -140,6 +144,8 @@ def templates(edits: Sequence[Packed], minima: Minima, known: Known | None = Non
         if not _enough(found, minima):
             continue
         first = unpacked(found[0])
+        if _another_value(first):
+            continue
         opposite = groups.get(_group(Edit(first.right, first.left), found[0].language), [])
         key = tuple(found), tuple(opposite)
         if known is None:
@@ -148,6 +154,28 @@ def templates(edits: Sequence[Packed], minima: Minima, known: Known | None = Non
             if key not in known:
                 known[key] = _in_common(found, opposite, minima)
             yield from known[key]
+
+
+def _another_value(edit: Edit) -> bool:
+    """Whether nothing changed but numbers and truths: what was decided, not how it is said (`0777` is `0o777`)."""
+    old, new = (Counter(leaf.text for leaf in leaves(side)) for side in edit)
+    sides = [[_value(text) for text in (one - other).elements()] for one, other in ((old, new), (new, old))]
+    values = [value for side in sides for value in side]
+    return all(sides) and None not in values and sorted(map(str, sides[0])) != sorted(map(str, sides[1]))
+
+
+def _value(text: str) -> float | None:
+    """What a number or a truth is; None of anything else."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if _OCTAL.fullmatch(text):
+        return int(text, 8)
+    for kind in (lambda: int(text, 0), lambda: float(text)):
+        try:
+            return kind()
+        except ValueError:
+            continue
+    return None
 
 
 def _in_common(found: Sequence[Packed], opposite: Sequence[Packed], minima: Minima) -> list[Template]:

@@ -7,9 +7,10 @@ Reading is the dear part: whoever mines the same history as of several days read
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import matchers
@@ -22,12 +23,18 @@ PROCESSES = 2
 STALL_SECONDS = 60.0
 
 
-class History(NamedTuple):
+@dataclass(frozen=True)
+class History:
     """The commits that changed code, the oldest first, and the edits of those that are small."""
 
     objects: Path
     commits: list[MinedCommit]
     edits: list[Packed]
+
+    @cached_property
+    def by_oid(self) -> dict[str, MinedCommit]:
+        """The commits by their ids."""
+        return {commit.oid: commit for commit in self.commits}
 
     def stretch(self, after: datetime | None, until: datetime | None) -> "History":
         """What was committed after `after` and not after `until`."""

@@ -6,13 +6,14 @@ often they were right (`precision`). Called in worker processes: the examples ar
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ast_grep_py import SgRoot
 
 from qflow_dagster.evolution import examples, matchers
-from qflow_dagster.evolution.mining.anti_unification import Edit, holes, leaves, written
+from qflow_dagster.evolution.mining.anti_unification import Edit, holes, leaves, match, written
 from qflow_dagster.evolution.mining.concrete_edits import squeezed
 from qflow_dagster.evolution.rules import AstGrep, Example, Matcher, Rule
 
@@ -51,23 +52,50 @@ _TYPED = (*_WRAPPERS["javascript"], "let x: %s;\n")
 # The words of the wrappers themselves.
 WRAPPING = frozenset(["package", "p", "func", "f", "var", "x", "class", "C", "void", "m", "fn", "s"])
 # In a text these would be read as metavariables.
+_WORD = re.compile(r"\w+")
+_HOLE = re.compile(r"(\$+)([A-Z])")
 _METAVARIABLE = re.compile(r"\$\$\$|\$[A-Z_]")
 
 
-def rule_of(language: str, template: Edit, instances: Sequence[Edit]) -> Rule | None:
-    """The template as a rule (a draft, its facts still open), with examples of its instances.
+def rules_of(language: str, template: Edit, instances: Sequence[Edit], times: int) -> list[Rule]:
+    """The template as rules (drafts, their facts still open), with examples of its instances.
 
-    None where it cannot be one: no pattern finds its own instances, its fix makes something
+    `instances` are distinct; they were done `times` times. The general rule comes first, then one
+    that keeps to the words that were seen, where they came again.
+    None where there cannot be one: no pattern finds its own instances, its fix makes something
     else of them, or what it makes is found again.
     """
     if any(_METAVARIABLE.search(leaf.text) for side in template for leaf in leaves(side)):
-        return None
+        return []
     pairs = sorted(
         {(written(edit.left), written(edit.right)) for edit in instances}, key=lambda p: (len(p[0]), p)
     )
+    seen = _seen(template, instances, times // 2)
+    return [
+        rule for words in ({}, seen)[: 1 + bool(seen)] if (rule := _written(language, template, words, pairs))
+    ]
+
+
+def _seen(template: Edit, instances: Sequence[Edit], most: int) -> dict[str, list[str]]:
+    """The words each hole stood for, of the holes that only ever stood for a word, at `most` so many."""
+    words: dict[str, set[str]] = defaultdict(set)
+    for edit in instances:
+        for name, trees in (match(template.left, edit.left) or {}).items():
+            words[name].add(written(trees[0]) if len(trees) == 1 else "")
+    open_ = {hole.name for hole in holes(template.left) if not hole.several}
+    return {
+        name: sorted(found)
+        for name, found in words.items()
+        if name in open_ and len(found) <= most and all(_WORD.fullmatch(word) for word in found)
+    }
+
+
+def _written(
+    language: str, template: Edit, words: dict[str, list[str]], pairs: list[tuple[str, str]]
+) -> Rule | None:
     for wrapper in wrappers(language):
-        for matcher in _matchers(language, template):
-            rule = _rule(language, template, matcher)
+        for matcher in _matchers(language, template, words):
+            rule = _rule(language, template, matcher, words)
             good = [one for pair in pairs if (one := _example(rule, language, wrapper, pair)) is not None]
             # Where it fails on most of what it was made of, it does not say what they have in common.
             if good and 2 * len(good) > len(pairs):
@@ -83,10 +111,10 @@ def wrappers(language: str) -> tuple[str, ...]:
 
 
 def write_batch(
-    context: None, batch: list[tuple[int, str, Edit, list[Edit]]]
-) -> list[tuple[int, Rule | None]]:
+    context: None, batch: list[tuple[int, str, Edit, list[Edit], int]]
+) -> list[tuple[int, list[Rule]]]:
     """In a worker process: templates as rules."""
-    return [(i, rule_of(language, edit, instances)) for i, language, edit, instances in batch]
+    return [(i, rules_of(language, edit, instances, times)) for i, language, edit, instances, times in batch]
 
 
 def words_of(pattern: str) -> set[str]:
@@ -100,13 +128,20 @@ def one_line(text: str, most: int = 90) -> str:
     return line if len(line) <= most else f"{line[: most - 2]}.."
 
 
-def _matchers(language: str, template: Edit) -> Iterator[AstGrep]:
+def _matchers(language: str, template: Edit, words: dict[str, list[str]]) -> Iterator[AstGrep]:
     left, right = written(template.left), written(template.right)
-    constraints = {
-        hole.name: {"kind": hole.kind} for hole in holes(template.left) if hole.kind and not hole.several
-    }
-    # What the fix puts around the match would be found again.
-    wraps = squeezed(left) in squeezed(right)
+    constraints: dict[str, Any] = {}
+    for hole in holes(template.left):
+        if hole.name in words:
+            constraints[hole.name] = {"regex": f"^({'|'.join(words[hole.name])})$"}
+        elif hole.kind and not hole.several:
+            constraints[hole.name] = {"kind": hole.kind}
+    # What the fix puts around the match, or what it adds to it, would be found again.
+    if squeezed(left) in squeezed(right):
+        unless: Any = {"inside": {"pattern": right, "stopBy": "end"}}
+    else:
+        # Its holes have names of their own: they stand for other code than those of the match.
+        unless = {"pattern": _HOLE.sub(r"\1OF_\2", right)}
     patterns: list[Any] = [left]
     for wrapper in wrappers(language):
         if wrapper != "%s\n":
@@ -114,9 +149,7 @@ def _matchers(language: str, template: Edit) -> Iterator[AstGrep]:
     for pattern in patterns:
         rule = {"pattern": pattern}
         yield AstGrep(rule=rule, constraints=constraints)
-        if wraps:
-            outside = {"not": {"inside": {"pattern": right, "stopBy": "end"}}}
-            yield AstGrep(rule={"all": [rule, outside]}, constraints=constraints)
+        yield AstGrep(rule={"all": [rule, {"not": unless}]}, constraints=constraints)
 
 
 def _placed(wrapper: str, text: str) -> str:
@@ -125,11 +158,15 @@ def _placed(wrapper: str, text: str) -> str:
     return wrapper.replace("%s", text.replace("\n", f"\n{indent[1] if indent else ''}"))
 
 
-def _rule(language: str, template: Edit, matcher: AstGrep) -> Rule:
+def _rule(language: str, template: Edit, matcher: AstGrep, words: dict[str, list[str]]) -> Rule:
     left, right = written(template.left), written(template.right)
+    title = f"`{one_line(right)}` instead of `{one_line(left)}`"
+    if words:
+        where = "; ".join(f"${name}: {', '.join(found)}" for name, found in words.items())
+        title = f"`{one_line(right, 60)}` instead of `{one_line(left, 60)}` ({one_line(where, 50)})"
     return Rule(
         id=f"mined/{language}-{_slug(left, right)}",
-        title=f"`{one_line(right)}` instead of `{one_line(left)}`",
+        title=title,
         rationale="Mined from the history of the repository.",
         language=(language,),
         category="maintainability",

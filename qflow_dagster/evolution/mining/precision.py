@@ -8,7 +8,7 @@ and so are those that nobody came by: what is left in the end is counted (`open`
 estimate is made of it.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +57,18 @@ class Record(NamedTuple):
         """What became of its suggestions after `after`, and not after `until`."""
         return score_of(v for v in self.verdicts if v.at > after and (until is None or v.at <= until))
 
+    def votes(self, since: datetime, until: datetime | None = None) -> tuple[float, float]:
+        """(for, against) it, from `since` until `until`: each commit has one vote, split as it decided.
+
+        A hundred places in one commit are what one person did in one hour: one piece of evidence.
+        """
+        commits: dict[str, list[bool]] = defaultdict(list)
+        for one in self.verdicts:
+            if one.outcome != "gone" and one.at >= since and (until is None or one.at <= until):
+                commits[one.commit].append(one.outcome == "right")
+        good = sum(sum(decided) / len(decided) for decided in commits.values())
+        return good, len(commits) - good
+
     def left(self, until: datetime | None = None) -> int:
         """How many matches those who did what the rule says left in the files they did it in, by `until`."""
         # The newest that is known of each file.
@@ -72,13 +84,14 @@ def score_of(verdicts: Iterable[Verdict]) -> Score:
 
 def judge(
     objects: Path,
-    rules: Sequence[Rule],
+    rules: Sequence[tuple[Rule, datetime]],
     commits: Sequence[MinedCommit],
     *,
     processes: int = PROCESSES,
     progress: Report | None = None,
 ) -> list[Record]:
-    """What the commits say of each rule."""
+    """What the commits say of each rule, from the day on that is given with it."""
+    commits = [one for one in commits if one.at >= min((at for _, at in rules), default=one.at)]
     records = [Record([], []) for _ in rules]
     results = in_processes(
         judge_batch, (objects, list(rules)), batches_of(commits) if rules else [], processes,

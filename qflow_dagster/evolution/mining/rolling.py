@@ -35,9 +35,10 @@ from qflow_dagster.evolution.mining.edit_groups import (
 )
 from qflow_dagster.evolution.mining.mined_history import PROCESSES, History
 from qflow_dagster.evolution.mining.precision import Record, Score, score_of
-from qflow_dagster.evolution.mining.rule_miner import Candidate, Mined, choose, generalised, written
+from qflow_dagster.evolution.mining.rule_miner import Candidate, Mined, choose, generalised, times, written
 from qflow_dagster.evolution.mining.small_commits import Report
 from qflow_dagster.evolution.mining.verdicts import Verdict
+from qflow_dagster.evolution.rules import Rule
 
 # (commit, path, number of the change in the file)
 Change = tuple[str, str, int]
@@ -109,22 +110,20 @@ def evaluate(
     # Most templates are there at several origins: each is written once, and each rule judged once.
     distinct = {_identity(template): template for part in found for template in part}
     written_ = dict(zip(distinct, written(list(distinct.values()), processes), strict=True))
-    rules = {_says(one): one.rule for one in written_.values() if one}
-    records = dict(
-        zip(
-            rules,
-            precision.judge(
-                history.objects, list(rules.values()), history.commits, processes=processes, progress=progress
-            ),
-            strict=True,
-        )
+    rules: dict[tuple[str, ...], tuple[Rule, datetime]] = {}
+    for part in found:
+        for template in part:
+            since = times(history, template)[0]
+            for one in written_[_identity(template)]:
+                rules[_says(one)] = one.rule, min(since, rules.get(_says(one), (one.rule, since))[1])
+    judged = precision.judge(
+        history.objects, list(rules.values()), history.commits, processes=processes, progress=progress
     )
+    records = dict(zip(rules, judged, strict=True))
     periods = []
     for origin, until, part, templates in zip(origins, [*origins[1:], None], mined_from, found, strict=True):
         candidates = [
-            one._replace(template=template)
-            for template in templates
-            if (one := written_[_identity(template)])
+            one._replace(template=template) for template in templates for one in written_[_identity(template)]
         ]
         chosen = choose(part, candidates, [records[_says(one)] for one in candidates], minima)
         periods.append(
@@ -135,7 +134,8 @@ def evaluate(
 
 def _identity(template: Template) -> bytes:
     """What a rule is written from."""
-    parts = [template.language.encode(), digest(template.edit), *sorted(map(digest, template.instances))]
+    parts = [template.language.encode(), digest(template.edit), str(len(template.found)).encode()]
+    parts += sorted(map(digest, template.instances))
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).digest()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.confidence import Belief
 from qflow_dagster.evolution.mining import precision
 from qflow_dagster.evolution.mining.edit_groups import (
     Known,
@@ -120,10 +121,10 @@ def mine_all(
         progress=progress,
     )  # fmt: skip
     found = generalised(history, minima)
-    candidates = written(found, processes)
-    rules = [one.rule for one in candidates if one]
+    candidates = [one for rules in written(found, processes) for one in rules]
+    rules = [(one.rule, times(history, one.template)[0]) for one in candidates]
     records = precision.judge(objects, rules, history.commits, processes=processes, progress=progress)
-    chosen = choose(history, [one for one in candidates if one], records, minima)
+    chosen = choose(history, candidates, records, minima)
     left = precision.count_open(
         objects, [one.rule for one in chosen], precision.tip_at(objects, tip, until), processes=processes,
         progress=progress,
@@ -140,17 +141,17 @@ def generalised(history: History, minima: Minima, known: Known | None = None) ->
     return smallest(templates(history.edits, minima, known))
 
 
-def written(templates: Sequence[Template], processes: int) -> list[Candidate | None]:
-    """Each template as a rule, made and held to its examples in worker processes; None where it is none."""
-    tasks = [(i, one.language, one.edit, one.instances) for i, one in enumerate(templates)]
+def written(templates: Sequence[Template], processes: int) -> list[list[Candidate]]:
+    """Each template as rules (the general one first), made and held to its examples in worker processes."""
+    tasks = [(i, one.language, one.edit, one.instances, len(one.found)) for i, one in enumerate(templates)]
     batches = [tasks[start : start + BATCH_TEMPLATES] for start in range(0, len(tasks), BATCH_TEMPLATES)]
-    candidates: list[Candidate | None] = [None] * len(templates)
+    candidates: list[list[Candidate]] = [[] for _ in templates]
     results = in_processes(
         write_batch, None, batches, processes, lost=lambda task, code: Lost(result=[]), stall=STALL_SECONDS
     )
     for batch in results:
-        for position, rule in batch:
-            candidates[position] = Candidate(templates[position], rule) if rule else None
+        for position, rules in batch:
+            candidates[position] = [Candidate(templates[position], rule) for rule in rules]
     return candidates
 
 
@@ -161,13 +162,14 @@ def choose(
 
     `records` are what is known of each; what they say of the time after `history` is not looked at.
     """
-    small = {commit.oid: commit for commit in history.commits if commit.small}
     until = history.commits[-1].at if history.commits else None
     held = []
     for (template, rule), record in zip(candidates, records, strict=True):
-        support = _support(template.found, small)
-        mined = Mined(rule, support, record.score(_born(template.found, small), until), record.left(until))
-        if _holds(mined, minima):
+        support = _support(template.found, history.by_oid)
+        # From the second commit on there is support; what came later is evidence of another kind.
+        check = record.score(times(history, template)[1], until)
+        mined = Mined(rule, support, check, record.left(until))
+        if _holds(mined, record.votes(support.first, until), minima):
             held.append((mined, places(template.found)))
     held.sort(key=lambda one: _order(one[0]))
     chosen: list[Mined] = []
@@ -192,15 +194,21 @@ def _order(mined: Mined) -> tuple[int, int, int, str]:
     return (-mined.support.edits, -mined.check.right, len(str(mined.rule.fix)), mined.rule.id)
 
 
-def _holds(mined: Mined, minima: Minima) -> bool:
+def _holds(mined: Mined, votes: tuple[float, float], minima: Minima) -> bool:
+    """Whether it goes on where it was done (not left undone beside), was confirmed, and is believed.
+
+    What is believed is the posterior of a rule nobody knows, Beta(1, 1), after the votes of all commits since
+    the first that did it.
+    """
     share = mined.support.edits / (mined.support.edits + mined.left)
-    known = mined.check.precision
-    return share >= minima.fixed and known is not None and known >= minima.precision
+    believed = Belief(1 + votes[0], 1 + votes[1]).lower
+    return share >= minima.fixed and mined.check.right >= minima.confirmed and believed >= minima.believed
 
 
-def _born(found: Sequence[Packed], commits: Mapping[str, MinedCommit]) -> datetime:
-    """When there was support enough: at the second commit; what came later is evidence."""
-    return sorted({one.oid: commits[one.oid].at for one in found}.values())[1]
+def times(history: History, template: Template) -> list[datetime]:
+    """When the commits were made that a template is of, the oldest first."""
+    oids = {one.oid for one in template.found}
+    return sorted(history.by_oid[oid].at for oid in oids)
 
 
 def _support(found: Sequence[Packed], commits: Mapping[str, MinedCommit]) -> Support:

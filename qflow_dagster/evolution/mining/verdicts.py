@@ -84,14 +84,15 @@ def count_batch(
 
 
 def judge_batch(
-    context: tuple[Path, list[Rule]], batch: list[MinedCommit]
+    context: tuple[Path, list[tuple[Rule, datetime]]], batch: list[MinedCommit]
 ) -> tuple[int, list[Verdict], list[Left]]:
-    """In a worker process: the number of commits, and what they say of the rules."""
+    """In a worker process: the number of commits, and what they say of the rules, each from its day on."""
     objects, rules = context
-    finder = Finder(rules)
+    finder = Finder([rule for rule, _ in rules])
     found: list[Verdict] = []
     left: list[Left] = []
     for commit, pairs in small_commits.read_texts(objects, batch):
+        finder.only = {i for i, (_, since) in enumerate(rules) if since <= commit.at}
         for pair in pairs:
             path, language = pair.file.path, pair.file.language
             decided = verdicts(finder, pair)
@@ -100,7 +101,9 @@ def judge_batch(
                 for rule, line, end_line, outcome in decided
             ]
             if followed := {rule for rule, _, _, outcome in decided if outcome == "right"}:
-                counts = finder.count(pair.after, path, language, followed)
+                finder.only, only = followed, finder.only
+                counts = finder.count(pair.after, path, language)
+                finder.only = only
                 left += [Left(rule, commit.at, path, counts[rule]) for rule in followed]
     return len(batch), found, left
 
@@ -122,23 +125,24 @@ class Finder:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
         self.required = [required(rule) for rule in rules]
+        # The rules that are asked now.
+        self.only = set(range(len(rules)))
 
     def asked(self, texts: Sequence[str], language: str) -> list[Rule | None]:
         """The rules that may find something in one of the texts; None in the place of the others."""
         there = [(text, set(_WORD.findall(text))) for text in texts]
-        return [
-            rule
-            if language in rule.language
-            and any(words <= known and all(sign in text for sign in signs) for text, known in there)
-            else None
-            for rule, (words, signs) in zip(self.rules, self.required, strict=True)
-        ]
+        asked: list[Rule | None] = [None] * len(self.rules)
+        for i in self.only if texts else ():
+            words, signs = self.required[i]
+            if language in self.rules[i].language and any(
+                words <= known and all(sign in text for sign in signs) for text, known in there
+            ):
+                asked[i] = self.rules[i]
+        return asked
 
-    def count(self, text: str, path: str, language: str, only: set[int] | None = None) -> dict[int, int]:
-        """How often each rule (each of `only`) finds something in a text."""
+    def count(self, text: str, path: str, language: str) -> dict[int, int]:
+        """How often each rule finds something in a text."""
         asked = self.asked([text], language)
-        if only is not None:
-            asked = [rule if i in only else None for i, rule in enumerate(asked)]
         counts: dict[int, int] = defaultdict(int)
         if any(asked):
             for match in matchers.find(matchers.Source(text, path), language, asked):

@@ -16,7 +16,7 @@ from tests.ingestion.conftest import ANN, BOB, GitRepository
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 # Enough history for a check is another test's matter.
-UNCHECKED = Minima(precision=0, fixed=0)
+UNCHECKED = Minima(believed=0, confirmed=0, fixed=0)
 
 
 def mined(repository: GitRepository, **options) -> list[Mined]:
@@ -160,8 +160,7 @@ def test_what_counts_as_right(after: str, outcome: list[str]) -> None:
     edits = [concrete_edits(f"old_call({v})\n", f"new_call({v})\n", "python")[0].edit for v in "ab"]
     template = anti_unify(edits[0], edits[1])
     assert template is not None
-    rule = mined_rules.rule_of("python", template, edits)
-    assert rule is not None
+    rule = mined_rules.rules_of("python", template, edits, 2)[0]
     finder, file = verdicts.Finder([rule]), FilePair("x.py", "x.py", "python")
     assert [found[3] for found in verdicts.verdicts(finder, TextPair(file, RULE_BEFORE, after))] == outcome
     back = verdicts.verdicts(finder, TextPair(file, after, RULE_BEFORE))
