@@ -38,10 +38,14 @@ def scores(read: History, origins: list[datetime], **options) -> list[Score]:
 def test_each_period_is_judged_by_the_rules_of_its_origin(read: History) -> None:
     times = [commit.at for commit in read.commits]
     result = rolling.evaluate(read, [times[1], times[3], times[4]], processes=1)
-    # After two changes nothing is sure; after four there is a rule; after one that was wrong, no more.
-    assert [len(one.rules) for one in result.periods] == [0, 1, 0]
-    assert [one.total for one in result.periods] == [Score(), Score(right=1, wrong=1), Score()]
-    assert result.total == Score(right=1, wrong=1)
+    # Two changes are too few.
+    assert [len(one.rules) for one in result.periods] == [0, 1, 1]
+    assert [one.total for one in result.periods] == [
+        Score(),
+        Score(right=1, wrong=1),
+        Score(right=1, undone=1),
+    ]
+    assert result.total == Score(right=2, wrong=1, undone=1)
 
 
 def test_an_only_origin_judges_all_that_comes_later(read: History) -> None:
@@ -72,6 +76,18 @@ def test_several_rules_that_say_the_same_of_a_place_are_one_suggestion(read: His
     record = rolling.Record([rolling.Verdict(0, "c", at + HOUR, "x.py", 1, 1, "right")] * 2, [])
     twice = rolling.period_of(read, at, None, period.rules * 2, [record, record], Minima())
     assert twice.total == Score(right=2)
+
+
+def test_a_commit_has_one_vote() -> None:
+    at = datetime(2020, 1, 1, tzinfo=UTC)
+    decided = [("a", 0, "right"), ("b", 1, "right"), ("b", 1, "wrong"), ("b", 1, "gone"), ("c", 2, "undone"),
+               ("d", 3, "right")]  # fmt: skip
+    record = rolling.Record(
+        [rolling.Verdict(0, oid, at + hours * HOUR, "x.py", 1, 1, said) for oid, hours, said in decided] * 9,
+        [],
+    )
+    assert record.votes(at, at + 2 * HOUR) == (1.5, 1.5)
+    assert record.votes(at + HOUR) == (1.5, 1.5)
 
 
 def test_origins_cut_what_is_after_the_share(read: History) -> None:

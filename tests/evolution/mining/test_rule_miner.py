@@ -11,6 +11,7 @@ from qflow_dagster.evolution.mining.anti_unification import anti_unify
 from qflow_dagster.evolution.mining.concrete_edits import concrete_edits
 from qflow_dagster.evolution.mining.rule_miner import Mined, Minima, mine, mine_all
 from qflow_dagster.evolution.mining.small_commits import FilePair, TextPair
+from qflow_dagster.evolution.rules import Rule
 from tests.evolution.mining.histories import history, module, new, old
 from tests.ingestion.conftest import ANN, BOB, GitRepository
 
@@ -55,6 +56,13 @@ def test_what_is_done_and_undone_is_no_rule(repository: GitRepository) -> None:
     history(repository, changes)
     assert mined(repository, minima=UNCHECKED) == []
     assert len(mine_all(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).history.edits) >= 7
+
+
+def test_another_number_is_no_idiom(repository: GitRepository) -> None:
+    for call in ("wait(m{}, 1)", "wait(m{}, 2)"):
+        for i in range(3):
+            repository.commit({f"m{i}.py": f"{call.format(i)}\n"})
+    assert mine_all(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).templates == 0
 
 
 def test_what_people_see_and_leave_is_no_rule(repository: GitRepository) -> None:
@@ -165,6 +173,27 @@ def test_what_counts_as_right(after: str, outcome: list[str]) -> None:
     assert [found[3] for found in verdicts.verdicts(finder, TextPair(file, RULE_BEFORE, after))] == outcome
     back = verdicts.verdicts(finder, TextPair(file, after, RULE_BEFORE))
     assert ("undone" in [found[3] for found in back]) == (outcome == ["right"])
+
+
+def rules_from(pairs: list[tuple[str, str]], times: int) -> list[Rule]:
+    edits = [concrete_edits(f"{one}\n", f"{other}\n", "python")[-1].edit for one, other in pairs]
+    template = anti_unify(edits[0], edits[1])
+    assert template is not None
+    return mined_rules.rules_of("python", template, edits, times)
+
+
+def test_what_is_added_is_added_once() -> None:
+    [rule] = rules_from([("f(a)", "f(a, x)"), ("f(b, c)", "f(b, c, x)")], 2)
+    assert fixed(rule, "f(d)\nf(e, x)\n") == "f(d, x)\nf(e, x)\n"
+
+
+def test_words_that_come_again_are_kept_to() -> None:
+    pairs = [("old.get_a(f(1))", "new.get_a(f(1))"), ("old.get_b(y)", "new.get_b(y)")]
+    assert len(rules_from(pairs, 3)) == 1
+    general, narrow = rules_from(pairs, 4)
+    assert fixed(general, "old.get_a(z)\nold.report(z)\n") == "new.get_a(z)\nnew.report(z)\n"
+    assert fixed(narrow, "old.get_a(z)\nold.report(z)\n") == "new.get_a(z)\nold.report(z)\n"
+    assert narrow.title.endswith("($A: get_a, get_b)")
 
 
 def test_paths_that_look_like_options_are_read(repository: GitRepository) -> None:
