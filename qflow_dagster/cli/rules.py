@@ -1,17 +1,27 @@
 """`qflow rules`: the rules that look for findings, what is believed of them, and what they become."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from sqlalchemy import Connection
 
 from qflow_dagster.cli import rule_evolution
 from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, print_json, print_rows
+from qflow_dagster.cli.output import known as refuse_unknown
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution import examples, outcomes, pictures, rule_set, standings, thresholds
-from qflow_dagster.evolution.rules import Rule, load_rules, read_pack
+from qflow_dagster.evolution import (
+    confidence,
+    examples,
+    matchers,
+    outcomes,
+    pictures,
+    rule_set,
+    standings,
+    thresholds,
+)
+from qflow_dagster.evolution.rules import Category, Rule, load_rules, read_pack
 
 app = typer.Typer(no_args_is_help=True)
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="Id of a rule (qflow rules list).")]
@@ -27,6 +37,9 @@ def list_(
     json: JsonFlag = False,
 ) -> None:
     """List the rules that hold, with what each may do."""
+    refuse_unknown("language", language, (*matchers.LANGUAGES, "any"))
+    refuse_unknown("category", category, get_args(Category))
+    refuse_unknown("level", level, confidence.LEVELS)
     with ready_engine().connect() as connection:
         rules = rule_set.current(connection)
         known = standings.of(connection, rules)

@@ -63,6 +63,7 @@ def test_a_rule_is_retired_for_good(qflow: Run, engine: Engine) -> None:
         qflow("rules", "promote", RULE, "--reason", "back"), 2, f"{RULE} has no draft and nothing on trial"
     )
     refused(qflow("rules", "show", "mutable"), 2, "near it")
+    refused(qflow("rules", "list", "--level", "fly"), 2, "fly")
 
 
 def test_thresholds_are_shown_and_taken_back(qflow: Run, engine: Engine) -> None:
