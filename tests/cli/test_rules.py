@@ -62,7 +62,7 @@ def test_a_rule_is_retired_for_good(qflow: Run, engine: Engine) -> None:
     refused(
         qflow("rules", "promote", RULE, "--reason", "back"), 2, f"{RULE} has no draft and nothing on trial"
     )
-    refused(qflow("rules", "show", "mutable"), 2, "near it")
+    refused(qflow("rules", "show", "in-dict"), 2, "near it")
     refused(qflow("rules", "list", "--level", "fly"), 2, "fly")
 
 
