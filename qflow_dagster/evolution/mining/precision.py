@@ -1,7 +1,8 @@
 """How often rules are right: their suggestions against what people did to that code later.
 
 Belongs here: judging rules on a stretch of history, and adding up. Does not belong here: what is
-right and wrong at one place (`verdicts`), mining the rules (`rule_miner`).
+right and wrong at one place (`verdicts`), mining the rules (`rule_miner`), doing it
+again and again (`rolling`).
 
 Precision = right / (right + wrong + undone). Suggestions that are gone or untouched are undecided,
 and so are those that nobody came by: what is left in the end is counted (`open`), and no

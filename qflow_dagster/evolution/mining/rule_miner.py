@@ -2,8 +2,7 @@
 
 The idea is Getafix's (Bader et al. 2019): before/after pairs of small commits are grouped by what
 they put in and took out, and generalised by anti-unification; what several commits did in
-several files becomes a draft of a rule, with its support and with the share of later touches of
-such code that did the same.
+several files becomes a draft of a rule, if what became of such places speaks for it (`Minima`).
 
 Belongs here: choosing. Does not belong here: reading commits (`small_commits`), cutting out edits
 (`concrete_edits`), generalising (`anti_unification`), writing rules (`mined_rules`), what is right
