@@ -15,8 +15,8 @@ from qflow_dagster.evolution.mining.small_commits import FilePair, MinedCommit, 
 from qflow_dagster.ingestion import git, history, languages
 from qflow_dagster.ingestion.classify import classify
 
-# A commit of more files, or more changed lines, does several things at once.
-MOST_FILES, MOST_LINES = 10, 50
+# A commit of more files, or more changed lines, is a rewrite. Below, migrations begin: in many files at once.
+MOST_FILES, MOST_LINES = 60, 1000
 # Commits that move whole trees about are not even looked at.
 MOST_FILES_EVER = 100
 _REVERT = re.compile(r"revert|back out|backout|undo\b", re.IGNORECASE)

@@ -45,11 +45,13 @@ class Minima(NamedTuple):
     # How many commits for each one that did the opposite.
     opposite: int = 5
     # Of the places in files its commits touched, the share that was changed.
-    fixed: float = 0.5
+    fixed: float = 0.8
     # How many suggestions were right after it had this support.
     confirmed: int = 1
-    # The lower bound of the share of commits that touch such a place and do what it says.
-    believed: float = 0.5
+    # The lower bound of the share of its suggestions that are right.
+    believed: float = 0.7
+    # What nobody did for so long is over, or was given up.
+    days: int = 365
 
 
 class Packed(NamedTuple):

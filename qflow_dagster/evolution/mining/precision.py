@@ -1,14 +1,15 @@
 """How often rules are right: their suggestions against what people did to that code later.
 
 Belongs here: judging rules on a stretch of history, and adding up. Does not belong here: what is
-right and wrong at one place (`verdicts`), mining the rules (`rule_miner`).
+right and wrong at one place (`verdicts`), mining the rules (`rule_miner`), doing it
+again and again (`rolling`).
 
 Precision = right / (right + wrong + undone). Suggestions that are gone or untouched are undecided,
 and so are those that nobody came by: what is left in the end is counted (`open`), and no
 estimate is made of it.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -55,19 +56,14 @@ class Record(NamedTuple):
 
     def score(self, after: datetime, until: datetime | None = None) -> Score:
         """What became of its suggestions after `after`, and not after `until`."""
-        return score_of(v for v in self.verdicts if v.at > after and (until is None or v.at <= until))
+        return score_of(
+            v for v in self.verdicts if (after is None or v.at > after) and (until is None or v.at <= until)
+        )
 
-    def votes(self, since: datetime, until: datetime | None = None) -> tuple[float, float]:
-        """(for, against) it, from `since` until `until`: each commit has one vote, split as it decided.
-
-        A hundred places in one commit are what one person did in one hour: one piece of evidence.
-        """
-        commits: dict[str, list[bool]] = defaultdict(list)
-        for one in self.verdicts:
-            if one.outcome != "gone" and one.at >= since and (until is None or one.at <= until):
-                commits[one.commit].append(one.outcome == "right")
-        good = sum(sum(decided) / len(decided) for decided in commits.values())
-        return good, len(commits) - good
+    def last_right(self, until: datetime | None = None) -> datetime | None:
+        """When somebody did what it says for the last time, by `until`."""
+        right = [v.at for v in self.verdicts if v.outcome == "right" and (until is None or v.at <= until)]
+        return max(right, default=None)
 
     def left(self, until: datetime | None = None) -> int:
         """How many matches those who did what the rule says left in the files they did it in, by `until`."""

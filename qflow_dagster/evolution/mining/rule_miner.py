@@ -2,8 +2,7 @@
 
 The idea is Getafix's (Bader et al. 2019): before/after pairs of small commits are grouped by what
 they put in and took out, and generalised by anti-unification; what several commits did in
-several files becomes a draft of a rule, with its support and with the share of later touches of
-such code that did the same.
+several files becomes a draft of a rule, if what became of such places speaks for it (`Minima`).
 
 Belongs here: choosing. Does not belong here: reading commits (`small_commits`), cutting out edits
 (`concrete_edits`), generalising (`anti_unification`), writing rules (`mined_rules`), what is right
@@ -12,7 +11,7 @@ Belongs here: choosing. Does not belong here: reading commits (`small_commits`),
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +35,7 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.processes import Lost, in_processes
 
 BATCH_TEMPLATES = 20
+INSTANT = timedelta(microseconds=1)
 
 
 class Support(NamedTuple):
@@ -169,7 +169,9 @@ def choose(
         # From the second commit on there is support; what came later is evidence of another kind.
         check = record.score(times(history, template)[1], until)
         mined = Mined(rule, support, check, record.left(until))
-        if _holds(mined, record.votes(support.first, until), minima):
+        if _holds(
+            mined, record.score(support.first - INSTANT, until), record.last_right(until), until, minima
+        ):
             held.append((mined, places(template.found)))
     held.sort(key=lambda one: _order(one[0]))
     chosen: list[Mined] = []
@@ -194,15 +196,21 @@ def _order(mined: Mined) -> tuple[int, int, int, str]:
     return (-mined.support.edits, -mined.check.right, len(str(mined.rule.fix)), mined.rule.id)
 
 
-def _holds(mined: Mined, votes: tuple[float, float], minima: Minima) -> bool:
-    """Whether it goes on where it was done (not left undone beside), was confirmed, and is believed.
+def _holds(mined: Mined, all_: Score, last: datetime | None, until: datetime | None, minima: Minima) -> bool:
+    """Whether it was done where it could be, confirmed later, is still done, and is believed.
 
-    What is believed is the posterior of a rule nobody knows, Beta(1, 1), after the votes of all commits since
-    the first that did it.
+    What is believed of the share of its suggestions that are right is the posterior of a rule nobody knows,
+    Beta(1, 1), after `all_` that was decided since the first commit that did it.
     """
     share = mined.support.edits / (mined.support.edits + mined.left)
-    believed = Belief(1 + votes[0], 1 + votes[1]).lower
-    return share >= minima.fixed and mined.check.right >= minima.confirmed and believed >= minima.believed
+    believed = Belief(1 + all_.right, 1 + all_.decided - all_.right).lower
+    alive = last is not None and until is not None and until - last < timedelta(days=minima.days)
+    return (
+        share >= minima.fixed
+        and mined.check.right >= minima.confirmed
+        and alive
+        and believed >= minima.believed
+    )
 
 
 def times(history: History, template: Template) -> list[datetime]:

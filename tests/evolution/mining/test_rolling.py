@@ -13,6 +13,8 @@ from tests.ingestion.conftest import ANN, BOB, GitRepository
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 HOUR = timedelta(hours=1)
+# A few changes are enough.
+FEW = Minima(believed=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +34,12 @@ def read(project: GitRepository, no_workers: None) -> History:
 
 
 def scores(read: History, origins: list[datetime], **options) -> list[Score]:
-    return [one.total for one in rolling.evaluate(read, origins, processes=1, **options).periods]
+    return [one.total for one in rolling.evaluate(read, origins, processes=1, minima=FEW, **options).periods]
 
 
 def test_each_period_is_judged_by_the_rules_of_its_origin(read: History) -> None:
     times = [commit.at for commit in read.commits]
-    result = rolling.evaluate(read, [times[1], times[3], times[4]], processes=1)
+    result = rolling.evaluate(read, [times[1], times[3], times[4]], processes=1, minima=FEW)
     # Two changes are too few.
     assert [len(one.rules) for one in result.periods] == [0, 1, 1]
     assert [one.total for one in result.periods] == [
@@ -54,13 +56,13 @@ def test_an_only_origin_judges_all_that_comes_later(read: History) -> None:
 
 def test_rules_are_those_that_were_mined_that_day(project: GitRepository, read: History) -> None:
     at = read.commits[3].at
-    [period] = rolling.evaluate(read, [at], processes=1).periods
-    [one] = mine(project.path, tip="HEAD", until=at, processes=1)
+    [period] = rolling.evaluate(read, [at], processes=1, minima=FEW).periods
+    [one] = mine(project.path, tip="HEAD", until=at, processes=1, minima=FEW)
     [same] = period.rules
     assert (same.rule.id, same.rule.fix, same.support) == (one.rule.id, one.rule.fix, one.support)
     assert same.check == one.check._replace(open=0)
     # Nor does what comes later change them.
-    cut = rolling.evaluate(read.stretch(None, at), [at], processes=1)
+    cut = rolling.evaluate(read.stretch(None, at), [at], processes=1, minima=FEW)
     assert cut.periods[0].rules == period.rules
 
 
@@ -72,22 +74,10 @@ def test_what_is_before_the_window_is_forgotten(read: History) -> None:
 
 def test_several_rules_that_say_the_same_of_a_place_are_one_suggestion(read: History) -> None:
     at = read.commits[3].at
-    [period] = rolling.evaluate(read, [at], processes=1).periods
+    [period] = rolling.evaluate(read, [at], processes=1, minima=FEW).periods
     record = rolling.Record([rolling.Verdict(0, "c", at + HOUR, "x.py", 1, 1, "right")] * 2, [])
     twice = rolling.period_of(read, at, None, period.rules * 2, [record, record], Minima())
     assert twice.total == Score(right=2)
-
-
-def test_a_commit_has_one_vote() -> None:
-    at = datetime(2020, 1, 1, tzinfo=UTC)
-    decided = [("a", 0, "right"), ("b", 1, "right"), ("b", 1, "wrong"), ("b", 1, "gone"), ("c", 2, "undone"),
-               ("d", 3, "right")]  # fmt: skip
-    record = rolling.Record(
-        [rolling.Verdict(0, oid, at + hours * HOUR, "x.py", 1, 1, said) for oid, hours, said in decided] * 9,
-        [],
-    )
-    assert record.votes(at, at + 2 * HOUR) == (1.5, 1.5)
-    assert record.votes(at + HOUR) == (1.5, 1.5)
 
 
 def test_origins_cut_what_is_after_the_share(read: History) -> None:
@@ -107,5 +97,7 @@ def test_recall_is_of_what_was_repeated(tmp_path, no_workers: None) -> None:
     repository.commit({"m4.py": module("sorted(get(4))", "f4")})
     # Done once now, and four times before.
     repository.commit({"m5.py": module(new(5), "f5")})
-    result = rolling.evaluate(read_history(repository.path, tip="HEAD", processes=1), [origin], processes=1)
+    result = rolling.evaluate(
+        read_history(repository.path, tip="HEAD", processes=1), [origin], processes=1, minima=FEW
+    )
     assert (result.repeated, result.periods[0].predicted, result.recall) == (5, 3, 0.6)

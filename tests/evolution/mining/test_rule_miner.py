@@ -18,10 +18,14 @@ from tests.ingestion.conftest import ANN, BOB, GitRepository
 pytestmark = pytest.mark.usefixtures("no_workers")
 # Enough history for a check is another test's matter.
 UNCHECKED = Minima(believed=0, confirmed=0, fixed=0)
+# And so many changes.
+FEW = Minima(believed=0.5)
 
 
 def mined(repository: GitRepository, **options) -> list[Mined]:
-    return mine(repository.path, tip="HEAD", processes=1, **{"languages": ["python"], **options})
+    return mine(
+        repository.path, tip="HEAD", processes=1, **{"languages": ["python"], "minima": FEW, **options}
+    )
 
 
 def fixed(rule, text: str) -> str:
@@ -43,6 +47,20 @@ def test_what_several_people_did_becomes_a_rule(repository: GitRepository) -> No
     assert "5 commits of 2 authors" in one.rule.rationale
     assert examples.problems(one.rule) == []
     assert fixed(one.rule, "if not other.has_key(key):\n    pass\n") == "if not key in other:\n    pass\n"
+
+
+def test_five_times_is_not_enough_to_believe(repository: GitRepository) -> None:
+    history(repository, [(i, new(i), ANN) for i in range(6)])
+    assert [one.support.edits for one in mined(repository, minima=Minima())] == [6]
+    repository.git("reset", "--quiet", "--hard", "HEAD~")
+    assert mined(repository, minima=Minima()) == []
+
+
+def test_what_nobody_does_any_more_is_no_rule(repository: GitRepository) -> None:
+    history(repository, [(i, new(i), ANN) for i in range(5)])
+    repository.hours += 365 * 24
+    repository.commit({"m6.py": "x = 1\n"})
+    assert mined(repository) == []
 
 
 def test_what_was_done_once_is_no_rule(repository: GitRepository) -> None:
@@ -90,7 +108,7 @@ def test_reverts_merges_and_large_commits_are_not_mined(repository: GitRepositor
     repository.commit({"other.py": "x = 1\n"})
     repository.git("checkout", "--quiet", "main")
     repository.git("merge", "--quiet", "--no-ff", "-m", "merge", "side")
-    large = {f"m{i}.py": module(new(i), f"f{i}", rest="# line\n" * 60) for i in range(3, 7)}
+    large = {f"m{i}.py": module(new(i), f"f{i}", rest="# line\n" * 300) for i in range(3, 7)}
     repository.commit(large)
     found = mine_all(repository.path, tip="HEAD", processes=1)
     assert (any(commit.small for commit in found.history.commits), found.history.edits) == (False, [])
@@ -132,7 +150,7 @@ def test_every_language_is_mined(
     repository.commit({name.format(i): before.format(i, 7 * i) for i in range(4)})
     for i in range(4):
         repository.commit({name.format(i): after.format(i, 7 * i)})
-    found = mine(repository.path, tip="HEAD", processes=1)
+    found = mine(repository.path, tip="HEAD", processes=1, minima=FEW)
     assert [one.rule.language for one in found] == [(language,)]
     assert examples.problems(found[0].rule) == []
     assert found[0].check.right == 2
