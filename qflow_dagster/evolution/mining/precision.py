@@ -25,7 +25,8 @@ from qflow_dagster.ingestion.classify import classify
 from qflow_dagster.processes import Lost, in_processes
 
 PROCESSES = 2
-STALL_SECONDS = 60.0
+# A batch of large files and many rules takes its time on a machine that is busy.
+STALL_SECONDS = 180.0
 
 
 class Score(NamedTuple):

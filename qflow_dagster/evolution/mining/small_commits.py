@@ -14,7 +14,7 @@ from qflow_dagster.evolution.mining.concrete_edits import LARGEST
 from qflow_dagster.ingestion import git, trees
 
 Report = Callable[[str, int, int], None]
-BATCH_FILES = 60
+BATCH_FILES = 20
 
 
 class FilePair(NamedTuple):
