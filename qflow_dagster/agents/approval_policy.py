@@ -32,7 +32,8 @@ class Evidence:
 
     def as_json(self) -> dict[str, Any]:
         """As stored with the approval."""
-        return {"confidence": self.confidence, "gates": self.gates, "least": self.least}
+        least = {} if self.least is None else {"least": self.least}
+        return {"confidence": self.confidence, "gates": self.gates, **least}
 
 
 def blast_radius(patch: str) -> tuple[int, int]:

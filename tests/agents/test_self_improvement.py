@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,12 +16,14 @@ from sqlalchemy import text
 from qflow_dagster.agents import arbiter, edit_commits, edits, improvement_policy, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES, Record, exceeds, should_act
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.rules import load_rules
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import orchestrator, validation
 from qflow_dagster.infrastructure.error_analysis import analyse
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
 from qflow_dagster.quantumflow import reclaim_expired, verify_history
 from qflow_dagster.settings import settings
+from tests.evolution.judgements_in_database import decided
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 ROOT = Path(__file__).parents[2]
@@ -237,21 +240,35 @@ def test_a_day_has_its_limit_and_what_is_over_it_waits(loop: Loop, monkeypatch: 
     assert [one.problem for one in loop.apply()] == [None]
 
 
-def test_a_policy_approves_what_all_gates_passed_and_only_then(
+def test_a_policy_approves_what_all_gates_passed_of_a_rule_that_earned_it_and_only_then(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings().approvals, "policy_kinds", ["edit"])
-    monkeypatch.setattr(settings().approvals, "policy_confidence", 0.85)
     monkeypatch.setattr(settings().generation, "test_commands", {"project": "true"})
+    # What a rule says of itself is not enough.
+    loop.repository.commit({"first.py": MUTABLE.replace("collect", "gather")})
+    [unearned] = loop.improve()
+    assert loop.state(unearned["approval"]) == "pending"
+    for rule in load_rules():
+        if rule.id in ("python/mutable-default", "python/comparison-to-none"):
+            decided(loop.engine, rule, [True] * 40)
     loop.repository.commit({"a.py": MUTABLE})
-    [granted] = loop.improve()
+    [granted] = [one for one in approved(loop) if "a.py" in one["title"]]
     assert loop.state(granted["approval"]) == "approved"
     assert [one.problem for one in loop.apply()] == [None]
     # Without tests a gate is not green, and a person decides.
     monkeypatch.setattr(settings().generation, "tests", "off")
     loop.repository.commit({"b.py": NONE})
-    [asked] = loop.improve()
+    [asked] = [one for one in loop.improve() if "b.py" in one["title"]]
     assert loop.state(asked["approval"]) == "pending"
+
+
+def approved(loop: Loop) -> list[dict[str, Any]]:
+    """Run the loop; the suggestions of the repository whose approval was granted and not used yet."""
+    loop.improve()
+    with loop.engine.connect() as connection:
+        found = self_improvement.find(connection, repository_id=loop.snapshot().repository_id)
+    return [one for one in found if loop.state(one["approval"]) == "approved"]
 
 
 def test_the_place_for_waiting_suggestions_is_bounded(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,7 +165,7 @@ def test_a_rule_that_may_gate_is_never_pruned_and_a_rollback_alerts() -> None:
 
 
 def test_the_documentation_shows_the_machine_that_runs() -> None:
-    page = Path(consensus.__file__).parents[2] / "docs" / "publishing.md"
+    page = Path(consensus.__file__).parents[3] / "docs" / "publishing.md"
     assert MACHINE.mermaid() in page.read_text()
 
 
