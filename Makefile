@@ -37,6 +37,8 @@ benchmark: setup-dev ## Print the benchmark tables (REPO: what to ingest)
 	$(BIN)/python -m benchmarks.operations
 	$(BIN)/python -m benchmarks.ingestion "$(REPO)"
 	$(BIN)/python -m benchmarks.loop "$(REPO)"
+	$(BIN)/python -m benchmarks.task_graph
+	$(BIN)/python -m benchmarks.evolution
 
 lock: ## Rewrite constraints.txt from pyproject.toml (needs uv)
 	{ echo '# The exact versions every check of this project ran with (`make lock` rewrites it).'; \
