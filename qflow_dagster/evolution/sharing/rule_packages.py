@@ -191,8 +191,8 @@ def opened(raw: bytes) -> dict[str, Any]:
         raise PackageRefused("it has control characters")
     try:
         sender = Sender.model_validate(data.get("instance"))
-        signature = base64.b64decode(data.get("signature", ""), validate=True)
-    except (ValidationError, binascii.Error, TypeError, ValueError):
+        signature = base64.b64decode(data["signature"], validate=True)
+    except (KeyError, ValidationError, binascii.Error, TypeError, ValueError):
         raise PackageRefused("it is not signed") from None
     content = canonical({name: value for name, value in data.items() if name != "signature"})
     # Base64 spells some bytes in several ways; only one of them is ours.

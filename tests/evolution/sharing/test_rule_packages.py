@@ -56,6 +56,13 @@ def test_every_rule_that_is_shipped_survives_the_journey(rule: Rule) -> None:
     assert found.rule.digest == rule.digest
 
 
+@pytest.mark.parametrize("name", [b'"signaturf"', b'"signatur "'])
+def test_a_file_whose_signature_has_another_name_is_not_signed(name: bytes) -> None:
+    for raw in (PACKAGE, VOTE):
+        with pytest.raises(PackageRefused, match="not signed|canonical"):
+            opened(raw.replace(b'"signature"', name))
+
+
 @given(st.data())
 def test_a_changed_byte_anywhere_is_found(data: st.DataObject) -> None:
     raw = data.draw(st.sampled_from([PACKAGE, VOTE]))
