@@ -59,7 +59,7 @@ def test_every_rule_that_is_shipped_survives_the_journey(rule: Rule) -> None:
 @pytest.mark.parametrize("name", [b'"signaturf"', b'"signatur "'])
 def test_a_file_whose_signature_has_another_name_is_not_signed(name: bytes) -> None:
     for raw in (PACKAGE, VOTE):
-        with pytest.raises(PackageRefused, match="not signed|canonical"):
+        with pytest.raises(PackageRefused, match=r"not signed|canonical"):
             opened(raw.replace(b'"signature"', name))
 
 
