@@ -104,7 +104,7 @@ def history(
 ) -> None:
     """What became of what a rule found and proposed, what was believed of it, and what it became."""
     with ready_engine().connect() as connection:
-        named(connection, id_, retired=True)
+        named(connection, id_)
         happened = outcomes.history(connection, id_, limit=max(limit, 1_000))
         line = standings.timeline(connection, id_)
         limits = thresholds.current(connection)
@@ -160,7 +160,7 @@ def hold_to_examples(
         raise QflowError(f"{failed} of {len(chosen)} rules do not do what their examples say")
 
 
-def named(connection: Connection, id_: str, *, retired: bool = False) -> list[Rule]:
+def named(connection: Connection, id_: str) -> list[Rule]:
     """The versions of the rule of that id that hold now, the active one first; else what there ever was of it.
 
     Raises:

@@ -92,7 +92,7 @@ def vary(engine: Engine, *, run_id: str | None = None) -> list[Made]:
         id_ = variant.rule.id
         if id_ not in unasked:
             unasked[id_] = mended_by_people(engine, next(task[0] for task in tasks if task[0].id == id_))
-        kept = sum(matched(variant.rule, unasked[id_]))
+        kept = _kept(variant.rule, unasked[id_])
         if kept < LEAST_KEPT * len(unasked[id_]):
             logger.info("%s, %s: misses too much of what people mend unasked", id_, variant.words)
             continue
@@ -120,6 +120,11 @@ def mended_by_people(engine: Engine, rule: Rule) -> list[Place]:
         except QflowError as error:
             logger.warning("the history of %s could not be read: %s", row.name, error)
     return found
+
+
+def count_batch(context: None, batch: list[tuple[Rule, list[Place]]]) -> int:
+    """In a worker process, for the code of the places is hostile: how many of the places a rule finds."""
+    return sum(sum(matched(rule, judged)) for rule, judged in batch)
 
 
 def wanted_operations(judged: Sequence[Place], standing: Standing) -> list[str]:
@@ -237,6 +242,12 @@ def _begin(
     )
     rule_set.change(connection, life, "trial", actor=ACTOR, reason=reason, run_id=run_id)
     return Made(life, rule.id, version, variant.operation, variant.words)
+
+
+def _kept(rule: Rule, judged: list[Place]) -> int:
+    """How many of the places the rule finds; of places that end their worker, none."""
+    batches = [[(rule, judged)]] if judged else []
+    return sum(in_processes(count_batch, None, batches, 1, lost=lambda task, code: Lost(result=0)))
 
 
 def fingerprint(rule: Rule) -> tuple[str, str]:
