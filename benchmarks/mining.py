@@ -5,6 +5,9 @@ of a history (after `--share` of its commits that changed code) from what there 
 judged on what came until the next. Right, wrong, undone, gone and recall are as
 `qflow_dagster.evolution.mining.verdicts` and `rolling` define them. Printed are the rules that decided
 something, with how often and at how many origins, and a row for each repository.
+
+What one commit does in many places is one decision: "by" is how many commits decided, "of each" the
+mean of their own precisions, and the interval (Wilson) is of as many decisions as the clusters are worth.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import math
 import os
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -39,7 +43,12 @@ class Measured(NamedTuple):
     seconds: float
 
 
-def wilson(good: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+def effective(sizes: Sequence[int]) -> float:
+    """How many independent decisions so many in clusters of these `sizes` are worth (Kish 1965)."""
+    return sum(sizes) ** 2 / sum(size * size for size in sizes) if sizes else 0.0
+
+
+def wilson(good: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a share (Wilson 1927)."""
     if not total:
         return 0.0, 1.0
@@ -100,13 +109,15 @@ def print_summary(all_measured: list[Measured], options: argparse.Namespace) -> 
     table = Table(title=f"{title}; {os.cpu_count()} cores", title_justify="left")
     columns = (
         "repository", "commits", "small", "edits", "origins", "rules at an origin", "rules", "right", "wrong", "undone",
-        "gone", "precision", "95%", "repeated", "recall", "seconds",
+        "gone", "precision", "by", "of each", "95%", "repeated", "recall", "seconds",
     )  # fmt: skip
     for column in columns:
         table.add_column(column, justify="left" if column == "repository" else "right")
     for one in all_measured:
         periods, total = one.rolling.periods, one.rolling.total
-        low, high = wilson(total.right, total.decided)
+        commits = one.rolling.commits
+        worth = effective([commit.decided for commit in commits])
+        low, high = wilson(worth * (total.precision or 0), worth)
         offered = [mined.rule.title for period in periods for mined in period.rules]
         recall = one.rolling.recall
         cells = (
@@ -122,6 +133,8 @@ def print_summary(all_measured: list[Measured], options: argparse.Namespace) -> 
             f"{total.undone}",
             f"{total.gone}",
             "-" if total.precision is None else f"{total.precision:.3f}",
+            f"{len(commits)}",
+            f"{sum(commit.precision or 0 for commit in commits) / len(commits):.2f}" if commits else "-",
             f"{low:.2f}-{high:.2f}",
             f"{one.rolling.repeated:,}",
             "-" if recall is None else f"{recall:.4f}",

@@ -49,9 +49,12 @@ class Minima(NamedTuple):
     # How many suggestions were right after it had this support.
     confirmed: int = 1
     # The lower bound of the share of its suggestions that are right.
-    believed: float = 0.7
+    believed: float = 0.75
+    # Who did it: so many, or somebody in so many commits.
+    authors: int = 2
+    often: int = 4
     # What nobody did for so long is over, or was given up.
-    days: int = 365
+    days: int = 60
 
 
 class Packed(NamedTuple):

@@ -57,14 +57,15 @@ class Record(NamedTuple):
 
     def score(self, after: datetime, until: datetime | None = None) -> Score:
         """What became of its suggestions after `after`, and not after `until`."""
-        return score_of(
-            v for v in self.verdicts if (after is None or v.at > after) and (until is None or v.at <= until)
-        )
+        return score_of(v for v in self.verdicts if v.at > after and (until is None or v.at <= until))
 
-    def last_right(self, until: datetime | None = None) -> datetime | None:
-        """When somebody did what it says for the last time, by `until`."""
-        right = [v.at for v in self.verdicts if v.outcome == "right" and (until is None or v.at <= until)]
-        return max(right, default=None)
+    def decided(self, after: datetime, until: datetime | None = None) -> list[Verdict]:
+        """The suggestions that were right, wrong or undone after `after`, and not after `until`."""
+        return [
+            v
+            for v in self.verdicts
+            if v.outcome != "gone" and v.at > after and (until is None or v.at <= until)
+        ]
 
     def left(self, until: datetime | None = None) -> int:
         """How many matches those who did what the rule says left in the files they did it in, by `until`."""

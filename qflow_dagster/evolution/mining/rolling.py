@@ -46,13 +46,17 @@ Change = tuple[str, str, int]
 
 
 class Period(NamedTuple):
-    """From one origin to the next: the rules, what became of their suggestions, and how much was repeated."""
+    """From one origin to the next: the rules, what became of their suggestions, and how much was repeated.
+
+    `commits` are those that decided a suggestion, with their own scores.
+    """
 
     origin: datetime
     until: datetime | None
     rules: list[Mined]
     scores: list[Score]
     total: Score
+    commits: dict[str, Score]
     repeated: int
     predicted: int
 
@@ -67,6 +71,11 @@ class Rolling(NamedTuple):
     def total(self) -> Score:
         """What became of the suggestions of all periods."""
         return Score(*map(sum, zip(*(one.total for one in self.periods), strict=True)))
+
+    @property
+    def commits(self) -> list[Score]:
+        """The same of each commit that decided something: what one commit does in many places is one decision."""
+        return [score for one in self.periods for score in one.commits.values()]
 
     @property
     def repeated(self) -> int:
@@ -167,8 +176,12 @@ def period_of(
     repeated = repeated_changes(history.stretch(None, origin), history.stretch(origin, until), minima)
     right = [one for one in verdicts.values() if one.outcome == "right"]
     scores = [record.score(origin, until) for record in records]
-    total = score_of(verdicts[place] for place in counted.elements())
-    return Period(origin, until, rules, scores, total, len(repeated), _covered(repeated, right))
+    by_commit: dict[str, list[Verdict]] = defaultdict(list)
+    for place in counted.elements():
+        by_commit[place[0]].append(verdicts[place])
+    commits = {oid: score for oid, found in by_commit.items() if (score := score_of(found)).decided}
+    total = score_of(one for found in by_commit.values() for one in found)
+    return Period(origin, until, rules, scores, total, commits, len(repeated), _covered(repeated, right))
 
 
 def _covered(changes: dict[Change, tuple[int, int]], right: Iterable[Verdict]) -> int:

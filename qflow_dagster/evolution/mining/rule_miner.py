@@ -31,6 +31,7 @@ from qflow_dagster.evolution.mining.mined_history import PROCESSES, STALL_SECOND
 from qflow_dagster.evolution.mining.mined_rules import write_batch
 from qflow_dagster.evolution.mining.precision import Record, Score
 from qflow_dagster.evolution.mining.small_commits import MinedCommit, Report
+from qflow_dagster.evolution.mining.verdicts import Verdict
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.processes import Lost, in_processes
 
@@ -169,14 +170,14 @@ def choose(
         # From the second commit on there is support; what came later is evidence of another kind.
         check = record.score(times(history, template)[1], until)
         mined = Mined(rule, support, check, record.left(until))
-        if _holds(
-            mined, record.score(support.first - INSTANT, until), record.last_right(until), until, minima
-        ):
-            held.append((mined, places(template.found)))
-    held.sort(key=lambda one: _order(one[0]))
+        decided = record.decided(support.first - INSTANT, until)
+        believed = _believed(decided)
+        if believed >= minima.believed and _holds(mined, decided, history, minima):
+            held.append((-believed, mined, places(template.found)))
+    held.sort(key=lambda one: (one[0], _order(one[1])))
     chosen: list[Mined] = []
     covered: set[tuple[str, str, int]] = set()
-    for mined, where in held:
+    for _, mined, where in held:
         # Larger and smaller pieces of the same change, more and less general ones: one is enough.
         if 2 * len(where - covered) > len(where):
             covered |= where
@@ -196,21 +197,29 @@ def _order(mined: Mined) -> tuple[int, int, int, str]:
     return (-mined.support.edits, -mined.check.right, len(str(mined.rule.fix)), mined.rule.id)
 
 
-def _holds(mined: Mined, all_: Score, last: datetime | None, until: datetime | None, minima: Minima) -> bool:
-    """Whether it was done where it could be, confirmed later, is still done, and is believed.
+def _believed(decided: Sequence[Verdict]) -> float:
+    """What the share of a rule's suggestions that are right is at least, nine in ten.
 
-    What is believed of the share of its suggestions that are right is the posterior of a rule nobody knows,
-    Beta(1, 1), after `all_` that was decided since the first commit that did it.
+    By the posterior of a rule nobody knows, Beta(1, 1), after what was `decided`.
     """
+    right = sum(one.outcome == "right" for one in decided)
+    return Belief(1 + right, 1 + len(decided) - right).lower
+
+
+def _holds(mined: Mined, decided: Sequence[Verdict], history: History, minima: Minima) -> bool:
+    """Whether it was done where it could be, confirmed later, by more than one or often, and is not over."""
     share = mined.support.edits / (mined.support.edits + mined.left)
-    believed = Belief(1 + all_.right, 1 + all_.decided - all_.right).lower
-    alive = last is not None and until is not None and until - last < timedelta(days=minima.days)
-    return (
-        share >= minima.fixed
-        and mined.check.right >= minima.confirmed
-        and alive
-        and believed >= minima.believed
-    )
+    right = [one for one in decided if one.outcome == "right"]
+    if share < minima.fixed or mined.check.right < minima.confirmed or not right:
+        return False
+    commits = {one.commit for one in right}
+    authors = {history.by_oid[oid].author for oid in commits}
+    if len(authors) < minima.authors and len(commits) < minima.often:
+        return False
+    # What is left when a change is through was left with reason; who came by since says so.
+    last = max(one.at for one in right)
+    alive = history.commits[-1].at - last < timedelta(days=minima.days)
+    return alive and not any(one.at > last for one in decided)
 
 
 def times(history: History, template: Template) -> list[datetime]:

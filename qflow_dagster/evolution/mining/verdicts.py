@@ -19,9 +19,11 @@ Undone is the opposite edit: a match of the file *after* the commit that would b
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from difflib import SequenceMatcher
+from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,27 +127,26 @@ class Finder:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
         self.required = [required(rule) for rule in rules]
+        self.configs = [rule.matcher.ast_grep and rule.matcher.ast_grep.config() for rule in rules]
         # The rules that are asked now.
         self.only = set(range(len(rules)))
 
-    def asked(self, texts: Sequence[str], language: str) -> list[Rule | None]:
-        """The rules that may find something in one of the texts; None in the place of the others."""
+    def asked(self, texts: Sequence[str], language: str) -> list[int]:
+        """The rules that may find something in one of the texts."""
         there = [(text, set(_WORD.findall(text))) for text in texts]
-        asked: list[Rule | None] = [None] * len(self.rules)
-        for i in self.only if texts else ():
-            words, signs = self.required[i]
-            if language in self.rules[i].language and any(
-                words <= known and all(sign in text for sign in signs) for text, known in there
-            ):
-                asked[i] = self.rules[i]
-        return asked
+        return [i for i in self.only if language in self.rules[i].language and self._may(i, there)]
+
+    def _may(self, rule: int, there: Iterable[tuple[str, set[str]]]) -> bool:
+        words, signs = self.required[rule]
+        return any(words <= known and all(sign in text for sign in signs) for text, known in there)
 
     def count(self, text: str, path: str, language: str) -> dict[int, int]:
         """How often each rule finds something in a text."""
-        asked = self.asked([text], language)
+        asked = set(self.asked([text], language))
         counts: dict[int, int] = defaultdict(int)
-        if any(asked):
-            for match in matchers.find(matchers.Source(text, path), language, asked):
+        if asked:
+            rules = [rule if i in asked else None for i, rule in enumerate(self.rules)]
+            for match in matchers.find(matchers.Source(text, path), language, rules):
                 counts[match.rule] += 1
         return counts
 
@@ -153,19 +154,22 @@ class Finder:
         """What the rules find in the statements that changed."""
         lines = text.split("\n")
         near = ["\n".join(lines[max(0, start - NEAR) : end + NEAR]) for start, end, _, _ in blocks]
-        asked = [(i, rule) for i, rule in enumerate(self.asked(near, language)) if rule]
+        asked = self.asked(near, language)
         if not asked:
             return []
         source = matchers.Source(text, path)
         found = []
         for node in _regions(SgRoot(text, language).root(), blocks):
-            for i, rule in asked:
-                if rule.matcher.ast_grep is None or rule.fix is None:
+            region = node.text()
+            there = [(region, set(_WORD.findall(region)))]
+            for i in asked:
+                config, fix = self.configs[i], self.rules[i].fix
+                if config is None or fix is None or not self._may(i, there):
                     continue
-                for match in node.find_all(rule.matcher.ast_grep.config()):  # type: ignore[arg-type]
+                for match in node.find_all(config):  # type: ignore[arg-type]
                     span = match.range()
                     start = span.start.index
-                    made = matchers.fill(source, rule.fix, match, start)
+                    made = matchers.fill(source, fix, match, start)
                     found.append(
                         Suggestion(i, start, span.end.index, span.start.line + 1, span.end.line + 1, made)
                     )
@@ -208,9 +212,9 @@ def verdicts(finder: "Finder", pair: TextPair) -> list[tuple[int, int, int, str]
         (pair.after, pair.before, mirrored, True),
     ):
         suggestions = finder.suggestions(text, path, language, changed)
-        lines, others = text.split("\n"), other.split("\n")
+        judge = _Judge(suggestions, text.split("\n"), other.split("\n"), changed)
         for one in suggestions:
-            outcome = _outcome(one, suggestions, lines, others, changed)
+            outcome = judge.outcome(one)
             if backwards:
                 outcome = "undone" if outcome == "right" else ""
             if outcome:
@@ -235,49 +239,92 @@ def _blocks(before: str, after: str) -> list[Block]:
     ]
 
 
-def _outcome(
-    match: Suggestion,
-    suggestions: Sequence[Suggestion],
-    lines: Sequence[str],
-    others: Sequence[str],
-    blocks: Sequence[Block],
-) -> str:
-    """What became of one suggestion; '' where that says nothing."""
-    first, last = match.line - 1, match.end_line - 1
-    touching = [
-        b for b in blocks if (b[0] <= last and b[1] > first) or (b[0] == b[1] and first < b[0] <= last)
-    ]
-    if not touching:
-        return ""
-    start, end = min(first, touching[0][0]), max(last + 1, touching[-1][1])
-    new_start = touching[0][2] - (touching[0][0] - start)
-    new_end = touching[-1][3] + (end - touching[-1][1])
-    if max(end - start, new_end - new_start) > LONGEST_WINDOW:
-        return ""
-    window = "\n".join(lines[start:end])
-    before, after = _tokens(window), _tokens("\n".join(others[new_start:new_end]))
-    offset = sum(len(line) + 1 for line in lines[:start])
+class _Window(NamedTuple):
+    """The lines [start, end) of all changed blocks that meet a match, and of the match; what took their place."""
 
-    def fixed(some: Sequence[Suggestion]) -> str:
-        edits = [matchers.Edit(one.start - offset, one.end - offset, one.text) for one in some]
-        return _tokens(matchers.apply_edits(window, edits))
+    start: int
+    end: int
+    new_start: int
+    new_end: int
+    deleted: bool
 
-    inside = [
-        one for one in suggestions if one.rule == match.rule and start < one.line and one.end_line <= end
-    ]
-    if fixed(inside) == after:
-        return "right" if before != after else ""
-    was, made = _tokens(window[match.start - offset : match.end - offset]), _tokens(match.text)
-    expected = fixed([match])
-    # One token that is there more often may have come from anywhere.
-    became = made.count(_END) > 1 and after.count(made) >= expected.count(made) > before.count(made)
-    if became and after.count(was) <= expected.count(was):
-        return "right"
-    if after.count(was) >= before.count(was):
-        return ""
-    deleted = not after or all(block[2] == block[3] for block in touching)
-    stayed = set(_WORD.findall(before)) & set(_WORD.findall(after)) - COMMON
-    return "wrong" if stayed and not deleted else "gone"
+
+class _Text(NamedTuple):
+    """A window as it was, from which character on, and its tokens before and after."""
+
+    text: str
+    offset: int
+    before: str
+    after: str
+
+
+class _Judge:
+    """Says what became of the suggestions in one file; most share a window with others of theirs."""
+
+    def __init__(
+        self,
+        suggestions: Sequence[Suggestion],
+        lines: Sequence[str],
+        others: Sequence[str],
+        blocks: Sequence[Block],
+    ) -> None:
+        self.lines, self.others, self.blocks = lines, others, blocks
+        self.offsets = [0, *accumulate(len(line) + 1 for line in lines)]
+        self.of_rule: dict[int, list[Suggestion]] = defaultdict(list)
+        for one in suggestions:
+            self.of_rule[one.rule].append(one)
+        self.text = cache(self._text)
+        self.wholly = cache(self._wholly)
+
+    def outcome(self, match: Suggestion) -> str:
+        """What became of one suggestion; '' where that says nothing."""
+        window = self._window(match)
+        if window is None:
+            return ""
+        _, offset, before, after = text = self.text(window)
+        if self.wholly(match.rule, window) == after:
+            return "right" if before != after else ""
+        was, made = _tokens(text.text[match.start - offset : match.end - offset]), _tokens(match.text)
+        expected = _fixed(text, [match])
+        # One token that is there more often may have come from anywhere.
+        became = made.count(_END) > 1 and after.count(made) >= expected.count(made) > before.count(made)
+        if became and after.count(was) <= expected.count(was):
+            return "right"
+        if after.count(was) >= before.count(was):
+            return ""
+        stayed = set(_WORD.findall(before)) & set(_WORD.findall(after)) - COMMON
+        return "wrong" if stayed and after and not window.deleted else "gone"
+
+    def _window(self, match: Suggestion) -> _Window | None:
+        first, last = match.line - 1, match.end_line - 1
+        touching = [
+            b
+            for b in self.blocks
+            if (b[0] <= last and b[1] > first) or (b[0] == b[1] and first < b[0] <= last)
+        ]
+        if not touching:
+            return None
+        start, end = min(first, touching[0][0]), max(last + 1, touching[-1][1])
+        new_start = touching[0][2] - (touching[0][0] - start)
+        new_end = touching[-1][3] + (end - touching[-1][1])
+        if max(end - start, new_end - new_start) > LONGEST_WINDOW:
+            return None
+        return _Window(start, end, new_start, new_end, all(block[2] == block[3] for block in touching))
+
+    def _text(self, window: _Window) -> _Text:
+        text = "\n".join(self.lines[window.start : window.end])
+        after = _tokens("\n".join(self.others[window.new_start : window.new_end]))
+        return _Text(text, self.offsets[window.start], _tokens(text), after)
+
+    def _wholly(self, rule: int, window: _Window) -> str:
+        """The tokens of a window in which all suggestions of a rule were followed."""
+        inside = [one for one in self.of_rule[rule] if window.start < one.line and one.end_line <= window.end]
+        return _fixed(self.text(window), inside)
+
+
+def _fixed(window: _Text, some: Sequence[Suggestion]) -> str:
+    edits = [matchers.Edit(one.start - window.offset, one.end - window.offset, one.text) for one in some]
+    return _tokens(matchers.apply_edits(window.text, edits))
 
 
 def _tokens(text: str) -> str:

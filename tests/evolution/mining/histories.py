@@ -2,7 +2,7 @@
 
 from tests.ingestion.conftest import GitRepository
 
-CALLS = ["a", "d.names", "self.x", "get(1)", "b", "c", "table"]
+CALLS = ["a", "d.names", "self.x", "get(1)", "b", "c", "table", "row[0]"]
 
 
 def module(call: str, name: str, *, rest: str = "") -> str:

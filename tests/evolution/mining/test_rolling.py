@@ -48,6 +48,8 @@ def test_each_period_is_judged_by_the_rules_of_its_origin(read: History) -> None
         Score(right=1, undone=1),
     ]
     assert result.total == Score(right=2, wrong=1, undone=1)
+    # Of one commit, the first two.
+    assert result.commits == [Score(right=1, wrong=1), Score(right=1), Score(undone=1)]
 
 
 def test_an_only_origin_judges_all_that_comes_later(read: History) -> None:

@@ -17,7 +17,7 @@ from tests.ingestion.conftest import ANN, BOB, GitRepository
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 # Enough history for a check is another test's matter.
-UNCHECKED = Minima(believed=0, confirmed=0, fixed=0)
+UNCHECKED = Minima(believed=0, confirmed=0, fixed=0, authors=0)
 # And so many changes.
 FEW = Minima(believed=0.5)
 
@@ -49,18 +49,39 @@ def test_what_several_people_did_becomes_a_rule(repository: GitRepository) -> No
     assert fixed(one.rule, "if not other.has_key(key):\n    pass\n") == "if not key in other:\n    pass\n"
 
 
-def test_five_times_is_not_enough_to_believe(repository: GitRepository) -> None:
-    history(repository, [(i, new(i), ANN) for i in range(6)])
-    assert [one.support.edits for one in mined(repository, minima=Minima())] == [6]
+def test_seven_times_are_not_enough_to_believe(repository: GitRepository) -> None:
+    history(repository, [(i, new(i), ANN) for i in range(8)], files=8)
+    assert [one.support.edits for one in mined(repository, minima=Minima())] == [8]
     repository.git("reset", "--quiet", "--hard", "HEAD~")
     assert mined(repository, minima=Minima()) == []
 
 
+def test_one_author_has_to_do_it_more_often_than_two(repository: GitRepository) -> None:
+    history(repository, [(i, new(i), ANN) for i in range(3)])
+    assert mined(repository) == []
+    repository.commit({"m3.py": module(new(3), "f3")}, "m3", ANN)
+    assert [one.support.authors for one in mined(repository)] == [1]
+    repository.git("reset", "--quiet", "--hard", "HEAD~2")
+    repository.commit({"m2.py": module(new(2), "f2")}, "m2", BOB)
+    assert [one.support.authors for one in mined(repository)] == [2]
+
+
 def test_what_nobody_does_any_more_is_no_rule(repository: GitRepository) -> None:
     history(repository, [(i, new(i), ANN) for i in range(5)])
-    repository.hours += 365 * 24
+    repository.hours += 59 * 24
     repository.commit({"m6.py": "x = 1\n"})
+    assert len(mined(repository)) == 1
+    repository.hours += 24
+    repository.commit({"m6.py": "x = 2\n"})
     assert mined(repository) == []
+
+
+def test_what_the_last_who_came_by_did_not_do_is_no_rule(repository: GitRepository) -> None:
+    history(repository, [(i, new(i), ANN) for i in range(5)] + [(5, "other(5)", BOB)])
+    assert mined(repository) == []
+    # Until somebody does it again.
+    repository.commit({"m6.py": module(new(6), "f6")})
+    assert [(one.check.right, one.check.wrong) for one in mined(repository)] == [(4, 1)]
 
 
 def test_what_was_done_once_is_no_rule(repository: GitRepository) -> None:
@@ -93,11 +114,10 @@ def test_what_people_see_and_leave_is_no_rule(repository: GitRepository) -> None
 
 
 def test_what_is_mostly_changed_to_something_else_is_no_rule(repository: GitRepository) -> None:
-    history(
-        repository,
-        [(0, new(0), ANN), (1, new(1), ANN), (2, new(2), ANN), (3, "other(3)", ANN), (4, "f(4)", BOB)],
-    )
+    others = [(3, "other(3)", ANN), (4, "f(4)", BOB)]
+    history(repository, [(i, new(i), (ANN, BOB)[i % 2]) for i in range(2)] + others + [(5, new(5), ANN)])
     assert mined(repository) == []
+    assert len(mined(repository, minima=Minima(believed=0.3))) == 1
 
 
 def test_reverts_merges_and_large_commits_are_not_mined(repository: GitRepository) -> None:
