@@ -1,4 +1,4 @@
-"""The commands of `qflow rules` that change rules: evolve, mine, promote, retire, veto, publish, import.
+"""The commands of `qflow rules` that change rules: evolve, mine, promote, retire, veto, publish, import, distrust.
 
 Belongs here: arguments in, words out. Does not belong here: looking at rules (`cli.rules`).
 """
@@ -18,7 +18,7 @@ from qflow_dagster.evolution import outcomes, place_records, rule_evolver, rule_
 from qflow_dagster.evolution.mining import drafts
 from qflow_dagster.evolution.rule_evolver import Verdict
 from qflow_dagster.evolution.rules import Rule, load_rules
-from qflow_dagster.evolution.sharing import exchange
+from qflow_dagster.evolution.sharing import exchange, imports
 from qflow_dagster.evolution.sharing.instances import identity
 
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="Id of a rule (qflow rules list).")]
@@ -241,9 +241,19 @@ def import_(
     )
 
 
+def distrust(
+    instance: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="16 digits, as import shows them.")],
+    as_: As = None,
+) -> None:
+    """Withdraw what --trust vouched for: packages and votes of the instance no longer count."""
+    with ready_engine().begin() as connection:
+        ended = imports.distrust(connection, instance, actor=actor_name(as_))
+    console.print(f"{ended} packages and votes of {instance} no longer count; its rules are only shown")
+
+
 def add_to(app: typer.Typer) -> None:
     """Make the commands part of `qflow rules`."""
-    for command in (evolve, mine, promote, retire, veto, publish):
+    for command in (evolve, mine, promote, retire, veto, publish, distrust):
         app.command()(command)
     app.command("thresholds")(thresholds_)
     app.command("import")(import_)

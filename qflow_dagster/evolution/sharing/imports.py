@@ -13,9 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.sharing import votes
 from qflow_dagster.evolution.sharing.consensus import QUEUE
@@ -30,7 +31,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     refusals,
 )
 from qflow_dagster.evolution.sharing.shared_places import open_place
-from qflow_dagster.evolution.sharing.tables import rule_imports
+from qflow_dagster.evolution.sharing.tables import rule_imports, rule_votes
 from qflow_dagster.evolution.sharing.votes import VOTE_FORMAT, Taken, VoteFile
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.settings import settings
@@ -168,19 +169,31 @@ def prior(counts: Iterable[tuple[float, float]], discount: float, limit: float) 
     return _capped(sum(a for a, _ in capped), sum(d for _, d in capped), limit)
 
 
-def forget(connection: Connection, fingerprint: str) -> int:
-    """Delete everything that was imported from an instance, votes included; how much there was.
+def distrust(connection: Connection, fingerprint: str, *, actor: str) -> int:
+    """Let nothing count any more that was taken in of an instance because somebody vouched; how much that was.
 
-    Its key has to leave `QFLOW_EVOLUTION_TRUSTED` too, else the next import takes it in again.
+    Its rules stay, and stay withheld: without the rows they would look like rules of our own.
+
+    Raises:
+        UsageError: nothing was vouched for; the settings trust the key, and would go on to.
     """
-    deleted = 0
-    for table in ("rule_imports", "rule_votes"):
-        own = "AND NOT own" if table == "rule_votes" else ""
-        statement = text(f"""
-            DELETE FROM {table} WHERE left(encode(sha256(public_key), 'hex'), 16) = :fingerprint {own}
-        """)
-        deleted += connection.execute(statement, {"fingerprint": fingerprint}).rowcount
-    return deleted
+    if any(Instance("", key).fingerprint == fingerprint for key in trusted_keys()):
+        raise UsageError(
+            f"{fingerprint} is trusted by QFLOW_EVOLUTION_TRUSTED: take its key out of there first"
+        )
+    ended = 0
+    for table in (rule_imports, rule_votes):
+        of_instance = func.left(func.encode(func.sha256(table.c.public_key), "hex"), 16) == fingerprint
+        vouched = of_instance & table.c.named_by.is_not(None)
+        ended += connection.execute(update(table).where(vouched).values(named_by=None)).rowcount
+    if not ended:
+        raise UsageError(f"nothing was taken in of {fingerprint} because somebody vouched for it")
+    send_with_notify(
+        connection,
+        QUEUE,
+        [{"type": "trust_withdrawn", "instance": fingerprint, "actor": actor, "ended": ended}],
+    )
+    return ended
 
 
 def _of_trusted(

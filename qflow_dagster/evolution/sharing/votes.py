@@ -17,7 +17,6 @@ from pydantic import Field, model_validator
 from sqlalchemy import Connection, func, text
 from sqlalchemy.dialects.postgresql import insert
 
-from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.sharing import consensus
 from qflow_dagster.evolution.sharing.consensus import TYPE, Ballot, Decision, Outcomes
 from qflow_dagster.evolution.sharing.instances import identity, trusted_keys
@@ -254,11 +253,6 @@ def withheld(connection: Connection) -> set[bytes]:
     """)
     rows = connection.scalars(query, {"type": TYPE, "gating": list(consensus.MAY_GATE)})
     return {bytes(digest) for digest in rows}
-
-
-def may_gate(connection: Connection, rule: Rule) -> bool:
-    """Whether the rule may ask or act. One that came from elsewhere may only once the instances agreed."""
-    return rule.digest not in withheld(connection)
 
 
 def same_but(ours: bytes, found: bytes, at: str) -> bool:

@@ -25,7 +25,7 @@ from qflow_dagster.evolution.sharing.consensus import (
 from qflow_dagster.evolution.sharing.imports import ImportReport, import_packages
 from qflow_dagster.evolution.sharing.publisher import publish
 from qflow_dagster.evolution.sharing.rule_packages import opened, sign
-from qflow_dagster.evolution.sharing.votes import OwnVote, cast, may_gate, pooled, settle, subjects, withheld
+from qflow_dagster.evolution.sharing.votes import OwnVote, cast, pooled, settle, subjects, withheld
 from qflow_dagster.quantumflow import ALERT_QUEUE, expire_due, verify_history
 from tests.evolution.sharing.rule_instances import (
     AT,
@@ -210,7 +210,7 @@ class Vote:
     @property
     def gates(self) -> bool:
         with self.home.connected() as connection:
-            return may_gate(connection, RULE)
+            return RULE.digest not in withheld(connection)
 
 
 @pytest.fixture
@@ -382,7 +382,7 @@ def test_three_instances_agree_by_what_each_saw_itself(make_home: Callable[[str]
     with homes[0].connected() as connection:
         assert publish(connection, place, [publishable(rule, origin="mined")]).failed == []
         # Its own rule needs nobody's word to gate at home; it votes like the others.
-        assert may_gate(connection, rule)
+        assert rule.digest not in withheld(connection)
         assert outcomes_of(connection, place, (60, 59)) == {}
     for home in homes[1:]:
         with home.connected() as connection:
@@ -401,7 +401,7 @@ def test_three_instances_agree_by_what_each_saw_itself(make_home: Callable[[str]
         home.pass_time(301)
         with home.connected() as connection:
             assert [settled.state for settled in settle(connection)] == ["agreed"]
-            assert may_gate(connection, rule)
+            assert rule.digest not in withheld(connection)
         with home.connected() as connection:
             assert [settled.state for settled in settle(connection)] == ["promoted"]
     # Saying the same again writes nothing.
