@@ -1,15 +1,19 @@
-"""Holding a rule to its own examples."""
+"""Holding rules to their own examples, and those from outside in a worker process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Example, Rule
+from qflow_dagster.processes import Lost, in_processes
 
 # What a fix may take: each round may lay bare another match.
 ROUNDS = 5
 # What an example is called that does not say, and the Python it is for.
 PATH, TARGET = "example.py", "py311"
+# Seconds in which a batch of so many rules must have been tried out.
+BATCH_SECONDS, BATCH_RULES = 30.0, 20
 
 
 def problems(rule: Rule, codemod: Callable[[str, str], str] | None = None) -> list[str]:
@@ -32,6 +36,43 @@ def problems(rule: Rule, codemod: Callable[[str, str], str] | None = None) -> li
     except QflowError as error:
         found.append(str(error))
     return found
+
+
+class _Task(NamedTuple):
+    position: int
+    rule: Rule
+
+
+def tried_out(rules: Sequence[Rule]) -> list[str]:
+    """The first problem of each rule, in their order; '' where there is none.
+
+    For rules that come from code or people of elsewhere: matchers and examples are tried out in a
+    worker process, which they may hang or bring down.
+    """
+    found = [""] * len(rules)
+    tasks = [_Task(position, rule) for position, rule in enumerate(rules)]
+    batches = [tasks[start : start + BATCH_RULES] for start in range(0, len(tasks), BATCH_RULES)]
+    for batch in in_processes(try_out, None, batches, 1, lost=_lost, stall=BATCH_SECONDS):
+        for position, words in batch:
+            found[position] = words
+    return found
+
+
+def try_out(context: None, batch: list[_Task]) -> list[tuple[int, str]]:
+    """In a worker process: the first thing in which each rule is not what it says."""
+    results = []
+    for position, rule in batch:
+        try:
+            words = next(iter(problems(rule)), "")
+        # Native code of others, on input of others: whatever it raises, the rule does not hold.
+        except Exception as error:
+            words = f"{rule.id}: trying it out failed: {error}"
+        results.append((position, " ".join(words.split())[:300]))
+    return results
+
+
+def _lost(task: _Task, code: int | None) -> Lost:
+    return Lost(result=[(task.position, f"{task.rule.id}: trying it out took too long or ended its process")])
 
 
 def _measured(rule: Rule, example: Example, where: str) -> list[str]:

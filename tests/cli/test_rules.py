@@ -95,11 +95,14 @@ def test_what_one_publishes_another_imports_only_if_it_trusts_it(
     assert (
         json.loads(ok(qflow("rules", "import", str(place), "--trust", key, "--json", **other)))["known"] == 1
     )
+    fingerprint = next(place.iterdir()).name.rsplit("-", 1)[1]
+    assert f"1 packages and votes of {fingerprint}" in ok(qflow("rules", "distrust", fingerprint, **other))
+    refused(qflow("rules", "distrust", fingerprint, **other), 2, "because somebody vouched")
     refused(qflow("rules", "import", str(home / "nowhere")), 2, "nowhere does not exist")
 
 
 @pytest.mark.parametrize(
-    "command", ["evolve", "mine", "promote", "retire", "veto", "thresholds", "publish", "import"]
+    "command", ["evolve", "mine", "promote", "retire", "veto", "thresholds", "publish", "import", "distrust"]
 )
 def test_every_command_says_what_it_does(qflow: Run, command: str) -> None:
     assert "Usage" in ok(qflow("rules", command, "--help"))

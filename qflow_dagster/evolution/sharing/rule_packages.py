@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -33,15 +33,11 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import examples
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.sharing.instances import Identity, Instance
-from qflow_dagster.processes import Lost, in_processes
 
 PACKAGE_FORMAT = "qflow-rule/1"
 LARGEST = 1_000_000
 # What another clock may be ahead of ours.
 AHEAD = timedelta(hours=1)
-# Seconds in which the rules of a batch must have been tried out.
-CHECK_SECONDS = 30.0
-CHECK_BATCH = 20
 MOST_COUNTED = 1_000_000_000
 # Control characters, and those that turn the direction of text: nobody may be shown other than what is there.
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -230,39 +226,10 @@ def rule_data(rule: Rule) -> dict[str, Any]:
 
 
 def refusals(rules: Sequence[Rule], known: Mapping[str, Rule]) -> list[str]:
-    """Why each rule cannot be taken in, in their order; '' where nothing speaks against it.
-
-    Matchers and examples are tried out in a worker process: they may hang it or bring it down.
-    """
+    """Why each rule cannot be taken in, in their order; '' where nothing speaks against it."""
     found = [_foreign_code(rule, known) for rule in rules]
-    tasks = [_Task(position, rule) for position, rule in enumerate(rules) if not found[position]]
-    batches = [tasks[start : start + CHECK_BATCH] for start in range(0, len(tasks), CHECK_BATCH)]
-    for batch in in_processes(try_out, None, batches, 1, lost=_lost, stall=CHECK_SECONDS):
-        for position, words in batch:
-            found[position] = words
-    return found
-
-
-class _Task(NamedTuple):
-    position: int
-    rule: Rule
-
-
-def try_out(context: None, batch: list[_Task]) -> list[tuple[int, str]]:
-    """In a worker process: the first thing in which each rule is not what it says."""
-    results = []
-    for position, rule in batch:
-        try:
-            words = next(iter(examples.problems(rule)), "")
-        # Native code of others, on input of others: whatever it raises, the rule is not taken.
-        except Exception as error:
-            words = f"{rule.id}: trying it out failed: {error}"
-        results.append((position, " ".join(words.split())[:300]))
-    return results
-
-
-def _lost(task: _Task, code: int | None) -> Lost:
-    return Lost(result=[(task.position, f"{task.rule.id}: trying it out took too long or ended its process")])
+    tried = iter(examples.tried_out([rule for rule, words in zip(rules, found, strict=True) if not words]))
+    return [words or next(tried) for words in found]
 
 
 def _foreign_code(rule: Rule, known: Mapping[str, Rule]) -> str:

@@ -279,7 +279,8 @@ def test_priors_are_never_worth_more_than_their_limit(
     accepted, denied = prior(counts, discount, limit)
     assert min(accepted, denied) >= 0
     assert accepted + denied <= limit * (1 + 1e-9)
-    assert accepted + denied <= discount * sum(a + d for a, d in counts) * (1 + 1e-9)
+    # Of what is next to nothing, half can be rounded up.
+    assert accepted + denied <= discount * sum(a + d for a, d in counts) * (1 + 1e-9) + 1e-300
 
 
 def test_a_loud_instance_does_not_drown_the_others() -> None:
