@@ -1,17 +1,19 @@
 """References in a task's arguments: `${fetch.items}` becomes what the task `fetch` put out.
 
 Belongs here: looking a value up in what a task sees, and filling it in. A reference that is a
-whole string becomes the value; within a string it becomes its text. Nothing is evaluated.
+whole string becomes the value; within a string it becomes its text. `$${` is a plain `${`. Nothing is
+evaluated, and what was filled in is not looked at for references: it may come from anywhere.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from qflow_dagster.errors import QflowError
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}")
+_PLAIN = "$${"
+_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}")
 
 
 class NoValue(QflowError):  # noqa: N818
@@ -45,9 +47,9 @@ def fill(value: Any, seen: Mapping[str, Any]) -> Any:
         NoValue: one leads nowhere.
     """
     if isinstance(value, str):
-        if whole := _REFERENCE.fullmatch(value):
+        if (whole := _REFERENCE.fullmatch(value)) and whole[1]:
             return look_up(whole[1], seen)
-        return _REFERENCE.sub(lambda found: _text(look_up(found[1], seen)), value)
+        return _REFERENCE.sub(lambda found: _text(look_up(found[1], seen)) if found[1] else "${", value)
     if isinstance(value, list):
         return [fill(item, seen) for item in value]
     if isinstance(value, dict):
@@ -55,10 +57,36 @@ def fill(value: Any, seen: Mapping[str, Any]) -> Any:
     return value
 
 
+def fill_but(later: Collection[str], value: Any, seen: Mapping[str, Any]) -> Any:
+    """`value` with references replaced, but those that begin with a name of `later`: for `fill` to do the rest.
+
+    Raises:
+        NoValue: one leads nowhere.
+    """
+    if isinstance(value, str):
+        whole = _REFERENCE.fullmatch(value)
+        if whole and whole[1] and _first(whole[1]) not in later:
+            return _plain(look_up(whole[1], seen))
+        return _REFERENCE.sub(
+            lambda found: (
+                found[0]
+                if not found[1] or _first(found[1]) in later
+                else _plain(_text(look_up(found[1], seen)))
+            ),
+            value,
+        )
+    if isinstance(value, list):
+        return [fill_but(later, item, seen) for item in value]
+    if isinstance(value, dict):
+        return {name: fill_but(later, item, seen) for name, item in value.items()}
+    return value
+
+
 def names_in(value: str) -> Iterator[str]:
     """The first names of all references in a string: those of tasks, `run`, `item` or `index`."""
     for found in _REFERENCE.finditer(value):
-        yield found[1].partition(".")[0]
+        if found[1]:
+            yield _first(found[1])
 
 
 def contains(value: Any, wanted: Any) -> bool:
@@ -76,3 +104,18 @@ def contains(value: Any, wanted: Any) -> bool:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value such that filling it in gives the value."""
+    if isinstance(value, str):
+        return value.replace("${", _PLAIN)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+def _first(path: str) -> str:
+    return path.partition(".")[0]

@@ -22,9 +22,9 @@ class Kind:
     of: type | None = None
     among: Collection[str] = ()
 
-    def holds(self, value: Any) -> bool:
-        """Whether a value is of this kind. One not known yet (`${...}`) is."""
-        if isinstance(value, str) and "${" in value:
+    def holds(self, value: Any, filled: bool) -> bool:
+        """Whether a value is of this kind. Before references are `filled` in, one that holds any is."""
+        if not filled and isinstance(value, str) and "${" in value:
             return True
         if not isinstance(value, self.json) or (self.among and value not in self.among):
             return False
@@ -52,13 +52,15 @@ class Takes:
     either: tuple[str, ...] = ()
     others: bool = False
 
-    def problems(self, adapter: str, arguments: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    def problems(
+        self, adapter: str, arguments: Mapping[str, Any], *, filled: bool
+    ) -> Iterator[tuple[Path, str]]:
         """What is wrong with them: where, and why."""
         kinds = {**self.needed, **self.optional}
         for name, value in arguments.items():
             if name not in kinds and not self.others:
                 yield (name,), f"{adapter} has no argument {name!r}; it has: {', '.join(kinds)}"
-            elif name in kinds and not kinds[name].holds(value):
+            elif name in kinds and not kinds[name].holds(value, filled):
                 yield (name,), f"`{name}` of {adapter} is {kinds[name].words}, not {_shown(value)}"
         for name in self.needed:
             if name not in arguments:

@@ -22,6 +22,8 @@ DEEPEST = 5
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=100)]
 # What every task sees besides what it depends on, under this name.
 INPUT = "run"
+# What a task that maps sees of its element.
+OF_ELEMENTS = frozenset({"item", "index"})
 
 
 class _Strict(BaseModel):
@@ -185,10 +187,10 @@ def _problems(
 def _argument_problems(task: Task, adapters: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     takes = getattr(adapters.get(task.adapter or ""), "takes", None)
     if isinstance(takes, Takes):
-        for place, words in takes.problems(task.adapter or "", task.arguments):
+        for place, words in takes.problems(task.adapter or "", task.arguments, filled=False):
             yield ("arguments", *place), f"{task.name!r}: {words}"
     sees = {INPUT, *task.depends_on}
-    for place, words in unseen(task.arguments, sees | ({"item", "index"} if task.map is not None else set())):
+    for place, words in unseen(task.arguments, sees | (OF_ELEMENTS if task.map is not None else set())):
         yield ("arguments", *place), f"{task.name!r}: {words}"
     for name in sorted(set(task.when or {}) - sees):
         yield (
@@ -203,7 +205,7 @@ def _violations(tasks: Sequence[Task], path: Path) -> Iterator[tuple[Path, str]]
         here = (*path, number)
         if task.adapter:
             try:
-                check(task.role, task.adapter, task.arguments, task.timeout)
+                check(task.role, task.adapter, task.arguments, task.timeout, filled=False)
             except PolicyViolation as violation:
                 yield here, f"{task.name!r}: {violation}"
         yield from _violations(task.tasks, (*here, "tasks"))

@@ -91,8 +91,13 @@ def policy(role: str) -> RolePolicy:
     return replace(POLICIES[role], **changed)
 
 
-def check(role: str, adapter: str, arguments: Mapping[str, Any], timeout: float | None) -> None:
-    """Refuse what the role may not do. Values not known yet (`${...}`) are checked when they are.
+def check(
+    role: str, adapter: str, arguments: Mapping[str, Any], timeout: float | None, *, filled: bool
+) -> None:
+    """Refuse what the role may not do.
+
+    Before references are `filled` in, what holds one (`${...}`) is let through; afterwards nothing is: what was
+    filled in may look like a reference.
 
     Raises:
         PolicyViolation: it names the role and the rule.
@@ -105,15 +110,15 @@ def check(role: str, adapter: str, arguments: Mapping[str, Any], timeout: float 
     if adapter == "shell":
         _check_command(role, limits, arguments.get("command"))
     if adapter == "http":
-        _check_host(role, limits, arguments.get("url"))
+        _check_host(role, limits, arguments.get("url"), filled)
     if adapter == "files":
         for path in arguments.get("paths") or ():
-            _check_path(role, limits, path)
+            _check_path(role, limits, path, filled)
 
 
 def allowed_host(role: str, url: str) -> None:
     """Refuse a URL the role may not ask, as one it was redirected to. Raises `PolicyViolation`."""
-    _check_host(role, policy(role), url)
+    _check_host(role, policy(role), url, filled=True)
 
 
 def _check_command(role: str, limits: RolePolicy, command: Any) -> None:
@@ -127,10 +132,10 @@ def _check_command(role: str, limits: RolePolicy, command: Any) -> None:
         raise PolicyViolation(f"a {role} may not run {program!r}; it may: {_words(limits.commands)}")
 
 
-def _check_host(role: str, limits: RolePolicy, url: Any) -> None:
+def _check_host(role: str, limits: RolePolicy, url: Any, filled: bool) -> None:
     if not isinstance(url, str):
         raise PolicyViolation("`url` is missing")
-    if "${" in url.partition("//")[2].partition("/")[0] or url.startswith("${"):
+    if not filled and ("${" in url.partition("//")[2].partition("/")[0] or url.startswith("${")):
         return
     try:
         parts = urlsplit(url)
@@ -145,8 +150,8 @@ def _check_host(role: str, limits: RolePolicy, url: Any) -> None:
         raise PolicyViolation(f"a {role} may not ask {host}; it may: {_words(limits.hosts)}")
 
 
-def _check_path(role: str, limits: RolePolicy, path: Any) -> None:
-    if isinstance(path, str) and "${" in path:
+def _check_path(role: str, limits: RolePolicy, path: Any, filled: bool) -> None:
+    if not filled and isinstance(path, str) and "${" in path:
         return
     if not isinstance(path, str) or not path or "\0" in path:
         raise PolicyViolation(f"{path!r} is no path")

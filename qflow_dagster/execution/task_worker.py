@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
 from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere, TaskFailed
-from qflow_dagster.execution.task_definitions import INPUT, Task, check_tasks
+from qflow_dagster.execution.task_definitions import INPUT, OF_ELEMENTS, Task, check_tasks
 from qflow_dagster.execution.task_policy import PolicyViolation, check, policy
 from qflow_dagster.processes import Pool
 from qflow_dagster.quantumflow import (
@@ -229,24 +229,12 @@ def _parts(held: Held, adapters: Adapters) -> list[tuple[Task, Any]]:
             f"{task.map} is no array but {type(elements).__name__}", kind="arguments", retry=False
         )
     # What the elements' tasks see of other tasks they do not depend on themselves.
-    arguments = _filled_but_items(task.arguments, held.seen)
+    arguments = references.fill_but(OF_ELEMENTS, task.arguments, held.seen)
     one = task.model_copy(update={"map": None, "depends_on": (), "when": None, "arguments": arguments})
     return [
         (one.model_copy(update={"name": f"{task.name}-{number}"}), element)
         for number, element in enumerate(elements)
     ]
-
-
-def _filled_but_items(value: Any, seen: dict[str, Any]) -> Any:
-    """References filled in, but those to the element itself."""
-    own = {"item": "${item}", "index": "${index}"}
-    if isinstance(value, dict):
-        return {name: _filled_but_items(item, seen) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_filled_but_items(item, seen) for item in value]
-    if isinstance(value, str) and "${item" not in value:
-        return references.fill(value, seen | own)
-    return value
 
 
 def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:
@@ -255,9 +243,9 @@ def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:
     # Again, now that the values are known.
     adapter = task.adapter or ""
     takes = getattr(adapters[adapter], "takes", None)
-    for _, words in takes.problems(adapter, arguments) if takes else ():
+    for _, words in takes.problems(adapter, arguments, filled=True) if takes else ():
         raise TaskFailed(words, kind="arguments", retry=False)
-    check(task.role, adapter, arguments, task.timeout)
+    check(task.role, adapter, arguments, task.timeout, filled=True)
     return Call(
         id=held.workflow.id, graph_id=held.graph_id, name=task.name, title=task.title or task.name, role=task.role,
         adapter=adapter, arguments=arguments, seen=held.seen, timeout=task.timeout,

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from qflow_dagster.documents import parse
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.execution import task_graph, task_records
+from qflow_dagster.execution import references, task_graph, task_records
 from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailed
 from qflow_dagster.execution.task_definitions import Task, read_graph
 from qflow_dagster.execution.task_policy import PolicyViolation, check
@@ -482,6 +482,59 @@ def test_an_argument_that_is_wrong_once_filled_in_is_refused_before_it_runs(
     assert row["error"] == {"kind": "arguments", "message": "`repository` of files is a text, not 7"}
 
 
+def test_what_was_filled_in_is_no_reference(engine: Engine, script: Script) -> None:
+    script.answers["fetch"] = lambda call: {"texts": ["${run.secret} ${item}", "$${x"], "all": "${index}"}
+    id_ = submit(
+        engine,
+        script,
+        {"name": "fetch"},
+        {"name": "each", "map": "fetch.texts", "depends_on": ["fetch"],
+         "arguments": {"value": "${index}: ${item}, of ${fetch.all}, $${plain}", "list": ["${fetch.texts}"]}},
+        input={"secret": "s"},
+    )  # fmt: skip
+    do(engine, script)
+    assert whole(engine, id_)["result"]["each"] == [
+        "0: ${run.secret} ${item}, of ${index}, ${plain}",
+        "1: $${x, of ${index}, ${plain}",
+    ]
+    assert script.calls[-1].arguments["list"] == [["${run.secret} ${item}", "$${x"]]
+
+
+@given(st.text("${}.ab", max_size=12), st.text("${}.ab", max_size=12))
+def test_filling_in_twice_is_filling_in_once(one: str, other: str) -> None:
+    value, seen = {"a": "${b.x} $${ ${item} ${b}", "b": ["${b}", "${item}", 1]}, {"b": {"x": one}}
+    once = references.fill(value, seen | {"item": other})
+    assert references.fill(references.fill_but({"item"}, value, seen), {"item": other}) == once
+
+
+@pytest.mark.parametrize(
+    ("adapter", "arguments"),
+    [
+        ("http", {"url": "https://${run.x}@evil.com/"}),
+        ("http", {"url": "${run.x}"}),
+        ("files", {"paths": ["${run.x}/../../etc/passwd"]}),
+    ],
+)
+def test_what_looks_like_a_reference_is_let_through_only_before_it_is_filled_in(
+    adapter: str, arguments: dict[str, Any]
+) -> None:
+    check("researcher", adapter, arguments, None, filled=False)
+    with pytest.raises(PolicyViolation):
+        check("researcher", adapter, arguments, None, filled=True)
+
+
+def test_an_argument_of_another_kind_is_refused_though_it_looks_like_a_reference(
+    engine: Engine, script: Script
+) -> None:
+    id_ = submit(
+        engine, script, {"name": "read", "adapter": "files", "arguments": {"repository": "r", "paths": "${run.paths}"}},
+        input={"paths": "${run.name}"},
+    )  # fmt: skip
+    do(engine, script)
+    [row] = whole(engine, id_)["tasks"]
+    assert row["error"]["message"] == "`paths` of files is a list of words, not '${run.name}'"
+
+
 @pytest.mark.parametrize(
     ("role", "adapter", "arguments", "timeout", "words"),
     [
@@ -513,14 +566,14 @@ def test_what_a_role_may_not_is_refused(
     role: str, adapter: str, arguments: dict[str, Any], timeout: float | None, words: str
 ) -> None:
     with pytest.raises(PolicyViolation, match=words):
-        check(role, adapter, arguments, timeout)
+        check(role, adapter, arguments, timeout, filled=False)
 
 
 def test_what_a_role_may_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    check("coder", "shell", {"command": ["git", "status"]}, 300)
-    check("researcher", "http", {"url": "https://docs.rs/serde"}, 60)
-    check("admin", "shell", {"command": ["anything"]}, 9_000)
-    check("tester", "shell", {"command": ["pytest", "-q"]}, 600)
+    check("coder", "shell", {"command": ["git", "status"]}, 300, filled=True)
+    check("researcher", "http", {"url": "https://docs.rs/serde"}, 60, filled=True)
+    check("admin", "shell", {"command": ["anything"]}, 9_000, filled=True)
+    check("tester", "shell", {"command": ["pytest", "-q"]}, 600, filled=True)
 
 
 def test_a_value_filled_in_is_checked_before_anything_runs(engine: Engine, script: Script) -> None:
