@@ -123,9 +123,9 @@ def mine_all(
     )  # fmt: skip
     found = generalised(history, minima)
     candidates = [one for rules in written(found, processes) for one in rules]
-    rules = [(one.rule, times(history, one.template)[0]) for one in candidates]
-    records = precision.judge(objects, rules, history.commits, processes=processes, progress=progress)
-    chosen = choose(history, candidates, records, minima)
+    alive = _alive_now(history, candidates, minima, processes)
+    records = _judge(history, alive, history.commits, processes, progress)
+    chosen = choose(history, alive, records, minima)
     left = precision.count_open(
         objects, [one.rule for one in chosen], precision.tip_at(objects, tip, until), processes=processes,
         progress=progress,
@@ -154,6 +154,33 @@ def written(templates: Sequence[Template], processes: int) -> list[list[Candidat
         for position, rules in batch:
             candidates[position] = [Candidate(templates[position], rule) for rule in rules]
     return candidates
+
+
+def _judge(
+    history: History,
+    candidates: Sequence[Candidate],
+    commits: Sequence[MinedCommit],
+    processes: int,
+    progress: Report | None = None,
+) -> list[Record]:
+    rules = [(one.rule, times(history, one.template)[0]) for one in candidates]
+    return precision.judge(history.objects, rules, commits, processes=processes, progress=progress)
+
+
+def _alive_now(
+    history: History, candidates: Sequence[Candidate], minima: Minima, processes: int
+) -> list[Candidate]:
+    """Those that are done still: the newest commits say so, and for the few that are all others are read."""
+    if not history.commits:
+        return []
+    until = history.commits[-1].at
+    newest = history.stretch(until - timedelta(days=minima.days), None).commits
+    records = _judge(history, candidates, newest, processes)
+    return [
+        one
+        for one, record in zip(candidates, records, strict=True)
+        if _alive(record.decided(newest[0].at - INSTANT), until, minima)
+    ]
 
 
 def choose(
@@ -207,19 +234,28 @@ def _believed(decided: Sequence[Verdict]) -> float:
 
 
 def _holds(mined: Mined, decided: Sequence[Verdict], history: History, minima: Minima) -> bool:
-    """Whether it was done where it could be, confirmed later, by more than one or often, and is not over."""
+    """Whether it was done where it could be, confirmed later, by more than one or often, and is alive."""
     share = mined.support.edits / (mined.support.edits + mined.left)
-    right = [one for one in decided if one.outcome == "right"]
-    if share < minima.fixed or mined.check.right < minima.confirmed or not right:
+    if share < minima.fixed or mined.check.right < minima.confirmed:
         return False
-    commits = {one.commit for one in right}
+    commits = {one.commit for one in decided if one.outcome == "right"}
     authors = {history.by_oid[oid].author for oid in commits}
     if len(authors) < minima.authors and len(commits) < minima.often:
         return False
-    # What is left when a change is through was left with reason; who came by since says so.
-    last = max(one.at for one in right)
-    alive = history.commits[-1].at - last < timedelta(days=minima.days)
-    return alive and not any(one.at > last for one in decided)
+    return _alive(decided, history.commits[-1].at, minima)
+
+
+def _alive(decided: Sequence[Verdict], until: datetime, minima: Minima) -> bool:
+    """Whether it was done within so many days, and nobody who came by such a place since did otherwise.
+
+    What is left when a change is through was left with reason.
+    """
+    last = max((one.at for one in decided if one.outcome == "right"), default=None)
+    return (
+        last is not None
+        and until - last < timedelta(days=minima.days)
+        and not any(one.at > last for one in decided)
+    )
 
 
 def times(history: History, template: Template) -> list[datetime]:
