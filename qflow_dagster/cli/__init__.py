@@ -33,7 +33,8 @@ NOUNS = {
     "errors": "Errors: track, list, show, rates; ack, resolve, mute, reopen.",
     "breakers": "Circuit breakers: list, show, reset, open.",
     "findings": "Findings: list, summary, show, suppress, restore, baseline, export, import.",
-    "rules": "Rules: list, show, history, test; evolve, mine, promote, retire, veto, thresholds; publish, import, distrust.",
+    "rules": "Rules: list, show, history, test; evolve, mine, promote, retire, veto, thresholds; "
+    "publish, import, distrust.",
     "work": "The plan: list, tree, next, show, progress; add, set, move, depend, decide.",
     "suggestions": "Suggestions: list, show, statistics.",
     "edits": "Edits: list, show, apply, revert, push, export.",

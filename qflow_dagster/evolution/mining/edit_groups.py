@@ -48,13 +48,11 @@ class Minima(NamedTuple):
     fixed: float = 0.8
     # How many suggestions were right after it had this support.
     confirmed: int = 1
-    # The lower bound of the share of its suggestions that are right.
+    # The lower bound of the share of its suggestions that are right, and what one commit counts in it at most.
     believed: float = 0.75
-    # Who did it: so many, or somebody in so many commits.
-    authors: int = 2
-    often: int = 4
+    of_commit: float = 2
     # What nobody did for so long is over, or was given up.
-    days: int = 60
+    days: int = 14
 
 
 class Packed(NamedTuple):

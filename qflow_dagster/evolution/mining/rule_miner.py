@@ -190,7 +190,9 @@ def choose(
 
     `records` are what is known of each; what they say of the time after `history` is not looked at.
     """
-    until = history.commits[-1].at if history.commits else None
+    if not history.commits:
+        return []
+    until = history.commits[-1].at
     held = []
     for (template, rule), record in zip(candidates, records, strict=True):
         support = _support(template.found, history.by_oid)
@@ -198,8 +200,8 @@ def choose(
         check = record.score(times(history, template)[1], until)
         mined = Mined(rule, support, check, record.left(until))
         decided = record.decided(support.first - INSTANT, until)
-        believed = _believed(decided)
-        if believed >= minima.believed and _holds(mined, decided, history, minima):
+        believed = _believed(decided, minima)
+        if believed >= minima.believed and _holds(mined, decided, until, minima):
             held.append((-believed, mined, places(template.found)))
     held.sort(key=lambda one: (one[0], _order(one[1])))
     chosen: list[Mined] = []
@@ -224,25 +226,23 @@ def _order(mined: Mined) -> tuple[int, int, int, str]:
     return (-mined.support.edits, -mined.check.right, len(str(mined.rule.fix)), mined.rule.id)
 
 
-def _believed(decided: Sequence[Verdict]) -> float:
+def _believed(decided: Sequence[Verdict], minima: Minima) -> float:
     """What the share of a rule's suggestions that are right is at least, nine in ten.
 
-    By the posterior of a rule nobody knows, Beta(1, 1), after what was `decided`.
+    By the posterior of a rule nobody knows, Beta(1, 1), after what was `decided`. What one commit does in many
+    places is one decision, told often: it counts no more than `minima.of_commit`.
     """
-    right = sum(one.outcome == "right" for one in decided)
-    return Belief(1 + right, 1 + len(decided) - right).lower
+    told = Counter(one.commit for one in decided)
+    weights = [min(1.0, minima.of_commit / told[one.commit]) for one in decided]
+    right = sum(weight for one, weight in zip(decided, weights, strict=True) if one.outcome == "right")
+    return Belief(1 + right, 1 + sum(weights) - right).lower
 
 
-def _holds(mined: Mined, decided: Sequence[Verdict], history: History, minima: Minima) -> bool:
-    """Whether it was done where it could be, confirmed later, by more than one or often, and is alive."""
+def _holds(mined: Mined, decided: Sequence[Verdict], until: datetime, minima: Minima) -> bool:
+    """Whether it was done where it could be, confirmed after it had support, and is alive."""
     share = mined.support.edits / (mined.support.edits + mined.left)
-    if share < minima.fixed or mined.check.right < minima.confirmed:
-        return False
-    commits = {one.commit for one in decided if one.outcome == "right"}
-    authors = {history.by_oid[oid].author for oid in commits}
-    if len(authors) < minima.authors and len(commits) < minima.often:
-        return False
-    return _alive(decided, history.commits[-1].at, minima)
+    confirmed = mined.check.right >= minima.confirmed
+    return share >= minima.fixed and confirmed and _alive(decided, until, minima)
 
 
 def _alive(decided: Sequence[Verdict], until: datetime, minima: Minima) -> bool:

@@ -17,7 +17,7 @@ from tests.ingestion.conftest import ANN, BOB, GitRepository
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 # Enough history for a check is another test's matter.
-UNCHECKED = Minima(believed=0, confirmed=0, fixed=0, authors=0)
+UNCHECKED = Minima(believed=0, confirmed=0, fixed=0)
 # And so many changes.
 FEW = Minima(believed=0.5)
 
@@ -56,19 +56,24 @@ def test_seven_times_are_not_enough_to_believe(repository: GitRepository) -> Non
     assert mined(repository, minima=Minima()) == []
 
 
-def test_one_author_has_to_do_it_more_often_than_two(repository: GitRepository) -> None:
-    history(repository, [(i, new(i), ANN) for i in range(3)])
-    assert mined(repository) == []
-    repository.commit({"m3.py": module(new(3), "f3")}, "m3", ANN)
-    assert [one.support.authors for one in mined(repository)] == [1]
-    repository.git("reset", "--quiet", "--hard", "HEAD~2")
-    repository.commit({"m2.py": module(new(2), "f2")}, "m2", BOB)
-    assert [one.support.authors for one in mined(repository)] == [2]
+def test_what_one_commit_does_in_many_places_counts_twice(repository: GitRepository) -> None:
+    def commit(call: str, *files: int) -> None:
+        repository.commit({f"n{i}.py": module(call.format(i), f"f{i}") for i in files})
+
+    commit("d{}.has_key(k)", *range(17))
+    commit("k in d{}", *range(8))
+    for i in (8, 9, 10):
+        commit("k in d{}", i)
+    # Two, and one, and one, and one.
+    assert mined(repository, minima=Minima()) == []
+    for i in (11, 13, 15):
+        commit("k in d{}", i, i + 1)
+    assert [one.support.edits for one in mined(repository, minima=Minima())] == [17]
 
 
 def test_what_nobody_does_any_more_is_no_rule(repository: GitRepository) -> None:
     history(repository, [(i, new(i), ANN) for i in range(5)])
-    repository.hours += 59 * 24
+    repository.hours += 13 * 24
     repository.commit({"m6.py": "x = 1\n"})
     assert len(mined(repository)) == 1
     repository.hours += 24
