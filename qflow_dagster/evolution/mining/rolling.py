@@ -36,7 +36,15 @@ from qflow_dagster.evolution.mining.edit_groups import (
 )
 from qflow_dagster.evolution.mining.mined_history import PROCESSES, History
 from qflow_dagster.evolution.mining.precision import Record, Score, score_of
-from qflow_dagster.evolution.mining.rule_miner import Candidate, Mined, choose, generalised, times, written
+from qflow_dagster.evolution.mining.rule_miner import (
+    Candidate,
+    Mined,
+    alive,
+    choose,
+    generalised,
+    times,
+    written,
+)
 from qflow_dagster.evolution.mining.small_commits import Report
 from qflow_dagster.evolution.mining.verdicts import Verdict
 from qflow_dagster.evolution.rules import Rule
@@ -121,19 +129,30 @@ def evaluate(
     distinct = {_identity(template): template for part in found for template in part}
     written_ = dict(zip(distinct, written(list(distinct.values()), processes), strict=True))
     rules: dict[tuple[str, ...], tuple[Rule, datetime]] = {}
-    for part in found:
+    when: dict[tuple[str, ...], set[datetime]] = defaultdict(set)
+    for origin, part in zip(origins, found, strict=True):
         for template in part:
             since = times(history, template)[0]
             for one in written_[_identity(template)]:
                 rules[_says(one)] = one.rule, min(since, rules.get(_says(one), (one.rule, since))[1])
+                when[_says(one)].add(origin)
+    moments = alive(history, list(rules.values()), [when[key] for key in rules], minima, processes)
+    living = {key: own for key, own in zip(rules, moments, strict=True) if own}
     judged = precision.judge(
-        history.objects, list(rules.values()), history.commits, processes=processes, progress=progress
+        history.objects,
+        [rules[key] for key in living],
+        history.commits,
+        processes=processes,
+        progress=progress,
     )
-    records = dict(zip(rules, judged, strict=True))
+    records = dict(zip(living, judged, strict=True))
     periods = []
     for origin, until, part, templates in zip(origins, [*origins[1:], None], mined_from, found, strict=True):
         candidates = [
-            one._replace(template=template) for template in templates for one in written_[_identity(template)]
+            one._replace(template=template)
+            for template in templates
+            for one in written_[_identity(template)]
+            if origin in living.get(_says(one), ())
         ]
         chosen = choose(part, candidates, [records[_says(one)] for one in candidates], minima)
         periods.append(

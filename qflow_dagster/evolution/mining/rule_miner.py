@@ -10,7 +10,7 @@ Belongs here: choosing. Does not belong here: reading commits (`small_commits`),
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -123,9 +123,13 @@ def mine_all(
     )  # fmt: skip
     found = generalised(history, minima)
     candidates = [one for rules in written(found, processes) for one in rules]
-    alive = _alive_now(history, candidates, minima, processes)
-    records = _judge(history, alive, history.commits, processes, progress)
-    chosen = choose(history, alive, records, minima)
+    known = [(one.rule, times(history, one.template)[0]) for one in candidates]
+    when = [{history.commits[-1].at} for _ in known] if history.commits else []
+    living = alive(history, known, when, minima, processes)
+    candidates = [one for one, moments in zip(candidates, living, strict=True) if moments]
+    rules = [one for one, moments in zip(known, living, strict=True) if moments]
+    records = precision.judge(objects, rules, history.commits, processes=processes, progress=progress)
+    chosen = choose(history, candidates, records, minima)
     left = precision.count_open(
         objects, [one.rule for one in chosen], precision.tip_at(objects, tip, until), processes=processes,
         progress=progress,
@@ -156,30 +160,24 @@ def written(templates: Sequence[Template], processes: int) -> list[list[Candidat
     return candidates
 
 
-def _judge(
+def alive(
     history: History,
-    candidates: Sequence[Candidate],
-    commits: Sequence[MinedCommit],
+    rules: Sequence[tuple[Rule, datetime]],
+    when: Sequence[Set[datetime]],
+    minima: Minima,
     processes: int,
-    progress: Report | None = None,
-) -> list[Record]:
-    rules = [(one.rule, times(history, one.template)[0]) for one in candidates]
-    return precision.judge(history.objects, rules, commits, processes=processes, progress=progress)
+) -> list[set[datetime]]:
+    """At which of its moments (`when`) each rule is done still, as the commits shortly before say.
 
-
-def _alive_now(
-    history: History, candidates: Sequence[Candidate], minima: Minima, processes: int
-) -> list[Candidate]:
-    """Those that are done still: the newest commits say so, and for the few that are all others are read."""
-    if not history.commits:
-        return []
-    until = history.commits[-1].at
-    newest = history.stretch(until - timedelta(days=minima.days), None).commits
-    records = _judge(history, candidates, newest, processes)
+    Few are, and only of those is everything worth reading that was ever done. Rules come with the day they are from.
+    """
+    moments = sorted(set().union(*when))
+    days = timedelta(days=minima.days)
+    near = [one for one in history.commits if any(at - days < one.at <= at for at in moments)]
+    records = precision.judge(history.objects, rules, near, processes=processes)
     return [
-        one
-        for one, record in zip(candidates, records, strict=True)
-        if _alive(record.decided(newest[0].at - INSTANT), until, minima)
+        {at for at in own if _alive(record.decided(at - days, at), at, minima)}
+        for own, record in zip(when, records, strict=True)
     ]
 
 
