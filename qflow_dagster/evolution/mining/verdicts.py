@@ -8,8 +8,9 @@ A suggestion is a match in a file as it was before a later commit (no merge, at 
 lines of the match, the window of all changed blocks that meet the match is compared, as
 tokens (white space and commas before a bracket do not count):
 
-- right: the window became what the rule's fix makes of it, or it has one more of what the fix
-  makes of the match, and no more of the match than the fix would leave;
+- right: the window became what the rule's fix makes of it; or it has one more of what the fix
+  makes of the match, and no more of the match than the fix would leave; or the words that the fix
+  exchanges were exchanged (fewer of the old, more of the new), whatever else changed with them;
 - gone: the window was deleted, or no word of it (words of everywhere aside) is in what took its place;
 - untouched: there are as many copies of the match as before;
 - wrong: anything else, a change inside of what a hole took included.
@@ -128,6 +129,7 @@ class Finder:
         self.rules = rules
         self.required = [required(rule) for rule in rules]
         self.configs = [rule.matcher.ast_grep and rule.matcher.ast_grep.config() for rule in rules]
+        self.exchanges = [exchange(rule) for rule in rules]
         # The rules that are asked now.
         self.only = set(range(len(rules)))
 
@@ -201,6 +203,13 @@ def required(rule: Rule) -> tuple[set[str], set[str]]:
     return mined_rules.words_of(pattern), {sign for sign in OPERATORS if sign in pattern}
 
 
+def exchange(rule: Rule) -> tuple[list[str], list[str]]:
+    """The words (as `_tokens` has them) that a mined rule takes out, and those it puts in."""
+    words, _ = required(rule)
+    fix = mined_rules.words_of(rule.fix or "")
+    return [_tokens(word) for word in sorted(words - fix)], [_tokens(word) for word in sorted(fix - words)]
+
+
 def verdicts(finder: "Finder", pair: TextPair) -> list[tuple[int, int, int, str]]:
     """(rule, first line, last line, outcome) of each suggestion a commit decided in one file."""
     path, language = pair.file.path, pair.file.language
@@ -212,7 +221,7 @@ def verdicts(finder: "Finder", pair: TextPair) -> list[tuple[int, int, int, str]
         (pair.after, pair.before, mirrored, True),
     ):
         suggestions = finder.suggestions(text, path, language, changed)
-        judge = _Judge(suggestions, text.split("\n"), other.split("\n"), changed)
+        judge = _Judge(finder, suggestions, text.split("\n"), other.split("\n"), changed)
         for one in suggestions:
             outcome = judge.outcome(one)
             if backwards:
@@ -263,12 +272,13 @@ class _Judge:
 
     def __init__(
         self,
+        finder: "Finder",
         suggestions: Sequence[Suggestion],
         lines: Sequence[str],
         others: Sequence[str],
         blocks: Sequence[Block],
     ) -> None:
-        self.lines, self.others, self.blocks = lines, others, blocks
+        self.finder, self.lines, self.others, self.blocks = finder, lines, others, blocks
         self.offsets = [0, *accumulate(len(line) + 1 for line in lines)]
         self.of_rule: dict[int, list[Suggestion]] = defaultdict(list)
         for one in suggestions:
@@ -292,8 +302,19 @@ class _Judge:
             return "right"
         if after.count(was) >= before.count(was):
             return ""
+        if self.exchanged(match.rule, before, after):
+            return "right"
         stayed = set(_WORD.findall(before)) & set(_WORD.findall(after)) - COMMON
         return "wrong" if stayed and after and not window.deleted else "gone"
+
+    def exchanged(self, rule: int, before: str, after: str) -> bool:
+        """Whether there are fewer of all words the fix takes out, and more of all it puts in."""
+        old, new = self.finder.exchanges[rule]
+        return bool(old and new) and all(
+            (after.count(word) - before.count(word)) * sign > 0
+            for words, sign in ((old, -1), (new, 1))
+            for word in words
+        )
 
     def _window(self, match: Suggestion) -> _Window | None:
         first, last = match.line - 1, match.end_line - 1

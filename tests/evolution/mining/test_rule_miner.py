@@ -200,6 +200,8 @@ RULE_BEFORE = "a = 1\nx = old_call(v)\nb = 2\n"
         ("a = 1\nx = new_call(v)\nb = 2\n", ["right"]),
         ("a = 1\nx = new_call(\n    v,\n)\nb = 2\n", ["right"]),
         ("a = 1\nx = new_call(v) + 1\nb = 3\n", ["right"]),
+        ("a = 1\nx = new_call(other, w)\nb = 2\n", ["right"]),
+        ("a = 1\nx = old_call(new_call)\nb = 2\n", ["wrong"]),
         ("a = 1\nx = other(v)\nb = 2\n", ["wrong"]),
         ("a = 1\nx = old_call(w)\nb = 2\n", ["wrong"]),
         ("a = 1\nb = 2\n", ["gone"]),
