@@ -1,8 +1,8 @@
 """References in a task's arguments: `${fetch.items}` becomes what the task `fetch` put out.
 
 Belongs here: looking a value up in what a task sees, and filling it in. A reference that is a
-whole string becomes the value; within a string it becomes its text. `$${` is a plain `${`. Nothing is
-evaluated, and what was filled in is not looked at for references: it may come from anywhere.
+whole string becomes the value; within a string it becomes its text. Before a `{`, `$$` is a plain `$`.
+Nothing is evaluated, and what was filled in is not looked at for references: it may come from anywhere.
 """
 
 import json
@@ -12,8 +12,11 @@ from typing import Any
 
 from qflow_dagster.errors import QflowError
 
-_PLAIN = "$${"
-_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}")
+_PATH = r"\$\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}"
+_WHOLE = re.compile(_PATH)
+# Plain dollars (each is there twice), or a reference.
+_PART = re.compile(rf"(?:\$\$)+(?=\$?\{{)|{_PATH}")
+_BEFORE_BRACE, _BEFORE_REFERENCE = re.compile(r"\$+(?=\{)"), re.compile(r"\$+(?=\{|\Z)")
 
 
 class NoValue(QflowError):  # noqa: N818
@@ -47,9 +50,9 @@ def fill(value: Any, seen: Mapping[str, Any]) -> Any:
         NoValue: one leads nowhere.
     """
     if isinstance(value, str):
-        if (whole := _REFERENCE.fullmatch(value)) and whole[1]:
+        if whole := _WHOLE.fullmatch(value):
             return look_up(whole[1], seen)
-        return _REFERENCE.sub(lambda found: _text(look_up(found[1], seen)) if found[1] else "${", value)
+        return _PART.sub(lambda found: _filled(found, seen), value)
     if isinstance(value, list):
         return [fill(item, seen) for item in value]
     if isinstance(value, dict):
@@ -64,17 +67,18 @@ def fill_but(later: Collection[str], value: Any, seen: Mapping[str, Any]) -> Any
         NoValue: one leads nowhere.
     """
     if isinstance(value, str):
-        whole = _REFERENCE.fullmatch(value)
-        if whole and whole[1] and _first(whole[1]) not in later:
+        if (whole := _WHOLE.fullmatch(value)) and _first(whole[1]) not in later:
             return _plain(look_up(whole[1], seen))
-        return _REFERENCE.sub(
-            lambda found: (
-                found[0]
-                if not found[1] or _first(found[1]) in later
-                else _plain(_text(look_up(found[1], seen)))
-            ),
-            value,
-        )
+        done, text, at = "", "", 0
+        for found in _PART.finditer(value):
+            text += value[at : found.start()]
+            at = found.end()
+            if found[1] and _first(found[1]) in later:
+                done += _doubled(text, _BEFORE_REFERENCE) + found[0]
+                text = ""
+            else:
+                text += _filled(found, seen)
+        return done + _doubled(text + value[at:])
     if isinstance(value, list):
         return [fill_but(later, item, seen) for item in value]
     if isinstance(value, dict):
@@ -84,7 +88,7 @@ def fill_but(later: Collection[str], value: Any, seen: Mapping[str, Any]) -> Any
 
 def names_in(value: str) -> Iterator[str]:
     """The first names of all references in a string: those of tasks, `run`, `item` or `index`."""
-    for found in _REFERENCE.finditer(value):
+    for found in _PART.finditer(value):
         if found[1]:
             yield _first(found[1])
 
@@ -106,10 +110,18 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _filled(found: re.Match[str], seen: Mapping[str, Any]) -> str:
+    return _text(look_up(found[1], seen)) if found[1] else "$" * (len(found[0]) // 2)
+
+
+def _doubled(text: str, where: re.Pattern[str] = _BEFORE_BRACE) -> str:
+    return where.sub(lambda found: 2 * found[0], text)
+
+
 def _plain(value: Any) -> Any:
     """A value such that filling it in gives the value."""
     if isinstance(value, str):
-        return value.replace("${", _PLAIN)
+        return _doubled(value)
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

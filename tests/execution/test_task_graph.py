@@ -500,11 +500,17 @@ def test_what_was_filled_in_is_no_reference(engine: Engine, script: Script) -> N
     assert script.calls[-1].arguments["list"] == [["${run.secret} ${item}", "$${x"]]
 
 
-@given(st.text("${}.ab", max_size=12), st.text("${}.ab", max_size=12))
-def test_filling_in_twice_is_filling_in_once(one: str, other: str) -> None:
-    value, seen = {"a": "${b.x} $${ ${item} ${b}", "b": ["${b}", "${item}", 1]}, {"b": {"x": one}}
-    once = references.fill(value, seen | {"item": other})
-    assert references.fill(references.fill_but({"item"}, value, seen), {"item": other}) == once
+PIECES = ["${b.x}", "${item}", "${index}", "$", "{", "}", "$${", "${ ", " "]
+TEXTS = st.lists(st.sampled_from([*PIECES, "${run.x}", "item"]), max_size=6).map("".join)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join), TEXTS, TEXTS)
+def test_filling_in_twice_is_filling_in_once(template: str, one: str, other: str) -> None:
+    value = {"text": template, "list": ["${b}", "${item}", 1]}
+    elements, seen = {"item": other, "index": 3}, {"b": {"x": one}}
+    once = references.fill(value, seen | elements)
+    assert references.fill(references.fill_but(elements, value, seen), elements) == once
+    assert set(references.names_in(template)) <= {"b", "item", "index"}
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def evaluate(
             for one in written_[_identity(template)]:
                 rules[_says(one)] = one.rule, min(since, rules.get(_says(one), (one.rule, since))[1])
                 when[_says(one)].add(origin)
-    moments = alive(history, list(rules.values()), [when[key] for key in rules], minima, processes)
+    moments = alive(history, list(rules.values()), [when[key] for key in rules], minima, processes, progress)
     living = {key: own for key, own in zip(rules, moments, strict=True) if own}
     judged = precision.judge(
         history.objects,

@@ -125,7 +125,7 @@ def mine_all(
     candidates = [one for rules in written(found, processes) for one in rules]
     known = [(one.rule, times(history, one.template)[0]) for one in candidates]
     when = [{history.commits[-1].at} for _ in known] if history.commits else []
-    living = alive(history, known, when, minima, processes)
+    living = alive(history, known, when, minima, processes, progress)
     candidates = [one for one, moments in zip(candidates, living, strict=True) if moments]
     rules = [one for one, moments in zip(known, living, strict=True) if moments]
     records = precision.judge(objects, rules, history.commits, processes=processes, progress=progress)
@@ -166,6 +166,7 @@ def alive(
     when: Sequence[Set[datetime]],
     minima: Minima,
     processes: int,
+    progress: Report | None = None,
 ) -> list[set[datetime]]:
     """At which of its moments (`when`) each rule is done still, as the commits shortly before say.
 
@@ -174,7 +175,7 @@ def alive(
     moments = sorted(set().union(*when))
     days = timedelta(days=minima.days)
     near = [one for one in history.commits if any(at - days < one.at <= at for at in moments)]
-    records = precision.judge(history.objects, rules, near, processes=processes)
+    records = precision.judge(history.objects, rules, near, processes=processes, progress=progress)
     return [
         {at for at in own if _alive(record.decided(at - days, at), at, minima)}
         for own, record in zip(when, records, strict=True)
