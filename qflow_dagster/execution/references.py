@@ -63,6 +63,8 @@ def fill(value: Any, seen: Mapping[str, Any]) -> Any:
 def fill_but(later: Collection[str], value: Any, seen: Mapping[str, Any]) -> Any:
     """`value` with references replaced, but those that begin with a name of `later`: for `fill` to do the rest.
 
+    A string that is nothing but such a reference then (all else was empty) becomes the value, not its text.
+
     Raises:
         NoValue: one leads nowhere.
     """

@@ -501,7 +501,7 @@ def test_what_was_filled_in_is_no_reference(engine: Engine, script: Script) -> N
 
 
 PIECES = ["${b.x}", "${item}", "${index}", "$", "{", "}", "$${", "${ ", " "]
-TEXTS = st.lists(st.sampled_from([*PIECES, "${run.x}", "item"]), max_size=6).map("".join)
+TEXTS = st.lists(st.sampled_from([*PIECES, "${run.x}", "item"]), min_size=1, max_size=6).map("".join)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join), TEXTS, TEXTS)
