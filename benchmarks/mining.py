@@ -11,7 +11,6 @@ mean of their own precisions, and the interval (Wilson) is of as many decisions 
 """
 
 import argparse
-import math
 import os
 import time
 from collections import defaultdict
@@ -22,8 +21,8 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
-from scipy import special
 
+from qflow_dagster.evolution.confidence import wilson
 from qflow_dagster.evolution.mining import rolling
 from qflow_dagster.evolution.mining.mined_history import History, read_history
 from qflow_dagster.evolution.mining.precision import Score
@@ -31,6 +30,8 @@ from qflow_dagster.evolution.mining.rolling import Rolling
 from qflow_dagster.evolution.rules import Rule
 
 console = Console(width=200)
+# 95 percent, of both sides.
+TAIL = 0.975
 
 
 class Measured(NamedTuple):
@@ -46,17 +47,6 @@ class Measured(NamedTuple):
 def effective(sizes: Sequence[int]) -> float:
     """How many independent decisions so many in clusters of these `sizes` are worth (Kish 1965)."""
     return sum(sizes) ** 2 / sum(size * size for size in sizes) if sizes else 0.0
-
-
-def wilson(good: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927)."""
-    if not total:
-        return 0.0, 1.0
-    z = float(special.ndtri((1 + confidence) / 2))
-    share, scale = good / total, 1 + z * z / total
-    centre = (share + z * z / (2 * total)) / scale
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / scale
-    return max(0.0, centre - spread), min(1.0, centre + spread)
 
 
 def measure(name: str, objects: Path, options: argparse.Namespace) -> Measured:
@@ -117,7 +107,8 @@ def print_summary(all_measured: list[Measured], options: argparse.Namespace) -> 
         periods, total = one.rolling.periods, one.rolling.total
         commits = one.rolling.commits
         worth = effective([commit.decided for commit in commits])
-        low, high = wilson(worth * (total.precision or 0), worth)
+        good = worth * (total.precision or 0)
+        low, high = wilson(good, worth, TAIL), 1 - wilson(worth - good, worth, TAIL)
         offered = [mined.rule.title for period in periods for mined in period.rules]
         recall = one.rolling.recall
         cells = (

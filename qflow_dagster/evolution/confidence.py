@@ -92,11 +92,11 @@ def counted(judged: Sequence[Judged], half_life: float) -> tuple[float, float]:
     return good, bad
 
 
-def wilson(good: float, total: float) -> float:
-    """Lower bound of Wilson's score interval (Wilson 1927) at `CREDIBLE`; 0 without any evidence."""
+def wilson(good: float, total: float, sure: float = CREDIBLE) -> float:
+    """Lower bound of Wilson's score interval (Wilson 1927), one-sided; 0 without any evidence."""
     if total <= 0:
         return 0.0
-    z = float(special.ndtri(CREDIBLE))
+    z = float(special.ndtri(sure))
     share = good / total
     centre = share + z * z / (2 * total)
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))

@@ -7,7 +7,7 @@ Nothing is evaluated, and what was filled in is not looked at for references: it
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from qflow_dagster.errors import QflowError
@@ -49,15 +49,13 @@ def fill(value: Any, seen: Mapping[str, Any]) -> Any:
     Raises:
         NoValue: one leads nowhere.
     """
-    if isinstance(value, str):
-        if whole := _WHOLE.fullmatch(value):
+
+    def in_text(text: str) -> Any:
+        if whole := _WHOLE.fullmatch(text):
             return look_up(whole[1], seen)
-        return _PART.sub(lambda found: _filled(found, seen), value)
-    if isinstance(value, list):
-        return [fill(item, seen) for item in value]
-    if isinstance(value, dict):
-        return {name: fill(item, seen) for name, item in value.items()}
-    return value
+        return _PART.sub(lambda found: _filled(found, seen), text)
+
+    return _each_text(value, in_text)
 
 
 def fill_but(later: Collection[str], value: Any, seen: Mapping[str, Any]) -> Any:
@@ -68,24 +66,22 @@ def fill_but(later: Collection[str], value: Any, seen: Mapping[str, Any]) -> Any
     Raises:
         NoValue: one leads nowhere.
     """
-    if isinstance(value, str):
-        if (whole := _WHOLE.fullmatch(value)) and _first(whole[1]) not in later:
-            return _plain(look_up(whole[1], seen))
-        done, text, at = "", "", 0
-        for found in _PART.finditer(value):
-            text += value[at : found.start()]
+
+    def in_text(text: str) -> Any:
+        if (whole := _WHOLE.fullmatch(text)) and _first(whole[1]) not in later:
+            return _each_text(look_up(whole[1], seen), _doubled)
+        done, known, at = "", "", 0
+        for found in _PART.finditer(text):
+            known += text[at : found.start()]
             at = found.end()
             if found[1] and _first(found[1]) in later:
-                done += _doubled(text, _BEFORE_REFERENCE) + found[0]
-                text = ""
+                done += _doubled(known, _BEFORE_REFERENCE) + found[0]
+                known = ""
             else:
-                text += _filled(found, seen)
-        return done + _doubled(text + value[at:])
-    if isinstance(value, list):
-        return [fill_but(later, item, seen) for item in value]
-    if isinstance(value, dict):
-        return {name: fill_but(later, item, seen) for name, item in value.items()}
-    return value
+                known += _filled(found, seen)
+        return done + _doubled(known + text[at:])
+
+    return _each_text(value, in_text)
 
 
 def names_in(value: str) -> Iterator[str]:
@@ -116,19 +112,20 @@ def _filled(found: re.Match[str], seen: Mapping[str, Any]) -> str:
     return _text(look_up(found[1], seen)) if found[1] else "$" * (len(found[0]) // 2)
 
 
-def _doubled(text: str, where: re.Pattern[str] = _BEFORE_BRACE) -> str:
-    return where.sub(lambda found: 2 * found[0], text)
-
-
-def _plain(value: Any) -> Any:
-    """A value such that filling it in gives the value."""
+def _each_text(value: Any, change: Callable[[str], Any]) -> Any:
+    """A JSON value with each of its texts changed, names left as they are."""
     if isinstance(value, str):
-        return _doubled(value)
+        return change(value)
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_each_text(item, change) for item in value]
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _each_text(item, change) for name, item in value.items()}
     return value
+
+
+def _doubled(text: str, where: re.Pattern[str] = _BEFORE_BRACE) -> str:
+    """Text such that filling it in gives the text."""
+    return where.sub(lambda found: 2 * found[0], text)
 
 
 def _first(path: str) -> str:

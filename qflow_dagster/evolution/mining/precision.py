@@ -57,15 +57,15 @@ class Record(NamedTuple):
 
     def score(self, after: datetime, until: datetime | None = None) -> Score:
         """What became of its suggestions after `after`, and not after `until`."""
-        return score_of(v for v in self.verdicts if v.at > after and (until is None or v.at <= until))
+        return score_of(self.between(after, until))
 
     def decided(self, after: datetime, until: datetime | None = None) -> list[Verdict]:
         """The suggestions that were right, wrong or undone after `after`, and not after `until`."""
-        return [
-            v
-            for v in self.verdicts
-            if v.outcome != "gone" and v.at > after and (until is None or v.at <= until)
-        ]
+        return [one for one in self.between(after, until) if one.outcome != "gone"]
+
+    def between(self, after: datetime, until: datetime | None = None) -> list[Verdict]:
+        """What was said after `after`, and not after `until`."""
+        return [one for one in self.verdicts if one.at > after and (until is None or one.at <= until)]
 
     def left(self, until: datetime | None = None) -> int:
         """How many matches those who did what the rule says left in the files they did it in, by `until`."""

@@ -24,7 +24,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from qflow_dagster.evolution.mining import precision
 from qflow_dagster.evolution.mining.anti_unification import Edit, anti_unify, concreteness, digest
 from qflow_dagster.evolution.mining.edit_groups import (
     MOST_DISTINCT,
@@ -39,9 +38,9 @@ from qflow_dagster.evolution.mining.precision import Record, Score, score_of
 from qflow_dagster.evolution.mining.rule_miner import (
     Candidate,
     Mined,
-    alive,
     choose,
     generalised,
+    judge_living,
     times,
     written,
 )
@@ -136,23 +135,14 @@ def evaluate(
             for one in written_[_identity(template)]:
                 rules[_says(one)] = one.rule, min(since, rules.get(_says(one), (one.rule, since))[1])
                 when[_says(one)].add(origin)
-    moments = alive(history, list(rules.values()), [when[key] for key in rules], minima, processes, progress)
-    living = {key: own for key, own in zip(rules, moments, strict=True) if own}
-    judged = precision.judge(
-        history.objects,
-        [rules[key] for key in living],
-        history.commits,
-        processes=processes,
-        progress=progress,
+    judged = judge_living(
+        history, list(rules.values()), [when[key] for key in rules], minima, processes, progress
     )
-    records = dict(zip(living, judged, strict=True))
+    records = dict(zip(rules, judged, strict=True))
     periods = []
     for origin, until, part, templates in zip(origins, [*origins[1:], None], mined_from, found, strict=True):
         candidates = [
-            one._replace(template=template)
-            for template in templates
-            for one in written_[_identity(template)]
-            if origin in living.get(_says(one), ())
+            one._replace(template=template) for template in templates for one in written_[_identity(template)]
         ]
         chosen = choose(part, candidates, [records[_says(one)] for one in candidates], minima)
         periods.append(
@@ -186,11 +176,10 @@ def period_of(
     verdicts: dict[tuple[str, str, int, int, str], Verdict] = {}
     for record in records:
         own: Counter[tuple[str, str, int, int, str]] = Counter()
-        for one in record.verdicts:
-            if one.at > origin and (until is None or one.at <= until):
-                place = (one.commit, one.path, one.line, one.end_line, one.outcome)
-                own[place] += 1
-                verdicts[place] = one
+        for one in record.between(origin, until):
+            place = (one.commit, one.path, one.line, one.end_line, one.outcome)
+            own[place] += 1
+            verdicts[place] = one
         counted |= own
     repeated = repeated_changes(history.stretch(None, origin), history.stretch(origin, until), minima)
     right = [one for one in verdicts.values() if one.outcome == "right"]

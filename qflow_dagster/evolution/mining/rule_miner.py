@@ -123,12 +123,9 @@ def mine_all(
     )  # fmt: skip
     found = generalised(history, minima)
     candidates = [one for rules in written(found, processes) for one in rules]
-    known = [(one.rule, times(history, one.template)[0]) for one in candidates]
-    when = [{history.commits[-1].at} for _ in known] if history.commits else []
-    living = alive(history, known, when, minima, processes, progress)
-    candidates = [one for one, moments in zip(candidates, living, strict=True) if moments]
-    rules = [one for one, moments in zip(known, living, strict=True) if moments]
-    records = precision.judge(objects, rules, history.commits, processes=processes, progress=progress)
+    rules = [(one.rule, times(history, one.template)[0]) for one in candidates]
+    when = [{history.commits[-1].at} for _ in rules] if history.commits else []
+    records = judge_living(history, rules, when, minima, processes, progress)
     chosen = choose(history, candidates, records, minima)
     left = precision.count_open(
         objects, [one.rule for one in chosen], precision.tip_at(objects, tip, until), processes=processes,
@@ -160,26 +157,35 @@ def written(templates: Sequence[Template], processes: int) -> list[list[Candidat
     return candidates
 
 
-def alive(
+def judge_living(
     history: History,
     rules: Sequence[tuple[Rule, datetime]],
     when: Sequence[Set[datetime]],
     minima: Minima,
     processes: int,
     progress: Report | None = None,
-) -> list[set[datetime]]:
-    """At which of its moments (`when`) each rule is done still, as the commits shortly before say.
+) -> list[Record]:
+    """What the history says of each rule that is alive at one of its moments (`when`), nothing of the others.
 
-    Few are, and only of those is everything worth reading that was ever done. Rules come with the day they are from.
+    Which are, the commits shortly before say. Few are, and only of those is everything worth reading that was ever
+    done. Rules come with the day they are from.
     """
     moments = sorted(set().union(*when))
     days = timedelta(days=minima.days)
     near = [one for one in history.commits if any(at - days < one.at <= at for at in moments)]
-    records = precision.judge(history.objects, rules, near, processes=processes, progress=progress)
-    return [
-        {at for at in own if _alive(record.decided(at - days, at), at, minima)}
-        for own, record in zip(when, records, strict=True)
+    lately = precision.judge(history.objects, rules, near, processes=processes, progress=progress)
+    living = [
+        i
+        for i, record in enumerate(lately)
+        if any(_alive(record.decided(at - days, at), at, minima) for at in when[i])
     ]
+    judged = precision.judge(
+        history.objects, [rules[i] for i in living], history.commits, processes=processes, progress=progress
+    )
+    records = [Record([], []) for _ in rules]
+    for i, record in zip(living, judged, strict=True):
+        records[i] = record
+    return records
 
 
 def choose(
@@ -194,6 +200,8 @@ def choose(
     until = history.commits[-1].at
     held = []
     for (template, rule), record in zip(candidates, records, strict=True):
+        if not record.verdicts:
+            continue
         support = _support(template.found, history.by_oid)
         # From the second commit on there is support; what came later is evidence of another kind.
         check = record.score(times(history, template)[1], until)

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, text, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.errors import UsageError
@@ -183,9 +183,12 @@ def distrust(connection: Connection, fingerprint: str, *, actor: str) -> int:
         )
     ended = 0
     for table in (rule_imports, rule_votes):
-        of_instance = func.left(func.encode(func.sha256(table.c.public_key), "hex"), 16) == fingerprint
-        vouched = of_instance & table.c.named_by.is_not(None)
-        ended += connection.execute(update(table).where(vouched).values(named_by=None)).rowcount
+        vouched = table.c.named_by.is_not(None)
+        known = connection.scalars(select(table.c.public_key).where(vouched).distinct())
+        keys = [bytes(key) for key in known if Instance("", bytes(key)).fingerprint == fingerprint]
+        ended += connection.execute(
+            update(table).where(vouched, table.c.public_key.in_(keys)).values(named_by=None)
+        ).rowcount
     if not ended:
         raise UsageError(f"nothing was taken in of {fingerprint} because somebody vouched for it")
     send_with_notify(
