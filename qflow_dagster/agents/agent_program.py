@@ -22,7 +22,7 @@ from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Capability
 from qflow_dagster.quantumflow import LeaseLost, Workflow
 from qflow_dagster.quantumflow.recording import kept_alive
-from qflow_dagster.redaction import redact
+from qflow_dagster.safety.redaction import redact
 
 logger = logging.getLogger(__name__)
 OUTPUT_BYTES = 10_000_000

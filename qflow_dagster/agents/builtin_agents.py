@@ -25,7 +25,7 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, index
 from qflow_dagster.quantumflow import LeaseLost, Workflow
 from qflow_dagster.quantumflow.recording import kept_alive
-from qflow_dagster.redaction import redact
+from qflow_dagster.safety.redaction import redact
 
 logger = logging.getLogger(__name__)
 PLANNER, VALIDATOR, ANSWERER = "planner", "validator", "knowledge-answerer"

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
-from qflow_dagster.redaction import RedactingFilter
+from qflow_dagster.safety.redaction import RedactingFilter
 from qflow_dagster.settings import settings
 
 app = typer.Typer()

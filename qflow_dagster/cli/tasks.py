@@ -8,7 +8,6 @@ import typer
 from rich.progress import Progress as Bars
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from qflow_dagster import documents
 from qflow_dagster.agents.task_agents import ADAPTERS
 from qflow_dagster.cli.output import (
     As,
@@ -28,6 +27,7 @@ from qflow_dagster.execution.task_definitions import read_graph, read_tasks
 from qflow_dagster.execution.task_policy import PolicyViolation
 from qflow_dagster.infrastructure.error_rate_tracker import occurrence_of, track_errors
 from qflow_dagster.quantumflow.errors import WorkflowNotFound
+from qflow_dagster.safety import documents
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a task graph, or its beginning.")]

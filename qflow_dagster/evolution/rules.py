@@ -23,9 +23,9 @@ from pydantic import (
     model_validator,
 )
 
-from qflow_dagster import documents
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.conditions import Condition, ConditionError
+from qflow_dagster.safety import documents
 from qflow_dagster.settings import settings
 
 PACKS = Path(__file__).parent.parent / "rules" / "packs"

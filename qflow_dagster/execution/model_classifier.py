@@ -18,7 +18,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.execution.classifier import LONGEST_NAME, Analysis, classify
 from qflow_dagster.infrastructure import language_model
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
-from qflow_dagster.redaction import redact_text
+from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
 INSTRUCTIONS = (

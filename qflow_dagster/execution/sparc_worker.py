@@ -20,7 +20,7 @@ from qflow_dagster.execution.sparc_targets import Target
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.quantumflow import LeaseLost, Workflow, claim, due, fail
 from qflow_dagster.quantumflow.recording import kept_alive
-from qflow_dagster.redaction import redact
+from qflow_dagster.safety.redaction import redact
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from qflow_dagster.documents import Document
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution.task_arguments import Takes, unseen
 from qflow_dagster.execution.task_policy import PolicyViolation, check
+from qflow_dagster.safety.documents import Document
 
 Role = Literal["coder", "tester", "critic", "researcher", "admin"]
 # A goal is split at most so often.

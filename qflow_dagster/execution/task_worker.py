@@ -32,7 +32,7 @@ from qflow_dagster.quantumflow import (
     heartbeat,
     transition,
 )
-from qflow_dagster.redaction import redact
+from qflow_dagster.safety.redaction import redact
 from qflow_dagster.settings import settings
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import Json
 from qflow_dagster.quantumflow.rows import to_json
-from qflow_dagster.redaction import redact, redact_text
+from qflow_dagster.safety.redaction import redact, redact_text
 from qflow_dagster.settings import settings
 
 logger = logging.getLogger(__name__)

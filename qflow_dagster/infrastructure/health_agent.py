@@ -20,7 +20,7 @@ from qflow_dagster.infrastructure import INCIDENT
 from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, settle, worst
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.quantumflow.rows import to_json
-from qflow_dagster.redaction import redact_text
+from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ the answer is worth (whoever asks); budgets and circuit breakers (whoever asks, 
 from typing import Any
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.redaction import redact_text
+from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.git import GitError, Report
-from qflow_dagster.redaction import redact_text
+from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
 PROTOCOLS = ("https", "ssh", "file")

@@ -22,7 +22,7 @@ from qflow_dagster.ingestion import git, remotes
 from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
-from qflow_dagster.redaction import redact_text
+from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
 # Fit to be a Dagster partition key: three dots in a row mean a range there.

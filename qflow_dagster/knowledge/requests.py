@@ -34,7 +34,7 @@ from qflow_dagster.quantumflow import (
     uuid7,
 )
 from qflow_dagster.quantumflow.recording import kept_alive
-from qflow_dagster.redaction import redact
+from qflow_dagster.safety.redaction import redact
 
 logger = logging.getLogger(__name__)
 QUEUE = "knowledge_requests"

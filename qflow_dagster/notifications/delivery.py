@@ -44,7 +44,7 @@ from qflow_dagster.quantumflow import (
     fail,
     receive,
 )
-from qflow_dagster.redaction import redact, redact_text
+from qflow_dagster.safety.redaction import redact, redact_text
 
 logger = logging.getLogger(__name__)
 

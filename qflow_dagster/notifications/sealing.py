@@ -11,7 +11,7 @@ import os
 from cryptography.fernet import Fernet, InvalidToken
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.key_files import kept_key
+from qflow_dagster.safety.key_files import kept_key
 from qflow_dagster.settings import settings
 
 KEY_FILE = "secret.key"

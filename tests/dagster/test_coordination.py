@@ -8,13 +8,13 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, text
 
-from qflow_dagster import documents
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Wanted
 from qflow_dagster.agents.task_agents import ADAPTERS
 from qflow_dagster.execution import sparc, sparc_records, task_graph, task_records, task_worker, work_items
 from qflow_dagster.execution.task_definitions import read_graph
 from qflow_dagster.knowledge import requests
+from qflow_dagster.safety import documents
 from qflow_dagster.sensors import coordination as sensors
 from qflow_dagster.sensors import requested_runs
 from tests.dagster.test_assets import metadata, verdicts

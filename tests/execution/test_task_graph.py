@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from qflow_dagster.documents import parse
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import references, task_graph, task_records
 from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailed
@@ -19,6 +18,7 @@ from qflow_dagster.execution.task_definitions import Task, read_graph
 from qflow_dagster.execution.task_policy import PolicyViolation, check
 from qflow_dagster.execution.task_worker import Summary, work
 from qflow_dagster.quantumflow import history, verify_history
+from qflow_dagster.safety.documents import parse
 from qflow_dagster.settings import settings as configured
 from tests.ingestion.conftest import GitRepository, Ingested
 

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.key_files import kept_key
+from qflow_dagster.safety.key_files import kept_key
 from qflow_dagster.settings import settings
 
 KEY_FILE = "instance.key"

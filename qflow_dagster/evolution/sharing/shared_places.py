@@ -24,7 +24,7 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.sharing.rule_packages import LARGEST
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import git, remotes, trees
-from qflow_dagster.redaction import redact_text
+from qflow_dagster.safety.redaction import redact_text
 
 BRANCH = "qflow-rules"
 SUFFIX = ".json"

@@ -13,7 +13,7 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators import NoUse, Proposal, Request
 from qflow_dagster.generation.remaining import mendable
 from qflow_dagster.infrastructure import language_model
-from qflow_dagster.redaction import redact_text
+from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
 LARGEST = 60_000

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from qflow_dagster.documents import parse
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.documents import parse
 
 
 def bomb(levels: int) -> str:

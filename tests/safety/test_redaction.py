@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.redaction import REDACTED, RedactingFilter, redact, redact_text
+from qflow_dagster.safety.redaction import REDACTED, RedactingFilter, redact, redact_text
 
 
 @pytest.mark.parametrize(

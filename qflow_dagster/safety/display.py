@@ -1,0 +1,59 @@
+"""Making text from outside safe to show: what a person reads is what is there.
+
+Belongs here: which characters hide, reorder, overprint or look like a space, and writing them
+out. Does not belong here: secrets (`redaction`), markup (each page and table escapes its own).
+
+A repository, an error or an agent chooses the text; a terminal, a browser or a chat shows it.
+Sources: Boucher and Anderson, "Trojan Source" (2021); Unicode 16, section 5.21 and the property
+Default_Ignorable_Code_Point; ECMA-48 for control characters.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+# Control characters and the two separators of lines (but newline and tabulator), surrogates and
+# private use, all of Default_Ignorable_Code_Point and of category Cf, blanks that are letters
+# (Hangul fillers, the empty Braille cell), spaces that look like the plain one, noncharacters.
+_HIDDEN = (
+    "\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680"
+    "\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3164\ud800-\uf8ff\ufe00-\ufe0f"
+    "\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U000110bd\U000110cd\U00013430-\U0001343f\U00016fe4"
+    "\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U0010ffff"
+)
+# More combining marks than any script needs overprint the lines above and below.
+_MAX_MARKS = 4
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_UNSAFE = re.compile(f"[{_HIDDEN}]|(?<={_MARK * _MAX_MARKS}){_MARK}")
+_UNSAFE_IN_LINE = re.compile(f"[\t\n{_HIDDEN}]|(?<={_MARK * _MAX_MARKS}){_MARK}")
+
+
+def visible(text: str) -> str:
+    """Return `text` with every character that hides or moves something written out, as ``<U+202E>``.
+
+    Newlines and tabulators stay; a carriage return is written out, since it overprints its line.
+    """
+    return _UNSAFE.sub(_written_out, text)
+
+
+def visible_line(text: str, limit: int | None = None) -> str:
+    """Return `text` as one safe line: as `visible`, newlines and tabulators written out too.
+
+    What is longer than `limit` characters is cut, with ``…`` at the end.
+    """
+    line = _UNSAFE_IN_LINE.sub(_written_out, text if limit is None else text[: limit + 1])
+    return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
+
+
+def visible_json(value: Any, *, indent: int | None = 2, default: Callable[[Any], Any] = str) -> str:
+    """Return `value` as JSON text that is safe on a terminal; hidden characters become ``\\u`` escapes.
+
+    It reads back as the same value.
+    """
+    encoded = json.dumps(value, default=default, ensure_ascii=False, indent=indent)
+    return _UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], encoded)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return f"<U+{ord(match[0]):04X}>"
