@@ -47,7 +47,7 @@ def visible_line(text: str, limit: int | None = None) -> str:
 
 
 def visible_json(value: Any, *, indent: int | None = 2, default: Callable[[Any], Any] = str) -> str:
-    """Return `value` as JSON text that is safe on a terminal; hidden characters become ``\\u`` escapes.
+    r"""Return `value` as JSON text that is safe on a terminal; hidden characters become ``\u`` escapes.
 
     It reads back as the same value.
     """
