@@ -19,15 +19,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 import requests
 import uvicorn
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.agents import arbiter, authorization
+from qflow_dagster.agents import approval_records, arbiter, authorization
 from qflow_dagster.agents.approved_workflows import request_workflow
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.infrastructure import error_analysis
@@ -45,6 +46,12 @@ BATCH = 10_000
 TICKS = 20
 
 console = Console()
+
+
+def decided(connection: Any, approval_id: UUID) -> arbiter.Decided:
+    """Approve as a page does: with the digest of what it read."""
+    digest = approval_records.show(connection, approval_id)["digest"]
+    return arbiter.approve(connection, approval_id, actor="ada", digest=digest)
 
 
 def fresh(home: Path, name: str) -> Engine:
@@ -154,7 +161,7 @@ def approvals(home: Path, count: int) -> list[tuple[str, float]]:
     def decide() -> None:
         for id_ in ids:
             with engine.begin() as connection:
-                tokens.append(arbiter.approve(connection, id_, actor="ada").token or "")
+                tokens.append(decided(connection, id_).token or "")
 
     def use() -> None:
         for n, token in enumerate(tokens):
@@ -272,7 +279,7 @@ def latency(home: Path, count: int) -> list[float]:
         for _ in range(count):
             with engine.begin() as connection:
                 id_ = request_workflow(connection, "notification", payload, requested_by="bot", reason="r")
-                arbiter.approve(connection, id_, actor="ada")
+                decided(connection, id_)
             decided = time.perf_counter()
             used = text("SELECT status = 'consumed' FROM workflows WHERE id = :id")
             while True:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents import arbiter, edits, self_improvement
+from qflow_dagster.agents import edits, self_improvement
 from qflow_dagster.evolution import findings, rule_engine
 from qflow_dagster.execution import safe_work_planner
 from qflow_dagster.generation import orchestrator
@@ -19,6 +19,7 @@ from qflow_dagster.metrics.functions import compute_functions
 from qflow_dagster.metrics.hotspots import compute_hotspots
 from qflow_dagster.metrics.repository import compute_repository
 from qflow_dagster.metrics.store import compute_once
+from tests import decisions
 from tests.ingestion.conftest import GitRepository, Ingested
 
 MUTABLE = "def collect(item, found=[]):\n    found.append(item)\n    return found\n"
@@ -81,7 +82,7 @@ class Loop:
 
     def approve(self, suggestion: dict[str, Any]) -> None:
         with self.engine.begin() as connection:
-            arbiter.approve(connection, suggestion["approval"], actor="ada")
+            decisions.approve(connection, suggestion["approval"], actor="ada")
 
     def apply(self) -> list[edits.Applied]:
         return edits.apply_approved(self.engine, worker="test")

@@ -126,13 +126,13 @@ def approve(
     approval_id: UUID,
     *,
     actor: str,
+    digest: str,
     comment: str | None = None,
-    digest: str | None = None,
 ) -> Decided:
     """Approve; at the quorum the approval is approved, and the answer carries the token.
 
-    `digest` is that of the content the actor saw (hex), where a page or command showed it.
-    Approving again is no new decision and shows no token again.
+    `digest` (hex) is that of the content which a page or command showed the actor: what is decided
+    is what was seen. Approving again is no new decision and shows no token again.
 
     Raises:
         DecisionRefused: the actor may not decide it, or it is decided or expired.
@@ -146,22 +146,28 @@ def deny(
     approval_id: UUID,
     *,
     actor: str,
+    digest: str,
     comment: str | None = None,
-    digest: str | None = None,
 ) -> Decided:
     """Deny: one denial ends it. Raises as `approve`."""
     _refuse_decider(actor)
     return _decide(connection, approval_id, "deny", actor, comment, digest)
 
 
-def revoke(connection: Connection, approval_id: UUID, *, actor: str, reason: str) -> None:
+def revoke(
+    connection: Connection, approval_id: UUID, *, actor: str, reason: str, digest: str | None = None
+) -> None:
     """Take back a request or an approval that was not used yet; the requester or a decider may.
 
+    `digest` as in `approve`; a program that takes back its own request saw nothing, and gives none.
+
     Raises:
-        DecisionRefused: it has ended, or the actor may not.
+        DecisionRefused: it has ended, the actor may not, or saw something else.
     """
     _refuse_decider(actor)
     row = _locked(connection, approval_id)
+    if digest is not None:
+        _refuse_unseen(row, actor, digest)
     if row.status not in ("pending", "approved"):
         raise DecisionRefused(f"approval {approval_id} is {row.status}: there is nothing left to revoke")
     if actor != row.requested_by:
@@ -258,13 +264,14 @@ def _decide(
     comment: str | None,
     digest: str | None,
 ) -> Decided:
+    # Only a policy, which looks at the content itself, gives no digest.
     row = _locked(connection, approval_id)
     if actor == row.requested_by:
         raise DecisionRefused(f"{actor} asked for this approval: somebody else has to decide it")
     if not actor.startswith("policy:"):
         _refuse_role(row.kind, actor)
-    if digest is not None and not hmac.compare_digest(digest, row.digest.hex()):
-        raise DecisionRefused(f"what {actor} saw is not what approval {approval_id} is about: look again")
+    if digest is not None:
+        _refuse_unseen(row, actor, digest)
     earlier = text("SELECT actor, decision FROM approval_decisions WHERE approval_id = :id")
     decisions = {row.actor: row.decision for row in connection.execute(earlier, {"id": approval_id})}
     if actor in decisions:
@@ -311,6 +318,11 @@ def _refuse_decider(actor: str) -> None:
         raise DecisionRefused(f"a decision needs a named actor of at most {LONGEST_NAME} characters")
     if actor.startswith("policy:"):
         raise DecisionRefused("names beginning with 'policy:' are the policies' own")
+
+
+def _refuse_unseen(row: Row[Any], actor: str, digest: str) -> None:
+    if not hmac.compare_digest(digest.encode(), row.digest.hex().encode()):
+        raise DecisionRefused(f"what {actor} saw is not what approval {row.id} is about: look again")
 
 
 def _refuse_role(kind: str, actor: str) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.agents import arbiter
+from qflow_dagster.agents import approval_records, arbiter
 from qflow_dagster.agents.approval import TYPES
 from qflow_dagster.agents.approval_policy import Evidence
 from qflow_dagster.agents.authorization import ApprovalRefused, Reference, authorize
@@ -122,7 +122,9 @@ def veto(connection: Connection, rule: str, *, actor: str, reason: str) -> list[
     done = []
     for life in rule_set.lives(connection, rule=rule, states=["draft", "trial", "active"]):
         if life.approval_id is not None:
-            arbiter.deny(connection, life.approval_id, actor=actor, comment=reason)
+            # The veto is of the rule, whatever is asked of it: what waits now is what is denied.
+            digest = approval_records.show(connection, life.approval_id)["digest"]
+            arbiter.deny(connection, life.approval_id, actor=actor, digest=digest, comment=reason)
             follow_decisions(connection)
             done.append(f"version {life.version} may not become {life.wanted}, and is retired")
         elif life.status in ("draft", "trial"):

@@ -10,16 +10,15 @@ import sys
 import tempfile
 import traceback
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from sqlalchemy.exc import DBAPIError, OperationalError
 from typer.core import TyperCommand, TyperGroup
 
-from qflow_dagster.errors import QflowError
+from qflow_dagster.cli.output import messages
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.safety.redaction import redact_text
 
 # Set while commands are only listed.
 _LISTING = f"{__name__}.listing"
@@ -54,6 +53,7 @@ VERBS = {
     "hotspots": ("metrics", "Where work pays: complex files that change often."),
     "metrics": ("metrics", "Measures of a repository, its files and functions."),
     "listen": ("listen", "Follow a queue's messages as they come."),
+    "identity": ("identity", "Who you act as; sign a token that lets a script act under a name."),
     "config": ("config", "Every setting, its value and where it comes from."),
 }
 
@@ -134,18 +134,25 @@ def main() -> None:
 
 def _report(error: Exception) -> str:
     """An error nobody foresaw, as one line; its trace goes to a file, for whoever mends it."""
+    # Imported here: `qflow --help` needs no settings.
+    from qflow_dagster.settings import settings
+
     try:
-        report = Path(tempfile.gettempdir()) / f"qflow-error-{os.getpid()}.txt"
-        report.write_text("".join(traceback.format_exception(error)))
+        # Not in /tmp: a name there can be guessed, and taken. mkstemp makes it anew, for us alone.
+        folder = settings().home / "errors"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, report = tempfile.mkstemp(prefix="error-", suffix=".txt", dir=folder)
+        with os.fdopen(descriptor, "w", errors="backslashreplace") as file:
+            file.write(redact_text("".join(traceback.format_exception(error))))
         where = f"; please report it with {report}"
-    except OSError:
+    except (OSError, UsageError):
         where = ""
-    return f"unexpected {type(error).__name__}: {error}{where}"
+    return f"unexpected {type(error).__name__}: {redact_text(str(error))}{where}"
 
 
 def _fail(message: str, code: int) -> None:
-    line = f"[bold red]error:[/] {escape(message)}"
-    Console(stderr=True, soft_wrap=True).print(line, highlight=False)
+    messages.print("error:", style="bold red", end=" ")
+    messages.print(message)
     sys.exit(code)
 
 

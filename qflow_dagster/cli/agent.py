@@ -156,7 +156,7 @@ def work(
     capability = _capability(name, domain, input_, output, role, complexity, cost, heartbeat, 1)
     number = agent_program.work(
         ready_engine(), capability, command, timeout=timeout, idle=idle,
-        report=lambda words: console.print(words, markup=False),
+        report=lambda words: console.print(words),
     )  # fmt: skip
     console.print(f"{number:,} done")
 

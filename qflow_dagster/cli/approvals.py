@@ -2,8 +2,10 @@
 
 import json as json_module
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.syntax import Syntax
@@ -18,9 +20,11 @@ from qflow_dagster.cli.output import (
     print_fields,
     print_json,
     print_rows,
+    print_text,
 )
 from qflow_dagster.database import ready_engine
-from qflow_dagster.errors import UsageError
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.safety.display import visible, visible_json
 from qflow_dagster.settings import settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -33,6 +37,13 @@ Content = Annotated[
         "--content",
         "-c",
         help="File with exactly what is approved: JSON, or a patch. Default: standard input.",
+    ),
+]
+Comment = Annotated[str | None, typer.Option("--comment", "-m", help="Why; it stays in the record.")]
+Digest = Annotated[
+    str | None,
+    typer.Option(
+        help="Digest of what you saw, as `show` prints it; default: it is shown now, and you confirm."
     ),
 ]
 
@@ -78,49 +89,37 @@ def show(approval: Id, json: JsonFlag = False) -> None:
     if json:
         print_json(found)
         return
-    content, evidence, decisions = found.pop("content"), found.pop("evidence"), found.pop("decisions")
-    print_fields(found)
-    if evidence is not None:
-        print_fields({"evidence": evidence})
-    print_rows(decisions, empty="Nobody has decided yet.", title="Decisions")
-    console.print()
-    console.print(as_syntax(content))
+    print_approval(found)
 
 
 @app.command()
 def approve(
-    approval: Id,
-    actor: As = None,
-    comment: Annotated[
-        str | None, typer.Option("--comment", "-m", help="Why; it stays in the record.")
-    ] = None,
-    json: JsonFlag = False,
+    approval: Id, digest: Digest = None, actor: As = None, comment: Comment = None, json: JsonFlag = False
 ) -> None:
-    """Approve. The decision that completes the quorum prints the token, once."""
-    _decide(arbiter.approve, approval, actor, comment, json)
+    """Approve what is shown. The decision that completes the quorum prints the token, once."""
+    _decide(arbiter.approve, "approve", approval, digest, actor, comment, json)
 
 
 @app.command()
 def deny(
-    approval: Id,
-    actor: As = None,
-    comment: Annotated[
-        str | None, typer.Option("--comment", "-m", help="Why; it stays in the record.")
-    ] = None,
-    json: JsonFlag = False,
+    approval: Id, digest: Digest = None, actor: As = None, comment: Comment = None, json: JsonFlag = False
 ) -> None:
-    """Deny: one denial ends it."""
-    _decide(arbiter.deny, approval, actor, comment, json)
+    """Deny what is shown: one denial ends it."""
+    _decide(arbiter.deny, "deny", approval, digest, actor, comment, json)
 
 
 @app.command()
 def revoke(
-    approval: Id, reason: Annotated[str, typer.Option("--reason", help="Why.")], actor: As = None
+    approval: Id,
+    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    digest: Digest = None,
+    actor: As = None,
 ) -> None:
     """Take back a request, or an approval that was not used yet."""
+    name = actor_name(actor)
+    id_, seen = _seen("revoke", approval, digest)
     with ready_engine().begin() as connection:
-        id_ = approval_records.resolve(connection, approval)
-        arbiter.revoke(connection, id_, actor=actor_name(actor), reason=reason)
+        arbiter.revoke(connection, id_, actor=name, reason=reason, digest=seen)
     console.print(f"{id_} revoked")
 
 
@@ -186,13 +185,9 @@ def export(
         raise UsageError(f"{format_!r} is no format of an export: json or csv")
     with ready_engine().connect() as connection:
         rows = approval_records.export(connection)
-        words = (
-            approval_records.as_csv(rows)
-            if format_ == "csv"
-            else json_module.dumps(list(rows), default=str, indent=2)
-        )
+        words = approval_records.as_csv(rows) if format_ == "csv" else visible_json(list(rows))
     if output is None:
-        typer.echo(words)
+        print_text(words)
         return
     try:
         output.write_text(words, encoding="utf-8")
@@ -245,18 +240,68 @@ def read_content(path: Path | None) -> Any:
         return {"patch": words}
 
 
-def as_syntax(content: Any) -> Syntax:
-    """The content in colour: a patch as a diff, anything else as JSON."""
-    if isinstance(content, dict) and isinstance(content.get("patch"), str):
-        return Syntax(content["patch"], "diff", theme="ansi_dark", background_color="default")
-    words = json_module.dumps(content, indent=2, ensure_ascii=False)
-    return Syntax(words, "json", theme="ansi_dark", background_color="default")
+def print_approval(found: dict[str, Any]) -> None:
+    """Everything that a decision is about: who asks and why, the evidence, and all of the content."""
+    fields = {
+        name: value for name, value in found.items() if name not in ("content", "evidence", "decisions")
+    }
+    print_fields(fields)
+    if found["evidence"] is not None:
+        print_fields({"evidence": found["evidence"]})
+    print_rows(found["decisions"], empty="Nobody has decided yet.", title="Decisions")
+    console.print()
+    for text, language in _parts(found["content"]):
+        console.print(
+            Syntax(visible(text), language, theme="ansi_dark", background_color="default", word_wrap=True)
+        )
 
 
-def _decide(decide: Any, approval: str, actor: str | None, comment: str | None, json: bool) -> None:
+def _parts(content: Any) -> Iterator[tuple[str, str]]:
+    """The whole content in texts and their languages: a patch as a diff, everything else as JSON."""
+    patch = content.get("patch") if isinstance(content, dict) else None
+    if not isinstance(patch, str):
+        yield visible_json(content), "json"
+        return
+    rest = {name: value for name, value in content.items() if name != "patch"}
+    if rest:
+        yield visible_json(rest), "json"
+    yield patch, "diff"
+
+
+def _seen(verb: str, approval: str, digest: str | None) -> tuple[UUID, str]:
+    """The approval, and the digest of what the person saw: given, or of what is shown now and confirmed.
+
+    Raises:
+        UsageError: nothing was given and nobody is there to look.
+    """
+    with ready_engine().connect() as connection:
+        found = approval_records.show(connection, approval_records.resolve(connection, approval))
+    if digest is not None:
+        return found["id"], digest
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            f"a decision is about what was shown: give --digest with what `qflow approvals show {found['id']}` "
+            "prints, or decide at a terminal"
+        )
+    print_approval(found)
+    if not typer.confirm(f"{verb} exactly this?"):
+        raise QflowError("nothing was decided")
+    return found["id"], found["digest"]
+
+
+def _decide(
+    decide: Any,
+    verb: str,
+    approval: str,
+    digest: str | None,
+    actor: str | None,
+    comment: str | None,
+    json: bool,
+) -> None:
+    name = actor_name(actor)
+    id_, seen = _seen(verb, approval, digest)
     with ready_engine().begin() as connection:
-        id_ = approval_records.resolve(connection, approval)
-        decided: arbiter.Decided = decide(connection, id_, actor=actor_name(actor), comment=comment)
+        decided: arbiter.Decided = decide(connection, id_, actor=name, digest=seen, comment=comment)
     if json:
         print_json(decided._asdict())
         return

@@ -54,10 +54,10 @@ def ask(
 
 def show_answer(resolution: dict) -> None:
     """An answer for people: its words, then the places that show it."""
-    console.print(resolution["answer"], markup=False)
+    console.print(resolution["answer"])
     if resolution["evidence"]:
         console.print()
     for one in resolution["evidence"]:
         place = f"{one['path']}:{one['line']}" if one.get("line") else one.get("path") or ""
         commit = "" if one.get("line") else one["commit"][:10]
-        console.print("  ".join(part for part in (place, commit, one["words"][:160]) if part), markup=False)
+        console.print("  ".join(part for part in (place, commit, one["words"][:160]) if part))

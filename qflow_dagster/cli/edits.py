@@ -1,6 +1,5 @@
 """`qflow edits`: suggestions that were applied."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
+    print_exactly,
     print_fields,
     print_json,
     print_rows,
@@ -59,7 +59,7 @@ def show(id_: Id, json: JsonFlag = False) -> None:
     patch, gates, history = (shown.pop(name) for name in ("patch", "gates", "history"))
     print_fields(shown)
     console.print()
-    console.print(patch, markup=False)
+    console.print(patch)
     print_rows(gates, empty="", title="Gates before it was suggested")
     print_rows(history, empty="", title="History")
 
@@ -121,6 +121,6 @@ def export(
         repository = repositories.find(connection, shown["repository"])
     mail = edit_commits.format_patch(repository.objects, shown["commit"])
     if output is None:
-        sys.stdout.buffer.write(mail)
+        print_exactly(mail)
     else:
         output.write_bytes(mail)

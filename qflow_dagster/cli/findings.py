@@ -97,7 +97,7 @@ def show(id_: Annotated[str, typer.Argument(metavar="ID")], json: JsonFlag = Fal
     print_fields(found)
     if snippet:
         console.print()
-        console.print(snippet, markup=False, style="dim")
+        console.print(snippet, style="dim")
     print_rows(history, empty="", title="History")
 
 

@@ -56,7 +56,7 @@ def health(
     if json:
         print_json({"status": overall, "checks": rows})
     else:
-        console.print(f"[bold {COLOURS[overall]}]{overall}[/]")
+        console.print(overall, style=f"bold {COLOURS[overall]}")
         print_rows(
             [
                 {name: row[name] for name in ("status", "check", "message", "threshold_in_days")}

@@ -78,7 +78,7 @@ def show(id_: Id, json: JsonFlag = False) -> None:
     resolutions, events = found.pop("resolutions"), found.pop("history")
     print_fields(found)
     for one in resolutions:
-        console.print(f"\n{one['at']:%Y-%m-%d %H:%M:%S} by {one['resolved_by']}:", markup=False)
+        console.print(f"\n{one['at']:%Y-%m-%d %H:%M:%S} by {one['resolved_by']}:")
         show_answer(one["resolution"])
     print_rows([{name: event[name] for name in ("at", "from", "to", "actor")} for event in events], empty="")
 

@@ -1,6 +1,5 @@
 """`qflow listen`: the messages of a queue, as they come."""
 
-import json
 import os
 import socket
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from qflow_dagster import quantumflow
+from qflow_dagster.cli.output import print_json
 from qflow_dagster.database import ready_engine
 
 
@@ -35,7 +35,7 @@ def listen(
                 "at": message.created_at.isoformat(),
                 "payload": message.payload,
             }
-            typer.echo(json.dumps(line, ensure_ascii=False))
+            print_json(line, indent=None)
             with engine.begin() as connection:
                 quantumflow.acknowledge(connection, name, message)
     except KeyboardInterrupt:

@@ -50,7 +50,7 @@ def show(found: dict[str, Any]) -> None:
     print_fields({key: value for key, value in found.items() if not isinstance(value, list | dict)})
     for title, value in found.items():
         if isinstance(value, dict):
-            console.print(f"\n[bold]{title.replace('_', ' ')}[/]")
+            console.print(f"\n{title.replace('_', ' ')}", style="bold")
             print_fields(value)
         elif isinstance(value, list) and value and not isinstance(value[0], dict):
             print_fields({title: ", ".join(map(str, value[:15]))})

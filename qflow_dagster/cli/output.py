@@ -1,43 +1,94 @@
 """How results are printed: tables for people, JSON for programs, both on stdout.
 
-Belongs here: printing shared by all nouns. Progress and errors go to stderr, not here.
+Belongs here: printing shared by all nouns, and who acts. Whatever is printed comes from a
+repository, an error or an agent sooner or later, so nothing reaches a terminal but through the
+consoles here: characters that hide or move something are written out, and brackets are text.
 """
 
-import getpass
-import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.display import visible, visible_json
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most this many rows.")]
 
-As = Annotated[str | None, typer.Option("--as", help="Who decides; default: the user of this system.")]
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as", help="Who acts: the account, or the name that the token in QFLOW_IDENTITY is signed for."
+    ),
+]
 
 # Where nobody looks (a pipe, a log) there is no width to keep to; 80 columns would fold every path.
 UNSEEN_WIDTH = 160
-console = Console(highlight=False)
+
+
+class SafeConsole(Console):
+    """A console on which text from outside can only be read.
+
+    Text is no markup unless a call says `markup=True`; then the caller escapes what it puts in.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"highlight": False, "markup": False, **options})
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does. Rich itself drops some control characters unseen, so texts are treated first."""
+        super().print(*(visible(each) if isinstance(each, str) else each for each in objects), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as rich does; what came in as part of a table or a picture is treated here."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+console = SafeConsole()
+# Progress, problems and what is said to a person beside the result.
+messages = SafeConsole(stderr=True, soft_wrap=True)
 if not console.is_terminal and "COLUMNS" not in os.environ:
     console.width = UNSEEN_WIDTH
 
 
 def actor_name(given: str | None) -> str:
-    """Who acts: as given with `--as`, else the user of this system."""
-    return given or getpass.getuser()
+    """Return the name this process acts under; `given` (`--as`) has to be that name.
+
+    Raises:
+        UsageError: nothing establishes the name.
+    """
+    from qflow_dagster.web import identities
+
+    return identities.established(given)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, *, indent: int | None = 2) -> None:
     """One JSON document, times as ISO 8601."""
-    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+    print_text(visible_json(value, default=_plain, indent=indent))
+
+
+def print_text(text: str) -> None:
+    """Lines for a program or a file, as they are but for what hides or moves something."""
+    typer.echo(visible(text))
+
+
+def print_exactly(content: bytes) -> None:
+    """Bytes for another program (a patch for git); a terminal gets them as a text that can be read."""
+    if sys.stdout.isatty():
+        print_text(content.decode(errors="replace"))
+        return
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 def print_rows(
@@ -82,7 +133,9 @@ def print_fields(fields: Mapping[str, Any]) -> None:
     """One record as `name  value` lines."""
     width = max((len(name) for name in fields), default=0)
     for name, value in fields.items():
-        console.print(Text(f"{name.replace('_', ' '):<{width}}  "), Text(_cell(value)), sep="")
+        # Further lines are set in: none of them can pose as another field.
+        words = _cell(value).replace("\n", "\n" + " " * (width + 2))
+        console.print(Text(f"{name.replace('_', ' '):<{width}}  "), Text(words), sep="")
 
 
 def _cell(value: Any) -> str:
@@ -97,8 +150,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, dict | list):
-        return json.dumps(value, default=_plain, ensure_ascii=False)
-    return str(value)
+        return visible_json(value, default=_plain, indent=None)
+    return visible(str(value))
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from sqlalchemy import Connection, Row
 
 from qflow_dagster.agents import rule_changes
@@ -64,7 +63,6 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
     for one in made:
         console.print(
             f"on trial: {one.rule_id} version {one.version}, {one.operation}: {one.words}",
-            markup=False,
             soft_wrap=True,
         )
     for one in settled.verdicts:
@@ -196,9 +194,9 @@ def publish(
         print_json({name: [one._asdict() for one in getattr(report, name)] for name in names})
         return
     for one in report.published:
-        console.print(f"published {one.what}: {one.words}", markup=False, soft_wrap=True)
+        console.print(f"published {one.what}: {one.words}", soft_wrap=True)
     for one in report.failed:
-        console.print(f"not published {one.what}: {one.words}", markup=False, soft_wrap=True)
+        console.print(f"not published {one.what}: {one.words}", soft_wrap=True)
     console.print(
         f"{len(report.published)} published, {len(report.skipped)} not yet, {len(report.failed)} failed"
     )
@@ -228,13 +226,12 @@ def import_(
         )  # fmt: skip
         return
     for one in report.imported:
-        console.print(
-            f"imported {one.rule.id} version {one.rule.version} from {one.instance.label}", markup=False
-        )
+        console.print(f"imported {one.rule.id} version {one.rule.version} from {one.instance.label}")
     for one in report.refused:
-        console.print(f"[red]refused[/] {escape(one.name)}: {escape(one.reason)}", soft_wrap=True)
+        console.print("refused", style="red", end=" ")
+        console.print(f"{one.name}: {one.reason}", soft_wrap=True)
     for one in received.settled:
-        console.print(f"{one.rule_id} is {one.state}: {one.reason}", markup=False, soft_wrap=True)
+        console.print(f"{one.rule_id} is {one.state}: {one.reason}", soft_wrap=True)
     console.print(
         f"{len(report.imported)} imported, {report.known} known, {report.own} our own, {len(report.refused)} refused; "
         f"{len(report.votes.counted)} votes"

@@ -89,8 +89,8 @@ def show(id_: RuleId, json: JsonFlag = False) -> None:
     print_rows([{name: row[name] for name in names} for row in standing], empty="It does not hold now.")
     for example in rule.examples:
         for name in ("bad", "good"):
-            console.print(f"\n[bold]{name}[/]")
-            console.print(str(getattr(example, name)), markup=False, style="dim")
+            console.print(f"\n{name}", style="bold")
+            console.print(str(getattr(example, name)), style="dim")
 
 
 @app.command()
@@ -154,7 +154,8 @@ def hold_to_examples(
         problems = examples.problems(rule, rewrite)
         failed += bool(problems)
         for problem in problems:
-            console.print(f"[red]failed[/] {problem}", soft_wrap=True)
+            console.print("failed", style="red", end=" ")
+            console.print(problem, soft_wrap=True)
     console.print(f"{len(chosen)} rules, {failed} failed")
     if failed:
         raise QflowError(f"{failed} of {len(chosen)} rules do not do what their examples say")

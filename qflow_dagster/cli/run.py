@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from qflow_dagster.agents import self_improvement
-from qflow_dagster.cli.output import JsonFlag, console, print_json, print_rows
+from qflow_dagster.cli.output import JsonFlag, console, messages, print_json, print_rows
 from qflow_dagster.cli.session import dagster_instance
 from qflow_dagster.database import ready_engine
 from qflow_dagster.evolution import findings
@@ -128,8 +127,9 @@ def summary(connection: Any, name: str) -> dict[str, Any]:
 def show(result: dict[str, Any]) -> None:
     """Print a run's result for a person, and where to look next."""
     seconds = result["seconds"]
+    console.print(result["repository"], style="bold", end=" ")
     console.print(
-        f"[bold]{result['repository']}[/] at {result['commit'][:10]}: {result['files']:,} files, "
+        f"at {result['commit'][:10]}: {result['files']:,} files, "
         f"{result['lines']:,} lines, {result['functions']:,} functions, {result['commits']:,} commits "
         f"({seconds['total']:.1f} s)"
     )
@@ -164,15 +164,14 @@ def show(result: dict[str, Any]) -> None:
     )
     console.print("Next:")
     if waiting:
-        console.print(f"  qflow approvals show {waiting[0]['approval']}    the first change")
-        console.print(f"  qflow approvals approve {waiting[0]['approval']} --as NAME    approve it")
+        console.print(
+            f"  qflow approvals approve {waiting[0]['approval']}    see the first change, and decide"
+        )
         console.print(
             "  qflow edits apply    commit what is approved, each on a branch of its own, and verify it"
         )
     if hotspots:
-        console.print(
-            f"  qflow metrics {hotspots[0]['path']}    why it is a hotspot", soft_wrap=True, markup=False
-        )
+        console.print(f"  qflow metrics {hotspots[0]['path']}    why it is a hotspot", soft_wrap=True)
     console.print(
         f"  qflow findings list {result['repository']}    what was found; qflow work tree    the plan"
     )
@@ -185,11 +184,11 @@ class TerminalProgress:
     def __init__(self) -> None:
         self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=messages,
             transient=True,
         )
         self._tasks: dict[str, Any] = {}

@@ -20,6 +20,7 @@ from qflow_dagster.cli.output import (
 from qflow_dagster.database import ready_engine
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
 from qflow_dagster.ingestion import repositories
+from qflow_dagster.safety.display import visible
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a goal, or its beginning.")]
@@ -117,11 +118,12 @@ def show(
     print_rows([{name: phase[name] for name in names} for phase in phases], empty="No phase yet.")
     last = events[-1]
     reason = (last["data"] or {}).get("reason") or ""
-    console.print(f"\n{last['at']:%Y-%m-%d %H:%M} {last['to']}: {reason}", markup=False)
+    console.print(f"\n{last['at']:%Y-%m-%d %H:%M} {last['to']}: {reason}")
     if artifacts:
         for phase in phases:
             console.rule(f"{phase['phase']}, round {phase['round']}")
-            console.print(Markdown(phase["artifact"] or "*nothing yet*"))
+            # No link of the text becomes one of the terminal's.
+            console.print(Markdown(visible(phase["artifact"] or "*nothing yet*"), hyperlinks=False))
 
 
 @app.command()

@@ -52,7 +52,7 @@ def show(id_: Annotated[str, typer.Argument(metavar="ID")], json: JsonFlag = Fal
     patch, gates, history = (shown.pop(name) for name in ("patch", "gates", "history"))
     print_fields(shown)
     console.print()
-    console.print(patch, markup=False)
+    console.print(patch)
     print_rows(gates, empty="", title="Gates")
     print_rows(history, empty="", title="History")
 

@@ -118,7 +118,7 @@ def show(id_: Id, json: JsonFlag = False) -> None:
     print_fields({**found, "critical_path": f"{' > '.join(path[:12])} ({seconds:.1f} s)"})
     console.print()
     for line in task_pictures.lines(tasks):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 @app.command()
@@ -136,7 +136,7 @@ def graph(
     for number, layer in enumerate(task_pictures.layers(found["tasks"])):
         marks = "  ".join(f"{task_pictures.MARKS.get(t['state'], '?')} {t['name']}" for t in layer[:40])
         more = f"  and {len(layer) - 40:,} more" if len(layer) > 40 else ""
-        console.print(f"{number:>4}  {marks}{more}", markup=False)
+        console.print(f"{number:>4}  {marks}{more}")
 
 
 @app.command()

@@ -79,7 +79,7 @@ def tree(repo: Repo = None, json: JsonFlag = False) -> None:
             else ""
         )
         words = f"{'  ' * row['depth']}{row['level']} {row['title']}  ({row['state']}){features}"
-        console.print(words, markup=False, soft_wrap=True)
+        console.print(words, soft_wrap=True)
 
 
 @app.command("next")
@@ -106,7 +106,7 @@ def next_(
     )
     console.print()
     for line in why:
-        console.print(line, markup=False)
+        console.print(line)
 
 
 @app.command()
@@ -124,7 +124,7 @@ def show(id_: Id, json: JsonFlag = False) -> None:
     print_fields(shown)
     console.print()
     for line in why:
-        console.print(line, markup=False)
+        console.print(line)
     print_rows(history, empty="", title="History")
 
 
@@ -152,7 +152,7 @@ def set_(
         safe_work_planner.set_input(connection, item, name, value, actor=actor_name(as_))
         why = safe_work_planner.explain(connection, item)
     for line in why:
-        console.print(line, markup=False)
+        console.print(line)
 
 
 @app.command()

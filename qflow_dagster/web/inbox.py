@@ -5,13 +5,12 @@ that comes from outside is text: the templates escape it, the content security p
 no script but ours. Does not belong here: deciding (`agents.arbiter`).
 """
 
-import json
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 from uuid import UUID
 
+from markupsafe import Markup
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -20,26 +19,24 @@ from starlette.templating import Jinja2Templates
 
 from qflow_dagster.agents import approval_records, arbiter
 from qflow_dagster.errors import QflowError
+from qflow_dagster.safety.display import visible, visible_json
 from qflow_dagster.settings import settings
 from qflow_dagster.web.access import csrf_token, is_own_form
 
 FOLDER = Path(__file__).parent
-# Characters that make text look like other text: they reorder it, or do not show (Boucher and
-# Anderson, "Trojan Source", 2021).
-UNSEEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f]")
 PAGE = 200
 LARGEST_FORM = 100_000
-# A page of a hundred thousand lines helps nobody decide.
+# More lines of a patch are shown when asked for; who has not seen them cannot decide.
 MOST_LINES = 5_000
 
 
-def visible(text: str) -> str:
-    """`text` with characters that would hide or reorder something written out, as ``<U+202E>``."""
-    return UNSEEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
+def _shown(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 templates = Jinja2Templates(FOLDER / "templates")
-templates.env.filters["visible"] = visible
+# Of every expression, so that no template can forget it.
+templates.env.finalize = _shown
 
 
 class DiffLine(NamedTuple):
@@ -107,11 +104,12 @@ class Inbox:
         patch = content.get("patch") if isinstance(content, dict) else None
         rest = {k: v for k, v in content.items() if k != "patch"} if isinstance(patch, str) else content
         lines = diff_lines(patch) if isinstance(patch, str) else []
+        shown = len(lines) if "all" in request.query_params else MOST_LINES
         return self._page(
             request, "approval.html", status_code=status_code, approval=approval, history=history,
-            lines=lines[:MOST_LINES], left_out=max(len(lines) - MOST_LINES, 0),
-            rest=_pretty(rest) if rest else None,
-            evidence=_pretty(approval["evidence"]) if approval["evidence"] else None,
+            lines=lines[:shown], left_out=max(len(lines) - shown, 0),
+            rest=visible_json(rest) if rest else None,
+            evidence=visible_json(approval["evidence"]) if approval["evidence"] else None,
             csrf=csrf_token(request.state.actor, str(approval_id)), problem=problem,
             run_url=_run_url(approval["run_id"]),
         )  # fmt: skip
@@ -127,7 +125,7 @@ class Inbox:
         return await run_in_threadpool(self._decide, request, approval_id, actor, form)
 
     def _decide(self, request: Request, approval_id: UUID, actor: str, form: dict[str, str]) -> Response:
-        comment, digest = form.get("comment", "").strip() or None, form.get("digest")
+        comment, digest = form.get("comment", "").strip() or None, form.get("digest", "")
         token = None
         try:
             with self.engine.begin() as connection:
@@ -139,9 +137,8 @@ class Inbox:
                     case "deny":
                         arbiter.deny(connection, approval_id, actor=actor, comment=comment, digest=digest)
                     case "revoke":
-                        arbiter.revoke(
-                            connection, approval_id, actor=actor, reason=comment or "no reason given"
-                        )
+                        reason = comment or "no reason given"
+                        arbiter.revoke(connection, approval_id, actor=actor, reason=reason, digest=digest)
                     case _:
                         return self.show(request, problem="choose approve, deny or revoke", status_code=400)
         except QflowError as error:
@@ -181,10 +178,6 @@ def _hunk(text: str) -> tuple[int, int, int, int] | None:
             return None
         numbers += [int(start), int(length or 1)]
     return numbers[0], numbers[1], numbers[2], numbers[3]
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _run_url(run_id: str | None) -> str | None:

@@ -11,6 +11,7 @@ from sqlalchemy import URL, Engine, text
 
 from qflow_dagster.agents import approval_records, arbiter
 from qflow_dagster.quantumflow import verify_history
+from tests import decisions
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -41,7 +42,7 @@ def test_of_64_processes_with_one_token_one_may_act(engine: Engine, database: UR
         id_ = arbiter.request_approval(
             connection, "edit", "src/a.py", {"patch": "x"}, requested_by="bot", reason="r"
         )
-        token = arbiter.approve(connection, id_, actor="ada").token or ""
+        token = decisions.approve(connection, id_, actor="ada").token or ""
     answers = race(database, [("use", token, f"p{n}") for n in range(64)])
     assert [answer for answer in answers if "ok" in answer] == [{"ok": str(id_)}]
     assert {answer["refused"] for answer in answers if "refused" in answer} == {"already_used"}

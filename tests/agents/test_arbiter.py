@@ -21,6 +21,7 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import expire_due, find, register, verify_history
 from qflow_dagster.setting_groups import ApprovalsSettings
 from qflow_dagster.settings import settings
+from tests import decisions
 
 PATCH = {"patch": "diff --git a/src/a.py b/src/a.py\n--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@\n-a\n+b\n"}
 register("test.report")
@@ -48,7 +49,7 @@ def ask(
 def approved(engine: Engine, **options: Any) -> tuple[UUID, str]:
     with engine.begin() as connection:
         id_ = ask(connection, **options)
-        token = arbiter.approve(connection, id_, actor="ada").token
+        token = decisions.approve(connection, id_, actor="ada").token
     assert token is not None
     return id_, token
 
@@ -162,7 +163,7 @@ def test_the_asker_cannot_decide_neither_by_the_code_nor_by_the_table(engine: En
     with engine.begin() as connection:
         id_ = ask(connection, requested_by="ada")
         with pytest.raises(DecisionRefused, match="ada asked for this approval: somebody else"):
-            arbiter.approve(connection, id_, actor="ada")
+            decisions.approve(connection, id_, actor="ada")
         insert = text(
             "INSERT INTO approval_decisions (approval_id, actor, requested_by, decision) VALUES (:i, 'ada', :by, 'approve')"
         )
@@ -175,24 +176,24 @@ def test_the_asker_cannot_decide_neither_by_the_code_nor_by_the_table(engine: En
 def test_a_quorum_needs_so_many_different_people(engine: Engine) -> None:
     with engine.begin() as connection:
         id_ = ask(connection, required_approvals=2)
-        first = arbiter.approve(connection, id_, actor="ada")
-        again = arbiter.approve(connection, id_, actor="ada")
+        first = decisions.approve(connection, id_, actor="ada")
+        again = decisions.approve(connection, id_, actor="ada")
         assert (first.status, first.token, again.approvals) == ("pending", None, 1)
-        second = arbiter.approve(connection, id_, actor="bob")
+        second = decisions.approve(connection, id_, actor="bob")
         assert (second.status, second.approvals) == ("approved", 2)
         assert second.token is not None
-        assert arbiter.approve(connection, id_, actor="bob").token is None
+        assert decisions.approve(connection, id_, actor="bob").token is None
 
 
 def test_one_denial_ends_it(engine: Engine) -> None:
     with engine.begin() as connection:
         id_ = ask(connection, required_approvals=3)
-        arbiter.approve(connection, id_, actor="ada")
-        assert arbiter.deny(connection, id_, actor="bob", comment="no").status == "denied"
+        decisions.approve(connection, id_, actor="ada")
+        assert decisions.deny(connection, id_, actor="bob", comment="no").status == "denied"
         with pytest.raises(DecisionRefused, match="is denied already"):
-            arbiter.approve(connection, id_, actor="carol")
+            decisions.approve(connection, id_, actor="carol")
         with pytest.raises(DecisionRefused, match="ada has decided already"):
-            arbiter.deny(connection, id_, actor="ada")
+            decisions.deny(connection, id_, actor="ada")
 
 
 @pytest.mark.parametrize("actor", ["", "  ", "policy:edit", "x" * 201])
@@ -200,7 +201,7 @@ def test_a_decision_needs_a_name_that_a_person_may_have(engine: Engine, actor: s
     with engine.begin() as connection:
         id_ = ask(connection)
         with pytest.raises(DecisionRefused):
-            arbiter.approve(connection, id_, actor=actor)
+            decisions.approve(connection, id_, actor=actor)
 
 
 def test_settings_say_who_may_decide_a_kind(engine: Engine, approvals_settings: Callable[..., None]) -> None:
@@ -208,10 +209,10 @@ def test_settings_say_who_may_decide_a_kind(engine: Engine, approvals_settings: 
     with engine.begin() as connection:
         id_ = ask(connection)
         with pytest.raises(DecisionRefused, match=r"bob may not decide approvals of kind edit.*ada"):
-            arbiter.approve(connection, id_, actor="bob")
+            decisions.approve(connection, id_, actor="bob")
         with pytest.raises(DecisionRefused, match="bob may not"):
             arbiter.revoke(connection, id_, actor="bob", reason="x")
-        assert arbiter.approve(connection, id_, actor="ada").status == "approved"
+        assert decisions.approve(connection, id_, actor="ada").status == "approved"
 
 
 def test_what_was_shown_must_be_what_is_decided(engine: Engine) -> None:
@@ -245,7 +246,7 @@ def test_at_its_end_it_can_neither_be_decided_nor_used_and_the_sweep_agrees(engi
     for id_ in (undecided, unused):
         end_its_term(engine, id_)
     with pytest.raises(DecisionRefused, match="has expired"), engine.begin() as connection:
-        arbiter.approve(connection, undecided, actor="ada")
+        decisions.approve(connection, undecided, actor="ada")
     assert reason_of(engine, token) == "expired"
     with engine.begin() as connection:
         assert set(expire_due(connection)) == {undecided, unused}
@@ -365,7 +366,7 @@ def test_an_approved_workflow_starts_once_with_exactly_what_was_asked(engine: En
         assert find(connection, type_name="test.report") == []
     assert start_approved(engine, worker="w") == []
     with engine.begin() as connection:
-        arbiter.approve(connection, id_, actor="ada")
+        decisions.approve(connection, id_, actor="ada")
     [started] = start_approved(engine, worker="w", run_id="r")
     assert start_approved(engine, worker="w") == []
     with engine.connect() as connection:
@@ -380,7 +381,7 @@ def test_one_that_cannot_start_holds_up_no_other(engine: Engine) -> None:
         wrong = ask(connection, "workflow", "no.such", {"type": "no.such", "payload": {}})
         right = request_workflow(connection, "test.report", {}, requested_by="bot", reason="r")
         for id_ in (wrong, right):
-            arbiter.approve(connection, id_, actor="ada")
+            decisions.approve(connection, id_, actor="ada")
     results = {item.approval_id: item for item in start_approved(engine, worker="w")}
     assert results[right].workflow_id
     assert "unknown workflow type" in (results[wrong].problem or "")
@@ -430,7 +431,7 @@ def test_whatever_the_order_of_decisions_the_rules_hold(
                     assert now in ("pending", "approved")
                     now = "revoked"
                 else:
-                    answer = (arbiter.approve if verb == "approve" else arbiter.deny)(
+                    answer = (decisions.approve if verb == "approve" else decisions.deny)(
                         connection, id_, actor=actor
                     )
                     assert actor != "bot"

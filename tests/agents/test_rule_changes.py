@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents import arbiter, rule_changes
+from qflow_dagster.agents import rule_changes
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import outcomes, place_records, rule_evolver, rule_set
@@ -16,6 +16,7 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import item_requests
 from qflow_dagster.quantumflow import verify_history
 from qflow_dagster.settings import settings
+from tests import decisions
 from tests.evolution.judgements_in_database import decided
 from tests.improvement_loop import Loop
 
@@ -60,7 +61,7 @@ def decide_by_place(loop: Loop) -> None:
     for suggestion in decided_on:
         if "test_" in suggestion["title"]:
             with loop.engine.begin() as connection:
-                arbiter.deny(connection, suggestion["approval"], actor="ada", comment="tests may")
+                decisions.deny(connection, suggestion["approval"], actor="ada", comment="tests may")
         else:
             loop.approve(suggestion)
     with loop.engine.begin() as connection:
@@ -134,7 +135,7 @@ def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) ->
     assert settle(engine).asked == []
     assert versions(engine) == {1: "active", 2: "trial"}
     with engine.begin() as connection:
-        arbiter.approve(connection, settled.asked[0], actor="ada")
+        decisions.approve(connection, settled.asked[0], actor="ada")
     [done] = rule_changes.apply_approved(engine, worker="test")
     assert (done.to, done.problem) == ("active", None)
     assert versions(engine) == {2: "active"}
@@ -146,7 +147,7 @@ def test_a_denied_variant_is_retired_and_never_tried_again(engine: Engine) -> No
     decided(engine, on_trial(engine), [True] * 12)
     [asked] = settle(engine).asked
     with engine.begin() as connection:
-        arbiter.deny(connection, asked, actor="ada", comment="it hides bugs")
+        decisions.deny(connection, asked, actor="ada", comment="it hides bugs")
     settle(engine)
     assert versions(engine) == {1: "active"}
     with engine.connect() as connection:
@@ -204,7 +205,7 @@ def test_what_was_approved_is_this_rule_and_no_other(engine: Engine) -> None:
     decided(engine, on_trial(engine), [True] * 12)
     [asked] = settle(engine).asked
     with engine.begin() as connection:
-        arbiter.approve(connection, asked, actor="ada")
+        decisions.approve(connection, asked, actor="ada")
         connection.execute(text('UPDATE rule_lives SET definition = definition || \'{"fix": "evil()"}\''))
     [done] = rule_changes.apply_approved(engine, worker="test")
     assert done.problem == "mismatch"

@@ -23,6 +23,7 @@ from qflow_dagster.infrastructure.error_analysis import analyse
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
 from qflow_dagster.quantumflow import reclaim_expired, verify_history
 from qflow_dagster.settings import settings
+from tests import decisions
 from tests.evolution.judgements_in_database import decided
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
@@ -101,7 +102,7 @@ def test_what_people_refuse_does_not_keep_the_rest_from_its_turn(loop: Loop) -> 
     loop.generate(limit=1)
     [first] = loop.waiting()
     with loop.engine.begin() as connection:
-        arbiter.deny(connection, first["approval"], actor="ada", comment="no")
+        decisions.deny(connection, first["approval"], actor="ada", comment="no")
     loop.apply()
     loop.repository.commit({"c.py": "x = 1\n"})
     loop.find()
@@ -149,7 +150,7 @@ def test_a_denied_suggestion_ends_and_the_work_goes_back(loop: Loop) -> None:
     loop.repository.commit({"a.py": MUTABLE})
     [suggestion] = loop.improve()
     with loop.engine.begin() as connection:
-        arbiter.deny(connection, suggestion["approval"], actor="ada", comment="not here")
+        decisions.deny(connection, suggestion["approval"], actor="ada", comment="not here")
     assert loop.apply() == []
     assert loop.state(suggestion["id"]) == "rejected"
     with loop.engine.connect() as connection:
@@ -168,7 +169,7 @@ def test_the_requester_cannot_approve_its_own_edit(loop: Loop) -> None:
     loop.repository.commit({"a.py": MUTABLE})
     [suggestion] = loop.improve()
     with loop.engine.begin() as connection, pytest.raises(arbiter.DecisionRefused):
-        arbiter.approve(connection, suggestion["approval"], actor="agent:code_quality")
+        decisions.approve(connection, suggestion["approval"], actor="agent:code_quality")
 
 
 def test_a_regression_after_application_is_reverted_by_itself(

@@ -11,12 +11,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from qflow_dagster.agents import arbiter, edits, sparc_changes
+from qflow_dagster.agents import edits, sparc_changes
 from qflow_dagster.agents.sparc_phases import risks
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
 from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Made
 from qflow_dagster.quantumflow import IllegalTransition, reclaim_expired, verify_history
+from tests import decisions
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 TESTS = "from app.a import collect\n\n\ndef test_collect():\n    assert collect(1) == [1]\n"
@@ -107,7 +108,7 @@ def test_a_change_that_is_declined_sends_the_goal_back_and_then_to_a_person(plan
     work(planned)
     [suggestion] = planned.waiting()
     with planned.engine.begin() as connection:
-        arbiter.deny(connection, suggestion["approval"], actor="eve", comment="it should say None")
+        decisions.deny(connection, suggestion["approval"], actor="eve", comment="it should say None")
         sparc_changes.self_improvement.follow_decisions(connection)
     assert work(planned).rejected == 2
     found = shown(planned.engine, goal)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import make_url
 
-from qflow_dagster.agents import arbiter, authorization
+from qflow_dagster.agents import approval_records, arbiter, authorization
 from qflow_dagster.database import engine_for
 from qflow_dagster.errors import QflowError
 
@@ -32,10 +32,10 @@ def act(url: str, verb: str, about: str, name: str, ready: int, go: int) -> dict
                         connection, about, "src/a.py", {"patch": "x"}, actor=name
                     )
                     return {"ok": str(used.approval_id)}
-                case "approve":
-                    return {"ok": arbiter.approve(connection, UUID(about), actor=name).status}
-                case "deny":
-                    return {"ok": arbiter.deny(connection, UUID(about), actor=name).status}
+                case "approve" | "deny":
+                    digest = approval_records.show(connection, UUID(about))["digest"]
+                    decide = arbiter.approve if verb == "approve" else arbiter.deny
+                    return {"ok": decide(connection, UUID(about), actor=name, digest=digest).status}
                 case _:
                     arbiter.revoke(connection, UUID(about), actor=name, reason="race")
                     return {"ok": "revoked"}

@@ -48,9 +48,18 @@ def forked() -> Iterator[Forked]:
 
 @pytest.fixture
 def qflow(environment: dict[str, str], forked: Forked) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `qflow` with arguments; keywords are further environment variables, but `stdin`."""
+    """Run `qflow` with arguments; keywords are further environment variables, but `stdin` and `actor`.
 
-    def run(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-        return forked.run(arguments, {**environment, **variables}, stdin)
+    With an `actor` it acts under that name, which a token establishes.
+    """
+    tokens: dict[str, str] = {}
+
+    def run(
+        *arguments: str, stdin: str = "", actor: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        if actor and actor not in tokens:
+            tokens[actor] = forked.run(("identity", actor), environment, "").stdout.strip()
+        named = {"QFLOW_IDENTITY": tokens[actor]} if actor else {}
+        return forked.run(arguments, {**environment, **named, **variables}, stdin)
 
     return run

@@ -113,7 +113,7 @@ def test_what_a_role_may_not_is_refused_and_recorded(qflow: Run, home: Path) -> 
     file = home / "g.yaml"
     file.write_text("name: g\ntasks:\n  - {name: a, adapter: shell, arguments: {command: [rm, -rf, /]}}\n")
     refused(
-        qflow("tasks", "submit", str(file), "--as", "mallory"), 1, "g.yaml:3:5: 'a': a coder may not run 'rm'"
+        qflow("tasks", "submit", str(file), actor="mallory"), 1, "g.yaml:3:5: 'a': a coder may not run 'rm'"
     )
     assert json.loads(ok(qflow("tasks", "list", "--json"))) == []
     [seen] = json.loads(ok(qflow("errors", "list", "--json")))

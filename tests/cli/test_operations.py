@@ -33,24 +33,28 @@ def test_an_approval_from_request_to_use(qflow: Run, home: Path) -> None:
     patch.write_text(PATCH)
     asked = ok(
         qflow(
-            "approvals", "request", "edit", "a.py", "--reason", "x was wrong", "-c", str(patch), "--as", "bot"
+            "approvals", "request", "edit", "a.py", "--reason", "x was wrong", "-c", str(patch), actor="bot"
         )
     )
     id_ = asked.strip()
     assert "x was wrong" in ok(qflow("approvals", "list"))
     shown = ok(qflow("approvals", "show", id_[:20]))
     assert "+x = 2" in shown
-    refused(qflow("approvals", "approve", id_, "--as", "bot"), 1, "somebody else has to decide it")
-    approved = json.loads(ok(qflow("approvals", "approve", id_, "--as", "ada", "-m", "fine", "--json")))
+    digest = json.loads(ok(qflow("approvals", "show", id_, "--json")))["digest"]
+    approve = ("approvals", "approve", id_, "--digest", digest)
+    refused(qflow(*approve, actor="bot"), 1, "somebody else has to decide it")
+    refused(qflow("approvals", "approve", id_, actor="ada"), 2, "give --digest")
+    refused(qflow("approvals", "approve", id_, "--digest", "0" * 64, actor="ada"), 1, "look again")
+    approved = json.loads(ok(qflow(*approve, "-m", "fine", "--json", actor="ada")))
     token = approved["token"]
     assert approved["status"] == "approved"
 
-    use = ("approvals", "use", "edit", "a.py", "-c", str(patch), "--as", "deployer")
+    use = ("approvals", "use", "edit", "a.py", "-c", str(patch))
     refused(qflow(*use), 2, "QFLOW_APPROVAL_TOKEN")
     patch.write_text(PATCH.replace("x = 2", "x = 3"))
     refused(qflow(*use, QFLOW_APPROVAL_TOKEN=token), 1, "the approval was refused")
     patch.write_text(PATCH)
-    assert "may be done" in ok(qflow(*use, QFLOW_APPROVAL_TOKEN=token))
+    assert "may be done" in ok(qflow(*use, actor="deployer", QFLOW_APPROVAL_TOKEN=token))
     refused(qflow(*use, QFLOW_APPROVAL_TOKEN=token), 1, "the approval was refused")
 
     history = [entry["event"] for entry in json.loads(ok(qflow("approvals", "history", id_, "--json")))]
@@ -72,10 +76,13 @@ def test_an_approval_from_request_to_use(qflow: Run, home: Path) -> None:
 def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:
     ids = []
     for n in range(2):
-        asked = ("approvals", "request", "edit", f"r{n}", "--reason", "r", "--as", "bot", "--json")
-        ids.append(json.loads(ok(qflow(*asked, stdin='{"threshold": 3}')))["id"])
-    ok(qflow("approvals", "deny", ids[0], "--as", "ada"))
-    ok(qflow("approvals", "revoke", ids[1], "--as", "bot", "--reason", "changed my mind"))
+        asked = ("approvals", "request", "edit", f"r{n}", "--reason", "r", "--json")
+        ids.append(json.loads(ok(qflow(*asked, stdin='{"threshold": 3}', actor="bot")))["id"])
+    digests = [json.loads(ok(qflow("approvals", "show", id_, "--json")))["digest"] for id_ in ids]
+    ok(qflow("approvals", "deny", ids[0], "--digest", digests[0], actor="ada"))
+    revoke = ("approvals", "revoke", ids[1], "--reason", "changed my mind", "--digest")
+    refused(qflow(*revoke, digests[0], actor="bot"), 1, "look again")
+    ok(qflow(*revoke, digests[1], actor="bot"))
     listed = json.loads(ok(qflow("approvals", "list", "--status", "all", "--json")))
     assert {row["status"] for row in listed} == {"denied", "revoked"}
     judged = json.loads(
@@ -195,10 +202,10 @@ def test_an_endpoint_is_added_tried_listed_and_served_by_a_worker(
         }
         worker = subprocess.Popen([QFLOW, "notify", "work"], env=environment)
         try:
-            asked = ok(
-                qflow("approvals", "request", "edit", "a.py", "--reason", "r", "--as", "bot", stdin="{}")
-            )
-            ok(qflow("approvals", "deny", asked.strip(), "--as", "ada"))
+            ask = ("approvals", "request", "edit", "a.py", "--reason", "r")
+            id_ = ok(qflow(*ask, stdin="{}", actor="bot")).strip()
+            digest = json.loads(ok(qflow("approvals", "show", id_, "--json")))["digest"]
+            ok(qflow("approvals", "deny", id_, "--digest", digest, actor="ada"))
             end = time.monotonic() + 120
             while len(webhook.received) < 2:
                 assert time.monotonic() < end, "nothing was delivered"

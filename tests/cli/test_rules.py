@@ -43,18 +43,18 @@ def test_a_variant_is_promoted_by_a_person_or_vetoed(qflow: Run, engine: Engine)
     decided(engine, on_trial(engine), [True] * 12)
     assert "-> active: better than version 1" in ok(qflow("rules", "evolve"))
     [approval] = json.loads(ok(qflow("approvals", "list", "--json")))
-    ok(qflow("approvals", "approve", approval["id"], "--as", "ada"))
+    ok(qflow("approvals", "approve", approval["id"], "--digest", approval["digest"], actor="ada"))
     assert f"{RULE} is active now" in ok(qflow("rules", "evolve"))
     assert json.loads(ok(qflow("rules", "show", RULE, "--json")))["version"] == 2
     on_trial(engine, "another")
     assert "version 3, a trial, is retired" in ok(
-        qflow("rules", "veto", RULE, "--reason", "no more", "--as", "ada")
+        qflow("rules", "veto", RULE, "--reason", "no more", actor="ada")
     )
     refused(qflow("rules", "veto", RULE, "--reason", "no more"), 1, f"nothing of {RULE} waits or is on trial")
 
 
 def test_a_rule_is_retired_for_good(qflow: Run, engine: Engine) -> None:
-    ok(qflow("rules", "retire", RULE, "--reason", "we like it so", "--as", "ada"))
+    ok(qflow("rules", "retire", RULE, "--reason", "we like it so", actor="ada"))
     assert RULE not in [row["rule"] for row in json.loads(ok(qflow("rules", "list", "--json")))]
     lives = json.loads(ok(qflow("rules", "history", RULE, "--json")))["lives"]
     assert lives[-1]["reason"] == "we like it so"
@@ -73,7 +73,7 @@ def test_thresholds_are_shown_and_taken_back(qflow: Run, engine: Engine) -> None
     assert found["thresholds"]["act"] < 0.9
     [change] = found["changes"]
     refused(qflow("rules", "thresholds", "--revert", str(change["id"])), 2, "needs --reason")
-    ok(qflow("rules", "thresholds", "--revert", str(change["id"]), "--reason", "too soon", "--as", "ada"))
+    ok(qflow("rules", "thresholds", "--revert", str(change["id"]), "--reason", "too soon", actor="ada"))
     assert json.loads(ok(qflow("rules", "thresholds", "--json")))["thresholds"]["act"] == 0.9
 
 

@@ -4,12 +4,12 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents import arbiter
 from qflow_dagster.assets.partitions import REPOSITORIES
 from qflow_dagster.evolution import rule_set, standings
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.sensors.evolution import new_outcomes
 from qflow_dagster.sensors.operations import approval_decisions
+from tests import decisions
 from tests.agents.test_rule_changes import RULE, active, on_trial, versions
 from tests.dagster.test_assets import metadata
 from tests.dagster.test_operations import Dagster, dagster
@@ -67,7 +67,7 @@ def test_a_promotion_waits_for_a_person_and_the_sensor_carries_it_out(
         [waits] = connection.scalars(
             text("SELECT id FROM workflows WHERE type = 'rule_approval' AND status = 'pending'")
         )
-        arbiter.approve(connection, waits, actor="ada")
+        decisions.approve(connection, waits, actor="ada")
     requests = tick(dagster, approval_decisions).run_requests or []
     assert [one.job_name for one in requests] == ["apply_approved_rule_changes"]
     run(dagster, "apply_approved_rule_changes")

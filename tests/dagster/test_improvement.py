@@ -6,13 +6,14 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents import arbiter, self_improvement
+from qflow_dagster.agents import self_improvement
 from qflow_dagster.agents.approved_workflows import request_workflow
 from qflow_dagster.assets.partitions import REPOSITORIES
 from qflow_dagster.execution import work_chunks
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.sensors import improvement as sensors
 from qflow_dagster.sensors.operations import approval_decisions
+from tests import decisions
 from tests.dagster.test_assets import metadata
 from tests.dagster.test_operations import Dagster, dagster
 from tests.improvement_loop import MUTABLE, NONE
@@ -80,7 +81,7 @@ def test_an_approved_edit_is_applied_and_verified_by_one_run_that_the_sensor_req
     improve()
     with engine.begin() as connection:
         for suggestion in self_improvement.find(connection):
-            arbiter.approve(connection, suggestion["approval"], actor="ada")
+            decisions.approve(connection, suggestion["approval"], actor="ada")
     [request] = dagster.tick(approval_decisions).run_requests
     assert request.job_name == "apply_approved_edits"
     result = dagster.run("apply_approved_edits")
@@ -97,7 +98,7 @@ def test_an_edit_left_unverified_gets_a_run(improve: Any, dagster: Dagster, engi
     improve()
     assert dagster.tick(sensors.unverified_edits).run_requests == []
     with engine.begin() as connection:
-        arbiter.approve(connection, self_improvement.find(connection)[0]["approval"], actor="ada")
+        decisions.approve(connection, self_improvement.find(connection)[0]["approval"], actor="ada")
     edits.apply_approved(engine, worker="killed")
     with engine.begin() as connection:
         connection.execute(text("UPDATE edits SET applied_at = applied_at - interval '1 min'"))
@@ -113,7 +114,7 @@ def test_an_approved_text_is_planned_by_one_run(dagster: Dagster, engine: Engine
         )  # fmt: skip
     assert dagster.tick(sensors.approved_work).run_requests == []
     with engine.begin() as connection:
-        arbiter.approve(connection, approval, actor="bob")
+        decisions.approve(connection, approval, actor="bob")
     dagster.run("start_approved_workflows")
     assert len(dagster.tick(sensors.approved_work).run_requests) == 1
     dagster.run("plan_approved_work")

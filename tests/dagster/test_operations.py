@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.agents import approval_records
 from qflow_dagster.agents.approved_workflows import request_workflow
 from qflow_dagster.definitions import build_definitions
 from qflow_dagster.infrastructure import error_records, health_agent
@@ -24,6 +24,7 @@ from qflow_dagster.resources import health as system_health
 from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors import operations as sensors
 from qflow_dagster.sensors.drains import FAILED, IN_FLIGHT, Recent, decide
+from tests import decisions
 from tests.dagster.test_assets import metadata, verdicts
 from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
 
@@ -64,7 +65,7 @@ def requested(engine: Engine, *, decided: bool = True) -> UUID:
     with engine.begin() as connection:
         id_ = request_workflow(connection, "test.report", {"week": 47}, requested_by="bot", reason="weekly")
         if decided:
-            arbiter.approve(connection, id_, actor="ada")
+            decisions.approve(connection, id_, actor="ada")
     return id_
 
 

@@ -17,7 +17,6 @@ import requests
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from qflow_dagster.agents import arbiter
 from qflow_dagster.agents.approved_workflows import request_workflow
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.infrastructure import circuit_breaker, error_records
@@ -25,6 +24,7 @@ from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_er
 from qflow_dagster.notifications import endpoints
 from qflow_dagster.quantumflow import find, send_with_notify, verify_history
 from qflow_dagster.settings import settings
+from tests import decisions
 from tests.e2e.test_dagster import QFLOW, environment, eventually, free_port, home
 from tests.http_server import local_server
 from tests.web.test_inbox import form_of
@@ -240,7 +240,7 @@ def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_used_twice(
                             id_ = request_workflow(
                                 connection, TYPE, notice(key), requested_by="bot", reason=f"r{key}"
                             )
-                            arbiter.approve(connection, id_, actor="ada")
+                            decisions.approve(connection, id_, actor="ada")
                             track_errors(connection, [Occurrence(operation="drill", message="it failed")] * 5)
 
                             send_with_notify(connection, "approval_drill", [{"n": key}])

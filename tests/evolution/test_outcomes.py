@@ -4,8 +4,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from qflow_dagster.agents import arbiter, edits, self_improvement
+from qflow_dagster.agents import edits, self_improvement
 from qflow_dagster.evolution import findings, outcomes, place_records, rule_set
+from tests import decisions
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 RULE = "python/mutable-default"
@@ -32,7 +33,7 @@ def judged(loop: Loop, rule: str = RULE) -> list[tuple[float, bool]]:
 
 def deny(loop: Loop, suggestion: dict[str, Any]) -> None:
     with loop.engine.begin() as connection:
-        arbiter.deny(connection, suggestion["approval"], actor="ada", comment="on purpose")
+        decisions.deny(connection, suggestion["approval"], actor="ada", comment="on purpose")
         self_improvement.follow_decisions(connection)
 
 

@@ -1,0 +1,99 @@
+"""Names that somebody else than their bearer vouches for: the operating system's, or a signed token's.
+
+Belongs here: who acts on the command line. Does not belong here: who asks over HTTP (`access`),
+who may decide what (`agents.arbiter`).
+
+A token is ``qfi_`` and, in base64, a name, the second it expires and an HMAC-SHA256 over both with
+the installation's key. Whoever has the key can sign any name: that is the operator, who holds
+the database too.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import os
+import pwd
+import time
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.notifications.sealing import key_for
+from qflow_dagster.safety.display import visible_line
+
+PREFIX = "qfi_"
+VARIABLE = "QFLOW_IDENTITY"
+MAX_NAME = 200
+MAX_DAYS = 366
+_DAY = 86_400
+
+
+def account() -> str:
+    """Return the name of the operating system's account that runs this process.
+
+    Not `getpass.getuser`: that believes the variables LOGNAME and USER, which anybody may set.
+    """
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def sign(name: str, *, days: float) -> str:
+    """Return a token that establishes `name` for that many days.
+
+    Raises:
+        UsageError: the name is empty, too long, reserved or not readable; or the days are out of range.
+    """
+    if not name.strip() or name != name.strip() or len(name) > MAX_NAME or visible_line(name) != name:
+        raise UsageError(
+            f"{visible_line(name, 50)!r} is no name: 1 to {MAX_NAME} characters that can be seen, no space around"
+        )
+    if name.startswith("policy:"):
+        raise UsageError("names beginning with 'policy:' are the policies' own")
+    if not 0 < days <= MAX_DAYS:
+        raise UsageError(f"a name is signed for more than 0 and at most {MAX_DAYS} days, not {days:g}")
+    claim = json.dumps([name, int(time.time() + days * _DAY)], ensure_ascii=False).encode()
+    return PREFIX + base64.urlsafe_b64encode(_signature(claim) + claim).decode().rstrip("=")
+
+
+def verify(token: str) -> str:
+    """Return the name that a token establishes.
+
+    Raises:
+        UsageError: it is none of this installation's, was altered, or has expired.
+    """
+    encoded = token.strip().removeprefix(PREFIX)
+    try:
+        signed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        signed = b""
+    signature, claim = signed[:32], signed[32:]
+    if not hmac.compare_digest(signature, _signature(claim)):
+        raise UsageError(f"{VARIABLE} is no token of this installation; `qflow identity NAME` signs one")
+    name, expires = json.loads(claim)
+    if expires <= time.time():
+        raise UsageError(
+            f"the token of {name} in {VARIABLE} has expired; `qflow identity NAME` signs another"
+        )
+    return name
+
+
+def established(wanted: str | None = None) -> str:
+    """Return the name under which this process acts: that of the token in `QFLOW_IDENTITY`, or its account's.
+
+    Raises:
+        UsageError: another name is `wanted`, or the token does not hold.
+    """
+    token = os.environ.get(VARIABLE)
+    name = verify(token) if token else account()
+    if wanted is not None and wanted != name:
+        raise UsageError(
+            f"nothing says that you are {visible_line(wanted, MAX_NAME)}: you act as {name}; "
+            f"leave --as away, or set {VARIABLE} to what `qflow identity` signs for that name"
+        )
+    return name
+
+
+def _signature(claim: bytes) -> bytes:
+    return hmac.new(key_for("identity"), claim, hashlib.sha256).digest()
