@@ -26,7 +26,7 @@ import requests
 import uvicorn
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import approval_records, arbiter, authorization
 from qflow_dagster.agents.approved_workflows import request_workflow
@@ -280,14 +280,14 @@ def latency(home: Path, count: int) -> list[float]:
             with engine.begin() as connection:
                 id_ = request_workflow(connection, "notification", payload, requested_by="bot", reason="r")
                 decided(connection, id_)
-            decided = time.perf_counter()
+            started = time.perf_counter()
             used = text("SELECT status = 'consumed' FROM workflows WHERE id = :id")
             while True:
                 with engine.connect() as connection:
                     if connection.scalar(used, {"id": id_}):
                         break
                 time.sleep(0.05)
-            found.append(time.perf_counter() - decided)
+            found.append(time.perf_counter() - started)
         engine.dispose()
     finally:
         up.send_signal(signal.SIGINT)

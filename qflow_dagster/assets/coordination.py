@@ -19,6 +19,7 @@ from qflow_dagster.knowledge import tables as knowledge_tables
 from qflow_dagster.metrics.pictures import histogram
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
+from qflow_dagster.safety.display import visible_line
 
 TASK_GRAPHS = dg.AssetKey(["execution", "task_graphs"])
 SPARC_GOALS = dg.AssetKey(["execution", "sparc_goals"])
@@ -53,7 +54,7 @@ def task_graphs(database: Database) -> dg.MaterializeResult:
     }
     if drawn:
         metadata["graph"] = picture(task_pictures.svg(tasks, f"{drawn['name']} ({drawn['state']})"))
-        metadata["critical_path"] = f"{' > '.join(path[:20])} ({seconds:.1f} s)"
+        metadata["critical_path"] = visible_line(f"{' > '.join(path[:20])} ({seconds:.1f} s)")
     return dg.MaterializeResult(metadata=metadata)
 
 

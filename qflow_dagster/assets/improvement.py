@@ -12,7 +12,7 @@ from qflow_dagster.agents import builtin_agents, self_improvement
 from qflow_dagster.agents import edits as agent_edits
 from qflow_dagster.agents import tables as agent_tables
 from qflow_dagster.assets import metrics
-from qflow_dagster.assets.metadata import column_schema, picture, table, worker
+from qflow_dagster.assets.metadata import column_schema, markdown, picture, table, worker
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.evolution import findings as finding_records
 from qflow_dagster.evolution import rule_engine
@@ -26,6 +26,7 @@ from qflow_dagster.metrics.pictures import histogram
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
+from qflow_dagster.safety.display import visible, visible_line
 from qflow_dagster.settings import settings
 
 FINDINGS = dg.AssetKey(["rules", "findings"])
@@ -121,7 +122,7 @@ def work_items_asset(
             "ranked": planned.ranked,
             "without_score": planned.without_score,
             "next": table([{name: row[name] for name in shown} for row in best], SHOWN),
-            "why_the_first": dg.MetadataValue.text("\n".join(why)),
+            "why_the_first": dg.MetadataValue.text(visible("\n".join(why))),
         },
     )
 
@@ -142,7 +143,7 @@ def plan(context: dg.AssetExecutionContext, database: Database) -> dg.Materializ
         tree = work_items.tree(connection, snapshot.repository_id)
         progress = work_items.progress(connection, snapshot.repository_id)
     lines = [
-        f"{'&nbsp;' * 4 * row['depth']}{row['level']} **{row['title']}** ({row['state']}"
+        f"{'&nbsp;' * 4 * row['depth']}{row['level']} **{markdown(row['title'])}** ({row['state']}"
         + (
             f", {row['done']} of {row['features']} features, best {row['best'] or 0:.1f})"
             if row["features"]
@@ -281,7 +282,7 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
         if not done:
             break
     for one in problems:
-        context.log.warning("suggestion %s: %s", one.suggestion_id, one.problem)
+        context.log.warning("suggestion %s: %s", one.suggestion_id, visible_line(one.problem))
     with engine.connect() as connection:
         found = agent_edits.find(connection, limit=SHOWN)
     shown = ("state", "repository", "branch", "commit", "title", "applied_at")
@@ -307,7 +308,7 @@ def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.M
     engine = database.engine()
     verified = [*agent_edits.verify_applied(engine), *agent_edits.revert_suspected(engine)]
     for one in verified:
-        context.log.info("edit %s: %s", one.edit_id, one.words)
+        context.log.info("edit %s: %s", one.edit_id, visible_line(one.words))
     with engine.connect() as connection:
         by_week = self_improvement.statistics(connection, "week")
         by_generator = self_improvement.statistics(connection, "generator")

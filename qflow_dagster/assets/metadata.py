@@ -11,6 +11,8 @@ from typing import Any
 import dagster as dg
 from sqlalchemy.dialects import postgresql
 
+from qflow_dagster.safety.display import visible_line
+
 # Types are shown by the names the database has for them.
 POSTGRESQL = postgresql.dialect()
 
@@ -64,6 +66,13 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         value = value.strftime("%Y-%m-%d %H:%M:%S")
-    text = " ".join(str(value).split())
-    escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~" else c for c in text)
-    return escaped if len(escaped) <= 200 else escaped[:199] + "…"
+    return markdown(value, 200)
+
+
+def markdown(value: Any, limit: int | None = None) -> str:
+    """Return a value as one line of Markdown that shows it: nothing of it becomes markup, or hides."""
+    text = visible_line(" ".join(str(value).split()))
+    escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~&$" else c for c in text)
+    # What looks like an address would become a link.
+    escaped = escaped.replace("://", "\\://").replace("www.", "www\\.")
+    return escaped if limit is None or len(escaped) <= limit else escaped[: limit - 1] + "…"

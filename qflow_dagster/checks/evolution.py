@@ -6,6 +6,7 @@ from qflow_dagster.assets import evolution as assets
 from qflow_dagster.assets.metadata import table
 from qflow_dagster.evolution import examples, outcomes, rule_set, standings, thresholds
 from qflow_dagster.resources.database import Database
+from qflow_dagster.safety.display import visible_line
 
 
 @dg.asset_check(asset=assets.RULE_OUTCOMES, description="Every decision of a person is counted.")
@@ -46,7 +47,9 @@ def every_evolved_rule_holds_its_examples(database: Database) -> dg.AssetCheckRe
         lives = {bytes(life.digest) for life in rule_set.lives(connection, states=["trial", "active"])}
         rules = [rule for rule in rule_set.current(connection) if rule.digest in lives]
     found = [words for words in examples.tried_out(rules) if words]
-    return dg.AssetCheckResult(passed=not found, metadata={"problems": "; ".join(found[:20]) or "none"})
+    return dg.AssetCheckResult(
+        passed=not found, metadata={"problems": visible_line("; ".join(found[:20])) or "none"}
+    )
 
 
 checks = [

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from qflow_dagster.safety.display import visible_line
+
 # Colours that are told apart without seeing red and green; the state is written as well.
 COLOURS = {
     "completed": "#3a6ea5", "running": "#f0a35e", "waiting": "#f6d9a8", "ready": "#c3d5e6", "pending": "#e8eef4",
@@ -99,12 +101,12 @@ def _box(task: dict[str, Any], x: float, y: float) -> list[str]:
     ink = "#fff" if task["state"] in ("completed", "failed", "blocked") else "#1f2933"
     name = task["name"] if len(task["name"]) <= 20 else task["name"][:19] + "…"
     return [
-        f"<g><title>{escape(task['name'])}: {escape(task['state'])}</title>",
+        f"<g><title>{_text(task['name'])}: {_text(task['state'])}</title>",
         f"<rect x='{x:.0f}' y='{y:.0f}' width='{BOX_WIDTH}' height='{BOX_HEIGHT}' rx='5' fill='{colour}'/>",
         f"<text x='{x + 8:.0f}' y='{y + 15:.0f}' {FONT} font-size='11' font-weight='600' fill='{ink}'>"
-        f"{escape(name)}</text>",
+        f"{_text(name)}</text>",
         f"<text x='{x + 8:.0f}' y='{y + 28:.0f}' {FONT} font-size='10' fill='{ink}'>"
-        f"{escape(task['role'])}, {escape(task['state'])}</text></g>",
+        f"{_text(task['role'])}, {_text(task['state'])}</text></g>",
     ]
 
 
@@ -135,7 +137,11 @@ def _counts(columns: Sequence[Sequence[dict[str, Any]]], title: str) -> str:
 def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:.0f} {height:.0f}' width='{width:.0f}' "
-        f"role='img' aria-label='{escape(title, quote=True)}'><rect width='100%' height='100%' fill='#fff'/>"
-        f"<text x='10' y='22' {FONT} font-size='14' font-weight='600' fill='#1f2933'>{escape(title)}</text>"
+        f"role='img' aria-label='{_text(title)}'><rect width='100%' height='100%' fill='#fff'/>"
+        f"<text x='10' y='22' {FONT} font-size='14' font-weight='600' fill='#1f2933'>{_text(title)}</text>"
         f"{''.join(body)}</svg>"
     )
+
+
+def _text(text: str) -> str:
+    return escape(visible_line(text), quote=True)

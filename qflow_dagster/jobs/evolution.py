@@ -8,6 +8,7 @@ from qflow_dagster.evolution.mining import drafts
 from qflow_dagster.ingestion import queries
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
+from qflow_dagster.safety.display import visible_line
 
 MOST_ROUNDS = 50
 
@@ -45,7 +46,7 @@ def mine_histories(
         with engine.begin() as connection:
             rule_changes.propose(connection, mined, run_id=context.run_id)
         for one in mined:
-            context.log.info("%s version %d: %s", one.rule_id, one.version, one.reason)
+            context.log.info("%s version %d: %s", one.rule_id, one.version, visible_line(one.reason))
         offered += len(mined)
     context.add_output_metadata({"offered": offered})
 
@@ -71,7 +72,7 @@ def change_rules(context: dg.OpExecutionContext, database: Database) -> None:
         if not good:
             break
     for one in problems:
-        context.log.warning("%s: %s", one.rule_id, one.problem)
+        context.log.warning("%s: %s", one.rule_id, visible_line(one.problem or ""))
     context.add_output_metadata({"changed": changed, "not_changed": len(problems)})
 
 

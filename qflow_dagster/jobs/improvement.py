@@ -9,6 +9,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import work_chunks
 from qflow_dagster.quantumflow import claim, complete, fail
 from qflow_dagster.resources.database import Database
+from qflow_dagster.safety.display import visible_line
 
 # What concerns one repository; goals and task graphs are looked at elsewhere.
 LOOP = dg.AssetSelection.groups("ingestion", "metrics", "rules", "generation") | dg.AssetSelection.assets(
@@ -49,7 +50,7 @@ def decide_chunks(context: dg.OpExecutionContext, database: Database) -> None:
         except QflowError as error:
             with engine.begin() as connection:
                 fail(connection, [decision], [{"message": str(error)}], retry=False)
-            context.log.warning("chunk %s: %s", decision.payload, error)
+            context.log.warning("chunk %s: %s", decision.payload, visible_line(str(error)))
     context.add_output_metadata({"applied": applied})
 
 

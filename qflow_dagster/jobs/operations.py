@@ -20,6 +20,7 @@ from qflow_dagster.jobs.improvement import apply_approved_edits
 from qflow_dagster.notifications import delivery
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.health import all_checks
+from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 
 # So many rounds of a hundred in a run; the sensor asks again if more wait.
@@ -72,7 +73,7 @@ def use_workflow_approvals(context: dg.OpExecutionContext, database: Database) -
         started += done
         problems = [item for item in batch if item.problem is not None]
         for item in problems:
-            context.log.warning("approval %s: %s", item.approval_id, item.problem)
+            context.log.warning("approval %s: %s", item.approval_id, visible_line(item.problem or ""))
         if not done:
             break
     inbox = settings().inbox.address
@@ -121,8 +122,8 @@ def analyse_new_errors(context: dg.OpExecutionContext, database: Database) -> No
             "occurrences": found.occurrences,
             "new_groups": len(found.new_groups),
             "regressed": len(found.regressed),
-            "alerts": ", ".join(found.alerts) or "none",
-            "breakers_opened": ", ".join(found.opened) or "none",
+            "alerts": visible_line(", ".join(found.alerts)) or "none",
+            "breakers_opened": visible_line(", ".join(found.opened)) or "none",
             "suspected_commits": len(suspects),
         }
     )
@@ -140,11 +141,14 @@ def check_everything(context: dg.OpExecutionContext, database: Database) -> None
     engine = database.engine()
     changes = health_agent.run(engine, all_checks(engine, context.instance))
     for change in changes:
-        context.log.info("%s: %s -> %s: %s", change["name"], change["from"], change["to"], change["message"])
+        words = visible_line(f"{change['name']}: {change['from']} -> {change['to']}: {change['message']}")
+        context.log.info("%s", words)
     done = services.restart_unhealthy(
         engine, worker=f"dagster run {context.run_id[:8]}", run_id=context.run_id
     )
-    context.add_output_metadata({"changes": len(changes), "restarts": "; ".join(done) or "none"})
+    context.add_output_metadata(
+        {"changes": len(changes), "restarts": visible_line("; ".join(done)) or "none"}
+    )
 
 
 @dg.job(tags={"qflow/drain": "health"}, description="Runs every health check, the deep ones too.")

@@ -9,6 +9,8 @@ from html import escape
 from itertools import pairwise
 from typing import NamedTuple
 
+from qflow_dagster.safety.display import visible_line
+
 WIDTH = 720
 FONT = "font-family='system-ui, sans-serif'"
 INK, FAINT, GRID = "#1f2933", "#6b7785", "#e4e7eb"
@@ -225,4 +227,4 @@ def _spread(count: int, most: int) -> list[int]:
 
 def _safe(text: str) -> str:
     """Escaped, and without the control characters that XML forbids."""
-    return escape("".join(c if c >= " " else "�" for c in text), quote=True)
+    return escape(visible_line(text), quote=True)

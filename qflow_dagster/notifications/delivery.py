@@ -44,6 +44,7 @@ from qflow_dagster.quantumflow import (
     fail,
     receive,
 )
+from qflow_dagster.safety.display import visible, visible_line
 from qflow_dagster.safety.redaction import redact, redact_text
 
 logger = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ def render(queue: str, payload: Any, titles: Mapping[str, str]) -> dict[str, str
     body = "\n".join(
         f"{name}: {value}" for name, value in fields.items() if name not in left_out and value is not None
     )
-    return {"title": redact_text(title[:300]), "body": redact_text(body[:4_000])}
+    return {"title": visible_line(redact_text(title[:300])), "body": visible(redact_text(body[:4_000]))}
 
 
 def _do(engine: Engine, job: Workflow, endpoint: Endpoint | None) -> bool:
@@ -205,7 +206,8 @@ def _do(engine: Engine, job: Workflow, endpoint: Endpoint | None) -> bool:
 def _post(address: str, note: Note, key: str | None) -> None:
     import requests
 
-    body = json.dumps(note._asdict(), ensure_ascii=False, default=str).encode()
+    # ASCII: what is hidden in the data stays an escape, wherever the receiver prints it.
+    body = json.dumps(note._asdict(), default=str).encode()
     timestamp = str(int(time.time()))
     headers = {"Content-Type": "application/json", "X-Qflow-Id": note.id, "X-Qflow-Timestamp": timestamp}
     if key is not None:

@@ -13,6 +13,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import queries, remotes
 from qflow_dagster.jobs.repository import run_repository
 from qflow_dagster.resources.database import Database
+from qflow_dagster.safety.display import visible_line
 from qflow_dagster.sensors.drains import IN_FLIGHT
 
 # Runs requested per tick: the queue holds the rest of a burst anyway, and a tick must stay short.
@@ -89,7 +90,7 @@ def repository_commits(context: dg.SensorEvaluationContext, database: Database) 
     in_flight = {run.tags.get("dagster/partition", "") for run in active}
     observed, unreadable = observe(registered, time.monotonic() + TICK_SECONDS)
     for name, error in unreadable.items():
-        context.log.warning("%s: %s", name, error)
+        context.log.warning("%s: %s", name, visible_line(error))
     requests, state = decide(observed, state, in_flight, time.time())
 
     known = set(context.instance.get_dynamic_partitions(REPOSITORIES))

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
 from qflow_dagster.resources.database import Database
+from qflow_dagster.safety.display import visible
 
 # Dagster's own decorator passes a parameter that is in beta on.
 warnings.filterwarnings("ignore", message="Parameter `owners`", category=dg.BetaWarning)
@@ -54,7 +55,7 @@ def run_failures(context: dg.RunFailureSensorContext, database: Database) -> Non
         known = connection.scalar(_KNOWN, {"operation": operation, "run_id": run.run_id})
         if not known:
             track_errors(connection, [occurrence])
-    context.log.error("run %s of %s failed: %s", run.run_id, run.job_name, message)
+    context.log.error("run %s of %s failed: %s", run.run_id, run.job_name, visible(message))
 
 
 @dg.run_status_sensor(
