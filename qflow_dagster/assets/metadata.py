@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy.dialects import postgresql
 
-from qflow_dagster.safety.display import visible_line
+from qflow_dagster.safety.display import visible, visible_line
 
 # Types are shown by the names the database has for them.
 POSTGRESQL = postgresql.dialect()
@@ -71,7 +71,7 @@ def _cell(value: Any) -> str:
 
 def markdown(value: Any, limit: int | None = None) -> str:
     """Return a value as one line of Markdown that shows it: nothing of it becomes markup, or hides."""
-    text = visible_line(" ".join(str(value).split()))
+    text = visible_line(" ".join(visible(str(value)).split()))
     escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~&$" else c for c in text)
     # What looks like an address would become a link.
     escaped = escaped.replace("://", "\\://").replace("www.", "www\\.")

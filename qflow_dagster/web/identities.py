@@ -54,7 +54,7 @@ def sign(name: str, *, days: float) -> str:
     if not 0 < days <= MAX_DAYS:
         raise UsageError(f"a name is signed for more than 0 and at most {MAX_DAYS} days, not {days:g}")
     claim = json.dumps([name, int(time.time() + days * _DAY)], ensure_ascii=False).encode()
-    return PREFIX + base64.urlsafe_b64encode(_signature(claim) + claim).decode().rstrip("=")
+    return PREFIX + _encoded(_signature(claim) + claim)
 
 
 def verify(token: str) -> str:
@@ -63,13 +63,14 @@ def verify(token: str) -> str:
     Raises:
         UsageError: it is none of this installation's, was altered, or has expired.
     """
-    encoded = token.strip().removeprefix(PREFIX)
+    encoded = token.removeprefix(PREFIX)
     try:
         signed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         signed = b""
     signature, claim = signed[:32], signed[32:]
-    if not hmac.compare_digest(signature, _signature(claim)):
+    # Base64 spells the same bytes in several ways; one of them is ours.
+    if _encoded(signed) != encoded or not hmac.compare_digest(signature, _signature(claim)):
         raise UsageError(f"{VARIABLE} is no token of this installation; `qflow identity NAME` signs one")
     name, expires = json.loads(claim)
     if expires <= time.time():
@@ -93,6 +94,10 @@ def established(wanted: str | None = None) -> str:
             f"leave --as away, or set {VARIABLE} to what `qflow identity` signs for that name"
         )
     return name
+
+
+def _encoded(signed: bytes) -> str:
+    return base64.urlsafe_b64encode(signed).decode().rstrip("=")
 
 
 def _signature(claim: bytes) -> bytes:
