@@ -63,7 +63,7 @@ def verify(token: str) -> str:
     Raises:
         UsageError: it is none of this installation's, was altered, or has expired.
     """
-    encoded = token.removeprefix(PREFIX)
+    encoded = token.removeprefix(PREFIX) if token.startswith(PREFIX) else ""
     try:
         signed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):

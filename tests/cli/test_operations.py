@@ -1,10 +1,16 @@
 """Approvals, errors, breakers, health and notifications as a person or a script works them."""
 
+import contextlib
 import csv
+import fcntl
 import io
 import json
+import os
+import pty
 import signal
+import struct
 import subprocess
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +77,50 @@ def test_an_approval_from_request_to_use(qflow: Run, home: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(ok(qflow("approvals", "export", "--format", "csv")))))
     assert [row["event"] for row in rows] == history
     assert token not in json.dumps(exported)
+
+
+def at_a_terminal(environment: dict[str, str], answer: str, *arguments: str) -> tuple[int, str]:
+    """Run `qflow` at a terminal of 200 columns and type an answer when it asks; (exit code, what was shown)."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+    process = subprocess.Popen(
+        [QFLOW, *arguments], env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 65_536):
+            shown += part
+            if b"[y/N]" in shown and answer:
+                os.write(ours, answer.encode())
+                answer = ""
+    os.close(ours)
+    return process.wait(60), shown.decode()
+
+
+def test_at_a_terminal_a_decision_shows_everything_and_asks(
+    qflow: Run, environment: dict[str, str], home: Path
+) -> None:
+    """What would hide, erase or come beside the patch is there to be read before the question."""
+    content = {"patch": PATCH.replace("x = 2", "x = 2\x1b[1A\x1b[2K\u3164"), "also_run": "rm -rf /"}
+    ask = ("approvals", "request", "edit", "a.py", "--reason", "harmless \x1b[31mred\n\ndigest  0000")
+    id_ = ok(qflow(*ask, stdin=json.dumps(content), actor="bot")).strip()
+    plain = {**environment, "TERM": "dumb"}
+    code, shown = at_a_terminal(plain, "n\n", "approvals", "approve", id_)
+    assert code == 1
+    assert "nothing was decided" in shown
+    code, shown = at_a_terminal(plain, "y\n", "approvals", "approve", id_)
+    assert code == 0, shown
+    assert "is approved (1 of 1 approvals)" in shown
+    for words in (
+        "x = 2<U+001B>[1A<U+001B>[2K<U+3164>",
+        '"also_run": "rm -rf /"',
+        "harmless <U+001B>[31mred",
+    ):
+        assert words in shown, shown
+    assert "\x1b[1A" not in shown
+    # A reason of several lines is set in: it cannot pose as a field.
+    assert not any(line.startswith("digest  0000") for line in shown.splitlines())
 
 
 def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:

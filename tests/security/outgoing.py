@@ -72,7 +72,7 @@ def call(arguments: dict[str, Any]) -> Any:
             attempt=1,
             engine=ground.engine(),
             pool=None,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )
     )
 
 
