@@ -278,6 +278,14 @@ class ModelSettings(BaseModel):
     output_price: float = Field(default=0.0, ge=0, le=1_000_000, description="cost of a million received")
 
 
+class OutgoingSettings(BaseModel):
+    """Requests to other machines over HTTP; git has its own."""
+
+    proxy: SecretStr | None = Field(
+        default=None, description="proxy, http://host:port; those of the environment are not used"
+    )
+
+
 class ImprovementSettings(BaseModel):
     """The self-improvement agent."""
 

@@ -39,9 +39,7 @@ class Scratch:
 
     def git(self, *arguments: str, stdin: bytes = b"", max_output: int = git.MAX_OUTPUT) -> bytes:
         """Run git with this store and index."""
-        return git.run(
-            self.objects, *arguments, stdin=stdin, variables=self.variables, max_output=max_output
-        )
+        return git.run(self.objects, *arguments, stdin=stdin, variables=self.variables, max_output=max_output)
 
 
 def _quoted(path: Path) -> str:

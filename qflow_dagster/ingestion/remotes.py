@@ -162,7 +162,9 @@ def stand_in(objects: Path) -> Iterator[Path]:
         # Where its history was cut off is not in the objects.
         shallow = git.inner_path(objects, "shallow")
         if shallow.is_file():
-            known = [oid for oid in shallow.read_text(errors="replace").split() if git.OBJECT_ID.fullmatch(oid)]
+            known = [
+                oid for oid in shallow.read_text(errors="replace").split() if git.OBJECT_ID.fullmatch(oid)
+            ]
             (ours / "shallow").write_text("".join(f"{oid}\n" for oid in known))
         yield ours
 
@@ -174,7 +176,9 @@ def _target(objects: Path, remote: str) -> tuple[str, str]:
     url = remote
     if not named_by_caller:
         try:
-            url = git.run(objects, "config", "--no-includes", "--get", f"remote.{remote}.url").decode().strip()
+            url = (
+                git.run(objects, "config", "--no-includes", "--get", f"remote.{remote}.url").decode().strip()
+            )
         except GitError:
             raise GitError(
                 f"there is no remote {remote!r}; name one of the repository's, or give a URL or a path (./{remote})"
