@@ -69,6 +69,18 @@ class IngestionSettings(BaseModel):
     fetch_timeout: int = Field(
         default=1_800, ge=1, le=86_400, description="seconds a clone or fetch may take"
     )
+    mirror_bytes: int = Field(
+        default=20_000_000_000, ge=1_000_000, le=10**13, description="bytes one file of a mirror may have"
+    )
+    tree_paths: int = Field(
+        default=500_000, ge=1_000, le=100_000_000, description="paths a commit may have to be read"
+    )
+    checkout_bytes: int = Field(
+        default=1_000_000_000, ge=1_000, le=10**13, description="bytes a commit may have to be checked out"
+    )
+    git_memory: int = Field(
+        default=2_048, ge=256, le=1_048_576, description="MB a git process may allocate (Linux)"
+    )
 
 
 class MetricsSettings(BaseModel):
@@ -264,6 +276,14 @@ class ModelSettings(BaseModel):
     budget: float = Field(default=1.0, ge=0, le=1_000_000, description="most cost per day, in your currency")
     input_price: float = Field(default=0.0, ge=0, le=1_000_000, description="cost of a million tokens sent")
     output_price: float = Field(default=0.0, ge=0, le=1_000_000, description="cost of a million received")
+
+
+class OutgoingSettings(BaseModel):
+    """Requests to other machines over HTTP; git has its own."""
+
+    proxy: SecretStr | None = Field(
+        default=None, description="proxy, http://host:port; those of the environment are not used"
+    )
 
 
 class ImprovementSettings(BaseModel):

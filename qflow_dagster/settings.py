@@ -30,6 +30,7 @@ from qflow_dagster.setting_groups import (
     IngestionSettings,
     MetricsSettings,
     ModelSettings,
+    OutgoingSettings,
     QuantumflowSettings,
     RulesSettings,
 )
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     rules: RulesSettings = RulesSettings()
     generation: GenerationSettings = GenerationSettings()
     model: ModelSettings = ModelSettings()
+    outgoing: OutgoingSettings = OutgoingSettings()
     improvement: ImprovementSettings = ImprovementSettings()
     agents: AgentsSettings = AgentsSettings()
     execution: ExecutionSettings = ExecutionSettings()
@@ -68,7 +70,7 @@ class Settings(BaseSettings):
 
 
 # Settings whose value an error must not repeat.
-_SECRETS = {"url", "secret_key", "sentry_key", "accounts", "key"}
+_SECRETS = {"url", "secret_key", "sentry_key", "accounts", "key", "proxy"}
 
 
 def environment_name(*path: str) -> str:

@@ -15,16 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urlsplit
 from uuid import UUID
 
-import requests
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster import sandbox
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution.task_arguments import ANYTHING, FLAG, TEXT, TEXTS_BY_NAME, WORDS, Takes, one_of
 from qflow_dagster.execution.task_policy import allowed_host, policy
+from qflow_dagster.infrastructure import outgoing
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import checkouts, git, repositories
 from qflow_dagster.ingestion.queries import current_snapshot
@@ -131,50 +131,57 @@ def shell(call: Call) -> dict[str, Any]:
     )
 )
 def http(call: Call) -> dict[str, Any]:
-    """Ask `url`; at most three redirects, each to a host the role may ask; 10 MB of answer."""
+    """Ask `url`; at most three redirects, each to a host the role may ask; 10 MB of answer.
+
+    Sent is what the task gives and nothing else, and to another origin less (`outgoing.redirected`).
+    """
     given = call.arguments
-    method = given.get("method", "GET")
     seconds = call.seconds(HTTP_SECONDS)
     deadline = time.monotonic() + seconds
-    url = given["url"]
+    request = _request(given)
     for _ in range(HTTP_REDIRECTS + 1):
-        allowed_host(call.role, url)
-        host = url.split("/")[2]
+        allowed_host(call.role, request.url)
+        host = urlsplit(request.url).netloc
         try:
-            with through_breaker(call.engine, f"http {host}", ignore=(TaskFailed,)):
-                answer = _ask(method, url, given, deadline)
-        except requests.Timeout:
+            with through_breaker(call.engine, f"http {host}", ignore=(outgoing.LargeAnswerError,)):
+                answer = outgoing.ask(
+                    request, seconds=max(0.1, deadline - time.monotonic()), max_bytes=HTTP_BODY
+                )
+            if answer.status in outgoing.REDIRECTS and answer.headers.get("location"):
+                request = outgoing.redirected(request, answer)
+                continue
+        except outgoing.SlowAnswerError:
             raise TaskFailed(f"{host} did not answer in {seconds:g} s", kind="timeout") from None
-        except requests.RequestException as error:
-            raise TaskFailed(f"{host} could not be asked: {type(error).__name__}", kind="external") from None
-        if answer["status"] in (301, 302, 303, 307, 308) and answer["location"]:
-            url = urljoin(url, answer["location"])
-            continue
-        if answer["status"] >= 400 and given.get("check", True):
-            retry = answer["status"] >= 500 or answer["status"] in (408, 425, 429)
-            raise TaskFailed(f"{host} answered {answer['status']}", kind="status", retry=retry)
-        return {name: answer[name] for name in ("status", "body", "value") if name in answer}
+        except outgoing.LargeAnswerError as error:
+            raise TaskFailed(str(error), kind="size", retry=False) from None
+        except outgoing.NoAnswerError as error:
+            raise TaskFailed(f"{host} could not be asked: {error}", kind="external") from None
+        except outgoing.RedirectRefusedError as error:
+            raise TaskFailed(f"{host}: {error}", kind="external", retry=False) from None
+        if answer.status >= 400 and given.get("check", True):
+            retry = answer.status >= 500 or answer.status in (408, 425, 429)
+            raise TaskFailed(f"{host} answered {answer.status}", kind="status", retry=retry)
+        return _result(answer)
     raise TaskFailed(f"more than {HTTP_REDIRECTS} redirects", kind="external", retry=False)
 
 
-def _ask(method: str, url: str, given: Mapping[str, Any], deadline: float) -> dict[str, Any]:
-    with requests.request(
-        method, url, headers=given.get("headers"), json=given.get("body"), stream=True, allow_redirects=False,
-        timeout=max(0.1, deadline - time.monotonic()),
-    ) as response:  # fmt: skip
-        body = b""
-        for part in response.iter_content(65_536):
-            body += part
-            if len(body) > HTTP_BODY:
-                raise TaskFailed(f"the answer is larger than {HTTP_BODY:,} bytes", kind="size", retry=False)
-            if time.monotonic() > deadline:
-                raise requests.Timeout
-    text = body.decode(response.encoding or "utf-8", "replace").replace("\0", "�")
-    answer = {"status": response.status_code, "body": text, "location": response.headers.get("location")}
-    if "json" in response.headers.get("content-type", ""):
+def _request(given: Mapping[str, Any]) -> outgoing.Request:
+    headers = dict(given.get("headers") or {})
+    body = b""
+    if given.get("body") is not None:
+        body = json.dumps(given["body"]).encode()
+        if "content-type" not in (name.lower() for name in headers):
+            headers["Content-Type"] = "application/json"
+    return outgoing.Request(given.get("method", "GET"), given["url"], headers, body)
+
+
+def _result(answer: outgoing.Answer) -> dict[str, Any]:
+    text = answer.text.replace("\0", "�")
+    result: dict[str, Any] = {"status": answer.status, "body": text}
+    if "json" in answer.headers.get("content-type", ""):
         with suppress(ValueError):
-            answer["value"] = json.loads(text)
-    return answer
+            result["value"] = json.loads(text)
+    return result
 
 
 @taking(Takes({"function": TEXT}, others=True))

@@ -111,6 +111,7 @@ def check(
         _check_command(role, limits, arguments.get("command"))
     if adapter == "http":
         _check_host(role, limits, arguments.get("url"), filled)
+        _check_headers(arguments.get("headers") or {})
     if adapter == "files":
         for path in arguments.get("paths") or ():
             _check_path(role, limits, path, filled)
@@ -137,6 +138,9 @@ def _check_host(role: str, limits: RolePolicy, url: Any, filled: bool) -> None:
         raise PolicyViolation("`url` is missing")
     if not filled and ("${" in url.partition("//")[2].partition("/")[0] or url.startswith("${")):
         return
+    # Some readers of an address pass over these, some do not.
+    if any(character <= " " or character in "\\\x7f" for character in url):
+        raise PolicyViolation(f"{url!r} has a blank, a backslash or a control character")
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -148,6 +152,13 @@ def _check_host(role: str, limits: RolePolicy, url: Any, filled: bool) -> None:
         raise PolicyViolation("a URL with a password is not asked: it would be stored with the task")
     if limits.hosts is not None and host not in limits.hosts:
         raise PolicyViolation(f"a {role} may not ask {host}; it may: {_words(limits.hosts)}")
+
+
+def _check_headers(headers: Any) -> None:
+    for name in headers:
+        # A server that has many hosts answers for the one that is named here.
+        if str(name).lower() in ("host", "connection", "content-length", "transfer-encoding", "upgrade"):
+            raise PolicyViolation(f"the header {name!r} is not set by a task: it follows from the request")
 
 
 def _check_path(role: str, limits: RolePolicy, path: Any, filled: bool) -> None:

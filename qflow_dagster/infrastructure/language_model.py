@@ -7,8 +7,14 @@ the answer is worth (whoever asks); budgets and circuit breakers (whoever asks, 
 from typing import Any
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.infrastructure.outgoing import LOOPBACK
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
+
+# Headers of a question; all others are left out.
+SENT = frozenset(
+    {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
+)
 
 
 def configured() -> bool:
@@ -26,11 +32,13 @@ def ask(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
     import openai
 
     model = settings().model
+    key = model.key.get_secret_value() if model.key else "none"
     client = openai.OpenAI(
         base_url=model.url,
-        api_key=model.key.get_secret_value() if model.key else "none",
+        api_key=key,
         timeout=model.timeout,
         max_retries=1,
+        http_client=_http_client(key),
     )
     try:
         answer = client.chat.completions.create(
@@ -52,3 +60,28 @@ def ask(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
     usage = {"input_tokens": sent, "output_tokens": received, "cost": round(cost, 6)}
     words = answer.choices[0].message.content if answer.choices else ""
     return words or "", usage
+
+
+def _http_client(key: str) -> Any:
+    """A client that sends the question and the key, to the endpoint alone.
+
+    By itself it would take credentials from ``~/.netrc``, proxies, an organisation and further headers
+    from the environment, say what machine this is, and carry the question to wherever it is redirected.
+    """
+    import httpx2
+
+    def only_ours(request: httpx2.Request) -> None:
+        for name in set(request.headers) - SENT:
+            del request.headers[name]
+        request.headers["authorization"] = f"Bearer {key}"
+
+    proxy = settings().outgoing.proxy
+    host = httpx2.URL(settings().model.url or "").host
+    return httpx2.Client(
+        trust_env=False,
+        follow_redirects=False,
+        timeout=settings().model.timeout,
+        verify=httpx2.create_ssl_context(),
+        proxy=proxy.get_secret_value() if proxy and host not in LOOPBACK else None,
+        event_hooks={"request": [only_ours]},
+    )

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpen, through_breaker
 from qflow_dagster.infrastructure.health_agent import Result
+from qflow_dagster.infrastructure.outgoing import NoAnswerError, Request, ask
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.quantumflow.rows import to_json
@@ -99,19 +100,13 @@ def probe_all(engine: Engine) -> dict[str, Result]:
 
 def probe(service: dict[str, Any]) -> Result:
     """What one service answers: unhealthy if it is another status or none, degraded if it is slow."""
-    # Imported late: most commands ask no service.
-    import requests
-
     limit = service["timeout_ms"]
     started = time.perf_counter()
     try:
         # Headers alone tell the status; a body without end must not be read.
-        with requests.get(
-            service["url"], timeout=max(limit / 1_000 * 2, 1.0), allow_redirects=False, stream=True
-        ) as answer:
-            status = answer.status_code
-    except requests.RequestException as error:
-        return Result("unhealthy", f"no answer: {type(error).__name__}", None, limit, "ms")
+        status = ask(Request("GET", service["url"]), seconds=max(limit / 1_000 * 2, 1.0)).status
+    except NoAnswerError as error:
+        return Result("unhealthy", f"no answer: {error}", None, limit, "ms")
     took = (time.perf_counter() - started) * 1_000
     if status != service["expected_status"]:
         words = f"answered {status}, expected {service['expected_status']}"

@@ -5,12 +5,23 @@ the folder. Does not belong here: what is done in the folder (tests, a task's co
 """
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-from qflow_dagster.ingestion import git
+from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion import git, trees
+from qflow_dagster.safety.display import visible_line
+from qflow_dagster.safety.folders import open_folder
+from qflow_dagster.settings import settings
+
+PIECE = 1 << 20
+# Linux follows no longer name than this, nor more than 40 links in one.
+LONGEST_TARGET = 4_095
+MAX_STEPS = 1_000
 
 
 class Scratch:
@@ -18,20 +29,22 @@ class Scratch:
 
     def __init__(self, objects: Path, folder: Path) -> None:
         self.objects = objects
-        store = git.run(objects, "rev-parse", "--git-path", "objects").decode().strip()
         own = folder / "objects"
         own.mkdir()
-        # The path is relative to the git directory where it is not absolute.
-        absolute = Path(store) if Path(store).is_absolute() else _git_directory(objects) / store
         self.variables = {
             "GIT_INDEX_FILE": str(folder / "index"),
             "GIT_OBJECT_DIRECTORY": str(own),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(absolute),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(git.inner_path(objects, "objects")),
         }
 
-    def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+    def git(self, *arguments: str, stdin: bytes = b"", max_output: int = git.MAX_OUTPUT) -> bytes:
         """Run git with this store and index."""
-        return git.run(self.objects, *arguments, stdin=stdin, variables=self.variables)
+        return git.run(self.objects, *arguments, stdin=stdin, variables=self.variables, max_output=max_output)
+
+
+def _quoted(path: Path) -> str:
+    """As git takes a path in a list whose separator is a colon, which a path may have too."""
+    return '"' + str(path).replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
 @contextmanager
@@ -44,37 +57,125 @@ def scratch(objects: Path) -> Iterator[Scratch]:
 def export(store: Scratch, tree: str, folder: Path) -> None:
     """Write a tree's files into an empty folder: no filters, no hooks, no submodules.
 
-    A link whose target leaves the folder is left out: nothing outside is reached through one.
+    A link that leads out of the folder, or nowhere for going in a circle, is left out: nothing
+    outside is reached through one. Where the tree is refused, the folder is empty again.
+
+    Raises:
+        UnsafePathError: a path is none that a file may be written to.
+        TooLargeError: there are more paths or bytes than `settings().ingestion` allows.
+        GitError: an object cannot be read.
+        QflowError: two entries have one name, or the folder cannot be written to.
     """
-    listing = store.git("ls-tree", "-r", "-z", "--full-tree", tree)
+    entries = _listed(store, tree)
+    try:
+        links = _write_files(store, tree, entries, folder)
+        for path, target in links.items():
+            if not _leads_out(path, links):
+                with _parent(folder, path) as parent:
+                    os.symlink(target, _name(path), dir_fd=parent)
+    except OSError as error:
+        _empty(folder)
+        shown = visible_line(os.fsdecode(error.filename or ""), 120)
+        words = f"commit {tree} cannot be checked out: {shown or folder}: {error.strerror}"
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            words = f"commit {tree} cannot be checked out: two of its entries have the name '{shown}'"
+        raise QflowError(words) from None
+    except BaseException:
+        _empty(folder)
+        raise
+
+
+Entry = tuple[git.TreeEntry, bytes]
+
+
+def _listed(store: Scratch, tree: str) -> list[Entry]:
+    """What is to be written, submodules left out; refused before anything is, where it is too much."""
+    most = settings().ingestion.checkout_bytes
     entries = []
-    for line in listing.split(b"\0")[:-1]:
-        header, raw = line.split(b"\t", 1)
-        mode, _, oid = header.decode().split()
-        entries.append((mode, oid, raw))
-    wanted = [(mode, oid, raw) for mode, oid, raw in entries if mode != "160000"]
-    stdin = "".join(f"{oid}\n" for _, oid, _ in wanted).encode()
-    links = []
-    with tempfile.TemporaryFile() as packed:
-        packed.write(store.git("cat-file", "--batch", "--buffer", stdin=stdin))
-        packed.seek(0)
-        for mode, _, raw in wanted:
-            size = int(packed.readline().split()[2])
-            data = packed.read(size)
-            packed.read(1)
-            path = folder / os.fsdecode(raw)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if mode == "120000":
-                links.append((path, os.fsdecode(data)))
-                continue
-            path.write_bytes(data)
-            path.chmod(0o755 if mode == "100755" else 0o644)
-    # After all files, so that none is written through a link.
-    for path, target in links:
-        inside = os.path.normpath(path.parent / target)
-        if not Path(target).is_absolute() and inside.startswith(f"{folder}{os.sep}"):
-            path.symlink_to(target)
+    for entry, path in git.read_tree(store.objects, tree, written=True, variables=store.variables):
+        if entry.kind == "blob":
+            most -= entry.size or 0
+            entries.append((entry, path))
+        if most < 0:
+            raise git.TooLargeError(
+                f"commit {tree} has more than {settings().ingestion.checkout_bytes:,} bytes and is not checked "
+                "out; if it is meant to have them, raise QFLOW_INGESTION_CHECKOUT_BYTES"
+            )
+    return entries
 
 
-def _git_directory(objects: Path) -> Path:
-    return Path(git.run(objects, "rev-parse", "--absolute-git-dir").decode().strip())
+def _write_files(store: Scratch, tree: str, entries: Sequence[Entry], folder: Path) -> dict[bytes, bytes]:
+    """Write all but the links, piece by piece; where each link points, by path."""
+    links = {}
+    stdin = "".join(f"{entry.oid}\n" for entry, _ in entries).encode()
+    with git.stream(
+        store.objects, "cat-file", "--batch", "--buffer", stdin=stdin, variables=store.variables
+    ) as blobs:
+        for entry, path in entries:
+            size = trees.blob_follows(blobs, entry.oid, entry.path, store.objects)
+            if entry.mode == "120000":
+                links[path] = blobs.read(min(size, LONGEST_TARGET + 1))
+                _copy(blobs, None, size - len(links[path]))
+            else:
+                with _parent(folder, path) as parent, _new_file(_name(path), parent) as file:
+                    _copy(blobs, file, size)
+                    os.fchmod(file.fileno(), 0o755 if entry.mode == "100755" else 0o644)
+            blobs.read(1)
+    return links
+
+
+def _copy(blobs: IO[bytes], file: IO[bytes] | None, size: int) -> None:
+    while size > 0 and (piece := blobs.read(min(size, PIECE))):
+        size -= len(piece)
+        if file is not None:
+            file.write(piece)
+
+
+def _new_file(name: bytes, folder: int) -> IO[bytes]:
+    # It must not be there: what is, was made by another entry of the tree and could be a link.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    return os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb")
+
+
+def _parent(folder: Path, path: bytes) -> AbstractContextManager[int]:
+    return open_folder(folder, path.split(b"/")[:-1], make=True)
+
+
+def _name(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
+
+
+def _leads_out(path: bytes, links: Mapping[bytes, bytes]) -> bool:
+    """Whether a link of the tree leads out of it, all its other links taken into account.
+
+    After a link, `..` is the folder above where that leads, so the text of a target says little.
+    What goes on for too long is held to lead out.
+    """
+    here: list[bytes] = []
+    ahead = path.split(b"/")[::-1]
+    for _ in range(MAX_STEPS):
+        if not ahead:
+            return False
+        part = ahead.pop()
+        if part == b"..":
+            if not here:
+                return True
+            here.pop()
+        elif part not in (b"", b"."):
+            here.append(part)
+            target = links.get(b"/".join(here))
+            if target is not None:
+                if not target or target.startswith(b"/") or b"\0" in target or len(target) > LONGEST_TARGET:
+                    return True
+                here.pop()
+                ahead += target.split(b"/")[::-1]
+    return True
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()

@@ -60,7 +60,7 @@ DOCUMENTATION = _any(
 
 
 def classify(path: str) -> Flags:
-    """The flags of the file at `path` (as `git.quote_path` writes it)."""
+    """The flags of the file at `path` (as `paths.quote_path` writes it)."""
     return Flags(
         TEST.search(path) is not None,
         VENDORED.search(path) is not None,

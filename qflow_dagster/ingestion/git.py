@@ -6,26 +6,34 @@ here: URLs (``remotes``), blobs and changes (``trees``), commits (``history``), 
 What a repository could use to make git run something is switched off on every call: hooks,
 fsmonitor, pagers, external diffs and text conversions, credential helpers, remote helpers,
 lazy fetching, replacement objects, signature programs. The person's own configuration is
-not read, and the work tree is not looked at: every repository is read as a bare one.
+not read, and the work tree is not looked at: every repository is read as a bare one. A few
+objects can stand for more than any machine holds, so memory, output and time of git are bounded.
 """
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.ingestion.paths import MAX_PATH, check_path, quote_path
+from qflow_dagster.settings import settings
 
 # How progress is told: (stage, done, total); a total of 0 is not known.
 Report = Callable[[str, int, int], None]
 
 TIMEOUT = 120
+# Bytes that are read into memory of what git prints; listings of trees and blobs are streamed.
+MAX_OUTPUT = 256_000_000
 OLDEST = (2, 31)
 # What git, curl and ssh may see of our environment, to find and authenticate themselves; nothing
 # else, above all no GIT_DIR and no secret.
@@ -66,6 +74,7 @@ CONFIGURATION = {
     "uploadpack.packObjectsHook": "",
     "fetch.recurseSubmodules": "false",
     "submodule.recurse": "false",
+    "http.followRedirects": "initial",
     "gc.auto": "0",
     "maintenance.auto": "false",
 }
@@ -76,8 +85,12 @@ class GitError(QflowError):
     """Git refused; the message says what was asked for and what git said."""
 
 
+class TooLargeError(QflowError):
+    """More paths or bytes than the settings allow; nothing was read, or what was written is gone."""
+
+
 class TreeEntry(NamedTuple):
-    """One path of a commit; `size` in bytes, None for submodules; `path` as `quote_path` gives it."""
+    """One path of a commit; `size` in bytes, None for submodules; `path` as `paths.quote_path` gives it."""
 
     mode: str
     kind: str
@@ -123,50 +136,84 @@ def run(
     timeout: float = TIMEOUT,
     configuration: tuple[str, ...] = (),
     variables: Mapping[str, str] | None = None,
+    max_output: int = MAX_OUTPUT,
 ) -> bytes:
     """Run git on `stdin` and return what it prints.
 
     `configuration` are further `name=value` settings, `variables` of its environment.
 
     Raises:
-        GitError: it failed, or took longer than `timeout` seconds.
+        GitError: it failed, took longer than `timeout` seconds, or printed more than `max_output` bytes.
     """
-    process = start(
-        command(repository, *arguments, configuration=configuration),
-        protocol,
-        subprocess.PIPE,
+    with stream(
+        repository, *arguments, stdin=stdin, protocol=protocol, timeout=timeout, configuration=configuration,
         variables=variables,
-    )
-    try:
-        output, errors = process.communicate(stdin, timeout)
-    except subprocess.TimeoutExpired:
-        raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s and was ended") from None
-    finally:
-        kill(process)
-    if process.returncode:
-        raise GitError(f"git {arguments[0]}: {reason(errors, process.returncode)}")
-    return output
+    ) as output:  # fmt: skip
+        printed = output.read(max_output + 1)
+    if len(printed) > max_output:
+        raise GitError(f"git {arguments[0]} printed more than {max_output:,} bytes and was ended")
+    return printed
 
 
 @contextmanager
-def stream(repository: Path | str, *arguments: str, stdin: bytes = b"") -> Iterator[IO[bytes]]:
+def stream(
+    repository: Path | str | None,
+    *arguments: str,
+    stdin: bytes = b"",
+    protocol: str = "",
+    timeout: float | None = None,
+    configuration: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[IO[bytes]]:
     """Run git on `stdin` and read what it prints while it runs; on leaving early it is ended.
 
     Raises:
-        GitError: it failed; known only once its output was read to the end.
+        GitError: it failed, or took longer than `timeout` seconds; known only once its output was
+            read to the end.
     """
     # Files, not pipes, for what goes in and what is complained: no side can wait for the other.
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin)
         given.seek(0)
-        process = start(command(repository, *arguments), "", given, errors)
+        process = start(
+            command(repository, *arguments, configuration=configuration),
+            protocol,
+            given,
+            errors,
+            variables=variables,
+        )
+        output = cast(IO[bytes], process.stdout)
         try:
-            yield cast(IO[bytes], process.stdout)
-            if not cast(IO[bytes], process.stdout).read(1) and process.wait():
+            with ended_after(process, timeout) as overdue:
+                yield output
+                ended = not output.read(1)
+                failed = ended and process.wait()
+            if ended and overdue.is_set():
+                raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s and was ended")
+            if failed:
                 errors.seek(0)
-                raise GitError(f"git {arguments[0]}: {reason(errors.read(), process.returncode)}")
+                raise GitError(f"git {arguments[0]}: {reason(errors.read(1 << 16), process.returncode)}")
         finally:
             kill(process)
+
+
+@contextmanager
+def ended_after(process: subprocess.Popen[bytes], seconds: float | None) -> Iterator[threading.Event]:
+    """End the process if it still runs after so many seconds (None: never); the event says that it was."""
+    overdue = threading.Event()
+
+    def end() -> None:
+        overdue.set()
+        kill_group(process)
+
+    timer = threading.Timer(seconds or 0, end)
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
+    try:
+        yield overdue
+    finally:
+        timer.cancel()
 
 
 def start(
@@ -179,7 +226,7 @@ def start(
     """Start a hardened command line, allowed one transport `protocol` ('' for none)."""
     try:
         # A session of its own, so that everything git started can be ended with it.
-        return subprocess.Popen(
+        process = subprocess.Popen(
             arguments,
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -190,6 +237,18 @@ def start(
         )
     except FileNotFoundError:
         raise QflowError("git is not on PATH; install it (on Debian: apt-get install git)") from None
+    limit(process, "DATA", settings().ingestion.git_memory * 1024**2)
+    return process
+
+
+def limit(process: subprocess.Popen[bytes], what: str, most: int) -> None:
+    """Bound a resource of git and of all it starts: DATA (bytes it allocates) or FSIZE (bytes of one file)."""
+    # Set from outside: code between fork and exec may hang where there are threads. Linux only.
+    if sys.platform == "linux":
+        kind = getattr(resource, f"RLIMIT_{what}")
+        # It may have ended already, or have a lower limit than this.
+        with suppress(OSError, ValueError):
+            resource.prlimit(process.pid, kind, (most, most))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -248,6 +307,14 @@ def object_format(repository: Path | str) -> str:
     return run(repository, "rev-parse", "--show-object-format").decode().strip()
 
 
+def inner_path(repository: Path | str, name: str) -> Path:
+    """Where `name` (objects, shallow) of the repository lies; work trees share most with their repository."""
+    arguments = ("rev-parse", "--absolute-git-dir", "--git-path", name)
+    # Relative to the git directory where it is not absolute; a path may have line breaks itself.
+    folder, _, path = os.fsdecode(run(repository, *arguments)).rstrip("\n").rpartition("\n")
+    return Path(folder, path)
+
+
 def resolve(repository: Path | str, revision: str) -> Commit:
     """The commit that `revision` (branch, tag, commit id, HEAD) names.
 
@@ -271,41 +338,54 @@ def resolve(repository: Path | str, revision: str) -> Commit:
 
 
 def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:
-    """Every path of a commit, in git's order; submodules are listed, not entered."""
-    output = run(repository, "ls-tree", "-r", "-z", "-l", "--full-tree", commit, timeout=600)
-    entries = []
-    for record in output.split(b"\0")[:-1]:
-        header, _, path = record.partition(b"\t")
-        mode, kind, oid, size = header.split()
-        # Git says "-" of submodules, "BAD" of objects that are not there.
-        length = int(size) if size.isdigit() else None
-        entries.append(TreeEntry(mode.decode(), kind.decode(), oid.decode(), length, quote_path(path)))
-    return entries
+    """Every path of a commit, in git's order; submodules are listed, not entered.
 
-
-def quote_path(path: bytes) -> str:
-    """A path as text, one to one: as it is, or C-quoted as git does where text cannot hold it.
-
-    Quoted are control characters, quotes, backslashes, and every byte beyond ASCII of a path
-    that is not UTF-8.
+    Raises:
+        UnsafePathError: git itself would refuse one of the paths.
+        TooLargeError: there are more than `settings().ingestion.tree_paths`.
+        GitError: it cannot be read.
     """
-    try:
-        text = path.decode()
-    except UnicodeDecodeError:
-        return '"' + "".join(_escaped(byte) for byte in path) + '"'
-    if not UNSAFE.search(text):
-        return text
-    return '"' + UNSAFE.sub(lambda match: _escaped(ord(match[0])), text) + '"'
+    return [entry for entry, _ in read_tree(repository, commit)]
 
 
-UNSAFE = re.compile(r'[\x00-\x1f"\\\x7f]')
-ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
+def read_tree(
+    repository: Path | str, tree: str, *, written: bool = False, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[TreeEntry, bytes]]:
+    """As `list_tree`, one by one as git finds them, with the path as bytes.
+
+    `written`: files are to be written there, so that the paths must be good for that.
+    """
+    most = settings().ingestion.tree_paths
+    # With -t folders are listed too: trees without any file can multiply as well.
+    arguments = ("ls-tree", "-r", "-t", "-z", "-l", "--full-tree", tree)
+    with stream(repository, *arguments, timeout=TIMEOUT, variables=variables) as output:
+        for number, record in enumerate(records(output)):
+            if number == most:
+                raise too_many_paths(tree)
+            header, _, path = record.partition(b"\t")
+            mode, kind, oid, size = header.decode().split()
+            check_path(path, f"commit {tree}", link=mode == "120000", written=written)
+            if kind != "tree":
+                # Git says "-" of submodules, "BAD" of objects that are not there.
+                length = int(size) if size.isdigit() else None
+                yield TreeEntry(sys.intern(mode), sys.intern(kind), oid, length, quote_path(path)), path
 
 
-def _escaped(byte: int) -> str:
-    if byte in ESCAPES:
-        return "\\" + ESCAPES[byte]
-    return chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}"
+def records(output: IO[bytes]) -> Iterator[bytes]:
+    """What git prints with -z, as it comes; a record longer than any path may be is cut short."""
+    rest = b""
+    while piece := output.read(1 << 16):
+        *whole, rest = (rest + piece).split(b"\0")
+        yield from whole
+        rest = rest[: MAX_PATH * 2]
+
+
+def too_many_paths(commit: str) -> TooLargeError:
+    """The refusal of a tree that multiplies."""
+    return TooLargeError(
+        f"commit {commit} has more than {settings().ingestion.tree_paths:,} paths and is not read; if it is "
+        "meant to have them, raise QFLOW_INGESTION_TREE_PATHS"
+    )
 
 
 def _is_git_folder(folder: Path) -> bool:

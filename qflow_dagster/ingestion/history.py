@@ -6,6 +6,7 @@ changes of their own, renames are followed by git (-M), names and addresses are 
 leaves behind is kept and marked unreachable.
 """
 
+import logging
 import re
 import time
 from collections import deque
@@ -21,11 +22,14 @@ from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.ingestion import git, repositories
 from qflow_dagster.ingestion.git import Report
+from qflow_dagster.ingestion.paths import broken_rule, quote_path
 from qflow_dagster.ingestion.pipeline import with_reconnect
 from qflow_dagster.settings import settings
 
 BATCH_COMMITS = 2_000
 LOG_TIMEOUT = 1_800
+# Bytes of git's log that are held at once: half a million changes.
+LOG_BYTES = 64_000_000
 # Fields end with NUL, which no commit and no path can hold: what a commit says cannot pass for git.
 BEGIN, END = b"\x01", b"\x02"
 FORMAT = "%x01" + "".join(
@@ -50,6 +54,9 @@ CHANGE_COLUMNS = (
     "added_lines",
     "deleted_lines",
 )
+
+
+logger = logging.getLogger(__name__)
 
 
 class HistoryResult(NamedTuple):
@@ -146,26 +153,43 @@ def read_commits(
 
 
 def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[LoggedCommit]:
-    arguments = (
-        "log", "--stdin", "--no-walk=unsorted", "-z", "--raw", "--numstat", "-M", "--no-abbrev",
-        "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes", "--root",
-        f"--format=format:{FORMAT}",
-    )  # fmt: skip
-    stdin = "".join(f"{oid}\n" for oid in oids).encode()
-    mailmap = ("log.mailmap=true", f"mailmap.blob={mailmap_commit}:.mailmap", "mailmap.file=")
-    output = git.run(objects, *arguments, timeout=LOG_TIMEOUT, stdin=stdin, configuration=mailmap)
-    commits = parse_log(output)
+    try:
+        commits = parse_log(_log(objects, oids, mailmap_commit, ("--raw", "--numstat", "-M")))
+    except git.GitError as error:
+        # One commit can change more paths than can be held; its neighbours are read without it.
+        if len(oids) > 1:
+            middle = len(oids) // 2
+            parts = (oids[:middle], oids[middle:])
+            return [commit for part in parts for commit in _read_batch(objects, part, mailmap_commit)]
+        commits = parse_log(_log(objects, oids, mailmap_commit, ("--no-patch",)))
+        logger.warning("commit %s is stored without its changes: %s", oids[0], error)
     # Git maps authors and committers, not those of trailers.
     contacts = sorted({name for commit in commits for name in commit.co_authors if CONTACT.fullmatch(name)})
     if not contacts:
         return commits
     stdin = "".join(f"{contact}\n" for contact in contacts).encode()
-    mapped = git.run(objects, "check-mailmap", "--stdin", stdin=stdin, configuration=mailmap)
+    mapped = git.run(objects, "check-mailmap", "--stdin", stdin=stdin, configuration=_mailmap(mailmap_commit))
     names = dict(zip(contacts, _text(mapped).splitlines(), strict=True))
     return [
         commit._replace(co_authors=[names.get(name, name) for name in commit.co_authors])
         for commit in commits
     ]
+
+
+def _log(objects: Path, oids: list[str], mailmap_commit: str, changes: tuple[str, ...]) -> bytes:
+    arguments = (
+        "log", "--stdin", "--no-walk=unsorted", "-z", *changes, "--no-abbrev", "--no-ext-diff", "--no-textconv",
+        "--no-show-signature", "--no-notes", "--root", f"--format=format:{FORMAT}",
+    )  # fmt: skip
+    stdin = "".join(f"{oid}\n" for oid in oids).encode()
+    return git.run(
+        objects, *arguments, timeout=LOG_TIMEOUT, stdin=stdin, configuration=_mailmap(mailmap_commit),
+        max_output=LOG_BYTES,
+    )  # fmt: skip
+
+
+def _mailmap(commit: str) -> tuple[str, ...]:
+    return "log.mailmap=true", f"mailmap.blob={commit}:.mailmap", "mailmap.file="
 
 
 def parse_log(output: bytes) -> list[LoggedCommit]:
@@ -188,7 +212,10 @@ def parse_log(output: bytes) -> list[LoggedCommit]:
 
 
 def parse_changes(tokens: list[bytes], position: int) -> tuple[list[Change], int]:
-    """The changes of a commit from its raw and numstat tokens, and where the next commit begins."""
+    """The changes of a commit from its raw and numstat tokens, and where the next commit begins.
+
+    Paths that git would refuse are left out: no commit that is checked out has them.
+    """
     kinds: dict[bytes, tuple[str, bytes | None]] = {}
     lines: dict[bytes, tuple[int | None, int | None]] = {}
     while position < len(tokens) and not tokens[position].startswith(BEGIN):
@@ -212,8 +239,9 @@ def parse_changes(tokens: list[bytes], position: int) -> tuple[list[Change], int
         else:
             position += 1
     changes = [
-        Change(git.quote_path(path), kind, git.quote_path(old) if old else None, *lines.get(path, (0, 0)))
+        Change(quote_path(path), kind, quote_path(old) if old else None, *lines.get(path, (0, 0)))
         for path, (kind, old) in kinds.items()
+        if not broken_rule(path) and not (old and broken_rule(old))
     ]
     return changes, position
 

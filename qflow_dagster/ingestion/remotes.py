@@ -5,15 +5,21 @@ and which repositories there are (``repositories``).
 
 https authenticates by ``~/.netrc``, ssh by agent or key file; never by asking, never by the URL,
 which is stored and shown. An unknown ssh host is refused.
+
+No git that talks to another reads the configuration of a repository that is not ours: where it
+needs objects of one, a stand-in of our own borrows them.
 """
 
 import os
 import re
+import shlex
 import shutil
-import threading
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
@@ -25,6 +31,14 @@ PROTOCOLS = ("https", "ssh", "file")
 # A stated head is wanted now or not at all: sensors ask for it.
 HEAD_TIMEOUT = 5
 PUSH_TIMEOUT = 300
+# Pushing to a repository on this machine starts git in it, which gets none of our options by itself.
+RECEIVE_PACK = shlex.join(
+    [
+        "git",
+        *(part for name, value in git.CONFIGURATION.items() for part in ("-c", f"{name}={value}")),
+        *("-c", "receive.autoGC=false", "-c", "receive.denyCurrentBranch=refuse", "receive-pack"),
+    ]
+)
 PROGRESS = re.compile(rb"(?:remote: )?([A-Z][a-z ]+): +\d+% \((\d+)/(\d+)\)")
 
 
@@ -58,8 +72,9 @@ def head(location: str) -> str:
     protocol = url_protocol(location)
     if protocol is None:
         return git.resolve(location, "HEAD").oid
-    output = git.run(None, "ls-remote", *_upload_pack(protocol), "--", location, "HEAD", protocol=protocol,
-                     timeout=HEAD_TIMEOUT)  # fmt: skip
+    if protocol == "file":
+        return git.resolve(_local_path(location), "HEAD").oid
+    output = git.run(None, "ls-remote", "--", location, "HEAD", protocol=protocol, timeout=HEAD_TIMEOUT)
     if not output:
         raise GitError(f"{location} has no HEAD; it may have no commits yet")
     return output.split()[0].decode()
@@ -74,10 +89,11 @@ def mirror(url: str, target: Path, timeout: float, progress: Report) -> None:
         GitError: it cannot be reached or read; a mirror that was there stays as it was.
     """
     try:
-        if target.exists():
-            _fetch(url, target, timeout, progress)
-        else:
-            _clone(url, target, timeout, progress)
+        with readable(url) as source:
+            if target.exists():
+                _fetch(source, target, timeout, progress)
+            else:
+                _clone(source, target, timeout, progress)
     except GitError as error:
         raise GitError(f"{url} cannot be read: {error}") from None
 
@@ -85,26 +101,120 @@ def mirror(url: str, target: Path, timeout: float, progress: Report) -> None:
 def push(objects: Path, remote: str, branch: str) -> None:
     """Push one branch to `remote`: the name of a remote of the repository, a URL or a path.
 
+    A remote that the repository names must be behind https or ssh; a path or file:// is taken
+    only from whoever calls, and must belong to the same user. No hook runs on either side.
+
     Raises:
         GitError: there is no such remote, or it refused.
+        UsageError: it is none that may be pushed to.
     """
-    url = remote
-    if url_protocol(remote) is None and not Path(remote).exists():
-        try:
-            url = git.run(objects, "config", "--get", f"remote.{remote}.url").decode().strip()
-        except GitError:
-            raise GitError(
-                f"there is no remote {remote!r}; name one of the repository's, or give a URL"
-            ) from None
-    protocol = url_protocol(url) or "file"
-    receive_pack = ("--receive-pack", "git -c safe.directory=* receive-pack") if protocol == "file" else ()
+    url, protocol = _target(objects, remote)
+    receive_pack = ("--receive-pack", RECEIVE_PACK) if protocol == "file" else ()
+    commit = git.resolve(objects, f"refs/heads/{branch}").oid
     try:
-        git.run(
-            objects, "push", "--porcelain", *receive_pack, "--", url, f"refs/heads/{branch}:refs/heads/{branch}",
-            protocol=protocol, timeout=PUSH_TIMEOUT,
-        )  # fmt: skip
+        with stand_in(objects) as ours:
+            git.run(
+                ours, "push", "--porcelain", *receive_pack, "--", url, f"{commit}:refs/heads/{branch}",
+                protocol=protocol, timeout=PUSH_TIMEOUT,
+            )  # fmt: skip
     except GitError as error:
         raise GitError(redact_text(str(error))) from None
+
+
+@contextmanager
+def readable(url: str) -> Iterator[str]:
+    """What git may read `url` from: itself, or for file:// a stand-in of what is there.
+
+    Git would read the other repository's configuration, and for that refuses one of another user;
+    of a stand-in it reads ours.
+
+    Raises:
+        GitError: nothing is there.
+    """
+    if url_protocol(url) != "file":
+        yield url
+        return
+    other = _local_path(url)
+    with stand_in(other) as ours:
+        listing = git.run(other, "for-each-ref", "--format=%(objectname) %(refname)")
+        # Sorted by name as in the file; git reads one of a million branches at once, and no file of each.
+        (ours / "packed-refs").write_bytes(b"# pack-refs with: sorted \n" + listing)
+        try:
+            head = b"ref: " + git.run(other, "symbolic-ref", "--quiet", "HEAD")
+        except GitError:
+            head = git.run(other, "rev-parse", "--verify", "HEAD")
+        (ours / "HEAD").write_bytes(head)
+        yield f"file://{ours}"
+
+
+@contextmanager
+def stand_in(objects: Path) -> Iterator[Path]:
+    """A bare repository of ours for the moment, with the objects of another and nothing of its configuration."""
+    store = os.fsencode(git.inner_path(objects, "objects"))
+    if b"\n" in store:
+        raise UsageError(f"{objects} has a line break in its path, which git cannot borrow objects from")
+    with tempfile.TemporaryDirectory(prefix="qflow-stand-in-") as folder:
+        ours = Path(folder, "repository.git")
+        kind = f"--object-format={git.object_format(objects)}"
+        git.run(None, "init", "--quiet", "--bare", "--template=", kind, "--", str(ours))
+        (ours / "objects" / "info").mkdir(exist_ok=True)
+        (ours / "objects" / "info" / "alternates").write_bytes(store + b"\n")
+        # Where its history was cut off is not in the objects.
+        shallow = git.inner_path(objects, "shallow")
+        if shallow.is_file():
+            known = [
+                oid for oid in shallow.read_text(errors="replace").split() if git.OBJECT_ID.fullmatch(oid)
+            ]
+            (ours / "shallow").write_text("".join(f"{oid}\n" for oid in known))
+        yield ours
+
+
+def _target(objects: Path, remote: str) -> tuple[str, str]:
+    """The URL or path that `remote` means, and the protocol to it."""
+    # A word is a name: a folder of that name, where the caller happens to be, may be the repository's own.
+    named_by_caller = url_protocol(remote) is not None or "/" in remote
+    url = remote
+    if not named_by_caller:
+        try:
+            url = (
+                git.run(objects, "config", "--no-includes", "--get", f"remote.{remote}.url").decode().strip()
+            )
+        except GitError:
+            raise GitError(
+                f"there is no remote {remote!r}; name one of the repository's, or give a URL or a path (./{remote})"
+            ) from None
+    protocol = url_protocol(url) or "file"
+    if protocol == "file" and not named_by_caller:
+        raise UsageError(
+            f"remote {remote!r} of the repository is none behind https:// or ssh://, and is not pushed to; to "
+            "push to a repository on this machine, give its path"
+        )
+    if protocol == "file":
+        target = _local_path(url) if url_protocol(url) else Path(url).absolute()
+        _require_own(target)
+        url = str(target)
+    return url, protocol
+
+
+def _require_own(target: Path) -> None:
+    """Git before 2.39.4 does not look whose repository it is pushed to, and runs what its owner configured."""
+    folder = Path(os.fsdecode(git.run(target, "rev-parse", "--absolute-git-dir")).rstrip("\n"))
+    for path in (target, folder, git.inner_path(target, "config").parent):
+        if path.stat().st_uid != os.geteuid():
+            raise UsageError(
+                f"{path} belongs to another user, and is not pushed to: git would run there what that user "
+                "configured; push by ssh, or as that user"
+            )
+
+
+def _local_path(url: str) -> Path:
+    """The repository that a file:// URL names, as git finds it."""
+    path = Path(unquote(url.removeprefix("file://")))
+    if not path.exists():
+        path = path.with_name(f"{path.name}.git")
+    if not path.is_absolute() or not path.exists():
+        raise GitError(f"there is no repository at {url}")
+    return path
 
 
 def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
@@ -113,8 +223,8 @@ def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     protocol = url_protocol(url) or ""
-    command = git.command(None, "clone", "--bare", "--no-local", "--progress", *_upload_pack(protocol), "--",
-                          url, str(partial))  # fmt: skip
+    command = git.command(None, "clone", "--bare", "--no-local", "--progress", "--template=", "--", url,
+                          str(partial))  # fmt: skip
     try:
         _transfer(command, protocol, timeout, progress)
         partial.rename(target)
@@ -124,51 +234,38 @@ def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
 
 def _fetch(url: str, target: Path, timeout: float, progress: Report) -> None:
     protocol = url_protocol(url) or ""
-    upload_pack = _upload_pack(protocol)
     # Packs pile up with the years: git may tidy up, but before we go on, not behind our back.
     tidying = ("gc.auto=6700", "gc.autoDetach=false", "maintenance.auto=true", "maintenance.autoDetach=false")
     # Branches of edits are ours alone: the other side has none to take or to prune.
     own = (f"^refs/heads/{settings().improvement.branch_prefix}*",)
     command = git.command(
-        target, "fetch", "--progress", "--prune", "--force", "--no-write-fetch-head", *upload_pack, "--", url,
+        target, "fetch", "--progress", "--prune", "--force", "--no-write-fetch-head", "--", url,
         "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", *own, configuration=tidying,
     )  # fmt: skip
     _transfer(command, protocol, timeout, progress)
-    symrefs = git.run(None, "ls-remote", "--symref", *upload_pack, "--", url, "HEAD", protocol=protocol)
+    symrefs = git.run(None, "ls-remote", "--symref", "--", url, "HEAD", protocol=protocol)
     default = re.match(rb"ref: (refs/heads/\S+)\tHEAD", symrefs)
     if default:
         git.run(target, "symbolic-ref", "HEAD", default[1].decode())
 
 
-def _upload_pack(protocol: str) -> tuple[str, ...]:
-    """How the other side is read where it is this machine: it too may belong to another user."""
-    return ("--upload-pack", "git -c safe.directory=* upload-pack") if protocol == "file" else ()
-
-
 def _transfer(command: list[str], protocol: str, timeout: float, progress: Report) -> None:
     """Run a clone or fetch, reporting what it says of its progress."""
     process = git.start(command, protocol)
-    overdue = threading.Event()
-
-    def end() -> None:
-        overdue.set()
-        git.kill_group(process)
-
-    timer = threading.Timer(timeout, end)
-    timer.start()
+    git.limit(process, "FSIZE", settings().ingestion.mirror_bytes)
     said = b""
     try:
-        pipe = cast(IO[bytes], process.stderr).fileno()
-        while piece := os.read(pipe, 1 << 16):
-            # Only the end counts of what it says: a server may say a lot.
-            said = (said + piece)[-(1 << 16) :]
-            found = PROGRESS.findall(piece)
-            if found:
-                stage, done, total = found[-1]
-                progress(stage.decode().lower(), int(done), int(total))
-        process.wait()
+        with git.ended_after(process, timeout) as overdue:
+            pipe = cast(IO[bytes], process.stderr).fileno()
+            while piece := os.read(pipe, 1 << 16):
+                # Only the end counts of what it says: a server may say a lot.
+                said = (said + piece)[-(1 << 16) :]
+                found = PROGRESS.findall(piece)
+                if found:
+                    stage, done, total = found[-1]
+                    progress(stage.decode().lower(), int(done), int(total))
+            process.wait()
     finally:
-        timer.cancel()
         git.kill(process)
     if overdue.is_set():
         raise GitError(f"it took longer than {timeout:.0f} s; see QFLOW_INGESTION_FETCH_TIMEOUT")

@@ -5,8 +5,11 @@ Belongs here: reading that the pipeline does itself, before or after the worker 
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion.paths import check_path, quote_path
+from qflow_dagster.settings import settings
 
 KINDS = {
     "100644": "file",
@@ -14,28 +17,39 @@ KINDS = {
     "120000": "symlink",
     "160000": "submodule",
 }
+FOLDER = "040000"
 HEAD_BYTES = 4096
+# Larger blobs are not loaded: they are listed as binary, with their size.
+LARGEST_BLOB = 50 * 1024**2
 LARGEST_TEXT = 1_000_000
+# Of all texts that are held at once.
+LARGEST_TEXTS = 256_000_000
 
 
 def changed_entries(objects: Path, base: str, commit: str) -> tuple[list[git.TreeEntry], list[str]]:
     """(entries added or changed, paths removed) from commit `base` to `commit`; renames are both.
 
     Raises:
+        UnsafePathError: git itself would refuse one of the paths.
+        TooLargeError: more than `settings().ingestion.tree_paths` are changed.
         GitError: one of the commits is no longer there.
     """
-    output = git.run(objects, "diff-tree", "-r", "-z", "--no-renames", "--end-of-options", base, commit,
-                     timeout=600)  # fmt: skip
-    fields = output.split(b"\0")[:-1]
+    most = settings().ingestion.tree_paths
     changed: list[tuple[str, str, str]] = []
     removed: list[str] = []
-    for header, raw_path in zip(fields[::2], fields[1::2], strict=True):
-        _, mode, _, oid, status = header.decode().split(" ")
-        path = git.quote_path(raw_path)
-        if status == "D":
-            removed.append(path)
-        else:
-            changed.append((mode, oid, path))
+    arguments = ("diff-tree", "-r", "-t", "-z", "--no-renames", "--end-of-options", base, commit)
+    with git.stream(objects, *arguments, timeout=git.TIMEOUT) as output:
+        fields = git.records(output)
+        # What git was ended in the middle of has no path; leaving the block says so.
+        for number, (header, path) in enumerate(zip(fields, fields, strict=False)):
+            if number == 2 * most:
+                raise git.too_many_paths(commit)
+            before, mode, _, oid, status = header.decode().removeprefix(":").split(" ")
+            check_path(path, f"commit {commit}", link="120000" in (before, mode))
+            if status == "D" and before != FOLDER:
+                removed.append(quote_path(path))
+            elif status != "D" and mode != FOLDER:
+                changed.append((mode, oid, quote_path(path)))
     sizes = blob_sizes(objects, [oid for mode, oid, _ in changed if mode != "160000"])
     entries = [
         git.TreeEntry(mode, "commit" if mode == "160000" else "blob", oid, sizes.get(oid), path)
@@ -56,21 +70,32 @@ def blob_sizes(objects: Path, oids: Sequence[str]) -> dict[str, int]:
 
 def read_heads(objects: Path, entries: Sequence[git.TreeEntry]) -> dict[str, bytes]:
     """The first 4 KB of each blob, by object id."""
-    wanted = [entry.oid for entry in entries if entry.size]
-    return {oid: data[:HEAD_BYTES] for oid, data in _read(objects, wanted)}
+    return dict(_read(objects, [entry.oid for entry in entries if entry.size], HEAD_BYTES))
 
 
 def read_links(objects: Path, entries: Sequence[git.TreeEntry]) -> dict[str, str]:
-    """Where each symbolic link points, by object id, as `git.quote_path` writes it."""
-    return {oid: git.quote_path(data) for oid, data in _read(objects, [entry.oid for entry in entries])}
+    """Where each symbolic link points, by object id, as `paths.quote_path` writes it.
+
+    Of one that is longer than any system follows (4 KB) the beginning.
+    """
+    targets = _read(objects, [entry.oid for entry in entries], HEAD_BYTES)
+    return {oid: quote_path(data) for oid, data in targets}
 
 
 def read_texts(objects: Path, files: Sequence[tuple[str, str]]) -> dict[str, bytes]:
-    """The content of small files, by path; `files` are (path, object id). Those over 1 MB are left out."""
-    sizes = blob_sizes(objects, [oid for _, oid in files])
-    small = [(path, oid) for path, oid in files if sizes.get(oid, LARGEST_TEXT + 1) <= LARGEST_TEXT]
-    contents = dict(_read(objects, [oid for _, oid in small]))
-    return {path: contents[oid] for path, oid in small if oid in contents}
+    """The content of small files, by path; `files` are (path, object id).
+
+    Those over 1 MB are left out, and so are the last ones where all together have more than 256 MB.
+    """
+    sizes = blob_sizes(objects, list(dict.fromkeys(oid for _, oid in files)))
+    capacity = LARGEST_TEXTS
+    small = []
+    for oid, size in sizes.items():
+        if size <= min(LARGEST_TEXT, capacity):
+            capacity -= size
+            small.append(oid)
+    contents = dict(_read(objects, small, LARGEST_TEXT))
+    return {path: contents[oid] for path, oid in files if oid in contents}
 
 
 def read_blobs(objects: Path, blobs: Sequence[tuple[str, str]]) -> Iterator[bytes]:
@@ -78,22 +103,35 @@ def read_blobs(objects: Path, blobs: Sequence[tuple[str, str]]) -> Iterator[byte
 
     Raises:
         GitError: one cannot be read.
+        TooLargeError: one has more than 50 MB.
     """
     stdin = "".join(f"{oid}\n" for oid, _ in blobs).encode()
     with git.stream(objects, "cat-file", "--batch", "--buffer", stdin=stdin) as output:
         for oid, path in blobs:
-            header = output.readline().split()
-            if len(header) != 3 or header[1] != b"blob":
-                raise git.GitError(
-                    f"object {oid} of {path} is missing or damaged; see git -C {objects} fsck "
-                    "(in a partial clone: git fetch --refetch)"
-                )
-            yield output.read(int(header[2]))
+            size = blob_follows(output, oid, path, objects)
+            if size > LARGEST_BLOB:
+                raise git.TooLargeError(f"{path} has {size:,} bytes, {LARGEST_BLOB:,} are read at most")
+            yield output.read(size)
             output.read(1)
 
 
-def _read(objects: Path, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """(object id, content) of each blob that is there."""
+def blob_follows(output: IO[bytes], oid: str, path: str, objects: Path) -> int:
+    """The size in bytes of the blob that comes next from `git cat-file --batch`.
+
+    Raises:
+        GitError: it is missing or damaged.
+    """
+    header = output.readline().split()
+    if len(header) != 3 or header[1] != b"blob":
+        raise git.GitError(
+            f"object {oid} of {path} is missing or damaged; see git -C {objects} fsck "
+            "(in a partial clone: git fetch --refetch)"
+        )
+    return int(header[2])
+
+
+def _read(objects: Path, oids: Iterable[str], most: int) -> Iterator[tuple[str, bytes]]:
+    """(object id, the first `most` bytes) of each blob that is there."""
     distinct = list(dict.fromkeys(oids))
     if not distinct:
         return
@@ -102,5 +140,10 @@ def _read(objects: Path, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         for _ in distinct:
             header = output.readline().split()
             if len(header) == 3:
-                yield header[0].decode(), output.read(int(header[2]))
+                rest = int(header[2])
+                kept = output.read(min(rest, most))
+                yield header[0].decode(), kept
+                rest -= len(kept)
+                while rest > 0 and (passed := len(output.read(min(rest, 1 << 20)))):
+                    rest -= passed
                 output.read(1)

@@ -18,9 +18,6 @@ from qflow_dagster.ingestion.fact_lines import fact_lines
 from qflow_dagster.ingestion.facts import BlobFacts
 from qflow_dagster.processes import Lost, in_processes
 
-# Larger blobs are not loaded: they are listed as binary, with their size.
-LARGEST_BLOB = 50 * 1024**2
-
 logger = logging.getLogger(__name__)
 
 
@@ -83,8 +80,10 @@ def _by_size(task: BlobTask, problem: str) -> BlobLines:
 
 def _read_batch(context: tuple[Path, Limits], batch: list[BlobTask]) -> list[BlobLines]:
     objects, limits = context
-    results = [_by_size(task, f"it has {task.size:,} bytes") for task in batch if task.size > LARGEST_BLOB]
-    readable = [task for task in batch if task.size <= LARGEST_BLOB]
+    results = [
+        _by_size(task, f"it has {task.size:,} bytes") for task in batch if task.size > trees.LARGEST_BLOB
+    ]
+    readable = [task for task in batch if task.size <= trees.LARGEST_BLOB]
     contents = trees.read_blobs(objects, [(task.oid, task.path) for task in readable])
     results += [_extracted(task, data, limits) for task, data in zip(readable, contents, strict=True)]
     return results

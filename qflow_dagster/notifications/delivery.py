@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -23,7 +24,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
-from qflow_dagster.notifications import NOTIFICATION
+from qflow_dagster.infrastructure.outgoing import NoAnswerError, Request, ask
+from qflow_dagster.notifications import NOTIFICATION, apprise_worker
 from qflow_dagster.notifications.endpoints import (
     CONSUMER,
     Endpoint,
@@ -33,6 +35,7 @@ from qflow_dagster.notifications.endpoints import (
     resolved_address,
 )
 from qflow_dagster.notifications.sealing import unseal
+from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.quantumflow import (
     Lease,
     NewWorkflow,
@@ -46,6 +49,7 @@ from qflow_dagster.quantumflow import (
 )
 from qflow_dagster.safety.display import visible, visible_line
 from qflow_dagster.safety.redaction import redact, redact_text
+from qflow_dagster.settings import settings
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +58,8 @@ AT_ONCE = 8
 # 5 s, 10 s, 20 s, ... up to an hour each: an endpoint may be away for most of a day.
 MAX_ATTEMPTS = 20
 TIMEOUT = 10.0
+# A process has to start, and some services are asked more than once.
+APPRISE_TIMEOUT = 60.0
 # Longer than a round of deliveries takes, so that nobody else sends the same meanwhile.
 LEASE = 120.0
 # Seconds between two looks where nothing notifies: retries that are due, messages held back.
@@ -132,12 +138,15 @@ def send(endpoint: Endpoint, note: Note) -> None:
     if is_webhook(address):
         _post(address, note, unseal(endpoint.signing_key) if endpoint.signing_key else None)
         return
-    # Imported late: it brings a hundred services along.
-    import apprise
-
-    service = apprise.Apprise()
-    if not service.add(address) or not service.notify(title=note.title, body=note.body or note.title):
-        raise DeliveryFailed("the service did not take the notification (Apprise says no more)")
+    proxy = settings().outgoing.proxy
+    note_batches = [[(address, note.title, note.body or note.title)]]
+    sent = in_processes(
+        apprise_worker.notify, proxy.get_secret_value() if proxy else None, note_batches, 1,
+        lost=lambda task, code: Lost(result=False), stall=APPRISE_TIMEOUT,
+    )  # fmt: skip
+    with closing(sent) as taken:
+        if not next(taken):
+            raise DeliveryFailed("the service did not take the notification (Apprise says no more)")
 
 
 def work(engine: Engine, stop: threading.Event, *, worker: str) -> None:
@@ -204,8 +213,6 @@ def _do(engine: Engine, job: Workflow, endpoint: Endpoint | None) -> bool:
 
 
 def _post(address: str, note: Note, key: str | None) -> None:
-    import requests
-
     # ASCII: what is hidden in the data stays an escape, wherever the receiver prints it.
     body = json.dumps(note._asdict(), default=str).encode()
     timestamp = str(int(time.time()))
@@ -214,12 +221,11 @@ def _post(address: str, note: Note, key: str | None) -> None:
         headers["X-Qflow-Signature"] = signature(key, timestamp, body)
     try:
         # A redirect would carry the message to an address nobody registered.
-        answer = requests.post(address, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
-    except requests.RequestException as error:
-        # Its text names the address.
-        raise DeliveryFailed(f"the webhook cannot be reached: {type(error).__name__}") from None
-    if not 200 <= answer.status_code < 300:
-        raise DeliveryFailed(f"the webhook answered {answer.status_code}")
+        status = ask(Request("POST", address, headers, body), seconds=TIMEOUT).status
+    except NoAnswerError as error:
+        raise DeliveryFailed(f"the webhook cannot be reached: {error}") from None
+    if not 200 <= status < 300:
+        raise DeliveryFailed(f"the webhook answered {status}")
 
 
 def _is_own(payload: Any) -> bool:

@@ -4,16 +4,17 @@ Belongs here: putting them together, and asking Dagster's instance. Does not bel
 running and recording them (`infrastructure.health_agent`).
 """
 
+import json
 import time
 from collections.abc import Mapping
 
 import dagster as dg
-import requests
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.agents import approval_records
 from qflow_dagster.infrastructure import health_checks
 from qflow_dagster.infrastructure.health_agent import Check, Result, judged
+from qflow_dagster.infrastructure.outgoing import NoAnswerError, Request, ask
 from qflow_dagster.ingestion import queries
 from qflow_dagster.settings import settings
 
@@ -23,6 +24,8 @@ HEARTBEAT_GONE = 300.0
 # A run that reports nothing for so long hangs.
 STUCK = 3_600.0
 RECENT_TICKS = 3
+# Bytes of the page's answer.
+LARGEST_ANSWER = 1_000_000
 
 
 def all_checks(engine: Engine, instance: dg.DagsterInstance | None = None) -> list[Check]:
@@ -142,9 +145,12 @@ def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
     address = f"http://{limits.host}:{limits.port}/graphql"
     query = "{workspaceOrError {... on Workspace {locationEntries {name locationOrLoadError {__typename}}}}}"
     try:
-        answer = requests.post(address, json={"query": query}, timeout=settings().health.response / 1_000 * 2)
-        entries = answer.json()["data"]["workspaceOrError"]["locationEntries"]
-    except (requests.RequestException, ValueError, KeyError, TypeError):
+        body = json.dumps({"query": query}).encode()
+        request = Request("POST", address, {"Content-Type": "application/json"}, body)
+        seconds = settings().health.response / 1_000 * 2
+        answer = json.loads(ask(request, seconds=seconds, max_bytes=LARGEST_ANSWER).body)
+        entries = answer["data"]["workspaceOrError"]["locationEntries"]
+    except (NoAnswerError, ValueError, KeyError, TypeError):
         beats = instance.get_daemon_heartbeats()
         if any(beat.timestamp > time.time() - HEARTBEAT_GONE for beat in beats.values()):
             # The schedule that asks runs inside the code location: that is loaded at least there.

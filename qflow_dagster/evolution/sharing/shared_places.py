@@ -24,6 +24,8 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.sharing.rule_packages import LARGEST
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import git, remotes, trees
+from qflow_dagster.ingestion.paths import quote_path
+from qflow_dagster.safety.folders import open_folder
 from qflow_dagster.safety.redaction import redact_text
 
 BRANCH = "qflow-rules"
@@ -99,7 +101,7 @@ class FilePlace:
     def read(self) -> Iterator[File]:
         """That file."""
         with self.path.open("rb") as file:
-            yield _of_size(git.quote_path(os.fsencode(self.path.name)), file.read(LARGEST + 1))
+            yield _of_size(quote_path(os.fsencode(self.path.name)), file.read(LARGEST + 1))
 
     def get(self, names: Sequence[str]) -> dict[str, bytes]:
         """Nothing: it has no place for files of ours."""
@@ -126,7 +128,7 @@ class FolderPlace:
             for name in sorted(names):
                 if name.endswith(SUFFIX) and not name.startswith("."):
                     found += 1
-                    shown = git.quote_path(os.fsencode(inside / name))
+                    shown = quote_path(os.fsencode(inside / name))
                     if found > MOST_FILES:
                         yield File(
                             shown, b"", f"more than {MOST_FILES:,} files are there; the rest was not read"
@@ -138,7 +140,7 @@ class FolderPlace:
         """The content of those that are there."""
         found = {}
         for name in names:
-            with suppress(OSError), _folder_of(self.path, name, make=False) as descriptor:
+            with suppress(OSError), open_folder(self.path, os.fsencode(name).split(b"/")[:-1]) as descriptor:
                 file = _read_file(name, name.rsplit("/", 1)[-1], descriptor)
                 if not file.problem:
                     found[name] = file.content
@@ -149,7 +151,7 @@ class FolderPlace:
         problems = {}
         for name, content in files.items():
             try:
-                with _folder_of(self.path, name, make=True) as descriptor:
+                with open_folder(self.path, os.fsencode(name).split(b"/")[:-1], make=True) as descriptor:
                     _write_file(name.rsplit("/", 1)[-1], content, descriptor)
             except OSError as error:
                 problems[name] = f"{self.path / name} cannot be written: {error.strerror}"
@@ -257,12 +259,12 @@ class RemotePlace(GitPlace):
     def _fetch(self) -> None:
         protocol = remotes.url_protocol(self.url) or ""
         branch = f"refs/heads/{BRANCH}"
-        with self._guarded():
-            there = git.run(None, "ls-remote", "--", self.url, branch, protocol=protocol)
+        with self._guarded(), remotes.readable(self.url) as source:
+            there = git.run(None, "ls-remote", "--", source, branch, protocol=protocol)
             if there:
                 git.run(
                     self.objects, "fetch", "--quiet", "--depth=1", "--force", "--no-tags", "--no-write-fetch-head",
-                    "--", self.url, f"+{branch}:{branch}", protocol=protocol,
+                    "--", source, f"+{branch}:{branch}", protocol=protocol,
                 )  # fmt: skip
 
     @contextmanager
@@ -304,20 +306,3 @@ def _write_file(name: str, content: bytes, folder: int) -> None:
         with suppress(OSError):
             os.unlink(fresh, dir_fd=folder)
         raise
-
-
-@contextmanager
-def _folder_of(root: Path, name: str, *, make: bool) -> Iterator[int]:
-    """The open folder that `name` lies in, entered step by step: a link on the way is refused."""
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for part in name.split("/")[:-1]:
-            if make:
-                with suppress(FileExistsError):
-                    os.mkdir(part, dir_fd=descriptor)
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-        yield descriptor
-    finally:
-        os.close(descriptor)
