@@ -21,7 +21,7 @@ REPLACEMENT = "\ufffd"
 MAX_DEPTH = 100
 TOO_DEEP = "[nested too deeply]"
 # The largest integers of a double, and so of every other reader of JSON.
-_MAX_INTEGER = 10**308
+_MAX_INTEGER = 2**1024
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # Whether the NUL is one, or a backslash and the letters u0000, an even number of backslashes before says.
 _NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
@@ -40,7 +40,7 @@ def storable_text(text: str) -> str:
 def storable(value: Any, _above: tuple[int, ...] = ()) -> Any:
     """Return JSON data with what jsonb cannot hold replaced, and the rest as it is.
 
-    NaN and infinities become None; NUL and lone surrogates U+FFFD; integers beyond 10^308 a text
+    NaN and infinities become None; NUL and lone surrogates U+FFFD; integers no double can hold a text
     that says their size; what nests deeper than 100 levels, or within itself, a text that says so.
     Keys become text.
     Types that JSON does not know are left for the encoder to refuse.
