@@ -31,6 +31,7 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.processes import Died, Hung, Pool
 from qflow_dagster.quantumflow import NewWorkflow
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety.storable import read_json, storable_text
 
 ENTRY_POINTS = "qflow_dagster.tasks"
 SHELL_SECONDS, SHELL_OUTPUT = 120.0, 1_000_000
@@ -119,9 +120,9 @@ def shell(call: Call) -> dict[str, Any]:
         raise TaskFailed(f"{command[0]} took longer than {seconds:g} s: {output[-2_000:]}", kind="timeout")
     if ran.code != 0 and call.arguments.get("check", True):
         raise TaskFailed(f"{command[0]} ended with {ran.code}: {output[-2_000:]}", kind="exit_code")
-    result: dict[str, Any] = {"code": ran.code, "output": output.replace("\0", "�")}
+    result: dict[str, Any] = {"code": ran.code, "output": storable_text(output)}
     with suppress(ValueError):
-        result["value"] = json.loads(output)
+        result["value"] = read_json(output)
     return result
 
 
@@ -169,11 +170,11 @@ def _ask(method: str, url: str, given: Mapping[str, Any], deadline: float) -> di
                 raise TaskFailed(f"the answer is larger than {HTTP_BODY:,} bytes", kind="size", retry=False)
             if time.monotonic() > deadline:
                 raise requests.Timeout
-    text = body.decode(response.encoding or "utf-8", "replace").replace("\0", "�")
+    text = storable_text(body.decode(response.encoding or "utf-8", "replace"))
     answer = {"status": response.status_code, "body": text, "location": response.headers.get("location")}
     if "json" in response.headers.get("content-type", ""):
         with suppress(ValueError):
-            answer["value"] = json.loads(text)
+            answer["value"] = read_json(text)
     return answer
 
 
@@ -227,9 +228,7 @@ def files(call: Call) -> dict[str, str]:
         meta = entry.partition("\t")[0].split()
         if int(meta[3]) > FILE_BYTES:
             raise TaskFailed(f"{path} has {int(meta[3]):,} bytes", kind="size", retry=False)
-        texts[path] = (
-            git.run(objects, "cat-file", "blob", meta[2]).decode("utf-8", "replace").replace("\0", "�")
-        )
+        texts[path] = storable_text(git.run(objects, "cat-file", "blob", meta[2]).decode("utf-8", "replace"))
     return texts
 
 

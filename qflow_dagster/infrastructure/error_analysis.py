@@ -67,9 +67,9 @@ class _Group:
 
 
 # Any program may insert: a text of any length, and a time that no calendar of Python has.
-_TAKE = text("""
-SELECT id, operation, left(kind, 200) AS kind, left(message, :message) AS message, left(stack, :stack) AS stack,
-       severity, source,
+_TAKE = text(f"""
+SELECT id, operation, left(kind, 200) AS kind, left(message, {LONGEST_MESSAGE}) AS message,
+       left(stack, {LONGEST_STACK}) AS stack, severity, source,
        least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at
 FROM error_occurrences WHERE group_id IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
@@ -156,8 +156,7 @@ def recover(connection: Connection) -> list[str]:
 
 def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | None = None) -> Analysis:
     """One batch in the caller's transaction."""
-    taken = {"limit": limit, "message": LONGEST_MESSAGE, "stack": LONGEST_STACK}
-    rows = connection.execute(_TAKE, taken).all()
+    rows = connection.execute(_TAKE, {"limit": limit}).all()
     found = Analysis(occurrences=len(rows))
     if not rows:
         return found

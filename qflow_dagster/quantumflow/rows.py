@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -133,19 +133,22 @@ def column_list(row_type: type[Workflow] | type[Event], alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in row_type._fields)
 
 
-def to_json(value: Json, what: str, *, exact: bool = False) -> str:
+def to_json(
+    value: Json, what: str, *, exact: bool = False, default: Callable[[Any], Any] | None = None
+) -> str:
     """`value` as JSON text that jsonb takes; what jsonb cannot hold is replaced, as `storable` says.
 
     Args:
         value: what to encode.
         what: its name in messages.
         exact: refuse what would have to be replaced: where the value is signed or approved.
+        default: makes something that JSON has of what it has not, as of `json.dumps`.
 
     Raises:
         UsageError: it is no JSON; or it cannot be held as it is, and has to be.
     """
     try:
-        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False, default=default)
         if is_storable_json(encoded):
             return encoded
         problem = "it holds NUL, half a surrogate pair, or nests too deeply"
@@ -156,7 +159,7 @@ def to_json(value: Json, what: str, *, exact: bool = False) -> str:
     if exact:
         raise UsageError(f"{what} cannot be stored as JSON: {problem}")
     try:
-        return json.dumps(storable(value), allow_nan=False, ensure_ascii=False)
+        return json.dumps(storable(value), allow_nan=False, ensure_ascii=False, default=default)
     except TypeError as error:
         raise UsageError(f"{what} cannot be stored as JSON: {error}") from None
 

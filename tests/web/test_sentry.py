@@ -265,7 +265,7 @@ def test_an_item_that_cannot_be_read_costs_only_itself(client: TestClient, engin
     ):
         assert client.post("/api/1/envelope/", content=good + broken).status_code == 200
         assert client.post("/api/1/envelope/", content=b"{}\n" + broken).status_code == 400
-    assert stored(engine) == 6
+    assert stored(engine) == 5
 
 
 @pytest.mark.parametrize(
