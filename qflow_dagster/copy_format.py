@@ -13,8 +13,9 @@ def copy_line(values: Iterable[Any]) -> str:
     return "\t".join([_copy_field(value) for value in values]) + "\n"
 
 
-# NUL cannot be stored as text at all; it becomes the replacement character.
-_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\ufffd"})
+# NUL and halves of surrogate pairs cannot be stored as text at all; they become the replacement character.
+_UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")
+_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", **_UNSTORABLE})
 
 
 def _copy_field(value: Any) -> str:

@@ -135,6 +135,9 @@ class ErrorsSettings(BaseModel):
         default=None,
         description="public key a Sentry DSN must carry; needed where the inbox is not on loopback",
     )
+    envelope_items: int = Field(
+        default=100, ge=1, le=1_000, description="events and transactions one Sentry envelope may hold"
+    )
     retention: int = Field(default=30, ge=1, le=3_650, description="days occurrences are kept; groups stay")
     breaker_failures: int = Field(
         default=5, ge=1, le=1_000, description="consecutive failures that open a breaker"

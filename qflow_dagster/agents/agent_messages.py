@@ -3,6 +3,7 @@
 Does not belong here: assignments, which have states; a message has none.
 """
 
+import hashlib
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,10 @@ from qflow_dagster.quantumflow import send_with_notify, uuid7
 
 def queue_of(agent: str) -> str:
     """The queue an agent listens to."""
-    return f"agent.{agent}"
+    # A queue's name is ASCII, an agent's need not be.
+    return (
+        f"agent.{agent}" if agent.isascii() else f"agent-u.{hashlib.sha256(agent.encode()).hexdigest()[:40]}"
+    )
 
 
 def send(connection: Connection, sender: str, receiver: str | None, kind: str, payload: Any) -> UUID:

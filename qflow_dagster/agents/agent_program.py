@@ -6,6 +6,7 @@ here: the loop around it. Does not belong here: what ships (`builtin_agents`).
 
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -22,7 +23,8 @@ from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Capability
 from qflow_dagster.quantumflow import LeaseLost, Workflow
 from qflow_dagster.quantumflow.recording import kept_alive
-from qflow_dagster.safety.redaction import redact
+from qflow_dagster.safety.redaction import redact_text
+from qflow_dagster.safety.storable import read_json, storable_text
 
 logger = logging.getLogger(__name__)
 OUTPUT_BYTES = 10_000_000
@@ -87,13 +89,12 @@ def _do(
         with kept_alive(engine, [workflow]):
             result, problem, again = _run(command, workflow.payload, timeout)
         if problem is None:
-            cost = result.get("cost", 0.0) if isinstance(result, dict) else 0.0
-            assignments.succeed(
-                engine, workflow, agent, result, cost=cost if isinstance(cost, int | float) else 0.0
-            )
+            cost = _cost(result.get("cost")) if isinstance(result, dict) else 0.0
+            assignments.succeed(engine, workflow, agent, result, cost=cost)
             report(f"done: {workflow.id}")
             return 1
-        status = assignments.report_failure(engine, workflow, agent, redact(problem), retry=again)
+        problem = redact_text(storable_text(problem))
+        status = assignments.report_failure(engine, workflow, agent, problem, retry=again)
         report(f"failed ({status}): {workflow.id}: {problem.splitlines()[0][:200]}")
     except LeaseLost:
         report(f"too late: {workflow.id} is somebody else's by now")
@@ -110,8 +111,8 @@ def _run(command: Sequence[str], given: Any, timeout: float) -> tuple[Any, str |
             process = subprocess.Popen(
                 list(command), stdin=asked, stdout=out, stderr=err, start_new_session=True
             )
-        except OSError as error:
-            return None, f"{command[0]} cannot be started: {error.strerror}", True
+        except (OSError, ValueError) as error:
+            return None, f"{command[0]} cannot be started: {getattr(error, 'strerror', error)}", True
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -128,9 +129,18 @@ def _run(command: Sequence[str], given: Any, timeout: float) -> tuple[Any, str |
             return None, f"{command[0]} printed more than {OUTPUT_BYTES:,} bytes", False
         printed = _end_of(out, OUTPUT_BYTES)
     try:
-        return json.loads(printed or b"null"), None, False
+        result = read_json(printed or b"null")
     except ValueError as error:
         return None, f"{command[0]} printed no JSON: {error}", True
+    if result is None and printed.strip() not in (b"", b"null"):
+        return None, f"{command[0]} printed no JSON that can be kept", True
+    return result, None, False
+
+
+def _cost(stated: Any) -> float:
+    """What the program says it cost; 0 if that is no amount."""
+    amount = isinstance(stated, int | float) and not isinstance(stated, bool)
+    return float(stated) if amount and 0 <= stated < math.inf else 0.0
 
 
 def _end_of(file: IO[bytes], most: int) -> bytes:

@@ -40,6 +40,7 @@ from qflow_dagster.quantumflow import (
     transition,
 )
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety.storable import storable_text
 from qflow_dagster.settings import settings
 
 logger = logging.getLogger(__name__)
@@ -223,6 +224,8 @@ def _create(
     for name, value in (("target", target), ("requester", requested_by), ("reason", reason)):
         if not value.strip():
             raise UsageError(f"an approval needs a {name}")
+    if storable_text(target) != target:
+        raise UsageError("an approval's target holds NUL or half a surrogate pair")
     if len(requested_by) > LONGEST_NAME:
         raise UsageError(f"the requester's name is longer than {LONGEST_NAME} characters")
     if not 1 <= required <= 100:
@@ -231,7 +234,7 @@ def _create(
         raise UsageError(
             f"an approval waits more than 0 and at most {settings().approvals.longest_ttl} seconds"
         )
-    encoded = to_json(content, "what is to be approved")
+    encoded = to_json(content, "what is to be approved", exact=True)
     if len(encoded) > LARGEST_CONTENT:
         raise UsageError(
             f"what is to be approved has {len(encoded):,} bytes; {LARGEST_CONTENT:,} are allowed"

@@ -4,7 +4,7 @@ Belongs here: the machine, creating, routing, claiming by an agent, reporting, o
 belong here: how well an agent fits (`coordination`).
 """
 
-import json
+import math
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,7 @@ from qflow_dagster.quantumflow import (
     resolve,
     transition,
 )
+from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
 
 QUEUE = "agent_coordination_notifications"
@@ -90,7 +91,9 @@ def describe(connection: Connection, id_: UUID, task: Any, wanted: Wanted, *, re
         INSERT INTO assignments (id, domain, input_type, output_type, complexity, task, requested_by, tried)
         VALUES (:id, :domain, :input_type, :output_type, :complexity, CAST(:task AS jsonb), :by, '{}')
     """)
-    connection.execute(query, {"id": id_, "task": json.dumps(task), "by": requested_by, **wanted._asdict()})
+    connection.execute(
+        query, {"id": id_, "task": to_json(task, "the task"), "by": requested_by, **wanted._asdict()}
+    )
 
 
 # An agent that has one queued again did not do it: it was killed, or went away.
@@ -239,7 +242,9 @@ def _outcome(
                            WHERE workflow_id = s.id AND to_status = 'running') AS e ON true
         WHERE s.id = :id
     """)
-    values = {"id": id_, "agent": agent, "success": success, "cost": cost, "quality": quality, "words": words}
+    values = {"id": id_, "agent": agent, "success": success, "quality": quality, "words": words,
+              # Not a number would be every sum's and every mean's end.
+              "cost": cost if 0 <= cost < math.inf else 0.0}  # fmt: skip
     connection.execute(query, values)
 
 

@@ -4,6 +4,7 @@ Belongs here: the registry and the router. Does not belong here: the life of an 
 (`assignments`), messages (`agent_messages`), what the agents that ship do (`builtin_agents`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.safety.names import check_name
 from qflow_dagster.settings import settings
 
 Role = Literal[
@@ -27,6 +29,9 @@ _LEVEL = {"simple": 0, "medium": 1, "complex": 2}
 PRIOR_GOOD, PRIOR_BAD = 4.0, 1.0
 CONSIDERED = 5
 MISSED_HEARTBEATS = 3
+
+
+MOST_AT_A_TIME = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,11 @@ class Capability:
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 50 or not all(c.isalnum() or c in "-_." for c in self.name):
             raise UsageError(f"{self.name!r} names no agent: 1 to 50 letters, digits, '-', '_', '.'")
+        check_name(self.name, "an agent", limit=50)
+        if not all(map(math.isfinite, (self.cost, self.heartbeat or 0.0))) or self.most > MOST_AT_A_TIME:
+            raise UsageError(
+                f"agent {self.name!r}: most is at most {MOST_AT_A_TIME}; cost and heartbeat are finite"
+            )
         for what, value, known in (
             ("role", self.role, get_args(Role)),
             ("complexity", self.complexity, get_args(Complexity)),

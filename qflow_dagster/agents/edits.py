@@ -8,7 +8,6 @@ the approval is unused and the same commit is made again; the branch that alread
 recognised. So no edit is lost, none is made twice, and no approval is used without its edit.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,6 +31,7 @@ from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.ingestion import git, repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import transition
+from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
 
 ACTOR = self_improvement.ACTOR
@@ -243,7 +243,7 @@ def _verify(engine: Engine, row: Any) -> Verified:
                 UPDATE edits SET verified_at = clock_timestamp(), outcome = CAST(:outcome AS jsonb)
                 WHERE id = :id AND verified_at IS NULL AND reverted_at IS NULL
             """),
-            {"id": row.id, "outcome": json.dumps(outcome)},
+            {"id": row.id, "outcome": to_json(outcome, "the outcome")},
         )
         if moved.rowcount:
             transition(connection, [row.id], "verified", actor=ACTOR, data=outcome)
@@ -281,7 +281,7 @@ def revert(
                               || jsonb_build_object('reverted', CAST(:reason AS text))
                 WHERE id = :id
             """),
-            {"id": edit_id, "commit": commit, "reason": reason, "outcome": outcome and json.dumps(outcome)},
+            {"id": edit_id, "commit": commit, "reason": reason, "outcome": outcome and to_json(outcome, "the outcome")},
         )  # fmt: skip
         transition(connection, [edit_id], "reverted", actor=actor, data={"reason": reason, "commit": commit})
         candidate_records.record_outcome(connection, row.candidate_id, "reverted")

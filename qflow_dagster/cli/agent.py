@@ -1,6 +1,5 @@
 """`qflow agent`: who can do what, giving them assignments, and being one."""
 
-import json as json_module
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +19,7 @@ from qflow_dagster.cli.output import (
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.storable import read_json
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The agent.")]
@@ -204,6 +204,6 @@ def _fields(agent: coordination.Agent) -> dict[str, Any]:
 
 def _json(given: str, what: str) -> Any:
     try:
-        return json_module.loads(given)
+        return read_json(given)
     except ValueError as error:
         raise UsageError(f"{what} is no JSON: {error}") from None

@@ -22,6 +22,7 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import findings, sarif
 from qflow_dagster.evolution.rules import Severity
 from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.safety.display import visible_line
 
 app = typer.Typer(no_args_is_help=True)
 Repository = Annotated[
@@ -169,8 +170,20 @@ def import_(
     with ready_engine().begin() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
         imported = sarif.import_log(connection, snapshot, report.read_bytes())
+    for one in imported:
+        if one.refused:
+            typer.echo(
+                visible_line(f"{len(one.refused):,} results are left out, the first: {one.refused[0]}"),
+                err=True,
+            )
     rows: list[dict[str, Any]] = [
-        {"tool": one.tool, "taken": one.taken, "on_other_paths": one.elsewhere, **one.changes}
+        {
+            "tool": one.tool,
+            "taken": one.taken,
+            "on_other_paths": one.elsewhere,
+            "not_read": len(one.refused),
+            **one.changes,
+        }
         for one in imported
     ]
     print_json(rows) if json else print_rows(rows, empty="The log has no run.")

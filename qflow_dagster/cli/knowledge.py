@@ -1,6 +1,5 @@
 """`qflow knowledge`: requests for knowledge, their answers, and answering them."""
 
-import json as json_module
 from typing import Annotated
 
 import typer
@@ -20,6 +19,7 @@ from qflow_dagster.cli.output import (
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.knowledge import listener, requests
+from qflow_dagster.safety.storable import read_json
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a request, or its beginning.")]
@@ -128,7 +128,7 @@ def listen(
 
 def _object(given: str, what: str) -> dict:
     try:
-        value = json_module.loads(given)
+        value = read_json(given)
     except ValueError as error:
         raise UsageError(f"{what} is no JSON: {error}") from None
     if not isinstance(value, dict):

@@ -1,6 +1,5 @@
 """`qflow tasks`: task graphs."""
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +27,7 @@ from qflow_dagster.execution.task_policy import PolicyViolation
 from qflow_dagster.infrastructure.error_rate_tracker import occurrence_of, track_errors
 from qflow_dagster.quantumflow.errors import WorkflowNotFound
 from qflow_dagster.safety import documents
+from qflow_dagster.safety.storable import read_json
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a task graph, or its beginning.")]
@@ -196,7 +196,7 @@ def cancel(id_: Id, reason: Reason = None, as_: As = None) -> None:
 
 def _object(given: str, what: str) -> dict[str, Any]:
     try:
-        value = json_module.loads(given)
+        value = read_json(given)
     except ValueError as error:
         raise UsageError(f"{what} is no JSON: {error}") from None
     if not isinstance(value, dict):

@@ -7,11 +7,12 @@ started the first time an address is asked for.
 from functools import cache
 
 from pydantic_core import from_json
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from qflow_dagster.database import embedded
 from qflow_dagster.database.migrate import ensure_database, migrate
+from qflow_dagster.database.parameters import replace_unstorable
 from qflow_dagster.errors import UsageError
 from qflow_dagster.settings import settings
 
@@ -69,7 +70,7 @@ def engine_for(url: URL) -> Engine:
         f"-c statement_timeout={limits.statement_timeout}s -c lock_timeout={limits.lock_timeout}s "
         "-c timezone=UTC"
     )
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=limits.pool_size,
         max_overflow=limits.pool_size,
@@ -79,6 +80,8 @@ def engine_for(url: URL) -> Engine:
         json_deserializer=from_json,
         connect_args={"application_name": "qflow", "options": options, "connect_timeout": 10},
     )
+    event.listen(engine, "connect", lambda connection, _: replace_unstorable(connection))
+    return engine
 
 
 def _postgresql_url(variable: str, text: str) -> URL:

@@ -8,7 +8,6 @@ A rule of a pack needs no row: its file says its status. It gets one when its li
 and keeps it until its pack says something else: a rule that was edited is another one.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, Row, text
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution.rules import EVALUATED, RULE, Rule, load_rules
 from qflow_dagster.quantumflow import StateMachine, create_workflow, history, register, transition, uuid7
+from qflow_dagster.quantumflow.rows import to_json
 
 LIFE = StateMachine(
     name="rule",
@@ -125,8 +125,9 @@ def begin(
                     CAST(:evidence AS jsonb))
         """),
         {"id": id_, "rule": rule.id, "version": rule.version, "digest": rule.digest,
-         "definition": json.dumps(definition_of(rule)), "origin": origin, "parent": parent, "words": words,
-         "evidence": json.dumps(dict(evidence or {}))},
+         "definition": to_json(definition_of(rule), f"the rule {rule.id}", exact=True),
+         "origin": origin, "parent": parent, "words": words,
+         "evidence": to_json(dict(evidence or {}), "the evidence")},
     )  # fmt: skip
     return id_
 

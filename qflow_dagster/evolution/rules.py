@@ -26,6 +26,7 @@ from pydantic import (
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.conditions import Condition, ConditionError
 from qflow_dagster.safety import documents
+from qflow_dagster.safety.names import check_name
 from qflow_dagster.settings import settings
 
 PACKS = Path(__file__).parent.parent / "rules" / "packs"
@@ -127,7 +128,7 @@ class Rule(_Strict):
     """One version of one rule."""
 
     id: str = Field(pattern=r"^[a-z0-9]+(/[a-z0-9][a-z0-9-]*)+$", max_length=100)
-    version: int = Field(default=1, ge=1)
+    version: int = Field(default=1, ge=1, le=1_000_000_000)
     title: str = Field(min_length=5, max_length=200)
     rationale: str = Field(min_length=10)
     language: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -207,8 +208,12 @@ def read_pack(path: Path) -> list[Rule]:
     for number, one in enumerate(given):
         try:
             rules.append(RULE.validate_python(one))
+            check_name(rules[-1].pack, "a rule pack")
+            check_name(rules[-1].owner, "an owner of rules")
         except ValidationError as error:
             problems += document.problems(error, ("rules", number))
+        except UsageError as error:
+            problems.append(f"{document.place(('rules', number))}: {error}")
     if problems:
         raise UsageError("\n".join(problems))
     seen: set[str] = set()

@@ -5,7 +5,6 @@ here: reading and writing files (the command line).
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -21,23 +20,26 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import findings
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety.storable import read_json
 
 VERSION = "2.1.0"
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 SEVERITY = {"error": "error", "warning": "warning", "note": "info", "none": "info"}
-LONGEST_MESSAGE = 2_000
+LONGEST_MESSAGE, LONGEST_RULE = 2_000, 300
 _COLUMNS = ["rule_id", "rule_version_id", "category", "severity", "path", "symbol", "line", "end_line", "column",
             "message", "fixable", "suppressed", "evidence", "fingerprint"]  # fmt: skip
 
 
 class Imported(NamedTuple):
-    """What an import did: results taken, results on paths the snapshot has not, and the changes."""
+    """What an import did: results taken, on paths the snapshot has not, that cannot be read; the changes."""
 
     tool: str
     taken: int
     elsewhere: int
     changes: dict[str, int]
+    # What is wrong with each result that was left out.
+    refused: tuple[str, ...] = ()
 
 
 def export(connection: Connection, snapshot: Snapshot, *, suppressed: bool = False) -> dict[str, Any]:
@@ -107,14 +109,16 @@ def _result(row: Any, rule_index: int) -> dict[str, Any]:
 def import_log(connection: Connection, snapshot: Snapshot, content: bytes) -> list[Imported]:
     """Take the results of a SARIF log as findings, one source per tool.
 
-    A tool's results are all it finds: what an earlier log of it had and this one has not is fixed.
+    A tool's results are all it finds: what an earlier log of it had and this one has not is fixed. A
+    result that cannot be read is left out and named; the others are taken.
 
     Raises:
-        UsageError: it is no SARIF 2.1.0; the message says where. Nothing is stored then.
+        UsageError: it is no SARIF 2.1.0, or no result of a tool can be read; the message says where.
+            Nothing is stored then.
     """
     try:
-        log = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        log = read_json(content)
+    except ValueError as error:
         raise UsageError(f"no SARIF: {error}") from None
     if not isinstance(log, dict) or log.get("version") != VERSION or not isinstance(log.get("runs"), list):
         raise UsageError(f'no SARIF {VERSION}: an object with "version": "{VERSION}" and "runs" is expected')
@@ -129,7 +133,7 @@ def import_log(connection: Connection, snapshot: Snapshot, content: bytes) -> li
             raise UsageError(f"no SARIF: runs[{number}].tool.driver.name is no name of another tool")
         for rule in driver.get("rules") or []:
             if isinstance(rule, dict):
-                rules[name, str(rule.get("id"))] = rule
+                rules[name, _text(rule.get("id"))] = rule
         results = run.get("results") or []
         if not isinstance(results, list):
             raise UsageError(f"no SARIF: runs[{number}].results is no list")
@@ -148,42 +152,53 @@ def _import_tool(
     paths: set[str],
 ) -> Imported:
     seen: Counter[tuple[str, ...]] = Counter()
-    lines, elsewhere = [], 0
+    lines, elsewhere, refused = [], 0, []
     for number, result in enumerate(results):
-        where = f"{tool}: results[{number}]"
-        message = str(_at(result, where, "message").get("text") or "no message")[:LONGEST_MESSAGE]
-        rule_id = str(result.get("ruleId") or (result.get("rule") or {}).get("id") or "unnamed")
-        location = _at((result.get("locations") or [{}])[0], where, "physicalLocation")
-        path = _path(str((location.get("artifactLocation") or {}).get("uri") or ""))
+        try:
+            message = _text(_at(result, f"{tool}: results[{number}]", "message").get("text")) or "no message"
+        except UsageError as error:
+            refused.append(str(error))
+            continue
+        message = message[:LONGEST_MESSAGE]
+        rule_id = _text(result.get("ruleId")) or _text(_part(result.get("rule")).get("id")) or "unnamed"
+        locations = result.get("locations")
+        location = _part(_part(locations[0] if isinstance(locations, list) and locations else None)
+                         .get("physicalLocation"))  # fmt: skip
+        path = _path(_text(_part(location.get("artifactLocation")).get("uri")))
         if path not in paths:
             elsewhere += 1
             continue
-        region = location.get("region") or {}
+        region = _part(location.get("region"))
         line, column = _number(region.get("startLine")), _number(region.get("startColumn"))
-        default = (rules.get((tool, rule_id)) or {}).get("defaultConfiguration") or {}
-        level = result.get("level") or default.get("level") or "warning"
-        snippet = str((region.get("snippet") or {}).get("text") or "")[:300]
+        default = _part(_part(rules.get((tool, rule_id))).get("defaultConfiguration"))
+        level = _text(result.get("level")) or _text(default.get("level"))
+        snippet = _text(_part(region.get("snippet")).get("text"))[:300]
         anchor = " ".join((snippet or message).split())
         ordinal = seen[rule_id, path, anchor]
         seen[rule_id, path, anchor] += 1
         key = "\x1f".join((tool, rule_id, path, anchor, str(ordinal)))
-        suppressed = any(s.get("status", "accepted") == "accepted" for s in result.get("suppressions") or [])
+        suppressions = result.get("suppressions")
+        suppressed = isinstance(suppressions, list) and any(
+            _part(one).get("status", "accepted") == "accepted" for one in suppressions
+        )
         lines.append(
             copy_line(
                 [
-                    f"{tool}/{rule_id}", None, "correctness", SEVERITY.get(level, "warning"), path, "", line,
-                    max(_number(region.get("endLine")), line), column, message, False, suppressed,
-                    to_json({"snippet": snippet} if snippet else {}, where),
-                    hashlib.sha256(key.encode(errors="replace")).digest(),
+                    f"{tool}/{rule_id}"[:LONGEST_RULE], None, "correctness", SEVERITY.get(level, "warning"), path, "",
+                    line, max(_number(region.get("endLine")), line), column, message, False, suppressed,
+                    to_json({"snippet": snippet} if snippet else {}, "a snippet"),
+                    hashlib.sha256(key.encode()).digest(),
                 ]
-            ).encode(errors="replace")
+            ).encode()
         )  # fmt: skip
+    if refused and len(refused) == len(results):
+        raise UsageError(refused[0])
     findings.begin(connection, snapshot.repository_id)
     copy_text(connection, "found", _COLUMNS, lines)
     changes = findings.apply(
         connection, snapshot.repository_id, snapshot.id, source=tool, actor=f"import of {tool}"
     )
-    return Imported(tool, len(lines), elsewhere, changes)
+    return Imported(tool, len(lines), elsewhere, changes, tuple(refused))
 
 
 def _at(value: Any, where: str, *names: str) -> dict[str, Any]:
@@ -200,13 +215,24 @@ def _at(value: Any, where: str, *names: str) -> dict[str, Any]:
     return value
 
 
+def _part(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) and 0 < value < 2**31 else 1
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 else 1
 
 
 def _path(uri: str) -> str:
     """The path in the repository that a relative URI means; '' for any other."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return ""
     path = PurePosixPath(unquote(parts.path))
     if parts.scheme or parts.netloc or path.is_absolute() or ".." in path.parts:
         return ""

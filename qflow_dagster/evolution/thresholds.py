@@ -8,7 +8,6 @@ on what turned out bad, and not acting (asking) on what turned out good. The cos
 rate of success that is aimed at: at 90% a wrong act weighs as much as nine needless questions.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import send_with_notify
+from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
 
 STEP = 0.03
@@ -157,7 +157,7 @@ def _record(
     connection.execute(
         statement,
         {"name": name, "previous": previous, "value": change.value, "actor": actor, "reason": change.reason,
-         "evidence": json.dumps(change.evidence), "reverts": reverts},
+         "evidence": to_json(change.evidence, "the evidence"), "reverts": reverts},
     )  # fmt: skip
     message = {
         "event": "threshold",

@@ -5,8 +5,6 @@ passed over, and the words decide. The text is data in the question. Does not be
 gates that confidence opens (`work_chunks`).
 """
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -19,6 +17,7 @@ from qflow_dagster.execution.classifier import LONGEST_NAME, Analysis, classify
 from qflow_dagster.infrastructure import language_model
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.safety.redaction import redact_text
+from qflow_dagster.safety.storable import read_json
 from qflow_dagster.settings import settings
 
 INSTRUCTIONS = (
@@ -28,7 +27,6 @@ INSTRUCTIONS = (
     '["what is true when it is done"], "depends_on": ["names of other items it says it needs"], "confidence": '
     "0 to 1}."
 )
-_OBJECT = re.compile(r"\{.*\}", re.S)
 _SPENT = text("""
 SELECT coalesce(sum((analysis -> 'usage' ->> 'cost')::float), 0) FROM work_chunks
 WHERE created_at > clock_timestamp() - interval '1 day'
@@ -75,8 +73,9 @@ def classify_by_model(engine: Engine, given: str, *, updates: bool = False) -> A
 
 
 def _read(said: str) -> _Answer:
-    found = _OBJECT.search(said)
+    # Models put words around it.
+    start, end = said.find("{"), said.rfind("}")
     try:
-        return _Answer.model_validate(json.loads(found[0] if found else said))
-    except (ValueError, RecursionError, ValidationError):
+        return _Answer.model_validate(read_json(said[start : end + 1] if 0 <= start < end else said))
+    except (ValueError, ValidationError):
         raise QflowError("the model's answer is no analysis") from None

@@ -4,7 +4,6 @@ Belongs here: one worker's loop. Does not belong here: what follows a verdict (`
 put out (handed in as `makers`).
 """
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from qflow_dagster.execution.sparc_targets import Target
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.quantumflow import LeaseLost, Workflow, claim, due, fail
 from qflow_dagster.quantumflow.recording import kept_alive
+from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.safety.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -92,14 +92,8 @@ def _store(connection: Connection, id_: UUID, made: Made, seconds: float) -> Non
         UPDATE sparc_phases SET artifact = :artifact, data = CAST(:data AS jsonb), author = :author,
             seconds = seconds + :seconds, cost = cost + :cost WHERE id = :id
     """)
-    # PostgreSQL stores no NUL, and code from outside may have one.
-    data = json.dumps(made.data, default=str).replace("\\u0000", "\ufffd")
-    values = {
-        "id": id_,
-        "artifact": made.artifact.replace("\0", "\ufffd"),
-        "data": data,
-        "author": made.author,
-    }
+    data = to_json(made.data, "what a phase made", default=str)
+    values = {"id": id_, "artifact": made.artifact, "data": data, "author": made.author}
     connection.execute(query, values | {"seconds": seconds, "cost": made.cost})
 
 
@@ -178,7 +172,7 @@ def track(engine: Engine, *, limit: int = 500) -> int:
             target = Target.model_validate(row.target)
             value = sparc_targets.measure(connection, current_snapshot(connection, row.repository), target)
             query = text("UPDATE sparc_goals SET measured = measured || CAST(:new AS jsonb) WHERE id = :id")
-            connection.execute(query, {"id": row.id, "new": json.dumps({row.commit_oid: value})})
+            connection.execute(query, {"id": row.id, "new": to_json({row.commit_oid: value}, "a measure")})
             if target.holds(value):
                 goal, _ = sparc.goal_of(connection, row.phase_id)
                 sparc.end(connection, goal, "met", f"at {row.commit_oid[:10]}: {target.words} ({value:g})")

@@ -31,6 +31,7 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.processes import Died, Hung, Pool
 from qflow_dagster.quantumflow import NewWorkflow
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety.storable import read_json, storable_text
 
 ENTRY_POINTS = "qflow_dagster.tasks"
 SHELL_SECONDS, SHELL_OUTPUT = 120.0, 1_000_000
@@ -119,9 +120,9 @@ def shell(call: Call) -> dict[str, Any]:
         raise TaskFailed(f"{command[0]} took longer than {seconds:g} s: {output[-2_000:]}", kind="timeout")
     if ran.code != 0 and call.arguments.get("check", True):
         raise TaskFailed(f"{command[0]} ended with {ran.code}: {output[-2_000:]}", kind="exit_code")
-    result: dict[str, Any] = {"code": ran.code, "output": output.replace("\0", "�")}
+    result: dict[str, Any] = {"code": ran.code, "output": storable_text(output)}
     with suppress(ValueError):
-        result["value"] = json.loads(output)
+        result["value"] = read_json(output)
     return result
 
 
@@ -176,11 +177,11 @@ def _request(given: Mapping[str, Any]) -> outgoing.Request:
 
 
 def _result(answer: outgoing.Answer) -> dict[str, Any]:
-    text = answer.text.replace("\0", "�")
+    text = storable_text(answer.text)
     result: dict[str, Any] = {"status": answer.status, "body": text}
     if "json" in answer.headers.get("content-type", ""):
         with suppress(ValueError):
-            result["value"] = json.loads(text)
+            result["value"] = read_json(text)
     return result
 
 
@@ -234,9 +235,7 @@ def files(call: Call) -> dict[str, str]:
         meta = entry.partition("\t")[0].split()
         if int(meta[3]) > FILE_BYTES:
             raise TaskFailed(f"{path} has {int(meta[3]):,} bytes", kind="size", retry=False)
-        texts[path] = (
-            git.run(objects, "cat-file", "blob", meta[2]).decode("utf-8", "replace").replace("\0", "�")
-        )
+        texts[path] = storable_text(git.run(objects, "cat-file", "blob", meta[2]).decode("utf-8", "replace"))
     return texts
 
 

@@ -9,7 +9,6 @@ Belongs here: submitting, splitting, settling; by hand: retry, amend, cancel. Do
 here: doing tasks (`task_worker`), reading them (`task_records`).
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -32,6 +31,7 @@ from qflow_dagster.quantumflow import (
     transition,
     waive,
 )
+from qflow_dagster.quantumflow.rows import to_json
 
 QUEUE = "task_graph_notifications"
 ACTOR = "task graph engine"
@@ -98,7 +98,7 @@ def submit(
     if connection.scalar(text("SELECT true FROM task_graphs WHERE id = :id"), {"id": id_}):
         return id_
     values = {**graph.input, **(input or {})}
-    row = (id_, graph.name, graph.description, json.dumps(values), requested_by)
+    row = (id_, graph.name, graph.description, to_json(values, "the input"), requested_by)
     copy_rows(connection, task_graphs, ["id", "name", "description", "input", "requested_by"], [row])
     _create(connection, id_, id_, graph.tasks, depth=0, actor=requested_by)
     return id_
@@ -131,7 +131,7 @@ def _create(
         [
             (
                 workflow.id, graph_id, task.name, number, depth, task.model_dump_json(exclude_defaults=True),
-                None if elements is None else json.dumps(elements[number]),
+                None if elements is None else to_json(elements[number], "an element"),
             )
             for number, (task, workflow) in enumerate(zip(new, made, strict=True))
         ],
@@ -373,7 +373,8 @@ def amend(
     check_tasks([Task.model_validate(spec)], adapters, depth=row.depth, beside=names)
     data = {"reason": reason, "from": row.spec, "to": spec}
     connection.execute(
-        text("UPDATE tasks SET spec = CAST(:spec AS jsonb) WHERE id = :id"), {"id": id_, "spec": json.dumps(spec)}
+        text("UPDATE tasks SET spec = CAST(:spec AS jsonb) WHERE id = :id"),
+        {"id": id_, "spec": to_json(spec, "a task")}
     )  # fmt: skip
     _again(connection, [id_], actor=actor, data=data | ({"before": before.name} if before else {}))
     if before is not None:

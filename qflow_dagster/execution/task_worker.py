@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.database.refusals import is_refusal
+from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
 from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere, TaskFailed
 from qflow_dagster.execution.task_definitions import INPUT, OF_ELEMENTS, Task, check_tasks
@@ -209,7 +211,12 @@ def _begin(
     except LeaseLost:
         with suppress(ValueError):
             in_flight.remove(held)
-    except (QflowError, KeyError) as error:
+    except Exception as error:
+        # Whatever is wrong with one task, the others go on; a database that is away is wrong with none.
+        if isinstance(error, SQLAlchemyError) and not is_refusal(error):
+            raise
+        if not isinstance(error, QflowError):
+            logger.exception("the task %s cannot be begun", held.workflow.id)
         held.error, held.retry = _words(error)
         if held not in in_flight:
             in_flight.append(held)
@@ -295,10 +302,12 @@ def _complete(engine: Engine, group: Sequence[Held]) -> int:
         return len(group)
     except LeaseLost as lost:
         return _complete(engine, [held for held in group if held.workflow.id not in lost.ids])
-    except UsageError as error:
+    except Exception as error:
+        if not is_refusal(error):
+            raise
         if len(group) > 1:
             return sum(_complete(engine, [held]) for held in group)
-        group[0].error, group[0].retry = {"kind": "result", "message": str(error)}, False
+        group[0].error, group[0].retry = {**_words(error)[0], "kind": "result"}, False
         _fail(engine, group[0])
         return 0
 

@@ -4,7 +4,6 @@ Belongs here: a chunk's life. A chunk is stored before anything else is done wit
 lost. Does not belong here: the words (`classifier`), asking for the approval (whoever may).
 """
 
-import json
 from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -16,6 +15,7 @@ from qflow_dagster.execution import safe_work_planner, work_items
 from qflow_dagster.execution.classifier import CHANGES, Analysis, classify
 from qflow_dagster.execution.work_items import PARENT, QUEUE, NewItem
 from qflow_dagster.quantumflow import StateMachine, create_workflow, get, register, transition, uuid7
+from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
 
 CHUNK = StateMachine(
@@ -111,7 +111,7 @@ def add_chunk(
             INSERT INTO work_chunks (id, text, requested_by, analysis, confidence)
             VALUES (:id, :text, :by, CAST(:analysis AS jsonb), :confidence)
         """),
-        {"id": chunk, "text": given, "by": requested_by, "analysis": json.dumps(stored),
+        {"id": chunk, "text": given, "by": requested_by, "analysis": to_json(stored, "an analysis"),
          "confidence": analysis.confidence},
     )  # fmt: skip
     limits = settings().execution

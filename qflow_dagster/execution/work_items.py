@@ -4,7 +4,6 @@ Belongs here: the state machines, creating in bulk, parents that follow their ch
 and the tree. Does not belong here: what work there should be and its rank (`safe_work_planner`).
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +25,7 @@ from qflow_dagster.quantumflow import (
     transition,
     uuid7,
 )
+from qflow_dagster.quantumflow.rows import to_json
 
 QUEUE = "work_item_notifications"
 LEVELS = ("theme", "epic", "capability", "feature")
@@ -108,7 +108,8 @@ def create(connection: Connection, new: Sequence[NewItem], *, actor: str) -> lis
         columns,
         [
             (item.id, item.level, item.repository_id, item.parent_id, item.kind, item.title, item.description,
-             json.dumps(list(item.acceptance)), item.source, item.rule_id, item.path, json.dumps(item.inputs))
+             to_json(list(item.acceptance), "the acceptance"), item.source, item.rule_id, item.path,
+             to_json(item.inputs, "the inputs"))
             for item in fresh
         ],
     )  # fmt: skip

@@ -3,7 +3,6 @@
 Belongs here: their SQL, and what past outcomes say of a rule and a generator.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -15,6 +14,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import validation
 from qflow_dagster.generation.tables import generation_attempts
 from qflow_dagster.generation.validation import Gate
+from qflow_dagster.quantumflow.rows import to_json
 
 if TYPE_CHECKING:
     from qflow_dagster.generation.orchestrator import Candidate
@@ -67,7 +67,7 @@ def store(
                "proposals", "problem", "seconds", "usage", "cost"]  # fmt: skip
     rows = [
         (work_item, repository_id, one.ask.generator, one.ask.request.rule.id, one.ask.request.language,
-         one.input_digest, one.outcome, len(one.proposals), one.problem, one.seconds, json.dumps(one.usage),
+         one.input_digest, one.outcome, len(one.proposals), one.problem, one.seconds, to_json(one.usage, "the usage"),
          float(one.usage.get("cost", 0.0)))
         for one in attempts
     ]  # fmt: skip

@@ -5,7 +5,6 @@ broke from what failed before or fails now and then. Does not belong here: which
 how its output is read (`repository_tests`).
 """
 
-import json
 import os
 import tempfile
 import threading
@@ -23,6 +22,7 @@ from qflow_dagster.generation.repository_tests import Outcome, SuiteCommand, Sui
 from qflow_dagster.generation.validation import Answer, Gate
 from qflow_dagster.ingestion import checkouts, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
 
 NAME = "tests"
@@ -157,8 +157,8 @@ class Suite:
             VALUES (:id, :commit, :command, :ran, :succeeded, CAST(:tests AS jsonb), :words, :seconds, :isolation)
             ON CONFLICT (repository_id, commit_oid, command) DO NOTHING
         """)
-        values = {"ran": run.ran, "succeeded": run.succeeded, "tests": json.dumps(dict(run.tests)),
-                  "words": run.words.replace("\0", ""), "seconds": run.seconds, "isolation": run.isolation}  # fmt: skip
+        values = {"ran": run.ran, "succeeded": run.succeeded, "tests": to_json(dict(run.tests), "the tests"),
+                  "words": run.words, "seconds": run.seconds, "isolation": run.isolation}  # fmt: skip
         with self.engine.begin() as connection:
             connection.execute(statement, {**self._key(), **values})
 

@@ -5,6 +5,7 @@ per transaction. Does not belong here: taking them in (`error_rate_tracker`), wh
 decides on a group (`error_records`).
 """
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,11 +17,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row, text
 
 from qflow_dagster.infrastructure import ERROR_GROUP, ERROR_QUEUE, circuit_breaker
-from qflow_dagster.infrastructure.error_rate_tracker import SEVERITIES, rates
-from qflow_dagster.infrastructure.fingerprints import classify, fingerprint, innermost
+from qflow_dagster.infrastructure.error_rate_tracker import LONGEST_MESSAGE, SEVERITIES, rates
+from qflow_dagster.infrastructure.fingerprints import LONGEST_STACK, Frame, classify, fingerprint, innermost
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, send_with_notify, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
+
+logger = logging.getLogger(__name__)
 
 BATCH = 5_000
 # What is old news when it is read (a backlog) alerts nobody.
@@ -57,14 +60,18 @@ class _Group:
     """The occurrences of a batch that are one error."""
 
     first: Row[Any]
+    frames: tuple[Frame, ...]
     ids: list[int] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
     severities: set[str] = field(default_factory=set)
 
 
-_TAKE = text("""
-SELECT id, operation, kind, message, stack, severity, source, at FROM error_occurrences
-WHERE group_id IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+# Any program may insert: a text of any length, and a time that no calendar of Python has.
+_TAKE = text(f"""
+SELECT id, operation, left(kind, 200) AS kind, left(message, {LONGEST_MESSAGE}) AS message,
+       left(stack, {LONGEST_STACK}) AS stack, severity, source,
+       least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at
+FROM error_occurrences WHERE group_id IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 
 _UPSERT = text("""
@@ -211,14 +218,25 @@ def recover_alerts(connection: Connection) -> list[str]:
 def _grouped(rows: Iterable[Row[Any]]) -> dict[bytes, _Group]:
     groups: dict[bytes, _Group] = {}
     for row in rows:
-        key = fingerprint(row.operation, row.kind, row.message, row.stack)
+        stack = _readable_stack(row)
+        key = fingerprint(row.operation, row.kind, row.message, stack)
         group = groups.get(key)
         if group is None:
-            group = groups[key] = _Group(row)
+            group = groups[key] = _Group(row, innermost(stack))
         group.ids.append(row.id)
         group.times.append(row.at)
         group.severities.add(row.severity)
     return groups
+
+
+def _readable_stack(row: Row[Any]) -> str | None:
+    """The stack of an occurrence; None if it cannot be read: one alone must not stop all analysis."""
+    try:
+        innermost(row.stack)
+    except Exception:
+        logger.exception("the stack of error occurrence %d cannot be read; it counts as one without", row.id)
+        return None
+    return row.stack
 
 
 def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
@@ -233,7 +251,7 @@ def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
         "classification": kind.name,
         "retryable": kind.retryable,
         "severity": max(group.severities, key=SEVERITIES.index),
-        "frames": [frame._asdict() for frame in innermost(row.stack)],
+        "frames": [frame._asdict() for frame in group.frames],
         "first_seen": min(group.times).isoformat(),
         "last_seen": max(group.times).isoformat(),
         "count": len(group.ids),

@@ -7,24 +7,29 @@ is taken out before it is stored. Does not belong here: grouping (`error_analysi
 
 import atexit
 import functools
+import itertools
+import json
 import logging
+import math
 import threading
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from qflow_dagster.database.refusals import store_separately
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import Json
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.safety.redaction import redact, redact_text
+from qflow_dagster.safety.storable import storable, storable_text
 from qflow_dagster.settings import settings
 
 logger = logging.getLogger(__name__)
@@ -33,6 +38,13 @@ SEVERITIES = ("debug", "info", "warning", "error", "critical")
 LONGEST_OPERATION = 200
 LONGEST_MESSAGE = 10_000
 LONGEST_STACK = 100_000
+LONGEST_LINE = 2_000
+# Characters of a context as JSON, and entries of one object or list in it.
+LARGEST_CONTEXT = 100_000
+MOST_ENTRIES = 200
+# No error is reported later than that, in seconds.
+MAX_AGE = 10 * 365 * 86_400.0
+MAX_COUNT = 1_000_000_000
 # An `ErrorTracker` writes after so many seconds, or entries, and holds at most so many.
 FLUSH_SECONDS = 0.2
 FLUSH_ENTRIES = 1_000
@@ -105,7 +117,9 @@ SELECT operation, sum(errors)::bigint AS errors, sum(total)::bigint AS total FRO
 
 
 def track_errors(connection: Connection, occurrences: Sequence[Occurrence]) -> None:
-    """Store errors, without their secrets, in the caller's transaction.
+    """Store errors, without their secrets, in the caller's transaction: all or none.
+
+    What the database cannot hold of a text or a context is replaced, what is too long is cut.
 
     Raises:
         UsageError: one has no operation, an unknown severity, or a context that is no JSON.
@@ -117,10 +131,17 @@ def track_errors(connection: Connection, occurrences: Sequence[Occurrence]) -> N
 
 
 def track_successes(connection: Connection, successes: Sequence[tuple[str, float, int]]) -> None:
-    """Store successes as (operation, seconds ago, count) in the caller's transaction."""
+    """Store successes as (operation, seconds ago, count) in the caller's transaction: all or none.
+
+    Raises:
+        UsageError: one has no operation, or counts none.
+    """
     if not successes:
         return
-    given = [{"operation": name, "age": age, "count": count} for name, age, count in successes]
+    given = [
+        {"operation": _operation(name), "age": _age(age), "count": _count(count)}
+        for name, age, count in successes
+    ]
     connection.execute(_INSERT_SUCCESSES, {"given": to_json(given, "the successes")})
 
 
@@ -150,8 +171,8 @@ class ErrorTracker:
 
     `track` and `succeeded` never wait for the database. What is buffered is written within
     `FLUSH_SECONDS`, on `close` and at the end of the process; while the database is away it
-    is kept and tried again, up to `MOST_BUFFERED` entries. What had to be dropped beyond that
-    is counted in `dropped` and reported as an error itself.
+    is kept and tried again, up to `MOST_BUFFERED` entries. What had to be dropped beyond that,
+    or can never be stored, is counted in `dropped` and reported as an error itself.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -185,13 +206,19 @@ class ErrorTracker:
             self._wake.set()
 
     def succeeded(self, operation: str) -> None:
-        """Count a success."""
+        """Count a success.
+
+        Raises:
+            UsageError: the operation has no name, or one that is too long.
+        """
+        _operation(operation)
         with self._lock:
             self._successes[operation, int(time.monotonic() * 1_000)] += 1
 
     @contextmanager
     def operation(self, name: str, *, context: Json = None) -> Iterator[str]:
         """Count the body as a success, or track what it raises; yields the correlation id."""
+        _operation(name)
         correlation_id = uuid4().hex
         try:
             yield correlation_id
@@ -214,7 +241,7 @@ class ErrorTracker:
         return decorate
 
     def flush(self) -> None:
-        """Write what is buffered now.
+        """Write what is buffered now; what can never be stored is dropped, and holds up nothing else.
 
         Raises:
             SQLAlchemyError: the database is away; everything is kept for the next try.
@@ -225,23 +252,24 @@ class ErrorTracker:
             if not errors and not successes:
                 return
             now = time.monotonic()
-            given = [{**_prepared(occurrence), "age": occurrence.age + now - at} for at, occurrence in errors]
+            waited = [replace(occurrence, age=occurrence.age + now - at) for at, occurrence in errors]
             counted = [(name, now - at / 1_000, count) for (name, at), count in successes.items()]
             if dropped:
-                lost = Occurrence(
-                    operation="error_tracker", kind="BufferOverflow", message=f"{dropped} errors were dropped"
-                )
-                given.append(_prepared(lost))
+                lost = f"{dropped} errors were dropped"
+                waited.append(Occurrence(operation="error_tracker", kind="BufferOverflow", message=lost))
             with self.engine.begin() as connection:
-                if given:
-                    connection.execute(_INSERT_ERRORS, {"given": to_json(given, "an error's context")})
-                track_successes(connection, counted)
+                refused = [
+                    *store_separately(connection, waited, functools.partial(track_errors, connection)),
+                    *store_separately(connection, counted, functools.partial(track_successes, connection)),
+                ]
             with self._lock:
                 for _ in errors:
                     self._errors.popleft()
                 self._successes.subtract(successes)
                 self._successes += Counter()
-                self.dropped -= dropped
+                self.dropped += len(refused) - dropped
+            for _, problem in refused:
+                logger.error("an error that cannot be stored is dropped: %s", type(problem).__name__)
 
     def close(self) -> None:
         """Write what is left, and stop."""
@@ -268,9 +296,24 @@ class ErrorTracker:
                 time.sleep(FLUSH_SECONDS)
 
 
-def _check(occurrence: Occurrence) -> None:
-    if not 0 < len(occurrence.operation) <= LONGEST_OPERATION:
+def _operation(name: str) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_OPERATION:
         raise UsageError(f"an error's operation has 1 to {LONGEST_OPERATION} characters")
+    return redact_text(storable_text(name))[:LONGEST_OPERATION]
+
+
+def _age(seconds: float) -> float:
+    return min(max(float(seconds), 0.0), MAX_AGE) if math.isfinite(seconds) else 0.0
+
+
+def _count(count: int) -> int:
+    if not isinstance(count, int) or count < 1:
+        raise UsageError("an operation's successes are counted from 1")
+    return int(min(count, MAX_COUNT))
+
+
+def _check(occurrence: Occurrence) -> None:
+    _operation(occurrence.operation)
     if occurrence.severity not in SEVERITIES:
         raise UsageError(f"{occurrence.severity!r} is no severity; there are: {', '.join(SEVERITIES)}")
     if occurrence.context is not None:
@@ -278,24 +321,55 @@ def _check(occurrence: Occurrence) -> None:
 
 
 def _prepared(occurrence: Occurrence) -> dict[str, Any]:
-    """The row of an occurrence: checked, cut to size, without secrets and NUL."""
+    """The row of an occurrence: checked, cut to size, without secrets."""
     _check(occurrence)
 
     def clean(words: str | None, limit: int) -> str | None:
-        if words is None:
-            return None
-        plain = words[:limit].replace("\0", "").encode(errors="replace").decode()
-        return redact_text(plain)
+        # A secret that the limit would cut in two is found whole, and then cut.
+        return None if words is None else redact_text(storable_text(words[: limit + 1_000]))[:limit]
 
+    stack = clean(occurrence.stack, LONGEST_STACK)
     return {
-        "operation": clean(occurrence.operation, LONGEST_OPERATION),
+        "operation": _operation(occurrence.operation),
         "kind": clean(occurrence.kind, LONGEST_OPERATION) or "Error",
         "message": clean(occurrence.message, LONGEST_MESSAGE),
-        "stack": clean(occurrence.stack, LONGEST_STACK),
-        "context": redact(occurrence.context),
+        "stack": stack and "\n".join(line[:LONGEST_LINE] for line in stack.split("\n")),
+        "context": _context(occurrence.context),
         "severity": occurrence.severity,
         "correlation_id": clean(occurrence.correlation_id, LONGEST_OPERATION),
         "run_id": clean(occurrence.run_id, LONGEST_OPERATION),
         "source": occurrence.source,
-        "age": max(occurrence.age, 0.0),
+        "age": _age(occurrence.age),
     }
+
+
+def _context(context: Json) -> Json:
+    """A context that can be stored, without secrets, and of bounded size."""
+    if context is None:
+        return None
+    kept = redact(_bounded(storable(context)))
+    size = len(json.dumps(kept))
+    if size <= LARGEST_CONTEXT:
+        return kept
+    if not isinstance(kept, dict):
+        return f"[{size:,} characters left out]"
+    # The largest first: what is small, tags and a release, says most.
+    sizes = {name: len(json.dumps(value)) for name, value in kept.items()}
+    for name in sorted(sizes, key=lambda name: sizes[name], reverse=True):
+        if size <= LARGEST_CONTEXT:
+            break
+        size -= sizes[name]
+        kept[name] = f"[{sizes[name]:,} characters left out]"
+    return kept
+
+
+def _bounded(value: Json) -> Json:
+    """`value` with the first entries of each list and object, and the beginnings of its texts."""
+    if isinstance(value, str):
+        return value[:LONGEST_MESSAGE]
+    if isinstance(value, Mapping):
+        some = itertools.islice(value.items(), MOST_ENTRIES)
+        return {name[:LONGEST_OPERATION]: _bounded(item) for name, item in some}
+    if isinstance(value, list):
+        return [_bounded(item) for item in value[:MOST_ENTRIES]]
+    return value

@@ -55,7 +55,8 @@ def show(connection: Connection, group_id: UUID, *, occurrences: int = 5) -> dic
     query = text(f"SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id WHERE g.id = :id")
     group = dict(connection.execute(query, {"id": group_id}).mappings().one())
     latest = text("""
-        SELECT at, message, severity, source, correlation_id, run_id, context, stack FROM error_occurrences
+        SELECT least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at,
+               message, severity, source, correlation_id, run_id, context, stack FROM error_occurrences
         WHERE group_id = :id ORDER BY id DESC LIMIT :limit
     """)
     rows = connection.execute(latest, {"id": group_id, "limit": occurrences}).mappings()

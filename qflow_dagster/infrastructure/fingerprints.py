@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 INNERMOST = 5
 LONGEST_MESSAGE = 500
+LONGEST_STACK = 100_000
+LONGEST_LINE = 2_000
 
 
 class Frame(NamedTuple):
@@ -31,16 +33,22 @@ class Classification(NamedTuple):
     advice: str
 
 
+# Nine digits at most: a line number of more is none, and fits no column. No pattern tries the same
+# characters twice: a stack is outside text, and a quadratic pattern costs minutes on one line of it.
 _FRAMES = (
-    re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$'),  # Python
-    re.compile(r"^\s*at (?P<function>[\w$.<>/ ]+)\((?P<file>[\w$-]+\.\w+):(?P<line>\d+)\)"),  # JVM
+    re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d{1,9})(?:, in (?P<function>.+))?$'),  # Python
+    re.compile(r"^\s*at (?P<function>[\w$.<>/ ]+)\((?P<file>[\w$-]+\.\w+):(?P<line>\d{1,9})\)"),  # JVM
     re.compile(
-        r"^\s*at (?:async )?(?:(?P<function>[^()\n]+?) \()?(?P<file>[^()\s]+):(?P<line>\d+):\d+\)?\s*$"
+        r"^\s*at (?:async )?(?:(?P<function>[^()\n]+?) \()?(?P<file>[^()\s]+):(?P<line>\d{1,9}):\d+\)?\s*$"
     ),  # JavaScript
-    re.compile(r"^\s*(?:from )?(?P<file>[^\s:]+\.(?:rb|ex|exs|php)):(?P<line>\d+):(?:in )?[`'(]*(?P<function>[^'`)]*)"),
-    re.compile(r"^\s+(?P<file>/?\S+\.go):(?P<line>\d+)(?P<function>)"),  # Go
-    re.compile(r"^\s*at (?P<function>.+?) in (?P<file>.+?):line (?P<line>\d+)"),  # .NET
-    re.compile(r"^\s*at (?P<file>\S+\.rs):(?P<line>\d+)(?P<function>)"),  # Rust
+    re.compile(
+        r"^\s*(?:from )?(?P<file>[^\s:]+\.(?:rb|ex|exs|php)):(?P<line>\d{1,9}):(?:in )?[`'(]*(?P<function>[^'`)]*)"
+    ),
+    re.compile(r"^\s+(?P<file>/?\S+\.go):(?P<line>\d{1,9})(?P<function>)(?!\d)"),  # Go
+    re.compile(
+        r"^\s*at (?P<function>(?:(?! in ).)++) in (?P<file>(?:(?!:line ).)++):line (?P<line>\d{1,9})(?!\d)"
+    ),  # .NET
+    re.compile(r"^\s*at (?P<file>\S+\.rs):(?P<line>\d{1,9})(?P<function>)(?!\d)"),  # Rust
 )  # fmt: skip
 # Languages whose traces print the innermost call last.
 _INNERMOST_LAST = _FRAMES[0]
@@ -50,10 +58,10 @@ _FOREIGN = re.compile(
 
 _VARIABLE = (
     (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
-    (re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.]+\b"), "<address>"),
-    (re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE), "<address>"),
+    (re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.]++"), "<address>"),
+    (re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://\S+", re.IGNORECASE), "<address>"),
     (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-f:]+\](?::\d+)?", re.IGNORECASE), "<address>"),
-    (re.compile(r"(?<![\w<])(?:[A-Za-z]:)?(?:[/\\][\w.@ -]*\w[\w.@-]*){2,}[/\\]?"), "<path>"),
+    (re.compile(r"(?<![\w<])(?:[A-Za-z]:)?(?:[/\\](?=[.@ -]*+\w)(?: *+[\w.@-]++)++){2,}+[/\\]?"), "<path>"),
     (re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE), "<n>"),
     (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,}\b", re.IGNORECASE), "<id>"),
     (re.compile(r"\d+(?:[.,:]\d+)*"), "<n>"),
@@ -74,7 +82,7 @@ _CLASSES: tuple[tuple[Classification, re.Pattern[str], re.Pattern[str]], ...] = 
          r"\b403\b|permission denied|access denied|forbidden"),
         ("conflict", True, "Read again and repeat the change; somebody else was first.",
          r"conflict|integrity|unique|duplicate|deadlock|serialization|lock|stale",
-         r"\b409\b|duplicate key|deadlock|could not serialize|already exists|violates .* constraint"),
+         r"\b409\b|duplicate key|deadlock|could not serialize|already exists|violates .{1,100}constraint"),
         ("not_found", False, "Check the name; create what is missing.",
          r"notfound|filenotfound|doesnotexist|nosuch|modulenotfound|undefinedtable",
          r"\b404\b|not found|no such|does not exist"),
@@ -115,7 +123,8 @@ def frames_of(stack: str | None) -> tuple[Frame, ...]:
     """The calls a stack trace names, outermost first; none if it is in no form that is known."""
     frames: list[Frame] = []
     innermost_last = True
-    for line in (stack or "")[:100_000].splitlines():
+    for line in (stack or "")[:LONGEST_STACK].splitlines():
+        line = line[:LONGEST_LINE]
         for pattern in _FRAMES:
             match = pattern.match(line)
             if match:

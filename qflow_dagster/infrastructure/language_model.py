@@ -9,6 +9,7 @@ from typing import Any
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.outgoing import LOOPBACK
 from qflow_dagster.safety.redaction import redact_text
+from qflow_dagster.safety.storable import storable_text
 from qflow_dagster.settings import settings
 
 # Headers of a question; all others are left out.
@@ -59,7 +60,7 @@ def ask(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
     cost = (sent * model.input_price + received * model.output_price) / 1_000_000
     usage = {"input_tokens": sent, "output_tokens": received, "cost": round(cost, 6)}
     words = answer.choices[0].message.content if answer.choices else ""
-    return words or "", usage
+    return storable_text(words or ""), usage
 
 
 def _http_client(key: str) -> Any:

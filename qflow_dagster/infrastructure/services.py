@@ -19,6 +19,7 @@ from qflow_dagster.infrastructure.outgoing import NoAnswerError, Request, ask
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety.names import check_name
 from qflow_dagster.settings import settings
 
 SERVICE_RESTART = register("service_restart", machine=RECORDED, queue="health_notifications").name
@@ -51,6 +52,7 @@ def add(
         raise UsageError("an address of a service is stored in clear: leave the password out")
     if not name or ":" in name or len(name) > 100:
         raise UsageError("a service's name has 1 to 100 characters and no colon")
+    check_name(name, "a service")
     try:
         command = shlex.split(restart_command) if restart_command else None
     except ValueError as error:

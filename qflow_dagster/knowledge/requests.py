@@ -34,6 +34,7 @@ from qflow_dagster.quantumflow import (
     uuid7,
 )
 from qflow_dagster.quantumflow.recording import kept_alive
+from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.safety.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -108,8 +109,9 @@ def enqueue(
             INSERT INTO knowledge_requests (id, kind, external_key, repository_id, payload, source, source_reference)
             VALUES (:id, :kind, :key, :repository_id, CAST(:payload AS jsonb), :source, :reference)
         """)
-        values = {"id": id_, "kind": kind, "key": key, "repository_id": repository_id, "payload": json.dumps(payload),
-                  "source": source, "reference": source_reference}  # fmt: skip
+        values = {"id": id_, "kind": kind, "key": key, "repository_id": repository_id,
+                  "payload": to_json(payload, "a request"), "source": source,
+                  "reference": source_reference}  # fmt: skip
         connection.execute(query, values)
     return made
 
@@ -231,7 +233,7 @@ def _store(connection: Connection, row: Any, found: dict[str, Any], by: str) -> 
         VALUES (:id, CAST(:resolution AS jsonb), :by, :follow_up) RETURNING id
     """)
     follow_up = tickets.FOLLOW_UPS.get(row.kind) if found.get("confirmed", True) else None
-    values = {"id": row.id, "resolution": json.dumps(found, default=str).replace("\\u0000", "�"), "by": by,
+    values = {"id": row.id, "resolution": to_json(found, "a resolution", default=str), "by": by,
               "follow_up": follow_up}  # fmt: skip
     return connection.scalar(query, values) or 0
 

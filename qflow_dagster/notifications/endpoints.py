@@ -20,6 +20,7 @@ from qflow_dagster.notifications.sealing import seal, unseal
 from qflow_dagster.quantumflow import subscribe, uuid7
 from qflow_dagster.quantumflow.queues import check_queue
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety.names import check_name
 
 # The consumer that all queues with endpoints have.
 CONSUMER = "notifier"
@@ -53,8 +54,7 @@ def add(
         UsageError: the name is taken, the queue's is none, the address is of no known form.
     """
     check_queue(queue)
-    if not name.strip() or len(name) > 100:
-        raise UsageError("an endpoint's name has 1 to 100 characters")
+    check_name(name, "an endpoint")
     check_address(address)
     if signing_key and not is_webhook(address) and not address.startswith(("env:", "file:")):
         raise UsageError("only http(s):// endpoints are signed; leave the signing key away")

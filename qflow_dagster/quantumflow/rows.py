@@ -5,23 +5,19 @@ Belongs here: plain data and its conversion. Does not belong here: any statement
 
 import json
 import os
-import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.storable import is_storable_json, storable
 
 # Anything json.dumps takes.
 Json = Any
-
-# An unpaired backslash before u0000: JSON may spell NUL, jsonb cannot hold it.
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
 
 _RANDOM_BITS = 74
 _last_uuid7 = 0
@@ -137,20 +133,35 @@ def column_list(row_type: type[Workflow] | type[Event], alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in row_type._fields)
 
 
-def to_json(value: Json, what: str) -> str:
-    """`value` as JSON text that jsonb takes.
+def to_json(
+    value: Json, what: str, *, exact: bool = False, default: Callable[[Any], Any] | None = None
+) -> str:
+    """`value` as JSON text that jsonb takes; what jsonb cannot hold is replaced, as `storable` says.
+
+    Args:
+        value: what to encode.
+        what: its name in messages.
+        exact: refuse what would have to be replaced: where the value is signed or approved.
+        default: makes something that JSON has of what it has not, as of `json.dumps`.
 
     Raises:
-        UsageError: it is no JSON, or holds NaN, NUL or half a surrogate pair.
+        UsageError: it is no JSON; or it cannot be held as it is, and has to be.
     """
     try:
-        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        encoded.encode()
-    except (TypeError, ValueError, RecursionError) as error:
+        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False, default=default)
+        if is_storable_json(encoded):
+            return encoded
+        problem = "it holds NUL, half a surrogate pair, or nests too deeply"
+    except (ValueError, RecursionError) as error:
+        problem = str(error)
+    except TypeError as error:
         raise UsageError(f"{what} cannot be stored as JSON: {error}") from None
-    if "\\u0000" in encoded and _NUL.search(encoded):
-        raise UsageError(f"{what} cannot be stored as JSON: PostgreSQL refuses the character NUL")
-    return encoded
+    if exact:
+        raise UsageError(f"{what} cannot be stored as JSON: {problem}")
+    try:
+        return json.dumps(storable(value), allow_nan=False, ensure_ascii=False, default=default)
+    except TypeError as error:
+        raise UsageError(f"{what} cannot be stored as JSON: {error}") from None
 
 
 def distinct(ids: Iterable[UUID]) -> list[UUID]:

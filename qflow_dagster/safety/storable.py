@@ -13,14 +13,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 # U+FFFD, what Unicode gives for a character that cannot be represented.
 REPLACEMENT = "\ufffd"
 # No honest value nests deeper; PostgreSQL's own limit is its stack, Python's 1,000 calls.
 MAX_DEPTH = 100
 TOO_DEEP = "[nested too deeply]"
 # The largest integers of a double, and so of every other reader of JSON.
-_MAX_INTEGER = 10**308
+_MAX_INTEGER = 2**1024
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+# Whether the NUL is one, or a backslash and the letters u0000, an even number of backslashes before says.
+_NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 # A string that never ends is one part up to the end: searched again from each quote it would be quadratic.
 _PARTS_OF_JSON = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
@@ -33,11 +37,12 @@ def storable_text(text: str) -> str:
     return _UNSTORABLE.sub(REPLACEMENT, text)
 
 
-def storable(value: Any, _depth: int = 0) -> Any:
+def storable(value: Any, _above: tuple[int, ...] = ()) -> Any:
     """Return JSON data with what jsonb cannot hold replaced, and the rest as it is.
 
-    NaN and infinities become None; NUL and lone surrogates U+FFFD; integers beyond 10^308 a text
-    that says their size; what nests deeper than 100 levels a text that says so. Keys become text.
+    NaN and infinities become None; NUL and lone surrogates U+FFFD; integers no double can hold a text
+    that says their size; what nests deeper than 100 levels, or within itself, a text that says so.
+    Keys become text.
     Types that JSON does not know are left for the encoder to refuse.
     """
     if isinstance(value, str):
@@ -49,12 +54,24 @@ def storable(value: Any, _depth: int = 0) -> Any:
     if isinstance(value, int):
         return value if -_MAX_INTEGER < value < _MAX_INTEGER else f"[integer of {value.bit_length()} bits]"
     if isinstance(value, Mapping | list | tuple):
-        if _depth >= MAX_DEPTH:
+        if len(_above) >= MAX_DEPTH or id(value) in _above:
             return TOO_DEEP
+        above = (*_above, id(value))
         if isinstance(value, Mapping):
-            return {storable_text(str(key)): storable(item, _depth + 1) for key, item in value.items()}
-        return [storable(item, _depth + 1) for item in value]
+            return {storable_text(str(key)): storable(item, above) for key, item in value.items()}
+        return [storable(item, above) for item in value]
     return value
+
+
+def is_storable_json(encoded: str) -> bool:
+    """Return whether jsonb can hold the JSON text that `json.dumps` made, and our readers can read it."""
+    try:
+        raw = encoded.encode()
+        # It refuses what nests deeper than 200 levels or has integers of more than 4,300 digits.
+        from_json(raw)
+    except ValueError:
+        return False
+    return not (b"\\u0000" in raw and _NUL_IN_JSON.search(raw))
 
 
 def read_json(text: str | bytes) -> Any:

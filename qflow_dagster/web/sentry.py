@@ -8,30 +8,46 @@ an envelope (sessions, attachments) is read over. Does not belong here: storing 
 
 import asyncio
 import hmac
-import json
+import logging
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from qflow_dagster.database.refusals import store_separately
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
+from qflow_dagster.safety.storable import read_json
 from qflow_dagster.settings import settings
+
+logger = logging.getLogger(__name__)
 
 LARGEST_BODY = 2_000_000
 LARGEST_ENVELOPE = 20_000_000
+# Sentry's own limit of an event; attachments may be larger, they are read over.
+LARGEST_EVENT = 1_000_000
+MOST_ITEMS = 1_000
+MOST_FRAMES = 200
+HIGHEST_LINE = 999_999_999
 SEVERITIES = {"fatal": "critical", "error": "error", "warning": "warning", "info": "info", "debug": "debug"}
 FINE = {"ok", "unset", None}
+READ = ("event", "transaction")
+LONGEST_ID = 64
 
 
 class BadEnvelope(QflowError):  # noqa: N818
     """What was sent is no envelope."""
+
+
+class TooLargeError(BadEnvelope):
+    """What was sent is more than is read."""
 
 
 @dataclass
@@ -42,6 +58,13 @@ class Envelope:
     occurrences: list[Occurrence] = field(default_factory=list)
     # (operation, seconds ago, count).
     successes: list[tuple[str, float, int]] = field(default_factory=list)
+    # What is wrong with items that were left out; the others are kept.
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        """Items that can be stored."""
+        return len(self.occurrences) + len(self.successes)
 
 
 class Intake:
@@ -53,9 +76,10 @@ class Intake:
         self._writer: asyncio.Task[None] | None = None
 
     async def store(self, envelope: Envelope) -> None:
-        """Return when the envelope is in the database.
+        """Return when the envelope is in the database, without items that can never be.
 
         Raises:
+            BadEnvelope: none of its items can ever be stored.
             SQLAlchemyError: it could not be stored; the sender has to send it again.
         """
         stored = asyncio.get_running_loop().create_future()
@@ -68,12 +92,14 @@ class Intake:
         """While one batch is written the next gathers: the busier, the larger the batches."""
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            problem: Exception | None = None
+            envelopes = [envelope for envelope, _ in batch]
+            problems: list[Exception | None]
             try:
-                await run_in_threadpool(self._write_batch, [envelope for envelope, _ in batch])
-            except (SQLAlchemyError, QflowError) as error:
-                problem = error
-            for _, stored in batch:
+                problems = await run_in_threadpool(self._write_batch, envelopes)
+            except Exception as error:
+                # Whatever it is: who waits for an answer gets one, and the next batch is written.
+                problems = [error] * len(batch)
+            for problem, (_, stored) in zip(problems, batch, strict=True):
                 if stored.done():
                     continue
                 if problem is None:
@@ -81,10 +107,28 @@ class Intake:
                 else:
                     stored.set_exception(problem)
 
-    def _write_batch(self, envelopes: list[Envelope]) -> None:
+    def _write_batch(self, envelopes: list[Envelope]) -> list[Exception | None]:
+        """Store all that can be stored; return of each envelope why nothing of it could, or None."""
+        errors = [(owner, item) for owner, one in enumerate(envelopes) for item in one.occurrences]
+        successes = [(owner, item) for owner, one in enumerate(envelopes) for item in one.successes]
+        refused = [0] * len(envelopes)
         with self.engine.begin() as connection:
-            track_errors(connection, [item for envelope in envelopes for item in envelope.occurrences])
-            track_successes(connection, [item for envelope in envelopes for item in envelope.successes])
+            for items, store in ((errors, track_errors), (successes, track_successes)):
+                for (owner, _), problem in store_separately(
+                    connection, items, partial(_store, connection, store)
+                ):
+                    refused[owner] += 1
+                    logger.warning("an item of an envelope can never be stored: %s", type(problem).__name__)
+        return [
+            BadEnvelope("what it holds cannot be stored") if count and count == envelope.kept else None
+            for count, envelope in zip(refused, envelopes, strict=True)
+        ]
+
+
+def _store(
+    connection: Connection, store: Callable[[Connection, list[Any]], None], items: Sequence[tuple[int, Any]]
+) -> None:
+    store(connection, [item for _, item in items])
 
 
 class Sentry:
@@ -98,21 +142,19 @@ class Sentry:
         """Take an envelope (`/api/N/envelope/`), or a bare event (`/api/N/store/`)."""
         if not self._may(request):
             return JSONResponse({"detail": "unknown key: see QFLOW_ERRORS_SENTRY_KEY"}, 403)
-        body = b""
+        body = bytearray()
         async for chunk in request.stream():
             body += chunk
             if len(body) > LARGEST_BODY:
                 return JSONResponse({"detail": f"larger than {LARGEST_BODY} bytes"}, 413)
         try:
-            plain = decompress(body, request.headers.get("Content-Encoding", ""))
-            if request.url.path.rstrip("/").endswith("/store"):
-                event = _object(plain, "the event")
-                parsed = Envelope(str(event.get("event_id") or ""), [occurrence_from(event)])
-            else:
-                parsed = parse_envelope(plain)
+            plain = decompress(bytes(body), request.headers.get("Content-Encoding", ""))
+            bare = request.url.path.rstrip("/").endswith("/store")
+            # Not in the event loop: a large envelope would keep all others waiting.
+            parsed = await run_in_threadpool(parse_event if bare else parse_envelope, plain)
             await self.intake.store(parsed)
         except BadEnvelope as error:
-            return JSONResponse({"detail": str(error)}, 400)
+            return JSONResponse({"detail": str(error)}, 413 if isinstance(error, TooLargeError) else 400)
         except (SQLAlchemyError, QflowError):
             return JSONResponse({"detail": "not stored, send it again"}, 503, {"Retry-After": "5"})
         return JSONResponse({"id": parsed.event_id})
@@ -149,35 +191,61 @@ def decompress(body: bytes, encoding: str) -> bytes:
     return plain
 
 
-def parse_envelope(body: bytes) -> Envelope:
-    """The events and transactions of an envelope.
+def parse_event(body: bytes) -> Envelope:
+    """A bare event, as an envelope of that one.
 
     Raises:
         BadEnvelope: it is none.
     """
+    event = _object(body, "the event")
+    return Envelope(_text(event.get("event_id"), LONGEST_ID), [occurrence_from(event)])
+
+
+def parse_envelope(body: bytes) -> Envelope:
+    """The events and transactions of an envelope; what is none of them is left out.
+
+    Raises:
+        BadEnvelope: it is no envelope, holds too much, or nothing but items that cannot be read.
+    """
     header_line, _, rest = body.partition(b"\n")
     header = _object(header_line, "the envelope's header")
-    envelope = Envelope(str(header["event_id"]) if header.get("event_id") else None)
-    for kind, payload in _items(rest):
-        if kind == "event":
-            envelope.occurrences.append(occurrence_from(_object(payload, "an event")))
-        elif kind == "transaction":
-            _add_transaction(envelope, _object(payload, "a transaction"))
+    envelope = Envelope(_text(header.get("event_id"), LONGEST_ID) or None)
+    most = settings().errors.envelope_items
+    try:
+        for number, (kind, payload) in enumerate(_items(rest), 1):
+            if number > MOST_ITEMS or (envelope.kept + len(envelope.problems) >= most and kind in READ):
+                raise TooLargeError(f"an envelope holds at most {most} events and {MOST_ITEMS} items")
+            try:
+                if kind == "event":
+                    envelope.occurrences.append(occurrence_from(_object(payload, "an event")))
+                elif kind == "transaction":
+                    _add_transaction(envelope, _object(payload, "a transaction"))
+            except BadEnvelope as error:
+                envelope.problems.append(str(error))
+    except TooLargeError:
+        raise
+    except BadEnvelope as error:
+        # Where one item ends is lost; what was read before it is kept.
+        envelope.problems.append(str(error))
+    if envelope.problems and not envelope.kept:
+        raise BadEnvelope(envelope.problems[0])
+    if envelope.problems:
+        logger.warning(
+            "%d items of an envelope cannot be read: %s", len(envelope.problems), envelope.problems[0]
+        )
     return envelope
 
 
 def occurrence_from(event: Mapping[str, Any]) -> Occurrence:
-    """A Sentry event as an occurrence."""
+    """A Sentry event as an occurrence; a field that is not of its type is as if it were not there."""
     exceptions = _values(event.get("exception"))
     error = exceptions[-1] if exceptions else {}
-    logentry = event.get("logentry") or event.get("message") or {}
+    logentry = event.get("logentry") or event.get("message")
+    if isinstance(logentry, Mapping):
+        logentry = _text(logentry.get("formatted"), 10_000) or logentry.get("message")
     message = error.get("value")
-    if message is None and isinstance(logentry, Mapping):
-        message = logentry.get("formatted") or logentry.get("message")
-    elif message is None:
-        message = logentry
     frames = _frames(error) or _frames(_first(_values(event.get("threads"))))
-    operation = event.get("transaction") or event.get("logger") or event.get("server_name") or "sentry"
+    operations = (event.get(name) for name in ("transaction", "logger", "server_name"))
     context = {
         name: event[name]
         for name in (
@@ -192,16 +260,16 @@ def occurrence_from(event: Mapping[str, Any]) -> Occurrence:
         )
         if event.get(name)
     }
-    trace = event.get("contexts")
-    trace = trace.get("trace") if isinstance(trace, Mapping) else None
-    correlation = trace.get("trace_id") if isinstance(trace, Mapping) else event.get("event_id")
+    trace = _trace(event)
+    correlation = trace.get("trace_id") if trace is not None else event.get("event_id")
+    level = event.get("level")
     return Occurrence(
-        operation=_text(operation, 200) or "sentry",
+        operation=next((name for value in operations if (name := _text(value, 200))), "sentry"),
         kind=_text(error.get("type"), 200) or "Message",
-        message=_text(message, 10_000),
+        message=_text(logentry if message is None else message, 10_000),
         stack=_stack(frames),
         context=context or None,
-        severity=SEVERITIES.get(str(event.get("level", "error")), "error"),
+        severity=SEVERITIES.get(level, "error") if isinstance(level, str) else "error",
         correlation_id=_text(correlation, 200) or None,
         source="sentry",
     )
@@ -209,11 +277,16 @@ def occurrence_from(event: Mapping[str, Any]) -> Occurrence:
 
 def _add_transaction(envelope: Envelope, event: Mapping[str, Any]) -> None:
     operation = _text(event.get("transaction"), 200) or "sentry"
-    trace = (event.get("contexts") or {}).get("trace") if isinstance(event.get("contexts"), Mapping) else None
-    status = trace.get("status") if isinstance(trace, Mapping) else None
+    status = (_trace(event) or {}).get("status")
     # A failed transaction's error arrives as an event of its own.
-    if status in FINE:
+    if status is None or (isinstance(status, str) and status in FINE):
         envelope.successes.append((operation, 0.0, 1))
+
+
+def _trace(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    contexts = event.get("contexts")
+    trace = contexts.get("trace") if isinstance(contexts, Mapping) else None
+    return trace if isinstance(trace, Mapping) else None
 
 
 def _items(rest: bytes) -> Iterator[tuple[str, bytes]]:
@@ -229,18 +302,20 @@ def _items(rest: bytes) -> Iterator[tuple[str, bytes]]:
         if length is None:
             end = rest.find(b"\n", at)
             stop = end if end >= 0 else len(rest)
-        elif isinstance(length, int) and 0 <= length <= len(rest) - at:
+        elif isinstance(length, int) and not isinstance(length, bool) and 0 <= length <= len(rest) - at:
             stop = at + length
         else:
             raise BadEnvelope("an item is shorter than its header says")
-        yield str(header.get("type")), rest[at:stop]
+        yield _text(header.get("type"), LONGEST_ID), rest[at:stop]
         at = stop + 1
 
 
 def _object(line: bytes, what: str) -> dict[str, Any]:
+    if len(line) > LARGEST_EVENT:
+        raise BadEnvelope(f"{what} is larger than {LARGEST_EVENT} bytes")
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        value = read_json(line)
+    except ValueError:
         raise BadEnvelope(f"{what} is no JSON") from None
     if not isinstance(value, dict):
         raise BadEnvelope(f"{what} is no JSON object")
@@ -265,16 +340,28 @@ def _frames(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _stack(frames: list[Mapping[str, Any]]) -> str | None:
     """Frames as Python prints them, which `fingerprints` reads; outermost first in both."""
     lines = []
-    for frame in frames[-200:]:
-        file = _text(frame.get("abs_path") or frame.get("filename") or frame.get("module"), 500).replace(
-            '"', "'"
-        )
-        line = frame.get("lineno")
-        number = line if isinstance(line, int) else 0
-        function = " ".join(_text(frame.get("function"), 200).split()) or "?"
-        lines.append(f'  File "{" ".join(file.split())}", line {number}, in {function}')
+    for frame in frames[-MOST_FRAMES:]:
+        paths = (_line(frame.get(name), 500) for name in ("abs_path", "filename", "module"))
+        file = next(filter(None, paths), "").replace('"', "'")
+        function = _line(frame.get("function"), 200) or "?"
+        lines.append(f'  File "{file}", line {_line_number(frame.get("lineno"))}, in {function}')
     return "\n".join(lines) or None
 
 
+def _line_number(value: Any) -> int:
+    """A line of a file; 0 if it is none. Some SDKs send numbers as texts."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        value = int(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= HIGHEST_LINE else 0
+
+
 def _text(value: Any, limit: int) -> str:
-    return "" if value is None else str(value)[:limit]
+    """A text or a number as text, without blanks around it; nothing of anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(value).strip()[:limit]
+
+
+def _line(value: Any, limit: int) -> str:
+    return " ".join(_text(value, limit).split())

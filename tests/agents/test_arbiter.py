@@ -296,7 +296,11 @@ def test_it_can_be_revoked_until_it_is_used(engine: Engine) -> None:
         ({"reason": ""}, "needs a reason"),
         ({"required_approvals": 101}, "1 to 100"),
         ({"ttl": 1e12}, "at most"),
+        ({"target": "a\0b"}, "target holds NUL"),
+        # What is approved is bound by its digest: nothing of it is replaced.
         ({"content": float("nan")}, "cannot be stored as JSON"),
+        ({"content": {"patch": "a\0b"}}, "cannot be stored as JSON"),
+        ({"content": {"patch": "\ud800"}}, "cannot be stored as JSON"),
         ({"content": {"patch": "x" * 5_000_001}}, "are allowed"),
     ],
     ids=str,

@@ -37,5 +37,5 @@ def test_what_is_copied_in_is_what_is_read(engine: Engine, rows: list[tuple]) ->
         assert [tuple(row) for row in connection.execute(text("SELECT * FROM round_trip"))] == read
 
 
-def test_a_nul_becomes_the_replacement_character() -> None:
-    assert copy_line(["a\0b"]) == "a\ufffdb\n"
+def test_what_no_text_of_postgresql_can_hold_becomes_the_replacement_character() -> None:
+    assert copy_line(["a\0b", ["\ud800", "\0"]]) == 'a\ufffdb\t{"\ufffd","\ufffd"}\n'

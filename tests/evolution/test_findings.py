@@ -201,3 +201,27 @@ def test_what_is_no_sarif_is_refused_and_nothing_is_stored(loop: Loop, content: 
         sarif.import_log(connection, loop.snapshot(), content)
     with loop.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM findings")) == 0
+
+
+UNREADABLE = [5, None, [], {"message": "x"}, {"message": {"text": "y"}, "locations": 5}]
+
+
+def test_a_result_that_cannot_be_read_costs_only_itself(loop: Loop) -> None:
+    loop.repository.commit({"a.py": "x = 1\ny = 2\n"})
+    loop.find()
+    odd = {
+        "ruleId": ["no text"], "rule": 5, "level": {}, "suppressions": 7,
+        "message": {"text": "nul \0, half \ud800"},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": "a.py"}, "region": {
+            "startLine": True, "startColumn": 1e400, "endLine": 10**30, "snippet": ["x"]}}}],
+    }  # fmt: skip
+    with loop.engine.begin() as connection:
+        [done] = sarif.import_log(
+            connection, loop.snapshot(), report(result(), *UNREADABLE, odd, result("//[", line=2))
+        )
+    assert (done.taken, done.elsewhere, len(done.refused)) == (2, 2, 4)
+    assert done.refused[0] == "no SARIF: othertool: results[1].message is missing or no object"
+    assert loop.open() == [("othertool/X1", "a.py", 1), ("othertool/unnamed", "a.py", 1)]
+    with loop.engine.connect() as connection:
+        messages = set(connection.scalars(text("SELECT message FROM findings")))
+    assert messages == {"X1 here", "nul \ufffd, half \ufffd"}

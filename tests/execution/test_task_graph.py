@@ -683,3 +683,61 @@ def test_any_graph_ends_and_no_task_is_done_before_what_it_depends_on(engine: En
     place = {name: at for at, name in enumerate(script.names)}
     assert all(place[f"t{low}"] < place[f"t{high}"] for high, low in edges if high not in blocked)
     assert whole(engine, id_)["state"] == ("failed" if bad else "completed")
+
+
+@pytest.mark.parametrize("isolated", ["shell", "python"])
+def test_what_cannot_be_stored_of_an_output_is_replaced_and_the_task_completes(
+    engine: Engine, script: Script, isolated: str
+) -> None:
+    printed = {
+        "nan": ("NaN", None),
+        "metrics": ('{"loss": NaN, "best": 1e999}', {"loss": None, "best": None}),
+        "nul": (r'{"a": "\u0000", "b": "\udc00"}', {"a": "\ufffd", "b": "\ufffd"}),
+        "integer": ("9" * 5_000, "[integer of 5000 digits]"),
+        "deep": ("[" * 20_000, ...),
+        "whole": ("[" * 5_000 + "]" * 5_000, ...),
+    }
+    if isolated == "shell":
+        id_ = submit(engine, script, *(
+            {"name": name, "adapter": "shell", "role": "admin", "arguments": {"command": ["printf", "%s", words]}}
+            for name, (words, _) in printed.items()
+        ))  # fmt: skip
+    else:
+        endless: list[Any] = []
+        endless.append(endless)
+        values = {
+            "nan": float("nan"),
+            "nul": "\0\ud800",
+            "integer": 10**5_000,
+            "endless": endless,
+            "set": {1},
+        }
+        script.answers.update({name: lambda _, value=value: value for name, value in values.items()})
+        id_ = submit(engine, script, *({"name": name, "max_attempts": 1} for name in (*values, "good")))
+    do(engine, script)
+    result = whole(engine, id_)["result"]
+    if isolated == "shell":
+        assert set(states(engine, id_).values()) == {"completed"}
+        assert [result[name]["output"] for name in printed] == [words for words, _ in printed.values()]
+        assert {
+            name: result[name].get("value") for name, (_, value) in printed.items() if value is not ...
+        } == {name: value for name, (_, value) in printed.items() if value is not ...}
+        assert "value" not in result["deep"]
+    else:
+        # What JSON does not know is refused, alone.
+        assert {name for name, state in states(engine, id_).items() if state != "completed"} == {"set"}
+        assert result["nul"] == "\ufffd\ufffd"
+        assert result["endless"] == ["[nested too deeply]"]
+
+
+def test_a_task_that_breaks_what_begins_it_takes_no_other_with_it(engine: Engine, script: Script) -> None:
+    class Broken:
+        takes = property(lambda self: 1 / 0)
+
+    id_ = submit(engine, script, {"name": "bad", "max_attempts": 1}, {"name": "good"})
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE tasks SET spec = spec || '{\"adapter\": \"broken\"}' WHERE name = 'bad'")
+        )
+    work(engine, worker="worker", adapters={**script.adapters, "broken": Broken()}, threads=4)  # type: ignore[dict-item]
+    assert states(engine, id_) == {"bad": "failed", "good": "completed"}

@@ -21,6 +21,8 @@ from qflow_dagster.infrastructure.error_rate_tracker import (
 )
 from qflow_dagster.quantumflow import IllegalTransition
 
+PYTHON_STACK = '  File "a.py", line 3, in f\n    raise'
+
 
 def count(engine: Engine, table: str = "error_occurrences") -> int:
     with engine.connect() as connection:
@@ -102,6 +104,113 @@ def test_while_the_database_is_away_errors_are_kept(engine: Engine, database: UR
         connection.execute(text("ALTER TABLE away RENAME TO error_occurrences"))
     tracker.close()
     assert count(engine) == 1
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"operation": "\0"},
+        {"operation": "\ud800"},
+        {"message": "\0\ud800", "kind": "\0", "stack": "\0", "correlation_id": "\0", "run_id": "\0"},
+        {"context": {"\0": ["\ud800", float("nan"), 10**5_000]}},
+        {"age": float("nan")},
+        {"age": float("inf")},
+        {"age": -1e300},
+        {"age": 1e300},
+        {"message": "x" * 1_000_000, "stack": "y" * 1_000_000},
+    ],
+    ids=lambda poison: "-".join(poison),
+)
+def test_no_value_that_is_tracked_stops_what_is_tracked_after_it(
+    engine: Engine, poison: dict[str, Any]
+) -> None:
+    tracker = ErrorTracker(engine)
+    tracker.track(Occurrence(**{"operation": "poison", **poison}))
+    tracker.track(Occurrence(operation="good"))
+    tracker.succeeded("go\0od")
+    tracker.close()
+    assert (count(engine), tracker.dropped) == (2, 0)
+    assert error_analysis.analyse(engine).occurrences == 2
+
+
+def test_what_the_database_refuses_is_dropped_and_counted_and_the_rest_written(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE error_occurrences ADD CONSTRAINT poison CHECK (message <> 'poison')")
+        )
+        connection.execute(
+            text("ALTER TABLE operation_successes ADD CONSTRAINT bad CHECK (operation <> 'bad')")
+        )
+    tracker = ErrorTracker(engine)
+    for n in range(100):
+        tracker.track(Occurrence(operation="op", message="poison" if n % 10 == 7 else "good"))
+        tracker.succeeded("bad" if n == 50 else "op")
+    tracker.flush()
+    assert count(engine) == 90
+    # Said of itself, with the next that is written.
+    tracker.track(Occurrence(operation="op"))
+    tracker.close()
+    with engine.connect() as connection:
+        said = connection.scalar(
+            text("SELECT message FROM error_occurrences WHERE operation = 'error_tracker'")
+        )
+        assert rate(connection, "op").total == 91 + 99
+    assert said == "11 errors were dropped"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201])
+def test_an_operation_of_no_or_too_long_a_name_is_refused_where_it_is_named(
+    engine: Engine, name: str
+) -> None:
+    tracker = ErrorTracker(engine)
+    with pytest.raises(UsageError, match="1 to 200"):
+        tracker.succeeded(name)
+    with pytest.raises(UsageError, match="1 to 200"), tracker.operation(name):
+        pass
+    tracker.close()
+    assert count(engine, "operation_successes") == 0
+
+
+def test_an_occurrence_that_cannot_be_read_stops_nobodys_analysis(engine: Engine) -> None:
+    """Any program may insert rows: whatever is in them, the others are grouped."""
+    rows = [
+        ("poison.line", f'  File "a.py", line {"9" * 5_000}, in f', "now()"),
+        ("poison.slow", "  at " + "x in " * 200_000, "now()"),
+        ("poison.time", None, "'infinity'"),
+        ("poison.past", None, "'-infinity'"),
+        ("poison.bc", None, "'4000-01-01 BC'"),
+        ("poison.late", None, "'20000-01-01'"),
+        ("good", PYTHON_STACK, "now()"),
+    ]
+    with engine.begin() as connection:
+        for operation, stack, at in rows:
+            insert = f"INSERT INTO error_occurrences (operation, stack, at) VALUES (:operation, :stack, {at})"
+            connection.execute(text(insert), {"operation": operation, "stack": stack})
+    assert error_analysis.analyse(engine).occurrences == len(rows)
+    with engine.connect() as connection:
+        groups = {group["operation"]: group for group in error_records.find(connection)}
+        for group in groups.values():
+            assert len(error_records.show(connection, group["id"])["occurrences"]) == 1
+    assert set(groups) == {operation for operation, _, _ in rows}
+    assert groups["good"]["frames"] == [{"file": "a.py", "line": 3, "function": "f"}]
+    assert groups["poison.line"]["frames"] == groups["poison.slow"]["frames"] == []
+
+
+def test_a_context_is_kept_up_to_its_bounds_the_small_parts_first(engine: Engine) -> None:
+    context = {
+        "tags": {"a": "b"},
+        "many": list(range(10_000)),
+        "large": {str(n): "x" * 1_000 for n in range(200)},
+        "text": "y" * 50_000,
+    }
+    with engine.begin() as connection:
+        track_errors(connection, [Occurrence(operation="op", context=context, stack="z" * 50_000 + "\nlast")])
+        row = connection.execute(text("SELECT context, stack FROM error_occurrences")).one()
+    assert row.context["tags"] == {"a": "b"}
+    assert row.context["many"] == list(range(200))
+    assert row.context["text"] == "y" * 10_000
+    assert row.context["large"].endswith("characters left out]")
+    assert row.stack == "z" * 2_000 + "\nlast"
 
 
 def test_an_operation_counts_its_successes_and_tracks_what_it_raises(engine: Engine) -> None:

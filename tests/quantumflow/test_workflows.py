@@ -1,5 +1,7 @@
 """Creating, finding and linking workflows."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,12 +59,47 @@ def test_a_created_workflow_reads_back_as_it_was_given(connection: Connection) -
     assert (event.seq, event.from_status, event.to_status, event.actor) == (1, None, "pending", "test")
 
 
-@pytest.mark.parametrize("payload", [{"nan": float("nan")}, {"nul": "\0"}, {"half": "\ud800"}, {"set": {1}}])
-def test_a_payload_that_jsonb_cannot_hold_is_refused_before_the_server_sees_it(
-    connection: Connection, payload: object
+@pytest.mark.parametrize(
+    ("payload", "stored"),
+    [
+        (float("nan"), None),
+        (float("-inf"), None),
+        ("a\0b\\u0000", "a\ufffdb\\u0000"),
+        ("half \ud800", "half \ufffd"),
+        ({"\0": "\udfff"}, {"\ufffd": "\ufffd"}),
+        (10**400, "[integer of 1329 bits]"),
+        (10**5_000, "[integer of 16610 bits]"),
+    ],
+    ids=["nan", "infinity", "nul", "half", "key", "integer", "very long integer"],
+)
+def test_what_jsonb_cannot_hold_is_replaced_and_the_rest_of_the_payload_kept(
+    connection: Connection, payload: object, stored: object
 ) -> None:
+    create_workflow(connection, "test.job", {"beside": 1, "value": payload}, actor="test", key="a\0b")
+    (found,) = find(connection)
+    assert found.payload["beside"] == 1
+    assert found.payload["value"] in (stored, payload)
+    assert found.key == "a\ufffdb"
+
+
+def test_a_payload_that_nests_too_deeply_or_in_itself_is_stored_without_its_depths(
+    connection: Connection,
+) -> None:
+    deep: Any = "bottom"
+    for _ in range(3_000):
+        deep = {"a": deep, "beside": 1}
+    circle: list[Any] = [1]
+    circle += [circle, circle]
+    for key, payload in (("deep", deep), ("circle", circle)):
+        create_workflow(connection, "test.job", payload, actor="test", key=key)
+    payloads = {found.key: found.payload for found in find(connection)}
+    assert payloads["circle"] == [1, "[nested too deeply]", "[nested too deeply]"]
+    assert payloads["deep"]["a"]["beside"] == 1
+
+
+def test_a_payload_that_is_no_json_is_refused_before_the_server_sees_it(connection: Connection) -> None:
     with pytest.raises(UsageError, match="payload of a workflow cannot be stored as JSON"):
-        create_workflow(connection, "test.job", payload, actor="test")
+        create_workflow(connection, "test.job", {"set": {1}}, actor="test")
     assert find(connection) == []
 
 

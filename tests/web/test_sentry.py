@@ -180,6 +180,113 @@ def test_what_many_send_at_once_is_stored_whole(served: str, engine: Engine) -> 
     assert stored(engine) == 400
 
 
+def raw(event: bytes) -> bytes:
+    return b'{}\n{"type":"event","length":%d}\n%s\n' % (len(event), event)
+
+
+POISON = {
+    "nul": rb'{"transaction":"op\u0000","exception":{"values":[{"type":"E\u0000","value":"a\u0000b"}]},"extra":{"k\u0000":"v\u0000"}}',
+    "half a pair": rb'{"exception":{"values":[{"type":"E","value":"\ud800"}]},"extra":{"a":"\udfff"},"event_id":"\ud800"}',
+    "no number": b'{"message":"m","extra":{"a":NaN,"b":Infinity},"event_id":NaN}',
+    "huge number": b'{"message":"m","extra":{"a":1e999,"b":' + b"9" * 4_000 + b"}}",
+    "longer number": b'{"message":"m","extra":' + b"9" * 100_000 + b"}",
+    "deep": b'{"message":"m","extra":' + b'{"a":' * 900 + b"1" + b"}" * 901,
+    "deeper": b'{"message":"m","extra":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "no UTF-8": b'{"message":"\xff\xfe","tags":{"a":"\xc3"}}',
+    "lines": b'{"exception":{"values":[{"type":"E","value":"v","stacktrace":{"frames":['
+    b'{"lineno":' + b"9" * 5_000 + b"},"
+    b'{"lineno":-1,"function":"f"},{"lineno":true},{"lineno":1e400},{"lineno":[1]},{"lineno":"12","function":"g"}]}}]}}',
+    "other types": b'{"message":{"formatted":{"a":1}},"level":{"a":1},"transaction":["a"],"contexts":{"trace":[1]},"tags":[["a","b"]]}',
+    "wide": b'{"message":"m","extra":[' + b'"x",' * 200_000 + b"1]}",
+    "long": b'{"transaction":" ","message":"' + b"x" * 900_000 + b'"}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("poison", POISON.values(), ids=list(POISON))
+def test_what_no_database_can_hold_is_replaced_and_the_rest_of_the_event_stored(
+    client: TestClient, engine: Engine, poison: bytes
+) -> None:
+    for path, body in (("envelope", raw(poison)), ("store", poison)):
+        assert client.post(f"/api/1/{path}/", content=body).status_code == 200
+    assert stored(engine) == 2
+    assert error_analysis.analyse(engine).occurrences == 2
+    with engine.connect() as connection:
+        [group] = error_records.find(connection)
+        shown = error_records.show(connection, group["id"])
+        size = connection.scalar(text("SELECT max(length(context::text)) FROM error_occurrences"))
+    assert shown["operation"]
+    assert (size or 0) <= 130_000
+
+
+def test_a_poisoned_event_takes_no_event_of_others_with_it(served: str, engine: Engine) -> None:
+    """A constraint of the database stands for what no parser can know: the batch is refused."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE error_occurrences ADD CONSTRAINT poison CHECK (message <> 'poison')")
+        )
+    codes: dict[str, list[int]] = {"good": [], "poison": [], "mixed": []}
+    bodies = {
+        "good": envelope(("event", EVENT)),
+        "poison": envelope(("event", {"message": "poison"})),
+        "mixed": envelope(("event", {"message": "poison"}), ("event", EVENT), ("transaction", {})),
+    }
+
+    def send(kind: str) -> None:
+        session = requests.Session()
+        for _ in range(20):
+            answer = session.post(f"{served}/api/1/envelope/", data=bodies[kind], timeout=30)
+            codes[kind].append(answer.status_code)
+
+    threads = [
+        threading.Thread(target=send, args=(kind,)) for kind in (*["good"] * 4, "poison", "poison", "mixed")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {kind: set(answers) for kind, answers in codes.items()} == {
+        "good": {200},
+        "poison": {400},
+        "mixed": {200},
+    }
+    assert stored(engine) == 80 + 20
+    with engine.connect() as connection:
+        assert rate(connection, "sentry").total == 20
+
+
+def test_an_item_that_cannot_be_read_costs_only_itself(client: TestClient, engine: Engine) -> None:
+    good = envelope(("event", EVENT))
+    for broken in (
+        b'{"type":"event","length":2}\n[]\n',
+        b'{"type":"event","length":3}\n{"a\n',
+        b'{"type":"event","length":true}\n{}',
+        b'{"type":"event","length":-1}\n{}',
+        b"nonsense",
+    ):
+        assert client.post("/api/1/envelope/", content=good + broken).status_code == 200
+        assert client.post("/api/1/envelope/", content=b"{}\n" + broken).status_code == 400
+    assert stored(engine) == 5
+
+
+@pytest.mark.parametrize(
+    "items", [b'{"type":"event","length":2}\n{}\n' * 60_000, b'{"type":"session"}\n{}\n' * 5_000]
+)
+def test_an_envelope_of_more_than_the_allowed_items_is_refused_before_they_are_read(
+    client: TestClient, engine: Engine, items: bytes
+) -> None:
+    answer = client.post("/api/1/envelope/", content=b"{}\n" + items)
+    assert (answer.status_code, stored(engine)) == (413, 0)
+
+
+def test_numbers_of_lines_are_read_where_they_are_some(client: TestClient, engine: Engine) -> None:
+    client.post("/api/1/envelope/", content=raw(POISON["lines"]))
+    with engine.connect() as connection:
+        stack = connection.scalar(text("SELECT stack FROM error_occurrences")) or ""
+    assert [line.rsplit("line ", 1)[1] for line in stack.splitlines()] == [
+        "0, in ?", "0, in f", "0, in ?", "0, in ?", "0, in ?", "12, in g",
+    ]  # fmt: skip
+
+
 @given(st.binary(max_size=400))
 def test_no_bytes_break_the_parser(body: bytes) -> None:
     with contextlib.suppress(BadEnvelope):
@@ -187,7 +294,7 @@ def test_no_bytes_break_the_parser(body: bytes) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from(["\0", "\ud800"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
         st.sampled_from(["exception", "values", "type", "value", "stacktrace", "frames", "lineno", "filename", "logentry", "message", "contexts", "trace", "transaction", "level", "threads"]),
         inner, max_size=4),

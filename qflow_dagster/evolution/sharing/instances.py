@@ -21,6 +21,13 @@ from qflow_dagster.settings import settings
 KEY_FILE = "instance.key"
 KEY_BYTES = 32
 
+# Points of order 1, 2, 4 and 8 by their y (both signs of x): under such a key anybody can sign
+# anything, since the key's part of the equation vanishes (Chalkias and others, "Taming the many
+# EdDSAs", 2020, table 6). A key that is not below the prime spells a second time what another is.
+_PRIME = 2**255 - 19
+_OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = {0, 1, _PRIME - 1, _OF_ORDER_8, _PRIME - _OF_ORDER_8}
+
 
 class Instance(NamedTuple):
     """An instance as others see it. The key is the instance; the name is only what it calls itself."""
@@ -45,6 +52,8 @@ class Instance(NamedTuple):
 
     def signed(self, content: bytes, signature: bytes) -> bool:
         """Whether the signature is this instance's, over exactly this content."""
+        if not is_sound(self.public_key):
+            return False
         try:
             Ed25519PublicKey.from_public_bytes(self.public_key).verify(signature, content)
         except (InvalidSignature, ValueError):
@@ -88,9 +97,18 @@ def public_key(encoded: str) -> bytes:
     """The public key written so.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is none, or one under which anybody can sign.
     """
-    return _key_bytes(encoded, f"{encoded[:60]!r}")
+    key = _key_bytes(encoded, f"{encoded[:60]!r}")
+    if not is_sound(key):
+        raise UsageError(f"{encoded[:60]!r} is no key of an instance: anybody can sign under it")
+    return key
+
+
+def is_sound(key: bytes) -> bool:
+    """Whether a public key is in its one spelling, and not of small order."""
+    y = int.from_bytes(key, "little") & (2**255 - 1)
+    return len(key) == KEY_BYTES and y < _PRIME and y not in _SMALL_ORDER
 
 
 def trusted_keys(named: Iterable[str] = (), by: str = "") -> dict[bytes, str | None]:

@@ -13,7 +13,6 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
@@ -29,18 +28,18 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from qflow_dagster.errors import QflowError
+from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import examples
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.sharing.instances import Identity, Instance
+from qflow_dagster.safety.display import visible
+from qflow_dagster.safety.names import check_name
 
 PACKAGE_FORMAT = "qflow-rule/1"
 LARGEST = 1_000_000
 # What another clock may be ahead of ours.
 AHEAD = timedelta(hours=1)
 MOST_COUNTED = 1_000_000_000
-# Control characters, and those that turn the direction of text: nobody may be shown other than what is there.
-_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _Model = TypeVar("_Model", bound="Signed")
 
 Origin = Literal["shipped", "mined", "variant", "imported"]
@@ -183,8 +182,9 @@ def opened(raw: bytes) -> dict[str, Any]:
     # White space, doubled keys, other spellings of a number: what was signed had none of them.
     if not isinstance(data, dict) or not same:
         raise PackageRefused("it is not in canonical form")
-    if any(_UNSEEN.search(text) for text in _texts(data)):
-        raise PackageRefused("it has control characters")
+    # Nobody may be shown other than what is there.
+    if any(visible(lines) != lines for text in _texts(data) if (lines := text.replace("\r\n", "\n"))):
+        raise PackageRefused("it has control characters, or others that hide")
     try:
         sender = Sender.model_validate(data.get("instance"))
         signature = base64.b64decode(data["signature"], validate=True)
@@ -227,7 +227,7 @@ def rule_data(rule: Rule) -> dict[str, Any]:
 
 def refusals(rules: Sequence[Rule], known: Mapping[str, Rule]) -> list[str]:
     """Why each rule cannot be taken in, in their order; '' where nothing speaks against it."""
-    found = [_foreign_code(rule, known) for rule in rules]
+    found = [_foreign_code(rule, known) or _misleading_name(rule) for rule in rules]
     tried = iter(examples.tried_out([rule for rule, words in zip(rules, found, strict=True) if not words]))
     return [words or next(tried) for words in found]
 
@@ -238,6 +238,15 @@ def _foreign_code(rule: Rule, known: Mapping[str, Rule]) -> str:
     if not by_code or rule.id in known:
         return ""
     return f"{rule.id}: its fix is {rule.fix!r}, and this installation has no such rule"
+
+
+def _misleading_name(rule: Rule) -> str:
+    try:
+        check_name(rule.pack, "a rule pack")
+        check_name(rule.owner, "an owner of rules")
+    except UsageError as error:
+        return f"{rule.id}: {error}"
+    return ""
 
 
 def _texts(data: Any) -> list[str]:

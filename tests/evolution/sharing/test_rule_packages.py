@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution.rules import Rule, load_rules
-from qflow_dagster.evolution.sharing.instances import KEY_FILE, identity, public_key, trusted_keys
+from qflow_dagster.evolution.sharing.instances import KEY_FILE, Instance, identity, public_key, trusted_keys
 from qflow_dagster.evolution.sharing.rule_packages import (
     LARGEST,
     Package,
@@ -275,3 +276,55 @@ def test_a_home_that_cannot_be_written_says_what_to_do(
     with pytest.raises(QflowError, match="set QFLOW_EVOLUTION_KEY instead"):
         identity()
     settings.cache_clear()
+
+
+PRIME = 2**255 - 19
+ORDER_8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
+# Every spelling of the eight points of small order: both signs, and y not below the prime.
+SMALL_ORDER = sorted({
+    (y | sign << 255).to_bytes(32, "little")
+    for small in (0, 1, PRIME - 1, int.from_bytes(ORDER_8, "little"), PRIME - int.from_bytes(ORDER_8, "little"))
+    for y in (small, small + PRIME) if y < 2**255
+    for sign in (0, 1)
+})  # fmt: skip
+IDENTITY = b"\x01" + bytes(31)
+# R is the identity, S is 0: the equation holds for every message under the identity as key.
+FORGED = IDENTITY + bytes(32)
+
+
+def test_a_key_of_small_order_is_nobodys() -> None:
+    assert len(SMALL_ORDER) == 14
+    # The library would take it: what is refused is a real forgery.
+    Ed25519PublicKey.from_public_bytes(IDENTITY).verify(FORGED, b"any content")
+    for key in SMALL_ORDER:
+        encoded = base64.b64encode(key).decode()
+        assert not any(Instance("x", key).signed(content, FORGED) for content in (b"", b"a", b"b"))
+        with pytest.raises(UsageError, match="anybody can sign under it"):
+            public_key(encoded)
+        with pytest.raises(UsageError, match="anybody can sign under it"):
+            trusted_keys([encoded])
+        whole = {**opened(PACKAGE), "instance": {"name": "peer", "key": encoded}}
+        whole["signature"] = base64.b64encode(FORGED).decode()
+        with pytest.raises(PackageRefused, match="signature is not that of"):
+            opened(canonical(whole))
+
+
+def test_a_key_that_is_not_in_its_one_spelling_is_refused() -> None:
+    for y in range(PRIME, 2**255):
+        with pytest.raises(UsageError):
+            public_key(base64.b64encode(y.to_bytes(32, "little")).decode())
+    assert public_key(PEER.key) == PEER.identity.instance.public_key
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["zero\u200bwidth", "soft\u00adhyphen", "filler\u3164", "carriage\rreturn", "tag\U000e0041", "x\ufe0f"],
+)
+def test_text_that_hides_something_makes_no_package(text: str) -> None:
+    with pytest.raises(PackageRefused, match="that hide"):
+        PEER.package(make_rule(rationale=f"because of {text}"))
+
+
+@pytest.mark.parametrize("field", ["pack", "owner"])
+def test_a_pack_whose_name_looks_like_another_is_not_taken_in(field: str) -> None:
+    assert "looks like another letter" in refusals([make_rule(**{field: "\u0441\u043e\u0440"})], {})[0]

@@ -1,0 +1,58 @@
+"""Names that people choose and compare by eye: of agents, rule packs, services, endpoints.
+
+Belongs here: which characters a name may have, so that two names that look the same are the
+same. Does not belong here: what a name stands for, paths and addresses (they are what they are).
+
+A name is printable ASCII, or letters of one script none of which looks like an ASCII letter.
+Sources: Unicode Technical Standard 39 (confusables, mixed scripts), by `confusable-homoglyphs`.
+Names that were stored before are read as they are: only what is new is checked.
+"""
+
+import re
+import unicodedata
+
+from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.display import visible_line
+
+# Written together in one language; Latin stands beside them everywhere.
+_TOGETHER = (
+    {"CJK", "HIRAGANA", "KATAKANA", "LATIN"},
+    {"CJK", "HANGUL", "LATIN"},
+    {"CJK", "BOPOMOFO", "LATIN"},
+)
+
+
+def check_name(name: str, what: str, *, limit: int = 100) -> None:
+    """Refuse what cannot be the name of `what` (``an agent``).
+
+    Raises:
+        UsageError: it is empty or too long, has characters that hide or are not letters, letters of
+            several scripts or that look like others, or blanks at an end or in a row.
+    """
+    shown = visible_line(name, 80)
+    if not 0 < len(name) <= limit:
+        raise UsageError(f"{shown!r} cannot name {what}: 1 to {limit} characters are expected")
+    if name.strip() != name or "  " in name:
+        raise UsageError(f"{shown!r} cannot name {what}: it has blanks at an end, or several in a row")
+    if name.isascii() and name.isprintable():
+        return
+    if visible_line(name) != name or unicodedata.normalize("NFKC", name) != name:
+        raise UsageError(f"{shown!r} cannot name {what}: it has characters that hide or stand for others")
+    foreign = [character for character in name if not character.isascii()]
+    if not all(unicodedata.category(character)[0] in "LM" for character in foreign):
+        raise UsageError(f"{shown!r} cannot name {what}: beyond ASCII only letters are allowed")
+    # The first word of a character's name is its script; of a mark of none it is "COMBINING".
+    letters = [character for character in name if character.isalpha() or not character.isascii()]
+    scripts = {re.split("[ -]", unicodedata.name(character, "?"))[0] for character in letters}
+    if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
+        raise UsageError(f"{shown!r} cannot name {what}: it mixes letters of {', '.join(sorted(scripts))}")
+    if alike := [character for character in foreign if _looks_ascii(character)]:
+        raise UsageError(f"{shown!r} cannot name {what}: {alike[0]!r} looks like another letter")
+
+
+def _looks_ascii(character: str) -> bool:
+    # Imported late: 60 ms, and nearly every name is ASCII.
+    from confusable_homoglyphs import confusables
+
+    found = confusables.is_confusable(character, greedy=True, preferred_aliases=[])
+    return any(glyph["c"].isascii() for one in found or () for glyph in one["homoglyphs"])
