@@ -98,10 +98,13 @@ def redirected(request: Request, answer: Answer) -> Request:
     port) never, and of the headers only what is harmless.
 
     Raises:
-        RedirectRefusedError: it leads from https to http, or would carry a body to another origin.
+        RedirectRefusedError: it leads from https to http, would carry a body to another origin, or is no address.
     """
-    url = urljoin(request.url, answer.headers["location"])
-    same = _origin(url) == _origin(request.url)
+    try:
+        url = urljoin(request.url, answer.headers["location"])
+        same = _origin(url) == _origin(request.url)
+    except ValueError:
+        raise RedirectRefusedError("a redirect to what is no address is not followed") from None
     if urlsplit(request.url).scheme == "https" and urlsplit(url).scheme != "https":
         raise RedirectRefusedError("a redirect from https to another scheme is not followed")
     becomes_get = (answer.status == 303 and request.method != "HEAD") or (
