@@ -47,7 +47,7 @@ def two_servers(
     servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) for _ in range(2)]
     addresses += [f"http://127.0.0.1:{server.server_port}" for server in servers]
     for server in servers:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield addresses[0], addresses[1], received
     finally:

@@ -150,7 +150,7 @@ def program_with_a_set_user_id_mode(folder: Path) -> None:
     assert not any(path.stat().st_mode & 0o7000 for path in target.iterdir())
 
 
-@attempt("bombs", *(f"{10**depth:,} paths" for depth in (6, 8, 10)))
+@attempt("bombs", *(f"{10**depth:,} paths" for depth in (7, 10)))
 def tree_that_multiplies(folder: Path, name: str) -> None:
     repository = RawRepository(folder / "bomb.git")
     depth = len(name.split()[0].replace(",", "")) - 1
