@@ -9,8 +9,8 @@ packages may lie in a folder that nobody can enter once rights are dropped, so e
 imported before. It reads its orders (`marshal`: the quickest) from a socket, answers there with a descriptor of the
 process whose death ends everything, and with what went wrong, if anything.
 
-Who dies when: the kernel kills a PID namespace with its first process. That process is ours
-(bubblewrap's in its case), never the command. It ends when the command ends, and when the
+Who dies when: the kernel kills a PID namespace with its first process. That process is ours,
+never the command; bubblewrap, which makes one of its own, runs within. It ends when the command ends, and when the
 supervisor or this launcher is gone, which it sees by their process descriptors (pidfd): no signal
 mask, session or closed descriptor of the command can keep that from happening.
 """
@@ -34,6 +34,7 @@ from contextlib import suppress
 # `typing` itself costs as much as everything else here, at every start.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
@@ -66,10 +67,9 @@ def main() -> NoReturn:
     control.set_inheritable(False)
     os.set_inheritable(supervisor, False)
     orders = marshal.loads(b"".join(iter(lambda: control.recv(1 << 16), b"")))  # noqa: S302  (our own)
-    # Nobody else's default and no mask of theirs: the command starts with the kernel's.
+    # Of the first process of a namespace, a signal is ignored that nobody handles.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in (signal.SIGINT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     code = NOT_SET_UP
     try:
         for path in orders["groups"]:
@@ -83,47 +83,37 @@ def main() -> NoReturn:
 
 
 def with_namespaces(orders: dict[str, Any], control: socket.socket, supervisor: int) -> int:
-    """Isolate by the kernel's namespaces; the first process of the new one is `be_first`."""
+    """Isolate by the kernel's namespaces."""
     join_new_keyring()
-    enter_namespaces(NEWUSER | NEWNS | NEWPID | NEWNET | NEWIPC | NEWUTS | NEWCGROUP)
-    launcher = os.pidfd_open(os.getpid())
-    first = os.fork()
-    if first == 0:
-        try:
-            code = be_first(orders, control, [supervisor, launcher])
-        except OSError as error:
-            code = NOT_SET_UP
-            with suppress(OSError):
-                control.sendall(str(error).encode())
-        os._exit(code)
-    return wait_for(first, os.pidfd_open(first), control, supervisor)
+    enter_namespaces(NEWUSER | NEWPID | NEWNS | NEWNET | NEWIPC | NEWUTS | NEWCGROUP)
+
+    def isolate() -> None:
+        make_root(orders)
+        bring_loopback_up()
+        drop_rights(orders)
+
+    return behind_first_process(isolate, lambda: become_harmless(orders), control, supervisor)
 
 
 def with_bubblewrap(orders: dict[str, Any], control: socket.socket, supervisor: int) -> int:
-    """Isolate by bubblewrap; as root in a user namespace of ours, in which it can do what root can."""
+    """Isolate by bubblewrap; in namespaces of ours, where root can do in the one what root can.
+
+    Its own `--die-with-parent` is not enough: killed while it sets up, it leaves its child behind.
+    """
     join_new_keyring()
-    if os.geteuid() == 0:
-        enter_namespaces(NEWUSER)
-    launcher = os.getpid()
-    told, tell = os.pipe()
-    program, filled = os.pipe()
-    os.write(filled, orders["filter"])
-    os.close(filled)
-    outer = os.fork()
-    if outer == 0:
-        call(libc.prctl, PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != launcher:
+    try:
+        enter_namespaces(NEWUSER | NEWPID)
+    except OSError:
+        # There are machines where bubblewrap may and we may not.
+        launcher = os.getpid()
+        child = os.fork()
+        if child == 0:
+            call(libc.prctl, PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() == launcher:
+                become_bubblewrap(orders)
             os._exit(NOT_SET_UP)
-        os.set_inheritable(tell, True)
-        os.set_inheritable(program, True)
-        options = ["--info-fd", str(tell), "--seccomp", str(program)]
-        execute([orders["command"][0], *options, *orders["command"][1:]], os.environ)
-    os.close(tell)
-    first = None
-    with suppress(ValueError, IndexError, ProcessLookupError), os.fdopen(told) as information:
-        # Its first process, by the number it has for us; of JSON, one member.
-        first = os.pidfd_open(int(information.read().split('"child-pid":')[1].split(",")[0].strip("} \n")))
-    return wait_for(outer, first, control, supervisor)
+        return wait_for(child, control, supervisor)
+    return behind_first_process(lambda: None, lambda: become_bubblewrap(orders), control, supervisor)
 
 
 def without_isolation(orders: dict[str, Any], control: socket.socket, supervisor: int) -> int:
@@ -152,40 +142,55 @@ def without_isolation(orders: dict[str, Any], control: socket.socket, supervisor
 KINDS = {"namespaces": with_namespaces, "bubblewrap": with_bubblewrap, "none": without_isolation}
 
 
-def wait_for(child: int, first: int | None, control: socket.socket, supervisor: int) -> int:
-    """Wait for the end of `child` or of the supervisor; then nothing is left of the namespace of `first`."""
-    if first is not None:
-        socket.send_fds(control, [b"+"], [first])
-    control.close()
-    ended = os.pidfd_open(child)
-    poll = select.poll()
-    for watched in (ended, supervisor):
-        poll.register(watched, select.POLLIN)
-    if ended not in dict(poll.poll()):
-        for process in filter(None, (first, ended)):
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(process, signal.SIGKILL)
-    return exit_code(os.waitpid(child, 0)[1])
+def behind_first_process(
+    isolate: Callable[[], None], become: Callable[[], NoReturn], control: socket.socket, supervisor: int
+) -> int:
+    """Start the first process of the new PID namespace, and behind it the command; wait for its end."""
+    launcher = os.pidfd_open(os.getpid())
+    first = os.fork()
+    if first == 0:
+        code = NOT_SET_UP
+        try:
+            code = be_first(isolate, become, control, [supervisor, launcher])
+        except OSError as error:
+            with suppress(OSError):
+                control.sendall(str(error).encode())
+        os._exit(code)
+    with suppress(OSError):
+        socket.send_fds(control, [b"+"], [os.pidfd_open(first)])
+    return wait_for(first, control, supervisor)
 
 
-def be_first(orders: dict[str, Any], control: socket.socket, watched: list[int]) -> int:
-    """Be the first process of the namespace: make the root, start the command, reap, end with it."""
+def be_first(
+    isolate: Callable[[], None], become: Callable[[], NoReturn], control: socket.socket, watched: list[int]
+) -> int:
+    """Be the first process of the namespace: isolate, start the command, reap, end with it."""
     os.setsid()
-    make_root(orders)
-    bring_loopback_up()
-    drop_rights(orders)
+    isolate()
     # Of the command's user, but not the command's to look into.
     call(libc.prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)
     wake = wake_up_pipe(signal.SIGCHLD)
     command = os.fork()
     if command == 0:
         os.setsid()
-        become_harmless(orders)
+        become()
     control.close()
     os.chdir("/")
     for standard in range(3):
         os.close(standard)
     return reap_until(command, wake, watched)
+
+
+def wait_for(child: int, control: socket.socket, supervisor: int) -> int:
+    """Wait for the end of `child` or of the supervisor, which is its end too."""
+    control.close()
+    ended = os.pidfd_open(child)
+    poll = select.poll()
+    for watched in (ended, supervisor):
+        poll.register(watched, select.POLLIN)
+    if ended not in dict(poll.poll()):
+        os.kill(child, signal.SIGKILL)
+    return exit_code(os.waitpid(child, 0)[1])
 
 
 def reap_until(command: int, wake: int, watched: list[int], stop_at: int | None = None) -> int:
@@ -351,13 +356,20 @@ def drop_rights(orders: dict[str, Any]) -> None:
     call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
+def become_bubblewrap(orders: dict[str, Any]) -> NoReturn:
+    """Become bubblewrap, which does the rest."""
+    reset_signals()
+    program, filled = os.pipe()
+    os.write(filled, orders["filter"])
+    os.close(filled)
+    os.set_inheritable(program, True)
+    name, *arguments = orders["command"]
+    execute([name, "--seccomp", str(program), *arguments], os.environ)
+
+
 def become_harmless(orders: dict[str, Any]) -> NoReturn:
     """Take on the limits and the filter of system calls, and become the command."""
-    # Python ignores it; a pipeline's first program must not.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    reset_signals()
     for name, most in orders["limits"].items():
         allowed = resource.getrlimit(getattr(resource, name))[1]
         limit = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
@@ -370,6 +382,13 @@ def become_harmless(orders: dict[str, Any]) -> NoReturn:
         described = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
         call(libc.prctl, PR_SET_SECCOMP, 2, described, 0, 0)
     execute(orders["command"], orders["environment"])
+
+
+def reset_signals() -> None:
+    """Take every signal as the kernel does: a pipeline's first program must not ignore SIGPIPE, as Python does."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def execute(command: list[str], environment: Any) -> NoReturn:
