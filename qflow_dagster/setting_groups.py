@@ -260,8 +260,12 @@ class GenerationSettings(BaseModel):
         default=4_096, ge=64, le=1_000_000, description="MB each process of one may take"
     )
     test_processes: int = Field(default=256, ge=1, le=100_000, description="processes one may have")
+    test_disk: int = Field(
+        default=4_096, ge=16, le=10_000_000, description="MB one may write into its folder, in sum"
+    )
     sandbox_paths: list[str] = Field(
-        default=[], description='further folders the sandbox may read, ["/srv/venv"]'
+        default=[],
+        description='further folders the sandbox may read, ["/srv/venv"]; toolchains in the home are found',
     )
     unisolated: bool = Field(
         default=False, description="run a repository's tests even where nothing isolates them"

@@ -105,7 +105,7 @@ def run(command: SuiteCommand, folder: Path) -> SuiteRun:
     """Run the tests of the checkout in `folder`.
 
     Raises:
-        NotIsolated: nothing isolates them here.
+        NotIsolatedError: nothing isolates them here.
     """
     done = sandbox.run(command.arguments, folder)
     tail = " ".join(done.output[-400:].split())

@@ -74,7 +74,7 @@ class Suite:
             with self._checkout(patch) as folder:
                 again = repository_tests.run(self.command, folder)
             broken &= self._broken(base, again)
-        except sandbox.NotIsolated as error:
+        except sandbox.NotIsolatedError as error:
             return missing, str(error)
         if not broken:
             return "passed", f"{self.command}: {again.words}; what failed the first time did not the second"

@@ -1,0 +1,24 @@
+"""Running what is not trusted (a repository's tests, a task's command) where it can do no harm.
+
+- `supervision`: running a command: waiting, limits, its output, its certain end
+- `view`: what the command sees: an allow-list of system folders, toolchains, never our own state
+- `launcher`: the program between us and the command; it isolates, and outlives neither of the two
+- `syscall_filter`: the system calls the command may not make
+- `control_groups`: memory and processes in sum, where control groups may be made
+- `usage`: what the command writes into its folder, in sum
+
+Does not belong here: which command, and what its result means.
+"""
+
+from qflow_dagster.sandbox.supervision import (
+    INSIDE,
+    Kind,
+    Limits,
+    NotIsolatedError,
+    Ran,
+    available,
+    not_isolated,
+    run,
+)
+
+__all__ = ["INSIDE", "Kind", "Limits", "NotIsolatedError", "Ran", "available", "not_isolated", "run"]

@@ -1,0 +1,418 @@
+"""The program between the supervisor and a sandboxed command: it isolates, waits, and leaves nothing.
+
+Belongs here: namespaces, the root folder of the command, dropping rights, and the first process of
+a PID namespace. Does not belong here: what the command may see (`view`) and which system calls
+(`syscall_filter`); both come ready.
+
+It is started as a program of its own, with the standard library alone and without `site`: our
+packages may lie in a folder that nobody can enter once rights are dropped, so everything is
+imported before. It reads its orders (`marshal`: the quickest) from a socket, answers there with a descriptor of the
+process whose death ends everything, and with what went wrong, if anything.
+
+Who dies when: the kernel kills a PID namespace with its first process. That process is ours,
+never the command; bubblewrap, which makes one of its own, runs within. It ends when the command ends, and when the
+supervisor or this launcher is gone, which it sees by their process descriptors (pidfd): no signal
+mask, session or closed descriptor of the command can keep that from happening.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import marshal
+import os
+import resource
+import select
+import signal
+import socket
+import stat
+import struct
+import sys
+import warnings  # noqa: F401  (os.execvpe imports it, too late)
+from contextlib import suppress
+
+# `typing` itself costs as much as everything else here, at every start.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
+    0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000,
+)  # fmt: skip
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 0x4000, 0x40000
+MNT_DETACH = 2
+# The same numbers on all architectures.
+OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
+OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC, AT_RECURSIVE, AT_EMPTY_PATH, AT_FDCWD = 1, 0o2000000, 0x8000, 0x1000, -100
+MOVE_MOUNT_EMPTY_PATH = 4
+ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV = 1, 2, 4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
+KEYCTL_JOIN_SESSION_KEYRING = 1
+# pivot_root and keyctl: x86_64 has numbers of its own, newer architectures share theirs.
+PIVOT_ROOT, KEYCTL = (155, 250) if os.uname().machine == "x86_64" else (41, 219)
+# What a new root is put together on; hidden by it, so any folder that is always there.
+BASE = "/tmp"  # noqa: S108
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+NOT_FOUND, NOT_EXECUTABLE, NOT_SET_UP = 127, 126, 125
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> NoReturn:
+    """Do what the orders say; exit as the command did."""
+    control, supervisor = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    control.set_inheritable(False)
+    os.set_inheritable(supervisor, False)
+    orders = marshal.loads(b"".join(iter(lambda: control.recv(1 << 16), b"")))  # noqa: S302  (our own)
+    # Of the first process of a namespace, a signal is ignored that nobody handles.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    code = NOT_SET_UP
+    try:
+        for path in orders["groups"]:
+            with open(path, "w") as processes:  # noqa: PTH123
+                processes.write("0")
+        code = KINDS[orders["kind"]](orders, control, supervisor)
+    except OSError as error:
+        with suppress(OSError):
+            control.sendall(str(error).encode())
+    os._exit(code)
+
+
+def with_namespaces(orders: dict[str, Any], control: socket.socket, supervisor: int) -> int:
+    """Isolate by the kernel's namespaces."""
+    join_new_keyring()
+    enter_namespaces(NEWUSER | NEWPID | NEWNS | NEWNET | NEWIPC | NEWUTS | NEWCGROUP)
+
+    def isolate() -> None:
+        make_root(orders)
+        bring_loopback_up()
+        drop_rights(orders)
+
+    return behind_first_process(isolate, lambda: become_harmless(orders), control, supervisor)
+
+
+def with_bubblewrap(orders: dict[str, Any], control: socket.socket, supervisor: int) -> int:
+    """Isolate by bubblewrap; in namespaces of ours, where root can do in the one what root can.
+
+    Its own `--die-with-parent` is not enough: killed while it sets up, it leaves its child behind.
+    """
+    join_new_keyring()
+    try:
+        enter_namespaces(NEWUSER | NEWPID)
+    except OSError:
+        # There are machines where bubblewrap may and we may not.
+        launcher = os.getpid()
+        child = os.fork()
+        if child == 0:
+            call(libc.prctl, PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() == launcher:
+                become_bubblewrap(orders)
+            os._exit(NOT_SET_UP)
+        return wait_for(child, control, supervisor)
+    return behind_first_process(lambda: None, lambda: become_bubblewrap(orders), control, supervisor)
+
+
+def without_isolation(orders: dict[str, Any], control: socket.socket, supervisor: int) -> int:
+    """Run the command as it is, then end what it started, as far as that can be found."""
+    control.close()
+    join_new_keyring()
+    call(libc.prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    wake = wake_up_pipe(signal.SIGCHLD, signal.SIGTERM)
+    command = os.fork()
+    if command == 0:
+        os.setsid()
+        os.chdir(orders["folder"])
+        become_harmless(orders)
+    code = reap_until(command, wake, [supervisor], stop_at=signal.SIGTERM)
+    # Whoever lost its parent is ours: as long as there are any, kill them.
+    while descendants := children_of(os.getpid()):
+        for process in descendants:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+    return code
+
+
+KINDS = {"namespaces": with_namespaces, "bubblewrap": with_bubblewrap, "none": without_isolation}
+
+
+def behind_first_process(
+    isolate: Callable[[], None], become: Callable[[], NoReturn], control: socket.socket, supervisor: int
+) -> int:
+    """Start the first process of the new PID namespace, and behind it the command; wait for its end."""
+    launcher = os.pidfd_open(os.getpid())
+    first = os.fork()
+    if first == 0:
+        code = NOT_SET_UP
+        try:
+            code = be_first(isolate, become, control, [supervisor, launcher])
+        except OSError as error:
+            with suppress(OSError):
+                control.sendall(str(error).encode())
+        os._exit(code)
+    with suppress(OSError):
+        socket.send_fds(control, [b"+"], [os.pidfd_open(first)])
+    return wait_for(first, control, supervisor)
+
+
+def be_first(
+    isolate: Callable[[], None], become: Callable[[], NoReturn], control: socket.socket, watched: list[int]
+) -> int:
+    """Be the first process of the namespace: isolate, start the command, reap, end with it."""
+    os.setsid()
+    isolate()
+    # Of the command's user, but not the command's to look into.
+    call(libc.prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)
+    wake = wake_up_pipe(signal.SIGCHLD)
+    command = os.fork()
+    if command == 0:
+        os.setsid()
+        become()
+    control.close()
+    os.chdir("/")
+    for standard in range(3):
+        os.close(standard)
+    return reap_until(command, wake, watched)
+
+
+def wait_for(child: int, control: socket.socket, supervisor: int) -> int:
+    """Wait for the end of `child` or of the supervisor, which is its end too."""
+    control.close()
+    ended = os.pidfd_open(child)
+    poll = select.poll()
+    for watched in (ended, supervisor):
+        poll.register(watched, select.POLLIN)
+    if ended not in dict(poll.poll()):
+        os.kill(child, signal.SIGKILL)
+    return exit_code(os.waitpid(child, 0)[1])
+
+
+def reap_until(command: int, wake: int, watched: list[int], stop_at: int | None = None) -> int:
+    """Reap whoever ends, until it is `command`, or one of the watched processes is gone."""
+    poll = select.poll()
+    for descriptor in (wake, *watched):
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        ready = dict(poll.poll())
+        arrived = os.read(wake, 512) if wake in ready else b""
+        if stop_at in list(arrived) or any(descriptor in ready for descriptor in watched):
+            return 128 + signal.SIGKILL
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == command:
+                    return exit_code(ended[1])
+
+
+def wake_up_pipe(*numbers: int) -> int:
+    """A descriptor from which the numbers of the signals that arrive are read."""
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    return told
+
+
+def exit_code(status: int) -> int:
+    """The code of a shell for it: 128 and the signal's number, where one ended the process."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def children_of(process: int) -> list[int]:
+    """The processes that have it as parent."""
+    with open(f"/proc/{process}/task/{process}/children") as children:  # noqa: PTH123
+        return [int(number) for number in children.read().split()]
+
+
+def join_new_keyring() -> None:
+    """Leave the keyring of the login session: keys of the operator lie in it."""
+    # A kernel without keyrings has nothing to leave.
+    libc.syscall(KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def enter_namespaces(flags: int) -> None:
+    """Enter new namespaces, with the same user and group numbers inside as outside."""
+    # Root keeps all numbers, for then it becomes nobody; anybody else has one to keep.
+    if os.geteuid() == 0:
+        maps = {kind: same_numbers(kind) for kind in ("uid_map", "gid_map")}
+    else:
+        maps = {"setgroups": "deny", "gid_map": f"{os.getegid()} {os.getegid()} 1",
+                "uid_map": f"{os.geteuid()} {os.geteuid()} 1"}  # fmt: skip
+    process = os.getpid()
+    told, tell = os.pipe()
+    # More than one number is mapped from outside only.
+    helper = os.fork()
+    if helper == 0:
+        os.close(tell)
+        if not os.read(told, 1):
+            os._exit(1)
+        for name, content in maps.items():
+            with open(f"/proc/{process}/{name}", "w") as file:  # noqa: PTH123
+                file.write(content)
+        os._exit(0)
+    call(libc.unshare, flags)
+    os.write(tell, b"+")
+    if os.waitpid(helper, 0)[1] != 0:
+        raise OSError("users cannot be mapped into a namespace")
+    os.close(told)
+    os.close(tell)
+
+
+def same_numbers(kind: str) -> str:
+    """A map of every number that exists here to itself."""
+    with open(f"/proc/self/{kind}") as existing:  # noqa: PTH123
+        rows = [line.split() for line in existing]
+    return "".join(f"{first} {first} {count}\n" for first, _, count in rows)
+
+
+def make_root(orders: dict[str, Any]) -> None:
+    """Make what `view` lists the whole of the file system, and leave everything else behind."""
+    call(libc.mount, None, b"/", None, MS_REC | MS_PRIVATE, None)
+    # All opened before the base is covered: something may lie below it.
+    opened = [(clone(source, read_only), target) for source, target, read_only in orders["mounts"]]
+    devices = [(clone(f"/dev/{name}", False, devices=True), f"/dev/{name}") for name in DEVICES]
+    nothing = [(clone("/dev/null", True, devices=True), path) for path in orders["masked"] if os.path.exists(path)]  # noqa: PTH110
+    mount_memory(BASE, "mode=755,size=4m,nr_inodes=20000")
+    os.chdir(BASE)
+    for folder in ("proc", "dev/pts", "dev/shm", "tmp", "old"):
+        os.makedirs(folder)  # noqa: PTH103
+    call(libc.mount, b"proc", b"proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+    mount_memory("tmp", f"mode=1777,size={orders['temporary']},nr_inodes={orders['inodes']}")
+    mount_memory("dev/shm", f"mode=1777,size={orders['shared']},nr_inodes=1000")
+    call(libc.mount, b"devpts", b"dev/pts", b"devpts", MS_NOSUID | MS_NOEXEC, b"newinstance,ptmxmode=0666,mode=620")
+    for link, path in (("pts/ptmx", "ptmx"), ("/proc/self/fd", "fd"), ("/proc/self/fd/0", "stdin"),
+                       ("/proc/self/fd/1", "stdout"), ("/proc/self/fd/2", "stderr")):  # fmt: skip
+        os.symlink(link, f"dev/{path}")  # noqa: PTH211
+    for path in orders["folders"]:
+        os.makedirs(f".{path}", exist_ok=True)  # noqa: PTH103
+        os.chown(f".{path}", orders["user"], orders["group"])
+    for target, path in orders["links"]:
+        os.makedirs(os.path.dirname(f".{path}"), exist_ok=True)  # noqa: PTH103, PTH120
+        os.symlink(target, f".{path}")  # noqa: PTH211
+    for tree, path in (*opened, *devices, *nothing):
+        attach(tree, f".{path}")
+    call(libc.syscall, PIVOT_ROOT, b".", b"old")
+    os.chdir("/")
+    call(libc.umount2, b"old", MNT_DETACH)
+    os.rmdir("old")  # noqa: PTH106
+    set_attributes(os.open("/", os.O_PATH), ATTR_RDONLY, recursive=False)
+    os.chdir(orders["inside"])
+
+
+def mount_memory(path: str, options: str) -> None:
+    """Mount a file system in memory on the folder `path`."""
+    call(libc.mount, b"tmpfs", path.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, options.encode())
+
+
+def clone(path: str, read_only: bool, *, devices: bool = False) -> int:
+    """A descriptor of a mount of `path`, and what is mounted below it, that is attached nowhere yet."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE
+    tree = call(libc.syscall, OPEN_TREE, AT_FDCWD, os.fsencode(path), flags, about=path)
+    set_attributes(tree, (ATTR_RDONLY if read_only else 0) | ATTR_NOSUID | (0 if devices else ATTR_NODEV))
+    return tree
+
+
+def set_attributes(tree: int, attributes: int, *, recursive: bool = True) -> None:
+    """Restrict a mount: read-only, no set-user-id programs, no devices."""
+    wanted = struct.pack("QQQQ", attributes, 0, 0, 0)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    call(libc.syscall, MOUNT_SETATTR, tree, b"", flags, wanted, len(wanted))
+
+
+def attach(tree: int, path: str) -> None:
+    """Attach a mount at `path`, made as it needs to be: a folder or a file."""
+    if stat.S_ISDIR(os.fstat(tree).st_mode):
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103
+    elif not os.path.exists(path):  # noqa: PTH110
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+    call(libc.syscall, MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(path), MOVE_MOUNT_EMPTY_PATH, about=path)
+    os.close(tree)
+
+
+def bring_loopback_up() -> None:
+    """Tests talk to themselves over 127.0.0.1; there is no other interface."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+
+def drop_rights(orders: dict[str, Any]) -> None:
+    """Become the user the command runs as, without any capability, and for ever."""
+    for capability in range(64):
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    if os.geteuid() == 0:
+        os.setgroups([])
+    os.setresgid(*[orders["group"]] * 3)
+    os.setresuid(*[orders["user"]] * 3)
+    call(libc.prctl, PR_CAP_AMBIENT, 4, 0, 0, 0)
+    call(libc.capset, struct.pack("Ii", 0x20080522, 0), bytes(24))
+    call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def become_bubblewrap(orders: dict[str, Any]) -> NoReturn:
+    """Become bubblewrap, which does the rest."""
+    reset_signals()
+    program, filled = os.pipe()
+    os.write(filled, orders["filter"])
+    os.close(filled)
+    os.set_inheritable(program, True)
+    name, *arguments = orders["command"]
+    execute([name, "--seccomp", str(program), *arguments], os.environ)
+
+
+def become_harmless(orders: dict[str, Any]) -> NoReturn:
+    """Take on the limits and the filter of system calls, and become the command."""
+    reset_signals()
+    for name, most in orders["limits"].items():
+        allowed = resource.getrlimit(getattr(resource, name))[1]
+        limit = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        resource.setrlimit(getattr(resource, name), (limit, limit))
+    call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if orders["filter"]:
+        program = orders["filter"]
+        # struct sock_fprog: a length, and where the instructions of 8 bytes lie.
+        instructions = ctypes.create_string_buffer(program, len(program))
+        described = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
+        call(libc.prctl, PR_SET_SECCOMP, 2, described, 0, 0)
+    execute(orders["command"], orders["environment"])
+
+
+def reset_signals() -> None:
+    """Take every signal as the kernel does: a pipeline's first program must not ignore SIGPIPE, as Python does."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def execute(command: list[str], environment: Any) -> NoReturn:
+    """Become `command`, found on the path of that environment; exit as a shell does where it cannot be."""
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606
+    except OSError as error:
+        code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+        os.write(2, f"{command[0]}: {error.strerror}\n".encode(errors="replace"))
+    except ValueError as error:
+        code = NOT_EXECUTABLE
+        os.write(2, f"{command[0]!r}: {error}\n".encode(errors="replace"))
+    os._exit(code)
+
+
+def call(function: Any, *arguments: Any, about: str = "") -> int:
+    """Call a C function; raise OSError where it fails."""
+    result = function(*arguments)
+    if result == -1:
+        code = ctypes.get_errno()
+        name = getattr(function, "__name__", "call")
+        raise OSError(code, f"{name}: {os.strerror(code)}", *([about] if about else []))
+    return result
+
+
+if __name__ == "__main__":
+    main()

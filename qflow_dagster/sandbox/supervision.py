@@ -1,0 +1,348 @@
+"""Running a command in the sandbox: its limits, its output, its certain end.
+
+Belongs here: what isolation there is, starting the launcher with its orders, waiting. Does not
+belong here: what the command sees (`view`), how it is isolated (`launcher`).
+"""
+
+import marshal
+import os
+import select
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.sandbox.control_groups import control_groups, limited_in_sum
+from qflow_dagster.sandbox.syscall_filter import SyscallFilterError, compiled
+from qflow_dagster.sandbox.usage import Usage
+from qflow_dagster.sandbox.view import HOME_FOLDERS, INSIDE, MASKED, View, everything, view
+from qflow_dagster.settings import settings
+
+Kind = Literal["bubblewrap", "namespaces", "none"]
+LAUNCHER = Path(__file__).with_name("launcher.py")
+NOBODY = 65534
+OUTPUT_BYTES = 1_000_000
+MAX_FILE = 512 * 1024**2
+# The temporary folder lies in memory; so does the shared one, for which programs expect little.
+MAX_TEMPORARY = 1024**3
+MAX_SHARED = 64 * 1024**2
+MAX_INODES = 200_000
+# Where control groups can be made, all processes together may take this many times what one may.
+MEMORY_IN_SUM = 2
+SETUP_SECONDS = 30
+# How often limits that nobody reports are looked at.
+LOOK_SECONDS = 0.25
+
+
+class NotIsolatedError(QflowError):
+    """The command was not run, because this machine cannot isolate it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one command may use: seconds of wall clock, bytes of address space, processes, bytes written."""
+
+    seconds: float
+    memory: int
+    processes: int
+    disk: int = 4 * 1024**3
+
+
+class Ran(NamedTuple):
+    """How a command ended; `output` is the end of what it printed, both streams together."""
+
+    code: int | None
+    output: str
+    seconds: float
+    timed_out: bool
+    isolation: Kind
+
+
+@cache
+def available() -> Kind:
+    """The strongest isolation that works here, found out by trying it."""
+    for kind in ("bubblewrap", "namespaces"):
+        works = False
+        with (
+            tempfile.TemporaryDirectory(prefix="qflow-probe-") as folder,
+            suppress(OSError, NotIsolatedError, SyscallFilterError),
+        ):
+            works = _run(kind, ["true"], Path(folder), Limits(SETUP_SECONDS, 2**30, 64), "").code == 0
+        if works:
+            return kind
+    return "none"
+
+
+def not_isolated(kind: Kind) -> list[str]:
+    """What that isolation leaves open, in words."""
+    if kind == "none":
+        return ["network", "files of this user", "other processes", "what it starts may outlive it"]
+    # Resource limits count per process, not for all together.
+    return [] if limited_in_sum() else ["memory is limited per process, not in sum"]
+
+
+def run(command: Sequence[str], folder: Path, *, limits: Limits | None = None, stdin: str = "") -> Ran:
+    """Run `command` in `folder`, which it may write, with that standard input, and wait for its end.
+
+    Raises:
+        NotIsolatedError: there is no isolation here, and `QFLOW_GENERATION_UNISOLATED` does not allow to do without.
+        UsageError: a folder it shall see by `QFLOW_GENERATION_SANDBOX_PATHS` holds our own state.
+    """
+    given = settings().generation
+    megabyte = 1024**2
+    limits = limits or Limits(
+        given.test_timeout, given.test_memory * megabyte, given.test_processes, given.test_disk * megabyte
+    )
+    kind = available()
+    if kind == "none" and not given.unisolated:
+        raise NotIsolatedError(
+            f"this machine cannot isolate a repository's own commands: {_missing()}; "
+            "QFLOW_GENERATION_UNISOLATED=true runs them without, with all your rights"
+        )
+    return _run(kind, command, folder, limits, stdin)
+
+
+def _missing() -> str:
+    try:
+        compiled()
+    except SyscallFilterError as error:
+        return str(error)
+    return "install bubblewrap, or allow user namespaces"
+
+
+def _run(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, stdin: str) -> Ran:
+    if os.geteuid() == 0 and kind != "none":
+        # Root is exempt from the limit of processes, so nobody runs it.
+        _give_to_nobody(folder)
+    started = time.monotonic()
+    with ExitStack() as stack:
+        groups = stack.enter_context(control_groups(limits.memory * MEMORY_IN_SUM, limits.processes + 8))
+        sandbox = _Sandbox(_orders(kind, command, folder, limits, groups), stack)
+        try:
+            timed_out, exceeded = sandbox.wait(stdin.encode(), started + limits.seconds, Usage(folder, limits.disk))
+        finally:
+            sandbox.end()
+        output = sandbox.output()
+    if exceeded:
+        output += f"\nstopped: it wrote more than {limits.disk // 1024**2} MB into its folder\n"
+    code = None if timed_out else sandbox.process.returncode
+    return Ran(code, output, time.monotonic() - started, timed_out, kind)
+
+
+class _Sandbox:
+    """A launcher at work: the process, what holds everything it started, and its output."""
+
+    def __init__(self, orders: dict[str, Any], stack: ExitStack) -> None:
+        ours, theirs = socket.socketpair()
+        stack.enter_context(ours)
+        # Whoever holds it sees our end, however it comes.
+        us = os.pidfd_open(os.getpid())
+        stack.callback(os.close, us)
+        with theirs:
+            self.process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-B", str(LAUNCHER), str(theirs.fileno()), str(us)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    cwd="/",
+                    env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+                    pass_fds=[theirs.fileno(), us],
+                    start_new_session=True,
+                )
+            )
+        assert self.process.stdin is not None  # noqa: S101
+        assert self.process.stdout is not None  # noqa: S101
+        self._stdin, self._stdout = self.process.stdin, self.process.stdout
+        self._first: int | None = None
+        self._output = bytearray()
+        try:
+            ours.settimeout(SETUP_SECONDS)
+            ours.sendall(marshal.dumps(orders))
+            ours.shutdown(socket.SHUT_WR)
+            problem = b""
+            while True:
+                data, descriptors, *_ = socket.recv_fds(ours, 65_536, 1)
+                for descriptor in descriptors:
+                    stack.callback(os.close, descriptor)
+                    self._first = descriptor
+                if not data:
+                    break
+                problem += data
+            if problem := problem.removeprefix(b"+"):
+                raise NotIsolatedError(f"the sandbox cannot be set up: {problem.decode(errors='replace')}")
+        except BaseException as error:
+            self.end()
+            if isinstance(error, OSError):
+                raise NotIsolatedError(f"the sandbox cannot be set up: {error}") from None
+            raise
+
+    def wait(self, stdin: bytes, deadline: float, usage: Usage) -> tuple[bool, bool]:
+        """Feed and listen until the command ends; whether it took too long, and whether it wrote too much."""
+        given = memoryview(stdin)
+        out, into = self._stdout.fileno(), self._stdin.fileno()
+        ended = os.pidfd_open(self.process.pid)
+        with selectors.DefaultSelector() as selector, ExitStack() as stack:
+            stack.callback(os.close, ended)
+            os.set_blocking(out, False)
+            os.set_blocking(into, False)
+            selector.register(ended, selectors.EVENT_READ)
+            selector.register(out, selectors.EVENT_READ)
+            selector.register(into, selectors.EVENT_WRITE)
+            while (left := deadline - time.monotonic()) > 0:
+                ready = {key.fd for key, _ in selector.select(min(left, LOOK_SECONDS))}
+                if into in ready:
+                    try:
+                        given = given[os.write(into, given[:65_536]) :]
+                    except BrokenPipeError:
+                        given = given[:0]
+                    if not given:
+                        selector.unregister(into)
+                        self._stdin.close()
+                if out in ready and not self._read():
+                    selector.unregister(out)
+                if ended in ready:
+                    return False, False
+                if usage.exceeded():
+                    return False, True
+        return True, False
+
+    def _read(self) -> bool:
+        """Take what is there; False at the end. Of much, the end alone is kept."""
+        data = os.read(self._stdout.fileno(), 1 << 20)
+        self._output += data
+        if len(self._output) > 2 * OUTPUT_BYTES:
+            del self._output[:-OUTPUT_BYTES]
+        return bool(data)
+
+    def end(self) -> None:
+        """See to it that nothing is left; a namespace is gone when its first process is."""
+        if self._first is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._first, signal.SIGKILL)
+            poll = select.poll()
+            poll.register(self._first, select.POLLIN)
+            poll.poll()
+        else:
+            self.process.terminate()
+        try:
+            self.process.wait(SETUP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def output(self) -> str:
+        """The end of what the command printed, both streams together."""
+        # At most what a pipe holds: without isolation, somebody may be left who goes on writing.
+        with suppress(BlockingIOError):
+            for _ in range(16):
+                if not self._read():
+                    break
+        return self._output[-OUTPUT_BYTES:].decode("utf-8", "replace")
+
+
+def _orders(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, groups: list[str]) -> dict[str, Any]:
+    """What the launcher is told."""
+    seen = view() if kind != "none" else everything()
+    root = os.geteuid() == 0
+    orders: dict[str, Any] = {
+        "kind": kind,
+        "groups": groups,
+        "command": list(command),
+        "environment": seen.environment,
+        "folder": str(folder.resolve()),
+        "inside": INSIDE,
+        "filter": _filter(kind),
+        "user": NOBODY if root else os.geteuid(),
+        "group": NOBODY if root else os.getegid(),
+        "limits": {
+            "RLIMIT_AS": limits.memory,
+            "RLIMIT_NPROC": limits.processes,
+            "RLIMIT_CPU": int(limits.seconds) + 1,
+            "RLIMIT_FSIZE": MAX_FILE,
+            "RLIMIT_CORE": 0,
+            "RLIMIT_NOFILE": 1024,
+        },
+    }
+    temporary = min(MAX_TEMPORARY, limits.memory)
+    if kind == "bubblewrap":
+        orders["command"] = _bubblewrap(seen, folder, temporary, [*_limited(orders), *command])
+    if kind == "namespaces":
+        orders |= {
+            "mounts": [*((source, path, True) for source, path in seen.mounts), (str(folder.resolve()), INSIDE, False)],
+            "links": seen.links,
+            "masked": MASKED,
+            "folders": HOME_FOLDERS,
+            "temporary": temporary,
+            "shared": MAX_SHARED,
+            "inodes": MAX_INODES,
+        }
+    return orders
+
+
+def _filter(kind: Kind) -> bytes:
+    try:
+        return compiled()
+    except SyscallFilterError:
+        if kind == "none":
+            return b""
+        raise
+
+
+def _limited(orders: dict[str, Any]) -> list[str]:
+    """The programs that take away what bubblewrap leaves: root's number, and the limits."""
+    names = {"RLIMIT_AS": "as", "RLIMIT_NPROC": "nproc", "RLIMIT_CPU": "cpu", "RLIMIT_FSIZE": "fsize",
+             "RLIMIT_CORE": "core", "RLIMIT_NOFILE": "nofile"}  # fmt: skip
+    limits = [f"--{names[name]}={most}" for name, most in orders["limits"].items()]
+    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    return [*(["setpriv", *user, "--inh-caps=-all", "--bounding-set=-all", "--"] if os.geteuid() == 0 else []), "prlimit", *limits, "--"]
+
+
+def _bubblewrap(seen: View, folder: Path, temporary: int, command: Sequence[str]) -> list[str]:
+    arguments = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+                 "--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox", "--cap-drop", "ALL"]  # fmt: skip
+    if os.geteuid() == 0:
+        # In the launcher's user namespace; what becomes nobody next needs these.
+        arguments += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+    else:
+        arguments += ["--unshare-user"]
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(MAX_SHARED), "--perms", "1777", "--tmpfs", "/dev/shm",
+                  "--remount-ro", "/dev"]  # fmt: skip
+    # Before what may be read: of that, too, something may lie in /tmp.
+    arguments += ["--size", str(temporary), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
+    for path in HOME_FOLDERS:
+        arguments += ["--perms", "1777", "--dir", path]
+    parents = (str(parent) for _, path in (*seen.links, *seen.mounts) for parent in reversed(Path(path).parents))
+    for path in dict.fromkeys(parents):
+        # Made by itself it would be open to its owner alone. What is there keeps its mode.
+        arguments += ["--perms", "0755", "--dir", path]
+    for target, path in seen.links:
+        arguments += ["--symlink", target, path]
+    for source, path in seen.mounts:
+        arguments += ["--ro-bind", source, path]
+    for path in MASKED:
+        if Path(path).exists():
+            arguments += ["--ro-bind", "/dev/null", path]
+    arguments += ["--bind", str(folder.resolve()), INSIDE, "--remount-ro", "/", "--chdir", INSIDE]
+    for name, value in seen.environment.items():
+        arguments += ["--setenv", name, value]
+    return [*arguments, *command]
+
+
+def _give_to_nobody(folder: Path) -> None:
+    chown = shutil.which("chown")
+    if chown is None:
+        raise QflowError("chown is not on PATH")
+    # -h: a link is given away, not what it points to.
+    subprocess.run([chown, "-hR", f"{NOBODY}:{NOBODY}", str(folder)], check=True, capture_output=True)
