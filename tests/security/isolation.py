@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from qflow_dagster import sandbox
+from qflow_dagster.sandbox import supervision
 
 
 def use(kind: Literal["bubblewrap", "namespaces"]) -> None:
     """Have the sandbox use this kind, or fail where it does not work here."""
     if kind == "namespaces":
-        sandbox.available = lambda: "namespaces"
+        supervision.available = lambda: "namespaces"
