@@ -19,16 +19,18 @@ from qflow_dagster.safety.display import visible_line
 MAX_COMPONENT, MAX_PATH = 255, 1_024
 
 # NTFS drops blanks and dots at the end, has streams after a colon, and a short name for each file.
-_GIT_FOLDER = rb"(?:\.git|git~1)[ .]*(?=[/\\:]|\Z)"
-_GIT_NAME = re.compile(rb"(?:\A|[/\\])" + _GIT_FOLDER, re.IGNORECASE)
+# Git takes bytes that are no UTF-8 for the end of a name on HFS+.
+_END = rb"[ .]*(?=[/\\:\x80-\xff]|\Z)"
+_GIT_NAME = re.compile(rb"(?:\A|[/\\])(?:\.git|git~1)" + _END, re.IGNORECASE)
+# HFS+ has these code points in no name: U+200C to U+200F, U+202A to U+202E, U+206A to U+206F, U+FEFF.
+_IGNORED = re.compile(rb"\xe2\x80[\x8c-\x8f\xaa-\xae]|\xe2\x81[\xaa-\xaf]|\xef\xbb\xbf")
 # Git takes what this file says at its word, wherever a link leads. The last forms are NTFS's short names.
 _GITMODULES = re.compile(
     rb"(?:\A|[/\\])(?:\.gitmodules|gitmod~[1-4]|gi7eba~[1-9]|gi7eb~[1-9]\d|gi7e~[1-9]\d{2}|gi7~[1-9]\d{3}"
-    rb"|gi~[1-9]\d{4}|g~[1-9]\d{5}|~[1-9]\d{6})[ .]*(?=[/\\:]|\Z)",
+    rb"|gi~[1-9]\d{4}|g~[1-9]\d{5}|~[1-9]\d{6})" + _END,
     re.IGNORECASE,
 )
 _UNPORTABLE = re.compile(rb"[\x00-\x1f\x7f\\]|\xc2[\x80-\x9f]")
-_BEYOND_ASCII = bytes(range(128, 256))
 
 
 class UnsafePathError(QflowError):
@@ -61,8 +63,7 @@ def broken_rule(path: bytes, *, link: bool = False, written: bool = False) -> st
     between = b"/" + path.lower() + b"/"
     if b"//" in between or b"/./" in between or b"/../" in between:
         return "it is absolute, or a part of it is empty, '.' or '..'"
-    # HFS+ ignores some characters; without all beyond ASCII the rest is seen, whatever is ignored.
-    plain = path if path.isascii() else path.translate(None, _BEYOND_ASCII)
+    plain = path if path.isascii() else _IGNORED.sub(b"", path)
     # Most paths have nothing of the kind, and a million of them are checked.
     if (b"git" in between or plain is not path) and (_GIT_NAME.search(path) or _GIT_NAME.search(plain)):
         return "a part of it is git's own folder, or a file system may take it for that"
