@@ -65,9 +65,9 @@ def broken_rule(path: bytes, *, link: bool = False, written: bool = False) -> st
         return "it is absolute, or a part of it is empty, '.' or '..'"
     plain = path if path.isascii() else _IGNORED.sub(b"", path)
     # Most paths have nothing of the kind, and a million of them are checked.
-    if (b"git" in between or plain is not path) and (_GIT_NAME.search(path) or _GIT_NAME.search(plain)):
+    if (b"git" in between or plain is not path) and _GIT_NAME.search(plain):
         return "a part of it is git's own folder, or a file system may take it for that"
-    if link and (_GITMODULES.search(path) or _GITMODULES.search(plain)):
+    if link and _GITMODULES.search(plain):
         return "a link may not be .gitmodules"
     if written and _UNPORTABLE.search(path):
         return "it has a backslash or a control character"
