@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,15 +14,22 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = ""
 
 
 @dataclass
 class LocalServer:
-    """A running server; `status` is what it answers with."""
+    """A running server; `status`, `headers` and `body` are what it answers with.
+
+    With `drip` it sends a byte of a header that never ends, every so many seconds.
+    """
 
     url: str
     status: int = 200
     delay: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    drip: float = 0.0
     received: list[Received] = field(default_factory=list)
 
 
@@ -38,12 +45,23 @@ def local_server(port: int = 0) -> Iterator[LocalServer]:
             if len(body) < length:
                 # The sender was killed while it sent.
                 return
-            described.received.append(Received(self.path, dict(self.headers), body))
+            described.received.append(Received(self.path, dict(self.headers), body, self.command))
             stop.wait(described.delay)
             self.send_response(described.status)
+            for name, value in described.headers.items():
+                self.send_header(name, value)
+            if described.drip:
+                self.flush_headers()
+                self.wfile.write(b"X-Endless: ")
+                with suppress(OSError):
+                    while not stop.wait(described.drip):
+                        self.wfile.write(b"x")
+                return
             self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(described.body)
 
-        do_GET = do_POST = _answer  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _answer  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

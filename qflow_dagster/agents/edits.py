@@ -28,7 +28,7 @@ from qflow_dagster.generation import candidate_records, patches, remaining, vali
 from qflow_dagster.generation.patches import PatchRefused
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.infrastructure.error_rate_tracker import rate
-from qflow_dagster.ingestion import git, repositories
+from qflow_dagster.ingestion import git, repositories, trees
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import transition
 from qflow_dagster.quantumflow.rows import to_json
@@ -298,7 +298,7 @@ def _measured(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[s
 
     total = {"findings": 0, "cognitive": 0, "code_lines": 0, "parse_errors": 0}
     for path in row.paths:
-        data = git.run(objects, "cat-file", "blob", f"{commit}:{path}")
+        data = git.run(objects, "cat-file", "blob", f"{commit}:{path}", max_output=trees.LARGEST_BLOB)
         facts = extract(data, matchers.LANGUAGES.get(row.language, ""))
         content = matchers.decode(data)
         if rule is not None and content is not None:

@@ -14,6 +14,9 @@ from typing import NamedTuple
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.checkouts import Scratch, scratch
+from qflow_dagster.ingestion.paths import broken_rule
+from qflow_dagster.ingestion.trees import LARGEST_BLOB
+from qflow_dagster.safety.display import visible_line
 
 LARGEST_PATCH = 2_000_000
 _HEADER = re.compile(r"^diff --git a/(?P<old>.+) b/(?P<new>.+)$")
@@ -139,20 +142,17 @@ def check_path(path: str) -> None:
     """Refuse a path that is not plainly inside a repository.
 
     Raises:
-        PatchRefused: it is absolute, has `..` or `.git` in it, or control characters.
+        PatchRefused: a rule of `ingestion.paths`, or of patches, is broken.
     """
-    parts = path.split("/")
-    names = {part.lower().rstrip(". ").split(":")[0] for part in parts}
-    if (
-        path.startswith("/")
-        or not all(parts)
-        or ".." in parts
-        or "." in parts
-        # git's own folder, under the other names that file systems have for it.
-        or names & {".git", "git~1", ".gitmodules"}
-        or any(ord(character) < 32 or character in '\\"' for character in path)
-    ):
-        raise PatchRefused(f"{path!r} may not be changed: it is no plain path inside the repository")
+    rule = broken_rule(path.encode(errors="surrogatepass"), link=True, written=True)
+    # As a file .gitmodules is git's too: it says what git fetches and runs.
+    if not rule and any(part.lower().rstrip(". ") == ".gitmodules" for part in path.split("/")):
+        rule = ".gitmodules is not changed by a patch"
+    # Quotes would be read as git's own way to write a path.
+    if not rule and '"' in path:
+        rule = "it has a quote"
+    if rule:
+        raise PatchRefused(f"'{visible_line(path, 120)}' may not be changed: {rule}")
 
 
 def apply(store: Scratch, base: str, patch: Patch) -> str:
@@ -172,7 +172,7 @@ def apply(store: Scratch, base: str, patch: Patch) -> str:
 
 def contents(store: Scratch, tree: str, paths: tuple[str, ...]) -> dict[str, bytes]:
     """The files at these paths of a tree."""
-    return {path: store.git("cat-file", "blob", f"{tree}:{path}") for path in paths}
+    return {path: store.git("cat-file", "blob", f"{tree}:{path}", max_output=LARGEST_BLOB) for path in paths}
 
 
 def _modes(store: Scratch, base: str, paths: Mapping[str, bytes]) -> dict[str, str]:

@@ -98,13 +98,14 @@ def redirected(request: Request, answer: Answer) -> Request:
     port) never, and of the headers only what is harmless.
 
     Raises:
-        RedirectRefusedError: it leads from https to http, would carry a body to another origin, or is no address.
+        RedirectRefusedError: it leads nowhere, or from https to http, or would carry a body to
+            another origin.
     """
     try:
         url = urljoin(request.url, answer.headers["location"])
         same = _origin(url) == _origin(request.url)
     except ValueError:
-        raise RedirectRefusedError("a redirect to what is no address is not followed") from None
+        raise RedirectRefusedError("a redirect to what is no URL is not followed") from None
     if urlsplit(request.url).scheme == "https" and urlsplit(url).scheme != "https":
         raise RedirectRefusedError("a redirect from https to another scheme is not followed")
     becomes_get = (answer.status == 303 and request.method != "HEAD") or (
@@ -130,9 +131,10 @@ async def _ask(request: Request, max_bytes: int) -> Answer:
     import httpx2
 
     url = httpx2.URL(request.url)
-    host = urlsplit(request.url).hostname or ""
+    # Reading the port raises ValueError for one that is none.
+    _, host, _ = _origin(request.url)
     # Who is allowed to ask whom was decided by one reading of the address; no other may be acted on.
-    if host.isascii() and url.raw_host.decode("ascii", "replace").lower() != host:
+    if not host or (host.isascii() and url.raw_host.decode("ascii", "replace").lower() != host):
         raise ValueError
     proxy = settings().outgoing.proxy
     async with (

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.ingestion.paths import MAX_PATH, check_path, quote_path
+from qflow_dagster.ingestion.paths import MAX_PATH, UnsafePathError, check_path, quote_path
+from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 
 # How progress is told: (stage, done, total); a total of 0 is not known.
@@ -175,13 +176,8 @@ def stream(
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin)
         given.seek(0)
-        process = start(
-            command(repository, *arguments, configuration=configuration),
-            protocol,
-            given,
-            errors,
-            variables=variables,
-        )
+        line = command(repository, *arguments, configuration=configuration)
+        process = start(line, protocol, given, errors, variables)
         output = cast(IO[bytes], process.stdout)
         try:
             with ended_after(process, timeout) as overdue:
@@ -207,7 +203,6 @@ def ended_after(process: subprocess.Popen[bytes], seconds: float | None) -> Iter
         kill_group(process)
 
     timer = threading.Timer(seconds or 0, end)
-    timer.daemon = True
     if seconds is not None:
         timer.start()
     try:
@@ -243,12 +238,11 @@ def start(
 
 def limit(process: subprocess.Popen[bytes], what: str, most: int) -> None:
     """Bound a resource of git and of all it starts: DATA (bytes it allocates) or FSIZE (bytes of one file)."""
-    # Set from outside: code between fork and exec may hang where there are threads. Linux only.
+    # From outside, on Linux: code between fork and exec may hang where there are threads.
     if sys.platform == "linux":
-        kind = getattr(resource, f"RLIMIT_{what}")
         # It may have ended already, or have a lower limit than this.
         with suppress(OSError, ValueError):
-            resource.prlimit(process.pid, kind, (most, most))
+            resource.prlimit(process.pid, getattr(resource, f"RLIMIT_{what}"), (most, most))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -292,7 +286,8 @@ def find_repository(path: Path) -> Path:
         raise UsageError(f"{path} does not exist; give a folder of a git repository, or a URL")
     # Found by looking, not by asking git: git would read the configuration of whatever lies above.
     for folder in (path, *path.parents):
-        if (folder / ".git").exists() or _is_git_folder(folder):
+        is_bare = (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+        if is_bare or (folder / ".git").exists():
             top = folder.parent if folder.name == ".git" else folder
             try:
                 run(top, "rev-parse", "--git-dir")
@@ -353,43 +348,48 @@ def read_tree(
 ) -> Iterator[tuple[TreeEntry, bytes]]:
     """As `list_tree`, one by one as git finds them, with the path as bytes.
 
-    `written`: files are to be written there, so that the paths must be good for that.
+    `written`: files are to be written there, so that the paths must be good for that, and different.
     """
-    most = settings().ingestion.tree_paths
+    seen: set[bytes] = set()
     # With -t folders are listed too: trees without any file can multiply as well.
     arguments = ("ls-tree", "-r", "-t", "-z", "-l", "--full-tree", tree)
     with stream(repository, *arguments, timeout=TIMEOUT, variables=variables) as output:
-        for number, record in enumerate(records(output)):
-            if number == most:
-                raise too_many_paths(tree)
+        for record in records(output, tree):
             header, _, path = record.partition(b"\t")
             mode, kind, oid, size = header.decode().split()
-            check_path(path, f"commit {tree}", link=mode == "120000", written=written)
+            check_path(path, tree, link=mode == "120000", written=written)
+            if path in seen:
+                shown = visible_line(quote_path(path))
+                raise UnsafePathError(f"commit {tree} has two entries called '{shown}'")
+            if written:
+                seen.add(path)
             if kind != "tree":
                 # Git says "-" of submodules, "BAD" of objects that are not there.
                 length = int(size) if size.isdigit() else None
-                yield TreeEntry(sys.intern(mode), sys.intern(kind), oid, length, quote_path(path)), path
+                yield TreeEntry(mode, kind, oid, length, quote_path(path)), path
 
 
-def records(output: IO[bytes]) -> Iterator[bytes]:
-    """What git prints with -z, as it comes; a record longer than any path may be is cut short."""
+def records(output: IO[bytes], commit: str, per_path: int = 1) -> Iterator[bytes]:
+    """What git prints of a commit with -z, as it comes, `per_path` records for each path.
+
+    A record longer than any path may be is cut short.
+
+    Raises:
+        TooLargeError: there are more paths than `settings().ingestion.tree_paths`.
+    """
+    most = settings().ingestion.tree_paths
+    capacity = most * per_path
     rest = b""
     while piece := output.read(1 << 16):
         *whole, rest = (rest + piece).split(b"\0")
-        yield from whole
         rest = rest[: MAX_PATH * 2]
-
-
-def too_many_paths(commit: str) -> TooLargeError:
-    """The refusal of a tree that multiplies."""
-    return TooLargeError(
-        f"commit {commit} has more than {settings().ingestion.tree_paths:,} paths and is not read; if it is "
-        "meant to have them, raise QFLOW_INGESTION_TREE_PATHS"
-    )
-
-
-def _is_git_folder(folder: Path) -> bool:
-    return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+        capacity -= len(whole)
+        if capacity < 0:
+            raise TooLargeError(
+                f"commit {commit} has more than {most:,} paths and is not read; if it is meant to have them, "
+                "raise QFLOW_INGESTION_TREE_PATHS"
+            )
+        yield from whole
 
 
 def reason(errors: bytes, code: int) -> str:

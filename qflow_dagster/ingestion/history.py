@@ -207,15 +207,15 @@ def parse_log(output: bytes) -> list[LoggedCommit]:
         # The first change follows the end mark in the same token.
         tokens[position] = tokens[position].removeprefix(END).lstrip(b"\n")
         changes, position = parse_changes(tokens, position)
-        commits.append(_commit(fields, changes))
+        # What git would not check out no file ever had.
+        commits.append(
+            _commit(fields, [c for c in changes if _is_safe(c.path) and _is_safe(c.previous_path)])
+        )
     return commits
 
 
 def parse_changes(tokens: list[bytes], position: int) -> tuple[list[Change], int]:
-    """The changes of a commit from its raw and numstat tokens, and where the next commit begins.
-
-    Paths that git would refuse are left out: no commit that is checked out has them.
-    """
+    """The changes of a commit from its raw and numstat tokens, and where the next commit begins."""
     kinds: dict[bytes, tuple[str, bytes | None]] = {}
     lines: dict[bytes, tuple[int | None, int | None]] = {}
     while position < len(tokens) and not tokens[position].startswith(BEGIN):
@@ -241,9 +241,12 @@ def parse_changes(tokens: list[bytes], position: int) -> tuple[list[Change], int
     changes = [
         Change(quote_path(path), kind, quote_path(old) if old else None, *lines.get(path, (0, 0)))
         for path, (kind, old) in kinds.items()
-        if not broken_rule(path) and not (old and broken_rule(old))
     ]
     return changes, position
+
+
+def _is_safe(quoted: str | None) -> bool:
+    return quoted is None or not broken_rule(quoted.strip('"').encode())
 
 
 def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:

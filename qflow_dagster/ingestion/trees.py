@@ -9,7 +9,6 @@ from typing import IO
 
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.paths import check_path, quote_path
-from qflow_dagster.settings import settings
 
 KINDS = {
     "100644": "file",
@@ -34,18 +33,15 @@ def changed_entries(objects: Path, base: str, commit: str) -> tuple[list[git.Tre
         TooLargeError: more than `settings().ingestion.tree_paths` are changed.
         GitError: one of the commits is no longer there.
     """
-    most = settings().ingestion.tree_paths
     changed: list[tuple[str, str, str]] = []
     removed: list[str] = []
     arguments = ("diff-tree", "-r", "-t", "-z", "--no-renames", "--end-of-options", base, commit)
     with git.stream(objects, *arguments, timeout=git.TIMEOUT) as output:
-        fields = git.records(output)
+        fields = git.records(output, commit, per_path=2)
         # What git was ended in the middle of has no path; leaving the block says so.
-        for number, (header, path) in enumerate(zip(fields, fields, strict=False)):
-            if number == 2 * most:
-                raise git.too_many_paths(commit)
+        for header, path in zip(fields, fields, strict=False):
             before, mode, _, oid, status = header.decode().removeprefix(":").split(" ")
-            check_path(path, f"commit {commit}", link="120000" in (before, mode))
+            check_path(path, commit, link="120000" in (before, mode))
             if status == "D" and before != FOLDER:
                 removed.append(quote_path(path))
             elif status != "D" and mode != FOLDER:

@@ -1,0 +1,412 @@
+"""Objects that no git made: names that lead elsewhere, links, trees that multiply, blobs without end."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion import checkouts, git, history, trees
+from qflow_dagster.ingestion.paths import UnsafePathError, broken_rule
+from qflow_dagster.settings import settings
+from tests.ingestion.conftest import GitRepository, Ingested
+
+Entry = tuple[str, bytes, str]
+
+
+class HandMade:
+    """A bare repository whose objects are written without git, which would refuse them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", path], check=True)
+
+    def put(self, kind: str, data: bytes) -> str:
+        raw = b"%s %d\0%s" % (kind.encode(), len(data), data)
+        oid = hashlib.sha1(raw).hexdigest()
+        file = self.path / "objects" / oid[:2] / oid[2:]
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(zlib.compress(raw))
+        return oid
+
+    def tree(self, *entries: Entry) -> str:
+        return self.put(
+            "tree",
+            b"".join(b"%s %s\0%s" % (mode.encode(), name, bytes.fromhex(oid)) for mode, name, oid in entries),
+        )
+
+    def commit(self, tree: str, parent: str = "") -> str:
+        """Commit a tree, and put the branch there."""
+        who = "a <a@b> 1700000000 +0000"
+        above = f"parent {parent}\n" if parent else ""
+        oid = self.put("commit", f"tree {tree}\n{above}author {who}\ncommitter {who}\n\nx\n".encode())
+        (self.path / "refs" / "heads" / "main").write_text(f"{oid}\n")
+        return oid
+
+    def commit_names(self, *names: bytes, mode: str = "100644", content: bytes = b"x\n") -> str:
+        """Commit files (or links) of these names beside an honest one."""
+        blob, honest = self.put("blob", content), self.put("blob", b"y = 1\n")
+        return self.commit(self.tree(("100644", b"ok.py", honest), *((mode, name, blob) for name in names)))
+
+    def bomb(self, depth: int, leaf: Entry | None = None) -> str:
+        """Commit a tree of 10^depth paths made of `depth` trees (without `leaf`: of folders alone)."""
+        entry = leaf or ("40000", b"", self.tree())
+        for _ in range(depth):
+            oid = self.tree(*((entry[0], b"f%d" % n, entry[2]) for n in range(10)))
+            entry = ("40000", b"", oid)
+        return self.commit(entry[2])
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> HandMade:
+    return HandMade(tmp_path / "made.git")
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Callable[[HandMade | GitRepository, str], Path]:
+    """Check a commit out and return the folder."""
+
+    def checked_out(repository: HandMade | GitRepository, commit: str) -> Path:
+        folder = tmp_path / "outer" / "work"
+        folder.mkdir(parents=True)
+        with checkouts.scratch(repository.path) as store:
+            checkouts.export(store, commit, folder)
+        return folder
+
+    return checked_out
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def limited(**values: int) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"QFLOW_INGESTION_{name.upper()}", str(value))
+        settings.cache_clear()
+
+    yield limited
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+REFUSED = [
+    b"../pwned", b"../../../../../../tmp/pwned", b"/tmp/pwned", b"a/../../pwned", b"..", b".", b"a//b", b"a/", b"/",
+    b"./a", b"a/./b", b".git", b".GIT", b".Git/hooks/post-checkout", b"a/.git/config", b".git ", b".git.", b".git . .",
+    b".git::$INDEX_ALLOCATION", b".git:stream", b"git~1", b"GIT~1/config", b"git~1 .", ".g\u200cit".encode(),
+    ".\ufeffgit/config".encode(), "\u202e.gi\u206ft".encode(), b".git\xff", b".git\xffa", b"a\\.git\\config", b"x" * 256, b"a/" * 600 + b"b",
+]  # fmt: skip
+# Linux could hold them, so they are stored as text; other systems read them otherwise.
+UNPORTABLE = [b"a\\b", b"..\\..\\pwned", b"a\nb", b"a\x1b[31m", b"\x7f", "\x9b".encode(), b"Icon\r"]
+ALLOWED = [b"a", b"...", b"..a", b".gitignore", b".github/x", b"git~2", b"a.git", b".gitmodules", b"digit~1", b"-rf",
+           b"x" * 255, b"a/" * 500 + b"b", "ü.py".encode(), b"\xff.py", b"a b", b'q"uote', b"C:x"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_name_that_git_would_refuse_is_refused_by_all_who_read(
+    made: HandMade, export: Callable[[HandMade, str], Path], tmp_path: Path, name: bytes
+) -> None:
+    base = made.commit_names(b"honest")
+    commit = made.commit_names(name)
+    for read in (
+        lambda: git.list_tree(made.path, commit),
+        lambda: trees.changed_entries(made.path, base, commit),
+        lambda: export(made, commit),
+    ):
+        with pytest.raises(UnsafePathError, match=f"commit {commit} has the path .* is refused: ") as refused:
+            read()
+        assert "\n" not in str(refused.value)
+        assert str(refused.value).isprintable()
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.name in ("work", "pwned", "ok.py")) == [
+        "work"
+    ]
+    assert not list((tmp_path / "outer" / "work").iterdir())
+    assert not Path("/tmp/pwned").exists()
+
+
+@pytest.mark.parametrize("name", UNPORTABLE)
+def test_a_name_that_other_systems_read_otherwise_is_listed_but_not_written(
+    made: HandMade, export: Callable[[HandMade, str], Path], name: bytes
+) -> None:
+    commit = made.commit_names(name)
+    assert len(git.list_tree(made.path, commit)) == 2
+    with pytest.raises(UnsafePathError, match="a backslash or a control character"):
+        export(made, commit)
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_an_honest_name_is_written(
+    made: HandMade, export: Callable[[HandMade, str], Path], name: bytes
+) -> None:
+    # Folders in a name are no folders of a tree, but are listed alike.
+    folder = export(made, made.commit_names(name))
+    assert (folder / os.fsdecode(name)).read_text() == "x\n"
+
+
+@pytest.mark.parametrize(
+    "name", [b".gitmodules", b".GitModules", b"a/gitmod~1", b"gi7eba~1", ".git\u200dmodules".encode()]
+)
+def test_a_link_may_not_pass_for_gitmodules(made: HandMade, name: bytes) -> None:
+    git.list_tree(made.path, made.commit_names(name))
+    with pytest.raises(UnsafePathError, match=r"a link may not be \.gitmodules"):
+        git.list_tree(made.path, made.commit_names(name, mode="120000"))
+
+
+PIECES = st.sampled_from([
+    b"a", b".", b"..", b"/", b".git", b".GIT", b"git", b"~1", b"~2", b"~", b"1", b"4", b" ", b":", b"\\", b"modules", b"mod~1",
+    b"gi7eba~1", b"gi7e~123", b"~1000000", "\u200c".encode(), "\u2069".encode(), "\ufeff".encode(), b"\xff", b"\xe2\x80", b"\t", b"g", b"i", b"t",
+])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes, str], bool]:
+    """Whether git itself takes a path into an index, with what it refuses on macOS and Windows refused too."""
+    folder = tmp_path_factory.mktemp("index")
+    subprocess.run(["git", "init", "--quiet", "--bare", folder], check=True)
+    blob = subprocess.run(
+        ["git", "-C", folder, "hash-object", "-w", "--stdin"], input=b"", capture_output=True, check=True
+    )
+    oid = blob.stdout.strip()
+
+    def takes(path: bytes, mode: str) -> bool:
+        (folder / "index").unlink(missing_ok=True)
+        done = subprocess.run(
+            [b"git", b"-C", os.fsencode(folder), b"-c", b"core.protectHFS=true", b"-c", b"core.protectNTFS=true",
+             b"update-index", b"--add", b"--cacheinfo", b",".join((mode.encode(), oid, path))],
+            capture_output=True,
+        )  # fmt: skip
+        return done.returncode == 0
+
+    return takes
+
+
+@hypothesis_settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=st.lists(PIECES, min_size=1, max_size=6), link=st.booleans())
+def test_what_git_refuses_is_refused(
+    index: Callable[[bytes, str], bool], pieces: list[bytes], link: bool
+) -> None:
+    path = b"".join(pieces)
+    if not broken_rule(path, link=link):
+        assert index(path, "120000" if link else "100644")
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b.py", "src", ".github", "x-1", "é", "..."]), min_size=1, max_size=6).map(
+        "/".join
+    )
+)
+def test_honest_paths_are_not_refused(path: str) -> None:
+    assert not broken_rule(path.encode(), link=True, written=True)
+
+
+def test_a_hostile_repository_is_not_ingested_and_says_why(made: HandMade, ingested: Ingested) -> None:
+    commit = made.commit_names(b"../\x1b[2Jpwned")
+    with pytest.raises(
+        QflowError, match=f"commit {commit} has the path '../<U\\+001B>\\[2Jpwned', which is refused"
+    ):
+        ingested(made.path)
+
+
+def test_history_leaves_out_paths_that_no_checkout_ever_had(made: HandMade, ingested: Ingested) -> None:
+    bad = made.commit_names(b"../pwned", b"/etc/passwd", b"kept.py")
+    made.commit(made.tree(("100644", b"a.py", made.put("blob", b"z = 1\n"))), bad)
+    ingested(made.path)
+    assert {row[0] for row in ingested.rows("SELECT path FROM file_changes")} == {"a.py", "ok.py", "kept.py"}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize(
+    "kinds", [("120000", "40000"), ("100644", "40000"), ("120000", "100644"), ("40000", "40000")]
+)
+def test_two_entries_of_one_name_are_refused(
+    made: HandMade, export: Callable[[HandMade, str], Path], tmp_path: Path, kinds: Sequence[str], first: int
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    oids = {
+        "120000": made.put("blob", bytes(outside)), "100644": made.put("blob", b"x\n"),
+        "40000": made.tree(("100644", b"written", made.put("blob", b"x\n"))),
+    }  # fmt: skip
+    entries = [(kind, b"d", oids[kind]) for kind in kinds]
+    with pytest.raises(QflowError, match="two entries called 'd'"):
+        export(made, made.commit(made.tree(*(entries[::-1] if first else entries))))
+    assert not list(outside.iterdir())
+
+
+LEAVING = {
+    "absolute": ({"l": "/etc/passwd"}, {"l"}),
+    "up": ({"l": "../x"}, {"l"}),
+    "up from below": ({"d/l": "../../x"}, {"d/l"}),
+    "a link in the middle": (
+        {"d1/d2/d3/l": "../../../x", "esc": "d1/d2/d3/l/../../../../etc/shadow"},
+        {"esc"},
+    ),
+    "a link to a link": ({"b": "a", "a": "../x", "c": "b"}, {"a", "b", "c"}),
+    "through a folder that is a link": ({"d": ".", "esc": "d/d/d/../../x"}, {"esc"}),
+    "itself": ({"l": "l"}, {"l"}),
+    "a circle": ({"a": "b", "b": "c", "c": "a/x"}, {"a", "b", "c"}),
+    "nowhere": ({"l": ""}, {"l"}),
+    "with a NUL": ({"l": "a\0b"}, {"l"}),
+    "longer than any path": ({"l": "a/" * 2_100}, {"l"}),
+    "within": ({"l": "x/f", "d/up": "../x", "d/over": "up/../x/f", "dangling": "missing", "dot": "."}, set()),
+}
+
+
+@pytest.mark.parametrize("case", LEAVING)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_link_is_left_out_where_it_leads_out(
+    made: HandMade, export: Callable[[HandMade, str], Path], case: str, order: int
+) -> None:
+    links, left_out = LEAVING[case]
+    entries = [("100644", b"x/f", made.put("blob", b"f"))]
+    entries += [
+        ("120000", path.encode(), made.put("blob", target.encode())) for path, target in links.items()
+    ]
+    folder = export(made, made.commit(made.tree(*entries[::order])))
+    there = {path for path in links if (folder / path).is_symlink()}
+    assert there == links.keys() - left_out
+    assert all(os.path.realpath(folder / path).startswith(os.path.realpath(folder)) for path in there)
+
+
+@given(
+    st.dictionaries(
+        st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join),
+        st.lists(st.sampled_from(["a", "b", "c", "..", ".", ""]), min_size=1, max_size=5).map("/".join),
+        max_size=5,
+    )
+)
+@hypothesis_settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_link_that_was_made_leads_out(
+    tmp_path_factory: pytest.TempPathFactory, links: dict[str, str]
+) -> None:
+    outer = tmp_path_factory.mktemp("links")
+    made = HandMade(outer / "made.git")
+    entries = [("120000", path.encode(), made.put("blob", target.encode())) for path, target in links.items()]
+    folder = outer / "work"
+    folder.mkdir()
+    with checkouts.scratch(made.path) as store:
+        try:
+            checkouts.export(store, made.commit(made.tree(*entries)), folder)
+        except QflowError:
+            # A link where another needs a folder.
+            assert not list(folder.iterdir())
+            return
+    inside = os.path.realpath(folder)
+    for path in folder.rglob("*"):
+        real = os.path.realpath(path)
+        assert real == inside or real.startswith(f"{inside}/")
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+def test_a_tree_that_multiplies_is_refused_before_it_is_walked(
+    made: HandMade, export: Callable[[HandMade, str], Path], limits: Callable[..., None], leaf: bool
+) -> None:
+    limits(tree_paths=5_000)
+    base = made.commit_names(b"honest")
+    commit = made.bomb(10, ("100644", b"", made.put("blob", b"x=1\n")) if leaf else None)
+    for read in (lambda: git.list_tree(made.path, commit), lambda: export(made, commit)):
+        with pytest.raises(
+            git.TooLargeError, match=r"more than 5,000 paths .* raise QFLOW_INGESTION_TREE_PATHS"
+        ):
+            read()
+    # Git collects a comparison before it prints any of it; its memory is bounded.
+    limits(git_memory=256)
+    with pytest.raises(QflowError):
+        trees.changed_entries(made.path, base, commit)
+
+
+def test_a_bomb_is_not_ingested_and_its_neighbours_in_history_are(
+    made: HandMade, ingested: Ingested, limits: Callable[..., None]
+) -> None:
+    limits(git_memory=256, tree_paths=5_000)
+    first = made.commit_names(b"first.py")
+    bomb = made.bomb(8, ("100644", b"", made.put("blob", b"x=1\n")))
+    bomb = made.commit(git.resolve(made.path, bomb).tree, first)
+    with pytest.raises(git.TooLargeError):
+        ingested(made.path)
+    made.commit(made.tree(("100644", b"last.py", made.put("blob", b"z = 1\n"))), first)
+    ingested(made.path)
+    commits = [c for batch in history.read_commits(made.path, [first, bomb], first, 1) for c in batch]
+    assert [(c.oid, [change.path for change in c.changes]) for c in commits] == [
+        (first, ["ok.py", "first.py"]), (bomb, []),
+    ]  # fmt: skip
+
+
+def test_a_checkout_has_no_more_bytes_than_allowed(
+    repository: GitRepository,
+    export: Callable[[GitRepository, str], Path],
+    limits: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    commit = repository.commit({"a": b"x" * 600, "b": b"y" * 600})
+    limits(checkout_bytes=1_199)
+    with pytest.raises(
+        git.TooLargeError, match=r"more than 1,199 bytes .* raise QFLOW_INGESTION_CHECKOUT_BYTES"
+    ):
+        export(repository, commit)
+    assert not list((tmp_path / "outer" / "work").iterdir())
+    limits(checkout_bytes=1_200)
+    (tmp_path / "outer" / "work").rmdir()
+    (tmp_path / "outer").rmdir()
+    assert (export(repository, commit) / "b").stat().st_size == 600
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from qflow_dagster.ingestion import checkouts, git, trees
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with checkouts.scratch(Path(sys.argv[1])) as store:
+    checkouts.export(store, "HEAD", Path(sys.argv[2]))
+trees.read_heads(Path(sys.argv[1]), git.list_tree(sys.argv[1], "HEAD"))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_no_blob_is_in_memory_whole(made: HandMade, tmp_path: Path) -> None:
+    made.commit_names(b"big", content=b"\0" * 60_000_000)
+    made.commit_names(b"big", b"same", content=b"\0" * 60_000_000)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, made.path, folder], capture_output=True, text=True, check=True
+    )
+    assert (folder / "big").stat().st_size == 60_000_000
+    assert int(done.stdout) < 30
+
+
+def test_a_damaged_object_leaves_nothing(
+    made: HandMade, export: Callable[[HandMade, str], Path], tmp_path: Path
+) -> None:
+    blob = made.put("blob", b"lost\n")
+    commit = made.commit(made.tree(("100644", b"a", made.put("blob", b"a")), ("100644", b"b", blob)))
+    (made.path / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(git.GitError, match=f"object {blob} of b is missing or damaged"):
+        export(made, commit)
+    assert not list((tmp_path / "outer" / "work").iterdir())
+
+
+def test_a_blob_that_is_too_large_to_hold_is_refused(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
+    oid = made.put("blob", b"x" * 1_000)
+    monkeypatch.setattr(trees, "LARGEST_BLOB", 999)
+    with pytest.raises(git.TooLargeError, match=r"a\.py has 1,000 bytes, 999 are read at most"):
+        list(trees.read_blobs(made.path, [(oid, "a.py")]))
+
+
+def test_texts_that_are_held_at_once_are_bounded(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [(f"{n}/package.json", made.put("blob", b"%d" % n * 100)) for n in range(9)]
+    monkeypatch.setattr(trees, "LARGEST_TEXTS", 500)
+    assert list(trees.read_texts(made.path, files)) == [path for path, _ in files[:5]]
+
+
+def test_what_git_prints_is_bounded(repository: GitRepository) -> None:
+    commit = repository.commit({"a": "x" * 1_000})
+    assert len(git.run(repository.path, "cat-file", "blob", f"{commit}:a", max_output=1_000)) == 1_000
+    with pytest.raises(git.GitError, match="git cat-file printed more than 999 bytes and was ended"):
+        git.run(repository.path, "cat-file", "blob", f"{commit}:a", max_output=999)
