@@ -46,7 +46,7 @@ _AMBIGUOUS = {
     extension: tuple((re.compile(pattern, re.MULTILINE), language) for pattern, language in rules)
     for extension, rules in AMBIGUOUS.items()
 }
-SHEBANG = re.compile(rb"\A#!\s*(\S+)([^\n]*)")
+SHEBANG = re.compile(rb"#!\s*+(\S++)([^\n]*+)")
 EDITOR_LINE = re.compile(
     rb"(?:-\*-(?:[^\n]{0,80}?mode:)?[ \t]{0,20}+([\w+#-]{1,40})[ \t]{0,20}+(?:;[^\n]{0,80}?)?-\*-"
     rb"|\bvim?:[^\n]{0,80}?\b(?:ft|filetype|syntax)=([\w+#-]{1,40}))"

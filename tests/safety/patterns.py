@@ -131,8 +131,11 @@ def _units(tree: Any) -> list[str]:
         for length in (1, 2, 3, len(samples)):
             for start in range(len(samples) - length + 1):
                 found["".join(samples[start : start + length])] = None
-        # Nearly what is wanted, over and over: all but the end.
+        # Nearly what is wanted, over and over: all but the end, and all up to what repeats something.
         found["".join(samples[:-1])] = None
+        for position, item in enumerate(items):
+            if _repeats(item):
+                found["".join(samples[:position])] = None
     units = [unit for unit in found if 0 < len(unit) < 200]
     common = [unit for unit in COMMON if unit not in found]
     return (units[:40] + common)[:50]
