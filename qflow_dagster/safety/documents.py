@@ -127,9 +127,9 @@ class _Loader(yaml.SafeLoader):
             raise self._refusal(node, problem)
         return value
 
-    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> str:
+    def date_as_text(self, node: yaml.ScalarNode) -> str:
         """The text of a date, if there is such a date."""
-        super().construct_yaml_timestamp(node)
+        self.construct_yaml_timestamp(node)
         return node.value
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
@@ -147,7 +147,7 @@ def _refuse(self: _Loader, node: yaml.Node) -> None:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_timestamp)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.date_as_text)
 for _tag in ("binary", "set", "omap", "pairs"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _refuse)
 _Loader.add_constructor(None, _refuse)

@@ -101,7 +101,6 @@ def test_counts_of_tokens_and_folders_stay_under_their_names() -> None:
         "max_tokens": 4096.0,
         "token": None,
         "secret": False,
-        "pass": 3,
     }
     assert redact(honest) == honest
     assert redact({"DB_PWD": "planted", "accountKey": "planted", "npm_config__auth": "planted"}) == {
