@@ -11,8 +11,8 @@ FUNCTIONS: dict[str, Callable[[str], Found]] = {}
 
 # All three marks, in their order, each alone on its line: a heading underlined with = is none.
 _CONFLICT = re.compile(
-    r"^<{7} [^\n]*\n(?:(?!^[<=>]{7}).*\n)*?(?:^\|{7}[^\n]*\n(?:(?!^[<=>]{7}).*\n)*?)?"
-    r"^={7}\r?\n(?:(?!^[<=>]{7}).*\n)*?^>{7} [^\n]*",
+    r"^<{7} [^\n]*\n(?:(?!^[<=>|]{7}).*\n)*+(?:^\|{7}[^\n]*\n(?:(?!^[<=>]{7}).*\n)*+)?"
+    r"^={7}\r?\n(?:(?!^[<=>]{7}).*\n)*+^>{7} [^\n]*",
     re.MULTILINE,
 )
 # With at least a line of the key itself: documentation names the heading alone.

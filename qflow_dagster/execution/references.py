@@ -15,8 +15,8 @@ from qflow_dagster.errors import QflowError
 _PATH = r"\$\{([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\}"
 _WHOLE = re.compile(_PATH)
 # Plain dollars (each is there twice), or a reference.
-_PART = re.compile(rf"(?:\$\$)+(?=\$?\{{)|{_PATH}")
-_BEFORE_BRACE, _BEFORE_REFERENCE = re.compile(r"\$+(?=\{)"), re.compile(r"\$+(?=\{|\Z)")
+_PART = re.compile(rf"(?<!\$)(?:\$\$)++(?=\$?\{{)|{_PATH}")
+_BEFORE_BRACE, _BEFORE_REFERENCE = re.compile(r"(?<!\$)\$++(?=\{)"), re.compile(r"(?<!\$)\$++(?=\{|\Z)")
 
 
 class NoValue(QflowError):  # noqa: N818

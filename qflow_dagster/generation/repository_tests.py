@@ -20,7 +20,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 REPORT = ".qflow-junit.xml"
 LARGEST_REPORT = 50_000_000
 _CARGO = re.compile(r"^test (?P<name>\S+)(?: - [^.]*)? \.\.\. (?P<outcome>ok|FAILED|ignored)", re.M)
-_GO = re.compile(r"^\s*--- (?P<outcome>PASS|FAIL|SKIP): (?P<name>\S+)", re.M)
+_GO = re.compile(r"^[ \t]*+--- (?P<outcome>PASS|FAIL|SKIP): (?P<name>\S+)", re.M)
 # Codes that say that nothing was tested: pytest's usage error, no tests; not found, not executable.
 NOT_RUN = {"pytest": {2, 3, 4, 5}}
 NEVER_STARTED = {126, 127}

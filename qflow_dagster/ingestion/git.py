@@ -271,7 +271,7 @@ def require_git() -> None:
     if shutil.which("git") is None:
         raise QflowError("git is not on PATH; install it (on Debian: apt-get install git)")
     words = run(None, "version").decode(errors="replace")
-    found = re.search(r"(\d+)\.(\d+)", words)
+    found = re.search(r"(?<!\d)(\d++)\.(\d+)", words)
     if found and (int(found[1]), int(found[2])) < OLDEST:
         raise QflowError(f"{words.strip()} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
 

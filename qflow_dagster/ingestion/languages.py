@@ -22,21 +22,21 @@ INTERPRETERS = _inverted(_TABLES["interpreters"])
 EDITOR_NAMES = _inverted(_TABLES["editors"])
 # Extensions that several languages share: the first pattern found decides, else the last name.
 _C_PLUS_PLUS = (
-    rb"^\s*(?:template\s*<|class\s+\w+[^;]*\{|namespace\s+\w*\s*\{|using\s+(?:namespace\s)?\w+|"
-    rb"public:|private:|protected:)|\bstd::|^\s*#\s*include\s*<(?:string|vector|memory|map|iostream|cstdint)>"
+    rb"^[ \t]*+(?:template\s*<|class\s++\w++[^;{]{0,500}+\{|namespace\s+\w*\s*\{|using\s+(?:namespace\s)?\w+|"
+    rb"public:|private:|protected:)|\bstd::|^[ \t]*+#\s*include\s*<(?:string|vector|memory|map|iostream|cstdint)>"
 )
 AMBIGUOUS: dict[str, tuple[tuple[bytes, str], ...]] = {
-    "h": ((rb"^\s*(?:@interface|@protocol|@class|#import)\b", "Objective-C"), (_C_PLUS_PLUS, "C++"),
+    "h": ((rb"^[ \t]*+(?:@interface|@protocol|@class|#import)\b", "Objective-C"), (_C_PLUS_PLUS, "C++"),
           (rb"", "C")),
-    "m": ((rb"^\s*(?:@interface|@implementation|@protocol|#import|@import)\b", "Objective-C"),
-          (rb"^\s*(?:function\b|%|end\b)", "MATLAB"), (rb"", "Objective-C")),
-    "pl": ((rb"^\s*:-|^\w+\(.*\)\s*:-", "Prolog"), (rb"", "Perl")),
-    "t": ((rb"^\s*use\s+\w|^#!.*perl", "Perl"), (rb"", "Text")),
-    "fs": ((rb"^\s*(?:#version|precision|varying|uniform)\b", "GLSL"), (rb"", "F#")),
-    "v": ((rb"^\s*(?:Require|Theorem|Lemma|Proof|Inductive)\b", "Coq"),
-          (rb"^\s*(?:module|endmodule|`timescale)\b", "Verilog"), (rb"", "V")),
-    "d": ((rb"^\s*(?:import|module)\s+[\w.]+\s*;", "D"), (rb"^[\w./-]+\s*:.*\\$", "Makefile"), (rb"", "D")),
-    "inc": ((rb"<\?php", "PHP"), (rb"^\s*#\s*include|;\s*$", "C++"), (rb"", "")),
+    "m": ((rb"^[ \t]*+(?:@interface|@implementation|@protocol|#import|@import)\b", "Objective-C"),
+          (rb"^[ \t]*+(?:function\b|%|end\b)", "MATLAB"), (rb"", "Objective-C")),
+    "pl": ((rb"^[ \t]*+:-|^\w+\(.*\)\s*:-", "Prolog"), (rb"", "Perl")),
+    "t": ((rb"^[ \t]*+use\s+\w|^#!.*perl", "Perl"), (rb"", "Text")),
+    "fs": ((rb"^[ \t]*+(?:#version|precision|varying|uniform)\b", "GLSL"), (rb"", "F#")),
+    "v": ((rb"^[ \t]*+(?:Require|Theorem|Lemma|Proof|Inductive)\b", "Coq"),
+          (rb"^[ \t]*+(?:module|endmodule|`timescale)\b", "Verilog"), (rb"", "V")),
+    "d": ((rb"^[ \t]*+(?:import|module)\s+[\w.]+\s*;", "D"), (rb"^[\w./-]+\s*:.*\\$", "Makefile"), (rb"", "D")),
+    "inc": ((rb"<\?php", "PHP"), (rb"^[ \t]*+#\s*include|;[ \t]*+$", "C++"), (rb"", "")),
     "in": ((rb"^AC_INIT|^AM_INIT", "M4"), (rb"", "")),
     "cls": ((rb"\\(?:NeedsTeXFormat|ProvidesClass)", "TeX"), (rb"", "Apex")),
     "tsx": ((rb"", "TSX"),),
@@ -46,9 +46,10 @@ _AMBIGUOUS = {
     extension: tuple((re.compile(pattern, re.MULTILINE), language) for pattern, language in rules)
     for extension, rules in AMBIGUOUS.items()
 }
-SHEBANG = re.compile(rb"#!\s*(\S+)([^\n]*)")
+SHEBANG = re.compile(rb"#!\s*+(\S++)([^\n]*+)")
 EDITOR_LINE = re.compile(
-    rb"(?:-\*-(?:.*?mode:)?\s*([\w+#-]+)\s*(?:;.*?)?-\*-|\bvim?:.*?\b(?:ft|filetype|syntax)=([\w+#-]+))"
+    rb"(?:-\*-(?:[^\n]{0,80}?mode:)?[ \t]{0,20}+([\w+#-]{1,40})[ \t]{0,20}+(?:;[^\n]{0,80}?)?-\*-"
+    rb"|\bvim?:[^\n]{0,80}?\b(?:ft|filetype|syntax)=([\w+#-]{1,40}))"
 )
 
 
@@ -104,7 +105,7 @@ def _by_shebang(head: bytes) -> str:
         program = next((w for w in words[1:] if not w.startswith("-") and "=" not in w), "").rpartition("/")[
             2
         ]
-    return INTERPRETERS.get(program) or INTERPRETERS.get(re.sub(r"[\d.]+$", "", program), "")
+    return INTERPRETERS.get(program) or INTERPRETERS.get(program.rstrip("0123456789."), "")
 
 
 def _by_editor_line(head: bytes) -> str:

@@ -396,5 +396,5 @@ def _inside(path: str, folder: str) -> bool:
 def _lenient_json(content: bytes) -> dict[str, Any]:
     """JSON with comments and trailing commas, as tsconfig.json is written."""
     text = content.decode("utf-8-sig", "replace")
-    text = re.sub(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*[\s\S]*?\*/', lambda m: m[1] or "", text)
+    text = re.sub(r'("(?:[^"\\]|\\.)*+"?)|//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?', lambda m: m[1] or "", text)
     return json.loads(re.sub(r",(\s*[}\]])", r"\1", text))

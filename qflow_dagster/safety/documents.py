@@ -12,9 +12,13 @@ import yaml
 from pydantic import ValidationError
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.display import visible_line
+from qflow_dagster.safety.storable import MAX_DEPTH, storable
 
 # Values of a document with every alias written out: a few lines of aliases can mean billions.
 MOST_VALUES = 2_000_000
+LARGEST = 10_000_000
+MAX_DIGITS = 300
 
 
 class Document(NamedTuple):
@@ -52,11 +56,13 @@ def read(path: Path) -> Document:
     """The document in a file.
 
     Raises:
-        UsageError: the file cannot be read, or is no YAML; with line and column.
+        UsageError: the file cannot be read, is too large, or is no YAML; with line and column.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"{path} is larger than {LARGEST:,} bytes")
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     return parse(text, str(path))
 
@@ -64,57 +70,129 @@ def read(path: Path) -> Document:
 def parse(text: str, name: str) -> Document:
     """The document of that text (JSON is YAML); `name` is what messages call it.
 
+    All of it can be stored: what JSON has not (types of YAML's own, keys that are no text, NaN), and
+    the database has not (NUL, integers of any length), is refused. A date is the text it is written as.
+
     Raises:
-        UsageError: it is no YAML, names a key twice, or is too large; with line and column.
+        UsageError: it is no YAML, names a key twice, holds what cannot be stored, or is too large;
+            with line and column.
     """
+    if len(text) > LARGEST:
+        raise UsageError(f"{name} is larger than {LARGEST:,} characters")
+    loader = None
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        _check(tree, name)
-        return Document(name, yaml.safe_load(text), tree)
+        loader = _Loader(text)
+        tree = loader.get_single_node()
+        if tree is None:
+            return Document(name, None, None)
+        _check(tree, name, loader)
+        return Document(name, loader.construct_document(tree), tree)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
+        raise UsageError(
+            f"{name}:{line}:{column}: the character U+{error.character:04X} is not allowed"
+        ) from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise UsageError(f"{place}: {error.problem}") from None
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{name}:1:1"
+        raise UsageError(f"{place}: {visible_line(str(error.problem or error.context), 300)}") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{name}: {error}") from None
+        raise UsageError(f"{name}:1:1: {visible_line(str(error), 300)}") from None
     except RecursionError:
-        raise UsageError(f"{name}: nested too deeply") from None
+        raise UsageError(f"{name}:1:1: nested too deeply") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
 
 
-def _check(tree: yaml.Node | None, name: str) -> None:
-    """Refuse a key that is there twice (the last would win unseen), and what is huge written out."""
+class _Loader(yaml.SafeLoader):
+    """YAML without what no reader of ours expects; every refusal has its position."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node.
+
+        Raises:
+            ConstructorError: it has none: no such date, no such type, a key that cannot be one.
+        """
+        try:
+            value = super().construct_object(node, deep=deep)
+        # A date that is none, a text where its tag promises a number.
+        except (ValueError, TypeError, OverflowError, AttributeError, KeyError, IndexError) as error:
+            why = f": {error}" if isinstance(error, ValueError) else ""
+            problem = f"{str(node.value)[:40]!r} is no {node.tag.rpartition(':')[2]}{why}"
+            raise self._refusal(node, problem) from None
+        if isinstance(node, yaml.ScalarNode) and storable(value) != value:
+            problem = "this cannot be stored: it is not a number, or holds NUL or half a surrogate pair"
+            raise self._refusal(node, problem)
+        return value
+
+    def date_as_text(self, node: yaml.ScalarNode) -> str:
+        """The text of a date, if there is such a date."""
+        self.construct_yaml_timestamp(node)
+        return node.value
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """An integer, of at most 300 digits: to read one of any length takes time and is refused anyhow."""
+        if len(node.value) > MAX_DIGITS:
+            raise self._refusal(node, f"a number of more than {MAX_DIGITS} digits")
+        return super().construct_yaml_int(node)
+
+    def _refusal(self, node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
+        return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _refuse(self: _Loader, node: yaml.Node) -> None:
+    raise self._refusal(node, f"{node.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed here")
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.date_as_text)
+for _tag in ("binary", "set", "omap", "pairs"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _refuse)
+_Loader.add_constructor(None, _refuse)
+
+
+def _check(tree: yaml.Node, name: str, loader: _Loader) -> None:
+    """Refuse a key that is there twice (the last would win unseen), what is huge written out, or deep."""
     sizes: dict[int, int] = {}
 
-    def size(node: yaml.Node | None) -> int:
-        if node is None or isinstance(node, yaml.ScalarNode):
+    def size(node: yaml.Node, depth: int) -> int:
+        if depth > MAX_DEPTH:
+            raise UsageError(f"{_place(name, node)}: nested too deeply")
+        if isinstance(node, yaml.ScalarNode):
             return 1
         if id(node) in sizes:
             return sizes[id(node)]
         # One that contains itself is met again before it is known.
         sizes[id(node)] = MOST_VALUES + 1
         if isinstance(node, yaml.MappingNode):
-            _check_keys(node, name)
-            total = sum(size(value) for _, value in node.value)
+            _check_keys(node, name, loader)
+            total = sum(size(value, depth + 1) for _, value in node.value)
         else:
-            total = sum(size(value) for value in node.value)
+            total = sum(size(value, depth + 1) for value in node.value)
         sizes[id(node)] = 1 + total
         if sizes[id(node)] > MOST_VALUES:
-            mark = node.start_mark
             raise UsageError(
-                f"{name}:{mark.line + 1}:{mark.column + 1}: more than {MOST_VALUES:,} values, "
-                "with its aliases written out"
+                f"{_place(name, node)}: more than {MOST_VALUES:,} values, with its aliases written out"
             )
         return sizes[id(node)]
 
-    size(tree)
+    size(tree, 1)
 
 
-def _check_keys(node: yaml.MappingNode, name: str) -> None:
-    seen: set[str] = set()
+def _check_keys(node: yaml.MappingNode, name: str, loader: _Loader) -> None:
+    seen: set[Any] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            continue
-        if key.value in seen:
-            mark = key.start_mark
-            raise UsageError(f"{name}:{mark.line + 1}:{mark.column + 1}: {key.value!r} is there twice")
-        seen.add(key.value)
+            raise UsageError(f"{_place(name, key)}: a key is a text, not a list or mapping")
+        # 1 and 0x1 are one key, and so are 1 and "1" once they are JSON.
+        is_merge = key.tag == "tag:yaml.org,2002:merge"
+        spellings = {key.value} if is_merge else {key.value, loader.construct_object(key)}
+        if spellings & seen:
+            raise UsageError(f"{_place(name, key)}: {visible_line(key.value, 80)!r} is there twice")
+        seen |= spellings
+
+
+def _place(name: str, node: yaml.Node) -> str:
+    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"

@@ -35,7 +35,6 @@ LARGEST_ENVELOPE = 20_000_000
 LARGEST_EVENT = 1_000_000
 MOST_ITEMS = 1_000
 MOST_FRAMES = 200
-HIGHEST_LINE = 999_999_999
 SEVERITIES = {"fatal": "critical", "error": "error", "warning": "warning", "info": "info", "debug": "debug"}
 FINE = {"ok", "unset", None}
 READ = ("event", "transaction")
@@ -351,9 +350,8 @@ def _stack(frames: list[Mapping[str, Any]]) -> str | None:
 def _line_number(value: Any) -> int:
     """A line of a file; 0 if it is none. Some SDKs send numbers as texts."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-        value = int(value)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and 0 <= value <= HIGHEST_LINE else 0
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
 
 
 def _text(value: Any, limit: int) -> str:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qflow_dagster.safety.redaction import REDACTED, RedactingFilter, redact, redact_text
+from tests.safety.secrets_corpus import HONEST, Planted, corpus
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,37 @@ def test_redacting_twice_changes_nothing_more(words: str) -> None:
 )
 def test_no_text_makes_it_slow(words: str) -> None:
     redact_text(words)
+
+
+@pytest.mark.parametrize("planted", corpus(), ids=lambda planted: planted.kind)
+def test_each_planted_secret_is_taken_out_wherever_it_stands(planted: Planted) -> None:
+    for text in (planted.text, f"failed: {planted.text}\nnext line", f"x\n  {planted.text}"):
+        once = redact_text(text)
+        assert planted.secret not in once
+        assert REDACTED in once
+        assert redact_text(once) == once
+    assert planted.secret not in str(redact({"a": [{"b": planted.text}], planted.text: 1}))
+
+
+@pytest.mark.parametrize("text", HONEST)
+def test_honest_text_stays_readable(text: str) -> None:
+    assert redact_text(text) == text
+
+
+def test_counts_of_tokens_and_folders_stay_under_their_names() -> None:
+    honest = {
+        "input_tokens": 1200,
+        "PWD": "/root",
+        "max_tokens": 4096.0,
+        "token": None,
+        "secret": False,
+    }
+    assert redact(honest) == honest
+    assert redact({"DB_PWD": "planted", "accountKey": "planted", "npm_config__auth": "planted"}) == {
+        "DB_PWD": REDACTED,
+        "accountKey": REDACTED,
+        "npm_config__auth": REDACTED,
+    }
 
 
 def test_logs_leave_without_secrets() -> None:

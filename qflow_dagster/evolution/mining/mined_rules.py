@@ -53,7 +53,7 @@ _TYPED = (*_WRAPPERS["javascript"], "let x: %s;\n")
 WRAPPING = frozenset(["package", "p", "func", "f", "var", "x", "class", "C", "void", "m", "fn", "s"])
 # In a text these would be read as metavariables.
 _WORD = re.compile(r"\w+")
-_HOLE = re.compile(r"(\$+)([A-Z])")
+_HOLE = re.compile(r"(?<!\$)(\$++)([A-Z])")
 _METAVARIABLE = re.compile(r"\$\$\$|\$[A-Z_]")
 
 
@@ -119,7 +119,7 @@ def write_batch(
 
 def words_of(pattern: str) -> set[str]:
     """The words of a pattern, metavariables left out."""
-    return set(re.findall(r"\w+", re.sub(r"\$+[A-Z_][A-Z0-9_]*", " ", pattern)))
+    return set(re.findall(r"\w+", re.sub(r"(?<!\$)\$++[A-Z_][A-Z0-9_]*", " ", pattern)))
 
 
 def one_line(text: str, most: int = 90) -> str:
@@ -154,7 +154,7 @@ def _matchers(language: str, template: Edit, words: dict[str, list[str]]) -> Ite
 
 def _placed(wrapper: str, text: str) -> str:
     """The text in its wrapper, further lines indented as the first."""
-    indent = re.search(r"([ \t]*)[^\n%]*%s", wrapper)
+    indent = re.search(r"^([ \t]*+)[^\n%]*+%s", wrapper, re.MULTILINE)
     return wrapper.replace("%s", text.replace("\n", f"\n{indent[1] if indent else ''}"))
 
 
@@ -184,7 +184,9 @@ def _rule(language: str, template: Edit, matcher: AstGrep, words: dict[str, list
 
 
 def _slug(left: str, right: str) -> str:
-    said = [re.findall(r"[a-z0-9]+", re.sub(r"\$+[A-Z0-9]+", "", side).lower()) for side in (left, right)]
+    said = [
+        re.findall(r"[a-z0-9]+", re.sub(r"(?<!\$)\$++[A-Z0-9]+", "", side).lower()) for side in (left, right)
+    ]
     new = [word for word in said[1] if word not in said[0]] or said[1]
     old = [word for word in said[0] if word not in said[1]] or said[0]
     parts = [*(word[:20] for word in old[:3]), "to", *(word[:20] for word in new[:3])]

@@ -55,7 +55,7 @@ def _python(statement: str, kind: str) -> Iterator[Read]:
         for part in text.removeprefix("import").split(","):
             yield Read(part.split(" as ")[0].strip(), [])
         return
-    match = re.match(r"\s*from\s*(\.*)\s*([\w.]*)\s*import\s*(.*)", text, re.DOTALL)
+    match = re.match(r"\s*+from\s*+(\.*+)\s*+([\w.]*)\s*+import\s*+(.*)", text, re.DOTALL)
     if match:
         names = [part.split(" as ")[0].strip() for part in match[3].strip("() \n\t").split(",")]
         yield Read(match[2], [name for name in names if name], len(match[1]))
@@ -65,8 +65,8 @@ def _javascript(statement: str, kind: str) -> Iterator[Read]:
     places = QUOTED.findall(statement)
     if not places:
         return
-    clause = re.search(r"\{([^}]*)\}", statement)
-    parts = clause[1].split(",") if clause and kind != "require" else []
+    clause, closed, _ = statement.partition("{")[2].partition("}")
+    parts = clause.split(",") if closed and kind != "require" else []
     names = [re.sub(r"^type\s+", "", part.strip()).split(" as ")[0].strip() for part in parts]
     yield Read(places[-1], [name for name in names if name])
 
@@ -89,9 +89,9 @@ def _rust(statement: str, kind: str) -> Iterator[Read]:
         if match:
             yield Read(match[1], [])
         return
-    match = re.search(r"\buse\s+(.*?);?\s*$", re.sub(r"//[^\n]*", "", statement), re.DOTALL)
+    match = re.search(r"\buse\s+(.*)", re.sub(r"//[^\n]*", "", statement), re.DOTALL)
     if match:
-        for path in _rust_tree(re.sub(r"\s+", " ", match[1]).strip(), 0):
+        for path in _rust_tree(re.sub(r"\s+", " ", match[1].rstrip().removesuffix(";")).strip(), 0):
             yield Read(path, [])
 
 
@@ -157,7 +157,7 @@ def _php(statement: str, kind: str) -> Iterator[Read]:
 
 def _elixir(statement: str, kind: str) -> Iterator[Read]:
     match = re.match(
-        r"(alias|import|use|require)\s*\(?\s*([\w.]+?)(?:\.?\{([^}]*)\})?(?:[,)\s]|$)", statement
+        r"(alias|import|use|require)\s*+(?:\(\s*+)?([\w.]+?)(?:\.?\{([^}]*)\})?(?:[,)\s]|$)", statement
     )
     if not match:
         return
@@ -167,7 +167,9 @@ def _elixir(statement: str, kind: str) -> Iterator[Read]:
 
 
 def _jvm(statement: str, kind: str) -> Iterator[Read]:
-    match = re.match(r"import\s+([\w.`$]+?)(?:\.\{([^}]*)\}|\.(\*|_))?(?:\s+as\s+\w+)?\s*;?\s*$", statement)
+    match = re.match(
+        r"import\s+([\w.`$]+?)(?:\.\{([^}]*)\}|\.(\*|_))?(?:\s++as\s++\w++)?\s*+(?:;\s*+)?$", statement
+    )
     if match:
         names = [re.split(r"=>|\sas\s", part)[0].strip() for part in (match[2] or "").split(",")]
         suffix = ".*" if match[3] else ""

@@ -48,7 +48,11 @@ _SYMBOL = (
 
 
 def _pattern(*alternatives: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"[ \t\r\f\v]*+(" + rb"|".join((*alternatives, rb"\n", _NUMBER, _SYMBOL)) + rb")")
+    return re.compile(
+        rb"(?:(?<![ \t\r\f\v])[ \t\r\f\v]++|(?![ \t\r\f\v]))("
+        + rb"|".join((*alternatives, rb"\n", _NUMBER, _SYMBOL))
+        + rb")"
+    )
 
 
 PYTHON = _pattern(_SURE_NAME, _TRIPLE, _PREFIXED, _PLAIN_NAME, _STRING, _QUOTED)
