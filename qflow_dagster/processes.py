@@ -34,7 +34,7 @@ WORKER_MEMORY = 3 * 1024**3
 
 # What a worker gets of our environment, beside LC_*: where programs and libraries are, language, time,
 # the folder for temporary files.
-ENVIRONMENT = {"PATH", "LD_LIBRARY_PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
+ENVIRONMENT = {"PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
 
 ENTRY = f"import {__name__} as processes; processes.serve()"
 
@@ -182,7 +182,9 @@ def _start(handler: Callable[..., Any], context: Any) -> Worker:
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
         cwd="/",
-        env={name: value for name, value in os.environ.items() if name in ENVIRONMENT or name.startswith("LC_")},
+        env={
+            name: value for name, value in os.environ.items() if name in ENVIRONMENT or name.startswith("LC_")
+        },
         start_new_session=True,
     )
     theirs.close()

@@ -49,7 +49,8 @@ UNION ALL SELECT format('ALTER %s %s OWNER TO {user}', CASE relkind WHEN 'S' THE
 WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END, c.oid::regclass) FROM pg_class c \
 WHERE relowner = {bootstrap} AND c.oid >= {first} AND relkind IN ('r', 'p', 'v', 'm', 'S', 'c') AND NOT EXISTS \
 (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i', 'e') \
-AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid) AND relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_temp%') \
+AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid) \
+AND relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_temp%') \
 UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO {user}', p.oid::regprocedure) FROM pg_proc p \
 WHERE proowner = {bootstrap} AND p.oid >= {first} AND NOT EXISTS (SELECT FROM pg_depend d \
 WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e') \
@@ -77,7 +78,12 @@ def make(alone: Alone, data: Path, user: str, password: str) -> None:
     """
     # First: from now on, who starts this server must know a password.
     _write(data, "pg_hba.conf", AUTHENTICATION)
-    values = {"administrator": ADMINISTRATOR, "bootstrap": BOOTSTRAP_OID, "first": FIRST_USER_OID, "user": user}
+    values = {
+        "administrator": ADMINISTRATOR,
+        "bootstrap": BOOTSTRAP_OID,
+        "first": FIRST_USER_OID,
+        "user": user,
+    }
     printed = alone("postgres", _ROLES.format(**values, password=password))
     for database in re.findall(r'datname = "(.*)"\s+\(typeid', printed):
         alone(database, _OWNERSHIP.format(**values))

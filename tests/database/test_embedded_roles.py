@@ -52,7 +52,9 @@ def no_way_in(home: Path) -> None:
     for user in ("qflow", "qflow_admin", "postgres"):
         for password in ("", "guessed"):
             with pytest.raises(psycopg.OperationalError, match="password"):
-                psycopg.connect(host=folder, user=user, password=password, dbname="postgres", passfile="/nonexistent")
+                psycopg.connect(
+                    host=folder, user=user, password=password, dbname="postgres", passfile="/nonexistent"
+                )
 
 
 @pytest.mark.parametrize("statement", ESCAPES)
