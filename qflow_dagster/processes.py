@@ -9,6 +9,7 @@ threads nor connections, does not import the program that started it (Dagster: s
 starts in 0.2 s.
 """
 
+import ctypes
 import gc
 import importlib
 import os
@@ -30,6 +31,10 @@ from qflow_dagster.errors import QflowError
 STALL_SECONDS = 180.0
 # Address space of a worker, in bytes: a task that explodes ends its worker, not the machine.
 WORKER_MEMORY = 3 * 1024**3
+
+# What a worker gets of our environment, beside LC_*: where programs and libraries are, language, time,
+# the folder for temporary files.
+ENVIRONMENT = {"PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
 
 ENTRY = f"import {__name__} as processes; processes.serve()"
 
@@ -171,13 +176,15 @@ class Pool:
 def _start(handler: Callable[..., Any], context: Any) -> Worker:
     ours, theirs = pipes.Pipe()
     # -P and another folder: the folder we were started in may be a hostile checkout, with modules
-    # named as Python's own. What we are configured with (a password) is not for a reader of hostile bytes.
+    # named as Python's own. Our environment, in which passwords may stand, is not for a reader of hostile bytes.
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", ENTRY, str(theirs.fileno()), handler.__module__, handler.__qualname__],
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
         cwd="/",
-        env={name: value for name, value in os.environ.items() if not name.startswith("QFLOW_")},
+        env={
+            name: value for name, value in os.environ.items() if name in ENVIRONMENT or name.startswith("LC_")
+        },
         start_new_session=True,
     )
     theirs.close()
@@ -211,6 +218,15 @@ def _end(worker: Worker) -> None:
     worker.pipe.close()
 
 
+def _leave_privileges() -> None:
+    """Leave the keyring of the login session, and gain no rights by programs that would give some."""
+    libc = ctypes.CDLL(None)
+    if sys.platform == "linux":
+        # keyctl(KEYCTL_JOIN_SESSION_KEYRING), which libc has no function for; prctl(PR_SET_NO_NEW_PRIVS).
+        libc.syscall(250 if os.uname().machine == "x86_64" else 219, 1, None)
+        libc.prctl(38, 1, 0, 0, 0)
+
+
 def serve() -> None:
     """Be a worker: batches in, results out, until the pipe closes."""
     descriptor, module, name = sys.argv[1:]
@@ -219,6 +235,7 @@ def serve() -> None:
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _leave_privileges()
     handler = getattr(importlib.import_module(module), name)
     # Facts have no cycles: looking for some while they pile up costs a tenth of the time.
     gc.freeze()

@@ -28,12 +28,21 @@ def pytest_as_ordinary_user(*arguments: str) -> str:
                 script += [f"mkdir -p '{home}/{number}'", f"mount --bind '{path}' '{home}/{number}'"]
             script += [f"mount -t tmpfs -o mode=755 tmpfs '{closed}'"]
             for number, path in enumerate(inside):
-                script += [f"mkdir -p '{path}'", f"mount --bind '{home}/{number}' '{path}'", f"umount '{home}/{number}'"]
+                script += [
+                    f"mkdir -p '{path}'",
+                    f"mount --bind '{home}/{number}' '{path}'",
+                    f"umount '{home}/{number}'",
+                ]
         script += [
             f"exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --clear-groups --inh-caps=-all --no-new-privs "
             f"'{sys.executable}' -B -m pytest -p no:cacheprovider {' '.join(arguments)}"
         ]
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": home, "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
+        environment = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": home,
+            "TMPDIR": "/tmp",
+            "LANG": "C.UTF-8",
+        }
         done = subprocess.run(
             ["unshare", "--mount", "sh", "-c", "\n".join(script)],
             cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=280, start_new_session=True,

@@ -51,5 +51,5 @@ def psql(arguments: Annotated[list[str] | None, typer.Argument(help="Passed on t
     if address.password is not None:
         os.environ["PGPASSWORD"] = str(address.password)
     os.execv(  # noqa: S606  (psql takes over this terminal)
-        program, [str(program), address.set(password=None).render_as_string(), *(arguments or [])]
+        program, [str(program), address._replace(password=None).render_as_string(), *(arguments or [])]
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qflow_dagster.database import dagster_url, ensure_database
 from qflow_dagster.database.engine import DRIVER
+from qflow_dagster.safety.private_folders import private_folder
 from qflow_dagster.settings import settings
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ def dagster_environment() -> dict[str, str]:
     """The variables a Dagster process needs to work on our instance, with its home prepared."""
     url = dagster_url()
     ensure_database(url.set(drivername=DRIVER))
-    home = (settings().home / "dagster").absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    private_folder(settings().home)
+    home = private_folder((settings().home / "dagster").absolute())
     shutil.copyfile(PACKAGE / "dagster.yaml", home / "dagster.yaml")
+    (home / "dagster.yaml").chmod(0o600)
     return {
         "DAGSTER_HOME": str(home),
         "DAGSTER_DISABLE_TELEMETRY": "1",

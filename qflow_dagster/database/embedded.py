@@ -6,14 +6,18 @@ the last user exits, gives up on a start after 10 s (crash recovery may take lon
 back to a world-writable socket folder when the path is long, and as root opens every
 parent folder, private homes included, to everybody.
 
-Access is by Unix socket only, and the socket lies inside the data folder, which only its
-owner may enter: that folder's mode is the password.
+Access is by Unix socket only, with a password from a file in `$QFLOW_HOME`, and the socket lies
+inside the data folder, which only its owner may enter. Everybody connects as a role that owns its
+databases and is no superuser: it runs no programs and reads no files of the server. The superuser
+has no password, so nobody connects as it; what needs it is done while the server is down
+(`embedded_roles`).
 """
 
 import fcntl
 import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import stat
@@ -27,7 +31,10 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from qflow_dagster.database import embedded_roles
 from qflow_dagster.errors import QflowError
+from qflow_dagster.safety.key_files import kept_key
+from qflow_dagster.safety.private_folders import private_folder
 
 USER = "qflow"
 SOCKET = ".s.PGSQL.5432"
@@ -36,6 +43,7 @@ SOCKET_PATH_LIMIT = 103
 START_TIMEOUT = 300
 RELEASE_TIMEOUT = 30
 LOG = "server.log"
+PASSWORD = "database.key"  # noqa: S105  (a file's name)
 ROOT_BASE = Path("/var/lib/qflow")
 
 CONFIGURATION = """
@@ -57,9 +65,13 @@ class EmbeddedServerError(QflowError):
 
 
 def url(home: Path, database: str = "qflow") -> URL:
-    """The server's address once it runs; `home` is `$QFLOW_HOME`."""
+    """The server's address once it runs, with its password; `home` is `$QFLOW_HOME`."""
     return URL.create(
-        "postgresql+psycopg", username=USER, database=database, query={"host": str(data_folder(home))}
+        "postgresql+psycopg",
+        username=USER,
+        password=_password(home),
+        database=database,
+        query={"host": str(data_folder(home))},
     )
 
 
@@ -85,18 +97,22 @@ def start(home: Path) -> None:
     Raises:
         EmbeddedServerError: it cannot be created or started; the message carries the server's reason.
     """
-    if running(home):
+    data = data_folder(home)
+    if running(home) and embedded_roles.current(data, _password(home)):
         return
     _make_private(home)
     with _locked(home):
-        if running(home):
-            return
-        data = data_folder(home)
         binaries = _binaries()
         if not (data / "PG_VERSION").exists():
-            _initialise(binaries, data)
-        _pg_ctl(binaries, data, "start", f"--timeout={START_TIMEOUT}", f"--log={data / LOG}",
-                f"--options=-c unix_socket_directories='{data}'")  # fmt: skip
+            _initialise(binaries, data, _password(home))
+        if not embedded_roles.current(data, _password(home)):
+            # Made by an earlier version, or its password is lost.
+            if running(home):
+                _pg_ctl(binaries, data, "stop", "--mode=fast")
+            _make_roles(binaries, data, _password(home))
+        if not running(home):
+            _pg_ctl(binaries, data, "start", f"--timeout={START_TIMEOUT}", f"--log={data / LOG}",
+                    f"--options=-c unix_socket_directories='{data}'")  # fmt: skip
 
 
 def stop(home: Path) -> bool:
@@ -111,17 +127,20 @@ def stop(home: Path) -> bool:
 def data_folder(home: Path) -> Path:
     """Where the data of `home` lies: `home/pg`, or a fallback where that cannot work.
 
-    It cannot where the socket's path would be too long, and, as root, where a parent is
-    closed to others: PostgreSQL refuses to run as root, so it runs as the system user
-    `qflow`, and nobody's private folder is opened for it.
+    It cannot where the socket's path would be too long, and, as root, where a folder above
+    `home` is closed to others: PostgreSQL refuses to run as root, so it runs as the system user
+    `qflow`, and nobody's private folder is opened for it. Data that lies in the fallback, from
+    when `home` itself was closed, stays there.
     """
     preferred = home.absolute() / "pg"
     fits = len(os.fsencode(preferred / SOCKET)) <= SOCKET_PATH_LIMIT
-    if fits and (os.geteuid() != 0 or _enterable(preferred)):
+    if fits and os.geteuid() != 0:
         return preferred
     base = ROOT_BASE if os.geteuid() == 0 else Path.home() / ".local" / "share" / "qflow"
     digest = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
     fallback = base / digest
+    if fits and _enterable(home) and not (fallback / "PG_VERSION").exists():
+        return preferred
     if len(os.fsencode(fallback / SOCKET)) > SOCKET_PATH_LIMIT:
         raise EmbeddedServerError(
             f"QFLOW_HOME={home}: the path of the server's socket would exceed {SOCKET_PATH_LIMIT} bytes; "
@@ -136,15 +155,16 @@ def program(name: str) -> Path | None:
     return path if path.exists() else None
 
 
-def _initialise(binaries: Path, data: Path) -> None:
-    """Run initdb beside `data`, then rename: a killed initdb leaves no half server."""
-    data.parent.mkdir(parents=True, exist_ok=True)
+def _initialise(binaries: Path, data: Path, password: str) -> None:
+    """Make the data folder beside `data`, then rename: a killed process leaves no half server."""
+    data.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f"{data.name}.new-", dir=data.parent))
     try:
         _own(new)
         _run(
             [
-                binaries / "initdb", f"--pgdata={new}", f"--username={USER}", "--auth=trust",
+                binaries / "initdb", f"--pgdata={new}", f"--username={embedded_roles.ADMINISTRATOR}",
+                "--auth=reject",
                 "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
                 "--no-instructions",
             ],
@@ -152,10 +172,32 @@ def _initialise(binaries: Path, data: Path) -> None:
         )  # fmt: skip
         with (new / "postgresql.conf").open("a") as configuration:
             configuration.write(CONFIGURATION)
+        _make_roles(binaries, new, password)
         new.rename(data)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def _make_roles(binaries: Path, data: Path, password: str) -> None:
+    """Make roles and authentication what they are now; nobody else reaches the server meanwhile."""
+    failure = f"the roles of the embedded PostgreSQL under {data} cannot be made"
+
+    def alone(database: str, script: str) -> str:
+        options = ["-D", data, "-c", "exit_on_error=true", "-c", "log_min_messages=fatal"]
+        return _run([binaries / "postgres", "--single", *options, database], failure, stdin=script)
+
+    embedded_roles.make(alone, data, USER, password)
+
+
+def _password(home: Path) -> str:
+    """The password of `home`, made when it is first asked for."""
+    key = kept_key(
+        home / PASSWORD,
+        lambda: secrets.token_urlsafe(32).encode(),
+        instead="set QFLOW_HOME to a folder you may write, or QFLOW_DATABASE_URL to a server of yours",
+    )
+    return key.decode()
 
 
 def _pg_ctl(binaries: Path, data: Path, verb: str, *options: str) -> None:
@@ -165,21 +207,24 @@ def _pg_ctl(binaries: Path, data: Path, verb: str, *options: str) -> None:
     deadline = time.monotonic() + RELEASE_TIMEOUT
     while True:
         try:
-            return _run(command, failure, data / LOG)
+            _run(command, failure, data / LOG)
+            return
         except EmbeddedServerError as error:
             if "Is another postmaster" not in str(error) or time.monotonic() > deadline:
                 raise
         time.sleep(0.2)
 
 
-def _run(command: list[str | Path], failure: str, log: Path | None = None) -> None:
-    """Run a server program, as the system user when we are root; its words become the error."""
+def _run(command: list[str | Path], failure: str, log: Path | None = None, *, stdin: str = "") -> str:
+    """Run a server program, as the system user when we are root; its output, or its words as the error."""
     # Output goes to a file: the server inherits it, and a pipe would keep us waiting for it.
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as given:
+        given.write(stdin.encode())
+        given.seek(0)
         try:
             done = subprocess.run(
                 [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
@@ -190,10 +235,11 @@ def _run(command: list[str | Path], failure: str, log: Path | None = None) -> No
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EmbeddedServerError(f"{failure}: {error}") from None
-        if done.returncode == 0:
-            return
         output.seek(0)
-        words = output.read().decode(errors="replace").strip().splitlines()
+        printed = output.read().decode(errors="replace")
+    if done.returncode == 0:
+        return printed
+    words = printed.strip().splitlines()
     if log is not None and log.exists():
         words += log.read_text(errors="replace").strip().splitlines()[-3:]
     raise EmbeddedServerError(f"{failure}: {' / '.join(words[-4:]) or f'exit code {done.returncode}'}")
@@ -274,9 +320,12 @@ def _own(folder: Path) -> None:
 
 
 def _make_private(home: Path) -> None:
-    """Create `$QFLOW_HOME`. Its data and mirrors carry their own modes, so it only has to exist."""
+    """Create `$QFLOW_HOME` and close it to others; the server's system user may pass through."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        private_folder(home)
+        if os.geteuid() == 0 and home.absolute() in data_folder(home).parents:
+            os.chown(home, -1, _system_user().pw_gid)
+            home.chmod(0o710)
     except OSError as error:
         raise EmbeddedServerError(
             f"QFLOW_HOME={home} cannot be created: {error.strerror}; set QFLOW_HOME to a folder you may write"
@@ -286,6 +335,6 @@ def _make_private(home: Path) -> None:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """Let one process at a time create, start or stop the server of `home`."""
-    with (home / "pg.lock").open("w") as lock:
+    with os.fdopen(os.open(home / "pg.lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -105,9 +105,7 @@ def shell(call: Call) -> dict[str, Any]:
     seconds = call.seconds(SHELL_SECONDS if call.role != "tester" else 600.0)
     limits = sandbox.Limits(seconds, policy(call.role).memory * 1024**2, 256)
     with tempfile.TemporaryDirectory(prefix="qflow-task-") as made:
-        folder = Path(made)
-        folder.chmod(0o755)
-        work = folder / "work"
+        work = Path(made) / "work"
         work.mkdir()
         if call.arguments.get("repository"):
             _checkout(call, work)

@@ -113,8 +113,8 @@ class Suite:
     @contextmanager
     def _checkout(self, patch: Patch | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="qflow-tests-") as outer:
-            # The outer folder may be passed through by the sandbox's user, the inner one is its own.
-            Path(outer).chmod(0o755)
+            # The outer folder stays ours alone, the inner one may become the sandbox's user's: nobody else
+            # reaches what hostile tests leave there.
             folder = Path(outer, "work")
             folder.mkdir()
             with checkouts.scratch(self.objects) as store:

@@ -22,6 +22,7 @@ from qflow_dagster.ingestion import git, remotes
 from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
+from qflow_dagster.safety.private_folders import close_to_others, private_folder
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
@@ -195,8 +196,11 @@ def _mirror(connection: Connection, url: str, progress: Report | None) -> None:
     # Two processes that mirror at once would take each other's half-made folder away.
     lock = "pg_advisory_xact_lock(hashtextextended(:folder, 0))"
     _lock(connection, lock, {"folder": folder.name}, f"{url} is being fetched")
+    for outer in (settings().home, folder.parent):
+        private_folder(outer)
     with through_breaker(connection.engine, f"git_remote:{redact_text(url)}"):
         remotes.mirror(url, folder, settings().ingestion.fetch_timeout, progress or (lambda *_: None))
+    close_to_others(folder)
 
 
 def _lock(connection: Connection, lock: str, parameters: dict[str, Any], held: str) -> None:

@@ -175,7 +175,7 @@ def _write(table: "pa.Table", folder: Path) -> tuple[Path, bytes]:
     from pyarrow import parquet
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".unfinished-", delete=False) as file:
             unfinished = Path(file.name)
             try:

@@ -6,6 +6,7 @@
 - `names`: names that do not look like others
 - `documents`: YAML and JSON that people write, with the position of what is wrong
 - `key_files`: keys made on first use, readable by their owner alone
+- `private_folders`: folders that only their owner can enter
 
 Each function is used by every command, page, log line, notification and table that text from
 outside reaches. Does not belong here: what the text means.

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.safety.private_folders import private_folder
 
 
 def kept_key(path: Path, make: Callable[[], bytes], *, instead: str) -> bytes:
@@ -21,7 +22,7 @@ def kept_key(path: Path, make: Callable[[], bytes], *, instead: str) -> bytes:
     """
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
             _make(path, make())
         return path.read_bytes()
     except OSError as error:

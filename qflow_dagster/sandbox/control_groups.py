@@ -73,7 +73,10 @@ def _hierarchies(memory: int, processes: int) -> Iterator[tuple[list[Path], dict
                 parent = mounted[name] / own.lstrip("/")
                 if name == "":
                     # A group that holds processes hands no controller on: then it is made beside it.
-                    yield [parent, *parent.parents[:1], mounted[name]], {"memory.max": memory, "pids.max": processes}
+                    yield (
+                        [parent, *parent.parents[:1], mounted[name]],
+                        {"memory.max": memory, "pids.max": processes},
+                    )
                 elif name == "memory":
                     yield [parent], {"memory.limit_in_bytes": memory}
                 else:

@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
     0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000,
 )  # fmt: skip
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 0x4000, 0x40000
-MNT_DETACH = 2
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE, MNT_DETACH = 2, 4, 8, 0x4000, 0x40000, 2
 # The same numbers on all architectures.
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC, AT_RECURSIVE, AT_EMPTY_PATH, AT_FDCWD = 1, 0o2000000, 0x8000, 0x1000, -100
@@ -70,10 +69,12 @@ def main() -> NoReturn:
     # Of the first process of a namespace, a signal is ignored that nobody handles.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Keys of the operator lie in the one of the login; a kernel without keyrings has nothing to leave.
+    libc.syscall(KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
     code = NOT_SET_UP
     try:
         for path in orders["groups"]:
-            with open(path, "w") as processes:  # noqa: PTH123
+            with open(path, "w") as processes:
                 processes.write("0")
         code = KINDS[orders["kind"]](orders, control, supervisor)
     except OSError as error:
@@ -84,7 +85,6 @@ def main() -> NoReturn:
 
 def with_namespaces(orders: dict[str, Any], control: socket.socket, supervisor: int) -> int:
     """Isolate by the kernel's namespaces."""
-    join_new_keyring()
     enter_namespaces(NEWUSER | NEWPID | NEWNS | NEWNET | NEWIPC | NEWUTS | NEWCGROUP)
 
     def isolate() -> None:
@@ -100,7 +100,6 @@ def with_bubblewrap(orders: dict[str, Any], control: socket.socket, supervisor: 
 
     Its own `--die-with-parent` is not enough: killed while it sets up, it leaves its child behind.
     """
-    join_new_keyring()
     try:
         enter_namespaces(NEWUSER | NEWPID)
     except OSError:
@@ -119,7 +118,6 @@ def with_bubblewrap(orders: dict[str, Any], control: socket.socket, supervisor: 
 def without_isolation(orders: dict[str, Any], control: socket.socket, supervisor: int) -> int:
     """Run the command as it is, then end what it started, as far as that can be found."""
     control.close()
-    join_new_keyring()
     call(libc.prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake = wake_up_pipe(signal.SIGCHLD, signal.SIGTERM)
     command = os.fork()
@@ -129,8 +127,9 @@ def without_isolation(orders: dict[str, Any], control: socket.socket, supervisor
         become_harmless(orders)
     code = reap_until(command, wake, [supervisor], stop_at=signal.SIGTERM)
     # Whoever lost its parent is ours: as long as there are any, kill them.
-    while descendants := children_of(os.getpid()):
-        for process in descendants:
+    children = os.open("/proc/thread-self/children", os.O_RDONLY)
+    while processes := os.pread(children, 1 << 16, 0).split():
+        for process in map(int, processes):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         with suppress(ChildProcessError):
@@ -156,7 +155,7 @@ def behind_first_process(
             with suppress(OSError):
                 control.sendall(str(error).encode())
         os._exit(code)
-    with suppress(OSError):
+    with suppress(OSError):  # (a supervisor that is gone; `wait_for` sees that too)
         socket.send_fds(control, [b"+"], [os.pidfd_open(first)])
     return wait_for(first, control, supervisor)
 
@@ -176,8 +175,7 @@ def be_first(
         become()
     control.close()
     os.chdir("/")
-    for standard in range(3):
-        os.close(standard)
+    os.closerange(0, 3)
     return reap_until(command, wake, watched)
 
 
@@ -225,26 +223,17 @@ def exit_code(status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def children_of(process: int) -> list[int]:
-    """The processes that have it as parent."""
-    with open(f"/proc/{process}/task/{process}/children") as children:  # noqa: PTH123
-        return [int(number) for number in children.read().split()]
-
-
-def join_new_keyring() -> None:
-    """Leave the keyring of the login session: keys of the operator lie in it."""
-    # A kernel without keyrings has nothing to leave.
-    libc.syscall(KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
-
-
 def enter_namespaces(flags: int) -> None:
     """Enter new namespaces, with the same user and group numbers inside as outside."""
     # Root keeps all numbers, for then it becomes nobody; anybody else has one to keep.
+    numbers = {"uid_map": os.geteuid(), "gid_map": os.getegid()}
+    maps = {"setgroups": "deny", **{kind: f"{number} {number} 1" for kind, number in numbers.items()}}
     if os.geteuid() == 0:
-        maps = {kind: same_numbers(kind) for kind in ("uid_map", "gid_map")}
-    else:
-        maps = {"setgroups": "deny", "gid_map": f"{os.getegid()} {os.getegid()} 1",
-                "uid_map": f"{os.geteuid()} {os.geteuid()} 1"}  # fmt: skip
+        maps = {}
+        for kind in numbers:
+            with open(f"/proc/self/{kind}") as existing:
+                rows = [line.split() for line in existing]
+            maps[kind] = "".join(f"{first} {first} {count}\n" for first, _, count in rows)
     process = os.getpid()
     told, tell = os.pipe()
     # More than one number is mapped from outside only.
@@ -254,7 +243,7 @@ def enter_namespaces(flags: int) -> None:
         if not os.read(told, 1):
             os._exit(1)
         for name, content in maps.items():
-            with open(f"/proc/{process}/{name}", "w") as file:  # noqa: PTH123
+            with open(f"/proc/{process}/{name}", "w") as file:
                 file.write(content)
         os._exit(0)
     call(libc.unshare, flags)
@@ -265,43 +254,39 @@ def enter_namespaces(flags: int) -> None:
     os.close(tell)
 
 
-def same_numbers(kind: str) -> str:
-    """A map of every number that exists here to itself."""
-    with open(f"/proc/self/{kind}") as existing:  # noqa: PTH123
-        rows = [line.split() for line in existing]
-    return "".join(f"{first} {first} {count}\n" for first, _, count in rows)
-
-
 def make_root(orders: dict[str, Any]) -> None:
     """Make what `view` lists the whole of the file system, and leave everything else behind."""
     call(libc.mount, None, b"/", None, MS_REC | MS_PRIVATE, None)
     # All opened before the base is covered: something may lie below it.
     opened = [(clone(source, read_only), target) for source, target, read_only in orders["mounts"]]
     devices = [(clone(f"/dev/{name}", False, devices=True), f"/dev/{name}") for name in DEVICES]
-    nothing = [(clone("/dev/null", True, devices=True), path) for path in orders["masked"] if os.path.exists(path)]  # noqa: PTH110
+    nothing = [
+        (clone("/dev/null", True, devices=True), path) for path in orders["masked"] if os.path.exists(path)
+    ]
     mount_memory(BASE, "mode=755,size=4m,nr_inodes=20000")
     os.chdir(BASE)
     for folder in ("proc", "dev/pts", "dev/shm", "tmp", "old"):
-        os.makedirs(folder)  # noqa: PTH103
+        os.makedirs(folder)
     call(libc.mount, b"proc", b"proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
     mount_memory("tmp", f"mode=1777,size={orders['temporary']},nr_inodes={orders['inodes']}")
     mount_memory("dev/shm", f"mode=1777,size={orders['shared']},nr_inodes=1000")
-    call(libc.mount, b"devpts", b"dev/pts", b"devpts", MS_NOSUID | MS_NOEXEC, b"newinstance,ptmxmode=0666,mode=620")
+    terminals = b"newinstance,ptmxmode=0666,mode=620"
+    call(libc.mount, b"devpts", b"dev/pts", b"devpts", MS_NOSUID | MS_NOEXEC, terminals)
     for link, path in (("pts/ptmx", "ptmx"), ("/proc/self/fd", "fd"), ("/proc/self/fd/0", "stdin"),
                        ("/proc/self/fd/1", "stdout"), ("/proc/self/fd/2", "stderr")):  # fmt: skip
-        os.symlink(link, f"dev/{path}")  # noqa: PTH211
+        os.symlink(link, f"dev/{path}")
     for path in orders["folders"]:
-        os.makedirs(f".{path}", exist_ok=True)  # noqa: PTH103
+        os.makedirs(f".{path}", exist_ok=True)
         os.chown(f".{path}", orders["user"], orders["group"])
     for target, path in orders["links"]:
-        os.makedirs(os.path.dirname(f".{path}"), exist_ok=True)  # noqa: PTH103, PTH120
-        os.symlink(target, f".{path}")  # noqa: PTH211
+        os.makedirs(os.path.dirname(f".{path}"), exist_ok=True)
+        os.symlink(target, f".{path}")
     for tree, path in (*opened, *devices, *nothing):
         attach(tree, f".{path}")
     call(libc.syscall, PIVOT_ROOT, b".", b"old")
     os.chdir("/")
     call(libc.umount2, b"old", MNT_DETACH)
-    os.rmdir("old")  # noqa: PTH106
+    os.rmdir("old")
     set_attributes(os.open("/", os.O_PATH), ATTR_RDONLY, recursive=False)
     os.chdir(orders["inside"])
 
@@ -329,9 +314,9 @@ def set_attributes(tree: int, attributes: int, *, recursive: bool = True) -> Non
 def attach(tree: int, path: str) -> None:
     """Attach a mount at `path`, made as it needs to be: a folder or a file."""
     if stat.S_ISDIR(os.fstat(tree).st_mode):
-        os.makedirs(path, exist_ok=True)  # noqa: PTH103
-    elif not os.path.exists(path):  # noqa: PTH110
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+        os.makedirs(path, exist_ok=True)
+    elif not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
     call(libc.syscall, MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(path), MOVE_MOUNT_EMPTY_PATH, about=path)
     os.close(tree)
@@ -395,12 +380,9 @@ def execute(command: list[str], environment: Any) -> NoReturn:
     """Become `command`, found on the path of that environment; exit as a shell does where it cannot be."""
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606
-    except OSError as error:
+    except (OSError, ValueError) as error:
         code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-        os.write(2, f"{command[0]}: {error.strerror}\n".encode(errors="replace"))
-    except ValueError as error:
-        code = NOT_EXECUTABLE
-        os.write(2, f"{command[0]!r}: {error}\n".encode(errors="replace"))
+        os.write(2, f"{command[0]!r}: {getattr(error, 'strerror', error)}\n".encode(errors="replace"))
     os._exit(code)
 
 

@@ -130,7 +130,9 @@ def _run(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, stdin
         groups = stack.enter_context(control_groups(limits.memory * MEMORY_IN_SUM, limits.processes + 8))
         sandbox = _Sandbox(_orders(kind, command, folder, limits, groups), stack)
         try:
-            timed_out, exceeded = sandbox.wait(stdin.encode(), started + limits.seconds, Usage(folder, limits.disk))
+            timed_out, exceeded = sandbox.wait(
+                stdin.encode(), started + limits.seconds, Usage(folder, limits.disk)
+            )
         finally:
             sandbox.end()
         output = sandbox.output()
@@ -252,7 +254,9 @@ class _Sandbox:
         return self._output[-OUTPUT_BYTES:].decode("utf-8", "replace")
 
 
-def _orders(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, groups: list[str]) -> dict[str, Any]:
+def _orders(
+    kind: Kind, command: Sequence[str], folder: Path, limits: Limits, groups: list[str]
+) -> dict[str, Any]:
     """What the launcher is told."""
     seen = view() if kind != "none" else everything()
     root = os.geteuid() == 0
@@ -280,7 +284,10 @@ def _orders(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, gr
         orders["command"] = _bubblewrap(seen, folder, temporary, [*_limited(orders), *command])
     if kind == "namespaces":
         orders |= {
-            "mounts": [*((source, path, True) for source, path in seen.mounts), (str(folder.resolve()), INSIDE, False)],
+            "mounts": [
+                *((source, path, True) for source, path in seen.mounts),
+                (str(folder.resolve()), INSIDE, False),
+            ],
             "links": seen.links,
             "masked": MASKED,
             "folders": HOME_FOLDERS,
@@ -306,24 +313,32 @@ def _limited(orders: dict[str, Any]) -> list[str]:
              "RLIMIT_CORE": "core", "RLIMIT_NOFILE": "nofile"}  # fmt: skip
     limits = [f"--{names[name]}={most}" for name, most in orders["limits"].items()]
     user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    return [*(["setpriv", *user, "--inh-caps=-all", "--bounding-set=-all", "--"] if os.geteuid() == 0 else []), "prlimit", *limits, "--"]
+    return [
+        *(["setpriv", *user, "--inh-caps=-all", "--bounding-set=-all", "--"] if os.geteuid() == 0 else []),
+        "prlimit",
+        *limits,
+        "--",
+    ]
 
 
 def _bubblewrap(seen: View, folder: Path, temporary: int, command: Sequence[str]) -> list[str]:
     arguments = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-                 "--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox", "--cap-drop", "ALL"]  # fmt: skip
+                 "--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox",
+                 "--cap-drop", "ALL"]  # fmt: skip
     if os.geteuid() == 0:
         # In the launcher's user namespace; what becomes nobody next needs these.
         arguments += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
     else:
         arguments += ["--unshare-user"]
-    arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(MAX_SHARED), "--perms", "1777", "--tmpfs", "/dev/shm",
-                  "--remount-ro", "/dev"]  # fmt: skip
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(MAX_SHARED), "--perms", "1777"]
+    arguments += ["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
     # Before what may be read: of that, too, something may lie in /tmp.
     arguments += ["--size", str(temporary), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
     for path in HOME_FOLDERS:
         arguments += ["--perms", "1777", "--dir", path]
-    parents = (str(parent) for _, path in (*seen.links, *seen.mounts) for parent in reversed(Path(path).parents))
+    parents = (
+        str(parent) for _, path in (*seen.links, *seen.mounts) for parent in reversed(Path(path).parents)
+    )
     for path in dict.fromkeys(parents):
         # Made by itself it would be open to its owner alone. What is there keeps its mode.
         arguments += ["--perms", "0755", "--dir", path]

@@ -69,7 +69,7 @@ def view() -> View:
     system += [child for folder in PACKAGES for child in _children(folder) if _public(child)]
     mounts: list[tuple[str, str]] = []
     links: list[tuple[str, str]] = []
-    for path in (part for path in system for part in _without(path, state)):
+    for path in (part for folder in system for part in _without(folder, state)):
         # A link (/bin -> usr/bin) stays one.
         if path.is_symlink():
             links.append((str(path.readlink()), str(path)))
@@ -80,7 +80,9 @@ def view() -> View:
     mounts += [
         (str(source.resolve()), f"{HOME}/{name}")
         for name in MOVED
-        if (source := _origin(home, name)).exists() and not _within(source, state) and not _holds(source, state)
+        if (source := _origin(home, name)).exists()
+        and not _within(source, state)
+        and not _holds(source, state)
     ]
     mounts += [(path, path) for path in _further(state)]
     shown = [Path(path) for _, path in (*mounts, *links)]
@@ -103,7 +105,11 @@ def state_folders() -> list[Path]:
     """Our own folders and those of the database's sockets, as they are named and where links lead."""
     given = settings()
     folders = [given.home, embedded.data_folder(given.home), embedded.ROOT_BASE]
-    folders += [Path(os.environ[name]) for name in ("DAGSTER_HOME", "PGHOST") if os.environ.get(name, "").startswith("/")]
+    folders += [
+        Path(os.environ[name])
+        for name in ("DAGSTER_HOME", "PGHOST")
+        if os.environ.get(name, "").startswith("/")
+    ]
     for address in (given.database.url, given.dagster.url):
         folders += _socket_folders(address.get_secret_value()) if address else []
     return list({form for folder in folders for form in (folder.absolute(), folder.resolve())})
@@ -178,7 +184,13 @@ def _environment(home: Path, shown: list[Path]) -> dict[str, str]:
     programs = [
         path
         for path in dict.fromkeys((*given, *toolchains, *PATH))
-        if path in PATH or (path and any(Path(path).is_relative_to(folder) for folder in shown) and Path(path).is_dir())
+        if path in PATH
+        or (path and any(Path(path).is_relative_to(folder) for folder in shown) and Path(path).is_dir())
     ]
-    variables = {"PATH": ":".join(programs), "HOME": HOME, "LANG": "C.UTF-8", "CI": "true", "CARGO_NET_OFFLINE": "true"}
-    return variables
+    return {
+        "PATH": ":".join(programs),
+        "HOME": HOME,
+        "LANG": "C.UTF-8",
+        "CI": "true",
+        "CARGO_NET_OFFLINE": "true",
+    }

@@ -5,25 +5,15 @@ import os
 import shutil
 import signal
 import stat
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from qflow_dagster.database import embedded
+from qflow_dagster.database import embedded, ensure_database
 from qflow_dagster.database.embedded import EmbeddedServerError
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="qflow-pg-"))
-    folder.chmod(0o755)
-    yield folder
-    embedded.stop(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+from tests.ordinary_user import pytest_as_ordinary_user
 
 
 def answer(home: Path) -> int:
@@ -59,7 +49,8 @@ def test_only_its_owner_may_reach_the_socket(home: Path) -> None:
 
 def test_it_can_be_stopped_and_goes_on_where_it_was(home: Path) -> None:
     embedded.start(home)
-    engine = create_engine(embedded.url(home, "postgres"))
+    ensure_database(embedded.url(home))
+    engine = create_engine(embedded.url(home))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE kept (n int)"))
     engine.dispose()
@@ -112,3 +103,9 @@ def test_as_root_a_private_home_is_not_opened_to_others(home: Path) -> None:
     finally:
         embedded.stop(inside)
         shutil.rmtree(embedded.data_folder(inside))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is an ordinary user who runs the tests already")
+@pytest.mark.parametrize("name", ["embedded", "embedded_roles"])
+def test_all_of_this_holds_for_an_ordinary_user(name: str) -> None:
+    assert " passed" in pytest_as_ordinary_user(f"tests/database/test_{name}.py", "-rs")

@@ -69,7 +69,9 @@ def test_nothing_is_left_when_it_took_too_long(kind: str, folder: Path, mark: st
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_nothing_is_left_when_it_ended(kind: str, folder: Path, mark: str, code: int) -> None:
-    behind = f"{PYTHON} -c 'import os, time; os.fork() or (os.setsid(), time.sleep(999)); time.sleep(999)' {mark}"
+    behind = (
+        f"{PYTHON} -c 'import os, time; os.fork() or (os.setsid(), time.sleep(999)); time.sleep(999)' {mark}"
+    )
     script = f"setsid {behind} & (nohup {behind} &); exit {code}"
     assert run(["sh", "-c", script], folder).code == code
     assert left(mark) == []
@@ -107,7 +109,9 @@ def kill_both(process: subprocess.Popen) -> None:
 
 
 @pytest.mark.parametrize("kill", [kill_one, kill_group, kill_both])
-@pytest.mark.parametrize("attempt", ["forgets its death signal and its session", "is many", "closes all descriptors"])
+@pytest.mark.parametrize(
+    "attempt", ["forgets its death signal and its session", "is many", "closes all descriptors"]
+)
 def test_nothing_is_left_when_the_supervisor_was_killed(
     kind: str, folder: Path, mark: str, attempt: str, kill: Callable[[subprocess.Popen], None]
 ) -> None:

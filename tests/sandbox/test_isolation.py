@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.sandbox.conftest import Run
 
 from qflow_dagster.sandbox import Limits, NotIsolatedError, not_isolated, run, supervision
 from qflow_dagster.settings import settings
+from tests.sandbox.conftest import Run
 
 
 def test_it_runs_writes_its_folder_and_tells_how_it_ended(kind: str, folder: Path, shell: Run) -> None:
@@ -27,7 +27,9 @@ def test_it_reads_what_it_is_given_and_may_leave_it_unread(kind: str, folder: Pa
 
 
 def test_no_network_but_itself(kind: str, python: Run) -> None:
-    done = python("import socket; print(socket.if_nameindex()); socket.create_connection(('192.0.2.1', 80), 2)")
+    done = python(
+        "import socket; print(socket.if_nameindex()); socket.create_connection(('192.0.2.1', 80), 2)"
+    )
     assert "[(1, 'lo')]" in done.output
     assert "Network is unreachable" in done.output
     program = """
@@ -78,7 +80,9 @@ def test_nothing_of_root_is_left(kind: str, shell: Run) -> None:
 
 
 def test_the_first_process_cannot_be_looked_into(kind: str, shell: Run) -> None:
-    done = shell("echo $$; for part in mem environ maps; do head -c 1 /proc/1/$part && echo read; done; ls /proc/1/fd")
+    done = shell(
+        "echo $$; for part in mem environ maps; do head -c 1 /proc/1/$part && echo read; done; ls /proc/1/fd"
+    )
     assert done.output.split()[0] != "1"
     assert "read" not in done.output.split()
 

@@ -29,7 +29,6 @@ for base in sys.argv[1:] or {bases!r}:
 """
 
 
-
 def writable(base: str) -> bool:
     return os.access(base, os.W_OK)
 

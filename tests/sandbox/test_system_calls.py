@@ -4,6 +4,7 @@ import ctypes
 import platform
 
 import pytest
+
 from tests.sandbox.conftest import Run
 
 X86_64 = platform.machine() == "x86_64"

@@ -26,7 +26,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.chmod(0o755)
     (home / ".cargo/registry/src").mkdir(parents=True)
     (home / ".cargo/registry/src/crate").write_text("crate")
-    for name in (".cargo/credentials.toml", ".cargo/config.toml", ".npmrc", ".ssh/id", ".pyenv/secret", ".bashrc"):
+    for name in (
+        ".cargo/credentials.toml",
+        ".cargo/config.toml",
+        ".npmrc",
+        ".ssh/id",
+        ".pyenv/secret",
+        ".bashrc",
+    ):
         (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_text("PLANTED")
     monkeypatch.setenv("HOME", str(home))
@@ -36,7 +43,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_they_are_found_where_they_usually_are(kind: str, home: Path, shell: Run) -> None:
-    done = shell("tool-rust; tool-pyenv; tool-node; ~/.rustup/toolchains/stable/bin/tool-rustc; cat ~/.cargo/registry/src/crate")
+    done = shell(
+        "tool-rust; tool-pyenv; tool-node; ~/.rustup/toolchains/stable/bin/tool-rustc; cat ~/.cargo/registry/src/crate"
+    )
     assert done.output == "tool-rust ran\ntool-pyenv ran\ntool-node ran\ntool-rustc ran\ncrate"
     assert (shell("echo x > ~/.cargo/lock; cat ~/.cargo/lock").output) == "x\n"
 
@@ -64,7 +73,7 @@ def test_the_tests_of_a_rust_project_run(kind: str, folder: Path) -> None:
     (folder / "Cargo.toml").write_text('[package]\nname = "sup"\nversion = "0.1.0"\nedition = "2021"\n')
     (folder / "src").mkdir()
     (folder / "src/lib.rs").write_text(
-        'pub fn is_empty(p: &str) -> bool {\n    std::fs::metadata(p).unwrap().len() == 0\n}\n\n'
+        "pub fn is_empty(p: &str) -> bool {\n    std::fs::metadata(p).unwrap().len() == 0\n}\n\n"
         '#[test]\nfn t() {\n    assert!(!is_empty("Cargo.toml"));\n}\n'
     )
     done = run(["cargo", "test", "--offline", "--no-fail-fast"], folder, limits=GENEROUS)

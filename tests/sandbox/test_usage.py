@@ -21,7 +21,9 @@ def test_the_temporary_folders_have_a_size(kind: str, shell: Run) -> None:
 
 
 def test_nothing_else_of_the_root_can_be_written(kind: str, shell: Run) -> None:
-    done = shell("for at in $(find / -path /proc -prune -o -type d -print 2>/dev/null); do case $at in /work*|/tmp*|/dev/shm*|/dev/pts) ;; *) test -w $at && echo $at;; esac; done; true")
+    done = shell(
+        "for at in $(find / -path /proc -prune -o -type d -print 2>/dev/null); do case $at in /work*|/tmp*|/dev/shm*|/dev/pts) ;; *) test -w $at && echo $at;; esac; done; true"
+    )
     assert done.output.split() == []
 
 
@@ -33,7 +35,9 @@ def test_a_folder_that_grows_past_its_limit_ends_the_command(kind: str, folder: 
     assert not done.timed_out
 
 
-def test_a_folder_of_many_small_files_does_too(kind: str, shell: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_many_small_files_does_too(
+    kind: str, shell: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(usage, "MAX_ENTRIES", 20_000)
     done = shell("seq 60000 | xargs touch; sleep 20")
     assert done.code == 137

@@ -1,0 +1,32 @@
+"""Folders that only their owner can enter or read, whatever the umask.
+
+Does not belong here: what lies in them.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+
+def private_folder(path: Path) -> Path:
+    """Make the folder `path` where it is missing, and close it to everybody else; return it.
+
+    Root's may stay open to be passed through by a group: the embedded server's user needs that.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    kept = mode & (0o710 if os.geteuid() == 0 else 0o700)
+    if kept != mode:
+        path.chmod(kept)
+    return path
+
+
+def close_to_others(folder: Path) -> None:
+    """Take from everything in `folder`, and from itself, what others may do with it. Links are not followed."""
+    private_folder(folder)
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            mode = path.lstat().st_mode
+            if not stat.S_ISLNK(mode) and mode & 0o077:
+                path.chmod(stat.S_IMODE(mode) & 0o700)
