@@ -137,28 +137,20 @@ def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, Result]:
 
 
 def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
-    """Whether Dagster's page has our definitions, asked of the page itself."""
-    limits = settings().dagster
-    address = f"http://{limits.host}:{limits.port}/graphql"
-    query = "{workspaceOrError {... on Workspace {locationEntries {name locationOrLoadError {__typename}}}}}"
+    """Whether Dagster's page has our definitions, asked of the process that serves it."""
+    address = settings().inbox.local_address
     try:
-        answer = requests.post(address, json={"query": query}, timeout=settings().health.response / 1_000 * 2)
-        entries = answer.json()["data"]["workspaceOrError"]["locationEntries"]
+        answer = requests.get(f"{address}/health/ready", timeout=settings().health.response / 1_000 * 2)
+        locations = answer.json()["code_locations"]
     except (requests.RequestException, ValueError, KeyError, TypeError):
-        beats = instance.get_daemon_heartbeats()
-        if any(beat.timestamp > time.time() - HEARTBEAT_GONE for beat in beats.values()):
-            # The schedule that asks runs inside the code location: that is loaded at least there.
-            return {
-                "code_location": Result(
-                    "healthy", f"the daemon has it; no page at {limits.host}:{limits.port}"
-                )
-            }
-        return {"code_location": Result("unknown", f"no page answers at {limits.host}:{limits.port}")}
-    broken = [
-        e["name"]
-        for e in entries
-        if (e["locationOrLoadError"] or {}).get("__typename") != "RepositoryLocation"
-    ]
+        locations = {}
+    broken = sorted(name for name, loaded in locations.items() if not loaded)
     if broken:
         return {"code_location": Result("unhealthy", f"does not load: {', '.join(broken)}")}
-    return {"code_location": Result("healthy", f"{len(entries)} loaded")}
+    if locations:
+        return {"code_location": Result("healthy", f"{len(locations)} loaded")}
+    beats = instance.get_daemon_heartbeats()
+    if any(beat.timestamp > time.time() - HEARTBEAT_GONE for beat in beats.values()):
+        # The schedule that asks runs inside the code location: that is loaded at least there.
+        return {"code_location": Result("healthy", f"the daemon has it; no page of Dagster's at {address}")}
+    return {"code_location": Result("unknown", f"no page of Dagster's answers at {address}")}
