@@ -128,7 +128,7 @@ def config_fields(field: Any) -> set[str]:
 def test_no_run_decides_or_acts_under_a_name_of_choice(dagster: Dagster) -> None:
     names: set[str] = set()
     for job in dagster.definitions.resolve_all_job_defs():
-        names |= config_fields(job.config_schema.config_type.fields["ops"])
+        names |= config_fields(job.run_config_schema.config_type.fields["ops"])
     assert {"repositories", "config"} <= names, "the configuration is looked through"
     assert not {name for name in names if name in ("decide", "decision", "approval", "token")}
     assert not {
