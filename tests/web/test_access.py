@@ -28,34 +28,39 @@ PASSWORD = "correct horse battery"
 # Names
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "evil.example", "evil.example:3001", "127.0.0.1.evil.example", "localhost.evil.example:80",
-        "127.0.0.1.nip.io", "localhost.", "127.0.0.1.", "0.0.0.0", "0.0.0.0:3001", "0", "2130706433", "0x7f000001",
-        "0177.0.0.1", "127.1", "127.0.0.2", "localhost@evil.example", "evil.example@localhost", "user:pw@localhost",
-        "localhost:3001@evil.example", "[::]", "[::ffff:127.0.0.1]", "::1", "[::1", "[0:0:0:0:0:0:0:1]", "[::1%25lo]",
-        "localhost:", "localhost:80:80", "localhost:99999", "localhost:port", "localhost/evil.example", "", " ",
-        "localhost, evil.example", "localhost\tevil.example", "http://localhost", "localhost#", "localhost\\evil.example",
-    ],
-)  # fmt: skip
-def test_a_name_that_is_not_ours_is_refused(client: TestClient, name: str) -> None:
-    assert client.get("/approvals", headers={"Host": name}).status_code == 421
-    assert client.get("/health/live", headers={"Host": name}).status_code == 421
+FOREIGN_NAMES = [
+    "evil.example", "evil.example:3001", "127.0.0.1.evil.example", "localhost.evil.example:80",
+    "127.0.0.1.nip.io", "localhost.", "127.0.0.1.", "0.0.0.0", "0.0.0.0:3001", "0", "2130706433", "0x7f000001",
+    "0177.0.0.1", "127.1", "127.0.0.2", "localhost@evil.example", "evil.example@localhost", "user:pw@localhost",
+    "localhost:3001@evil.example", "[::]", "[::ffff:127.0.0.1]", "::1", "[::1", "[0:0:0:0:0:0:0:1]", "[::1%25lo]",
+    "localhost:", "localhost:80:80", "localhost:99999", "localhost:port", "localhost/evil.example", "", " ",
+    "localhost, evil.example", "localhost\tevil.example", "http://localhost", "localhost#", "localhost\\evil.example",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["localhost:3001", "127.0.0.1", "[::1]:3001", "LOCALHOST", "LocalHost:8080"])
-def test_a_name_of_ours_is_answered(client: TestClient, name: str) -> None:
-    assert client.get("/approvals", headers={"Host": name}).status_code == 200
+def test_a_name_that_is_not_ours_is_refused(client: TestClient) -> None:
+    for name in FOREIGN_NAMES:
+        for path in ("/approvals", "/health/live", "/api/1/envelope/"):
+            assert client.get(path, headers={"Host": name}).status_code == 421, name
 
 
-@pytest.mark.parametrize("names", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
-def test_no_name_and_two_names_are_refused(served: str, names: list[str]) -> None:
+def test_a_name_of_ours_is_answered(client: TestClient) -> None:
+    for name in ("localhost:3001", "127.0.0.1", "[::1]:3001", "LOCALHOST", "LocalHost:8080"):
+        assert client.get("/approvals", headers={"Host": name}).status_code == 200, name
+
+
+def test_no_name_and_two_names_are_refused(served: str) -> None:
     host, port = served.removeprefix("http://").split(":")
-    lines = ["GET /approvals HTTP/1.0", *(f"Host: {name}" for name in names), "", ""]
-    with socket.create_connection((host, int(port))) as client:
-        client.sendall("\r\n".join(lines).encode())
-        assert client.recv(1_000).split()[1] == b"421"
+    for names in (
+        [],
+        ["localhost", "localhost"],
+        ["localhost", "evil.example"],
+        ["evil.example", "localhost"],
+    ):
+        lines = ["GET /approvals HTTP/1.0", *(f"Host: {name}" for name in names), "", ""]
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall("\r\n".join(lines).encode())
+            assert client.recv(1_000).split()[1] in (b"421", b"400"), names
 
 
 def test_configured_names_are_ours_and_others_are_not(engine: Engine, inbox_settings: Change) -> None:
@@ -89,28 +94,27 @@ def test_other_pages_may_lead_here_and_read_nothing(
     assert client.get("/approvals", headers=headers).status_code == code
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "QUERY"])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [("Origin", "https://evil.example")],
-        [("Origin", HERE), ("Origin", "https://evil.example")],
-        [("Origin", HERE), ("Origin", HERE)],
-        [("Origin", f"{HERE}.evil.example")],
-        [("Origin", f"{HERE}/")],
-        [("Origin", "http://127.0.0.1:3002")],
-        [("Origin", "http://localhost:3001")],
-        [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
-        [("Origin", HERE), ("Sec-Fetch-Site", "cross-site")],
-        [("Referer", f"{HERE}@evil.example/")],
-        [("Referer", f"{HERE}.evil.example/")],
-    ],
-)
-def test_another_page_changes_nothing_whatever_the_method(
-    client: TestClient, method: str, headers: list[tuple[str, str]]
-) -> None:
-    for path in ("/approvals", "/api/1/envelope/", "/nowhere"):
-        assert client.request(method, path, headers=headers, content=b"{}").status_code == 403
+FOREIGN_PAGES = [
+    [("Origin", "https://evil.example")],
+    [("Origin", HERE), ("Origin", "https://evil.example")],
+    [("Origin", HERE), ("Origin", HERE)],
+    [("Origin", f"{HERE}.evil.example")],
+    [("Origin", f"{HERE}/")],
+    [("Origin", "http://127.0.0.1:3002")],
+    [("Origin", "http://localhost:3001")],
+    [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+    [("Origin", HERE), ("Sec-Fetch-Site", "cross-site")],
+    [("Referer", f"{HERE}@evil.example/")],
+    [("Referer", f"{HERE}.evil.example/")],
+]
+
+
+def test_another_page_changes_nothing_whatever_the_method(client: TestClient) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "QUERY"):
+        for headers in FOREIGN_PAGES:
+            for path in ("/approvals", "/api/1/envelope/", "/nowhere"):
+                answer = client.request(method, path, headers=headers, content=b"{}")
+                assert answer.status_code == 403, (method, headers, path)
 
 
 def test_our_own_page_may_post(client: TestClient, engine: Engine, ask: Ask) -> None:
@@ -244,24 +248,23 @@ def test_a_proxys_header_counts_from_the_proxy(engine: Engine, inbox_settings: C
     assert client.get("/approvals", headers=twice).status_code == 401
 
 
-@pytest.mark.parametrize("address", ["10.0.0.8", "127.0.0.1", "::1", "::ffff:10.0.0.8", "testclient"])
-@pytest.mark.parametrize(
-    "claims",
-    [
-        {},
-        {"X-Forwarded-For": "10.0.0.7"},
-        {"X-Forwarded-For": "10.0.0.7, 10.0.0.7"},
-        {"X-Real-IP": "10.0.0.7"},
-        {"Forwarded": "for=10.0.0.7;host=qflow.example.org;proto=https"},
-        {"X-Forwarded-Host": "10.0.0.7", "True-Client-IP": "10.0.0.7"},
-    ],
-)
-def test_who_merely_claims_to_be_the_proxy_is_not(
-    engine: Engine, inbox_settings: Change, address: str, claims: dict[str, str]
-) -> None:
+CLAIMS = [
+    {},
+    {"X-Forwarded-For": "10.0.0.7"},
+    {"X-Forwarded-For": "10.0.0.7, 10.0.0.7"},
+    {"X-Real-IP": "10.0.0.7"},
+    {"Forwarded": "for=10.0.0.7;host=qflow.example.org;proto=https"},
+    {"X-Forwarded-Host": "10.0.0.7", "True-Client-IP": "10.0.0.7"},
+]
+
+
+def test_who_merely_claims_to_be_the_proxy_is_not(engine: Engine, inbox_settings: Change) -> None:
     inbox_settings(trusted_header="X-User", proxies=["10.0.0.7"])
-    client = proxied(build_app(engine, host="0.0.0.0"), address)
-    assert client.get("/approvals", headers={"X-User": "admin", **claims}).status_code == 401
+    app = build_app(engine, host="0.0.0.0")
+    for address in ("10.0.0.8", "127.0.0.1", "::1", "::ffff:10.0.0.8", "testclient"):
+        for claims in CLAIMS:
+            answer = proxied(app, address).get("/approvals", headers={"X-User": "admin", **claims})
+            assert answer.status_code == 401, (address, claims)
 
 
 @pytest.mark.parametrize(
