@@ -263,7 +263,7 @@ def _decide(
         raise DecisionRefused(f"{actor} asked for this approval: somebody else has to decide it")
     if not actor.startswith("policy:"):
         _refuse_role(row.kind, actor)
-    if digest is not None and not hmac.compare_digest(digest, row.digest.hex()):
+    if digest is not None and not hmac.compare_digest(digest.encode(), row.digest.hex().encode()):
         raise DecisionRefused(f"what {actor} saw is not what approval {approval_id} is about: look again")
     earlier = text("SELECT actor, decision FROM approval_decisions WHERE approval_id = :id")
     decisions = {row.actor: row.decision for row in connection.execute(earlier, {"id": approval_id})}

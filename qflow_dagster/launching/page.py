@@ -19,7 +19,7 @@ from dagster_webserver.webserver import DagsterWebserver
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -64,7 +64,9 @@ class Page(DagsterWebserver):
         """Dagster's own policy, and that nobody frames it."""
         return f"{super().make_csp_header(nonce).rstrip().rstrip(';')}; frame-ancestors 'none'; form-action 'self'"
 
-    async def graphql_http_endpoint(self, request: Request) -> Response:
+    async def graphql_http_endpoint(
+        self, request: Request
+    ) -> HTMLResponse | PlainTextResponse | JSONResponse:
         """Answer queries and mutations by POST; by GET only the page to write them in."""
         if request.method != "GET":
             return await super().graphql_http_endpoint(request)

@@ -67,7 +67,6 @@ def runs(address: str) -> int:
 
 
 def test_the_one_address_is_attacked_and_used(environment: dict[str, str], engine: Engine) -> None:
-    environment |= {"QFLOW_HEALTH_FRESHNESS": "172800"}
     with engine.begin() as connection:
         asked = request_workflow(connection, TYPE, notice(1), requested_by="bot", reason="weekly report")
     with running(environment) as (address, process):
@@ -196,9 +195,9 @@ def work_in_the_page(address: str) -> None:
 
 def launch_in_the_page(page: Page, address: str) -> None:
     page.goto(f"{address}/dagster/assets")
-    expect(page.get_by_text("hotspots").first).to_be_visible(timeout=60_000)
-    page.goto(f"{address}/dagster/locations/qflow_dagster.definitions/jobs/check_health/launchpad")
-    page.get_by_role("button", name="Launch Run").click(timeout=60_000)
+    expect(page.get_by_text("Approvals: what waits for a person").first).to_be_visible(timeout=60_000)
+    page.goto(f"{address}/dagster/locations/qflow_dagster.definitions/jobs/check_health/playground")
+    page.get_by_role("button", name="Launch run").first.click(timeout=60_000)
     page.wait_for_url("**/dagster/runs/*", timeout=60_000)
     expect(page.get_by_text("Success").first).to_be_visible(timeout=120_000)
 
