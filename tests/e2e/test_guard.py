@@ -86,6 +86,7 @@ def test_the_one_address_is_attacked_and_used(environment: dict[str, str], engin
         assert status == "pending"
         if CHROMIUM:
             work_in_the_page(address)
+        kill_the_code_server(address, process)
 
 
 def nothing_else_listens(address: str, process: psutil.Process) -> None:
@@ -206,18 +207,18 @@ def is_refusal(message: str) -> bool:
     return "Content Security Policy" in message or "WebSocket connection" in message
 
 
-def test_a_code_server_that_is_killed_is_started_again(environment: dict[str, str]) -> None:
-    with running(environment) as (address, process):
+def kill_the_code_server(address: str, process: psutil.Process) -> None:
+    """It is started again, and the page has the definitions again."""
 
-        def loaded() -> Any:
-            return requests.get(f"{address}/health/ready", timeout=60).json()["code_locations"]
+    def loaded() -> Any:
+        return requests.get(f"{address}/health/ready", timeout=60).json()["code_locations"]
 
-        assert loaded() == {"qflow_dagster.definitions": True}
-        [code] = code_servers(process)
-        for member in (code, *code.children(recursive=True)):
-            member.kill()
-        eventually(lambda: code_servers(process) not in ([], [code]), "another is started")
-        eventually(lambda: loaded() == {"qflow_dagster.definitions": True}, "the page has it again")
+    assert loaded() == {"qflow_dagster.definitions": True}
+    [code] = code_servers(process)
+    for member in (code, *code.children(recursive=True)):
+        member.kill()
+    eventually(lambda: code_servers(process) not in ([], [code]), "another is started")
+    eventually(lambda: loaded() == {"qflow_dagster.definitions": True}, "the page has it again")
 
 
 def code_servers(process: psutil.Process) -> list[psutil.Process]:
