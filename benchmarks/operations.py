@@ -242,27 +242,17 @@ def measure_ticks(database: Database, waiting: int) -> list[tuple[str, int, floa
 
 def latency(home: Path, count: int) -> list[float]:
     """Seconds from a decision until a run of the real daemon has used it."""
-    with socket.socket() as probe, socket.socket() as other:
+    with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        port, inbox_port = probe.getsockname()[1], other.getsockname()[1]
+        port = probe.getsockname()[1]
     environment = {**os.environ, "QFLOW_HOME": str(home)}
-    command = [
-        sys.executable,
-        "-m",
-        "qflow_dagster.cli",
-        "up",
-        "--port",
-        str(port),
-        "--inbox-port",
-        str(inbox_port),
-    ]
+    command = [sys.executable, "-m", "qflow_dagster.cli", "up", "--port", str(port)]
     up = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
     found = []
     try:
         while True:
             try:
-                if requests.get(f"http://127.0.0.1:{port}/server_info", timeout=2).ok:
+                if requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=2).ok:
                     break
             except requests.RequestException:
                 time.sleep(0.5)

@@ -6,7 +6,10 @@ Does not belong here: reading them (`settings`).
 import os
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+
+# Below the address of the inbox.
+DAGSTER_PATH = "/dagster"
 
 
 class DatabaseSettings(BaseModel):
@@ -27,16 +30,18 @@ class DagsterSettings(BaseModel):
     url: SecretStr | None = Field(
         default=None, description="Dagster's own database; unset: <database>_dagster on the same server"
     )
-    host: str = Field(default="127.0.0.1", description="address `qflow up` serves the web page on")
-    port: int = Field(default=3000, ge=1, le=65_535, description="port `qflow up` serves the web page on")
     page: str | None = Field(
-        default=None, description="address of Dagster's page as people reach it, for links"
+        default=None,
+        description="address of Dagster's page as people reach it, for links; unset: the inbox's, with /dagster",
     )
+    host: None = Field(default=None, description="removed: QFLOW_INBOX_HOST")
+    port: None = Field(default=None, description="removed: QFLOW_INBOX_PORT")
 
-    @property
-    def address(self) -> str:
-        """Where links to Dagster's page lead."""
-        return self.page or f"http://{self.host}:{self.port}"
+    @field_validator("host", "port", mode="before")
+    @classmethod
+    def _one_address(cls, _value: object, info: ValidationInfo) -> None:
+        name = f"QFLOW_INBOX_{info.field_name}".upper()
+        raise ValueError(f"Dagster's page is at the inbox's address now, below /dagster: set {name} instead")
 
 
 class QuantumflowSettings(BaseModel):
@@ -138,6 +143,10 @@ class ErrorsSettings(BaseModel):
     envelope_items: int = Field(
         default=100, ge=1, le=1_000, description="events and transactions one Sentry envelope may hold"
     )
+    origins: list[str] = Field(
+        default=[],
+        description='web pages whose browsers may send errors, ["https://shop.example.org"]; needs the key',
+    )
     retention: int = Field(default=30, ge=1, le=3_650, description="days occurrences are kept; groups stay")
     breaker_failures: int = Field(
         default=5, ge=1, le=1_000, description="consecutive failures that open a breaker"
@@ -182,10 +191,10 @@ class HealthSettings(BaseModel):
 
 
 class InboxSettings(BaseModel):
-    """The page to decide in."""
+    """The one address: the page to decide in, Dagster's page, health, metrics and error intake."""
 
-    host: str = Field(default="127.0.0.1", description="address the inbox is served on")
-    port: int = Field(default=3001, ge=1, le=65_535, description="port the inbox is served on")
+    host: str = Field(default="127.0.0.1", description="address everything is served on")
+    port: int = Field(default=3001, ge=1, le=65_535, description="port everything is served on")
     accounts: dict[str, SecretStr] = Field(
         default={}, description="name and hashed password (`qflow inbox password`); needed beyond loopback"
     )
@@ -193,14 +202,30 @@ class InboxSettings(BaseModel):
         default=None,
         description="header in which a proxy names the user; with QFLOW_INBOX_PROXIES, instead of accounts",
     )
-    proxies: list[str] = Field(default=[], description="addresses whose trusted header is believed")
+    proxies: list[str] = Field(
+        default=[],
+        description='addresses or networks of proxies whose headers are read, ["10.0.0.7", "10.1.0.0/16"]',
+    )
+    proxy_users: list[str] = Field(
+        default=[],
+        description='users of this system a proxy on loopback may run as, ["www-data"]; always: root and our own',
+    )
     hosts: list[str] = Field(default=[], description="host names the inbox answers to, besides its address")
-    url: str | None = Field(default=None, description="address of the inbox as people reach it, for links")
+    url: str | None = Field(
+        default=None,
+        description="address of the inbox as people reach it: for links, and an origin of our own",
+    )
 
     @property
     def address(self) -> str:
         """Where links to the inbox lead."""
-        return self.url or f"http://{self.host}:{self.port}"
+        return (self.url or self.local_address).rstrip("/")
+
+    @property
+    def local_address(self) -> str:
+        """Where a process of this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  (not bound here)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 class RoleSettings(BaseModel):

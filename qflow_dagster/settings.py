@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.setting_groups import (
+    DAGSTER_PATH,
     AgentsSettings,
     ApprovalsSettings,
     DagsterSettings,
@@ -67,6 +68,11 @@ class Settings(BaseSettings):
     agents: AgentsSettings = AgentsSettings()
     execution: ExecutionSettings = ExecutionSettings()
     evolution: EvolutionSettings = EvolutionSettings()
+
+    @property
+    def dagster_page(self) -> str:
+        """Where links to Dagster's page lead."""
+        return (self.dagster.page or f"{self.inbox.address}{DAGSTER_PATH}").rstrip("/")
 
 
 # Settings whose value an error must not repeat.

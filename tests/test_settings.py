@@ -26,7 +26,9 @@ def test_a_nested_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPa
     [
         ("QFLOW_INGESTION_PROCESSES", "0", "greater than or equal to 1"),
         ("QFLOW_INGESTION_PROCESSES", "many", "valid integer"),
-        ("QFLOW_DAGSTER_PORT", "70000", "less than or equal to 65535"),
+        ("QFLOW_INBOX_PORT", "70000", "less than or equal to 65535"),
+        ("QFLOW_DAGSTER_PORT", "3000", "set QFLOW_INBOX_PORT instead"),
+        ("QFLOW_DAGSTER_HOST", "0.0.0.0", "set QFLOW_INBOX_HOST instead"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_name_and_range(

@@ -1,19 +1,27 @@
-"""`qflow inbox`: the page to decide in, health and metrics over HTTP, and the notifier."""
+"""`qflow inbox`: the one address (the page to decide in, health, metrics, intake), and the notifier."""
 
 import contextlib
 import logging
 import os
 import socket
 import threading
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.safety.redaction import RedactingFilter
 from qflow_dagster.settings import settings
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
 
 app = typer.Typer()
 
@@ -23,6 +31,12 @@ def inbox(
     context: typer.Context,
     host: Annotated[str | None, typer.Option(help="Address to serve on; default: the setting.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Port; default: the setting.")] = None,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            "--workspace", "-w", exists=True, help="Serve Dagster's page too, of this workspace.yaml."
+        ),
+    ] = None,
     notifier: Annotated[bool, typer.Option(help="Deliver notifications too.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the address.")] = False,
 ) -> None:
@@ -39,7 +53,8 @@ def inbox(
         handler.addFilter(RedactingFilter())
     address, number = host or settings().inbox.host, port or settings().inbox.port
     engine = ready_engine()
-    application = build_app(engine, host=address)
+    # What is wrong with the settings is said before anything is started.
+    build_app(engine, host=address)
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -57,24 +72,47 @@ def inbox(
     )
     if notifier:
         worker.start()
-    if not quiet:
-        Console(stderr=True).print(
-            f"[bold green]inbox[/] at [bold]http://{address}:{number}[/]  (Ctrl-C stops)"
-        )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application, host=address, port=number, log_level="warning", log_config=None, access_log=False,
-            server_header=False, date_header=False, timeout_graceful_shutdown=5,
-        )
-    )  # fmt: skip
     try:
         # uvicorn ends in order, then raises the interrupt again.
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run()
+        with contextlib.suppress(KeyboardInterrupt), _dagster_page(workspace) as (pages, locations):
+            application = build_app(engine, host=address, pages=pages, locations=locations)
+            if not quiet:
+                words = f"[bold green]inbox[/] at [bold]http://{address}:{number}[/]  (Ctrl-C stops)"
+                Console(stderr=True).print(words)
+            uvicorn.Server(server_config(application, address, number)).run()
     finally:
         stop.set()
         if notifier:
             worker.join(timeout=15)
+
+
+@contextlib.contextmanager
+def _dagster_page(
+    workspace: Path | None,
+) -> "Iterator[tuple[list[BaseRoute], Callable[[], Mapping[str, bool]]]]":
+    """Nothing, unless a workspace is given: Dagster takes seconds to import."""
+    if workspace is None:
+        yield [], dict
+        return
+    os.environ.update(dagster_environment())
+    from qflow_dagster.launching.page import dagster_page
+
+    with dagster_page(workspace) as page:
+        yield page
+
+
+def server_config(application: "Starlette", host: str, port: int) -> "uvicorn.Config":
+    """How the one address is served.
+
+    No header and no variable of the environment (FORWARDED_ALLOW_IPS, WEB_CONCURRENCY) says who a peer
+    is, or how many of us there are.
+    """
+    import uvicorn
+
+    return uvicorn.Config(
+        application, host=host, port=port, log_level="warning", log_config=None, access_log=False,
+        server_header=False, date_header=False, timeout_graceful_shutdown=5, proxy_headers=False, workers=1,
+    )  # fmt: skip
 
 
 @app.command()

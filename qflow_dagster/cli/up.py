@@ -1,101 +1,127 @@
-"""`qflow up`: the database, Dagster's daemon and web page, the inbox and its notifier, until Ctrl-C."""
+"""`qflow up`: the database, Dagster's code server and daemon, and the one address with everything, until Ctrl-C."""
 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 from rich.console import Console
 from sqlalchemy import text
 
 from qflow_dagster.cli.session import dagster_environment, workspace_file
 from qflow_dagster.database import embedded, ready_engine
-from qflow_dagster.errors import QflowError
+from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.setting_groups import DAGSTER_PATH
 from qflow_dagster.settings import settings
 
 START_TIMEOUT = 180
 STOP_TIMEOUT = 30
+MODULE = "qflow_dagster.definitions"
 
 
 def up(
-    host: Annotated[str | None, typer.Option(help="Address of Dagster's page; default: 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option("--port", "-p", help="Its port; default: 3000.")] = None,
-    inbox_port: Annotated[
-        int | None, typer.Option("--inbox-port", help="Port of the inbox; default: 3001.")
+    host: Annotated[str | None, typer.Option(help="Address to serve on; default: 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", "-p", min=1, max=65_535, help="Default: 3001.")
     ] = None,
+    inbox_port: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Start everything and print the addresses; Ctrl-C stops it all in order."""
+    """Start everything and print the address; Ctrl-C stops it all in order."""
     console = Console(stderr=True, highlight=False)
-    limits = settings()
-    host, port = host or limits.dagster.host, port or limits.dagster.port
-    inbox_port = inbox_port or limits.inbox.port
-    page, inbox_page = f"http://{host}:{port}", f"http://{limits.inbox.host}:{inbox_port}"
+    if port and inbox_port and port != inbox_port:
+        raise UsageError("the inbox and Dagster's page are at one address now: give --port alone")
+    limits = settings().inbox
+    limits = limits.model_copy(
+        update={"host": host or limits.host, "port": port or inbox_port or limits.port}
+    )
+    page = limits.local_address
+    if _answers(f"{page}/health/live"):
+        raise QflowError(f"{page} is in use already; stop that server, or choose another: qflow up --port N")
     with console.status("starting PostgreSQL"):
         ready_engine()
-        environment = {**os.environ, **dagster_environment()}
-        # Links lead there in either direction, and the health check asks there.
-        environment |= {
-            "QFLOW_DAGSTER_HOST": host,
-            "QFLOW_DAGSTER_PORT": str(port),
-            "QFLOW_INBOX_PORT": str(inbox_port),
+        environment = {
+            **os.environ,
+            **dagster_environment(),
+            "QFLOW_INBOX_HOST": limits.host,
+            "QFLOW_INBOX_PORT": str(limits.port),
         }
-        # `dg dev` is its successor; this one needs no more packages, and serves the same page.
-        environment["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
-    for address, option in ((f"{page}/server_info", "--port"), (f"{inbox_page}/health/live", "--inbox-port")):
-        if _answers(address):
-            raise QflowError(
-                f"{address} is in use already; stop that server, or choose another: qflow up {option} N"
-            )
-    dagster = _start(
-        environment, "dagster", "dev", "--workspace", str(workspace_file()), "--host", host, "--port", str(port),
-        "--log-level", "warning",
-    )  # fmt: skip
-    inbox = _start(environment, "qflow_dagster.cli", "inbox", "--quiet")
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: stopping.append(received))
-    try:
-        with console.status("starting Dagster (webserver and daemon) and the inbox"):
-            _wait_until_ready("the inbox", inbox, f"{inbox_page}/health/live", stopping)
-            _wait_until_ready("Dagster", dagster, f"{page}/server_info", stopping)
-        if not stopping:
-            console.print(
-                f"[bold green]up[/] at [bold]{page}[/], inbox at [bold]{inbox_page}[/]  (Ctrl-C stops)"
-            )
-        while not stopping and dagster.poll() is None and inbox.poll() is None:
-            time.sleep(0.2)
-        if not stopping:
-            name, ended = ("Dagster", dagster) if dagster.poll() is not None else ("the inbox", inbox)
-            raise QflowError(f"{name} ended by itself with exit code {ended.returncode}; its log is above")
-    finally:
-        with console.status("stopping the inbox and Dagster"):
-            _stop(inbox)
-            _stop(dagster)
-        with console.status("stopping PostgreSQL"):
-            stopped = _stop_database_if_unused()
-        console.print("stopped" + ("" if stopped else "; PostgreSQL goes on, others use it"))
+    with tempfile.TemporaryDirectory(prefix="qflow-") as folder, contextlib.ExitStack() as running:
+        # Whoever reaches the code server runs what they like: its socket lies where we alone may look.
+        code_socket, workspace = Path(folder, "code"), Path(folder, "workspace.yaml")
+        server = {"grpc_server": {"socket": str(code_socket), "location_name": MODULE}}
+        workspace.write_text(yaml.safe_dump({"load_from": [server]}))
+        code_command = (
+            "dagster", "code-server", "start", "--socket", str(code_socket), "--location-name", MODULE,
+            "--module-name", MODULE, "--working-directory", str(workspace_file().parent), "--log-level", "warning",
+        )  # fmt: skip
+        daemon_command = ("dagster._daemon", "run", "-w", str(workspace), "--log-level", "warning")
+        web_command = ("qflow_dagster.cli", "inbox", "--quiet", "-w", str(workspace))
+        try:
+            with console.status("starting Dagster (code server, daemon and page) and the inbox"):
+                code = _start(running, environment, *code_command)
+                # It loads what it needs while the code server does, and waits for that.
+                web = _start(running, environment, *web_command)
+                _wait("the code server", code, lambda: _listens(code_socket), stopping)
+                daemon = _start(running, environment, *daemon_command)
+                _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/ready"), stopping)
+            if not stopping:
+                console.print(
+                    f"[bold green]up[/] at [bold]{page}[/], Dagster at [bold]{page}{DAGSTER_PATH}[/]  (Ctrl-C stops)"
+                )
+            while not stopping and daemon.poll() is None and web.poll() is None:
+                if code.poll() is not None:
+                    console.print(f"the code server ended (exit code {code.returncode}) and is started again")
+                    code = _start(running, environment, *code_command)
+                time.sleep(0.2)
+            if not stopping:
+                name, ended = ("the daemon", daemon) if daemon.poll() is not None else ("the page", web)
+                raise QflowError(
+                    f"{name} ended by itself with exit code {ended.returncode}; its log is above"
+                )
+        finally:
+            with console.status("stopping the inbox and Dagster"):
+                running.close()
+            with console.status("stopping PostgreSQL"):
+                stopped = _stop_database_if_unused()
+            console.print("stopped" + ("" if stopped else "; PostgreSQL goes on, others use it"))
 
 
-def _start(environment: dict[str, str], module: str, *arguments: str) -> subprocess.Popen:
-    """In a session of its own: Ctrl-C reaches us alone, and we stop the children in order."""
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.Popen(command, env=environment, cwd=workspace_file().parent, start_new_session=True)
+def _start(running: contextlib.ExitStack, environment: dict[str, str], *command: str) -> subprocess.Popen:
+    """In a session of its own: Ctrl-C reaches us alone, and we stop the children in order, the last first."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], env=environment, cwd=workspace_file().parent, start_new_session=True
+    )
+    running.callback(_stop, process)
+    return process
 
 
-def _wait_until_ready(name: str, process: subprocess.Popen, address: str, stopping: list[int]) -> None:
+def _wait(name: str, process: subprocess.Popen, is_ready: Callable[[], bool], stopping: list[int]) -> None:
     deadline = time.monotonic() + START_TIMEOUT
-    while not stopping and not _answers(address):
+    while not stopping and not is_ready():
         if process.poll() is not None:
             raise QflowError(f"{name} did not start (exit code {process.returncode}); its log is above")
         if time.monotonic() > deadline:
-            raise QflowError(f"{name} did not answer at {address} within {START_TIMEOUT} s")
-        time.sleep(0.3)
+            raise QflowError(f"{name} did not answer within {START_TIMEOUT} s")
+        time.sleep(0.1)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def _answers(address: str) -> bool:

@@ -1,18 +1,16 @@
-"""Jobs of operations: deciding and using approvals, analysing errors, checking health, delivering.
+"""Jobs of operations: using approvals, analysing errors, checking health, delivering.
 
-Belongs here also: which job uses the approvals of a kind (`CONSUMERS`).
+Belongs here also: which job uses the approvals of a kind (`CONSUMERS`). Does not belong here: deciding,
+for a run does not know who launched it.
 """
 
 from typing import Any
 from uuid import UUID
 
 import dagster as dg
-from pydantic import Field
 
-from qflow_dagster.agents import approval_records, arbiter
 from qflow_dagster.agents.approved_workflows import start_approved
 from qflow_dagster.assets.operations import APPROVALS
-from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure import error_analysis, error_records, health_agent, services
 from qflow_dagster.ingestion.suspects import suspected_commit
 from qflow_dagster.jobs.evolution import apply_approved_rule_changes
@@ -25,41 +23,6 @@ from qflow_dagster.settings import settings
 
 # So many rounds of a hundred in a run; the sensor asks again if more wait.
 MOST_ROUNDS = 50
-
-
-class DecisionConfig(dg.Config):
-    """A decision made from the launchpad. It is recorded under the name given here."""
-
-    approval: str = Field(description="Id of the approval, or its beginning.")
-    decision: str = Field(description="approve, deny or revoke.", pattern="^(approve|deny|revoke)$")
-    actor: str = Field(description="Who decides; not who asked.", min_length=1)
-    comment: str | None = None
-
-
-@dg.op(
-    description="Takes one decision. Whoever may launch runs may decide under any name: restrict the page."
-)
-def decide(context: dg.OpExecutionContext, config: DecisionConfig, database: Database) -> None:
-    """The token is not shown: the sensor hands the approval on by reference."""
-    try:
-        with database.engine().begin() as connection:
-            id_ = approval_records.resolve(connection, config.approval)
-            if config.decision == "revoke":
-                reason = config.comment or "no reason given"
-                arbiter.revoke(connection, id_, actor=config.actor, reason=reason)
-                status = "revoked"
-            else:
-                act = arbiter.approve if config.decision == "approve" else arbiter.deny
-                status = act(connection, id_, actor=config.actor, comment=config.comment).status
-    except QflowError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
-    context.add_output_metadata({"approval": str(id_), "status": status})
-
-
-@dg.job(description="Approve, deny or revoke from the launchpad.")
-def decide_approval() -> None:
-    """One decision."""
-    decide()
 
 
 @dg.op(description="Uses approved requests for workflows, and starts the workflows, a hundred at a time.")
@@ -186,7 +149,6 @@ observe_operations = dg.define_asset_job(
 )
 
 jobs = [
-    decide_approval,
     start_approved_workflows,
     analyze_errors,
     check_health,

@@ -140,31 +140,21 @@ def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, Result]:
 
 
 def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
-    """Whether Dagster's page has our definitions, asked of the page itself."""
-    limits = settings().dagster
-    address = f"http://{limits.host}:{limits.port}/graphql"
-    query = "{workspaceOrError {... on Workspace {locationEntries {name locationOrLoadError {__typename}}}}}"
+    """Whether Dagster's page has our definitions, asked of the process that serves it."""
+    address = settings().inbox.local_address
     try:
-        body = json.dumps({"query": query}).encode()
-        request = Request("POST", address, {"Content-Type": "application/json"}, body)
         seconds = settings().health.response / 1_000 * 2
-        answer = json.loads(ask(request, seconds=seconds, max_bytes=LARGEST_ANSWER).body)
-        entries = answer["data"]["workspaceOrError"]["locationEntries"]
+        answer = ask(Request("GET", f"{address}/health/ready"), seconds=seconds, max_bytes=LARGEST_ANSWER)
+        locations = json.loads(answer.body)["code_locations"]
     except (NoAnswerError, ValueError, KeyError, TypeError):
-        beats = instance.get_daemon_heartbeats()
-        if any(beat.timestamp > time.time() - HEARTBEAT_GONE for beat in beats.values()):
-            # The schedule that asks runs inside the code location: that is loaded at least there.
-            return {
-                "code_location": Result(
-                    "healthy", f"the daemon has it; no page at {limits.host}:{limits.port}"
-                )
-            }
-        return {"code_location": Result("unknown", f"no page answers at {limits.host}:{limits.port}")}
-    broken = [
-        e["name"]
-        for e in entries
-        if (e["locationOrLoadError"] or {}).get("__typename") != "RepositoryLocation"
-    ]
+        locations = {}
+    broken = sorted(name for name, loaded in locations.items() if not loaded)
     if broken:
         return {"code_location": Result("unhealthy", f"does not load: {', '.join(broken)}")}
-    return {"code_location": Result("healthy", f"{len(entries)} loaded")}
+    if locations:
+        return {"code_location": Result("healthy", f"{len(locations)} loaded")}
+    beats = instance.get_daemon_heartbeats()
+    if any(beat.timestamp > time.time() - HEARTBEAT_GONE for beat in beats.values()):
+        # The schedule that asks runs inside the code location: that is loaded at least there.
+        return {"code_location": Result("healthy", f"the daemon has it; no page of Dagster's at {address}")}
+    return {"code_location": Result("unknown", f"no page of Dagster's answers at {address}")}

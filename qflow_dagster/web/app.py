@@ -1,15 +1,17 @@
 """The application: its routes, and what answers when something goes wrong."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from qflow_dagster.errors import UsageError
@@ -22,15 +24,28 @@ from qflow_dagster.web.sentry import Sentry
 logger = logging.getLogger(__name__)
 
 
-def build_app(engine: Engine, *, host: str) -> Starlette:
-    """The application for a server on `host`.
+def build_app(
+    engine: Engine,
+    *,
+    host: str,
+    pages: Sequence[BaseRoute] = (),
+    locations: Callable[[], Mapping[str, bool]] = dict,
+) -> Starlette:
+    """The application for a server on `host`, with `pages` of others behind the same guard.
+
+    `locations` says of each code location that those pages show whether it is loaded.
 
     Raises:
-        UsageError: `host` is not loopback and nobody would have to log in.
+        UsageError: `host` is not loopback and nobody would have to log in; a setting is wrong.
     """
-    access = Access(settings().inbox, host)
-    inbox, monitoring = Inbox(engine), Monitoring(engine)
+    access = Access(settings().inbox, settings().errors, host)
+    inbox, monitoring = Inbox(engine), Monitoring(engine, locations)
     sentry = Sentry(engine, key_needed=not access.loopback)
+    browsers = Middleware(
+        CORSMiddleware, allow_origins=access.intake_origins, allow_methods=["POST"], allow_private_network=True,
+        allow_headers=["X-Sentry-Auth", "Content-Encoding", "sentry-trace", "baggage"],
+        expose_headers=["X-Sentry-Rate-Limits", "Retry-After"],
+    )  # fmt: skip
     return Starlette(
         routes=[
             Route("/", lambda _request: RedirectResponse("/approvals")),
@@ -42,9 +57,16 @@ def build_app(engine: Engine, *, host: str) -> Starlette:
             Route("/health/ready", monitoring.ready),
             Route("/health/deep", monitoring.deep),
             Route("/metrics", monitoring.metrics),
-            Route("/api/{project:int}/envelope/", sentry.envelope, methods=["POST"]),
-            Route("/api/{project:int}/store/", sentry.envelope, methods=["POST"]),
+            Mount(
+                "/api/{project:int}",
+                routes=[
+                    Route("/envelope/", sentry.envelope, methods=["POST"]),
+                    Route("/store/", sentry.envelope, methods=["POST"]),
+                ],
+                middleware=[browsers],
+            ),
             Mount("/static", StaticFiles(directory=FOLDER / "static")),
+            *pages,
         ],
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={

@@ -119,7 +119,7 @@ class Inbox:
         approval_id: UUID = request.path_params["id"]
         actor: str = request.state.actor
         form = await read_form(request)
-        if form is None or not is_own_form(request, actor, str(approval_id), form.get("csrf", "")):
+        if form is None or not is_own_form(actor, str(approval_id), form.get("csrf", "")):
             words = "this form was not one of ours, or is too old: look again and decide then"
             return await run_in_threadpool(self.show, request, problem=words, status_code=403)
         return await run_in_threadpool(self._decide, request, approval_id, actor, form)
@@ -148,7 +148,7 @@ class Inbox:
         return self._page(request, "approved.html", approval_id=approval_id, token=token)
 
     def _page(self, request: Request, template: str, status_code: int = 200, **values: Any) -> Response:
-        values |= {"actor": request.state.actor, "dagster": settings().dagster.address}
+        values |= {"actor": request.state.actor, "dagster": settings().dagster_page}
         return templates.TemplateResponse(request, template, values, status_code=status_code)
 
 
@@ -181,4 +181,4 @@ def _hunk(text: str) -> tuple[int, int, int, int] | None:
 
 
 def _run_url(run_id: str | None) -> str | None:
-    return f"{settings().dagster.address}/runs/{run_id}" if run_id else None
+    return f"{settings().dagster_page}/runs/{run_id}" if run_id else None

@@ -4,7 +4,7 @@
 checks found. Does not belong here: checking (`infrastructure.health_checks`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -22,22 +22,22 @@ from qflow_dagster.infrastructure.error_rate_tracker import rates
 class Monitoring:
     """The endpoints, on one database."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, locations: Callable[[], Mapping[str, bool]]) -> None:
+        self.engine, self.locations = engine, locations
 
     def live(self, _request: Request) -> Response:
         """200 while the process answers at all."""
         return JSONResponse({"status": "healthy"})
 
     def ready(self, _request: Request) -> Response:
-        """200 if the database is there and migrated, else 503."""
+        """200 if the database is there and migrated, else 503; and which code locations Dagster's page has loaded."""
         try:
             found = current_revision(self.engine)
         except SQLAlchemyError:
             return JSONResponse({"status": "unhealthy", "message": "the database is away"}, 503)
         if found != newest_revision():
             return JSONResponse({"status": "unhealthy", "message": "the database is not migrated"}, 503)
-        return JSONResponse({"status": "healthy"})
+        return JSONResponse({"status": "healthy", "code_locations": dict(self.locations())})
 
     def deep(self, _request: Request) -> Response:
         """What is believed of every check; 503 if one is unhealthy, or nobody checks."""

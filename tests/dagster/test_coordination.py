@@ -181,7 +181,7 @@ def test_a_run_that_failed_fails_its_task(dagster: Dagster, engine: Engine) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("{job: decide_approval}", "no job 'decide_approval' can be asked for"),
+        ("{job: apply_approved_edits}", "no job 'apply_approved_edits' can be asked for"),
         ("{job: ingest_repository}", "partitioned by repository"),
         ("{job: ingest_repository, partition: nowhere}", "there is no repository 'nowhere'"),
         ("{job: check_health, partition: x}", "has no partitions"),

@@ -57,7 +57,6 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
         "apply_approved_rule_changes",
         "plan_approved_work",
         "maintain_workflows",
-        "decide_approval",
         "start_approved_workflows",
         "analyze_errors",
         "check_health",

@@ -120,16 +120,21 @@ def test_an_approved_workflow_is_started_by_one_run(dagster: Dagster, engine: En
     assert "nothing waits" in dagster.tick(sensors.approval_decisions).skip_reason.skip_message
 
 
-def test_a_decision_is_made_from_the_launchpad_under_the_name_given(dagster: Dagster, engine: Engine) -> None:
-    id_ = requested(engine, decided=False)
-    config = {"ops": {"decide": {"config": {"approval": str(id_), "decision": "approve", "actor": "ada"}}}}
-    assert dagster.run("decide_approval", **config).success
-    with engine.connect() as connection:
-        assert approval_records.show(connection, id_)["decisions"][0]["actor"] == "ada"
-    config["ops"]["decide"]["config"]["actor"] = "bob"
-    failed = dagster.run("decide_approval", check=False, **config)
-    [failure] = [event for event in failed.all_events if event.is_step_failure]
-    assert "is approved already" in str(failure.step_failure_data.error)
+def config_fields(field: Any) -> set[str]:
+    """The names of every field of a configuration, at any depth."""
+    inner = getattr(field.config_type, "fields", None) or {}
+    return set(inner).union(*(config_fields(value) for value in inner.values()))
+
+
+def test_no_run_decides_or_acts_under_a_name_of_choice(dagster: Dagster) -> None:
+    names: set[str] = set()
+    for job in dagster.definitions.resolve_all_job_defs():
+        names |= config_fields(job.run_config_schema.config_type.fields["ops"])
+    assert {"repositories", "config"} <= names, "the configuration is looked through"
+    assert not {name for name in names if name in ("decide", "decision", "approval", "token")}
+    assert not {
+        name for name in names if name in ("as", "as_", "actor", "by", "user", "author", "requested_by")
+    }
 
 
 def test_a_warning_needs_no_run(dagster: Dagster, engine: Engine) -> None:
@@ -176,8 +181,8 @@ def test_new_errors_become_one_run_that_names_the_suspected_commit(
 def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, engine: Engine) -> None:
     from qflow_dagster.sensors.run_failures import run_failures
 
-    config = {"ops": {"decide": {"config": {"approval": "nonsense", "decision": "deny", "actor": "ada"}}}}
-    failed = dagster.run("decide_approval", check=False, **config)
+    config = {"ops": {"mine_histories": {"config": {"repositories": ["nonsense"]}}}}
+    failed = dagster.run("mine_rules", check=False, **config)
     record = dagster.instance.get_run_by_id(failed.run_id)
     assert record is not None
     [failure] = [
@@ -194,11 +199,11 @@ def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, 
     with engine.connect() as connection:
         [row] = connection.execute(text("SELECT * FROM error_occurrences")).mappings().all()
     assert (row["operation"], row["source"], row["run_id"]) == (
-        "dagster.decide_approval",
+        "dagster.mine_rules",
         "dagster",
         failed.run_id,
     )
-    assert "'nonsense' fits no approval" in row["message"]
+    assert "nonsense" in row["message"]
 
 
 # Runs

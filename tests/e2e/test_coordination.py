@@ -46,7 +46,7 @@ def layered(held_by: str) -> dict[str, Any]:
 
 
 def up(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [*QFLOW, "up", "--port", str(free_port()), "--inbox-port", str(free_port())]
+    command = [*QFLOW, "up", "--port", str(free_port())]
     return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
 
 

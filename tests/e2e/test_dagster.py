@@ -108,7 +108,7 @@ class Page:
     """Dagster's GraphQL endpoint, which its web page uses too."""
 
     def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}/graphql"
+        self.url = f"http://127.0.0.1:{port}/dagster/graphql"
 
     def query(self, query: str) -> Any:
         request = urllib.request.Request(
@@ -145,7 +145,7 @@ def test_a_repository_is_added_seen_by_the_sensor_and_followed(
     port = free_port()
     subprocess.run([*QFLOW, "repos", "add", str(checkout)], env=environment, check=True)
     up = subprocess.Popen(
-        [*QFLOW, "up", "--port", str(port), "--inbox-port", str(free_port())],
+        [*QFLOW, "up", "--port", str(port)],
         env=environment,
         start_new_session=True,
         stderr=subprocess.PIPE,
@@ -181,7 +181,7 @@ def test_a_repository_is_added_seen_by_the_sensor_and_followed(
 
 def answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=2):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=2):
             return True
     except OSError:
         return False

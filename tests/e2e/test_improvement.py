@@ -33,9 +33,9 @@ def test_run_approve_in_the_page_commit_on_the_branch_outcome_verified(
     breaks = "def keep(rows, seen=[]):\n    return rows\n"
     check = "import shop\nassert shop.collect(1) == [1]\nassert 'seen=[]' in open('odd.py').read()\n"
     head = project.commit({"shop.py": MUTABLE, "odd.py": breaks, "check.py": check})
-    port, inbox_port = free_port(), free_port()
+    port = free_port()
     environment |= {
-        "QFLOW_INBOX_PORT": str(inbox_port),
+        "QFLOW_INBOX_PORT": str(port),
         "QFLOW_GENERATION_TEST_COMMANDS": json.dumps({"project": "python3 check.py"}),
     }
     done = subprocess.run(
@@ -46,9 +46,9 @@ def test_run_approve_in_the_page_commit_on_the_branch_outcome_verified(
     # The change of odd.py breaks the tests: it never reaches a person.
     [approval] = result["approvals"]
     assert result["candidates"] == {"failed": 1, "passed": 1}
-    inbox = f"http://127.0.0.1:{inbox_port}"
+    inbox = f"http://127.0.0.1:{port}"
     up = subprocess.Popen(
-        [*QFLOW, "up", "--port", str(port), "--inbox-port", str(inbox_port)],
+        [*QFLOW, "up", "--port", str(port)],
         env=environment, start_new_session=True, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:

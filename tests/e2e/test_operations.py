@@ -63,11 +63,11 @@ def started(engine: Engine) -> list[str | None]:
 def test_decided_in_the_page_used_once_and_errors_of_a_foreign_program_are_told_and_recovered(
     environment: dict[str, str], engine: Engine
 ) -> None:
-    port, inbox_port = free_port(), free_port()
-    environment |= {"QFLOW_ERRORS_BREAKER_RESET": "2", "QFLOW_INBOX_PORT": str(inbox_port)}
-    inbox = f"http://127.0.0.1:{inbox_port}"
+    port = free_port()
+    environment |= {"QFLOW_ERRORS_BREAKER_RESET": "2"}
+    inbox = f"http://127.0.0.1:{port}"
     up = subprocess.Popen(
-        [*QFLOW, "up", "--port", str(port), "--inbox-port", str(inbox_port)],
+        [*QFLOW, "up", "--port", str(port)],
         env=environment, start_new_session=True, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -96,7 +96,7 @@ def test_decided_in_the_page_used_once_and_errors_of_a_foreign_program_are_told_
             print(f"from the decision to its use: {time.monotonic() - decided:.1f} s")
             assert started(engine) == [f"approval:{asked}"]
             page = requests.get(f"{inbox}/approvals/{asked}", timeout=30)
-            assert f"http://127.0.0.1:{port}/runs/" in page.text
+            assert f"{inbox}/dagster/runs/" in page.text
 
             # A foreign program: it knows the address of the database and the name of a table.
             foreign = environment["QFLOW_DATABASE_URL"].replace("+psycopg", "")
