@@ -5,7 +5,6 @@ here: the loop around it. Does not belong here: what ships (`builtin_agents`).
 """
 
 import json
-import logging
 import math
 import os
 import signal
@@ -23,10 +22,11 @@ from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Capability
 from qflow_dagster.quantumflow import LeaseLost, Workflow
 from qflow_dagster.quantumflow.recording import kept_alive
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.safety.storable import read_json, storable_text
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 OUTPUT_BYTES = 10_000_000
 
 

@@ -9,7 +9,6 @@ demands (`approval_policy`), any page or command.
 
 import hmac
 import json
-import logging
 import secrets
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -40,10 +39,11 @@ from qflow_dagster.quantumflow import (
     transition,
 )
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.storable import storable_text
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 class DecisionRefused(QflowError):  # noqa: N818

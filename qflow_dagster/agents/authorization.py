@@ -5,7 +5,6 @@ here: asking and deciding (`arbiter`).
 """
 
 import hmac
-import logging
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -16,8 +15,9 @@ from qflow_dagster.agents.approval import LOCK_BY_ID, LOCK_BY_TOKEN, digest_of, 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import Json, transition
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety import logs
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 Reason = Literal["not_found", "not_approved", "already_used", "expired", "revoked", "mismatch"]
 

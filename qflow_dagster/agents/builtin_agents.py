@@ -6,7 +6,6 @@ counts as their outcomes too. Does not belong here: external programs (`agent_pr
 """
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -25,9 +24,10 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, index
 from qflow_dagster.quantumflow import LeaseLost, Workflow
 from qflow_dagster.quantumflow.recording import kept_alive
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 PLANNER, VALIDATOR, ANSWERER = "planner", "validator", "knowledge-answerer"
 DOMAIN_OF = {"correctness": "code_quality", "security": "security", "maintainability": "refactoring",
              "performance": "performance", "modernisation": "refactoring"}  # fmt: skip

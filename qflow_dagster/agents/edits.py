@@ -8,7 +8,6 @@ the approval is unused and the same commit is made again; the branch that alread
 recognised. So no edit is lost, none is made twice, and no approval is used without its edit.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -32,11 +31,12 @@ from qflow_dagster.ingestion import git, repositories, trees
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import transition
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
 ACTOR = self_improvement.ACTOR
 _LOCK = 0x65646974
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 class Applied(NamedTuple):

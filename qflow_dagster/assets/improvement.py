@@ -282,7 +282,7 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
         if not done:
             break
     for one in problems:
-        context.log.warning("suggestion %s: %s", one.suggestion_id, visible_line(one.problem))
+        context.log.warning("suggestion %s: %s", one.suggestion_id, visible_line(one.problem or ""))
     with engine.connect() as connection:
         found = agent_edits.find(connection, limit=SHOWN)
     shown = ("state", "repository", "branch", "commit", "title", "applied_at")

@@ -15,7 +15,7 @@ from rich.console import Console
 from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
-from qflow_dagster.safety.redaction import RedactingFilter
+from qflow_dagster.safety.logs import SafeFilter
 from qflow_dagster.settings import settings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def inbox(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(RedactingFilter())
+        handler.addFilter(SafeFilter())
     address, number = host or settings().inbox.host, port or settings().inbox.port
     engine = ready_engine()
     # What is wrong with the settings is said before anything is started.

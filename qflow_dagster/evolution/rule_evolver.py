@@ -11,7 +11,6 @@ nobody.
 """
 
 import json
-import logging
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,9 +29,10 @@ from qflow_dagster.ingestion import repositories
 from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED
+from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 ACTOR = "rule evolution"
 TYPE = register("rule_evolution", machine=RECORDED).name
 # Judged places of each kind without which no difference is sought.

@@ -4,7 +4,6 @@ Belongs here: one worker's loop. Does not belong here: what follows a verdict (`
 put out (handed in as `makers`).
 """
 
-import logging
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -20,9 +19,10 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.quantumflow import LeaseLost, Workflow, claim, due, fail
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 class Done(NamedTuple):

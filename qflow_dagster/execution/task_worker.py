@@ -4,7 +4,6 @@ Belongs here: one worker's loop, and what a claimed task turns into (done, skipp
 on). Does not belong here: the adapters (`task_adapters`), what follows an end (`task_graph`).
 """
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -34,10 +33,11 @@ from qflow_dagster.quantumflow import (
     heartbeat,
     transition,
 )
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 # Tasks a worker holds at a time; trivial ones are reported in one statement.
 BATCH = 200

@@ -5,7 +5,6 @@ belong here: generators (`generators`, `proposing`), gates (`validation`, `suite
 becomes of the best candidate (the caller's `accept`).
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -41,11 +40,12 @@ from qflow_dagster.quantumflow import (
     uuid7,
 )
 from qflow_dagster.quantumflow.recording import kept_alive
+from qflow_dagster.safety import logs
 
 TYPE = register("generation").name
 ACTOR = "generation orchestrator"
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 Report = Callable[[str, int, int], None]
 Accept = Callable[[Connection, "Candidate"], None]
 

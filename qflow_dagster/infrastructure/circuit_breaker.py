@@ -8,7 +8,6 @@ The names of states and their meaning are Nygard's (Release It!, 2007). Does not
 what counts as an error of an operation (its caller decides).
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,9 +26,10 @@ from qflow_dagster.infrastructure.error_rate_tracker import (
     track_successes,
 )
 from qflow_dagster.quantumflow import create_workflow, transition
+from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 class CircuitOpen(QflowError):  # noqa: N818

@@ -5,7 +5,6 @@ per transaction. Does not belong here: taking them in (`error_rate_tracker`), wh
 decides on a group (`error_records`).
 """
 
-import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -21,9 +20,10 @@ from qflow_dagster.infrastructure.error_rate_tracker import LONGEST_MESSAGE, SEV
 from qflow_dagster.infrastructure.fingerprints import LONGEST_STACK, Frame, classify, fingerprint, innermost
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, send_with_notify, transition
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 BATCH = 5_000
 # What is old news when it is read (a backlog) alerts nobody.

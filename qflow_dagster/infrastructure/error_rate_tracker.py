@@ -9,7 +9,6 @@ import atexit
 import functools
 import itertools
 import json
-import logging
 import math
 import threading
 import time
@@ -28,11 +27,12 @@ from qflow_dagster.database.refusals import store_separately
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import Json
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact, redact_text
 from qflow_dagster.safety.storable import storable, storable_text
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 SEVERITIES = ("debug", "info", "warning", "error", "critical")
 LONGEST_OPERATION = 200

@@ -5,7 +5,6 @@ probe that raises or hangs is unknown, never healthy. Does not belong here: what
 (`health_checks`, and the domains), when (schedules).
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -20,10 +19,11 @@ from qflow_dagster.infrastructure import INCIDENT
 from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, settle, worst
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 AT_ONCE = 6
 # Seconds all probes together may take: a tick of Dagster has sixty.

@@ -6,7 +6,6 @@ changes of their own, renames are followed by git (-M), names and addresses are 
 leaves behind is kept and marked unreachable.
 """
 
-import logging
 import re
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from qflow_dagster.ingestion import git, repositories
 from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.paths import broken_rule, quote_path
 from qflow_dagster.ingestion.pipeline import with_reconnect
+from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
 BATCH_COMMITS = 2_000
@@ -56,7 +56,7 @@ CHANGE_COLUMNS = (
 )
 
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 class HistoryResult(NamedTuple):

@@ -8,7 +8,6 @@ The facts come back as finished COPY lines: encoding them is a good part of the 
 storing them, and here it is done on all cores.
 """
 
-import logging
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +16,9 @@ from qflow_dagster.ingestion import trees
 from qflow_dagster.ingestion.fact_lines import fact_lines
 from qflow_dagster.ingestion.facts import BlobFacts
 from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.safety import logs
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 class BlobTask(NamedTuple):

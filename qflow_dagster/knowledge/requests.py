@@ -6,7 +6,6 @@ answers come from (`answers`, `tickets`), who asks by itself (`producers`).
 
 import hashlib
 import json
-import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -35,9 +34,10 @@ from qflow_dagster.quantumflow import (
 )
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 QUEUE = "knowledge_requests"
 MACHINE = StateMachine(
     name="knowledge_request",

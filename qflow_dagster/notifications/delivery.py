@@ -9,7 +9,6 @@ backoff, then is dead and stays to be looked at (`qflow workflows list --type no
 import hashlib
 import hmac
 import json
-import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,11 +46,12 @@ from qflow_dagster.quantumflow import (
     fail,
     receive,
 )
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.display import visible, visible_line
 from qflow_dagster.safety.redaction import redact, redact_text
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 MESSAGES = 500
 AT_ONCE = 8

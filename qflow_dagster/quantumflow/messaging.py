@@ -12,7 +12,6 @@ reads the log all the same.
 Does not belong here: names of queues (`queues`), messages that transitions send (`transitions`).
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,8 +26,9 @@ from sqlalchemy.exc import OperationalError
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow.queues import check_queue
 from qflow_dagster.quantumflow.rows import Json, to_json
+from qflow_dagster.safety import logs
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 # Seconds. The first look again at messages that wait for an older transaction (nobody
 # notifies when that ends) and the first try to connect again: both double. Tries to become

@@ -4,7 +4,6 @@ Belongs here: the machine of such workflows, and the context manager that carrie
 Does not belong here: work that waits for a worker (`transitions.claim`).
 """
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,9 +17,10 @@ from qflow_dagster.quantumflow.rows import Held, Json, Lease
 from qflow_dagster.quantumflow.state_machine import StateMachine
 from qflow_dagster.quantumflow.transitions import claim, complete, fail, heartbeat
 from qflow_dagster.quantumflow.workflows import create_workflow
+from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 # Nobody else can take such work up, so there is no waiting and no retry: a new run is a new
 # workflow. One whose process was killed is dead once its lease has run out.

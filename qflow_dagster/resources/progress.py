@@ -1,7 +1,8 @@
 """Where long work reports how far it is: the run's log by default, a progress bar in `qflow run`."""
 
-import logging
 import time
+
+from qflow_dagster.safety import logs
 
 
 class Progress:
@@ -17,4 +18,4 @@ class Progress:
         if done < total and now - self._last.get(stage, 0.0) < self.interval:
             return
         self._last[stage] = now
-        logging.getLogger("qflow").info("%s: %s of %s", stage, done, total or "?")
+        logs.logger("qflow").info("%s: %s of %s", stage, done, total or "?")

@@ -3,6 +3,7 @@
 - `display`: text that a person sees as it is: nothing hides, reorders or moves the cursor
 - `storable`: values that PostgreSQL can hold, and JSON that cannot break its reader
 - `redaction`: secrets taken out
+- `logs`: log records that are both redacted and visible
 - `names`: names that do not look like others
 - `documents`: YAML and JSON that people write, with the position of what is wrong
 - `key_files`: keys made on first use, readable by their owner alone

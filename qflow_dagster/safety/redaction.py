@@ -6,7 +6,6 @@ too much. Does not belong here: content that a person must see exactly, as what 
 about.
 """
 
-import logging
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -158,19 +157,3 @@ def redact(value: Any, _depth: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return [redact(item, _depth + 1) for item in value]
     return value
-
-
-class RedactingFilter(logging.Filter):
-    """A filter for log handlers: message, traceback and stack leave without secrets."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Replace what the record says; always lets it pass."""
-        record.msg, record.args = redact_text(record.getMessage()), ()
-        if record.exc_info and not record.exc_text:
-            # A formatter takes the text where there is one.
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = redact_text(record.exc_text)
-        if record.stack_info:
-            record.stack_info = redact_text(record.stack_info)
-        return True

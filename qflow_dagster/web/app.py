@@ -1,6 +1,5 @@
 """The application: its routes, and what answers when something goes wrong."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,13 +14,14 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 from qflow_dagster.web.access import Access, Guard
 from qflow_dagster.web.inbox import FOLDER, Inbox
 from qflow_dagster.web.monitoring import Monitoring
 from qflow_dagster.web.sentry import Sentry
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 def build_app(

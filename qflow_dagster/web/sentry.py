@@ -8,7 +8,6 @@ an envelope (sessions, attachments) is read over. Does not belong here: storing 
 
 import asyncio
 import hmac
-import logging
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +23,11 @@ from starlette.responses import JSONResponse, Response
 from qflow_dagster.database.refusals import store_separately
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.storable import read_json
 from qflow_dagster.settings import settings
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 LARGEST_BODY = 2_000_000
 LARGEST_ENVELOPE = 20_000_000

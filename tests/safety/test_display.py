@@ -1,6 +1,7 @@
 """Text from outside is shown as it is: nothing hides, reorders, overprints or looks like a space."""
 
 import json
+import re
 import sys
 import unicodedata
 from pathlib import Path
@@ -84,3 +85,11 @@ def test_commands_print_through_the_safe_console_alone(folder: str) -> None:
                 "markup=True",
             ):
                 assert call not in source, f"{path.name} prints by {call}: use cli/output.py"
+
+
+def test_every_module_logs_through_the_safe_logger() -> None:
+    package = Path(__file__).parents[2] / "qflow_dagster"
+    plain = re.compile(
+        r"^\w+ = logging\.getLogger|logging\.(?:info|warning|error|exception|critical)\(", re.MULTILINE
+    )
+    assert [path.name for path in package.rglob("*.py") if plain.search(path.read_text())] == []

@@ -22,7 +22,7 @@ from qflow_dagster.notifications import delivery, endpoints
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.safety.display import visible_json
 from qflow_dagster.safety.documents import parse
-from qflow_dagster.safety.redaction import RedactingFilter
+from qflow_dagster.safety.logs import SafeFilter
 from qflow_dagster.settings import settings
 from qflow_dagster.web.app import build_app
 from tests.http_server import local_server
@@ -134,7 +134,7 @@ def test_what_agents_and_tasks_say_of_their_failures_has_no_secrets(engine: Engi
 def test_logs_have_no_secrets_in_message_or_arguments(planted: Planted) -> None:
     for message, arguments in (("x %s", (planted.text,)), (planted.text.replace("%", "%%"), ())):
         record = logging.LogRecord("x", logging.INFO, "f", 1, message, arguments, None)
-        RedactingFilter().filter(record)
+        SafeFilter().filter(record)
         assert leaked(logging.Formatter("%(message)s").format(record)) == []
     try:
         raise ValueError(planted.text)
@@ -142,5 +142,5 @@ def test_logs_have_no_secrets_in_message_or_arguments(planted: Planted) -> None:
         record = logging.LogRecord(
             "x", logging.ERROR, "f", 1, "it failed", None, sys.exc_info(), sinfo=planted.text
         )
-    RedactingFilter().filter(record)
+    SafeFilter().filter(record)
     assert leaked(logging.Formatter("%(message)s").format(record)) == []

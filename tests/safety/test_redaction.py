@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.safety.redaction import REDACTED, RedactingFilter, redact, redact_text
+from qflow_dagster.safety.logs import SafeFilter
+from qflow_dagster.safety.redaction import REDACTED, redact, redact_text
 from tests.safety.secrets_corpus import HONEST, Planted, corpus
 
 
@@ -112,5 +113,5 @@ def test_counts_of_tokens_and_folders_stay_under_their_names() -> None:
 
 def test_logs_leave_without_secrets() -> None:
     record = logging.LogRecord("x", logging.INFO, "f", 1, "login with %s", ("password=planted",), None)
-    assert RedactingFilter().filter(record)
+    assert SafeFilter().filter(record)
     assert record.getMessage() == "login with password=[redacted]"

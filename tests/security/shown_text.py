@@ -123,11 +123,11 @@ def notified(_folder: Path, name: str) -> None:
 
 @attempt("text in a log", *TEXTS)
 def logged(_folder: Path, name: str) -> None:
-    from qflow_dagster.safety.redaction import RedactingFilter
+    from qflow_dagster.safety.logs import SafeFilter
 
     buffer = io.StringIO()
     handler = logging.StreamHandler(buffer)
-    handler.addFilter(RedactingFilter())
+    handler.addFilter(SafeFilter())
     logger = logging.Logger(f"corpus.{name}")
     logger.addHandler(handler)
     logger.error("it failed: %s", TEXTS[name])
