@@ -23,10 +23,8 @@ def private_folder(path: Path) -> Path:
 
 def close_to_others(folder: Path) -> None:
     """Take from everything in `folder`, and from itself, what others may do with it. Links are not followed."""
-    private_folder(folder)
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            path = Path(parent, name)
+    for parent, _, files in os.walk(folder):
+        for path in (Path(parent), *(Path(parent, name) for name in files)):
             mode = path.lstat().st_mode
             if not stat.S_ISLNK(mode) and mode & 0o077:
                 path.chmod(stat.S_IMODE(mode) & 0o700)
