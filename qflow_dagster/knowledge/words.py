@@ -20,7 +20,7 @@ _LICENCE = re.compile(r"copyright|licen[cs]e|all rights reserved|spdx", re.IGNOR
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MARKS = re.compile(
     r"^[ \t]*(?:///?!?|/\*+!?|\*+/|\*|#+!?|--+|;+|%+|[rRuUbB]?\"\"\"|'''|@doc|@moduledoc)[ \t]?"
-    r"|\*+/[ \t]*$|\"\"\"[ \t]*$|'''[ \t]*$",
+    r"|(?<!\*)\*++/[ \t]*$|\"\"\"[ \t]*$|'''[ \t]*$",
     re.MULTILINE,
 )
 _HEADING = re.compile(
