@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qflow_dagster.cli.output import console
+from qflow_dagster.cli.output import console, print_text
 from qflow_dagster.database import dagster_url, database_url, embedded, ready_engine
 from qflow_dagster.database.migrate import newest_revision
 from qflow_dagster.errors import QflowError, UsageError
@@ -23,7 +23,7 @@ def url(
     """Print the database's address, starting the embedded server if it is the one."""
     address = dagster_url() if dagster else database_url().set(drivername="postgresql")
     # Dagster's is printed to be put into a variable, which is of no use without the password.
-    typer.echo(address.render_as_string(hide_password=not (password or dagster)))
+    print_text(address.render_as_string(hide_password=not (password or dagster)))
 
 
 @app.command()

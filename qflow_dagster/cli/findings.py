@@ -13,6 +13,7 @@ from qflow_dagster.cli.output import (
     actor_name,
     console,
     known,
+    messages,
     print_fields,
     print_json,
     print_rows,
@@ -172,9 +173,8 @@ def import_(
         imported = sarif.import_log(connection, snapshot, report.read_bytes())
     for one in imported:
         if one.refused:
-            typer.echo(
-                visible_line(f"{len(one.refused):,} results are left out, the first: {one.refused[0]}"),
-                err=True,
+            messages.print(
+                visible_line(f"{len(one.refused):,} results are left out, the first: {one.refused[0]}")
             )
     rows: list[dict[str, Any]] = [
         {

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from qflow_dagster.cli.output import messages, print_text
 from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
@@ -77,8 +77,8 @@ def inbox(
         with contextlib.suppress(KeyboardInterrupt), _dagster_page(workspace) as (pages, locations):
             application = build_app(engine, host=address, pages=pages, locations=locations)
             if not quiet:
-                words = f"[bold green]inbox[/] at [bold]http://{address}:{number}[/]  (Ctrl-C stops)"
-                Console(stderr=True).print(words)
+                messages.print("inbox", style="bold green", end=" ")
+                messages.print(f"at http://{address}:{number}  (Ctrl-C stops)")
             uvicorn.Server(server_config(application, address, number)).run()
     finally:
         stop.set()
@@ -130,4 +130,4 @@ def password(name: Annotated[str, typer.Argument(help="Whose.")]) -> None:
     )
     if len(secret) < 12:
         raise UsageError("a password has at least 12 characters")
-    typer.echo(json.dumps({name: hash_password(secret)}))
+    print_text(json.dumps({name: hash_password(secret)}))

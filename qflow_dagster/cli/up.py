@@ -16,9 +16,9 @@ from typing import Annotated
 
 import typer
 import yaml
-from rich.console import Console
 from sqlalchemy import text
 
+from qflow_dagster.cli.output import messages
 from qflow_dagster.cli.session import dagster_environment, workspace_file
 from qflow_dagster.database import embedded, ready_engine
 from qflow_dagster.errors import QflowError, UsageError
@@ -38,7 +38,6 @@ def up(
     inbox_port: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Start everything and print the address; Ctrl-C stops it all in order."""
-    console = Console(stderr=True, highlight=False)
     if port and inbox_port and port != inbox_port:
         raise UsageError("the inbox and Dagster's page are at one address now: give --port alone")
     limits = settings().inbox
@@ -48,7 +47,7 @@ def up(
     page = limits.local_address
     if _answers(f"{page}/health/live"):
         raise QflowError(f"{page} is in use already; stop that server, or choose another: qflow up --port N")
-    with console.status("starting PostgreSQL"):
+    with messages.status("starting PostgreSQL"):
         ready_engine()
         environment = {
             **os.environ,
@@ -71,7 +70,7 @@ def up(
         daemon_command = ("dagster._daemon", "run", "-w", str(workspace), "--log-level", "warning")
         web_command = ("qflow_dagster.cli", "inbox", "--quiet", "-w", str(workspace))
         try:
-            with console.status("starting Dagster (code server, daemon and page) and the inbox"):
+            with messages.status("starting Dagster (code server, daemon and page) and the inbox"):
                 code = _start(running, environment, *code_command)
                 # It loads what it needs while the code server does, and waits for that.
                 web = _start(running, environment, *web_command)
@@ -79,12 +78,13 @@ def up(
                 daemon = _start(running, environment, *daemon_command)
                 _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/ready"), stopping)
             if not stopping:
-                console.print(
-                    f"[bold green]up[/] at [bold]{page}[/], Dagster at [bold]{page}{DAGSTER_PATH}[/]  (Ctrl-C stops)"
-                )
+                messages.print("up", style="bold green", end=" ")
+                messages.print(f"at {page}, Dagster at {page}{DAGSTER_PATH}  (Ctrl-C stops)")
             while not stopping and daemon.poll() is None and web.poll() is None:
                 if code.poll() is not None:
-                    console.print(f"the code server ended (exit code {code.returncode}) and is started again")
+                    messages.print(
+                        f"the code server ended (exit code {code.returncode}) and is started again"
+                    )
                     code = _start(running, environment, *code_command)
                 time.sleep(0.2)
             if not stopping:
@@ -93,11 +93,11 @@ def up(
                     f"{name} ended by itself with exit code {ended.returncode}; its log is above"
                 )
         finally:
-            with console.status("stopping the inbox and Dagster"):
+            with messages.status("stopping the inbox and Dagster"):
                 running.close()
-            with console.status("stopping PostgreSQL"):
+            with messages.status("stopping PostgreSQL"):
                 stopped = _stop_database_if_unused()
-            console.print("stopped" + ("" if stopped else "; PostgreSQL goes on, others use it"))
+            messages.print("stopped" + ("" if stopped else "; PostgreSQL goes on, others use it"))
 
 
 def _start(running: contextlib.ExitStack, environment: dict[str, str], *command: str) -> subprocess.Popen:

@@ -14,29 +14,18 @@ import hashlib
 import hmac
 import json
 import os
-import pwd
 import time
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications.sealing import key_for
 from qflow_dagster.safety.display import visible_line
+from qflow_dagster.web import peers
 
 PREFIX = "qfi_"
 VARIABLE = "QFLOW_IDENTITY"
 MAX_NAME = 200
 MAX_DAYS = 366
 _DAY = 86_400
-
-
-def account() -> str:
-    """Return the name of the operating system's account that runs this process.
-
-    Not `getpass.getuser`: that believes the variables LOGNAME and USER, which anybody may set.
-    """
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 def sign(name: str, *, days: float) -> str:
@@ -87,7 +76,7 @@ def established(wanted: str | None = None) -> str:
         UsageError: another name is `wanted`, or the token does not hold.
     """
     token = os.environ.get(VARIABLE)
-    name = verify(token) if token else account()
+    name = verify(token) if token else peers.own_name()
     if wanted is not None and wanted != name:
         raise UsageError(
             f"nothing says that you are {visible_line(wanted, MAX_NAME)}: you act as {name}; "
