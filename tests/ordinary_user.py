@@ -1,4 +1,4 @@
-"""Running tests again as an ordinary user, where they are run by root.
+"""Running tests, or another program of ours, again as an ordinary user, where root runs them.
 
 The interpreter and the project may lie in a folder that nobody else can enter. So the tests run in
 a mount namespace, in which such a folder holds nothing but what they need of it.
@@ -6,6 +6,7 @@ a mount namespace, in which such a folder holds nothing but what they need of it
 
 import os
 import pwd
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,13 @@ PROJECT = Path(__file__).parent.parent
 
 def pytest_as_ordinary_user(*arguments: str) -> str:
     """Run pytest with the arguments as `USER`; its output, once all passed."""
+    done = run_as_ordinary_user(sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", *arguments)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def run_as_ordinary_user(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's folder as `USER`, with an empty home."""
     user = pwd.getpwnam(USER)
     with tempfile.TemporaryDirectory(prefix="qflow-user-") as home:
         os.chown(home, user.pw_uid, user.pw_gid)
@@ -35,7 +43,7 @@ def pytest_as_ordinary_user(*arguments: str) -> str:
                 ]
         script += [
             f"exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --clear-groups --inh-caps=-all --no-new-privs "
-            f"'{sys.executable}' -B -m pytest -p no:cacheprovider {' '.join(arguments)}"
+            f"{shlex.join(command)}"
         ]
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -43,12 +51,10 @@ def pytest_as_ordinary_user(*arguments: str) -> str:
             "TMPDIR": "/tmp",
             "LANG": "C.UTF-8",
         }
-        done = subprocess.run(
+        return subprocess.run(
             ["unshare", "--mount", "sh", "-c", "\n".join(script)],
             cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=280, start_new_session=True,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-        return done.stdout
 
 
 def _closed(path: Path) -> Path | None:

@@ -127,7 +127,7 @@ HONEST = (
     "key error: 'sku'",
     "https://example.org/a:b",
     "https://example.org/list?page=2&sort=name",
-    "PWD=/home/ada/project",
+    "PWD=/srv/ada/project",
     "Basic configuration error in section main",
     "bearer of the ring",
     "12 passed, 3 failed",

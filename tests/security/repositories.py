@@ -85,7 +85,7 @@ LINKS = {
     "into git": [(b"esc", b".git/config")],
     "long": [(b"esc", b"x/" * 3000 + b"y")],
     "NUL": [(b"esc", b"/etc/pass\0wd")],
-    "process": [(b"esc", b"/proc/self/root/etc/shadow")],
+    "process": [(b"esc", b"/proc/self/cwd/../../etc/shadow")],
 }
 
 
