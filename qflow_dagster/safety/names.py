@@ -27,13 +27,15 @@ def check_name(name: str, what: str, *, limit: int = 100) -> None:
 
     Raises:
         UsageError: it is empty or too long, has characters that hide or are not letters, letters of
-            several scripts or that look like others, or blanks at an end or in a row.
+            several scripts or that look like others, blanks at an end or in a row, or a hyphen in front.
     """
     shown = visible_line(name, 80)
     if not 0 < len(name) <= limit:
         raise UsageError(f"{shown!r} cannot name {what}: 1 to {limit} characters are expected")
     if name.strip() != name or "  " in name:
         raise UsageError(f"{shown!r} cannot name {what}: it has blanks at an end, or several in a row")
+    if name.startswith("-"):
+        raise UsageError(f"{shown!r} cannot name {what}: on a command line it would be an option")
     if name.isascii() and name.isprintable():
         return
     if visible_line(name) != name or unicodedata.normalize("NFKC", name) != name:

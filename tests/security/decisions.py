@@ -2,14 +2,15 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 from uuid import UUID
 
+import requests
 from sqlalchemy import text
-from starlette.testclient import TestClient
 
 from qflow_dagster.agents import approval_records, arbiter
 from qflow_dagster.errors import QflowError
@@ -18,9 +19,7 @@ from qflow_dagster.settings import settings
 from qflow_dagster.web import identities
 from tests.security import ground
 from tests.security.corpus import attempt
-
-HOST = "127.0.0.1:3001"
-OWN = {"Origin": f"http://{HOST}", "Sec-Fetch-Site": "same-origin"}
+from tests.web.conftest import serving
 
 
 def ask(requested_by: str = "bot", target: str = "a.py") -> UUID:
@@ -30,12 +29,12 @@ def ask(requested_by: str = "bot", target: str = "a.py") -> UUID:
         )
 
 
-def client() -> TestClient:
-    from qflow_dagster.web.app import build_app
-
-    return TestClient(
-        build_app(ground.engine(), host="127.0.0.1"), base_url=f"http://{HOST}", follow_redirects=False
-    )
+@contextmanager
+def browsing() -> Iterator[tuple[requests.Session, str]]:
+    """A client that the kernel knows as ours, and the server's address."""
+    with serving(ground.engine()) as address, requests.Session() as session:
+        session.trust_env = False
+        yield session, address
 
 
 def undecided(id_: UUID) -> None:
@@ -44,55 +43,66 @@ def undecided(id_: UUID) -> None:
         assert connection.scalar(query, {"id": id_}) == 0, "it was decided"
 
 
-def form_of(browser: TestClient, id_: UUID) -> dict[str, str]:
+def form_of(session: requests.Session, address: str, id_: UUID) -> dict[str, str]:
     """The fields of the page's form, as a person who looked would send them."""
-    page = browser.get(f"/approvals/{id_}").text
+    page = session.get(f"{address}/approvals/{id_}", timeout=60).text
     return {**dict(re.findall(r'name="(csrf|digest)" value="([0-9a-f]+)"', page)), "decision": "approve"}
 
 
-# What each changes of an honest request: (fields, headers, method).
-Change = Callable[[dict[str, str]], tuple[dict[str, str], dict[str, str], str]]
-REQUESTS: dict[str, Change] = {
-    "another origin": lambda form: (
-        form,
-        {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+def own(address: str) -> dict[str, str]:
+    """What a browser adds to a form of ours."""
+    return {"Origin": address, "Sec-Fetch-Site": "same-origin"}
+
+
+# What each changes of an honest request's fields, its headers (of the server's address), and its method.
+REQUESTS: dict[
+    str, tuple[Callable[[dict[str, str]], dict[str, str]], Callable[[str], dict[str, str]], str]
+] = {
+    "another origin": (
+        dict,
+        lambda _: {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
         "POST",
     ),
-    "another site of this machine": lambda form: (
-        form,
-        {"Origin": "http://127.0.0.1:3002", "Sec-Fetch-Site": "same-site"},
+    "another site of this machine": (
+        dict,
+        lambda _: {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"},
         "POST",
     ),
-    "no origin in the browser's words": lambda form: (
-        form,
-        {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+    "no origin in the browser's words": (
+        dict,
+        lambda _: {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
         "POST",
     ),
-    "another scheme": lambda form: (form, {**OWN, "Origin": f"https://{HOST}"}, "POST"),
-    "another name of this machine": lambda form: (form, {**OWN, "Host": "evil.example:3001"}, "POST"),
-    "a name that begins alike": lambda form: (form, {**OWN, "Host": "127.0.0.1.evil.example"}, "POST"),
-    "a name with a user": lambda form: (form, {**OWN, "Host": "127.0.0.1@evil.example"}, "POST"),
-    "no csrf token": lambda form: ({**form, "csrf": ""}, OWN, "POST"),
-    "csrf token of another page": lambda form: ({**form, "csrf": "0" * 64}, OWN, "POST"),
-    "csrf token cut": lambda form: ({**form, "csrf": form["csrf"][:-1]}, OWN, "POST"),
-    "no digest": lambda form: ({k: v for k, v in form.items() if k != "digest"}, OWN, "POST"),
-    "another digest": lambda form: ({**form, "digest": "0" * 64}, OWN, "POST"),
-    "beginning of the digest": lambda form: ({**form, "digest": form["digest"][:16]}, OWN, "POST"),
-    "digest in capitals": lambda form: ({**form, "digest": form["digest"].upper()}, OWN, "POST"),
-    "by GET": lambda form: (form, OWN, "GET"),
-    "by PUT": lambda form: (form, OWN, "PUT"),
-    "by HEAD": lambda form: (form, OWN, "HEAD"),
-    "no such decision": lambda form: ({**form, "decision": "consume"}, OWN, "POST"),
+    "another scheme": (dict, lambda at: {**own(at), "Origin": at.replace("http:", "https:")}, "POST"),
+    "another name of this machine": (dict, lambda at: {**own(at), "Host": "evil.example:3001"}, "POST"),
+    "a name that begins alike": (dict, lambda at: {**own(at), "Host": "127.0.0.1.evil.example"}, "POST"),
+    "a name with a user": (dict, lambda at: {**own(at), "Host": "127.0.0.1@evil.example"}, "POST"),
+    "no csrf token": (lambda form: {**form, "csrf": ""}, own, "POST"),
+    "csrf token of another page": (lambda form: {**form, "csrf": "0" * 64}, own, "POST"),
+    "csrf token cut": (lambda form: {**form, "csrf": form["csrf"][:-1]}, own, "POST"),
+    "no digest": (lambda form: {k: v for k, v in form.items() if k != "digest"}, own, "POST"),
+    "another digest": (lambda form: {**form, "digest": "0" * 64}, own, "POST"),
+    "beginning of the digest": (lambda form: {**form, "digest": form["digest"][:16]}, own, "POST"),
+    "digest in capitals": (lambda form: {**form, "digest": form["digest"].swapcase()}, own, "POST"),
+    "digest that is no text": (lambda form: {**form, "digest": "\u00e9"}, own, "POST"),
+    "by GET": (dict, own, "GET"),
+    "by PUT": (dict, own, "PUT"),
+    "by HEAD": (dict, own, "HEAD"),
+    "no such decision": (lambda form: {**form, "decision": "consume"}, own, "POST"),
 }
 
 
 @attempt("decisions over HTTP", *REQUESTS)
 def request(_folder: Path, name: str) -> None:
     id_ = ask()
-    with client() as browser:
-        fields, headers, method = REQUESTS[name](form_of(browser, id_))
-        where = {"params": fields} if method in ("GET", "HEAD") else {"data": fields}
-        browser.request(method, f"/approvals/{id_}", headers=headers, **where)  # type: ignore[arg-type]
+    change, headers, method = REQUESTS[name]
+    with browsing() as (session, address):
+        fields = change(form_of(session, address, id_))
+        where: dict[str, Any] = {"params": fields} if method in ("GET", "HEAD") else {"data": fields}
+        answer = session.request(
+            method, f"{address}/approvals/{id_}", headers=headers(address), timeout=60, **where
+        )
+    assert answer.status_code < 500
     undecided(id_)
 
 
@@ -100,16 +110,18 @@ def request(_folder: Path, name: str) -> None:
 def honest_decision_is_taken(_folder: Path) -> None:
     """Without this the others would prove nothing."""
     id_ = ask()
-    with client() as browser:
-        answer = browser.post(f"/approvals/{id_}", data=form_of(browser, id_), headers=OWN)
+    with browsing() as (session, address):
+        form = form_of(session, address, id_)
+        answer = session.post(f"{address}/approvals/{id_}", data=form, headers=own(address), timeout=60)
     assert answer.status_code == 200, answer.text
 
 
 @attempt("decisions over HTTP")
 def form_of_another_approval(_folder: Path) -> None:
     seen, wanted = ask(target="harmless.py"), ask(target="payroll.py")
-    with client() as browser:
-        browser.post(f"/approvals/{wanted}", data=form_of(browser, seen), headers=OWN)
+    with browsing() as (session, address):
+        form = form_of(session, address, seen)
+        session.post(f"{address}/approvals/{wanted}", data=form, headers=own(address), timeout=60)
     undecided(wanted)
 
 
@@ -131,8 +143,8 @@ def header(_folder: Path, name: str) -> None:
     before = settings().inbox
     settings().inbox = limits
     try:
-        with client() as browser, mock.patch.dict(os.environ, {"FORWARDED_ALLOW_IPS": "*"}):
-            answer = browser.get("/approvals", headers=HEADERS[name])
+        with mock.patch.dict(os.environ, {"FORWARDED_ALLOW_IPS": "*"}), browsing() as (session, address):
+            answer = session.get(f"{address}/approvals", headers=HEADERS[name], timeout=60)
     finally:
         settings().inbox = before
     assert answer.status_code in (401, 403), answer.text
