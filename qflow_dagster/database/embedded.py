@@ -24,8 +24,8 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,6 +42,8 @@ SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_LIMIT = 103
 START_TIMEOUT = 300
 RELEASE_TIMEOUT = 30
+# What a server says that does not start because another holds its data folder.
+HELD = ("Is another postmaster", "Is another postgres", "pre-existing shared memory block")
 LOG = "server.log"
 PASSWORD = "database.key"  # noqa: S105  (a file's name)
 ROOT_BASE = Path("/var/lib/qflow")
@@ -107,8 +109,6 @@ def start(home: Path) -> None:
             _initialise(binaries, data, _password(home))
         if not embedded_roles.current(data, _password(home)):
             # Made by an earlier version, or its password is lost.
-            if running(home):
-                _pg_ctl(binaries, data, "stop", "--mode=fast")
             _make_roles(binaries, data, _password(home))
         if not running(home):
             _pg_ctl(binaries, data, "start", f"--timeout={START_TIMEOUT}", f"--log={data / LOG}",
@@ -183,9 +183,15 @@ def _make_roles(binaries: Path, data: Path, password: str) -> None:
     """Make roles and authentication what they are now; nobody else reaches the server meanwhile."""
     failure = f"the roles of the embedded PostgreSQL under {data} cannot be made"
 
+    def stop_it() -> None:
+        # The server may run, or be starting on behalf of a process that was killed.
+        with suppress(EmbeddedServerError):
+            _run([binaries / "pg_ctl", "stop", "--mode=fast", "--silent", f"--pgdata={data}"], failure)
+
     def alone(database: str, script: str) -> str:
         options = ["-D", data, "-c", "exit_on_error=true", "-c", "log_min_messages=fatal"]
-        return _run([binaries / "postgres", "--single", *options, database], failure, stdin=script)
+        command = [binaries / "postgres", "--single", *options, database]
+        return _once_free(lambda: _run(command, failure, stdin=script), meanwhile=stop_it)
 
     embedded_roles.make(alone, data, USER, password)
 
@@ -201,17 +207,21 @@ def _password(home: Path) -> str:
 
 
 def _pg_ctl(binaries: Path, data: Path, verb: str, *options: str) -> None:
-    """Run pg_ctl; while a killed server's last processes still hold the data folder, wait for them."""
+    """Run pg_ctl."""
     command = [binaries / "pg_ctl", verb, "--wait", "--silent", f"--pgdata={data}", *options]
-    failure = f"the embedded PostgreSQL under {data} does not {verb}"
+    _once_free(lambda: _run(command, f"the embedded PostgreSQL under {data} does not {verb}", data / LOG))
+
+
+def _once_free(action: Callable[[], str], *, meanwhile: Callable[[], None] = lambda: None) -> str:
+    """Do `action`; while a server, or a killed one's last processes, hold the data folder, wait for them."""
     deadline = time.monotonic() + RELEASE_TIMEOUT
     while True:
         try:
-            _run(command, failure, data / LOG)
-            return
+            return action()
         except EmbeddedServerError as error:
-            if "Is another postmaster" not in str(error) or time.monotonic() > deadline:
+            if not any(words in str(error) for words in HELD) or time.monotonic() > deadline:
                 raise
+        meanwhile()
         time.sleep(0.2)
 
 
