@@ -277,7 +277,8 @@ def _seen(verb: str, approval: str, digest: str | None) -> tuple[UUID, str]:
     with ready_engine().connect() as connection:
         found = approval_records.show(connection, approval_records.resolve(connection, approval))
     if digest is not None:
-        return found["id"], digest
+        # A narrow terminal shows it in two lines.
+        return found["id"], "".join(digest.split())
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             f"a decision is about what was shown: give --digest with what `qflow approvals show {found['id']}` "

@@ -131,11 +131,13 @@ def known(what: str, given: str | None, there: Iterable[str]) -> None:
 
 def print_fields(fields: Mapping[str, Any]) -> None:
     """One record as `name  value` lines."""
-    width = max((len(name) for name in fields), default=0)
+    # A column of its own for the values: no line of theirs, broken or wrapped, can pose as another field.
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in fields.items():
-        # Further lines are set in: none of them can pose as another field.
-        words = _cell(value).replace("\n", "\n" + " " * (width + 2))
-        console.print(Text(f"{name.replace('_', ' '):<{width}}  "), Text(words), sep="")
+        table.add_row(name.replace("_", " "), Text(_cell(value)))
+    console.print(table)
 
 
 def _cell(value: Any) -> str:

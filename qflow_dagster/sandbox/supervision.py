@@ -78,6 +78,8 @@ def available() -> Kind:
             tempfile.TemporaryDirectory(prefix="qflow-probe-") as folder,
             suppress(OSError, NotIsolatedError, SyscallFilterError),
         ):
+            # As root it is nobody who enters it.
+            Path(folder).chmod(0o755)
             works = _run(kind, ["true"], Path(folder), Limits(SETUP_SECONDS, 2**30, 64), "").code == 0
         if works:
             return kind

@@ -1,6 +1,7 @@
 """The sandbox, tried by code that wants out: network, home, files, processes, memory."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,11 @@ def test_it_runs_writes_its_folder_and_tells_how_it_ended(kind: str, folder: Pat
     assert shell("kill -TERM $$").code == 128 + 15
     assert run(["no-such-program"], folder).code == 127
     assert run(["/usr"], folder).code == 126
+
+
+def test_the_strongest_isolation_that_is_installed_is_found() -> None:
+    supervision.available.cache_clear()
+    assert supervision.available() == ("namespaces" if shutil.which("bwrap") is None else "bubblewrap")
 
 
 def test_it_reads_what_it_is_given_and_may_leave_it_unread(kind: str, folder: Path) -> None:

@@ -15,6 +15,8 @@ from qflow_dagster import sandbox
 from qflow_dagster.sandbox import Limits, Ran
 from tests.security.corpus import attempt
 
+# Not the one of a version manager, whose start alone takes a second.
+PYTHON = "/usr/bin/python3"
 MARK = "pwned by the sandboxed command"
 
 
@@ -25,8 +27,11 @@ def inside(
     work = folder / "work"
     work.mkdir(exist_ok=True)
     name = f"attack-{folder.name}.py"
-    (work / name).write_text(program)
-    return sandbox.run(["python3", name], work, limits=Limits(seconds, memory, processes))
+    # An attack that never began would prove nothing.
+    (work / name).write_text(f"open('began', 'w').close()\n{program}")
+    done = sandbox.run([PYTHON, name], work, limits=Limits(seconds, memory, processes))
+    assert (work / "began").exists(), done.output
+    return done
 
 
 def held(folder: Path, program: str) -> None:
@@ -203,7 +208,7 @@ while time.monotonic() < end:
     n += 1
     open('alive', 'w').write(str(n))
     time.sleep(0.02)
-""", seconds=0.8)  # fmt: skip
+""", seconds=2)  # fmt: skip
     counter = work / "alive"
     first = counter.read_text() if counter.exists() else ""
     time.sleep(0.3)
@@ -309,7 +314,7 @@ def greedy(folder: Path, name: str) -> None:
     program, most = GREEDY[name]
     free = psutil.virtual_memory().available
     started = time.monotonic()
-    done = inside(folder, program, seconds=2, memory=2**30, processes=30)
+    done = inside(folder, program, seconds=3, memory=2**30, processes=30)
     assert time.monotonic() - started < 30
     assert done.timed_out or done.code != 0
     written = sum(path.lstat().st_size for path in (folder / "work").rglob("*"))
