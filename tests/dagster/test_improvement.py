@@ -1,5 +1,6 @@
 """The loop as Dagster runs it: as many steps for many findings as for few, and sensors that take it on."""
 
+import json
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ from qflow_dagster.agents.approved_workflows import request_workflow
 from qflow_dagster.assets.partitions import REPOSITORIES
 from qflow_dagster.execution import work_chunks
 from qflow_dagster.ingestion import repositories
+from qflow_dagster.safety.display import visible
 from qflow_dagster.sensors import improvement as sensors
 from qflow_dagster.sensors.operations import approval_decisions
 from tests import decisions
@@ -61,6 +63,32 @@ def test_one_run_goes_from_the_code_to_what_awaits_approval(improve: Any, engine
     assert found["candidates"]["passed_all_gates"].value == 2
     assert found["suggestions"]["dagster/row_count"].value == 2
     assert len(waiting(engine)) == 2
+
+
+def test_nothing_a_repository_says_hides_anywhere_in_dagsters_page(
+    improve: Any, dagster: Dagster, repository: GitRepository
+) -> None:
+    """File names, symbols, authors and messages with what turns, erases or hides text: in events, metadata, logs."""
+    hidden = "\u202e\u200b\u3164\U000e0041\x9b31m\x1b[2K"
+    names = ["a\u202eb.py", "c\u3164d.py", "e\u200bf/g\u00adh.py", "i&#8238;|j.py"]
+    repository.commit({name: NONE.replace("def ", "def \u3164x_") + MUTABLE for name in names})
+    repository.git("-c", f"user.name=Eve{hidden}", "commit", "-q", "--allow-empty", "-m", f"x{hidden}")
+    result = improve()
+    found: list[str] = []
+
+    def read(value: Any) -> None:
+        if isinstance(value, str):
+            found.append(value)
+        for inner in (
+            [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+        ):
+            read(inner)
+
+    for record in dagster.instance.all_logs(result.run_id):
+        read(json.loads(dg.serialize_value(record)))
+    # As Markdown shows it.
+    assert any(r"\<U\+202E\>" in text for text in found)
+    assert [text for text in found if visible(text) != text] == []
 
 
 def test_the_number_of_steps_does_not_depend_on_the_number_of_findings(
