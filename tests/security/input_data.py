@@ -121,12 +121,12 @@ DOCUMENTS = {
 def document(folder: Path, name: str) -> None:
     file = folder / "g.yaml"
     file.write_bytes(DOCUMENTS[name].encode("utf-8", "surrogateescape"))
-    started = time.monotonic()
+    started = time.process_time()
     try:
         data = documents.read(file).data
         json.dumps(data, allow_nan=False, default=str)
     finally:
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
         assert not (folder / "pwned").exists()
         assert not Path("pwned").exists()
 

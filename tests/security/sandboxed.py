@@ -27,11 +27,14 @@ def inside(
     work = folder / "work"
     work.mkdir(exist_ok=True)
     name = f"attack-{folder.name}.py"
-    # An attack that never began would prove nothing.
     (work / name).write_text(f"open('began', 'w').close()\n{program}")
-    done = sandbox.run([PYTHON, name], work, limits=Limits(seconds, memory, processes))
-    assert (work / "began").exists(), done.output
-    return done
+    # An attack that never began would prove nothing; on a busy machine it takes longer to.
+    for patience in (1, 2, 4, 8):
+        limits = Limits(seconds * patience, memory, processes)
+        done = sandbox.run([PYTHON, name], work, limits=limits)
+        if (work / "began").exists():
+            return done
+    raise AssertionError(f"it never began: {done.output}")
 
 
 def held(folder: Path, program: str) -> None:
@@ -315,7 +318,7 @@ def greedy(folder: Path, name: str) -> None:
     free = psutil.virtual_memory().available
     started = time.monotonic()
     done = inside(folder, program, seconds=3, memory=2**30, processes=30)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     assert done.timed_out or done.code != 0
     written = sum(path.lstat().st_size for path in (folder / "work").rglob("*"))
     assert written <= (most or 700_000_000), f"{written:,} bytes were written"
