@@ -15,6 +15,7 @@ from qflow_dagster.agents.approval import TYPES, digest_of
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import history, verify_history
 from qflow_dagster.quantumflow import resolve as resolve_id
+from qflow_dagster.safety.display import visible
 
 STATUSES = ("pending", "approved", "denied", "consumed", "expired", "revoked")
 # Constants of ours, written out: only then the planner knows that the partial index holds them all.
@@ -130,7 +131,7 @@ def as_csv(rows: Iterator[dict[str, Any]]) -> str:
         "requested_at",
         "expires_at",
     )
-    writer = csv.writer(buffer)
+    writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*fixed, "event_at", "event", "event_actor", "event_comment", "event_run_id"])
     for row in rows:
         for entry in row["history"]:
@@ -195,6 +196,6 @@ def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]
 
 
 def _harmless(value: Any) -> str:
-    """A CSV cell that a spreadsheet does not take for a formula."""
-    words = "" if value is None else str(value)
+    """A CSV cell that shows what it holds, and that a spreadsheet does not take for a formula."""
+    words = "" if value is None else visible(str(value))
     return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words

@@ -324,7 +324,7 @@ def _refuse_decider(actor: str) -> None:
 
 
 def _refuse_unseen(row: Row[Any], actor: str, digest: str) -> None:
-    if not hmac.compare_digest(digest.encode(), row.digest.hex().encode()):
+    if not hmac.compare_digest(digest.encode(errors="replace"), row.digest.hex().encode()):
         raise DecisionRefused(f"what {actor} saw is not what approval {row.id} is about: look again")
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.syntax import Syntax
 
 from qflow_dagster.agents import approval_policy, approval_records, arbiter, authorization
 from qflow_dagster.cli.output import (
@@ -17,6 +16,7 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
+    print_code,
     print_fields,
     print_json,
     print_rows,
@@ -24,7 +24,7 @@ from qflow_dagster.cli.output import (
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.safety.display import visible, visible_json
+from qflow_dagster.safety.display import visible_json
 from qflow_dagster.settings import settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -251,9 +251,7 @@ def print_approval(found: dict[str, Any]) -> None:
     print_rows(found["decisions"], empty="Nobody has decided yet.", title="Decisions")
     console.print()
     for text, language in _parts(found["content"]):
-        console.print(
-            Syntax(visible(text), language, theme="ansi_dark", background_color="default", word_wrap=True)
-        )
+        print_code(text, language)
 
 
 def _parts(content: Any) -> Iterator[tuple[str, str]]:

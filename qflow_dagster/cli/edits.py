@@ -13,6 +13,7 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
+    print_code,
     print_exactly,
     print_fields,
     print_json,
@@ -59,7 +60,7 @@ def show(id_: Id, json: JsonFlag = False) -> None:
     patch, gates, history = (shown.pop(name) for name in ("patch", "gates", "history"))
     print_fields(shown)
     console.print()
-    console.print(patch)
+    print_code(patch, "diff")
     print_rows(gates, empty="", title="Gates before it was suggested")
     print_rows(history, empty="", title="History")
 

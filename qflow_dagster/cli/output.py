@@ -78,8 +78,28 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 
 
 def print_text(text: str) -> None:
-    """Lines for a program or a file, as they are but for what hides or moves something."""
+    """Print lines that a program reads; what hides or moves something is written out."""
     typer.echo(visible(text))
+
+
+def print_code(code: str, language: str) -> None:
+    """Print a patch or a document: at a terminal in colour, with numbers that tell a line from one that is wrapped."""
+    if not console.is_terminal:
+        print_text(code)
+        return
+    # Imported here: most commands print no code.
+    from rich.syntax import Syntax
+
+    console.print(
+        Syntax(
+            visible(code),
+            language,
+            theme="ansi_dark",
+            background_color="default",
+            line_numbers=True,
+            word_wrap=True,
+        )
+    )
 
 
 def print_exactly(content: bytes) -> None:

@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 from qflow_dagster.agents import self_improvement
-from qflow_dagster.cli.output import JsonFlag, Limit, console, known, print_fields, print_json, print_rows
+from qflow_dagster.cli.output import (
+    JsonFlag,
+    Limit,
+    console,
+    known,
+    print_code,
+    print_fields,
+    print_json,
+    print_rows,
+)
 from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import repositories
 
@@ -52,7 +61,7 @@ def show(id_: Annotated[str, typer.Argument(metavar="ID")], json: JsonFlag = Fal
     patch, gates, history = (shown.pop(name) for name in ("patch", "gates", "history"))
     print_fields(shown)
     console.print()
-    console.print(patch)
+    print_code(patch, "diff")
     print_rows(gates, empty="", title="Gates")
     print_rows(history, empty="", title="History")
 

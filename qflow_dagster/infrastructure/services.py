@@ -45,7 +45,10 @@ def add(
     Raises:
         UsageError: the name, address or command makes no sense.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{url!r} is no address of a service; expected http(s)://host/path")
     if parts.username or parts.password:

@@ -10,6 +10,7 @@ Default_Ignorable_Code_Point; ECMA-48 for control characters.
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -24,9 +25,9 @@ _HIDDEN = (
 )
 # More combining marks than any script needs overprint the lines above and below.
 _MAX_MARKS = 4
-_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
-_UNSAFE = re.compile(f"[{_HIDDEN}]|(?<={_MARK * _MAX_MARKS}){_MARK}")
-_UNSAFE_IN_LINE = re.compile(f"[\t\n{_HIDDEN}]|(?<={_MARK * _MAX_MARKS}){_MARK}")
+_MARKS = ("Mn", "Me")
+_UNSAFE = re.compile(f"[{_HIDDEN}]")
+_UNSAFE_IN_LINE = re.compile(f"[\t\n{_HIDDEN}]")
 
 
 def visible(text: str) -> str:
@@ -34,7 +35,7 @@ def visible(text: str) -> str:
 
     Newlines and tabulators stay; a carriage return is written out, since it overprints its line.
     """
-    return _UNSAFE.sub(_written_out, text)
+    return _without_piles(_UNSAFE.sub(_written_out, text))
 
 
 def visible_line(text: str, limit: int | None = None) -> str:
@@ -42,7 +43,7 @@ def visible_line(text: str, limit: int | None = None) -> str:
 
     What is longer than `limit` characters is cut, with ``…`` at the end.
     """
-    line = _UNSAFE_IN_LINE.sub(_written_out, text if limit is None else text[: limit + 1])
+    line = _without_piles(_UNSAFE_IN_LINE.sub(_written_out, text if limit is None else text[: limit + 1]))
     return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -57,3 +58,16 @@ def visible_json(value: Any, *, indent: int | None = 2, default: Callable[[Any],
 
 def _written_out(match: re.Match[str]) -> str:
     return f"<U+{ord(match[0]):04X}>"
+
+
+def _without_piles(text: str) -> str:
+    """Return `text` with the marks written out that are too many on one letter."""
+    if text.isascii():
+        return text
+    kept = []
+    marks = 0
+    for character in text:
+        # No mark is before U+0300.
+        marks = marks + 1 if character > "\u02ff" and unicodedata.category(character) in _MARKS else 0
+        kept.append(character if marks <= _MAX_MARKS else f"<U+{ord(character):04X}>")
+    return "".join(kept)

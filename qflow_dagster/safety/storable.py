@@ -82,6 +82,7 @@ def read_json(text: str | bytes) -> Any:
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
+    text = text.removeprefix("\ufeff")
     try:
         value = json.loads(text, parse_int=_integer)
     except RecursionError:

@@ -26,6 +26,7 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications.sealing import key_for
 from qflow_dagster.setting_groups import ErrorsSettings, InboxSettings
 from qflow_dagster.web import peers
+from qflow_dagster.web.identities import is_name
 from qflow_dagster.web.origins import from_pages_of, host_name, is_reading, origin, origin_of
 
 # RFC 7914's interactive parameters: some 50 ms and 16 MB a try.
@@ -86,7 +87,7 @@ class Access:
         if self.limits.trusted_header and self._is_proxy(connection):
             names = connection.headers.getlist(self.limits.trusted_header)
             # Two names: the proxy added its own to one that came from outside.
-            return (names[0].strip() or None) if len(names) == 1 else None
+            return names[0] if len(names) == 1 and is_name(names[0]) else None
         if self.limits.accounts:
             return self._account(connection.headers.getlist("Authorization"))
         if not self.loopback or self.limits.trusted_header:
@@ -184,7 +185,7 @@ def csrf_token(actor: str, about: str) -> str:
 
 def is_own_form(actor: str, about: str, token: str) -> bool:
     """Whether a form was shown to this actor by a page of ours; where it comes from, the guard has looked at."""
-    return hmac.compare_digest(token.encode(), csrf_token(actor, about).encode())
+    return hmac.compare_digest(token.encode(errors="replace"), csrf_token(actor, about).encode())
 
 
 def _name(host: str) -> str:

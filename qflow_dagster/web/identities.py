@@ -28,18 +28,31 @@ MAX_DAYS = 366
 _DAY = 86_400
 
 
+def is_name(text: str) -> bool:
+    """Return whether somebody may act under this name.
+
+    It can be seen as it is; it is no list, as a proxy makes of two headers; it is no policy's.
+    """
+    return (
+        0 < len(text) <= MAX_NAME
+        and text.strip() == text
+        and visible_line(text) == text
+        and "," not in text
+        and not text.startswith("policy:")
+    )
+
+
 def sign(name: str, *, days: float) -> str:
     """Return a token that establishes `name` for that many days.
 
     Raises:
         UsageError: the name is empty, too long, reserved or not readable; or the days are out of range.
     """
-    if not name.strip() or name != name.strip() or len(name) > MAX_NAME or visible_line(name) != name:
+    if not is_name(name):
         raise UsageError(
-            f"{visible_line(name, 50)!r} is no name: 1 to {MAX_NAME} characters that can be seen, no space around"
+            f"{visible_line(name, 50)!r} is no name: 1 to {MAX_NAME} characters that can be seen, no space around, "
+            "no comma, not 'policy:' in front"
         )
-    if name.startswith("policy:"):
-        raise UsageError("names beginning with 'policy:' are the policies' own")
     if not 0 < days <= MAX_DAYS:
         raise UsageError(f"a name is signed for more than 0 and at most {MAX_DAYS} days, not {days:g}")
     claim = json.dumps([name, int(time.time() + days * _DAY)], ensure_ascii=False).encode()

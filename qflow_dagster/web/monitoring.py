@@ -17,6 +17,7 @@ from qflow_dagster.agents import approval_records
 from qflow_dagster.database.migrate import current_revision, newest_revision
 from qflow_dagster.infrastructure import circuit_breaker, health_agent
 from qflow_dagster.infrastructure.error_rate_tracker import rates
+from qflow_dagster.safety.display import visible_line
 
 
 class Monitoring:
@@ -49,9 +50,9 @@ class Monitoring:
         status = health_agent.overall(states)
         checks = [
             {
-                "name": state["name"],
+                "name": visible_line(state["name"]),
                 "status": state["status"],
-                "message": state["message"],
+                "message": visible_line(state["message"] or ""),
                 "since": state["since"].isoformat(),
             }
             for state in states
@@ -74,7 +75,7 @@ class _Collector:
         up = GaugeMetricFamily("qflow_up", "Whether the database answers.")
         try:
             with self.engine.connect() as connection:
-                metrics = list(_metrics(connection))
+                metrics = [_visible(metric) for metric in _metrics(connection)]
         except SQLAlchemyError:
             up.add_metric([], 0)
             yield up
@@ -82,6 +83,15 @@ class _Collector:
         up.add_metric([], 1)
         yield up
         yield from metrics
+
+
+def _visible(metric: Metric) -> Metric:
+    """Labels come from outside: operations, names of services."""
+    metric.samples = [
+        sample._replace(labels={name: visible_line(value) for name, value in sample.labels.items()})
+        for sample in metric.samples
+    ]
+    return metric
 
 
 def _metrics(connection: Connection) -> Iterator[Metric]:

@@ -33,7 +33,10 @@ def origin_of(url: str, setting: str) -> str:
     Raises:
         UsageError: it is no http or https address; the message names `setting`.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in DEFAULT_PORTS or host_name(parts.netloc) is None:
         raise UsageError(f"{setting}: {url!r} is no address as https://name.example.org")
     return origin(parts.scheme, parts.netloc)

@@ -76,6 +76,7 @@ def test_an_approval_from_request_to_use(qflow: Run, home: Path) -> None:
     assert (exported[0]["status"], len(exported[0]["history"])) == ("consumed", 6)
     rows = list(csv.DictReader(io.StringIO(ok(qflow("approvals", "export", "--format", "csv")))))
     assert [row["event"] for row in rows] == history
+    assert {row["event_run_id"] for row in rows} == {""}
     assert token not in json.dumps(exported)
 
 

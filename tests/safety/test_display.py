@@ -43,6 +43,8 @@ def test_letters_marks_and_signs_of_every_script_stay() -> None:
 
 def test_marks_piled_on_one_letter_stop_before_they_cover_other_lines() -> None:
     assert visible("e" + "\u0301" * 6) == "e" + "\u0301" * 4 + "<U+0301>" * 2
+    for mark in "\u0e49\u05b0\u0610\U0001e944\u0ec8\u0f71\u20dd":
+        assert visible(mark * 6) == mark * 4 + f"<U+{ord(mark):04X}>" * 2
 
 
 def test_the_escapes_of_a_terminal_and_a_carriage_return_are_written_out() -> None:

@@ -58,7 +58,7 @@ def test_json_of_any_depth_is_read_in_time_in_proportion(opening: str) -> None:
     assert depth == MAX_DEPTH - 1
 
 
-@pytest.mark.parametrize("printed", ["", "{", "[" * 200_000, '{"a' * 100_000, "nul", "[1,]", "\ufeff1"])
+@pytest.mark.parametrize("printed", ["", "{", "[" * 200_000, '{"a' * 100_000, "nul", "[1,]", "\ufeff\ufeff1"])
 def test_what_is_no_json_is_a_value_error(printed: str) -> None:
     with pytest.raises(json.JSONDecodeError):
         read_json(printed)

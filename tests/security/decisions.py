@@ -132,6 +132,7 @@ HEADERS = {
     "real IP": {"X-Real-IP": "10.9.8.7", "Remote-User": "admin"},
     "client IP": {"X-Client-IP": "10.9.8.7", "X-Cluster-Client-IP": "10.9.8.7", "Remote-User": "admin"},
     "remote user alone": {"Remote-User": "admin"},
+    "a list of names": {"Remote-User": "alice, bob"},
     "with an underscore": {"Remote_User": "admin", "X-Forwarded-For": "10.9.8.7"},
 }
 

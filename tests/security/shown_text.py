@@ -19,7 +19,7 @@ TEXTS = {
     "colour": "\x1b[8mhidden\x1b[0m", "erase the line above": "\x1b[1A\x1b[2K", "title": "\x1b]0;title\x07", "link": "\x1b]8;;https://evil.example\x1b\\here\x1b]8;;\x1b\\",
     "C1": "\x9b31mred", "return": "safe\rEVIL", "backspace": "no\b\bok", "bidirectional": "\u202eevil\u2066", "zero width": "a\u200bb\u2060c", "filler": "x\u3164y",
     "soft hyphen": "pass\u00adword", "separators": "a\u2028b\u2029c", "tags": "\U000e0041\U000e0042", "variation": "v\ufe0f\ufe01", "no-break space": "a\u00a0b",
-    "combining": "e" + "\u0301" * 50, "Braille blank": "a\u2800b", "private use": "\ue000", "lone surrogate": "\ud800", "device control": "\x1bP$q\x1b\\", "answer back": "\x05\x1b[c",
+    "combining": "e" + "\u0301" * 50, "Thai marks": "\u0e01" + "\u0e49" * 50, "Braille blank": "a\u2800b", "private use": "\ue000", "lone surrogate": "\ud800", "device control": "\x1bP$q\x1b\\", "answer back": "\x05\x1b[c",
     "rich markup": "[link=https://evil.example]x[/link][/]", "Mongolian selector": "a\u180bb", "byte order mark": "\ufeffa",
 }  # fmt: skip
 
@@ -137,3 +137,37 @@ def logged(_folder: Path, name: str) -> None:
         logger.exception("it failed")
     words = buffer.getvalue()
     assert visible(words) == words, repr(words)
+
+
+@attempt("text in measures and health", *TEXTS)
+def measured(_folder: Path, name: str) -> None:
+    """What Prometheus and a probe read: names of operations come from whoever sends errors."""
+    from starlette.testclient import TestClient
+
+    from qflow_dagster.infrastructure.circuit_breaker import open_by_hand
+    from qflow_dagster.web.app import build_app
+
+    hostile = TEXTS[name].encode("utf-8", "replace").decode()
+    with ground.engine().begin() as connection:
+        open_by_hand(connection, f"op {hostile}", actor="ada", reason="a try")
+    with TestClient(build_app(ground.engine(), host="127.0.0.1"), base_url="http://127.0.0.1:3001") as client:
+        for path in ("/metrics", "/health/deep"):
+            words = client.get(path).text
+            assert visible(words) == words, repr(words)
+
+
+@attempt("lines that pose as others", "wrapped field", "field on a new line", "wrapped line of a patch")
+def posing(_folder: Path, name: str) -> None:
+    """A terminal of 80 columns, and a text that is as long as it takes to begin a line of its own."""
+    import re
+
+    with terminal() as shown:
+        output.console.width = 80
+        if name == "wrapped line of a patch":
+            output.print_code("+b = 1  # " + "#" * 68 + "- c = evil()\n", "diff")
+        else:
+            padding = "\n" if "new" in name else "-" * 70
+            output.print_fields({"reason": f"routine {padding} status      approved", "status": "pending"})
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).splitlines()
+    assert not [line for line in lines if line.startswith(("status      approved", "- c", "-c"))]
+    assert not [line for line in lines if re.match(r"\S.*evil|\s*-\s", line) and not re.match(r"\s*\d", line)]

@@ -68,3 +68,12 @@ def test_a_changed_token_is_not_believed(data: st.DataObject) -> None:
 def test_anything_else_is_no_token(text: str) -> None:
     with pytest.raises(UsageError):
         identities.verify(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["alice, bob", "policy:edit", "al\u00adice", " alice", "alice ", "", "x" * 201, "a\u200bb"]
+)
+def test_what_a_proxy_or_a_person_may_not_call_anybody(name: str) -> None:
+    assert not identities.is_name(name)
+    with pytest.raises(UsageError):
+        identities.sign(name, days=1)
