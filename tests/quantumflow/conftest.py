@@ -57,3 +57,16 @@ def let_delays_pass() -> Callable[[Connection], None]:
     return lambda connection: connection.execute(
         text("UPDATE workflows SET available_at = statement_timestamp() WHERE available_at > now()")
     )
+
+
+def switch_triggers(connection: Connection, verb: str) -> None:
+    """`DISABLE` or `ENABLE` our triggers on the tables of the core, within the transaction."""
+    for table in (
+        "workflow_dependencies",
+        "workflow_events",
+        "workflows",
+        "messages",
+        "seals",
+        "sealed_heads",
+    ):
+        connection.execute(text(f"ALTER TABLE {table} {verb} TRIGGER USER"))

@@ -15,6 +15,7 @@ from qflow_dagster.quantumflow import (
     history,
     verify_history,
 )
+from tests.quantumflow.conftest import switch_triggers
 
 
 @pytest.fixture
@@ -32,12 +33,12 @@ def chain(connection: Connection) -> Connection:
 
 @pytest.fixture
 def tamper(chain: Connection) -> Callable[[str], None]:
-    """Execute a statement with the triggers switched off, as only the database's owner can."""
+    """Execute a statement with the triggers switched off, as only the tables' owner can."""
 
     def execute(statement: str) -> None:
-        chain.execute(text("SET LOCAL session_replication_role = replica"))
+        switch_triggers(chain, "DISABLE")
         assert chain.execute(text(statement)).rowcount > 0
-        chain.execute(text("SET LOCAL session_replication_role = origin"))
+        switch_triggers(chain, "ENABLE")
 
     return execute
 

@@ -36,6 +36,7 @@ from qflow_dagster.quantumflow import (
     retry,
     verify_history,
 )
+from tests.quantumflow.conftest import switch_triggers
 
 NUMBERS = st.integers(0, 999)
 
@@ -75,9 +76,10 @@ class Workflows(RuleBasedStateMachine):
             connection.close()
         with self.engine.begin() as connection:
             assert verify_history(connection) is None
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            switch_triggers(connection, "DISABLE")
             for table in ("workflow_dependencies", "workflow_events", "workflows", "messages"):
                 connection.execute(text(f"DELETE FROM {table}"))
+            switch_triggers(connection, "ENABLE")
 
     def do(self, number: int, operation: Callable[[Connection], object], *, keep: bool = True) -> object:
         """Operate on one of the connections; `keep` says whether it is committed."""

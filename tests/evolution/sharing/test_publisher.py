@@ -508,7 +508,7 @@ def test_two_publishers_that_meet_on_a_branch_both_arrive(
 
 
 def test_a_url_that_does_not_answer_says_so(ours: Home, tmp_path: Path) -> None:
-    with ours.connected() as connection, pytest.raises(QflowError, match="ls-remote"):
+    with ours.connected() as connection, pytest.raises(QflowError, match="there is no repository at"):
         publish(connection, f"file://{tmp_path}/nothing.git", [publishable(RULE)])
 
 
