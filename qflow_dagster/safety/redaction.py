@@ -19,19 +19,23 @@ _PARTS = (
     r"|(?-i:[A-Z][a-z]{1,20})|\[[0-9]{1,4}\])"
 )
 # What may close a name, and what may stand between it and its value.
-_CLOSED = r"\\?[\"'`]?"
-_IS = r"\s{0,20}(?::\s?(?:str|string|bytes|any)\s{0,5}=|:=|[-=]>|<-|[=!:]==?|[=:])\s{0,20}"
+_CLOSED = r"(?:\\{0,3}[\"'`]|&quot;|%22)?"
+_IS = (
+    r"\s{0,20}(?::\s?(?:str|string|bytes|any)\s{0,5}=|:=|[-=]>|<-|[=!:]==?|[=:]|%3[ADad])\s{0,20}"
+    r"(?:[|>][+-]?\s{1,20})?"
+)
 # Tokens and passes may be counted.
 _NO_COUNT = rf"(?!s?{_PARTS}{{0,3}}{_CLOSED}{_IS}[\"']?[0-9]{{1,9}}(?![\w.-]))"
+# The shell's folders end as a short word for a password does.
+_NO_FOLDER = r"(?!(?-i:(?<=\bPWD)|(?<=OLDPWD))(?:\Z|[\"']?\s{0,20}[=:]\s{0,20}[\"']?[/~]))"
 # The name of what is a secret, whatever it looks like: of keys of data and in text. What comes before
-# (DB_PASSWORD) is no part of it: that would make it quadratic. PWD in capitals is the shell's folder.
+# (DB_PASSWORD) is no part of it: that would make it quadratic.
 _NAME = (
     r"(?i:(?:pass(?:word|wd|phrase|code)[a-z]{0,10}|secret[a-z]{0,10}|(?:csrf|xsrf)[a-z]{0,20}"
-    rf"|token{_NO_COUNT}|(?:(?<![a-z])|(?-i:(?=P)(?<=[a-z]))|(?<=db)|(?<=user))pass{_NO_COUNT}"
-    r"|(?!(?-i:(?<![A-Za-z_])PWD|(?<=OLD)PWD)(?:\"\Z|\Z|[\"']?\s{0,20}[=:]\s{0,20}[\"']?[/~]))pwd"
-    r"|(?:(?<![a-z])|(?-i:(?=[AD])(?<=[a-z])))(?:auth|dsn)|authorization|credential|cookie|session[-_]?id|signature"
+    rf"|token{_NO_COUNT}|pass(?<!bypass)(?<!compass)(?<!trespass)(?<!surpass){_NO_COUNT}|pwd{_NO_FOLDER}"
+    r"|auth|dsn|authorization|credential|cookie|session[-_]?id|signature"
     r"|(?:api|access|private|account|signing|encryption)[-_ ]?key|connection[-_ ]?string)"
-    rf"s?{_PARTS}{{0,3}}+)"
+    rf"s?{_PARTS}{{0,3}}+(?<!error)(?<!exception)(?<!warning))"
 )
 _SECRET_NAME = re.compile(rf"{_NAME}(?!\w)")
 
@@ -40,15 +44,17 @@ _QUOTED = (
     r"(?:[A-Za-z@$]{0,2}(?:(\"\"\")(?:(?!\"\"\")[\s\S]){3,}+|(\'\'\')(?:(?!\'\'\')[\s\S]){3,}+|(\'\')(?![\s,;)}\]])[^'\n]{3,}+"
     r"|(\\[\"'])(?:[^\"'\\\n]|\\[^\"']){3,}+|(\")(?:[^\"\\\n]|\\.){3,}+|([\'`])(?:[^'`\\\n]|\\.){3,}+))"
 )
-# A list or an object of quoted items, and what hangs on it; what is in their quotes does not end it.
-_NESTED = (
-    r"(?:[\[({]\s{0,20}(?=\\?[\"'])"
-    r"(?:\"(?:[^\"\\]|\\[\s\S])*+\"?|'(?:[^'\\]|\\[\s\S])*+'?|[^\])}\"'])++[\])}]?\S*+)"
-)
+# Strings that touch one another, or something else, as a shell joins them.
+_JOINED = r"(?:(?!\"\"|'')(?:(?:\"[^\"\\\n]{0,200}+\"|'[^'\\\n]{0,200}+')(?=[\w\"'$]))++\S*+)"
+# A list or an object of quoted items, one within it too, and what hangs on it; what is in their quotes
+# does not end it.
+_STRING = r"\"(?:[^\"\\]|\\[\s\S])*+\"?|'(?:[^'\\]|\\[\s\S])*+'?"
+_WITHIN = rf"[\[({{](?:{_STRING}|[^\[\](){{}}\"'])*+[\])}}]?"
+_NESTED = rf"(?:[\[({{]\s{{0,20}}(?=\\?[\"'\[{{])(?:{_STRING}|{_WITHIN}|[^\[\](){{}}\"'])++[\])}}]?\S*+)"
 # Anything else, to the next blank: a password may hold quotes, commas and what looks like a literal.
-_LITERAL = r"(?:null|none|nil|true|false|undefined)[,;&]?(?:[\"')}\]]|\s|\Z)"
+_LITERAL = r"(?:null|none|nil|true|false|undefined|str|bytes|int|bool)[,;&]?(?:[\"')}\]]|\s|\Z)"
 _BARE = rf"(?:(?![\"'`]|(?i:{_LITERAL}))\S{{3,}}+)"
-_VALUE = rf"(?:{_QUOTED}|{_NESTED}|{_BARE})"
+_VALUE = rf"(?:{_JOINED}|{_QUOTED}|{_NESTED}|{_BARE})"
 _SPACES = r"[ \t]{1,20}"
 _OPTION = r"(?i:(?<![\w-])--?(?:[a-z]{1,20}-){0,3}(?:pass(?:word|wd|phrase)?|pwd|token|secret|key|auth|credentials))"
 
@@ -57,7 +63,7 @@ _AFTER_NAME = (
     # name=value, "name": "value", name => value, ['name'] = value
     (rf"{_CLOSED}\]?{_IS}", _VALUE),
     # {"name": "name", "value": "value"}, <x name="name" value="value">
-    (rf"\\?[\"']\s{{0,20}},?\s{{0,20}}\\?[\"']?(?i:value|val|content){_CLOSED}{_IS}", _VALUE),
+    (rf"\\?[\"']\s{{0,20}},?\s{{0,20}}\\?[\"']?(?i:value|val|content|v){_CLOSED}{_IS}", _VALUE),
     # setName("value"), ('name', 'value')
     (rf"(?:{_CLOSED}\s{{0,20}},|\s?\()\s{{0,20}}", rf"(?:{_QUOTED}|{_NESTED})"),
     # <name>value</name>, <x name="name">value</x>

@@ -63,14 +63,16 @@ def _named() -> list[Planted]:
         "password=false.%", "password=true,%", "password=[redacted]%", "password=[redacted] token=[redacted]-%",
         "password='a b, % c'", 'passwords=["first one", "%"]', "passwords=['a]b', '%']", '{"tokens": ["one", "% x"]}',
         '"password": {"value": "a b %"}', 'secrets=("one", "%")',
+        'password="ab"%', "password='it'\"'\"'%'", '"password": {"a": ["x"], "b": "c %"}', "secrets=[['a', 'b %']]",
         # What stands between.
         "password := %", "password == '%'", "password != '%'", "pwd = /%", "pwd=/%", "<password>%</password>",
         "<db:password>a %</db:password>", '<x name="password">%</x>', '<input name="csrf" value="%">',
         'setPassword("%")', "set_password( '%' )", "('password', '%')", '["X-Api-Key","%"]', '[["Cookie","sid=%"]]',
         "os.environ['DB_PASSWORD']='%'", 'env["API_TOKEN"] = "%"', "password -> %", 'password => "%"',
         "password <- '%'", 'password: str = "%"', '{"name":"DB_PASSWORD","value":"%"}', '["--password","%"]',
+        "password: |\n  %", '{"k":"SECRET_KEY","v":"%"}', "&quot;password&quot;:&quot;%&quot;",
         # Names.
-        "pass=%", "dbPass=%", "dbpass=%", "sessionid=%", "session_id=%", "sessionId: %", "csrf=%", "csrftoken=%",
+        "pass=%", "FTPPASS=%", "SmtpPass: %", "dbPass=%", "dbpass=%", "sessionid=%", "session_id=%", "sessionId: %", "csrf=%", "csrftoken=%",
         "csrfmiddlewaretoken=%", "XSRF-TOKEN=%", "dsn=%", "SENTRY_DSN=%", '"auth": "%"', "proxyAuth=%",
         "SECRET_KEY=%", "SECRET_KEY_BASE=%", "dbpwd=%", "DB_PWD=/%", "password2=%", "password_2=%", "passwords[0]=%",
         "passwordHash=%", "API_KEY_PROD=%", "connection_string=%", "signature=%", "credentials: %",
@@ -141,6 +143,7 @@ def corpus() -> list[Planted]:
         Planted("pgp", f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n{pem}\n-----END PGP PRIVATE KEY BLOCK-----", pem[70:100]),
         Planted("putty", f"PuTTY-User-Key-File-3: ssh-rsa\nPrivate-Lines: 4\n{pem}\nPrivate-MAC: 0", pem[70:100]),
         Planted("dsn short", f"https://{pw[35][:11]}@o1.ingest.example.org/42", pw[35][:11]),
+        Planted("encoded", f"next=%2Fa%3Fpassword%3D{pw[36]}%26x", pw[36]),
         Planted("gcp", f'{{"private_key": "-----BEGIN PRIVATE KEY-----\\n{pem[:60]}\\n-----END PRIVATE KEY-----"}}', pem[:40]),
     ]  # fmt: skip
     # Where no part is named, the longest word of the text is the secret.
@@ -195,4 +198,7 @@ HONEST = (
     "ssh://git@example.org/a/b",
     "session started, connection closed: by peer",
     "compare(pass, fail)",
+    "NoCredentialsError: Unable to locate them",
+    "SecretNotFoundException: a TokenError: it has expired",
+    "def login(user: str, token: str) -> None",
 )
