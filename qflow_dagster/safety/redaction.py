@@ -41,11 +41,11 @@ _SECRET_NAME = re.compile(rf"{_NAME}(?!\w)")
 
 # A value in quotes: whatever is in them, escaped quotes too, after the letters of a language.
 _QUOTED = (
-    r"(?:[A-Za-z@$]{0,2}(?:(\"\"\")(?:(?!\"\"\")[\s\S]){3,}+|(\'\'\')(?:(?!\'\'\')[\s\S]){3,}+|(\'\')(?![\s,;)}\]])[^'\n]{3,}+"
+    r"(?:(?i:[fubr@$]{0,2})(?:(\"\"\")(?:(?!\"\"\")[\s\S]){3,}+|(\'\'\')(?:(?!\'\'\')[\s\S]){3,}+|(\'\')(?![\s,;)}\]])[^'\n]{3,}+"
     r"|(\\[\"'])(?:[^\"'\\\n]|\\[^\"']){3,}+|(\")(?:[^\"\\\n]|\\.){3,}+|([\'`])(?:[^'`\\\n]|\\.){3,}+))"
 )
-# Strings that touch one another, or something else, as a shell joins them.
-_JOINED = r"(?:(?!\"\"|'')(?:(?:\"[^\"\\\n]{0,200}+\"|'[^'\\\n]{0,200}+')(?=[\w\"'$]))++\S*+)"
+# Words in quotes that touch one another, or something else, as a shell joins them.
+_JOINED = r"(?:(?!\"\"|'')(?:\"[^\"\\\s]{0,200}+\"|'[^'\\\s]{0,200}+')(?=[\w\"'$])\S++)"
 # A list or an object of quoted items, one within it too, and what hangs on it; what is in their quotes
 # does not end it.
 _STRING = r"\"(?:[^\"\\]|\\[\s\S])*+\"?|'(?:[^'\\]|\\[\s\S])*+'?"
