@@ -52,8 +52,9 @@ _STRING = r"\"(?:[^\"\\]|\\[\s\S])*+\"?|'(?:[^'\\]|\\[\s\S])*+'?"
 _WITHIN = rf"[\[({{](?:{_STRING}|[^\[\](){{}}\"'])*+[\])}}]?"
 _NESTED = rf"(?:[\[({{]\s{{0,20}}(?=\\?[\"'\[{{])(?:{_STRING}|{_WITHIN}|[^\[\](){{}}\"'])++[\])}}]?\S*+)"
 # Anything else, to the next blank: a password may hold quotes, commas and what looks like a literal.
+# Where it was the type or another name of the value, that comes after it.
 _LITERAL = r"(?:null|none|nil|true|false|undefined|str|bytes|int|bool)[,;&]?(?:[\"')}\]]|\s|\Z)"
-_BARE = rf"(?:(?![\"'`]|(?i:{_LITERAL}))\S{{3,}}+)"
+_BARE = rf"(?:(?![\"'`]|(?i:{_LITERAL}))\S{{3,}}+(?:\s{{1,5}}(?:=>?|:=)\s{{1,5}}(?:{_QUOTED}|\S++))?)"
 _VALUE = rf"(?:{_JOINED}|{_QUOTED}|{_NESTED}|{_BARE})"
 _SPACES = r"[ \t]{1,20}"
 _OPTION = r"(?i:(?<![\w-])--?(?:[a-z]{1,20}-){0,3}(?:pass(?:word|wd|phrase)?|pwd|token|secret|key|auth|credentials))"
@@ -214,14 +215,11 @@ def redact(value: Any, _depth: int = 0) -> Any:
     if _depth >= _DEEPEST:
         return REDACTED if isinstance(value, Mapping | list | tuple) else value
     if isinstance(value, Mapping):
-        named = any(
-            isinstance(item, str) and str(name).lower() in _PAIR_NAMES and _is_secret_name(item)
-            for name, item in value.items()
-        )
+        pairs = (item for name, item in value.items() if str(name).lower() in _PAIR_NAMES)
+        named = next((item for item in pairs if isinstance(item, str) and _is_secret_name(item)), "")
         return {
             redact_text(str(name)): REDACTED
-            if _is_secret(str(name), item)
-            or (named and str(name).lower() in _PAIR_VALUES and item not in (None, "", True, False))
+            if _is_secret(str(name), item) or (str(name).lower() in _PAIR_VALUES and _is_secret(named, item))
             else redact(item, _depth + 1)
             for name, item in value.items()
         }

@@ -64,6 +64,7 @@ def _named() -> list[Planted]:
         "password='a b, % c'", 'passwords=["first one", "%"]', "passwords=['a]b', '%']", '{"tokens": ["one", "% x"]}',
         '"password": {"value": "a b %"}', 'secrets=("one", "%")',
         'password="ab"%', "password='it'\"'\"'%'", '"password": {"a": ["x"], "b": "c %"}', "secrets=[['a', 'b %']]",
+        'password: Final[Text] = "a %"', "password: token = %",
         # What stands between.
         "password := %", "password == '%'", "password != '%'", "pwd = /%", "pwd=/%", "<password>%</password>",
         "<db:password>a %</db:password>", '<x name="password">%</x>', '<input name="csrf" value="%">',
