@@ -53,7 +53,7 @@ _WITHIN = rf"[\[({{](?:{_STRING}|[^\[\](){{}}\"'])*+[\])}}]?"
 _NESTED = rf"(?:[\[({{]\s{{0,20}}(?=\\?[\"'\[{{])(?:{_STRING}|{_WITHIN}|[^\[\](){{}}\"'])++[\])}}]?\S*+)"
 # Anything else, to the next blank: a password may hold quotes, commas and what looks like a literal.
 # Where it was the type or another name of the value, that comes after it.
-_LITERAL = r"(?:null|none|nil|true|false|undefined|str|bytes|int|bool)[,;&]?(?:[\"')}\]]|\s|\Z)"
+_LITERAL = r"(?:null|none|nil|true|false|undefined|str|bytes|int|bool)(?:[,;&]?(?:\s|\Z)|,\"|[\"')}\]](?!\w))"
 _BARE = rf"(?:(?![\"'`]|(?i:{_LITERAL}))\S{{3,}}+(?:\s{{1,5}}(?:=>?|:=)\s{{1,5}}(?:{_QUOTED}|\S++))?)"
 _VALUE = rf"(?:{_JOINED}|{_QUOTED}|{_NESTED}|{_BARE})"
 _SPACES = r"[ \t]{1,20}"

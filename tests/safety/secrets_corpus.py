@@ -59,7 +59,7 @@ def _named() -> list[Planted]:
         # Values.
         'password=f"%"', "password=u'%'", "password=b'%'", "password=r'%'", "password=rb'%'", "password=''%''",
         'password="""% and\nmore"""', "password='''a\n%'''", "password=`%`", 'password=ab"%', "password=ab'%",
-        "password=a,%", "password=a&%", "password=a;%", "password=a<%", "password=none-%", "password=None.%",
+        "password=a,%", "password=a&%", "password=a;%", "password=a<%", "password=none-%", "password=none'%", "password=None.%",
         "password=false.%", "password=true,%", "password=[redacted]%", "password=[redacted] token=[redacted]-%",
         "password='a b, % c'", 'passwords=["first one", "%"]', "passwords=['a]b', '%']", '{"tokens": ["one", "% x"]}',
         '"password": {"value": "a b %"}', 'secrets=("one", "%")',
