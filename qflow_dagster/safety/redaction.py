@@ -13,28 +13,64 @@ from typing import Any
 
 REDACTED = "[redacted]"
 
-# Names whose value is a secret, whatever it looks like.
-_SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase|code)?$|pwd$|secret|token|api[-_]?key|(private|access|account|signing|encryption)[-_]?key"
-    r"|credential|authorization|^auth$|[-_]auth$|cookie|session[-_]?id|csrf|^dsn$|connection[-_]?string|signature$",
-    re.IGNORECASE,
+# A spelling of a name goes on in parts, as token_value, passwordHash and password2 do.
+_PARTS = (
+    r"(?:[_-]?[0-9]{1,4}|[_-](?!count|limit|length|type|usage|expir)[a-z]{1,20}"
+    r"|(?-i:[A-Z][a-z]{1,20})|\[[0-9]{1,4}\])"
 )
-# The shell's folders, which end as a short word for a password does.
-_FOLDERS = ("PWD", "OLDPWD")
-
-# What a secret's name is in text, its end; what comes before (DB_PASSWORD) is no part of the pattern:
-# that would make it quadratic. A number after `tokens` counts them.
+# What may close a name, and what may stand between it and its value.
+_CLOSED = r"(?:\\{0,3}[\"'`]|&quot;|%22)?"
+_IS = (
+    r"\s{0,20}(?::\s?(?:str|string|bytes|any)\s{0,5}=|:=|[-=]>|<-|[=!:]==?|[=:]|%3[ADad])\s{0,20}"
+    r"(?:[|>][+-]?\s{1,20})?"
+)
+# Tokens and passes may be counted.
+_NO_COUNT = rf"(?!s?{_PARTS}{{0,3}}{_CLOSED}{_IS}[\"']?[0-9]{{1,9}}(?![\w.-]))"
+# The shell's folders end as a short word for a password does.
+_NO_FOLDER = r"(?!(?-i:(?<=\bPWD)|(?<=OLDPWD))(?:\Z|[\"']?\s{0,20}[=:]\s{0,20}[\"']?[/~]))"
+# The name of what is a secret, whatever it looks like: of keys of data and in text. What comes before
+# (DB_PASSWORD) is no part of it: that would make it quadratic.
 _NAME = (
-    r"(?:pass(?:word|wd|phrase|code)|(?<=[_-])(?:pass|auth)|(?<![a-z])pwd(?=[\"']?\s{0,20}[=:]\s{0,20}[^/~\s])|secret"
-    r"|token(?!s?[\"']?\s{0,20}[=:]\s{0,20}[\"']?\d{1,9}(?![\w.-]))|authorization|credential"
-    r"|(?:api|access|private|account|signing|encryption)[-_ ]?key)s?"
+    r"(?i:(?:pass(?:word|wd|phrase|code)[a-z]{0,10}|secret[a-z]{0,10}|(?:csrf|xsrf)[a-z]{0,20}"
+    rf"|token{_NO_COUNT}|pass(?<!bypass)(?<!compass)(?<!trespass)(?<!surpass){_NO_COUNT}|pwd{_NO_FOLDER}"
+    r"|auth|dsn|authorization|credential|cookie|session[-_]?id|signature"
+    r"|(?:api|access|private|account|signing|encryption)[-_ ]?key|connection[-_ ]?string)"
+    rf"s?{_PARTS}{{0,3}}+(?<!error)(?<!exception)(?<!warning))"
 )
-# A value: in quotes whatever is in them, escaped quotes too; else up to what ends a word.
-_VALUE = (
-    r"(?:(\\[\"'])(?:[^\"'\\\n]|\\[^\"']){3,}+|(\")(?:[^\"\\\n]|\\.){3,}+|(')(?:[^'\\\n]|\\.){3,}+"
-    r"|(?!\[redacted\]|(?:null|none|true|false|undefined)\b)[^\s\"',;&}<>]{3,})"
+_SECRET_NAME = re.compile(rf"{_NAME}(?!\w)")
+
+# A value in quotes: whatever is in them, escaped quotes too, after the letters of a language.
+_QUOTED = (
+    r"(?:(?i:[fubr@$]{0,2})(?:(\"\"\")(?:(?!\"\"\")[\s\S]){3,}+|(\'\'\')(?:(?!\'\'\')[\s\S]){3,}+|(\'\')(?![\s,;)}\]])[^'\n]{3,}+"
+    r"|(\\[\"'])(?:[^\"'\\\n]|\\[^\"']){3,}+|(\")(?:[^\"\\\n]|\\.){3,}+|([\'`])(?:[^'`\\\n]|\\.){3,}+))"
 )
+# Words in quotes that touch one another, or something else, as a shell joins them.
+_JOINED = r"(?:(?!\"\"|'')(?:\"[^\"\\\s]{0,200}+\"|'[^'\\\s]{0,200}+')(?=[\w\"'$])\S++)"
+# A list or an object of quoted items, one within it too, and what hangs on it; what is in their quotes
+# does not end it.
+_STRING = r"\"(?:[^\"\\]|\\[\s\S])*+\"?|'(?:[^'\\]|\\[\s\S])*+'?"
+_WITHIN = rf"[\[({{](?:{_STRING}|[^\[\](){{}}\"'])*+[\])}}]?"
+_NESTED = rf"(?:[\[({{]\s{{0,20}}(?=\\?[\"'\[{{])(?:{_STRING}|{_WITHIN}|[^\[\](){{}}\"'])++[\])}}]?\S*+)"
+# Anything else, to the next blank: a password may hold quotes, commas and what looks like a literal.
+# Where it was the type or another name of the value, that comes after it.
+_LITERAL = r"(?:null|none|nil|true|false|undefined|str|bytes|int|bool)(?:[,;&]?(?:\s|\Z)|,\"|[\"')}\]](?!\w))"
+_BARE = rf"(?:(?![\"'`]|(?i:{_LITERAL}))\S{{3,}}+(?:\s{{1,5}}(?:=>?|:=)\s{{1,5}}(?:{_QUOTED}|\S++))?)"
+_VALUE = rf"(?:{_JOINED}|{_QUOTED}|{_NESTED}|{_BARE})"
 _SPACES = r"[ \t]{1,20}"
+_OPTION = r"(?i:(?<![\w-])--?(?:[a-z]{1,20}-){0,3}(?:pass(?:word|wd|phrase)?|pwd|token|secret|key|auth|credentials))"
+
+# What follows the name of a secret: what stands between them, and which values may stand there.
+_AFTER_NAME = (
+    # name=value, "name": "value", name => value, ['name'] = value
+    (rf"{_CLOSED}\]?{_IS}", _VALUE),
+    # {"name": "name", "value": "value"}, <x name="name" value="value">
+    (rf"\\?[\"']\s{{0,20}},?\s{{0,20}}\\?[\"']?(?i:value|val|content|v){_CLOSED}{_IS}", _VALUE),
+    # setName("value"), ('name', 'value')
+    (rf"(?:{_CLOSED}\s{{0,20}},|\s?\()\s{{0,20}}", rf"(?:{_QUOTED}|{_NESTED})"),
+    # <name>value</name>, <x name="name">value</x>
+    (r"[\"']?>", r"[^<]{1,200}+(?=</)"),
+)
+_NAMED = rf"({_NAME})(?:{'|'.join(f'({between}){value}' for between, value in _AFTER_NAME)})"
 
 # Each pattern, with words (in small letters) without one of which it cannot fit: most text has none
 # of them, and looking for words is ten times as fast. Its groups stay: they say what was there.
@@ -45,30 +81,41 @@ _PATTERNS = tuple(
             "-----begin",
             r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
         ),
-        # user:password@ in an address, or a key alone before the @.
-        ("://", r"(\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s:/@]*:)[^\s/@]+(?=@)"),
+        (
+            "private-lines",
+            r"(Private-Lines:\s{0,5}[0-9]{1,4}(?:\s|\\[rn]){1,5})"
+            r"(?:[ \t]{0,20}[A-Za-z0-9+/=]{1,200}+(?:\s|\\[rn]|\Z))++",
+        ),
+        # user:password@ in an address, where a number alone is a port; or a key alone before the @.
+        (
+            "://",
+            r"(\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s:/@\[]{0,200}:)(?![0-9]{1,5}[/?#\"',;)])[^\s@]{1,250}+"
+            r"(?:@[^\s@\"'<>]{1,250}(?=@)){0,3}(?=@)",
+        ),
         ("://", r"(\b[A-Za-z][A-Za-z0-9+.-]{0,20}://)[A-Za-z0-9_.~-]{16,}(?=@)"),
+        # The address of an error intake: a key, and a number at the end.
+        ("http", r"(\bhttps?://)[A-Za-z0-9_.~-]{1,100}+(?=@[\w.:-]{1,100}+(?:/[\w-]{1,60}){0,3}/[0-9]{1,20}(?![\w/.]))"),
         # Headers: what follows the scheme has a digit, a sign or mixed letters, which words have not.
         (
             "bearer basic token",
             r"((?i:\b(?:bearer|basic|token)\s{1,20}))(?=\S*?(?:[0-9=+/]|[a-z][A-Z]))[A-Za-z0-9._~+/=-]{8,}",
         ),
         ("digest", r"((?i:\bdigest\s{1,20}))(?=\w{1,20}=)[^\r\n]+"),
+        # Headers of which all of the line is secret.
         (
-            "cookie",
-            r"((?i:\b(?:set-)?cookies?[\"']?\s{0,20}[=:]\s{0,20}))"
-            r"(?:(\")(?:[^\"\\\n]|\\.)++|(?!\[redacted\])[^\s\"][^\r\n\"]*)",
+            "cookie authorization",
+            rf"((?i:\b(?:(?:set-)?cookies?|(?:proxy-)?authorization){_CLOSED}\s{{0,20}}[=:]\s{{0,20}}))"
+            rf"(?:{_QUOTED}|{_NESTED}|(?![\"'])\S[^\r\n\"']*)",
         ),
-        # name=value, name: value, "name": "value", name => value.
         (
-            "pass pwd secret token key authorization credential auth",
-            rf"((?i:{_NAME})\\?[\"']?\s{{0,20}}(?:=>|[=:])\s{{0,20}}){_VALUE}",
+            "pass pwd secret token key auth credential cookie sessionid session_id session-id csrf xsrf dsn signature "
+            "connectionstring connection-string connection_string",
+            _NAMED,
         ),
         # Options of commands.
         (
             "-pass -pwd -token -secret -key -auth -credential",
-            r"((?i:(?<![\w-])--?(?:[a-z]{1,20}-){0,3}(?:pass(?:word|wd|phrase)?|pwd|token|secret|key|auth|credentials))"
-            rf"{_SPACES}(?!-)){_VALUE}",
+            rf"({_OPTION}{_SPACES}(?!-)){_VALUE}",
         ),
         ("sshpass", rf"(\bsshpass{_SPACES}-p[ \t]{{0,20}}){_VALUE}"),
         (
@@ -79,9 +126,9 @@ _PATTERNS = tuple(
         ("password", r"(\bmachine\s{1,20}\S{1,100}\s{1,20}(?:login\s{1,20}\S{1,100}\s{1,20})?password\s{1,20})\S+"),
         # Parameters of addresses.
         ("token= sig= signature= key= secret= password= pwd= auth= credential=",
-         r"([?&;](?i:[\w.-]{0,40}?(?:token|sig|signature|key|secret|password|pwd|auth|credential))=)(?!\[redacted\])[^\s&#\"'<>]{6,}"),
+         r"([?&;](?i:[\w.-]{0,40}?(?:token|sig|signature|key|secret|password|pwd|auth|credential))=)[^\s&#\"'<>]{6,}"),
         # Keys that say by their beginning whose they are.
-        ("qfa_", r"\bqfa_[A-Za-z0-9_-]{20,}"),
+        ("qfa_ qfi_", r"\bqf[ai]_[A-Za-z0-9_.=-]{20,}"),
         ("gh github_pat", r"\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bgithub_pat_[A-Za-z0-9_]{30,}\b"),
         ("gl", r"\bgl(?:pat|rt|dt|cbt|ptt|ft|imt|agent|soat|oas|ffct|wt)-[A-Za-z0-9_.-]{16,}"),
         (
@@ -101,9 +148,10 @@ _PATTERNS = tuple(
         ("pypi-ag", r"\bpypi-Ag[A-Za-z0-9_-]{16,}"),
         (
             "npm_ hf_ _v1_ shp lin_api_ ntn_ glsa_ glc_ hvs. dckr_pat_ rubygems_ sntry nvapi- gsk_ xai- pplx- r8_ "
-            "whsec_ gocspx- ya29. atatt3 age-secret-key-1 sq0",
+            "whsec_ gocspx- ya29. atatt3 age-secret-key-1 sq0 tskey- figd_ pmak- sbp_ nrak-",
             r"\b(?:npm_|hf_|do[oprt]_v1_|shp(?:at|ca|pa|ss)_|lin_api_|ntn_|glsa_|glc_|hvs\.|dckr_pat_|rubygems_|sntry[su]_"
-            r"|nvapi-|gsk_|xai-|pplx-|r8_|whsec_|GOCSPX-|ya29\.|ATATT3|AGE-SECRET-KEY-1|sq0(?:atp|csp)-)[A-Za-z0-9_=.+/-]{20,}",
+            r"|nvapi-|gsk_|xai-|pplx-|r8_|whsec_|GOCSPX-|ya29\.|ATATT3|AGE-SECRET-KEY-1|sq0(?:atp|csp)-"
+            r"|tskey-|figd_|PMAK-|sbp_|NRAK-)[A-Za-z0-9_=.+/-]{20,}",
         ),
         ("eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
     )
@@ -113,16 +161,33 @@ _WORDS = tuple({word for words, _ in _PATTERNS for word in words})
 _DEEPEST = 20
 
 
+# Options that stand before their value in a list, and what they may be called without their dashes.
+_OPTION_ALONE = re.compile(_OPTION)
+# Keys of an object that is a pair, as {"name": "DB_PASSWORD", "value": ...}.
+_PAIR_NAMES = frozenset(("name", "key", "header", "field", "variable", "option", "k"))
+_PAIR_VALUES = frozenset(("value", "values", "val", "content", "v"))
+_COUNTED = re.compile(r"token|pass$", re.IGNORECASE)
+
+
 @lru_cache(maxsize=10_000)
 def _is_secret_name(name: str) -> bool:
-    return _SECRET_NAME.search(name[:200]) is not None and name not in _FOLDERS
+    return _SECRET_NAME.search(name[-200:]) is not None
 
 
 def _is_secret(name: str, item: Any) -> bool:
-    """Whether what stands under the name is a secret: not nothing, not a truth, not a count of tokens."""
+    """Whether what stands under the name is a secret: not nothing, not a truth, not a count."""
     if item is None or isinstance(item, bool) or item == "" or not _is_secret_name(name):
         return False
-    return not (isinstance(item, int | float) and "token" in name.lower())
+    return not (isinstance(item, int | float) and _COUNTED.search(name))
+
+
+def _is_told_by(before: Any, item: Any, *, paired: bool) -> bool:
+    """Whether the item before one in a list says that it is a secret: an option, or the name in a pair."""
+    if not isinstance(before, str) or len(before) > 200 or re.search(r"[\s=]", before):
+        return False
+    if _OPTION_ALONE.fullmatch(before):
+        return isinstance(item, str)
+    return (paired or before.startswith("-")) and _is_secret(before, item)
 
 
 def _replacement(match: re.Match[str]) -> str:
@@ -150,10 +215,18 @@ def redact(value: Any, _depth: int = 0) -> Any:
     if _depth >= _DEEPEST:
         return REDACTED if isinstance(value, Mapping | list | tuple) else value
     if isinstance(value, Mapping):
+        pairs = (item for name, item in value.items() if str(name).lower() in _PAIR_NAMES)
+        named = next((item for item in pairs if isinstance(item, str) and _is_secret_name(item)), "")
         return {
-            redact_text(str(name)): REDACTED if _is_secret(str(name), item) else redact(item, _depth + 1)
+            redact_text(str(name)): REDACTED
+            if _is_secret(str(name), item) or (str(name).lower() in _PAIR_VALUES and _is_secret(named, item))
+            else redact(item, _depth + 1)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [redact(item, _depth + 1) for item in value]
+        paired = len(value) == 2
+        return [
+            REDACTED if _is_told_by(before, item, paired=paired) else redact(item, _depth + 1)
+            for before, item in zip((None, *value), value, strict=False)
+        ]
     return value

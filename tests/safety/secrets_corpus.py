@@ -43,12 +43,47 @@ def _prefixed() -> list[Planted]:
         "grafana": ("glsa" + "_", 40), "vault": ("hvs" + ".", 60), "docker": ("dckr" + "_pat_", 27),
         "rubygems": ("rubygems" + "_", 48), "sentry": ("sntrys" + "_", 60), "linear": ("lin" + "_api_", 40),
         "groq": ("gsk" + "_", 50), "atlassian": ("ATATT" + "3", 60), "qflow": ("qfa" + "_", 43),
+        "qflow identity": ("qfi" + "_", 60), "tailscale": ("tskey" + "-auth-", 30), "figma": ("figd" + "_", 40),
+        "postman": ("PMAK" + "-", 58), "supabase": ("sbp" + "_", 40), "new relic": ("NRAK" + "-", 27),
     }  # fmt: skip
     found = []
     for kind, (prefix, length) in forms.items():
         value = made(length)
         found.append(Planted(kind, f"request with {prefix}{value} failed", value))
     return found
+
+
+def _named() -> list[Planted]:
+    """Each way to write a secret's name, what stands after it, and its value; ``%`` is the secret."""
+    forms = (
+        # Values.
+        'password=f"%"', "password=u'%'", "password=b'%'", "password=r'%'", "password=rb'%'", "password=''%''",
+        'password="""% and\nmore"""', "password='''a\n%'''", "password=`%`", 'password=ab"%', "password=ab'%",
+        "password=a,%", "password=a&%", "password=a;%", "password=a<%", "password=none-%", "password=none'%", "password=None.%",
+        "password=false.%", "password=true,%", "password=[redacted]%", "password=[redacted] token=[redacted]-%",
+        "password='a b, % c'", 'passwords=["first one", "%"]', "passwords=['a]b', '%']", '{"tokens": ["one", "% x"]}',
+        '"password": {"value": "a b %"}', 'secrets=("one", "%")',
+        'password="ab"%', "password='it'\"'\"'%'", '"password": {"a": ["x"], "b": "c %"}', "secrets=[['a', 'b %']]",
+        'password: Final[Text] = "a %"', "password: token = %",
+        # What stands between.
+        "password := %", "password == '%'", "password != '%'", "pwd = /%", "pwd=/%", "<password>%</password>",
+        "<db:password>a %</db:password>", '<x name="password">%</x>', '<input name="csrf" value="%">',
+        'setPassword("%")', "set_password( '%' )", "('password', '%')", '["X-Api-Key","%"]', '[["Cookie","sid=%"]]',
+        "os.environ['DB_PASSWORD']='%'", 'env["API_TOKEN"] = "%"', "password -> %", 'password => "%"',
+        "password <- '%'", 'password: str = "%"', '{"name":"DB_PASSWORD","value":"%"}', '["--password","%"]',
+        "password: |\n  %", '{"k":"SECRET_KEY","v":"%"}', "&quot;password&quot;:&quot;%&quot;",
+        # Names.
+        "pass=%", "FTPPASS=%", "SmtpPass: %", "dbPass=%", "dbpass=%", "sessionid=%", "session_id=%", "sessionId: %", "csrf=%", "csrftoken=%",
+        "csrfmiddlewaretoken=%", "XSRF-TOKEN=%", "dsn=%", "SENTRY_DSN=%", '"auth": "%"', "proxyAuth=%",
+        "SECRET_KEY=%", "SECRET_KEY_BASE=%", "dbpwd=%", "DB_PWD=/%", "password2=%", "password_2=%", "passwords[0]=%",
+        "passwordHash=%", "API_KEY_PROD=%", "connection_string=%", "signature=%", "credentials: %",
+        # Addresses.
+        "postgres://u:p@%@h/x", "postgres://u:a/b%@h", "postgres://u:p@a/b%@h/x", "redis://:%@h:6379/0",
+        # Headers.
+        "Authorization: Negotiate %", "Authorization: Digest %", "authorization=NTLM %", "Proxy-Authorization: Hawk %",
+        "Cookie: [redacted]; sid=%",
+    )  # fmt: skip
+    return [Planted(form, form.replace("%", value := made(12)), value) for form in forms]
 
 
 def corpus() -> list[Planted]:
@@ -58,6 +93,7 @@ def corpus() -> list[Planted]:
     pem = "\n".join(made(64) for _ in range(4))
     found = [
         *_prefixed(),
+        *_named(),
         Planted("aws id", "AKIA" + made(16, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567").upper()[:16] + " is denied", "AKIA"),
         Planted("aws secret", f"aws_secret_access_key = {pw[0]}/+{pw[1]}", pw[0]),
         Planted("discord bot", f"login {'M' + made(25)}.{made(6)}.{made(38)}", ""),
@@ -106,6 +142,9 @@ def corpus() -> list[Planted]:
         Planted("pem", f"-----BEGIN RSA PRIVATE KEY-----\n{pem}\n-----END RSA PRIVATE KEY-----", pem[70:100]),
         Planted("openssh", f"-----BEGIN OPENSSH PRIVATE KEY-----\n{pem[:200]}", pem[70:100]),
         Planted("pgp", f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n{pem}\n-----END PGP PRIVATE KEY BLOCK-----", pem[70:100]),
+        Planted("putty", f"PuTTY-User-Key-File-3: ssh-rsa\nPrivate-Lines: 4\n{pem}\nPrivate-MAC: 0", pem[70:100]),
+        Planted("dsn short", f"https://{pw[35][:11]}@o1.ingest.example.org/42", pw[35][:11]),
+        Planted("encoded", f"next=%2Fa%3Fpassword%3D{pw[36]}%26x", pw[36]),
         Planted("gcp", f'{{"private_key": "-----BEGIN PRIVATE KEY-----\\n{pem[:60]}\\n-----END PRIVATE KEY-----"}}', pem[:40]),
     ]  # fmt: skip
     # Where no part is named, the longest word of the text is the secret.
@@ -150,4 +189,17 @@ HONEST = (
     "module.submodule.Class.method at 0x7f3a",
     "cookies were refused by the browser",
     "digest of the page",
+    "OLDPWD=/srv/ada",
+    "password=none, user=ada",
+    '{"password":null,"user":"ada"}',
+    '{"secret": false}',
+    "tokenizer=fast author=ada authenticated: yes",
+    "token_count=12 token_type: bearer",
+    "https://example.org:8080/a?mail=ada@example.org",
+    "ssh://git@example.org/a/b",
+    "session started, connection closed: by peer",
+    "compare(pass, fail)",
+    "NoCredentialsError: Unable to locate them",
+    "SecretNotFoundException: a TokenError: it has expired",
+    "def login(user: str, token: str) -> None",
 )

@@ -47,7 +47,7 @@ def stored(engine: Engine) -> Iterator[tuple[str, str]]:
 
 
 def test_the_corpus_is_one() -> None:
-    assert len({planted.kind for planted in CORPUS}) == len(CORPUS) >= 75
+    assert len({planted.kind for planted in CORPUS}) == len(CORPUS) >= 165
     assert all(planted.secret in planted.text for planted in CORPUS)
     everything = " ".join(planted.text for planted in CORPUS)
     assert len(leaked(everything)) == len(CORPUS)
@@ -132,7 +132,7 @@ def test_what_agents_and_tasks_say_of_their_failures_has_no_secrets(engine: Engi
 
 @pytest.mark.parametrize("planted", CORPUS, ids=lambda planted: planted.kind)
 def test_logs_have_no_secrets_in_message_or_arguments(planted: Planted) -> None:
-    for message, arguments in (("x %s", (planted.text,)), (planted.text.replace("%", "%%"), ())):
+    for message, arguments in (("x %s", (planted.text,)), (planted.text, ())):
         record = logging.LogRecord("x", logging.INFO, "f", 1, message, arguments, None)
         SafeFilter().filter(record)
         assert leaked(logging.Formatter("%(message)s").format(record)) == []

@@ -17,7 +17,7 @@ from tests.safety.secrets_corpus import HONEST, Planted, corpus
         ("https://ada:planted@example.org/x", "https://ada:[redacted]@example.org/x"),
         ("PASSWORD=planted next", "PASSWORD=[redacted] next"),
         ('{"apiKey": "planted"}', '{"apiKey": "[redacted]"}'),
-        ("Authorization: Bearer plantedplanted1", "Authorization: [redacted] [redacted]"),
+        ("Authorization: Bearer plantedplanted1", "Authorization: [redacted]"),
         ("sk-plantedplantedplantedplanted!", "[redacted]!"),
         ("eyJhbGciOiJIUzI1.eyJzdWIiOiIx.planted", "[redacted]"),
         ("xoxb-planted-planted", "[redacted]"),
@@ -93,6 +93,46 @@ def test_each_planted_secret_is_taken_out_wherever_it_stands(planted: Planted) -
 @pytest.mark.parametrize("text", HONEST)
 def test_honest_text_stays_readable(text: str) -> None:
     assert redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        ([["Cookie", "planted"], ["X-Api-Key", "planted"]], [["Cookie", REDACTED], ["X-Api-Key", REDACTED]]),
+        (("password", "planted"), ["password", REDACTED]),
+        (["run", "--password", "planted", "x"], ["run", "--password", REDACTED, "x"]),
+        (["run", "--db-password", "planted"], ["run", "--db-password", REDACTED]),
+        ([{"name": "DB_PASSWORD", "value": "planted"}], [{"name": "DB_PASSWORD", "value": REDACTED}]),
+        ({"Key": "API_TOKEN", "Value": "planted"}, {"Key": "API_TOKEN", "Value": REDACTED}),
+        ({"header": "Cookie", "value": ["planted"]}, {"header": "Cookie", "value": REDACTED}),
+        ({"passwords": ["planted", "x"]}, {"passwords": REDACTED}),
+        ({"tokens": ["planted"], "password2": "planted"}, {"tokens": REDACTED, "password2": REDACTED}),
+        ({"auth": "planted", "pass": "planted"}, {"auth": REDACTED, "pass": REDACTED}),
+        (
+            {"SECRET_KEY_BASE": "planted", "sessionid": "x"},
+            {"SECRET_KEY_BASE": REDACTED, "sessionid": REDACTED},
+        ),
+        ({"csrftoken": "planted", "dbpwd": "x"}, {"csrftoken": REDACTED, "dbpwd": REDACTED}),
+    ],
+)
+def test_secrets_are_found_in_data_by_what_names_them(data: object, kept: object) -> None:
+    assert redact(data) == kept
+    assert redact(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ["the token is missing", "ada"],
+        ["one", "token", "two"],
+        ["tokens", 12],
+        {"pass": 12, "fail": 0},
+        {"name": "ada", "value": "x", "author": "y"},
+        {"name": "DB_PASSWORD", "value": None},
+    ],
+)
+def test_honest_data_stays_readable(data: object) -> None:
+    assert redact(data) == data
 
 
 def test_counts_of_tokens_and_folders_stay_under_their_names() -> None:
