@@ -52,6 +52,7 @@ ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": os.devnull,
     "GIT_PAGER": "cat",
     "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes",
 }
@@ -63,6 +64,8 @@ CONFIGURATION = {
     "core.pager": "cat",
     "core.attributesFile": os.devnull,
     "core.bigFileThreshold": "50m",
+    # A summary of commits beside them, which may say what they do not.
+    "core.commitGraph": "false",
     "attr.tree": "",
     "credential.helper": "",
     "diff.external": "",
@@ -302,14 +305,6 @@ def object_format(repository: Path | str) -> str:
     return run(repository, "rev-parse", "--show-object-format").decode().strip()
 
 
-def inner_path(repository: Path | str, name: str) -> Path:
-    """Where `name` (objects, shallow) of the repository lies; work trees share most with their repository."""
-    arguments = ("rev-parse", "--absolute-git-dir", "--git-path", name)
-    # Relative to the git directory where it is not absolute; a path may have line breaks itself.
-    folder, _, path = os.fsdecode(run(repository, *arguments)).rstrip("\n").rpartition("\n")
-    return Path(folder, path)
-
-
 def resolve(repository: Path | str, revision: str) -> Commit:
     """The commit that `revision` (branch, tag, commit id, HEAD) names.
 
@@ -328,8 +323,11 @@ def resolve(repository: Path | str, revision: str) -> Commit:
         raise GitError(
             f"{repository} has no revision {revision!r}; see git branch --all and git tag for what it has"
         ) from None
-    fields = run(repository, "log", "-1", "--no-walk", "--format=%H %T %ct", oid.decode().strip()).split()
-    return Commit(fields[0].decode(), fields[1].decode(), int(fields[2]))
+    # No `log`: how that prints is for the repository's configuration to say.
+    commit = oid.decode().strip()
+    tree = run(repository, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
+    committed_at = run(repository, "rev-list", "--max-count=1", "--timestamp", commit).split()[0]
+    return Commit(commit, tree, int(committed_at))
 
 
 def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:
@@ -344,7 +342,7 @@ def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:
 
 
 def read_tree(
-    repository: Path | str, tree: str, *, written: bool = False, variables: Mapping[str, str] | None = None
+    repository: Path | str, tree: str, *, written: bool = False
 ) -> Iterator[tuple[TreeEntry, bytes]]:
     """As `list_tree`, one by one as git finds them, with the path as bytes.
 
@@ -353,7 +351,7 @@ def read_tree(
     seen: set[bytes] = set()
     # With -t folders are listed too: trees without any file can multiply as well.
     arguments = ("ls-tree", "-r", "-t", "-z", "-l", "--full-tree", tree)
-    with stream(repository, *arguments, timeout=TIMEOUT, variables=variables) as output:
+    with stream(repository, *arguments, timeout=TIMEOUT) as output:
         for record in records(output, tree):
             header, _, path = record.partition(b"\t")
             mode, kind, oid, size = header.decode().split()

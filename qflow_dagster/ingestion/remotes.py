@@ -14,7 +14,6 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.git import GitError, Report
+from qflow_dagster.ingestion.stand_ins import inner_path, stand_in
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
@@ -147,28 +147,6 @@ def readable(url: str) -> Iterator[str]:
         yield f"file://{ours}"
 
 
-@contextmanager
-def stand_in(objects: Path) -> Iterator[Path]:
-    """A bare repository of ours for the moment, with the objects of another and nothing of its configuration."""
-    store = os.fsencode(git.inner_path(objects, "objects"))
-    if b"\n" in store:
-        raise UsageError(f"{objects} has a line break in its path, which git cannot borrow objects from")
-    with tempfile.TemporaryDirectory(prefix="qflow-stand-in-") as folder:
-        ours = Path(folder, "repository.git")
-        kind = f"--object-format={git.object_format(objects)}"
-        git.run(None, "init", "--quiet", "--bare", "--template=", kind, "--", str(ours))
-        (ours / "objects" / "info").mkdir(exist_ok=True)
-        (ours / "objects" / "info" / "alternates").write_bytes(store + b"\n")
-        # Where its history was cut off is not in the objects.
-        shallow = git.inner_path(objects, "shallow")
-        if shallow.is_file():
-            known = [
-                oid for oid in shallow.read_text(errors="replace").split() if git.OBJECT_ID.fullmatch(oid)
-            ]
-            (ours / "shallow").write_text("".join(f"{oid}\n" for oid in known))
-        yield ours
-
-
 def _target(objects: Path, remote: str) -> tuple[str, str]:
     """The URL or path that `remote` means, and the protocol to it."""
     # A word is a name: a folder of that name, where the caller happens to be, may be the repository's own.
@@ -199,7 +177,7 @@ def _target(objects: Path, remote: str) -> tuple[str, str]:
 def _require_own(target: Path) -> None:
     """Git before 2.39.4 does not look whose repository it is pushed to, and runs what its owner configured."""
     folder = Path(os.fsdecode(git.run(target, "rev-parse", "--absolute-git-dir")).rstrip("\n"))
-    for path in (target, folder, git.inner_path(target, "config").parent):
+    for path in (target, folder, inner_path(target, "config").parent):
         if path.stat().st_uid != os.geteuid():
             raise UsageError(
                 f"{path} belongs to another user, and is not pushed to: git would run there what that user "
