@@ -53,7 +53,6 @@ ENVIRONMENT = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_GRAFT_FILE": os.devnull,
-    "GIT_PAGER": "cat",
     "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes",
 }
 # Options on the command line win over the repository's own configuration.
@@ -73,15 +72,16 @@ CONFIGURATION = {
     "diff.renameLimit": "1000",
     "diff.orderFile": os.devnull,
     "log.showSignature": "false",
-    "mailmap.file": os.devnull,
     "gpg.program": "false",
     "uploadpack.packObjectsHook": "",
     "fetch.recurseSubmodules": "false",
     "submodule.recurse": "false",
-    "http.followRedirects": "initial",
+    # Credentials would go with one to where it leads.
+    "http.followRedirects": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",
 }
+REDIRECTED = re.compile(r"returned error: 30[12378]\b|HTTP 30[12378]\b")
 OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -395,4 +395,6 @@ def reason(errors: bytes, code: int) -> str:
     lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
     chosen = (telling or lines or [f"exit code {code}"])[0]
+    if REDIRECTED.search(chosen):
+        return "it is redirected elsewhere, and no redirect is followed: give the new address"
     return "".join(c if c >= " " else " " for c in chosen.removeprefix("fatal: ").removeprefix("error: "))

@@ -51,7 +51,15 @@ def url_protocol(location: str) -> str | None:
     if "://" not in location:
         is_scp = re.match(r"[\w.-]+@[\w.-]+:(?!//)", location) is not None
         return "ssh" if is_scp and not Path(location).exists() else None
-    parts = urlsplit(location)
+    try:
+        if not location.isprintable():
+            raise ValueError("it has a control character")
+        parts = urlsplit(location)
+    except ValueError as error:
+        # The URL itself is not shown: it may carry credentials.
+        raise UsageError(
+            f"that is no URL: {error}; write it as https://host/path or ssh://host/path"
+        ) from None
     if parts.scheme not in PROTOCOLS:
         raise UsageError(f"{parts.scheme}:// is not supported; use a path, file://, https:// or ssh://")
     secret = parts.password or parts.query or parts.fragment
@@ -74,7 +82,10 @@ def head(location: str) -> str:
         return git.resolve(location, "HEAD").oid
     if protocol == "file":
         return git.resolve(_local_path(location), "HEAD").oid
-    output = git.run(None, "ls-remote", "--", location, "HEAD", protocol=protocol, timeout=HEAD_TIMEOUT)
+    try:
+        output = git.run(None, "ls-remote", "--", location, "HEAD", protocol=protocol, timeout=HEAD_TIMEOUT)
+    except GitError as error:
+        raise GitError(f"{location} cannot be read: {error}") from None
     if not output:
         raise GitError(f"{location} has no HEAD; it may have no commits yet")
     return output.split()[0].decode()
@@ -118,7 +129,7 @@ def push(objects: Path, remote: str, branch: str) -> None:
                 protocol=protocol, timeout=PUSH_TIMEOUT,
             )  # fmt: skip
     except GitError as error:
-        raise GitError(redact_text(str(error))) from None
+        raise GitError(redact_text(f"{url} cannot be pushed to: {error}")) from None
 
 
 @contextmanager
