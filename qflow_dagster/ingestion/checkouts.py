@@ -5,7 +5,6 @@ the folder. Does not belong here: what is done in the folder (tests, a task's co
 """
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import IO
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import git, stand_ins, trees
 from qflow_dagster.safety.display import visible_line
-from qflow_dagster.safety.folders import open_folder
+from qflow_dagster.safety.folders import empty, open_folder
 from qflow_dagster.settings import settings
 
 PIECE = 1 << 20
@@ -65,14 +64,16 @@ def export(store: Scratch, tree: str, folder: Path) -> None:
                 with _parent(folder, path) as parent:
                     os.symlink(target, _name(path), dir_fd=parent)
     except OSError as error:
-        _empty(folder)
+        with suppress(OSError):
+            empty(folder)
         shown = visible_line(os.fsdecode(error.filename or ""), 120)
         words = f"commit {tree} cannot be checked out: {shown or folder}: {error.strerror}"
         if isinstance(error, FileExistsError | NotADirectoryError):
             words = f"commit {tree} cannot be checked out: two of its entries have the name '{shown}'"
         raise QflowError(words) from None
     except BaseException:
-        _empty(folder)
+        with suppress(OSError):
+            empty(folder)
         raise
 
 
@@ -159,12 +160,3 @@ def _leads_out(path: bytes, links: Mapping[bytes, bytes]) -> bool:
                 here.pop()
                 ahead += target.split(b"/")[::-1]
     return True
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink()

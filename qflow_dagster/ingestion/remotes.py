@@ -13,7 +13,6 @@ needs objects of one, a stand-in of our own borrows them.
 import os
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.git import GitError, Report
 from qflow_dagster.ingestion.stand_ins import inner_path, stand_in
+from qflow_dagster.safety.folders import remove
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
@@ -209,7 +209,7 @@ def _local_path(url: str) -> Path:
 def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
     partial = target.with_name(f"{target.name}.partial")
     # What a killed run left; two runs at once are kept apart by the caller's lock.
-    shutil.rmtree(partial, ignore_errors=True)
+    remove(partial)
     partial.parent.mkdir(parents=True, exist_ok=True)
     protocol = url_protocol(url) or ""
     command = git.command(None, "clone", "--bare", "--no-local", "--progress", "--template=", "--", url,
@@ -218,7 +218,7 @@ def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
         _transfer(command, protocol, timeout, progress)
         partial.rename(target)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
 
 
 def _fetch(url: str, target: Path, timeout: float, progress: Report) -> None:
