@@ -1,10 +1,12 @@
 """A small HTTP server for tests: answers as told, and remembers what it got."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -34,8 +36,8 @@ class LocalServer:
 
 
 @contextmanager
-def local_server(port: int = 0) -> Iterator[LocalServer]:
-    """Serve on loopback while the body runs."""
+def local_server(port: int = 0, certificate: Path | None = None) -> Iterator[LocalServer]:
+    """Serve on loopback while the body runs; by https where a certificate for localhost (with its key) is given."""
     stop = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -68,6 +70,11 @@ def local_server(port: int = 0) -> Iterator[LocalServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     described = LocalServer(f"http://127.0.0.1:{server.server_port}")
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        described.url = f"https://localhost:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -16,6 +16,7 @@ from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.generation import patches
 from qflow_dagster.generation.patches import Patch
 from qflow_dagster.ingestion import checkouts, git
+from qflow_dagster.ingestion.stand_ins import keep, stand_in
 
 IDENTITY = {"GIT_AUTHOR_NAME": "qflow", "GIT_AUTHOR_EMAIL": "qflow@localhost",
             "GIT_COMMITTER_NAME": "qflow", "GIT_COMMITTER_EMAIL": "qflow@localhost"}  # fmt: skip
@@ -42,31 +43,23 @@ def make_commit(
         PatchRefused: the patch does not apply.
     """
     with checkouts.scratch(objects) as store:
-        patches.apply(store, base, patch)
-        # Into the repository's own store this time, by the same steps.
-        variables = {"GIT_INDEX_FILE": store.variables["GIT_INDEX_FILE"]}
-        git.run(objects, "read-tree", base, variables=variables)
-        git.run(
-            objects,
-            "apply",
-            "--cached",
-            "--whitespace=nowarn",
-            "-",
-            stdin=patch.text.encode(),
-            variables=variables,
-        )
-        tree = git.run(objects, "write-tree", variables=variables).decode().strip()
-    return _commit(objects, tree, base, message(subject, body, trailers), at)
+        tree = patches.apply(store, base, patch)
+        commit = _commit(store.stand_in, tree, base, message(subject, body, trailers), at)
+        keep(store.stand_in, commit, objects)
+    return commit
 
 
 def make_revert(
     objects: Path, commit: str, base: str, reason: str, trailers: Mapping[str, str], at: datetime
 ) -> str:
     """Make the commit that takes `commit` (whose parent is `base`) back; returns its id."""
-    tree = git.run(objects, "rev-parse", "--verify", f"{base}^{{tree}}").decode().strip()
-    subject = git.run(objects, "show", "-s", "--format=%s", commit).decode("utf-8", "replace").strip()
-    body = f"This reverts commit {commit}.\n\n{reason}"
-    return _commit(objects, tree, commit, message(f'Revert "{subject}"', body, trailers), at)
+    with stand_in(objects) as ours:
+        tree = git.resolve(ours, base).tree
+        subject = _show(ours, "%s", commit).strip()
+        body = f"This reverts commit {commit}.\n\n{reason}"
+        revert = _commit(ours, tree, commit, message(f'Revert "{subject}"', body, trailers), at)
+        keep(ours, revert, objects)
+    return revert
 
 
 def set_branch(objects: Path, branch: str, commit: str, expected: str | None) -> None:
@@ -102,7 +95,8 @@ def remove_branch(objects: Path, branch: str, suggestion: str) -> bool:
     commit = read_branch(objects, branch)
     if commit is None:
         return False
-    words = git.run(objects, "show", "-s", "--format=%B", commit).decode("utf-8", "replace")
+    with stand_in(objects) as ours:
+        words = _show(ours, "%B", commit)
     if f"Qflow-Suggestion: {suggestion}" not in words or f"refs/heads/{branch}" in _checked_out(objects):
         return False
     git.run(objects, "update-ref", "--no-deref", "-d", f"refs/heads/{branch}", commit)
@@ -124,16 +118,20 @@ def message(subject: str, body: str, trailers: Mapping[str, str]) -> str:
 
 def format_patch(objects: Path, commit: str) -> bytes:
     """The commit as a mail that `git am` takes."""
-    return git.run(
-        objects, "format-patch", "-1", "--stdout", "--no-signature", "--no-ext-diff", "--no-textconv", commit
-    )
+    options = ("--no-signature", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
+    with stand_in(objects) as ours:
+        return git.run(ours, "format-patch", "-1", "--stdout", *options, commit)
 
 
-def _commit(objects: Path, tree: str, parent: str, words: str, at: datetime) -> str:
+def _show(ours: Path, what: str, commit: str) -> str:
+    return git.run(ours, "show", "-s", f"--format={what}", commit).decode("utf-8", "replace")
+
+
+def _commit(ours: Path, tree: str, parent: str, words: str, at: datetime) -> str:
     date = f"{int(at.timestamp())} +0000"
     variables = {**IDENTITY, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
     made = git.run(
-        objects, "commit-tree", "--no-gpg-sign", "-p", parent, "-F", "-", tree, stdin=words.encode(),
+        ours, "commit-tree", "--no-gpg-sign", "-p", parent, "-F", "-", tree, stdin=words.encode(),
         variables=variables,
     )  # fmt: skip
     return made.decode().strip()

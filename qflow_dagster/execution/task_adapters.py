@@ -8,7 +8,6 @@ knows of it (`Elsewhere`). Does not belong here: which tasks, when (`task_worker
 
 import importlib.metadata
 import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,6 +30,7 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.processes import Died, Hung, Pool
 from qflow_dagster.quantumflow import NewWorkflow
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety.folders import work_folder
 from qflow_dagster.safety.storable import read_json, storable_text
 
 ENTRY_POINTS = "qflow_dagster.tasks"
@@ -104,8 +104,8 @@ def shell(call: Call) -> dict[str, Any]:
     """
     seconds = call.seconds(SHELL_SECONDS if call.role != "tester" else 600.0)
     limits = sandbox.Limits(seconds, policy(call.role).memory * 1024**2, 256)
-    with tempfile.TemporaryDirectory(prefix="qflow-task-") as made:
-        work = Path(made) / "work"
+    with work_folder("qflow-task-") as made:
+        work = made / "work"
         work.mkdir()
         if call.arguments.get("repository"):
             _checkout(call, work)

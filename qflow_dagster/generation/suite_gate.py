@@ -5,8 +5,6 @@ broke from what failed before or fails now and then. Does not belong here: which
 how its output is read (`repository_tests`).
 """
 
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from qflow_dagster.generation.validation import Answer, Gate
 from qflow_dagster.ingestion import checkouts, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety.folders import work_folder
 from qflow_dagster.settings import settings
 
 NAME = "tests"
@@ -112,20 +111,17 @@ class Suite:
 
     @contextmanager
     def _checkout(self, patch: Patch | None) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="qflow-tests-") as outer:
+        with work_folder("qflow-tests-") as outer:
             # The outer folder stays ours alone, the inner one may become the sandbox's user's: nobody else
             # reaches what hostile tests leave there.
-            folder = Path(outer, "work")
+            folder = outer / "work"
             folder.mkdir()
             with checkouts.scratch(self.objects) as store:
                 tree = self.snapshot.commit_oid
                 if patch is not None:
                     tree = patches.apply(store, tree, patch)
                 checkouts.export(store, tree, folder)
-            try:
-                yield folder
-            finally:
-                _make_removable(folder)
+            yield folder
 
     def _command(self) -> SuiteCommand | None:
         given = settings().generation.test_commands.get(self.snapshot.repository)
@@ -168,15 +164,3 @@ class Suite:
             "commit": self.snapshot.commit_oid,
             "command": str(self.command),
         }
-
-
-def _make_removable(folder: Path) -> None:
-    """Folders without permissions, as hostile tests leave them, could not be emptied."""
-    for path, names, _ in os.walk(folder):
-        for name in names:
-            inner = os.path.join(path, name)  # noqa: PTH118
-            if not os.path.islink(inner):  # noqa: PTH114
-                try:
-                    os.chmod(inner, 0o700)  # noqa: PTH101
-                except OSError:
-                    continue

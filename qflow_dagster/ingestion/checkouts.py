@@ -5,17 +5,15 @@ the folder. Does not belong here: what is done in the folder (tests, a task's co
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion import git, trees
+from qflow_dagster.ingestion import git, stand_ins, trees
 from qflow_dagster.safety.display import visible_line
-from qflow_dagster.safety.folders import open_folder
+from qflow_dagster.safety.folders import empty, open_folder
 from qflow_dagster.settings import settings
 
 PIECE = 1 << 20
@@ -25,33 +23,25 @@ MAX_STEPS = 1_000
 
 
 class Scratch:
-    """A place for objects and an index of its own, that sees the repository's objects."""
+    """A place for objects and an index of its own, that sees the repository's objects.
 
-    def __init__(self, objects: Path, folder: Path) -> None:
+    `objects` is the repository, `stand_in` where git runs: nothing the repository configures counts.
+    """
+
+    def __init__(self, objects: Path, stand_in: Path) -> None:
         self.objects = objects
-        own = folder / "objects"
-        own.mkdir()
-        self.variables = {
-            "GIT_INDEX_FILE": str(folder / "index"),
-            "GIT_OBJECT_DIRECTORY": str(own),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(git.inner_path(objects, "objects")),
-        }
+        self.stand_in = stand_in
 
     def git(self, *arguments: str, stdin: bytes = b"", max_output: int = git.MAX_OUTPUT) -> bytes:
         """Run git with this store and index."""
-        return git.run(self.objects, *arguments, stdin=stdin, variables=self.variables, max_output=max_output)
-
-
-def _quoted(path: Path) -> str:
-    """As git takes a path in a list whose separator is a colon, which a path may have too."""
-    return '"' + str(path).replace("\\", r"\\").replace('"', r"\"") + '"'
+        return git.run(self.stand_in, *arguments, stdin=stdin, max_output=max_output)
 
 
 @contextmanager
 def scratch(objects: Path) -> Iterator[Scratch]:
     """A scratch store for the repository whose objects are there; gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="qflow-patch-") as folder:
-        yield Scratch(objects, Path(folder))
+    with stand_ins.stand_in(objects) as ours:
+        yield Scratch(objects, ours)
 
 
 def export(store: Scratch, tree: str, folder: Path) -> None:
@@ -74,14 +64,16 @@ def export(store: Scratch, tree: str, folder: Path) -> None:
                 with _parent(folder, path) as parent:
                     os.symlink(target, _name(path), dir_fd=parent)
     except OSError as error:
-        _empty(folder)
+        with suppress(OSError):
+            empty(folder)
         shown = visible_line(os.fsdecode(error.filename or ""), 120)
         words = f"commit {tree} cannot be checked out: {shown or folder}: {error.strerror}"
         if isinstance(error, FileExistsError | NotADirectoryError):
             words = f"commit {tree} cannot be checked out: two of its entries have the name '{shown}'"
         raise QflowError(words) from None
     except BaseException:
-        _empty(folder)
+        with suppress(OSError):
+            empty(folder)
         raise
 
 
@@ -92,7 +84,7 @@ def _listed(store: Scratch, tree: str) -> list[Entry]:
     """What is to be written, submodules left out; refused before anything is, where it is too much."""
     most = settings().ingestion.checkout_bytes
     entries = []
-    for entry, path in git.read_tree(store.objects, tree, written=True, variables=store.variables):
+    for entry, path in git.read_tree(store.stand_in, tree, written=True):
         if entry.kind == "blob":
             most -= entry.size or 0
             entries.append((entry, path))
@@ -108,9 +100,7 @@ def _write_files(store: Scratch, tree: str, entries: Sequence[Entry], folder: Pa
     """Write all but the links, piece by piece; where each link points, by path."""
     links = {}
     stdin = "".join(f"{entry.oid}\n" for entry, _ in entries).encode()
-    with git.stream(
-        store.objects, "cat-file", "--batch", "--buffer", stdin=stdin, variables=store.variables
-    ) as blobs:
+    with git.stream(store.stand_in, "cat-file", "--batch", "--buffer", stdin=stdin) as blobs:
         for entry, path in entries:
             size = trees.blob_follows(blobs, entry.oid, entry.path, store.objects)
             if entry.mode == "120000":
@@ -170,12 +160,3 @@ def _leads_out(path: bytes, links: Mapping[bytes, bytes]) -> bool:
                 here.pop()
                 ahead += target.split(b"/")[::-1]
     return True
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink()

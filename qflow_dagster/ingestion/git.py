@@ -52,7 +52,7 @@ ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_PAGER": "cat",
+    "GIT_GRAFT_FILE": os.devnull,
     "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes",
 }
 # Options on the command line win over the repository's own configuration.
@@ -63,6 +63,8 @@ CONFIGURATION = {
     "core.pager": "cat",
     "core.attributesFile": os.devnull,
     "core.bigFileThreshold": "50m",
+    # A summary of commits beside them, which may say what they do not.
+    "core.commitGraph": "false",
     "attr.tree": "",
     "credential.helper": "",
     "diff.external": "",
@@ -70,15 +72,16 @@ CONFIGURATION = {
     "diff.renameLimit": "1000",
     "diff.orderFile": os.devnull,
     "log.showSignature": "false",
-    "mailmap.file": os.devnull,
     "gpg.program": "false",
     "uploadpack.packObjectsHook": "",
     "fetch.recurseSubmodules": "false",
     "submodule.recurse": "false",
-    "http.followRedirects": "initial",
+    # Credentials would go with one to where it leads.
+    "http.followRedirects": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",
 }
+REDIRECTED = re.compile(r"returned error: 30[12378]\b|HTTP 30[12378]\b")
 OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -302,14 +305,6 @@ def object_format(repository: Path | str) -> str:
     return run(repository, "rev-parse", "--show-object-format").decode().strip()
 
 
-def inner_path(repository: Path | str, name: str) -> Path:
-    """Where `name` (objects, shallow) of the repository lies; work trees share most with their repository."""
-    arguments = ("rev-parse", "--absolute-git-dir", "--git-path", name)
-    # Relative to the git directory where it is not absolute; a path may have line breaks itself.
-    folder, _, path = os.fsdecode(run(repository, *arguments)).rstrip("\n").rpartition("\n")
-    return Path(folder, path)
-
-
 def resolve(repository: Path | str, revision: str) -> Commit:
     """The commit that `revision` (branch, tag, commit id, HEAD) names.
 
@@ -328,8 +323,11 @@ def resolve(repository: Path | str, revision: str) -> Commit:
         raise GitError(
             f"{repository} has no revision {revision!r}; see git branch --all and git tag for what it has"
         ) from None
-    fields = run(repository, "log", "-1", "--no-walk", "--format=%H %T %ct", oid.decode().strip()).split()
-    return Commit(fields[0].decode(), fields[1].decode(), int(fields[2]))
+    # No `log`: how that prints is for the repository's configuration to say.
+    commit = oid.decode().strip()
+    tree = run(repository, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
+    committed_at = run(repository, "rev-list", "--max-count=1", "--timestamp", commit).split()[0]
+    return Commit(commit, tree, int(committed_at))
 
 
 def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:
@@ -344,7 +342,7 @@ def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:
 
 
 def read_tree(
-    repository: Path | str, tree: str, *, written: bool = False, variables: Mapping[str, str] | None = None
+    repository: Path | str, tree: str, *, written: bool = False
 ) -> Iterator[tuple[TreeEntry, bytes]]:
     """As `list_tree`, one by one as git finds them, with the path as bytes.
 
@@ -353,7 +351,7 @@ def read_tree(
     seen: set[bytes] = set()
     # With -t folders are listed too: trees without any file can multiply as well.
     arguments = ("ls-tree", "-r", "-t", "-z", "-l", "--full-tree", tree)
-    with stream(repository, *arguments, timeout=TIMEOUT, variables=variables) as output:
+    with stream(repository, *arguments, timeout=TIMEOUT) as output:
         for record in records(output, tree):
             header, _, path = record.partition(b"\t")
             mode, kind, oid, size = header.decode().split()
@@ -397,4 +395,6 @@ def reason(errors: bytes, code: int) -> str:
     lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
     chosen = (telling or lines or [f"exit code {code}"])[0]
+    if REDIRECTED.search(chosen):
+        return "it is redirected elsewhere, and no redirect is followed: give the new address"
     return "".join(c if c >= " " else " " for c in chosen.removeprefix("fatal: ").removeprefix("error: "))

@@ -23,6 +23,7 @@ from qflow_dagster.ingestion import git, repositories
 from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.paths import broken_rule, quote_path
 from qflow_dagster.ingestion.pipeline import with_reconnect
+from qflow_dagster.ingestion.stand_ins import stand_in
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
@@ -138,11 +139,11 @@ def read_commits(
     to commit, so `processes` git processes work at the next batches while one is consumed.
     """
     batches = [oids[start : start + BATCH_COMMITS] for start in range(0, len(oids), BATCH_COMMITS)]
-    with ThreadPoolExecutor(processes) as pool:
+    with stand_in(objects) as ours, ThreadPoolExecutor(processes) as pool:
         running: deque[Future[list[LoggedCommit]]] = deque()
         try:
             for batch in batches:
-                running.append(pool.submit(_read_batch, objects, batch, mailmap_commit))
+                running.append(pool.submit(_read_batch, ours, batch, mailmap_commit))
                 if len(running) > processes:
                     yield running.popleft().result()
             while running:
@@ -163,6 +164,8 @@ def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[Log
             return [commit for part in parts for commit in _read_batch(objects, part, mailmap_commit)]
         commits = parse_log(_log(objects, oids, mailmap_commit, ("--no-patch",)))
         logger.warning("commit %s is stored without its changes: %s", oids[0], error)
+    if len(commits) != len(oids):
+        raise git.GitError(f"git log of {len(oids)} commits from {oids[0]} told of {len(commits)}")
     # Git maps authors and committers, not those of trailers.
     contacts = sorted({name for commit in commits for name in commit.co_authors if CONTACT.fullmatch(name)})
     if not contacts:
@@ -179,7 +182,7 @@ def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[Log
 def _log(objects: Path, oids: list[str], mailmap_commit: str, changes: tuple[str, ...]) -> bytes:
     arguments = (
         "log", "--stdin", "--no-walk=unsorted", "-z", *changes, "--no-abbrev", "--no-ext-diff", "--no-textconv",
-        "--no-show-signature", "--no-notes", "--root", f"--format=format:{FORMAT}",
+        "--no-show-signature", "--no-notes", "--ignore-submodules=none", "--root", f"--format=format:{FORMAT}",
     )  # fmt: skip
     stdin = "".join(f"{oid}\n" for oid in oids).encode()
     return git.run(

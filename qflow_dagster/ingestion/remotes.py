@@ -13,8 +13,6 @@ needs objects of one, a stand-in of our own borrows them.
 import os
 import re
 import shlex
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +22,8 @@ from urllib.parse import unquote, urlsplit
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.git import GitError, Report
+from qflow_dagster.ingestion.stand_ins import inner_path, stand_in
+from qflow_dagster.safety.folders import remove
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
@@ -51,7 +51,15 @@ def url_protocol(location: str) -> str | None:
     if "://" not in location:
         is_scp = re.match(r"[\w.-]+@[\w.-]+:(?!//)", location) is not None
         return "ssh" if is_scp and not Path(location).exists() else None
-    parts = urlsplit(location)
+    try:
+        if not location.isprintable():
+            raise ValueError("it has a control character")
+        parts = urlsplit(location)
+    except ValueError as error:
+        # The URL itself is not shown: it may carry credentials.
+        raise UsageError(
+            f"that is no URL: {error}; write it as https://host/path or ssh://host/path"
+        ) from None
     if parts.scheme not in PROTOCOLS:
         raise UsageError(f"{parts.scheme}:// is not supported; use a path, file://, https:// or ssh://")
     secret = parts.password or parts.query or parts.fragment
@@ -74,7 +82,10 @@ def head(location: str) -> str:
         return git.resolve(location, "HEAD").oid
     if protocol == "file":
         return git.resolve(_local_path(location), "HEAD").oid
-    output = git.run(None, "ls-remote", "--", location, "HEAD", protocol=protocol, timeout=HEAD_TIMEOUT)
+    try:
+        output = git.run(None, "ls-remote", "--", location, "HEAD", protocol=protocol, timeout=HEAD_TIMEOUT)
+    except GitError as error:
+        raise GitError(f"{location} cannot be read: {error}") from None
     if not output:
         raise GitError(f"{location} has no HEAD; it may have no commits yet")
     return output.split()[0].decode()
@@ -118,7 +129,7 @@ def push(objects: Path, remote: str, branch: str) -> None:
                 protocol=protocol, timeout=PUSH_TIMEOUT,
             )  # fmt: skip
     except GitError as error:
-        raise GitError(redact_text(str(error))) from None
+        raise GitError(redact_text(f"{url} cannot be pushed to: {error}")) from None
 
 
 @contextmanager
@@ -145,28 +156,6 @@ def readable(url: str) -> Iterator[str]:
             head = git.run(other, "rev-parse", "--verify", "HEAD")
         (ours / "HEAD").write_bytes(head)
         yield f"file://{ours}"
-
-
-@contextmanager
-def stand_in(objects: Path) -> Iterator[Path]:
-    """A bare repository of ours for the moment, with the objects of another and nothing of its configuration."""
-    store = os.fsencode(git.inner_path(objects, "objects"))
-    if b"\n" in store:
-        raise UsageError(f"{objects} has a line break in its path, which git cannot borrow objects from")
-    with tempfile.TemporaryDirectory(prefix="qflow-stand-in-") as folder:
-        ours = Path(folder, "repository.git")
-        kind = f"--object-format={git.object_format(objects)}"
-        git.run(None, "init", "--quiet", "--bare", "--template=", kind, "--", str(ours))
-        (ours / "objects" / "info").mkdir(exist_ok=True)
-        (ours / "objects" / "info" / "alternates").write_bytes(store + b"\n")
-        # Where its history was cut off is not in the objects.
-        shallow = git.inner_path(objects, "shallow")
-        if shallow.is_file():
-            known = [
-                oid for oid in shallow.read_text(errors="replace").split() if git.OBJECT_ID.fullmatch(oid)
-            ]
-            (ours / "shallow").write_text("".join(f"{oid}\n" for oid in known))
-        yield ours
 
 
 def _target(objects: Path, remote: str) -> tuple[str, str]:
@@ -199,7 +188,7 @@ def _target(objects: Path, remote: str) -> tuple[str, str]:
 def _require_own(target: Path) -> None:
     """Git before 2.39.4 does not look whose repository it is pushed to, and runs what its owner configured."""
     folder = Path(os.fsdecode(git.run(target, "rev-parse", "--absolute-git-dir")).rstrip("\n"))
-    for path in (target, folder, git.inner_path(target, "config").parent):
+    for path in (target, folder, inner_path(target, "config").parent):
         if path.stat().st_uid != os.geteuid():
             raise UsageError(
                 f"{path} belongs to another user, and is not pushed to: git would run there what that user "
@@ -220,7 +209,7 @@ def _local_path(url: str) -> Path:
 def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
     partial = target.with_name(f"{target.name}.partial")
     # What a killed run left; two runs at once are kept apart by the caller's lock.
-    shutil.rmtree(partial, ignore_errors=True)
+    remove(partial)
     partial.parent.mkdir(parents=True, exist_ok=True)
     protocol = url_protocol(url) or ""
     command = git.command(None, "clone", "--bare", "--no-local", "--progress", "--template=", "--", url,
@@ -229,7 +218,7 @@ def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
         _transfer(command, protocol, timeout, progress)
         partial.rename(target)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
 
 
 def _fetch(url: str, target: Path, timeout: float, progress: Report) -> None:

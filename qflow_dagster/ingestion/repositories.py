@@ -6,7 +6,6 @@ of them. A path is read in place; a URL is mirrored bare under `$QFLOW_HOME/mirr
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from qflow_dagster.ingestion import git, remotes
 from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
+from qflow_dagster.safety import folders
 from qflow_dagster.safety.private_folders import close_to_others, private_folder
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
@@ -165,7 +165,7 @@ def remove(engine: Engine, name: str) -> None:
             connection.execute(delete(repositories).where(repositories.c.id == repository.id))
             delete_unused_facts(connection)
         if repository.mirrored:
-            shutil.rmtree(mirror_folder(repository.location), ignore_errors=True)
+            folders.remove(mirror_folder(repository.location))
 
 
 def mirror_folder(url: str) -> Path:

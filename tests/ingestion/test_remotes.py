@@ -3,13 +3,19 @@
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.ingestion import git, remotes
+from tests.http_server import LocalServer, local_server
 from tests.ingestion.conftest import GitRepository
 
 HOOKS = ("pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive",
@@ -238,3 +244,59 @@ def test_a_path_with_a_colon_is_read_and_patched(
         checkouts.export(store, commit, folder)
     assert (folder / "a.py").read_text() == "1\n"
     assert stat.S_IMODE((folder / "a.py").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(
+    "location", ["https://[x", "https://[::1", "ssh://a]b/c", "https://a\u2100b/c", "://[", "https://a/b\nc"]
+)
+def test_an_address_that_is_none_is_refused_in_one_line(location: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        remotes.url_protocol(location)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
+    """A server behind https that git trusts, and credentials for it and its neighbours in ~/.netrc."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + pem)
+    (tmp_path / ".netrc").write_text("machine localhost login me password secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_SSL_CAINFO", str(both))
+    for variable in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    with local_server(certificate=both) as server:
+        yield server
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed_and_no_credential_goes_with_one(
+    repository: GitRepository, https: LocalServer, tmp_path: Path, status: int
+) -> None:
+    repository.commit({"a.py": "1\n"})
+    with local_server(certificate=tmp_path / "both.pem") as other:
+        https.status = status
+        there = f"{other.url}/private.git/info/refs?service=git-upload-pack"
+        https.headers = {"Location": there, "Content-Length": "0"}
+        address = f"{https.url}/public.git"
+        words = f"{https.url}/public.git.* is redirected .* new address"
+        with pytest.raises(git.GitError, match=words):
+            remotes.mirror(address, tmp_path / "mirror", 30, lambda *_: None)
+        with pytest.raises(git.GitError, match=words):
+            remotes.head(address)
+        with pytest.raises(git.GitError, match=words):
+            remotes.push(repository.path, address, "main")
+        assert len(https.received) == 3
+        assert not other.received
