@@ -8,7 +8,7 @@ import typer
 
 from qflow_dagster.cli.output import console, print_text
 from qflow_dagster.database import dagster_url, database_url, embedded, ready_engine
-from qflow_dagster.database.migrate import newest_revision
+from qflow_dagster.database.migrate import ensure_database, newest_revision
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.settings import settings
 
@@ -23,7 +23,7 @@ def url(
     """Print the database's address, starting the embedded server if it is the one."""
     address = dagster_url() if dagster else database_url().set(drivername="postgresql")
     # Dagster's is printed to be put into a variable, which is of no use without the password.
-    print_text(address.render_as_string(hide_password=not (password or dagster)))
+    print_text(_for_every_program(address.render_as_string(hide_password=not (password or dagster))))
 
 
 @app.command()
@@ -44,6 +44,7 @@ def stop() -> None:
 @app.command()
 def psql(arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to psql.")] = None) -> None:
     """Open psql on the database (arguments after `--` are passed on)."""
+    ensure_database(database_url())
     address = database_url().set(drivername="postgresql")
     program = shutil.which("psql") or embedded.program("psql")
     if program is None:
@@ -51,5 +52,16 @@ def psql(arguments: Annotated[list[str] | None, typer.Argument(help="Passed on t
     if address.password is not None:
         os.environ["PGPASSWORD"] = str(address.password)
     os.execv(  # noqa: S606  (psql takes over this terminal)
-        program, [str(program), address._replace(password=None).render_as_string(), *(arguments or [])]
+        program,
+        [
+            str(program),
+            _for_every_program(address._replace(password=None).render_as_string()),
+            *(arguments or []),
+        ],
     )
+
+
+def _for_every_program(address: str) -> str:
+    """The address with blanks as `%20`: PostgreSQL's own programs do not read `+` as one."""
+    place, mark, options = address.partition("?")
+    return place.replace(" ", "%20") + mark + options.replace("+", "%20")

@@ -33,6 +33,7 @@ from sqlalchemy import URL
 
 from qflow_dagster.database import embedded_roles
 from qflow_dagster.errors import QflowError
+from qflow_dagster.safety.display import visible_line
 from qflow_dagster.safety.key_files import kept_key
 from qflow_dagster.safety.private_folders import private_folder
 
@@ -40,6 +41,8 @@ USER = "qflow"
 SOCKET = ".s.PGSQL.5432"
 # A socket's address holds 104 bytes on macOS, 108 on Linux, one of them the final NUL.
 SOCKET_PATH_LIMIT = 103
+# Beside letters and digits, what a path may hold.
+SAFE = " ._-/+@%="
 START_TIMEOUT = 300
 RELEASE_TIMEOUT = 30
 # What a server says that does not start because another holds its data folder.
@@ -100,6 +103,7 @@ def start(home: Path) -> None:
         EmbeddedServerError: it cannot be created or started; the message carries the server's reason.
     """
     data = data_folder(home)
+    _refuse_unsafe(home, data)
     if running(home) and embedded_roles.current(data, _password(home)):
         return
     _make_private(home)
@@ -327,6 +331,20 @@ def _own(folder: Path) -> None:
     if os.geteuid() == 0:
         entry = _system_user()
         os.chown(folder, entry.pw_uid, entry.pw_gid)
+
+
+def _refuse_unsafe(home: Path, data: Path) -> None:
+    """Refuse paths that mean something to a shell, which pg_ctl passes them through, or to its options."""
+    for path in (home.absolute(), data):
+        for character in os.fsdecode(path):
+            if character.isalnum() or character in SAFE:
+                continue
+            raise EmbeddedServerError(
+                f"QFLOW_HOME={visible_line(str(home))}: PostgreSQL cannot be started safely in a path with "
+                f"{visible_line(repr(character))}; "
+                "set QFLOW_HOME to a path of letters, digits, blanks and " + SAFE.strip() + ", "
+                "or QFLOW_DATABASE_URL to a server of yours"
+            )
 
 
 def _make_private(home: Path) -> None:

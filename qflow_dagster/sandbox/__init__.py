@@ -1,7 +1,8 @@
 """Running what is not trusted (a repository's tests, a task's command) where it can do no harm.
 
 - `supervision`: running a command: waiting, limits, its output, its certain end
-- `view`: what the command sees: an allow-list of system folders, toolchains, never our own state
+- `view`: what the command sees: an allow-list of system folders, toolchains
+- `hidden`: what it never sees: our own state, what in the system's folders is not for everybody
 - `launcher`: the program between us and the command; it isolates, and outlives neither of the two
 - `syscall_filter`: the system calls the command may not make
 - `control_groups`: memory and processes in sum, where control groups may be made

@@ -28,6 +28,8 @@ def control_groups(memory: int, processes: int) -> Iterator[list[str]]:
             group = parent / name
             try:
                 group.mkdir()
+                if not (group / "cgroup.procs").exists():
+                    raise OSError(f"{parent} holds no control groups")
                 for file, limit in limits.items():
                     # Without the controller the file is not there, and no such file can be made.
                     (group / file).write_text(str(limit))
@@ -71,12 +73,13 @@ def _hierarchies(memory: int, processes: int) -> Iterator[tuple[list[Path], dict
                 if name not in mounted:
                     continue
                 parent = mounted[name] / own.lstrip("/")
+                # Of a group outside of our namespace, the path starts with `..`.
+                if ".." in parent.parts:
+                    continue
                 if name == "":
                     # A group that holds processes hands no controller on: then it is made beside it.
-                    yield (
-                        [parent, *parent.parents[:1], mounted[name]],
-                        {"memory.max": memory, "pids.max": processes},
-                    )
+                    beside = [parent.parent] if parent != mounted[name] else []
+                    yield [parent, *beside, mounted[name]], {"memory.max": memory, "pids.max": processes}
                 elif name == "memory":
                     yield [parent], {"memory.limit_in_bytes": memory}
                 else:

@@ -46,7 +46,7 @@ OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC, AT_RECURSIVE, AT_EMPTY_PATH, AT_FDCWD = 1, 0o2000000, 0x8000, 0x1000, -100
 MOVE_MOUNT_EMPTY_PATH = 4
 ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV = 1, 2, 4
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
+PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 4, 22, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 KEYCTL_JOIN_SESSION_KEYRING = 1
 # pivot_root and keyctl: x86_64 has numbers of its own, newer architectures share theirs.
@@ -62,15 +62,17 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> NoReturn:
     """Do what the orders say; exit as the command did."""
-    control, supervisor = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
-    control.set_inheritable(False)
-    os.set_inheritable(supervisor, False)
+    control, supervisor, status = socket.socket(fileno=int(sys.argv[1])), *map(int, sys.argv[2:])
+    for descriptor in (control.fileno(), supervisor, status):
+        os.set_inheritable(descriptor, False)
     orders = marshal.loads(b"".join(iter(lambda: control.recv(1 << 16), b"")))  # noqa: S302  (our own)
+    orders["status"] = status
     # Of the first process of a namespace, a signal is ignored that nobody handles.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Keys of the operator lie in the one of the login; a kernel without keyrings has nothing to leave.
     libc.syscall(KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
+    os.umask(0o022)  # (whatever ours is: nobody must be able to enter what is made)
     code = NOT_SET_UP
     try:
         for path in orders["groups"]:
@@ -100,18 +102,7 @@ def with_bubblewrap(orders: dict[str, Any], control: socket.socket, supervisor: 
 
     Its own `--die-with-parent` is not enough: killed while it sets up, it leaves its child behind.
     """
-    try:
-        enter_namespaces(NEWUSER | NEWPID)
-    except OSError:
-        # There are machines where bubblewrap may and we may not.
-        launcher = os.getpid()
-        child = os.fork()
-        if child == 0:
-            call(libc.prctl, PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() == launcher:
-                become_bubblewrap(orders)
-            os._exit(NOT_SET_UP)
-        return wait_for(child, control, supervisor)
+    enter_namespaces(NEWUSER | NEWPID)
     return behind_first_process(lambda: None, lambda: become_bubblewrap(orders), control, supervisor)
 
 
@@ -258,7 +249,14 @@ def make_root(orders: dict[str, Any]) -> None:
     """Make what `view` lists the whole of the file system, and leave everything else behind."""
     call(libc.mount, None, b"/", None, MS_REC | MS_PRIVATE, None)
     # All opened before the base is covered: something may lie below it.
-    opened = [(clone(source, read_only), target) for source, target, read_only in orders["mounts"]]
+    opened: list[tuple[int, str]] = []
+    for source, target, read_only in orders["mounts"]:
+        try:
+            opened.append((clone(source, read_only), target))
+        except FileNotFoundError:
+            # What was there a moment ago and is only read may be gone.
+            if not read_only:
+                raise
     devices = [(clone(f"/dev/{name}", False, devices=True), f"/dev/{name}") for name in DEVICES]
     nothing = [
         (clone("/dev/null", True, devices=True), path) for path in orders["masked"] if os.path.exists(path)
@@ -347,9 +345,11 @@ def become_bubblewrap(orders: dict[str, Any]) -> NoReturn:
     program, filled = os.pipe()
     os.write(filled, orders["filter"])
     os.close(filled)
-    os.set_inheritable(program, True)
+    for descriptor in (program, orders["status"]):
+        os.set_inheritable(descriptor, True)
     name, *arguments = orders["command"]
-    execute([name, "--seccomp", str(program), *arguments], os.environ)
+    ready = ["--seccomp", str(program), "--json-status-fd", str(orders["status"])]
+    execute([name, *ready, *arguments], os.environ)
 
 
 def become_harmless(orders: dict[str, Any]) -> NoReturn:

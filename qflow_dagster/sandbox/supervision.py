@@ -18,7 +18,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -41,6 +40,7 @@ MAX_INODES = 200_000
 # Where control groups can be made, all processes together may take this many times what one may.
 MEMORY_IN_SUM = 2
 SETUP_SECONDS = 30
+BUBBLEWRAP_FAILED = 1
 # How often limits that nobody reports are looked at.
 LOOK_SECONDS = 0.25
 
@@ -69,19 +69,22 @@ class Ran(NamedTuple):
     isolation: Kind
 
 
-@cache
+_works: list[Kind] = []
+
+
 def available() -> Kind:
-    """The strongest isolation that works here, found out by trying it."""
+    """The strongest isolation that works here, found out by trying it; what works is tried once."""
+    if _works:
+        return _works[0]
     for kind in ("bubblewrap", "namespaces"):
         works = False
         with (
             tempfile.TemporaryDirectory(prefix="qflow-probe-") as folder,
             suppress(OSError, NotIsolatedError, SyscallFilterError),
         ):
-            # As root it is nobody who enters it.
-            Path(folder).chmod(0o755)
             works = _run(kind, ["true"], Path(folder), Limits(SETUP_SECONDS, 2**30, 64), "").code == 0
         if works:
+            _works.append(kind)
             return kind
     return "none"
 
@@ -120,7 +123,9 @@ def _missing() -> str:
         compiled()
     except SyscallFilterError as error:
         return str(error)
-    return "install bubblewrap, or allow user namespaces"
+    return (
+        "its kernel must allow this user to make user namespaces (sysctl user.max_user_namespaces, AppArmor)"
+    )
 
 
 def _run(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, stdin: str) -> Ran:
@@ -138,6 +143,8 @@ def _run(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, stdin
         finally:
             sandbox.end()
         output = sandbox.output()
+        if not (timed_out or exceeded) and sandbox.failed_to_begin():
+            raise NotIsolatedError(f"the sandbox cannot be set up: {output.strip()[-500:]}")
     if exceeded:
         output += f"\nstopped: it wrote more than {limits.disk // 1024**2} MB into its folder\n"
     code = None if timed_out else sandbox.process.returncode
@@ -153,16 +160,28 @@ class _Sandbox:
         # Whoever holds it sees our end, however it comes.
         us = os.pidfd_open(os.getpid())
         stack.callback(os.close, us)
-        with theirs:
+        # Where bubblewrap says how the command ended, which it does not where that never began.
+        self._status, status = os.pipe()
+        stack.callback(os.close, self._status)
+        with theirs, os.fdopen(status, "wb"):
             self.process = stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-B", str(LAUNCHER), str(theirs.fileno()), str(us)],
+                    [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        "-B",
+                        str(LAUNCHER),
+                        str(theirs.fileno()),
+                        str(us),
+                        str(status),
+                    ],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     cwd="/",
                     env={"PATH": os.defpath, "LANG": "C.UTF-8"},
-                    pass_fds=[theirs.fileno(), us],
+                    pass_fds=[theirs.fileno(), us, status],
                     start_new_session=True,
                 )
             )
@@ -173,6 +192,7 @@ class _Sandbox:
         self._output = bytearray()
         try:
             ours.settimeout(SETUP_SECONDS)
+            self._kind = orders["kind"]
             ours.sendall(marshal.dumps(orders))
             ours.shutdown(socket.SHUT_WR)
             problem = b""
@@ -245,6 +265,16 @@ class _Sandbox:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def failed_to_begin(self) -> bool:
+        """Whether it was bubblewrap that failed, before the command began; asked at the end."""
+        if self._kind != "bubblewrap" or self.process.returncode != BUBBLEWRAP_FAILED:
+            return False
+        os.set_blocking(self._status, False)
+        try:
+            return b"exit-code" not in os.read(self._status, 65_536)
+        except BlockingIOError:
+            return True
 
     def output(self) -> str:
         """The end of what the command printed, both streams together."""
@@ -330,6 +360,8 @@ def _bubblewrap(seen: View, folder: Path, temporary: int, command: Sequence[str]
     if os.geteuid() == 0:
         # In the launcher's user namespace; what becomes nobody next needs these.
         arguments += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+        # It enters the work folder, which nobody owns and may have closed.
+        arguments += ["--cap-add", "CAP_DAC_READ_SEARCH"]
     else:
         arguments += ["--unshare-user"]
     arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(MAX_SHARED), "--perms", "1777"]
@@ -347,7 +379,7 @@ def _bubblewrap(seen: View, folder: Path, temporary: int, command: Sequence[str]
     for target, path in seen.links:
         arguments += ["--symlink", target, path]
     for source, path in seen.mounts:
-        arguments += ["--ro-bind", source, path]
+        arguments += ["--ro-bind-try", source, path]
     for path in MASKED:
         if Path(path).exists():
             arguments += ["--ro-bind", "/dev/null", path]

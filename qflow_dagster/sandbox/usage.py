@@ -1,16 +1,21 @@
 """What a sandboxed command writes into its work folder, in sum.
 
 The folder lies on a disk of ours, where nothing limits it. Counting is expensive, asking the file
-system how much is free is not: so that is asked, and it is counted only when much is gone.
+system how much is free is not: so that is asked, and it is counted only when much is gone. Then what
+cannot be counted counts as too much.
 Does not belong here: the temporary folders, which have a size.
 """
 
 import os
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 # Files and folders; more could fill a disk with names alone.
 MAX_ENTRIES = 500_000
+# Folders within folders. Each costs the count a descriptor, and no project is as deep.
+MAX_DEPTH = 200
 # Bytes left for everybody else: whoever wrote, below it the command that may have done it ends.
 RESERVE = 256 * 1024**2
 # Of the time, the share that is spent counting at most.
@@ -22,6 +27,7 @@ class Usage:
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder, self._limit = folder, limit
+        self._device = folder.stat().st_dev
         self._bytes, self._entries = self._free()
         self._next = 0.0
 
@@ -31,7 +37,6 @@ class Usage:
         gone = self._bytes - free
         if gone < self._limit and self._entries - entries < MAX_ENTRIES:
             return False
-        # What is deleted and still open is seen by nobody, but it fills the disk.
         if free < RESERVE:
             return True
         started = time.monotonic()
@@ -47,19 +52,63 @@ class Usage:
         return system.f_bavail * system.f_frsize, system.f_favail
 
     def _count_exceeds(self) -> bool:
-        size = entries = 0
-        waiting = [str(self._folder)]
-        while waiting:
-            try:
-                with os.scandir(waiting.pop()) as found:
-                    for entry in found:
+        self._counted = self._deleted_and_open()
+        self._seen = 0
+        try:
+            return self._over() or self._folder_exceeds(self._folder, None, 0)
+        except FileNotFoundError:
+            return False
+
+    def _over(self) -> bool:
+        return self._counted > self._limit or self._seen > MAX_ENTRIES
+
+    def _folder_exceeds(self, name: str | Path, parent: int | None, depth: int) -> bool:
+        # By descriptors: a path has a greatest length, a tree has none.
+        if depth > MAX_DEPTH:
+            return True
+        try:
+            folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            # It was closed to be left out.
+            return True
+        try:
+            with os.scandir(folder) as found:
+                for entry in found:
+                    try:
                         status = entry.stat(follow_symlinks=False)
-                        size += status.st_blocks * 512
-                        entries += 1
-                        if size > self._limit or entries > MAX_ENTRIES:
-                            return True
-                        if entry.is_dir(follow_symlinks=False):
-                            waiting.append(entry.path)
-            except OSError:
-                continue
+                    except FileNotFoundError:
+                        continue
+                    except OSError:
+                        return True
+                    self._counted += status.st_blocks * 512
+                    self._seen += 1
+                    if self._over():
+                        return True
+                    if stat.S_ISDIR(status.st_mode) and self._folder_exceeds(entry.name, folder, depth + 1):
+                        return True
+        finally:
+            os.close(folder)
         return False
+
+    def _deleted_and_open(self) -> int:
+        """Bytes of files on this disk that no folder names any more and a process of a sandbox holds open.
+
+        Of a sandbox are the processes in another PID namespace than ours. Those of another sandbox
+        count too, where they write to the same disk: it is full all the same.
+        """
+        files: dict[int, int] = {}
+        with suppress(OSError):
+            ours = Path("/proc/self/ns/pid").readlink()
+            for process in Path("/proc").iterdir():
+                # Gone meanwhile, somebody else's, or no process.
+                with suppress(OSError):
+                    if not process.name.isdigit() or (process / "ns/pid").readlink() == ours:
+                        continue
+                    for held in (process / "fd").iterdir():
+                        with suppress(OSError):
+                            status = held.stat()
+                            if status.st_nlink == 0 and status.st_dev == self._device:
+                                files[status.st_ino] = status.st_blocks * 512
+        return sum(files.values())

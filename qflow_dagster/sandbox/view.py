@@ -1,6 +1,6 @@
 """What a sandboxed command sees: which folders, by what names, and its environment.
 
-Belongs here: the allow-list, and keeping our own state out of it. Does not belong here: mounting
+Belongs here: the allow-list. Does not belong here: what is kept out of it (`hidden`), and mounting
 (`launcher`, bubblewrap).
 
 A socket is reached through a read-only mount as well, so neither the state folder nor anything
@@ -9,15 +9,13 @@ one that leads there.
 """
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
-from qflow_dagster.database import embedded
 from qflow_dagster.errors import UsageError
+from qflow_dagster.sandbox.hidden import Hidden, home_folder, not_for_everybody, state_folders
 from qflow_dagster.settings import settings
 
 INSIDE = "/work"
@@ -45,6 +43,8 @@ TOOLCHAINS = (
 MOVED = (".cargo/registry/cache", ".cargo/registry/src", ".cargo/registry/index", ".rustup/toolchains",
          ".rustup/settings.toml")  # fmt: skip
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+# What is no folder of files: the kernel's, devices, and the sockets of services.
+KERNEL = ("/proc", "/sys", "/dev", "/run")
 # Of the kernel's own files, those that tell of others than the command.
 MASKED = ("/proc/keys", "/proc/key-users", "/proc/timer_list", "/proc/kcore")
 
@@ -63,28 +63,34 @@ def view() -> View:
     Raises:
         UsageError: `QFLOW_GENERATION_SANDBOX_PATHS` names a folder that holds our state, or lies in it.
     """
+    home = home_folder()
     state = state_folders()
-    home = Path.home()
+    further = list(_further(Hidden(state)))
+    packages = [child for folder in PACKAGES for child in _children(folder) if _public(child)]
     system = [Path(path) for path in SYSTEM]
-    system += [child for folder in PACKAGES for child in _children(folder) if _public(child)]
+    toolchains = {home / name: home / name for name in TOOLCHAINS if not (home / name).is_relative_to(INSIDE)}
+    toolchains |= {_origin(home, name): Path(HOME, name) for name in MOVED}
+    # Its links are followed: what they lead to is what is judged, and mounted.
+    followed = [(_followed(path), at) for path, at in toolchains.items()]
+    followed = [(path, at) for path, at in followed if not _more_than_a_toolchain(path, home)]
+    followed += [(path, path) for path in further]
+    tops = [*system, *packages, *(path for path, _ in followed)]
+    for top in (*system, *packages):
+        state += not_for_everybody(top, package=top in packages)
+    temporary = _followed(Path(tempfile.gettempdir()))
+    if any(top in temporary.parents for top in tops):
+        state.append(temporary)
+    hidden = Hidden(state)
     mounts: list[tuple[str, str]] = []
     links: list[tuple[str, str]] = []
-    for path in (part for folder in system for part in _without(folder, state)):
-        # A link (/bin -> usr/bin) stays one.
-        if path.is_symlink():
-            links.append((str(path.readlink()), str(path)))
-        else:
-            mounts.append((str(path), str(path)))
-    toolchains = [part for name in TOOLCHAINS for part in _without(home / name, state)]
-    mounts += [(str(path.resolve()), str(path)) for path in toolchains if not path.is_relative_to(INSIDE)]
-    mounts += [
-        (str(source.resolve()), f"{HOME}/{name}")
-        for name in MOVED
-        if (source := _origin(home, name)).exists()
-        and not _within(source, state)
-        and not _holds(source, state)
-    ]
-    mounts += [(path, path) for path in _further(state)]
+    for top, at in (*((path, path) for path in (*system, *packages)), *followed):
+        for part in _shown(top, hidden):
+            inside = str(at / part.relative_to(top))
+            # A link (/bin -> usr/bin) stays one.
+            if part.is_symlink():
+                links.append((str(part.readlink()), inside))
+            else:
+                mounts.append((str(part), inside))
     shown = [Path(path) for _, path in (*mounts, *links)]
     return View(mounts, links, _environment(home, shown))
 
@@ -96,54 +102,30 @@ def _origin(home: Path, name: str) -> Path:
     return Path(elsewhere or home / tool) / rest
 
 
+def _followed(path: Path) -> Path:
+    """Where it leads; of a circle of links, somewhere in it."""
+    return Path(os.path.realpath(path))
+
+
+def _more_than_a_toolchain(path: Path, home: Path) -> bool:
+    """Whether a link leads to a whole home, or to what is no folder of files."""
+    return _followed(home).is_relative_to(path) or any(path.is_relative_to(folder) for folder in KERNEL)
+
+
 def everything() -> View:
     """What a command sees that nothing isolates."""
-    return View([], [], {**_environment(Path.home(), [Path("/")]), "HOME": "/tmp"})  # noqa: S108
+    return View([], [], {**_environment(home_folder(), [Path("/")]), "HOME": "/tmp"})  # noqa: S108
 
 
-def state_folders() -> list[Path]:
-    """Our own folders and those of the database's sockets, as they are named and where links lead."""
-    given = settings()
-    folders = [given.home, embedded.data_folder(given.home), embedded.ROOT_BASE]
-    folders += [
-        Path(os.environ[name])
-        for name in ("DAGSTER_HOME", "PGHOST")
-        if os.environ.get(name, "").startswith("/")
-    ]
-    for address in (given.database.url, given.dagster.url):
-        folders += _socket_folders(address.get_secret_value()) if address else []
-    return list({form for folder in folders for form in (folder.absolute(), folder.resolve())})
-
-
-def _socket_folders(address: str) -> Iterator[Path]:
-    try:
-        url = make_url(address)
-    except ArgumentError:
+def _shown(path: Path, hidden: Hidden) -> Iterator[Path]:
+    """`path`, or, where it holds some of what is hidden, of what lies in it the parts that do not."""
+    if not os.path.lexists(path) or hidden.leads_to(path):
         return
-    hosts = url.query.get("host", ())
-    for text in (url.host or "", *((hosts,) if isinstance(hosts, str) else hosts)):
-        yield from (Path(host) for host in text.split(",") if host.startswith("/"))
-
-
-def _without(path: Path, state: list[Path]) -> Iterator[Path]:
-    """`path`, or, where it holds some of our state, of what lies in it the parts that do not."""
-    if not os.path.lexists(path) or _within(path, state):
-        return
-    if path.is_symlink() or not _holds(path, state):
+    if path.is_symlink() or not hidden.lies_in(path):
         yield path
-        return
-    for child in _children(path):
-        yield from _without(child, state)
-
-
-def _within(path: Path, state: list[Path]) -> bool:
-    forms = (path, path.resolve())
-    return any(form.is_relative_to(folder) for folder in state for form in forms)
-
-
-def _holds(path: Path, state: list[Path]) -> bool:
-    forms = (path, path.resolve())
-    return any(folder.is_relative_to(form) for folder in state for form in forms)
+    else:
+        for child in _children(path):
+            yield from _shown(child, hidden)
 
 
 def _children(folder: Path) -> list[Path]:
@@ -159,21 +141,34 @@ def _public(path: Path) -> bool:
     return found.st_uid == 0 and found.st_mode & 0o005 == 0o005 and path.name not in ("etc", "var")
 
 
-def _further(state: list[Path]) -> Iterator[str]:
+def _further(state: Hidden) -> Iterator[Path]:
     for name in settings().generation.sandbox_paths:
-        path = Path(name).resolve()
-        if _within(path, state) or _holds(path, state):
+        try:
+            path = Path(name).resolve(strict=True)
+        except FileNotFoundError:
+            continue
+        except (OSError, RuntimeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is a circle of links"
+            raise UsageError(
+                f"QFLOW_GENERATION_SANDBOX_PATHS names {name}, which cannot be read: {reason}; "
+                "name a folder that you may read"
+            ) from None
+        if state.leads_to(path) or state.lies_in(path):
             raise UsageError(
                 f"QFLOW_GENERATION_SANDBOX_PATHS names {name}, which holds, or lies in, the state of qflow or the "
                 "socket of its database: nothing in the sandbox may see that; name a folder beside it"
+            )
+        if any(path.is_relative_to(folder) for folder in KERNEL):
+            raise UsageError(
+                f"QFLOW_GENERATION_SANDBOX_PATHS names {name}, which lies in {path.parents[-1]}{path.parts[1]}: "
+                "that tells of the machine and of other processes; name a folder of files"
             )
         if path.is_relative_to(INSIDE):
             raise UsageError(
                 f"QFLOW_GENERATION_SANDBOX_PATHS names {name}: inside, {INSIDE} is the folder of the command; "
                 "move it, or bind it elsewhere"
             )
-        if path.exists():
-            yield str(path)
+        yield path
 
 
 def _environment(home: Path, shown: list[Path]) -> dict[str, str]:

@@ -109,3 +109,28 @@ def test_as_root_a_private_home_is_not_opened_to_others(home: Path) -> None:
 @pytest.mark.parametrize("name", ["embedded", "embedded_roles"])
 def test_all_of_this_holds_for_an_ordinary_user(name: str) -> None:
     assert " passed" in pytest_as_ordinary_user(f"tests/database/test_{name}.py", "-rs")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["$(touch pwned)", "`touch pwned`", "a'b", 'a"b', "a,b", "a;touch pwned", "a\\b", "a\nb", "a|b", "~&"],
+)
+def test_a_path_that_means_something_to_a_shell_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        EmbeddedServerError, match=r"QFLOW_HOME=.*set QFLOW_HOME to a path of letters"
+    ) as refused:
+        embedded.start(tmp_path / name / "home")
+    assert "\n" not in str(refused.value)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_path_with_blanks_and_letters_of_any_script_is_served(home: Path) -> None:
+    inside = home / "a b ä+%41=@"
+    embedded.start(inside)
+    try:
+        assert answer(inside)
+    finally:
+        embedded.stop(inside)

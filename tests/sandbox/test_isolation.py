@@ -11,6 +11,9 @@ from qflow_dagster.sandbox import Limits, NotIsolatedError, not_isolated, run, s
 from qflow_dagster.settings import settings
 from tests.sandbox.conftest import Run
 
+# The fixture `kind` puts another in its place.
+AVAILABLE = supervision.available
+
 
 def test_it_runs_writes_its_folder_and_tells_how_it_ended(kind: str, folder: Path, shell: Run) -> None:
     done = shell("pwd; echo made > made; exit 3")
@@ -22,7 +25,7 @@ def test_it_runs_writes_its_folder_and_tells_how_it_ended(kind: str, folder: Pat
 
 
 def test_the_strongest_isolation_that_is_installed_is_found() -> None:
-    supervision.available.cache_clear()
+    supervision._works.clear()
     assert supervision.available() == ("namespaces" if shutil.which("bwrap") is None else "bubblewrap")
 
 
@@ -131,7 +134,7 @@ def test_without_isolation_nothing_is_run_unless_allowed(
     folder: Path, shell: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervision, "available", lambda: "none")
-    with pytest.raises(NotIsolatedError, match="install bubblewrap"):
+    with pytest.raises(NotIsolatedError, match="user namespaces"):
         shell("touch ran")
     assert list(folder.iterdir()) == []
     monkeypatch.setattr(settings().generation, "unisolated", True)
@@ -147,12 +150,12 @@ def test_without_the_library_nothing_is_run_and_the_message_names_it(
         raise supervision.SyscallFilterError("libseccomp is missing: apt-get install libseccomp2")
 
     monkeypatch.setattr(supervision, "compiled", missing)
-    supervision.available.cache_clear()
+    supervision._works.clear()
     try:
         with pytest.raises(NotIsolatedError, match="libseccomp2"):
             run(["true"], folder, limits=Limits(10, 2**30, 60))
     finally:
-        supervision.available.cache_clear()
+        supervision._works.clear()
 
 
 def test_what_may_be_read_is_there_and_cannot_be_written(
@@ -166,3 +169,70 @@ def test_what_may_be_read_is_there_and_cannot_be_written(
     done = shell(f"cat {allowed}/tool; echo changed > {allowed}/tool")
     assert done.output.startswith("known\n")
     assert (allowed / "tool").read_text() == "known\n"
+
+
+def test_a_folder_that_only_its_owner_may_enter_is_worked_in(
+    kind: str, folder: Path, shell: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.chmod(0o700)
+    done = shell("touch made && grep -E '^Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/self/status")
+    assert [line.split()[1] for line in done.output.splitlines() if "Bnd" not in line] == ["0" * 16] * 4
+    if os.geteuid() == 0 or kind == "namespaces":
+        assert "CapBnd:\t" + "0" * 16 in done.output
+    assert (folder / "made").exists()
+
+
+def test_what_works_is_found_whatever_the_file_mode_mask(kind: str) -> None:
+    supervision._works.clear()
+    before = os.umask(0o077)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            done = supervision._run(kind, ["true"], Path(folder), Limits(10, 2**30, 60), "")  # type: ignore[arg-type]
+        assert done.code == 0
+        assert AVAILABLE() == ("namespaces" if shutil.which("bwrap") is None else "bubblewrap")
+    finally:
+        os.umask(before)
+
+
+def test_a_sandbox_that_cannot_be_made_is_not_the_commands_failure(
+    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = supervision.view()
+    impossible = given._replace(mounts=[*given.mounts, ("/usr/bin", "/etc/passwd")])
+    monkeypatch.setattr(supervision, "view", lambda: impossible)
+    with pytest.raises(NotIsolatedError, match="cannot be set up"):
+        run(["true"], folder)
+    # What failed once is tried again.
+    supervision._works.clear()
+    assert AVAILABLE() == "none"
+    monkeypatch.setattr(supervision, "view", lambda: given)
+    assert AVAILABLE() != "none"
+    assert run(["sh", "-c", "exit 1"], folder).code == 1
+
+
+def test_what_vanishes_before_it_is_mounted_is_not_missed(
+    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = supervision.view()
+    gone = given._replace(mounts=[*given.mounts, ("/opt/vanished", "/opt/vanished")])
+    monkeypatch.setattr(supervision, "view", lambda: gone)
+    assert run(["true"], folder).code == 0
+
+
+def test_bubblewrap_that_nothing_of_ours_could_end_is_not_used(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The launcher's own namespaces are refused, and bubblewrap would work.
+    if shutil.which("bwrap") is None:
+        pytest.skip("no bubblewrap here")
+    refusing = tmp_path / "launcher.py"
+    text = supervision.LAUNCHER.read_text()
+    refusing.write_text(
+        text.replace("    call(libc.unshare, flags)\n", "    raise PermissionError('refused')\n")
+    )
+    assert refusing.read_text() != text
+    monkeypatch.setattr(supervision, "LAUNCHER", refusing)
+    monkeypatch.setattr(supervision, "available", lambda: "bubblewrap")
+    with pytest.raises(NotIsolatedError, match="refused"):
+        run(["touch", "ran"], folder)
+    assert list(folder.iterdir()) == []

@@ -3,6 +3,8 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,3 +121,124 @@ def test_what_in_opt_is_not_for_everybody_is_not_there(kind: str, python: Run) -
         assert seen(python, private) == "FileNotFoundError\n"
     finally:
         private.rmdir()
+
+
+def test_what_deep_in_a_folder_of_the_system_is_ours_alone_is_not_there(
+    kind: str, python: Run, system: Path
+) -> None:
+    # As root it is nobody who looks, and the modes themselves keep it out.
+    deep = system / "beside" / "a" / "b"
+    other = system / "beside" / "other"
+    for folder in (deep, other / "pg", system / "beside" / "closed"):
+        folder.mkdir(parents=True)
+    (deep / "plain").write_text("for everybody")
+    (deep / "token").write_text("SECRET")
+    (deep / "token").chmod(0o600)
+    (system / "beside" / "closed" / "token").write_text("SECRET")
+    (system / "beside" / "closed").chmod(0o700)
+    (other / "database.key").write_text("SECRET")
+    (other / "pg" / "PG_VERSION").write_text("18")
+    # One that everybody may use: file modes keep nobody out.
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(deep / "s"))
+        (deep / "s").chmod(0o777)
+        server.listen()
+        view.not_for_everybody.cache_clear()
+        done = python(
+            "import os, socket\n"
+            f"print(open({str(deep / 'plain')!r}).read())\n"
+            f"for path in {[str(deep / 'token'), str(system / 'beside/closed/token'), str(other)]!r}:\n"
+            "    try: print('SEEN', os.path.isdir(path) and os.listdir(path) or open(path).read())\n"
+            "    except OSError as error: pass\n"
+            f"try: socket.socket(socket.AF_UNIX).connect({str(deep / 's')!r}); print('SEEN')\n"
+            "except OSError: print('no socket')\n"
+        )
+    assert done.output == "for everybody\nno socket\n"
+
+
+def test_a_toolchain_that_is_a_link_shows_no_state_where_it_leads(
+    kind: str, python: Run, listening: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFLOW_HOME", str(listening))
+    home = tmp_path / "home"
+    for name, target in (
+        (".nvm", listening.parent),
+        (".pyenv", listening),
+        (".cargo/registry", listening.parent),
+    ):
+        (home / name).mkdir(parents=True)
+        last = {".nvm": "versions", ".pyenv": "versions", ".cargo/registry": "src"}[name]
+        (home / name / last).symlink_to(target)
+    (home / ".nvm" / "alias").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setenv("HOME", str(home))
+    versions = home / ".nvm/versions"
+    looked = (versions / "q", home / ".pyenv/versions", Path("/tmp/home/.cargo/registry/src/q"))
+    assert seen(python, *looked) == "FileNotFoundError\n" * 3
+    tool = versions / "beside/tool"
+    assert python(f"print(open({str(tool)!r}).read())").output.startswith("a tool")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize("mounted", ["q", "q/pg", "."])
+def test_nor_is_it_there_by_another_name_that_is_a_mount(mounted: str, tmp_path: Path) -> None:
+    (tmp_path / "data/q/pg").mkdir(parents=True)
+    (tmp_path / "home/.nvm/versions/alias").mkdir(parents=True)
+    (tmp_path / "home/.nvm/versions/node").mkdir()
+    (tmp_path / "further/alias").mkdir(parents=True)
+    program = (
+        "import json\nfrom qflow_dagster.errors import UsageError\nfrom qflow_dagster.sandbox.view import view\n"
+        "from qflow_dagster.settings import settings\n"
+        "print(json.dumps([inside for _, inside in view().mounts]))\n"
+        f"settings().generation.sandbox_paths.append({str(tmp_path / 'further')!r})\n"
+        "try: view()\nexcept UsageError as error: print(error)\n"
+    )
+    aliases = [tmp_path / "home/.nvm/versions/alias", tmp_path / "further/alias"]
+    script = " && ".join(f"mount --bind {tmp_path / 'data' / mounted} {alias}" for alias in aliases)
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f'{script} && exec "$0" -c "$1"', sys.executable, program],
+        env={**os.environ, "HOME": str(tmp_path / "home"), "QFLOW_HOME": str(tmp_path / "data/q")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    mounts, refused = done.stdout.splitlines()
+    assert str(tmp_path / "home/.nvm/versions/node") in mounts
+    assert '.nvm/versions/alias"' not in mounts
+    assert '.nvm/versions"' not in mounts
+    assert "holds, or lies in, the state" in refused
+
+
+@pytest.mark.parametrize("path", ["/proc", "/proc/1/root", "/sys", "/dev", "/dev/shm", "/run"])
+def test_the_kernels_folders_are_refused_as_further_ones(
+    kind: str, python: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QFLOW_GENERATION_SANDBOX_PATHS", f'["{path}"]')
+    with pytest.raises(UsageError, match=f"QFLOW_GENERATION_SANDBOX_PATHS names {path}"):
+        python("")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_further_folder_that_cannot_be_read_is_named(
+    kind: str, python: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    monkeypatch.setenv("QFLOW_GENERATION_SANDBOX_PATHS", f'["{tmp_path}/closed/x"]')
+    with pytest.raises(UsageError, match="cannot be read: Permission denied"):
+        python("")
+
+
+def test_a_user_without_a_home_is_told_so(kind: str, python: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+    with pytest.raises(UsageError, match="set HOME"):
+        python("")
+
+
+def test_the_temporary_folder_below_what_is_shown_is_not_there(
+    kind: str, python: Run, system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = system / "beside" / "tmp"
+    temporary.mkdir()
+    (temporary / "secret.key").write_text("SECRET")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert seen(python, temporary) == "FileNotFoundError\n"

@@ -54,3 +54,26 @@ def test_what_others_write_ends_nobody(folder: Path, tmp_path: Path) -> None:
     assert not watch.exceeded()
     (folder / "ours").write_bytes(b"x" * 8 * MB)
     assert usage.Usage(folder, MB)._count_exceeds()
+
+
+@pytest.mark.parametrize(
+    "hiding",
+    [
+        # Folders deeper than the longest path; a closed folder; files that no folder names.
+        "for n in range(60): os.mkdir('d' * 200); os.chdir('d' * 200)\nwrite(open('big', 'wb'))",
+        "os.mkdir('closed'); write(open('closed/big', 'wb')); os.chmod('closed', 0)",
+        "held = open('big', 'wb'); os.unlink('big'); write(held)",
+        "for n in range(300): os.mkdir('d'); os.chdir('d')\nwrite(open('big', 'wb'))",
+    ],
+    ids=["deep", "closed", "unlinked", "deeper"],
+)
+def test_what_is_hidden_from_the_count_counts(kind: str, folder: Path, python: Run, hiding: str) -> None:
+    done = python(
+        "import os, time\n"
+        "def write(file):\n    for n in range(300): file.write(os.urandom(1000000))\n    file.flush()\n"
+        f"{hiding}\ntime.sleep(20)\n",
+        disk=100 * MB,
+    )
+    assert done.code == 137
+    assert done.seconds < 20
+    assert "more than 100 MB" in done.output
