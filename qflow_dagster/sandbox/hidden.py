@@ -98,11 +98,15 @@ def home_folder() -> Path:
         UsageError: there is none.
     """
     try:
-        return Path.home()
+        home = Path.home()
     except RuntimeError:
+        home = Path()
+    if not home.is_absolute():
         raise UsageError(
-            "the user that runs qflow has no home folder, neither in HOME nor in /etc/passwd: set HOME"
-        ) from None
+            "the user that runs qflow has no home folder with an absolute path, neither in HOME nor in /etc/passwd: "
+            "set HOME"
+        )
+    return home
 
 
 @lru_cache(maxsize=64)

@@ -132,23 +132,25 @@ def _run(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, stdin
     if os.geteuid() == 0 and kind != "none":
         # Root is exempt from the limit of processes, so nobody runs it.
         _give_to_nobody(folder)
-    started = time.monotonic()
     with ExitStack() as stack:
         groups = stack.enter_context(control_groups(limits.memory * MEMORY_IN_SUM, limits.processes + 8))
-        sandbox = _Sandbox(_orders(kind, command, folder, limits, groups), stack)
+        orders = _orders(kind, command, folder, limits, groups)
+        # What the command may see may take a moment to find out, which is not its own.
+        started = time.monotonic()
+        sandbox = _Sandbox(orders, stack)
         try:
             timed_out, exceeded = sandbox.wait(
                 stdin.encode(), started + limits.seconds, Usage(folder, limits.disk)
             )
         finally:
             sandbox.end()
-        output = sandbox.output()
+        output, seconds = sandbox.output(), time.monotonic() - started
         if not (timed_out or exceeded) and sandbox.failed_to_begin():
             raise NotIsolatedError(f"the sandbox cannot be set up: {output.strip()[-500:]}")
     if exceeded:
         output += f"\nstopped: it wrote more than {limits.disk // 1024**2} MB into its folder\n"
     code = None if timed_out else sandbox.process.returncode
-    return Ran(code, output, time.monotonic() - started, timed_out, kind)
+    return Ran(code, output, seconds, timed_out, kind)
 
 
 class _Sandbox:

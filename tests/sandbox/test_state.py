@@ -1,6 +1,7 @@
 """Our own state is never visible inside, wherever it lies."""
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.sandbox import view
+from tests.ordinary_user import USER, run_as_ordinary_user
 from tests.sandbox.conftest import Run
 
 LOOK = """
@@ -242,3 +244,32 @@ def test_the_temporary_folder_below_what_is_shown_is_not_there(
     (temporary / "secret.key").write_text("SECRET")
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     assert seen(python, temporary) == "FileNotFoundError\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes packages of the system")
+@pytest.mark.parametrize("base", ["/opt", "/usr/local/lib", "/usr/share"])
+def test_what_an_ordinary_user_keeps_in_a_package_of_roots_is_not_there(base: str) -> None:
+    package = Path(base) / f"qflow-test-{uuid4().hex[:8]}"
+    user = pwd.getpwnam(USER)
+    secrets = {package / "a/b/mine/token": 0o600, package / "a/state/database.key": 0o644}
+    try:
+        for path, mode in secrets.items():
+            path.parent.mkdir(parents=True)
+            path.write_text("SECRET")
+            path.chmod(mode)
+            for owned in (path, path.parent):
+                os.chown(owned, user.pw_uid, user.pw_gid)
+        (package / "a/tool").write_text("a tool")
+        looks = (
+            "import tempfile, pathlib\nfrom qflow_dagster.sandbox import Limits, supervision\n"
+            "for kind in ('namespaces', 'bubblewrap'):\n"
+            "    with tempfile.TemporaryDirectory() as folder:\n"
+            f"        command = ['sh', '-c', 'cat {package}/a/tool; grep -r SECRET {package}; true']\n"
+            "        print(supervision._run(kind, command, pathlib.Path(folder), Limits(60, 2**31, 60), '').output)\n"
+        )
+        if shutil.which("bwrap") is None:
+            looks = looks.replace(", 'bubblewrap'", ",")
+        done = run_as_ordinary_user(sys.executable, "-B", "-c", looks)
+        assert set(done.stdout.split("\n")) == {"a tool", ""}, done.stdout + done.stderr
+    finally:
+        shutil.rmtree(package)
