@@ -148,9 +148,8 @@ def _outcomes(tool: str, output: str, folder: Path) -> dict[str, Outcome]:
 def _junit(path: Path) -> dict[str, Outcome]:
     # What the command left there is as hostile as the command: a link, a device, entities.
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:  # noqa: PTH123
-            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        with open(path, "rb", opener=_open_itself) as file:
+            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             content = file.read(LARGEST_REPORT + 1) if is_file else b""
     except OSError:
         return {}
@@ -163,6 +162,11 @@ def _junit(path: Path) -> dict[str, Outcome]:
     except (expat.ExpatError, _RefusedError):
         return {}
     return report.found
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open what is there and nothing that it leads to, without waiting for anybody."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 class _RefusedError(Exception):
