@@ -58,9 +58,13 @@ def mark() -> Iterator[str]:
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_nothing_is_left_when_it_took_too_long(kind: str, folder: Path, mark: str, attempt: str) -> None:
-    done = run(program(attempt, mark), folder, limits=Limits(1, 2**31, 60))
-    assert left(mark) == []
-    assert done.seconds < 20
+    # On a busy machine it may take longer than a second to begin.
+    for seconds in (1, 5, 15):
+        done = run(program(attempt, mark), folder, limits=Limits(seconds, 2**31, 60))
+        assert left(mark) == []
+        assert done.seconds < seconds + 20
+        if (folder / "alive").exists():
+            break
     if attempt not in ("forks twice", "stops and slows the first process"):
         assert done.timed_out
         assert done.code is None
