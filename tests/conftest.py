@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
-from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Engine, make_url, text
 
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.database.migrate import newest_revision
+from tests import databases
 
 # A slow machine is no bug.
 hypothesis_settings.register_profile("any machine", deadline=None)
@@ -75,18 +76,11 @@ def template(server: URL, worker_id: str) -> URL:
 
 
 @pytest.fixture
-def database(server: URL, template: URL) -> Iterator[URL]:
+def database(template: URL) -> Iterator[URL]:
     """The address of a fresh migrated database."""
-    name = f"test_{uuid.uuid4().hex}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(
-            text(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}" STRATEGY FILE_COPY')
-        )
-    yield server.set(database=name)
-    with admin.connect() as connection:
-        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-    admin.dispose()
+    url = databases.copy(template, f"test_{uuid.uuid4().hex}")
+    yield url
+    databases.drop(url)
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL
 
+from tests import databases
 from tests.cli.forked import Forked
 
 QFLOW = str(Path(sys.executable).with_name("qflow"))
@@ -33,10 +34,7 @@ def environment(home: Path, database: URL) -> Iterator[dict[str, str]]:
         "NO_COLOR": "1",
         "COLUMNS": "200",
     }
-    admin = create_engine(database.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f'DROP DATABASE IF EXISTS "{database.database}_dagster" WITH (FORCE)'))
-    admin.dispose()
+    databases.drop(database.set(database=f"{database.database}_dagster"))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL
+
+from tests import databases
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -44,10 +46,7 @@ def environment(home: Path, database: URL) -> Iterator[dict[str, str]]:
         "QFLOW_DATABASE_URL": database.render_as_string(hide_password=False),
         "NO_COLOR": "1",
     }
-    admin = create_engine(database.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f'DROP DATABASE IF EXISTS "{database.database}_dagster" WITH (FORCE)'))
-    admin.dispose()
+    databases.drop(database.set(database=f"{database.database}_dagster"))
 
 
 @pytest.fixture

@@ -76,5 +76,5 @@ def test_metrics_are_what_prometheus_reads(
     assert found["qflow_health", "disk"] == 2
     assert found["qflow_health_value", "%", "disk"] == 50
     assert found["qflow_approvals", "pending"] == 1
-    assert found["qflow_circuit_breaker_open", 'odd"name\n'] == 1
+    assert found["qflow_circuit_breaker_open", 'odd"name<U+000A>'] == 1
     assert found["qflow_errors", "pay"] == 3

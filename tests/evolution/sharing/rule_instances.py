@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy import URL, Connection, Engine, text
 
 from qflow_dagster.database import engine_for
 from qflow_dagster.evolution.rules import Rule
@@ -19,6 +19,7 @@ from qflow_dagster.evolution.sharing.publisher import Publishable, _body
 from qflow_dagster.evolution.sharing.rule_packages import Origin, sign
 from qflow_dagster.evolution.sharing.votes import VOTE_FORMAT
 from qflow_dagster.settings import settings
+from tests import databases
 
 AT = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -111,27 +112,20 @@ class Home:
 
 @pytest.fixture
 def make_home(
-    server: URL, template: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    template: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], Home]]:
     """Makes instances."""
     made: list[Home] = []
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
 
     def make(name: str) -> Home:
-        database = f"test_{uuid.uuid4().hex}"
-        with admin.connect() as connection:
-            connection.execute(
-                text(f'CREATE DATABASE "{database}" TEMPLATE "{template.database}" STRATEGY FILE_COPY')
-            )
-        made.append(Home(name, tmp_path / name, engine_for(server.set(database=database)), monkeypatch))
+        database = databases.copy(template, f"test_{uuid.uuid4().hex}")
+        made.append(Home(name, tmp_path / name, engine_for(database), monkeypatch))
         return made[-1]
 
     yield make
     for home in made:
         home.engine.dispose()
-        with admin.connect() as connection:
-            connection.execute(text(f'DROP DATABASE "{home.engine.url.database}" WITH (FORCE)'))
-    admin.dispose()
+        databases.drop(home.engine.url)
 
 
 @pytest.fixture

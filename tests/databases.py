@@ -1,0 +1,34 @@
+"""Databases of tests: copies of a template, and their end."""
+
+from contextlib import closing
+
+from sqlalchemy import URL, create_engine
+
+
+def copy(template: URL, name: str) -> URL:
+    """Create the database `name` as a copy of `template`, to which nobody is connected."""
+    _on_server(template, f'CREATE DATABASE "{name}" TEMPLATE "{template.database}" STRATEGY FILE_COPY')
+    return template.set(database=name)
+
+
+def drop(database: URL) -> None:
+    """Drop the database if it exists, whoever is still connected.
+
+    Not `WITH (FORCE)`: that is refused to a role without superuser's rights while the server's own
+    autovacuum looks at the database, whereas a plain DROP ends the autovacuum itself.
+    """
+    name = database.database
+    _on_server(
+        database,
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        f" WHERE datname = '{name}' AND usename = current_user",
+        f'DROP DATABASE IF EXISTS "{name}"',
+    )
+
+
+def _on_server(database: URL, *statements: str) -> None:
+    server = create_engine(database.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with closing(server.raw_connection()) as connection:
+        for statement in statements:
+            connection.cursor().execute(statement)
+    server.dispose()
