@@ -98,9 +98,25 @@ def print_summary(all_measured: list[Measured], options: argparse.Namespace) -> 
     )
     table = Table(title=f"{title}; {os.cpu_count()} cores", title_justify="left")
     columns = (
-        "repository", "commits", "small", "edits", "origins", "rules at an origin", "rules", "right", "wrong", "undone",
-        "gone", "precision", "by", "of each", "95%", "repeated", "recall", "seconds",
-    )  # fmt: skip
+        "repository",
+        "commits",
+        "small",
+        "edits",
+        "origins",
+        "rules at an origin",
+        "rules",
+        "right",
+        "wrong",
+        "undone",
+        "gone",
+        "precision",
+        "by",
+        "of each",
+        "95%",
+        "repeated",
+        "recall",
+        "seconds",
+    )
     for column in columns:
         table.add_column(column, justify="left" if column == "repository" else "right")
     for one in all_measured:

@@ -31,10 +31,16 @@ OUTPUT_BYTES = 10_000_000
 
 
 def work(
-    engine: Engine, capability: Capability, command: Sequence[str], *, timeout: float = 3_600.0,
-    idle: float | None = None, poll: float = 1.0, report: Callable[[str], None] = lambda words: None,
+    engine: Engine,
+    capability: Capability,
+    command: Sequence[str],
+    *,
+    timeout: float = 3_600.0,
+    idle: float | None = None,
+    poll: float = 1.0,
+    report: Callable[[str], None] = lambda words: None,
     stop: Callable[[], bool] = lambda: False,
-) -> int:  # fmt: skip
+) -> int:
     """Register the agent and work until `stop`, or until nothing came for `idle` seconds; return how many were done."""
     done, quiet_since = 0, time.monotonic()
     with engine.begin() as connection:
@@ -81,9 +87,13 @@ class _beating:  # noqa: N801
 
 
 def _do(
-    engine: Engine, agent: str, workflow: Workflow, command: Sequence[str], timeout: float,
+    engine: Engine,
+    agent: str,
+    workflow: Workflow,
+    command: Sequence[str],
+    timeout: float,
     report: Callable[[str], None],
-) -> int:  # fmt: skip
+) -> int:
     """Hand one assignment to the program and report what came of it; 1 if it was done."""
     try:
         with kept_alive(engine, [workflow]):

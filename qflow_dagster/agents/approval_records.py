@@ -137,8 +137,14 @@ def as_csv(rows: Iterator[dict[str, Any]]) -> str:
         for entry in row["history"]:
             data = entry["data"] or {}
             comment = data.get("comment") or data.get("reason")
-            values = [*(row[name] for name in fixed), entry["at"], entry["event"], entry["actor"], comment,
-                      entry["run_id"]]  # fmt: skip
+            values = [
+                *(row[name] for name in fixed),
+                entry["at"],
+                entry["event"],
+                entry["actor"],
+                comment,
+                entry["run_id"],
+            ]
             writer.writerow([_harmless(value) for value in values])
     return buffer.getvalue()
 

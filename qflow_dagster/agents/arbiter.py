@@ -90,9 +90,18 @@ def request_approval(
     """
     limits = settings().approvals
     return _create(
-        connection, kind, target, content, requested_by=requested_by, reason=reason, ttl=ttl or limits.ttl,
-        required=required_approvals or limits.quorum.get(kind, 1), evidence=evidence, run_id=run_id, warn=True,
-    )  # fmt: skip
+        connection,
+        kind,
+        target,
+        content,
+        requested_by=requested_by,
+        reason=reason,
+        ttl=ttl or limits.ttl,
+        required=required_approvals or limits.quorum.get(kind, 1),
+        evidence=evidence,
+        run_id=run_id,
+        warn=True,
+    )
 
 
 def issue_approval(
@@ -115,9 +124,18 @@ def issue_approval(
     if against := objections(limits, kind, content, evidence):
         raise DecisionRefused(f"no policy approves this {kind}: {'; '.join(against)}")
     id_ = _create(
-        connection, kind, target, content, requested_by=requested_by, reason=reason, ttl=limits.policy_ttl,
-        required=1, evidence=evidence.as_json(), run_id=run_id, warn=False,
-    )  # fmt: skip
+        connection,
+        kind,
+        target,
+        content,
+        requested_by=requested_by,
+        reason=reason,
+        ttl=limits.policy_ttl,
+        required=1,
+        evidence=evidence.as_json(),
+        run_id=run_id,
+        warn=False,
+    )
     # The name is reserved: no person can decide as a policy.
     return _decide(connection, id_, "approve", f"policy:{kind}", "all conditions of the policy hold", None)
 
@@ -242,17 +260,29 @@ def _create(
     digest = digest_of(kind, target, json.loads(encoded))
     title = f"{kind} {target}: {reason.strip().splitlines()[0]}"[:LONGEST_NAME]
     id_ = create_workflow(
-        connection, TYPES[kind], {"title": title, "digest": digest.hex()},
-        actor=requested_by, ttl=ttl, run_id=run_id,
-    )  # fmt: skip
+        connection,
+        TYPES[kind],
+        {"title": title, "digest": digest.hex()},
+        actor=requested_by,
+        ttl=ttl,
+        run_id=run_id,
+    )
     connection.execute(
         _INSERT,
         {
-            "id": id_, "kind": kind, "target": target, "content": encoded, "digest": digest,
-            "requested_by": requested_by, "reason": reason, "evidence": to_json(evidence, "the evidence"),
-            "required": required, "warn": warn, "warn_after": WARN_AFTER,
+            "id": id_,
+            "kind": kind,
+            "target": target,
+            "content": encoded,
+            "digest": digest,
+            "requested_by": requested_by,
+            "reason": reason,
+            "evidence": to_json(evidence, "the evidence"),
+            "required": required,
+            "warn": warn,
+            "warn_after": WARN_AFTER,
         },
-    )  # fmt: skip
+    )
     # Into the chain of hashes: what was asked for cannot be exchanged later.
     asked = {"digest": digest.hex(), "required_approvals": required, "reason": reason[:2_000]}
     transition(connection, [id_], "pending", actor=requested_by, data=asked)
@@ -292,8 +322,14 @@ def _decide(
     """)
     connection.execute(
         insert,
-        {"id": approval_id, "actor": actor, "requested_by": row.requested_by, "decision": decision, "comment": comment},
-    )  # fmt: skip
+        {
+            "id": approval_id,
+            "actor": actor,
+            "requested_by": row.requested_by,
+            "decision": decision,
+            "comment": comment,
+        },
+    )
     approvals = _count({**decisions, actor: decision})
     status, token = ("denied" if decision == "deny" else "pending"), None
     if decision == "approve" and approvals >= row.required_approvals:

@@ -125,9 +125,12 @@ def _refusal(
     if row.kind != kind or row.target != target or not same:
         return "mismatch"
     by_status: dict[str, Reason] = {
-        "consumed": "already_used", "expired": "expired", "revoked": "revoked", "denied": "not_approved",
+        "consumed": "already_used",
+        "expired": "expired",
+        "revoked": "revoked",
+        "denied": "not_approved",
         "pending": "not_approved",
-    }  # fmt: skip
+    }
     if row.status == "approved":
         return "expired" if is_over(connection, row) else None
     return by_status[row.status]

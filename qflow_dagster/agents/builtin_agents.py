@@ -29,8 +29,13 @@ from qflow_dagster.safety.redaction import redact
 
 logger = logs.logger(__name__)
 PLANNER, VALIDATOR, ANSWERER = "planner", "validator", "knowledge-answerer"
-DOMAIN_OF = {"correctness": "code_quality", "security": "security", "maintainability": "refactoring",
-             "performance": "performance", "modernisation": "refactoring"}  # fmt: skip
+DOMAIN_OF = {
+    "correctness": "code_quality",
+    "security": "security",
+    "maintainability": "refactoring",
+    "performance": "performance",
+    "modernisation": "refactoring",
+}
 # Nothing of ours gets tired; this bounds what one look hands out.
 MOST = 20
 _GENERATOR_DOMAINS = tuple(sorted(set(DOMAIN_OF.values())))
@@ -47,18 +52,50 @@ class Done(NamedTuple):
 def capabilities() -> list[Capability]:
     """What ships, as the registry knows it."""
     found = [
-        Capability(name=PLANNER, role="architect", domains=("planning",), input_types=("repository",),
-                   output_types=("plan",), complexity="complex", cost=1, most=MOST),
-        Capability(name=VALIDATOR, role="quality_enforcer", domains=("validation", "testing"), input_types=("patch",),
-                   output_types=("verdict",), complexity="complex", cost=1, most=MOST),
-        Capability(name=ANSWERER, role="technology", domains=("knowledge",), input_types=("question",),
-                   output_types=("answer",), complexity="complex", cost=1, most=MOST),
-    ]  # fmt: skip
+        Capability(
+            name=PLANNER,
+            role="architect",
+            domains=("planning",),
+            input_types=("repository",),
+            output_types=("plan",),
+            complexity="complex",
+            cost=1,
+            most=MOST,
+        ),
+        Capability(
+            name=VALIDATOR,
+            role="quality_enforcer",
+            domains=("validation", "testing"),
+            input_types=("patch",),
+            output_types=("verdict",),
+            complexity="complex",
+            cost=1,
+            most=MOST,
+        ),
+        Capability(
+            name=ANSWERER,
+            role="technology",
+            domains=("knowledge",),
+            input_types=("question",),
+            output_types=("answer",),
+            complexity="complex",
+            cost=1,
+            most=MOST,
+        ),
+    ]
     found += [
-        Capability(name=name, role="refactoring", domains=_GENERATOR_DOMAINS, input_types=("work_item",),
-                   output_types=("patch",), complexity="complex", cost=max(1.0, generator.cost), most=MOST)
+        Capability(
+            name=name,
+            role="refactoring",
+            domains=_GENERATOR_DOMAINS,
+            input_types=("work_item",),
+            output_types=("patch",),
+            complexity="complex",
+            cost=max(1.0, generator.cost),
+            most=MOST,
+        )
         for name, generator in generators().items()
-    ]  # fmt: skip
+    ]
     return found
 
 
@@ -117,8 +154,11 @@ def work(engine: Engine, *, worker: str, run_id: str | None = None, rounds: int 
     for _ in range(rounds):
         with engine.begin() as connection:
             given += assignments.route(connection)
-            taken = [(name, one) for name in names
-                     for one in assignments.take(connection, name, limit=MOST, run_id=run_id)]  # fmt: skip
+            taken = [
+                (name, one)
+                for name in names
+                for one in assignments.take(connection, name, limit=MOST, run_id=run_id)
+            ]
         if not taken:
             break
         with kept_alive(engine, [workflow for _, workflow in taken]):
@@ -189,5 +229,7 @@ def _generate(generator: str) -> Callable[[Engine, dict[str, Any]], Any]:
 
 
 _DOES: dict[str, Callable[[Engine, dict[str, Any]], Any]] = {
-    PLANNER: _plan, VALIDATOR: _validate, ANSWERER: _answer,
-}  # fmt: skip
+    PLANNER: _plan,
+    VALIDATOR: _validate,
+    ANSWERER: _answer,
+}

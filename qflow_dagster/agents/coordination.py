@@ -20,8 +20,20 @@ Role = Literal[
 ]
 Availability = Literal["available", "busy", "overloaded", "offline"]
 Complexity = Literal["simple", "medium", "complex"]
-DOMAINS = ("code_quality", "testing", "documentation", "architecture", "performance", "security", "refactoring",
-           "knowledge", "learning", "monitoring", "planning", "validation")  # fmt: skip
+DOMAINS = (
+    "code_quality",
+    "testing",
+    "documentation",
+    "architecture",
+    "performance",
+    "security",
+    "refactoring",
+    "knowledge",
+    "learning",
+    "monitoring",
+    "planning",
+    "validation",
+)
 AVAILABLE = {"available": 1.0, "busy": 0.7, "overloaded": 0.2}
 COST_FACTOR = {"simple": 0.5, "medium": 1.0, "complex": 2.5}
 _LEVEL = {"simple": 0, "medium": 1, "complex": 2}
@@ -123,8 +135,10 @@ def register(connection: Connection, capability: Capability) -> None:
                                 ELSE 'available' END,
             heartbeat_at = clock_timestamp()
     """)
-    values = {name: getattr(capability, name) for name in
-              ("name", "role", "complexity", "cost", "most", "heartbeat")}  # fmt: skip
+    values = {
+        name: getattr(capability, name)
+        for name in ("name", "role", "complexity", "cost", "most", "heartbeat")
+    }
     lists = {name: list(getattr(capability, name)) for name in ("domains", "input_types", "output_types")}
     connection.execute(query, values | lists)
 

@@ -18,8 +18,12 @@ from qflow_dagster.generation.patches import Patch
 from qflow_dagster.ingestion import checkouts, git
 from qflow_dagster.ingestion.stand_ins import keep, stand_in
 
-IDENTITY = {"GIT_AUTHOR_NAME": "qflow", "GIT_AUTHOR_EMAIL": "qflow@localhost",
-            "GIT_COMMITTER_NAME": "qflow", "GIT_COMMITTER_EMAIL": "qflow@localhost"}  # fmt: skip
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "qflow",
+    "GIT_AUTHOR_EMAIL": "qflow@localhost",
+    "GIT_COMMITTER_NAME": "qflow",
+    "GIT_COMMITTER_EMAIL": "qflow@localhost",
+}
 NO_COMMIT = "0" * 40
 BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,180}")
 
@@ -131,9 +135,17 @@ def _commit(ours: Path, tree: str, parent: str, words: str, at: datetime) -> str
     date = f"{int(at.timestamp())} +0000"
     variables = {**IDENTITY, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
     made = git.run(
-        ours, "commit-tree", "--no-gpg-sign", "-p", parent, "-F", "-", tree, stdin=words.encode(),
+        ours,
+        "commit-tree",
+        "--no-gpg-sign",
+        "-p",
+        parent,
+        "-F",
+        "-",
+        tree,
+        stdin=words.encode(),
         variables=variables,
-    )  # fmt: skip
+    )
     return made.decode().strip()
 
 

@@ -111,9 +111,16 @@ def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
                 INSERT INTO edits (id, repository_id, branch, base_commit, commit_oid, applied_by, run_id)
                 VALUES (:id, :repository_id, :branch, :base, :commit, :by, :run_id)
             """),
-            {"id": row.id, "repository_id": row.repository_id, "branch": row.branch, "base": row.base_commit,
-             "commit": commit, "by": worker, "run_id": run_id},
-        )  # fmt: skip
+            {
+                "id": row.id,
+                "repository_id": row.repository_id,
+                "branch": row.branch,
+                "base": row.base_commit,
+                "commit": commit,
+                "by": worker,
+                "run_id": run_id,
+            },
+        )
         candidate_records.record_outcome(connection, row.candidate_id, "accepted")
         edit_commits.set_branch(objects, row.branch, commit, None)
     return commit
@@ -281,8 +288,13 @@ def revert(
                               || jsonb_build_object('reverted', CAST(:reason AS text))
                 WHERE id = :id
             """),
-            {"id": edit_id, "commit": commit, "reason": reason, "outcome": outcome and to_json(outcome, "the outcome")},
-        )  # fmt: skip
+            {
+                "id": edit_id,
+                "commit": commit,
+                "reason": reason,
+                "outcome": outcome and to_json(outcome, "the outcome"),
+            },
+        )
         transition(connection, [edit_id], "reverted", actor=actor, data={"reason": reason, "commit": commit})
         candidate_records.record_outcome(connection, row.candidate_id, "reverted")
         words = f"edit {edit_id} was reverted: {reason}"
@@ -325,8 +337,10 @@ def find(
     connection: Connection, *, repository_id: int | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
     """Edits, newest first."""
-    query = text(f"{_ROWS} WHERE CAST(:id AS bigint) IS NULL OR e.repository_id = :id ORDER BY e.applied_at DESC "
-                 "LIMIT :limit")  # fmt: skip
+    query = text(
+        f"{_ROWS} WHERE CAST(:id AS bigint) IS NULL OR e.repository_id = :id ORDER BY e.applied_at DESC "
+        "LIMIT :limit"
+    )
     return [dict(row) for row in connection.execute(query, {"id": repository_id, "limit": limit}).mappings()]
 
 

@@ -72,8 +72,13 @@ PROFILES = {
     "default": SafetyProfile(0.02, True, 10, 1_000, True, 300.0),
 }
 # Which agent a category of rules is the business of.
-AGENTS = {"correctness": "code_quality", "security": "code_quality", "maintainability": "refactoring",
-          "performance": "refactoring", "modernisation": "refactoring"}  # fmt: skip
+AGENTS = {
+    "correctness": "code_quality",
+    "security": "code_quality",
+    "maintainability": "refactoring",
+    "performance": "refactoring",
+    "modernisation": "refactoring",
+}
 
 
 def exceeds(profile: SafetyProfile, patch: str, symbols: int = 0) -> str | None:

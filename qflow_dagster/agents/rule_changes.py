@@ -82,9 +82,14 @@ def apply_approved(
         try:
             with engine.begin() as connection:
                 authorize(
-                    connection, Reference(life.approval_id), "rule", life.rule_id, content_of(life, life.wanted),
-                    actor=worker, run_id=run_id,
-                )  # fmt: skip
+                    connection,
+                    Reference(life.approval_id),
+                    "rule",
+                    life.rule_id,
+                    content_of(life, life.wanted),
+                    actor=worker,
+                    run_id=run_id,
+                )
                 reason = f"approved: {life.approval_id}"
                 rule_set.change(connection, id_, life.wanted, actor=worker, reason=reason, run_id=run_id)
             done.append(Changed(id_, life.rule_id, life.wanted, None))
@@ -149,21 +154,35 @@ def _ask(connection: Connection, life: Any, verdict: Verdict, run_id: str | None
     approval = None
     if "rule" in settings().approvals.policy_kinds and "lower" in verdict.evidence:
         judged = Evidence(
-            confidence=verdict.evidence["lower"], least=thresholds.current(connection)["act"],
+            confidence=verdict.evidence["lower"],
+            least=thresholds.current(connection)["act"],
             gates={"verdict": True},
-        )  # fmt: skip
+        )
         try:
             with connection.begin_nested():
                 approval = arbiter.issue_approval(
-                    connection, "rule", life.rule_id, content, requested_by=ACTOR, reason=reason, evidence=judged,
+                    connection,
+                    "rule",
+                    life.rule_id,
+                    content,
+                    requested_by=ACTOR,
+                    reason=reason,
+                    evidence=judged,
                     run_id=run_id,
-                ).approval_id  # fmt: skip
+                ).approval_id
         except arbiter.DecisionRefused as refused:
             shown = {**shown, "policy": str(refused)}
     if approval is None:
         approval = arbiter.request_approval(
-            connection, "rule", life.rule_id, content, requested_by=ACTOR, reason=reason, evidence=shown,
-            ttl=settings().improvement.ttl, run_id=run_id,
-        )  # fmt: skip
+            connection,
+            "rule",
+            life.rule_id,
+            content,
+            requested_by=ACTOR,
+            reason=reason,
+            evidence=shown,
+            ttl=settings().improvement.ttl,
+            run_id=run_id,
+        )
     rule_set.ask(connection, life.id, approval, verdict.to, actor=ACTOR, reason=reason)
     return approval

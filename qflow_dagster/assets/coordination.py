@@ -100,10 +100,16 @@ def agent_performance(database: Database) -> dg.MaterializeResult:
         statistics = coordination.statistics(connection)
         waiting = assignments.counts(connection)
     rows = [
-        {"agent": one.name, "role": one.role, "availability": one.availability, "load": one.load,
-         "outcomes": one.successes + one.failures, "success_rate": one.success_rate}
+        {
+            "agent": one.name,
+            "role": one.role,
+            "availability": one.availability,
+            "load": one.load,
+            "outcomes": one.successes + one.failures,
+            "success_rate": one.success_rate,
+        }
         for one in agents
-    ]  # fmt: skip
+    ]
     bars = [(one.name[:14], round(one.success_rate * 100)) for one in agents if one.successes + one.failures][
         :8
     ]

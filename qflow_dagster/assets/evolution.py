@@ -81,10 +81,19 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
         context.log.info("threshold moved to %.2f: %s", change.value, change.reason)
     ranked = sorted(known.values(), key=lambda one: (-one.decisions, one.rule.id))
     rows = [
-        {"rule": one.rule.id, "version": one.rule.version, "level": one.level, "mean": one.mean, "lower": one.lower,
-         "wilson": one.wilson, "decisions": one.decisions, "drifted": one.drifted, "because": one.because}
+        {
+            "rule": one.rule.id,
+            "version": one.rule.version,
+            "level": one.level,
+            "mean": one.mean,
+            "lower": one.lower,
+            "wilson": one.wilson,
+            "decisions": one.decisions,
+            "drifted": one.drifted,
+            "because": one.because,
+        }
         for one in ranked
-    ]  # fmt: skip
+    ]
     levels = [(level, sum(one.level == level for one in known.values())) for level in ("show", "ask", "act")]
     metadata: dict[str, dg.MetadataValue | int | float | str] = {
         "dagster/row_count": len(known),
@@ -125,10 +134,16 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
     with engine.connect() as connection:
         living = rule_set.lives(connection, states=["draft", "trial"])
     rows = [
-        {"rule": life.rule_id, "version": life.version, "state": life.status, "origin": life.origin,
-         "words": life.words, "waits_for_approval": life.approval_id is not None}
+        {
+            "rule": life.rule_id,
+            "version": life.version,
+            "state": life.status,
+            "origin": life.origin,
+            "words": life.words,
+            "waits_for_approval": life.approval_id is not None,
+        }
         for life in living
-    ]  # fmt: skip
+    ]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
@@ -161,10 +176,16 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     for rule in rules:
         states[rule.status] = states.get(rule.status, 0) + 1
     changes = [
-        {"rule": life.rule_id, "version": life.version, "state": life.status, "origin": life.origin,
-         "words": life.words, "since": life.updated_at}
+        {
+            "rule": life.rule_id,
+            "version": life.version,
+            "state": life.status,
+            "origin": life.origin,
+            "words": life.words,
+            "since": life.updated_at,
+        }
         for life in lives
-    ]  # fmt: skip
+    ]
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(rules),
         "retired": sum(one.to == "retired" for one in settled.verdicts),

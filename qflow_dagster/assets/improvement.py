@@ -199,9 +199,14 @@ def candidates(
         total = orchestrator.Summary(0, 0, 0, 0)
         for _ in range(MOST_BATCHES):
             done = orchestrator.work(
-                engine, worker=worker(context), accept=_suggest, run_id=context.run.run_id, limit=BATCH,
-                progress=progress, choose=choose,
-            )  # fmt: skip
+                engine,
+                worker=worker(context),
+                accept=_suggest,
+                run_id=context.run.run_id,
+                limit=BATCH,
+                progress=progress,
+                choose=choose,
+            )
             total = orchestrator.Summary(*(a + b for a, b in zip(total, done, strict=True)))
             if not done.items:
                 break

@@ -133,44 +133,74 @@ DUPLICATION, HOTSPOTS, REPOSITORY = key("duplication"), key("hotspots"), key("re
 
 assets = [
     metric_asset(
-        "functions", "Complexity, nesting, Halstead and maintainability of every function.",
-        compute_functions, _functions, table_name="function_metrics", deps=[ingestion.SYMBOLS],
+        "functions",
+        "Complexity, nesting, Halstead and maintainability of every function.",
+        compute_functions,
+        _functions,
+        table_name="function_metrics",
+        deps=[ingestion.SYMBOLS],
     ),
     metric_asset(
-        "files", "Functions summed up per file, documentation, imports in and out, import cycles.",
+        "files",
+        "Functions summed up per file, documentation, imports in and out, import cycles.",
         compute_files,
-        _top("file_metrics", "path, language, code_lines, functions, cognitive, maintainability, fan_in, "
-             "fan_out, cycle_size", "cognitive DESC, path"),
-        table_name="file_metrics", deps=[FUNCTIONS, ingestion.FILES, ingestion.DEPENDENCIES],
+        _top(
+            "file_metrics",
+            "path, language, code_lines, functions, cognitive, maintainability, fan_in, fan_out, cycle_size",
+            "cognitive DESC, path",
+        ),
+        table_name="file_metrics",
+        deps=[FUNCTIONS, ingestion.FILES, ingestion.DEPENDENCIES],
     ),
     metric_asset(
-        "changes", "Churn, age, authors, ownership, bug fixes and knowledge loss of every file.",
+        "changes",
+        "Churn, age, authors, ownership, bug fixes and knowledge loss of every file.",
         compute_changes,
-        _top("change_metrics", "path, commits, commits_365, churn_365, authors, main_author, bus_factor, "
-             "bug_fixes, knowledge_loss", "commits_365 DESC, commits DESC, path"),
-        table_name="change_metrics", deps=[ingestion.COMMITS, ingestion.FILES],
+        _top(
+            "change_metrics",
+            "path, commits, commits_365, churn_365, authors, main_author, bus_factor, "
+            "bug_fixes, knowledge_loss",
+            "commits_365 DESC, commits DESC, path",
+        ),
+        table_name="change_metrics",
+        deps=[ingestion.COMMITS, ingestion.FILES],
     ),
     metric_asset(
-        "coupling", "Pairs of files that keep changing in the same commits.",
+        "coupling",
+        "Pairs of files that keep changing in the same commits.",
         compute_coupling,
-        _top("change_coupling", "path_a, path_b, common_commits, degree",
-             "degree DESC, common_commits DESC, path_a, path_b"),
-        table_name="change_coupling", deps=[ingestion.COMMITS, ingestion.FILES],
+        _top(
+            "change_coupling",
+            "path_a, path_b, common_commits, degree",
+            "degree DESC, common_commits DESC, path_a, path_b",
+        ),
+        table_name="change_coupling",
+        deps=[ingestion.COMMITS, ingestion.FILES],
     ),
     metric_asset(
-        "duplication", "Clones across files, and how much of each file they make up.",
+        "duplication",
+        "Clones across files, and how much of each file they make up.",
         compute_duplication,
         _top("clones", "path_a, start_a, end_a, path_b, start_b, end_b, tokens", "clone"),
-        table_name="duplication", deps=[ingestion.SYMBOLS, ingestion.FILES],
+        table_name="duplication",
+        deps=[ingestion.SYMBOLS, ingestion.FILES],
     ),
     metric_asset(
-        "hotspots", "Files ranked by change frequency and complexity: where work pays first.",
-        compute_hotspots, _hotspots, table_name="hotspots", deps=[FILES, CHANGES, DUPLICATION],
+        "hotspots",
+        "Files ranked by change frequency and complexity: where work pays first.",
+        compute_hotspots,
+        _hotspots,
+        table_name="hotspots",
+        deps=[FILES, CHANGES, DUPLICATION],
     ),
     metric_asset(
-        "repository", "Totals of the repository, what git says of delivery, and the trend by month.",
-        compute_repository, _repository, table_name="repository_metrics", deps=[FILES, CHANGES, DUPLICATION],
+        "repository",
+        "Totals of the repository, what git says of delivery, and the trend by month.",
+        compute_repository,
+        _repository,
+        table_name="repository_metrics",
+        deps=[FILES, CHANGES, DUPLICATION],
         # Measured every night at least, whether or not somebody commits.
         freshness=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36)),
     ),
-]  # fmt: skip
+]

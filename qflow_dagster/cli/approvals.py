@@ -147,9 +147,15 @@ def request(
     """Ask for an approval, from a script or by hand; prints its id."""
     with ready_engine().begin() as connection:
         id_ = arbiter.request_approval(
-            connection, kind, target, read_content(content), requested_by=actor_name(actor), reason=reason,
-            required_approvals=quorum, ttl=ttl,
-        )  # type: ignore[arg-type]  # fmt: skip
+            connection,
+            kind,
+            target,
+            read_content(content),
+            requested_by=actor_name(actor),
+            reason=reason,
+            required_approvals=quorum,
+            ttl=ttl,
+        )  # type: ignore[arg-type]
     print_json({"id": id_}) if json else console.print(str(id_))
 
 
@@ -169,7 +175,7 @@ def use(
     with ready_engine().begin() as connection:
         used = authorization.authorize(
             connection, token, kind, target, read_content(content), actor=actor_name(actor)
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # type: ignore[arg-type]
     console.print(f"{used.approval_id} used: {kind} of {target} may be done")
 
 

@@ -54,9 +54,16 @@ def list_(
     with ready_engine().connect() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
         rows = findings.find(
-            connection, snapshot.repository_id, states=STATES.get(state, (state,)), rule=rule, path=path,
-            severity=severity, category=category, fixable=fixable, limit=limit,
-        )  # fmt: skip
+            connection,
+            snapshot.repository_id,
+            states=STATES.get(state, (state,)),
+            rule=rule,
+            path=path,
+            severity=severity,
+            category=category,
+            fixable=fixable,
+            limit=limit,
+        )
     if json:
         print_json(rows)
         return

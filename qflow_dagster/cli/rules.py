@@ -53,11 +53,20 @@ def list_(
             and (rule.fix is not None or not fixable)
         ):
             rows.append(
-                {"rule": rule.id, "version": rule.version, "severity": rule.severity, "category": rule.category,
-                 "engine": rule.matcher.engine.replace("_", "-"), "fix": rule.fix is not None, "status": rule.status,
-                 "level": one.level, "confidence": round(one.mean, 2), "decisions": one.decisions,
-                 "title": rule.title}
-            )  # fmt: skip
+                {
+                    "rule": rule.id,
+                    "version": rule.version,
+                    "severity": rule.severity,
+                    "category": rule.category,
+                    "engine": rule.matcher.engine.replace("_", "-"),
+                    "fix": rule.fix is not None,
+                    "status": rule.status,
+                    "level": one.level,
+                    "confidence": round(one.mean, 2),
+                    "decisions": one.decisions,
+                    "title": rule.title,
+                }
+            )
     print_json(rows) if json else print_rows(rows, empty="No rule.")
 
 
@@ -70,14 +79,21 @@ def show(id_: RuleId, json: JsonFlag = False) -> None:
         counted = {bytes(row["digest"]): row for row in outcomes.counts(connection, [id_])}
     rule = versions[0]
     standing = [
-        {"version": one.version, "status": one.status, "level": known[one.digest].level,
-         "mean": round(known[one.digest].mean, 3), "lower": round(known[one.digest].lower, 3),
-         "wilson": round(known[one.digest].wilson, 3), "decisions": known[one.digest].decisions,
-         "drifted": known[one.digest].drifted, "because": known[one.digest].because,
-         **{kind: counted.get(one.digest, {}).get(kind, 0) for kind in outcomes.KINDS}}
+        {
+            "version": one.version,
+            "status": one.status,
+            "level": known[one.digest].level,
+            "mean": round(known[one.digest].mean, 3),
+            "lower": round(known[one.digest].lower, 3),
+            "wilson": round(known[one.digest].wilson, 3),
+            "decisions": known[one.digest].decisions,
+            "drifted": known[one.digest].drifted,
+            "because": known[one.digest].because,
+            **{kind: counted.get(one.digest, {}).get(kind, 0) for kind in outcomes.KINDS},
+        }
         for one in versions
         if one.digest in known
-    ]  # fmt: skip
+    ]
     if json:
         print_json({**rule_set.definition_of(rule), "standing": standing})
         return

@@ -75,9 +75,12 @@ def work(
     with Bars(*columns, console=None if json else console, transient=True, disable=json) as bars:
         bar = bars.add_task("tasks done", total=None)
         done = task_worker.work(
-            ready_engine(), worker=f"{actor_name(None)} by hand", adapters=ADAPTERS, threads=threads,
+            ready_engine(),
+            worker=f"{actor_name(None)} by hand",
+            adapters=ADAPTERS,
+            threads=threads,
             progress=lambda stage, completed, total: bars.update(bar, completed=completed),
-        )  # fmt: skip
+        )
     if json:
         print_json(done._asdict())
         return
@@ -179,9 +182,15 @@ def amend(
     with ready_engine().begin() as connection:
         task = task_records.resolve_task(connection, id_)
         task_graph.amend(
-            connection, task, ADAPTERS, actor=actor_name(as_), reason=reason, arguments=given, parts=parts,
+            connection,
+            task,
+            ADAPTERS,
+            actor=actor_name(as_),
+            reason=reason,
+            arguments=given,
+            parts=parts,
             before=first[0] if first else None,
-        )  # fmt: skip
+        )
     console.print("it is tried again")
 
 

@@ -119,8 +119,12 @@ def _keep(engine: Engine, limit: int) -> int:
     with engine.begin() as connection:
         # Two at a time: the second finds the first's and keeps its own away.
         connection.execute(text("LOCK TABLE rule_places IN SHARE ROW EXCLUSIVE MODE"))
-        there = set(connection.scalars(text("SELECT DISTINCT outcome_id FROM rule_places WHERE outcome_id = ANY(:ids)"),
-                                       {"ids": [place.outcome for place in kept]}))  # fmt: skip
+        there = set(
+            connection.scalars(
+                text("SELECT DISTINCT outcome_id FROM rule_places WHERE outcome_id = ANY(:ids)"),
+                {"ids": [place.outcome for place in kept]},
+            )
+        )
         new = [place for place in kept if place.outcome not in there]
         copy_rows(connection, rule_places, [column.name for column in rule_places.columns], new)
     return len(new)
@@ -158,9 +162,16 @@ def find_batch(context: None, batch: Sequence[Asked]) -> list[Kept]:
         for seq, match in enumerate(matches[:MOST]):
             around, offset = excerpt(content, language, match.start, match.end)
             found.append(
-                Kept(one.outcome, seq, one.path, language, around.replace("\0", " "), match.start - offset,
-                     match.end - offset)
-            )  # fmt: skip
+                Kept(
+                    one.outcome,
+                    seq,
+                    one.path,
+                    language,
+                    around.replace("\0", " "),
+                    match.start - offset,
+                    match.end - offset,
+                )
+            )
     return found
 
 

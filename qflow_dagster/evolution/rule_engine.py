@@ -102,11 +102,21 @@ def sync(connection: Connection, rules: Sequence[Rule], target: str) -> list[Kno
     known = []
     for rule in rules:
         values = {
-            "rule_id": rule.id, "version": rule.version, "digest": rule.digest, "engine": rule.matcher.engine,
-            "variant": target if rule.matcher.ruff else "", "title": rule.title, "language": list(rule.language),
-            "category": rule.category, "severity": rule.severity, "fix": rule.fix or "",
-            "confidence": rule.confidence, "status": rule.status, "pack": rule.pack, "owner": rule.owner,
-        }  # fmt: skip
+            "rule_id": rule.id,
+            "version": rule.version,
+            "digest": rule.digest,
+            "engine": rule.matcher.engine,
+            "variant": target if rule.matcher.ruff else "",
+            "title": rule.title,
+            "language": list(rule.language),
+            "category": rule.category,
+            "severity": rule.severity,
+            "fix": rule.fix or "",
+            "confidence": rule.confidence,
+            "status": rule.status,
+            "pack": rule.pack,
+            "owner": rule.owner,
+        }
         known.append(Known(connection.execute(statement, values).scalar_one(), rule))
     return known
 
@@ -165,13 +175,22 @@ def store(connection: Connection, batch: Sequence[Evaluated], known: Sequence[Kn
     batch = [one for one in batch if one.task.blob_id in there]
     rows = [
         (
-            one.task.blob_id, known[match.rule].id, seq, match.line, match.end_line, match.column, match.start,
-            match.message, match.snippet, match.anchor,
-            match.edits is not None or known[match.rule].rule.fix == "codemod", match.suppressed,
+            one.task.blob_id,
+            known[match.rule].id,
+            seq,
+            match.line,
+            match.end_line,
+            match.column,
+            match.start,
+            match.message,
+            match.snippet,
+            match.anchor,
+            match.edits is not None or known[match.rule].rule.fix == "codemod",
+            match.suppressed,
         )
         for one in batch
         for seq, match in enumerate(one.matches)
-    ]  # fmt: skip
+    ]
     columns = [column.name for column in rule_matches.columns]
     looked = [(one.task.blob_id, [known[i].id for i in one.task.rules], one.problem) for one in batch]
     stage_rows(connection, blob_evaluations, ["blob_id", "evaluated", "problem"], looked)

@@ -229,8 +229,14 @@ def _begin(
     version = rule_set.next_version(connection, rule.id)
     parent = next(one for one in rule_set.current(connection) if one.id == rule.id and one.status == "active")
     rule = rule.model_copy(update={"version": version, "status": "trial"})
-    evidence = {"operation": variant.operation, "kept": variant.kept, "lost": variant.lost,
-                "excluded": variant.excluded, "remaining": variant.remaining, **history}  # fmt: skip
+    evidence = {
+        "operation": variant.operation,
+        "kept": variant.kept,
+        "lost": variant.lost,
+        "excluded": variant.excluded,
+        "remaining": variant.remaining,
+        **history,
+    }
     life = rule_set.begin(
         connection, rule, "variant", variant.words, actor=ACTOR, evidence=evidence, parent=parent.digest
     )

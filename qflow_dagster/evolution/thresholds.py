@@ -82,8 +82,10 @@ def starting() -> dict[str, float]:
     """The values nothing has moved yet: the settings'."""
     limits = settings()
     return {
-        "ask": limits.evolution.ask, "act": limits.approvals.policy_confidence, "publish": limits.evolution.publish,
-    }  # fmt: skip
+        "ask": limits.evolution.ask,
+        "act": limits.approvals.policy_confidence,
+        "publish": limits.evolution.publish,
+    }
 
 
 def bounds(name: str) -> tuple[float, float]:
@@ -156,9 +158,16 @@ def _record(
     """)
     connection.execute(
         statement,
-        {"name": name, "previous": previous, "value": change.value, "actor": actor, "reason": change.reason,
-         "evidence": to_json(change.evidence, "the evidence"), "reverts": reverts},
-    )  # fmt: skip
+        {
+            "name": name,
+            "previous": previous,
+            "value": change.value,
+            "actor": actor,
+            "reason": change.reason,
+            "evidence": to_json(change.evidence, "the evidence"),
+            "reverts": reverts,
+        },
+    )
     message = {
         "event": "threshold",
         "name": name,

@@ -21,8 +21,9 @@ UPDATE = re.compile(r"\b(update|change|extend|revise|instead of|also)\b", re.I)
 CHANGES = re.compile(r"^\W*(update|change|extend|revise|amend)\b", re.I)
 NEEDS = re.compile(
     r"\b(?:depends on|depend on|blocked by|needs|requires|only after|once)\s++([^\s.;,][^\n.;,]{2,119}?)"
-    r"(?=\s{1,20}(?:is|are)\s{1,20}(?:done|there|ready)\b|[\n.;,]|$)", re.I
-)  # fmt: skip
+    r"(?=\s{1,20}(?:is|are)\s{1,20}(?:done|there|ready)\b|[\n.;,]|$)",
+    re.I,
+)
 CRITERION = re.compile(r"^[^\S\n]*+(?:[-*\u2022]|\d++[.)])\s++(.+)$", re.M)
 SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
 WORDS_PER_LEVEL = {"theme": (8, 400), "epic": (6, 400), "capability": (5, 300), "feature": (3, 200)}

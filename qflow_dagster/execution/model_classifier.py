@@ -65,11 +65,17 @@ def classify_by_model(engine: Engine, given: str, *, updates: bool = False) -> A
         return replace(words, reasons=[*words.reasons, f"by its words: {error}"], usage=usage)
     name = " ".join(answer.name.split())
     return Analysis(
-        answer.level, "update" if updates else answer.action, answer.kind if answer.level == "epic" else None,
-        name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1].rstrip() + "\u2026", given.strip(),
-        list(answer.acceptance), round(answer.confidence, 2), [f"{settings().model.name} says so"],
-        list(answer.depends_on), usage,
-    )  # fmt: skip
+        answer.level,
+        "update" if updates else answer.action,
+        answer.kind if answer.level == "epic" else None,
+        name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1].rstrip() + "\u2026",
+        given.strip(),
+        list(answer.acceptance),
+        round(answer.confidence, 2),
+        [f"{settings().model.name} says so"],
+        list(answer.depends_on),
+        usage,
+    )
 
 
 def _read(said: str) -> _Answer:

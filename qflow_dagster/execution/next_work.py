@@ -63,6 +63,10 @@ def get_generatable(
     """
     query = text(_NEXT.format(condition=_GENERATABLE, first=_UNTRIED_FIRST))
     parameters = {
-        "repository_id": repository_id, "limit": limit, "base": base, "rules": list(rules), "mending": list(mending),
-    }  # fmt: skip
+        "repository_id": repository_id,
+        "limit": limit,
+        "base": base,
+        "rules": list(rules),
+        "mending": list(mending),
+    }
     return list(connection.scalars(query, parameters))

@@ -34,10 +34,17 @@ class Strategy(NamedTuple):
 
 
 STRATEGIES = (
-    Strategy("together", "Every generator that fits is asked at once; the best candidate is taken.", "all", "high"),
-    Strategy("cheapest-first", "One generator a round, the cheapest first; at most medium risk.", "cheapest", "medium"),
+    Strategy(
+        "together", "Every generator that fits is asked at once; the best candidate is taken.", "all", "high"
+    ),
+    Strategy(
+        "cheapest-first",
+        "One generator a round, the cheapest first; at most medium risk.",
+        "cheapest",
+        "medium",
+    ),
     Strategy("most-trusted-first", "One generator a round, the best record first.", "most_trusted", "high"),
-)  # fmt: skip
+)
 
 
 class Evidence(NamedTuple):
@@ -53,9 +60,10 @@ class Evidence(NamedTuple):
 def fitting(goal_type: str, language: str) -> list[Strategy]:
     """The strategies for goals of that kind, in that language."""
     return [
-        one for one in STRATEGIES
+        one
+        for one in STRATEGIES
         if goal_type in one.goal_types and (not one.languages or language in one.languages)
-    ]  # fmt: skip
+    ]
 
 
 def named(name: str) -> Strategy:

@@ -35,9 +35,14 @@ class Done(NamedTuple):
 
 
 def work(
-    engine: Engine, makers: Mapping[str, Maker], judge: Judge, *, worker: str, run_id: str | None = None,
+    engine: Engine,
+    makers: Mapping[str, Maker],
+    judge: Judge,
+    *,
+    worker: str,
+    run_id: str | None = None,
     limit: int = 500,
-) -> Done:  # fmt: skip
+) -> Done:
     """Make phases until none waits, follow what completions wait for, and measure targets."""
     tidy(engine)
     done = Done()
@@ -50,9 +55,10 @@ def work(
         with kept_alive(engine, claimed):
             verdict = _make(engine, makers, claimed[0])
         done = done._replace(
-            made=done.made + (verdict is not None), rejected=done.rejected + (verdict == "rejected"),
+            made=done.made + (verdict is not None),
+            rejected=done.rejected + (verdict == "rejected"),
             failed=done.failed + (verdict is None),
-        )  # fmt: skip
+        )
     return done._replace(met=track(engine))
 
 

@@ -97,9 +97,7 @@ def read_graph(document: Document, adapters: Mapping[str, Any]) -> TaskGraph:
     ]
     if problems:
         raise UsageError("\n".join(problems))
-    refused = [
-        f"{document.place(path)}: {words}" for path, words in _violations(graph.tasks, ("tasks",))
-    ]  # fmt: skip
+    refused = [f"{document.place(path)}: {words}" for path, words in _violations(graph.tasks, ("tasks",))]
     if refused:
         raise PolicyViolation("\n".join(refused))
     return graph

@@ -38,16 +38,60 @@ class RolePolicy:
     concurrency: int | None = None
 
 
-_BUILD = frozenset({"python3", "python", "node", "npm", "npx", "cargo", "go", "mix", "gleam", "make", "java",
-                    "mvn", "gradle", "bun"})  # fmt: skip
-_TEXT = frozenset({"sh", "cat", "ls", "grep", "sed", "awk", "sort", "uniq", "wc", "head", "tail", "diff", "echo",
-                   "true", "false", "jq", "tr", "cut"})  # fmt: skip
+_BUILD = frozenset(
+    {
+        "python3",
+        "python",
+        "node",
+        "npm",
+        "npx",
+        "cargo",
+        "go",
+        "mix",
+        "gleam",
+        "make",
+        "java",
+        "mvn",
+        "gradle",
+        "bun",
+    }
+)
+_TEXT = frozenset(
+    {
+        "sh",
+        "cat",
+        "ls",
+        "grep",
+        "sed",
+        "awk",
+        "sort",
+        "uniq",
+        "wc",
+        "head",
+        "tail",
+        "diff",
+        "echo",
+        "true",
+        "false",
+        "jq",
+        "tr",
+        "cut",
+    }
+)
 DOCUMENTATION = frozenset(
     {
-        "hexdocs.pm", "docs.rs", "github.com", "elixir-lang.org", "rust-lang.org", "npmjs.com", "crates.io",
-        "docs.python.org", "go.dev", "pkg.go.dev",
+        "hexdocs.pm",
+        "docs.rs",
+        "github.com",
+        "elixir-lang.org",
+        "rust-lang.org",
+        "npmjs.com",
+        "crates.io",
+        "docs.python.org",
+        "go.dev",
+        "pkg.go.dev",
     }
-)  # fmt: skip
+)
 POLICIES: Mapping[str, RolePolicy] = {
     "coder": RolePolicy(
         adapters=frozenset({"shell", "python", "files", "agent"}),

@@ -72,9 +72,15 @@ class Held:
 
 
 def work(
-    engine: Engine, *, worker: str, adapters: Adapters = task_adapters.ADAPTERS, run_id: str | None = None,
-    threads: int | None = None, progress: Report | None = None, stop: Callable[[], bool] = lambda: False,
-) -> Summary:  # fmt: skip
+    engine: Engine,
+    *,
+    worker: str,
+    adapters: Adapters = task_adapters.ADAPTERS,
+    run_id: str | None = None,
+    threads: int | None = None,
+    progress: Report | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Summary:
     """Do tasks until none is ready, or `stop` says so; what is done elsewhere is not waited for."""
     given = settings().execution
     threads = threads or given.task_threads
@@ -172,9 +178,15 @@ def _claim(engine: Engine, worker: str, room: int, run_id: str | None) -> list[H
 
 
 def _begin(
-    engine: Engine, held: Held, adapters: Adapters, executor: ThreadPoolExecutor, pool: Pool, worker: str,
-    total: Summary, in_flight: list[Held],
-) -> Summary:  # fmt: skip
+    engine: Engine,
+    held: Held,
+    adapters: Adapters,
+    executor: ThreadPoolExecutor,
+    pool: Pool,
+    worker: str,
+    total: Summary,
+    in_flight: list[Held],
+) -> Summary:
     """Skip, split, hand on or start a claimed task; one that cannot be is reported as failed."""
     task = held.task
     in_flight.append(held)
@@ -193,9 +205,14 @@ def _begin(
                 in_flight.remove(held)
                 with engine.begin() as connection:
                     task_graph.split(
-                        connection, held.workflow, held.graph_id, held.depth, [part for part, _ in parts], actor=worker,
+                        connection,
+                        held.workflow,
+                        held.graph_id,
+                        held.depth,
+                        [part for part, _ in parts],
+                        actor=worker,
                         elements=[element for _, element in parts] if task.map is not None else None,
-                    )  # fmt: skip
+                    )
                 return total._replace(split=total.split + 1)
             held.outcome = []
             return total
@@ -254,10 +271,19 @@ def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:
         raise TaskFailed(words, kind="arguments", retry=False)
     check(task.role, adapter, arguments, task.timeout, filled=True)
     return Call(
-        id=held.workflow.id, graph_id=held.graph_id, name=task.name, title=task.title or task.name, role=task.role,
-        adapter=adapter, arguments=arguments, seen=held.seen, timeout=task.timeout,
-        attempt=held.workflow.attempt, engine=engine, pool=pool,
-    )  # fmt: skip
+        id=held.workflow.id,
+        graph_id=held.graph_id,
+        name=task.name,
+        title=task.title or task.name,
+        role=task.role,
+        adapter=adapter,
+        arguments=arguments,
+        seen=held.seen,
+        timeout=task.timeout,
+        attempt=held.workflow.attempt,
+        engine=engine,
+        pool=pool,
+    )
 
 
 def _words(error: BaseException) -> tuple[dict[str, Any], bool]:

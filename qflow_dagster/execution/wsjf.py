@@ -136,10 +136,11 @@ def job_size(places: int, code_lines: int | None, fixable: bool) -> Input | None
     size = next((step for step in SCALE if step >= effort), SCALE[-1])
     known = "a fix is known: 0.25" if fixable else "no fix is known: 2 + 1"
     return Input(
-        size, "derived",
+        size,
+        "derived",
         f"log2({places} places + 1) + {known} x {code_lines} lines / {LINES_PER_SIZE} = {effort:.1f}, "
         f"next on the scale {'-'.join(map(str, SCALE))}",
-    )  # fmt: skip
+    )
 
 
 def _derived(value: float, formula: str) -> Input:

@@ -106,11 +106,13 @@ def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int
             type=TYPE,
             key=f"{id_}:{snapshot.commit_oid}",
             payload={
-                "work_item": str(id_), "repository": snapshot.repository, "base": snapshot.commit_oid,
+                "work_item": str(id_),
+                "repository": snapshot.repository,
+                "base": snapshot.commit_oid,
             },
         )
         for id_ in ids
-    ]  # fmt: skip
+    ]
     create_workflows(connection, new, actor=ACTOR)
     work_items.move(connection, ids, "in_progress", actor=ACTOR)
     return ids
@@ -157,9 +159,13 @@ def gating_rules(connection: Connection) -> list[Rule]:
 
 
 def _work_on(
-    engine: Engine, name: str, workflows: Sequence[Workflow], accept: Accept, report: Report,
+    engine: Engine,
+    name: str,
+    workflows: Sequence[Workflow],
+    accept: Accept,
+    report: Report,
     choose: Choose | None,
-) -> Summary:  # fmt: skip
+) -> Summary:
     with engine.begin() as connection:
         objects = repositories.find(connection, name).objects
         snapshot = current_snapshot(connection, name)
@@ -227,9 +233,16 @@ def candidates_of(
                 known.score = max(known.score, belief)
                 continue
             found[item, patch.digest] = Candidate(
-                item, snapshot.repository_id, snapshot.repository, request.base, patch, request,
-                dict(proposal.contents), [attempt.ask.generator], belief,
-            )  # fmt: skip
+                item,
+                snapshot.repository_id,
+                snapshot.repository,
+                request.base,
+                patch,
+                request,
+                dict(proposal.contents),
+                [attempt.ask.generator],
+                belief,
+            )
     return list(found.values())
 
 
@@ -294,8 +307,10 @@ def _store(
 ) -> None:
     candidate_records.store(connection, snapshot.repository_id, item.work_item_id, attempts, candidates)
     result: dict[str, Any] = {
-        "candidates": len(candidates), "chosen": chosen and str(chosen.id), "problem": item.problem or None,
-    }  # fmt: skip
+        "candidates": len(candidates),
+        "chosen": chosen and str(chosen.id),
+        "problem": item.problem or None,
+    }
     complete(connection, [item.workflow], [result])
     if chosen is not None:
         accept(connection, chosen)

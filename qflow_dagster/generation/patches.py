@@ -86,9 +86,18 @@ def make(objects: Path, base: str, contents: Mapping[str, bytes]) -> Patch:
         store.git("update-index", "-z", "--index-info", stdin="".join(f"{line}\0" for line in lines).encode())
         tree = store.git("write-tree").decode().strip()
         diff = store.git(
-            "diff-tree", "-p", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv",
-            "--src-prefix=a/", "--dst-prefix=b/", base, tree,
-        )  # fmt: skip
+            "diff-tree",
+            "-p",
+            "--full-index",
+            "--no-renames",
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--src-prefix=a/",
+            "--dst-prefix=b/",
+            base,
+            tree,
+        )
     try:
         return read(diff.decode("utf-8"))
     except UnicodeDecodeError:

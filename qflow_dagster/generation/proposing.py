@@ -49,10 +49,14 @@ def ask_all(engine: Engine, requests: Sequence[Request], choose: Choose | None =
         waiting = [threads.submit(_ask_remote, engine, ask, spending) for ask in remote]
         attempts = list(
             in_processes(
-                ask_batch, None, isolated, settings().ingestion.processes, lost=lost_ask,
+                ask_batch,
+                None,
+                isolated,
+                settings().ingestion.processes,
+                lost=lost_ask,
                 stall=settings().generation.timeout,
             )
-        )  # fmt: skip
+        )
         return [*attempts, *(future.result() for future in waiting)]
 
 
@@ -109,7 +113,11 @@ class _Failed(QflowError):  # noqa: N818
 def judge_all(questions: Sequence[Question], rules: Sequence[Any]) -> dict[int, list[Gate]]:
     """Put every change to the gates, in worker processes; the gates' answers by candidate."""
     results = in_processes(
-        judge_batch, list(rules), [[question] for question in questions], settings().ingestion.processes,
-        lost=lost_question, stall=settings().generation.timeout,
-    )  # fmt: skip
+        judge_batch,
+        list(rules),
+        [[question] for question in questions],
+        settings().ingestion.processes,
+        lost=lost_question,
+        stall=settings().generation.timeout,
+    )
     return dict(results)

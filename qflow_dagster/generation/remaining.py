@@ -36,7 +36,10 @@ def places(rule: Rule, text: str, path: str, language: str, facts: BlobFacts) ->
 
 def _measures(symbol: SymbolFact) -> dict[str, float]:
     given = {
-        "cognitive": symbol.cognitive, "cyclomatic": (symbol.decisions or 0) + 1, "nesting": symbol.nesting,
-        "parameters": symbol.parameters, "code_lines": symbol.code_lines,
-    }  # fmt: skip
+        "cognitive": symbol.cognitive,
+        "cyclomatic": (symbol.decisions or 0) + 1,
+        "nesting": symbol.nesting,
+        "parameters": symbol.parameters,
+        "code_lines": symbol.code_lines,
+    }
     return {name: value for name, value in given.items() if value is not None}

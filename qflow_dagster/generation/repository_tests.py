@@ -117,9 +117,12 @@ def run(command: SuiteCommand, folder: Path) -> SuiteRun:
         )
     if done.code in NEVER_STARTED or done.code in NOT_RUN.get(command.tool, ()):
         return SuiteRun(
-            False, False, words=f"it does not run here (exit {done.code}): {tail}", seconds=done.seconds,
+            False,
+            False,
+            words=f"it does not run here (exit {done.code}): {tail}",
+            seconds=done.seconds,
             isolation=done.isolation,
-        )  # fmt: skip
+        )
     tests = _outcomes(command.tool, done.output, folder)
     if command.tool == "pytest" and not tests:
         # A program without pytest says so with the code that pytest has for failed tests.
@@ -136,9 +139,13 @@ def run(command: SuiteCommand, folder: Path) -> SuiteRun:
 
 def _outcomes(tool: str, output: str, folder: Path) -> dict[str, Outcome]:
     words: dict[str, Outcome] = {
-        "ok": "passed", "FAILED": "failed", "ignored": "skipped", "PASS": "passed", "FAIL": "failed",
+        "ok": "passed",
+        "FAILED": "failed",
+        "ignored": "skipped",
+        "PASS": "passed",
+        "FAIL": "failed",
         "SKIP": "skipped",
-    }  # fmt: skip
+    }
     if tool in ("cargo", "go"):
         pattern = _CARGO if tool == "cargo" else _GO
         return {found["name"]: words[found["outcome"]] for found in pattern.finditer(output)}

@@ -107,9 +107,19 @@ def restore(connection: Connection, candidate_id: UUID) -> Candidate:
         raise QflowError(f"{problem}: {row['work_item_id']}")
     gates = [Gate(*gate.values()) for gate in candidate_records.gates_of(connection, candidate_id)]
     return Candidate(
-        row["work_item_id"], row["repository_id"], name, row["base_commit"], patches.read(row["patch"]), request, {},
-        row["sources"], row["score"], gates, row["status"], candidate_id,
-    )  # fmt: skip
+        row["work_item_id"],
+        row["repository_id"],
+        name,
+        row["base_commit"],
+        patches.read(row["patch"]),
+        request,
+        {},
+        row["sources"],
+        row["score"],
+        gates,
+        row["status"],
+        candidate_id,
+    )
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -174,8 +174,15 @@ def _anchors(subject: Subject, text: str) -> Counter[tuple[str, bytes]]:
 
 def _lint(request: Request, text: str) -> Counter[str]:
     command = matchers.ruff_command(
-        "--output-format", "json", "--select", LINTED, "--target-version", request.target, "--stdin-filename",
-        "file.py", "-",
-    )  # fmt: skip
+        "--output-format",
+        "json",
+        "--select",
+        LINTED,
+        "--target-version",
+        request.target,
+        "--stdin-filename",
+        "file.py",
+        "-",
+    )
     found: list[dict[str, Any]] = json.loads(matchers.run_ruff(command, "/", text.encode()))
     return Counter(str(one["code"]) for one in found)

@@ -133,11 +133,13 @@ def admit(connection: Connection, operation: str) -> Admission | CircuitOpen:
         transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "time to probe"})
     admission = Admission(operation, uuid4())
     _set(
-        connection, operation,
+        connection,
+        operation,
         "probe = :probe, probe_until = clock_timestamp() + make_interval(secs => :term)"
         + (", successes = 0" if row.status == "open" else ""),
-        probe=admission.probe, term=settings().errors.breaker_probe,
-    )  # fmt: skip
+        probe=admission.probe,
+        term=settings().errors.breaker_probe,
+    )
     return admission
 
 
@@ -322,18 +324,20 @@ def _failed(connection: Connection, row: Row[Any], count: int, what: str) -> str
 def _open(connection: Connection, row: Row[Any], reason: str, actor: str = "qflow") -> None:
     transition(connection, [row.id], "open", actor=actor, data={"reason": reason})
     _set(
-        connection, row.operation,
+        connection,
+        row.operation,
         "opened_at = clock_timestamp(), probe = NULL, probe_until = NULL, successes = 0, reason = :why",
         why=reason,
-    )  # fmt: skip
+    )
 
 
 def _close(connection: Connection, row: Row[Any], actor: str, reason: str) -> None:
     transition(connection, [row.id], "closed", actor=actor, data={"reason": reason})
     _set(
-        connection, row.operation,
+        connection,
+        row.operation,
         "failures = 0, successes = 0, probe = NULL, probe_until = NULL, opened_at = NULL, reason = NULL",
-    )  # fmt: skip
+    )
 
 
 def _probe_succeeded(connection: Connection, row: Row[Any], count: int) -> None:
@@ -356,8 +360,13 @@ def _release_probe(connection: Connection, admission: Admission) -> None:
 def _ensure(connection: Connection, operation: str) -> Row[Any]:
     """The breaker's row, locked; made if there is none yet."""
     if _read(connection, operation) is None:
-        id_ = create_workflow(connection, CIRCUIT_BREAKER, {"title": f"circuit breaker {operation}"[:200]},
-                              actor="qflow", key=operation)  # fmt: skip
+        id_ = create_workflow(
+            connection,
+            CIRCUIT_BREAKER,
+            {"title": f"circuit breaker {operation}"[:200]},
+            actor="qflow",
+            key=operation,
+        )
         insert = text("""
             INSERT INTO circuit_breakers (operation, id, failures, successes, guarded)
             VALUES (:operation, :id, 0, 0, false) ON CONFLICT DO NOTHING

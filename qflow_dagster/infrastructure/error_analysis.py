@@ -334,11 +334,15 @@ def _tell(
     told = connection.execute(
         upsert,
         {
-            "kind": kind, "operations": [f[0] for f in found], "errors": [f[1] for f in found],
-            "totals": [f[2] for f in found], "until": until, "oldest": OLDEST_ALERT,
+            "kind": kind,
+            "operations": [f[0] for f in found],
+            "errors": [f[1] for f in found],
+            "totals": [f[2] for f in found],
+            "until": until,
+            "oldest": OLDEST_ALERT,
             "cooldown": limits.alert_cooldown,
         },
-    ).all()  # fmt: skip
+    ).all()
     messages: list[dict[str, Any]] = []
     for row in told:
         message = {"event": kind, "operation": row.operation, "errors": row.errors}

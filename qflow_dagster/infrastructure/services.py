@@ -68,10 +68,13 @@ def add(
             restart_limit = excluded.restart_limit
     """)
     values = {
-        "name": name, "url": url, "expected": expected_status,
-        "timeout": timeout_ms or settings().health.response, "limit": restart_limit,
+        "name": name,
+        "url": url,
+        "expected": expected_status,
+        "timeout": timeout_ms or settings().health.response,
+        "limit": restart_limit,
         "command": to_json(command, "the command") if command else None,
-    }  # fmt: skip
+    }
     connection.execute(upsert, values)
 
 

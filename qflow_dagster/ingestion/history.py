@@ -33,19 +33,46 @@ LOG_TIMEOUT = 1_800
 LOG_BYTES = 64_000_000
 # Fields end with NUL, which no commit and no path can hold: what a commit says cannot pass for git.
 BEGIN, END = b"\x01", b"\x02"
-FORMAT = "%x01" + "".join(
-    f"{field}%x00"
-    for field in ("%H", "%P", "%aN", "%aE", "%at", "%cN", "%cE", "%ct", "%s", "%b",
-                  "%(trailers:key=Co-authored-by,valueonly,unfold)")
-) + "%x02"  # fmt: skip
+FORMAT = (
+    "%x01"
+    + "".join(
+        f"{field}%x00"
+        for field in (
+            "%H",
+            "%P",
+            "%aN",
+            "%aE",
+            "%at",
+            "%cN",
+            "%cE",
+            "%ct",
+            "%s",
+            "%b",
+            "%(trailers:key=Co-authored-by,valueonly,unfold)",
+        )
+    )
+    + "%x02"
+)
 FIELDS = 11
 KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
 LONGEST_BODY = 20_000
 CONTACT = re.compile(r"[^<>\x00-\x1f\x85\u2028\u2029]* ?<[^<>\s]+>")
 COMMIT_COLUMNS = (
-    "id", "repository_id", "oid", "parents", "author_name", "author_email", "authored_at", "committer_name",
-    "committer_email", "committed_at", "subject", "body", "co_authors", "reachable",
-)  # fmt: skip
+    "id",
+    "repository_id",
+    "oid",
+    "parents",
+    "author_name",
+    "author_email",
+    "authored_at",
+    "committer_name",
+    "committer_email",
+    "committed_at",
+    "subject",
+    "body",
+    "co_authors",
+    "reachable",
+)
 CHANGE_COLUMNS = (
     "commit_id",
     "path",
@@ -181,14 +208,29 @@ def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[Log
 
 def _log(objects: Path, oids: list[str], mailmap_commit: str, changes: tuple[str, ...]) -> bytes:
     arguments = (
-        "log", "--stdin", "--no-walk=unsorted", "-z", *changes, "--no-abbrev", "--no-ext-diff", "--no-textconv",
-        "--no-show-signature", "--no-notes", "--ignore-submodules=none", "--root", f"--format=format:{FORMAT}",
-    )  # fmt: skip
+        "log",
+        "--stdin",
+        "--no-walk=unsorted",
+        "-z",
+        *changes,
+        "--no-abbrev",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-show-signature",
+        "--no-notes",
+        "--ignore-submodules=none",
+        "--root",
+        f"--format=format:{FORMAT}",
+    )
     stdin = "".join(f"{oid}\n" for oid in oids).encode()
     return git.run(
-        objects, *arguments, timeout=LOG_TIMEOUT, stdin=stdin, configuration=_mailmap(mailmap_commit),
+        objects,
+        *arguments,
+        timeout=LOG_TIMEOUT,
+        stdin=stdin,
+        configuration=_mailmap(mailmap_commit),
         max_output=LOG_BYTES,
-    )  # fmt: skip
+    )
 
 
 def _mailmap(commit: str) -> tuple[str, ...]:
@@ -256,9 +298,19 @@ def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
     oid, parents, an, ae, at, cn, ce, ct, subject, body, trailers = map(_text, fields)
     co_authors = [line.strip() for line in trailers.splitlines() if line.strip()]
     return LoggedCommit(
-        oid, parents.split(), an, ae, _time(at), cn, ce, _time(ct), subject, body.strip()[:LONGEST_BODY],
-        co_authors, changes,
-    )  # fmt: skip
+        oid,
+        parents.split(),
+        an,
+        ae,
+        _time(at),
+        cn,
+        ce,
+        _time(ct),
+        subject,
+        body.strip()[:LONGEST_BODY],
+        co_authors,
+        changes,
+    )
 
 
 def stored_commits(connection: Connection, repository_id: int) -> set[str]:

@@ -125,9 +125,16 @@ def push(objects: Path, remote: str, branch: str) -> None:
     try:
         with stand_in(objects) as ours:
             git.run(
-                ours, "push", "--porcelain", *receive_pack, "--", url, f"{commit}:refs/heads/{branch}",
-                protocol=protocol, timeout=PUSH_TIMEOUT,
-            )  # fmt: skip
+                ours,
+                "push",
+                "--porcelain",
+                *receive_pack,
+                "--",
+                url,
+                f"{commit}:refs/heads/{branch}",
+                protocol=protocol,
+                timeout=PUSH_TIMEOUT,
+            )
     except GitError as error:
         raise GitError(redact_text(f"{url} cannot be pushed to: {error}")) from None
 
@@ -212,8 +219,9 @@ def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
     remove(partial)
     partial.parent.mkdir(parents=True, exist_ok=True)
     protocol = url_protocol(url) or ""
-    command = git.command(None, "clone", "--bare", "--no-local", "--progress", "--template=", "--", url,
-                          str(partial))  # fmt: skip
+    command = git.command(
+        None, "clone", "--bare", "--no-local", "--progress", "--template=", "--", url, str(partial)
+    )
     try:
         _transfer(command, protocol, timeout, progress)
         partial.rename(target)
@@ -228,9 +236,19 @@ def _fetch(url: str, target: Path, timeout: float, progress: Report) -> None:
     # Branches of edits are ours alone: the other side has none to take or to prune.
     own = (f"^refs/heads/{settings().improvement.branch_prefix}*",)
     command = git.command(
-        target, "fetch", "--progress", "--prune", "--force", "--no-write-fetch-head", "--", url,
-        "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", *own, configuration=tidying,
-    )  # fmt: skip
+        target,
+        "fetch",
+        "--progress",
+        "--prune",
+        "--force",
+        "--no-write-fetch-head",
+        "--",
+        url,
+        "+refs/heads/*:refs/heads/*",
+        "+refs/tags/*:refs/tags/*",
+        *own,
+        configuration=tidying,
+    )
     _transfer(command, protocol, timeout, progress)
     symrefs = git.run(None, "ls-remote", "--symref", "--", url, "HEAD", protocol=protocol)
     default = re.match(rb"ref: (refs/heads/\S+)\tHEAD", symrefs)

@@ -24,8 +24,19 @@ MANIFESTS = frozenset(
     {"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml", "composer.json"}
 )
 SCRIPT_SUFFIXES = (
-    ".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts", ".vue", ".svelte", ".json",
-)  # fmt: skip
+    ".ts",
+    ".tsx",
+    ".d.ts",
+    ".js",
+    ".jsx",
+    ".mjs",
+    ".cjs",
+    ".mts",
+    ".cts",
+    ".vue",
+    ".svelte",
+    ".json",
+)
 JVM_SUFFIXES = (".java", ".kt", ".scala", ".groovy")
 
 
@@ -270,8 +281,10 @@ class Resolver:
         return []
 
     def _elixir(self, source: str, imported: ImportFact) -> list[str]:
-        parts = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", p).lower()
-                 for p in imported.module.split(".")]  # fmt: skip
+        parts = [
+            re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", p).lower()
+            for p in imported.module.split(".")
+        ]
         return self._ending("/".join(parts) + ".ex", ("lib",))
 
     def _shell(self, source: str, imported: ImportFact) -> list[str]:
@@ -307,10 +320,13 @@ class Resolver:
         self.crates: dict[str, str] = {}
         self.php_namespaces: list[tuple[str, str]] = []
         readers: dict[str, Callable[[str, bytes], None]] = {
-            "go.mod": self._read_go_mod, "package.json": self._read_package, "Cargo.toml": self._read_cargo,
-            "tsconfig.json": self._read_tsconfig, "jsconfig.json": self._read_tsconfig,
+            "go.mod": self._read_go_mod,
+            "package.json": self._read_package,
+            "Cargo.toml": self._read_cargo,
+            "tsconfig.json": self._read_tsconfig,
+            "jsconfig.json": self._read_tsconfig,
             "composer.json": self._read_composer,
-        }  # fmt: skip
+        }
         for path, content in sorted(manifests.items()):
             try:
                 readers[posixpath.basename(path)](posixpath.dirname(path), content)

@@ -35,8 +35,17 @@ def changed_entries(objects: Path, base: str, commit: str) -> tuple[list[git.Tre
     """
     changed: list[tuple[str, str, str]] = []
     removed: list[str] = []
-    arguments = ("diff-tree", "-r", "-t", "-z", "--no-renames", "--ignore-submodules=none",
-                 "--end-of-options", base, commit)  # fmt: skip
+    arguments = (
+        "diff-tree",
+        "-r",
+        "-t",
+        "-z",
+        "--no-renames",
+        "--ignore-submodules=none",
+        "--end-of-options",
+        base,
+        commit,
+    )
     with git.stream(objects, *arguments, timeout=git.TIMEOUT) as output:
         fields = git.records(output, commit, per_path=2)
         # What git was ended in the middle of has no path; leaving the block says so.

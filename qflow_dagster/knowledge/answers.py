@@ -184,9 +184,10 @@ def _hotspot(asked: Asked) -> tuple[str, list[Evidence]]:
 def _rules(asked: Asked) -> tuple[str, list[Evidence]]:
     path = asked.path()
     rows = [
-        row for row in findings.find(asked.connection, asked.snapshot.repository_id, path=path, limit=1_000)
+        row
+        for row in findings.find(asked.connection, asked.snapshot.repository_id, path=path, limit=1_000)
         if row["path"] == path
-    ]  # fmt: skip
+    ]
     if not rows:
         return f"no rule finds anything in {path}", [asked.at(path, 1, path)]
     by_rule: dict[str, int] = {}
@@ -219,9 +220,10 @@ def _tests(asked: Asked) -> tuple[str, list[Evidence]]:
         return words, [asked.at(c.path, c.line, c.caller) for c in tests]
     path = asked.path()
     found = [
-        row for row in lookups.dependents(asked.connection, asked.snapshot, path)
+        row
+        for row in lookups.dependents(asked.connection, asked.snapshot, path)
         if lookups.is_test(asked.connection, asked.snapshot, row.path)
-    ]  # fmt: skip
+    ]
     if not found:
         return f"no test names {asked.subject}", [asked.at(path, 1, path)]
     return f"{path} is imported by the tests {listed([row.path for row in found])}", [
@@ -254,8 +256,10 @@ def _history(asked: Asked) -> tuple[str, list[Evidence]]:
         f"{path} was last changed on {last.authored_at:%Y-%m-%d} by {last.author_name}: {last.subject} "
         f"({last.oid[:10]}); the first commit known is of {first.authored_at:%Y-%m-%d} by {first.author_name}"
     )
-    return words, [Evidence(row.oid, path, None, f"{row.authored_at:%Y-%m-%d} {row.author_name}: {row.subject}")
-                   for row in found]  # fmt: skip
+    return words, [
+        Evidence(row.oid, path, None, f"{row.authored_at:%Y-%m-%d} {row.author_name}: {row.subject}")
+        for row in found
+    ]
 
 
 def _describe(asked: Asked) -> tuple[str, list[Evidence]]:
@@ -341,8 +345,20 @@ def _search(asked: Asked) -> tuple[str, list[Evidence]]:
 
 
 KINDS: dict[str, Callable[[Asked], tuple[str, list[Evidence]]]] = {
-    "defined": _defined, "used": _used, "dependents": _dependents, "dependencies": _dependencies, "calls": _calls,
-    "owner": _owner, "coupled": _coupled, "hotspot": _hotspot, "rules": _rules, "similar": _similar,
-    "tests": _tests, "members": _members, "history": _history, "describe": _describe, "overview": _overview,
+    "defined": _defined,
+    "used": _used,
+    "dependents": _dependents,
+    "dependencies": _dependencies,
+    "calls": _calls,
+    "owner": _owner,
+    "coupled": _coupled,
+    "hotspot": _hotspot,
+    "rules": _rules,
+    "similar": _similar,
+    "tests": _tests,
+    "members": _members,
+    "history": _history,
+    "describe": _describe,
+    "overview": _overview,
     "search": _search,
-}  # fmt: skip
+}

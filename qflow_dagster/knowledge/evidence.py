@@ -40,9 +40,10 @@ class Answer(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """As it is stored with the request."""
         return {
-            "understood": self.understood._asdict(), "answer": self.words,
+            "understood": self.understood._asdict(),
+            "answer": self.words,
             "evidence": [one._asdict() for one in self.evidence],
-        }  # fmt: skip
+        }
 
 
 class Asked(NamedTuple):

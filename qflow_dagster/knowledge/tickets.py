@@ -79,8 +79,14 @@ def _pattern(connection: Connection, payload: dict[str, Any], repository: str | 
 def _guess(data: bytes) -> str:
     """What the first bytes of a file say of it."""
     head = data[:512].lstrip()
-    for mark, language in ((b"<?xml", "XML"), (b"<!DOCTYPE html", "HTML"), (b"<html", "HTML"), (b"{", "JSON"),
-                           (b"%YAML", "YAML"), (b"---\n", "YAML")):  # fmt: skip
+    for mark, language in (
+        (b"<?xml", "XML"),
+        (b"<!DOCTYPE html", "HTML"),
+        (b"<html", "HTML"),
+        (b"{", "JSON"),
+        (b"%YAML", "YAML"),
+        (b"---\n", "YAML"),
+    ):
         if head.startswith(mark):
             return language
     return ""
@@ -92,8 +98,10 @@ def _signature(connection: Connection, payload: dict[str, Any], repository: str 
     found = lookups.symbols(connection, snapshot, symbol)
     if not found:
         raise Unanswered(f"no symbol of {repository} is called {symbol!r}")
-    evidence = [{"commit": snapshot.commit_oid, "path": one.path, "line": one.line, "words": one.signature}
-                for one in found]  # fmt: skip
+    evidence = [
+        {"commit": snapshot.commit_oid, "path": one.path, "line": one.line, "words": one.signature}
+        for one in found
+    ]
     return {"answer": found[0].signature, "evidence": evidence}
 
 
@@ -152,15 +160,21 @@ def _anti_pattern(connection: Connection, payload: dict[str, Any], repository: s
     rule = _needed(payload, "rule")
     repository_id = repositories.find(connection, repository).id if repository else None
     parameters = {"rule": rule, "id": repository_id}
-    found = connection.execute(text("""
+    found = connection.execute(
+        text("""
         SELECT count(*) FILTER (WHERE state = 'suppressed') AS refused, count(*) FILTER (WHERE state = 'fixed') AS kept
         FROM findings WHERE rule_id = :rule AND (CAST(:id AS bigint) IS NULL OR repository_id = :id)
-    """), parameters).one()  # fmt: skip
-    decided = connection.execute(text("""
+    """),
+        parameters,
+    ).one()
+    decided = connection.execute(
+        text("""
         SELECT count(*) FILTER (WHERE outcome IN ('denied', 'reverted')) AS refused,
                count(*) FILTER (WHERE outcome = 'accepted') AS kept
         FROM candidates WHERE rule_id = :rule AND (CAST(:id AS bigint) IS NULL OR repository_id = :id)
-    """), parameters).one()  # fmt: skip
+    """),
+        parameters,
+    ).one()
     refused, kept = found.refused + decided.refused, found.kept + decided.kept
     confirmed = refused >= LEAST_REFUSALS and refused / (refused + kept) > LEAST_SHARE
     words = f"{rule}: {refused} of {refused + kept} decisions were against it"
@@ -175,6 +189,10 @@ def _anti_pattern(connection: Connection, payload: dict[str, Any], repository: s
 
 
 _KINDS: dict[str, Callable[[Connection, dict[str, Any], str | None], dict[str, Any]]] = {
-    "pattern": _pattern, "signature": _signature, "dataset": _dataset, "model": _model, "workflow": _workflow,
+    "pattern": _pattern,
+    "signature": _signature,
+    "dataset": _dataset,
+    "model": _model,
+    "workflow": _workflow,
     "anti_pattern": _anti_pattern,
-}  # fmt: skip
+}

@@ -71,8 +71,15 @@ def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) 
         own = "\n".join(said.get(symbol.seq, ()))[:LONGEST]
         name = symbol.qualified_name
         entries.append(
-            Entry(symbol.seq, symbol.start_line, symbol.kind, name, parts(name) if symbol.seq else "", _clean(own))
-        )  # fmt: skip
+            Entry(
+                symbol.seq,
+                symbol.start_line,
+                symbol.kind,
+                name,
+                parts(name) if symbol.seq else "",
+                _clean(own),
+            )
+        )
     if not entries or entries[0].seq != 0:
         entries.insert(0, Entry(0, 1, "module", "", "", _clean("\n".join(said.get(0, ()))[:LONGEST])))
     return entries
@@ -123,8 +130,16 @@ def _sections(document: str) -> list[Entry]:
         end = marks[number].start() if number < len(marks) else len(document)
         line = document.count("\n", 0, mark.start()) + 1
         body = document[mark.end() : min(end, mark.end() + LONGEST)]
-        entries.append(Entry(number, line, "section", _clean(title), parts(_clean(title)) + " " + _clean(title),
-                             _clean(body)))  # fmt: skip
+        entries.append(
+            Entry(
+                number,
+                line,
+                "section",
+                _clean(title),
+                parts(_clean(title)) + " " + _clean(title),
+                _clean(body),
+            )
+        )
     return entries
 
 

@@ -65,8 +65,12 @@ def file_metrics(connection: Connection, repository_id: int, path: str) -> dict[
     key = {"id": repository_id, "path": path}
     current = "FROM repositories r JOIN {} x ON x.snapshot_id = r.current_snapshot_id WHERE r.id = :id"
     result: dict[str, Any] = {"kind": "file", "path": path}
-    for title, table in (("size", "file_metrics"), ("changes", "change_metrics"), ("hotspot", "hotspots"),
-                         ("duplication", "duplication")):  # fmt: skip
+    for title, table in (
+        ("size", "file_metrics"),
+        ("changes", "change_metrics"),
+        ("hotspot", "hotspots"),
+        ("duplication", "duplication"),
+    ):
         rows = _rows(connection, f"SELECT x.* {current.format(table)} AND x.path = :path", key)
         if rows:
             result[title] = {k: v for k, v in rows[0].items() if k not in ("snapshot_id", "path")}

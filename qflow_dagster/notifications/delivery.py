@@ -141,9 +141,13 @@ def send(endpoint: Endpoint, note: Note) -> None:
     proxy = settings().outgoing.proxy
     note_batches = [[(address, note.title, note.body or note.title)]]
     sent = in_processes(
-        apprise_worker.notify, proxy.get_secret_value() if proxy else None, note_batches, 1,
-        lost=lambda task, code: Lost(result=False), stall=APPRISE_TIMEOUT,
-    )  # fmt: skip
+        apprise_worker.notify,
+        proxy.get_secret_value() if proxy else None,
+        note_batches,
+        1,
+        lost=lambda task, code: Lost(result=False),
+        stall=APPRISE_TIMEOUT,
+    )
     with closing(sent) as taken:
         if not next(taken):
             raise DeliveryFailed("the service did not take the notification (Apprise says no more)")

@@ -51,9 +51,19 @@ def claim(
     statement = CLAIM if among is None else CLAIM_AMONG
     chosen: dict[str, Any] = {} if among is None else {"among": list(among)}
     moved = _execute(
-        connection, statement, "claim", only=type_name, type=type_name, limit=limit, **chosen,
-        begun=1, worker=worker, actor=worker, run_id=run_id, lease=lease or settings().quantumflow.lease,
-    )  # fmt: skip
+        connection,
+        statement,
+        "claim",
+        only=type_name,
+        type=type_name,
+        limit=limit,
+        **chosen,
+        begun=1,
+        worker=worker,
+        actor=worker,
+        run_id=run_id,
+        lease=lease or settings().quantumflow.lease,
+    )
     return [Workflow(*row[:-1]) for row in moved]
 
 
@@ -131,9 +141,15 @@ def transition(
         WorkflowNotFound: one does not exist; then none was moved.
     """
     _move_given(
-        connection, "transition", workflows, to=to, actor=actor, data=[data] * len(workflows),
-        results=results, run_id=run_id,
-    )  # fmt: skip
+        connection,
+        "transition",
+        workflows,
+        to=to,
+        actor=actor,
+        data=[data] * len(workflows),
+        results=results,
+        run_id=run_id,
+    )
 
 
 def cancel(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: str | None = None) -> None:
@@ -219,9 +235,15 @@ def _move_given(
     if not given:
         return []
     (done,) = _execute(
-        connection, MOVE_GIVEN, verb, to=to, given=to_json(given, f"{verb}: what was handed in"),
-        expected=len(given), actor=actor, run_id=run_id,
-    )  # fmt: skip
+        connection,
+        MOVE_GIVEN,
+        verb,
+        to=to,
+        given=to_json(given, f"{verb}: what was handed in"),
+        expected=len(given),
+        actor=actor,
+        run_id=run_id,
+    )
     if done.moved != len(given):
         raise _refusal(connection, verb, items, to)
     if done.releasing:

@@ -231,8 +231,15 @@ def find(
         f"SELECT {column_list(Workflow, 'w')} FROM workflows w WHERE {' AND '.join(chosen) or 'true'} "
         "ORDER BY w.id DESC LIMIT :limit"
     )
-    parameters = {"type": type_name, "status": status, "key": key, "parent_id": parent_id,
-                  "run_id": run_id, "before": before, "limit": limit}  # fmt: skip
+    parameters = {
+        "type": type_name,
+        "status": status,
+        "key": key,
+        "parent_id": parent_id,
+        "run_id": run_id,
+        "before": before,
+        "limit": limit,
+    }
     return [Workflow(*row) for row in connection.execute(query, parameters)]
 
 
@@ -246,8 +253,13 @@ def due(connection: Connection, types: Sequence[str]) -> bool:
 
 
 def resolve(
-    connection: Connection, prefix: str, *, table: str = "workflows", noun: str = "workflow", see: str | None = None
-) -> UUID:  # fmt: skip
+    connection: Connection,
+    prefix: str,
+    *,
+    table: str = "workflows",
+    noun: str = "workflow",
+    see: str | None = None,
+) -> UUID:
     """The id in `table` (ours, with ids like those of workflows) that begins with `prefix`, as a person types it.
 
     Raises:

@@ -106,13 +106,19 @@ class Inbox:
         lines = diff_lines(patch) if isinstance(patch, str) else []
         shown = len(lines) if "all" in request.query_params else MOST_LINES
         return self._page(
-            request, "approval.html", status_code=status_code, approval=approval, history=history,
-            lines=lines[:shown], left_out=max(len(lines) - shown, 0),
+            request,
+            "approval.html",
+            status_code=status_code,
+            approval=approval,
+            history=history,
+            lines=lines[:shown],
+            left_out=max(len(lines) - shown, 0),
             rest=visible_json(rest) if rest else None,
             evidence=visible_json(approval["evidence"]) if approval["evidence"] else None,
-            csrf=csrf_token(request.state.actor, str(approval_id)), problem=problem,
+            csrf=csrf_token(request.state.actor, str(approval_id)),
+            problem=problem,
             run_url=_run_url(approval["run_id"]),
-        )  # fmt: skip
+        )
 
     async def decide(self, request: Request) -> Response:
         """Take a decision from the form; the answer to the one that approves shows the token."""

@@ -59,11 +59,16 @@ def test_deciders_racing_each_other_revocation_and_the_end_leave_one_answer(
     with engine.begin() as connection:
         ids = [
             arbiter.request_approval(
-                connection, "edit", f"f{n}", {"patch": "x"}, requested_by="bot", reason="r",
+                connection,
+                "edit",
+                f"f{n}",
+                {"patch": "x"},
+                requested_by="bot",
+                reason="r",
                 required_approvals=2,
             )
             for n in range(2)
-        ]  # fmt: skip
+        ]
 
     def end_the_second(start: float) -> None:
         """Its term is over while they decide."""

@@ -337,9 +337,14 @@ def test_content_altered_in_the_table_is_found_by_the_check_and_refused_at_use(e
 def test_no_policy_approves_by_default(engine: Engine) -> None:
     with pytest.raises(DecisionRefused, match="a person decides"), engine.begin() as connection:
         arbiter.issue_approval(
-            connection, "edit", "src/a.py", PATCH, requested_by="bot", reason="r",
+            connection,
+            "edit",
+            "src/a.py",
+            PATCH,
+            requested_by="bot",
+            reason="r",
             evidence=Evidence(confidence=1.0, gates={"tests": True}),
-        )  # fmt: skip
+        )
 
 
 def test_a_policy_approves_what_is_sure_small_and_green(
@@ -348,9 +353,14 @@ def test_a_policy_approves_what_is_sure_small_and_green(
     approvals_settings(policy_kinds=["edit"])
     with engine.begin() as connection:
         issued = arbiter.issue_approval(
-            connection, "edit", "src/a.py", PATCH, requested_by="bot", reason="r",
+            connection,
+            "edit",
+            "src/a.py",
+            PATCH,
+            requested_by="bot",
+            reason="r",
             evidence=Evidence(confidence=0.95, gates={"tests": True}),
-        )  # fmt: skip
+        )
         shown = approval_records.show(connection, issued.approval_id)
         lives = connection.scalar(text("SELECT extract(epoch FROM expires_at - created_at) FROM workflows"))
     assert shown["decisions"][0]["actor"] == "policy:edit"

@@ -293,8 +293,17 @@ def test_a_vanished_commit_ends_the_suggestion_and_frees_its_approval(loop: Loop
 
 # kill -9
 
-POINTS = ["authorize:before", "authorize:after", "make_commit:before", "make_commit:after", "record:after",
-          "set_branch:before", "set_branch:after", "verify:before", "verify:after"]  # fmt: skip
+POINTS = [
+    "authorize:before",
+    "authorize:after",
+    "make_commit:before",
+    "make_commit:after",
+    "record:after",
+    "set_branch:before",
+    "set_branch:after",
+    "verify:before",
+    "verify:after",
+]
 
 
 def killed(loop: Loop, point: str) -> None:

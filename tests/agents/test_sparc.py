@@ -277,8 +277,12 @@ def test_a_worker_killed_within_a_phase_loses_it_to_another(planned: Loop) -> No
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
     with planned.engine.begin() as connection:
-        connection.execute(text("UPDATE workflows SET lease_expires_at = now() - interval '1 s' "
-                                "WHERE lease_expires_at IS NOT NULL"))  # fmt: skip
+        connection.execute(
+            text(
+                "UPDATE workflows SET lease_expires_at = now() - interval '1 s' "
+                "WHERE lease_expires_at IS NOT NULL"
+            )
+        )
         reclaim_expired(connection)
         connection.execute(text("UPDATE workflows SET available_at = clock_timestamp()"))
     work(planned)

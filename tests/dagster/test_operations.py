@@ -192,9 +192,12 @@ def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, 
     ]
     for _ in range(2):
         context = dg.build_run_status_sensor_context(
-            sensor_name="run_failures", dagster_event=failure.get_dagster_event(), dagster_instance=dagster.instance,
-            dagster_run=record, partition_key=None,
-        ).for_run_failure()  # fmt: skip
+            sensor_name="run_failures",
+            dagster_event=failure.get_dagster_event(),
+            dagster_instance=dagster.instance,
+            dagster_run=record,
+            partition_key=None,
+        ).for_run_failure()
         run_failures(context, database=dagster.database)
     with engine.connect() as connection:
         [row] = connection.execute(text("SELECT * FROM error_occurrences")).mappings().all()

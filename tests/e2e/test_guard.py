@@ -137,10 +137,17 @@ def upgrade(address: str, source: str | None) -> bytes:
     """The status of a WebSocket's handshake."""
     host, port = address.removeprefix("http://").split(":")
     lines = [
-        "GET /dagster/graphql HTTP/1.1", f"Host: {host}:{port}", "Connection: Upgrade", "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol: graphql-ws",
-        *([f"Origin: {source}"] if source else []), "", "",
-    ]  # fmt: skip
+        "GET /dagster/graphql HTTP/1.1",
+        f"Host: {host}:{port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Protocol: graphql-ws",
+        *([f"Origin: {source}"] if source else []),
+        "",
+        "",
+    ]
     with socket.create_connection((host, int(port)), timeout=60) as client:
         client.sendall("\r\n".join(lines).encode())
         return client.recv(1_000).split()[1]

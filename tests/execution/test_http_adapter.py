@@ -42,10 +42,20 @@ def ask(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     def asked(role: str = "admin", timeout: float | None = None, **arguments: Any) -> Any:
         return task_adapters.http(
             Call(
-                id=uuid.uuid4(), graph_id=uuid.uuid4(), name="n", title="t", role=role, adapter="http", arguments=arguments,
-                seen={}, timeout=timeout, attempt=1, engine=engine, pool=None,  # type: ignore[arg-type]
+                id=uuid.uuid4(),
+                graph_id=uuid.uuid4(),
+                name="n",
+                title="t",
+                role=role,
+                adapter="http",
+                arguments=arguments,
+                seen={},
+                timeout=timeout,
+                attempt=1,
+                engine=engine,
+                pool=None,  # type: ignore[arg-type]
             )
-        )  # fmt: skip
+        )
 
     return asked
 

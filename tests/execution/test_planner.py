@@ -29,8 +29,10 @@ def test_findings_become_the_hierarchy_with_scores_that_explain_themselves(loop:
     with loop.engine.connect() as connection:
         tree = work_items.tree(connection)
         assert [(row["depth"], row["level"]) for row in tree][:3] == [
-            (0, "theme"), (1, "epic"), (2, "capability"),
-        ]  # fmt: skip
+            (0, "theme"),
+            (1, "epic"),
+            (2, "capability"),
+        ]
         first = work_items.find(connection, level="feature")[0]
         lines = safe_work_planner.explain(connection, first["id"])
     assert lines[-1].startswith("WSJF = (")

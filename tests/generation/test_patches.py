@@ -50,9 +50,22 @@ HEADER = "diff --git a/{0} b/{0}\nindex 1111111..2222222 100644\n--- a/{0}\n+++ 
 
 @pytest.mark.parametrize(
     "path",
-    ["../x", "a/../../x", "/etc/passwd", ".git/config", "a/.git/hooks/post-commit", ".GIT/config", ".git /config",
-     "git~1/config", "./a", "a//b", "a\\b", ".gitmodules", "a/.git::$INDEX_ALLOCATION/x"],
-)  # fmt: skip
+    [
+        "../x",
+        "a/../../x",
+        "/etc/passwd",
+        ".git/config",
+        "a/.git/hooks/post-commit",
+        ".GIT/config",
+        ".git /config",
+        "git~1/config",
+        "./a",
+        "a//b",
+        "a\\b",
+        ".gitmodules",
+        "a/.git::$INDEX_ALLOCATION/x",
+    ],
+)
 def test_a_path_that_is_not_plainly_inside_is_refused(path: str) -> None:
     with pytest.raises(PatchRefused):
         patches.read(HEADER.format(path))

@@ -31,9 +31,13 @@ def report(tmp_path: Path) -> Path:
 def test_each_test_has_its_outcome(report: Path) -> None:
     report.write_text(SUITE, "utf-8")
     assert repository_tests._junit(report) == {
-        "a::one": "passed", "a::two": "failed", "a::three": "skipped", "a::four": "failed", "a::five": "failed",
+        "a::one": "passed",
+        "a::two": "failed",
+        "a::three": "skipped",
+        "a::four": "failed",
+        "a::five": "failed",
         "a::\u00e4": "failed",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

@@ -248,11 +248,22 @@ SECRETS = {
 @pytest.mark.parametrize(("words", "secret"), SECRETS.items(), ids=[str(n) for n in range(len(SECRETS))])
 def test_planted_secrets_are_nowhere_in_the_database(engine: Engine, words: str, secret: str) -> None:
     with engine.begin() as connection:
-        track_errors(connection, [Occurrence(
-            operation="op", message=f"failed: {words}", stack=f'  File "a.py", line 1, in f\n    {words}',
-            context={"env": {"DB_PASSWORD": secret, "words": words}, "api_key": secret, "list": [words]},
-            correlation_id=words,
-        )])  # fmt: skip
+        track_errors(
+            connection,
+            [
+                Occurrence(
+                    operation="op",
+                    message=f"failed: {words}",
+                    stack=f'  File "a.py", line 1, in f\n    {words}',
+                    context={
+                        "env": {"DB_PASSWORD": secret, "words": words},
+                        "api_key": secret,
+                        "list": [words],
+                    },
+                    correlation_id=words,
+                )
+            ],
+        )
     error_analysis.analyse(engine)
     with engine.connect() as connection:
         for table in ("error_occurrences", "error_groups", "workflows", "messages", "workflow_events"):

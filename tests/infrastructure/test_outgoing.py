@@ -116,10 +116,17 @@ def test_a_body_that_unpacks_to_more_is_refused(server: LocalServer) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [Request("GET", "http://127.0.0.1:1/"), Request("GET", "http://"), Request("GET", "http://[::1"), Request("GET", "x"),
-     Request("GET", "http://127.0.0.1:99999/"), Request("GET", "http://127.0.0.1/", {"a": "é\n"}),
-     Request("GET", "http://127.0.0.1/", {"a": "x\r\nHost: y"}), Request("GET", "http://docs.rs\\@127.0.0.1/")],
-)  # fmt: skip
+    [
+        Request("GET", "http://127.0.0.1:1/"),
+        Request("GET", "http://"),
+        Request("GET", "http://[::1"),
+        Request("GET", "x"),
+        Request("GET", "http://127.0.0.1:99999/"),
+        Request("GET", "http://127.0.0.1/", {"a": "é\n"}),
+        Request("GET", "http://127.0.0.1/", {"a": "x\r\nHost: y"}),
+        Request("GET", "http://docs.rs\\@127.0.0.1/"),
+    ],
+)
 def test_what_cannot_be_asked_is_one_error(request_: Request) -> None:
     with pytest.raises(NoAnswerError) as error:
         outgoing.ask(request_, seconds=5)
@@ -140,9 +147,16 @@ HERE = "https://a.example/x"
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE"])
 @pytest.mark.parametrize(
     ("location", "same"),
-    [("/y", True), ("https://a.example:443/y", True), ("https://A.EXAMPLE/y", True), ("https://b.example/y", False),
-     ("//b.example/y", False), ("https://a.example:444/y", False), ("https://a.example./y", False)],
-)  # fmt: skip
+    [
+        ("/y", True),
+        ("https://a.example:443/y", True),
+        ("https://A.EXAMPLE/y", True),
+        ("https://b.example/y", False),
+        ("//b.example/y", False),
+        ("https://a.example:444/y", False),
+        ("https://a.example./y", False),
+    ],
+)
 def test_a_redirect_carries_on_what_the_standard_lets_it(
     status: int, method: str, location: str, same: bool
 ) -> None:

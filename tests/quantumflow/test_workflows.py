@@ -44,14 +44,26 @@ def test_uuid7_are_of_version_7_and_ascend_within_a_batch(count: int) -> None:
 def test_a_created_workflow_reads_back_as_it_was_given(connection: Connection) -> None:
     parent = create_workflow(connection, "test.job", actor="test")
     id_ = create_workflow(
-        connection, "test.job", {"deep": [1, None, {"ü": "\\u0000 is fine as text"}]}, actor="test",
-        key="k", priority=3, max_attempts=7, parent_id=parent, run_id="run", ttl=60.0,
-    )  # fmt: skip
+        connection,
+        "test.job",
+        {"deep": [1, None, {"ü": "\\u0000 is fine as text"}]},
+        actor="test",
+        key="k",
+        priority=3,
+        max_attempts=7,
+        parent_id=parent,
+        run_id="run",
+        ttl=60.0,
+    )
     found = get(connection, id_)
     assert found.payload == {"deep": [1, None, {"ü": "\\u0000 is fine as text"}]}
     assert (found.key, found.priority, found.max_attempts, found.parent_id, found.run_id) == (
-        "k", 3, 7, parent, "run",
-    )  # fmt: skip
+        "k",
+        3,
+        7,
+        parent,
+        "run",
+    )
     assert (found.status, found.attempt, found.result, found.finished_at) == ("pending", 0, None, None)
     assert found.expires_at is not None
     assert (found.expires_at - found.created_at).total_seconds() == 60

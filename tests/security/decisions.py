@@ -169,11 +169,17 @@ def _token(change: Callable[[str], str]) -> str:
 
 
 TOKENS: dict[str, Callable[[str], str]] = {
-    "cut": lambda token: token[:-2], "longer": lambda token: token + "AAAA", "empty": lambda _token: " ", "prefix alone": lambda _token: "qfi_",
-    "first bit": lambda token: "qfi_" + ("B" if token[4] != "B" else "C") + token[5:], "no base64": lambda token: token[:10] + "\u00e9" + token[10:],
-    "signature of another": lambda token: token[:47] + identities.sign("eve", days=1)[47:], "nothing signed": lambda _token: "qfi_" + "A" * 43,
-    "padding": lambda token: token + "=" * 9, "NUL": lambda token: token + "\u0001",
-}  # fmt: skip
+    "cut": lambda token: token[:-2],
+    "longer": lambda token: token + "AAAA",
+    "empty": lambda _token: " ",
+    "prefix alone": lambda _token: "qfi_",
+    "first bit": lambda token: "qfi_" + ("B" if token[4] != "B" else "C") + token[5:],
+    "no base64": lambda token: token[:10] + "\u00e9" + token[10:],
+    "signature of another": lambda token: token[:47] + identities.sign("eve", days=1)[47:],
+    "nothing signed": lambda _token: "qfi_" + "A" * 43,
+    "padding": lambda token: token + "=" * 9,
+    "NUL": lambda token: token + "\u0001",
+}
 
 
 @attempt("signed names", *TOKENS)
@@ -193,8 +199,11 @@ def signing(_folder: Path, name: str) -> None:
         identities.verify(old)
         raise AssertionError("it was believed")
     wanted, days = {
-        "hidden name": ("ad\u200ba", 1.0), "policy's name": ("policy:edit", 1.0), "for ever": ("ada", 1e9), "empty name": (" ", 1.0),
-    }[name]  # fmt: skip
+        "hidden name": ("ad\u200ba", 1.0),
+        "policy's name": ("policy:edit", 1.0),
+        "for ever": ("ada", 1e9),
+        "empty name": (" ", 1.0),
+    }[name]
     identities.sign(wanted, days=days)
     raise AssertionError("it was signed")
 

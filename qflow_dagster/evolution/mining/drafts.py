@@ -61,10 +61,17 @@ def keep(connection: Connection, repository: str, found: Sequence[Mined]) -> lis
             f"authors in {support.files} files; later {check.right} of {check.decided} who touched such code did so"
         )
         evidence = {
-            "repository": repository, "edits": support.edits, "commits": support.commits, "authors": support.authors,
-            "files": support.files, "for_example": ", ".join(support.oids[:5]), "right": check.right,
-            "decided": check.decided, "still_there": check.open, "fix": rule.fix,
-        }  # fmt: skip
+            "repository": repository,
+            "edits": support.edits,
+            "commits": support.commits,
+            "authors": support.authors,
+            "files": support.files,
+            "for_example": ", ".join(support.oids[:5]),
+            "right": check.right,
+            "decided": check.decided,
+            "still_there": check.open,
+            "fix": rule.fix,
+        }
         life = rule_set.begin(connection, rule, "mined", words, actor=ACTOR, evidence=evidence)
         if life is not None:
             kept.append(Verdict(life, rule.id, rule.version, "trial", words, evidence))

@@ -91,11 +91,18 @@ def extract_batch(objects: Path, batch: Sequence[MinedCommit]) -> tuple[int, lis
                 continue
             found += [
                 Packed(
-                    _group(one.edit, language), digest(one.edit), commit.oid, pair.file.path, one.line,
-                    one.end_line, language, one.changes, zlib.compress(pickle.dumps(one.edit), 1),
+                    _group(one.edit, language),
+                    digest(one.edit),
+                    commit.oid,
+                    pair.file.path,
+                    one.line,
+                    one.end_line,
+                    language,
+                    one.changes,
+                    zlib.compress(pickle.dumps(one.edit), 1),
                 )
                 for one in edits
-            ]  # fmt: skip
+            ]
     return len(batch), found
 
 

@@ -64,15 +64,24 @@ def read_history(
             f"no rules are mined of {unknown.pop()!r}; there are {', '.join(matchers.LANGUAGES)}"
         )
     commits = commit_selection.read_commits(
-        objects, tip=tip, until=until, chosen=languages, most_commits=most_commits, processes=processes,
+        objects,
+        tip=tip,
+        until=until,
+        chosen=languages,
+        most_commits=most_commits,
+        processes=processes,
         progress=progress,
-    )  # fmt: skip
+    )
     small = [commit for commit in commits if commit.small]
     edits: list[Packed] = []
     results = in_processes(
-        extract_batch, objects, batches_of(small), processes, lost=lambda task, code: Lost(result=(1, [])),
+        extract_batch,
+        objects,
+        batches_of(small),
+        processes,
+        lost=lambda task, code: Lost(result=(1, [])),
         stall=STALL_SECONDS,
-    )  # fmt: skip
+    )
     done = 0
     for count, found in results:
         edits += found

@@ -92,9 +92,13 @@ def judge(
     commits = [one for one in commits if one.at >= min((at for _, at in rules), default=one.at)]
     records = [Record([], []) for _ in rules]
     results = in_processes(
-        judge_batch, (objects, list(rules)), batches_of(commits) if rules else [], processes,
-        lost=lambda task, code: Lost(result=(1, [], [])), stall=STALL_SECONDS,
-    )  # fmt: skip
+        judge_batch,
+        (objects, list(rules)),
+        batches_of(commits) if rules else [],
+        processes,
+        lost=lambda task, code: Lost(result=(1, [], [])),
+        stall=STALL_SECONDS,
+    )
     done = 0
     for count, verdicts, lefts in results:
         for verdict in verdicts:
@@ -140,9 +144,13 @@ def count_open(
     batches = [files[start : start + BATCH_FILES] for start in range(0, len(files), BATCH_FILES)]
     counts: list[dict[str, int]] = [{} for _ in rules]
     results = in_processes(
-        count_batch, (objects, list(rules)), batches, processes, lost=lambda task, code: Lost(result=[]),
+        count_batch,
+        (objects, list(rules)),
+        batches,
+        processes,
+        lost=lambda task, code: Lost(result=[]),
         stall=STALL_SECONDS,
-    )  # fmt: skip
+    )
     for done, batch in enumerate(results, 1):
         for rule, path, count in batch:
             counts[rule][path] = count

@@ -100,9 +100,15 @@ def mine(
         UsageError: a language has no rules.
     """
     return mine_all(
-        objects, tip=tip, until=until, languages=languages, most_commits=most_commits, minima=minima,
-        processes=processes, progress=progress,
-    ).rules  # fmt: skip
+        objects,
+        tip=tip,
+        until=until,
+        languages=languages,
+        most_commits=most_commits,
+        minima=minima,
+        processes=processes,
+        progress=progress,
+    ).rules
 
 
 def mine_all(
@@ -118,9 +124,14 @@ def mine_all(
 ) -> Mining:
     """The same, with what was read."""
     history = read_history(
-        objects, tip=tip, until=until, languages=languages, most_commits=most_commits, processes=processes,
+        objects,
+        tip=tip,
+        until=until,
+        languages=languages,
+        most_commits=most_commits,
+        processes=processes,
         progress=progress,
-    )  # fmt: skip
+    )
     found = generalised(history, minima)
     candidates = [one for rules in written(found, processes) for one in rules]
     rules = [(one.rule, times(history, one.template)[0]) for one in candidates]
@@ -128,9 +139,12 @@ def mine_all(
     records = judge_living(history, rules, when, minima, processes, progress)
     chosen = choose(history, candidates, records, minima)
     left = precision.count_open(
-        objects, [one.rule for one in chosen], precision.tip_at(objects, tip, until), processes=processes,
+        objects,
+        [one.rule for one in chosen],
+        precision.tip_at(objects, tip, until),
+        processes=processes,
         progress=progress,
-    )  # fmt: skip
+    )
     return Mining(
         [_stated(one, sum(counts.values())) for one, counts in zip(chosen, left, strict=True)],
         history,
@@ -274,9 +288,14 @@ def times(history: History, template: Template) -> list[datetime]:
 def _support(found: Sequence[Packed], commits: Mapping[str, MinedCommit]) -> Support:
     given = sorted({one.oid for one in found}, key=lambda oid: (commits[oid].at, oid))
     return Support(
-        len(places(found)), len(given), len({commits[oid].author for oid in given}),
-        len({one.path for one in found}), tuple(oid[:12] for oid in given), commits[given[0]].at, commits[given[-1]].at,
-    )  # fmt: skip
+        len(places(found)),
+        len(given),
+        len({commits[oid].author for oid in given}),
+        len({one.path for one in found}),
+        tuple(oid[:12] for oid in given),
+        commits[given[0]].at,
+        commits[given[-1]].at,
+    )
 
 
 def _stated(mined: Mined, left: int) -> Mined:

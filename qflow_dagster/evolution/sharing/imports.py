@@ -271,12 +271,18 @@ def _store(connection: Connection, place: str, fresh: Sequence[_Fresh], here: se
     votes.open_votes(connection, [(rule.id, rule.version, digest) for digest, rule in sorted(new.items())])
     messages = [
         {
-            "type": "rule_imported", "rule_id": one.rule.id, "version": one.rule.version,
-            "digest": one.package.digest, "instance": one.instance.label, "origin": one.package.origin,
-            "confidence": one.package.confidence.lower, "was_here": one.was_here, "place": place,
+            "type": "rule_imported",
+            "rule_id": one.rule.id,
+            "version": one.rule.version,
+            "digest": one.package.digest,
+            "instance": one.instance.label,
+            "origin": one.package.origin,
+            "confidence": one.package.confidence.lower,
+            "was_here": one.was_here,
+            "place": place,
         }
         for one in found
-    ]  # fmt: skip
+    ]
     if messages:
         send_with_notify(connection, QUEUE, messages)
     return sorted(found, key=lambda one: one.rule.key)
@@ -286,14 +292,24 @@ def _row(digest: bytes, one: _Fresh, place: str, here: set[bytes]) -> dict[str, 
     package = one.package
     instance = package.instance.instance
     return {
-        "package_digest": digest, "rule_id": package.rule.id, "version": package.rule.version,
-        "rule_digest": package.rule.digest, "public_key": instance.public_key, "instance": instance.label,
-        "named_by": one.file.named_by, "was_here": package.rule.digest in here,
-        "accepted": package.evidence.accepted, "denied": package.evidence.denied,
-        "uses": package.evidence.uses, "successes": package.evidence.successes,
-        "confidence_mean": package.confidence.mean, "confidence_lower": package.confidence.lower,
-        "package": one.file.raw, "place": place, "published_at": package.published_at,
-    }  # fmt: skip
+        "package_digest": digest,
+        "rule_id": package.rule.id,
+        "version": package.rule.version,
+        "rule_digest": package.rule.digest,
+        "public_key": instance.public_key,
+        "instance": instance.label,
+        "named_by": one.file.named_by,
+        "was_here": package.rule.digest in here,
+        "accepted": package.evidence.accepted,
+        "denied": package.evidence.denied,
+        "uses": package.evidence.uses,
+        "successes": package.evidence.successes,
+        "confidence_mean": package.confidence.mean,
+        "confidence_lower": package.confidence.lower,
+        "package": one.file.raw,
+        "place": place,
+        "published_at": package.published_at,
+    }
 
 
 def _imported(package: Package, was_here: bool) -> Imported:

@@ -35,9 +35,11 @@ MOST_FILES = 10_000
 DEEPEST = 12
 TRIES = 3
 IDENTITY = {
-    "GIT_AUTHOR_NAME": "qflow", "GIT_AUTHOR_EMAIL": "qflow@localhost",
-    "GIT_COMMITTER_NAME": "qflow", "GIT_COMMITTER_EMAIL": "qflow@localhost",
-}  # fmt: skip
+    "GIT_AUTHOR_NAME": "qflow",
+    "GIT_AUTHOR_EMAIL": "qflow@localhost",
+    "GIT_COMMITTER_NAME": "qflow",
+    "GIT_COMMITTER_EMAIL": "qflow@localhost",
+}
 
 
 class File(NamedTuple):
@@ -215,13 +217,34 @@ class GitPlace:
             index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
             if self.head:
                 git.run(self.objects, "read-tree", self.head, variables=index)
-            git.run(self.objects, "update-index", "--add", "--replace", "-z", "--index-info",
-                    stdin="".join(lines).encode(), variables=index)  # fmt: skip
+            git.run(
+                self.objects,
+                "update-index",
+                "--add",
+                "--replace",
+                "-z",
+                "--index-info",
+                stdin="".join(lines).encode(),
+                variables=index,
+            )
             tree = git.run(self.objects, "write-tree", variables=index).decode().strip()
         parent = ("-p", self.head) if self.head else ()
         words = f"{len(files)} file{'s' if len(files) > 1 else ''} of {next(iter(files)).split('/')[0]}\n"
-        made = git.run(self.objects, "commit-tree", "--no-gpg-sign", *parent, "-F", "-", tree,
-                       stdin=words.encode(), variables=IDENTITY).decode().strip()  # fmt: skip
+        made = (
+            git.run(
+                self.objects,
+                "commit-tree",
+                "--no-gpg-sign",
+                *parent,
+                "-F",
+                "-",
+                tree,
+                stdin=words.encode(),
+                variables=IDENTITY,
+            )
+            .decode()
+            .strip()
+        )
         # Only from where it was read: of two that write at once, one tries again.
         before = self.head or "0" * len(made)
         git.run(self.objects, "update-ref", "--no-deref", f"refs/heads/{BRANCH}", made, before)
@@ -263,9 +286,18 @@ class RemotePlace(GitPlace):
             there = git.run(None, "ls-remote", "--", source, branch, protocol=protocol)
             if there:
                 git.run(
-                    self.objects, "fetch", "--quiet", "--depth=1", "--force", "--no-tags", "--no-write-fetch-head",
-                    "--", source, f"+{branch}:{branch}", protocol=protocol,
-                )  # fmt: skip
+                    self.objects,
+                    "fetch",
+                    "--quiet",
+                    "--depth=1",
+                    "--force",
+                    "--no-tags",
+                    "--no-write-fetch-head",
+                    "--",
+                    source,
+                    f"+{branch}:{branch}",
+                    protocol=protocol,
+                )
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

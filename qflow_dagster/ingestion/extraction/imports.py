@@ -196,7 +196,21 @@ def _shell(statement: str, kind: str) -> Iterator[Read]:
 
 
 READERS: dict[str, Callable[[str, str], Iterator[Read]]] = {
-    "python": _python, "javascript": _javascript, "typescript": _javascript, "tsx": _javascript,
-    "go": _quoted, "rust": _rust, "java": _java, "c": _c, "cpp": _c, "csharp": _csharp, "ruby": _ruby,
-    "php": _php, "elixir": _elixir, "kotlin": _kotlin, "scala": _jvm, "swift": _swift, "bash": _shell,
-}  # fmt: skip
+    "python": _python,
+    "javascript": _javascript,
+    "typescript": _javascript,
+    "tsx": _javascript,
+    "go": _quoted,
+    "rust": _rust,
+    "java": _java,
+    "c": _c,
+    "cpp": _c,
+    "csharp": _csharp,
+    "ruby": _ruby,
+    "php": _php,
+    "elixir": _elixir,
+    "kotlin": _kotlin,
+    "scala": _jvm,
+    "swift": _swift,
+    "bash": _shell,
+}

@@ -133,9 +133,13 @@ def test_what_is_no_package_is_refused_in_one_line(raw: bytes, words: str) -> No
     assert "\n" not in str(refusal.value)
 
 
-@given(st.binary(max_size=200) | st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(),
-       lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)).map(
-           lambda data: json.dumps(data).encode()))  # fmt: skip
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    ).map(lambda data: json.dumps(data).encode())
+)
 def test_any_other_bytes_are_refused_and_nothing_else_happens(raw: bytes) -> None:
     with pytest.raises(PackageRefused):
         opened(raw)
@@ -281,12 +285,21 @@ def test_a_home_that_cannot_be_written_says_what_to_do(
 PRIME = 2**255 - 19
 ORDER_8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
 # Every spelling of the eight points of small order: both signs, and y not below the prime.
-SMALL_ORDER = sorted({
-    (y | sign << 255).to_bytes(32, "little")
-    for small in (0, 1, PRIME - 1, int.from_bytes(ORDER_8, "little"), PRIME - int.from_bytes(ORDER_8, "little"))
-    for y in (small, small + PRIME) if y < 2**255
-    for sign in (0, 1)
-})  # fmt: skip
+SMALL_ORDER = sorted(
+    {
+        (y | sign << 255).to_bytes(32, "little")
+        for small in (
+            0,
+            1,
+            PRIME - 1,
+            int.from_bytes(ORDER_8, "little"),
+            PRIME - int.from_bytes(ORDER_8, "little"),
+        )
+        for y in (small, small + PRIME)
+        if y < 2**255
+        for sign in (0, 1)
+    }
+)
 IDENTITY = b"\x01" + bytes(31)
 # R is the identity, S is 0: the equation holds for every message under the identity as key.
 FORGED = IDENTITY + bytes(32)
