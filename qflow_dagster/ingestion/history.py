@@ -55,7 +55,7 @@ FORMAT = (
 )
 FIELDS = 11
 KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
-LONGEST_BODY = 20_000
+MAX_BODY_LENGTH = 20_000
 CONTACT = re.compile(r"[^<>\x00-\x1f\x85\u2028\u2029]* ?<[^<>\s]+>")
 COMMIT_COLUMNS = (
     "id",
@@ -307,7 +307,7 @@ def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
         ce,
         _time(ct),
         subject,
-        body.strip()[:LONGEST_BODY],
+        body.strip()[:MAX_BODY_LENGTH],
         co_authors,
         changes,
     )
