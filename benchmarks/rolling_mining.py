@@ -44,9 +44,9 @@ from qflow_dagster.evolution.mining.rule_miner import (
     times,
     written,
 )
-from qflow_dagster.evolution.mining.small_commits import Report
 from qflow_dagster.evolution.mining.verdicts import Verdict
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.progress import ReportProgress
 
 # (commit, path, number of the change in the file)
 Change = tuple[str, str, int]
@@ -109,7 +109,7 @@ def evaluate(
     window: timedelta | None = None,
     minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> Rolling:
     """Mine at each of the `origins` (in order), judge until the next; after the last, to the end.
 

@@ -22,6 +22,7 @@ from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere, Tas
 from qflow_dagster.execution.task_definitions import INPUT, OF_ELEMENTS, Task, check_tasks
 from qflow_dagster.execution.task_policy import PolicyViolationError, check, policy
 from qflow_dagster.processes import Pool
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow import (
     LeaseLostError,
     Workflow,
@@ -43,7 +44,6 @@ logger = logs.logger(__name__)
 BATCH = 200
 # Seconds after which what is done is reported, though other tasks are not.
 REPORT = 0.05
-Report = Callable[[str, int, int], None]
 
 
 class Summary(NamedTuple):
@@ -78,7 +78,7 @@ def work(
     adapters: Adapters = task_adapters.ADAPTERS,
     run_id: str | None = None,
     threads: int | None = None,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Do tasks until none is ready, or `stop` says so; what is done elsewhere is not waited for."""

@@ -28,6 +28,7 @@ from qflow_dagster.generation.validation import Gate
 from qflow_dagster.generation.workers import Attempt, Question
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow import (
     LeaseLostError,
     NewWorkflow,
@@ -45,7 +46,6 @@ TYPE = register("generation").name
 ACTOR = "generation orchestrator"
 
 logger = logs.logger(__name__)
-Report = Callable[[str, int, int], None]
 Accept = Callable[[Connection, Candidate], None]
 
 
@@ -106,7 +106,7 @@ def work(
     accept: Accept,
     run_id: str | None = None,
     limit: int = 10,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
     choose: Choose | None = None,
 ) -> Summary:
     """Claim up to `limit` requested generations, carry them out, and hand the best of each to `accept`.
@@ -144,7 +144,7 @@ def _work_on(
     name: str,
     workflows: Sequence[Workflow],
     accept: Accept,
-    report: Report,
+    report: ReportProgress,
     choose: Choose | None,
 ) -> Summary:
     with engine.begin() as connection:
@@ -227,7 +227,9 @@ def candidates_of(
     return list(found.values())
 
 
-def judge(engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule], report: Report) -> None:
+def judge(
+    engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule], report: ReportProgress
+) -> None:
     """The gates that look at the files; what is known of a patch is not asked again."""
     with engine.connect() as connection:
         for candidate in candidates:
@@ -244,7 +246,7 @@ def judge(engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule]
 
 
 def best_of(
-    engine: Engine, objects: Path, snapshot: Snapshot, candidates: Sequence[Candidate], report: Report
+    engine: Engine, objects: Path, snapshot: Snapshot, candidates: Sequence[Candidate], report: ReportProgress
 ) -> dict[UUID, Candidate]:
     """The best candidate of each item that also passes the tests: by expected acceptance, then the smaller one."""
     standing: dict[UUID, list[Candidate]] = {}

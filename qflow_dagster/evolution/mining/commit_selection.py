@@ -11,9 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.mining.small_commits import FilePair, MinedCommit, Report
+from qflow_dagster.evolution.mining.small_commits import FilePair, MinedCommit
 from qflow_dagster.ingestion import git, history, languages
 from qflow_dagster.ingestion.classify import classify
+from qflow_dagster.progress import ReportProgress
 
 # A commit of more files, or more changed lines, is a rewrite. Below, migrations begin: in many files at once.
 MAX_FILES, MAX_DIFF_LINES = 60, 1000
@@ -32,7 +33,7 @@ def read_commits(
     most_files: int = MAX_FILES,
     most_lines: int = MAX_DIFF_LINES,
     processes: int = 2,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[MinedCommit]:
     """The commits that changed files of the languages `chosen`, the oldest first.
 

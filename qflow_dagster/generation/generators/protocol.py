@@ -33,7 +33,7 @@ class Proposal:
     usage: dict[str, Any] = field(default_factory=dict)
 
 
-class NotApplicableError(QflowError):  # noqa: N818
+class NotApplicableError(QflowError):
     """A generator was asked and answered with what is no proposal; `usage` is what that cost."""
 
     def __init__(self, message: str, usage: dict[str, Any]) -> None:
