@@ -48,7 +48,7 @@ def settle(engine: Engine, *, worker: str, run_id: str | None = None) -> Settled
     """
     with engine.begin() as connection:
         follow_decisions(connection)
-        verdicts = rule_evolver.judge(connection)
+        verdicts = rule_evolver.due_verdicts(connection)
         rule_evolver.retire(connection, verdicts, run_id=run_id)
         asked = propose(connection, [one for one in verdicts if one.to != "retired"], run_id=run_id)
     return Settled(verdicts, asked, apply_approved(engine, worker=worker, run_id=run_id))
@@ -58,7 +58,7 @@ def propose(connection: Connection, verdicts: Sequence[Verdict], *, run_id: str 
     """Ask for the approval of each change, once; a policy may approve it (`QFLOW_APPROVALS_POLICY_KINDS`)."""
     asked = []
     for one in verdicts:
-        life = rule_set.get_life(connection, one.life)
+        life = rule_set.get_lifecycle(connection, one.lifecycle_id)
         if life.approval_id is None and life.status != one.to:
             asked.append(_ask(connection, life, one, run_id))
     return asked
@@ -71,11 +71,11 @@ def apply_approved(
     with engine.begin() as connection:
         follow_decisions(connection)
         query = text(f"""
-            SELECT l.id FROM workflows a JOIN rule_lives l ON l.approval_id = a.id
+            SELECT l.id FROM workflows a JOIN rule_lifecycles l ON l.approval_id = a.id
             WHERE a.type = '{TYPES["rule"]}' AND a.status = 'approved' ORDER BY a.id LIMIT :limit
         """)
         ids = connection.scalars(query, {"limit": limit}).all()
-        lives = [rule_set.get_life(connection, id_) for id_ in ids]
+        lives = [rule_set.get_lifecycle(connection, id_) for id_ in ids]
     done = []
     for life in lives:
         id_ = life.id
@@ -86,25 +86,27 @@ def apply_approved(
                     Reference(life.approval_id),
                     "rule",
                     life.rule_id,
-                    content_of(life, life.wanted),
+                    content_of(life, life.requested_status),
                     actor=worker,
                     run_id=run_id,
                 )
                 reason = f"approved: {life.approval_id}"
-                rule_set.change(connection, id_, life.wanted, actor=worker, reason=reason, run_id=run_id)
-            done.append(Changed(id_, life.rule_id, life.wanted, None))
+                rule_set.change(
+                    connection, id_, life.requested_status, actor=worker, reason=reason, run_id=run_id
+                )
+            done.append(Changed(id_, life.rule_id, life.requested_status, None))
         except ApprovalRefusedError as refused:
             # Somebody else used it, or it ended, since it was read: nothing is lost.
-            done.append(Changed(id_, life.rule_id, life.wanted, refused.reason))
+            done.append(Changed(id_, life.rule_id, life.requested_status, refused.reason))
         except QflowError as error:
-            done.append(Changed(id_, life.rule_id, life.wanted, str(error)))
+            done.append(Changed(id_, life.rule_id, life.requested_status, str(error)))
     return done
 
 
 def follow_decisions(connection: Connection) -> int:
     """Let rules follow approvals that ended unused: a denied one retires, others are asked about again."""
     query = text("""
-        SELECT l.id, l.wanted, a.status, d.actor, d.comment FROM rule_lives l JOIN workflows a ON a.id = l.approval_id
+        SELECT l.id, a.status, d.actor, d.comment FROM rule_lifecycles l JOIN workflows a ON a.id = l.approval_id
         LEFT JOIN approval_decisions d ON d.approval_id = a.id AND d.decision = 'deny'
         WHERE a.status IN ('denied', 'expired', 'revoked')
     """)
@@ -125,13 +127,13 @@ def veto(connection: Connection, rule: str, *, actor: str, reason: str) -> list[
         QflowError: nothing of the rule waits or is on trial.
     """
     done = []
-    for life in rule_set.lives(connection, rule=rule, states=["draft", "trial", "active"]):
+    for life in rule_set.lifecycles(connection, rule=rule, states=["draft", "trial", "active"]):
         if life.approval_id is not None:
             # The veto is of the rule, whatever is asked of it: what waits now is what is denied.
             digest = records.show(connection, life.approval_id)["digest"]
             arbiter.deny(connection, life.approval_id, actor=actor, digest=digest, comment=reason)
             follow_decisions(connection)
-            done.append(f"version {life.version} may not become {life.wanted}, and is retired")
+            done.append(f"version {life.version} may not become {life.requested_status}, and is retired")
         elif life.status in ("draft", "trial"):
             rule_set.change(connection, life.id, "retired", actor=actor, reason=f"veto: {reason}")
             done.append(f"version {life.version}, a {life.status}, is retired")
@@ -149,7 +151,12 @@ def content_of(life: Any, to: str) -> dict[str, Any]:
 
 def _ask(connection: Connection, life: Any, verdict: Verdict, run_id: str | None) -> UUID:
     content = content_of(life, verdict.to)
-    shown: Mapping[str, Any] = {"was": life.status, "made": life.words, **life.evidence, **verdict.evidence}
+    shown: Mapping[str, Any] = {
+        "was": life.status,
+        "made": life.description,
+        **life.evidence,
+        **verdict.evidence,
+    }
     reason = f"{life.rule_id} version {life.version} should be {verdict.to}: {verdict.reason}"
     approval = None
     if "rule" in settings().approvals.policy_kinds and "lower" in verdict.evidence:
@@ -184,5 +191,5 @@ def _ask(connection: Connection, life: Any, verdict: Verdict, run_id: str | None
             ttl=settings().improvement.ttl,
             run_id=run_id,
         )
-    rule_set.ask(connection, life.id, approval, verdict.to, actor=ACTOR, reason=reason)
+    rule_set.record_request(connection, life.id, approval, verdict.to, actor=ACTOR, reason=reason)
     return approval

@@ -17,8 +17,8 @@ from qflow_dagster.agents.improvement_policy import AGENTS, PROFILES, Record
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import standings, thresholds
-from qflow_dagster.evolution.standings import Standing
+from qflow_dagster.evolution import thresholds, trust
+from qflow_dagster.evolution.trust import RuleTrust
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, patches
 from qflow_dagster.generation.candidates import Candidate
@@ -97,7 +97,7 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         candidate.score, candidate.patch.lines, gates.get("tests") == "passed", experimental
     )
     agent = AGENTS.get(rule.category, "default")
-    standing = standings.one(connection, rule)
+    standing = trust.of_rule(connection, rule)
     create_workflow(
         connection,
         TYPE,
@@ -108,9 +108,9 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
     connection.execute(
         text("""
             INSERT INTO suggestions (id, repository_id, work_item_id, candidate_id, fingerprint, title, reason, sources,
-                                     rule_id, base_commit, branch, risk, believed, believed_lower)
+                                     rule_id, base_commit, branch, risk, confidence_mean, confidence_lower)
             VALUES (:id, :repository_id, :work_item, :candidate, :fingerprint, :title, :reason, :sources, :rule, :base,
-                    :branch, :risk, :believed, :believed_lower)
+                    :branch, :risk, :confidence_mean, :confidence_lower)
         """),
         {
             "id": id_,
@@ -125,8 +125,8 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
             "base": candidate.base,
             "branch": branch,
             "risk": risk,
-            "believed": standing.belief.mean,
-            "believed_lower": standing.belief.lower,
+            "confidence_mean": standing.estimate.mean,
+            "confidence_lower": standing.estimate.lower,
         },
     )
     transition(connection, [id_], "validated", actor=ACTOR, data={"gates": gates})
@@ -159,7 +159,7 @@ def _ask(
     branch: str,
     risk: str,
     agent: str,
-    standing: Standing,
+    standing: RuleTrust,
     *,
     experimental: bool,
 ) -> None:

@@ -11,13 +11,13 @@ from qflow_dagster.agents import rule_changes
 from qflow_dagster.assets import improvement
 from qflow_dagster.assets.metadata import column_schema, picture, table, worker
 from qflow_dagster.evolution import (
+    location_records,
     outcomes,
-    place_records,
     rule_evolver,
     rule_set,
-    standings,
     tables,
     thresholds,
+    trust,
 )
 from qflow_dagster.pictures import confidence
 from qflow_dagster.pictures.charts import histogram
@@ -45,7 +45,7 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
     engine = database.engine()
     with engine.begin() as connection:
         new = outcomes.collect(connection)
-    kept = place_records.keep(engine)
+    kept = location_records.store_missing(engine)
     with engine.connect() as connection:
         counted = outcomes.counts(connection)
     kinds = [(kind, sum(row[kind] for row in counted)) for kind in outcomes.KINDS if kind != "shown"]
@@ -72,10 +72,10 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
 def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Thresholds first: what rules may do follows from them."""
     with database.engine().begin() as connection:
-        changed = standings.adapt(connection)
-        moved = standings.refresh(connection, run_id=context.run.run_id)
-        known = standings.of(connection, rule_set.current(connection))
-        calibrated = standings.calibrated(connection)
+        changed = trust.adapt(connection)
+        moved = trust.refresh(connection, run_id=context.run.run_id)
+        known = trust.of_rules(connection, rule_set.current(connection))
+        calibrated = trust.evaluate_calibration(connection)
         limits = thresholds.current(connection)
     for change in changed:
         context.log.info("threshold moved to %.2f: %s", change.value, change.reason)
@@ -110,8 +110,8 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
         metadata["reliability"] = picture(
             confidence.reliability(calibrated.bins, f"Reliability, Brier score {calibrated.brier:.3f}")
         )
-    if calibrated.mended is not None:
-        metadata["brier_mended"] = round(calibrated.mended, 4)
+    if calibrated.recalibrated is not None:
+        metadata["brier_recalibrated"] = round(calibrated.recalibrated, 4)
     return dg.MaterializeResult(metadata=metadata)
 
 
@@ -122,7 +122,7 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
     kinds={"python", "postgres"},
     code_version="1",
     description="Variants of rules that separate what people accept from what they deny; they go on trial.",
-    metadata={"dagster/column_schema": column_schema(tables.rule_lives)},
+    metadata={"dagster/column_schema": column_schema(tables.rule_lifecycles)},
 )
 def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Seek variants, and begin their trials."""
@@ -130,16 +130,16 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
     run_id = context.run.run_id
     with recorded(engine, rule_evolver.TYPE, {}, worker=worker(context), run_id=run_id) as record:
         made = rule_evolver.vary(engine, run_id=run_id)
-        record({"variants": [f"{one.rule_id} version {one.version}: {one.words}" for one in made]})
+        record({"variants": [f"{one.rule_id} version {one.version}: {one.description}" for one in made]})
     with engine.connect() as connection:
-        living = rule_set.lives(connection, states=["draft", "trial"])
+        living = rule_set.lifecycles(connection, states=["draft", "trial"])
     rows = [
         {
             "rule": life.rule_id,
             "version": life.version,
             "state": life.status,
             "origin": life.origin,
-            "words": life.words,
+            "description": life.description,
             "waits_for_approval": life.approval_id is not None,
         }
         for life in living
@@ -147,7 +147,9 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
-            "new": table([{**one._asdict(), "life": str(one.life)} for one in made], MAX_ROWS),
+            "new": table(
+                [{**one._asdict(), "lifecycle_id": str(one.lifecycle_id)} for one in made], MAX_ROWS
+            ),
             "candidates": table(rows, MAX_ROWS),
         }
     )
@@ -168,7 +170,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     settled = rule_changes.settle(engine, worker=worker(context), run_id=run_id)
     with engine.connect() as connection:
         rules = rule_set.current(connection)
-        lives = rule_set.lives(connection)
+        lives = rule_set.lifecycles(connection)
         limits = thresholds.current(connection)
         busiest = outcomes.counts(connection)[:1]
         drawn = [_picture(connection, row["rule"], limits) for row in busiest]
@@ -181,7 +183,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
             "version": life.version,
             "state": life.status,
             "origin": life.origin,
-            "words": life.words,
+            "description": life.description,
             "since": life.updated_at,
         }
         for life in lives
@@ -191,7 +193,9 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
         "retired": sum(one.to == "retired" for one in settled.verdicts),
         "asked_for": len(settled.asked),
         "became_active": sum(one.problem is None and one.to == "active" for one in settled.changed),
-        "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in settled.verdicts], MAX_ROWS),
+        "verdicts": table(
+            [{**one._asdict(), "lifecycle_id": str(one.lifecycle_id)} for one in settled.verdicts], MAX_ROWS
+        ),
         "changed_here": table(changes, MAX_ROWS),
         "by_state": picture(histogram(sorted(states.items()), "Rules by state")),
     }
@@ -202,7 +206,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
 
 def _picture(connection: Connection, rule: str, limits: dict[str, float]) -> str:
     return confidence.of_rule(
-        rule, standings.timeline(connection, rule), outcomes.history(connection, rule), limits
+        rule, trust.timeline(connection, rule), outcomes.history(connection, rule), limits
     )
 
 

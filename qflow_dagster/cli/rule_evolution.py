@@ -13,7 +13,7 @@ from qflow_dagster.agents import rule_changes
 from qflow_dagster.cli.output import As, JsonFlag, Limit, actor_name, console, print_json, print_rows
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution import outcomes, place_records, rule_evolver, rule_set, standings, thresholds
+from qflow_dagster.evolution import location_records, outcomes, rule_evolver, rule_set, thresholds, trust
 from qflow_dagster.evolution.mining import drafts
 from qflow_dagster.evolution.rule_evolver import Verdict
 from qflow_dagster.evolution.rules import Rule, load_rules
@@ -38,10 +38,10 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
     with console.status("counting outcomes"):
         with engine.begin() as connection:
             new = outcomes.collect(connection)
-        place_records.keep(engine)
+        location_records.store_missing(engine)
         with engine.begin() as connection:
-            moved_thresholds = standings.adapt(connection)
-            moved = standings.refresh(connection)
+            moved_thresholds = trust.adapt(connection)
+            moved = trust.refresh(connection)
     with console.status("looking for variants"):
         made = rule_evolver.vary(engine)
     settled = rule_changes.settle(engine, worker=f"{actor} by hand")
@@ -67,7 +67,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
             console.print(f"{one.rule_id} version {one.version}: {one.before} -> {one.after}{drifts}")
     for one in made:
         console.print(
-            f"on trial: {one.rule_id} version {one.version}, {one.operation}: {one.words}",
+            f"on trial: {one.rule_id} version {one.version}, {one.operation}: {one.description}",
             soft_wrap=True,
         )
     for one in settled.verdicts:
@@ -133,7 +133,7 @@ def retire(id_: RuleId, reason: Reason, version: Version = None, as_: As = None)
         if len(rules) > 1:
             raise UsageError(f"{id_} has the versions {_numbers(rules)}: say --version")
         if rules:
-            life_id = rule_set.life_of(connection, rules[0], actor=actor)
+            life_id = rule_set.lifecycle_of(connection, rules[0], actor=actor)
         else:
             life_id = _life(connection, id_, version, ("draft",)).id
         rule_set.change(connection, life_id, "retired", actor=actor, reason=reason)
@@ -275,7 +275,7 @@ def add_to(app: typer.Typer) -> None:
 def _life(connection: Connection, id_: str, version: int | None, states: tuple[str, ...]) -> Row[Any]:
     found = [
         life
-        for life in rule_set.lives(connection, rule=id_, states=states)
+        for life in rule_set.lifecycles(connection, rule=id_, states=states)
         if version in (None, life.version)
     ]
     if not found:

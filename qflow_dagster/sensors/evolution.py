@@ -21,7 +21,7 @@ from qflow_dagster.settings import settings
 def new_outcomes(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
     """One run, however many."""
     with database.engine().connect() as connection:
-        waiting = outcomes.waiting(connection)
+        waiting = outcomes.count_pending(connection)
     enough = settings().evolution.outcomes
     if waiting < enough:
         return dg.SensorResult(skip_reason=f"{waiting} new decisions, {enough} are waited for")
