@@ -54,7 +54,7 @@ clean: ## Stop the embedded server and delete .venv and .qflow
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
-	@$(call install,-e '.[dev$(comma)benchmarks]')
+	@$(call install,-e '.[dev$(comma)benchmarks$(comma)docs]')
 	@touch $@ .venv/installed
 
 .venv/bin/python:
