@@ -41,11 +41,21 @@ def fresh_database(server: URL, system: str) -> URL:
 def start(system: str, command: str, url: URL, number: int) -> subprocess.Popen:
     """A process of that system that is ready to go."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.queues", system, command,
-         url.render_as_string(hide_password=False), str(number)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.queues",
+            system,
+            command,
+            url.render_as_string(hide_password=False),
+            str(number),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
         cwd=Path(__file__).parents[1],
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process

@@ -97,9 +97,13 @@ class Learner:
             for digest, rows in self.evidence.items()
         }
         self.known = standings.weighed(
-            self.rules, evidence if self.learns else {}, self.inherited, self.limits,
-            self.mend if self.learns else None, HALF_LIFE,
-        )  # fmt: skip
+            self.rules,
+            evidence if self.learns else {},
+            self.inherited,
+            self.limits,
+            self.mend if self.learns else None,
+            HALF_LIFE,
+        )
 
     def level(self, rule: Rule) -> str:
         """What this way lets a rule do; without learning, by what the rule says of itself."""
@@ -159,8 +163,9 @@ class Learner:
                     )
                     self.rules.append(made)
                     self.inherited[made.digest] = (
-                        standings.INHERITED * variant.kept, standings.INHERITED * variant.remaining,
-                    )  # fmt: skip
+                        standings.INHERITED * variant.kept,
+                        standings.INHERITED * variant.remaining,
+                    )
 
 
 def world(chance: random.Random) -> list[Hidden]:
@@ -168,14 +173,23 @@ def world(chance: random.Random) -> list[Hidden]:
     found = []
     for number in range(RULES):
         name = f"old_{number}"
-        rule = RULE.validate_python({
-            "id": f"bench/{name.replace('_', '-')}", "title": "An old call", "language": "python",
-            "rationale": "The new one is better.", "category": chance.choice(["correctness", "modernisation"]),
-            "severity": "info", "matcher": {"ast-grep": {"rule": {"pattern": f"{name}($A)"}}},
-            "fix": f"new_{number}($A)",
-            "examples": [{"bad": f"{name}(x)\n", "good": f"new_{number}(x)\n"}], "source": "benchmark",
-            "confidence": round(chance.uniform(0.72, 0.97), 2), "owner": "team:bench", "pack": "bench",
-        })  # fmt: skip
+        rule = RULE.validate_python(
+            {
+                "id": f"bench/{name.replace('_', '-')}",
+                "title": "An old call",
+                "language": "python",
+                "rationale": "The new one is better.",
+                "category": chance.choice(["correctness", "modernisation"]),
+                "severity": "info",
+                "matcher": {"ast-grep": {"rule": {"pattern": f"{name}($A)"}}},
+                "fix": f"new_{number}($A)",
+                "examples": [{"bad": f"{name}(x)\n", "good": f"new_{number}(x)\n"}],
+                "source": "benchmark",
+                "confidence": round(chance.uniform(0.72, 0.97), 2),
+                "owner": "team:bench",
+                "pack": "bench",
+            }
+        )
         wanted = chance.choices([0.98, 0.85, 0.4], [5, 3, 2])[0]
         later = chance.choice([0.4, 0.98]) if number % 10 == 0 else wanted
         preference = chance.choice(PREFERENCES) if number % 3 == 0 else None

@@ -135,8 +135,13 @@ def change_one_file(repository: Path) -> None:
     who = {f"GIT_{p}_{f}": "benchmark" for p in ("AUTHOR", "COMMITTER") for f in ("NAME", "EMAIL")}
 
     def plumbing(*arguments: str, stdin: bytes = b"") -> str:
-        done = subprocess.run(git.command(repository, *arguments), input=stdin, capture_output=True,
-                              check=True, env={**environment, **who})  # fmt: skip
+        done = subprocess.run(
+            git.command(repository, *arguments),
+            input=stdin,
+            capture_output=True,
+            check=True,
+            env={**environment, **who},
+        )
         return done.stdout.decode().strip()
 
     plumbing("update-index", "--index-info", stdin=listing)
@@ -156,8 +161,18 @@ STEPS: dict[str, Callable[[Path, Path, int], tuple[int, int]]] = {
 
 def measure(step: str, repository: Path, home: Path, processes: int) -> dict[str, Any]:
     """Run a step in a process of its own; returns its counts, seconds, CPU seconds and peak MB."""
-    command = [sys.executable, "-m", "benchmarks.ingestion", str(repository), "--step", step,
-               "--home", str(home), "--processes", str(processes)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.ingestion",
+        str(repository),
+        "--step",
+        step,
+        "--home",
+        str(home),
+        "--processes",
+        str(processes),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     if done.returncode:
         raise SystemExit(f"{step}: {done.stderr}")
@@ -203,15 +218,33 @@ def main() -> None:
         home.chmod(0o755)
         clone = home / "clone"
         source = git.find_repository(options.repository.resolve())
-        git.run(None, "clone", "--quiet", "--bare", "--shared", str(source), str(clone), protocol="file",
-                configuration=("safe.directory=*",))  # fmt: skip
+        git.run(
+            None,
+            "clone",
+            "--quiet",
+            "--bare",
+            "--shared",
+            str(source),
+            str(clone),
+            protocol="file",
+            configuration=("safe.directory=*",),
+        )
         embedded.start(home)
         try:
             url = embedded.url(home)
             ensure_database(url)
             migrate(engine_for(url))
-            table = Table("", "files", "lines", "seconds", "CPU s", "files/s", "lines/s", "peak MB",
-                          title=f"{source.name}, {options.processes} processes")  # fmt: skip
+            table = Table(
+                "",
+                "files",
+                "lines",
+                "seconds",
+                "CPU s",
+                "files/s",
+                "lines/s",
+                "peak MB",
+                title=f"{source.name}, {options.processes} processes",
+            )
             for step in STEPS:
                 if step in options.skip:
                     continue
@@ -219,10 +252,15 @@ def main() -> None:
                     change_one_file(clone)
                 m = measure(step, clone, home, options.processes)
                 table.add_row(
-                    step, f"{m['files']:,}", f"{m['lines']:,}", f"{m['seconds']:.2f}", f"{m['cpu']:.2f}",
-                    f"{m['files'] / m['seconds']:,.0f}", f"{m['lines'] / m['seconds']:,.0f}",
+                    step,
+                    f"{m['files']:,}",
+                    f"{m['lines']:,}",
+                    f"{m['seconds']:.2f}",
+                    f"{m['cpu']:.2f}",
+                    f"{m['files'] / m['seconds']:,.0f}",
+                    f"{m['lines'] / m['seconds']:,.0f}",
                     f"{m['peak']:,.0f}",
-                )  # fmt: skip
+                )
                 print(step, m, file=sys.stderr)
         finally:
             embedded.stop(home)

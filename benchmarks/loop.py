@@ -38,9 +38,13 @@ from qflow_dagster.metrics.store import compute_once
 from qflow_dagster.settings import settings
 
 METRICS = {
-    "functions": compute_functions, "files": compute_files, "changes": compute_changes,
-    "coupling": compute_coupling, "duplication": compute_duplication, "hotspots": compute_hotspots,
-}  # fmt: skip
+    "functions": compute_functions,
+    "files": compute_files,
+    "changes": compute_changes,
+    "coupling": compute_coupling,
+    "duplication": compute_duplication,
+    "hotspots": compute_hotspots,
+}
 NAME = "benchmarked"
 
 console = Console()
@@ -88,14 +92,25 @@ def ast_grep_alone(folder: Path, home: Path) -> tuple[float, int]:
     rules = home / "rules"
     rules.mkdir()
     count = 0
-    names = {"javascript": "JavaScript", "typescript": "TypeScript", "tsx": "Tsx", "python": "Python", "go": "Go",
-             "rust": "Rust", "java": "Java"}  # fmt: skip
+    names = {
+        "javascript": "JavaScript",
+        "typescript": "TypeScript",
+        "tsx": "Tsx",
+        "python": "Python",
+        "go": "Go",
+        "rust": "Rust",
+        "java": "Java",
+    }
     for rule in evaluated(load_rules()):
         if rule.matcher.ast_grep is None:
             continue
         for language in rule.language:
-            document = {"id": f"{rule.id}/{language}".replace("/", "-"), "language": names[language],
-                        "message": rule.title, **rule.matcher.ast_grep.config()}  # fmt: skip
+            document = {
+                "id": f"{rule.id}/{language}".replace("/", "-"),
+                "language": names[language],
+                "message": rule.title,
+                **rule.matcher.ast_grep.config(),
+            }
             (rules / f"{document['id']}.yml").write_text(yaml.safe_dump(document))
             count += 1
     (home / "sgconfig.yml").write_text(yaml.safe_dump({"ruleDirs": ["rules"]}))
@@ -117,9 +132,15 @@ def ruff_alone(folder: Path) -> tuple[float, int]:
     """Seconds of `ruff check` with the codes of our rules, and how many those are."""
     codes = [rule.matcher.ruff for rule in evaluated(load_rules()) if rule.matcher.ruff]
     command = matchers.ruff_command(
-        "--output-format", "json", "--select", ",".join(codes), "--target-version", "py310", "--no-respect-gitignore",
+        "--output-format",
+        "json",
+        "--select",
+        ",".join(codes),
+        "--target-version",
+        "py310",
+        "--no-respect-gitignore",
         ".",
-    )  # fmt: skip
+    )
     return timed(command, folder), len(codes)
 
 

@@ -55,8 +55,14 @@ def compare(path: Path) -> Iterator[Pair]:
         if symbol is None:
             continue
         place = f"{path}:{function.start_line}"
-        yield Pair("lizard", "cyclomatic", language, place, (symbol.decisions or 0) + 1,
-                   function.cyclomatic_complexity)  # fmt: skip
+        yield Pair(
+            "lizard",
+            "cyclomatic",
+            language,
+            place,
+            (symbol.decisions or 0) + 1,
+            function.cyclomatic_complexity,
+        )
         yield Pair("lizard", "code lines", language, place, symbol.code_lines or 0, function.nloc)
         yield Pair("lizard", "parameters", language, place, symbol.parameters or 0, function.parameter_count)
 

@@ -88,9 +88,13 @@ def main() -> None:
                 questions = known[name]["questions"]
                 right, times = evaluate(engine, snapshot, questions)
                 table.add_row(
-                    name, f"{seconds:.1f} s", f"{indexed.entries:,}", f"{right} of {len(questions)}",
-                    f"{statistics.median(times):.0f} ms", f"{max(times):.0f} ms",
-                )  # fmt: skip
+                    name,
+                    f"{seconds:.1f} s",
+                    f"{indexed.entries:,}",
+                    f"{right} of {len(questions)}",
+                    f"{statistics.median(times):.0f} ms",
+                    f"{max(times):.0f} ms",
+                )
         finally:
             embedded.stop(home)
     console.print(table)

@@ -152,9 +152,12 @@ class PgQueuer:
 
             host = self.url.query.get("host", self.url.host)
             connection = await asyncpg.connect(
-                host=host, port=self.url.port, user=self.url.username, database=self.url.database,
+                host=host,
+                port=self.url.port,
+                user=self.url.username,
+                database=self.url.database,
                 password=self.url.password,
-            )  # fmt: skip
+            )
             driver = AsyncpgDriver(connection)
             await work(driver, Queries(driver))
 

@@ -123,8 +123,14 @@ def measure(url: URL, name: str, graph: TaskGraph, count: int, workers: int) -> 
     first, last = statistics.median(ticks[:quarter]), statistics.median(ticks[-quarter:])
     # The first look is at processes that are still starting.
     half = memory[len(memory) // 2 :]
-    return [f"{name}, {workers}", f"{submitted:.1f} s", f"{seconds:.1f} s", f"{count / seconds:,.0f}",
-            f"{first:.1f} / {last:.1f} ms", f"{half[0]:,.0f} / {half[-1]:,.0f} MB"]  # fmt: skip
+    return [
+        f"{name}, {workers}",
+        f"{submitted:.1f} s",
+        f"{seconds:.1f} s",
+        f"{count / seconds:,.0f}",
+        f"{first:.1f} / {last:.1f} ms",
+        f"{half[0]:,.0f} / {half[-1]:,.0f} MB",
+    ]
 
 
 @dg.op(out=dg.DynamicOut(int))
@@ -175,8 +181,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--steps", type=int, default=500, help="steps of stock Dagster (default 500)")
     options = parser.parse_args()
-    table = Table("graph, workers", "submit", "run", "tasks/s", "tick, first / last", "memory, half / end",
-                  title=f"Task graphs of {options.tasks:,} tasks, {os.cpu_count()} cores")  # fmt: skip
+    table = Table(
+        "graph, workers",
+        "submit",
+        "run",
+        "tasks/s",
+        "tick, first / last",
+        "memory, half / end",
+        title=f"Task graphs of {options.tasks:,} tasks, {os.cpu_count()} cores",
+    )
     with tempfile.TemporaryDirectory(prefix="qflow-benchmark-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         home.chmod(0o755)

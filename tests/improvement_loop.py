@@ -25,10 +25,14 @@ from tests.ingestion.conftest import GitRepository, Ingested
 MUTABLE = "def collect(item, found=[]):\n    found.append(item)\n    return found\n"
 NONE = "def missing(value):\n    return value == None\n"
 METRICS = {
-    "functions": compute_functions, "files": compute_files, "changes": compute_changes,
-    "coupling": compute_coupling, "duplication": compute_duplication, "hotspots": compute_hotspots,
+    "functions": compute_functions,
+    "files": compute_files,
+    "changes": compute_changes,
+    "coupling": compute_coupling,
+    "duplication": compute_duplication,
+    "hotspots": compute_hotspots,
     "repository": compute_repository,
-}  # fmt: skip
+}
 
 
 @dataclasses.dataclass

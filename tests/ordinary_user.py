@@ -53,8 +53,13 @@ def run_as_ordinary_user(*command: str) -> subprocess.CompletedProcess[str]:
         }
         return subprocess.run(
             ["unshare", "--mount", "sh", "-c", "\n".join(script)],
-            cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=280, start_new_session=True,
-        )  # fmt: skip
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            start_new_session=True,
+        )
 
 
 def _closed(path: Path) -> Path | None:

@@ -32,8 +32,16 @@ def ask(what: str) -> Any:
 
 def test_it_gets_of_our_environment_only_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    for name in ("QFLOW_DATABASE_URL", "AWS_SECRET_ACCESS_KEY", "DAGSTER_CLOUD_API_TOKEN", "PGPASSWORD", "GITHUB_TOKEN",
-                 "HTTP_PROXY", "DATABASE_URL", "SSH_AUTH_SOCK"):  # fmt: skip
+    for name in (
+        "QFLOW_DATABASE_URL",
+        "AWS_SECRET_ACCESS_KEY",
+        "DAGSTER_CLOUD_API_TOKEN",
+        "PGPASSWORD",
+        "GITHUB_TOKEN",
+        "HTTP_PROXY",
+        "DATABASE_URL",
+        "SSH_AUTH_SOCK",
+    ):
         monkeypatch.setenv(name, "PLANTED")
     monkeypatch.setenv("LC_TIME", "C")
     environment = ask("environment")

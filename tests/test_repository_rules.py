@@ -16,8 +16,11 @@ def tracked() -> list[Path]:
     """The files git knows, or would once they are added."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [path for line in listed.stdout.splitlines() if (path := ROOT / line).is_file()]
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Capability
-from qflow_dagster.quantumflow import LeaseLost, Workflow
+from qflow_dagster.quantumflow import LeaseLostError, Workflow
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact_text
@@ -31,10 +31,16 @@ OUTPUT_BYTES = 10_000_000
 
 
 def work(
-    engine: Engine, capability: Capability, command: Sequence[str], *, timeout: float = 3_600.0,
-    idle: float | None = None, poll: float = 1.0, report: Callable[[str], None] = lambda words: None,
+    engine: Engine,
+    capability: Capability,
+    command: Sequence[str],
+    *,
+    timeout: float = 3_600.0,
+    idle: float | None = None,
+    poll: float = 1.0,
+    report: Callable[[str], None] = lambda words: None,
     stop: Callable[[], bool] = lambda: False,
-) -> int:  # fmt: skip
+) -> int:
     """Register the agent and work until `stop`, or until nothing came for `idle` seconds; return how many were done."""
     done, quiet_since = 0, time.monotonic()
     with engine.begin() as connection:
@@ -81,9 +87,13 @@ class _beating:  # noqa: N801
 
 
 def _do(
-    engine: Engine, agent: str, workflow: Workflow, command: Sequence[str], timeout: float,
+    engine: Engine,
+    agent: str,
+    workflow: Workflow,
+    command: Sequence[str],
+    timeout: float,
     report: Callable[[str], None],
-) -> int:  # fmt: skip
+) -> int:
     """Hand one assignment to the program and report what came of it; 1 if it was done."""
     try:
         with kept_alive(engine, [workflow]):
@@ -96,7 +106,7 @@ def _do(
         problem = redact_text(storable_text(problem))
         status = assignments.report_failure(engine, workflow, agent, problem, retry=again)
         report(f"failed ({status}): {workflow.id}: {problem.splitlines()[0][:200]}")
-    except LeaseLost:
+    except LeaseLostError:
         report(f"too late: {workflow.id} is somebody else's by now")
     return 0
 

@@ -62,18 +62,30 @@ ATTEMPTS = 3
 
 
 def create(
-    connection: Connection, task: Any, wanted: Wanted, *, requested_by: str, key: str | None = None,
-    priority: int = 0, parent_id: UUID | None = None, depends_on: Sequence[UUID] = (),
-) -> UUID:  # fmt: skip
+    connection: Connection,
+    task: Any,
+    wanted: Wanted,
+    *,
+    requested_by: str,
+    key: str | None = None,
+    priority: int = 0,
+    parent_id: UUID | None = None,
+    depends_on: Sequence[UUID] = (),
+) -> UUID:
     """Ask for something to be done by an agent; return the assignment's id.
 
     Raises:
         UsageError: there is no such domain or complexity.
     """
     new = NewWorkflow(
-        type=TYPE, key=key, priority=priority, parent_id=parent_id, depends_on=depends_on, max_attempts=ATTEMPTS,
+        type=TYPE,
+        key=key,
+        priority=priority,
+        parent_id=parent_id,
+        depends_on=depends_on,
+        max_attempts=ATTEMPTS,
         ttl=settings().agents.wait,
-    )  # fmt: skip
+    )
     describe(connection, new.id, task, wanted, requested_by=requested_by)
     [id_] = create_workflows(connection, [new], actor=requested_by)
     if id_ != new.id:
@@ -179,22 +191,33 @@ def take(connection: Connection, agent: str, *, limit: int = 1, run_id: str | No
     asked = text("SELECT id, domain, complexity, task FROM assignments WHERE id = ANY(:ids)")
     rows = {row.id: row for row in connection.execute(asked, {"ids": [workflow.id for workflow in taken]})}
     return [
-        workflow._replace(payload={
-            "assignment": str(workflow.id), "attempt": workflow.attempt, "domain": rows[workflow.id].domain,
-            "complexity": rows[workflow.id].complexity, "task": rows[workflow.id].task,
-        })
+        workflow._replace(
+            payload={
+                "assignment": str(workflow.id),
+                "attempt": workflow.attempt,
+                "domain": rows[workflow.id].domain,
+                "complexity": rows[workflow.id].complexity,
+                "task": rows[workflow.id].task,
+            }
+        )
         for workflow in taken
-    ]  # fmt: skip
+    ]
 
 
 def succeed(
-    engine: Engine, held: Held, agent: str, result: Any, *, cost: float = 0.0, quality: float | None = None,
+    engine: Engine,
+    held: Held,
+    agent: str,
+    result: Any,
+    *,
+    cost: float = 0.0,
+    quality: float | None = None,
     feedback: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Report that an assignment is done.
 
     Raises:
-        LeaseLost: somebody else has it, or has done it; nothing was recorded.
+        LeaseLostError: somebody else has it, or has done it; nothing was recorded.
     """
     with engine.begin() as connection:
         complete(connection, [held], [result])
@@ -204,11 +227,11 @@ def succeed(
 
 def report_failure(
     engine: Engine, held: Held, agent: str, why: str, *, retry: bool = True, cost: float = 0.0
-) -> str:  # fmt: skip
+) -> str:
     """Report that an attempt failed; return the assignment's state: queued for the next best, or failed.
 
     Raises:
-        LeaseLost: somebody else has it, or has done it; nothing was recorded.
+        LeaseLostError: somebody else has it, or has done it; nothing was recorded.
     """
     with engine.begin() as connection:
         [status] = fail(
@@ -242,9 +265,15 @@ def _outcome(
                            WHERE workflow_id = s.id AND to_status = 'running') AS e ON true
         WHERE s.id = :id
     """)
-    values = {"id": id_, "agent": agent, "success": success, "quality": quality, "words": words,
-              # Not a number would be every sum's and every mean's end.
-              "cost": cost if 0 <= cost < math.inf else 0.0}  # fmt: skip
+    values = {
+        "id": id_,
+        "agent": agent,
+        "success": success,
+        "quality": quality,
+        "words": words,
+        # Not a number would be every sum's and every mean's end.
+        "cost": cost if 0 <= cost < math.inf else 0.0,
+    }
     connection.execute(query, values)
 
 
@@ -308,8 +337,10 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
     Raises:
         QflowError: there is none.
     """
-    query = text(f"SELECT found.*, s.task, w.result, w.error FROM ({_ROWS} WHERE s.id = :id) AS found "
-                 "JOIN assignments s ON s.id = found.id JOIN workflows w ON w.id = found.id")  # fmt: skip
+    query = text(
+        f"SELECT found.*, s.task, w.result, w.error FROM ({_ROWS} WHERE s.id = :id) AS found "
+        "JOIN assignments s ON s.id = found.id JOIN workflows w ON w.id = found.id"
+    )
     row = connection.execute(query, {"id": id_}).mappings().one_or_none()
     if row is None:
         raise QflowError(f"there is no assignment {id_}")

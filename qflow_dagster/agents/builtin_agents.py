@@ -22,15 +22,20 @@ from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.proposing import Choose
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, index
-from qflow_dagster.quantumflow import LeaseLost, Workflow
+from qflow_dagster.quantumflow import LeaseLostError, Workflow
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
 
 logger = logs.logger(__name__)
 PLANNER, VALIDATOR, ANSWERER = "planner", "validator", "knowledge-answerer"
-DOMAIN_OF = {"correctness": "code_quality", "security": "security", "maintainability": "refactoring",
-             "performance": "performance", "modernisation": "refactoring"}  # fmt: skip
+DOMAIN_OF = {
+    "correctness": "code_quality",
+    "security": "security",
+    "maintainability": "refactoring",
+    "performance": "performance",
+    "modernisation": "refactoring",
+}
 # Nothing of ours gets tired; this bounds what one look hands out.
 MOST = 20
 _GENERATOR_DOMAINS = tuple(sorted(set(DOMAIN_OF.values())))
@@ -47,18 +52,50 @@ class Done(NamedTuple):
 def capabilities() -> list[Capability]:
     """What ships, as the registry knows it."""
     found = [
-        Capability(name=PLANNER, role="architect", domains=("planning",), input_types=("repository",),
-                   output_types=("plan",), complexity="complex", cost=1, most=MOST),
-        Capability(name=VALIDATOR, role="quality_enforcer", domains=("validation", "testing"), input_types=("patch",),
-                   output_types=("verdict",), complexity="complex", cost=1, most=MOST),
-        Capability(name=ANSWERER, role="technology", domains=("knowledge",), input_types=("question",),
-                   output_types=("answer",), complexity="complex", cost=1, most=MOST),
-    ]  # fmt: skip
+        Capability(
+            name=PLANNER,
+            role="architect",
+            domains=("planning",),
+            input_types=("repository",),
+            output_types=("plan",),
+            complexity="complex",
+            cost=1,
+            most=MOST,
+        ),
+        Capability(
+            name=VALIDATOR,
+            role="quality_enforcer",
+            domains=("validation", "testing"),
+            input_types=("patch",),
+            output_types=("verdict",),
+            complexity="complex",
+            cost=1,
+            most=MOST,
+        ),
+        Capability(
+            name=ANSWERER,
+            role="technology",
+            domains=("knowledge",),
+            input_types=("question",),
+            output_types=("answer",),
+            complexity="complex",
+            cost=1,
+            most=MOST,
+        ),
+    ]
     found += [
-        Capability(name=name, role="refactoring", domains=_GENERATOR_DOMAINS, input_types=("work_item",),
-                   output_types=("patch",), complexity="complex", cost=max(1.0, generator.cost), most=MOST)
+        Capability(
+            name=name,
+            role="refactoring",
+            domains=_GENERATOR_DOMAINS,
+            input_types=("work_item",),
+            output_types=("patch",),
+            complexity="complex",
+            cost=max(1.0, generator.cost),
+            most=MOST,
+        )
         for name, generator in generators().items()
-    ]  # fmt: skip
+    ]
     return found
 
 
@@ -117,8 +154,11 @@ def work(engine: Engine, *, worker: str, run_id: str | None = None, rounds: int 
     for _ in range(rounds):
         with engine.begin() as connection:
             given += assignments.route(connection)
-            taken = [(name, one) for name in names
-                     for one in assignments.take(connection, name, limit=MOST, run_id=run_id)]  # fmt: skip
+            taken = [
+                (name, one)
+                for name in names
+                for one in assignments.take(connection, name, limit=MOST, run_id=run_id)
+            ]
         if not taken:
             break
         with kept_alive(engine, [workflow for _, workflow in taken]):
@@ -138,7 +178,7 @@ def _do(engine: Engine, agent: str, workflow: Workflow) -> bool:
         result = _DOES.get(agent, _generate(agent))(engine, inner)
         assignments.succeed(engine, workflow, agent, result)
         return True
-    except LeaseLost:
+    except LeaseLostError:
         logger.warning("the assignment %s is somebody else's by now", workflow.id)
     except Exception as error:
         # One assignment that cannot be done must not keep the others from it.
@@ -146,7 +186,7 @@ def _do(engine: Engine, agent: str, workflow: Workflow) -> bool:
             logger.exception("%s could not do %s", agent, workflow.id)
         try:
             assignments.report_failure(engine, workflow, agent, redact(str(error))[:2_000])
-        except LeaseLost:
+        except LeaseLostError:
             logger.warning("the assignment %s is somebody else's by now", workflow.id)
     return False
 
@@ -189,5 +229,7 @@ def _generate(generator: str) -> Callable[[Engine, dict[str, Any]], Any]:
 
 
 _DOES: dict[str, Callable[[Engine, dict[str, Any]], Any]] = {
-    PLANNER: _plan, VALIDATOR: _validate, ANSWERER: _answer,
-}  # fmt: skip
+    PLANNER: _plan,
+    VALIDATOR: _validate,
+    ANSWERER: _answer,
+}

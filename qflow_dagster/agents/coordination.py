@@ -20,8 +20,20 @@ Role = Literal[
 ]
 Availability = Literal["available", "busy", "overloaded", "offline"]
 Complexity = Literal["simple", "medium", "complex"]
-DOMAINS = ("code_quality", "testing", "documentation", "architecture", "performance", "security", "refactoring",
-           "knowledge", "learning", "monitoring", "planning", "validation")  # fmt: skip
+DOMAINS = (
+    "code_quality",
+    "testing",
+    "documentation",
+    "architecture",
+    "performance",
+    "security",
+    "refactoring",
+    "knowledge",
+    "learning",
+    "monitoring",
+    "planning",
+    "validation",
+)
 AVAILABLE = {"available": 1.0, "busy": 0.7, "overloaded": 0.2}
 COST_FACTOR = {"simple": 0.5, "medium": 1.0, "complex": 2.5}
 _LEVEL = {"simple": 0, "medium": 1, "complex": 2}
@@ -31,7 +43,7 @@ CONSIDERED = 5
 MISSED_HEARTBEATS = 3
 
 
-MOST_AT_A_TIME = 1_000_000
+MAX_AT_A_TIME = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +66,9 @@ class Capability:
         if not 1 <= len(self.name) <= 50 or not all(c.isalnum() or c in "-_." for c in self.name):
             raise UsageError(f"{self.name!r} names no agent: 1 to 50 letters, digits, '-', '_', '.'")
         check_name(self.name, "an agent", limit=50)
-        if not all(map(math.isfinite, (self.cost, self.heartbeat or 0.0))) or self.most > MOST_AT_A_TIME:
+        if not all(map(math.isfinite, (self.cost, self.heartbeat or 0.0))) or self.most > MAX_AT_A_TIME:
             raise UsageError(
-                f"agent {self.name!r}: most is at most {MOST_AT_A_TIME}; cost and heartbeat are finite"
+                f"agent {self.name!r}: most is at most {MAX_AT_A_TIME}; cost and heartbeat are finite"
             )
         for what, value, known in (
             ("role", self.role, get_args(Role)),
@@ -123,8 +135,10 @@ def register(connection: Connection, capability: Capability) -> None:
                                 ELSE 'available' END,
             heartbeat_at = clock_timestamp()
     """)
-    values = {name: getattr(capability, name) for name in
-              ("name", "role", "complexity", "cost", "most", "heartbeat")}  # fmt: skip
+    values = {
+        name: getattr(capability, name)
+        for name in ("name", "role", "complexity", "cost", "most", "heartbeat")
+    }
     lists = {name: list(getattr(capability, name)) for name in ("domains", "input_types", "output_types")}
     connection.execute(query, values | lists)
 

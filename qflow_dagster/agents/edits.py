@@ -17,14 +17,15 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.agents import arbiter, edit_commits, self_improvement
-from qflow_dagster.agents.authorization import ApprovalRefused, Reference, authorize_edit
+from qflow_dagster.agents import edit_commits, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES
+from qflow_dagster.approvals import arbiter
+from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize_edit
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, rule_set
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import candidate_records, patches, remaining, validation
-from qflow_dagster.generation.patches import PatchRefused
+from qflow_dagster.generation.patches import PatchRefusedError
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.ingestion import git, repositories, trees
@@ -72,10 +73,10 @@ def apply_approved(
         try:
             commit = _apply(engine, row, worker, run_id)
             done.append(Applied(row.id, row.branch, commit, None))
-        except ApprovalRefused as refused:
+        except ApprovalRefusedError as refused:
             # Somebody else used it, or it ended, since it was read: nothing is lost.
             done.append(Applied(row.id, row.branch, None, refused.reason))
-        except PatchRefused as error:
+        except PatchRefusedError as error:
             _give_up(engine, row, str(error))
             done.append(Applied(row.id, row.branch, None, str(error)))
         except QflowError as error:
@@ -111,9 +112,16 @@ def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
                 INSERT INTO edits (id, repository_id, branch, base_commit, commit_oid, applied_by, run_id)
                 VALUES (:id, :repository_id, :branch, :base, :commit, :by, :run_id)
             """),
-            {"id": row.id, "repository_id": row.repository_id, "branch": row.branch, "base": row.base_commit,
-             "commit": commit, "by": worker, "run_id": run_id},
-        )  # fmt: skip
+            {
+                "id": row.id,
+                "repository_id": row.repository_id,
+                "branch": row.branch,
+                "base": row.base_commit,
+                "commit": commit,
+                "by": worker,
+                "run_id": run_id,
+            },
+        )
         candidate_records.record_outcome(connection, row.candidate_id, "accepted")
         edit_commits.set_branch(objects, row.branch, commit, None)
     return commit
@@ -281,8 +289,13 @@ def revert(
                               || jsonb_build_object('reverted', CAST(:reason AS text))
                 WHERE id = :id
             """),
-            {"id": edit_id, "commit": commit, "reason": reason, "outcome": outcome and to_json(outcome, "the outcome")},
-        )  # fmt: skip
+            {
+                "id": edit_id,
+                "commit": commit,
+                "reason": reason,
+                "outcome": outcome and to_json(outcome, "the outcome"),
+            },
+        )
         transition(connection, [edit_id], "reverted", actor=actor, data={"reason": reason, "commit": commit})
         candidate_records.record_outcome(connection, row.candidate_id, "reverted")
         words = f"edit {edit_id} was reverted: {reason}"
@@ -298,7 +311,7 @@ def _measured(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[s
 
     total = {"findings": 0, "cognitive": 0, "code_lines": 0, "parse_errors": 0}
     for path in row.paths:
-        data = git.run(objects, "cat-file", "blob", f"{commit}:{path}", max_output=trees.LARGEST_BLOB)
+        data = git.run(objects, "cat-file", "blob", f"{commit}:{path}", max_output=trees.MAX_BLOB_BYTES)
         facts = extract(data, matchers.LANGUAGES.get(row.language, ""))
         content = matchers.decode(data)
         if rule is not None and content is not None:
@@ -325,8 +338,10 @@ def find(
     connection: Connection, *, repository_id: int | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
     """Edits, newest first."""
-    query = text(f"{_ROWS} WHERE CAST(:id AS bigint) IS NULL OR e.repository_id = :id ORDER BY e.applied_at DESC "
-                 "LIMIT :limit")  # fmt: skip
+    query = text(
+        f"{_ROWS} WHERE CAST(:id AS bigint) IS NULL OR e.repository_id = :id ORDER BY e.applied_at DESC "
+        "LIMIT :limit"
+    )
     return [dict(row) for row in connection.execute(query, {"id": repository_id, "limit": limit}).mappings()]
 
 

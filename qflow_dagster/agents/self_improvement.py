@@ -12,15 +12,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from qflow_dagster.agents import arbiter, edit_commits, improvement_policy
-from qflow_dagster.agents.approval_policy import Evidence
+from qflow_dagster.agents import edit_commits, improvement_policy
 from qflow_dagster.agents.improvement_policy import AGENTS, PROFILES, Record
+from qflow_dagster.approvals import arbiter
+from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import standings, thresholds
 from qflow_dagster.evolution.standings import Standing
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, patches
-from qflow_dagster.generation.orchestrator import Candidate
+from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
 from qflow_dagster.quantumflow import (
@@ -78,9 +79,12 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
     if first is not None or too_far is not None:
         reason = too_far or f"the same change was suggested before: {first}"
         work_items.move(
-            connection, [candidate.work_item_id], "backlog", actor=ACTOR,
+            connection,
+            [candidate.work_item_id],
+            "backlog",
+            actor=ACTOR,
             data={"reason": reason, "suggestion": first and str(first)},
-        )  # fmt: skip
+        )
         return None
     id_ = uuid7()
     rule = candidate.request.rule
@@ -108,11 +112,23 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
             VALUES (:id, :repository_id, :work_item, :candidate, :fingerprint, :title, :reason, :sources, :rule, :base,
                     :branch, :risk, :believed, :believed_lower)
         """),
-        {"id": id_, "repository_id": candidate.repository_id, "work_item": candidate.work_item_id,
-         "candidate": candidate.id, "fingerprint": fingerprint, "title": title, "reason": rule.rationale,
-         "sources": candidate.sources, "rule": rule.id, "base": candidate.base, "branch": branch, "risk": risk,
-         "believed": standing.belief.mean, "believed_lower": standing.belief.lower},
-    )  # fmt: skip
+        {
+            "id": id_,
+            "repository_id": candidate.repository_id,
+            "work_item": candidate.work_item_id,
+            "candidate": candidate.id,
+            "fingerprint": fingerprint,
+            "title": title,
+            "reason": rule.rationale,
+            "sources": candidate.sources,
+            "rule": rule.id,
+            "base": candidate.base,
+            "branch": branch,
+            "risk": risk,
+            "believed": standing.belief.mean,
+            "believed_lower": standing.belief.lower,
+        },
+    )
     transition(connection, [id_], "validated", actor=ACTOR, data={"gates": gates})
     _ask(connection, candidate, id_, title, branch, risk, agent, standing, experimental=experimental)
     return id_
@@ -151,19 +167,29 @@ def _ask(
     rule = candidate.request.rule
     content = content_of(candidate.repository, id_, candidate.base, branch, candidate.patch.text)
     evidence = {
-        "rule": f"{rule.id} v{rule.version}", "why": rule.rationale, "generators": ", ".join(candidate.sources),
-        "agent": agent, "risk": risk, "expected_acceptance": round(candidate.score, 2),
-        "standing": {"level": standing.level, "mean": round(standing.mean, 2), "lower": round(standing.lower, 2),
-                     "decisions": standing.decisions, "because": standing.because},
+        "rule": f"{rule.id} v{rule.version}",
+        "why": rule.rationale,
+        "generators": ", ".join(candidate.sources),
+        "agent": agent,
+        "risk": risk,
+        "expected_acceptance": round(candidate.score, 2),
+        "standing": {
+            "level": standing.level,
+            "mean": round(standing.mean, 2),
+            "lower": round(standing.lower, 2),
+            "decisions": standing.decisions,
+            "because": standing.because,
+        },
         "findings": [f"line {line}: {words}" for line, words in candidate.request.findings[:20]],
         "gates": {gate.name: f"{gate.verdict}: {gate.evidence}" for gate in candidate.gates},
-    }  # fmt: skip
+    }
     requested_by = f"agent:{agent}"
     # A skipped gate is no green one: the policy wants all of them to have passed.
     judged = Evidence(
-        confidence=standing.lower, least=thresholds.current(connection)["act"],
+        confidence=standing.lower,
+        least=thresholds.current(connection)["act"],
         gates={gate.name: gate.verdict == "passed" for gate in candidate.gates},
-    )  # fmt: skip
+    )
     approval = None
     by_policy = "edit" in settings().approvals.policy_kinds and not experimental
     if by_policy and standing.level != "act":
@@ -172,16 +198,27 @@ def _ask(
         try:
             with connection.begin_nested():
                 approval = arbiter.issue_approval(
-                    connection, "edit", candidate.repository, content, requested_by=requested_by, reason=title,
+                    connection,
+                    "edit",
+                    candidate.repository,
+                    content,
+                    requested_by=requested_by,
+                    reason=title,
                     evidence=judged,
-                ).approval_id  # fmt: skip
-        except arbiter.DecisionRefused as refused:
+                ).approval_id
+        except arbiter.DecisionRefusedError as refused:
             evidence["policy"] = str(refused)
     if approval is None:
         approval = arbiter.request_approval(
-            connection, "edit", candidate.repository, content, requested_by=requested_by, reason=title,
-            ttl=settings().improvement.ttl, evidence=evidence,
-        )  # fmt: skip
+            connection,
+            "edit",
+            candidate.repository,
+            content,
+            requested_by=requested_by,
+            reason=title,
+            ttl=settings().improvement.ttl,
+            evidence=evidence,
+        )
     connection.execute(
         text("UPDATE suggestions SET approval_id = :approval WHERE id = :id"),
         {"approval": approval, "id": id_},
@@ -219,9 +256,13 @@ def follow_decisions(connection: Connection, *, limit: int = 1_000) -> int:
 
 
 def release(
-    connection: Connection, work_item: UUID, reason: str, *, to: str = "backlog",
+    connection: Connection,
+    work_item: UUID,
+    reason: str,
+    *,
+    to: str = "backlog",
     of: Sequence[str] = ("in_progress",),
-) -> None:  # fmt: skip
+) -> None:
     """Move the work item of a suggestion on from one of the states `of`, unless somebody has done so already."""
     status = connection.scalar(
         text("SELECT status FROM workflows WHERE id = :id FOR UPDATE"), {"id": work_item}
@@ -285,8 +326,10 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
     Raises:
         QflowError: there is none.
     """
-    query = text(f"SELECT base.*, s.reason, s.base_commit, s.candidate_id, s.work_item_id FROM ({_ROWS}) AS base "
-                 "JOIN suggestions s ON s.id = base.id WHERE base.id = :id")  # fmt: skip
+    query = text(
+        f"SELECT base.*, s.reason, s.base_commit, s.candidate_id, s.work_item_id FROM ({_ROWS}) AS base "
+        "JOIN suggestions s ON s.id = base.id WHERE base.id = :id"
+    )
     row = connection.execute(query, {"id": id_}).mappings().one_or_none()
     if row is None:
         raise QflowError(f"there is no suggestion {id_}")
@@ -309,9 +352,12 @@ def statistics(connection: Connection, by: str = "rule") -> list[dict[str, Any]]
     repository, week.
     """
     expressions = {
-        "rule": "s.rule_id", "generator": "array_to_string(s.sources, '+')", "repository": "r.name",
-        "week": "to_char(date_trunc('week', s.created_at), 'YYYY-MM-DD')", "agent": "a.requested_by",
-    }  # fmt: skip
+        "rule": "s.rule_id",
+        "generator": "array_to_string(s.sources, '+')",
+        "repository": "r.name",
+        "week": "to_char(date_trunc('week', s.created_at), 'YYYY-MM-DD')",
+        "agent": "a.requested_by",
+    }
     if by not in expressions:
         raise QflowError(f"no statistics by {by!r}: {', '.join(expressions)}")
     query = text(f"""

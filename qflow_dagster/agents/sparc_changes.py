@@ -16,8 +16,8 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution import sparc_strategies
 from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Made, Maker
 from qflow_dagster.generation import candidate_records, single
+from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.generators import generators
-from qflow_dagster.generation.orchestrator import Candidate
 
 AUTHOR = self_improvement.ACTOR
 STEPS, DESIGN, CHANGES = PHASES[1], PHASES[2], PHASES[3]
@@ -36,18 +36,27 @@ def refinement(engine: Engine, goal: Goal) -> Made:
     with engine.begin() as connection:
         builtin_agents.record_outcomes(connection)
     rows = [
-        {"id": str(one.id), "by": one.sources, "lines": one.patch.lines, "status": one.status,
-         "gates": {gate.name: f"{gate.verdict}: {gate.evidence[:200]}" for gate in one.gates}}
+        {
+            "id": str(one.id),
+            "by": one.sources,
+            "lines": one.patch.lines,
+            "status": one.status,
+            "gates": {gate.name: f"{gate.verdict}: {gate.evidence[:200]}" for gate in one.gates},
+        }
         for one in tried.candidates
-    ]  # fmt: skip
+    ]
     best = tried.best
     lost = sorted(set(goal.last(PHASES[0])["names"]) - _names(best)) if best else []
     data: dict[str, Any] = {
-        "work_item": step["work_item"], "rule": step["rule"], "tried": [[step["work_item"], name] for name in asked],
-        "candidates": rows, "chosen": best and str(best.id), "patch": best and best.patch.text,
+        "work_item": step["work_item"],
+        "rule": step["rule"],
+        "tried": [[step["work_item"], name] for name in asked],
+        "candidates": rows,
+        "chosen": best and str(best.id),
+        "patch": best and best.patch.text,
         "lost_names": lost,
         "problems": [f"{one.ask.generator}: {one.problem}" for one in tried.attempts if one.problem],
-    }  # fmt: skip
+    }
     cost = sum(float(one.usage.get("cost", 0.0)) for one in tried.attempts)
     lines = [f"# Round {goal.round}: {step['what']}", "", f"Asked: {', '.join(asked)}.", ""]
     lines += _changed(goal)
@@ -124,9 +133,12 @@ def completion(engine: Engine, goal: Goal) -> Made:
         words = "the same change was suggested before, or reaches further than its agent may"
         return Made(f"# Not suggested\n\n{words}.", {}, AUTHOR, Gate("policy", "rejected", words))
     lines = [
-        f"# Suggested: {shown['title']}", "", f"- suggestion `{shown['id']}`, branch `{shown['branch']}`",
-        f"- approval `{shown['approval']}`: a person decides", f"- risk {shown['risk']}, {shown['lines']} lines",
-    ]  # fmt: skip
+        f"# Suggested: {shown['title']}",
+        "",
+        f"- suggestion `{shown['id']}`, branch `{shown['branch']}`",
+        f"- approval `{shown['approval']}`: a person decides",
+        f"- risk {shown['risk']}, {shown['lines']} lines",
+    ]
     data = {"suggestion": str(shown["id"]), "approval": str(shown["approval"]), "branch": shown["branch"]}
     return Made("\n".join(lines), data, AUTHOR, Gate("arbiter", "waiting", "a person decides"))
 
@@ -174,6 +186,9 @@ def decided(connection: Connection) -> bool:
 
 
 MAKERS: dict[str, Maker] = {
-    "specification": sparc_phases.specification, "pseudocode": sparc_phases.pseudocode,
-    "architecture": sparc_phases.architecture, "refinement": refinement, "completion": completion,
-}  # fmt: skip
+    "specification": sparc_phases.specification,
+    "pseudocode": sparc_phases.pseudocode,
+    "architecture": sparc_phases.architecture,
+    "refinement": refinement,
+    "completion": completion,
+}

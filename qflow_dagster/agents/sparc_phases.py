@@ -19,7 +19,7 @@ from qflow_dagster.knowledge import lookups
 from qflow_dagster.metrics import queries as metrics
 
 AUTHOR = builtin_agents.PLANNER
-SHOWN = 40
+MAX_ROWS = 40
 RISKS = ("low", "medium", "high")
 
 
@@ -37,9 +37,13 @@ def specification(engine: Engine, goal: Goal) -> Made:
     checks = [
         {"check": "target", "words": goal.target.words, "now": value, "holds": goal.target.holds(value)},
         {"check": "tests", "words": "the repository's own tests pass as before", "now": None, "holds": None},
-        {"check": "symbols", "words": f"the {len(names)} public names of {path} stay", "now": len(names),
-         "holds": True},
-    ]  # fmt: skip
+        {
+            "check": "symbols",
+            "words": f"the {len(names)} public names of {path} stay",
+            "now": len(names),
+            "holds": True,
+        },
+    ]
     data = {
         "commit": snapshot.commit_oid,
         "findings": found,
@@ -48,15 +52,29 @@ def specification(engine: Engine, goal: Goal) -> Made:
         "tests": tests,
     }
     lines = [
-        f"# {goal.title}", "", f"Target: **{goal.target.words}**; now {_number(value)} at {snapshot.commit_oid[:10]}.",
-        "", "## What was found", "",
-        *[f"- `{path}:{row['line']}` {row['rule']}: {row['message']}" for row in found[:SHOWN]],
+        f"# {goal.title}",
+        "",
+        f"Target: **{goal.target.words}**; now {_number(value)} at {snapshot.commit_oid[:10]}.",
+        "",
+        "## What was found",
+        "",
+        *[f"- `{path}:{row['line']}` {row['rule']}: {row['message']}" for row in found[:MAX_ROWS]],
         *([] if found else ["Nothing by rules; the measure speaks."]),
-        *[f"\nWhy: {rationale[rule]}" for rule in sorted({row["rule"] for row in found}) if rule in rationale][:5],
-        "", "## It is done when", "", *[f"- {check['words']}" for check in checks],
-        "", "## What must not change", "", f"- public names: {_code(names[:SHOWN]) or 'none'}",
+        *[
+            f"\nWhy: {rationale[rule]}"
+            for rule in sorted({row["rule"] for row in found})
+            if rule in rationale
+        ][:5],
+        "",
+        "## It is done when",
+        "",
+        *[f"- {check['words']}" for check in checks],
+        "",
+        "## What must not change",
+        "",
+        f"- public names: {_code(names[:MAX_ROWS]) or 'none'}",
         f"- tests that reach it: {_code(tests[:10]) or 'none is known'}",
-    ]  # fmt: skip
+    ]
     if goal.target.holds(value):
         gate = Gate("facts", "met", f"{goal.target.words}: it is {_number(value)} already")
     elif value is None:
@@ -86,8 +104,16 @@ def pseudocode(engine: Engine, goal: Goal) -> Made:
         ]
         left = [name for name in able if [str(item["id"]), name] not in _tried(goal)]
         lines = [row["line"] for row in found if row["rule"] == rule.id]
-        steps.append({"work_item": str(item["id"]), "rule": rule.id, "what": rule.title, "lines": lines,
-                      "able": able, "left": left})  # fmt: skip
+        steps.append(
+            {
+                "work_item": str(item["id"]),
+                "rule": rule.id,
+                "what": rule.title,
+                "lines": lines,
+                "able": able,
+                "left": left,
+            }
+        )
     # What nobody can do is told last.
     steps.sort(key=lambda step: not step["left"])
     doable = [step for step in steps if step["left"]]
@@ -98,8 +124,11 @@ def pseudocode(engine: Engine, goal: Goal) -> Made:
         lines.append(f"{number}. {step['what']} (`{step['rule']}`){at}: {who}")
     if worst:
         lines += ["", "For a person, the functions that weigh most:", ""]
-        lines += [f"- `{row['function']}`, line {row['line']}: cognitive {row['cognitive']}, cyclomatic "
-                  f"{row['cyclomatic']}, nesting {row['nesting']}" for row in worst]  # fmt: skip
+        lines += [
+            f"- `{row['function']}`, line {row['line']}: cognitive {row['cognitive']}, cyclomatic "
+            f"{row['cyclomatic']}, nesting {row['nesting']}"
+            for row in worst
+        ]
     if doable:
         names = sorted({name for step in doable for name in step["left"]})
         gate = Gate(
@@ -123,24 +152,38 @@ def architecture(engine: Engine, goal: Goal) -> Made:
         symbols = _symbols_at(connection, snapshot, path, lines)
         cone = _cone(connection, snapshot, path)
         measured = metrics.file_metrics(connection, snapshot.repository_id, path)
-        owners = [{"author": row.author_name, "commits": row.commits}
-                  for row in lookups.authors(connection, snapshot, path)]  # fmt: skip
+        owners = [
+            {"author": row.author_name, "commits": row.commits}
+            for row in lookups.authors(connection, snapshot, path)
+        ]
         tests = _tests(connection, snapshot, path)
     coupled = [{"path": row["path"], "degree": row["degree"]} for row in measured["coupled_files"][:10]]
     reasons = risks(len(cone), tests, measured.get("hotspot"), owners)
     risk = RISKS[(len(reasons) > 0) + (len(reasons) > 2)]
     bound = sparc_strategies.named(goal.strategy).largest_risk
-    data = {"commit": snapshot.commit_oid, "files": [path], "symbols": symbols, "cone": cone, "coupled": coupled,
-            "owners": owners, "tests": tests, "risk": risk, "reasons": reasons}  # fmt: skip
+    data = {
+        "commit": snapshot.commit_oid,
+        "files": [path],
+        "symbols": symbols,
+        "cone": cone,
+        "coupled": coupled,
+        "owners": owners,
+        "tests": tests,
+        "risk": risk,
+        "reasons": reasons,
+    }
     shown = [
-        f"# What it touches: {path}", "", f"Risk: **{risk}**" + (f" ({'; '.join(reasons)})" if reasons else ""), "",
-        f"- symbols: {_code(symbols[:SHOWN]) or 'the file'}",
+        f"# What it touches: {path}",
+        "",
+        f"Risk: **{risk}**" + (f" ({'; '.join(reasons)})" if reasons else ""),
+        "",
+        f"- symbols: {_code(symbols[:MAX_ROWS]) or 'the file'}",
         f"- files that depend on it, within three steps: {len(cone)}"
         + (f" ({_code(cone[:10])}{' ...' if len(cone) > 10 else ''})" if cone else ""),
         f"- changes together with: {_code(row['path'] for row in coupled) or 'nothing'}",
         f"- known best to: {', '.join(row['author'] for row in owners[:3]) or 'nobody'}",
         f"- tests that reach it: {_code(tests[:10]) or 'none is known'}",
-    ]  # fmt: skip
+    ]
     if RISKS.index(risk) > RISKS.index(bound):
         words = (
             f"the risk is {risk}, the strategy {goal.strategy} takes at most {bound}: {'; '.join(reasons)}"

@@ -31,14 +31,18 @@ def start_assignment(connection: Connection, call: Call) -> NewWorkflow:
     """An assignment whose result becomes the task's."""
     given = call.arguments
     wanted = Wanted(
-        given["domain"], given.get("input_type", "requirements"), given.get("output_type", "code"),
+        given["domain"],
+        given.get("input_type", "requirements"),
+        given.get("output_type", "code"),
         given.get("complexity", "medium"),
-    )  # fmt: skip
+    )
     task = {"title": call.title, "graph": str(call.graph_id), "task": given.get("task"), "inputs": call.seen}
     new = NewWorkflow(
-        type=assignments.TYPE, parent_id=call.id, max_attempts=assignments.ATTEMPTS,
+        type=assignments.TYPE,
+        parent_id=call.id,
+        max_attempts=assignments.ATTEMPTS,
         ttl=min(call.timeout or settings().agents.wait, settings().agents.wait),
-    )  # fmt: skip
+    )
     assignments.describe(connection, new.id, task, wanted, requested_by=f"task {call.name}")
     return new
 

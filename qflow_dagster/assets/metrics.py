@@ -11,7 +11,7 @@ from qflow_dagster.assets import ingestion
 from qflow_dagster.assets.metadata import column_schema, picture, table, worker
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
-from qflow_dagster.metrics import METRICS_PIPELINE, pictures, queries, tables
+from qflow_dagster.metrics import METRICS_PIPELINE, queries, tables
 from qflow_dagster.metrics.changes import compute_changes
 from qflow_dagster.metrics.coupling import compute_coupling
 from qflow_dagster.metrics.duplication import compute_duplication
@@ -20,6 +20,7 @@ from qflow_dagster.metrics.functions import compute_functions
 from qflow_dagster.metrics.hotspots import compute_hotspots
 from qflow_dagster.metrics.repository import compute_repository
 from qflow_dagster.metrics.store import VERSION, Computed, compute_once
+from qflow_dagster.pictures import charts
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
@@ -81,9 +82,7 @@ def _functions(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "most_complex": table(queries.worst_functions(connection, snapshot.id)),
         "distribution": picture(
-            pictures.histogram(
-                histogram, f"{snapshot.repository}: functions by cognitive complexity", marked=5
-            )
+            charts.histogram(histogram, f"{snapshot.repository}: functions by cognitive complexity", marked=5)
         ),
     }
 
@@ -97,20 +96,20 @@ def _top(table_name: str, columns: str, order: str) -> Describe:
 
 def _hotspots(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     tiles = [
-        pictures.Tile(row["path"], row["code_lines"], row["score"])
+        charts.Tile(row["path"], row["code_lines"], row["score"])
         for row in queries.tiles(connection, snapshot.id)
     ]
     return {
         "top": table(queries.hotspots(connection, snapshot.repository_id, 10)),
         "map": picture(
-            pictures.hotspot_map(tiles, f"{snapshot.repository}: hotspots at {snapshot.commit_oid[:10]}")
+            charts.hotspot_map(tiles, f"{snapshot.repository}: hotspots at {snapshot.commit_oid[:10]}")
         ),
     }
 
 
 def _repository(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     months = queries.trend(connection, snapshot.id)
-    drawn = pictures.trend(
+    drawn = charts.trend(
         [month["month"][:7] for month in months],
         [month["commits"] for month in months],
         [month["net_lines"] for month in months],
@@ -133,44 +132,74 @@ DUPLICATION, HOTSPOTS, REPOSITORY = key("duplication"), key("hotspots"), key("re
 
 assets = [
     metric_asset(
-        "functions", "Complexity, nesting, Halstead and maintainability of every function.",
-        compute_functions, _functions, table_name="function_metrics", deps=[ingestion.SYMBOLS],
+        "functions",
+        "Complexity, nesting, Halstead and maintainability of every function.",
+        compute_functions,
+        _functions,
+        table_name="function_metrics",
+        deps=[ingestion.SYMBOLS],
     ),
     metric_asset(
-        "files", "Functions summed up per file, documentation, imports in and out, import cycles.",
+        "files",
+        "Functions summed up per file, documentation, imports in and out, import cycles.",
         compute_files,
-        _top("file_metrics", "path, language, code_lines, functions, cognitive, maintainability, fan_in, "
-             "fan_out, cycle_size", "cognitive DESC, path"),
-        table_name="file_metrics", deps=[FUNCTIONS, ingestion.FILES, ingestion.DEPENDENCIES],
+        _top(
+            "file_metrics",
+            "path, language, code_lines, functions, cognitive, maintainability, fan_in, fan_out, cycle_size",
+            "cognitive DESC, path",
+        ),
+        table_name="file_metrics",
+        deps=[FUNCTIONS, ingestion.FILES, ingestion.DEPENDENCIES],
     ),
     metric_asset(
-        "changes", "Churn, age, authors, ownership, bug fixes and knowledge loss of every file.",
+        "changes",
+        "Churn, age, authors, ownership, bug fixes and knowledge loss of every file.",
         compute_changes,
-        _top("change_metrics", "path, commits, commits_365, churn_365, authors, main_author, bus_factor, "
-             "bug_fixes, knowledge_loss", "commits_365 DESC, commits DESC, path"),
-        table_name="change_metrics", deps=[ingestion.COMMITS, ingestion.FILES],
+        _top(
+            "change_metrics",
+            "path, commits, commits_365, churn_365, authors, main_author, bus_factor, "
+            "bug_fixes, knowledge_loss",
+            "commits_365 DESC, commits DESC, path",
+        ),
+        table_name="change_metrics",
+        deps=[ingestion.COMMITS, ingestion.FILES],
     ),
     metric_asset(
-        "coupling", "Pairs of files that keep changing in the same commits.",
+        "coupling",
+        "Pairs of files that keep changing in the same commits.",
         compute_coupling,
-        _top("change_coupling", "path_a, path_b, common_commits, degree",
-             "degree DESC, common_commits DESC, path_a, path_b"),
-        table_name="change_coupling", deps=[ingestion.COMMITS, ingestion.FILES],
+        _top(
+            "change_coupling",
+            "path_a, path_b, common_commits, degree",
+            "degree DESC, common_commits DESC, path_a, path_b",
+        ),
+        table_name="change_coupling",
+        deps=[ingestion.COMMITS, ingestion.FILES],
     ),
     metric_asset(
-        "duplication", "Clones across files, and how much of each file they make up.",
+        "duplication",
+        "Clones across files, and how much of each file they make up.",
         compute_duplication,
         _top("clones", "path_a, start_a, end_a, path_b, start_b, end_b, tokens", "clone"),
-        table_name="duplication", deps=[ingestion.SYMBOLS, ingestion.FILES],
+        table_name="duplication",
+        deps=[ingestion.SYMBOLS, ingestion.FILES],
     ),
     metric_asset(
-        "hotspots", "Files ranked by change frequency and complexity: where work pays first.",
-        compute_hotspots, _hotspots, table_name="hotspots", deps=[FILES, CHANGES, DUPLICATION],
+        "hotspots",
+        "Files ranked by change frequency and complexity: where work pays first.",
+        compute_hotspots,
+        _hotspots,
+        table_name="hotspots",
+        deps=[FILES, CHANGES, DUPLICATION],
     ),
     metric_asset(
-        "repository", "Totals of the repository, what git says of delivery, and the trend by month.",
-        compute_repository, _repository, table_name="repository_metrics", deps=[FILES, CHANGES, DUPLICATION],
+        "repository",
+        "Totals of the repository, what git says of delivery, and the trend by month.",
+        compute_repository,
+        _repository,
+        table_name="repository_metrics",
+        deps=[FILES, CHANGES, DUPLICATION],
         # Measured every night at least, whether or not somebody commits.
         freshness=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36)),
     ),
-]  # fmt: skip
+]

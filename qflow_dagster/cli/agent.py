@@ -36,10 +36,16 @@ Heartbeat = Annotated[float, typer.Option(help="Seconds between heartbeats; thre
 
 @app.command()
 def register(
-    name: Name, domain: Domains = None, input_: Inputs = None, output: Outputs = None, role: Role = "chat",
-    complexity: Complexity = "medium", cost: Cost = 100.0, heartbeat: Heartbeat = 15.0,
+    name: Name,
+    domain: Domains = None,
+    input_: Inputs = None,
+    output: Outputs = None,
+    role: Role = "chat",
+    complexity: Complexity = "medium",
+    cost: Cost = 100.0,
+    heartbeat: Heartbeat = 15.0,
     most: Annotated[int, typer.Option(help="Assignments at a time.")] = 1,
-) -> None:  # fmt: skip
+) -> None:
     """Make an agent known, or say anew what it can do."""
     capability = _capability(name, domain, input_, output, role, complexity, cost, heartbeat, most)
     with ready_engine().begin() as connection:
@@ -58,12 +64,16 @@ def list_(json: JsonFlag = False) -> None:
         return
     rows = [
         {
-            "agent": agent.name, "role": agent.role, "domains": ", ".join(agent.domains),
-            "availability": agent.availability, "load": f"{agent.load} of {agent.most}",
-            "success": f"{agent.success_rate:.2f}", "outcomes": agent.successes + agent.failures,
+            "agent": agent.name,
+            "role": agent.role,
+            "domains": ", ".join(agent.domains),
+            "availability": agent.availability,
+            "load": f"{agent.load} of {agent.most}",
+            "success": f"{agent.success_rate:.2f}",
+            "outcomes": agent.successes + agent.failures,
         }
         for agent in found
-    ]  # fmt: skip
+    ]
     print_rows(rows, empty="No agent.")
 
 
@@ -103,9 +113,12 @@ def assign(
     """Ask for something to be done by whoever fits best."""
     with ready_engine().begin() as connection:
         id_ = assignments.create(
-            connection, _json(task, "the task"), Wanted(domain, input_, output, complexity),
-            requested_by=actor_name(as_), key=key,
-        )  # fmt: skip
+            connection,
+            _json(task, "the task"),
+            Wanted(domain, input_, output, complexity),
+            requested_by=actor_name(as_),
+            key=key,
+        )
     print_json({"id": str(id_)}) if json else console.print(str(id_))
 
 
@@ -138,11 +151,16 @@ def assignments_(
 def work(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The agent; `ours` for those that ship.")],
     command: Annotated[list[str] | None, typer.Argument(help="The program, after --.")] = None,
-    domain: Domains = None, input_: Inputs = None, output: Outputs = None, role: Role = "chat",
-    complexity: Complexity = "medium", cost: Cost = 100.0, heartbeat: Heartbeat = 15.0,
+    domain: Domains = None,
+    input_: Inputs = None,
+    output: Outputs = None,
+    role: Role = "chat",
+    complexity: Complexity = "medium",
+    cost: Cost = 100.0,
+    heartbeat: Heartbeat = 15.0,
     timeout: Annotated[float, typer.Option(help="Seconds an assignment may take.")] = 3_600.0,
     idle: Annotated[float | None, typer.Option(help="End after so many seconds without work.")] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Be an agent: each assignment goes to the program as JSON, and what it prints, JSON too, comes back.
 
     As: qflow agent work mender -d refactoring --input code --output patch -- ./mend.sh
@@ -155,9 +173,13 @@ def work(
         raise UsageError("no program: qflow agent work NAME -- PROGRAM ARGUMENTS")
     capability = _capability(name, domain, input_, output, role, complexity, cost, heartbeat, 1)
     number = agent_program.work(
-        ready_engine(), capability, command, timeout=timeout, idle=idle,
+        ready_engine(),
+        capability,
+        command,
+        timeout=timeout,
+        idle=idle,
         report=lambda words: console.print(words),
-    )  # fmt: skip
+    )
     console.print(f"{number:,} done")
 
 
@@ -187,15 +209,29 @@ def statistics(
 
 
 def _capability(
-    name: str, domains: list[str] | None, inputs: list[str] | None, outputs: list[str] | None, role: str,
-    complexity: str, cost: float, heartbeat: float, most: int,
-) -> Capability:  # fmt: skip
+    name: str,
+    domains: list[str] | None,
+    inputs: list[str] | None,
+    outputs: list[str] | None,
+    role: str,
+    complexity: str,
+    cost: float,
+    heartbeat: float,
+    most: int,
+) -> Capability:
     if name in {known.name for known in builtin_agents.capabilities()} or name == "ours":
         raise UsageError(f"{name!r} is an agent that ships; choose another name")
     return Capability(
-        name=name, domains=domains or (), input_types=inputs or ("code",), output_types=outputs or ("analysis",),
-        role=role, complexity=complexity, cost=cost, heartbeat=heartbeat, most=most,  # type: ignore[arg-type]
-    )  # fmt: skip
+        name=name,
+        domains=domains or (),
+        input_types=inputs or ("code",),
+        output_types=outputs or ("analysis",),
+        role=role,  # type: ignore[arg-type]
+        complexity=complexity,  # type: ignore[arg-type]
+        cost=cost,
+        heartbeat=heartbeat,
+        most=most,
+    )
 
 
 def _fields(agent: coordination.Agent) -> dict[str, Any]:

@@ -44,10 +44,15 @@ def show(operation: Operation, json: JsonFlag = False) -> None:
     with ready_engine().connect() as connection:
         found = circuit_breaker.show(connection, operation)
         events = [
-            {"at": event.at, "from": event.from_status, "to": event.to_status, "actor": event.actor,
-             "reason": (event.data or {}).get("reason")}
+            {
+                "at": event.at,
+                "from": event.from_status,
+                "to": event.to_status,
+                "actor": event.actor,
+                "reason": (event.data or {}).get("reason"),
+            }
             for event in history(connection, found["id"])
-        ]  # fmt: skip
+        ]
     if json:
         print_json({**found, "history": events})
         return

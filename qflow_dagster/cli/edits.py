@@ -41,11 +41,15 @@ def list_(
         return
     shown = [
         {
-            "id": str(row["id"])[:18], "state": row["state"], "repository": row["repository"],
-            "commit": row["commit"][:10], "branch": row["branch"], "applied_at": row["applied_at"],
+            "id": str(row["id"])[:18],
+            "state": row["state"],
+            "repository": row["repository"],
+            "commit": row["commit"][:10],
+            "branch": row["branch"],
+            "applied_at": row["applied_at"],
         }
         for row in rows
-    ]  # fmt: skip
+    ]
     print_rows(shown, empty="No edit; approve a suggestion: qflow approvals list")
 
 
@@ -73,12 +77,14 @@ def apply(json: JsonFlag = False) -> None:
     verified = {one.edit_id: one for one in agent_edits.verify_applied(engine)}
     rows = [
         {
-            "id": str(one.suggestion_id)[:18], "branch": one.branch, "commit": one.commit and one.commit[:10],
+            "id": str(one.suggestion_id)[:18],
+            "branch": one.branch,
+            "commit": one.commit and one.commit[:10],
             "problem": one.problem,
             "verified": verified[one.suggestion_id].good if one.suggestion_id in verified else None,
         }
         for one in applied
-    ]  # fmt: skip
+    ]
     print_json(rows) if json else print_rows(rows, empty="Nothing is approved; see qflow approvals list")
 
 

@@ -38,9 +38,14 @@ def track(
         stack = sys.stdin.read()
         message = next((line for line in reversed(stack.splitlines()) if line.strip()), "")
     occurrence = error_rate_tracker.Occurrence(
-        operation=operation, kind=kind, message=message, stack=stack, severity=severity,
-        correlation_id=correlation, source="cli",
-    )  # fmt: skip
+        operation=operation,
+        kind=kind,
+        message=message,
+        stack=stack,
+        severity=severity,
+        correlation_id=correlation,
+        source="cli",
+    )
     with ready_engine().begin() as connection:
         error_rate_tracker.track_errors(connection, [occurrence])
 

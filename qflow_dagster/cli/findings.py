@@ -31,7 +31,7 @@ Repository = Annotated[
 ]
 Ids = Annotated[list[str], typer.Argument(help="Ids of findings, or their beginnings.")]
 STATES = {"open": findings.OPEN, "all": ("open", "fixed", "suppressed", "reopened")}
-LARGEST_REPORT = 200_000_000
+MAX_REPORT_BYTES = 200_000_000
 
 
 @app.command("list")
@@ -54,9 +54,16 @@ def list_(
     with ready_engine().connect() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
         rows = findings.find(
-            connection, snapshot.repository_id, states=STATES.get(state, (state,)), rule=rule, path=path,
-            severity=severity, category=category, fixable=fixable, limit=limit,
-        )  # fmt: skip
+            connection,
+            snapshot.repository_id,
+            states=STATES.get(state, (state,)),
+            rule=rule,
+            path=path,
+            severity=severity,
+            category=category,
+            fixable=fixable,
+            limit=limit,
+        )
     if json:
         print_json(rows)
         return
@@ -166,8 +173,8 @@ def import_(
     json: JsonFlag = False,
 ) -> None:
     """Take another tool's results as findings; what it no longer reports is fixed."""
-    if report.stat().st_size > LARGEST_REPORT:
-        raise UsageError(f"{report} is larger than {LARGEST_REPORT // 1_000_000} MB")
+    if report.stat().st_size > MAX_REPORT_BYTES:
+        raise UsageError(f"{report} is larger than {MAX_REPORT_BYTES // 1_000_000} MB")
     with ready_engine().begin() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
         imported = sarif.import_log(connection, snapshot, report.read_bytes())

@@ -99,9 +99,14 @@ def add_service(
     """Watch a service; again with the same name changes it."""
     with ready_engine().begin() as connection:
         services.add(
-            connection, name, url, expected_status=expect, timeout_ms=timeout, restart_command=restart,
+            connection,
+            name,
+            url,
+            expected_status=expect,
+            timeout_ms=timeout,
+            restart_command=restart,
             restart_limit=restart_limit,
-        )  # fmt: skip
+        )
     console.print(f"{name} is watched")
 
 

@@ -110,9 +110,18 @@ def server_config(application: "Starlette", host: str, port: int) -> "uvicorn.Co
     import uvicorn
 
     return uvicorn.Config(
-        application, host=host, port=port, log_level="warning", log_config=None, access_log=False,
-        server_header=False, date_header=False, timeout_graceful_shutdown=5, proxy_headers=False, workers=1,
-    )  # fmt: skip
+        application,
+        host=host,
+        port=port,
+        log_level="warning",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=5,
+        proxy_headers=False,
+        workers=1,
+    )
 
 
 @app.command()

@@ -47,11 +47,16 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
     settled = rule_changes.settle(engine, worker=f"{actor} by hand")
     if json:
         print_json(
-            {"outcomes": new, "thresholds": [one._asdict() for one in moved_thresholds],
-             "moved": [one._asdict() for one in moved if one.before], "variants": [one._asdict() for one in made],
-             "verdicts": [one._asdict() for one in settled.verdicts], "approvals": settled.asked,
-             "changed": [one._asdict() for one in settled.changed]}
-        )  # fmt: skip
+            {
+                "outcomes": new,
+                "thresholds": [one._asdict() for one in moved_thresholds],
+                "moved": [one._asdict() for one in moved if one.before],
+                "variants": [one._asdict() for one in made],
+                "verdicts": [one._asdict() for one in settled.verdicts],
+                "approvals": settled.asked,
+                "changed": [one._asdict() for one in settled.changed],
+            }
+        )
         return
     console.print(f"{new:,} new outcomes")
     for change in moved_thresholds:
@@ -85,9 +90,13 @@ def mine(
     actor = actor_name(as_)
     with console.status(f"mining the history of {repo}") as status:
         mined = drafts.mine(
-            engine, repo, worker=f"{actor} by hand",
-            progress=lambda stage, done, total: status.update(f"{stage} {done:,} of {total:,}" if total else stage),
-        )  # fmt: skip
+            engine,
+            repo,
+            worker=f"{actor} by hand",
+            progress=lambda stage, done, total: status.update(
+                f"{stage} {done:,} of {total:,}" if total else stage
+            ),
+        )
     with engine.begin() as connection:
         asked = rule_changes.propose(connection, mined)
     rows = [
@@ -218,12 +227,19 @@ def import_(
     report = received.report
     if json:
         print_json(
-            {"imported": [one.rule.id for one in report.imported], "on_trial": received.begun, "known": report.known,
-             "refused": [one._asdict() for one in report.refused], "votes": report.votes._asdict(),
-             "not_cast": received.not_cast,
-             "consensus": [{"rule": one.rule_id, "state": one.state, "reason": one.reason}
-                           for one in received.settled]}
-        )  # fmt: skip
+            {
+                "imported": [one.rule.id for one in report.imported],
+                "on_trial": received.begun,
+                "known": report.known,
+                "refused": [one._asdict() for one in report.refused],
+                "votes": report.votes._asdict(),
+                "not_cast": received.not_cast,
+                "consensus": [
+                    {"rule": one.rule_id, "state": one.state, "reason": one.reason}
+                    for one in received.settled
+                ],
+            }
+        )
         return
     for one in report.imported:
         console.print(f"imported {one.rule.id} version {one.rule.version} from {one.instance.label}")

@@ -11,17 +11,9 @@ from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, pri
 from qflow_dagster.cli.output import known as refuse_unknown
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution import (
-    confidence,
-    examples,
-    matchers,
-    outcomes,
-    pictures,
-    rule_set,
-    standings,
-    thresholds,
-)
+from qflow_dagster.evolution import confidence, examples, matchers, outcomes, rule_set, standings, thresholds
 from qflow_dagster.evolution.rules import Category, Rule, load_rules, read_pack
+from qflow_dagster.pictures import confidence as pictures
 
 app = typer.Typer(no_args_is_help=True)
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="Id of a rule (qflow rules list).")]
@@ -53,11 +45,20 @@ def list_(
             and (rule.fix is not None or not fixable)
         ):
             rows.append(
-                {"rule": rule.id, "version": rule.version, "severity": rule.severity, "category": rule.category,
-                 "engine": rule.matcher.engine.replace("_", "-"), "fix": rule.fix is not None, "status": rule.status,
-                 "level": one.level, "confidence": round(one.mean, 2), "decisions": one.decisions,
-                 "title": rule.title}
-            )  # fmt: skip
+                {
+                    "rule": rule.id,
+                    "version": rule.version,
+                    "severity": rule.severity,
+                    "category": rule.category,
+                    "engine": rule.matcher.engine.replace("_", "-"),
+                    "fix": rule.fix is not None,
+                    "status": rule.status,
+                    "level": one.level,
+                    "confidence": round(one.mean, 2),
+                    "decisions": one.decisions,
+                    "title": rule.title,
+                }
+            )
     print_json(rows) if json else print_rows(rows, empty="No rule.")
 
 
@@ -70,14 +71,21 @@ def show(id_: RuleId, json: JsonFlag = False) -> None:
         counted = {bytes(row["digest"]): row for row in outcomes.counts(connection, [id_])}
     rule = versions[0]
     standing = [
-        {"version": one.version, "status": one.status, "level": known[one.digest].level,
-         "mean": round(known[one.digest].mean, 3), "lower": round(known[one.digest].lower, 3),
-         "wilson": round(known[one.digest].wilson, 3), "decisions": known[one.digest].decisions,
-         "drifted": known[one.digest].drifted, "because": known[one.digest].because,
-         **{kind: counted.get(one.digest, {}).get(kind, 0) for kind in outcomes.KINDS}}
+        {
+            "version": one.version,
+            "status": one.status,
+            "level": known[one.digest].level,
+            "mean": round(known[one.digest].mean, 3),
+            "lower": round(known[one.digest].lower, 3),
+            "wilson": round(known[one.digest].wilson, 3),
+            "decisions": known[one.digest].decisions,
+            "drifted": known[one.digest].drifted,
+            "because": known[one.digest].because,
+            **{kind: counted.get(one.digest, {}).get(kind, 0) for kind in outcomes.KINDS},
+        }
         for one in versions
         if one.digest in known
-    ]  # fmt: skip
+    ]
     if json:
         print_json({**rule_set.definition_of(rule), "standing": standing})
         return

@@ -42,11 +42,16 @@ def list_(
         return
     shown = [
         {
-            "id": str(row["id"])[:18], "state": row["state"], "risk": row["risk"], "lines": row["lines"],
-            "title": row["title"], "by": "+".join(row["sources"]), "approval": str(row["approval"])[:18],
+            "id": str(row["id"])[:18],
+            "state": row["state"],
+            "risk": row["risk"],
+            "lines": row["lines"],
+            "title": row["title"],
+            "by": "+".join(row["sources"]),
+            "approval": str(row["approval"])[:18],
         }
         for row in rows
-    ]  # fmt: skip
+    ]
     print_rows(shown, empty="No suggestion; `qflow run` makes some where rules find what they can mend.")
 
 

@@ -64,9 +64,20 @@ def up(
         server = {"grpc_server": {"socket": str(code_socket), "location_name": MODULE}}
         workspace.write_text(yaml.safe_dump({"load_from": [server]}))
         code_command = (
-            "dagster", "code-server", "start", "--socket", str(code_socket), "--location-name", MODULE,
-            "--module-name", MODULE, "--working-directory", str(workspace_file().parent), "--log-level", "warning",
-        )  # fmt: skip
+            "dagster",
+            "code-server",
+            "start",
+            "--socket",
+            str(code_socket),
+            "--location-name",
+            MODULE,
+            "--module-name",
+            MODULE,
+            "--working-directory",
+            str(workspace_file().parent),
+            "--log-level",
+            "warning",
+        )
         daemon_command = ("dagster._daemon", "run", "-w", str(workspace), "--log-level", "warning")
         web_command = ("qflow_dagster.cli", "inbox", "--quiet", "-w", str(workspace))
         try:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from qflow_dagster.cli.metrics import repository_name
 from qflow_dagster.cli.output import (
     As,
@@ -198,23 +198,35 @@ def add(
     with engine.begin() as connection:
         repository = None if repo is None else current_snapshot(connection, repository_name(connection, repo))
         added = work_chunks.add_chunk(
-            connection, given, requested_by=actor,
+            connection,
+            given,
+            requested_by=actor,
             relates_to=work_items.resolve_id(connection, relates_to) if relates_to else None,
             updates=work_items.resolve_id(connection, updates) if updates else None,
-            repository_id=repository.repository_id if repository else None, analysis=analysis,
-        )  # fmt: skip
+            repository_id=repository.repository_id if repository else None,
+            analysis=analysis,
+        )
         approval = None
         if added.state == "waiting":
             payload = work_chunks.decision_payload(added.chunk_id)
             approval = request_workflow(
-                connection, work_chunks.DECISION, payload, requested_by=actor, reason=added.analysis.name,
+                connection,
+                work_chunks.DECISION,
+                payload,
+                requested_by=actor,
+                reason=added.analysis.name,
                 evidence={"text": given, **added.analysis.as_json()},
-            )  # fmt: skip
+            )
     result = {
-        "chunk": added.chunk_id, "state": added.state, "level": added.analysis.level, "name": added.analysis.name,
-        "confidence": added.analysis.confidence, "reasons": "; ".join(added.analysis.reasons),
-        "work_item": added.work_item_id, "approval": approval,
-    }  # fmt: skip
+        "chunk": added.chunk_id,
+        "state": added.state,
+        "level": added.analysis.level,
+        "name": added.analysis.name,
+        "confidence": added.analysis.confidence,
+        "reasons": "; ".join(added.analysis.reasons),
+        "work_item": added.work_item_id,
+        "approval": approval,
+    }
     print_json(result) if json else print_fields(result)
     if added.state == "escalated" and not json:
         console.print(f"\nIt is not clear enough: qflow work decide {str(added.chunk_id)[:18]} --apply")

@@ -25,9 +25,18 @@ from qflow_dagster.knowledge import requests
 
 # Importing a domain registers its types.
 DOMAINS = (
-    ingestion_workflows, metrics, agents, self_improvement, work_chunks, notifications, services, task_graph,
-    assignments, task_agents, requests,
-)  # fmt: skip
+    ingestion_workflows,
+    metrics,
+    agents,
+    self_improvement,
+    work_chunks,
+    notifications,
+    services,
+    task_graph,
+    assignments,
+    task_agents,
+    requests,
+)
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The workflow's id, or the beginning of it.")]

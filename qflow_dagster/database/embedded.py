@@ -115,8 +115,14 @@ def start(home: Path) -> None:
             # Made by an earlier version, or its password is lost.
             _make_roles(binaries, data, _password(home))
         if not running(home):
-            _pg_ctl(binaries, data, "start", f"--timeout={START_TIMEOUT}", f"--log={data / LOG}",
-                    f"--options=-c unix_socket_directories='{data}'")  # fmt: skip
+            _pg_ctl(
+                binaries,
+                data,
+                "start",
+                f"--timeout={START_TIMEOUT}",
+                f"--log={data / LOG}",
+                f"--options=-c unix_socket_directories='{data}'",
+            )
 
 
 def stop(home: Path) -> bool:
@@ -167,13 +173,18 @@ def _initialise(binaries: Path, data: Path, password: str) -> None:
         _own(new)
         _run(
             [
-                binaries / "initdb", f"--pgdata={new}", f"--username={embedded_roles.ADMINISTRATOR}",
+                binaries / "initdb",
+                f"--pgdata={new}",
+                f"--username={embedded_roles.ADMINISTRATOR}",
                 "--auth=reject",
-                "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
+                "--encoding=UTF8",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--locale=C",
                 "--no-instructions",
             ],
             f"the embedded PostgreSQL cannot be created under {data}",
-        )  # fmt: skip
+        )
         with (new / "postgresql.conf").open("a") as configuration:
             configuration.write(CONFIGURATION)
         _make_roles(binaries, new, password)

@@ -136,8 +136,11 @@ def apply(
     )
     connection.execute(text("ANALYZE found"))
     parameters = {
-        "repository_id": repository_id, "snapshot_id": snapshot_id, "source": source, "actor": actor,
-    }  # fmt: skip
+        "repository_id": repository_id,
+        "snapshot_id": snapshot_id,
+        "source": source,
+        "actor": actor,
+    }
     changes = {"new": 0, "fixed": 0, "reopened": 0, "suppressed": 0}
     for row in connection.execute(_UPDATE, parameters):
         name = "new" if (row.old, row.new) == ("new", "open") else row.new
@@ -176,8 +179,16 @@ def find(
         ORDER BY array_position(ARRAY['error', 'warning', 'info'], g.severity), h.rank NULLS LAST, g.path, g.line
         LIMIT :limit
     """)
-    parameters = {"repository_id": repository_id, "states": list(states), "rule": rule, "path": path,
-                  "severity": severity, "category": category, "fixable": fixable, "limit": limit}  # fmt: skip
+    parameters = {
+        "repository_id": repository_id,
+        "states": list(states),
+        "rule": rule,
+        "path": path,
+        "severity": severity,
+        "category": category,
+        "fixable": fixable,
+        "limit": limit,
+    }
     return [dict(row) for row in connection.execute(query, parameters).mappings()]
 
 

@@ -27,9 +27,14 @@ from qflow_dagster.evolution.rules import Rule
 
 # Our names of languages, as rules and ast-grep spell them -> as ingestion does.
 LANGUAGES = {
-    "python": "Python", "javascript": "JavaScript", "typescript": "TypeScript", "tsx": "TSX",
-    "go": "Go", "rust": "Rust", "java": "Java",
-}  # fmt: skip
+    "python": "Python",
+    "javascript": "JavaScript",
+    "typescript": "TypeScript",
+    "tsx": "TSX",
+    "go": "Go",
+    "rust": "Rust",
+    "java": "Java",
+}
 SNIPPET = 300
 RUFF_TIMEOUT = 120
 # What a file may say: `qflow: ignore`, `qflow: ignore[rule, other]`, `qflow: ignore-file[rule]`.
@@ -117,9 +122,18 @@ class Source:
         # Line 0 stands for the whole file.
         suppressed = any({"*", rule_id} & self.ignored.get(at, set()) for at in (0, line))
         return Match(
-            rule, start, end, line, end_line, start - self.starts[line - 1] + 1, message, snippet, anchor, edits,
+            rule,
+            start,
+            end,
+            line,
+            end_line,
+            start - self.starts[line - 1] + 1,
+            message,
+            snippet,
+            anchor,
+            edits,
             suppressed,
-        )  # fmt: skip
+        )
 
     def _read_comments(self) -> None:
         for found in _IGNORE.finditer(self.text):

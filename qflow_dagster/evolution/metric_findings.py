@@ -61,8 +61,12 @@ def insert(connection: Connection, snapshot: Snapshot) -> None:
         connection.execute(
             statement,
             {
-                **snapshot.interval, "snapshot_id": snapshot.id, "rule_id": known.rule.id,
-                "rule_version_id": known.id, "category": known.rule.category, "severity": known.rule.severity,
+                **snapshot.interval,
+                "snapshot_id": snapshot.id,
+                "rule_id": known.rule.id,
+                "rule_version_id": known.id,
+                "category": known.rule.category,
+                "severity": known.rule.severity,
                 "title": known.rule.title,
             },
-        )  # fmt: skip
+        )

@@ -25,8 +25,19 @@ from sqlalchemy import Connection, text
 from qflow_dagster.evolution.confidence import Judged
 from qflow_dagster.evolution.thresholds import Decision
 
-KINDS = ("shown", "suppressed", "passed", "failed", "approved", "denied", "applied", "verified", "reverted", "mended",
-         "reappeared")  # fmt: skip
+KINDS = (
+    "shown",
+    "suppressed",
+    "passed",
+    "failed",
+    "approved",
+    "denied",
+    "applied",
+    "verified",
+    "reverted",
+    "mended",
+    "reappeared",
+)
 SUPPRESSED, VERIFIED, MENDED = 0.5, 0.5, 0.25
 
 _INSERT = """
@@ -109,7 +120,9 @@ _STATEMENTS = [
     for select in (
         _SHOWN,
         _FINDING.format(
-            kind="suppressed", good="false", weight=SUPPRESSED,
+            kind="suppressed",
+            good="false",
+            weight=SUPPRESSED,
             condition="e.to_state = 'suppressed' AND e.from_state IS NOT NULL AND e.actor <> 'baseline'",
         ),
         _FINDING.format(kind="mended", good="true", weight=MENDED, condition=_MENDED),
@@ -118,7 +131,7 @@ _STATEMENTS = [
         _DECIDED,
         _EDITS,
     )
-]  # fmt: skip
+]
 _WAITING = text("""
 SELECT count(*) FROM approval_decisions d JOIN suggestions s ON s.approval_id = d.approval_id
 WHERE d.actor NOT LIKE 'policy:%' AND NOT EXISTS (

@@ -29,7 +29,7 @@ WHOLE = 20_000
 # Places of one outcome, and newest ones of a rule that a variant is tried on.
 MOST, TRIED = 20, 500
 # Outcomes looked at in one go, and how often.
-BATCH, MOST_BATCHES = 500, 100
+BATCH, MAX_BATCHES = 500, 100
 
 
 class Asked(NamedTuple):
@@ -81,7 +81,7 @@ def keep(engine: Engine) -> int:
     A repository that cannot be read, or a commit that is gone, costs its own places.
     """
     kept = 0
-    for _ in range(MOST_BATCHES):
+    for _ in range(MAX_BATCHES):
         new = _keep(engine, BATCH)
         kept += new
         if not new:
@@ -119,8 +119,12 @@ def _keep(engine: Engine, limit: int) -> int:
     with engine.begin() as connection:
         # Two at a time: the second finds the first's and keeps its own away.
         connection.execute(text("LOCK TABLE rule_places IN SHARE ROW EXCLUSIVE MODE"))
-        there = set(connection.scalars(text("SELECT DISTINCT outcome_id FROM rule_places WHERE outcome_id = ANY(:ids)"),
-                                       {"ids": [place.outcome for place in kept]}))  # fmt: skip
+        there = set(
+            connection.scalars(
+                text("SELECT DISTINCT outcome_id FROM rule_places WHERE outcome_id = ANY(:ids)"),
+                {"ids": [place.outcome for place in kept]},
+            )
+        )
         new = [place for place in kept if place.outcome not in there]
         copy_rows(connection, rule_places, [column.name for column in rule_places.columns], new)
     return len(new)
@@ -158,9 +162,16 @@ def find_batch(context: None, batch: Sequence[Asked]) -> list[Kept]:
         for seq, match in enumerate(matches[:MOST]):
             around, offset = excerpt(content, language, match.start, match.end)
             found.append(
-                Kept(one.outcome, seq, one.path, language, around.replace("\0", " "), match.start - offset,
-                     match.end - offset)
-            )  # fmt: skip
+                Kept(
+                    one.outcome,
+                    seq,
+                    one.path,
+                    language,
+                    around.replace("\0", " "),
+                    match.start - offset,
+                    match.end - offset,
+                )
+            )
     return found
 
 

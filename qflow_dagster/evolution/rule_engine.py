@@ -9,7 +9,7 @@ import re
 import time
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from pathlib import Path
@@ -26,9 +26,9 @@ from qflow_dagster.ingestion import repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
 from qflow_dagster.ingestion.store import lock_facts
 from qflow_dagster.processes import in_processes
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
 
-Report = Callable[[str, int, int], None]
 BATCH_BYTES = 1_500_000
 BATCH_FILES = 200
 # Larger files are data; a rule's reader would not open them either.
@@ -54,7 +54,7 @@ class Evaluation(NamedTuple):
     rules: list[Known]
 
 
-def evaluate(engine: Engine, repository: str, *, progress: Report | None = None) -> Evaluation:
+def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None = None) -> Evaluation:
     """Evaluate all rules on the current snapshot of the repository called `repository`.
 
     Batches are committed as they are done: a killed evaluation's work is found by the next.
@@ -102,11 +102,21 @@ def sync(connection: Connection, rules: Sequence[Rule], target: str) -> list[Kno
     known = []
     for rule in rules:
         values = {
-            "rule_id": rule.id, "version": rule.version, "digest": rule.digest, "engine": rule.matcher.engine,
-            "variant": target if rule.matcher.ruff else "", "title": rule.title, "language": list(rule.language),
-            "category": rule.category, "severity": rule.severity, "fix": rule.fix or "",
-            "confidence": rule.confidence, "status": rule.status, "pack": rule.pack, "owner": rule.owner,
-        }  # fmt: skip
+            "rule_id": rule.id,
+            "version": rule.version,
+            "digest": rule.digest,
+            "engine": rule.matcher.engine,
+            "variant": target if rule.matcher.ruff else "",
+            "title": rule.title,
+            "language": list(rule.language),
+            "category": rule.category,
+            "severity": rule.severity,
+            "fix": rule.fix or "",
+            "confidence": rule.confidence,
+            "status": rule.status,
+            "pack": rule.pack,
+            "owner": rule.owner,
+        }
         known.append(Known(connection.execute(statement, values).scalar_one(), rule))
     return known
 
@@ -165,13 +175,22 @@ def store(connection: Connection, batch: Sequence[Evaluated], known: Sequence[Kn
     batch = [one for one in batch if one.task.blob_id in there]
     rows = [
         (
-            one.task.blob_id, known[match.rule].id, seq, match.line, match.end_line, match.column, match.start,
-            match.message, match.snippet, match.anchor,
-            match.edits is not None or known[match.rule].rule.fix == "codemod", match.suppressed,
+            one.task.blob_id,
+            known[match.rule].id,
+            seq,
+            match.line,
+            match.end_line,
+            match.column,
+            match.start,
+            match.message,
+            match.snippet,
+            match.anchor,
+            match.edits is not None or known[match.rule].rule.fix == "codemod",
+            match.suppressed,
         )
         for one in batch
         for seq, match in enumerate(one.matches)
-    ]  # fmt: skip
+    ]
     columns = [column.name for column in rule_matches.columns]
     looked = [(one.task.blob_id, [known[i].id for i in one.task.rules], one.problem) for one in batch]
     stage_rows(connection, blob_evaluations, ["blob_id", "evaluated", "problem"], looked)

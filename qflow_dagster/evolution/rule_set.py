@@ -124,11 +124,18 @@ def begin(
             VALUES (:id, :rule, :version, :digest, CAST(:definition AS jsonb), :origin, :parent, :words,
                     CAST(:evidence AS jsonb))
         """),
-        {"id": id_, "rule": rule.id, "version": rule.version, "digest": rule.digest,
-         "definition": to_json(definition_of(rule), f"the rule {rule.id}", exact=True),
-         "origin": origin, "parent": parent, "words": words,
-         "evidence": to_json(dict(evidence or {}), "the evidence")},
-    )  # fmt: skip
+        {
+            "id": id_,
+            "rule": rule.id,
+            "version": rule.version,
+            "digest": rule.digest,
+            "definition": to_json(definition_of(rule), f"the rule {rule.id}", exact=True),
+            "origin": origin,
+            "parent": parent,
+            "words": words,
+            "evidence": to_json(dict(evidence or {}), "the evidence"),
+        },
+    )
     return id_
 
 
@@ -152,7 +159,7 @@ def change(
 
     Raises:
         UsageError: no reason is given.
-        IllegalTransition: it cannot go there.
+        IllegalTransitionError: it cannot go there.
     """
     if not reason.strip():
         raise UsageError("a change of a rule needs a reason")
@@ -214,7 +221,12 @@ def next_version(connection: Connection, rule: str) -> int:
 def events(connection: Connection, id_: UUID) -> list[dict[str, Any]]:
     """What happened in a life, oldest first."""
     return [
-        {"at": event.at, "from": event.from_status, "to": event.to_status, "actor": event.actor,
-         "reason": (event.data or {}).get("reason")}
+        {
+            "at": event.at,
+            "from": event.from_status,
+            "to": event.to_status,
+            "actor": event.actor,
+            "reason": (event.data or {}).get("reason"),
+        }
         for event in history(connection, id_)
-    ]  # fmt: skip
+    ]

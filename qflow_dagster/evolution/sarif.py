@@ -26,9 +26,23 @@ VERSION = "2.1.0"
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 SEVERITY = {"error": "error", "warning": "warning", "note": "info", "none": "info"}
-LONGEST_MESSAGE, LONGEST_RULE = 2_000, 300
-_COLUMNS = ["rule_id", "rule_version_id", "category", "severity", "path", "symbol", "line", "end_line", "column",
-            "message", "fixable", "suppressed", "evidence", "fingerprint"]  # fmt: skip
+MAX_MESSAGE_LENGTH, LONGEST_RULE = 2_000, 300
+_COLUMNS = [
+    "rule_id",
+    "rule_version_id",
+    "category",
+    "severity",
+    "path",
+    "symbol",
+    "line",
+    "end_line",
+    "column",
+    "message",
+    "fixable",
+    "suppressed",
+    "evidence",
+    "fingerprint",
+]
 
 
 class Imported(NamedTuple):
@@ -159,11 +173,12 @@ def _import_tool(
         except UsageError as error:
             refused.append(str(error))
             continue
-        message = message[:LONGEST_MESSAGE]
+        message = message[:MAX_MESSAGE_LENGTH]
         rule_id = _text(result.get("ruleId")) or _text(_part(result.get("rule")).get("id")) or "unnamed"
         locations = result.get("locations")
-        location = _part(_part(locations[0] if isinstance(locations, list) and locations else None)
-                         .get("physicalLocation"))  # fmt: skip
+        location = _part(
+            _part(locations[0] if isinstance(locations, list) and locations else None).get("physicalLocation")
+        )
         path = _path(_text(_part(location.get("artifactLocation")).get("uri")))
         if path not in paths:
             elsewhere += 1
@@ -184,13 +199,23 @@ def _import_tool(
         lines.append(
             copy_line(
                 [
-                    f"{tool}/{rule_id}"[:LONGEST_RULE], None, "correctness", SEVERITY.get(level, "warning"), path, "",
-                    line, max(_number(region.get("endLine")), line), column, message, False, suppressed,
+                    f"{tool}/{rule_id}"[:LONGEST_RULE],
+                    None,
+                    "correctness",
+                    SEVERITY.get(level, "warning"),
+                    path,
+                    "",
+                    line,
+                    max(_number(region.get("endLine")), line),
+                    column,
+                    message,
+                    False,
+                    suppressed,
                     to_json({"snippet": snippet} if snippet else {}, "a snippet"),
                     hashlib.sha256(key.encode()).digest(),
                 ]
             ).encode()
-        )  # fmt: skip
+        )
     if refused and len(refused) == len(results):
         raise UsageError(refused[0])
     findings.begin(connection, snapshot.repository_id)

@@ -58,9 +58,14 @@ class Moved(NamedTuple):
 def of(connection: Connection, rules: Sequence[Rule]) -> dict[bytes, Standing]:
     """The standing of each of these rules, by digest."""
     return weighed(
-        rules, outcomes.evidence(connection), _from_elsewhere(connection), thresholds.current(connection),
-        mender(connection), settings().evolution.half_life, votes.withheld(connection),
-    )  # fmt: skip
+        rules,
+        outcomes.evidence(connection),
+        _from_elsewhere(connection),
+        thresholds.current(connection),
+        mender(connection),
+        settings().evolution.half_life,
+        votes.withheld(connection),
+    )
 
 
 def one(connection: Connection, rule: Rule) -> Standing:
@@ -109,9 +114,18 @@ def weighed(
         if rule.digest in withheld:
             level, because = "show", "it came from another instance, and the instances have not agreed on it"
         found[rule.digest] = Standing(
-            rule, belief, mean, lower, confidence.wilson(good, good + bad), good, bad, len(known.decisions), drifts,
-            level, because,
-        )  # fmt: skip
+            rule,
+            belief,
+            mean,
+            lower,
+            confidence.wilson(good, good + bad),
+            good,
+            bad,
+            len(known.decisions),
+            drifts,
+            level,
+            because,
+        )
     return found
 
 
@@ -241,10 +255,18 @@ VALUES (:rule_id, :version, :digest, :level, :mean, :lower, :wilson, :good, :bad
 
 def _row(digest: bytes, one: Standing) -> dict[str, Any]:
     return {
-        "rule_id": one.rule.id, "version": one.rule.version, "digest": digest, "level": one.level, "mean": one.mean,
-        "lower": one.lower, "wilson": one.wilson, "good": one.good, "bad": one.bad, "decisions": one.decisions,
+        "rule_id": one.rule.id,
+        "version": one.rule.version,
+        "digest": digest,
+        "level": one.level,
+        "mean": one.mean,
+        "lower": one.lower,
+        "wilson": one.wilson,
+        "good": one.good,
+        "bad": one.bad,
+        "decisions": one.decisions,
         "drifted": one.drifted,
-    }  # fmt: skip
+    }
 
 
 def _same(old: Any, one: Standing) -> bool:
@@ -256,5 +278,11 @@ def _same(old: Any, one: Standing) -> bool:
 def _message(one: Moved, run_id: str | None) -> dict[str, Any]:
     up = one.before is not None and LEVELS.index(one.after) > LEVELS.index(one.before)  # type: ignore[arg-type]
     event = "drift" if one.drifts else "promotion" if up else "demotion"
-    return {"event": event, "rule": one.rule_id, "version": one.version, "from": one.before, "to": one.after,
-            "run_id": run_id}  # fmt: skip
+    return {
+        "event": event,
+        "rule": one.rule_id,
+        "version": one.version,
+        "from": one.before,
+        "to": one.after,
+        "run_id": run_id,
+    }

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-LONGEST_NAME = 60
+MAX_NAME_LENGTH = 60
 # First match decides; the words are those SAFe uses, then sizes people give.
 CUES = (
     ("theme", r"\b(strategic theme|theme|strategy|vision)\b"),
@@ -21,8 +21,9 @@ UPDATE = re.compile(r"\b(update|change|extend|revise|instead of|also)\b", re.I)
 CHANGES = re.compile(r"^\W*(update|change|extend|revise|amend)\b", re.I)
 NEEDS = re.compile(
     r"\b(?:depends on|depend on|blocked by|needs|requires|only after|once)\s++([^\s.;,][^\n.;,]{2,119}?)"
-    r"(?=\s{1,20}(?:is|are)\s{1,20}(?:done|there|ready)\b|[\n.;,]|$)", re.I
-)  # fmt: skip
+    r"(?=\s{1,20}(?:is|are)\s{1,20}(?:done|there|ready)\b|[\n.;,]|$)",
+    re.I,
+)
 CRITERION = re.compile(r"^[^\S\n]*+(?:[-*\u2022]|\d++[.)])\s++(.+)$", re.M)
 SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
 WORDS_PER_LEVEL = {"theme": (8, 400), "epic": (6, 400), "capability": (5, 300), "feature": (3, 200)}
@@ -87,7 +88,7 @@ def classify(text: str, *, updates: bool = False, similarity: float | None = Non
         kind = "enabler" if ENABLER.search(text) else "business"
         reasons.append(f"{kind} epic")
     first = SENTENCE.split(text.strip(), maxsplit=1)[0].strip() or text.strip()
-    name = first if len(first) <= LONGEST_NAME else first[: LONGEST_NAME - 1].rstrip() + "\u2026"
+    name = first if len(first) <= MAX_NAME_LENGTH else first[: MAX_NAME_LENGTH - 1].rstrip() + "\u2026"
     return Analysis(
         level,
         action,

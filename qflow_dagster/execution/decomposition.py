@@ -71,9 +71,15 @@ def parts(task: Task, seen: dict[str, Any]) -> list[Task]:
         part = template[-2]
         arguments = {"domain": part.domain, "task": what}
         return [
-            Task(name="whole", title=goal, role=part.role, adapter="agent", arguments=arguments,
-                 complexity=task.complexity)
-        ]  # fmt: skip
+            Task(
+                name="whole",
+                title=goal,
+                role=part.role,
+                adapter="agent",
+                arguments=arguments,
+                complexity=task.complexity,
+            )
+        ]
     made: list[Task] = []
     for part in template:
         complexity = max(1.0, round(task.complexity * part.share, 1))
@@ -81,13 +87,28 @@ def parts(task: Task, seen: dict[str, Any]) -> list[Task]:
         title = f"{part.words}: {goal}"[:500]
         if complexity > ATOMIC:
             made.append(
-                Task(name=part.name, title=title, type="goal", template=task.template, complexity=complexity,
-                     depends_on=before, description=task.description, acceptance=task.acceptance)
-            )  # fmt: skip
+                Task(
+                    name=part.name,
+                    title=title,
+                    type="goal",
+                    template=task.template,
+                    complexity=complexity,
+                    depends_on=before,
+                    description=task.description,
+                    acceptance=task.acceptance,
+                )
+            )
             continue
         arguments = {"domain": part.domain, "task": what | {"part": part.name, "wanted": part.words}}
         made.append(
-            Task(name=part.name, title=title, role=part.role, adapter="agent", arguments=arguments,
-                 complexity=complexity, depends_on=before)
-        )  # fmt: skip
+            Task(
+                name=part.name,
+                title=title,
+                role=part.role,
+                adapter="agent",
+                arguments=arguments,
+                complexity=complexity,
+                depends_on=before,
+            )
+        )
     return made

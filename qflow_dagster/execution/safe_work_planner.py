@@ -153,13 +153,21 @@ def _of_findings(
         item = {
             "title": f"{title}: {row.path}",
             "description": f"{row.rule_id} is found {times} in {row.path}; for example: {row.example}",
-            "acceptance": [f"{row.rule_id} finds nothing in {row.path}", "the repository's own tests pass as before"],
-            "source": "findings", "rule_id": row.rule_id, "path": row.path,
-        }  # fmt: skip
+            "acceptance": [
+                f"{row.rule_id} finds nothing in {row.path}",
+                "the repository's own tests pass as before",
+            ],
+            "source": "findings",
+            "rule_id": row.rule_id,
+            "path": row.path,
+        }
         inputs = _inputs(
-            measures.get(row.path), severity=row.severity, places=row.places, age_days=float(row.age_days),
+            measures.get(row.path),
+            severity=row.severity,
+            places=row.places,
+            age_days=float(row.age_days),
             fixable=row.fixable,
-        )  # fmt: skip
+        )
         key = f"{snapshot.repository_id}:findings:{row.rule_id}:{row.path}"
         wanted.append(_Wanted(key, (row.category, row.rule_id, str(title)), item, inputs))
     return wanted
@@ -169,8 +177,12 @@ def _of_regressions(
     connection: Connection, snapshot: Snapshot, measures: Mapping[str, Mapping[str, Any]]
 ) -> list[_Wanted]:
     wanted = []
-    parameters = {"snapshot_id": snapshot.id, "repository_id": snapshot.repository_id, "worse": REGRESSION,
-                  "share": REGRESSION_SHARE}  # fmt: skip
+    parameters = {
+        "snapshot_id": snapshot.id,
+        "repository_id": snapshot.repository_id,
+        "worse": REGRESSION,
+        "share": REGRESSION_SHARE,
+    }
     for row in connection.execute(_REGRESSED_FILES, parameters):
         # "is" is a keyword: by position.
         path, was, now = row
@@ -178,8 +190,10 @@ def _of_regressions(
             "title": f"Got harder to follow: {path}",
             "description": f"cognitive complexity of {path} went from {was} to {now}",
             "acceptance": [f"cognitive complexity of {path} is at most {was}"],
-            "source": "metric", "rule_id": None, "path": path,
-        }  # fmt: skip
+            "source": "metric",
+            "rule_id": None,
+            "path": path,
+        }
         inputs = _inputs(measures.get(path), severity="warning", places=1, age_days=0.0, fixable=False)
         key = f"{snapshot.repository_id}:metric:cognitive:{path}:{snapshot.commit_oid}"
         wanted.append(_Wanted(key, ("metric", "cognitive", "Complexity that grew"), item, inputs))
@@ -188,11 +202,19 @@ def _of_regressions(
             "title": f"Came back: {row.kind} in {row.operation}",
             "description": f"{row.operation}: {row.kind}: {row.message}, {row.times} times",
             "acceptance": [f"the error {row.id} is resolved and does not come back"],
-            "source": "error", "rule_id": None, "path": row.path,
-        }  # fmt: skip
+            "source": "error",
+            "rule_id": None,
+            "path": row.path,
+        }
         severity = "error" if row.severity in ("error", "critical") else "warning"
-        inputs = _inputs(measures.get(row.path or ""), severity=severity, places=1, age_days=float(row.age_days),
-                         fixable=False, errors=row.times)  # fmt: skip
+        inputs = _inputs(
+            measures.get(row.path or ""),
+            severity=severity,
+            places=1,
+            age_days=float(row.age_days),
+            fixable=False,
+            errors=row.times,
+        )
         key = f"{snapshot.repository_id}:error:{row.id}"
         wanted.append(_Wanted(key, ("error", row.operation, f"Errors of {row.operation}"), item, inputs))
     return wanted
@@ -207,32 +229,50 @@ def _create_hierarchy(
     base = {"repository_id": snapshot.repository_id, "source": "plan"}
     prefix = str(snapshot.repository_id)
     theme = NewItem(
-        level="theme", key=f"{prefix}:theme", title=f"Healthy code: {snapshot.repository}",
-        description="What rules, measures and errors ask for.", **base,
-    )  # fmt: skip
+        level="theme",
+        key=f"{prefix}:theme",
+        title=f"Healthy code: {snapshot.repository}",
+        description="What rules, measures and errors ask for.",
+        **base,
+    )
     [theme_id] = work_items.create(connection, [theme], actor=ACTOR)
     categories = sorted({one.group[0] for one in wanted})
     epics = [
         NewItem(
-            level="epic", key=f"{prefix}:epic:{category}", parent_id=theme_id,
+            level="epic",
+            key=f"{prefix}:epic:{category}",
+            parent_id=theme_id,
             title=CATEGORIES.get(category, (category, "enabler"))[0],
-            kind=CATEGORIES.get(category, (category, "enabler"))[1], **base,
+            kind=CATEGORIES.get(category, (category, "enabler"))[1],
+            **base,
         )
         for category in categories
-    ]  # fmt: skip
+    ]
     epic_ids = dict(zip(categories, work_items.create(connection, epics, actor=ACTOR), strict=True))
     groups = sorted({one.group for one in wanted})
     capabilities = [
-        NewItem(level="capability", key=f"{prefix}:capability:{category}:{name}", parent_id=epic_ids[category],
-                title=title, rule_id=name, **base)
+        NewItem(
+            level="capability",
+            key=f"{prefix}:capability:{category}:{name}",
+            parent_id=epic_ids[category],
+            title=title,
+            rule_id=name,
+            **base,
+        )
         for category, name, title in groups
-    ]  # fmt: skip
+    ]
     capability_ids = dict(zip(groups, work_items.create(connection, capabilities, actor=ACTOR), strict=True))
     features = [
-        NewItem(level="feature", key=one.key, parent_id=capability_ids[one.group],
-                repository_id=snapshot.repository_id, inputs=one.inputs, **one.item)
+        NewItem(
+            level="feature",
+            key=one.key,
+            parent_id=capability_ids[one.group],
+            repository_id=snapshot.repository_id,
+            inputs=one.inputs,
+            **one.item,
+        )
         for one in wanted
-    ]  # fmt: skip
+    ]
     ids = work_items.create(connection, features, actor=ACTOR)
     for one, item, id_ in zip(wanted, features, ids, strict=True):
         one.fresh = item.id == id_

@@ -137,9 +137,15 @@ Judge = Callable[[Connection, Goal, dict[str, Any]], Gate | None]
 
 
 def start(
-    connection: Connection, *, requested_by: str, work_item: UUID | None = None, repository: str | None = None,
-    words: str | None = None, strategy: str | None = None, draw: Callable[[float, float], float] = random.betavariate,
-) -> UUID:  # fmt: skip
+    connection: Connection,
+    *,
+    requested_by: str,
+    work_item: UUID | None = None,
+    repository: str | None = None,
+    words: str | None = None,
+    strategy: str | None = None,
+    draw: Callable[[float, float], float] = random.betavariate,
+) -> UUID:
     """Begin a goal: a work item, or words that name a target in a repository. A living goal of the item is found.
 
     Raises:
@@ -154,8 +160,10 @@ def start(
             return there
         item = work_items.show(connection, work_item)
         if item["level"] != "feature" or item["state"] not in ("backlog", "in_progress"):
-            raise QflowError(f"work item {work_item} is a {item['level']} that is {item['state']}; "
-                             "a goal is made of an open feature")  # fmt: skip
+            raise QflowError(
+                f"work item {work_item} is a {item['level']} that is {item['state']}; "
+                "a goal is made of an open feature"
+            )
         title = item["title"]
         target = sparc_targets.of_work_item(item)
         snapshot = current_snapshot(connection, item["repository"])
@@ -181,10 +189,19 @@ def start(
             VALUES (:id, :repository, :item, :title, :kind, :language, CAST(:target AS jsonb), :strategy,
                     CAST(:considered AS jsonb), :by)
         """),
-        {"id": id_, "repository": snapshot.repository_id, "item": work_item, "title": title, "kind": kind,
-         "language": language, "target": target.model_dump_json(), "strategy": chosen,
-         "considered": json.dumps(considered), "by": requested_by},
-    )  # fmt: skip
+        {
+            "id": id_,
+            "repository": snapshot.repository_id,
+            "item": work_item,
+            "title": title,
+            "kind": kind,
+            "language": language,
+            "target": target.model_dump_json(),
+            "strategy": chosen,
+            "considered": json.dumps(considered),
+            "by": requested_by,
+        },
+    )
     _begin(connection, id_, PHASES[0], 1)
     return id_
 
@@ -242,8 +259,9 @@ def goal_of(connection: Connection, phase_id: UUID) -> tuple[Goal, str]:
     row = connection.execute(_GOAL, {"id": phase_id}).one()
     _, id_, repository, item, title, kind, language, target, strategy, round_, earlier = row
     before = [Earlier(*one) for one in earlier]
-    return Goal(id_, repository, item, title, kind, language, Target.model_validate(target), strategy, round_,
-                before), row.phase  # fmt: skip
+    return Goal(
+        id_, repository, item, title, kind, language, Target.model_validate(target), strategy, round_, before
+    ), row.phase
 
 
 def conclude(connection: Connection, phase_id: UUID | Held, goal: Goal, phase: str, gate: Gate) -> None:
@@ -256,9 +274,13 @@ def conclude(connection: Connection, phase_id: UUID | Held, goal: Goal, phase: s
         return
     connection.execute(
         text("UPDATE sparc_phases SET gate = :by, verdict = :verdict, reason = :reason WHERE id = :id"),
-        {"id": phase_id if isinstance(phase_id, UUID) else phase_id.id, "by": gate.by, "verdict": state,
-         "reason": gate.reason},
-    )  # fmt: skip
+        {
+            "id": phase_id if isinstance(phase_id, UUID) else phase_id.id,
+            "by": gate.by,
+            "verdict": state,
+            "reason": gate.reason,
+        },
+    )
     if gate.verdict == "met":
         end(connection, goal, "met", gate.reason)
     elif gate.verdict == "accepted":
@@ -320,7 +342,7 @@ def go_on(connection: Connection, id_: UUID, phase: str, *, actor: str, reason: 
 
     Raises:
         UsageError: there is no such phase, or what it builds on was never done.
-        IllegalTransition: it is being worked on, or met.
+        IllegalTransitionError: it is being worked on, or met.
     """
     if phase not in PHASES:
         raise UsageError(f"no phase {phase!r}; there are: {', '.join(PHASES)}")
@@ -337,7 +359,7 @@ def give_up(connection: Connection, id_: UUID, *, actor: str, reason: str) -> No
     """Give a goal up; its work item goes back to the backlog.
 
     Raises:
-        IllegalTransition: it has ended.
+        IllegalTransitionError: it has ended.
     """
     query = text("SELECT id FROM sparc_phases WHERE goal_id = :id ORDER BY id DESC LIMIT 1")
     goal, _ = goal_of(connection, connection.scalar(query, {"id": id_}))

@@ -36,8 +36,10 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
     Raises:
         QflowError: there is none.
     """
-    query = text(f"SELECT found.*, g.measured, g.considered, g.success, g.quality, g.seconds, g.cost "
-                 f"FROM ({_ROWS} WHERE g.id = :id) AS found JOIN sparc_goals g ON g.id = found.id")  # fmt: skip
+    query = text(
+        f"SELECT found.*, g.measured, g.considered, g.success, g.quality, g.seconds, g.cost "
+        f"FROM ({_ROWS} WHERE g.id = :id) AS found JOIN sparc_goals g ON g.id = found.id"
+    )
     row = connection.execute(query, {"id": id_}).mappings().one_or_none()
     if row is None:
         raise QflowError(f"there is no goal {id_}")

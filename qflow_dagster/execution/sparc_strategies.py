@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.errors import UsageError
 
 # Uses from which a kind of goal in a language is judged by itself.
-LEAST_EVIDENCE = 5
+MIN_EVIDENCE = 5
 WEIGHT = 0.1
 
 
@@ -34,10 +34,17 @@ class Strategy(NamedTuple):
 
 
 STRATEGIES = (
-    Strategy("together", "Every generator that fits is asked at once; the best candidate is taken.", "all", "high"),
-    Strategy("cheapest-first", "One generator a round, the cheapest first; at most medium risk.", "cheapest", "medium"),
+    Strategy(
+        "together", "Every generator that fits is asked at once; the best candidate is taken.", "all", "high"
+    ),
+    Strategy(
+        "cheapest-first",
+        "One generator a round, the cheapest first; at most medium risk.",
+        "cheapest",
+        "medium",
+    ),
     Strategy("most-trusted-first", "One generator a round, the best record first.", "most_trusted", "high"),
-)  # fmt: skip
+)
 
 
 class Evidence(NamedTuple):
@@ -53,9 +60,10 @@ class Evidence(NamedTuple):
 def fitting(goal_type: str, language: str) -> list[Strategy]:
     """The strategies for goals of that kind, in that language."""
     return [
-        one for one in STRATEGIES
+        one
+        for one in STRATEGIES
         if goal_type in one.goal_types and (not one.languages or language in one.languages)
-    ]  # fmt: skip
+    ]
 
 
 def named(name: str) -> Strategy:
@@ -101,7 +109,7 @@ def evidence(connection: Connection, goal_type: str, language: str) -> dict[str,
     for scope in ((goal_type, language), (goal_type, None), (None, None)):
         rows = connection.execute(_KNOWN, {"goal_type": scope[0], "language": scope[1]})
         for strategy, *values in rows:
-            if strategy not in found and (values[0] >= LEAST_EVIDENCE or scope == (None, None)):
+            if strategy not in found and (values[0] >= MIN_EVIDENCE or scope == (None, None)):
                 found[strategy] = Evidence(*values)
     return found
 

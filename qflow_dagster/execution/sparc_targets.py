@@ -16,15 +16,22 @@ from qflow_dagster.metrics import queries as metrics
 
 MEASURES = ("cognitive", "cyclomatic", "code_lines", "maintainability", "nesting", "parameters", "findings")
 COMPARED = {
-    "<": ("below", "under", "less than", "fewer than"), "<=": ("at most", "no more than"),
-    ">": ("above", "over", "more than"), ">=": ("at least", "no less than"),
-}  # fmt: skip
+    "<": ("below", "under", "less than", "fewer than"),
+    "<=": ("at most", "no more than"),
+    ">": ("above", "over", "more than"),
+    ">=": ("at least", "no less than"),
+}
 _NAMES = {
-    "cognitive complexity": "cognitive", "cyclomatic complexity": "cyclomatic", "complexity": "cognitive",
-    "lines of code": "code_lines", "code lines": "code_lines", "lines": "code_lines",
-    "maintainability index": "maintainability", "nesting depth": "nesting",
+    "cognitive complexity": "cognitive",
+    "cyclomatic complexity": "cyclomatic",
+    "complexity": "cognitive",
+    "lines of code": "code_lines",
+    "code lines": "code_lines",
+    "lines": "code_lines",
+    "maintainability index": "maintainability",
+    "nesting depth": "nesting",
     **{name: name for name in MEASURES},
-}  # fmt: skip
+}
 _OPERATORS = {word: operator for operator, words in COMPARED.items() for word in (operator, *words)}
 _WORDS = re.compile(
     rf"(?P<measure>{'|'.join(sorted(map(re.escape, _NAMES), key=len, reverse=True))})\s+(?:of|in)\s+"
@@ -65,8 +72,11 @@ class Target(BaseModel):
         if value is None:
             return False
         return {
-            "<": value < self.value, "<=": value <= self.value, ">": value > self.value, ">=": value >= self.value,
-        }[self.operator]  # fmt: skip
+            "<": value < self.value,
+            "<=": value <= self.value,
+            ">": value > self.value,
+            ">=": value >= self.value,
+        }[self.operator]
 
 
 def read(connection: Connection, snapshot: Snapshot, words: str) -> Target:
@@ -78,8 +88,10 @@ def read(connection: Connection, snapshot: Snapshot, words: str) -> Target:
     """
     match = _WORDS.search(words)
     if match is None:
-        raise UsageError(f"the goal names no target that could be measured; say {FORM}, "
-                         f"with a measure of {', '.join(MEASURES)}")  # fmt: skip
+        raise UsageError(
+            f"the goal names no target that could be measured; say {FORM}, "
+            f"with a measure of {', '.join(MEASURES)}"
+        )
     measure = _NAMES[match["measure"].lower()]
     operator = _OPERATORS[match["operator"].lower()]
     found = metrics.metrics_of(connection, snapshot.repository_id, match["what"].strip("`'\"").rstrip(",;:"))
@@ -89,9 +101,15 @@ def read(connection: Connection, snapshot: Snapshot, words: str) -> Target:
     if function is not None and measure == "findings":
         raise UsageError(f"findings are counted of files, and {function} is a function; say {found['path']}")
     return Target.model_validate(
-        {"kind": "measure", "measure": measure, "path": found["path"], "function": function, "operator": operator,
-         "value": match["value"]}
-    )  # fmt: skip
+        {
+            "kind": "measure",
+            "measure": measure,
+            "path": found["path"],
+            "function": function,
+            "operator": operator,
+            "value": match["value"],
+        }
+    )
 
 
 def measure(connection: Connection, snapshot: Snapshot, target: Target) -> float | None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution.tables import task_graphs, tasks
-from qflow_dagster.execution.task_definitions import DEEPEST, Task, TaskGraph, check_tasks
+from qflow_dagster.execution.task_definitions import MAX_DEPTH, Task, TaskGraph, check_tasks
 from qflow_dagster.quantumflow import (
     Held,
     NewWorkflow,
@@ -84,17 +84,27 @@ TASK_TYPES = {role: register(f"task_{role}", machine=TASK, queue=QUEUE).name for
 
 
 def submit(
-    connection: Connection, graph: TaskGraph, *, requested_by: str, input: dict[str, Any] | None = None,  # noqa: A002
-    key: str | None = None, parent_id: UUID | None = None,
-) -> UUID:  # fmt: skip
+    connection: Connection,
+    graph: TaskGraph,
+    *,
+    requested_by: str,
+    input: dict[str, Any] | None = None,  # noqa: A002
+    key: str | None = None,
+    parent_id: UUID | None = None,
+) -> UUID:
     """Store a graph and its tasks; ready tasks may be done from now on. Return its id.
 
     With a key, submitting it again finds the first; its input is then that of the first.
     """
     id_ = create_workflow(
-        connection, GRAPH_TYPE, {"name": graph.name}, actor=requested_by, key=key, ttl=graph.timeout,
+        connection,
+        GRAPH_TYPE,
+        {"name": graph.name},
+        actor=requested_by,
+        key=key,
+        ttl=graph.timeout,
         parent_id=parent_id,
-    )  # fmt: skip
+    )
     if connection.scalar(text("SELECT true FROM task_graphs WHERE id = :id"), {"id": id_}):
         return id_
     values = {**graph.input, **(input or {})}
@@ -105,24 +115,38 @@ def submit(
 
 
 def _create(
-    connection: Connection, graph_id: UUID, parent_id: UUID, new: Sequence[Task], *, depth: int, actor: str,
-    elements: Sequence[Any] | None = None, beside: Mapping[str, UUID] | None = None,
-) -> None:  # fmt: skip
+    connection: Connection,
+    graph_id: UUID,
+    parent_id: UUID,
+    new: Sequence[Task],
+    *,
+    depth: int,
+    actor: str,
+    elements: Sequence[Any] | None = None,
+    beside: Mapping[str, UUID] | None = None,
+) -> None:
     # As many as a map has elements, and those have no names to depend on.
     made = [
         NewWorkflow(
-            type=TASK_TYPES[task.role], parent_id=parent_id, priority=task.priority, max_attempts=task.max_attempts
+            type=TASK_TYPES[task.role],
+            parent_id=parent_id,
+            priority=task.priority,
+            max_attempts=task.max_attempts,
         )
         for task in new
-    ]  # fmt: skip
+    ]
     ids = {**(beside or {}), **{task.name: workflow.id for task, workflow in zip(new, made, strict=True)}}
     linked = [
         NewWorkflow(
-            type=workflow.type, parent_id=parent_id, priority=workflow.priority, max_attempts=workflow.max_attempts,
-            depends_on=[ids[name] for name in task.depends_on], id=workflow.id,
+            type=workflow.type,
+            parent_id=parent_id,
+            priority=workflow.priority,
+            max_attempts=workflow.max_attempts,
+            depends_on=[ids[name] for name in task.depends_on],
+            id=workflow.id,
         )
         for task, workflow in zip(new, made, strict=True)
-    ]  # fmt: skip
+    ]
     create_workflows(connection, linked, actor=actor)
     copy_rows(
         connection,
@@ -130,26 +154,37 @@ def _create(
         ["id", "graph_id", "name", "position", "depth", "spec", "element"],
         [
             (
-                workflow.id, graph_id, task.name, number, depth, task.model_dump_json(exclude_defaults=True),
+                workflow.id,
+                graph_id,
+                task.name,
+                number,
+                depth,
+                task.model_dump_json(exclude_defaults=True),
                 None if elements is None else to_json(elements[number], "an element"),
             )
             for number, (task, workflow) in enumerate(zip(new, made, strict=True))
         ],
-    )  # fmt: skip
+    )
 
 
 def split(
-    connection: Connection, held: Held, graph_id: UUID, depth: int, parts: Sequence[Task], *, actor: str,
+    connection: Connection,
+    held: Held,
+    graph_id: UUID,
+    depth: int,
+    parts: Sequence[Task],
+    *,
+    actor: str,
     elements: Sequence[Any] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Let a running task wait for these parts instead of being done itself.
 
     Raises:
         UsageError: it would be too deep.
-        LeaseLost: it is not held any more; nothing was created.
+        LeaseLostError: it is not held any more; nothing was created.
     """
-    if depth + 1 > DEEPEST:
-        raise UsageError(f"a task at depth {depth} is not split again: {DEEPEST} levels are allowed")
+    if depth + 1 > MAX_DEPTH:
+        raise UsageError(f"a task at depth {depth} is not split again: {MAX_DEPTH} levels are allowed")
     await_children(connection, held, actor=actor)
     _create(connection, graph_id, held.id, parts, depth=depth + 1, actor=actor, elements=elements)
 
@@ -281,7 +316,7 @@ def cancel_graph(connection: Connection, id_: UUID, *, actor: str, reason: str |
     """Cancel a graph, its unfinished tasks, and what they started; return how many. Running ones end unheard.
 
     Raises:
-        IllegalTransition: it has ended.
+        IllegalTransitionError: it has ended.
     """
     cancel(connection, [id_], actor=actor, reason=reason)
     return _cancel_below(connection, id_, actor=actor, reason=reason)
@@ -330,23 +365,32 @@ def _again(connection: Connection, ids: Sequence[UUID], *, actor: str, data: dic
             ORDER BY p.id FOR UPDATE
         """)
         rows = connection.execute(above, {"ids": going}).all()
-        for to, chosen in (("running", [r.id for r in rows if r.type == GRAPH_TYPE]),
-                           ("waiting", [r.id for r in rows if r.type != GRAPH_TYPE])):  # fmt: skip
+        for to, chosen in (
+            ("running", [r.id for r in rows if r.type == GRAPH_TYPE]),
+            ("waiting", [r.id for r in rows if r.type != GRAPH_TYPE]),
+        ):
             transition(connection, chosen, to, actor=actor, data={"reason": "a part of it is retried"})
         going = [row.id for row in rows if row.type != GRAPH_TYPE]
 
 
 def amend(
-    connection: Connection, id_: UUID, adapters: Any, *, actor: str, reason: str,
-    arguments: dict[str, Any] | None = None, parts: Sequence[Task] | None = None, before: Task | None = None,
-) -> None:  # fmt: skip
+    connection: Connection,
+    id_: UUID,
+    adapters: Any,
+    *,
+    actor: str,
+    reason: str,
+    arguments: dict[str, Any] | None = None,
+    parts: Sequence[Task] | None = None,
+    before: Task | None = None,
+) -> None:
     """Change a failed task and try it again: other arguments, split into `parts`, or a task done `before` it.
 
     The change is in the task's history.
 
     Raises:
         UsageError: it has not failed, or the change is not allowed (as `task_definitions.check_tasks`).
-        PolicyViolation: its role may not.
+        PolicyViolationError: its role may not.
     """
     query = text("""
         SELECT t.graph_id, t.depth, t.position, t.name, t.spec, w.status, w.parent_id
@@ -374,14 +418,19 @@ def amend(
     data = {"reason": reason, "from": row.spec, "to": spec}
     connection.execute(
         text("UPDATE tasks SET spec = CAST(:spec AS jsonb) WHERE id = :id"),
-        {"id": id_, "spec": to_json(spec, "a task")}
-    )  # fmt: skip
+        {"id": id_, "spec": to_json(spec, "a task")},
+    )
     _again(connection, [id_], actor=actor, data=data | ({"before": before.name} if before else {}))
     if before is not None:
         _create(
-            connection, row.graph_id, row.parent_id, [before], depth=row.depth, actor=actor,
+            connection,
+            row.graph_id,
+            row.parent_id,
+            [before],
+            depth=row.depth,
+            actor=actor,
             beside=beside | {row.name: id_},
-        )  # fmt: skip
+        )
         made = connection.scalar(
             text("SELECT id FROM tasks WHERE graph_id = :graph AND name = :name ORDER BY id DESC LIMIT 1"),
             {"graph": row.graph_id, "name": before.name},

@@ -111,9 +111,14 @@ def add_chunk(
             INSERT INTO work_chunks (id, text, requested_by, analysis, confidence)
             VALUES (:id, :text, :by, CAST(:analysis AS jsonb), :confidence)
         """),
-        {"id": chunk, "text": given, "by": requested_by, "analysis": to_json(stored, "an analysis"),
-         "confidence": analysis.confidence},
-    )  # fmt: skip
+        {
+            "id": chunk,
+            "text": given,
+            "by": requested_by,
+            "analysis": to_json(stored, "an analysis"),
+            "confidence": analysis.confidence,
+        },
+    )
     limits = settings().execution
     if analysis.confidence >= limits.autonomous:
         return Added(chunk, "applied", analysis, _apply(connection, chunk, stored, actor=requested_by))
@@ -150,7 +155,7 @@ def decide(connection: Connection, chunk: UUID, *, apply: bool, actor: str) -> U
     """Apply or reject a chunk that waits or was escalated; returns the item it became.
 
     Raises:
-        IllegalTransition: it was decided already.
+        IllegalTransitionError: it was decided already.
         QflowError: there is no such chunk.
     """
     query = text("SELECT analysis FROM work_chunks WHERE id = :id FOR UPDATE")
@@ -187,10 +192,16 @@ def _apply(connection: Connection, chunk: UUID, stored: dict[str, Any], *, actor
         work_items.note(connection, item, actor=actor, data=data)
     else:
         new = NewItem(
-            level=stored["level"], title=stored["name"], description=stored["description"], source="text",
-            kind=stored["kind"], acceptance=stored["acceptance"], repository_id=stored["repository_id"],
-            parent_id=stored["parent_id"] and UUID(stored["parent_id"]), key=f"chunk:{chunk}",
-        )  # fmt: skip
+            level=stored["level"],
+            title=stored["name"],
+            description=stored["description"],
+            source="text",
+            kind=stored["kind"],
+            acceptance=stored["acceptance"],
+            repository_id=stored["repository_id"],
+            parent_id=stored["parent_id"] and UUID(stored["parent_id"]),
+            key=f"chunk:{chunk}",
+        )
         [item] = work_items.create(connection, [new], actor=actor)
         if needed := stored.get("needs"):
             work_items.depend(connection, item, [UUID(id_) for id_ in needed])

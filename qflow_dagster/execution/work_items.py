@@ -42,9 +42,13 @@ def _machine(level: str, *states: str) -> StateMachine:
     }
     transitions["cancelled"] = frozenset({states[0]})
     return StateMachine(
-        name=level, initial=states[0], transitions=transitions, terminal=ended, completed="done",
+        name=level,
+        initial=states[0],
+        transitions=transitions,
+        terminal=ended,
+        completed="done",
         cancelled="cancelled",
-    )  # fmt: skip
+    )
 
 
 MACHINES = {
@@ -56,8 +60,17 @@ MACHINES = {
 TYPES = {level: register(level, machine=machine, queue=QUEUE).name for level, machine in MACHINES.items()}
 STATES = tuple(dict.fromkeys(state for machine in MACHINES.values() for state in machine.states))
 SOURCES = ("findings", "metric", "error", "text", "plan")
-LIVING = ("active", "ideation", "analysis", "implementation", "backlog", "analyzing", "implementing", "validating",
-          "in_progress")  # fmt: skip
+LIVING = (
+    "active",
+    "ideation",
+    "analysis",
+    "implementation",
+    "backlog",
+    "analyzing",
+    "implementing",
+    "validating",
+    "in_progress",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,19 +113,42 @@ def create(connection: Connection, new: Sequence[NewItem], *, actor: str) -> lis
         actor=actor,
     )
     fresh = [item for item, id_ in zip(new, ids, strict=True) if item.id == id_]
-    columns = ["id", "level", "repository_id", "parent_id", "kind", "title", "description", "acceptance", "source",
-               "rule_id", "path", "inputs"]  # fmt: skip
+    columns = [
+        "id",
+        "level",
+        "repository_id",
+        "parent_id",
+        "kind",
+        "title",
+        "description",
+        "acceptance",
+        "source",
+        "rule_id",
+        "path",
+        "inputs",
+    ]
     copy_rows(
         connection,
         work_items,
         columns,
         [
-            (item.id, item.level, item.repository_id, item.parent_id, item.kind, item.title, item.description,
-             to_json(list(item.acceptance), "the acceptance"), item.source, item.rule_id, item.path,
-             to_json(item.inputs, "the inputs"))
+            (
+                item.id,
+                item.level,
+                item.repository_id,
+                item.parent_id,
+                item.kind,
+                item.title,
+                item.description,
+                to_json(list(item.acceptance), "the acceptance"),
+                item.source,
+                item.rule_id,
+                item.path,
+                to_json(item.inputs, "the inputs"),
+            )
             for item in fresh
         ],
-    )  # fmt: skip
+    )
     return ids
 
 
@@ -136,7 +172,7 @@ def move(connection: Connection, ids: Sequence[UUID], to: str, *, actor: str, da
     """Move items of one level to the state `to`, and let their parents follow.
 
     Raises:
-        IllegalTransition: their machine does not allow it.
+        IllegalTransitionError: their machine does not allow it.
     """
     if not ids:
         return
@@ -215,7 +251,7 @@ def depend(connection: Connection, item: UUID, on: Sequence[UUID]) -> None:
 
     Raises:
         UsageError: one is of another level.
-        DependencyCycle: a cycle would arise.
+        DependencyCycleError: a cycle would arise.
     """
     query = text("SELECT id, level FROM work_items WHERE id = ANY(:ids)")
     levels = {row.id: row.level for row in connection.execute(query, {"ids": [item, *on]})}
@@ -250,8 +286,10 @@ def find(
         "i.source = :source": source,
     }
     chosen = [condition for condition, value in filters.items() if value is not None]
-    query = text(f"{_ROWS} WHERE {' AND '.join(chosen) or 'true'} "
-                 "ORDER BY i.wsjf DESC NULLS LAST, i.created_at, i.id LIMIT :limit")  # fmt: skip
+    query = text(
+        f"{_ROWS} WHERE {' AND '.join(chosen) or 'true'} "
+        "ORDER BY i.wsjf DESC NULLS LAST, i.created_at, i.id LIMIT :limit"
+    )
     parameters = {
         "repository_id": repository_id,
         "level": level,
@@ -268,8 +306,10 @@ def show(connection: Connection, item_id: UUID) -> dict[str, Any]:
     Raises:
         QflowError: there is none of that id.
     """
-    query = text(f"SELECT base.*, i.description, i.acceptance, i.inputs, i.inherits_from, i.kind "
-                 f"FROM ({_ROWS}) AS base JOIN work_items i ON i.id = base.id WHERE base.id = :id")  # fmt: skip
+    query = text(
+        f"SELECT base.*, i.description, i.acceptance, i.inputs, i.inherits_from, i.kind "
+        f"FROM ({_ROWS}) AS base JOIN work_items i ON i.id = base.id WHERE base.id = :id"
+    )
     row = connection.execute(query, {"id": item_id}).mappings().one_or_none()
     if row is None:
         raise QflowError(f"there is no work item {item_id}")
@@ -328,6 +368,6 @@ def resolve_id(connection: Connection, prefix: str) -> UUID:
     """The work item whose id begins with `prefix`.
 
     Raises:
-        WorkflowNotFound: none does, or several do.
+        WorkflowNotFoundError: none does, or several do.
     """
     return resolve(connection, prefix, table="work_items", noun="work item", see="qflow work list")

@@ -4,7 +4,7 @@ Belongs here: their SQL, and what past outcomes say of a rule and a generator.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -12,13 +12,11 @@ from sqlalchemy import Connection, text
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import validation
+from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.tables import generation_attempts
 from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.workers import Attempt
 from qflow_dagster.quantumflow.rows import to_json
-
-if TYPE_CHECKING:
-    from qflow_dagster.generation.orchestrator import Candidate
-    from qflow_dagster.generation.workers import Attempt
 
 # What a rule's confidence is worth in decisions: so many real ones outweigh it.
 PRIOR = 5.0
@@ -44,14 +42,18 @@ def beliefs(connection: Connection) -> Callable[[str, str, float], float]:
     return belief
 
 
-def known_gates(connection: Connection, candidate: "Candidate") -> list[Gate]:
+def known_gates(connection: Connection, candidate: Candidate) -> list[Gate]:
     """What the gates of this version said of the same patch on the same commit before; in order."""
     query = text("""
         SELECT gate, verdict, evidence, seconds FROM gate_results
         WHERE base_commit = :base AND digest = :digest AND rule_id = :rule AND version = :version ORDER BY seq
     """)
-    parameters = {"base": candidate.base, "digest": candidate.patch.digest, "version": validation.VERSION,
-                  "rule": candidate.request.rule.id}  # fmt: skip
+    parameters = {
+        "base": candidate.base,
+        "digest": candidate.patch.digest,
+        "version": validation.VERSION,
+        "rule": candidate.request.rule.id,
+    }
     return [Gate(*row) for row in connection.execute(query, parameters)]
 
 
@@ -59,18 +61,41 @@ def store(
     connection: Connection,
     repository_id: int,
     work_item: UUID,
-    attempts: Sequence["Attempt"],
-    candidates: Sequence["Candidate"],
+    attempts: Sequence[Attempt],
+    candidates: Sequence[Candidate],
 ) -> None:
     """Store what was tried for one item, the candidates, and the gates' answers."""
-    columns = ["work_item_id", "repository_id", "generator", "rule_id", "language", "input_digest", "outcome",
-               "proposals", "problem", "seconds", "usage", "cost"]  # fmt: skip
+    columns = [
+        "work_item_id",
+        "repository_id",
+        "generator",
+        "rule_id",
+        "language",
+        "input_digest",
+        "outcome",
+        "proposals",
+        "problem",
+        "seconds",
+        "usage",
+        "cost",
+    ]
     rows = [
-        (work_item, repository_id, one.ask.generator, one.ask.request.rule.id, one.ask.request.language,
-         one.input_digest, one.outcome, len(one.proposals), one.problem, one.seconds, to_json(one.usage, "the usage"),
-         float(one.usage.get("cost", 0.0)))
+        (
+            work_item,
+            repository_id,
+            one.ask.generator,
+            one.ask.request.rule.id,
+            one.ask.request.language,
+            one.input_digest,
+            one.outcome,
+            len(one.proposals),
+            one.problem,
+            one.seconds,
+            to_json(one.usage, "the usage"),
+            float(one.usage.get("cost", 0.0)),
+        )
         for one in attempts
-    ]  # fmt: skip
+    ]
     copy_rows(connection, generation_attempts, columns, rows)
     insert = text("""
         INSERT INTO candidates (id, work_item_id, repository_id, base_commit, digest, patch, paths, lines, rule_id,
@@ -92,17 +117,33 @@ def store(
         one.id = connection.execute(
             insert,
             {
-                **shared, "id": one.id, "work_item": one.work_item_id, "repository_id": one.repository_id,
-                "patch": one.patch.text, "paths": list(one.patch.paths), "lines": one.patch.lines,
-                "rule_version": one.request.rule.version, "rule_digest": one.request.rule.digest,
-                "language": one.request.language, "sources": one.sources, "status": one.status, "score": one.score,
+                **shared,
+                "id": one.id,
+                "work_item": one.work_item_id,
+                "repository_id": one.repository_id,
+                "patch": one.patch.text,
+                "paths": list(one.patch.paths),
+                "lines": one.patch.lines,
+                "rule_version": one.request.rule.version,
+                "rule_digest": one.request.rule.digest,
+                "language": one.request.language,
+                "sources": one.sources,
+                "status": one.status,
+                "score": one.score,
             },
-        ).scalar_one()  # fmt: skip
+        ).scalar_one()
         answers = [
-            {**shared, "gate": g.name, "version": validation.VERSION, "seq": seq, "verdict": g.verdict,
-             "evidence": g.evidence.replace("\0", ""), "seconds": g.seconds}
+            {
+                **shared,
+                "gate": g.name,
+                "version": validation.VERSION,
+                "seq": seq,
+                "verdict": g.verdict,
+                "evidence": g.evidence.replace("\0", ""),
+                "seconds": g.seconds,
+            }
             for seq, g in enumerate(one.gates)
-        ]  # fmt: skip
+        ]
         if answers:
             connection.execute(gate, answers)
 
@@ -152,8 +193,10 @@ def analytics(
 ) -> list[dict[str, Any]]:
     """By generator, rule or language: asked, proposed, failed, candidates passed, accepted, reverted, seconds, cost."""
     attempt, candidate = {
-        "generator": ("generator", "source"), "rule": ("rule_id", "rule_id"), "language": ("language", "language"),
-    }[by]  # fmt: skip
+        "generator": ("generator", "source"),
+        "rule": ("rule_id", "rule_id"),
+        "language": ("language", "language"),
+    }[by]
     query = text(f"""
         SELECT a.of AS {by}, a.asked, a.proposed, a.failed, coalesce(c.passed, 0) AS passed,
                coalesce(c.accepted, 0) AS accepted, coalesce(c.reverted, 0) AS reverted, a.seconds, a.cost

@@ -115,12 +115,18 @@ class LazyLogging(cst.CSTTransformer):
 
     CALL = m.Call(
         func=m.Attribute(
-            value=m.Name("log") | m.Name("logger") | m.Name("logging") | m.Name("LOG") | m.Name("LOGGER")
-            | m.Name("_log") | m.Name("_logger") | m.Attribute(attr=m.Name("log") | m.Name("logger")),
+            value=m.Name("log")
+            | m.Name("logger")
+            | m.Name("logging")
+            | m.Name("LOG")
+            | m.Name("LOGGER")
+            | m.Name("_log")
+            | m.Name("_logger")
+            | m.Attribute(attr=m.Name("log") | m.Name("logger")),
             attr=m.Name("debug") | m.Name("info") | m.Name("warning") | m.Name("error"),
         ),
         args=[m.Arg(value=m.FormattedString(), keyword=None)],
-    )  # fmt: skip
+    )
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:  # noqa: N802
         """Only of plain values: a format specification has no equal there."""

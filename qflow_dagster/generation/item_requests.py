@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, rule_evolver, rule_set, standings
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Request
+from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.ingestion import trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 
@@ -75,16 +75,27 @@ def request_for(
                   WHERE m.blob_id = :blob AND v.digest = :digest AND m.line = g.line))
             ORDER BY g.line
         """),
-        {"repository_id": row.repository_id, "rule": rule.id, "path": row.path, "blob": blob.id,
-         "digest": rule.digest, "on_trial": rule.status == "trial"},
-    ).all()  # fmt: skip
+        {
+            "repository_id": row.repository_id,
+            "rule": rule.id,
+            "path": row.path,
+            "blob": blob.id,
+            "digest": rule.digest,
+            "on_trial": rule.status == "trial",
+        },
+    ).all()
     if not found and rule.status == "trial":
         return None, f"version {rule.version} of the rule, on trial, objects to nothing here"
     return Request(
-        repository=snapshot.repository, base=snapshot.commit_oid, path=row.path,
-        language=matchers.named(blob.language), text=content, rule=rule, target=target,
+        repository=snapshot.repository,
+        base=snapshot.commit_oid,
+        path=row.path,
+        language=matchers.named(blob.language),
+        text=content,
+        rule=rule,
+        target=target,
         findings=tuple((one.line, one.message) for one in found),
-    ), ""  # fmt: skip
+    ), ""
 
 
 def _version(connection: Connection, rule_id: str, digest: bytes | None) -> Rule | None:

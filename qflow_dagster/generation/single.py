@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.generation import candidate_records, item_requests, orchestrator, patches
-from qflow_dagster.generation.orchestrator import Candidate
-from qflow_dagster.generation.patches import PatchRefused
+from qflow_dagster.generation.candidates import Candidate
+from qflow_dagster.generation.patches import PatchRefusedError
 from qflow_dagster.generation.proposing import Choose, ask_all, judge_all
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.generation.validation import Gate
@@ -107,9 +107,19 @@ def restore(connection: Connection, candidate_id: UUID) -> Candidate:
         raise QflowError(f"{problem}: {row['work_item_id']}")
     gates = [Gate(*gate.values()) for gate in candidate_records.gates_of(connection, candidate_id)]
     return Candidate(
-        row["work_item_id"], row["repository_id"], name, row["base_commit"], patches.read(row["patch"]), request, {},
-        row["sources"], row["score"], gates, row["status"], candidate_id,
-    )  # fmt: skip
+        row["work_item_id"],
+        row["repository_id"],
+        name,
+        row["base_commit"],
+        patches.read(row["patch"]),
+        request,
+        {},
+        row["sources"],
+        row["score"],
+        gates,
+        row["status"],
+        candidate_id,
+    )
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -127,7 +137,7 @@ def judge_patch(engine: Engine, repository: str, text: str) -> dict[str, Any]:
             tree = patches.apply(store, snapshot.commit_oid, patch)
             after = patches.contents(store, tree, patch.paths)
             before = patches.contents(store, snapshot.commit_oid, patch.paths)
-    except PatchRefused as refused:
+    except PatchRefusedError as refused:
         return _verdict(snapshot.commit_oid, [Gate("applies", "failed", str(refused), 0.0)])
     gates = [Gate("applies", "passed", f"to {snapshot.commit_oid[:10]}", 0.0)]
     files = [(path, before[path], after[path]) for path in patch.paths]

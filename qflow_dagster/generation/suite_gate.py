@@ -104,8 +104,14 @@ class Suite:
                 **second.tests,
                 **dict.fromkeys(first.failed | second.failed, "failed"),
             }
-            first = SuiteRun(second.ran, first.succeeded or second.succeeded, both, first.words, first.seconds,
-                             first.isolation)  # fmt: skip
+            first = SuiteRun(
+                second.ran,
+                first.succeeded or second.succeeded,
+                both,
+                first.words,
+                first.seconds,
+                first.isolation,
+            )
         self._remember(first)
         return first
 
@@ -153,8 +159,14 @@ class Suite:
             VALUES (:id, :commit, :command, :ran, :succeeded, CAST(:tests AS jsonb), :words, :seconds, :isolation)
             ON CONFLICT (repository_id, commit_oid, command) DO NOTHING
         """)
-        values = {"ran": run.ran, "succeeded": run.succeeded, "tests": to_json(dict(run.tests), "the tests"),
-                  "words": run.words, "seconds": run.seconds, "isolation": run.isolation}  # fmt: skip
+        values = {
+            "ran": run.ran,
+            "succeeded": run.succeeded,
+            "tests": to_json(dict(run.tests), "the tests"),
+            "words": run.words,
+            "seconds": run.seconds,
+            "isolation": run.isolation,
+        }
         with self.engine.begin() as connection:
             connection.execute(statement, {**self._key(), **values})
 

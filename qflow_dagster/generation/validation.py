@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Request
+from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.remaining import places
 from qflow_dagster.ingestion.facts import BlobFacts
 
@@ -174,8 +174,15 @@ def _anchors(subject: Subject, text: str) -> Counter[tuple[str, bytes]]:
 
 def _lint(request: Request, text: str) -> Counter[str]:
     command = matchers.ruff_command(
-        "--output-format", "json", "--select", LINTED, "--target-version", request.target, "--stdin-filename",
-        "file.py", "-",
-    )  # fmt: skip
+        "--output-format",
+        "json",
+        "--select",
+        LINTED,
+        "--target-version",
+        request.target,
+        "--stdin-filename",
+        "file.py",
+        "-",
+    )
     found: list[dict[str, Any]] = json.loads(matchers.run_ruff(command, "/", text.encode()))
     return Counter(str(one["code"]) for one in found)

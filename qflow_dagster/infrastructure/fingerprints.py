@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 INNERMOST = 5
-LONGEST_MESSAGE = 500
-LONGEST_STACK = 100_000
-LONGEST_LINE = 2_000
+MAX_MESSAGE_LENGTH = 500
+MAX_STACK_LENGTH = 100_000
+MAX_LINE_LENGTH = 2_000
 
 
 class Frame(NamedTuple):
@@ -49,7 +49,7 @@ _FRAMES = (
         r"^\s*at (?P<function>(?:(?! in ).)++) in (?P<file>(?:(?!:line ).)++):line (?P<line>\d{1,9})(?!\d)"
     ),  # .NET
     re.compile(r"^\s*at (?P<file>\S+\.rs):(?P<line>\d{1,9})(?P<function>)(?!\d)"),  # Rust
-)  # fmt: skip
+)
 # Languages whose traces print the innermost call last.
 _INNERMOST_LAST = _FRAMES[0]
 _FOREIGN = re.compile(
@@ -72,37 +72,74 @@ _VARIABLE = (
 _CLASSES: tuple[tuple[Classification, re.Pattern[str], re.Pattern[str]], ...] = tuple(
     (Classification(name, retryable, advice), re.compile(kind, re.I), re.compile(message, re.I))
     for name, retryable, advice, kind, message in (
-        ("timeout", True, "Retry with backoff; raise the limit if it is too low for the work.",
-         r"timeout|timedout|deadline|cancelledbytimeout", r"timed? ?out|deadline exceeded|statement timeout"),
-        ("authentication", False, "Renew the credentials; a retry cannot help.",
-         r"unauthenticated|authentication|unauthorized|invalidpassword",
-         r"\b401\b|password authentication failed|invalid credentials|login failed|unauthorized"),
-        ("authorization", False, "Grant the right, or stop asking for it.",
-         r"permission|forbidden|accessdenied|insufficientprivilege",
-         r"\b403\b|permission denied|access denied|forbidden"),
-        ("conflict", True, "Read again and repeat the change; somebody else was first.",
-         r"conflict|integrity|unique|duplicate|deadlock|serialization|lock|stale",
-         r"\b409\b|duplicate key|deadlock|could not serialize|already exists|violates .{1,100}constraint"),
-        ("not_found", False, "Check the name; create what is missing.",
-         r"notfound|filenotfound|doesnotexist|nosuch|modulenotfound|undefinedtable",
-         r"\b404\b|not found|no such|does not exist"),
-        ("configuration", False, "Correct the setting and start again.",
-         r"config|settings|importerror|environment",
-         r"missing (?:setting|environment|configuration)|not configured|invalid configuration"),
-        ("external", True, "Wait: the other side is down or refuses; the breaker probes it.",
-         r"connection|network|socket|http|ssl|dns|remote|service|operationalerror|transport|gaierror|"
-         r"brokenpipe|urlerror",
-         r"\b50[234]\b|connection (?:refused|reset|closed|aborted)|unreachable|name resolution|"
-         r"broken pipe|temporarily unavailable"),
-        ("validation", False, "Correct the input; a retry repeats the error.",
-         r"validation|valueerror|typeerror|argument|keyerror|indexerror|attribute|parse|decode|syntax|"
-         r"schema|assertion|illegalstate|nullpointer|zerodivision|unicode",
-         r"\b400\b|\b422\b|invalid|malformed|must be|required"),
-        ("system", True, "Free the resource (disk, memory, handles), then retry.",
-         r"oserror|ioerror|memory|disk|resource|system|ioexception|outofmemory",
-         r"no space left|out of memory|too many open files|cannot allocate|killed"),
+        (
+            "timeout",
+            True,
+            "Retry with backoff; raise the limit if it is too low for the work.",
+            r"timeout|timedout|deadline|cancelledbytimeout",
+            r"timed? ?out|deadline exceeded|statement timeout",
+        ),
+        (
+            "authentication",
+            False,
+            "Renew the credentials; a retry cannot help.",
+            r"unauthenticated|authentication|unauthorized|invalidpassword",
+            r"\b401\b|password authentication failed|invalid credentials|login failed|unauthorized",
+        ),
+        (
+            "authorization",
+            False,
+            "Grant the right, or stop asking for it.",
+            r"permission|forbidden|accessdenied|insufficientprivilege",
+            r"\b403\b|permission denied|access denied|forbidden",
+        ),
+        (
+            "conflict",
+            True,
+            "Read again and repeat the change; somebody else was first.",
+            r"conflict|integrity|unique|duplicate|deadlock|serialization|lock|stale",
+            r"\b409\b|duplicate key|deadlock|could not serialize|already exists|violates .{1,100}constraint",
+        ),
+        (
+            "not_found",
+            False,
+            "Check the name; create what is missing.",
+            r"notfound|filenotfound|doesnotexist|nosuch|modulenotfound|undefinedtable",
+            r"\b404\b|not found|no such|does not exist",
+        ),
+        (
+            "configuration",
+            False,
+            "Correct the setting and start again.",
+            r"config|settings|importerror|environment",
+            r"missing (?:setting|environment|configuration)|not configured|invalid configuration",
+        ),
+        (
+            "external",
+            True,
+            "Wait: the other side is down or refuses; the breaker probes it.",
+            r"connection|network|socket|http|ssl|dns|remote|service|operationalerror|transport|gaierror|"
+            r"brokenpipe|urlerror",
+            r"\b50[234]\b|connection (?:refused|reset|closed|aborted)|unreachable|name resolution|"
+            r"broken pipe|temporarily unavailable",
+        ),
+        (
+            "validation",
+            False,
+            "Correct the input; a retry repeats the error.",
+            r"validation|valueerror|typeerror|argument|keyerror|indexerror|attribute|parse|decode|syntax|"
+            r"schema|assertion|illegalstate|nullpointer|zerodivision|unicode",
+            r"\b400\b|\b422\b|invalid|malformed|must be|required",
+        ),
+        (
+            "system",
+            True,
+            "Free the resource (disk, memory, handles), then retry.",
+            r"oserror|ioerror|memory|disk|resource|system|ioexception|outofmemory",
+            r"no space left|out of memory|too many open files|cannot allocate|killed",
+        ),
     )
-)  # fmt: skip
+)
 _INTERNAL = Classification(
     "internal", False, "Nothing is known of it: read the stack, then the suspected commit."
 )
@@ -112,7 +149,7 @@ CLASSES = (*(declared[0] for declared in _CLASSES), _INTERNAL)
 @lru_cache(maxsize=10_000)
 def normalise(message: str) -> str:
     """`message` without what differs from one occurrence to the next: numbers, ids, paths, addresses."""
-    words = message[:LONGEST_MESSAGE]
+    words = message[:MAX_MESSAGE_LENGTH]
     for pattern, replacement in _VARIABLE:
         words = pattern.sub(replacement, words)
     return words.strip()
@@ -123,8 +160,8 @@ def frames_of(stack: str | None) -> tuple[Frame, ...]:
     """The calls a stack trace names, outermost first; none if it is in no form that is known."""
     frames: list[Frame] = []
     innermost_last = True
-    for line in (stack or "")[:LONGEST_STACK].splitlines():
-        line = line[:LONGEST_LINE]
+    for line in (stack or "")[:MAX_STACK_LENGTH].splitlines():
+        line = line[:MAX_LINE_LENGTH]
         for pattern in _FRAMES:
             match = pattern.match(line)
             if match:
@@ -160,7 +197,7 @@ def classify(kind: str, message: str) -> Classification:
         if by_kind.search(kind):
             return declared
     for declared, _, by_message in _CLASSES:
-        if by_message.search(message[:LONGEST_MESSAGE]):
+        if by_message.search(message[:MAX_MESSAGE_LENGTH]):
             return declared
     return _INTERNAL
 

@@ -7,9 +7,23 @@ from qflow_dagster.copy_format import copy_line
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, BlobFacts, ImportFact, ParseErrorFact, SymbolFact
 
 BLOB_COLUMNS = (
-    "id", "oid", "language", "extractor_version", "bytes", "binary", "encoding", "lines", "code_lines",
-    "comment_lines", "blank_lines", "generated", "lfs_bytes", "parsed", "parse_error_count", "tokens",
-)  # fmt: skip
+    "id",
+    "oid",
+    "language",
+    "extractor_version",
+    "bytes",
+    "binary",
+    "encoding",
+    "lines",
+    "code_lines",
+    "comment_lines",
+    "blank_lines",
+    "generated",
+    "lfs_bytes",
+    "parsed",
+    "parse_error_count",
+    "tokens",
+)
 # Column lists of the tables that hang from a blob, in the order they are written.
 FACT_COLUMNS = {
     "blobs": BLOB_COLUMNS,

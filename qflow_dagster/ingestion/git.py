@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -30,7 +30,6 @@ from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 
 # How progress is told: (stage, done, total); a total of 0 is not known.
-Report = Callable[[str, int, int], None]
 
 TIMEOUT = 120
 # Bytes that are read into memory of what git prints; listings of trees and blobs are streamed.
@@ -39,9 +38,22 @@ OLDEST = (2, 31)
 # What git, curl and ssh may see of our environment, to find and authenticate themselves; nothing
 # else, above all no GIT_DIR and no secret.
 PASSED_ON = (
-    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
-)  # fmt: skip
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+)
 ENVIRONMENT = {
     "LC_ALL": "C",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -150,9 +162,14 @@ def run(
         GitError: it failed, took longer than `timeout` seconds, or printed more than `max_output` bytes.
     """
     with stream(
-        repository, *arguments, stdin=stdin, protocol=protocol, timeout=timeout, configuration=configuration,
+        repository,
+        *arguments,
+        stdin=stdin,
+        protocol=protocol,
+        timeout=timeout,
+        configuration=configuration,
         variables=variables,
-    ) as output:  # fmt: skip
+    ) as output:
         printed = output.read(max_output + 1)
     if len(printed) > max_output:
         raise GitError(f"git {arguments[0]} printed more than {max_output:,} bytes and was ended")

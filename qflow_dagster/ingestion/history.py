@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.ingestion import git, repositories
-from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.paths import broken_rule, quote_path
 from qflow_dagster.ingestion.pipeline import with_reconnect
 from qflow_dagster.ingestion.stand_ins import stand_in
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
@@ -33,19 +33,46 @@ LOG_TIMEOUT = 1_800
 LOG_BYTES = 64_000_000
 # Fields end with NUL, which no commit and no path can hold: what a commit says cannot pass for git.
 BEGIN, END = b"\x01", b"\x02"
-FORMAT = "%x01" + "".join(
-    f"{field}%x00"
-    for field in ("%H", "%P", "%aN", "%aE", "%at", "%cN", "%cE", "%ct", "%s", "%b",
-                  "%(trailers:key=Co-authored-by,valueonly,unfold)")
-) + "%x02"  # fmt: skip
+FORMAT = (
+    "%x01"
+    + "".join(
+        f"{field}%x00"
+        for field in (
+            "%H",
+            "%P",
+            "%aN",
+            "%aE",
+            "%at",
+            "%cN",
+            "%cE",
+            "%ct",
+            "%s",
+            "%b",
+            "%(trailers:key=Co-authored-by,valueonly,unfold)",
+        )
+    )
+    + "%x02"
+)
 FIELDS = 11
 KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
-LONGEST_BODY = 20_000
+MAX_BODY_LENGTH = 20_000
 CONTACT = re.compile(r"[^<>\x00-\x1f\x85\u2028\u2029]* ?<[^<>\s]+>")
 COMMIT_COLUMNS = (
-    "id", "repository_id", "oid", "parents", "author_name", "author_email", "authored_at", "committer_name",
-    "committer_email", "committed_at", "subject", "body", "co_authors", "reachable",
-)  # fmt: skip
+    "id",
+    "repository_id",
+    "oid",
+    "parents",
+    "author_name",
+    "author_email",
+    "authored_at",
+    "committer_name",
+    "committer_email",
+    "committed_at",
+    "subject",
+    "body",
+    "co_authors",
+    "reachable",
+)
 CHANGE_COLUMNS = (
     "commit_id",
     "path",
@@ -96,7 +123,7 @@ class LoggedCommit(NamedTuple):
 
 
 def ingest_history(
-    engine: Engine, repository_id: int, commit_oid: str, *, progress: Report | None = None
+    engine: Engine, repository_id: int, commit_oid: str, *, progress: ReportProgress | None = None
 ) -> HistoryResult:
     """Store the commits that lead to `commit_oid` and are not stored yet; make it the history's tip.
 
@@ -181,14 +208,29 @@ def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[Log
 
 def _log(objects: Path, oids: list[str], mailmap_commit: str, changes: tuple[str, ...]) -> bytes:
     arguments = (
-        "log", "--stdin", "--no-walk=unsorted", "-z", *changes, "--no-abbrev", "--no-ext-diff", "--no-textconv",
-        "--no-show-signature", "--no-notes", "--ignore-submodules=none", "--root", f"--format=format:{FORMAT}",
-    )  # fmt: skip
+        "log",
+        "--stdin",
+        "--no-walk=unsorted",
+        "-z",
+        *changes,
+        "--no-abbrev",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-show-signature",
+        "--no-notes",
+        "--ignore-submodules=none",
+        "--root",
+        f"--format=format:{FORMAT}",
+    )
     stdin = "".join(f"{oid}\n" for oid in oids).encode()
     return git.run(
-        objects, *arguments, timeout=LOG_TIMEOUT, stdin=stdin, configuration=_mailmap(mailmap_commit),
+        objects,
+        *arguments,
+        timeout=LOG_TIMEOUT,
+        stdin=stdin,
+        configuration=_mailmap(mailmap_commit),
         max_output=LOG_BYTES,
-    )  # fmt: skip
+    )
 
 
 def _mailmap(commit: str) -> tuple[str, ...]:
@@ -256,9 +298,19 @@ def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
     oid, parents, an, ae, at, cn, ce, ct, subject, body, trailers = map(_text, fields)
     co_authors = [line.strip() for line in trailers.splitlines() if line.strip()]
     return LoggedCommit(
-        oid, parents.split(), an, ae, _time(at), cn, ce, _time(ct), subject, body.strip()[:LONGEST_BODY],
-        co_authors, changes,
-    )  # fmt: skip
+        oid,
+        parents.split(),
+        an,
+        ae,
+        _time(at),
+        cn,
+        ce,
+        _time(ct),
+        subject,
+        body.strip()[:MAX_BODY_LENGTH],
+        co_authors,
+        changes,
+    )
 
 
 def stored_commits(connection: Connection, repository_id: int) -> set[str]:

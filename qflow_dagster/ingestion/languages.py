@@ -26,22 +26,35 @@ _C_PLUS_PLUS = (
     rb"public:|private:|protected:)|\bstd::|^[ \t]*+#\s*include\s*<(?:string|vector|memory|map|iostream|cstdint)>"
 )
 AMBIGUOUS: dict[str, tuple[tuple[bytes, str], ...]] = {
-    "h": ((rb"^[ \t]*+(?:@interface|@protocol|@class|#import)\b", "Objective-C"), (_C_PLUS_PLUS, "C++"),
-          (rb"", "C")),
-    "m": ((rb"^[ \t]*+(?:@interface|@implementation|@protocol|#import|@import)\b", "Objective-C"),
-          (rb"^[ \t]*+(?:function\b|%|end\b)", "MATLAB"), (rb"", "Objective-C")),
+    "h": (
+        (rb"^[ \t]*+(?:@interface|@protocol|@class|#import)\b", "Objective-C"),
+        (_C_PLUS_PLUS, "C++"),
+        (rb"", "C"),
+    ),
+    "m": (
+        (rb"^[ \t]*+(?:@interface|@implementation|@protocol|#import|@import)\b", "Objective-C"),
+        (rb"^[ \t]*+(?:function\b|%|end\b)", "MATLAB"),
+        (rb"", "Objective-C"),
+    ),
     "pl": ((rb"^[ \t]*+:-|^\w+\(.*\)\s*:-", "Prolog"), (rb"", "Perl")),
     "t": ((rb"^[ \t]*+use\s+\w|^#!.*perl", "Perl"), (rb"", "Text")),
     "fs": ((rb"^[ \t]*+(?:#version|precision|varying|uniform)\b", "GLSL"), (rb"", "F#")),
-    "v": ((rb"^[ \t]*+(?:Require|Theorem|Lemma|Proof|Inductive)\b", "Coq"),
-          (rb"^[ \t]*+(?:module|endmodule|`timescale)\b", "Verilog"), (rb"", "V")),
-    "d": ((rb"^[ \t]*+(?:import|module)\s+[\w.]+\s*;", "D"), (rb"^[\w./-]+\s*:.*\\$", "Makefile"), (rb"", "D")),
+    "v": (
+        (rb"^[ \t]*+(?:Require|Theorem|Lemma|Proof|Inductive)\b", "Coq"),
+        (rb"^[ \t]*+(?:module|endmodule|`timescale)\b", "Verilog"),
+        (rb"", "V"),
+    ),
+    "d": (
+        (rb"^[ \t]*+(?:import|module)\s+[\w.]+\s*;", "D"),
+        (rb"^[\w./-]+\s*:.*\\$", "Makefile"),
+        (rb"", "D"),
+    ),
     "inc": ((rb"<\?php", "PHP"), (rb"^[ \t]*+#\s*include|;[ \t]*+$", "C++"), (rb"", "")),
     "in": ((rb"^AC_INIT|^AM_INIT", "M4"), (rb"", "")),
     "cls": ((rb"\\(?:NeedsTeXFormat|ProvidesClass)", "TeX"), (rb"", "Apex")),
     "tsx": ((rb"", "TSX"),),
     "ts": ((rb"<!DOCTYPE TS|<TS\b", "XML"), (rb"", "TypeScript")),
-}  # fmt: skip
+}
 _AMBIGUOUS = {
     extension: tuple((re.compile(pattern, re.MULTILINE), language) for pattern, language in rules)
     for extension, rules in AMBIGUOUS.items()

@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
-from qflow_dagster.ingestion.git import GitError, Report
+from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.stand_ins import inner_path, stand_in
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.safety.folders import remove
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
@@ -91,7 +92,7 @@ def head(location: str) -> str:
     return output.split()[0].decode()
 
 
-def mirror(url: str, target: Path, timeout: float, progress: Report) -> None:
+def mirror(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
     """Make or refresh the bare mirror `target` of `url`: branches, tags and HEAD.
 
     A new mirror appears only when complete. `timeout` is in seconds.
@@ -125,9 +126,16 @@ def push(objects: Path, remote: str, branch: str) -> None:
     try:
         with stand_in(objects) as ours:
             git.run(
-                ours, "push", "--porcelain", *receive_pack, "--", url, f"{commit}:refs/heads/{branch}",
-                protocol=protocol, timeout=PUSH_TIMEOUT,
-            )  # fmt: skip
+                ours,
+                "push",
+                "--porcelain",
+                *receive_pack,
+                "--",
+                url,
+                f"{commit}:refs/heads/{branch}",
+                protocol=protocol,
+                timeout=PUSH_TIMEOUT,
+            )
     except GitError as error:
         raise GitError(redact_text(f"{url} cannot be pushed to: {error}")) from None
 
@@ -206,14 +214,15 @@ def _local_path(url: str) -> Path:
     return path
 
 
-def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
+def _clone(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
     partial = target.with_name(f"{target.name}.partial")
     # What a killed run left; two runs at once are kept apart by the caller's lock.
     remove(partial)
     partial.parent.mkdir(parents=True, exist_ok=True)
     protocol = url_protocol(url) or ""
-    command = git.command(None, "clone", "--bare", "--no-local", "--progress", "--template=", "--", url,
-                          str(partial))  # fmt: skip
+    command = git.command(
+        None, "clone", "--bare", "--no-local", "--progress", "--template=", "--", url, str(partial)
+    )
     try:
         _transfer(command, protocol, timeout, progress)
         partial.rename(target)
@@ -221,16 +230,26 @@ def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
         remove(partial)
 
 
-def _fetch(url: str, target: Path, timeout: float, progress: Report) -> None:
+def _fetch(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
     protocol = url_protocol(url) or ""
     # Packs pile up with the years: git may tidy up, but before we go on, not behind our back.
     tidying = ("gc.auto=6700", "gc.autoDetach=false", "maintenance.auto=true", "maintenance.autoDetach=false")
     # Branches of edits are ours alone: the other side has none to take or to prune.
     own = (f"^refs/heads/{settings().improvement.branch_prefix}*",)
     command = git.command(
-        target, "fetch", "--progress", "--prune", "--force", "--no-write-fetch-head", "--", url,
-        "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", *own, configuration=tidying,
-    )  # fmt: skip
+        target,
+        "fetch",
+        "--progress",
+        "--prune",
+        "--force",
+        "--no-write-fetch-head",
+        "--",
+        url,
+        "+refs/heads/*:refs/heads/*",
+        "+refs/tags/*:refs/tags/*",
+        *own,
+        configuration=tidying,
+    )
     _transfer(command, protocol, timeout, progress)
     symrefs = git.run(None, "ls-remote", "--symref", "--", url, "HEAD", protocol=protocol)
     default = re.match(rb"ref: (refs/heads/\S+)\tHEAD", symrefs)
@@ -238,7 +257,7 @@ def _fetch(url: str, target: Path, timeout: float, progress: Report) -> None:
         git.run(target, "symbolic-ref", "HEAD", default[1].decode())
 
 
-def _transfer(command: list[str], protocol: str, timeout: float, progress: Report) -> None:
+def _transfer(command: list[str], protocol: str, timeout: float, progress: ReportProgress) -> None:
     """Run a clone or fetch, reporting what it says of its progress."""
     process = git.start(command, protocol)
     git.limit(process, "FSIZE", settings().ingestion.mirror_bytes)

@@ -5,7 +5,7 @@ outside the repository (packages, system headers) resolves to nothing. Does not 
 reading imports (``extraction.imports``). Nothing is run, no file system is asked.
 
 A `Resolver` is built once per snapshot. Where a package of several files is imported (Go, wildcard
-imports of the JVM), each of its files is a target, up to `MOST_TARGETS`.
+imports of the JVM), each of its files is a target, up to `MAX_TARGETS`.
 """
 
 import json
@@ -19,13 +19,24 @@ from typing import Any
 from qflow_dagster.ingestion.facts import ImportFact
 
 Targets = tuple[str, ...]
-MOST_TARGETS = 50
+MAX_TARGETS = 50
 MANIFESTS = frozenset(
     {"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml", "composer.json"}
 )
 SCRIPT_SUFFIXES = (
-    ".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts", ".vue", ".svelte", ".json",
-)  # fmt: skip
+    ".ts",
+    ".tsx",
+    ".d.ts",
+    ".js",
+    ".jsx",
+    ".mjs",
+    ".cjs",
+    ".mts",
+    ".cts",
+    ".vue",
+    ".svelte",
+    ".json",
+)
 JVM_SUFFIXES = (".java", ".kt", ".scala", ".groovy")
 
 
@@ -61,7 +72,7 @@ class Resolver:
         key = (place, language, imported.module, tuple(imported.names), imported.level, imported.kind)
         if key not in self._cache:
             found = reader(self, source, imported)
-            self._cache[key] = tuple(dict.fromkeys(found))[:MOST_TARGETS]
+            self._cache[key] = tuple(dict.fromkeys(found))[:MAX_TARGETS]
         return tuple(path for path in self._cache[key] if path != source)
 
     # Python: any folder from which the top package of a module is reached is a source root.
@@ -270,8 +281,10 @@ class Resolver:
         return []
 
     def _elixir(self, source: str, imported: ImportFact) -> list[str]:
-        parts = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", p).lower()
-                 for p in imported.module.split(".")]  # fmt: skip
+        parts = [
+            re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", p).lower()
+            for p in imported.module.split(".")
+        ]
         return self._ending("/".join(parts) + ".ex", ("lib",))
 
     def _shell(self, source: str, imported: ImportFact) -> list[str]:
@@ -307,10 +320,13 @@ class Resolver:
         self.crates: dict[str, str] = {}
         self.php_namespaces: list[tuple[str, str]] = []
         readers: dict[str, Callable[[str, bytes], None]] = {
-            "go.mod": self._read_go_mod, "package.json": self._read_package, "Cargo.toml": self._read_cargo,
-            "tsconfig.json": self._read_tsconfig, "jsconfig.json": self._read_tsconfig,
+            "go.mod": self._read_go_mod,
+            "package.json": self._read_package,
+            "Cargo.toml": self._read_cargo,
+            "tsconfig.json": self._read_tsconfig,
+            "jsconfig.json": self._read_tsconfig,
             "composer.json": self._read_composer,
-        }  # fmt: skip
+        }
         for path, content in sorted(manifests.items()):
             try:
                 readers[posixpath.basename(path)](posixpath.dirname(path), content)

@@ -19,8 +19,16 @@ from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, ImportFact
 from qflow_dagster.ingestion.git import Commit
 
 FILE_COLUMNS = (
-    "path", "kind", "oid", "language", "symlink_target", "test", "vendored", "generated", "documentation",
-)  # fmt: skip
+    "path",
+    "kind",
+    "oid",
+    "language",
+    "symlink_target",
+    "test",
+    "vendored",
+    "generated",
+    "documentation",
+)
 # Facts are looked for and written, or found unused and deleted, by one at a time: any constant serves.
 FACTS_LOCK = 0x66616374
 

@@ -104,11 +104,20 @@ def called_by(connection: Connection, snapshot: Snapshot, place: Place) -> list[
 
 def members(connection: Connection, snapshot: Snapshot, place: Place) -> list[Place]:
     """The symbols right within another one."""
-    condition = "f.path = :path AND s.start_line >= :line AND s.end_line <= :end_line " \
-                "AND s.qualified_name LIKE :prefix AND s.qualified_name NOT LIKE :deeper"  # fmt: skip
+    condition = (
+        "f.path = :path AND s.start_line >= :line AND s.end_line <= :end_line "
+        "AND s.qualified_name LIKE :prefix AND s.qualified_name NOT LIKE :deeper"
+    )
     escaped = place.name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
-    parameters = {**snapshot.interval, "name": place.name, "path": place.path, "line": place.line,
-                  "end_line": place.end_line, "prefix": f"{escaped}.%", "deeper": f"{escaped}.%.%"}  # fmt: skip
+    parameters = {
+        **snapshot.interval,
+        "name": place.name,
+        "path": place.path,
+        "line": place.line,
+        "end_line": place.end_line,
+        "prefix": f"{escaped}.%",
+        "deeper": f"{escaped}.%.%",
+    }
     rows = connection.execute(
         text(_SYMBOLS.format(condition=condition).replace(f"LIMIT {MOST}", "LIMIT 60")), parameters
     )

@@ -55,10 +55,13 @@ def raise_requests(connection: Connection, snapshot: Snapshot) -> list[UUID]:
     for row in connection.execute(_REFUSED, limits):
         payload = {"rule": row.rule_id, "refused": row.refused, "kept": row.kept}
         wanted.append(("anti_pattern", f"anti_pattern:{snapshot.repository}:{row.rule_id}", payload))
-    keys = [key[: requests.LONGEST_KEY] for _, key, _ in wanted]
-    known = set(connection.scalars(
-        text("SELECT external_key FROM knowledge_requests WHERE external_key = ANY(:keys)"), {"keys": keys}
-    ))  # fmt: skip
+    keys = [key[: requests.MAX_KEY_LENGTH] for _, key, _ in wanted]
+    known = set(
+        connection.scalars(
+            text("SELECT external_key FROM knowledge_requests WHERE external_key = ANY(:keys)"),
+            {"keys": keys},
+        )
+    )
     return [
         requests.enqueue(connection, kind, payload, source=SOURCE, repository=snapshot.repository, key=key)
         for (kind, _, payload), key in zip(wanted, keys, strict=True)
@@ -73,9 +76,13 @@ def flag(connection: Connection) -> int:
         rule = one.payload["rule"]
         repository_id = repositories.find(connection, one.repository).id if one.repository else None
         item = NewItem(
-            level="feature", title=f"{rule} is often wrong here: narrow it, or switch it off",
-            description=f"{one.payload.get('refused')} decisions were against it.", source="text", kind="enabler",
-            repository_id=repository_id, key=f"flag:{one.repository}:{rule}",
-        )  # fmt: skip
+            level="feature",
+            title=f"{rule} is often wrong here: narrow it, or switch it off",
+            description=f"{one.payload.get('refused')} decisions were against it.",
+            source="text",
+            kind="enabler",
+            repository_id=repository_id,
+            key=f"flag:{one.repository}:{rule}",
+        )
         work_items.create(connection, [item], actor=SOURCE)
     return len(taken)

@@ -34,7 +34,10 @@ _PATTERNS = {
         rf"what (?:does|do) {_S} (?:depend on|imports?|include|require)",
         rf"(?:dependencies|imports) of {_S}",
     ],
-    "calls": [rf"what (?:does|do) {_S} call", rf"(?:which|what) functions (?:does|are called by) {_S}(?: call)?"],
+    "calls": [
+        rf"what (?:does|do) {_S} call",
+        rf"(?:which|what) functions (?:does|are called by) {_S}(?: call)?",
+    ],
     "history": [
         rf"(?:when was|who) (?:last )?(?:changed|touched|modified|edited) {_S}(?: last| most recently)?",
         rf"when was {_S} (?:last )?(?:changed|touched|modified|edited|added|created)",
@@ -78,9 +81,11 @@ _PATTERNS = {
         rf"(?:does|do|has|are in|are there in) {_S}(?: have| define| contain)?"
     ],
     "overview": [
-        r"(?P<subject>hotspots)", r"(?:what|which|where) are the (?P<subject2>hotspots)",
+        r"(?P<subject>hotspots)",
+        r"(?:what|which|where) are the (?P<subject2>hotspots)",
         r"(?:what|which) (?:is|are) the (?P<subject3>(?:most complex|largest|biggest|longest|most changed|"
-        r"most imported) (?:functions?|files?))", r"(?:which|what) (?P<subject4>languages?).*",
+        r"most imported) (?:functions?|files?))",
+        r"(?:which|what) (?P<subject4>languages?).*",
         r"who are the (?:main |top )?(?P<subject5>authors|contributors|maintainers)",
         r"how many (?P<subject6>files|lines|commits|authors|functions|symbols)\b.*",
     ],
@@ -90,15 +95,16 @@ _PATTERNS = {
         rf"(?:explain|describe|show me|show) {_S}",
         rf"(?:what is|what's|what are) {_S}",
     ],
-}  # fmt: skip
+}
 _COMPILED = {
     kind: [re.compile(rf"^(?:{pattern})$", re.IGNORECASE) for pattern in patterns]
     for kind, patterns in _PATTERNS.items()
 }
 _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|trait|module|file|symbol|macro|"
-    r"constant|package|variable|enum) )?(?:called |named )?", re.IGNORECASE
-)  # fmt: skip
+    r"constant|package|variable|enum) )?(?:called |named )?",
+    re.IGNORECASE,
+)
 _TRAILING = re.compile(
     r" (?:function|method|class|struct|type|interface|trait|module|file|symbol|macro|package)$", re.IGNORECASE
 )

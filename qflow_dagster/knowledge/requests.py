@@ -18,7 +18,7 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, index, questions, tickets
 from qflow_dagster.quantumflow import (
     Held,
-    LeaseLost,
+    LeaseLostError,
     NewWorkflow,
     StateMachine,
     Workflow,
@@ -65,13 +65,20 @@ MACHINE = StateMachine(
 TYPE = register("knowledge_request", machine=MACHINE, queue=QUEUE).name
 KINDS = ("question", "pattern", "signature", "dataset", "model", "workflow", "anti_pattern")
 ATTEMPTS = 5
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 
 
 def enqueue(
-    connection: Connection, kind: str, payload: dict[str, Any], *, source: str, repository: str | None = None,
-    key: str | None = None, source_reference: str | None = None, priority: int = 0,
-) -> UUID:  # fmt: skip
+    connection: Connection,
+    kind: str,
+    payload: dict[str, Any],
+    *,
+    source: str,
+    repository: str | None = None,
+    key: str | None = None,
+    source_reference: str | None = None,
+    priority: int = 0,
+) -> UUID:
     """Raise a request; return its id. What is asked already is not asked twice.
 
     One that was resolved, or given up, is asked anew: its earlier resolutions stay.
@@ -86,32 +93,44 @@ def enqueue(
         key
         or f"{kind}:{hashlib.sha256(json.dumps([repository, payload], sort_keys=True).encode()).hexdigest()}"
     )
-    if not 0 < len(key) <= LONGEST_KEY:
-        raise UsageError(f"a key has 1 to {LONGEST_KEY} characters, this one {len(key)}")
+    if not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise UsageError(f"a key has 1 to {MAX_KEY_LENGTH} characters, this one {len(key)}")
     repository_id = repositories.find(connection, repository).id if repository is not None else None
     there = connection.execute(
-        text("SELECT k.id, w.status FROM knowledge_requests k JOIN workflows w ON w.id = k.id "
-             "WHERE k.external_key = :key FOR UPDATE OF w"),
+        text(
+            "SELECT k.id, w.status FROM knowledge_requests k JOIN workflows w ON w.id = k.id "
+            "WHERE k.external_key = :key FOR UPDATE OF w"
+        ),
         {"key": key},
-    ).one_or_none()  # fmt: skip
+    ).one_or_none()
     if there is not None:
         if there.status in MACHINE.terminal:
             transition(connection, [there.id], "pending", actor=source, data={"reason": "asked again"})
         return there.id
     id_ = uuid7()
     new = NewWorkflow(
-        type=TYPE, key=key, payload={"kind": kind, "repository": repository}, priority=priority,
-        max_attempts=ATTEMPTS, id=id_,
-    )  # fmt: skip
+        type=TYPE,
+        key=key,
+        payload={"kind": kind, "repository": repository},
+        priority=priority,
+        max_attempts=ATTEMPTS,
+        id=id_,
+    )
     [made] = create_workflows(connection, [new], actor=source)
     if made == id_:
         query = text("""
             INSERT INTO knowledge_requests (id, kind, external_key, repository_id, payload, source, source_reference)
             VALUES (:id, :kind, :key, :repository_id, CAST(:payload AS jsonb), :source, :reference)
         """)
-        values = {"id": id_, "kind": kind, "key": key, "repository_id": repository_id,
-                  "payload": to_json(payload, "a request"), "source": source,
-                  "reference": source_reference}  # fmt: skip
+        values = {
+            "id": id_,
+            "kind": kind,
+            "key": key,
+            "repository_id": repository_id,
+            "payload": to_json(payload, "a request"),
+            "source": source,
+            "reference": source_reference,
+        }
         connection.execute(query, values)
     return made
 
@@ -133,10 +152,12 @@ def ask(connection: Connection, repository: str, question: str, *, source: str) 
     digest = hashlib.sha256(f"{repository}\0{words.lower()}\0{commit}".encode()).hexdigest()
     key = f"question:{digest}"
     there = connection.scalar(
-        text("SELECT k.id FROM knowledge_requests k JOIN workflows w ON w.id = k.id "
-             "WHERE k.external_key = :key AND w.status = 'resolved'"),
+        text(
+            "SELECT k.id FROM knowledge_requests k JOIN workflows w ON w.id = k.id "
+            "WHERE k.external_key = :key AND w.status = 'resolved'"
+        ),
         {"key": key},
-    )  # fmt: skip
+    )
     payload = {"question": redact(words)}
     if there is not None and questions.understand(words).kind != "rules":
         return there
@@ -195,7 +216,7 @@ def _resolve(engine: Engine, workflow: Workflow, worker: str, indexed: set[str])
             found = _find_out(connection, row, repository)
             _settle(connection, workflow, row, found, worker)
         return True
-    except LeaseLost:
+    except LeaseLostError:
         logger.warning("the request %s is somebody else's by now", workflow.id)
     except Exception as error:
         # One request that cannot be answered must not keep the others from it.
@@ -205,7 +226,7 @@ def _resolve(engine: Engine, workflow: Workflow, worker: str, indexed: set[str])
         try:
             with engine.begin() as connection:
                 fail(connection, [workflow], [why])
-        except LeaseLost:
+        except LeaseLostError:
             logger.warning("the request %s is somebody else's by now", workflow.id)
     return False
 
@@ -233,8 +254,12 @@ def _store(connection: Connection, row: Any, found: dict[str, Any], by: str) -> 
         VALUES (:id, CAST(:resolution AS jsonb), :by, :follow_up) RETURNING id
     """)
     follow_up = tickets.FOLLOW_UPS.get(row.kind) if found.get("confirmed", True) else None
-    values = {"id": row.id, "resolution": to_json(found, "a resolution", default=str), "by": by,
-              "follow_up": follow_up}  # fmt: skip
+    values = {
+        "id": row.id,
+        "resolution": to_json(found, "a resolution", default=str),
+        "by": by,
+        "follow_up": follow_up,
+    }
     return connection.scalar(query, values) or 0
 
 
@@ -242,7 +267,7 @@ def settle_by_hand(connection: Connection, id_: UUID, found: dict[str, Any], *, 
     """Let a person answer what waits, failed or was given up.
 
     Raises:
-        IllegalTransition: it is being answered, or was.
+        IllegalTransitionError: it is being answered, or was.
     """
     row = _row(connection, id_)
     resolution = _store(connection, row, found, actor)
@@ -291,8 +316,10 @@ def due_follow_ups(connection: Connection, kind: str, *, limit: int = 100) -> li
 
 def followed_up(connection: Connection, ids: Sequence[int]) -> None:
     """Note that these follow-ups are done."""
-    query = text("UPDATE knowledge_resolutions SET followed_up_at = clock_timestamp() "
-                 "WHERE id = ANY(:ids) AND followed_up_at IS NULL")  # fmt: skip
+    query = text(
+        "UPDATE knowledge_resolutions SET followed_up_at = clock_timestamp() "
+        "WHERE id = ANY(:ids) AND followed_up_at IS NULL"
+    )
     connection.execute(query, {"ids": list(ids)})
 
 
@@ -325,8 +352,10 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
     row = connection.execute(text(f"{_ROWS} WHERE k.id = :id"), {"id": id_}).mappings().one_or_none()
     if row is None:
         raise QflowError(f"there is no knowledge request {id_}")
-    query = text("SELECT at, resolved_by, resolution, follow_up, followed_up_at FROM knowledge_resolutions "
-                 "WHERE request_id = :id ORDER BY id DESC")  # fmt: skip
+    query = text(
+        "SELECT at, resolved_by, resolution, follow_up, followed_up_at FROM knowledge_resolutions "
+        "WHERE request_id = :id ORDER BY id DESC"
+    )
     resolutions = [dict(one) for one in connection.execute(query, {"id": id_}).mappings()]
     events = [
         {"at": e.at, "from": e.from_status, "to": e.to_status, "actor": e.actor, "data": e.data}

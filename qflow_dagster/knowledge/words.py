@@ -13,7 +13,7 @@ from qflow_dagster.ingestion.extraction import grammars, syntax, text
 
 # Of one entry; what is longer is data, or a licence.
 LONGEST = 4_000
-MOST_SECTIONS = 500
+MAX_SECTIONS = 500
 DOCUMENTS = frozenset({"Markdown", "reStructuredText", "AsciiDoc", "Text", "MDX", "Org", "RDoc"})
 # Comments without an end of their own words: kept out, they would answer every question about copyright.
 _LICENCE = re.compile(r"copyright|licen[cs]e|all rights reserved|spdx", re.IGNORECASE)
@@ -71,8 +71,15 @@ def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) 
         own = "\n".join(said.get(symbol.seq, ()))[:LONGEST]
         name = symbol.qualified_name
         entries.append(
-            Entry(symbol.seq, symbol.start_line, symbol.kind, name, parts(name) if symbol.seq else "", _clean(own))
-        )  # fmt: skip
+            Entry(
+                symbol.seq,
+                symbol.start_line,
+                symbol.kind,
+                name,
+                parts(name) if symbol.seq else "",
+                _clean(own),
+            )
+        )
     if not entries or entries[0].seq != 0:
         entries.insert(0, Entry(0, 1, "module", "", "", _clean("\n".join(said.get(0, ()))[:LONGEST])))
     return entries
@@ -115,7 +122,7 @@ def _owner(symbols: Sequence[Symbol], first: int, last: int) -> int:
 
 
 def _sections(document: str) -> list[Entry]:
-    marks = list(_HEADING.finditer(document))[:MOST_SECTIONS]
+    marks = list(_HEADING.finditer(document))[:MAX_SECTIONS]
     first = document[: marks[0].start() if marks else LONGEST]
     entries = [Entry(0, 1, "document", "", "", _clean(first[:LONGEST]))]
     for number, mark in enumerate(marks, 1):
@@ -123,8 +130,16 @@ def _sections(document: str) -> list[Entry]:
         end = marks[number].start() if number < len(marks) else len(document)
         line = document.count("\n", 0, mark.start()) + 1
         body = document[mark.end() : min(end, mark.end() + LONGEST)]
-        entries.append(Entry(number, line, "section", _clean(title), parts(_clean(title)) + " " + _clean(title),
-                             _clean(body)))  # fmt: skip
+        entries.append(
+            Entry(
+                number,
+                line,
+                "section",
+                _clean(title),
+                parts(_clean(title)) + " " + _clean(title),
+                _clean(body),
+            )
+        )
     return entries
 
 

@@ -47,8 +47,15 @@ def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
     """The rows of `file_metrics` of a snapshot."""
     files = read(connection, FILES, key.interval)
     edges = read(connection, EDGES, key.interval)
-    numeric = [*COUNTS, "halstead_volume", "function_volume", "function_code", "function_cyclomatic",
-               "documentable", "documented"]  # fmt: skip
+    numeric = [
+        *COUNTS,
+        "halstead_volume",
+        "function_volume",
+        "function_code",
+        "function_cyclomatic",
+        "documentable",
+        "documented",
+    ]
     files[numeric] = files[numeric].astype(float)
     files[COUNTS] = files[COUNTS].fillna(0).astype("int64")
     files["halstead_volume"] = files["halstead_volume"].fillna(0.0)

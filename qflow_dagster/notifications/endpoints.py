@@ -64,9 +64,13 @@ def add(
         VALUES (:id, :name, :queue, :address, :key, CAST(:filters AS jsonb))
     """)
     values = {
-        "id": id_, "name": name, "queue": queue, "address": seal(address),
-        "key": seal(signing_key) if signing_key else None, "filters": to_json(dict(filters or {}), "filters"),
-    }  # fmt: skip
+        "id": id_,
+        "name": name,
+        "queue": queue,
+        "address": seal(address),
+        "key": seal(signing_key) if signing_key else None,
+        "filters": to_json(dict(filters or {}), "filters"),
+    }
     try:
         with connection.begin_nested():
             connection.execute(insert, values)

@@ -116,17 +116,38 @@ def _archive_schema() -> "pa.Schema":
 
     time = pa.timestamp("us", tz="UTC")
     event = [
-        ("seq", pa.int32()), ("from_status", pa.string()), ("to_status", pa.string()),
-        ("attempt", pa.int32()), ("actor", pa.string()), ("data", pa.string()), ("run_id", pa.string()),
-        ("at", time), ("prev_hash", pa.binary()), ("hash", pa.binary()),
-    ]  # fmt: skip
+        ("seq", pa.int32()),
+        ("from_status", pa.string()),
+        ("to_status", pa.string()),
+        ("attempt", pa.int32()),
+        ("actor", pa.string()),
+        ("data", pa.string()),
+        ("run_id", pa.string()),
+        ("at", time),
+        ("prev_hash", pa.binary()),
+        ("hash", pa.binary()),
+    ]
     workflow = [
-        ("id", pa.string()), ("type", pa.string()), ("key", pa.string()), ("status", pa.string()),
-        ("priority", pa.int32()), ("payload", pa.string()), ("result", pa.string()), ("error", pa.string()),
-        ("attempt", pa.int32()), ("max_attempts", pa.int32()), ("available_at", time), ("expires_at", time),
-        ("parent_id", pa.string()), ("run_id", pa.string()), ("created_at", time), ("updated_at", time),
-        ("finished_at", time), ("depends_on", pa.list_(pa.string())), ("events", pa.list_(pa.struct(event))),
-    ]  # fmt: skip
+        ("id", pa.string()),
+        ("type", pa.string()),
+        ("key", pa.string()),
+        ("status", pa.string()),
+        ("priority", pa.int32()),
+        ("payload", pa.string()),
+        ("result", pa.string()),
+        ("error", pa.string()),
+        ("attempt", pa.int32()),
+        ("max_attempts", pa.int32()),
+        ("available_at", time),
+        ("expires_at", time),
+        ("parent_id", pa.string()),
+        ("run_id", pa.string()),
+        ("created_at", time),
+        ("updated_at", time),
+        ("finished_at", time),
+        ("depends_on", pa.list_(pa.string())),
+        ("events", pa.list_(pa.struct(event))),
+    ]
     return pa.schema(workflow)
 
 

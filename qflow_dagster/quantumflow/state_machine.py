@@ -61,8 +61,17 @@ class StateMachine:
 
     def __post_init__(self) -> None:
         states = set(self.transitions)
-        named = {self.initial, self.completed, self.claimed, self.failed, self.dead, self.released,
-                 self.cancelled, self.paused, self.expired} - {None}  # fmt: skip
+        named = {
+            self.initial,
+            self.completed,
+            self.claimed,
+            self.failed,
+            self.dead,
+            self.released,
+            self.cancelled,
+            self.paused,
+            self.expired,
+        } - {None}
         used = named.union(self.terminal, self.claimable, self.leased, *self.transitions.values())
         if unknown := used - states:
             raise ValueError(f"state machine {self.name!r} names unknown states {sorted(unknown)}")

@@ -94,7 +94,10 @@ _PATTERNS = tuple(
         ),
         ("://", r"(\b[A-Za-z][A-Za-z0-9+.-]{0,20}://)[A-Za-z0-9_.~-]{16,}(?=@)"),
         # The address of an error intake: a key, and a number at the end.
-        ("http", r"(\bhttps?://)[A-Za-z0-9_.~-]{1,100}+(?=@[\w.:-]{1,100}+(?:/[\w-]{1,60}){0,3}/[0-9]{1,20}(?![\w/.]))"),
+        (
+            "http",
+            r"(\bhttps?://)[A-Za-z0-9_.~-]{1,100}+(?=@[\w.:-]{1,100}+(?:/[\w-]{1,60}){0,3}/[0-9]{1,20}(?![\w/.]))",
+        ),
         # Headers: what follows the scheme has a digit, a sign or mixed letters, which words have not.
         (
             "bearer basic token",
@@ -123,10 +126,15 @@ _PATTERNS = tuple(
             rf"(\b(?:mysql|mariadb|mongo|docker{_SPACES}login|redis-cli|sqlcmd|ldap)[^\n|;&]{{0,80}}?\s-[paPw]\s?(?!-)){_VALUE}",
         ),
         ("curl wget", r"(\b(?:curl|wget)\b[^\n|;&]{0,80}?\s(?:-u|--user)[ =]{0,20}[^\s:]{1,60}:)[^\s\"']+"),
-        ("password", r"(\bmachine\s{1,20}\S{1,100}\s{1,20}(?:login\s{1,20}\S{1,100}\s{1,20})?password\s{1,20})\S+"),
+        (
+            "password",
+            r"(\bmachine\s{1,20}\S{1,100}\s{1,20}(?:login\s{1,20}\S{1,100}\s{1,20})?password\s{1,20})\S+",
+        ),
         # Parameters of addresses.
-        ("token= sig= signature= key= secret= password= pwd= auth= credential=",
-         r"([?&;](?i:[\w.-]{0,40}?(?:token|sig|signature|key|secret|password|pwd|auth|credential))=)[^\s&#\"'<>]{6,}"),
+        (
+            "token= sig= signature= key= secret= password= pwd= auth= credential=",
+            r"([?&;](?i:[\w.-]{0,40}?(?:token|sig|signature|key|secret|password|pwd|auth|credential))=)[^\s&#\"'<>]{6,}",
+        ),
         # Keys that say by their beginning whose they are.
         ("qfa_ qfi_", r"\bqf[ai]_[A-Za-z0-9_.=-]{20,}"),
         ("gh github_pat", r"\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bgithub_pat_[A-Za-z0-9_]{30,}\b"),
@@ -155,7 +163,7 @@ _PATTERNS = tuple(
         ),
         ("eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
     )
-)  # fmt: skip
+)
 _WORDS = tuple({word for words, _ in _PATTERNS for word in words})
 # Nothing nests deeper in an honest context; a hostile one must not end in a RecursionError.
 _DEEPEST = 20

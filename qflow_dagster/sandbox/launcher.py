@@ -38,8 +38,14 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
-    0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000,
-)  # fmt: skip
+    0x20000,
+    0x2000000,
+    0x4000000,
+    0x8000000,
+    0x10000000,
+    0x20000000,
+    0x40000000,
+)
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE, MNT_DETACH = 2, 4, 8, 0x4000, 0x40000, 2
 # The same numbers on all architectures.
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
@@ -270,8 +276,13 @@ def make_root(orders: dict[str, Any]) -> None:
     mount_memory("dev/shm", f"mode=1777,size={orders['shared']},nr_inodes=1000")
     terminals = b"newinstance,ptmxmode=0666,mode=620"
     call(libc.mount, b"devpts", b"dev/pts", b"devpts", MS_NOSUID | MS_NOEXEC, terminals)
-    for link, path in (("pts/ptmx", "ptmx"), ("/proc/self/fd", "fd"), ("/proc/self/fd/0", "stdin"),
-                       ("/proc/self/fd/1", "stdout"), ("/proc/self/fd/2", "stderr")):  # fmt: skip
+    for link, path in (
+        ("pts/ptmx", "ptmx"),
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+    ):
         os.symlink(link, f"dev/{path}")
     for path in orders["folders"]:
         os.makedirs(f".{path}", exist_ok=True)

@@ -343,8 +343,14 @@ def _filter(kind: Kind) -> bytes:
 
 def _limited(orders: dict[str, Any]) -> list[str]:
     """The programs that take away what bubblewrap leaves: root's number, and the limits."""
-    names = {"RLIMIT_AS": "as", "RLIMIT_NPROC": "nproc", "RLIMIT_CPU": "cpu", "RLIMIT_FSIZE": "fsize",
-             "RLIMIT_CORE": "core", "RLIMIT_NOFILE": "nofile"}  # fmt: skip
+    names = {
+        "RLIMIT_AS": "as",
+        "RLIMIT_NPROC": "nproc",
+        "RLIMIT_CPU": "cpu",
+        "RLIMIT_FSIZE": "fsize",
+        "RLIMIT_CORE": "core",
+        "RLIMIT_NOFILE": "nofile",
+    }
     limits = [f"--{names[name]}={most}" for name, most in orders["limits"].items()]
     user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     return [
@@ -356,9 +362,21 @@ def _limited(orders: dict[str, Any]) -> list[str]:
 
 
 def _bubblewrap(seen: View, folder: Path, temporary: int, command: Sequence[str]) -> list[str]:
-    arguments = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-                 "--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox",
-                 "--cap-drop", "ALL"]  # fmt: skip
+    arguments = [
+        "bwrap",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+        "--hostname",
+        "sandbox",
+        "--cap-drop",
+        "ALL",
+    ]
     if os.geteuid() == 0:
         # In the launcher's user namespace; what becomes nobody next needs these.
         arguments += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]

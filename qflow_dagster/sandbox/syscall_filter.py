@@ -17,16 +17,54 @@ from qflow_dagster.errors import QflowError
 NAMESPACES = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
 DENIED = (
     # Keys of the operator; other processes.
-    "keyctl", "add_key", "request_key", "ptrace", "process_vm_readv", "process_vm_writev", "kcmp",
+    "keyctl",
+    "add_key",
+    "request_key",
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "kcmp",
     # Mounts and namespaces.
-    "mount", "umount", "umount2", "pivot_root", "chroot", "unshare", "setns", "open_by_handle_at",
+    "mount",
+    "umount",
+    "umount2",
+    "pivot_root",
+    "chroot",
+    "unshare",
+    "setns",
+    "open_by_handle_at",
     # The kernel's larger surfaces.
-    "bpf", "userfaultfd", "perf_event_open", "fanotify_init", "lookup_dcookie", "vhangup",
+    "bpf",
+    "userfaultfd",
+    "perf_event_open",
+    "fanotify_init",
+    "lookup_dcookie",
+    "vhangup",
     # The machine.
-    "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "create_module", "iopl",
-    "ioperm", "swapon", "swapoff", "reboot", "quotactl", "acct", "syslog", "settimeofday", "clock_settime",
-    "adjtimex", "clock_adjtime", "nfsservctl", "uselib", "_sysctl", "move_pages", "migrate_pages",
-)  # fmt: skip
+    "kexec_load",
+    "kexec_file_load",
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "create_module",
+    "iopl",
+    "ioperm",
+    "swapon",
+    "swapoff",
+    "reboot",
+    "quotactl",
+    "acct",
+    "syslog",
+    "settimeofday",
+    "clock_settime",
+    "adjtimex",
+    "clock_adjtime",
+    "nfsservctl",
+    "uselib",
+    "_sysctl",
+    "move_pages",
+    "migrate_pages",
+)
 # By number: libraries older than the kernel do not know their names. The same on all architectures.
 DENIED_NUMBERS = (
     428,  # open_tree

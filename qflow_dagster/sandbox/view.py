@@ -24,24 +24,56 @@ HOME = "/tmp/home"  # noqa: S108  (its own, inside)
 HOME_FOLDERS = (HOME, f"{HOME}/.cargo", f"{HOME}/.cargo/registry", f"{HOME}/.rustup")
 # The system's programs and what they need to start. Nothing of /home, /root, /var, /run, /srv, /mnt.
 SYSTEM = (
-    *(f"/usr/{name}" for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share", "include")),
-    "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/passwd", "/etc/group",
-    "/etc/nsswitch.conf", "/etc/localtime", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/mime.types",
-    "/etc/java-11-openjdk", "/etc/java-17-openjdk", "/etc/java-21-openjdk", "/etc/java-25-openjdk",
-)  # fmt: skip
+    *(
+        f"/usr/{name}"
+        for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share", "include")
+    ),
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/nsswitch.conf",
+    "/etc/localtime",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/mime.types",
+    "/etc/java-11-openjdk",
+    "/etc/java-17-openjdk",
+    "/etc/java-21-openjdk",
+    "/etc/java-25-openjdk",
+)
 # Packages beside the system's: those that belong to root and that everybody may read.
 PACKAGES = (Path("/usr/local"), Path("/opt"))
 # Toolchains in the home of whoever runs us, where their installers put them. Only what runs: beside
 # these, ~/.cargo holds credentials, and its checkouts of git may hold addresses with passwords.
 TOOLCHAINS = (
-    ".cargo/bin", ".nvm/versions", ".nvm/alias", ".pyenv/bin",
-    ".pyenv/libexec", ".pyenv/plugins", ".pyenv/shims", ".pyenv/version", ".pyenv/versions",
+    ".cargo/bin",
+    ".nvm/versions",
+    ".nvm/alias",
+    ".pyenv/bin",
+    ".pyenv/libexec",
+    ".pyenv/plugins",
+    ".pyenv/shims",
+    ".pyenv/version",
+    ".pyenv/versions",
     ".local/share/uv/python",
-)  # fmt: skip
+)
 # Found in the sandbox's home, by programs that write beside them.
-MOVED = (".cargo/registry/cache", ".cargo/registry/src", ".cargo/registry/index", ".rustup/toolchains",
-         ".rustup/settings.toml")  # fmt: skip
+MOVED = (
+    ".cargo/registry/cache",
+    ".cargo/registry/src",
+    ".cargo/registry/index",
+    ".rustup/toolchains",
+    ".rustup/settings.toml",
+)
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # What is no folder of files: the kernel's, devices, and the sockets of services.
 KERNEL = ("/proc", "/sys", "/dev", "/run")

@@ -30,9 +30,12 @@ def drain_sensor(
     """A sensor that requests a run of `job` while something waits and none is under way."""
 
     @dg.sensor(
-        name=name, job=job, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING,
+        name=name,
+        job=job,
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
         description=description,
-    )  # fmt: skip
+    )
     def sense(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
         with database.engine().begin() as connection:
             something = waiting(connection)
@@ -62,12 +65,28 @@ def knowledge_waits(connection: Connection) -> bool:
 
 
 sensors = [
-    drain_sensor("ready_tasks", run_task_graphs, task_worker.waiting,
-                 "Tasks that are ready, or parts whose whole can go on: requests one run that does them."),
-    drain_sensor("open_assignments", work_assignments, assignments_wait,
-                 "Routes assignments in the tick; requests a run for those given to the agents that ship."),
-    drain_sensor("open_goals", work_on_goals, goals_wait,
-                 "Goals with a phase to make, a change that was decided, or a target to measure."),
-    drain_sensor("knowledge_requests", answer_knowledge_requests, knowledge_waits,
-                 "Knowledge requests that are due and nobody listens for: requests one run that answers them."),
-]  # fmt: skip
+    drain_sensor(
+        "ready_tasks",
+        run_task_graphs,
+        task_worker.waiting,
+        "Tasks that are ready, or parts whose whole can go on: requests one run that does them.",
+    ),
+    drain_sensor(
+        "open_assignments",
+        work_assignments,
+        assignments_wait,
+        "Routes assignments in the tick; requests a run for those given to the agents that ship.",
+    ),
+    drain_sensor(
+        "open_goals",
+        work_on_goals,
+        goals_wait,
+        "Goals with a phase to make, a change that was decided, or a target to measure.",
+    ),
+    drain_sensor(
+        "knowledge_requests",
+        answer_knowledge_requests,
+        knowledge_waits,
+        "Knowledge requests that are due and nobody listens for: requests one run that answers them.",
+    ),
+]

@@ -72,8 +72,12 @@ def tell(connection: Connection, steps: Sequence[Step]) -> None:
             fail(connection, [step.workflow], [{"kind": "run", "message": step.problem}], retry=False)
 
 
-def _act(context: dg.SensorEvaluationContext, database: Database, what: str,
-         problem_of: Callable[[Any], str | None]) -> list[Step]:  # fmt: skip
+def _act(
+    context: dg.SensorEvaluationContext,
+    database: Database,
+    what: str,
+    problem_of: Callable[[Any], str | None],
+) -> list[Step]:
     """Claim the open rows that ask for a `what`, decide, and tell; the steps that were decided."""
     with database.engine().begin() as connection:
         waiting = [row.id for row in open_runs(connection, what, limit=MOST) if row.status == "pending"]
@@ -135,14 +139,16 @@ def requested_jobs(context: dg.SensorEvaluationContext, database: Database) -> d
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
-                run_key=f"{step.workflow.id}:{step.workflow.attempt}", job_name=step.workflow.payload["job"],
+                run_key=f"{step.workflow.id}:{step.workflow.attempt}",
+                job_name=step.workflow.payload["job"],
                 partition_key=step.workflow.payload.get("partition"),
-                run_config=step.workflow.payload.get("config") or {}, tags=_tags(step),
+                run_config=step.workflow.payload.get("config") or {},
+                tags=_tags(step),
             )
             for step in steps
         ],
         skip_reason=None if steps else "no task asks for a job",
-    )  # fmt: skip
+    )
 
 
 @dg.sensor(
@@ -171,12 +177,13 @@ def requested_assets(context: dg.SensorEvaluationContext, database: Database) ->
             dg.RunRequest(
                 run_key=f"{step.workflow.id}:{step.workflow.attempt}",
                 asset_selection=[dg.AssetKey.from_user_string(step.workflow.payload["asset"])],
-                partition_key=step.workflow.payload.get("partition"), tags=_tags(step),
+                partition_key=step.workflow.payload.get("partition"),
+                tags=_tags(step),
             )
             for step in steps
         ],
         skip_reason=None if steps else "no task asks for an asset",
-    )  # fmt: skip
+    )
 
 
 @dg.sensor(
@@ -200,13 +207,14 @@ def knowledge_follow_ups(context: dg.SensorEvaluationContext, database: Database
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
-                run_key=f"follow-up:{one.resolution_id}", partition_key=one.repository,
+                run_key=f"follow-up:{one.resolution_id}",
+                partition_key=one.repository,
                 tags={FOLLOW_UP_TAG: str(one.resolution_id), "qflow/repository": str(one.repository)},
             )
             for one in wanted
         ],
         skip_reason=None if wanted else "no answer calls for it",
-    )  # fmt: skip
+    )
 
 
 def _tags(step: Step) -> dict[str, str]:

@@ -42,10 +42,13 @@ def build_app(
     inbox, monitoring = Inbox(engine), Monitoring(engine, locations)
     sentry = Sentry(engine, key_needed=not access.loopback)
     browsers = Middleware(
-        CORSMiddleware, allow_origins=access.intake_origins, allow_methods=["POST"], allow_private_network=True,
+        CORSMiddleware,
+        allow_origins=access.intake_origins,
+        allow_methods=["POST"],
+        allow_private_network=True,
         allow_headers=["X-Sentry-Auth", "Content-Encoding", "sentry-trace", "baggage"],
         expose_headers=["X-Sentry-Rate-Limits", "Retry-After"],
-    )  # fmt: skip
+    )
     return Starlette(
         routes=[
             Route("/", lambda _request: RedirectResponse("/approvals")),

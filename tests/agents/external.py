@@ -11,20 +11,23 @@ from qflow_dagster.database import engine_for
 # Each hears the number of its task and says it again, after a while in which it may be killed.
 PROGRAMS = {
     "python": [
-        sys.executable, "-c",
+        sys.executable,
+        "-c",
         "import json, sys, time; task = json.load(sys.stdin)['task']; time.sleep(0.2);"
         "json.dump({'heard': task['number'], 'by': 'python'}, sys.stdout)",
     ],
     "node": [
-        "node", "-e",
+        "node",
+        "-e",
         "let s = ''; process.stdin.on('data', d => s += d).on('end', () => setTimeout(() =>"
         "console.log(JSON.stringify({heard: JSON.parse(s).task.number, by: 'node'})), 200))",
     ],
     "shell": [
-        "sh", "-c",
+        "sh",
+        "-c",
         r"""n=$(sed -n 's/.*"number": \([0-9]*\).*/\1/p'); sleep 0.2; printf '{"heard": %s, "by": "shell"}' "$n" """,
     ],
-}  # fmt: skip
+}
 
 if __name__ == "__main__":
     url, name, language = sys.argv[1:]

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from qflow_dagster.agents import agent_messages, agent_program, assignments, coordination
 from qflow_dagster.agents.coordination import Agent, Capability, Wanted, candidates, fit
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.quantumflow import LeaseLost, reclaim_expired
+from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired
 
 REFACTOR = Wanted("refactoring", "code", "patch", "simple")
 
@@ -133,7 +133,7 @@ def test_too_late_is_told_and_changes_nothing(engine: Engine) -> None:
         )
     with engine.begin() as connection:
         reclaim_expired(connection)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         assignments.succeed(engine, taken, "slow", "late")
     assert shown(engine, id_)["result"] is None
 
@@ -161,8 +161,12 @@ def test_the_same_key_is_the_same_assignment(engine: Engine) -> None:
 
 
 def test_bad_agents_and_assignments_are_refused(engine: Engine) -> None:
-    for fields in ({"name": "a b"}, {"name": "a", "role": "boss"}, {"name": "a", "domains": ("gossip",)},
-                   {"name": "a", "most": 0}):  # fmt: skip
+    for fields in (
+        {"name": "a b"},
+        {"name": "a", "role": "boss"},
+        {"name": "a", "domains": ("gossip",)},
+        {"name": "a", "most": 0},
+    ):
         with pytest.raises(UsageError):
             Capability(**fields)
     with pytest.raises(UsageError, match="gossip"):
@@ -184,8 +188,10 @@ def test_messages_reach_all_others_or_one(engine: Engine) -> None:
             text("SELECT queue, payload ->> 'kind' FROM messages WHERE queue LIKE 'agent.%' ORDER BY id")
         ).all()
     assert [tuple(row) for row in rows] == [
-        ("agent.bob", "greeting"), ("agent.eve", "greeting"), ("agent.bob", "secret")
-    ]  # fmt: skip
+        ("agent.bob", "greeting"),
+        ("agent.eve", "greeting"),
+        ("agent.bob", "secret"),
+    ]
     with pytest.raises(UsageError), engine.begin() as connection:
         agent_messages.send(connection, "ann", "ann", "note", None)
 
@@ -260,12 +266,16 @@ def test_a_killed_agent_loses_its_assignment_to_another(engine: Engine) -> None:
     id_ = assign(engine)
     url = engine.url.render_as_string(hide_password=False)
     program = subprocess.Popen(
-        [sys.executable, "-c",
-         "import sys; from sqlalchemy import create_engine;"
-         "from qflow_dagster.agents import agent_program; from qflow_dagster.agents.coordination import Capability;"
-         "agent_program.work(create_engine(sys.argv[1]), Capability(name='first', domains=('refactoring',),"
-         "output_types=('patch',), complexity='complex', cost=1, heartbeat=30.0), ['sleep', '600'], poll=0.05)", url],
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import sys; from sqlalchemy import create_engine;"
+            "from qflow_dagster.agents import agent_program; from qflow_dagster.agents.coordination import Capability;"
+            "agent_program.work(create_engine(sys.argv[1]), Capability(name='first', domains=('refactoring',),"
+            "output_types=('patch',), complexity='complex', cost=1, heartbeat=30.0), ['sleep', '600'], poll=0.05)",
+            url,
+        ],
+    )
     deadline = time.monotonic() + 120
     while shown(engine, id_)["state"] != "running" and time.monotonic() < deadline:
         time.sleep(0.05)

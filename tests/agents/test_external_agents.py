@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Wanted
-from qflow_dagster.quantumflow import LeaseLost, reclaim_expired, verify_history
+from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired, verify_history
 
 EXTERNAL = Path(__file__).with_name("external.py")
 AGENTS, ASSIGNMENTS, KILLS = 20, 60, 12
@@ -56,8 +56,12 @@ def test_killed_at_random_nothing_is_lost_and_nothing_is_done_twice(engine: Engi
                     text("UPDATE workflows SET available_at = clock_timestamp() WHERE status = 'queued'")
                 )
                 done = assignments.counts(connection).get("succeeded", 0)
-                busy = connection.scalars(text("SELECT agent FROM assignments s JOIN workflows w ON w.id = s.id "
-                                               "WHERE w.status = 'running'")).all()  # fmt: skip
+                busy = connection.scalars(
+                    text(
+                        "SELECT agent FROM assignments s JOIN workflows w ON w.id = s.id "
+                        "WHERE w.status = 'running'"
+                    )
+                ).all()
                 # However quick they are, there is something to do until the last is killed.
                 if killed < KILLS:
                     create(connection, max(0, AGENTS - (len(ids) - done)))
@@ -98,9 +102,13 @@ def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:
     with engine.begin() as connection:
         for name in ("slow", "quick"):
             capability = coordination.Capability(
-                name=name, domains=("refactoring",), output_types=("patch",), complexity="complex",
-                cost=1 if name == "slow" else 2, heartbeat=30.0,
-            )  # fmt: skip
+                name=name,
+                domains=("refactoring",),
+                output_types=("patch",),
+                complexity="complex",
+                cost=1 if name == "slow" else 2,
+                heartbeat=30.0,
+            )
             coordination.register(connection, capability)
         id_ = assignments.create(
             connection, {"number": 1}, Wanted("refactoring", "code", "patch", "simple"), requested_by="test"
@@ -116,10 +124,10 @@ def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:
     with engine.begin() as connection:
         assignments.route(connection)
         [taken] = assignments.take(connection, "quick")
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         assignments.succeed(engine, late, "slow", "too late")
     assignments.succeed(engine, taken, "quick", "in time")
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         assignments.report_failure(engine, late, "slow", "too late as well")
     with engine.connect() as connection:
         assert assignments.show(connection, id_)["result"] == "in time"

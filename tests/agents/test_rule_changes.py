@@ -118,9 +118,9 @@ def test_a_variant_that_leaves_out_what_people_mend_unasked_is_not_tried(loop: L
     loop.repository.commit(mended)
     decide_by_place(loop)
     assert rule_evolver.vary(loop.engine) == []
-    assert [
-        place.path for place in rule_evolver.mended_by_people(loop.engine, active(loop.engine))
-    ] == sorted(mended)
+    assert [place.path for place in rule_evolver.fixed_by_people(loop.engine, active(loop.engine))] == sorted(
+        mended
+    )
 
 
 def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) -> None:
@@ -231,8 +231,11 @@ def test_two_that_evolve_at_the_same_time_count_once_and_begin_a_variant_once(
                 {"id": row.id, "text": code, "start": start, "end": start + 2},
             )
     program = "from tests.agents.test_rule_changes import evolve_here; evolve_here()"
-    environment = {**os.environ, "QFLOW_DATABASE_URL": engine.url.render_as_string(hide_password=False),
-                   "QFLOW_HOME": str(tmp_path)}  # fmt: skip
+    environment = {
+        **os.environ,
+        "QFLOW_DATABASE_URL": engine.url.render_as_string(hide_password=False),
+        "QFLOW_HOME": str(tmp_path),
+    }
     started = [
         subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment, stderr=subprocess.PIPE)
         for _ in range(2)

@@ -16,7 +16,7 @@ from qflow_dagster.agents.sparc_phases import risks
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
 from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Made
-from qflow_dagster.quantumflow import IllegalTransition, reclaim_expired, verify_history
+from qflow_dagster.quantumflow import IllegalTransitionError, reclaim_expired, verify_history
 from tests import decisions
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
@@ -123,7 +123,7 @@ def test_a_change_that_is_declined_sends_the_goal_back_and_then_to_a_person(plan
             connection.scalar(text("SELECT status FROM workflows WHERE id = :id"), {"id": item}) == "backlog"
         )
         sparc.go_on(connection, goal, "specification", actor="ada")
-        with pytest.raises(IllegalTransition):
+        with pytest.raises(IllegalTransitionError):
             sparc.go_on(connection, goal, "specification", actor="ada")
 
 
@@ -277,8 +277,12 @@ def test_a_worker_killed_within_a_phase_loses_it_to_another(planned: Loop) -> No
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
     with planned.engine.begin() as connection:
-        connection.execute(text("UPDATE workflows SET lease_expires_at = now() - interval '1 s' "
-                                "WHERE lease_expires_at IS NOT NULL"))  # fmt: skip
+        connection.execute(
+            text(
+                "UPDATE workflows SET lease_expires_at = now() - interval '1 s' "
+                "WHERE lease_expires_at IS NOT NULL"
+            )
+        )
         reclaim_expired(connection)
         connection.execute(text("UPDATE workflows SET available_at = clock_timestamp()"))
     work(planned)

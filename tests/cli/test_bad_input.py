@@ -65,17 +65,28 @@ def test_a_missing_revision_and_then_a_run_that_simply_works(qflow: Run, home: P
 
 def test_a_filter_that_nothing_can_fit(qflow: Run) -> None:
     for command in (
-        "work list --level", "work list --state", "work list --source", "tasks list --state", "suggestions list --state",
-        "knowledge list --state", "knowledge list --kind", "sparc list --state", "agent assignments --state",
-    ):  # fmt: skip
+        "work list --level",
+        "work list --state",
+        "work list --source",
+        "tasks list --state",
+        "suggestions list --state",
+        "knowledge list --state",
+        "knowledge list --kind",
+        "sparc list --state",
+        "agent assignments --state",
+    ):
         refused(qflow(*command.split(), "nope"), 2, "'nope'; there are: ")
 
 
 def test_an_id_that_is_none_names_the_list_to_look_at(qflow: Run) -> None:
     for command, listed in {
-        "tasks show": "tasks list", "work show": "work list", "sparc show": "sparc list", "knowledge show": "knowledge list",
-        "agent assignments": "agent assignments", "work decide --apply": "work texts",
-    }.items():  # fmt: skip
+        "tasks show": "tasks list",
+        "work show": "work list",
+        "sparc show": "sparc list",
+        "knowledge show": "knowledge list",
+        "agent assignments": "agent assignments",
+        "work decide --apply": "work texts",
+    }.items():
         refused(qflow(*command.split(), "zz"), 2, f"see `qflow {listed}`")
 
 

@@ -170,8 +170,13 @@ def test_bad_input_is_one_line_that_says_what_to_do(
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("QFLOW_APPROVALS_TTL", "0"), ("QFLOW_APPROVALS_DECIDERS", "ada"), ("QFLOW_ERRORS_ALERT_RATE", "2"), ("QFLOW_INBOX_ACCOUNTS", "planted-secret")],
-)  # fmt: skip
+    [
+        ("QFLOW_APPROVALS_TTL", "0"),
+        ("QFLOW_APPROVALS_DECIDERS", "ada"),
+        ("QFLOW_ERRORS_ALERT_RATE", "2"),
+        ("QFLOW_INBOX_ACCOUNTS", "planted-secret"),
+    ],
+)
 def test_a_wrong_setting_is_named(qflow: Run, variable: str, value: str) -> None:
     done = qflow("approvals", "list", **{variable: value})
     refused(done, 2, variable)
@@ -181,9 +186,15 @@ def test_a_wrong_setting_is_named(qflow: Run, variable: str, value: str) -> None
 def test_errors_from_a_script_are_grouped_and_settled(qflow: Run, engine: Engine) -> None:
     ok(qflow("errors", "track", "billing.send", "no answer from 10.0.0.9", "--kind", "TimeoutError"))
     with engine.begin() as connection:
-        track_errors(connection, [
-            Occurrence(operation="billing.send", kind="TimeoutError", message=f"no answer from 10.0.0.{n}") for n in range(4)
-        ])  # fmt: skip
+        track_errors(
+            connection,
+            [
+                Occurrence(
+                    operation="billing.send", kind="TimeoutError", message=f"no answer from 10.0.0.{n}"
+                )
+                for n in range(4)
+            ],
+        )
     trace = 'Traceback (most recent call last):\n  File "bill.py", line 3, in send\nValueError: no total\n'
     ok(qflow("errors", "track", "billing.total", "-", stdin=trace))
     listed = json.loads(ok(qflow("errors", "list", "--json")))

@@ -64,9 +64,22 @@ def test_the_whole_job_materializes_every_asset_with_counts_and_all_checks_pass(
     result = run("run_repository")
     found = metadata(result)
     assert set(found) == {
-        "snapshot", "files", "symbols", "dependencies", "commits", "functions", "changes", "coupling",
-        "duplication", "hotspots", "repository", "findings", "work_items", "plan", "index",
-    }  # fmt: skip
+        "snapshot",
+        "files",
+        "symbols",
+        "dependencies",
+        "commits",
+        "functions",
+        "changes",
+        "coupling",
+        "duplication",
+        "hotspots",
+        "repository",
+        "findings",
+        "work_items",
+        "plan",
+        "index",
+    }
     assert len(result.get_asset_materialization_events()) == 16
     for name, values in found.items():
         assert isinstance(values["dagster/row_count"].value, int), name
@@ -115,10 +128,13 @@ def test_an_unchanged_repository_has_the_same_data_versions(run: Runner) -> None
     versions = []
     for _ in range(2):
         result = run("run_repository")
-        versions.append({
-            e.asset_key.to_user_string(): e.materialization.tags["dagster/data_version"]
-            for e in result.get_asset_materialization_events() if e.asset_key
-        })  # fmt: skip
+        versions.append(
+            {
+                e.asset_key.to_user_string(): e.materialization.tags["dagster/data_version"]
+                for e in result.get_asset_materialization_events()
+                if e.asset_key
+            }
+        )
     assert versions[0] == versions[1]
 
 

@@ -94,9 +94,11 @@ def test_an_assignment_for_ours_is_done_in_a_run_and_counted(
 ) -> None:
     with engine.begin() as connection:
         id_ = assignments.create(
-            connection, {"repository": "project", "question": "where is collect defined?"},
-            Wanted("knowledge", "question", "answer", "simple"), requested_by="test",
-        )  # fmt: skip
+            connection,
+            {"repository": "project", "question": "where is collect defined?"},
+            Wanted("knowledge", "question", "answer", "simple"),
+            requested_by="test",
+        )
     assert ran(dagster, "open_assignments").success
     with engine.connect() as connection:
         found = assignments.show(connection, id_)
@@ -218,8 +220,13 @@ def test_a_task_asks_for_an_asset(dagster: Dagster, engine: Engine) -> None:
 def test_an_answer_leads_to_a_new_look_once(dagster: Dagster, engine: Engine, loop: Loop) -> None:
     dagster.instance.add_dynamic_partitions("repository", ["project"])
     with engine.begin() as connection:
-        id_ = requests.enqueue(connection, "pattern", {"pattern_type": "file type", "extension": "txt", "files": 9,
-                               "example": "notes.txt"}, source="test", repository="project")  # fmt: skip
+        id_ = requests.enqueue(
+            connection,
+            "pattern",
+            {"pattern_type": "file type", "extension": "txt", "files": 9, "example": "notes.txt"},
+            source="test",
+            repository="project",
+        )
         requests.settle_by_hand(connection, id_, {"answer": "plain text"}, actor="ada")
     first, second = (dagster.tick(requested_runs.knowledge_follow_ups).run_requests for _ in range(2))
     assert [one.run_key for one in first] == [one.run_key for one in second]

@@ -46,10 +46,14 @@ def test_one_run_turns_decisions_into_what_rules_may_do(dagster: Dagster, engine
         assert standings.one(connection, active(engine)).level == "act"
     checks = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
     assert checks == dict.fromkeys(
-        ("every_decision_is_counted", "no_rule_acts_above_its_evidence", "thresholds_are_within_bounds",
-         "every_evolved_rule_holds_its_examples"),
+        (
+            "every_decision_is_counted",
+            "no_rule_acts_above_its_evidence",
+            "thresholds_are_within_bounds",
+            "every_evolved_rule_holds_its_examples",
+        ),
         True,
-    )  # fmt: skip
+    )
     # Again: nothing is new, and as many steps.
     again = run(dagster, "evolve_rules")
     assert metadata(again)["rule_outcomes"]["new"].value == 0

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import self_improvement
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from qflow_dagster.assets.partitions import REPOSITORIES
 from qflow_dagster.execution import work_chunks
 from qflow_dagster.ingestion import repositories
@@ -35,9 +35,10 @@ def improve(dagster: Dagster, engine: Engine, repository: GitRepository, ingeste
     def run(**config: Any) -> dg.ExecuteInProcessResult:
         job = dagster.definitions.resolve_job_def("improve_repository")
         return job.execute_in_process(
-            instance=dagster.instance, partition_key="project",
+            instance=dagster.instance,
+            partition_key="project",
             run_config={"ops": {"generation__candidates": {"config": config}}} if config else None,
-        )  # fmt: skip
+        )
 
     return run
 
@@ -137,9 +138,12 @@ def test_an_approved_text_is_planned_by_one_run(dagster: Dagster, engine: Engine
     with engine.begin() as connection:
         added = work_chunks.add_chunk(connection, "Fix the crash when the cart is empty", requested_by="ada")
         approval = request_workflow(
-            connection, work_chunks.DECISION, work_chunks.decision_payload(added.chunk_id), requested_by="ada",
+            connection,
+            work_chunks.DECISION,
+            work_chunks.decision_payload(added.chunk_id),
+            requested_by="ada",
             reason="cart",
-        )  # fmt: skip
+        )
     assert dagster.tick(sensors.approved_work).run_requests == []
     with engine.begin() as connection:
         decisions.approve(connection, approval, actor="bob")

@@ -79,13 +79,25 @@ def old_data_folder(home: Path) -> None:
     binaries = embedded._binaries()
     data.mkdir(parents=True)
     embedded._own(data)
-    arguments = ["--username=qflow", "--auth=trust", "--encoding=UTF8", "--locale-provider=builtin",
-                 "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions"]  # fmt: skip
+    arguments = [
+        "--username=qflow",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        "--locale=C",
+        "--no-instructions",
+    ]
     embedded._run([binaries / "initdb", f"--pgdata={data}", *arguments], "old initdb")
     with (data / "postgresql.conf").open("a") as configuration:
         configuration.write(embedded.CONFIGURATION)
-    embedded._pg_ctl(binaries, data, "start", f"--log={data / embedded.LOG}",
-                     f"--options=-c unix_socket_directories='{data}'")  # fmt: skip
+    embedded._pg_ctl(
+        binaries,
+        data,
+        "start",
+        f"--log={data / embedded.LOG}",
+        f"--options=-c unix_socket_directories='{data}'",
+    )
     for name in ("qflow", "qflow_dagster", 'odd "name'):
         url = URL.create("postgresql+psycopg", username="qflow", database=name, query={"host": str(data)})
         ensure_database(url)
@@ -117,9 +129,16 @@ def is_present(home: Path) -> None:
             assert connection.scalar(text(left)) == 0
             owned = "SELECT array_agg(relname) FROM pg_class WHERE relowner = 10 AND oid >= 16384 AND relkind NOT IN ('t')"
             assert connection.scalar(text(owned)) is None
-            for statement in ('ALTER TABLE "Kept" ADD COLUMN new int', "ALTER TYPE mood ADD VALUE IF NOT EXISTS 'b'",
-                              "DROP TABLE further.t", "CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 2'",
-                              "DROP PROCEDURE p", "REFRESH MATERIALIZED VIEW stored", "DROP DOMAIN small", "DROP TYPE pair"):  # fmt: skip
+            for statement in (
+                'ALTER TABLE "Kept" ADD COLUMN new int',
+                "ALTER TYPE mood ADD VALUE IF NOT EXISTS 'b'",
+                "DROP TABLE further.t",
+                "CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 2'",
+                "DROP PROCEDURE p",
+                "REFRESH MATERIALIZED VIEW stored",
+                "DROP DOMAIN small",
+                "DROP TYPE pair",
+            ):
                 connection.execute(text(statement))
         engine.dispose()
     assert "permission denied" in refused(embedded.url(home), "COPY (SELECT 1) TO PROGRAM 'id'")

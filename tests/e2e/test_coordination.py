@@ -40,8 +40,15 @@ def layered(held_by: str) -> dict[str, Any]:
         for n in range(WIDTH):
             after = [f"t{layer - 1}-{n}", f"t{layer - 1}-{(n + 1) % WIDTH}"] if layer else []
             tasks.append({"name": f"t{layer}-{n}", "depends_on": after, **doing})
-    tasks.append({"name": "map", "map": "run.items", "depends_on": [f"t{LAYERS - 1}-0"], "adapter": "shell",
-                  "arguments": {"command": ["echo", "item ${item}"]}})  # fmt: skip
+    tasks.append(
+        {
+            "name": "map",
+            "map": "run.items",
+            "depends_on": [f"t{LAYERS - 1}-0"],
+            "adapter": "shell",
+            "arguments": {"command": ["echo", "item ${item}"]},
+        }
+    )
     return {"name": "layers", "input": {"items": list(range(20))}, "tasks": tasks}
 
 
@@ -78,8 +85,15 @@ def test_killed_in_the_middle_every_task_ends_once_and_goals_and_questions_go_on
     qflow(environment, "run", str(folder), "--items", "0")
     [item] = qflow(environment, "work", "list")
     goal = qflow(environment, "sparc", "start", "--item", item["id"])["id"]
-    asked = qflow(environment, "knowledge", "add", "question", json.dumps({"question": "where is add defined?"}),
-                  "--repo", "shop")["id"]  # fmt: skip
+    asked = qflow(
+        environment,
+        "knowledge",
+        "add",
+        "question",
+        json.dumps({"question": "where is add defined?"}),
+        "--repo",
+        "shop",
+    )["id"]
 
     def tasks(graph: str) -> list[Any]:
         """Name, state and attempt of every task, and how often it was completed."""

@@ -19,7 +19,7 @@ import requests
 from playwright.sync_api import Page, expect, sync_playwright
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from tests.e2e.test_dagster import QFLOW, environment, eventually, free_port, home
 from tests.e2e.test_operations import TYPE, answers, notice
 from tests.http_server import local_server
@@ -137,10 +137,17 @@ def upgrade(address: str, source: str | None) -> bytes:
     """The status of a WebSocket's handshake."""
     host, port = address.removeprefix("http://").split(":")
     lines = [
-        "GET /dagster/graphql HTTP/1.1", f"Host: {host}:{port}", "Connection: Upgrade", "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol: graphql-ws",
-        *([f"Origin: {source}"] if source else []), "", "",
-    ]  # fmt: skip
+        "GET /dagster/graphql HTTP/1.1",
+        f"Host: {host}:{port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Protocol: graphql-ws",
+        *([f"Origin: {source}"] if source else []),
+        "",
+        "",
+    ]
     with socket.create_connection((host, int(port)), timeout=60) as client:
         client.sendall("\r\n".join(lines).encode())
         return client.recv(1_000).split()[1]

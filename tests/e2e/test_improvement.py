@@ -49,8 +49,10 @@ def test_run_approve_in_the_page_commit_on_the_branch_outcome_verified(
     inbox = f"http://127.0.0.1:{port}"
     up = subprocess.Popen(
         [*QFLOW, "up", "--port", str(port)],
-        env=environment, start_new_session=True, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+    )
     try:
         eventually(lambda: answers(f"{inbox}/health/ready") or up.poll() is not None, "the inbox answers")
         assert up.poll() is None, up.communicate()[1]

@@ -17,7 +17,7 @@ import requests
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.infrastructure import circuit_breaker, error_records
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
@@ -68,8 +68,10 @@ def test_decided_in_the_page_used_once_and_errors_of_a_foreign_program_are_told_
     inbox = f"http://127.0.0.1:{port}"
     up = subprocess.Popen(
         [*QFLOW, "up", "--port", str(port)],
-        env=environment, start_new_session=True, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+    )
     try:
         with local_server() as webhook:
             with engine.begin() as connection:
@@ -155,9 +157,12 @@ class Processes:
         self.home = home
         self.environment = {
             **os.environ,
-            "QFLOW_HOME": str(home), "QFLOW_DATABASE_URL": database, "QFLOW_DAGSTER_URL": dagster,
-            "DAGSTER_HOME": str(home / "dagster"), "DAGSTER_DISABLE_TELEMETRY": "1",
-        }  # fmt: skip
+            "QFLOW_HOME": str(home),
+            "QFLOW_DATABASE_URL": database,
+            "QFLOW_DAGSTER_URL": dagster,
+            "DAGSTER_HOME": str(home / "dagster"),
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+        }
         self.commands = {
             "inbox": [*QFLOW, "inbox", "--quiet", "--port", str(free_port())],
             "daemon": [sys.executable, "-m", "dagster._daemon", "run", "-w", str(ROOT / "workspace.yaml")],

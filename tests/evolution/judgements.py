@@ -13,12 +13,22 @@ from qflow_dagster.evolution.variants import Place, Variant, matched
 def rule_of(matcher: dict[str, Any], bad: Any = "print(x)\n", good: Any = "log(x)\n", **more: Any) -> Rule:
     return Rule.model_validate(
         {
-            "id": "own/rule", "version": 3, "title": "A rule of our own", "rationale": "Because it is ours.",
-            "language": "python", "category": "correctness", "severity": "warning", "matcher": matcher,
-            "confidence": 0.9, "source": "us", "owner": "me", "pack": "own",
+            "id": "own/rule",
+            "version": 3,
+            "title": "A rule of our own",
+            "rationale": "Because it is ours.",
+            "language": "python",
+            "category": "correctness",
+            "severity": "warning",
+            "matcher": matcher,
+            "confidence": 0.9,
+            "source": "us",
+            "owner": "me",
+            "pack": "own",
             "examples": [{"bad": bad, "good": good}],
-        } | more
-    )  # fmt: skip
+        }
+        | more
+    )
 
 
 PRINT = rule_of({"ast-grep": {"rule": {"pattern": "print($A)"}}})
@@ -103,10 +113,14 @@ def recounted(rule: Rule, variant: Variant, places: list[Place]) -> tuple[int, .
     return tuple(
         seen[key]
         for key in (
-            (True, True, True), (True, True, False), (False, True, False), (False, True, True),
-            (True, False, True), (False, False, True),
+            (True, True, True),
+            (True, True, False),
+            (False, True, False),
+            (False, True, True),
+            (True, False, True),
+            (False, False, True),
         )
-    )  # fmt: skip
+    )
 
 
 def spans(rule: Rule, text: str, language: str = "python") -> set[tuple[int, int]]:

@@ -51,10 +51,17 @@ def decided(
         for number, one in enumerate(good):
             id_ = uuid.uuid4()
             values = {
-                "id": id_, "digest": id_.bytes, "rule": rule.id, "version": rule.version,
-                "rule_digest": digest or rule.digest, "mean": believed[0], "lower": believed[1], "actor": actor,
-                "decision": "approve" if one else "deny", "age": days * 86_400 + (len(good) - number) * 0.001,
-            }  # fmt: skip
+                "id": id_,
+                "digest": id_.bytes,
+                "rule": rule.id,
+                "version": rule.version,
+                "rule_digest": digest or rule.digest,
+                "mean": believed[0],
+                "lower": believed[1],
+                "actor": actor,
+                "decision": "approve" if one else "deny",
+                "age": days * 86_400 + (len(good) - number) * 0.001,
+            }
             for statement in (_CANDIDATE, _SUGGESTION, _APPROVAL, _DECISION):
                 connection.execute(statement, values)
         if collect:

@@ -31,8 +31,10 @@ def test_a_finding_lives_through_moves_fix_and_return(loop: Loop) -> None:
         [row] = findings.find(connection, path="app/a.py")
         shown = findings.show(connection, row["id"])
     assert [(event["from"], event["to"]) for event in shown["history"]] == [
-        (None, "open"), ("open", "fixed"), ("fixed", "reopened"),
-    ]  # fmt: skip
+        (None, "open"),
+        ("open", "fixed"),
+        ("fixed", "reopened"),
+    ]
     assert "found=[]" in shown["evidence"]["snippet"]
 
 
@@ -210,11 +212,20 @@ def test_a_result_that_cannot_be_read_costs_only_itself(loop: Loop) -> None:
     loop.repository.commit({"a.py": "x = 1\ny = 2\n"})
     loop.find()
     odd = {
-        "ruleId": ["no text"], "rule": 5, "level": {}, "suppressions": 7,
+        "ruleId": ["no text"],
+        "rule": 5,
+        "level": {},
+        "suppressions": 7,
         "message": {"text": "nul \0, half \ud800"},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": "a.py"}, "region": {
-            "startLine": True, "startColumn": 1e400, "endLine": 10**30, "snippet": ["x"]}}}],
-    }  # fmt: skip
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": "a.py"},
+                    "region": {"startLine": True, "startColumn": 1e400, "endLine": 10**30, "snippet": ["x"]},
+                }
+            }
+        ],
+    }
     with loop.engine.begin() as connection:
         [done] = sarif.import_log(
             connection, loop.snapshot(), report(result(), *UNREADABLE, odd, result("//[", line=2))

@@ -100,9 +100,14 @@ def test_a_variant_inherits_half_of_what_its_parent_proved_where_both_agree(
     variant = rule.model_copy(update={"version": rule.version + 1, "status": "trial"})
     with engine.begin() as connection:
         rule_set.begin(
-            connection, variant, "variant", "not in tests", actor="test", parent=rule.digest,
+            connection,
+            variant,
+            "variant",
+            "not in tests",
+            actor="test",
+            parent=rule.digest,
             evidence={"kept": 10, "remaining": 2},
-        )  # fmt: skip
+        )
     one, plain = standing(engine, variant), confidence.prior(rule.confidence)
     assert one.belief == plain.plus(5, 1)
     assert one.decisions == 0

@@ -30,16 +30,25 @@ def test_the_better_one_is_chosen_most_and_the_worse_sometimes() -> None:
 
 
 def test_of_equally_good_ones_the_faster_and_cheaper_is_chosen() -> None:
-    known = {name: Evidence(50, 40, 0.8, seconds, cost)
-             for name, seconds, cost in zip(NAMES, (100.0, 10.0, 100.0), (1.0, 0.0, 1.0), strict=True)}  # fmt: skip
+    known = {
+        name: Evidence(50, 40, 0.8, seconds, cost)
+        for name, seconds, cost in zip(NAMES, (100.0, 10.0, 100.0), (1.0, 0.0, 1.0), strict=True)
+    }
     assert choose(STRATEGIES, known, lambda a, b: a / (a + b))[0].name == NAMES[1]
 
 
-@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1e6), st.floats(0, 1e6)),
-                min_size=3, max_size=3))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1e6), st.floats(0, 1e6)),
+        min_size=3,
+        max_size=3,
+    )
+)
 def test_any_evidence_chooses_one_of_them(rows: list[tuple[int, int, float, float]]) -> None:
-    known = {name: Evidence(good + bad, good, 0.5, seconds, cost)
-             for name, (good, bad, seconds, cost) in zip(NAMES, rows, strict=True)}  # fmt: skip
+    known = {
+        name: Evidence(good + bad, good, 0.5, seconds, cost)
+        for name, (good, bad, seconds, cost) in zip(NAMES, rows, strict=True)
+    }
     chosen, worth = choose(fitting("finding", "Python"), known, random.Random(3).betavariate)
     assert set(worth) == set(NAMES)
     assert worth[chosen.name] == max(worth.values())
@@ -52,10 +61,18 @@ def test_an_unknown_strategy_is_refused_with_those_there_are() -> None:
 
 @pytest.mark.parametrize(
     ("operator", "value", "holds"),
-    [("<", 14.0, True), ("<", 15.0, False), ("<=", 15.0, True), (">", 15.0, False), (">=", 15.0, True), ("<", None, False)],
-)  # fmt: skip
+    [
+        ("<", 14.0, True),
+        ("<", 15.0, False),
+        ("<=", 15.0, True),
+        (">", 15.0, False),
+        (">=", 15.0, True),
+        ("<", None, False),
+    ],
+)
 def test_a_target_holds_or_not(operator: str, value: float | None, holds: bool) -> None:
-    target = Target.model_validate({"kind": "measure", "measure": "cognitive", "path": "a.py", "operator": operator,
-                                    "value": 15})  # fmt: skip
+    target = Target.model_validate(
+        {"kind": "measure", "measure": "cognitive", "path": "a.py", "operator": operator, "value": 15}
+    )
     assert target.holds(value) is holds
     assert target.words == f"cognitive of a.py {operator} 15"

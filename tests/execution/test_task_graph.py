@@ -13,9 +13,9 @@ from sqlalchemy import Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import references, task_graph, task_records
-from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailed
+from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailedError
 from qflow_dagster.execution.task_definitions import Task, read_graph
-from qflow_dagster.execution.task_policy import PolicyViolation, check
+from qflow_dagster.execution.task_policy import PolicyViolationError, check
 from qflow_dagster.execution.task_worker import Summary, work
 from qflow_dagster.quantumflow import history, verify_history
 from qflow_dagster.safety.documents import parse
@@ -55,9 +55,14 @@ def script() -> Script:
 
 def graph(*tasks: dict[str, Any], **fields: Any) -> str:
     return json.dumps(
-        {"name": "test", "tasks": [t if {"adapter", "tasks", "template"} & set(t) else {"adapter": "python", **t}
-                                   for t in tasks], **fields}
-    )  # fmt: skip
+        {
+            "name": "test",
+            "tasks": [
+                t if {"adapter", "tasks", "template"} & set(t) else {"adapter": "python", **t} for t in tasks
+            ],
+            **fields,
+        }
+    )
 
 
 def submit(engine: Engine, script: Script, *tasks: dict[str, Any], **fields: Any) -> UUID:
@@ -147,8 +152,12 @@ def test_the_map_example_of_pgflow_outputs_come_back_in_order(engine: Engine, sc
 
 def test_a_map_over_nothing_ends_at_once_and_what_is_no_array_fails(engine: Engine, script: Script) -> None:
     empty = submit(
-        engine, script, {"name": "each", "map": "run.list"}, {"name": "after", "depends_on": ["each"]}, input={"list": []}
-    )  # fmt: skip
+        engine,
+        script,
+        {"name": "each", "map": "run.list"},
+        {"name": "after", "depends_on": ["each"]},
+        input={"list": []},
+    )
     wrong = submit(engine, script, {"name": "each", "map": "run.list"}, input={"list": "text"})
     do(engine, script)
     assert states(engine, empty) == {"each": "completed", "after": "completed"}
@@ -175,9 +184,13 @@ def test_conditions_skip_a_task_its_dependents_too_or_fail(engine: Engine, scrip
     )
     do(engine, script)
     assert states(engine, id_) == {
-        "gate": "completed", "paid": "skipped", "after_paid": "completed", "free": "completed", "cascade": "skipped",
+        "gate": "completed",
+        "paid": "skipped",
+        "after_paid": "completed",
+        "free": "completed",
+        "cascade": "skipped",
         "under_cascade": "skipped",
-    }  # fmt: skip
+    }
     assert "paid" not in next(call for call in script.calls if call.name == "after_paid").seen
     assert whole(engine, id_)["state"] == "completed"
 
@@ -188,7 +201,7 @@ def failing(times: int, **given: Any) -> Callable[[Call], Any]:
     def answer(call: Call) -> Any:
         left[0] -= 1
         if left[0] >= 0:
-            raise TaskFailed("not yet", kind="external", **given)
+            raise TaskFailedError("not yet", kind="external", **given)
         return "done"
 
     return answer
@@ -234,7 +247,7 @@ def test_what_depends_on_a_failure_goes_on_where_it_says_so(engine: Engine, scri
     script.answers["bad"] = failing(1, retry=False)
     id_ = submit(
         engine, script, {"name": "bad", "on_failure": "continue"}, {"name": "next", "depends_on": ["bad"]}
-    )  # fmt: skip
+    )
     do(engine, script)
     assert states(engine, id_) == {"bad": "failed", "next": "completed"}
     assert script.calls[-1].seen == {"run": {}}
@@ -293,7 +306,7 @@ def test_an_amended_task_is_tried_again_and_the_change_is_in_its_history(
 ) -> None:
     def picky(call: Call) -> str:
         if call.arguments["value"] == "wrong":
-            raise TaskFailed("wrong", kind="arguments", retry=False)
+            raise TaskFailedError("wrong", kind="arguments", retry=False)
         return "right"
 
     script.answers["task"] = picky
@@ -319,12 +332,21 @@ def test_a_failed_task_is_split_or_gets_another_before_it(engine: Engine, script
     parts = [Task(name="one", adapter="python"), Task(name="two", adapter="python", depends_on=("one",))]
     with engine.begin() as connection:
         task_graph.amend(
-            connection, task_id(engine, id_, "big"), script.adapters, actor="ada", reason="too big", parts=parts
-        )  # fmt: skip
+            connection,
+            task_id(engine, id_, "big"),
+            script.adapters,
+            actor="ada",
+            reason="too big",
+            parts=parts,
+        )
         task_graph.amend(
-            connection, task_id(engine, id_, "needy"), script.adapters, actor="ada", reason="needs data",
+            connection,
+            task_id(engine, id_, "needy"),
+            script.adapters,
+            actor="ada",
+            reason="needs data",
             before=Task(name="data", adapter="python"),
-        )  # fmt: skip
+        )
     do(engine, script)
     assert whole(engine, id_)["state"] == "completed"
     assert script.names.index("one") < script.names.index("two")
@@ -334,9 +356,11 @@ def test_a_failed_task_is_split_or_gets_another_before_it(engine: Engine, script
 def test_a_task_done_before_stands_beside_the_others_and_is_seen(engine: Engine, script: Script) -> None:
     script.answers["needy"] = failing(1, retry=False)
     id_ = submit(
-        engine, script, {"name": "base"},
+        engine,
+        script,
+        {"name": "base"},
         {"name": "needy", "depends_on": ["base"], "arguments": {"value": "${base}"}},
-    )  # fmt: skip
+    )
     do(engine, script)
     needy = task_id(engine, id_, "needy")
 
@@ -376,8 +400,9 @@ def test_a_worker_that_lost_its_lease_is_not_believed(engine: Engine, script: Sc
         if call.attempt == 1:
             with engine.begin() as connection:
                 connection.execute(
-                    text("UPDATE workflows SET lease_expires_at = now() - interval '1 s' WHERE id = :id"), {"id": call.id}
-                )  # fmt: skip
+                    text("UPDATE workflows SET lease_expires_at = now() - interval '1 s' WHERE id = :id"),
+                    {"id": call.id},
+                )
                 from qflow_dagster.quantumflow import reclaim_expired
 
                 reclaim_expired(connection)
@@ -473,9 +498,11 @@ def test_an_argument_that_is_wrong_once_filled_in_is_refused_before_it_runs(
     engine: Engine, script: Script
 ) -> None:
     id_ = submit(
-        engine, script, {"name": "read", "adapter": "files", "arguments": {"repository": "${run.name}", "paths": []}},
+        engine,
+        script,
+        {"name": "read", "adapter": "files", "arguments": {"repository": "${run.name}", "paths": []}},
         input={"name": 7},
-    )  # fmt: skip
+    )
     do(engine, script)
     [row] = whole(engine, id_)["tasks"]
     assert (row["state"], row["attempt"]) == ("failed", 1)
@@ -488,10 +515,17 @@ def test_what_was_filled_in_is_no_reference(engine: Engine, script: Script) -> N
         engine,
         script,
         {"name": "fetch"},
-        {"name": "each", "map": "fetch.texts", "depends_on": ["fetch"],
-         "arguments": {"value": "${index}: ${item}, of ${fetch.all}, $${plain}", "list": ["${fetch.texts}"]}},
+        {
+            "name": "each",
+            "map": "fetch.texts",
+            "depends_on": ["fetch"],
+            "arguments": {
+                "value": "${index}: ${item}, of ${fetch.all}, $${plain}",
+                "list": ["${fetch.texts}"],
+            },
+        },
         input={"secret": "s"},
-    )  # fmt: skip
+    )
     do(engine, script)
     assert whole(engine, id_)["result"]["each"] == [
         "0: ${run.secret} ${item}, of ${index}, ${plain}",
@@ -525,7 +559,7 @@ def test_what_looks_like_a_reference_is_let_through_only_before_it_is_filled_in(
     adapter: str, arguments: dict[str, Any]
 ) -> None:
     check("researcher", adapter, arguments, None, filled=False)
-    with pytest.raises(PolicyViolation):
+    with pytest.raises(PolicyViolationError):
         check("researcher", adapter, arguments, None, filled=True)
 
 
@@ -533,9 +567,11 @@ def test_an_argument_of_another_kind_is_refused_though_it_looks_like_a_reference
     engine: Engine, script: Script
 ) -> None:
     id_ = submit(
-        engine, script, {"name": "read", "adapter": "files", "arguments": {"repository": "r", "paths": "${run.paths}"}},
+        engine,
+        script,
+        {"name": "read", "adapter": "files", "arguments": {"repository": "r", "paths": "${run.paths}"}},
         input={"paths": "${run.name}"},
-    )  # fmt: skip
+    )
     do(engine, script)
     [row] = whole(engine, id_)["tasks"]
     assert row["error"]["message"] == "`paths` of files is a list of words, not '${run.name}'"
@@ -571,7 +607,7 @@ def test_an_argument_of_another_kind_is_refused_though_it_looks_like_a_reference
 def test_what_a_role_may_not_is_refused(
     role: str, adapter: str, arguments: dict[str, Any], timeout: float | None, words: str
 ) -> None:
-    with pytest.raises(PolicyViolation, match=words):
+    with pytest.raises(PolicyViolationError, match=words):
         check(role, adapter, arguments, timeout, filled=False)
 
 
@@ -584,10 +620,16 @@ def test_what_a_role_may_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_value_filled_in_is_checked_before_anything_runs(engine: Engine, script: Script) -> None:
     id_ = submit(
-        engine, script,
-        {"name": "ask", "role": "researcher", "adapter": "http", "arguments": {"url": "https://${run.host}/x"}},
+        engine,
+        script,
+        {
+            "name": "ask",
+            "role": "researcher",
+            "adapter": "http",
+            "arguments": {"url": "https://${run.host}/x"},
+        },
         input={"host": "evil.com"},
-    )  # fmt: skip
+    )
     do(engine, script)
     [row] = whole(engine, id_)["tasks"]
     assert (row["state"], row["error"]["kind"]) == ("failed", "policy_violation")
@@ -607,19 +649,27 @@ def test_files_and_commands_see_the_ingested_commit_and_nothing_else(
 
     def read(name: str, path: str) -> dict[str, Any]:
         return {
-            "name": name, "adapter": "files", "max_attempts": 1,
+            "name": name,
+            "adapter": "files",
+            "max_attempts": 1,
             "arguments": {"repository": "project", "paths": [path]},
-        }  # fmt: skip
+        }
 
     tree = {"command": ["cat", "b.py"], "repository": "project"}
     id_ = submit(
-        engine, script, read("odd", "src/a[1].py"), read("folder", "src"), read("link", "link"), read("none", "d.py"),
+        engine,
+        script,
+        read("odd", "src/a[1].py"),
+        read("folder", "src"),
+        read("link", "link"),
+        read("none", "d.py"),
         {"name": "shell", "adapter": "shell", "arguments": tree},
-    )  # fmt: skip
+    )
     do(engine, script)
     assert whole(engine, id_)["result"] == {
-        "odd": {"src/a[1].py": "x = 1\n"}, "shell": {"code": 0, "output": "y = 2\n"}
-    }  # fmt: skip
+        "odd": {"src/a[1].py": "x = 1\n"},
+        "shell": {"code": 0, "output": "y = 2\n"},
+    }
     errors = {row["name"]: row["error"] for row in whole(engine, id_)["tasks"] if row["error"]}
     assert {name: error["kind"] for name, error in errors.items()} == dict.fromkeys(
         ("folder", "link", "none"), "not_found"
@@ -667,8 +717,9 @@ def test_any_graph_ends_and_no_task_is_done_before_what_it_depends_on(engine: En
     for n in bad:
         script.answers[f"t{n}"] = failing(1, retry=False)
     tasks = [
-        {"name": f"t{n}", "depends_on": [f"t{low}" for high, low in sorted(edges) if high == n]} for n in range(number)
-    ]  # fmt: skip
+        {"name": f"t{n}", "depends_on": [f"t{low}" for high, low in sorted(edges) if high == n]}
+        for n in range(number)
+    ]
     id_ = submit(engine, script, *tasks)
     do(engine, script)
     blocked: set[int] = set()
@@ -698,10 +749,19 @@ def test_what_cannot_be_stored_of_an_output_is_replaced_and_the_task_completes(
         "whole": ("[" * 5_000 + "]" * 5_000, ...),
     }
     if isolated == "shell":
-        id_ = submit(engine, script, *(
-            {"name": name, "adapter": "shell", "role": "admin", "arguments": {"command": ["printf", "%s", words]}}
-            for name, (words, _) in printed.items()
-        ))  # fmt: skip
+        id_ = submit(
+            engine,
+            script,
+            *(
+                {
+                    "name": name,
+                    "adapter": "shell",
+                    "role": "admin",
+                    "arguments": {"command": ["printf", "%s", words]},
+                }
+                for name, (words, _) in printed.items()
+            ),
+        )
     else:
         endless: list[Any] = []
         endless.append(endless)

@@ -6,15 +6,22 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.execution.task_pictures import DRAWN, layers, lines, svg
 from qflow_dagster.execution.task_records import critical_path
+from qflow_dagster.pictures.task_graph import DRAWN, layers, lines, svg
 
 
 def task(
     name: str, *after: str, state: str = "completed", depth: int = 0, seconds: float | None = 1.0
 ) -> dict[str, Any]:
-    return {"name": name, "state": state, "role": "coder", "depends_on": list(after), "depth": depth,
-            "seconds": seconds, "error": {"message": "it broke\nbadly"} if state == "failed" else None}  # fmt: skip
+    return {
+        "name": name,
+        "state": state,
+        "role": "coder",
+        "depends_on": list(after),
+        "depth": depth,
+        "seconds": seconds,
+        "error": {"message": "it broke\nbadly"} if state == "failed" else None,
+    }
 
 
 DIAMOND = [task("a"), task("b", "a", seconds=3.0), task("c", "a"), task("d", "b", "c", state="failed")]

@@ -46,9 +46,15 @@ def test_what_is_missing_is_missing(name: str) -> None:
     SHARES, SHARES, COUNTS, COUNTS, st.floats(0, 5_000), st.integers(0, 1_000), st.integers(1, 500), COUNTS
 )
 def test_derived_inputs_are_in_range_or_missing(
-    hotspot: float | None, fan_in: float | None, recent: int | None, year: int | None, age: float, errors: int,
-    places: int, lines: int | None,
-) -> None:  # fmt: skip
+    hotspot: float | None,
+    fan_in: float | None,
+    recent: int | None,
+    year: int | None,
+    age: float,
+    errors: int,
+    places: int,
+    lines: int | None,
+) -> None:
     derived = [
         wsjf.business_value(hotspot, fan_in),
         wsjf.time_criticality(recent, year, age, errors),

@@ -15,7 +15,8 @@ from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, proposing, suite_gate, validation
 from qflow_dagster.generation import generators as registry
-from qflow_dagster.generation.generators import Proposal, Request, generators
+from qflow_dagster.generation.generators import generators
+from qflow_dagster.generation.generators.protocol import Proposal, Request
 from qflow_dagster.generation.repository_tests import PYTEST, SuiteCommand, SuiteRun, configured, detect
 from qflow_dagster.settings import settings
 from tests.improvement_loop import MUTABLE, NONE, Loop
@@ -25,9 +26,15 @@ RULES = {rule.id: rule for rule in load_rules()}
 
 def request(rule: str = "python/comparison-to-none", code: str = NONE, path: str = "a.py") -> Request:
     return Request(
-        repository="project", base="0" * 40, path=path, language="python", text=code, rule=RULES[rule],
-        target="py311", findings=((2, "here"),),
-    )  # fmt: skip
+        repository="project",
+        base="0" * 40,
+        path=path,
+        language="python",
+        text=code,
+        rule=RULES[rule],
+        target="py311",
+        findings=((2, "here"),),
+    )
 
 
 # Gates
@@ -41,14 +48,20 @@ def request(rule: str = "python/comparison-to-none", code: str = NONE, path: str
         ({"a.py": NONE + "\n"}, "finding_gone"),
         ({"a.py": "def missing(value, seen=[]):\n    return value is None\n"}, "no_new_finding"),
         ({"a.py": "def missing(value):\n    return vlaue is None\n"}, "no_new_finding"),
-        ({"a.py": "import os, sys\ndef missing(value):\n    return value is None and os and sys\n"}, "linter"),
         (
-            {"a.py": "def missing(v):\n" + "".join(f"    if v == {n}:\n        return v\n" for n in range(9))
-             + "    return v is None\n"},
+            {"a.py": "import os, sys\ndef missing(value):\n    return value is None and os and sys\n"},
+            "linter",
+        ),
+        (
+            {
+                "a.py": "def missing(v):\n"
+                + "".join(f"    if v == {n}:\n        return v\n" for n in range(9))
+                + "    return v is None\n"
+            },
             "metrics",
         ),
     ],
-)  # fmt: skip
+)
 def test_each_gate_stops_what_it_is_for(after: dict[str, str], gate: str) -> None:
     gates = validation.judge(request(), after, [rule for rule in RULES.values() if not rule.matcher.metric])
     assert (gates[-1].name, gates[-1].verdict) == (gate, "failed")
@@ -253,16 +266,24 @@ def test_what_a_change_broke_is_told_from_what_failed_before(before: dict, after
     [
         ({"pyproject.toml": b"[tool.pytest.ini_options]\n"}, set(), PYTEST),
         ({}, {"tests/test_a.py"}, PYTEST),
-        ({"package.json": b'{"scripts": {"test": "jest"}}'}, {"package.json"}, SuiteCommand("command", ("npm", "test", "--silent"))),
+        (
+            {"package.json": b'{"scripts": {"test": "jest"}}'},
+            {"package.json"},
+            SuiteCommand("command", ("npm", "test", "--silent")),
+        ),
         ({"package.json": b'{"scripts": 3}'}, {"package.json"}, None),
         ({}, {"Cargo.toml"}, SuiteCommand("cargo", ("cargo", "test", "--offline", "--no-fail-fast"))),
         ({}, {"go.mod"}, SuiteCommand("go", ("go", "test", "-v", "./..."))),
         ({}, {"mix.exs"}, SuiteCommand("command", ("mix", "test"))),
         ({}, {"tox.ini"}, SuiteCommand("command", ("tox", "-q"))),
-        ({"Makefile": b"all:\n\ntest: all\n\techo\n"}, {"Makefile"}, SuiteCommand("command", ("make", "test"))),
+        (
+            {"Makefile": b"all:\n\ntest: all\n\techo\n"},
+            {"Makefile"},
+            SuiteCommand("command", ("make", "test")),
+        ),
         ({"Makefile": b"all:\n"}, {"Makefile", "README"}, None),
     ],
-)  # fmt: skip
+)
 def test_the_test_command_is_found_out(files: dict, paths: set, command: SuiteCommand | None) -> None:
     assert detect(files, paths) == command
 

@@ -19,7 +19,7 @@ from qflow_dagster.infrastructure.error_rate_tracker import (
     track_errors,
     track_successes,
 )
-from qflow_dagster.quantumflow import IllegalTransition
+from qflow_dagster.quantumflow import IllegalTransitionError
 
 PYTHON_STACK = '  File "a.py", line 3, in f\n    raise'
 
@@ -248,11 +248,22 @@ SECRETS = {
 @pytest.mark.parametrize(("words", "secret"), SECRETS.items(), ids=[str(n) for n in range(len(SECRETS))])
 def test_planted_secrets_are_nowhere_in_the_database(engine: Engine, words: str, secret: str) -> None:
     with engine.begin() as connection:
-        track_errors(connection, [Occurrence(
-            operation="op", message=f"failed: {words}", stack=f'  File "a.py", line 1, in f\n    {words}',
-            context={"env": {"DB_PASSWORD": secret, "words": words}, "api_key": secret, "list": [words]},
-            correlation_id=words,
-        )])  # fmt: skip
+        track_errors(
+            connection,
+            [
+                Occurrence(
+                    operation="op",
+                    message=f"failed: {words}",
+                    stack=f'  File "a.py", line 1, in f\n    {words}',
+                    context={
+                        "env": {"DB_PASSWORD": secret, "words": words},
+                        "api_key": secret,
+                        "list": [words],
+                    },
+                    correlation_id=words,
+                )
+            ],
+        )
     error_analysis.analyse(engine)
     with engine.connect() as connection:
         for table in ("error_occurrences", "error_groups", "workflows", "messages", "workflow_events"):
@@ -328,7 +339,7 @@ def test_people_decide_within_the_machine(engine: Engine) -> None:
     for state in ("acknowledged", "muted", "open", "resolved"):
         with engine.begin() as connection:
             error_records.decide(connection, [group], state, actor="ada")
-    with pytest.raises(IllegalTransition), engine.begin() as connection:
+    with pytest.raises(IllegalTransitionError), engine.begin() as connection:
         error_records.decide(connection, [group], "muted", actor="ada")
     with engine.connect() as connection:
         assert error_records.find(connection) == []

@@ -137,9 +137,21 @@ def test_no_text_from_outside_breaks_them(message: str, stack: str) -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
-    "hostile", ["a" * 50_000, "/a" * 25_000, "1." * 25_000, "at (" * 10_000, " at x" * 10_000, "0x" * 20_000,
-     "x in " * 20_000, "x in a:line " * 20_000, "a@" * 20_000, "/ " * 20_000, "violates " * 20_000]
-)  # fmt: skip
+    "hostile",
+    [
+        "a" * 50_000,
+        "/a" * 25_000,
+        "1." * 25_000,
+        "at (" * 10_000,
+        " at x" * 10_000,
+        "0x" * 20_000,
+        "x in " * 20_000,
+        "x in a:line " * 20_000,
+        "a@" * 20_000,
+        "/ " * 20_000,
+        "violates " * 20_000,
+    ],
+)
 def test_no_text_makes_them_slow(hostile: str) -> None:
     """A pattern that backtracks would take minutes."""
     normalise(hostile)

@@ -28,10 +28,16 @@ class GitRepository:
         self.hours += 1
         date = f"{1_700_000_000 + self.hours * 3600} +0000"
         environment = {
-            "PATH": os.environ["PATH"], "HOME": str(self.path), "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_AUTHOR_NAME": author[0], "GIT_AUTHOR_EMAIL": author[1], "GIT_AUTHOR_DATE": date,
-            "GIT_COMMITTER_NAME": author[0], "GIT_COMMITTER_EMAIL": author[1], "GIT_COMMITTER_DATE": date,
-        }  # fmt: skip
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.path),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": author[0],
+            "GIT_AUTHOR_EMAIL": author[1],
+            "GIT_AUTHOR_DATE": date,
+            "GIT_COMMITTER_NAME": author[0],
+            "GIT_COMMITTER_EMAIL": author[1],
+            "GIT_COMMITTER_DATE": date,
+        }
         done = subprocess.run(
             ["git", *arguments], cwd=self.path, env=environment, input=stdin, capture_output=True, check=True
         )
@@ -85,10 +91,12 @@ class Ingested:
             name = name or self.rows("SELECT name FROM repositories ORDER BY id LIMIT 1")[0][0]
             snapshot = queries.current_snapshot(connection, name)
             rows = connection.execute(
-                text(f"SELECT f.path, {columns} FROM files f LEFT JOIN blobs b ON b.id = f.blob_id "
-                     f"WHERE {queries.IN_SNAPSHOT}"),
+                text(
+                    f"SELECT f.path, {columns} FROM files f LEFT JOIN blobs b ON b.id = f.blob_id "
+                    f"WHERE {queries.IN_SNAPSHOT}"
+                ),
                 snapshot.interval,
-            )  # fmt: skip
+            )
             return {row[0]: row[1] if len(row) == 2 else tuple(row[1:]) for row in rows}
 
     def edges(self) -> set[tuple[str, str | None]]:

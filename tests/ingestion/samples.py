@@ -92,8 +92,14 @@ export abstract class Cache<T> implements Store<T> {
 
 type Alias = Cache<string>;
 """,
-        ["interface Store*", "enum Color", "class Cache", "method Cache.constructor",
-         "method Cache.f", "type Alias"],
+        [
+            "interface Store*",
+            "enum Color",
+            "class Cache",
+            "method Cache.constructor",
+            "method Cache.f",
+            "type Alias",
+        ],
         ["../options Options"],
         ["load"],
         (4, 4, 2, 2),
@@ -246,8 +252,14 @@ T f(const std::vector<T>& all, T start) {
 
 double geo::Circle::scale(double by) { return r_ * by; }
 """,
-        ["module geo", "class geo.Circle*", "method geo.Circle.Circle", "method geo.Circle.area",
-         "function geo.f", "function geo::Circle::scale"],
+        [
+            "module geo",
+            "class geo.Circle*",
+            "method geo.Circle.Circle",
+            "method geo.Circle.area",
+            "function geo.f",
+            "function geo::Circle::scale",
+        ],
         ["vector", "shape.hpp"],
         ["square"],
         (3, 4, 2, 2),
@@ -282,9 +294,16 @@ namespace App.Core
     record Pair(int A, int B);
 }
 """,
-        ["module App.Core", "class App.Core.Service*", "method App.Core.Service.f",
-         "method App.Core.Service.Helper", "interface App.Core.IService", "struct App.Core.Point",
-         "enum App.Core.Kind", "class App.Core.Pair"],
+        [
+            "module App.Core",
+            "class App.Core.Service*",
+            "method App.Core.Service.f",
+            "method App.Core.Service.Helper",
+            "interface App.Core.IService",
+            "struct App.Core.Point",
+            "enum App.Core.Kind",
+            "class App.Core.Pair",
+        ],
         ["System", "System.Text.StringBuilder"],
         ["Helper", "WriteLine"],
         (5, 4, 2, 2),
@@ -351,7 +370,7 @@ function helper(): void {}
     ),
     Sample(
         "Elixir",
-        '''defmodule App.Store do
+        """defmodule App.Store do
   @moduledoc "Stores."
   alias App.{Repo, Cache}
   use GenServer
@@ -367,7 +386,7 @@ function helper(): void {}
 
   defp helper, do: :ok
 end
-''',
+""",
         ["module App.Store*", "function App.Store.f*", "function App.Store.helper"],
         ["App.Repo", "App.Cache", "GenServer"],
         ["get", "is_binary"],
@@ -478,4 +497,4 @@ f one
         ["echo", "exit", "f", "run", "test"],
         (5, 5, 2, 0),
     ),
-]  # fmt: skip
+]

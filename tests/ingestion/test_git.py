@@ -31,13 +31,36 @@ def trap(tmp_path: Path) -> Callable[[], str]:
 
 
 CONFIGURED = (
-    "core.fsmonitor", "core.hooksPath", "core.pager", "core.sshCommand", "core.askPass", "core.gitProxy",
-    "core.editor", "core.alternateRefsCommand", "diff.external", "diff.evil.textconv", "diff.evil.command",
-    "filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "gpg.program", "gpg.ssh.program",
-    "credential.helper", "uploadpack.packObjectsHook", "pager.log", "merge.evil.driver", "trailer.x.command",
-    "trailer.co-authored-by.command", "alias.log", "alias.ls-tree", "alias.cat-file",
-    "interactive.diffFilter", "sequence.editor", "remote.origin.uploadpack", "remote.origin.vcs",
-)  # fmt: skip
+    "core.fsmonitor",
+    "core.hooksPath",
+    "core.pager",
+    "core.sshCommand",
+    "core.askPass",
+    "core.gitProxy",
+    "core.editor",
+    "core.alternateRefsCommand",
+    "diff.external",
+    "diff.evil.textconv",
+    "diff.evil.command",
+    "filter.evil.clean",
+    "filter.evil.smudge",
+    "filter.evil.process",
+    "gpg.program",
+    "gpg.ssh.program",
+    "credential.helper",
+    "uploadpack.packObjectsHook",
+    "pager.log",
+    "merge.evil.driver",
+    "trailer.x.command",
+    "trailer.co-authored-by.command",
+    "alias.log",
+    "alias.ls-tree",
+    "alias.cat-file",
+    "interactive.diffFilter",
+    "sequence.editor",
+    "remote.origin.uploadpack",
+    "remote.origin.vcs",
+)
 
 
 def test_nothing_a_repository_configures_is_run(
@@ -230,9 +253,18 @@ def test_protocols(location: str, protocol: str | None) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["http://example.com/a", "git://example.com/a", "ext::sh -c evil", "ftp://x/y", "https://user:pw@x/y",
-     "https://token@x/y", "ssh://git:pw@x/y", "https://x/y?token=secret", "ext://sh"],
-)  # fmt: skip
+    [
+        "http://example.com/a",
+        "git://example.com/a",
+        "ext::sh -c evil",
+        "ftp://x/y",
+        "https://user:pw@x/y",
+        "https://token@x/y",
+        "ssh://git:pw@x/y",
+        "https://x/y?token=secret",
+        "ext://sh",
+    ],
+)
 def test_other_protocols_and_credentials_are_refused_without_repeating_them(location: str) -> None:
     if "://" not in location:
         assert remotes.url_protocol(location) is None

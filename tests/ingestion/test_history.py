@@ -134,9 +134,14 @@ def test_strange_commits_do_no_harm(repository: GitRepository, ingested: Ingeste
             "\x01\x02 s\x03b\n\nCo-authored-by: :100644\nCo-authored-by: :000000 x <y@z>\n"
         )
         oid = repository.git(
-            "hash-object", "-t", "commit", "-w", "--stdin", "--literally",
+            "hash-object",
+            "-t",
+            "commit",
+            "-w",
+            "--stdin",
+            "--literally",
             stdin=commit.encode("utf-8", "surrogateescape"),
-        )  # fmt: skip
+        )
         repository.git("update-ref", "refs/heads/main", oid)
         ingested(repository)
     assert ingested.rows("SELECT count(*) FROM commits") == [(3,)]

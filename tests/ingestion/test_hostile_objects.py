@@ -97,15 +97,59 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 REFUSED = [
-    b"../pwned", b"../../../../../../tmp/pwned", b"/tmp/pwned", b"a/../../pwned", b"..", b".", b"a//b", b"a/", b"/",
-    b"./a", b"a/./b", b".git", b".GIT", b".Git/hooks/post-checkout", b"a/.git/config", b".git ", b".git.", b".git . .",
-    b".git::$INDEX_ALLOCATION", b".git:stream", b"git~1", b"GIT~1/config", b"git~1 .", ".g\u200cit".encode(),
-    ".\ufeffgit/config".encode(), "\u202e.gi\u206ft".encode(), b".git\xff", b".git\xffa", b"a\\.git\\config", b"x" * 256, b"a/" * 600 + b"b",
-]  # fmt: skip
+    b"../pwned",
+    b"../../../../../../tmp/pwned",
+    b"/tmp/pwned",
+    b"a/../../pwned",
+    b"..",
+    b".",
+    b"a//b",
+    b"a/",
+    b"/",
+    b"./a",
+    b"a/./b",
+    b".git",
+    b".GIT",
+    b".Git/hooks/post-checkout",
+    b"a/.git/config",
+    b".git ",
+    b".git.",
+    b".git . .",
+    b".git::$INDEX_ALLOCATION",
+    b".git:stream",
+    b"git~1",
+    b"GIT~1/config",
+    b"git~1 .",
+    ".g\u200cit".encode(),
+    ".\ufeffgit/config".encode(),
+    "\u202e.gi\u206ft".encode(),
+    b".git\xff",
+    b".git\xffa",
+    b"a\\.git\\config",
+    b"x" * 256,
+    b"a/" * 600 + b"b",
+]
 # Linux could hold them, so they are stored as text; other systems read them otherwise.
 UNPORTABLE = [b"a\\b", b"..\\..\\pwned", b"a\nb", b"a\x1b[31m", b"\x7f", "\x9b".encode(), b"Icon\r"]
-ALLOWED = [b"a", b"...", b"..a", b".gitignore", b".github/x", b"git~2", b"a.git", b".gitmodules", b"digit~1", b"-rf",
-           b"x" * 255, b"a/" * 500 + b"b", "ü.py".encode(), b"\xff.py", b"a b", b'q"uote', b"C:x"]  # fmt: skip
+ALLOWED = [
+    b"a",
+    b"...",
+    b"..a",
+    b".gitignore",
+    b".github/x",
+    b"git~2",
+    b"a.git",
+    b".gitmodules",
+    b"digit~1",
+    b"-rf",
+    b"x" * 255,
+    b"a/" * 500 + b"b",
+    "ü.py".encode(),
+    b"\xff.py",
+    b"a b",
+    b'q"uote',
+    b"C:x",
+]
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -158,10 +202,39 @@ def test_a_link_may_not_pass_for_gitmodules(made: HandMade, name: bytes) -> None
         git.list_tree(made.path, made.commit_names(name, mode="120000"))
 
 
-PIECES = st.sampled_from([
-    b"a", b".", b"..", b"/", b".git", b".GIT", b"git", b"~1", b"~2", b"~", b"1", b"4", b" ", b":", b"\\", b"modules", b"mod~1",
-    b"gi7eba~1", b"gi7e~123", b"~1000000", "\u200c".encode(), "\u2069".encode(), "\ufeff".encode(), b"\xff", b"\xe2\x80", b"\t", b"g", b"i", b"t",
-])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        b"a",
+        b".",
+        b"..",
+        b"/",
+        b".git",
+        b".GIT",
+        b"git",
+        b"~1",
+        b"~2",
+        b"~",
+        b"1",
+        b"4",
+        b" ",
+        b":",
+        b"\\",
+        b"modules",
+        b"mod~1",
+        b"gi7eba~1",
+        b"gi7e~123",
+        b"~1000000",
+        "\u200c".encode(),
+        "\u2069".encode(),
+        "\ufeff".encode(),
+        b"\xff",
+        b"\xe2\x80",
+        b"\t",
+        b"g",
+        b"i",
+        b"t",
+    ]
+)
 
 
 @pytest.fixture(scope="module")
@@ -177,10 +250,21 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes, str], bo
     def takes(path: bytes, mode: str) -> bool:
         (folder / "index").unlink(missing_ok=True)
         done = subprocess.run(
-            [b"git", b"-C", os.fsencode(folder), b"-c", b"core.protectHFS=true", b"-c", b"core.protectNTFS=true",
-             b"update-index", b"--add", b"--cacheinfo", b",".join((mode.encode(), oid, path))],
+            [
+                b"git",
+                b"-C",
+                os.fsencode(folder),
+                b"-c",
+                b"core.protectHFS=true",
+                b"-c",
+                b"core.protectNTFS=true",
+                b"update-index",
+                b"--add",
+                b"--cacheinfo",
+                b",".join((mode.encode(), oid, path)),
+            ],
             capture_output=True,
-        )  # fmt: skip
+        )
         return done.returncode == 0
 
     return takes
@@ -230,9 +314,10 @@ def test_two_entries_of_one_name_are_refused(
     outside = tmp_path / "outside"
     outside.mkdir()
     oids = {
-        "120000": made.put("blob", bytes(outside)), "100644": made.put("blob", b"x\n"),
+        "120000": made.put("blob", bytes(outside)),
+        "100644": made.put("blob", b"x\n"),
         "40000": made.tree(("100644", b"written", made.put("blob", b"x\n"))),
-    }  # fmt: skip
+    }
     entries = [(kind, b"d", oids[kind]) for kind in kinds]
     with pytest.raises(QflowError, match="two entries called 'd'"):
         export(made, made.commit(made.tree(*(entries[::-1] if first else entries))))
@@ -334,8 +419,9 @@ def test_a_bomb_is_not_ingested_and_its_neighbours_in_history_are(
     ingested(made.path)
     commits = [c for batch in history.read_commits(made.path, [first, bomb], first, 1) for c in batch]
     assert [(c.oid, [change.path for change in c.changes]) for c in commits] == [
-        (first, ["ok.py", "first.py"]), (bomb, []),
-    ]  # fmt: skip
+        (first, ["ok.py", "first.py"]),
+        (bomb, []),
+    ]
 
 
 def test_a_checkout_has_no_more_bytes_than_allowed(
@@ -394,14 +480,14 @@ def test_a_damaged_object_leaves_nothing(
 
 def test_a_blob_that_is_too_large_to_hold_is_refused(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
     oid = made.put("blob", b"x" * 1_000)
-    monkeypatch.setattr(trees, "LARGEST_BLOB", 999)
+    monkeypatch.setattr(trees, "MAX_BLOB_BYTES", 999)
     with pytest.raises(git.TooLargeError, match=r"a\.py has 1,000 bytes, 999 are read at most"):
         list(trees.read_blobs(made.path, [(oid, "a.py")]))
 
 
 def test_texts_that_are_held_at_once_are_bounded(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [(f"{n}/package.json", made.put("blob", b"%d" % n * 100)) for n in range(9)]
-    monkeypatch.setattr(trees, "LARGEST_TEXTS", 500)
+    monkeypatch.setattr(trees, "MAX_TEXTS_BYTES", 500)
     assert list(trees.read_texts(made.path, files)) == [path for path, _ in files[:5]]
 
 

@@ -43,33 +43,77 @@ def test_language(path: str, head: bytes, language: str) -> None:
 @pytest.mark.parametrize(
     ("flag", "paths", "others"),
     [
-        ("test", ["tests/a.py", "pkg/test_a.py", "a_test.go", "src/a.spec.ts", "src/test/java/A.java",
-                  "FooTest.java", "spec/a_spec.rb", "lib/__tests__/a.js", "conftest.py"],
-         ["latest/a.py", "contest.py", "src/testimonials.js", "attest.go"]),
-        ("vendored", ["vendor/a.go", "node_modules/x/i.js", "third_party/a.c", "static/jquery-3.1.js", "gradlew"],
-         ["vendors.py", "src/react_app.py", "external_api.py"]),
-        ("generated", ["a.min.js", "x/y.pb.go", "a_pb2.py", "package-lock.json", "Cargo.lock", "dist/a.js",
-                       "A.Designer.cs", "yarn.lock"],
-         ["lock.py", "distance.py", "generate.py"]),
-        ("documentation", ["docs/a.md", "README.md", "LICENSE", "CHANGELOG.rst", "examples/a.py"],
-         ["src/doctor.py", "license_check.py"]),
+        (
+            "test",
+            [
+                "tests/a.py",
+                "pkg/test_a.py",
+                "a_test.go",
+                "src/a.spec.ts",
+                "src/test/java/A.java",
+                "FooTest.java",
+                "spec/a_spec.rb",
+                "lib/__tests__/a.js",
+                "conftest.py",
+            ],
+            ["latest/a.py", "contest.py", "src/testimonials.js", "attest.go"],
+        ),
+        (
+            "vendored",
+            ["vendor/a.go", "node_modules/x/i.js", "third_party/a.c", "static/jquery-3.1.js", "gradlew"],
+            ["vendors.py", "src/react_app.py", "external_api.py"],
+        ),
+        (
+            "generated",
+            [
+                "a.min.js",
+                "x/y.pb.go",
+                "a_pb2.py",
+                "package-lock.json",
+                "Cargo.lock",
+                "dist/a.js",
+                "A.Designer.cs",
+                "yarn.lock",
+            ],
+            ["lock.py", "distance.py", "generate.py"],
+        ),
+        (
+            "documentation",
+            ["docs/a.md", "README.md", "LICENSE", "CHANGELOG.rst", "examples/a.py"],
+            ["src/doctor.py", "license_check.py"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_flags(flag: str, paths: list[str], others: list[str]) -> None:
     assert [p for p in paths if not getattr(classify.classify(p), flag)] == []
     assert [p for p in others if getattr(classify.classify(p), flag)] == []
 
 
 def targets(
-    paths: list[str], source: str, language: str, module: str, *names: str, level: int = 0,
-    kind: str = "import", manifests: dict[str, bytes] | None = None,
-) -> list[str]:  # fmt: skip
+    paths: list[str],
+    source: str,
+    language: str,
+    module: str,
+    *names: str,
+    level: int = 0,
+    kind: str = "import",
+    manifests: dict[str, bytes] | None = None,
+) -> list[str]:
     fact = ImportFact(0, 1, module, list(names), level, kind)
     return list(Resolver([*paths, *(manifests or {})], manifests or {}).resolve(source, language, fact))
 
 
-PYTHON = ["app/__init__.py", "app/a.py", "app/sub/__init__.py", "app/sub/b.py", "tool.py", "scripts/x.py",
-          "scripts/y.py", "src/lib/__init__.py", "src/lib/c.py"]  # fmt: skip
+PYTHON = [
+    "app/__init__.py",
+    "app/a.py",
+    "app/sub/__init__.py",
+    "app/sub/b.py",
+    "tool.py",
+    "scripts/x.py",
+    "scripts/y.py",
+    "src/lib/__init__.py",
+    "src/lib/c.py",
+]
 
 
 @pytest.mark.parametrize(
@@ -181,8 +225,15 @@ def test_includes_beside_and_by_the_only_path_that_ends_so() -> None:
 
 
 def test_ruby_php_elixir_and_shell() -> None:
-    paths = ["lib/app/store.rb", "lib/app/util.rb", "src/Models/User.php", "boot.php",
-             "lib/my_app/http_server.ex", "bin/run.sh", "bin/lib.sh"]  # fmt: skip
+    paths = [
+        "lib/app/store.rb",
+        "lib/app/util.rb",
+        "src/Models/User.php",
+        "boot.php",
+        "lib/my_app/http_server.ex",
+        "bin/run.sh",
+        "bin/lib.sh",
+    ]
     manifests = {"composer.json": b'{"autoload": {"psr-4": {"App\\\\": "src/"}}}'}
     assert targets(paths, "x.rb", "Ruby", "app/store", kind="require") == ["lib/app/store.rb"]
     assert targets(paths, "lib/app/store.rb", "Ruby", "util", kind="require_relative") == ["lib/app/util.rb"]

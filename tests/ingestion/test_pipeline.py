@@ -24,17 +24,19 @@ def test_every_kind_of_path_is_accounted_for(repository: GitRepository, ingested
     other = GitRepository(repository.path.parent / "other")
     other.commit({"a.py": "x = 1\n"})
     repository.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", str(other.path), "sub")
-    repository.write({
-        "app/main.py": "import os\n\n\ndef main():\n    return os.name\n",
-        "run.sh": "#!/bin/sh\necho hi\n",
-        "logo.png": b"\x89PNG\0\0",
-        "model.bin": LFS,
-        "naïve café.txt": "ok\n",
-        'with "quotes"\tand tab.py': "y = 2\n",
-        "no_extension": "plain words\n",
-        "latin.py": "# é\nz = 3\n".encode("latin-1"),
-        "empty.py": "",
-    })  # fmt: skip
+    repository.write(
+        {
+            "app/main.py": "import os\n\n\ndef main():\n    return os.name\n",
+            "run.sh": "#!/bin/sh\necho hi\n",
+            "logo.png": b"\x89PNG\0\0",
+            "model.bin": LFS,
+            "naïve café.txt": "ok\n",
+            'with "quotes"\tand tab.py': "y = 2\n",
+            "no_extension": "plain words\n",
+            "latin.py": "# é\nz = 3\n".encode("latin-1"),
+            "empty.py": "",
+        }
+    )
     raw = os.fsencode(repository.path) + b"/\xff\xfe.py"
     Path(os.fsdecode(raw)).write_bytes(b"w = 4\n")
     (repository.path / "run.sh").chmod(0o755)
@@ -89,8 +91,11 @@ def test_added_removed_renamed_and_retyped_paths(repository: GitRepository, inge
     repository.commit({"e.py": "e = 1\n"})
     result = ingested(repository)
     assert ingested.files("f.kind") == {
-        "moved.py": "file", "c.py": "executable", "d": "symlink", "e.py": "file",
-    }  # fmt: skip
+        "moved.py": "file",
+        "c.py": "executable",
+        "d": "symlink",
+        "e.py": "file",
+    }
     assert result.blobs_read == 1
 
 
@@ -299,18 +304,21 @@ def test_a_blob_that_kills_its_parser_is_stored_with_its_lines(
 ) -> None:
     """The worker really dies, of the signal a crash in native code ends with."""
     monkeypatch.setattr(
-        processes, "ENTRY",
+        processes,
+        "ENTRY",
         "import os; from qflow_dagster import processes; from qflow_dagster.ingestion import extraction; real = extraction.extract\n"
         "def extract(data, language, **options):\n"
         "    if b'poison' in data and options.get('parse_limit'): os.kill(os.getpid(), 11)\n"
         "    return real(data, language, **options)\n"
         "extraction.extract = extract; processes.serve()",
-    )  # fmt: skip
+    )
     repository.commit({"good.py": "def f():\n    pass\n", "bad.py": "poison = 1\n", "fine.py": "x = 1\n"})
     ingested(repository)
     assert ingested.files("b.parsed, b.lines") == {
-        "good.py": (True, 2), "bad.py": (False, 1), "fine.py": (True, 1),
-    }  # fmt: skip
+        "good.py": (True, 2),
+        "bad.py": (False, 1),
+        "fine.py": (True, 1),
+    }
     assert "bad.py is stored without syntax tree" in caplog.text
 
 
@@ -319,13 +327,14 @@ def test_a_worker_that_hangs_is_replaced(
 ) -> None:
     monkeypatch.setattr(processes, "STALL_SECONDS", 1.5)
     monkeypatch.setattr(
-        processes, "ENTRY",
+        processes,
+        "ENTRY",
         "import time; from qflow_dagster import processes; from qflow_dagster.ingestion import extraction; real = extraction.extract\n"
         "def extract(data, language, **options):\n"
         "    if b'sleepy' in data: time.sleep(600)\n"
         "    return real(data, language, **options)\n"
         "extraction.extract = extract; processes.serve()",
-    )  # fmt: skip
+    )
     repository.commit({"good.py": "x = 1\n", "bad.py": "sleepy = 1\n"})
     ingested(repository)
     assert ingested.files("b.binary, b.lines") == {"good.py": (False, 1), "bad.py": (True, 0)}
@@ -351,9 +360,11 @@ def test_a_database_that_restarts_meanwhile_costs_a_retry(
         if stage == "reading files" and done and next(cuts, False):
             with ingested.engine.begin() as connection:
                 connection.execute(
-                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                         "WHERE datname = current_database() AND pid <> pg_backend_pid()")
-                )  # fmt: skip
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
 
     with ingested.engine.begin() as connection:
         repositories.register(connection, str(repository.path))

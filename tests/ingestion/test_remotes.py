@@ -18,8 +18,17 @@ from qflow_dagster.ingestion import git, remotes
 from tests.http_server import LocalServer, local_server
 from tests.ingestion.conftest import GitRepository
 
-HOOKS = ("pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive",
-         "push-to-checkout", "pre-push", "pre-auto-gc")  # fmt: skip
+HOOKS = (
+    "pre-receive",
+    "update",
+    "post-receive",
+    "post-update",
+    "reference-transaction",
+    "proc-receive",
+    "push-to-checkout",
+    "pre-push",
+    "pre-auto-gc",
+)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository to another user")
 
 
@@ -49,9 +58,19 @@ def arm(repository: GitRepository, folder: Path, trap: Path) -> None:
     (folder / "hooks").mkdir(exist_ok=True)
     for name in HOOKS:
         shutil.copy(trap, folder / "hooks" / name)
-    for name in ("core.fsmonitor", "core.alternateRefsCommand", "core.sshCommand", "core.gitProxy", "core.askPass",
-                 "credential.helper", "gpg.program", "uploadpack.packObjectsHook", "remote.evil.uploadpack",
-                 "remote.evil.receivepack", "ssh.variant"):  # fmt: skip
+    for name in (
+        "core.fsmonitor",
+        "core.alternateRefsCommand",
+        "core.sshCommand",
+        "core.gitProxy",
+        "core.askPass",
+        "credential.helper",
+        "gpg.program",
+        "uploadpack.packObjectsHook",
+        "remote.evil.uploadpack",
+        "remote.evil.receivepack",
+        "ssh.variant",
+    ):
         repository.git("config", name, str(trap))
     repository.git("config", "core.hooksPath", str(folder / "hooks"))
     repository.git("config", "push.gpgSign", "true")
@@ -94,9 +113,20 @@ def test_a_push_into_a_work_tree_does_not_write_to_it(
 
 @pytest.mark.parametrize(
     "url",
-    ["{}", "file://{}", "{}/.", "ext::sh -c 'touch {}/pwned'", "fd::1", "git://127.0.0.1/x", "http://127.0.0.1/x", "", "-oProxy",
-     "https://127.0.0.1:1/x\n{}", "https://user:secret@127.0.0.1/x"],
-)  # fmt: skip
+    [
+        "{}",
+        "file://{}",
+        "{}/.",
+        "ext::sh -c 'touch {}/pwned'",
+        "fd::1",
+        "git://127.0.0.1/x",
+        "http://127.0.0.1/x",
+        "",
+        "-oProxy",
+        "https://127.0.0.1:1/x\n{}",
+        "https://user:secret@127.0.0.1/x",
+    ],
+)
 def test_a_remote_that_the_repository_names_is_behind_https_or_ssh_or_refused(
     repository: GitRepository, target: GitRepository, sprung: Callable[[], bool], url: str
 ) -> None:
@@ -185,8 +215,12 @@ def test_a_partial_clone_is_not_completed_by_what_it_names(
     repository: GitRepository, trap: Path, sprung: Callable[[], bool], tmp_path: Path
 ) -> None:
     repository.commit({"a.py": "1\n"})
-    for name, value in {"remote.evil.url": str(repository.path), "remote.evil.promisor": "true",
-                        "remote.evil.uploadpack": str(trap), "extensions.partialClone": "evil"}.items():  # fmt: skip
+    for name, value in {
+        "remote.evil.url": str(repository.path),
+        "remote.evil.promisor": "true",
+        "remote.evil.uploadpack": str(trap),
+        "extensions.partialClone": "evil",
+    }.items():
         repository.git("config", name, value)
     blob = repository.git("rev-parse", "HEAD:a.py")
     (repository.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
@@ -262,11 +296,16 @@ def https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServ
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
     certificate = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
-    )  # fmt: skip
+    )
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

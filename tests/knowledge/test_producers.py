@@ -37,8 +37,13 @@ def test_a_confirmed_anti_pattern_is_flagged_once_by_many_at_once(
 ) -> None:
     snapshot_of(engine, repository, ingested, {"a.py": "x = 1\n"})
     with engine.begin() as connection:
-        id_ = requests.enqueue(connection, "anti_pattern", {"rule": "python/eval", "refused": 9, "kept": 0},
-                               source="test", repository="project")  # fmt: skip
+        id_ = requests.enqueue(
+            connection,
+            "anti_pattern",
+            {"rule": "python/eval", "refused": 9, "kept": 0},
+            source="test",
+            repository="project",
+        )
         requests.settle_by_hand(
             connection, id_, {"answer": "often wrong here", "confirmed": True}, actor="ada"
         )
@@ -61,7 +66,12 @@ def test_what_was_not_confirmed_is_not_flagged(
 ) -> None:
     snapshot_of(engine, repository, ingested, {"a.py": "x = 1\n"})
     with engine.begin() as connection:
-        id_ = requests.enqueue(connection, "anti_pattern", {"rule": "python/eval", "refused": 9, "kept": 0},
-                               source="test", repository="project")  # fmt: skip
+        id_ = requests.enqueue(
+            connection,
+            "anti_pattern",
+            {"rule": "python/eval", "refused": 9, "kept": 0},
+            source="test",
+            repository="project",
+        )
         requests.settle_by_hand(connection, id_, {"answer": "it is fine", "confirmed": False}, actor="ada")
         assert producers.flag(connection) == 0

@@ -25,7 +25,7 @@ from qflow_dagster.knowledge.questions import understand
         ("what are the hotspots?", "overview", "hotspots"),
         ("What does connect do?", "describe", "connect"),
     ],
-)  # fmt: skip
+)
 def test_what_is_understood(question: str, kind: str, subject: str) -> None:
     understood = understand(question)
     assert (understood.kind, understood.subject) == (kind, subject)

@@ -85,10 +85,17 @@ def test_graphql_is_not_answered_by_get(client: TestClient) -> None:
 
 
 KINDS = [
-    None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/graphql",
-    "text/plain; application/json", "text/plain;charset=application/json", "application/jsonx",
-    "application/json, text/plain", "text/plain, application/json",
-]  # fmt: skip
+    None,
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/graphql",
+    "text/plain; application/json",
+    "text/plain;charset=application/json",
+    "application/jsonx",
+    "application/json, text/plain",
+    "text/plain, application/json",
+]
 CHANGING = ("graphql", "report_asset_materialization/a", "report_asset_check/a", "report_asset_observation/a")
 
 

@@ -98,9 +98,7 @@ def test_cycles_are_the_strongly_connected_components(pairs: list[tuple[int, int
     for _ in reach:
         for a, b in edges:
             reach[a] |= reach[b]
-    expected = {
-        tuple(sorted(b for b in reach if b in reach[a] and a in reach[b])) for a in reach
-    }  # fmt: skip
+    expected = {tuple(sorted(b for b in reach if b in reach[a] and a in reach[b])) for a in reach}
     found = import_cycles(edges)
     assert {tuple(members) for members in found} == {members for members in expected if len(members) > 1}
     assert [len(members) for members in found] == sorted((len(m) for m in found), reverse=True)
@@ -138,13 +136,29 @@ def test_coupled_pairs_are_those_of_counting_one_by_one(
 
 def test_function_metrics_of_a_source_are_its_counts_put_into_the_formulae() -> None:
     [_, symbol] = extract(b"def f(a, b):\n    if a and b:\n        return a + b\n", "Python").symbols
-    frame = functions.measure(pd.DataFrame([{"symbol_id": 1, **symbol._asdict()}]).drop(
-        columns=["parent_seq", "kind", "name", "qualified_name", "signature", "docstring", "calls",
-                 "call_counts", "call_lines"]))  # fmt: skip
+    frame = functions.measure(
+        pd.DataFrame([{"symbol_id": 1, **symbol._asdict()}]).drop(
+            columns=[
+                "parent_seq",
+                "kind",
+                "name",
+                "qualified_name",
+                "signature",
+                "docstring",
+                "calls",
+                "call_counts",
+                "call_lines",
+            ]
+        )
+    )
     [row] = frame.to_dict("records")
     assert (row["cyclomatic"], row["cognitive"], row["nesting"], row["parameters"], row["code_lines"]) == (
-        3, 2, 1, 2, 3,
-    )  # fmt: skip
+        3,
+        2,
+        1,
+        2,
+        3,
+    )
     # def ( , : if and : return + are operators (brackets counted as pairs); f a b a b a b are operands.
     assert (symbol.operands, symbol.distinct_operands) == (7, 3)
     assert row["halstead_volume"] == pytest.approx(
@@ -158,11 +172,14 @@ def clones_of(*sources: str, shortest: int = 60) -> pd.DataFrame:
         found = extract(source.encode(), "Python").fingerprints
         if found:
             hashes = np.frombuffer(found.hashes, "<u8")
-            parts.append((
-                np.full(len(hashes), number), hashes,
-                np.frombuffer(found.positions, "<u4").astype(np.int64),
-                np.frombuffer(found.spans, "<u4").astype(np.int64).reshape(-1, 2),
-            ))  # fmt: skip
+            parts.append(
+                (
+                    np.full(len(hashes), number),
+                    hashes,
+                    np.frombuffer(found.positions, "<u4").astype(np.int64),
+                    np.frombuffer(found.spans, "<u4").astype(np.int64).reshape(-1, 2),
+                )
+            )
     return duplication.match(*(np.concatenate(column) for column in zip(*parts, strict=True)), shortest)
 
 
@@ -222,12 +239,23 @@ def candidates(*rows: tuple[str, int, int]) -> pd.DataFrame:
     """Files as (path, commits in a year, cognitive complexity)."""
     return pd.DataFrame(
         [
-            {"path": p, "commits": max(c, 1), "commits_365": c, "cognitive": x, "cognitive_max": x,
-             "code_lines": 1, "fan_in": 0, "authors": 1, "bus_factor": 1, "bug_fixes": 0,
-             "knowledge_loss": 0.0, "duplicated": 0.0}
+            {
+                "path": p,
+                "commits": max(c, 1),
+                "commits_365": c,
+                "cognitive": x,
+                "cognitive_max": x,
+                "code_lines": 1,
+                "fan_in": 0,
+                "authors": 1,
+                "bus_factor": 1,
+                "bug_fixes": 0,
+                "knowledge_loss": 0.0,
+                "duplicated": 0.0,
+            }
             for p, c, x in rows
         ]
-    )  # fmt: skip
+    )
 
 
 def test_a_hotspot_is_both_changed_and_complex() -> None:

@@ -20,8 +20,15 @@ from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested, ingested
 
 __all__ = ["ingested", "make_repository", "repository"]
 
-STEPS = (compute_functions, compute_files, compute_changes, compute_coupling, compute_duplication,
-         compute_hotspots, compute_repository)  # fmt: skip
+STEPS = (
+    compute_functions,
+    compute_files,
+    compute_changes,
+    compute_coupling,
+    compute_duplication,
+    compute_hotspots,
+    compute_repository,
+)
 
 BUSY = '''"""Busy."""
 from app import util
@@ -40,11 +47,25 @@ def decide(a, b):
 @pytest.fixture
 def measured(repository: GitRepository, ingested: Ingested) -> Ingested:
     """A small application with three authors' worth of history, measured."""
-    repository.commit({"app/__init__.py": "", "app/util.py": "from app import busy\n\n\ndef f(x):\n    return x\n",
-                       "app/busy.py": BUSY, "vendor/lib.py": BUSY, "README.md": "# App\n"}, "start")  # fmt: skip
+    repository.commit(
+        {
+            "app/__init__.py": "",
+            "app/util.py": "from app import busy\n\n\ndef f(x):\n    return x\n",
+            "app/busy.py": BUSY,
+            "vendor/lib.py": BUSY,
+            "README.md": "# App\n",
+        },
+        "start",
+    )
     for n in range(6):
-        repository.commit({"app/busy.py": BUSY + f"X{n} = {n}\n", "app/util.py": "from app import busy\n\n\n"
-                           f"def f(x):\n    return x + {n}\n"}, "fix: bug" if n % 2 else "more", author=BOB)  # fmt: skip
+        repository.commit(
+            {
+                "app/busy.py": BUSY + f"X{n} = {n}\n",
+                "app/util.py": f"from app import busy\n\n\ndef f(x):\n    return x + {n}\n",
+            },
+            "fix: bug" if n % 2 else "more",
+            author=BOB,
+        )
     repository.git("mv", "app/busy.py", "app/engine.py")
     repository.commit(
         {"app/util.py": "from app import engine\n\n\ndef f(x):\n    return x\n"}, "rename", author=ANN
@@ -68,8 +89,12 @@ def one(ingested: Ingested, columns: str, table: str, path: str) -> tuple:
 
 
 def test_files_sum_up_their_functions_and_know_their_place(measured: Ingested) -> None:
-    assert one(measured, "functions, cyclomatic, cognitive, fan_in, fan_out, cycle_size", "file_metrics",
-               "app/engine.py") == (1, 5, 7, 1, 1, 2)  # fmt: skip
+    assert one(
+        measured,
+        "functions, cyclomatic, cognitive, fan_in, fan_out, cycle_size",
+        "file_metrics",
+        "app/engine.py",
+    ) == (1, 5, 7, 1, 1, 2)
     assert one(measured, "docstring_ratio, instability, vendored", "file_metrics", "app/engine.py") == (
         1.0,
         0.5,
@@ -104,8 +129,17 @@ def test_the_repository_is_summed_up_without_what_is_not_its_own(measured: Inges
 
 
 def test_measuring_again_changes_nothing(measured: Ingested, repository: GitRepository) -> None:
-    tables = ("function_metrics", "file_metrics", "change_metrics", "change_coupling", "clones",
-              "duplication", "hotspots", "repository_metrics", "repository_trend")  # fmt: skip
+    tables = (
+        "function_metrics",
+        "file_metrics",
+        "change_metrics",
+        "change_coupling",
+        "clones",
+        "duplication",
+        "hotspots",
+        "repository_metrics",
+        "repository_trend",
+    )
     before = {table: sorted(map(str, measured.rows(f"SELECT * FROM {table}"))) for table in tables}
     measure(measured, repository)
     assert {table: sorted(map(str, measured.rows(f"SELECT * FROM {table}"))) for table in tables} == before

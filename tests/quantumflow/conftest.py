@@ -46,9 +46,11 @@ def stored() -> Callable[[Connection], dict[str, list[Any]]]:
 def let_leases_run_out() -> Callable[[Connection], None]:
     """Move the end of every lease into the past, instead of waiting for it."""
     return lambda connection: connection.execute(
-        text("UPDATE workflows SET lease_expires_at = statement_timestamp() - interval '1 s' "
-             "WHERE lease_expires_at IS NOT NULL")
-    )  # fmt: skip
+        text(
+            "UPDATE workflows SET lease_expires_at = statement_timestamp() - interval '1 s' "
+            "WHERE lease_expires_at IS NOT NULL"
+        )
+    )
 
 
 @pytest.fixture

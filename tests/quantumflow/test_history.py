@@ -50,11 +50,17 @@ FIRST = "(SELECT min(workflow_id::text)::uuid FROM workflow_events)"
     ("change", "seq", "reason"),
     [
         ("UPDATE workflow_events SET actor = 'x' WHERE workflow_id = {first} AND seq = 2", 2, "altered"),
-        ("UPDATE workflow_events SET at = at - interval '1 us' WHERE workflow_id = {first} AND seq = 3",
-         3, "altered"),
+        (
+            "UPDATE workflow_events SET at = at - interval '1 us' WHERE workflow_id = {first} AND seq = 3",
+            3,
+            "altered",
+        ),
         ("UPDATE workflow_events SET data = '{{}}' WHERE workflow_id = {first} AND seq = 1", 1, "altered"),
-        ("UPDATE workflow_events SET to_status = 'dead' WHERE workflow_id = {first} AND seq = 3",
-         3, "altered"),
+        (
+            "UPDATE workflow_events SET to_status = 'dead' WHERE workflow_id = {first} AND seq = 3",
+            3,
+            "altered",
+        ),
         ("UPDATE workflow_events SET attempt = 7 WHERE workflow_id = {first} AND seq = 2", 2, "altered"),
         ("UPDATE workflow_events SET run_id = '' WHERE workflow_id = {first} AND seq = 2", 2, "altered"),
         ("DELETE FROM workflow_events WHERE workflow_id = {first} AND seq = 2", 3, "missing"),
@@ -64,7 +70,7 @@ FIRST = "(SELECT min(workflow_id::text)::uuid FROM workflow_events)"
         ("UPDATE workflows SET status = 'dead' WHERE id = {first}", 3, "status of the workflow"),
         ("DELETE FROM workflows WHERE id = {first}", 3, "the workflow is gone, its history is not"),
     ],
-)  # fmt: skip
+)
 def test_tampering_is_found_where_it_is(
     chain: Connection, tamper: Callable[[str], None], change: str, seq: int, reason: str
 ) -> None:
@@ -80,11 +86,19 @@ def test_tampering_is_found_where_it_is(
 def test_every_column_of_an_event_is_covered(chain: Connection, tamper: Callable[[str], None]) -> None:
     """A column added to history must be hashed with the others."""
     columns = chain.execute(
-        text("SELECT column_name, data_type FROM information_schema.columns "
-             "WHERE table_name = 'workflow_events' AND table_schema = 'public'")
-    ).all()  # fmt: skip
-    other = {"uuid": "gen_random_uuid()", "integer": "99", "text": "'other'", "jsonb": "'1'",
-             "bytea": "'other'", "timestamp with time zone": "now() + interval '1 h'"}  # fmt: skip
+        text(
+            "SELECT column_name, data_type FROM information_schema.columns "
+            "WHERE table_name = 'workflow_events' AND table_schema = 'public'"
+        )
+    ).all()
+    other = {
+        "uuid": "gen_random_uuid()",
+        "integer": "99",
+        "text": "'other'",
+        "jsonb": "'1'",
+        "bytea": "'other'",
+        "timestamp with time zone": "now() + interval '1 h'",
+    }
     for name, kind in columns:
         with chain.begin_nested() as savepoint:
             tamper(
@@ -109,8 +123,10 @@ def test_a_history_rewritten_from_end_to_end_is_found_by_the_seal(
                                    WHERE workflow_id = {FIRST} AND seq = {seq} - 1), '') AS hash) p
             WHERE workflow_id = {FIRST} AND seq = {seq}
         """)
-    tamper(f"UPDATE workflows SET head_hash = (SELECT hash FROM workflow_events WHERE workflow_id = {FIRST} "
-           f"AND seq = 3) WHERE id = {FIRST}")  # fmt: skip
+    tamper(
+        f"UPDATE workflows SET head_hash = (SELECT hash FROM workflow_events WHERE workflow_id = {FIRST} "
+        f"AND seq = 3) WHERE id = {FIRST}"
+    )
     broken = verify_history(chain)
     assert broken is not None
     assert "rewritten" in broken.reason

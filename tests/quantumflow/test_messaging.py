@@ -188,9 +188,11 @@ def test_a_listener_whose_connection_is_cut_goes_on(engine: Engine) -> None:
     wait_until(lambda: heard == ["first"] and listening(engine))
     with engine.begin() as connection:
         connection.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                 "WHERE datname = current_database() AND pid <> pg_backend_pid()")
-        )  # fmt: skip
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
     send_again = threading.Thread(target=lambda: retried(lambda: send(engine, "last")))
     send_again.start()
     listener.join(60)

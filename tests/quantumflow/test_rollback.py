@@ -13,7 +13,8 @@ from qflow_dagster.quantumflow import NewWorkflow
 OPERATIONS: dict[str, Callable[[Connection, dict], object]] = {
     "create_workflow": lambda c, ids: core.create_workflow(c, "test.announced", actor="t"),
     "create_workflows": lambda c, ids: core.create_workflows(
-        c, [NewWorkflow(type="test.job", key="k"), NewWorkflow(type="test.job", depends_on=[ids["free"]])],
+        c,
+        [NewWorkflow(type="test.job", key="k"), NewWorkflow(type="test.job", depends_on=[ids["free"]])],
         actor="t",
     ),
     "add_dependencies": lambda c, ids: core.add_dependencies(c, [(ids["free"], ids["paused"])]),
@@ -37,15 +38,17 @@ OPERATIONS: dict[str, Callable[[Connection, dict], object]] = {
     "checkpoint": lambda c, ids: core.checkpoint(c),
     "prune": lambda c, ids: core.prune(c, folder=ids["folder"], older_than=0),
     "prune_messages": lambda c, ids: core.prune_messages(c, older_than=0),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
 def prepared(engine: Engine, tmp_path: Path) -> dict:
     """One workflow in each state that an operation needs."""
     with engine.begin() as c:
-        held = [core.create_workflow(c, "test.job", actor="t") and core.claim(c, "test.job", worker="w")[0]
-                for _ in range(3)]  # fmt: skip
+        held = [
+            core.create_workflow(c, "test.job", actor="t") and core.claim(c, "test.job", worker="w")[0]
+            for _ in range(3)
+        ]
         core.fail(c, [held[1]], ["x"], retry=False)
         free, paused, due = (core.create_workflow(c, "test.job", actor="t", ttl=ttl) for ttl in (99, 99, 0))
         core.pause(c, [paused], actor="t")
@@ -59,8 +62,15 @@ def prepared(engine: Engine, tmp_path: Path) -> dict:
         )
         at = c.execute(text("SELECT now()")).scalar_one()
     message = core.Message(queue="announcements", position=position, payload="hello", created_at=at)
-    return {"held": held[0], "dead": held[1].id, "free": free, "paused": paused, "due": due,
-            "message": message, "folder": tmp_path}  # fmt: skip
+    return {
+        "held": held[0],
+        "dead": held[1].id,
+        "free": free,
+        "paused": paused,
+        "due": due,
+        "message": message,
+        "folder": tmp_path,
+    }
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -78,8 +88,21 @@ def test_an_operation_rolls_back_whole(
 
 def test_no_operation_is_left_out() -> None:
     reading = {
-        "damaged_archives", "dependencies", "due", "find", "get", "history", "listen", "register",
-        "registered_types", "resolve", "status_check", "uuid7", "uuid7s", "verify_history", "workflow_type",
-    }  # fmt: skip
+        "damaged_archives",
+        "dependencies",
+        "due",
+        "find",
+        "get",
+        "history",
+        "listen",
+        "register",
+        "registered_types",
+        "resolve",
+        "status_check",
+        "uuid7",
+        "uuid7s",
+        "verify_history",
+        "workflow_type",
+    }
     functions = {name for name in core.__all__ if inspect.isroutine(getattr(core, name))}
     assert functions - reading == set(OPERATIONS)

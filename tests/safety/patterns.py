@@ -177,9 +177,13 @@ def _sequences(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 _CATEGORY = {
-    constants.CATEGORY_DIGIT: "0", constants.CATEGORY_SPACE: " ", constants.CATEGORY_WORD: "a",
-    constants.CATEGORY_NOT_DIGIT: "a", constants.CATEGORY_NOT_SPACE: "a", constants.CATEGORY_NOT_WORD: "-",
-}  # fmt: skip
+    constants.CATEGORY_DIGIT: "0",
+    constants.CATEGORY_SPACE: " ",
+    constants.CATEGORY_WORD: "a",
+    constants.CATEGORY_NOT_DIGIT: "a",
+    constants.CATEGORY_NOT_SPACE: "a",
+    constants.CATEGORY_NOT_WORD: "-",
+}
 
 
 def _sample(item: Any) -> str:

@@ -14,27 +14,42 @@ from qflow_dagster.safety.display import visible, visible_json, visible_line
 
 # Unicode 16, DerivedCoreProperties.txt: what a renderer may leave away (Default_Ignorable_Code_Point).
 IGNORABLE = [
-    (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
-    (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
-    (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
-]  # fmt: skip
+    (0xAD, 0xAD),
+    (0x34F, 0x34F),
+    (0x61C, 0x61C),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E),
+    (0x2060, 0x206F),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFF8),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+]
 # A tabulator and a newline are shown as what they are; an ideographic space is wide, and seen.
-SHOWN = {"\t", "\n", " ", "\u3000"}
+MAX_ROWS = {"\t", "\n", " ", "\u3000"}
 
 
 def test_every_character_that_hides_or_moves_something_is_written_out() -> None:
     hidden = {chr(c) for first, last in IGNORABLE for c in range(first, last + 1)}
     categories = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"}
     hidden |= {c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) in categories}
-    assert [hex(ord(c)) for c in sorted(hidden - SHOWN) if visible(c) != f"<U+{ord(c):04X}>"] == []
-    assert [c for c in sorted(SHOWN) if visible(c) != c] == []
+    assert [hex(ord(c)) for c in sorted(hidden - MAX_ROWS) if visible(c) != f"<U+{ord(c):04X}>"] == []
+    assert [c for c in sorted(MAX_ROWS) if visible(c) != c] == []
 
 
 def test_letters_marks_and_signs_of_every_script_stay() -> None:
     changed = [
-        c for c in map(chr, range(sys.maxunicode + 1))
+        c
+        for c in map(chr, range(sys.maxunicode + 1))
         if unicodedata.category(c)[0] in "LNPS" and visible(c) != c
-    ]  # fmt: skip
+    ]
     # Blanks that count as letters, and a symbol without a picture: nothing is seen of them.
     assert changed == ["\u115f", "\u1160", "\u2800", "\u3164", "\uffa0", "\U0001d159"]
     for text in ("naïve Straße", "Việt", "नमस्ते", "שלום", "مرحبا", "你好", "e\u0301", "→ ✓ “quoted”"):
@@ -59,7 +74,12 @@ def test_a_line_is_one_line() -> None:
     assert visible_line("x" * 20, 10) == "x" * 9 + "…"
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_json_reads_back_as_it_was_and_holds_nothing_hidden(value: object) -> None:
     shown = visible_json(value)
     assert json.loads(shown) == value

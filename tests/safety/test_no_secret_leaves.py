@@ -31,9 +31,18 @@ from tests.safety.secrets_corpus import Planted, corpus
 CORPUS = corpus()
 # Tables whose rows a person or another system gets to see.
 TABLES = (
-    "error_occurrences", "error_groups", "workflows", "workflow_events", "messages", "assignments", "outcomes",
-    "tasks", "circuit_breakers", "operation_alerts", "operation_successes",
-)  # fmt: skip
+    "error_occurrences",
+    "error_groups",
+    "workflows",
+    "workflow_events",
+    "messages",
+    "assignments",
+    "outcomes",
+    "tasks",
+    "circuit_breakers",
+    "operation_alerts",
+    "operation_successes",
+)
 
 
 def leaked(words: str) -> list[str]:
@@ -61,12 +70,24 @@ def test_errors_by_sdk_and_by_library_are_stored_and_shown_without_secrets(
     tracker = ErrorTracker(engine)
     for planted in CORPUS:
         event = {
-            "transaction": planted.text[:200], "logger": "x", "server_name": planted.text,
-            "exception": {"values": [{"type": planted.text, "value": planted.text, "stacktrace": {"frames": [
-                {"filename": planted.text, "function": planted.text, "lineno": 1}]}}]},
+            "transaction": planted.text[:200],
+            "logger": "x",
+            "server_name": planted.text,
+            "exception": {
+                "values": [
+                    {
+                        "type": planted.text,
+                        "value": planted.text,
+                        "stacktrace": {
+                            "frames": [{"filename": planted.text, "function": planted.text, "lineno": 1}]
+                        },
+                    }
+                ]
+            },
             "extra": {"env": [planted.text], planted.text: {"deep": {"deeper": planted.text}}},
-            "tags": [[planted.text, planted.text]], "contexts": {"trace": {"trace_id": planted.text}},
-        }  # fmt: skip
+            "tags": [[planted.text, planted.text]],
+            "contexts": {"trace": {"trace_id": planted.text}},
+        }
         assert client.post("/api/1/store/", json=event).status_code == 200
         with pytest.raises(RuntimeError), tracker.operation("library", context={"said": planted.text}):
             raise RuntimeError(planted.text)
@@ -120,9 +141,12 @@ def test_what_agents_and_tasks_say_of_their_failures_has_no_secrets(engine: Engi
         raise ValueError(planted_by_name[call.name].text)  # type: ignore[attr-defined]
 
     planted_by_name = {f"t{number}": planted for number, planted in enumerate(CORPUS)}
-    graph = json.dumps({"name": "g", "tasks": [
-        {"name": name, "adapter": "python", "max_attempts": 1} for name in planted_by_name
-    ]})  # fmt: skip
+    graph = json.dumps(
+        {
+            "name": "g",
+            "tasks": [{"name": name, "adapter": "python", "max_attempts": 1} for name in planted_by_name],
+        }
+    )
     adapters = {**ADAPTERS, "python": fail}
     with engine.begin() as connection:
         task_graph.submit(connection, read_graph(parse(graph, "g"), adapters), requested_by="test")

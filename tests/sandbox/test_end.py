@@ -28,7 +28,7 @@ ATTEMPTS = {
     "becomes a reaper itself": "libc.prctl(36, 1, 0, 0, 0)\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: os.setsid()",
     "is many": "for _ in range(5):\n    os.fork()\nos.setsid() if os.getpgrp() != os.getpid() else 0",
     "traces its child": "if (child := os.fork()): libc.ptrace(16, child, 0, 0)",
-}  # fmt: skip
+}
 GO_ON = """
 while True:
     try: open("alive", "w").write("x")

@@ -199,8 +199,10 @@ def test_nor_is_it_there_by_another_name_that_is_a_mount(mounted: str, tmp_path:
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", f'{script} && exec "$0" -c "$1"', sys.executable, program],
         env={**os.environ, "HOME": str(tmp_path / "home"), "QFLOW_HOME": str(tmp_path / "data/q")},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     mounts, refused = done.stdout.splitlines()
     assert str(tmp_path / "home/.nvm/versions/node") in mounts
     assert '.nvm/versions/alias"' not in mounts

@@ -12,12 +12,37 @@ KEYCTL, ADD_KEY = (250, 248) if X86_64 else (219, 217)
 KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_SEARCH, KEYCTL_READ, KEYCTL_DESCRIBE = 1, 10, 11, 6
 SESSION = -3
 DENIED = {
-    "keyctl": 250, "add_key": 248, "request_key": 249, "ptrace": 101, "process_vm_readv": 310, "mount": 165, "umount2": 166,
-    "pivot_root": 155, "chroot": 161, "unshare": 272, "setns": 308, "bpf": 321, "userfaultfd": 323,
-    "perf_event_open": 298, "kexec_load": 246, "init_module": 175, "open_by_handle_at": 304, "swapon": 167,
-    "reboot": 169, "syslog": 103, "acct": 163, "quotactl": 179, "open_tree": 428, "move_mount": 429, "fsopen": 430,
-    "fsconfig": 431, "fsmount": 432, "fspick": 433, "mount_setattr": 442, "pidfd_getfd": 438,
-}  # fmt: skip
+    "keyctl": 250,
+    "add_key": 248,
+    "request_key": 249,
+    "ptrace": 101,
+    "process_vm_readv": 310,
+    "mount": 165,
+    "umount2": 166,
+    "pivot_root": 155,
+    "chroot": 161,
+    "unshare": 272,
+    "setns": 308,
+    "bpf": 321,
+    "userfaultfd": 323,
+    "perf_event_open": 298,
+    "kexec_load": 246,
+    "init_module": 175,
+    "open_by_handle_at": 304,
+    "swapon": 167,
+    "reboot": 169,
+    "syslog": 103,
+    "acct": 163,
+    "quotactl": 179,
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "fspick": 433,
+    "mount_setattr": 442,
+    "pidfd_getfd": 438,
+}
 
 
 @pytest.fixture

@@ -17,8 +17,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home that only its owner may enter, with toolchains and secrets in it."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    programs = {".cargo/bin/tool-rust", ".pyenv/shims/tool-pyenv", ".nvm/versions/node/v22.1.0/bin/tool-node",
-                ".rustup/toolchains/stable/bin/tool-rustc"}  # fmt: skip
+    programs = {
+        ".cargo/bin/tool-rust",
+        ".pyenv/shims/tool-pyenv",
+        ".nvm/versions/node/v22.1.0/bin/tool-node",
+        ".rustup/toolchains/stable/bin/tool-rustc",
+    }
     for name in programs:
         path = home / name
         path.parent.mkdir(parents=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 import requests
 from sqlalchemy import text
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.errors import QflowError
 from qflow_dagster.setting_groups import InboxSettings
 from qflow_dagster.settings import settings
@@ -159,7 +159,7 @@ ACTORS = {"who asked": "bot", "a policy": "policy:edit", "nobody": "", "spaces":
 def decider(_folder: Path, name: str) -> None:
     id_ = ask()
     with ground.engine().begin() as connection:
-        digest = approval_records.show(connection, id_)["digest"]
+        digest = records.show(connection, id_)["digest"]
         arbiter.approve(connection, id_, actor=ACTORS[name], digest=digest)
     raise AssertionError("it was decided")
 
@@ -169,11 +169,17 @@ def _token(change: Callable[[str], str]) -> str:
 
 
 TOKENS: dict[str, Callable[[str], str]] = {
-    "cut": lambda token: token[:-2], "longer": lambda token: token + "AAAA", "empty": lambda _token: " ", "prefix alone": lambda _token: "qfi_",
-    "first bit": lambda token: "qfi_" + ("B" if token[4] != "B" else "C") + token[5:], "no base64": lambda token: token[:10] + "\u00e9" + token[10:],
-    "signature of another": lambda token: token[:47] + identities.sign("eve", days=1)[47:], "nothing signed": lambda _token: "qfi_" + "A" * 43,
-    "padding": lambda token: token + "=" * 9, "NUL": lambda token: token + "\u0001",
-}  # fmt: skip
+    "cut": lambda token: token[:-2],
+    "longer": lambda token: token + "AAAA",
+    "empty": lambda _token: " ",
+    "prefix alone": lambda _token: "qfi_",
+    "first bit": lambda token: "qfi_" + ("B" if token[4] != "B" else "C") + token[5:],
+    "no base64": lambda token: token[:10] + "\u00e9" + token[10:],
+    "signature of another": lambda token: token[:47] + identities.sign("eve", days=1)[47:],
+    "nothing signed": lambda _token: "qfi_" + "A" * 43,
+    "padding": lambda token: token + "=" * 9,
+    "NUL": lambda token: token + "\u0001",
+}
 
 
 @attempt("signed names", *TOKENS)
@@ -193,8 +199,11 @@ def signing(_folder: Path, name: str) -> None:
         identities.verify(old)
         raise AssertionError("it was believed")
     wanted, days = {
-        "hidden name": ("ad\u200ba", 1.0), "policy's name": ("policy:edit", 1.0), "for ever": ("ada", 1e9), "empty name": (" ", 1.0),
-    }[name]  # fmt: skip
+        "hidden name": ("ad\u200ba", 1.0),
+        "policy's name": ("policy:edit", 1.0),
+        "for ever": ("ada", 1e9),
+        "empty name": (" ", 1.0),
+    }[name]
     identities.sign(wanted, days=days)
     raise AssertionError("it was signed")
 
@@ -226,6 +235,6 @@ def altered(_folder: Path, name: str) -> None:
             connection.execute(text(statements[name]), {"id": id_})
         except Exception as error:
             raise QflowError("the database refuses it") from error
-        found: list[Any] = approval_records.disagreements(connection)
+        found: list[Any] = records.disagreements(connection)
         connection.rollback()
     assert str(id_) in {row["id"] for row in found}

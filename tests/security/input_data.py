@@ -45,9 +45,23 @@ EVENTS: dict[str, bytes] = {
     "time far away": b'{"message":"m","timestamp":1e30}',
     "operation of megabytes": b'{"message":"m","transaction":"' + b"x" * 1_000_000 + b'"}',
     "escapes": b'{"transaction":"op\\u001b[31m","exception":{"values":[{"type":"E\\u001b]0;t\\u0007","value":"x\\u202e"}]}}',
-    "stack of one slow line": json.dumps({"exception": {"values": [{"type": "E", "value": "v", "stacktrace": {"frames": [{"filename": "x in " * 20_000, "function": "  at " * 20_000}]}}]}}).encode(),
+    "stack of one slow line": json.dumps(
+        {
+            "exception": {
+                "values": [
+                    {
+                        "type": "E",
+                        "value": "v",
+                        "stacktrace": {
+                            "frames": [{"filename": "x in " * 20_000, "function": "  at " * 20_000}]
+                        },
+                    }
+                ]
+            }
+        }
+    ).encode(),
     "not UTF-8": b'{"message":"\xff\xfe\x00"}',
-}  # fmt: skip
+}
 
 
 @attempt("events", *EVENTS)
@@ -77,8 +91,11 @@ def event_that_takes_its_neighbours(_folder: Path, name: str) -> None:
 
 
 ENVELOPES: dict[str, tuple[bytes, dict[str, str]]] = {
-    "empty": (b"", {}), "no JSON": (b"\x00\xff", {}), "no length": (b'{}\n{"type":"event"}\n', {}),
-    "negative length": (b'{}\n{"type":"event","length":-1}\n{}', {}), "true length": (b'{}\n{"type":"event","length":true}\n{}', {}),
+    "empty": (b"", {}),
+    "no JSON": (b"\x00\xff", {}),
+    "no length": (b'{}\n{"type":"event"}\n', {}),
+    "negative length": (b'{}\n{"type":"event","length":-1}\n{}', {}),
+    "true length": (b'{}\n{"type":"event","length":true}\n{}', {}),
     "length beyond the end": (b'{}\n{"type":"event","length":99999}\n{}', {}),
     "sixty thousand events": (b"{}\n" + b'{"type":"event","length":2}\n{}\n' * 60_000, {}),
     "bomb of gzip": (gzip.compress(b"x" * 50_000_000), {"Content-Encoding": "gzip"}),
@@ -86,7 +103,7 @@ ENVELOPES: dict[str, tuple[bytes, dict[str, str]]] = {
     "truncated gzip": (gzip.compress(event(b"{}"))[:-9], {"Content-Encoding": "gzip"}),
     "unknown encoding": (event(b"{}"), {"Content-Encoding": "zstd, gzip, snappy"}),
     "larger than the limit": (b"x" * 3_000_000, {}),
-}  # fmt: skip
+}
 
 
 @attempt("envelopes", *ENVELOPES)
@@ -107,14 +124,31 @@ def envelope(_folder: Path, name: str) -> None:
 
 
 DOCUMENTS = {
-    "date that is none": "a: 2001-99-99", "integer of 5,000 digits": "a: " + "9" * 5_000, "infinity": "a: .inf",
-    "tag of Python": "a: !!python/object/apply:os.system ['touch pwned']", "binary": "a: !!binary '***'",
-    "billion laughs": "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(9)),
-    "alias of itself": "a: &a [*a]", "nested deeply": "[" * 100_000, "key that is a list": "? [a]\n: b", "key twice": "a: 1\na: 2",
-    "merge of no mapping": "a: {<<: 3}", "tabulator": "a:\n\t- b", "NUL": "a: \x00", "unknown tag": "a: !x y", "hexadecimal of megabytes": "a: 0x" + "f" * 1_000_000,
-    "sexagesimal": "a: " + "59:" * 10_000 + "59", "time zone": "a: 2001-01-01T00:00:00+99:99", "set": "!!set {a, b}", "omap": "!!omap [a]",
-    "no UTF-8": "\udcff", "byte order marks": "\ufeff\ufeffa: 1", "two documents": "a: 1\n---\nb: 2", "directive": "%YAML 9.9\n---\na: 1",
-}  # fmt: skip
+    "date that is none": "a: 2001-99-99",
+    "integer of 5,000 digits": "a: " + "9" * 5_000,
+    "infinity": "a: .inf",
+    "tag of Python": "a: !!python/object/apply:os.system ['touch pwned']",
+    "binary": "a: !!binary '***'",
+    "billion laughs": "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+    + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(9)),
+    "alias of itself": "a: &a [*a]",
+    "nested deeply": "[" * 100_000,
+    "key that is a list": "? [a]\n: b",
+    "key twice": "a: 1\na: 2",
+    "merge of no mapping": "a: {<<: 3}",
+    "tabulator": "a:\n\t- b",
+    "NUL": "a: \x00",
+    "unknown tag": "a: !x y",
+    "hexadecimal of megabytes": "a: 0x" + "f" * 1_000_000,
+    "sexagesimal": "a: " + "59:" * 10_000 + "59",
+    "time zone": "a: 2001-01-01T00:00:00+99:99",
+    "set": "!!set {a, b}",
+    "omap": "!!omap [a]",
+    "no UTF-8": "\udcff",
+    "byte order marks": "\ufeff\ufeffa: 1",
+    "two documents": "a: 1\n---\nb: 2",
+    "directive": "%YAML 9.9\n---\na: 1",
+}
 
 
 @attempt("documents", *DOCUMENTS)
@@ -155,7 +189,7 @@ def signature_that_holds_for_any_text(_folder: Path, name: str) -> None:
         data["signature"] = base64.b64encode(signature).decode()  # type: ignore[assignment]
         try:
             rule_packages.opened(rule_packages.canonical(data))
-        except rule_packages.PackageRefused:
+        except rule_packages.PackageRefusedError:
             continue
         raise AssertionError("a signature that nobody made holds")
     raise QflowError("refused")
@@ -171,18 +205,22 @@ def _signed(change: Any) -> bytes:
 
 TAMPERED = {
     "a letter": lambda data: rule_packages.canonical({**data, "text": "fime"}),
-    "another name": lambda data: rule_packages.canonical({**data, "instance": {**data["instance"], "name": "ada"}}),
+    "another name": lambda data: rule_packages.canonical(
+        {**data, "instance": {**data["instance"], "name": "ada"}}
+    ),
     "a field more": lambda data: rule_packages.canonical({**data, "more": 1}),
     "white space": lambda data: json.dumps(data).encode(),
     "a key twice": lambda data: rule_packages.canonical(data)[:-1] + b',"text":"fine"}',
     "no signature": lambda data: rule_packages.canonical({k: v for k, v in data.items() if k != "signature"}),
     "empty signature": lambda data: rule_packages.canonical({**data, "signature": ""}),
     # The last letter before the padding has four bits that say nothing.
-    "signature in another base64": lambda data: rule_packages.canonical({**data, "signature": data["signature"][:-3] + chr(ord(data["signature"][-3]) + 1) + "=="}),
+    "signature in another base64": lambda data: rule_packages.canonical(
+        {**data, "signature": data["signature"][:-3] + chr(ord(data["signature"][-3]) + 1) + "=="}
+    ),
     "hidden characters": lambda data: rule_packages.canonical({**data, "text": "fi\u202ene"}),
     "deep": lambda _data: b'{"a":' + DEEP + b"}",
     "large": lambda _data: b'{"a":"' + b"x" * 2_000_000 + b'"}',
-}  # fmt: skip
+}
 
 
 @attempt("packages", *TAMPERED)
@@ -192,10 +230,23 @@ def package(_folder: Path, name: str) -> None:
 
 
 NAMES = {
-    "Cyrillic": "c\u043ede-quality", "Greek": "\u03bfwner", "zero width": "ow\u200bner", "direction": "own\u202eer", "filler": "a\u3164b",
-    "NUL": "a\0b", "newline": "a\nb", "escape": "a\x1b[31m", "full width": "\uff41gent", "empty": "", "space": " ", "long": "x" * 10_000,
-    "combining": "a\u0301\u0301\u0301\u0301\u0301", "surrogate": "a\ud800", "path": "../../etc/passwd", "option": "--help",
-}  # fmt: skip
+    "Cyrillic": "c\u043ede-quality",
+    "Greek": "\u03bfwner",
+    "zero width": "ow\u200bner",
+    "direction": "own\u202eer",
+    "filler": "a\u3164b",
+    "NUL": "a\0b",
+    "newline": "a\nb",
+    "escape": "a\x1b[31m",
+    "full width": "\uff41gent",
+    "empty": "",
+    "space": " ",
+    "long": "x" * 10_000,
+    "combining": "a\u0301\u0301\u0301\u0301\u0301",
+    "surrogate": "a\ud800",
+    "path": "../../etc/passwd",
+    "option": "--help",
+}
 
 
 @attempt("names of agents", *NAMES)
@@ -210,12 +261,25 @@ def name_of_an_agent(_folder: Path, name: str) -> None:
 
 
 SLOW = {
-    "stack of .NET": "  at " + "x in " * 20_000, "stack of Java": "\tat " + "a." * 50_000 + "b(", "stack of Python": '  File "' * 20_000,
-    "stack of Node": "    at " + "(" * 100_000, "spaces": " " * 1_000_000, "numbers": "1" * 1_000_000, "quotes": '"' * 300_000,
-    "brackets": "[" * 300_000, "secrets": "password=" * 100_000, "addresses": "a://" * 250_000, "begins of keys": "-----BEGIN " * 50_000,
-    "tokens": "eyJ" + "A" * 500_000 + "." * 500_000, "escapes": "\\" * 500_000, "letters": "x" * 1_000_000, "mixed": "a1.:/-_@" * 125_000,
-    "lines": "\n" * 500_000, "hex": "0x" + "f" * 1_000_000, "emails": "a@" * 300_000,
-}  # fmt: skip
+    "stack of .NET": "  at " + "x in " * 20_000,
+    "stack of Java": "\tat " + "a." * 50_000 + "b(",
+    "stack of Python": '  File "' * 20_000,
+    "stack of Node": "    at " + "(" * 100_000,
+    "spaces": " " * 1_000_000,
+    "numbers": "1" * 1_000_000,
+    "quotes": '"' * 300_000,
+    "brackets": "[" * 300_000,
+    "secrets": "password=" * 100_000,
+    "addresses": "a://" * 250_000,
+    "begins of keys": "-----BEGIN " * 50_000,
+    "tokens": "eyJ" + "A" * 500_000 + "." * 500_000,
+    "escapes": "\\" * 500_000,
+    "letters": "x" * 1_000_000,
+    "mixed": "a1.:/-_@" * 125_000,
+    "lines": "\n" * 500_000,
+    "hex": "0x" + "f" * 1_000_000,
+    "emails": "a@" * 300_000,
+}
 
 
 @attempt("slow patterns", *SLOW)
@@ -234,21 +298,57 @@ def text_that_makes_a_pattern_slow(_folder: Path, name: str) -> None:
 
 
 TASKS: dict[str, dict[str, Any]] = {
-    "command that is not allowed": {"role": "coder", "adapter": "shell", "arguments": {"command": ["rm", "-rf", "/"]}},
+    "command that is not allowed": {
+        "role": "coder",
+        "adapter": "shell",
+        "arguments": {"command": ["rm", "-rf", "/"]},
+    },
     "command by its path": {"role": "coder", "adapter": "shell", "arguments": {"command": ["/bin/rm"]}},
     "command in disguise": {"role": "coder", "adapter": "shell", "arguments": {"command": ["git\0rm"]}},
-    "host that looks alike": {"role": "researcher", "adapter": "http", "arguments": {"url": "https://github.com.evil.com/"}},
-    "host behind a name": {"role": "researcher", "adapter": "http", "arguments": {"url": "https://github.com@evil.com/"}},
-    "host in capitals": {"role": "researcher", "adapter": "http", "arguments": {"url": "https://EVIL.com/?github.com"}},
+    "host that looks alike": {
+        "role": "researcher",
+        "adapter": "http",
+        "arguments": {"url": "https://github.com.evil.com/"},
+    },
+    "host behind a name": {
+        "role": "researcher",
+        "adapter": "http",
+        "arguments": {"url": "https://github.com@evil.com/"},
+    },
+    "host in capitals": {
+        "role": "researcher",
+        "adapter": "http",
+        "arguments": {"url": "https://EVIL.com/?github.com"},
+    },
     "file address": {"role": "researcher", "adapter": "http", "arguments": {"url": "file:///etc/passwd"}},
-    "metadata service": {"role": "researcher", "adapter": "http", "arguments": {"url": "http://169.254.169.254/"}},
-    "path above": {"role": "critic", "adapter": "files", "arguments": {"repository": "r", "paths": ["../etc/passwd"]}},
-    "absolute path": {"role": "critic", "adapter": "files", "arguments": {"repository": "r", "paths": ["/etc/passwd"]}},
+    "metadata service": {
+        "role": "researcher",
+        "adapter": "http",
+        "arguments": {"url": "http://169.254.169.254/"},
+    },
+    "path above": {
+        "role": "critic",
+        "adapter": "files",
+        "arguments": {"repository": "r", "paths": ["../etc/passwd"]},
+    },
+    "absolute path": {
+        "role": "critic",
+        "adapter": "files",
+        "arguments": {"repository": "r", "paths": ["/etc/passwd"]},
+    },
     "adapter of another role": {"role": "critic", "adapter": "shell", "arguments": {"command": ["ls"]}},
     "unknown role": {"role": "root", "adapter": "shell", "arguments": {"command": ["ls"]}},
-    "backslash host": {"role": "researcher", "adapter": "http", "arguments": {"url": "https://evil.com\\@github.com/"}},
-    "host with a tab": {"role": "researcher", "adapter": "http", "arguments": {"url": "https://github.com\t.evil.com/"}},
-}  # fmt: skip
+    "backslash host": {
+        "role": "researcher",
+        "adapter": "http",
+        "arguments": {"url": "https://evil.com\\@github.com/"},
+    },
+    "host with a tab": {
+        "role": "researcher",
+        "adapter": "http",
+        "arguments": {"url": "https://github.com\t.evil.com/"},
+    },
+}
 
 
 @attempt("tasks beyond their role", *TASKS)
@@ -259,9 +359,14 @@ def task(_folder: Path, name: str) -> None:
 
 
 UNSTORABLE = {
-    "NaN": '{"a": NaN}', "NUL": '{"a": "\\u0000"}', "surrogate": '{"\\ud800": "\\udfff"}', "deep": '{"a": ' + "[" * 10_000 + "]" * 10_000 + "}",
-    "large integer": '{"a": ' + "9" * 100_000 + "}", "overflow": '{"a": 1e999}', "nested text": '["' + "\\u0000" * 1_000 + '"]',
-}  # fmt: skip
+    "NaN": '{"a": NaN}',
+    "NUL": '{"a": "\\u0000"}',
+    "surrogate": '{"\\ud800": "\\udfff"}',
+    "deep": '{"a": ' + "[" * 10_000 + "]" * 10_000 + "}",
+    "large integer": '{"a": ' + "9" * 100_000 + "}",
+    "overflow": '{"a": 1e999}',
+    "nested text": '["' + "\\u0000" * 1_000 + '"]',
+}
 
 
 @attempt("values that cannot be stored", *UNSTORABLE)

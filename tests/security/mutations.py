@@ -32,9 +32,13 @@ class Decision:
     fields: tuple[tuple[str, str], ...]
     method: str = "POST"
     headers: tuple[tuple[str, str], ...] = (
-        ("Host", HOST), ("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate"),
-        ("Referer", f"{ORIGIN}/approvals"), ("Content-Type", FORM),
-    )  # fmt: skip
+        ("Host", HOST),
+        ("Origin", ORIGIN),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Sec-Fetch-Mode", "navigate"),
+        ("Referer", f"{ORIGIN}/approvals"),
+        ("Content-Type", FORM),
+    )
     client: tuple[str, int] = ("testclient", 1)
     query: str = ""
     faults: tuple[str, ...] = field(default=(), compare=False)
@@ -53,13 +57,34 @@ class Decision:
 Mutation = Callable[[Decision, random.Random], Decision]
 
 HOSTS = [
-    "evil.example", "evil.example:3001", "localhost.evil.example", "127.0.0.1.nip.io:3001", "0.0.0.0:3001", "localhost.",
-    "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "localhost@evil.example", "evil.example@localhost", "127.0.0.1:", "",
-]  # fmt: skip
+    "evil.example",
+    "evil.example:3001",
+    "localhost.evil.example",
+    "127.0.0.1.nip.io:3001",
+    "0.0.0.0:3001",
+    "localhost.",
+    "2130706433",
+    "0x7f.1",
+    "[::ffff:127.0.0.1]",
+    "localhost@evil.example",
+    "evil.example@localhost",
+    "127.0.0.1:",
+    "",
+]
 ORIGINS = [
-    "https://evil.example", "null", f"https://{HOST}", "http://127.0.0.1:3000", "http://127.0.0.1", "http://localhost:3001",
-    f"{ORIGIN}.evil.example", f"{ORIGIN}/", f"{ORIGIN} https://evil.example", f"http://evil.example@{HOST}", "", "file://",
-]  # fmt: skip
+    "https://evil.example",
+    "null",
+    f"https://{HOST}",
+    "http://127.0.0.1:3000",
+    "http://127.0.0.1",
+    "http://localhost:3001",
+    f"{ORIGIN}.evil.example",
+    f"{ORIGIN}/",
+    f"{ORIGIN} https://evil.example",
+    f"http://evil.example@{HOST}",
+    "",
+    "file://",
+]
 SITES = ["cross-site", "same-site", "none", "Same-Origin", "same-origin, cross-site", ""]
 REFERRERS = [
     "https://evil.example/",
@@ -91,10 +116,21 @@ def _token(text_: str, chance: random.Random) -> str:
     other = chance.choice([digit for digit in "0123456789abcdef" if digit != text_[place]])
     return chance.choice(
         [
-            "", "0" * 64, text_[:-1], text_[1:], f"{text_}0", text_[::-1] + "x", f"{text_[:place]}{other}{text_[place + 1:]}",
-            f"{chance.getrandbits(256):064x}", f"{text_}\0", f" {text_}", "é" * 64, "null", f"{text_},{text_}",
+            "",
+            "0" * 64,
+            text_[:-1],
+            text_[1:],
+            f"{text_}0",
+            text_[::-1] + "x",
+            f"{text_[:place]}{other}{text_[place + 1 :]}",
+            f"{chance.getrandbits(256):064x}",
+            f"{text_}\0",
+            f" {text_}",
+            "é" * 64,
+            "null",
+            f"{text_},{text_}",
         ]
-    )  # fmt: skip
+    )
 
 
 def _value(decision: Decision, name: str) -> str:
@@ -108,7 +144,9 @@ FAULTS: dict[str, Mutation] = {
     "origin": lambda d, c: d.having("Origin", c.choice(ORIGINS)),
     "two origins": lambda d, c: d.having("Origin", *c.sample([ORIGIN, ORIGIN, c.choice(ORIGINS)], 2)),
     "site": lambda d, c: d.having("Sec-Fetch-Site", c.choice(SITES)),
-    "two sites": lambda d, c: d.having("Sec-Fetch-Site", *c.sample(["same-origin", "same-origin", c.choice(SITES)], 2)),
+    "two sites": lambda d, c: d.having(
+        "Sec-Fetch-Site", *c.sample(["same-origin", "same-origin", c.choice(SITES)], 2)
+    ),
     "referrer": lambda d, c: d.having("Referer", c.choice(REFERRERS)),
     "method": lambda d, c: replace(d, method=c.choice(METHODS)),
     "no token": lambda d, c: d.field("csrf", None),
@@ -116,16 +154,35 @@ FAULTS: dict[str, Mutation] = {
     "token of the digest": lambda d, c: d.field("csrf", _value(d, "digest")),
     "no digest": lambda d, c: d.field("digest", None),
     "digest": lambda d, c: d.field("digest", _token(_value(d, "digest"), c)),
-    "decision": lambda d, c: d.field("decision", c.choice(["", "Approve", "approve ", "consume", "approved", "yes"])),
+    "decision": lambda d, c: d.field(
+        "decision", c.choice(["", "Approve", "approve ", "consume", "approved", "yes"])
+    ),
     "no decision": lambda d, c: d.field("decision", None),
     "fields in the address": lambda d, c: replace(d, query=urlencode(d.fields), fields=()),
     "another approval": lambda d, c: replace(d, path=f"/approvals/{uuid4()}"),
     "path": lambda d, c: replace(
-        d, path=c.choice([f"{d.path}/", f"/{d.path}", f"{d.path}%20", d.path.upper(), f"/static/..{d.path}", f"/api{d.path}",
-                          f"/health/live{d.path}", f"/dagster{d.path}", f"{d.path};x", f"http://{HOST}{d.path}", "/approvals", ""])
+        d,
+        path=c.choice(
+            [
+                f"{d.path}/",
+                f"/{d.path}",
+                f"{d.path}%20",
+                d.path.upper(),
+                f"/static/..{d.path}",
+                f"/api{d.path}",
+                f"/health/live{d.path}",
+                f"/dagster{d.path}",
+                f"{d.path};x",
+                f"http://{HOST}{d.path}",
+                "/approvals",
+                "",
+            ]
+        ),
     ),
-    "another process": lambda d, c: replace(d, client=c.choice([("127.0.0.1", 1), ("::1", 9), ("10.0.0.7", 80), ("", 0)])),
-}  # fmt: skip
+    "another process": lambda d, c: replace(
+        d, client=c.choice([("127.0.0.1", 1), ("::1", 9), ("10.0.0.7", 80), ("", 0)])
+    ),
+}
 
 HARMLESS: list[Mutation] = [
     lambda d, c: d.without("Referer"),
@@ -144,7 +201,7 @@ HARMLESS: list[Mutation] = [
     lambda d, c: d.field("_method", "POST"),
     lambda d, c: d.field("actor", "ada"),
     lambda d, c: d.field("comment", c.choice(["", "ok", "\u202e" * 50, "x" * 5_000])),
-]  # fmt: skip
+]
 
 
 def mutated(honest: Decision, chance: random.Random) -> Decision:
@@ -176,11 +233,20 @@ async def send(app: ASGIApp, decision: Decision) -> int:
         status = message.get("status", status)
 
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "method": decision.method,
-        "path": decision.path, "raw_path": decision.path.encode(), "root_path": "", "query_string": decision.query.encode(),
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": decision.method,
+        "path": decision.path,
+        "raw_path": decision.path.encode(),
+        "root_path": "",
+        "query_string": decision.query.encode(),
         "headers": [(name.lower().encode(), value.encode("utf-8")) for name, value in decision.headers],
-        "client": decision.client, "server": ("127.0.0.1", 3001), "state": {},
-    }  # fmt: skip
+        "client": decision.client,
+        "server": ("127.0.0.1", 3001),
+        "state": {},
+    }
     await app(scope, receive, collect)
     return status
 

@@ -139,10 +139,13 @@ def environment(folder: Path, name: str) -> None:
     netrc.chmod(0o600)
     with two_servers(200) as (first, second, received):
         variables = {
-            "netrc": {"NETRC": str(netrc)}, "netrc over the task's own": {"NETRC": str(netrc)},
-            "http_proxy": {"http_proxy": second, "HTTP_PROXY": second}, "all_proxy": {"all_proxy": second, "ALL_PROXY": second},
-            "bundle": {"REQUESTS_CA_BUNDLE": "/nowhere", "CURL_CA_BUNDLE": "/nowhere"}, "cookies": {},
-        }[name]  # fmt: skip
+            "netrc": {"NETRC": str(netrc)},
+            "netrc over the task's own": {"NETRC": str(netrc)},
+            "http_proxy": {"http_proxy": second, "HTTP_PROXY": second},
+            "all_proxy": {"all_proxy": second, "ALL_PROXY": second},
+            "bundle": {"REQUESTS_CA_BUNDLE": "/nowhere", "CURL_CA_BUNDLE": "/nowhere"},
+            "cookies": {},
+        }[name]
         headers = {"Authorization": "Bearer mine"} if "own" in name else {}
         with mock.patch.dict(os.environ, variables):
             call({"url": f"{first}/direct", "headers": headers})

@@ -34,16 +34,40 @@ def outside(folder: Path, target: Path) -> list[Path]:
 
 
 NAMES = {
-    "absolute": b"/pwned", "two slashes": b"//pwned", "parent": b"../pwned", "parents": b"a/../../pwned",
-    "dot dot": b"..", "dot": b".", "dot slash": b"./x", "empty part": b"a//b", "trailing slash": b"a/",
-    "git": b".git", "git in a folder": b"a/.git/hooks/post-checkout", "GIT": b".GIT", "gIt": b".gIt/config",
-    "HFS zero width": b".g\xe2\x80\x8cit", "HFS joiner": b".gi\xe2\x80\x8dt/config", "HFS mark": b".git\xef\xbb\xbf",
-    "HFS direction": b"\xe2\x80\xae.git", "NTFS short": b"git~1", "NTFS short in capitals": b"GIT~1/config",
-    "NTFS dot": b".git.", "NTFS space": b".git ", "NTFS dots and spaces": b".git . . /config",
-    "NTFS stream": b".git::$INDEX_ALLOCATION/config", "NTFS stream of a file": b".git:x", "backslash": b"a\\..\\b",
-    "backslash git": b".git\\config", "newline": b"a\nb", "escape": b"a\x1b[31m", "bell": b"a\x07", "delete": b"a\x7f",
-    "return": b"a\rb", "long part": b"x" * 256, "long path": b"/".join([b"x" * 200] * 25),
-}  # fmt: skip
+    "absolute": b"/pwned",
+    "two slashes": b"//pwned",
+    "parent": b"../pwned",
+    "parents": b"a/../../pwned",
+    "dot dot": b"..",
+    "dot": b".",
+    "dot slash": b"./x",
+    "empty part": b"a//b",
+    "trailing slash": b"a/",
+    "git": b".git",
+    "git in a folder": b"a/.git/hooks/post-checkout",
+    "GIT": b".GIT",
+    "gIt": b".gIt/config",
+    "HFS zero width": b".g\xe2\x80\x8cit",
+    "HFS joiner": b".gi\xe2\x80\x8dt/config",
+    "HFS mark": b".git\xef\xbb\xbf",
+    "HFS direction": b"\xe2\x80\xae.git",
+    "NTFS short": b"git~1",
+    "NTFS short in capitals": b"GIT~1/config",
+    "NTFS dot": b".git.",
+    "NTFS space": b".git ",
+    "NTFS dots and spaces": b".git . . /config",
+    "NTFS stream": b".git::$INDEX_ALLOCATION/config",
+    "NTFS stream of a file": b".git:x",
+    "backslash": b"a\\..\\b",
+    "backslash git": b".git\\config",
+    "newline": b"a\nb",
+    "escape": b"a\x1b[31m",
+    "bell": b"a\x07",
+    "delete": b"a\x7f",
+    "return": b"a\rb",
+    "long part": b"x" * 256,
+    "long path": b"/".join([b"x" * 200] * 25),
+}
 
 
 @attempt("names in trees", *NAMES)
@@ -177,18 +201,31 @@ def blob_larger_than_a_checkout_may_be(folder: Path) -> None:
 
 
 BAD_PATCHES = {
-    "parent": PATCH.format("../x"), "absolute": PATCH.format("/etc/passwd"), "git": PATCH.format(".git/config"),
-    "GIT": PATCH.format(".GIT/config"), "HFS": PATCH.format(".g\u200cit/config"), "NTFS": PATCH.format("git~1/config"),
-    "backslash": PATCH.format("a\\..\\b"), "modules": PATCH.format(".gitmodules"), "dot": PATCH.format("a/./b"),
+    "parent": PATCH.format("../x"),
+    "absolute": PATCH.format("/etc/passwd"),
+    "git": PATCH.format(".git/config"),
+    "GIT": PATCH.format(".GIT/config"),
+    "HFS": PATCH.format(".g\u200cit/config"),
+    "NTFS": PATCH.format("git~1/config"),
+    "backslash": PATCH.format("a\\..\\b"),
+    "modules": PATCH.format(".gitmodules"),
+    "dot": PATCH.format("a/./b"),
     "rename": "diff --git a/x b/y\nsimilarity index 100%\nrename from x\nrename to y\n",
-    "new file": PATCH.format("x").replace("index 1111111..2222222 100644", "new file mode 100755\nindex 0000000..2222222"),
+    "new file": PATCH.format("x").replace(
+        "index 1111111..2222222 100644", "new file mode 100755\nindex 0000000..2222222"
+    ),
     "deleted file": "diff --git a/x b/x\ndeleted file mode 100644\nindex 1111111..0000000\n--- a/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n",
     "mode": "diff --git a/x b/x\nold mode 100644\nnew mode 100755\n",
-    "link": PATCH.format("x").replace("100644", "120000"), "submodule": PATCH.format("x").replace("100644", "160000"),
-    "binary": "diff --git a/x b/x\nGIT binary patch\nliteral 1\nIc$@\n", "two files": PATCH.format("x").replace("+++ b/x", "+++ b/y"),
-    "twice": PATCH.format("x") * 2, "trailer": PATCH.format("x") + "diff --git a/y b/y\nnew file mode 120000\n",
-    "huge": "x" * 3_000_000, "quoted": PATCH.format('"\\056\\056/x"'), "untracked": PATCH.format("never"),
-}  # fmt: skip
+    "link": PATCH.format("x").replace("100644", "120000"),
+    "submodule": PATCH.format("x").replace("100644", "160000"),
+    "binary": "diff --git a/x b/x\nGIT binary patch\nliteral 1\nIc$@\n",
+    "two files": PATCH.format("x").replace("+++ b/x", "+++ b/y"),
+    "twice": PATCH.format("x") * 2,
+    "trailer": PATCH.format("x") + "diff --git a/y b/y\nnew file mode 120000\n",
+    "huge": "x" * 3_000_000,
+    "quoted": PATCH.format('"\\056\\056/x"'),
+    "untracked": PATCH.format("never"),
+}
 
 
 @attempt("patches", *BAD_PATCHES)

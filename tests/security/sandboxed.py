@@ -68,18 +68,27 @@ PLACES = (
 def read_outside(folder: Path, name: str) -> None:
     path = secret(folder)
     places = {
-        "etc shadow": "/etc/shadow", "home": str(Path.home() / ".bashrc"), "root home": "/root/.profile", "run": "/run/utmp",
-        "var": "/var/log/dpkg.log", "tmp of the host": str(path), "folder above": "../secret.txt",
-        "environment of init": "/proc/1/environ", "disk": "/dev/vda",
-    }  # fmt: skip
-    held(folder, f"""
+        "etc shadow": "/etc/shadow",
+        "home": str(Path.home() / ".bashrc"),
+        "root home": "/root/.profile",
+        "run": "/run/utmp",
+        "var": "/var/log/dpkg.log",
+        "tmp of the host": str(path),
+        "folder above": "../secret.txt",
+        "environment of init": "/proc/1/environ",
+        "disk": "/dev/vda",
+    }
+    held(
+        folder,
+        f"""
 import os
 path = {places[name]!r}
 data = open(path, 'rb').read(4096)
 # The first process of the sandbox is ours, and its environment holds nothing of the operator's.
 if not path.startswith('/proc') or b'QFLOW_' in data or b'SECRET' in data:
     print(MARK, data)
-""")  # fmt: skip
+""",
+    )
 
 
 @attempt("files outside the sandbox", "/usr/bin", "/etc", "/lib", "/", "/dev/null made anew", "/proc/sys")
@@ -128,13 +137,16 @@ def reach_the_database(folder: Path, name: str) -> None:
         for path in (real, real / "secret.key"):
             path.chmod(0o755)
         settings().home = state
-        held(folder, f"""
+        held(
+            folder,
+            f"""
 import os
 for base in ({str(state)!r}, {str(real)!r}):
     for root, _, files in os.walk(base):
         for file in files:
             print(open(os.path.join(root, file)).read())
-""")  # fmt: skip
+""",
+        )
     finally:
         settings().home = before
         _home.release()
@@ -163,19 +175,24 @@ def network(folder: Path, name: str) -> None:
     with contextlib.ExitStack() as stack:
         servers = []
         for family, address in (
-            (socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_UNIX, "\0" + abstract), (socket.AF_UNIX, path),
-        ):  # fmt: skip
+            (socket.AF_INET, ("127.0.0.1", 0)),
+            (socket.AF_UNIX, "\0" + abstract),
+            (socket.AF_UNIX, path),
+        ):
             server = stack.enter_context(socket.socket(family))
             server.bind(address)
             server.listen()
             servers.append(server)
         Path(path).chmod(0o777)
-        held(folder, f"""
+        held(
+            folder,
+            f"""
 import socket
 PORT, NAME, PATH = {servers[0].getsockname()[1]}, {abstract!r}, {path!r}
 {NETWORK[name]}
 print(MARK)
-""")  # fmt: skip
+""",
+        )
 
 
 RUNAWAYS = {
@@ -198,7 +215,9 @@ RUNAWAYS = {
 @attempt("processes that outlive the limit", *RUNAWAYS)
 def runaway(folder: Path, name: str) -> None:
     work = folder / "work"
-    inside(folder, f"""
+    inside(
+        folder,
+        f"""
 import ctypes, os, signal, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 try:
@@ -211,7 +230,9 @@ while time.monotonic() < end:
     n += 1
     open('alive', 'w').write(str(n))
     time.sleep(0.02)
-""", seconds=2)  # fmt: skip
+""",
+        seconds=2,
+    )
     counter = work / "alive"
     first = counter.read_text() if counter.exists() else ""
     time.sleep(0.3)
@@ -227,24 +248,45 @@ while time.monotonic() < end:
 
 # Numbers of system calls on x86-64 and, where they differ, arm64; name -> (x86-64, arm64, arguments).
 CALLS = {
-    "add_key": (248, 217, "b'user', b'k', b'v', 1, -3"), "request_key": (249, 218, "b'user', b'k', None, -3"),
-    "keyctl": (250, 219, "0, -3, 1"), "ptrace": (101, 117, "0, 0, 0, 0"), "mount": (165, 40, "b'none', b'/tmp', b'tmpfs', 0, None"),
-    "umount2": (166, 39, "b'/work', 2"), "pivot_root": (155, 41, "b'.', b'.'"), "unshare": (272, 97, "0x10000000"),
-    "setns": (308, 268, "0, 0"), "bpf": (321, 280, "0, None, 0"), "userfaultfd": (323, 282, "1"),
-    "perf_event_open": (298, 241, "ctypes.create_string_buffer(b'\\0\\0\\0\\0\\x80\\0\\0\\0', 128), 0, -1, -1, 0"),
-    "open_by_handle_at": (304, 265, "-100, ctypes.create_string_buffer(128), 0"), "init_module": (175, 105, "None, 0, b''"),
-    "kexec_load": (246, 104, "0, 0, None, 0"), "swapon": (167, 224, "b'/x', 0"), "reboot": (169, 142, "0, 0, 0, None"),
-    "syslog": (103, 116, "3, ctypes.create_string_buffer(64), 64"), "process_vm_readv": (310, 270, "1, None, 0, None, 0, 0"),
-    "io_uring_setup": (425, 425, "1, ctypes.create_string_buffer(120)"), "fsopen": (430, 430, "b'tmpfs', 0"),
-    "move_mount": (429, 429, "-100, b'/tmp', -100, b'/work', 0"), "clone with a user namespace": (56, 220, "0x10000011, None, None, None, None"),
-    "acct": (163, 89, "None"), "quotactl": (179, 60, "0, None, 0, None"), "chroot": (161, 51, "b'/tmp'"),
-}  # fmt: skip
+    "add_key": (248, 217, "b'user', b'k', b'v', 1, -3"),
+    "request_key": (249, 218, "b'user', b'k', None, -3"),
+    "keyctl": (250, 219, "0, -3, 1"),
+    "ptrace": (101, 117, "0, 0, 0, 0"),
+    "mount": (165, 40, "b'none', b'/tmp', b'tmpfs', 0, None"),
+    "umount2": (166, 39, "b'/work', 2"),
+    "pivot_root": (155, 41, "b'.', b'.'"),
+    "unshare": (272, 97, "0x10000000"),
+    "setns": (308, 268, "0, 0"),
+    "bpf": (321, 280, "0, None, 0"),
+    "userfaultfd": (323, 282, "1"),
+    "perf_event_open": (
+        298,
+        241,
+        "ctypes.create_string_buffer(b'\\0\\0\\0\\0\\x80\\0\\0\\0', 128), 0, -1, -1, 0",
+    ),
+    "open_by_handle_at": (304, 265, "-100, ctypes.create_string_buffer(128), 0"),
+    "init_module": (175, 105, "None, 0, b''"),
+    "kexec_load": (246, 104, "0, 0, None, 0"),
+    "swapon": (167, 224, "b'/x', 0"),
+    "reboot": (169, 142, "0, 0, 0, None"),
+    "syslog": (103, 116, "3, ctypes.create_string_buffer(64), 64"),
+    "process_vm_readv": (310, 270, "1, None, 0, None, 0, 0"),
+    "io_uring_setup": (425, 425, "1, ctypes.create_string_buffer(120)"),
+    "fsopen": (430, 430, "b'tmpfs', 0"),
+    "move_mount": (429, 429, "-100, b'/tmp', -100, b'/work', 0"),
+    "clone with a user namespace": (56, 220, "0x10000011, None, None, None, None"),
+    "acct": (163, 89, "None"),
+    "quotactl": (179, 60, "0, None, 0, None"),
+    "chroot": (161, 51, "b'/tmp'"),
+}
 
 
 @attempt("kernel interfaces", *CALLS)
 def system_call(folder: Path, name: str) -> None:
     intel, arm, arguments = CALLS[name]
-    held(folder, f"""
+    held(
+        folder,
+        f"""
 import ctypes, errno, os, platform
 libc = ctypes.CDLL(None, use_errno=True)
 number = {intel} if platform.machine() == 'x86_64' else {arm}
@@ -255,7 +297,8 @@ refused = ctypes.get_errno() in (errno.EPERM, errno.ENOSYS, errno.EACCES)
 print(result, errno.errorcode.get(ctypes.get_errno()))
 if result >= 0 or not refused:
     print(MARK)
-""")  # fmt: skip
+""",
+    )
 
 
 @attempt("kernel interfaces")
@@ -269,7 +312,9 @@ def key_of_the_operators_session(folder: Path) -> None:
     # In the session keyring of this thread, which new processes inherit.
     if libc.syscall(248, b"user", b"qflow-probe", MARK.encode(), len(MARK), -3) < 0:
         return
-    held(folder, """
+    held(
+        folder,
+        """
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 for ring in (-1, -2, -3, -4, -5):
@@ -282,12 +327,15 @@ try:
         print(MARK)
 except OSError:
     pass
-""")  # fmt: skip
+""",
+    )
 
 
 @attempt("kernel interfaces")
 def input_pushed_into_the_terminal(folder: Path) -> None:
-    held(folder, """
+    held(
+        folder,
+        """
 import fcntl, termios
 for fd in (0, 1, 2):
     try:
@@ -295,21 +343,31 @@ for fd in (0, 1, 2):
         print(MARK)
     except OSError:
         pass
-""")  # fmt: skip
+""",
+    )
 
 
 GREEDY = {
     "memory": ("x = []\nwhile True: x.append(bytearray(10**8))", None),
     "processes": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", None),
     "one large file": ("f = open('big', 'wb')\nwhile True: f.write(bytes(10**7))", None),
-    "many files": ("n = 0\nwhile True:\n    n += 1\n    open(f'big{n}', 'wb').write(bytes(10**8))", 3 * 1024**3),
-    "temporary files": ("n = 0\nwhile True:\n    n += 1\n    open(f'/tmp/big{n}', 'wb').write(bytes(10**8))", None),
-    "shared memory": ("n = 0\nwhile True:\n    n += 1\n    open(f'/dev/shm/big{n}', 'wb').write(bytes(10**8))", None),
+    "many files": (
+        "n = 0\nwhile True:\n    n += 1\n    open(f'big{n}', 'wb').write(bytes(10**8))",
+        3 * 1024**3,
+    ),
+    "temporary files": (
+        "n = 0\nwhile True:\n    n += 1\n    open(f'/tmp/big{n}', 'wb').write(bytes(10**8))",
+        None,
+    ),
+    "shared memory": (
+        "n = 0\nwhile True:\n    n += 1\n    open(f'/dev/shm/big{n}', 'wb').write(bytes(10**8))",
+        None,
+    ),
     "output": ("import sys\nwhile True: sys.stdout.write('x' * 10**6)", None),
     "time": ("while True: pass", None),
     "sleep": ("import time\ntime.sleep(1000)", None),
     "descriptors": ("import os\nwhile True: os.dup(0)", None),
-}  # fmt: skip
+}
 
 
 @attempt("resources", *GREEDY)

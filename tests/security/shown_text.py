@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.cli import output
 from qflow_dagster.safety.display import visible
 from tests.security import ground
@@ -16,12 +16,32 @@ from tests.security.corpus import attempt
 
 # Each hides, reorders, overprints, erases or imitates something on a terminal or in a page.
 TEXTS = {
-    "colour": "\x1b[8mhidden\x1b[0m", "erase the line above": "\x1b[1A\x1b[2K", "title": "\x1b]0;title\x07", "link": "\x1b]8;;https://evil.example\x1b\\here\x1b]8;;\x1b\\",
-    "C1": "\x9b31mred", "return": "safe\rEVIL", "backspace": "no\b\bok", "bidirectional": "\u202eevil\u2066", "zero width": "a\u200bb\u2060c", "filler": "x\u3164y",
-    "soft hyphen": "pass\u00adword", "separators": "a\u2028b\u2029c", "tags": "\U000e0041\U000e0042", "variation": "v\ufe0f\ufe01", "no-break space": "a\u00a0b",
-    "combining": "e" + "\u0301" * 50, "Thai marks": "\u0e01" + "\u0e49" * 50, "Braille blank": "a\u2800b", "private use": "\ue000", "lone surrogate": "\ud800", "device control": "\x1bP$q\x1b\\", "answer back": "\x05\x1b[c",
-    "rich markup": "[link=https://evil.example]x[/link][/]", "Mongolian selector": "a\u180bb", "byte order mark": "\ufeffa",
-}  # fmt: skip
+    "colour": "\x1b[8mhidden\x1b[0m",
+    "erase the line above": "\x1b[1A\x1b[2K",
+    "title": "\x1b]0;title\x07",
+    "link": "\x1b]8;;https://evil.example\x1b\\here\x1b]8;;\x1b\\",
+    "C1": "\x9b31mred",
+    "return": "safe\rEVIL",
+    "backspace": "no\b\bok",
+    "bidirectional": "\u202eevil\u2066",
+    "zero width": "a\u200bb\u2060c",
+    "filler": "x\u3164y",
+    "soft hyphen": "pass\u00adword",
+    "separators": "a\u2028b\u2029c",
+    "tags": "\U000e0041\U000e0042",
+    "variation": "v\ufe0f\ufe01",
+    "no-break space": "a\u00a0b",
+    "combining": "e" + "\u0301" * 50,
+    "Thai marks": "\u0e01" + "\u0e49" * 50,
+    "Braille blank": "a\u2800b",
+    "private use": "\ue000",
+    "lone surrogate": "\ud800",
+    "device control": "\x1bP$q\x1b\\",
+    "answer back": "\x05\x1b[c",
+    "rich markup": "[link=https://evil.example]x[/link][/]",
+    "Mongolian selector": "a\u180bb",
+    "byte order mark": "\ufeffa",
+}
 
 
 @contextmanager
@@ -72,7 +92,7 @@ def approved(_folder: Path, name: str) -> None:
         id_ = arbiter.request_approval(
             connection, "edit", f"a {hostile}", content, requested_by="bot", reason=hostile
         )
-        found = approval_records.show(connection, id_)
+        found = records.show(connection, id_)
     with terminal() as shown, mock.patch.object(approvals, "console", output.console):
         approvals.print_approval(found)
     words = without_own_colours(shown.getvalue())
@@ -85,7 +105,7 @@ def approved(_folder: Path, name: str) -> None:
 @attempt("text in Dagster's page", *TEXTS)
 def metadata(_folder: Path, name: str) -> None:
     from qflow_dagster.assets.metadata import table
-    from qflow_dagster.metrics.pictures import histogram
+    from qflow_dagster.pictures.charts import histogram
 
     hostile = TEXTS[name]
     for shown in (table([{"path": hostile}]).value or "", histogram([(hostile, 1)], hostile)):
@@ -93,9 +113,17 @@ def metadata(_folder: Path, name: str) -> None:
 
 
 MARKUP = {
-    "entity": "&#8238;evil", "script": "<script>alert(1)</script>", "image": "![x](https://evil.example/p.png)", "link": "[x](javascript:alert(1))",
-    "address": "https://evil.example", "pipe": "a|b|c", "newline": "a\n\n# heading", "html comment": "<!-- ", "code": "`x`", "table": "\n|---|\n",
-}  # fmt: skip
+    "entity": "&#8238;evil",
+    "script": "<script>alert(1)</script>",
+    "image": "![x](https://evil.example/p.png)",
+    "link": "[x](javascript:alert(1))",
+    "address": "https://evil.example",
+    "pipe": "a|b|c",
+    "newline": "a\n\n# heading",
+    "html comment": "<!-- ",
+    "code": "`x`",
+    "table": "\n|---|\n",
+}
 
 
 @attempt("markup in Dagster's page", *MARKUP)

@@ -14,7 +14,7 @@ import uvicorn
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from qflow_dagster.agents import arbiter
+from qflow_dagster.approvals import arbiter
 from qflow_dagster.cli.inbox import server_config
 from qflow_dagster.setting_groups import ErrorsSettings, InboxSettings
 from qflow_dagster.settings import settings
@@ -80,9 +80,12 @@ def ask(engine: Engine) -> Callable[..., UUID]:
     def request(content: Any = None, *, target: str = "src/cart.py", **options: Any) -> UUID:
         with engine.begin() as connection:
             return arbiter.request_approval(
-                connection, "edit", target, {"patch": PATCH} if content is None else content,
+                connection,
+                "edit",
+                target,
+                {"patch": PATCH} if content is None else content,
                 **{"requested_by": "bot", "reason": "counts were ignored", **options},
-            )  # fmt: skip
+            )
 
     return request
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
-from qflow_dagster.agents import approval_records
+from qflow_dagster.approvals import records
 from qflow_dagster.errors import UsageError
 from qflow_dagster.web import peers
 from qflow_dagster.web.access import hash_password
@@ -29,13 +29,44 @@ PASSWORD = "correct horse battery"
 
 
 FOREIGN_NAMES = [
-    "evil.example", "evil.example:3001", "127.0.0.1.evil.example", "localhost.evil.example:80",
-    "127.0.0.1.nip.io", "localhost.", "127.0.0.1.", "0.0.0.0", "0.0.0.0:3001", "0", "2130706433", "0x7f000001",
-    "0177.0.0.1", "127.1", "127.0.0.2", "localhost@evil.example", "evil.example@localhost", "user:pw@localhost",
-    "localhost:3001@evil.example", "[::]", "[::ffff:127.0.0.1]", "::1", "[::1", "[0:0:0:0:0:0:0:1]", "[::1%25lo]",
-    "localhost:", "localhost:80:80", "localhost:99999", "localhost:port", "localhost/evil.example", "", " ",
-    "localhost, evil.example", "localhost\tevil.example", "http://localhost", "localhost#", "localhost\\evil.example",
-]  # fmt: skip
+    "evil.example",
+    "evil.example:3001",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example:80",
+    "127.0.0.1.nip.io",
+    "localhost.",
+    "127.0.0.1.",
+    "0.0.0.0",
+    "0.0.0.0:3001",
+    "0",
+    "2130706433",
+    "0x7f000001",
+    "0177.0.0.1",
+    "127.1",
+    "127.0.0.2",
+    "localhost@evil.example",
+    "evil.example@localhost",
+    "user:pw@localhost",
+    "localhost:3001@evil.example",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "::1",
+    "[::1",
+    "[0:0:0:0:0:0:0:1]",
+    "[::1%25lo]",
+    "localhost:",
+    "localhost:80:80",
+    "localhost:99999",
+    "localhost:port",
+    "localhost/evil.example",
+    "",
+    " ",
+    "localhost, evil.example",
+    "localhost\tevil.example",
+    "http://localhost",
+    "localhost#",
+    "localhost\\evil.example",
+]
 
 
 def test_a_name_that_is_not_ours_is_refused(client: TestClient) -> None:
@@ -200,7 +231,7 @@ def test_with_accounts_only_who_has_one_comes_in_and_decides_under_that_name(
     client.auth = ("ada", PASSWORD)
     assert decide(client, id_, "approve").status_code == 200
     with engine.connect() as connection:
-        assert approval_records.show(connection, id_)["decisions"][0]["actor"] == "ada"
+        assert records.show(connection, id_)["decisions"][0]["actor"] == "ada"
     client.auth = None
     assert client.get("/health/live").status_code == 200
     assert client.get("/health/deep").status_code == 401

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import Engine
 
-from qflow_dagster.agents import approval_records
+from qflow_dagster.approvals import records
 from tests.web.test_inbox import HOSTILE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -45,7 +45,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def status(engine: Engine, id_: UUID) -> str:
     with engine.connect() as connection:
-        return approval_records.show(connection, id_)["status"]
+        return records.show(connection, id_)["status"]
 
 
 def test_the_list_renews_itself_and_keeps_the_focus(page: Page, served: str, ask: Ask) -> None:
@@ -79,7 +79,7 @@ def test_an_approval_is_decided_by_keys_alone(page: Page, served: str, engine: E
     expect(page.locator("pre.token")).to_contain_text("qfa_")
     assert status(engine, id_) == "approved"
     with engine.connect() as connection:
-        assert approval_records.show(connection, id_)["decisions"][0]["comment"] == "looks right, and a d r"
+        assert records.show(connection, id_)["decisions"][0]["comment"] == "looks right, and a d r"
 
 
 def test_without_javascript_it_works_as_well(browser: Browser, served: str, engine: Engine, ask: Ask) -> None:
@@ -99,8 +99,11 @@ def test_without_javascript_it_works_as_well(browser: Browser, served: str, engi
 def test_no_text_from_outside_runs_or_makes_elements(page: Page, served: str, ask: Ask, words: str) -> None:
     id_ = ask(
         {"patch": f"diff --git a/{words} b/x\n@@ -1 +1 @@\n-{words}\n+{words}\n", words: [words]},
-        target=words, reason=words, requested_by=words, evidence={words: words},
-    )  # fmt: skip
+        target=words,
+        reason=words,
+        requested_by=words,
+        evidence={words: words},
+    )
     page.goto(f"{served}/approvals")
     assert page.locator("main img, main svg, main script").count() == 0
     page.goto(f"{served}/approvals/{id_}")
@@ -116,11 +119,14 @@ def test_another_site_cannot_post_frame_or_read_it(
 ) -> None:
     id_ = ask()
     page = browser.new_page()
-    page.route("https://evil.example/", lambda route: route.fulfill(
-        content_type="text/html",
-        body=f"<form method=post action='{served}/approvals/{id_}'><input name=decision value=approve></form>"
-        f"<iframe src='{served}/approvals'></iframe>",
-    ))  # fmt: skip
+    page.route(
+        "https://evil.example/",
+        lambda route: route.fulfill(
+            content_type="text/html",
+            body=f"<form method=post action='{served}/approvals/{id_}'><input name=decision value=approve></form>"
+            f"<iframe src='{served}/approvals'></iframe>",
+        ),
+    )
     page.goto("https://evil.example/")
     read = page.evaluate(f"fetch('{served}/approvals').then(a => a.text(), () => 'refused')")
     assert read == "refused"

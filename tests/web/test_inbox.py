@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
-from qflow_dagster.agents import approval_records, authorization
+from qflow_dagster.approvals import authorization, records
 from qflow_dagster.web.inbox import diff_lines, visible
 from tests.web.conftest import ME
 
@@ -31,7 +31,7 @@ def decide(client: TestClient, id_: UUID, decision: str, **fields: str) -> Any:
 
 def status(engine: Engine, id_: UUID) -> str:
     with engine.connect() as connection:
-        return approval_records.show(connection, id_)["status"]
+        return records.show(connection, id_)["status"]
 
 
 def test_the_list_shows_what_waits_and_the_page_what_exactly(client: TestClient, ask: Ask) -> None:
@@ -56,7 +56,7 @@ def test_approving_shows_the_token_once_and_it_works(client: TestClient, engine:
     assert status(engine, id_) == "approved"
     assert token not in client.get(f"/approvals/{id_}").text
     with engine.begin() as connection:
-        content = approval_records.show(connection, id_)["content"]
+        content = records.show(connection, id_)["content"]
         authorization.authorize_edit(connection, token, "src/cart.py", content, actor="run")
     assert "consumed" in client.get(f"/approvals/{id_}").text
 
@@ -162,8 +162,11 @@ HOSTILE = [
 def test_hostile_text_in_any_field_stays_text(client: TestClient, ask: Ask, words: str) -> None:
     id_ = ask(
         {"patch": f"diff --git a/{words} b/x\n@@ -1 +1 @@\n-{words}\n+{words}\n", words: [words]},
-        target=words, reason=words, requested_by=words, evidence={words: words},
-    )  # fmt: skip
+        target=words,
+        reason=words,
+        requested_by=words,
+        evidence={words: words},
+    )
     decide(client, id_, "deny", comment=words)
     for page in (client.get("/approvals?status=all").text, client.get(f"/approvals/{id_}").text):
         for made in ("<script>alert", "<img src=x", "<svg", "8641969", "onmouseover='alert(1)' "):
@@ -205,14 +208,30 @@ def test_any_text_is_shown_line_by_line_and_whole(patch: str) -> None:
 )
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]),
-    path=st.sampled_from(["/approvals", "/approvals/{id}", "/approvals/{other}", "/metrics", "/health/deep", "/api/1/envelope/", "/api/1/store/", "/static/inbox.css", "/static/../app.py", "/{junk}"]),
-    query=st.dictionaries(st.sampled_from(["status", "part", "limit", "sentry_key"]), st.text(max_size=20), max_size=3),
+    path=st.sampled_from(
+        [
+            "/approvals",
+            "/approvals/{id}",
+            "/approvals/{other}",
+            "/metrics",
+            "/health/deep",
+            "/api/1/envelope/",
+            "/api/1/store/",
+            "/static/inbox.css",
+            "/static/../app.py",
+            "/{junk}",
+        ]
+    ),
+    query=st.dictionaries(
+        st.sampled_from(["status", "part", "limit", "sentry_key"]), st.text(max_size=20), max_size=3
+    ),
     body=st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)),
     headers=st.dictionaries(
         st.sampled_from(["Content-Encoding", "Content-Type", "Origin", "Authorization", "X-Sentry-Auth"]),
-        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40), max_size=3,
+        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40),
+        max_size=3,
     ),
-)  # fmt: skip
+)
 def test_no_request_makes_it_fail_or_decides_anything(
     client: TestClient,
     engine: Engine,

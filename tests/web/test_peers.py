@@ -148,8 +148,11 @@ def test_an_honest_proxy_on_loopback_works(
         assert "you are <b>ada</b>" in page.text
         for source in ("http://qflow.example.org", "https://qflow.example.org"):
             answer = requests.post(
-                f"{address}/approvals/{id_}", {**form_of(page.text), "decision": "deny"},
-                headers={**headers, "Origin": source}, timeout=30, allow_redirects=False,
-            )  # fmt: skip
+                f"{address}/approvals/{id_}",
+                {**form_of(page.text), "decision": "deny"},
+                headers={**headers, "Origin": source},
+                timeout=30,
+                allow_redirects=False,
+            )
             assert answer.status_code == (303 if source.startswith("https") else 403)
     assert (status(engine, id_), ME != "ada") == ("denied", True)

@@ -21,17 +21,27 @@ from qflow_dagster.setting_groups import ErrorsSettings
 from qflow_dagster.settings import settings
 from qflow_dagster.web.access import hash_password
 from qflow_dagster.web.app import build_app
-from qflow_dagster.web.sentry import BadEnvelope, parse_envelope
+from qflow_dagster.web.sentry import InvalidEnvelopeError, parse_envelope
 
 EVENT = {
     "event_id": "9" * 32,
     "transaction": "shop.pay",
     "level": "fatal",
-    "exception": {"values": [{"type": "KeyError", "value": "'sku'", "stacktrace": {"frames": [
-        {"filename": "app.py", "abs_path": "/srv/app.py", "function": "main", "lineno": 3},
-        {"filename": "shop/cart.py", "function": "pay", "lineno": 12},
-    ]}}]},
-}  # fmt: skip
+    "exception": {
+        "values": [
+            {
+                "type": "KeyError",
+                "value": "'sku'",
+                "stacktrace": {
+                    "frames": [
+                        {"filename": "app.py", "abs_path": "/srv/app.py", "function": "main", "lineno": 3},
+                        {"filename": "shop/cart.py", "function": "pay", "lineno": 12},
+                    ]
+                },
+            }
+        ]
+    },
+}
 
 
 def envelope(*items: tuple[str, object]) -> bytes:
@@ -49,9 +59,12 @@ def stored(engine: Engine) -> int:
 
 def test_a_real_sdk_reports_errors_and_transactions(served: str, engine: Engine) -> None:
     client = sentry_sdk.Client(
-        dsn=served.replace("http://", "http://anything@") + "/1", traces_sample_rate=1.0, default_integrations=False,
-        release="shop@1.2", environment="test",
-    )  # fmt: skip
+        dsn=served.replace("http://", "http://anything@") + "/1",
+        traces_sample_rate=1.0,
+        default_integrations=False,
+        release="shop@1.2",
+        environment="test",
+    )
     scope = sentry_sdk.Scope(client=client)
     with sentry_sdk.scope.use_scope(scope), sentry_sdk.isolation_scope() as isolated:
         isolated.set_client(client)
@@ -199,7 +212,7 @@ POISON = {
     "other types": b'{"message":{"formatted":{"a":1}},"level":{"a":1},"transaction":["a"],"contexts":{"trace":[1]},"tags":[["a","b"]]}',
     "wide": b'{"message":"m","extra":[' + b'"x",' * 200_000 + b"1]}",
     "long": b'{"transaction":" ","message":"' + b"x" * 900_000 + b'"}',
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=list(POISON))
@@ -283,23 +296,56 @@ def test_numbers_of_lines_are_read_where_they_are_some(client: TestClient, engin
     with engine.connect() as connection:
         stack = connection.scalar(text("SELECT stack FROM error_occurrences")) or ""
     assert [line.rsplit("line ", 1)[1] for line in stack.splitlines()] == [
-        "0, in ?", "0, in f", "0, in ?", "0, in ?", "0, in ?", "12, in g",
-    ]  # fmt: skip
+        "0, in ?",
+        "0, in f",
+        "0, in ?",
+        "0, in ?",
+        "0, in ?",
+        "12, in g",
+    ]
 
 
 @given(st.binary(max_size=400))
 def test_no_bytes_break_the_parser(body: bytes) -> None:
-    with contextlib.suppress(BadEnvelope):
+    with contextlib.suppress(InvalidEnvelopeError):
         parse_envelope(body)
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from(["\0", "\ud800"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["exception", "values", "type", "value", "stacktrace", "frames", "lineno", "filename", "logentry", "message", "contexts", "trace", "transaction", "level", "threads"]),
-        inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=10)
+    | st.sampled_from(["\0", "\ud800"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "exception",
+                    "values",
+                    "type",
+                    "value",
+                    "stacktrace",
+                    "frames",
+                    "lineno",
+                    "filename",
+                    "logentry",
+                    "message",
+                    "contexts",
+                    "trace",
+                    "transaction",
+                    "level",
+                    "threads",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(

@@ -13,8 +13,8 @@ from qflow_dagster.evolution.mining import rule_miner
 from qflow_dagster.evolution.mining.rule_miner import Mined
 from qflow_dagster.evolution.rule_evolver import Verdict
 from qflow_dagster.ingestion import repositories
-from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.settings import settings
@@ -24,7 +24,12 @@ ACTOR = "rule miner"
 
 
 def mine(
-    engine: Engine, repository: str, *, worker: str, run_id: str | None = None, progress: Report | None = None
+    engine: Engine,
+    repository: str,
+    *,
+    worker: str,
+    run_id: str | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[Verdict]:
     """Mine a repository's history up to its current snapshot; the best new rules are kept as drafts.
 
@@ -61,10 +66,17 @@ def keep(connection: Connection, repository: str, found: Sequence[Mined]) -> lis
             f"authors in {support.files} files; later {check.right} of {check.decided} who touched such code did so"
         )
         evidence = {
-            "repository": repository, "edits": support.edits, "commits": support.commits, "authors": support.authors,
-            "files": support.files, "for_example": ", ".join(support.oids[:5]), "right": check.right,
-            "decided": check.decided, "still_there": check.open, "fix": rule.fix,
-        }  # fmt: skip
+            "repository": repository,
+            "edits": support.edits,
+            "commits": support.commits,
+            "authors": support.authors,
+            "files": support.files,
+            "for_example": ", ".join(support.oids[:5]),
+            "right": check.right,
+            "decided": check.decided,
+            "still_there": check.open,
+            "fix": rule.fix,
+        }
         life = rule_set.begin(connection, rule, "mined", words, actor=ACTOR, evidence=evidence)
         if life is not None:
             kept.append(Verdict(life, rule.id, rule.version, "trial", words, evidence))

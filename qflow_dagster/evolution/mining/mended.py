@@ -40,9 +40,13 @@ def mended(objects: Path, rule: Rule, *, tip: str, commits: int = COMMITS, proce
     small = sorted((one for one in chosen if one.small), key=lambda one: one.at, reverse=True)
     found: list[Place] = []
     results = in_processes(
-        find_batch, (objects, rule), batches_of(small), processes, lost=lambda task, code: Lost(result=[]),
+        find_batch,
+        (objects, rule),
+        batches_of(small),
+        processes,
+        lost=lambda task, code: Lost(result=[]),
         stall=STALL_SECONDS,
-    )  # fmt: skip
+    )
     for batch in results:
         found += batch
         if len(found) >= ENOUGH:

@@ -16,8 +16,9 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.mining import commit_selection
 from qflow_dagster.evolution.mining.edit_groups import Packed, extract_batch
-from qflow_dagster.evolution.mining.small_commits import MinedCommit, Report, batches_of
+from qflow_dagster.evolution.mining.small_commits import MinedCommit, batches_of
 from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.progress import ReportProgress
 
 PROCESSES = 2
 STALL_SECONDS = 60.0
@@ -51,7 +52,7 @@ def read_history(
     languages: Sequence[str] = tuple(matchers.LANGUAGES),
     most_commits: int = 20_000,
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> History:
     """The newest `most_commits` commits that lead to `tip`, merges excepted, and were committed by `until`.
 
@@ -64,15 +65,24 @@ def read_history(
             f"no rules are mined of {unknown.pop()!r}; there are {', '.join(matchers.LANGUAGES)}"
         )
     commits = commit_selection.read_commits(
-        objects, tip=tip, until=until, chosen=languages, most_commits=most_commits, processes=processes,
+        objects,
+        tip=tip,
+        until=until,
+        chosen=languages,
+        most_commits=most_commits,
+        processes=processes,
         progress=progress,
-    )  # fmt: skip
+    )
     small = [commit for commit in commits if commit.small]
     edits: list[Packed] = []
     results = in_processes(
-        extract_batch, objects, batches_of(small), processes, lost=lambda task, code: Lost(result=(1, [])),
+        extract_batch,
+        objects,
+        batches_of(small),
+        processes,
+        lost=lambda task, code: Lost(result=(1, [])),
         stall=STALL_SECONDS,
-    )  # fmt: skip
+    )
     done = 0
     for count, found in results:
         edits += found

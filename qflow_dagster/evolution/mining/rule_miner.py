@@ -30,10 +30,11 @@ from qflow_dagster.evolution.mining.edit_groups import (
 from qflow_dagster.evolution.mining.mined_history import PROCESSES, STALL_SECONDS, History, read_history
 from qflow_dagster.evolution.mining.mined_rules import write_batch
 from qflow_dagster.evolution.mining.precision import Record, Score
-from qflow_dagster.evolution.mining.small_commits import MinedCommit, Report
+from qflow_dagster.evolution.mining.small_commits import MinedCommit
 from qflow_dagster.evolution.mining.verdicts import Verdict
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.progress import ReportProgress
 
 BATCH_TEMPLATES = 20
 INSTANT = timedelta(microseconds=1)
@@ -88,7 +89,7 @@ def mine(
     most_commits: int = 20_000,
     minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[Mined]:
     """The rules that the history of `tip` up to `until` suggests, ranked by authors, files and commits.
 
@@ -100,9 +101,15 @@ def mine(
         UsageError: a language has no rules.
     """
     return mine_all(
-        objects, tip=tip, until=until, languages=languages, most_commits=most_commits, minima=minima,
-        processes=processes, progress=progress,
-    ).rules  # fmt: skip
+        objects,
+        tip=tip,
+        until=until,
+        languages=languages,
+        most_commits=most_commits,
+        minima=minima,
+        processes=processes,
+        progress=progress,
+    ).rules
 
 
 def mine_all(
@@ -114,13 +121,18 @@ def mine_all(
     most_commits: int = 20_000,
     minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> Mining:
     """The same, with what was read."""
     history = read_history(
-        objects, tip=tip, until=until, languages=languages, most_commits=most_commits, processes=processes,
+        objects,
+        tip=tip,
+        until=until,
+        languages=languages,
+        most_commits=most_commits,
+        processes=processes,
         progress=progress,
-    )  # fmt: skip
+    )
     found = generalised(history, minima)
     candidates = [one for rules in written(found, processes) for one in rules]
     rules = [(one.rule, times(history, one.template)[0]) for one in candidates]
@@ -128,9 +140,12 @@ def mine_all(
     records = judge_living(history, rules, when, minima, processes, progress)
     chosen = choose(history, candidates, records, minima)
     left = precision.count_open(
-        objects, [one.rule for one in chosen], precision.tip_at(objects, tip, until), processes=processes,
+        objects,
+        [one.rule for one in chosen],
+        precision.tip_at(objects, tip, until),
+        processes=processes,
         progress=progress,
-    )  # fmt: skip
+    )
     return Mining(
         [_stated(one, sum(counts.values())) for one, counts in zip(chosen, left, strict=True)],
         history,
@@ -163,7 +178,7 @@ def judge_living(
     when: Sequence[Set[datetime]],
     minima: Minima,
     processes: int,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[Record]:
     """What the history says of each rule that is alive at one of its moments (`when`), nothing of the others.
 
@@ -274,9 +289,14 @@ def times(history: History, template: Template) -> list[datetime]:
 def _support(found: Sequence[Packed], commits: Mapping[str, MinedCommit]) -> Support:
     given = sorted({one.oid for one in found}, key=lambda oid: (commits[oid].at, oid))
     return Support(
-        len(places(found)), len(given), len({commits[oid].author for oid in given}),
-        len({one.path for one in found}), tuple(oid[:12] for oid in given), commits[given[0]].at, commits[given[-1]].at,
-    )  # fmt: skip
+        len(places(found)),
+        len(given),
+        len({commits[oid].author for oid in given}),
+        len({one.path for one in found}),
+        tuple(oid[:12] for oid in given),
+        commits[given[0]].at,
+        commits[given[-1]].at,
+    )
 
 
 def _stated(mined: Mined, left: int) -> Mined:

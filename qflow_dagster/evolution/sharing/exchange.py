@@ -110,10 +110,14 @@ def publishables(connection: Connection) -> list[Publishable]:
         life = lives.get(rule.digest)
         found.append(
             Publishable(
-                rule=rule, confidence_mean=one.mean, confidence_lower=one.lower, evidence=seen,
-                origin="shipped" if life is None else life.origin, chain=chains.get(rule.digest, ()),
+                rule=rule,
+                confidence_mean=one.mean,
+                confidence_lower=one.lower,
+                evidence=seen,
+                origin="shipped" if life is None else life.origin,
+                chain=chains.get(rule.digest, ()),
             )
-        )  # fmt: skip
+        )
     shipped = {rule.digest for rule in load_rules()}
     # What only says what its pack says is nothing to tell.
     return [one for one in found if one.rule.digest not in shipped or one.evidence["uses"]]

@@ -23,7 +23,7 @@ from qflow_dagster.evolution.sharing.consensus import QUEUE
 from qflow_dagster.evolution.sharing.instances import Instance, identity, trusted_keys
 from qflow_dagster.evolution.sharing.rule_packages import (
     Package,
-    PackageRefused,
+    PackageRefusedError,
     Sender,
     digest_of,
     opened,
@@ -113,7 +113,7 @@ def import_packages(
             continue
         try:
             ballots.append((read(file.data, VoteFile, at, "cast_at"), file.raw, file.named_by))
-        except PackageRefused as refusal:
+        except PackageRefusedError as refusal:
             report.refused.append(Refused(file.name, str(refusal)))
     fresh = _fresh(connection, packages, at, report)
     sound = []
@@ -208,16 +208,16 @@ def _of_trusted(
         for file in there.read():
             try:
                 if file.problem:
-                    raise PackageRefused(file.problem)
+                    raise PackageRefusedError(file.problem)
                 data = opened(file.content)
                 sender = Sender.model_validate(data["instance"]).instance
                 if sender.public_key == me:
                     report.own += 1
                 elif sender.public_key not in trusted:
-                    raise PackageRefused(f"{sender.label} is not trusted; its key is {sender.key}")
+                    raise PackageRefusedError(f"{sender.label} is not trusted; its key is {sender.key}")
                 else:
                     yield _Opened(file.name, file.content, data, trusted[sender.public_key])
-            except PackageRefused as refusal:
+            except PackageRefusedError as refusal:
                 report.refused.append(Refused(file.name, str(refusal)))
 
 
@@ -233,7 +233,7 @@ def _fresh(
         file = packages[digest]
         try:
             found.append(_Fresh(file, read(file.data, Package, at, "published_at")))
-        except PackageRefused as refusal:
+        except PackageRefusedError as refusal:
             report.refused.append(Refused(file.name, str(refusal)))
     newest = _newest(connection, [one.package.rule.digest for one in found])
     fresh = []
@@ -271,12 +271,18 @@ def _store(connection: Connection, place: str, fresh: Sequence[_Fresh], here: se
     votes.open_votes(connection, [(rule.id, rule.version, digest) for digest, rule in sorted(new.items())])
     messages = [
         {
-            "type": "rule_imported", "rule_id": one.rule.id, "version": one.rule.version,
-            "digest": one.package.digest, "instance": one.instance.label, "origin": one.package.origin,
-            "confidence": one.package.confidence.lower, "was_here": one.was_here, "place": place,
+            "type": "rule_imported",
+            "rule_id": one.rule.id,
+            "version": one.rule.version,
+            "digest": one.package.digest,
+            "instance": one.instance.label,
+            "origin": one.package.origin,
+            "confidence": one.package.confidence.lower,
+            "was_here": one.was_here,
+            "place": place,
         }
         for one in found
-    ]  # fmt: skip
+    ]
     if messages:
         send_with_notify(connection, QUEUE, messages)
     return sorted(found, key=lambda one: one.rule.key)
@@ -286,14 +292,24 @@ def _row(digest: bytes, one: _Fresh, place: str, here: set[bytes]) -> dict[str, 
     package = one.package
     instance = package.instance.instance
     return {
-        "package_digest": digest, "rule_id": package.rule.id, "version": package.rule.version,
-        "rule_digest": package.rule.digest, "public_key": instance.public_key, "instance": instance.label,
-        "named_by": one.file.named_by, "was_here": package.rule.digest in here,
-        "accepted": package.evidence.accepted, "denied": package.evidence.denied,
-        "uses": package.evidence.uses, "successes": package.evidence.successes,
-        "confidence_mean": package.confidence.mean, "confidence_lower": package.confidence.lower,
-        "package": one.file.raw, "place": place, "published_at": package.published_at,
-    }  # fmt: skip
+        "package_digest": digest,
+        "rule_id": package.rule.id,
+        "version": package.rule.version,
+        "rule_digest": package.rule.digest,
+        "public_key": instance.public_key,
+        "instance": instance.label,
+        "named_by": one.file.named_by,
+        "was_here": package.rule.digest in here,
+        "accepted": package.evidence.accepted,
+        "denied": package.evidence.denied,
+        "uses": package.evidence.uses,
+        "successes": package.evidence.successes,
+        "confidence_mean": package.confidence.mean,
+        "confidence_lower": package.confidence.lower,
+        "package": one.file.raw,
+        "place": place,
+        "published_at": package.published_at,
+    }
 
 
 def _imported(package: Package, was_here: bool) -> Imported:

@@ -28,7 +28,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     Evidence,
     Origin,
     Package,
-    PackageRefused,
+    PackageRefusedError,
     digest_of,
     opened,
     read,
@@ -119,7 +119,7 @@ def publish(
         try:
             raw = sign(_body(one, rule, at), me)
             read(opened(raw), Package, at, "published_at")
-        except (PackageRefused, ValidationError) as error:
+        except (PackageRefusedError, ValidationError) as error:
             report.failed.append(Told(one.rule.id, " ".join(str(error).split())[:300]))
             continue
         files[f"{me.instance.label}/{rule.id}/{rule.version}-{rule.digest.hex()[:16]}.json"] = one, raw
@@ -131,8 +131,13 @@ def publish(
             report.skipped.append(Told(files[name][0].rule.id, f"{limit} are published at a time"))
         problems = there.put({name: files[name][1] for name in changed[:limit]}) if changed else {}
     written = [name for name in changed[:limit] if name not in problems]
-    _record(connection, str(place), me, [(n, files[n][0], files[n][1]) for n in written] +
-            [(name, files[name][0], found[name]) for name in sorted(same)])  # fmt: skip
+    _record(
+        connection,
+        str(place),
+        me,
+        [(n, files[n][0], files[n][1]) for n in written]
+        + [(name, files[name][0], found[name]) for name in sorted(same)],
+    )
     report.published += [Told(files[name][0].rule.id, name) for name in written]
     report.skipped += [Told(files[name][0].rule.id, "nothing has changed since") for name in sorted(same)]
     report.failed += [Told(files[name][0].rule.id, reason) for name, reason in problems.items()]
@@ -194,12 +199,21 @@ def _record(
     rows = []
     for name, one, raw in sorted(files, key=lambda file: digest_of(file[2])):
         package = Package.model_validate(opened(raw))
-        rows.append({
-            "rule_id": one.rule.id, "version": one.rule.version, "rule_digest": one.rule.digest,
-            "package_digest": digest_of(raw), "place": place, "name": name, "origin": one.origin,
-            "confidence_mean": package.confidence.mean, "confidence_lower": package.confidence.lower,
-            "evidence": package.evidence.model_dump(mode="json"), "published_at": package.published_at,
-        })  # fmt: skip
+        rows.append(
+            {
+                "rule_id": one.rule.id,
+                "version": one.rule.version,
+                "rule_digest": one.rule.digest,
+                "package_digest": digest_of(raw),
+                "place": place,
+                "name": name,
+                "origin": one.origin,
+                "confidence_mean": package.confidence.mean,
+                "confidence_lower": package.confidence.lower,
+                "evidence": package.evidence.model_dump(mode="json"),
+                "published_at": package.published_at,
+            }
+        )
     if not rows:
         return
     statement = insert(rule_publications).on_conflict_do_nothing()
@@ -216,13 +230,19 @@ def _record(
     )
     messages = [
         {
-            "type": "rule_published", "rule_id": row["rule_id"], "version": row["version"],
-            "digest": row["rule_digest"].hex(), "instance": me.instance.label, "origin": row["origin"],
-            "confidence": row["confidence_lower"], "evidence": row["evidence"], "place": place,
+            "type": "rule_published",
+            "rule_id": row["rule_id"],
+            "version": row["version"],
+            "digest": row["rule_digest"].hex(),
+            "instance": me.instance.label,
+            "origin": row["origin"],
+            "confidence": row["confidence_lower"],
+            "evidence": row["evidence"],
+            "place": place,
             "published_at": row["published_at"].isoformat(),
         }
         for row in rows
         if row["package_digest"] in new
-    ]  # fmt: skip
+    ]
     if messages:
         send_with_notify(connection, QUEUE, messages)

@@ -24,7 +24,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     Digest,
     Fraction,
     Moment,
-    PackageRefused,
+    PackageRefusedError,
     Signed,
     Whole,
     opened,
@@ -139,10 +139,15 @@ def cast(connection: Connection, place: str | Path, votes: Sequence[OwnVote]) ->
     files, rule_ids = {}, {}
     for vote in votes:
         body = {
-            "format": VOTE_FORMAT, "rule_id": vote.rule_id, "version": vote.version, "digest": vote.digest.hex(),
-            "vote": vote.ballot.vote, "confidence": round(vote.ballot.confidence, 4), **vote.outcomes._asdict(),
+            "format": VOTE_FORMAT,
+            "rule_id": vote.rule_id,
+            "version": vote.version,
+            "digest": vote.digest.hex(),
+            "vote": vote.ballot.vote,
+            "confidence": round(vote.ballot.confidence, 4),
+            **vote.outcomes._asdict(),
             "cast_at": at.isoformat(),
-        }  # fmt: skip
+        }
         name = f"{me.instance.label}/{vote.rule_id}/{vote.version}-{vote.digest.hex()[:16]}.vote.json"
         files[name], rule_ids[name] = sign(body, me), vote.rule_id
     with open_place(place, connection.engine) as there:
@@ -177,13 +182,22 @@ def take_in(
     voting = _voted_on(connection, [vote for vote, _, _ in fresh.values()], known)
     rows = [
         {
-            "rule_digest": digest, "public_key": key, "rule_id": vote.rule_id, "version": known[digest][1],
-            "instance": vote.instance.instance.label, "own": own, "named_by": named_by, "vote": vote.vote,
-            "confidence": vote.confidence, "uses": vote.uses, "successes": vote.successes, "signed": raw,
+            "rule_digest": digest,
+            "public_key": key,
+            "rule_id": vote.rule_id,
+            "version": known[digest][1],
+            "instance": vote.instance.instance.label,
+            "own": own,
+            "named_by": named_by,
+            "vote": vote.vote,
+            "confidence": vote.confidence,
+            "uses": vote.uses,
+            "successes": vote.successes,
+            "signed": raw,
             "cast_at": vote.cast_at,
         }
         for (digest, key), (vote, raw, named_by) in sorted(fresh.items(), key=lambda one: one[0])
-    ]  # fmt: skip
+    ]
     counted = [row for row in rows if row["rule_digest"] in voting]
     late = [row for row in rows if row["rule_digest"] not in voting]
     _store(connection, counted, "vote", "confidence")
@@ -259,7 +273,7 @@ def same_but(ours: bytes, found: bytes, at: str) -> bool:
     """Whether a file found where ours would be is ours and says the same, apart from its time `at`."""
     try:
         left, right = opened(ours), opened(found)
-    except PackageRefused:
+    except PackageRefusedError:
         return False
     return all(left.get(n) == right.get(n) for n in (left.keys() | right.keys()) - {at, "signature"})
 

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.matchers import ruff_command, run_ruff
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Proposal, Request
+from qflow_dagster.generation.generators.protocol import Proposal, Request
 from qflow_dagster.generation.narrowing import within
 
 
@@ -26,9 +26,17 @@ class RuffFix:
         unsafe = ["--unsafe-fixes"] if request.rule.fix == "ruff-unsafe" else []
         name = PurePosixPath(request.path).name
         command = ruff_command(
-            "--fix-only", "--quiet", "--select", str(request.rule.matcher.ruff), "--target-version",
-            request.target, *unsafe, "--stdin-filename", name if name.endswith((".py", ".pyi")) else "file.py", "-",
-        )  # fmt: skip
+            "--fix-only",
+            "--quiet",
+            "--select",
+            str(request.rule.matcher.ruff),
+            "--target-version",
+            request.target,
+            *unsafe,
+            "--stdin-filename",
+            name if name.endswith((".py", ".pyi")) else "file.py",
+            "-",
+        )
         try:
             text = within(request, run_ruff(command, "/", request.text.encode()).decode() or request.text)
         except UnicodeError as error:

@@ -12,8 +12,9 @@ IDENTIFIERS = frozenset(
     {"identifier", "simple_identifier", "type_identifier", "field_identifier", "constant"}
 )
 PARAMETER_FIELDS = ("parameters", "parameter")
-NOT_PARAMETERS = frozenset({"comment", "line_comment", "block_comment", "keyword_separator",
-                            "positional_separator"})  # fmt: skip
+NOT_PARAMETERS = frozenset(
+    {"comment", "line_comment", "block_comment", "keyword_separator", "positional_separator"}
+)
 
 
 def name_of(grammar: str, node: Node, source: bytes) -> str:

@@ -38,10 +38,22 @@ DOC_MARKS = (b"/**", b"///", b"//!", b"/*!")
 DEFINITION, CALL, PLAIN_DECISION, LOOP_ELSE, CASE, ELSE, ELSE_IF, JUMP = range(8)
 IF, LOOP, CATCH, SWITCH, TERNARY, LAMBDA, AND, OR = range(8, 16)
 CAPTURES = {
-    "call": CALL, "decision": PLAIN_DECISION, "loopelse": LOOP_ELSE, "case": CASE, "else": ELSE,
-    "elseif": ELSE_IF, "jump": JUMP, "if": IF, "loop": LOOP, "catch": CATCH, "switch": SWITCH,
-    "ternary": TERNARY, "lambda": LAMBDA, "and": AND, "or": OR,
-}  # fmt: skip
+    "call": CALL,
+    "decision": PLAIN_DECISION,
+    "loopelse": LOOP_ELSE,
+    "case": CASE,
+    "else": ELSE,
+    "elseif": ELSE_IF,
+    "jump": JUMP,
+    "if": IF,
+    "loop": LOOP,
+    "catch": CATCH,
+    "switch": SWITCH,
+    "ternary": TERNARY,
+    "lambda": LAMBDA,
+    "and": AND,
+    "or": OR,
+}
 FLOW_DECISIONS = frozenset({IF, LOOP, CATCH, TERNARY})
 
 
@@ -106,13 +118,23 @@ class Found:
                 structure = (d.parameters, d.decisions, d.cognitive, d.nesting, code, *tally)
             facts.append(
                 SymbolFact(
-                    seq, d.parent, d.kind, d.name, qualified[seq],
-                    _signature(d, lines.code_text) if seq else "", first, last, d.start, d.end,
-                    d.documented, [_text(name) for name in d.calls],
+                    seq,
+                    d.parent,
+                    d.kind,
+                    d.name,
+                    qualified[seq],
+                    _signature(d, lines.code_text) if seq else "",
+                    first,
+                    last,
+                    d.start,
+                    d.end,
+                    d.documented,
+                    [_text(name) for name in d.calls],
                     [tally[0] for tally in d.calls.values()],
-                    [self.line_of(tally[1]) for tally in d.calls.values()], *structure,
+                    [self.line_of(tally[1]) for tally in d.calls.values()],
+                    *structure,
                 )
-            )  # fmt: skip
+            )
         # The file's own structure is its top level: lines in functions are theirs.
         facts[0] = facts[0]._replace(code_lines=max(lines.code - function_code, 0))
         return facts

@@ -43,15 +43,68 @@ MARKUP = ((), ((b"<!--", b"-->"),))
 # Line and block comment markers of languages without a grammar here.
 COMMENTS: dict[str, tuple[tuple[bytes, ...], tuple[tuple[bytes, bytes], ...]]] = {
     **dict.fromkeys(
-        ["Dart", "Groovy", "Gradle", "Objective-C", "Objective-C++", "Less", "SCSS", "Sass", "D", "V",
-         "Protocol Buffer", "Zig", "GLSL", "HLSL", "CUDA", "Verilog", "SystemVerilog", "Solidity", "Thrift",
-         "JSON with Comments", "JSON5", "F#", "Vala", "Haxe", "Stylus", "Bicep", "Metal", "Pascal"],
+        [
+            "Dart",
+            "Groovy",
+            "Gradle",
+            "Objective-C",
+            "Objective-C++",
+            "Less",
+            "SCSS",
+            "Sass",
+            "D",
+            "V",
+            "Protocol Buffer",
+            "Zig",
+            "GLSL",
+            "HLSL",
+            "CUDA",
+            "Verilog",
+            "SystemVerilog",
+            "Solidity",
+            "Thrift",
+            "JSON with Comments",
+            "JSON5",
+            "F#",
+            "Vala",
+            "Haxe",
+            "Stylus",
+            "Bicep",
+            "Metal",
+            "Pascal",
+        ],
         SLASHES,
     ),
     **dict.fromkeys(
-        ["YAML", "TOML", "Makefile", "Dockerfile", "Perl", "R", "Julia", "Nix", "CMake", "Tcl", "Fish",
-         "PowerShell", "INI", "Properties", "Nim", "Crystal", "Gettext Catalog", "Ignore List", "Starlark",
-         "Meson", "Just", "Git Attributes", "Awk", "sed", "GraphQL", "Text with Comments", "Shell"],
+        [
+            "YAML",
+            "TOML",
+            "Makefile",
+            "Dockerfile",
+            "Perl",
+            "R",
+            "Julia",
+            "Nix",
+            "CMake",
+            "Tcl",
+            "Fish",
+            "PowerShell",
+            "INI",
+            "Properties",
+            "Nim",
+            "Crystal",
+            "Gettext Catalog",
+            "Ignore List",
+            "Starlark",
+            "Meson",
+            "Just",
+            "Git Attributes",
+            "Awk",
+            "sed",
+            "GraphQL",
+            "Text with Comments",
+            "Shell",
+        ],
         HASH,
     ),
     **dict.fromkeys(["Lua", "Ada", "VHDL", "Elm", "AppleScript"], DASHES),
@@ -68,7 +121,7 @@ COMMENTS: dict[str, tuple[tuple[bytes, ...], tuple[tuple[bytes, bytes], ...]]] =
     "Visual Basic .NET": ((b"'",), ()),
     "Batchfile": ((b"REM ", b"rem ", b"::"), ()),
     "Jinja": ((), ((b"{#", b"#}"),)),
-}  # fmt: skip
+}
 
 
 class Lines:
@@ -147,8 +200,13 @@ def comment_spans(source: bytes, language: str) -> list[Span]:
     line_marks, blocks = COMMENTS[language]
     alternatives = [rb'"(?:[^"\\\n]|\\.)*"'] if b'"' not in line_marks else []
     for opening, closing in blocks:
-        alternatives.append(b"(?P<c%d>" % len(alternatives) + re.escape(opening) + rb"[\s\S]*?(?:"
-                            + re.escape(closing) + rb"|\Z))")  # fmt: skip
+        alternatives.append(
+            b"(?P<c%d>" % len(alternatives)
+            + re.escape(opening)
+            + rb"[\s\S]*?(?:"
+            + re.escape(closing)
+            + rb"|\Z))"
+        )
     for mark in line_marks:
         alternatives.append(b"(?P<c%d>" % len(alternatives) + re.escape(mark) + rb"[^\n]*)")
     pattern = re.compile(b"|".join(alternatives))

@@ -158,17 +158,39 @@ def test_formatting_gives_nothing(repository: GitRepository) -> None:
 @pytest.mark.parametrize(
     ("language", "name", "before", "after"),
     [
-        ("go", "f{}.go", "package p\n\nfunc F{0}() {{\n\tdata, err := ioutil.ReadFile(p{0}, {1})\n}}\n",
-         "package p\n\nfunc F{0}() {{\n\tdata, err := os.ReadFile(p{0}, {1})\n}}\n"),
-        ("javascript", "f{}.js", "var x = fs.existsSync(p{0}) && {1};\n", "var x = fs.statSync(p{0}) && {1};\n"),
+        (
+            "go",
+            "f{}.go",
+            "package p\n\nfunc F{0}() {{\n\tdata, err := ioutil.ReadFile(p{0}, {1})\n}}\n",
+            "package p\n\nfunc F{0}() {{\n\tdata, err := os.ReadFile(p{0}, {1})\n}}\n",
+        ),
+        (
+            "javascript",
+            "f{}.js",
+            "var x = fs.existsSync(p{0}) && {1};\n",
+            "var x = fs.statSync(p{0}) && {1};\n",
+        ),
         ("typescript", "f{}.ts", "const x: A = foo<B>(p{0}, {1});\n", "const x: A = bar<B>(p{0}, {1});\n"),
-        ("tsx", "f{}.tsx", "const x = <A b={{foo(p{0}, {1})}} />;\n", "const x = <A b={{bar(p{0}, {1})}} />;\n"),
-        ("rust", "f{}.rs", "fn f() {{\n    let x = mem::replace(p{0}.at({1}), None);\n}}\n",
-         "fn f() {{\n    let x = p{0}.at({1}).take();\n}}\n"),
-        ("java", "f{}.java", "class A {{\n  void f() {{\n    assertThat(p{0}).isEqual({1});\n  }}\n}}\n",
-         "class A {{\n  void f() {{\n    assertThat(p{0}).isSame({1});\n  }}\n}}\n"),
+        (
+            "tsx",
+            "f{}.tsx",
+            "const x = <A b={{foo(p{0}, {1})}} />;\n",
+            "const x = <A b={{bar(p{0}, {1})}} />;\n",
+        ),
+        (
+            "rust",
+            "f{}.rs",
+            "fn f() {{\n    let x = mem::replace(p{0}.at({1}), None);\n}}\n",
+            "fn f() {{\n    let x = p{0}.at({1}).take();\n}}\n",
+        ),
+        (
+            "java",
+            "f{}.java",
+            "class A {{\n  void f() {{\n    assertThat(p{0}).isEqual({1});\n  }}\n}}\n",
+            "class A {{\n  void f() {{\n    assertThat(p{0}).isSame({1});\n  }}\n}}\n",
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_language_is_mined(
     repository: GitRepository, language: str, name: str, before: str, after: str
 ) -> None:

@@ -27,12 +27,20 @@ AT = datetime(2025, 6, 1, 12, tzinfo=UTC)
 def make_rule(name: str = "own/bar", **changed: Any) -> Rule:
     """A rule that no pack has."""
     given = {
-        "id": name, "title": "Call bar, not foo", "rationale": "Because bar is what we call now.",
-        "language": "python", "category": "correctness", "severity": "warning",
-        "matcher": {"ast-grep": {"rule": {"pattern": "foo($A)"}}}, "fix": "bar($A)",
-        "examples": [{"bad": "foo(1)\n", "good": "bar(1)\n"}], "source": "us", "confidence": 0.9,
-        "owner": "team:us", "pack": "own",
-    }  # fmt: skip
+        "id": name,
+        "title": "Call bar, not foo",
+        "rationale": "Because bar is what we call now.",
+        "language": "python",
+        "category": "correctness",
+        "severity": "warning",
+        "matcher": {"ast-grep": {"rule": {"pattern": "foo($A)"}}},
+        "fix": "bar($A)",
+        "examples": [{"bad": "foo(1)\n", "good": "bar(1)\n"}],
+        "source": "us",
+        "confidence": 0.9,
+        "owner": "team:us",
+        "pack": "own",
+    }
     return Rule.model_validate({**given, **changed})
 
 
@@ -62,9 +70,16 @@ class Peer:
     ) -> bytes:
         """A vote on a rule."""
         body = {
-            "format": VOTE_FORMAT, "rule_id": rule.id, "version": rule.version, "digest": rule.digest.hex(),
-            "vote": vote, "confidence": confidence, "uses": uses, "successes": successes, "cast_at": at.isoformat(),
-        }  # fmt: skip
+            "format": VOTE_FORMAT,
+            "rule_id": rule.id,
+            "version": rule.version,
+            "digest": rule.digest.hex(),
+            "vote": vote,
+            "confidence": confidence,
+            "uses": uses,
+            "successes": successes,
+            "cast_at": at.isoformat(),
+        }
         return sign(body, self.identity)
 
 

@@ -148,9 +148,11 @@ def test_a_publisher_killed_after_the_file_and_before_the_row_does_the_rest_the_
 
 def test_of_a_mined_rule_nothing_of_the_repository_leaves_unless_asked(ours: Home, place: Path) -> None:
     mined = make_rule(
-        rationale="Seen in secret-project by Ann.", source="secret-project, commit abc", owner="ann@secret.example",
+        rationale="Seen in secret-project by Ann.",
+        source="secret-project, commit abc",
+        owner="ann@secret.example",
         examples=[{"bad": "foo(secret_name)\n", "good": "bar(secret_name)\n", "path": "secret/path.py"}],
-    )  # fmt: skip
+    )
     one = Publishable(
         rule=mined, confidence_mean=0.95, confidence_lower=0.9, evidence={"accepted": 20, "denied": 1}
     )
@@ -244,8 +246,9 @@ def test_an_old_package_does_not_come_back(ours: Home, place: Path) -> None:
     (place / "a.json").write_bytes(old)
     report = take(ours, place, peer.key)
     assert (report.imported, list(refused(report).values())) == (
-        [], [f"a newer one of {peer.identity.instance.label} is there or was imported"],
-    )  # fmt: skip
+        [],
+        [f"a newer one of {peer.identity.instance.label} is there or was imported"],
+    )
     with ours.connected() as connection:
         assert list(imported_priors(connection).values()) == [pytest.approx((0.25, 0.5))]
 

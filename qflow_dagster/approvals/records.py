@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from qflow_dagster.agents.approval import TYPES, digest_of
+from qflow_dagster.approvals.approval import TYPES, digest_of
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import history, verify_history
 from qflow_dagster.quantumflow import resolve as resolve_id
@@ -137,8 +137,14 @@ def as_csv(rows: Iterator[dict[str, Any]]) -> str:
         for entry in row["history"]:
             data = entry["data"] or {}
             comment = data.get("comment") or data.get("reason")
-            values = [*(row[name] for name in fixed), entry["at"], entry["event"], entry["actor"], comment,
-                      entry["run_id"]]  # fmt: skip
+            values = [
+                *(row[name] for name in fixed),
+                entry["at"],
+                entry["event"],
+                entry["actor"],
+                comment,
+                entry["run_id"],
+            ]
             writer.writerow([_harmless(value) for value in values])
     return buffer.getvalue()
 

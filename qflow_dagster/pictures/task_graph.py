@@ -12,13 +12,27 @@ from qflow_dagster.safety.display import visible_line
 
 # Colours that are told apart without seeing red and green; the state is written as well.
 COLOURS = {
-    "completed": "#3a6ea5", "running": "#f0a35e", "waiting": "#f6d9a8", "ready": "#c3d5e6", "pending": "#e8eef4",
-    "failed": "#a3280e", "blocked": "#d9622b", "skipped": "#b8c1cc", "cancelled": "#b8c1cc",
-}  # fmt: skip
+    "completed": "#3a6ea5",
+    "running": "#f0a35e",
+    "waiting": "#f6d9a8",
+    "ready": "#c3d5e6",
+    "pending": "#e8eef4",
+    "failed": "#a3280e",
+    "blocked": "#d9622b",
+    "skipped": "#b8c1cc",
+    "cancelled": "#b8c1cc",
+}
 MARKS = {
-    "completed": "✓", "running": "▶", "waiting": "…", "ready": "○", "pending": "·", "failed": "✗", "blocked": "▪",
-    "skipped": "-", "cancelled": "x",
-}  # fmt: skip
+    "completed": "✓",
+    "running": "▶",
+    "waiting": "…",
+    "ready": "○",
+    "pending": "·",
+    "failed": "✗",
+    "blocked": "▪",
+    "skipped": "-",
+    "cancelled": "x",
+}
 DRAWN = 150
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 150, 34, 46, 12
 FONT = "font-family='system-ui, sans-serif'"
