@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Proposal, Request
+from qflow_dagster.generation.generators.protocol import Proposal, Request
 
 HEADER = "# SPDX-License-Identifier: Apache-2.0\n"
 # Python reads these two kinds of comment in the first two lines only (PEP 263).
