@@ -1,5 +1,6 @@
 """The documentation site: every page is in its menu, every link leads somewhere, and it can be built."""
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -44,6 +45,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
             assert anchor in [slugify(case="lower")(heading, "-") for heading in headings], link
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "api").glob("*.md")), ids=lambda page: page.name)
+def test_the_reference_names_what_exists(page: Path) -> None:
+    for module, options in re.findall(r"^::: (\S+)\n((?: .*\n)*)", page.read_text(), re.MULTILINE):
+        found = importlib.import_module(module)
+        members = re.findall(r"^ +- (\w+)$", options, re.MULTILINE)
+        assert [member for member in members if not hasattr(found, member)] == [], module
 
 
 def test_it_can_be_built(tmp_path: Path) -> None:
