@@ -16,6 +16,8 @@ from qflow_dagster.infrastructure import health_checks
 from qflow_dagster.infrastructure.health_agent import Check, Result, judged
 from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, ask
 from qflow_dagster.ingestion import queries
+from qflow_dagster.ingestion.workflows import CODE_INGESTION
+from qflow_dagster.metrics import METRICS_PIPELINE
 from qflow_dagster.settings import settings
 
 # A daemon beats every half minute.
@@ -77,9 +79,9 @@ def repositories_fresh(connection: Connection) -> dict[str, Result]:
     measured = {
         row.name: row.at
         for row in connection.execute(
-            text("""
+            text(f"""
                 SELECT payload ->> 'repository' AS name, max(finished_at) AS at FROM workflows
-                WHERE type IN ('code_ingestion', 'metrics_pipeline') AND status = 'completed' GROUP BY 1
+                WHERE type IN ('{CODE_INGESTION}', '{METRICS_PIPELINE}') AND status = 'completed' GROUP BY 1
             """)
         )
     }

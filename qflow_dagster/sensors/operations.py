@@ -9,6 +9,7 @@ from sqlalchemy import text
 from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.infrastructure import error_analysis, error_records
 from qflow_dagster.jobs.operations import CONSUMERS, analyze_errors, deliver_notifications
+from qflow_dagster.notifications import NOTIFICATION
 from qflow_dagster.notifications.endpoints import CONSUMER
 from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors.drains import drain
@@ -76,9 +77,9 @@ def new_errors(context: dg.SensorEvaluationContext, database: Database) -> dg.Se
 )
 def undelivered_notifications(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
     """A message of a queue with endpoints, or a delivery, that has waited for a minute."""
-    query = text("""
+    query = text(f"""
         SELECT EXISTS (
-            SELECT FROM workflows WHERE type = 'notification' AND claimable AND remaining_dependencies = 0
+            SELECT FROM workflows WHERE type = '{NOTIFICATION}' AND claimable AND remaining_dependencies = 0
             AND available_at < statement_timestamp() - make_interval(secs => :late)
         ) OR EXISTS (
             SELECT FROM (SELECT DISTINCT queue FROM notification_endpoints) e
