@@ -1,4 +1,4 @@
-"""New commits of registered repositories become runs of the main job, one per repository."""
+"""The sensor on registered repositories: new commits get a run of the main job, one per repository."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from qflow_dagster.assets.partitions import REPOSITORIES, repositories
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import queries, remotes
-from qflow_dagster.jobs.repository import run_repository
+from qflow_dagster.jobs.ingestion import run_repository
 from qflow_dagster.resources.database import Database
 from qflow_dagster.safety.display import visible_line
 from qflow_dagster.sensors.drains import IN_FLIGHT

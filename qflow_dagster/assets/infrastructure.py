@@ -1,59 +1,30 @@
-"""Assets of operations: what the tables of approvals, errors, breakers and health say, as pages and pictures.
+"""Assets of the group `infrastructure`: errors, circuit breakers and health.
 
-The tables are the truth and change by themselves; a materialization is a look at them, every
-hour and whenever somebody asks. Does not belong here: changing any of them (jobs, sensors).
+The tables change by themselves; a materialization is a look at them, every hour and on request.
 """
 
 import dagster as dg
 
-from qflow_dagster.approvals import records
-from qflow_dagster.approvals import tables as approval_tables
-from qflow_dagster.assets.metadata import column_schema, picture, table
-from qflow_dagster.infrastructure import circuit_breaker, error_records, health_agent
-from qflow_dagster.infrastructure import tables as infrastructure_tables
+from qflow_dagster.assets.approvals import APPROVALS
+from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.infrastructure import circuit_breaker, error_records, health_agent, tables
 from qflow_dagster.infrastructure.error_rate_tracker import rates
 from qflow_dagster.pictures.charts import histogram, trend
 from qflow_dagster.resources.database import Database
-from qflow_dagster.settings import settings
 
-APPROVALS = dg.AssetKey(["agents", "approvals"])
-ERROR_GROUPS = dg.AssetKey(["infrastructure", "error_groups"])
-CIRCUIT_BREAKERS = dg.AssetKey(["infrastructure", "circuit_breakers"])
-HEALTH = dg.AssetKey(["infrastructure", "health"])
-MAX_ROWS = 20
-
-
-@dg.asset(
-    key=APPROVALS,
-    group_name="agents",
-    kinds={"postgres"},
-    code_version="1",
-    description="Approvals: what waits for a person, and what became of the rest.",
-    metadata={"dagster/column_schema": column_schema(approval_tables.approvals)},
-)
-def approvals(database: Database) -> dg.MaterializeResult:
-    """Look at the approvals."""
-    with database.engine().connect() as connection:
-        counts = records.counts(connection)
-        pending = records.find(connection, status="pending", limit=MAX_ROWS)
-    shown = ("kind", "target", "reason", "requested_by", "approvals", "required_approvals", "expires_at")
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": sum(counts.values()),
-            "pending": table([{name: row[name] for name in shown} for row in pending], MAX_ROWS),
-            "by_status": picture(histogram(list(counts.items()), "Approvals by status")),
-            "inbox": dg.MetadataValue.url(settings().inbox.address),
-        }
-    )
+GROUP = "infrastructure"
+ERROR_GROUPS = dg.AssetKey([GROUP, "error_groups"])
+CIRCUIT_BREAKERS = dg.AssetKey([GROUP, "circuit_breakers"])
+HEALTH = dg.AssetKey([GROUP, "health"])
 
 
 @dg.asset(
     key=ERROR_GROUPS,
-    group_name="infrastructure",
+    group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Errors grouped by what is the same, with advice and the suspected commit.",
-    metadata={"dagster/column_schema": column_schema(infrastructure_tables.error_groups)},
+    metadata={"dagster/column_schema": column_schema(tables.error_groups)},
 )
 def error_groups(database: Database) -> dg.MaterializeResult:
     """Look at the errors of the last day."""
@@ -80,11 +51,11 @@ def error_groups(database: Database) -> dg.MaterializeResult:
 @dg.asset(
     key=CIRCUIT_BREAKERS,
     deps=[ERROR_GROUPS],
-    group_name="infrastructure",
+    group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Circuit breakers: which operations fail fast, since when and why; rates of all operations.",
-    metadata={"dagster/column_schema": column_schema(infrastructure_tables.circuit_breakers)},
+    metadata={"dagster/column_schema": column_schema(tables.circuit_breakers)},
 )
 def circuit_breakers(database: Database) -> dg.MaterializeResult:
     """Look at the breakers and the rates."""
@@ -113,11 +84,11 @@ def circuit_breakers(database: Database) -> dg.MaterializeResult:
 @dg.asset(
     key=HEALTH,
     deps=[CIRCUIT_BREAKERS, APPROVALS],
-    group_name="infrastructure",
+    group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Health: what is believed of every check, incidents, uptime, and where values are heading.",
-    metadata={"dagster/column_schema": column_schema(infrastructure_tables.health_states)},
+    metadata={"dagster/column_schema": column_schema(tables.health_states)},
 )
 def health(database: Database) -> dg.MaterializeResult:
     """Look at the health checks."""
@@ -153,4 +124,4 @@ def health(database: Database) -> dg.MaterializeResult:
     )
 
 
-assets = [approvals, error_groups, circuit_breakers, health]
+assets = [error_groups, circuit_breakers, health]
