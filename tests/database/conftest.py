@@ -1,20 +1,19 @@
 """Folders for embedded servers of one's own."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qflow_dagster.database import embedded
+from tests.folders import new_home
 
 Home = Path
 
 
 def _homes() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="qflow-pg-"))
-    folder.chmod(0o755)
+    folder = new_home("qflow-pg-")
     yield folder
     embedded.stop(folder)
     shutil.rmtree(embedded.data_folder(folder), ignore_errors=True)
