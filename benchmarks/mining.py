@@ -22,11 +22,11 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import rolling_mining
+from benchmarks.rolling_mining import Rolling
 from qflow_dagster.evolution.confidence import wilson
-from qflow_dagster.evolution.mining import rolling
 from qflow_dagster.evolution.mining.mined_history import History, read_history
 from qflow_dagster.evolution.mining.precision import Score
-from qflow_dagster.evolution.mining.rolling import Rolling
 from qflow_dagster.evolution.rules import Rule
 
 console = Console(width=200)
@@ -64,8 +64,8 @@ def measure(name: str, objects: Path, options: argparse.Namespace) -> Measured:
 def rolled(name: str, history: History, seconds: float, options: argparse.Namespace) -> Measured:
     """The measure of a history that is read."""
     window = timedelta(days=365.25 * options.window) if options.window else None
-    origins = rolling.origins_of(history, options.share, options.origins)
-    result = rolling.evaluate(history, origins, window=window, processes=options.processes)
+    origins = rolling_mining.origins_of(history, options.share, options.origins)
+    result = rolling_mining.evaluate(history, origins, window=window, processes=options.processes)
     return Measured(name, history, result, seconds)
 
 

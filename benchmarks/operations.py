@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents import approval_records, arbiter, authorization
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals import arbiter, authorization, records
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.infrastructure import error_analysis
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
@@ -50,7 +50,7 @@ console = Console()
 
 def decided(connection: Any, approval_id: UUID) -> arbiter.Decided:
     """Approve as a page does: with the digest of what it read."""
-    digest = approval_records.show(connection, approval_id)["digest"]
+    digest = records.show(connection, approval_id)["digest"]
     return arbiter.approve(connection, approval_id, actor="ada", digest=digest)
 
 

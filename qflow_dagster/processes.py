@@ -113,11 +113,11 @@ def in_processes(
             _end(worker)
 
 
-class Hung(Exception):  # noqa: N818
+class WorkerTimeoutError(Exception):
     """A call that took longer than it may; its process was ended."""
 
 
-class Died(Exception):  # noqa: N818
+class WorkerDiedError(Exception):
     """A call that its process did not survive; `code` is the process's exit code."""
 
     def __init__(self, code: int | None) -> None:
@@ -140,8 +140,8 @@ class Pool:
         """``handler(context, [task])``; waits for a free process first, which `timeout` (seconds) does not count.
 
         Raises:
-            Hung: it took longer.
-            Died: the process did not survive it.
+            WorkerTimeoutError: it took longer.
+            WorkerDiedError: the process did not survive it.
             QflowError: as the handler did.
         """
         worker = self._places.get() or self._make()
@@ -149,7 +149,7 @@ class Pool:
         try:
             _hand_out(worker, [task])
             if not worker.pipe.poll(timeout):
-                raise Hung(f"it took longer than {timeout:g} s")
+                raise WorkerTimeoutError(f"it took longer than {timeout:g} s")
             try:
                 done, result = _receive(worker)
             except QflowError:
@@ -157,7 +157,7 @@ class Pool:
                 raise
             if not done:
                 worker.process.wait(10)
-                raise Died(worker.process.returncode)
+                raise WorkerDiedError(worker.process.returncode)
             keep = worker
             return result
         finally:

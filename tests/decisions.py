@@ -5,12 +5,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.approvals import arbiter, records
 
 
 def seen(connection: Connection, approval_id: UUID) -> str:
     """The digest that a page or command shows of an approval."""
-    return approval_records.show(connection, approval_id)["digest"]
+    return records.show(connection, approval_id)["digest"]
 
 
 def approve(connection: Connection, approval_id: UUID, **options: Any) -> arbiter.Decided:

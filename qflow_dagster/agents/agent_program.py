@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Capability
-from qflow_dagster.quantumflow import LeaseLost, Workflow
+from qflow_dagster.quantumflow import LeaseLostError, Workflow
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact_text
@@ -106,7 +106,7 @@ def _do(
         problem = redact_text(storable_text(problem))
         status = assignments.report_failure(engine, workflow, agent, problem, retry=again)
         report(f"failed ({status}): {workflow.id}: {problem.splitlines()[0][:200]}")
-    except LeaseLost:
+    except LeaseLostError:
         report(f"too late: {workflow.id} is somebody else's by now")
     return 0
 

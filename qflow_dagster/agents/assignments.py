@@ -217,7 +217,7 @@ def succeed(
     """Report that an assignment is done.
 
     Raises:
-        LeaseLost: somebody else has it, or has done it; nothing was recorded.
+        LeaseLostError: somebody else has it, or has done it; nothing was recorded.
     """
     with engine.begin() as connection:
         complete(connection, [held], [result])
@@ -231,7 +231,7 @@ def report_failure(
     """Report that an attempt failed; return the assignment's state: queued for the next best, or failed.
 
     Raises:
-        LeaseLost: somebody else has it, or has done it; nothing was recorded.
+        LeaseLostError: somebody else has it, or has done it; nothing was recorded.
     """
     with engine.begin() as connection:
         [status] = fail(

@@ -22,7 +22,7 @@ from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.proposing import Choose
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, index
-from qflow_dagster.quantumflow import LeaseLost, Workflow
+from qflow_dagster.quantumflow import LeaseLostError, Workflow
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
@@ -178,7 +178,7 @@ def _do(engine: Engine, agent: str, workflow: Workflow) -> bool:
         result = _DOES.get(agent, _generate(agent))(engine, inner)
         assignments.succeed(engine, workflow, agent, result)
         return True
-    except LeaseLost:
+    except LeaseLostError:
         logger.warning("the assignment %s is somebody else's by now", workflow.id)
     except Exception as error:
         # One assignment that cannot be done must not keep the others from it.
@@ -186,7 +186,7 @@ def _do(engine: Engine, agent: str, workflow: Workflow) -> bool:
             logger.exception("%s could not do %s", agent, workflow.id)
         try:
             assignments.report_failure(engine, workflow, agent, redact(str(error))[:2_000])
-        except LeaseLost:
+        except LeaseLostError:
             logger.warning("the assignment %s is somebody else's by now", workflow.id)
     return False
 

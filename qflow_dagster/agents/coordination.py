@@ -43,7 +43,7 @@ CONSIDERED = 5
 MISSED_HEARTBEATS = 3
 
 
-MOST_AT_A_TIME = 1_000_000
+MAX_AT_A_TIME = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,9 @@ class Capability:
         if not 1 <= len(self.name) <= 50 or not all(c.isalnum() or c in "-_." for c in self.name):
             raise UsageError(f"{self.name!r} names no agent: 1 to 50 letters, digits, '-', '_', '.'")
         check_name(self.name, "an agent", limit=50)
-        if not all(map(math.isfinite, (self.cost, self.heartbeat or 0.0))) or self.most > MOST_AT_A_TIME:
+        if not all(map(math.isfinite, (self.cost, self.heartbeat or 0.0))) or self.most > MAX_AT_A_TIME:
             raise UsageError(
-                f"agent {self.name!r}: most is at most {MOST_AT_A_TIME}; cost and heartbeat are finite"
+                f"agent {self.name!r}: most is at most {MAX_AT_A_TIME}; cost and heartbeat are finite"
             )
         for what, value, known in (
             ("role", self.role, get_args(Role)),

@@ -28,7 +28,7 @@ NO_COMMIT = "0" * 40
 BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,180}")
 
 
-class BranchMoved(QflowError):  # noqa: N818
+class BranchMovedError(QflowError):
     """The branch is not where it was left; somebody else works on it."""
 
 
@@ -44,7 +44,7 @@ def make_commit(
     """Make (not yet on any branch) the commit of `patch` on `base`; returns its id.
 
     Raises:
-        PatchRefused: the patch does not apply.
+        PatchRefusedError: the patch does not apply.
     """
     with checkouts.scratch(objects) as store:
         tree = patches.apply(store, base, patch)
@@ -71,7 +71,7 @@ def set_branch(objects: Path, branch: str, commit: str, expected: str | None) ->
 
     Raises:
         UsageError: the name is none for a branch, or the branch is checked out.
-        BranchMoved: it is elsewhere.
+        BranchMovedError: it is elsewhere.
     """
     if not BRANCH.fullmatch(branch) or ".." in branch or branch.endswith((".lock", "/", ".")):
         raise UsageError(f"{branch!r} cannot be a branch")
@@ -80,7 +80,7 @@ def set_branch(objects: Path, branch: str, commit: str, expected: str | None) ->
     if now == commit:
         return
     if ref in _checked_out(objects):
-        raise BranchMoved(
+        raise BranchMovedError(
             f"{branch} is checked out; its work tree would no longer fit: check out another first"
         )
     size = len(commit)
@@ -88,7 +88,7 @@ def set_branch(objects: Path, branch: str, commit: str, expected: str | None) ->
     try:
         git.run(objects, "update-ref", "--no-deref", "-m", "qflow", ref, commit, old)
     except git.GitError as error:
-        raise BranchMoved(f"{branch} could not be moved: {str(error).splitlines()[0]}") from None
+        raise BranchMovedError(f"{branch} could not be moved: {str(error).splitlines()[0]}") from None
 
 
 def remove_branch(objects: Path, branch: str, suggestion: str) -> bool:

@@ -17,14 +17,15 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.agents import arbiter, edit_commits, self_improvement
-from qflow_dagster.agents.authorization import ApprovalRefused, Reference, authorize_edit
+from qflow_dagster.agents import edit_commits, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES
+from qflow_dagster.approvals import arbiter
+from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize_edit
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, rule_set
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import candidate_records, patches, remaining, validation
-from qflow_dagster.generation.patches import PatchRefused
+from qflow_dagster.generation.patches import PatchRefusedError
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.ingestion import git, repositories, trees
@@ -72,10 +73,10 @@ def apply_approved(
         try:
             commit = _apply(engine, row, worker, run_id)
             done.append(Applied(row.id, row.branch, commit, None))
-        except ApprovalRefused as refused:
+        except ApprovalRefusedError as refused:
             # Somebody else used it, or it ended, since it was read: nothing is lost.
             done.append(Applied(row.id, row.branch, None, refused.reason))
-        except PatchRefused as error:
+        except PatchRefusedError as error:
             _give_up(engine, row, str(error))
             done.append(Applied(row.id, row.branch, None, str(error)))
         except QflowError as error:
@@ -310,7 +311,7 @@ def _measured(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[s
 
     total = {"findings": 0, "cognitive": 0, "code_lines": 0, "parse_errors": 0}
     for path in row.paths:
-        data = git.run(objects, "cat-file", "blob", f"{commit}:{path}", max_output=trees.LARGEST_BLOB)
+        data = git.run(objects, "cat-file", "blob", f"{commit}:{path}", max_output=trees.MAX_BLOB_BYTES)
         facts = extract(data, matchers.LANGUAGES.get(row.language, ""))
         content = matchers.decode(data)
         if rule is not None and content is not None:

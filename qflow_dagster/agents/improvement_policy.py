@@ -6,9 +6,9 @@ The numbers are the original platform's. Does not belong here: granting an appro
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qflow_dagster.agents.approval_policy import blast_radius
+from qflow_dagster.approvals.policy import blast_radius
 
-ENOUGH_OUTCOMES = 8
+MIN_OUTCOMES = 8
 POOR = 0.75
 STAGNATION = 30
 BACKOFF_CYCLES = 10
@@ -37,7 +37,7 @@ def should_act(record: Record, *, forced: bool = False) -> tuple[bool, str]:
     if record.cycles_since_failure is not None and record.cycles_since_failure < BACKOFF_CYCLES:
         return False, f"{record.cycles_since_failure} cycles since a failure; {BACKOFF_CYCLES} are waited"
     rate = record.success_rate
-    if rate is not None and len(record.outcomes) >= ENOUGH_OUTCOMES and rate < POOR:
+    if rate is not None and len(record.outcomes) >= MIN_OUTCOMES and rate < POOR:
         return True, f"success rate {rate:.2f} over {len(record.outcomes)} outcomes is below {POOR}"
     if record.cycles_without_improvement >= STAGNATION:
         return True, f"no improvement in {record.cycles_without_improvement} cycles"
@@ -47,7 +47,7 @@ def should_act(record: Record, *, forced: bool = False) -> tuple[bool, str]:
 def is_experimental(record: Record) -> bool:
     """Whether what is suggested now is an experiment, that no policy may approve."""
     rate = record.success_rate
-    hopeless = rate is not None and len(record.outcomes) >= ENOUGH_OUTCOMES and rate < HOPELESS
+    hopeless = rate is not None and len(record.outcomes) >= MIN_OUTCOMES and rate < HOPELESS
     return hopeless or record.cycles_without_improvement > LONG_STAGNATION
 
 

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.agents import approval_records, arbiter
-from qflow_dagster.agents.approval import TYPES
-from qflow_dagster.agents.approval_policy import Evidence
-from qflow_dagster.agents.authorization import ApprovalRefused, Reference, authorize
+from qflow_dagster.approvals import arbiter, records
+from qflow_dagster.approvals.approval import TYPES
+from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize
+from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import rule_evolver, rule_set, thresholds
 from qflow_dagster.evolution.rule_evolver import Verdict
@@ -93,7 +93,7 @@ def apply_approved(
                 reason = f"approved: {life.approval_id}"
                 rule_set.change(connection, id_, life.wanted, actor=worker, reason=reason, run_id=run_id)
             done.append(Changed(id_, life.rule_id, life.wanted, None))
-        except ApprovalRefused as refused:
+        except ApprovalRefusedError as refused:
             # Somebody else used it, or it ended, since it was read: nothing is lost.
             done.append(Changed(id_, life.rule_id, life.wanted, refused.reason))
         except QflowError as error:
@@ -128,7 +128,7 @@ def veto(connection: Connection, rule: str, *, actor: str, reason: str) -> list[
     for life in rule_set.lives(connection, rule=rule, states=["draft", "trial", "active"]):
         if life.approval_id is not None:
             # The veto is of the rule, whatever is asked of it: what waits now is what is denied.
-            digest = approval_records.show(connection, life.approval_id)["digest"]
+            digest = records.show(connection, life.approval_id)["digest"]
             arbiter.deny(connection, life.approval_id, actor=actor, digest=digest, comment=reason)
             follow_decisions(connection)
             done.append(f"version {life.version} may not become {life.wanted}, and is retired")
@@ -170,7 +170,7 @@ def _ask(connection: Connection, life: Any, verdict: Verdict, run_id: str | None
                     evidence=judged,
                     run_id=run_id,
                 ).approval_id
-        except arbiter.DecisionRefused as refused:
+        except arbiter.DecisionRefusedError as refused:
             shown = {**shown, "policy": str(refused)}
     if approval is None:
         approval = arbiter.request_approval(

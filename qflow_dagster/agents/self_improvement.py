@@ -12,15 +12,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from qflow_dagster.agents import arbiter, edit_commits, improvement_policy
-from qflow_dagster.agents.approval_policy import Evidence
+from qflow_dagster.agents import edit_commits, improvement_policy
 from qflow_dagster.agents.improvement_policy import AGENTS, PROFILES, Record
+from qflow_dagster.approvals import arbiter
+from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import standings, thresholds
 from qflow_dagster.evolution.standings import Standing
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, patches
-from qflow_dagster.generation.orchestrator import Candidate
+from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
 from qflow_dagster.quantumflow import (
@@ -205,7 +206,7 @@ def _ask(
                     reason=title,
                     evidence=judged,
                 ).approval_id
-        except arbiter.DecisionRefused as refused:
+        except arbiter.DecisionRefusedError as refused:
             evidence["policy"] = str(refused)
     if approval is None:
         approval = arbiter.request_approval(

@@ -16,8 +16,8 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution import sparc_strategies
 from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Made, Maker
 from qflow_dagster.generation import candidate_records, single
+from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.generators import generators
-from qflow_dagster.generation.orchestrator import Candidate
 
 AUTHOR = self_improvement.ACTOR
 STEPS, DESIGN, CHANGES = PHASES[1], PHASES[2], PHASES[3]

@@ -19,7 +19,7 @@ from qflow_dagster.knowledge import lookups
 from qflow_dagster.metrics import queries as metrics
 
 AUTHOR = builtin_agents.PLANNER
-SHOWN = 40
+MAX_ROWS = 40
 RISKS = ("low", "medium", "high")
 
 
@@ -58,7 +58,7 @@ def specification(engine: Engine, goal: Goal) -> Made:
         "",
         "## What was found",
         "",
-        *[f"- `{path}:{row['line']}` {row['rule']}: {row['message']}" for row in found[:SHOWN]],
+        *[f"- `{path}:{row['line']}` {row['rule']}: {row['message']}" for row in found[:MAX_ROWS]],
         *([] if found else ["Nothing by rules; the measure speaks."]),
         *[
             f"\nWhy: {rationale[rule]}"
@@ -72,7 +72,7 @@ def specification(engine: Engine, goal: Goal) -> Made:
         "",
         "## What must not change",
         "",
-        f"- public names: {_code(names[:SHOWN]) or 'none'}",
+        f"- public names: {_code(names[:MAX_ROWS]) or 'none'}",
         f"- tests that reach it: {_code(tests[:10]) or 'none is known'}",
     ]
     if goal.target.holds(value):
@@ -177,7 +177,7 @@ def architecture(engine: Engine, goal: Goal) -> Made:
         "",
         f"Risk: **{risk}**" + (f" ({'; '.join(reasons)})" if reasons else ""),
         "",
-        f"- symbols: {_code(symbols[:SHOWN]) or 'the file'}",
+        f"- symbols: {_code(symbols[:MAX_ROWS]) or 'the file'}",
         f"- files that depend on it, within three steps: {len(cone)}"
         + (f" ({_code(cone[:10])}{' ...' if len(cone) > 10 else ''})" if cone else ""),
         f"- changes together with: {_code(row['path'] for row in coupled) or 'nothing'}",

@@ -11,12 +11,13 @@ from qflow_dagster.agents import tables as agent_tables
 from qflow_dagster.assets import ingestion
 from qflow_dagster.assets.metadata import column_schema, picture, table
 from qflow_dagster.assets.partitions import repositories
-from qflow_dagster.execution import sparc_records, sparc_strategies, task_pictures, task_records
+from qflow_dagster.execution import sparc_records, sparc_strategies, task_records
 from qflow_dagster.execution import tables as execution_tables
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import index, producers, requests
 from qflow_dagster.knowledge import tables as knowledge_tables
-from qflow_dagster.metrics.pictures import histogram
+from qflow_dagster.pictures import task_graph
+from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
 from qflow_dagster.safety.display import visible_line
@@ -25,7 +26,7 @@ TASK_GRAPHS = dg.AssetKey(["execution", "task_graphs"])
 SPARC_GOALS = dg.AssetKey(["execution", "sparc_goals"])
 AGENT_PERFORMANCE = dg.AssetKey(["agents", "performance"])
 KNOWLEDGE_INDEX = dg.AssetKey(["knowledge", "index"])
-SHOWN = 20
+MAX_ROWS = 20
 
 
 @dg.asset(
@@ -49,11 +50,11 @@ def task_graphs(database: Database) -> dg.MaterializeResult:
     path, seconds = task_records.critical_path(tasks)
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(found),
-        "graphs": table([{name: row[name] for name in shown} for row in found], SHOWN),
+        "graphs": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
         "by_state": picture(histogram(sorted(states.items()), "Task graphs by state")),
     }
     if drawn:
-        metadata["graph"] = picture(task_pictures.svg(tasks, f"{drawn['name']} ({drawn['state']})"))
+        metadata["graph"] = picture(task_graph.svg(tasks, f"{drawn['name']} ({drawn['state']})"))
         metadata["critical_path"] = visible_line(f"{' > '.join(path[:20])} ({seconds:.1f} s)")
     return dg.MaterializeResult(metadata=metadata)
 
@@ -70,15 +71,15 @@ def sparc_goals(database: Database) -> dg.MaterializeResult:
     """Look at the goals."""
     with database.engine().connect() as connection:
         states = sparc_records.progress(connection)
-        found = sparc_records.find(connection, limit=SHOWN)
+        found = sparc_records.find(connection, limit=MAX_ROWS)
         strategies = sparc_strategies.statistics(connection)
     shown = ("state", "phase", "round", "strategy", "repository", "target", "reason")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(number for _, number in states),
-            "goals": table([{name: row[name] for name in shown} for row in found], SHOWN),
+            "goals": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
             "by_state": picture(histogram(states, "Goals by state")),
-            "strategies": table(strategies, SHOWN),
+            "strategies": table(strategies, MAX_ROWS),
         }
     )
 
@@ -117,9 +118,9 @@ def agent_performance(database: Database) -> dg.MaterializeResult:
         metadata={
             "dagster/row_count": len(agents),
             "outcomes_counted": counted,
-            "agents": table(rows, SHOWN),
-            "assignments": table([{"state": k, "assignments": v} for k, v in waiting.items()], SHOWN),
-            "by_domain": table(statistics, SHOWN),
+            "agents": table(rows, MAX_ROWS),
+            "assignments": table([{"state": k, "assignments": v} for k, v in waiting.items()], MAX_ROWS),
+            "by_domain": table(statistics, MAX_ROWS),
             "success_rates": picture(histogram(bars, "Success rate in percent (posterior mean)")),
         }
     )
@@ -155,7 +156,7 @@ def knowledge_index(
             "dagster/row_count": sum(number for _, number in kinds),
             **indexed._asdict(),
             "requests_raised": len(raised),
-            "requests": table([{name: row[name] for name in shown} for row in own], SHOWN),
+            "requests": table([{name: row[name] for name in shown} for row in own], MAX_ROWS),
             "by_kind": picture(histogram(kinds[:8], "Entries by kind")),
         },
     )

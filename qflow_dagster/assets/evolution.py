@@ -12,7 +12,6 @@ from qflow_dagster.assets import improvement
 from qflow_dagster.assets.metadata import column_schema, picture, table, worker
 from qflow_dagster.evolution import (
     outcomes,
-    pictures,
     place_records,
     rule_evolver,
     rule_set,
@@ -20,7 +19,8 @@ from qflow_dagster.evolution import (
     tables,
     thresholds,
 )
-from qflow_dagster.metrics.pictures import histogram
+from qflow_dagster.pictures import confidence
+from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 
@@ -28,7 +28,7 @@ RULE_OUTCOMES = dg.AssetKey(["evolution", "rule_outcomes"])
 RULE_CONFIDENCE = dg.AssetKey(["evolution", "rule_confidence"])
 RULE_CANDIDATES = dg.AssetKey(["evolution", "rule_candidates"])
 RULE_SET = dg.AssetKey(["evolution", "rule_set"])
-SHOWN = 20
+MAX_ROWS = 20
 
 
 @dg.asset(
@@ -54,7 +54,7 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
             "dagster/row_count": sum(number for _, number in kinds),
             "new": new,
             "places_kept": kept,
-            "by_rule": table([{k: v for k, v in row.items() if k != "digest"} for row in counted], SHOWN),
+            "by_rule": table([{k: v for k, v in row.items() if k != "digest"} for row in counted], MAX_ROWS),
             "by_kind": picture(histogram(kinds, "Outcomes by kind")),
         }
     )
@@ -101,14 +101,14 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
         "drifting": sum(one.drifted for one in known.values()),
         "thresholds": ", ".join(f"{name} {value:.2f}" for name, value in sorted(limits.items())),
         "thresholds_moved": "; ".join(change.reason for change in changed) or "none",
-        "rules": table(rows, SHOWN),
+        "rules": table(rows, MAX_ROWS),
         "by_level": picture(histogram(levels, "Rules by what they may do")),
         "predictions": calibrated.count,
     }
     if calibrated.brier is not None:
         metadata["brier"] = round(calibrated.brier, 4)
         metadata["reliability"] = picture(
-            pictures.reliability(calibrated.bins, f"Reliability, Brier score {calibrated.brier:.3f}")
+            confidence.reliability(calibrated.bins, f"Reliability, Brier score {calibrated.brier:.3f}")
         )
     if calibrated.mended is not None:
         metadata["brier_mended"] = round(calibrated.mended, 4)
@@ -147,8 +147,8 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
-            "new": table([{**one._asdict(), "life": str(one.life)} for one in made], SHOWN),
-            "candidates": table(rows, SHOWN),
+            "new": table([{**one._asdict(), "life": str(one.life)} for one in made], MAX_ROWS),
+            "candidates": table(rows, MAX_ROWS),
         }
     )
 
@@ -191,8 +191,8 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
         "retired": sum(one.to == "retired" for one in settled.verdicts),
         "asked_for": len(settled.asked),
         "became_active": sum(one.problem is None and one.to == "active" for one in settled.changed),
-        "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in settled.verdicts], SHOWN),
-        "changed_here": table(changes, SHOWN),
+        "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in settled.verdicts], MAX_ROWS),
+        "changed_here": table(changes, MAX_ROWS),
         "by_state": picture(histogram(sorted(states.items()), "Rules by state")),
     }
     if drawn:
@@ -201,7 +201,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
 
 
 def _picture(connection: Connection, rule: str, limits: dict[str, float]) -> str:
-    return pictures.of_rule(
+    return confidence.of_rule(
         rule, standings.timeline(connection, rule), outcomes.history(connection, rule), limits
     )
 

@@ -4,9 +4,8 @@ Belongs here: thin materializations and what the page shows of them. However man
 are, each asset is one step: rows are drained inside, in batches.
 """
 
-from typing import Any
-
 import dagster as dg
+from sqlalchemy import Connection
 
 from qflow_dagster.agents import builtin_agents, self_improvement
 from qflow_dagster.agents import edits as agent_edits
@@ -21,8 +20,9 @@ from qflow_dagster.execution import safe_work_planner, work_items
 from qflow_dagster.execution import tables as execution_tables
 from qflow_dagster.generation import candidate_records, orchestrator
 from qflow_dagster.generation import tables as generation_tables
+from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.metrics.pictures import histogram
+from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
@@ -36,10 +36,10 @@ CANDIDATES = dg.AssetKey(["generation", "candidates"])
 SUGGESTIONS = dg.AssetKey(["generation", "suggestions"])
 EDITS = dg.AssetKey(["agents", "edits"])
 EDIT_OUTCOMES = dg.AssetKey(["agents", "edit_outcomes"])
-SHOWN = 20
+MAX_ROWS = 20
 # Rows a run drains at a time, and at most.
 BATCH = 10
-MOST_BATCHES = 1_000
+MAX_BATCHES = 1_000
 
 
 class GenerationConfig(dg.Config):
@@ -68,7 +68,7 @@ def findings(
         snapshot = current_snapshot(connection, context.partition_key)
         changes = finding_records.update(connection, snapshot, evaluation.rules)
         counted = finding_records.counts(connection, snapshot.repository_id)
-        worst = finding_records.find(connection, snapshot.repository_id, limit=SHOWN)
+        worst = finding_records.find(connection, snapshot.repository_id, limit=MAX_ROWS)
     by_severity = [
         (severity, sum(row["open"] for row in counted if row["severity"] == severity))
         for severity in finding_records.SEVERITIES
@@ -82,8 +82,8 @@ def findings(
             "files_not_readable": evaluation.problems,
             "seconds": round(evaluation.seconds, 2),
             **changes,
-            "worst": table([{name: row[name] for name in shown} for row in worst], SHOWN),
-            "by_rule": table(counted, SHOWN),
+            "worst": table([{name: row[name] for name in shown} for row in worst], MAX_ROWS),
+            "by_rule": table(counted, MAX_ROWS),
             "by_severity": picture(histogram(by_severity, "Open findings by severity")),
         },
     )
@@ -108,7 +108,7 @@ def work_items_asset(
         snapshot = current_snapshot(connection, context.partition_key)
         planned = safe_work_planner.plan(connection, snapshot)
         best = work_items.find(
-            connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=SHOWN
+            connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=MAX_ROWS
         )
         why = safe_work_planner.explain(connection, best[0]["id"]) if best else ["no feature is open"]
     progress("planning", 1, 1)
@@ -121,7 +121,7 @@ def work_items_asset(
             "done_by_themselves": planned.done,
             "ranked": planned.ranked,
             "without_score": planned.without_score,
-            "next": table([{name: row[name] for name in shown} for row in best], SHOWN),
+            "next": table([{name: row[name] for name in shown} for row in best], MAX_ROWS),
             "why_the_first": dg.MetadataValue.text(visible("\n".join(why))),
         },
     )
@@ -157,7 +157,7 @@ def plan(context: dg.AssetExecutionContext, database: Database) -> dg.Materializ
         metadata={
             "dagster/row_count": len(tree),
             "tree": dg.MetadataValue.md("  \n".join(lines) or "*nothing is planned*"),
-            "progress": table(progress, SHOWN),
+            "progress": table(progress, MAX_ROWS),
             "best": picture(
                 histogram(
                     [(row["title"][:14], round(row["best"] or 0)) for row in capabilities],
@@ -197,7 +197,7 @@ def candidates(
             asked = orchestrator.request_generation(connection, snapshot, limit=min(wanted, room))
             choose = builtin_agents.chooser(connection)
         total = orchestrator.Summary(0, 0, 0, 0)
-        for _ in range(MOST_BATCHES):
+        for _ in range(MAX_BATCHES):
             done = orchestrator.work(
                 engine,
                 worker=worker(context),
@@ -214,7 +214,9 @@ def candidates(
     with engine.begin() as connection:
         builtin_agents.record_outcomes(connection)
         analytics = {
-            f"by_{by}": table(candidate_records.analytics(connection, snapshot.repository_id, by=by), SHOWN)
+            f"by_{by}": table(
+                candidate_records.analytics(connection, snapshot.repository_id, by=by), MAX_ROWS
+            )
             for by in ("generator", "rule", "language")
         }
     return dg.MaterializeResult(
@@ -230,7 +232,7 @@ def candidates(
     )
 
 
-def _suggest(connection: Any, candidate: orchestrator.Candidate) -> None:
+def _suggest(connection: Connection, candidate: Candidate) -> None:
     self_improvement.suggest(connection, candidate)
 
 
@@ -259,9 +261,9 @@ def suggestions(context: dg.AssetExecutionContext, database: Database) -> dg.Mat
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(found),
-            "awaiting_approval": table(waiting, SHOWN),
+            "awaiting_approval": table(waiting, MAX_ROWS),
             "by_state": picture(histogram(sorted(states.items()), "Suggestions by state")),
-            "by_rule": table(by_rule, SHOWN),
+            "by_rule": table(by_rule, MAX_ROWS),
             "inbox": dg.MetadataValue.url(settings().inbox.address),
         }
     )
@@ -279,7 +281,7 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
     """Drain the approved ones; one that cannot be applied holds up no other."""
     engine = database.engine()
     applied, problems = [], []
-    for _ in range(MOST_BATCHES):
+    for _ in range(MAX_BATCHES):
         batch = agent_edits.apply_approved(engine, worker=worker(context), run_id=context.run.run_id)
         done = [one for one in batch if one.problem is None]
         applied += done
@@ -289,13 +291,13 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
     for one in problems:
         context.log.warning("suggestion %s: %s", one.suggestion_id, visible_line(one.problem or ""))
     with engine.connect() as connection:
-        found = agent_edits.find(connection, limit=SHOWN)
+        found = agent_edits.find(connection, limit=MAX_ROWS)
     shown = ("state", "repository", "branch", "commit", "title", "applied_at")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(applied),
             "not_applied": len(problems),
-            "edits": table([{name: row[name] for name in shown} for row in found], SHOWN),
+            "edits": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
         }
     )
 
@@ -322,8 +324,8 @@ def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.M
             "dagster/row_count": len(verified),
             "verified": sum(one.good for one in verified),
             "reverted": sum(not one.good for one in verified),
-            "by_week": table(by_week, SHOWN),
-            "by_generator": table(by_generator, SHOWN),
+            "by_week": table(by_week, MAX_ROWS),
+            "by_generator": table(by_generator, MAX_ROWS),
         }
     )
 

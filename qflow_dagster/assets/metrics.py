@@ -11,7 +11,7 @@ from qflow_dagster.assets import ingestion
 from qflow_dagster.assets.metadata import column_schema, picture, table, worker
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
-from qflow_dagster.metrics import METRICS_PIPELINE, pictures, queries, tables
+from qflow_dagster.metrics import METRICS_PIPELINE, queries, tables
 from qflow_dagster.metrics.changes import compute_changes
 from qflow_dagster.metrics.coupling import compute_coupling
 from qflow_dagster.metrics.duplication import compute_duplication
@@ -20,6 +20,7 @@ from qflow_dagster.metrics.functions import compute_functions
 from qflow_dagster.metrics.hotspots import compute_hotspots
 from qflow_dagster.metrics.repository import compute_repository
 from qflow_dagster.metrics.store import VERSION, Computed, compute_once
+from qflow_dagster.pictures import charts
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
@@ -81,9 +82,7 @@ def _functions(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "most_complex": table(queries.worst_functions(connection, snapshot.id)),
         "distribution": picture(
-            pictures.histogram(
-                histogram, f"{snapshot.repository}: functions by cognitive complexity", marked=5
-            )
+            charts.histogram(histogram, f"{snapshot.repository}: functions by cognitive complexity", marked=5)
         ),
     }
 
@@ -97,20 +96,20 @@ def _top(table_name: str, columns: str, order: str) -> Describe:
 
 def _hotspots(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     tiles = [
-        pictures.Tile(row["path"], row["code_lines"], row["score"])
+        charts.Tile(row["path"], row["code_lines"], row["score"])
         for row in queries.tiles(connection, snapshot.id)
     ]
     return {
         "top": table(queries.hotspots(connection, snapshot.repository_id, 10)),
         "map": picture(
-            pictures.hotspot_map(tiles, f"{snapshot.repository}: hotspots at {snapshot.commit_oid[:10]}")
+            charts.hotspot_map(tiles, f"{snapshot.repository}: hotspots at {snapshot.commit_oid[:10]}")
         ),
     }
 
 
 def _repository(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     months = queries.trend(connection, snapshot.id)
-    drawn = pictures.trend(
+    drawn = charts.trend(
         [month["month"][:7] for month in months],
         [month["commits"] for month in months],
         [month["net_lines"] for month in months],

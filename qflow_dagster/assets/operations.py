@@ -6,13 +6,13 @@ hour and whenever somebody asks. Does not belong here: changing any of them (job
 
 import dagster as dg
 
-from qflow_dagster.agents import approval_records
-from qflow_dagster.agents import tables as agent_tables
+from qflow_dagster.approvals import records
+from qflow_dagster.approvals import tables as approval_tables
 from qflow_dagster.assets.metadata import column_schema, picture, table
 from qflow_dagster.infrastructure import circuit_breaker, error_records, health_agent
 from qflow_dagster.infrastructure import tables as infrastructure_tables
 from qflow_dagster.infrastructure.error_rate_tracker import rates
-from qflow_dagster.metrics.pictures import histogram, trend
+from qflow_dagster.pictures.charts import histogram, trend
 from qflow_dagster.resources.database import Database
 from qflow_dagster.settings import settings
 
@@ -20,7 +20,7 @@ APPROVALS = dg.AssetKey(["agents", "approvals"])
 ERROR_GROUPS = dg.AssetKey(["infrastructure", "error_groups"])
 CIRCUIT_BREAKERS = dg.AssetKey(["infrastructure", "circuit_breakers"])
 HEALTH = dg.AssetKey(["infrastructure", "health"])
-SHOWN = 20
+MAX_ROWS = 20
 
 
 @dg.asset(
@@ -29,18 +29,18 @@ SHOWN = 20
     kinds={"postgres"},
     code_version="1",
     description="Approvals: what waits for a person, and what became of the rest.",
-    metadata={"dagster/column_schema": column_schema(agent_tables.approvals)},
+    metadata={"dagster/column_schema": column_schema(approval_tables.approvals)},
 )
 def approvals(database: Database) -> dg.MaterializeResult:
     """Look at the approvals."""
     with database.engine().connect() as connection:
-        counts = approval_records.counts(connection)
-        pending = approval_records.find(connection, status="pending", limit=SHOWN)
+        counts = records.counts(connection)
+        pending = records.find(connection, status="pending", limit=MAX_ROWS)
     shown = ("kind", "target", "reason", "requested_by", "approvals", "required_approvals", "expires_at")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(counts.values()),
-            "pending": table([{name: row[name] for name in shown} for row in pending], SHOWN),
+            "pending": table([{name: row[name] for name in shown} for row in pending], MAX_ROWS),
             "by_status": picture(histogram(list(counts.items()), "Approvals by status")),
             "inbox": dg.MetadataValue.url(settings().inbox.address),
         }
@@ -64,7 +64,7 @@ def error_groups(database: Database) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(open_groups),
-            "errors": table([{name: row[name] for name in shown} for row in open_groups], SHOWN),
+            "errors": table([{name: row[name] for name in shown} for row in open_groups], MAX_ROWS),
             "last_day": picture(
                 trend(
                     [row["at"].strftime("%H:%M") for row in timeline],
@@ -97,13 +97,13 @@ def circuit_breakers(database: Database) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(breakers),
-            "breakers": table([{name: row[name] for name in shown} for row in breakers], SHOWN),
+            "breakers": table([{name: row[name] for name in shown} for row in breakers], MAX_ROWS),
             "rates": table(
                 [
                     {"operation": r.operation, "errors": r.errors, "calls": r.total, "rate": r.rate}
                     for r in hour
                 ],
-                SHOWN,
+                MAX_ROWS,
             ),
             "error_rates": picture(histogram(bars, "Error rate of the last hour in percent, highest first")),
         }
@@ -123,7 +123,7 @@ def health(database: Database) -> dg.MaterializeResult:
     """Look at the health checks."""
     with database.engine().connect() as connection:
         states = health_agent.states(connection)
-        incidents = health_agent.incidents(connection, limit=SHOWN)
+        incidents = health_agent.incidents(connection, limit=MAX_ROWS)
         forecasts = health_agent.forecasts(connection)
         uptimes = {
             state["name"]: health_agent.uptime(connection, state["name"])
@@ -147,7 +147,7 @@ def health(database: Database) -> dg.MaterializeResult:
             "dagster/row_count": len(states),
             "overall": health_agent.overall(states),
             "checks": table(rows, 100),
-            "incidents": table([{k: v for k, v in row.items() if k != "id"} for row in incidents], SHOWN),
+            "incidents": table([{k: v for k, v in row.items() if k != "id"} for row in incidents], MAX_ROWS),
             "by_status": picture(histogram(by_status, "Checks by status", marked=1)),
         }
     )

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from qflow_dagster.agents import approval_records
+from qflow_dagster.approvals import records
 from qflow_dagster.assets import operations as assets
 from qflow_dagster.assets.metadata import table
 from qflow_dagster.infrastructure import circuit_breaker, error_records, health_agent
@@ -16,7 +16,7 @@ from qflow_dagster.resources.database import Database
 def approvals_are_unaltered(database: Database) -> dg.AssetCheckResult:
     """Digest and chain of every open approval."""
     with database.engine().connect() as connection:
-        found = approval_records.disagreements(connection)
+        found = records.disagreements(connection)
     return dg.AssetCheckResult(passed=not found, metadata={"altered": table(found, 20)})
 
 
@@ -24,7 +24,7 @@ def approvals_are_unaltered(database: Database) -> dg.AssetCheckResult:
 def no_approval_is_overdue(database: Database) -> dg.AssetCheckResult:
     """Open approvals two minutes past their expiry."""
     with database.engine().connect() as connection:
-        late = approval_records.pending_past_expiry(connection)
+        late = records.pending_past_expiry(connection)
     return dg.AssetCheckResult(passed=not late, metadata={"overdue": late})
 
 

@@ -226,11 +226,11 @@ def _capability(
         domains=domains or (),
         input_types=inputs or ("code",),
         output_types=outputs or ("analysis",),
-        role=role,
-        complexity=complexity,
+        role=role,  # type: ignore[arg-type]
+        complexity=complexity,  # type: ignore[arg-type]
         cost=cost,
         heartbeat=heartbeat,
-        most=most,  # type: ignore[arg-type]
+        most=most,
     )
 
 

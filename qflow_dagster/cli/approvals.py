@@ -9,7 +9,8 @@ from uuid import UUID
 
 import typer
 
-from qflow_dagster.agents import approval_policy, approval_records, arbiter, authorization
+from qflow_dagster.approvals import arbiter, authorization, records
+from qflow_dagster.approvals import policy as approval_policy
 from qflow_dagster.cli.output import (
     As,
     JsonFlag,
@@ -59,9 +60,7 @@ def list_(
 ) -> None:
     """List approvals, newest first; by default those that wait for a decision."""
     with ready_engine().connect() as connection:
-        found = approval_records.find(
-            connection, status=None if status == "all" else status, kind=kind, limit=limit
-        )
+        found = records.find(connection, status=None if status == "all" else status, kind=kind, limit=limit)
     if json:
         print_json(found)
         return
@@ -85,7 +84,7 @@ def list_(
 def show(approval: Id, json: JsonFlag = False) -> None:
     """Show one approval: what exactly is asked for, by whom, why, and who decided what."""
     with ready_engine().connect() as connection:
-        found = approval_records.show(connection, approval_records.resolve(connection, approval))
+        found = records.show(connection, records.resolve(connection, approval))
     if json:
         print_json(found)
         return
@@ -127,9 +126,7 @@ def revoke(
 def history(approval: Id, json: JsonFlag = False) -> None:
     """Show everything that happened to an approval, refused uses of its token included."""
     with ready_engine().connect() as connection:
-        entries = approval_records.approval_history(
-            connection, approval_records.resolve(connection, approval)
-        )
+        entries = records.approval_history(connection, records.resolve(connection, approval))
     print_json(entries) if json else print_rows(entries, empty="No event.")
 
 
@@ -190,8 +187,8 @@ def export(
     if format_ not in ("json", "csv"):
         raise UsageError(f"{format_!r} is no format of an export: json or csv")
     with ready_engine().connect() as connection:
-        rows = approval_records.export(connection)
-        words = approval_records.as_csv(rows) if format_ == "csv" else visible_json(list(rows))
+        rows = records.export(connection)
+        words = records.as_csv(rows) if format_ == "csv" else visible_json(list(rows))
     if output is None:
         print_text(words)
         return
@@ -217,7 +214,7 @@ def policy(
     }
     if approval is not None:
         with ready_engine().connect() as connection:
-            found = approval_records.show(connection, approval_records.resolve(connection, approval))
+            found = records.show(connection, records.resolve(connection, approval))
         evidence = found["evidence"] if isinstance(found["evidence"], dict) else {}
         against = approval_policy.objections(
             limits,
@@ -279,7 +276,7 @@ def _seen(verb: str, approval: str, digest: str | None) -> tuple[UUID, str]:
         UsageError: nothing was given and nobody is there to look.
     """
     with ready_engine().connect() as connection:
-        found = approval_records.show(connection, approval_records.resolve(connection, approval))
+        found = records.show(connection, records.resolve(connection, approval))
     if digest is not None:
         # A narrow terminal shows it in two lines.
         return found["id"], "".join(digest.split())

@@ -31,7 +31,7 @@ Repository = Annotated[
 ]
 Ids = Annotated[list[str], typer.Argument(help="Ids of findings, or their beginnings.")]
 STATES = {"open": findings.OPEN, "all": ("open", "fixed", "suppressed", "reopened")}
-LARGEST_REPORT = 200_000_000
+MAX_REPORT_BYTES = 200_000_000
 
 
 @app.command("list")
@@ -173,8 +173,8 @@ def import_(
     json: JsonFlag = False,
 ) -> None:
     """Take another tool's results as findings; what it no longer reports is fixed."""
-    if report.stat().st_size > LARGEST_REPORT:
-        raise UsageError(f"{report} is larger than {LARGEST_REPORT // 1_000_000} MB")
+    if report.stat().st_size > MAX_REPORT_BYTES:
+        raise UsageError(f"{report} is larger than {MAX_REPORT_BYTES // 1_000_000} MB")
     with ready_engine().begin() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
         imported = sarif.import_log(connection, snapshot, report.read_bytes())

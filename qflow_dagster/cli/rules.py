@@ -11,17 +11,9 @@ from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, pri
 from qflow_dagster.cli.output import known as refuse_unknown
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution import (
-    confidence,
-    examples,
-    matchers,
-    outcomes,
-    pictures,
-    rule_set,
-    standings,
-    thresholds,
-)
+from qflow_dagster.evolution import confidence, examples, matchers, outcomes, rule_set, standings, thresholds
 from qflow_dagster.evolution.rules import Category, Rule, load_rules, read_pack
+from qflow_dagster.pictures import confidence as pictures
 
 app = typer.Typer(no_args_is_help=True)
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="Id of a rule (qflow rules list).")]

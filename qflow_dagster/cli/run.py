@@ -20,8 +20,8 @@ from qflow_dagster.ingestion import queries, repositories
 from qflow_dagster.metrics import queries as metric_queries
 
 JOB = "improve_repository"
-SHOWN_HOTSPOTS = 10
-SHOWN = 10
+MAX_HOTSPOTS = 10
+MAX_ROWS = 10
 STAGES = ("metrics", "rules", "execution", "generation")
 
 
@@ -113,10 +113,10 @@ def summary(connection: Any, name: str) -> dict[str, Any]:
         "functions": metric_queries.function_count(connection, snapshot.id),
         "commits": queries.commit_summary(connection, snapshot.repository_id)["commits"],
         "languages": queries.languages(connection, snapshot),
-        "hotspots": metric_queries.hotspots(connection, snapshot.repository_id, SHOWN_HOTSPOTS),
+        "hotspots": metric_queries.hotspots(connection, snapshot.repository_id, MAX_HOTSPOTS),
         "findings": findings.counts(connection, snapshot.repository_id),
         "work_items": work_items.find(
-            connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=SHOWN
+            connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=MAX_ROWS
         ),
         "candidates": candidate_records.counts(connection, snapshot.repository_id),
         "suggestions": waiting,
@@ -145,7 +145,7 @@ def show(result: dict[str, Any]) -> None:
         {name: row[name] for name in ("severity", "rule", "open", "files", "fixable")}
         for row in result["findings"]
     ]
-    print_rows(found[:SHOWN], empty="No rule finds anything.", title="Findings")
+    print_rows(found[:MAX_ROWS], empty="No rule finds anything.", title="Findings")
     work = [{name: row[name] for name in ("wsjf", "state", "title")} for row in result["work_items"]]
     print_rows(work, empty="Nothing is left to do.", title="Work, the highest WSJF first")
     waiting = [
@@ -158,7 +158,7 @@ def show(result: dict[str, Any]) -> None:
         for row in result["suggestions"]
     ]
     print_rows(
-        waiting[:SHOWN],
+        waiting[:MAX_ROWS],
         empty="No change awaits approval.",
         title="Awaiting approval: changes that passed all gates",
     )

@@ -21,11 +21,12 @@ from qflow_dagster.cli.output import (
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
-from qflow_dagster.execution import task_graph, task_pictures, task_records, task_worker
+from qflow_dagster.execution import task_graph, task_records, task_worker
 from qflow_dagster.execution.task_definitions import read_graph, read_tasks
-from qflow_dagster.execution.task_policy import PolicyViolation
+from qflow_dagster.execution.task_policy import PolicyViolationError
 from qflow_dagster.infrastructure.error_rate_tracker import occurrence_of, track_errors
-from qflow_dagster.quantumflow.errors import WorkflowNotFound
+from qflow_dagster.pictures import task_graph as task_pictures
+from qflow_dagster.quantumflow.errors import WorkflowNotFoundError
 from qflow_dagster.safety import documents
 from qflow_dagster.safety.storable import read_json
 
@@ -54,7 +55,7 @@ def submit(
         document = documents.read(file)
     try:
         graph = read_graph(document, ADAPTERS)
-    except PolicyViolation as violation:
+    except PolicyViolationError as violation:
         # Nothing of it is stored; that somebody wanted it is.
         context: Any = {"file": document.name, "requested_by": actor_name(as_)}
         with ready_engine().begin() as connection:
@@ -148,7 +149,7 @@ def retry(id_: Id, reason: Reason = None, as_: As = None) -> None:
     with ready_engine().begin() as connection:
         try:
             target = task_records.resolve_id(connection, id_)
-        except WorkflowNotFound:
+        except WorkflowNotFoundError:
             target = task_records.resolve_task(connection, id_)
         count = task_graph.retry_failed(connection, target, actor=actor_name(as_), reason=reason)
     console.print(f"{count} tasks are tried again")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from qflow_dagster.cli.metrics import repository_name
 from qflow_dagster.cli.output import (
     As,

@@ -1,4 +1,4 @@
-"""Whether what is believed of changes comes true: Brier score, reliability, and mending it. Pure functions.
+"""Whether what is believed of changes comes true: Brier score, reliability, and fixable_rules it. Pure functions.
 
 Belongs here: judging predictions that were made before their outcome was known. Does not
 belong here: making them (`confidence`).

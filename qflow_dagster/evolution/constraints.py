@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ast_grep_py import SgNode
 
 # Names longer than that are no habit of anybody's.
-LONGEST_NAME = 40
+MAX_NAME_LENGTH = 40
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # A word of a text: what stands between the \b of a regex.
 _WORDS = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
@@ -109,7 +109,7 @@ def true_of(node: SgNode, text: str, variables: Iterable[str] = ()) -> set[Const
 
 def names(name: str) -> Iterator[str]:
     """Regexes of that name: how it begins, how it ends, itself."""
-    if len(name) <= LONGEST_NAME and _WORD.fullmatch(name):
+    if len(name) <= MAX_NAME_LENGTH and _WORD.fullmatch(name):
         for shape, regex in _SHAPES:
             if found := shape.search(name):
                 yield regex.format(found[1])
@@ -126,7 +126,7 @@ def _around(node: SgNode, text: str) -> Iterator[Constraint]:
         for kind in _kind(ancestor):
             yield Constraint("inside", kind)
             first = _WORD.match(text, ancestor.range().start.index)
-            if first and len(first[0]) <= LONGEST_NAME:
+            if first and len(first[0]) <= MAX_NAME_LENGTH:
                 yield Constraint("beginning", kind, rf"^{first[0]}\b")
             name = ancestor.field("name")
             if name is not None:
@@ -138,7 +138,7 @@ def _within(node: SgNode) -> Iterator[Constraint]:
     yield from (
         Constraint("text", "", rf"\b{word}\b")
         for word in set(_WORDS.findall(node.text()))
-        if len(word) <= LONGEST_NAME
+        if len(word) <= MAX_NAME_LENGTH
     )
     left = node.children()
     while left:

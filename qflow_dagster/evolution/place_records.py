@@ -29,7 +29,7 @@ WHOLE = 20_000
 # Places of one outcome, and newest ones of a rule that a variant is tried on.
 MOST, TRIED = 20, 500
 # Outcomes looked at in one go, and how often.
-BATCH, MOST_BATCHES = 500, 100
+BATCH, MAX_BATCHES = 500, 100
 
 
 class Asked(NamedTuple):
@@ -81,7 +81,7 @@ def keep(engine: Engine) -> int:
     A repository that cannot be read, or a commit that is gone, costs its own places.
     """
     kept = 0
-    for _ in range(MOST_BATCHES):
+    for _ in range(MAX_BATCHES):
         new = _keep(engine, BATCH)
         kept += new
         if not new:

@@ -9,7 +9,7 @@ import re
 import time
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from pathlib import Path
@@ -26,9 +26,9 @@ from qflow_dagster.ingestion import repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
 from qflow_dagster.ingestion.store import lock_facts
 from qflow_dagster.processes import in_processes
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
 
-Report = Callable[[str, int, int], None]
 BATCH_BYTES = 1_500_000
 BATCH_FILES = 200
 # Larger files are data; a rule's reader would not open them either.
@@ -54,7 +54,7 @@ class Evaluation(NamedTuple):
     rules: list[Known]
 
 
-def evaluate(engine: Engine, repository: str, *, progress: Report | None = None) -> Evaluation:
+def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None = None) -> Evaluation:
     """Evaluate all rules on the current snapshot of the repository called `repository`.
 
     Batches are committed as they are done: a killed evaluation's work is found by the next.

@@ -91,7 +91,7 @@ def vary(engine: Engine, *, run_id: str | None = None) -> list[Made]:
     for variant in (variant for batch in found for variant in batch):
         id_ = variant.rule.id
         if id_ not in unasked:
-            unasked[id_] = mended_by_people(engine, next(task[0] for task in tasks if task[0].id == id_))
+            unasked[id_] = fixed_by_people(engine, next(task[0] for task in tasks if task[0].id == id_))
         kept = _kept(variant.rule, unasked[id_])
         if kept < LEAST_KEPT * len(unasked[id_]):
             logger.info("%s, %s: misses too much of what people mend unasked", id_, variant.words)
@@ -104,7 +104,7 @@ def vary(engine: Engine, *, run_id: str | None = None) -> list[Made]:
     return made
 
 
-def mended_by_people(engine: Engine, rule: Rule) -> list[Place]:
+def fixed_by_people(engine: Engine, rule: Rule) -> list[Place]:
     """Where people mended what the rule finds, in the history of the repositories it was judged in; newest first."""
     query = text("""
         SELECT r.name, s.commit_oid FROM repositories r JOIN snapshots s ON s.id = r.current_snapshot_id

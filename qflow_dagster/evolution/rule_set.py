@@ -159,7 +159,7 @@ def change(
 
     Raises:
         UsageError: no reason is given.
-        IllegalTransition: it cannot go there.
+        IllegalTransitionError: it cannot go there.
     """
     if not reason.strip():
         raise UsageError("a change of a rule needs a reason")

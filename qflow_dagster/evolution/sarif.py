@@ -26,7 +26,7 @@ VERSION = "2.1.0"
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 SEVERITY = {"error": "error", "warning": "warning", "note": "info", "none": "info"}
-LONGEST_MESSAGE, LONGEST_RULE = 2_000, 300
+MAX_MESSAGE_LENGTH, LONGEST_RULE = 2_000, 300
 _COLUMNS = [
     "rule_id",
     "rule_version_id",
@@ -173,7 +173,7 @@ def _import_tool(
         except UsageError as error:
             refused.append(str(error))
             continue
-        message = message[:LONGEST_MESSAGE]
+        message = message[:MAX_MESSAGE_LENGTH]
         rule_id = _text(result.get("ruleId")) or _text(_part(result.get("rule")).get("id")) or "unnamed"
         locations = result.get("locations")
         location = _part(

@@ -4,7 +4,7 @@ Belongs here: the search over sets of places, and what it may believe. Does not 
 is said of places (`constraints`), rules (`variants`).
 
 What is true of a place is an `Atom`; a set of places is the bits of an integer. A separation is up
-to `MOST_ATOMS` atoms that hold together at the wanted places and not at unwanted ones. It is weighed as
+to `MAX_ATOMS` atoms that hold together at the wanted places and not at unwanted ones. It is weighed as
 a message would be (minimum description length): told which places the atoms hold at, the labels
 take fewer bits to write down, and the atoms have to be written down as well. Each atom must save
 `MARGIN` bits more than it costs. Were the labels given by lot, some atom would do so once in 2 **
@@ -15,7 +15,7 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-MOST_ATOMS = 3
+MAX_ATOMS = 3
 MARGIN = 4.0
 # An atom is about more than one place, on both sides.
 LEAST = 2
@@ -52,7 +52,7 @@ class Separation(NamedTuple, Generic[What]):
 
 
 def separate(
-    atoms: Sequence[Atom[What]], wanted: int, unwanted: int, *, most_atoms: int = MOST_ATOMS
+    atoms: Sequence[Atom[What]], wanted: int, unwanted: int, *, most_atoms: int = MAX_ATOMS
 ) -> list[Separation[What]]:
     """The separations worth offering, best first; of those that hold at the same places the first.
 

@@ -24,7 +24,7 @@ STEP = 0.03
 WINDOW = 200
 ENOUGH = 10
 # Regret per decision by which another value has to be better.
-LEAST_GAIN = 0.05
+MIN_GAIN = 0.05
 QUEUE = "rule_notifications"
 ACTOR = "rule evolution"
 # What is compared with it, (name of the bound, the rate of success at which it breaks even).
@@ -68,7 +68,7 @@ def adapted(
     now = regret(value, decisions, target)
     best = min(steps, key=lambda other: (regret(other, decisions, target), abs(other - value)))
     then = regret(best, decisions, target)
-    if now - then < LEAST_GAIN:
+    if now - then < MIN_GAIN:
         return None
     reason = (
         f"on the last {len(decisions)} decisions {best:.2f} would have cost {then:.3f} each, "

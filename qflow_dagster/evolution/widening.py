@@ -19,7 +19,7 @@ from qflow_dagster.evolution.rules import AstGrep, Matcher, Rule
 # What says which node it is: a rule without any of these would match everything around as well.
 _ANCHORS = ("pattern", "kind", "matches")
 _VARIABLE = re.compile(r"\$([A-Z_][A-Z0-9_]*)|\{([A-Z_][A-Z0-9_]*)\}")
-LONGEST_WORDS = 120
+MAX_DESCRIPTION_LENGTH = 120
 
 
 def without_one(rule: Rule) -> Iterator[tuple[str, Matcher]]:
@@ -81,4 +81,4 @@ def _variables(*said: Any) -> set[str]:
 def _words(key: str, value: Any) -> str:
     flow = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False)
     words = " ".join(f"without {key}: {flow.removesuffix('...' + chr(10))}".split())
-    return words if len(words) <= LONGEST_WORDS else f"{words[: LONGEST_WORDS - 1]}…"
+    return words if len(words) <= MAX_DESCRIPTION_LENGTH else f"{words[: MAX_DESCRIPTION_LENGTH - 1]}…"

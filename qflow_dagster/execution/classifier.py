@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-LONGEST_NAME = 60
+MAX_NAME_LENGTH = 60
 # First match decides; the words are those SAFe uses, then sizes people give.
 CUES = (
     ("theme", r"\b(strategic theme|theme|strategy|vision)\b"),
@@ -88,7 +88,7 @@ def classify(text: str, *, updates: bool = False, similarity: float | None = Non
         kind = "enabler" if ENABLER.search(text) else "business"
         reasons.append(f"{kind} epic")
     first = SENTENCE.split(text.strip(), maxsplit=1)[0].strip() or text.strip()
-    name = first if len(first) <= LONGEST_NAME else first[: LONGEST_NAME - 1].rstrip() + "\u2026"
+    name = first if len(first) <= MAX_NAME_LENGTH else first[: MAX_NAME_LENGTH - 1].rstrip() + "\u2026"
     return Analysis(
         level,
         action,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.execution.classifier import LONGEST_NAME, Analysis, classify
+from qflow_dagster.execution.classifier import MAX_NAME_LENGTH, Analysis, classify
 from qflow_dagster.infrastructure import language_model
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.safety.redaction import redact_text
@@ -68,7 +68,7 @@ def classify_by_model(engine: Engine, given: str, *, updates: bool = False) -> A
         answer.level,
         "update" if updates else answer.action,
         answer.kind if answer.level == "epic" else None,
-        name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1].rstrip() + "\u2026",
+        name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1].rstrip() + "\u2026",
         given.strip(),
         list(answer.acceptance),
         round(answer.confidence, 2),

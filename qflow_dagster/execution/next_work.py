@@ -41,7 +41,7 @@ def get_next_work(
 _GENERATABLE = """
   AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
       SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id AND g.path = i.path
-      AND g.state IN ('open', 'reopened') AND (g.fixable OR g.rule_id = ANY(:mending)))
+      AND g.state IN ('open', 'reopened') AND (g.fixable OR g.rule_id = ANY(:fixable_rules)))
   AND NOT EXISTS (SELECT FROM workflows a WHERE a.type = 'generation' AND a.key = i.id || ':' || :base)
 """
 _UNTRIED_FIRST = "EXISTS (SELECT FROM suggestions s WHERE s.work_item_id = i.id),"
@@ -54,11 +54,11 @@ def get_generatable(
     *,
     rules: Sequence[str],
     limit: int,
-    mending: Sequence[str] = (),
+    fixable_rules: Sequence[str] = (),
 ) -> list[UUID]:
     """As `get_next_work`, of features from findings of `rules` not tried on the commit `base` yet; not claimed.
 
-    A finding brings a fix, or its rule is one of `mending`. What a change was suggested for before comes
+    A finding brings a fix, or its rule is one of `fixable_rules`. What a change was suggested for before comes
     after what none was: else a few that people keep refusing would be all that is tried at every commit.
     """
     query = text(_NEXT.format(condition=_GENERATABLE, first=_UNTRIED_FIRST))
@@ -67,6 +67,6 @@ def get_generatable(
         "limit": limit,
         "base": base,
         "rules": list(rules),
-        "mending": list(mending),
+        "fixable_rules": list(fixable_rules),
     }
     return list(connection.scalars(query, parameters))

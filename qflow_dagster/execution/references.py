@@ -19,7 +19,7 @@ _PART = re.compile(rf"(?<!\$)(?:\$\$)++(?=\$?\{{)|{_PATH}")
 _BEFORE_BRACE, _BEFORE_REFERENCE = re.compile(r"(?<!\$)\$++(?=\{)"), re.compile(r"(?<!\$)\$++(?=\{|\Z)")
 
 
-class NoValue(QflowError):  # noqa: N818
+class MissingValueError(QflowError):
     """A reference to what is not there."""
 
 
@@ -27,7 +27,7 @@ def look_up(path: str, seen: Mapping[str, Any]) -> Any:
     """The value at `path` (names and indexes, with dots) in what a task sees.
 
     Raises:
-        NoValue: there is none; it says as far as it got.
+        MissingValueError: there is none; it says as far as it got.
     """
     value: Any = seen
     done: list[str] = []
@@ -38,7 +38,9 @@ def look_up(path: str, seen: Mapping[str, Any]) -> Any:
             value = value[int(step)]
         else:
             there = ", ".join(sorted(value)) if isinstance(value, Mapping) else type(value).__name__
-            raise NoValue(f"there is no {path!r}: {'.'.join(done) or 'the task'} has {there or 'nothing'}")
+            raise MissingValueError(
+                f"there is no {path!r}: {'.'.join(done) or 'the task'} has {there or 'nothing'}"
+            )
         done.append(step)
     return value
 
@@ -47,7 +49,7 @@ def fill(value: Any, seen: Mapping[str, Any]) -> Any:
     """`value` with every reference in it replaced.
 
     Raises:
-        NoValue: one leads nowhere.
+        MissingValueError: one leads nowhere.
     """
 
     def in_text(text: str) -> Any:
@@ -64,7 +66,7 @@ def fill_but(later: Collection[str], value: Any, seen: Mapping[str, Any]) -> Any
     A string that is nothing but such a reference then (all else was empty) becomes the value, not its text.
 
     Raises:
-        NoValue: one leads nowhere.
+        MissingValueError: one leads nowhere.
     """
 
     def in_text(text: str) -> Any:

@@ -342,7 +342,7 @@ def go_on(connection: Connection, id_: UUID, phase: str, *, actor: str, reason: 
 
     Raises:
         UsageError: there is no such phase, or what it builds on was never done.
-        IllegalTransition: it is being worked on, or met.
+        IllegalTransitionError: it is being worked on, or met.
     """
     if phase not in PHASES:
         raise UsageError(f"no phase {phase!r}; there are: {', '.join(PHASES)}")
@@ -359,7 +359,7 @@ def give_up(connection: Connection, id_: UUID, *, actor: str, reason: str) -> No
     """Give a goal up; its work item goes back to the backlog.
 
     Raises:
-        IllegalTransition: it has ended.
+        IllegalTransitionError: it has ended.
     """
     query = text("SELECT id FROM sparc_phases WHERE goal_id = :id ORDER BY id DESC LIMIT 1")
     goal, _ = goal_of(connection, connection.scalar(query, {"id": id_}))

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.errors import UsageError
 
 # Uses from which a kind of goal in a language is judged by itself.
-LEAST_EVIDENCE = 5
+MIN_EVIDENCE = 5
 WEIGHT = 0.1
 
 
@@ -109,7 +109,7 @@ def evidence(connection: Connection, goal_type: str, language: str) -> dict[str,
     for scope in ((goal_type, language), (goal_type, None), (None, None)):
         rows = connection.execute(_KNOWN, {"goal_type": scope[0], "language": scope[1]})
         for strategy, *values in rows:
-            if strategy not in found and (values[0] >= LEAST_EVIDENCE or scope == (None, None)):
+            if strategy not in found and (values[0] >= MIN_EVIDENCE or scope == (None, None)):
                 found[strategy] = Evidence(*values)
     return found
 

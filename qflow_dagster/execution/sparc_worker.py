@@ -16,7 +16,7 @@ from qflow_dagster.execution import sparc, sparc_targets
 from qflow_dagster.execution.sparc import PHASE_TYPE, Judge, Made, Maker
 from qflow_dagster.execution.sparc_targets import Target
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.quantumflow import LeaseLost, Workflow, claim, due, fail
+from qflow_dagster.quantumflow import LeaseLostError, Workflow, claim, due, fail
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.safety import logs
@@ -72,7 +72,7 @@ def _make(engine: Engine, makers: Mapping[str, Maker], held: Workflow) -> str | 
             _store(connection, held.id, made, time.monotonic() - started)
             sparc.conclude(connection, held, goal, phase, made.gate)
         return made.gate.verdict
-    except LeaseLost:
+    except LeaseLostError:
         logger.warning("the phase %s is somebody else's by now", held.id)
     except Exception as error:
         # One goal that cannot be worked on must not keep the others from it.
@@ -89,7 +89,7 @@ def _report(engine: Engine, held: Workflow, why: dict[str, str]) -> None:
             if status == "failed":
                 goal, phase = sparc.goal_of(connection, held.id)
                 sparc.ask_person(connection, goal, f"{phase} failed: {why['message']}")
-    except LeaseLost:
+    except LeaseLostError:
         logger.warning("the phase %s is somebody else's by now", held.id)
 
 

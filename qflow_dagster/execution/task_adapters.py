@@ -27,7 +27,7 @@ from qflow_dagster.infrastructure import outgoing
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import checkouts, git, repositories
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.processes import Died, Hung, Pool
+from qflow_dagster.processes import Pool, WorkerDiedError, WorkerTimeoutError
 from qflow_dagster.quantumflow import NewWorkflow
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.safety.folders import work_folder
@@ -41,7 +41,7 @@ FILE_BYTES = 1_000_000
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
 
 
-class TaskFailed(QflowError):  # noqa: N818
+class TaskFailedError(QflowError):
     """An attempt failed; `retry` says whether another could do better."""
 
     def __init__(self, message: str, *, kind: str, retry: bool = True) -> None:
@@ -115,9 +115,11 @@ def shell(call: Call) -> dict[str, Any]:
     if len(output) > SHELL_OUTPUT:
         output = output[-SHELL_OUTPUT:]
     if ran.timed_out:
-        raise TaskFailed(f"{command[0]} took longer than {seconds:g} s: {output[-2_000:]}", kind="timeout")
+        raise TaskFailedError(
+            f"{command[0]} took longer than {seconds:g} s: {output[-2_000:]}", kind="timeout"
+        )
     if ran.code != 0 and call.arguments.get("check", True):
-        raise TaskFailed(f"{command[0]} ended with {ran.code}: {output[-2_000:]}", kind="exit_code")
+        raise TaskFailedError(f"{command[0]} ended with {ran.code}: {output[-2_000:]}", kind="exit_code")
     result: dict[str, Any] = {"code": ran.code, "output": storable_text(output)}
     with suppress(ValueError):
         result["value"] = read_json(output)
@@ -142,26 +144,26 @@ def http(call: Call) -> dict[str, Any]:
         allowed_host(call.role, request.url)
         host = urlsplit(request.url).netloc
         try:
-            with through_breaker(call.engine, f"http {host}", ignore=(outgoing.LargeAnswerError,)):
+            with through_breaker(call.engine, f"http {host}", ignore=(outgoing.ResponseTooLargeError,)):
                 answer = outgoing.ask(
                     request, seconds=max(0.1, deadline - time.monotonic()), max_bytes=HTTP_BODY
                 )
             if answer.status in outgoing.REDIRECTS and answer.headers.get("location"):
                 request = outgoing.redirected(request, answer)
                 continue
-        except outgoing.SlowAnswerError:
-            raise TaskFailed(f"{host} did not answer in {seconds:g} s", kind="timeout") from None
-        except outgoing.LargeAnswerError as error:
-            raise TaskFailed(str(error), kind="size", retry=False) from None
-        except outgoing.NoAnswerError as error:
-            raise TaskFailed(f"{host} could not be asked: {error}", kind="external") from None
+        except outgoing.ResponseTimeoutError:
+            raise TaskFailedError(f"{host} did not answer in {seconds:g} s", kind="timeout") from None
+        except outgoing.ResponseTooLargeError as error:
+            raise TaskFailedError(str(error), kind="size", retry=False) from None
+        except outgoing.NoResponseError as error:
+            raise TaskFailedError(f"{host} could not be asked: {error}", kind="external") from None
         except outgoing.RedirectRefusedError as error:
-            raise TaskFailed(f"{host}: {error}", kind="external", retry=False) from None
+            raise TaskFailedError(f"{host}: {error}", kind="external", retry=False) from None
         if answer.status >= 400 and given.get("check", True):
             retry = answer.status >= 500 or answer.status in (408, 425, 429)
-            raise TaskFailed(f"{host} answered {answer.status}", kind="status", retry=retry)
+            raise TaskFailedError(f"{host} answered {answer.status}", kind="status", retry=retry)
         return _result(answer)
-    raise TaskFailed(f"more than {HTTP_REDIRECTS} redirects", kind="external", retry=False)
+    raise TaskFailedError(f"more than {HTTP_REDIRECTS} redirects", kind="external", retry=False)
 
 
 def _request(given: Mapping[str, Any]) -> outgoing.Request:
@@ -194,12 +196,12 @@ def python(call: Call) -> Any:
     seconds = call.seconds(PYTHON_SECONDS)
     try:
         done, value = call.pool.call((function, rest, call.seen), seconds)
-    except Hung:
-        raise TaskFailed(f"{function} took longer than {seconds:g} s", kind="timeout") from None
-    except Died as error:
-        raise TaskFailed(f"{function}: {error}", kind="crash") from None
+    except WorkerTimeoutError:
+        raise TaskFailedError(f"{function} took longer than {seconds:g} s", kind="timeout") from None
+    except WorkerDiedError as error:
+        raise TaskFailedError(f"{function}: {error}", kind="crash") from None
     if not done:
-        raise TaskFailed(f"{function}: {value}", kind="exception")
+        raise TaskFailedError(f"{function}: {value}", kind="exception")
     return value
 
 
@@ -229,10 +231,10 @@ def files(call: Call) -> dict[str, str]:
     for path in call.arguments["paths"]:
         entry = git.run(objects, "ls-tree", "-l", "-z", commit, "--", path).decode()
         if not entry.startswith("100"):
-            raise TaskFailed(f"{path} is no ordinary file of {name}", kind="not_found", retry=False)
+            raise TaskFailedError(f"{path} is no ordinary file of {name}", kind="not_found", retry=False)
         meta = entry.partition("\t")[0].split()
         if int(meta[3]) > FILE_BYTES:
-            raise TaskFailed(f"{path} has {int(meta[3]):,} bytes", kind="size", retry=False)
+            raise TaskFailedError(f"{path} has {int(meta[3]):,} bytes", kind="size", retry=False)
         texts[path] = storable_text(git.run(objects, "cat-file", "blob", meta[2]).decode("utf-8", "replace"))
     return texts
 

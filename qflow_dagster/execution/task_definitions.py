@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution.task_arguments import Takes, unseen
-from qflow_dagster.execution.task_policy import PolicyViolation, check
+from qflow_dagster.execution.task_policy import PolicyViolationError, check
 from qflow_dagster.safety.documents import Document
 
 Role = Literal["coder", "tester", "critic", "researcher", "admin"]
 # A goal is split at most so often.
-DEEPEST = 5
+MAX_DEPTH = 5
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=100)]
 # What every task sees besides what it depends on, under this name.
 INPUT = "run"
@@ -86,7 +86,7 @@ def read_graph(document: Document, adapters: Mapping[str, Any]) -> TaskGraph:
 
     Raises:
         UsageError: it is none; every problem with file, line and column.
-        PolicyViolation: a role may not do what one of its tasks does.
+        PolicyViolationError: a role may not do what one of its tasks does.
     """
     try:
         graph = TaskGraph.model_validate(document.data)
@@ -99,7 +99,7 @@ def read_graph(document: Document, adapters: Mapping[str, Any]) -> TaskGraph:
         raise UsageError("\n".join(problems))
     refused = [f"{document.place(path)}: {words}" for path, words in _violations(graph.tasks, ("tasks",))]
     if refused:
-        raise PolicyViolation("\n".join(refused))
+        raise PolicyViolationError("\n".join(refused))
     return graph
 
 
@@ -130,12 +130,12 @@ def check_tasks(
 
     Raises:
         UsageError: names are unknown or twice, a cycle, an adapter that is not there, too deep.
-        PolicyViolation: a role may not.
+        PolicyViolationError: a role may not.
     """
     for _, words in _problems(tasks, (), adapters, depth, beside):
         raise UsageError(words)
     for _, words in _violations(tasks, ()):
-        raise PolicyViolation(words)
+        raise PolicyViolationError(words)
 
 
 Path = tuple[str | int, ...]
@@ -172,8 +172,11 @@ def _problems(
             )
         yield from ((((*here, *place)), words) for place, words in _argument_problems(task, adapters))
         if task.tasks or task.template:
-            if depth + 1 >= DEEPEST:
-                yield here, f"{task.name!r} would be split at depth {depth + 1}; {DEEPEST} levels are allowed"
+            if depth + 1 >= MAX_DEPTH:
+                yield (
+                    here,
+                    f"{task.name!r} would be split at depth {depth + 1}; {MAX_DEPTH} levels are allowed",
+                )
             else:
                 yield from _problems(task.tasks, (*here, "tasks"), adapters, depth + 1)
     try:
@@ -204,6 +207,6 @@ def _violations(tasks: Sequence[Task], path: Path) -> Iterator[tuple[Path, str]]
         if task.adapter:
             try:
                 check(task.role, task.adapter, task.arguments, task.timeout, filled=False)
-            except PolicyViolation as violation:
+            except PolicyViolationError as violation:
                 yield here, f"{task.name!r}: {violation}"
         yield from _violations(task.tasks, (*here, "tasks"))

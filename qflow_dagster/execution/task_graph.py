@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution.tables import task_graphs, tasks
-from qflow_dagster.execution.task_definitions import DEEPEST, Task, TaskGraph, check_tasks
+from qflow_dagster.execution.task_definitions import MAX_DEPTH, Task, TaskGraph, check_tasks
 from qflow_dagster.quantumflow import (
     Held,
     NewWorkflow,
@@ -181,10 +181,10 @@ def split(
 
     Raises:
         UsageError: it would be too deep.
-        LeaseLost: it is not held any more; nothing was created.
+        LeaseLostError: it is not held any more; nothing was created.
     """
-    if depth + 1 > DEEPEST:
-        raise UsageError(f"a task at depth {depth} is not split again: {DEEPEST} levels are allowed")
+    if depth + 1 > MAX_DEPTH:
+        raise UsageError(f"a task at depth {depth} is not split again: {MAX_DEPTH} levels are allowed")
     await_children(connection, held, actor=actor)
     _create(connection, graph_id, held.id, parts, depth=depth + 1, actor=actor, elements=elements)
 
@@ -316,7 +316,7 @@ def cancel_graph(connection: Connection, id_: UUID, *, actor: str, reason: str |
     """Cancel a graph, its unfinished tasks, and what they started; return how many. Running ones end unheard.
 
     Raises:
-        IllegalTransition: it has ended.
+        IllegalTransitionError: it has ended.
     """
     cancel(connection, [id_], actor=actor, reason=reason)
     return _cancel_below(connection, id_, actor=actor, reason=reason)
@@ -390,7 +390,7 @@ def amend(
 
     Raises:
         UsageError: it has not failed, or the change is not allowed (as `task_definitions.check_tasks`).
-        PolicyViolation: its role may not.
+        PolicyViolationError: its role may not.
     """
     query = text("""
         SELECT t.graph_id, t.depth, t.position, t.name, t.spec, w.status, w.parent_id

@@ -16,7 +16,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.settings import settings
 
 
-class PolicyViolation(QflowError):  # noqa: N818
+class PolicyViolationError(QflowError):
     """A task wants what its role may not; nothing of it ran."""
 
 
@@ -119,10 +119,10 @@ def policy(role: str) -> RolePolicy:
     """The limits of a role, with what `QFLOW_EXECUTION_ROLES` changes of them.
 
     Raises:
-        PolicyViolation: there is no such role.
+        PolicyViolationError: there is no such role.
     """
     if role not in POLICIES:
-        raise PolicyViolation(f"no role {role!r}; there are: {', '.join(POLICIES)}")
+        raise PolicyViolationError(f"no role {role!r}; there are: {', '.join(POLICIES)}")
     given = settings().execution.roles.get(role)
     if given is None:
         return POLICIES[role]
@@ -144,13 +144,13 @@ def check(
     filled in may look like a reference.
 
     Raises:
-        PolicyViolation: it names the role and the rule.
+        PolicyViolationError: it names the role and the rule.
     """
     limits = policy(role)
     if adapter not in limits.adapters:
-        raise PolicyViolation(f"a {role} may not use {adapter}; it may: {_words(limits.adapters)}")
+        raise PolicyViolationError(f"a {role} may not use {adapter}; it may: {_words(limits.adapters)}")
     if timeout is not None and limits.timeout is not None and timeout > limits.timeout:
-        raise PolicyViolation(f"a {role} may take {limits.timeout:g} s, not {timeout:g}")
+        raise PolicyViolationError(f"a {role} may take {limits.timeout:g} s, not {timeout:g}")
     if adapter == "shell":
         _check_command(role, limits, arguments.get("command"))
     if adapter == "http":
@@ -162,59 +162,61 @@ def check(
 
 
 def allowed_host(role: str, url: str) -> None:
-    """Refuse a URL the role may not ask, as one it was redirected to. Raises `PolicyViolation`."""
+    """Refuse a URL the role may not ask, as one it was redirected to. Raises `PolicyViolationError`."""
     _check_host(role, policy(role), url, filled=True)
 
 
 def _check_command(role: str, limits: RolePolicy, command: Any) -> None:
     if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
-        raise PolicyViolation("`command` is a list of words, the program first")
+        raise PolicyViolationError("`command` is a list of words, the program first")
     program = command[0]
     if limits.commands is None:
         return
     # Found on the sandbox's own PATH: with a slash it would be a file of the repository.
     if program not in limits.commands:
-        raise PolicyViolation(f"a {role} may not run {program!r}; it may: {_words(limits.commands)}")
+        raise PolicyViolationError(f"a {role} may not run {program!r}; it may: {_words(limits.commands)}")
 
 
 def _check_host(role: str, limits: RolePolicy, url: Any, filled: bool) -> None:
     if not isinstance(url, str):
-        raise PolicyViolation("`url` is missing")
+        raise PolicyViolationError("`url` is missing")
     if not filled and ("${" in url.partition("//")[2].partition("/")[0] or url.startswith("${")):
         return
     # Some readers of an address pass over these, some do not.
     if any(character <= " " or character in "\\\x7f" for character in url):
-        raise PolicyViolation(f"{url!r} has a blank, a backslash or a control character")
+        raise PolicyViolationError(f"{url!r} has a blank, a backslash or a control character")
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError:
-        raise PolicyViolation(f"{url!r} is no URL") from None
+        raise PolicyViolationError(f"{url!r} is no URL") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise PolicyViolation(f"{url!r} is no http or https URL")
+        raise PolicyViolationError(f"{url!r} is no http or https URL")
     if parts.username or parts.password:
-        raise PolicyViolation("a URL with a password is not asked: it would be stored with the task")
+        raise PolicyViolationError("a URL with a password is not asked: it would be stored with the task")
     if limits.hosts is not None and host not in limits.hosts:
-        raise PolicyViolation(f"a {role} may not ask {host}; it may: {_words(limits.hosts)}")
+        raise PolicyViolationError(f"a {role} may not ask {host}; it may: {_words(limits.hosts)}")
 
 
 def _check_headers(headers: Any) -> None:
     for name in headers:
         # A server that has many hosts answers for the one that is named here.
         if str(name).lower() in ("host", "connection", "content-length", "transfer-encoding", "upgrade"):
-            raise PolicyViolation(f"the header {name!r} is not set by a task: it follows from the request")
+            raise PolicyViolationError(
+                f"the header {name!r} is not set by a task: it follows from the request"
+            )
 
 
 def _check_path(role: str, limits: RolePolicy, path: Any, filled: bool) -> None:
     if not filled and isinstance(path, str) and "${" in path:
         return
     if not isinstance(path, str) or not path or "\0" in path:
-        raise PolicyViolation(f"{path!r} is no path")
+        raise PolicyViolationError(f"{path!r} is no path")
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or ".git" in pure.parts:
-        raise PolicyViolation(f"{path!r} is no path within a repository")
+        raise PolicyViolationError(f"{path!r} is no path within a repository")
     if not any(pure.is_relative_to(folder) if folder else True for folder in limits.paths):
-        raise PolicyViolation(f"a {role} may not read {path!r}; it may: {_words(limits.paths)}")
+        raise PolicyViolationError(f"a {role} may not read {path!r}; it may: {_words(limits.paths)}")
 
 
 def _words(names: Any) -> str:

@@ -18,12 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from qflow_dagster.database.refusals import is_refusal
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
-from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere, TaskFailed
+from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere, TaskFailedError
 from qflow_dagster.execution.task_definitions import INPUT, OF_ELEMENTS, Task, check_tasks
-from qflow_dagster.execution.task_policy import PolicyViolation, check, policy
+from qflow_dagster.execution.task_policy import PolicyViolationError, check, policy
 from qflow_dagster.processes import Pool
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow import (
-    LeaseLost,
+    LeaseLostError,
     Workflow,
     claim,
     complete,
@@ -43,7 +44,6 @@ logger = logs.logger(__name__)
 BATCH = 200
 # Seconds after which what is done is reported, though other tasks are not.
 REPORT = 0.05
-Report = Callable[[str, int, int], None]
 
 
 class Summary(NamedTuple):
@@ -78,7 +78,7 @@ def work(
     adapters: Adapters = task_adapters.ADAPTERS,
     run_id: str | None = None,
     threads: int | None = None,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Do tasks until none is ready, or `stop` says so; what is done elsewhere is not waited for."""
@@ -193,7 +193,7 @@ def _begin(
     try:
         if task.when is not None and not references.contains(held.seen, task.when):
             if task.otherwise == "fail":
-                raise TaskFailed("its condition does not hold", kind="condition", retry=False)
+                raise TaskFailedError("its condition does not hold", kind="condition", retry=False)
             in_flight.remove(held)
             with engine.begin() as connection:
                 transition(connection, [held.workflow], "skipped", actor=worker, data={"unmet": task.when})
@@ -225,7 +225,7 @@ def _begin(
                 task_graph.await_children(connection, held.workflow, actor=worker)
             return total._replace(split=total.split + 1)
         held.future = executor.submit(adapter, call)
-    except LeaseLost:
+    except LeaseLostError:
         with suppress(ValueError):
             in_flight.remove(held)
     except Exception as error:
@@ -249,7 +249,7 @@ def _parts(held: Held, adapters: Adapters) -> list[tuple[Task, Any]]:
         return [(part, None) for part in parts]
     elements = references.look_up(task.map, held.seen)
     if not isinstance(elements, list):
-        raise TaskFailed(
+        raise TaskFailedError(
             f"{task.map} is no array but {type(elements).__name__}", kind="arguments", retry=False
         )
     # What the elements' tasks see of other tasks they do not depend on themselves.
@@ -268,7 +268,7 @@ def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:
     adapter = task.adapter or ""
     takes = getattr(adapters[adapter], "takes", None)
     for _, words in takes.problems(adapter, arguments, filled=True) if takes else ():
-        raise TaskFailed(words, kind="arguments", retry=False)
+        raise TaskFailedError(words, kind="arguments", retry=False)
     check(task.role, adapter, arguments, task.timeout, filled=True)
     return Call(
         id=held.workflow.id,
@@ -289,11 +289,11 @@ def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:
 def _words(error: BaseException) -> tuple[dict[str, Any], bool]:
     """An error as it is stored, and whether another attempt could do better."""
     kind, again = type(error).__name__, True
-    if isinstance(error, TaskFailed):
+    if isinstance(error, TaskFailedError):
         kind, again = error.kind, error.retry
-    elif isinstance(error, PolicyViolation):
+    elif isinstance(error, PolicyViolationError):
         kind, again = "policy_violation", False
-    elif isinstance(error, references.NoValue):
+    elif isinstance(error, references.MissingValueError):
         kind, again = "no_value", False
     words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
     return {"kind": kind, "message": redact(words)[:4_000]}, again
@@ -326,7 +326,7 @@ def _complete(engine: Engine, group: Sequence[Held]) -> int:
         with engine.begin() as connection:
             complete(connection, [held.workflow for held in group], [held.outcome for held in group])
         return len(group)
-    except LeaseLost as lost:
+    except LeaseLostError as lost:
         return _complete(engine, [held for held in group if held.workflow.id not in lost.ids])
     except Exception as error:
         if not is_refusal(error):
@@ -339,7 +339,7 @@ def _complete(engine: Engine, group: Sequence[Held]) -> int:
 
 
 def _fail(engine: Engine, held: Held) -> None:
-    with suppress(LeaseLost), engine.begin() as connection:
+    with suppress(LeaseLostError), engine.begin() as connection:
         [status] = fail(connection, [held.workflow], [held.error], retry=held.retry)
         if status == "failed":
             task_graph.follow(connection, [(held.workflow.id, status, held.task)])
@@ -355,6 +355,6 @@ def _beat(engine: Engine, in_flight: Sequence[Held]) -> None:
     try:
         with engine.begin() as connection:
             heartbeat(connection, [held.workflow for held in in_flight])
-    except LeaseLost as lost:
+    except LeaseLostError as lost:
         for held in in_flight:
             held.lost = held.lost or held.workflow.id in lost.ids

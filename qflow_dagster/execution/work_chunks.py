@@ -155,7 +155,7 @@ def decide(connection: Connection, chunk: UUID, *, apply: bool, actor: str) -> U
     """Apply or reject a chunk that waits or was escalated; returns the item it became.
 
     Raises:
-        IllegalTransition: it was decided already.
+        IllegalTransitionError: it was decided already.
         QflowError: there is no such chunk.
     """
     query = text("SELECT analysis FROM work_chunks WHERE id = :id FOR UPDATE")

@@ -172,7 +172,7 @@ def move(connection: Connection, ids: Sequence[UUID], to: str, *, actor: str, da
     """Move items of one level to the state `to`, and let their parents follow.
 
     Raises:
-        IllegalTransition: their machine does not allow it.
+        IllegalTransitionError: their machine does not allow it.
     """
     if not ids:
         return
@@ -251,7 +251,7 @@ def depend(connection: Connection, item: UUID, on: Sequence[UUID]) -> None:
 
     Raises:
         UsageError: one is of another level.
-        DependencyCycle: a cycle would arise.
+        DependencyCycleError: a cycle would arise.
     """
     query = text("SELECT id, level FROM work_items WHERE id = ANY(:ids)")
     levels = {row.id: row.level for row in connection.execute(query, {"ids": [item, *on]})}
@@ -368,6 +368,6 @@ def resolve_id(connection: Connection, prefix: str) -> UUID:
     """The work item whose id begins with `prefix`.
 
     Raises:
-        WorkflowNotFound: none does, or several do.
+        WorkflowNotFoundError: none does, or several do.
     """
     return resolve(connection, prefix, table="work_items", noun="work item", see="qflow work list")

@@ -14,7 +14,7 @@ from typing import Any
 from qflow_dagster.errors import UsageError
 
 SCALE = (1, 2, 3, 5, 8, 13, 20)
-LARGEST_VALUE = 10
+MAX_VALUE = 10
 NAMES = {
     "business_value": "user-business value",
     "time_criticality": "time criticality",
@@ -59,8 +59,8 @@ def stated(name: str, value: int, by: str) -> Input:
         raise UsageError(f"no input {name!r}: {', '.join(NAMES)}")
     if name == "job_size" and value not in SCALE:
         raise UsageError(f"job_size is one of {', '.join(map(str, SCALE))}, not {value}")
-    if not 1 <= value <= LARGEST_VALUE and name != "job_size":
-        raise UsageError(f"{name} is 1 to {LARGEST_VALUE}, not {value}")
+    if not 1 <= value <= MAX_VALUE and name != "job_size":
+        raise UsageError(f"{name} is 1 to {MAX_VALUE}, not {value}")
     return Input(value, by, "stated")
 
 
@@ -144,7 +144,7 @@ def job_size(places: int, code_lines: int | None, fixable: bool) -> Input | None
 
 
 def _derived(value: float, formula: str) -> Input:
-    return Input(max(1, min(LARGEST_VALUE, round(value))), "derived", formula)
+    return Input(max(1, min(MAX_VALUE, round(value))), "derived", formula)
 
 
 def _number(value: float | None) -> str:

@@ -4,7 +4,7 @@ Belongs here: their SQL, and what past outcomes say of a rule and a generator.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -12,13 +12,11 @@ from sqlalchemy import Connection, text
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import validation
+from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.tables import generation_attempts
 from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.workers import Attempt
 from qflow_dagster.quantumflow.rows import to_json
-
-if TYPE_CHECKING:
-    from qflow_dagster.generation.orchestrator import Candidate
-    from qflow_dagster.generation.workers import Attempt
 
 # What a rule's confidence is worth in decisions: so many real ones outweigh it.
 PRIOR = 5.0
@@ -44,7 +42,7 @@ def beliefs(connection: Connection) -> Callable[[str, str, float], float]:
     return belief
 
 
-def known_gates(connection: Connection, candidate: "Candidate") -> list[Gate]:
+def known_gates(connection: Connection, candidate: Candidate) -> list[Gate]:
     """What the gates of this version said of the same patch on the same commit before; in order."""
     query = text("""
         SELECT gate, verdict, evidence, seconds FROM gate_results
@@ -63,8 +61,8 @@ def store(
     connection: Connection,
     repository_id: int,
     work_item: UUID,
-    attempts: Sequence["Attempt"],
-    candidates: Sequence["Candidate"],
+    attempts: Sequence[Attempt],
+    candidates: Sequence[Candidate],
 ) -> None:
     """Store what was tried for one item, the candidates, and the gates' answers."""
     columns = [

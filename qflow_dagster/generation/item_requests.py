@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, rule_evolver, rule_set, standings
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Request
+from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.ingestion import trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Request
+from qflow_dagster.generation.generators.protocol import Request
 
 
 def within(request: Request, text: str) -> str:

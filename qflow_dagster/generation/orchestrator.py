@@ -8,7 +8,6 @@ becomes of the best candidate (the caller's `accept`).
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -21,15 +20,17 @@ from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.execution import next_work, work_items
 from qflow_dagster.generation import candidate_records, item_requests, patches, suite_gate
-from qflow_dagster.generation.generators import Request, mending
-from qflow_dagster.generation.patches import Patch
+from qflow_dagster.generation.candidates import Candidate
+from qflow_dagster.generation.generators import fixable_rules
+from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.proposing import Choose, ask_all, judge_all
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.generation.workers import Attempt, Question
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow import (
-    LeaseLost,
+    LeaseLostError,
     NewWorkflow,
     Workflow,
     claim,
@@ -37,7 +38,6 @@ from qflow_dagster.quantumflow import (
     create_workflows,
     fail,
     register,
-    uuid7,
 )
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.safety import logs
@@ -46,31 +46,7 @@ TYPE = register("generation").name
 ACTOR = "generation orchestrator"
 
 logger = logs.logger(__name__)
-Report = Callable[[str, int, int], None]
-Accept = Callable[[Connection, "Candidate"], None]
-
-
-@dataclass
-class Candidate:
-    """A proposed patch: what it is for, who proposed it, what the gates said, and its rank."""
-
-    work_item_id: UUID
-    repository_id: int
-    repository: str
-    base: str
-    patch: Patch
-    request: Request
-    after: dict[str, str]
-    sources: list[str]
-    score: float = 0.0
-    gates: list[Gate] = field(default_factory=list)
-    status: str = "not_needed"
-    id: UUID = field(default_factory=uuid7)
-
-    @property
-    def standing(self) -> bool:
-        """Whether no gate has failed it so far."""
-        return all(gate.verdict != "failed" for gate in self.gates)
+Accept = Callable[[Connection, Candidate], None]
 
 
 class Item(NamedTuple):
@@ -99,7 +75,12 @@ def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int
     known = standings.of(connection, evaluated(rule_set.current(connection)))
     rules = sorted({one.rule.id for one in known.values() if one.level != "show"})
     ids = next_work.get_generatable(
-        connection, snapshot.repository_id, snapshot.commit_oid, rules=rules, limit=limit, mending=mending()
+        connection,
+        snapshot.repository_id,
+        snapshot.commit_oid,
+        rules=rules,
+        limit=limit,
+        fixable_rules=fixable_rules(),
     )
     new = [
         NewWorkflow(
@@ -125,7 +106,7 @@ def work(
     accept: Accept,
     run_id: str | None = None,
     limit: int = 10,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
     choose: Choose | None = None,
 ) -> Summary:
     """Claim up to `limit` requested generations, carry them out, and hand the best of each to `accept`.
@@ -146,7 +127,7 @@ def work(
                 done = _work_on(engine, name, workflows, accept, report, choose)
             except QflowError as error:
                 logger.warning("%s: %s", name, error)
-                with engine.begin() as connection, suppress(LeaseLost):
+                with engine.begin() as connection, suppress(LeaseLostError):
                     fail(connection, workflows, [{"message": str(error)}] * len(workflows))
                 done = Summary(len(workflows), 0, 0, len(workflows))
             summary = Summary(*(a + b for a, b in zip(summary, done, strict=True)))
@@ -163,7 +144,7 @@ def _work_on(
     name: str,
     workflows: Sequence[Workflow],
     accept: Accept,
-    report: Report,
+    report: ReportProgress,
     choose: Choose | None,
 ) -> Summary:
     with engine.begin() as connection:
@@ -188,7 +169,7 @@ def _work_on(
         try:
             with engine.begin() as connection:
                 _store(connection, snapshot, item, tried, own, chosen, accept)
-        except LeaseLost:
+        except LeaseLostError:
             # Somebody else has it by now; what they find is stored instead.
             logger.warning("the generation for %s took longer than its lease", item.work_item_id)
             continue
@@ -246,7 +227,9 @@ def candidates_of(
     return list(found.values())
 
 
-def judge(engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule], report: Report) -> None:
+def judge(
+    engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule], report: ReportProgress
+) -> None:
     """The gates that look at the files; what is known of a patch is not asked again."""
     with engine.connect() as connection:
         for candidate in candidates:
@@ -263,7 +246,7 @@ def judge(engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule]
 
 
 def best_of(
-    engine: Engine, objects: Path, snapshot: Snapshot, candidates: Sequence[Candidate], report: Report
+    engine: Engine, objects: Path, snapshot: Snapshot, candidates: Sequence[Candidate], report: ReportProgress
 ) -> dict[UUID, Candidate]:
     """The best candidate of each item that also passes the tests: by expected acceptance, then the smaller one."""
     standing: dict[UUID, list[Candidate]] = {}

@@ -15,10 +15,10 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.checkouts import Scratch, scratch
 from qflow_dagster.ingestion.paths import broken_rule
-from qflow_dagster.ingestion.trees import LARGEST_BLOB
+from qflow_dagster.ingestion.trees import MAX_BLOB_BYTES
 from qflow_dagster.safety.display import visible_line
 
-LARGEST_PATCH = 2_000_000
+MAX_PATCH_BYTES = 2_000_000
 _HEADER = re.compile(r"^diff --git a/(?P<old>.+) b/(?P<new>.+)$")
 # What a patch may say of a file besides its lines: nothing that creates, deletes, moves or changes modes.
 _ALLOWED = re.compile(r"^(?:index [0-9a-f]+\.\.[0-9a-f]+(?: 100(?:644|755))?|--- a/.+|\+\+\+ b/.+)$")
@@ -29,7 +29,7 @@ FILE_MODES = ("100644", "100755")
 _RANGES = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
-class PatchRefused(QflowError):  # noqa: N818
+class PatchRefusedError(QflowError):
     """A patch that may not be applied; the message names the path and the rule it broke."""
 
 
@@ -74,7 +74,7 @@ def make(objects: Path, base: str, contents: Mapping[str, bytes]) -> Patch:
     """The patch that gives these tracked files of the commit `base` these contents.
 
     Raises:
-        PatchRefused: a path is not a tracked, ordinary file, or nothing changes.
+        PatchRefusedError: a path is not a tracked, ordinary file, or nothing changes.
     """
     with scratch(objects) as store:
         modes = _modes(store, base, contents)
@@ -101,17 +101,17 @@ def make(objects: Path, base: str, contents: Mapping[str, bytes]) -> Patch:
     try:
         return read(diff.decode("utf-8"))
     except UnicodeDecodeError:
-        raise PatchRefused("the patch is not UTF-8") from None
+        raise PatchRefusedError("the patch is not UTF-8") from None
 
 
 def read(text: str) -> Patch:
     """Read a unified diff of git's form and check what it does.
 
     Raises:
-        PatchRefused: it is none, or does more than change lines of files.
+        PatchRefusedError: it is none, or does more than change lines of files.
     """
-    if len(text) > LARGEST_PATCH:
-        raise PatchRefused(f"the patch has {len(text):,} characters, {LARGEST_PATCH:,} are allowed")
+    if len(text) > MAX_PATCH_BYTES:
+        raise PatchRefusedError(f"the patch has {len(text):,} characters, {MAX_PATCH_BYTES:,} are allowed")
     paths: list[str] = []
     changed = old = new = 0
     for line in text.split("\n"):
@@ -125,7 +125,9 @@ def read(text: str) -> Patch:
             continue
         if header := _HEADER.match(line):
             if header["old"] != header["new"]:
-                raise PatchRefused(f"{header['old']} would be renamed: a patch changes files where they are")
+                raise PatchRefusedError(
+                    f"{header['old']} would be renamed: a patch changes files where they are"
+                )
             check_path(header["new"])
             paths.append(header["new"])
         elif hunk := _HUNK.match(line):
@@ -135,15 +137,17 @@ def read(text: str) -> Patch:
             and line.startswith(("--- ", "+++ "))
             and line not in (f"--- a/{paths[-1]}", f"+++ b/{paths[-1]}")
         ):
-            raise PatchRefused(f"{line!r} is not about {paths[-1]}: a patch neither adds nor deletes files")
+            raise PatchRefusedError(
+                f"{line!r} is not about {paths[-1]}: a patch neither adds nor deletes files"
+            )
         elif line and not line.startswith("\\") and not (paths and _ALLOWED.match(line)):
-            raise PatchRefused(
+            raise PatchRefusedError(
                 f"{line[:80]!r} is not allowed: a patch changes lines of tracked files, nothing else"
             )
     if not paths:
-        raise PatchRefused("the patch changes nothing")
+        raise PatchRefusedError("the patch changes nothing")
     if len(set(paths)) != len(paths):
-        raise PatchRefused("a file is in the patch twice")
+        raise PatchRefusedError("a file is in the patch twice")
     return Patch(text, tuple(paths), changed)
 
 
@@ -151,7 +155,7 @@ def check_path(path: str) -> None:
     """Refuse a path that is not plainly inside a repository.
 
     Raises:
-        PatchRefused: a rule of `ingestion.paths`, or of patches, is broken.
+        PatchRefusedError: a rule of `ingestion.paths`, or of patches, is broken.
     """
     rule = broken_rule(path.encode(errors="surrogatepass"), link=True, written=True)
     # As a file .gitmodules is git's too: it says what git fetches and runs.
@@ -161,27 +165,29 @@ def check_path(path: str) -> None:
     if not rule and '"' in path:
         rule = "it has a quote"
     if rule:
-        raise PatchRefused(f"'{visible_line(path, 120)}' may not be changed: {rule}")
+        raise PatchRefusedError(f"'{visible_line(path, 120)}' may not be changed: {rule}")
 
 
 def apply(store: Scratch, base: str, patch: Patch) -> str:
     """Apply the patch to the commit `base`; returns the new tree's id, in that store.
 
     Raises:
-        PatchRefused: it does not apply, or touches what is no tracked ordinary file.
+        PatchRefusedError: it does not apply, or touches what is no tracked ordinary file.
     """
     _modes(store, base, dict.fromkeys(patch.paths, b""))
     store.git("read-tree", base)
     try:
         store.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch.text.encode())
     except git.GitError as error:
-        raise PatchRefused(f"the patch does not apply: {str(error).splitlines()[0]}") from None
+        raise PatchRefusedError(f"the patch does not apply: {str(error).splitlines()[0]}") from None
     return store.git("write-tree").decode().strip()
 
 
 def contents(store: Scratch, tree: str, paths: tuple[str, ...]) -> dict[str, bytes]:
     """The files at these paths of a tree."""
-    return {path: store.git("cat-file", "blob", f"{tree}:{path}", max_output=LARGEST_BLOB) for path in paths}
+    return {
+        path: store.git("cat-file", "blob", f"{tree}:{path}", max_output=MAX_BLOB_BYTES) for path in paths
+    }
 
 
 def _modes(store: Scratch, base: str, paths: Mapping[str, bytes]) -> dict[str, str]:
@@ -195,5 +201,5 @@ def _modes(store: Scratch, base: str, paths: Mapping[str, bytes]) -> dict[str, s
     for path in paths:
         if modes.get(path) not in FILE_MODES:
             what = "a link or submodule" if path in modes else "not tracked"
-            raise PatchRefused(f"{path} may not be changed: it is {what}")
+            raise PatchRefusedError(f"{path} may not be changed: it is {what}")
     return modes

@@ -13,7 +13,8 @@ from sqlalchemy import Engine, text
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Request, generators
+from qflow_dagster.generation.generators import generators
+from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.generation.workers import (
     Ask,
@@ -25,7 +26,7 @@ from qflow_dagster.generation.workers import (
     lost_ask,
     lost_question,
 )
-from qflow_dagster.infrastructure.circuit_breaker import CircuitOpen, through_breaker
+from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
 from qflow_dagster.processes import in_processes
 from qflow_dagster.settings import settings
 
@@ -96,15 +97,15 @@ def _ask_remote(engine: Engine, ask: Ask, spending: Spending) -> Attempt:
             attempt = ask_one(ask)
             spending.add(attempt)
             if attempt.outcome == "failed":
-                raise _Failed(attempt)
+                raise _GeneratorFailedError(attempt)
             return attempt
-    except _Failed as failed:
+    except _GeneratorFailedError as failed:
         return failed.attempt
-    except CircuitOpen as error:
+    except CircuitOpenError as error:
         return Attempt(ask, "refused", [], str(error), 0.0)
 
 
-class _Failed(QflowError):  # noqa: N818
+class _GeneratorFailedError(QflowError):
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         super().__init__(attempt.problem or "failed")

@@ -12,7 +12,7 @@ from qflow_dagster.ingestion.facts import BlobFacts, SymbolFact
 IN_TEXT = ("cognitive", "cyclomatic", "nesting", "parameters", "code_lines")
 
 
-def mendable(rule: Rule) -> bool:
+def fixable_findings(rule: Rule) -> bool:
     """Whether a change of the text can make the rule find less, and it can be seen there."""
     metric = rule.matcher.metric
     if metric is None:
@@ -25,7 +25,7 @@ def places(rule: Rule, text: str, path: str, language: str, facts: BlobFacts) ->
     metric = rule.matcher.metric
     if metric is None:
         return sum(not match.suppressed for match in matches_in(rule, text, path, language))
-    if not mendable(rule):
+    if not fixable_findings(rule):
         return 0
     seen = [condition for condition in metric.conditions() if condition.measure in IN_TEXT]
     measured = [

@@ -20,7 +20,7 @@ from qflow_dagster import sandbox
 
 Outcome = Literal["passed", "failed", "skipped"]
 REPORT = ".qflow-junit.xml"
-LARGEST_REPORT = 5_000_000
+MAX_REPORT_BYTES = 5_000_000
 _CARGO = re.compile(r"^test (?P<name>\S+)(?: - [^.]*)? \.\.\. (?P<outcome>ok|FAILED|ignored)", re.M)
 _GO = re.compile(r"^[ \t]*+--- (?P<outcome>PASS|FAIL|SKIP): (?P<name>\S+)", re.M)
 # Codes that say that nothing was tested: pytest's usage error, no tests; not found, not executable.
@@ -157,10 +157,10 @@ def _junit(path: Path) -> dict[str, Outcome]:
     try:
         with open(path, "rb", opener=_open_itself) as file:
             is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            content = file.read(LARGEST_REPORT + 1) if is_file else b""
+            content = file.read(MAX_REPORT_BYTES + 1) if is_file else b""
     except OSError:
         return {}
-    if len(content) > LARGEST_REPORT or b"\0" in content:
+    if len(content) > MAX_REPORT_BYTES or b"\0" in content:
         # With NUL it is no UTF-8 that XML may be written in, and the parser could take it for UTF-16.
         return {}
     report = _Report()

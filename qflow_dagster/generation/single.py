@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.generation import candidate_records, item_requests, orchestrator, patches
-from qflow_dagster.generation.orchestrator import Candidate
-from qflow_dagster.generation.patches import PatchRefused
+from qflow_dagster.generation.candidates import Candidate
+from qflow_dagster.generation.patches import PatchRefusedError
 from qflow_dagster.generation.proposing import Choose, ask_all, judge_all
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.generation.validation import Gate
@@ -137,7 +137,7 @@ def judge_patch(engine: Engine, repository: str, text: str) -> dict[str, Any]:
             tree = patches.apply(store, snapshot.commit_oid, patch)
             after = patches.contents(store, tree, patch.paths)
             before = patches.contents(store, snapshot.commit_oid, patch.paths)
-    except PatchRefused as refused:
+    except PatchRefusedError as refused:
         return _verdict(snapshot.commit_oid, [Gate("applies", "failed", str(refused), 0.0)])
     gates = [Gate("applies", "passed", f"to {snapshot.commit_oid[:10]}", 0.0)]
     files = [(path, before[path], after[path]) for path in patch.paths]

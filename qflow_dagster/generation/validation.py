@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Request
+from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.remaining import places
 from qflow_dagster.ingestion.facts import BlobFacts
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import validation
-from qflow_dagster.generation.generators import NoUse, Proposal, Request, generators
+from qflow_dagster.generation.generators import generators
+from qflow_dagster.generation.generators.protocol import NotApplicableError, Proposal, Request
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.processes import Lost
 from qflow_dagster.settings import settings
@@ -60,7 +61,7 @@ def ask_one(ask: Ask) -> Attempt:
     # A generator may be anybody's: whatever it raises is its own failure.
     except Exception as error:
         words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
-        if isinstance(error, NoUse):
+        if isinstance(error, NotApplicableError):
             usage = error.usage
         return Attempt(ask, "failed", [], words[:1_000], time.monotonic() - started, usage)
     proposals = [answer for answer in answers if answer.contents]

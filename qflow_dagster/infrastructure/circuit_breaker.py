@@ -32,7 +32,7 @@ from qflow_dagster.settings import settings
 logger = logs.logger(__name__)
 
 
-class CircuitOpen(QflowError):  # noqa: N818
+class CircuitOpenError(QflowError):
     """The breaker of an operation is open; `seconds` until the next probe is let through."""
 
     def __init__(self, operation: str, seconds: float) -> None:
@@ -82,7 +82,7 @@ def through_breaker(
     through unguarded.
 
     Raises:
-        CircuitOpen: the breaker is open; the body was not begun.
+        CircuitOpenError: the breaker is open; the body was not begun.
     """
     try:
         with engine.begin() as connection:
@@ -91,7 +91,7 @@ def through_breaker(
         logger.warning("no circuit breaker for %s: %s", operation, type(error).__name__)
         yield
         return
-    if isinstance(admission, CircuitOpen):
+    if isinstance(admission, CircuitOpenError):
         raise admission
     try:
         yield
@@ -110,7 +110,7 @@ def through_breaker(
     _report(engine, admission, None)
 
 
-def admit(connection: Connection, operation: str) -> Admission | CircuitOpen:
+def admit(connection: Connection, operation: str) -> Admission | CircuitOpenError:
     """Let a call through, as the one probe where the breaker is not closed.
 
     A refusal is returned and not raised: what it found (a probe that died) must be committed.
@@ -123,13 +123,13 @@ def admit(connection: Connection, operation: str) -> Admission | CircuitOpen:
         return Admission(operation)
     if row.status == "half_open" and row.probe is not None:
         if row.probe_left > 0:
-            return CircuitOpen(operation, row.probe_left)
+            return CircuitOpenError(operation, row.probe_left)
         # Nobody knows what became of it: that is how a hanging service looks.
         _open(connection, row, "the probe did not report back")
-        return CircuitOpen(operation, settings().errors.breaker_reset)
+        return CircuitOpenError(operation, settings().errors.breaker_reset)
     if row.status == "open":
         if row.wait > 0:
-            return CircuitOpen(operation, row.wait)
+            return CircuitOpenError(operation, row.wait)
         transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "time to probe"})
     admission = Admission(operation, uuid4())
     _set(

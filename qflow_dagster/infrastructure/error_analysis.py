@@ -16,8 +16,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row, text
 
 from qflow_dagster.infrastructure import ERROR_GROUP, ERROR_QUEUE, circuit_breaker
-from qflow_dagster.infrastructure.error_rate_tracker import LONGEST_MESSAGE, SEVERITIES, rates
-from qflow_dagster.infrastructure.fingerprints import LONGEST_STACK, Frame, classify, fingerprint, innermost
+from qflow_dagster.infrastructure.error_rate_tracker import MAX_MESSAGE_LENGTH, SEVERITIES, rates
+from qflow_dagster.infrastructure.fingerprints import (
+    MAX_STACK_LENGTH,
+    Frame,
+    classify,
+    fingerprint,
+    innermost,
+)
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, send_with_notify, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.safety import logs
@@ -31,7 +37,7 @@ OLDEST_ALERT = 3_600
 # A spike: the errors of the last five minutes beside those of the hour before.
 SPIKE_STRETCH = 300
 SPIKE_STRETCHES = 12
-LEAST_SPIKE = 10
+MIN_SPIKE = 10
 
 
 @dataclass
@@ -68,8 +74,8 @@ class _Group:
 
 # Any program may insert: a text of any length, and a time that no calendar of Python has.
 _TAKE = text(f"""
-SELECT id, operation, left(kind, 200) AS kind, left(message, {LONGEST_MESSAGE}) AS message,
-       left(stack, {LONGEST_STACK}) AS stack, severity, source,
+SELECT id, operation, left(kind, 200) AS kind, left(message, {MAX_MESSAGE_LENGTH}) AS message,
+       left(stack, {MAX_STACK_LENGTH}) AS stack, severity, source,
        least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at
 FROM error_occurrences WHERE group_id IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
@@ -282,7 +288,7 @@ def is_spike(lately: int, before: int, stretches: int) -> bool:
     independently are Poisson distributed, so that the variance is the mean (Poisson, 1837).
     """
     mean = before / stretches
-    return lately >= LEAST_SPIKE and lately > mean + 3 * math.sqrt(max(mean, 1.0))
+    return lately >= MIN_SPIKE and lately > mean + 3 * math.sqrt(max(mean, 1.0))
 
 
 def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:

@@ -35,20 +35,20 @@ from qflow_dagster.settings import settings
 logger = logs.logger(__name__)
 
 SEVERITIES = ("debug", "info", "warning", "error", "critical")
-LONGEST_OPERATION = 200
-LONGEST_MESSAGE = 10_000
-LONGEST_STACK = 100_000
-LONGEST_LINE = 2_000
+MAX_OPERATION_LENGTH = 200
+MAX_MESSAGE_LENGTH = 10_000
+MAX_STACK_LENGTH = 100_000
+MAX_LINE_LENGTH = 2_000
 # Characters of a context as JSON, and entries of one object or list in it.
-LARGEST_CONTEXT = 100_000
-MOST_ENTRIES = 200
+MAX_CONTEXT_BYTES = 100_000
+MAX_CONTEXT_ENTRIES = 200
 # No error is reported later than that, in seconds.
 MAX_AGE = 10 * 365 * 86_400.0
 MAX_COUNT = 1_000_000_000
 # An `ErrorTracker` writes after so many seconds, or entries, and holds at most so many.
 FLUSH_SECONDS = 0.2
 FLUSH_ENTRIES = 1_000
-MOST_BUFFERED = 100_000
+MAX_BUFFERED = 100_000
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -171,7 +171,7 @@ class ErrorTracker:
 
     `track` and `succeeded` never wait for the database. What is buffered is written within
     `FLUSH_SECONDS`, on `close` and at the end of the process; while the database is away it
-    is kept and tried again, up to `MOST_BUFFERED` entries. What had to be dropped beyond that,
+    is kept and tried again, up to `MAX_BUFFERED` entries. What had to be dropped beyond that,
     or can never be stored, is counted in `dropped` and reported as an error itself.
     """
 
@@ -197,7 +197,7 @@ class ErrorTracker:
         """
         _check(occurrence)
         with self._lock:
-            if len(self._errors) >= MOST_BUFFERED:
+            if len(self._errors) >= MAX_BUFFERED:
                 self.dropped += 1
                 return
             self._errors.append((time.monotonic(), occurrence))
@@ -297,9 +297,9 @@ class ErrorTracker:
 
 
 def _operation(name: str) -> str:
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_OPERATION:
-        raise UsageError(f"an error's operation has 1 to {LONGEST_OPERATION} characters")
-    return redact_text(storable_text(name))[:LONGEST_OPERATION]
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_OPERATION_LENGTH:
+        raise UsageError(f"an error's operation has 1 to {MAX_OPERATION_LENGTH} characters")
+    return redact_text(storable_text(name))[:MAX_OPERATION_LENGTH]
 
 
 def _age(seconds: float) -> float:
@@ -328,16 +328,16 @@ def _prepared(occurrence: Occurrence) -> dict[str, Any]:
         # A secret that the limit would cut in two is found whole, and then cut.
         return None if words is None else redact_text(storable_text(words[: limit + 1_000]))[:limit]
 
-    stack = clean(occurrence.stack, LONGEST_STACK)
+    stack = clean(occurrence.stack, MAX_STACK_LENGTH)
     return {
         "operation": _operation(occurrence.operation),
-        "kind": clean(occurrence.kind, LONGEST_OPERATION) or "Error",
-        "message": clean(occurrence.message, LONGEST_MESSAGE),
-        "stack": stack and "\n".join(line[:LONGEST_LINE] for line in stack.split("\n")),
+        "kind": clean(occurrence.kind, MAX_OPERATION_LENGTH) or "Error",
+        "message": clean(occurrence.message, MAX_MESSAGE_LENGTH),
+        "stack": stack and "\n".join(line[:MAX_LINE_LENGTH] for line in stack.split("\n")),
         "context": _context(occurrence.context),
         "severity": occurrence.severity,
-        "correlation_id": clean(occurrence.correlation_id, LONGEST_OPERATION),
-        "run_id": clean(occurrence.run_id, LONGEST_OPERATION),
+        "correlation_id": clean(occurrence.correlation_id, MAX_OPERATION_LENGTH),
+        "run_id": clean(occurrence.run_id, MAX_OPERATION_LENGTH),
         "source": occurrence.source,
         "age": _age(occurrence.age),
     }
@@ -349,14 +349,14 @@ def _context(context: Json) -> Json:
         return None
     kept = redact(_bounded(storable(context)))
     size = len(json.dumps(kept))
-    if size <= LARGEST_CONTEXT:
+    if size <= MAX_CONTEXT_BYTES:
         return kept
     if not isinstance(kept, dict):
         return f"[{size:,} characters left out]"
     # The largest first: what is small, tags and a release, says most.
     sizes = {name: len(json.dumps(value)) for name, value in kept.items()}
     for name in sorted(sizes, key=lambda name: sizes[name], reverse=True):
-        if size <= LARGEST_CONTEXT:
+        if size <= MAX_CONTEXT_BYTES:
             break
         size -= sizes[name]
         kept[name] = f"[{sizes[name]:,} characters left out]"
@@ -366,10 +366,10 @@ def _context(context: Json) -> Json:
 def _bounded(value: Json) -> Json:
     """`value` with the first entries of each list and object, and the beginnings of its texts."""
     if isinstance(value, str):
-        return value[:LONGEST_MESSAGE]
+        return value[:MAX_MESSAGE_LENGTH]
     if isinstance(value, Mapping):
-        some = itertools.islice(value.items(), MOST_ENTRIES)
-        return {name[:LONGEST_OPERATION]: _bounded(item) for name, item in some}
+        some = itertools.islice(value.items(), MAX_CONTEXT_ENTRIES)
+        return {name[:MAX_OPERATION_LENGTH]: _bounded(item) for name, item in some}
     if isinstance(value, list):
-        return [_bounded(item) for item in value[:MOST_ENTRIES]]
+        return [_bounded(item) for item in value[:MAX_CONTEXT_ENTRIES]]
     return value

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 INNERMOST = 5
-LONGEST_MESSAGE = 500
-LONGEST_STACK = 100_000
-LONGEST_LINE = 2_000
+MAX_MESSAGE_LENGTH = 500
+MAX_STACK_LENGTH = 100_000
+MAX_LINE_LENGTH = 2_000
 
 
 class Frame(NamedTuple):
@@ -149,7 +149,7 @@ CLASSES = (*(declared[0] for declared in _CLASSES), _INTERNAL)
 @lru_cache(maxsize=10_000)
 def normalise(message: str) -> str:
     """`message` without what differs from one occurrence to the next: numbers, ids, paths, addresses."""
-    words = message[:LONGEST_MESSAGE]
+    words = message[:MAX_MESSAGE_LENGTH]
     for pattern, replacement in _VARIABLE:
         words = pattern.sub(replacement, words)
     return words.strip()
@@ -160,8 +160,8 @@ def frames_of(stack: str | None) -> tuple[Frame, ...]:
     """The calls a stack trace names, outermost first; none if it is in no form that is known."""
     frames: list[Frame] = []
     innermost_last = True
-    for line in (stack or "")[:LONGEST_STACK].splitlines():
-        line = line[:LONGEST_LINE]
+    for line in (stack or "")[:MAX_STACK_LENGTH].splitlines():
+        line = line[:MAX_LINE_LENGTH]
         for pattern in _FRAMES:
             match = pattern.match(line)
             if match:
@@ -197,7 +197,7 @@ def classify(kind: str, message: str) -> Classification:
         if by_kind.search(kind):
             return declared
     for declared, _, by_message in _CLASSES:
-        if by_message.search(message[:LONGEST_MESSAGE]):
+        if by_message.search(message[:MAX_MESSAGE_LENGTH]):
             return declared
     return _INTERNAL
 

@@ -31,7 +31,7 @@ DEADLINE = 20.0
 # A state nobody has renewed for so many seconds says nothing any more.
 STALE = 300.0
 # Seconds between two samples that still count as one stretch of time.
-LONGEST_GAP = 600.0
+MAX_GAP_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def uptime(connection: Connection, name: str, *, days: float = 30) -> float | No
         SELECT sum(seconds) FILTER (WHERE status IN ('healthy', 'degraded')) AS up,
                sum(seconds) FILTER (WHERE status <> 'unknown') AS known FROM stretch
     """)
-    row = connection.execute(query, {"name": name, "gap": LONGEST_GAP, "seconds": days * 86_400.0}).one()
+    row = connection.execute(query, {"name": name, "gap": MAX_GAP_SECONDS, "seconds": days * 86_400.0}).one()
     return (row.up or 0.0) / row.known if row.known else None
 
 

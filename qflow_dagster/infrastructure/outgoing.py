@@ -53,15 +53,15 @@ class Answer(NamedTuple):
             return self.body.decode("utf-8", "replace")
 
 
-class NoAnswerError(QflowError):
+class NoResponseError(QflowError):
     """Nothing came back. The message says why, not from where: an address may be a secret."""
 
 
-class SlowAnswerError(NoAnswerError):
+class ResponseTimeoutError(NoResponseError):
     """It was not there in time."""
 
 
-class LargeAnswerError(NoAnswerError):
+class ResponseTooLargeError(NoResponseError):
     """It has more bytes than are read."""
 
 
@@ -73,9 +73,9 @@ def ask(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
     """Send one request and return its answer, a redirect too; of the body `max_bytes`, by default none.
 
     Raises:
-        SlowAnswerError: it took longer than `seconds` in all.
-        LargeAnswerError: the body is larger than `max_bytes` (and that is not 0).
-        NoAnswerError: the address is none, or nobody is there.
+        ResponseTimeoutError: it took longer than `seconds` in all.
+        ResponseTooLargeError: the body is larger than `max_bytes` (and that is not 0).
+        NoResponseError: the address is none, or nobody is there.
     """
     # Imported late, here and below: most commands ask nobody.
     import httpx2
@@ -83,12 +83,12 @@ def ask(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
     try:
         return asyncio.run(asyncio.wait_for(_ask(request, max_bytes), seconds))
     except (TimeoutError, httpx2.TimeoutException):
-        raise SlowAnswerError("Timeout") from None
+        raise ResponseTimeoutError("Timeout") from None
     except httpx2.TransportError:
-        raise NoAnswerError("ConnectionError") from None
+        raise NoResponseError("ConnectionError") from None
     # An address or a header that cannot be sent (ValueError is that of text that ASCII does not have, too).
     except (httpx2.InvalidURL, ValueError, OSError) as error:
-        raise NoAnswerError(type(error).__name__) from None
+        raise NoResponseError(type(error).__name__) from None
 
 
 def redirected(request: Request, answer: Answer) -> Request:
@@ -158,7 +158,7 @@ async def _ask(request: Request, max_bytes: int) -> Answer:
             async for part in response.aiter_raw(65_536):
                 body += part
                 if len(body) > max_bytes:
-                    raise LargeAnswerError(f"the answer is larger than {max_bytes:,} bytes")
+                    raise ResponseTooLargeError(f"the answer is larger than {max_bytes:,} bytes")
             if response.headers.get("content-encoding", "").lower() in ("gzip", "x-gzip", "deflate"):
                 body = _inflated(body, max_bytes)
         return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
@@ -171,5 +171,5 @@ def _inflated(body: bytes, max_bytes: int) -> bytes:
     except zlib.error:
         return body
     if len(unpacked) > max_bytes:
-        raise LargeAnswerError(f"the answer is larger than {max_bytes:,} bytes")
+        raise ResponseTooLargeError(f"the answer is larger than {max_bytes:,} bytes")
     return unpacked

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.infrastructure.circuit_breaker import CircuitOpen, through_breaker
+from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
 from qflow_dagster.infrastructure.health_agent import Result
-from qflow_dagster.infrastructure.outgoing import NoAnswerError, Request, ask
+from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, ask
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.quantumflow.rows import to_json
@@ -26,7 +26,7 @@ SERVICE_RESTART = register("service_restart", machine=RECORDED, queue="health_no
 RESTART_TIMEOUT = 120.0
 
 
-class RestartFailed(QflowError):  # noqa: N818
+class RestartFailedError(QflowError):
     """A restart command did not end well."""
 
 
@@ -113,7 +113,7 @@ def probe(service: dict[str, Any]) -> Result:
     try:
         # Headers alone tell the status; a body without end must not be read.
         status = ask(Request("GET", service["url"]), seconds=max(limit / 1_000 * 2, 1.0)).status
-    except NoAnswerError as error:
+    except NoResponseError as error:
         return Result("unhealthy", f"no answer: {error}", None, limit, "ms")
     took = (time.perf_counter() - started) * 1_000
     if status != service["expected_status"]:
@@ -156,7 +156,7 @@ def restart_unhealthy(engine: Engine, *, worker: str, run_id: str | None = None)
             ):
                 set_result({"exit_code": _run(service.name, service.restart_command)})
             done.append(f"{service.name}: restarted")
-        except (CircuitOpen, RestartFailed) as problem:
+        except (CircuitOpenError, RestartFailedError) as problem:
             done.append(f"{service.name}: {problem}")
     return done
 
@@ -167,7 +167,7 @@ def _run(name: str, command: list[str]) -> int:
             command, capture_output=True, timeout=RESTART_TIMEOUT, stdin=subprocess.DEVNULL, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RestartFailed(f"the restart of {name} did not run: {type(error).__name__}") from None
+        raise RestartFailedError(f"the restart of {name} did not run: {type(error).__name__}") from None
     if ended.returncode:
-        raise RestartFailed(f"the restart of {name} ended with exit code {ended.returncode}")
+        raise RestartFailedError(f"the restart of {name} ended with exit code {ended.returncode}")
     return ended.returncode

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # Pairs grow with the square of the samples; more change the median little.
-MOST_SAMPLES = 300
+MAX_SAMPLES = 300
 
 
 def theil_sen(times: Sequence[float], values: Sequence[float]) -> float | None:
@@ -18,8 +18,8 @@ def theil_sen(times: Sequence[float], values: Sequence[float]) -> float | None:
     to 29 % of the samples may be wild without moving it.
     """
     x, y = np.asarray(times, dtype=float), np.asarray(values, dtype=float)
-    if len(x) > MOST_SAMPLES:
-        chosen = np.linspace(0, len(x) - 1, MOST_SAMPLES).astype(int)
+    if len(x) > MAX_SAMPLES:
+        chosen = np.linspace(0, len(x) - 1, MAX_SAMPLES).astype(int)
         x, y = x[chosen], y[chosen]
     first, second = np.triu_indices(len(x), k=1)
     apart = x[second] - x[first]

@@ -18,7 +18,7 @@ from qflow_dagster.settings import settings
 
 PIECE = 1 << 20
 # Linux follows no longer name than this, nor more than 40 links in one.
-LONGEST_TARGET = 4_095
+MAX_TARGET_LENGTH = 4_095
 MAX_STEPS = 1_000
 
 
@@ -104,7 +104,7 @@ def _write_files(store: Scratch, tree: str, entries: Sequence[Entry], folder: Pa
         for entry, path in entries:
             size = trees.blob_follows(blobs, entry.oid, entry.path, store.objects)
             if entry.mode == "120000":
-                links[path] = blobs.read(min(size, LONGEST_TARGET + 1))
+                links[path] = blobs.read(min(size, MAX_TARGET_LENGTH + 1))
                 _copy(blobs, None, size - len(links[path]))
             else:
                 with _parent(folder, path) as parent, _new_file(_name(path), parent) as file:
@@ -155,7 +155,12 @@ def _leads_out(path: bytes, links: Mapping[bytes, bytes]) -> bool:
             here.append(part)
             target = links.get(b"/".join(here))
             if target is not None:
-                if not target or target.startswith(b"/") or b"\0" in target or len(target) > LONGEST_TARGET:
+                if (
+                    not target
+                    or target.startswith(b"/")
+                    or b"\0" in target
+                    or len(target) > MAX_TARGET_LENGTH
+                ):
                     return True
                 here.pop()
                 ahead += target.split(b"/")[::-1]

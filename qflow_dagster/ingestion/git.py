@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -30,7 +30,6 @@ from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 
 # How progress is told: (stage, done, total); a total of 0 is not known.
-Report = Callable[[str, int, int], None]
 
 TIMEOUT = 120
 # Bytes that are read into memory of what git prints; listings of trees and blobs are streamed.

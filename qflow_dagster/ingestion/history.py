@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.ingestion import git, repositories
-from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.paths import broken_rule, quote_path
 from qflow_dagster.ingestion.pipeline import with_reconnect
 from qflow_dagster.ingestion.stand_ins import stand_in
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
@@ -55,7 +55,7 @@ FORMAT = (
 )
 FIELDS = 11
 KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
-LONGEST_BODY = 20_000
+MAX_BODY_LENGTH = 20_000
 CONTACT = re.compile(r"[^<>\x00-\x1f\x85\u2028\u2029]* ?<[^<>\s]+>")
 COMMIT_COLUMNS = (
     "id",
@@ -123,7 +123,7 @@ class LoggedCommit(NamedTuple):
 
 
 def ingest_history(
-    engine: Engine, repository_id: int, commit_oid: str, *, progress: Report | None = None
+    engine: Engine, repository_id: int, commit_oid: str, *, progress: ReportProgress | None = None
 ) -> HistoryResult:
     """Store the commits that lead to `commit_oid` and are not stored yet; make it the history's tip.
 
@@ -307,7 +307,7 @@ def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
         ce,
         _time(ct),
         subject,
-        body.strip()[:LONGEST_BODY],
+        body.strip()[:MAX_BODY_LENGTH],
         co_authors,
         changes,
     )

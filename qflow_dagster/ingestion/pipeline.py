@@ -20,10 +20,10 @@ from sqlalchemy.exc import DBAPIError
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import classify, git, languages, repositories, resolution, store, trees
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
-from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.repositories import Repository
 from qflow_dagster.ingestion.store import FileRow
 from qflow_dagster.ingestion.workers import BlobTask, Limits, extract_all
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ def ingest(
     name: str,
     revision: str = "HEAD",
     *,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
     processes: int | None = None,
 ) -> SnapshotResult:
     """Ingest `revision` of the repository called `name` and make it the current snapshot.
@@ -137,7 +137,7 @@ def file_rows(objects: Path, entries: Sequence[git.TreeEntry]) -> list[FileRow]:
     return rows
 
 
-def read_blobs(engine: Engine, plan: Plan, report: Report, processes: int | None) -> int:
+def read_blobs(engine: Engine, plan: Plan, report: ReportProgress, processes: int | None) -> int:
     """Read and store the facts of blobs of `plan` that have none yet; returns how many those are."""
     wanted: dict[store.BlobKey, tuple[str, int]] = {}
     for row, size in zip(plan.rows, plan.sizes, strict=True):

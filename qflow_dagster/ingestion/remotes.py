@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
-from qflow_dagster.ingestion.git import GitError, Report
+from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.stand_ins import inner_path, stand_in
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.safety.folders import remove
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
@@ -91,7 +92,7 @@ def head(location: str) -> str:
     return output.split()[0].decode()
 
 
-def mirror(url: str, target: Path, timeout: float, progress: Report) -> None:
+def mirror(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
     """Make or refresh the bare mirror `target` of `url`: branches, tags and HEAD.
 
     A new mirror appears only when complete. `timeout` is in seconds.
@@ -213,7 +214,7 @@ def _local_path(url: str) -> Path:
     return path
 
 
-def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
+def _clone(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
     partial = target.with_name(f"{target.name}.partial")
     # What a killed run left; two runs at once are kept apart by the caller's lock.
     remove(partial)
@@ -229,7 +230,7 @@ def _clone(url: str, target: Path, timeout: float, progress: Report) -> None:
         remove(partial)
 
 
-def _fetch(url: str, target: Path, timeout: float, progress: Report) -> None:
+def _fetch(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
     protocol = url_protocol(url) or ""
     # Packs pile up with the years: git may tidy up, but before we go on, not behind our back.
     tidying = ("gc.auto=6700", "gc.autoDetach=false", "maintenance.auto=true", "maintenance.autoDetach=false")
@@ -256,7 +257,7 @@ def _fetch(url: str, target: Path, timeout: float, progress: Report) -> None:
         git.run(target, "symbolic-ref", "HEAD", default[1].decode())
 
 
-def _transfer(command: list[str], protocol: str, timeout: float, progress: Report) -> None:
+def _transfer(command: list[str], protocol: str, timeout: float, progress: ReportProgress) -> None:
     """Run a clone or fetch, reporting what it says of its progress."""
     process = git.start(command, protocol)
     git.limit(process, "FSIZE", settings().ingestion.mirror_bytes)

@@ -18,9 +18,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import git, remotes
-from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.safety import folders
 from qflow_dagster.safety.private_folders import close_to_others, private_folder
 from qflow_dagster.safety.redaction import redact_text
@@ -50,7 +50,7 @@ class Repository(NamedTuple):
 
 
 def register(
-    connection: Connection, location: str, name: str | None = None, *, progress: Report | None = None
+    connection: Connection, location: str, name: str | None = None, *, progress: ReportProgress | None = None
 ) -> Repository:
     """Register the repository at `location`; one that is registered already is returned as it is.
 
@@ -112,7 +112,7 @@ def find_by_id(connection: Connection, repository_id: int) -> Repository:
 
 
 def find_or_register(
-    connection: Connection, name_or_location: str, *, progress: Report | None = None
+    connection: Connection, name_or_location: str, *, progress: ReportProgress | None = None
 ) -> Repository:
     """The repository of that name, else the one at that location, registered if need be."""
     if NAME.fullmatch(name_or_location) and not Path(name_or_location).exists():
@@ -142,7 +142,7 @@ def locked(engine: Engine, repository: Repository) -> Iterator[None]:
                 connection.execute(text("SELECT pg_advisory_unlock(:kind, :id)"), key)
 
 
-def refresh(connection: Connection, repository: Repository, progress: Report | None = None) -> None:
+def refresh(connection: Connection, repository: Repository, progress: ReportProgress | None = None) -> None:
     """Bring the mirror up to date; a local repository is read in place and needs nothing.
 
     Raises:
@@ -191,7 +191,7 @@ def _last_part(location: str) -> str:
     return cleaned[:80] or "repository"
 
 
-def _mirror(connection: Connection, url: str, progress: Report | None) -> None:
+def _mirror(connection: Connection, url: str, progress: ReportProgress | None) -> None:
     folder = mirror_folder(url)
     # Two processes that mirror at once would take each other's half-made folder away.
     lock = "pg_advisory_xact_lock(hashtextextended(:folder, 0))"

@@ -5,7 +5,7 @@ outside the repository (packages, system headers) resolves to nothing. Does not 
 reading imports (``extraction.imports``). Nothing is run, no file system is asked.
 
 A `Resolver` is built once per snapshot. Where a package of several files is imported (Go, wildcard
-imports of the JVM), each of its files is a target, up to `MOST_TARGETS`.
+imports of the JVM), each of its files is a target, up to `MAX_TARGETS`.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any
 from qflow_dagster.ingestion.facts import ImportFact
 
 Targets = tuple[str, ...]
-MOST_TARGETS = 50
+MAX_TARGETS = 50
 MANIFESTS = frozenset(
     {"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml", "composer.json"}
 )
@@ -72,7 +72,7 @@ class Resolver:
         key = (place, language, imported.module, tuple(imported.names), imported.level, imported.kind)
         if key not in self._cache:
             found = reader(self, source, imported)
-            self._cache[key] = tuple(dict.fromkeys(found))[:MOST_TARGETS]
+            self._cache[key] = tuple(dict.fromkeys(found))[:MAX_TARGETS]
         return tuple(path for path in self._cache[key] if path != source)
 
     # Python: any folder from which the top package of a module is reached is a source root.

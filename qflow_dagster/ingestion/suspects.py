@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 # Deeper paths exist; their first folders are where somebody installed the program.
-MOST_PARTS = 16
+MAX_PATH_PARTS = 16
 
 _FILE = text("""
 SELECT r.id AS repository_id, r.name AS repository, f.path
@@ -54,6 +54,6 @@ def candidates(file: str) -> list[str]:
 
     A bare name counts only where the trace gives no more: `__init__.py` is in every repository.
     """
-    parts = [part for part in file.replace("\\", "/").split("/") if part not in ("", ".")][-MOST_PARTS:]
+    parts = [part for part in file.replace("\\", "/").split("/") if part not in ("", ".")][-MAX_PATH_PARTS:]
     paths = ["/".join(parts[start:]) for start in range(len(parts))]
     return paths if len(paths) == 1 else paths[:-1]

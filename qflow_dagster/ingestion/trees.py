@@ -19,10 +19,10 @@ KINDS = {
 FOLDER = "040000"
 HEAD_BYTES = 4096
 # Larger blobs are not loaded: they are listed as binary, with their size.
-LARGEST_BLOB = 50 * 1024**2
-LARGEST_TEXT = 1_000_000
+MAX_BLOB_BYTES = 50 * 1024**2
+MAX_TEXT_BYTES = 1_000_000
 # Of all texts that are held at once.
-LARGEST_TEXTS = 256_000_000
+MAX_TEXTS_BYTES = 256_000_000
 
 
 def changed_entries(objects: Path, base: str, commit: str) -> tuple[list[git.TreeEntry], list[str]]:
@@ -94,13 +94,13 @@ def read_texts(objects: Path, files: Sequence[tuple[str, str]]) -> dict[str, byt
     Those over 1 MB are left out, and so are the last ones where all together have more than 256 MB.
     """
     sizes = blob_sizes(objects, list(dict.fromkeys(oid for _, oid in files)))
-    capacity = LARGEST_TEXTS
+    capacity = MAX_TEXTS_BYTES
     small = []
     for oid, size in sizes.items():
-        if size <= min(LARGEST_TEXT, capacity):
+        if size <= min(MAX_TEXT_BYTES, capacity):
             capacity -= size
             small.append(oid)
-    contents = dict(_read(objects, small, LARGEST_TEXT))
+    contents = dict(_read(objects, small, MAX_TEXT_BYTES))
     return {path: contents[oid] for path, oid in files if oid in contents}
 
 
@@ -115,8 +115,8 @@ def read_blobs(objects: Path, blobs: Sequence[tuple[str, str]]) -> Iterator[byte
     with git.stream(objects, "cat-file", "--batch", "--buffer", stdin=stdin) as output:
         for oid, path in blobs:
             size = blob_follows(output, oid, path, objects)
-            if size > LARGEST_BLOB:
-                raise git.TooLargeError(f"{path} has {size:,} bytes, {LARGEST_BLOB:,} are read at most")
+            if size > MAX_BLOB_BYTES:
+                raise git.TooLargeError(f"{path} has {size:,} bytes, {MAX_BLOB_BYTES:,} are read at most")
             yield output.read(size)
             output.read(1)
 

@@ -81,9 +81,9 @@ def _by_size(task: BlobTask, problem: str) -> BlobLines:
 def _read_batch(context: tuple[Path, Limits], batch: list[BlobTask]) -> list[BlobLines]:
     objects, limits = context
     results = [
-        _by_size(task, f"it has {task.size:,} bytes") for task in batch if task.size > trees.LARGEST_BLOB
+        _by_size(task, f"it has {task.size:,} bytes") for task in batch if task.size > trees.MAX_BLOB_BYTES
     ]
-    readable = [task for task in batch if task.size <= trees.LARGEST_BLOB]
+    readable = [task for task in batch if task.size <= trees.MAX_BLOB_BYTES]
     contents = trees.read_blobs(objects, [(task.oid, task.path) for task in readable])
     results += [_extracted(task, data, limits) for task, data in zip(readable, contents, strict=True)]
     return results

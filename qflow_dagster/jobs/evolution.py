@@ -10,7 +10,7 @@ from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
 from qflow_dagster.safety.display import visible_line
 
-MOST_ROUNDS = 50
+MAX_ROUNDS = 50
 
 evolve_rules = dg.define_asset_job(
     "evolve_rules",
@@ -64,7 +64,7 @@ def change_rules(context: dg.OpExecutionContext, database: Database) -> None:
     """Each in a transaction of its own: one that fails holds up no other."""
     worker = f"dagster run {context.run_id[:8]}"
     changed, problems = 0, []
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         done = rule_changes.apply_approved(database.engine(), worker=worker, run_id=context.run_id)
         good = [one for one in done if one.problem is None]
         problems = [one for one in done if one.problem is not None]

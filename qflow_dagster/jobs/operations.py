@@ -9,7 +9,7 @@ from uuid import UUID
 
 import dagster as dg
 
-from qflow_dagster.agents.approved_workflows import start_approved
+from qflow_dagster.approvals.approved_workflows import start_approved
 from qflow_dagster.assets.operations import APPROVALS
 from qflow_dagster.infrastructure import error_analysis, error_records, health_agent, services
 from qflow_dagster.ingestion.suspects import suspected_commit
@@ -22,7 +22,7 @@ from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 
 # So many rounds of a hundred in a run; the sensor asks again if more wait.
-MOST_ROUNDS = 50
+MAX_ROUNDS = 50
 
 
 @dg.op(description="Uses approved requests for workflows, and starts the workflows, a hundred at a time.")
@@ -30,7 +30,7 @@ def use_workflow_approvals(context: dg.OpExecutionContext, database: Database) -
     """Each in a transaction of its own: one that fails holds up no other."""
     worker = f"dagster run {context.run_id[:8]}"
     started, problems = [], []
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         batch = start_approved(database.engine(), worker=worker, run_id=context.run_id)
         done = [item for item in batch if item.problem is None]
         started += done
@@ -126,7 +126,7 @@ def deliver_waiting(context: dg.OpExecutionContext, database: Database) -> None:
     engine = database.engine()
     worker = f"dagster run {context.run_id[:8]}"
     delivered = 0
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         with engine.begin() as connection:
             made = delivery.distribute(connection)
         done = delivery.deliver(engine, worker=worker)

@@ -12,7 +12,7 @@ from qflow_dagster.evolution import findings
 from qflow_dagster.ingestion import queries
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import index, lookups
-from qflow_dagster.knowledge.evidence import SHOWN, Answer, Asked, Evidence, Unanswered, count, listed
+from qflow_dagster.knowledge.evidence import MAX_ROWS, Answer, Asked, Evidence, UnansweredError, count, listed
 from qflow_dagster.knowledge.questions import Understood, understand
 from qflow_dagster.metrics import queries as metrics
 
@@ -21,13 +21,13 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     """Answer a question about the repository's current snapshot.
 
     Raises:
-        Unanswered: nothing that was ingested answers it.
+        UnansweredError: nothing that was ingested answers it.
     """
     understood = understand(question)
     asked = Asked(connection, snapshot, understood.subject)
     try:
         words, evidence = KINDS[understood.kind](asked)
-    except Unanswered:
+    except UnansweredError:
         # A name nobody knows may still be written somewhere.
         understood = Understood("search", question)
         words, evidence = _search(asked._replace(subject=question))
@@ -39,14 +39,14 @@ def _defined(asked: Asked) -> tuple[str, list[Evidence]]:
     if not found:
         paths = lookups.files(asked.connection, asked.snapshot, asked.subject)
         if not paths:
-            raise Unanswered(f"nothing is called {asked.subject!r}")
-        return f"the file {listed(paths)}", [asked.at(path, 1, path) for path in paths[:SHOWN]]
+            raise UnansweredError(f"nothing is called {asked.subject!r}")
+        return f"the file {listed(paths)}", [asked.at(path, 1, path) for path in paths[:MAX_ROWS]]
     best = found[0]
     words = f"the {best.kind} {best.name} is defined in {best.path}, line {best.line}"
     others = [f"{one.path}:{one.line}" for one in found[1:]]
     if others:
         words += f"; also {listed(others)}"
-    return words, [asked.at(one.path, one.line, one.signature or one.name) for one in found[:SHOWN]]
+    return words, [asked.at(one.path, one.line, one.signature or one.name) for one in found[:MAX_ROWS]]
 
 
 def _used(asked: Asked) -> tuple[str, list[Evidence]]:
@@ -68,7 +68,7 @@ def _used(asked: Asked) -> tuple[str, list[Evidence]]:
     if imports:
         parts.append("imported by " + listed([f"{i.path}:{i.line}" for i in imports]))
     evidence = [asked.at(c.path, c.line, f"{c.caller} calls {subject}") for c in calls]
-    evidence += [asked.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[:SHOWN]]
+    evidence += [asked.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[:MAX_ROWS]]
     return f"{subject} is " + "; ".join(parts), evidence
 
 
@@ -111,14 +111,17 @@ def _calls(asked: Asked) -> tuple[str, list[Evidence]]:
         else f"{place.name} calls nothing by name"
     )
     evidence = [asked.at(place.path, place.line, place.signature)]
-    return words, [*evidence, *(asked.at(place.path, line, f"calls {name}") for name, line in found[:SHOWN])]
+    return words, [
+        *evidence,
+        *(asked.at(place.path, line, f"calls {name}") for name, line in found[:MAX_ROWS]),
+    ]
 
 
 def _owner(asked: Asked) -> tuple[str, list[Evidence]]:
     path = asked.path()
     found = lookups.authors(asked.connection, asked.snapshot, path)
     if not found:
-        raise Unanswered(f"the history of {path} is not known")
+        raise UnansweredError(f"the history of {path} is not known")
     commits = sum(row.commits for row in found)
     told = [f"{row.author_name} ({row.commits} commits, last {row.last:%Y-%m-%d})" for row in found]
     words = f"{path} is best known to {told[0]}, with {found[0].commits / commits:.0%} of its commits"
@@ -138,7 +141,7 @@ def _coupled(asked: Asked) -> tuple[str, list[Evidence]]:
     ]
     words = f"with {path} change {listed(told)}"
     return words, [
-        asked.at(row["path"], 1, f"{row['common_commits']} commits together") for row in rows[:SHOWN]
+        asked.at(row["path"], 1, f"{row['common_commits']} commits together") for row in rows[:MAX_ROWS]
     ]
 
 
@@ -174,7 +177,7 @@ def _hotspot(asked: Asked) -> tuple[str, list[Evidence]]:
         told = [f"{row['function']} (cognitive {row['cognitive']}, line {row['line']})" for row in worst]
         parts.append(f"its most complex: {listed(told)}")
     if not parts:
-        raise Unanswered(f"{path} was not measured")
+        raise UnansweredError(f"{path} was not measured")
     evidence = [
         asked.at(path, row["line"], f"{row['function']}: cognitive {row['cognitive']}") for row in worst
     ]
@@ -196,7 +199,7 @@ def _rules(asked: Asked) -> tuple[str, list[Evidence]]:
     told = [f"{rule} ({number})" for rule, number in sorted(by_rule.items(), key=lambda one: -one[1])]
     words = f"{count(len(rows), 'finding')} in {path}: {listed(told)}"
     return words, [
-        asked.at(path, row["line"] or 1, f"{row['rule']}: {row['message']}") for row in rows[:SHOWN]
+        asked.at(path, row["line"] or 1, f"{row['rule']}: {row['message']}") for row in rows[:MAX_ROWS]
     ]
 
 
@@ -207,7 +210,7 @@ def _similar(asked: Asked) -> tuple[str, list[Evidence]]:
         return f"no file shares copied code with {path}", [asked.at(path, 1, path)]
     told = [f"{row.path} ({row.tokens:,} tokens)" for row in found]
     words = f"{path} shares code with {listed(told)}"
-    return words, [asked.at(row.path, row.line, f"as {path}:{row.own_line}") for row in found[:SHOWN]]
+    return words, [asked.at(row.path, row.line, f"as {path}:{row.own_line}") for row in found[:MAX_ROWS]]
 
 
 def _tests(asked: Asked) -> tuple[str, list[Evidence]]:
@@ -239,7 +242,7 @@ def _members(asked: Asked) -> tuple[str, list[Evidence]]:
         place = asked.place()
         name, found = place.name, lookups.members(asked.connection, asked.snapshot, place)
     if not found:
-        raise Unanswered(f"{name} has no members")
+        raise UnansweredError(f"{name} has no members")
     told = [f"{one.name.removeprefix(name + '.')} (line {one.line})" for one in found]
     words = f"{name} has {count(len(found), 'member')}: " + ", ".join(told)
     return words, [asked.at(one.path, one.line, one.signature or one.name) for one in found]
@@ -249,7 +252,7 @@ def _history(asked: Asked) -> tuple[str, list[Evidence]]:
     path = asked.path()
     found = lookups.changes(asked.connection, asked.snapshot, path)
     if not found:
-        raise Unanswered(f"the history of {path} is not known")
+        raise UnansweredError(f"the history of {path} is not known")
     first = lookups.changes(asked.connection, asked.snapshot, path, oldest=True)[0]
     last = found[0]
     words = (
@@ -267,7 +270,7 @@ def _describe(asked: Asked) -> tuple[str, list[Evidence]]:
     if not found:
         if lookups.files(asked.connection, asked.snapshot, asked.subject):
             return _members(asked)
-        raise Unanswered(f"nothing is called {asked.subject!r}")
+        raise UnansweredError(f"nothing is called {asked.subject!r}")
     told = [(one, lookups.documented(asked.connection, one)) for one in found[:5]]
     # Of several, the one that somebody documented.
     place, documented = next((one for one in told if one[1]), told[0])
@@ -281,12 +284,12 @@ def _describe(asked: Asked) -> tuple[str, list[Evidence]]:
 def _overview(asked: Asked) -> tuple[str, list[Evidence]]:
     connection, snapshot, subject = asked.connection, asked.snapshot, asked.subject.lower()
     if "hotspot" in subject or "complex file" in subject:
-        rows = metrics.hotspots(connection, snapshot.repository_id, SHOWN)
+        rows = metrics.hotspots(connection, snapshot.repository_id, MAX_ROWS)
         return "the hotspots are " + listed([row["path"] for row in rows]), [
             asked.at(row["path"], 1, row["reason"]) for row in rows
         ]
     if "complex" in subject or ("function" in subject and subject != "functions"):
-        rows = metrics.worst_functions(connection, snapshot.id, SHOWN)
+        rows = metrics.worst_functions(connection, snapshot.id, MAX_ROWS)
         told = [
             f"{row['function']} ({row['path']}:{row['line']}, cognitive {row['cognitive']})" for row in rows
         ]
@@ -330,10 +333,10 @@ def _overview(asked: Asked) -> tuple[str, list[Evidence]]:
 
 
 def _search(asked: Asked) -> tuple[str, list[Evidence]]:
-    hits = index.search(asked.connection, asked.snapshot, asked.subject, limit=SHOWN)
+    hits = index.search(asked.connection, asked.snapshot, asked.subject, limit=MAX_ROWS)
     commits = index.search_commits(asked.connection, asked.snapshot, asked.subject)
     if not hits and not commits:
-        raise Unanswered(f"nothing of {asked.snapshot.repository} has these words: {asked.subject}")
+        raise UnansweredError(f"nothing of {asked.snapshot.repository} has these words: {asked.subject}")
     told = [f"{hit.name or hit.path} ({hit.path}:{hit.line})" for hit in hits]
     words = f"said most of in {listed(told[:5])}" if told else "said in no file"
     if hits and hits[0].words:

@@ -14,10 +14,10 @@ from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.lookups import Place
 from qflow_dagster.knowledge.questions import Understood
 
-SHOWN = 10
+MAX_ROWS = 10
 
 
-class Unanswered(QflowError):  # noqa: N818
+class UnansweredError(QflowError):
     """Nothing that was ingested answers it; another attempt, after more was ingested, may."""
 
 
@@ -68,7 +68,9 @@ class Asked(NamedTuple):
         """The first definition of the subject."""
         found = lookups.symbols(self.connection, self.snapshot, self.subject)
         if not found:
-            raise Unanswered(f"no file or symbol of {self.snapshot.repository} is called {self.subject!r}")
+            raise UnansweredError(
+                f"no file or symbol of {self.snapshot.repository} is called {self.subject!r}"
+            )
         return found[0]
 
 
@@ -79,5 +81,5 @@ def count(number: int, noun: str) -> str:
 
 def listed(items: Sequence[str], total: int | None = None) -> str:
     """The first of the items, and how many more there are of `total` (all of them, unless told)."""
-    more = (total or len(items)) - min(len(items), SHOWN)
-    return ", ".join(items[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+    more = (total or len(items)) - min(len(items), MAX_ROWS)
+    return ", ".join(items[:MAX_ROWS]) + (f" and {more:,} more" if more > 0 else "")

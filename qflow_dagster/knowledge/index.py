@@ -5,7 +5,7 @@ belong here: reading blobs (`workers`), what their words are (`words`), what a s
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
@@ -19,9 +19,9 @@ from qflow_dagster.knowledge.tables import knowledge_entries
 from qflow_dagster.knowledge.words import Entry, Symbol
 from qflow_dagster.knowledge.workers import Task, lost, read_batch
 from qflow_dagster.processes import in_processes
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
 
-Report = Callable[[str, int, int], None]
 # Raised whenever the entries of a blob would come out differently.
 VERSION = 1
 LARGEST = 1_000_000
@@ -56,7 +56,7 @@ ON CONFLICT DO NOTHING
 """)
 
 
-def update(engine: Engine, snapshot: Snapshot, *, progress: Report | None = None) -> Indexed:
+def update(engine: Engine, snapshot: Snapshot, *, progress: ReportProgress | None = None) -> Indexed:
     """Index what of the snapshot is not indexed yet; batches are committed as they are done."""
     report = progress or (lambda stage, done, total: None)
     with engine.connect() as connection:

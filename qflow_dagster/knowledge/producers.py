@@ -55,7 +55,7 @@ def raise_requests(connection: Connection, snapshot: Snapshot) -> list[UUID]:
     for row in connection.execute(_REFUSED, limits):
         payload = {"rule": row.rule_id, "refused": row.refused, "kept": row.kept}
         wanted.append(("anti_pattern", f"anti_pattern:{snapshot.repository}:{row.rule_id}", payload))
-    keys = [key[: requests.LONGEST_KEY] for _, key, _ in wanted]
+    keys = [key[: requests.MAX_KEY_LENGTH] for _, key, _ in wanted]
     known = set(
         connection.scalars(
             text("SELECT external_key FROM knowledge_requests WHERE external_key = ANY(:keys)"),

@@ -18,7 +18,7 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, index, questions, tickets
 from qflow_dagster.quantumflow import (
     Held,
-    LeaseLost,
+    LeaseLostError,
     NewWorkflow,
     StateMachine,
     Workflow,
@@ -65,7 +65,7 @@ MACHINE = StateMachine(
 TYPE = register("knowledge_request", machine=MACHINE, queue=QUEUE).name
 KINDS = ("question", "pattern", "signature", "dataset", "model", "workflow", "anti_pattern")
 ATTEMPTS = 5
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 
 
 def enqueue(
@@ -93,8 +93,8 @@ def enqueue(
         key
         or f"{kind}:{hashlib.sha256(json.dumps([repository, payload], sort_keys=True).encode()).hexdigest()}"
     )
-    if not 0 < len(key) <= LONGEST_KEY:
-        raise UsageError(f"a key has 1 to {LONGEST_KEY} characters, this one {len(key)}")
+    if not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise UsageError(f"a key has 1 to {MAX_KEY_LENGTH} characters, this one {len(key)}")
     repository_id = repositories.find(connection, repository).id if repository is not None else None
     there = connection.execute(
         text(
@@ -216,7 +216,7 @@ def _resolve(engine: Engine, workflow: Workflow, worker: str, indexed: set[str])
             found = _find_out(connection, row, repository)
             _settle(connection, workflow, row, found, worker)
         return True
-    except LeaseLost:
+    except LeaseLostError:
         logger.warning("the request %s is somebody else's by now", workflow.id)
     except Exception as error:
         # One request that cannot be answered must not keep the others from it.
@@ -226,7 +226,7 @@ def _resolve(engine: Engine, workflow: Workflow, worker: str, indexed: set[str])
         try:
             with engine.begin() as connection:
                 fail(connection, [workflow], [why])
-        except LeaseLost:
+        except LeaseLostError:
             logger.warning("the request %s is somebody else's by now", workflow.id)
     return False
 
@@ -267,7 +267,7 @@ def settle_by_hand(connection: Connection, id_: UUID, found: dict[str, Any], *, 
     """Let a person answer what waits, failed or was given up.
 
     Raises:
-        IllegalTransition: it is being answered, or was.
+        IllegalTransitionError: it is being answered, or was.
     """
     row = _row(connection, id_)
     resolution = _store(connection, row, found, actor)

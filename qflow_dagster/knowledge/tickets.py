@@ -15,7 +15,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import languages, repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
 from qflow_dagster.knowledge import lookups
-from qflow_dagster.knowledge.evidence import Unanswered
+from qflow_dagster.knowledge.evidence import UnansweredError
 from qflow_dagster.quantumflow import get, history
 
 # What a resolution leads to, by kind.
@@ -30,7 +30,7 @@ def find_out(
     """What is known about a ticket: {answer, evidence, ...}.
 
     Raises:
-        Unanswered: nothing is.
+        UnansweredError: nothing is.
         QflowError: the payload lacks what the kind needs.
     """
     return _KINDS[kind](connection, payload, repository)
@@ -68,7 +68,7 @@ def _pattern(connection: Connection, payload: dict[str, Any], repository: str | 
     }
     said = {language for language in found.values() if language}
     if len(said) != 1 or (len(found) > 1 and sum(map(bool, found.values())) < 2):
-        raise Unanswered(
+        raise UnansweredError(
             f"what .{extension} files are is not known: {', '.join(found) or 'none can be read'}"
         )
     [language] = said
@@ -97,7 +97,7 @@ def _signature(connection: Connection, payload: dict[str, Any], repository: str 
     symbol = _needed(payload, "symbol")
     found = lookups.symbols(connection, snapshot, symbol)
     if not found:
-        raise Unanswered(f"no symbol of {repository} is called {symbol!r}")
+        raise UnansweredError(f"no symbol of {repository} is called {symbol!r}")
     evidence = [
         {"commit": snapshot.commit_oid, "path": one.path, "line": one.line, "words": one.signature}
         for one in found
@@ -110,7 +110,7 @@ def _dataset(connection: Connection, payload: dict[str, Any], repository: str | 
     name = _needed(payload, "table")
     table = metadata.tables.get(name)
     if table is None:
-        raise Unanswered(f"there is no table {name!r}")
+        raise UnansweredError(f"there is no table {name!r}")
     query = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:name)")
     rows = max(0, connection.scalar(query, {"name": name}) or 0)
     columns = {column.name: str(column.type) for column in table.columns}
@@ -132,7 +132,7 @@ def _model(connection: Connection, payload: dict[str, Any], repository: str | No
     """)
     row = dict(connection.execute(query, {"name": name}).one()._mapping)
     if not row["attempts"]:
-        raise Unanswered(f"{name!r} was never asked")
+        raise UnansweredError(f"{name!r} was never asked")
     words = (
         f"{name}: asked {row['attempts']:,} times, proposed {row['proposed']:,}, failed {row['failed']:,}, "
         f"cost {row['cost']:.4f}"

@@ -13,7 +13,7 @@ from qflow_dagster.ingestion.extraction import grammars, syntax, text
 
 # Of one entry; what is longer is data, or a licence.
 LONGEST = 4_000
-MOST_SECTIONS = 500
+MAX_SECTIONS = 500
 DOCUMENTS = frozenset({"Markdown", "reStructuredText", "AsciiDoc", "Text", "MDX", "Org", "RDoc"})
 # Comments without an end of their own words: kept out, they would answer every question about copyright.
 _LICENCE = re.compile(r"copyright|licen[cs]e|all rights reserved|spdx", re.IGNORECASE)
@@ -122,7 +122,7 @@ def _owner(symbols: Sequence[Symbol], first: int, last: int) -> int:
 
 
 def _sections(document: str) -> list[Entry]:
-    marks = list(_HEADING.finditer(document))[:MOST_SECTIONS]
+    marks = list(_HEADING.finditer(document))[:MAX_SECTIONS]
     first = document[: marks[0].start() if marks else LONGEST]
     entries = [Entry(0, 1, "document", "", "", _clean(first[:LONGEST]))]
     for number, mark in enumerate(marks, 1):

@@ -10,7 +10,7 @@ from qflow_dagster.metrics.store import Computed, SnapshotKey, compute
 from qflow_dagster.metrics.tables import change_coupling
 from qflow_dagster.settings import settings
 
-MOST_PAIRS = 20_000
+MAX_PAIRS = 20_000
 
 
 def compute_coupling(engine: Engine, snapshot_id: int) -> Computed:
@@ -19,7 +19,7 @@ def compute_coupling(engine: Engine, snapshot_id: int) -> Computed:
 
 
 def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
-    """The rows of `change_coupling`: pairs with enough common commits, the strongest `MOST_PAIRS`."""
+    """The rows of `change_coupling`: pairs with enough common commits, the strongest `MAX_PAIRS`."""
     limits = settings().metrics
     changes = read_changes(connection, key)[["commit_id", "path"]].drop_duplicates()
     pairs = count_pairs(changes, limits.coupling_support, limits.coupling_files)
@@ -27,7 +27,7 @@ def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
     ordered = pairs.sort_values(
         ["degree", "common_commits", "path_a", "path_b"], ascending=[False, False, True, True]
     )
-    return ordered.head(MOST_PAIRS)
+    return ordered.head(MAX_PAIRS)
 
 
 def count_pairs(changes: pd.DataFrame, support: int, most_files: int) -> pd.DataFrame:

@@ -20,8 +20,8 @@ from qflow_dagster.settings import settings
 # As in ingestion.extraction.tokens: a clone's fingerprints are at most WINDOW tokens apart.
 GRAM, WINDOW = 32, 29
 # A hash in more places is idiom or boilerplate: pairs of them would be quadratic and say little.
-MOST_PLACES = 24
-MOST_CLONES = 50_000
+MAX_LOCATIONS = 24
+MAX_CLONES = 50_000
 
 FINGERPRINTS = f"""
     SELECT f.path, b.lines, p.hashes, p.positions, p.spans
@@ -64,7 +64,7 @@ def find_clones(connection: Connection, key: SnapshotKey) -> tuple[pd.DataFrame,
     paths = files["path"].to_numpy()
     matched["path_a"], matched["path_b"] = paths[matched.pop("file_a")], paths[matched.pop("file_b")]
     ordered = matched.sort_values(["tokens", "path_a", "start_a"], ascending=[False, True, True])
-    return ordered.head(MOST_CLONES)[CLONE_COLUMNS], files.set_index("path")["lines"]
+    return ordered.head(MAX_CLONES)[CLONE_COLUMNS], files.set_index("path")["lines"]
 
 
 def match(
@@ -121,7 +121,7 @@ def equal_pairs(hashes: np.ndarray, file: np.ndarray, position: np.ndarray) -> t
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     sizes = np.diff(np.append(starts, len(ordered)))
     left, right = [], []
-    for size in range(2, MOST_PLACES + 1):
+    for size in range(2, MAX_LOCATIONS + 1):
         members = order[starts[sizes == size][:, None] + np.arange(size)]
         a, b = np.triu_indices(size, 1)
         left.append(members[:, a].ravel())

@@ -14,7 +14,7 @@ IN_CURRENT = """
     JOIN snapshots n ON n.id = r.current_snapshot_id
     JOIN files f ON f.repository_id = r.id AND f.from_seq <= n.seq AND (f.to_seq IS NULL OR f.to_seq > n.seq)
 """
-MOST_NAMED = 8
+MAX_SUGGESTED_NAMES = 8
 
 
 def function_count(connection: Connection, snapshot_id: int) -> int:
@@ -53,7 +53,9 @@ def metrics_of(connection: Connection, repository_id: int, name: str) -> dict[st
         return {"kind": "function", **functions[0]}
     found = paths + [f"{row['path']}:{row['name']}" for row in functions]
     if found:
-        shown = ", ".join(found[:MOST_NAMED]) + (" and others" if len(found) > MOST_NAMED else "")
+        shown = ", ".join(found[:MAX_SUGGESTED_NAMES]) + (
+            " and others" if len(found) > MAX_SUGGESTED_NAMES else ""
+        )
         raise QflowError(f"{name!r} is not one thing: {shown}; give more of the path or name")
     near = _similar(connection, repository_id, name)
     hint = f"; near it: {', '.join(near)}" if near else ""

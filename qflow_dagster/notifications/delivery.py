@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
-from qflow_dagster.infrastructure.outgoing import NoAnswerError, Request, ask
+from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, ask
 from qflow_dagster.notifications import NOTIFICATION, apprise_worker
 from qflow_dagster.notifications.endpoints import (
     CONSUMER,
@@ -66,7 +66,7 @@ LEASE = 120.0
 POLL = 1.0
 
 
-class DeliveryFailed(QflowError):  # noqa: N818
+class DeliveryFailedError(QflowError):
     """An endpoint did not take a notification. Says nothing of its address, which may be a secret."""
 
 
@@ -131,7 +131,7 @@ def send(endpoint: Endpoint, note: Note) -> None:
     """Send one note to one endpoint, now.
 
     Raises:
-        DeliveryFailed: it was not taken.
+        DeliveryFailedError: it was not taken.
         UsageError: the endpoint's address is not to be had.
     """
     address = resolved_address(endpoint)
@@ -150,7 +150,7 @@ def send(endpoint: Endpoint, note: Note) -> None:
     )
     with closing(sent) as taken:
         if not next(taken):
-            raise DeliveryFailed("the service did not take the notification (Apprise says no more)")
+            raise DeliveryFailedError("the service did not take the notification (Apprise says no more)")
 
 
 def work(engine: Engine, stop: threading.Event, *, worker: str) -> None:
@@ -226,10 +226,10 @@ def _post(address: str, note: Note, key: str | None) -> None:
     try:
         # A redirect would carry the message to an address nobody registered.
         status = ask(Request("POST", address, headers, body), seconds=TIMEOUT).status
-    except NoAnswerError as error:
-        raise DeliveryFailed(f"the webhook cannot be reached: {error}") from None
+    except NoResponseError as error:
+        raise DeliveryFailedError(f"the webhook cannot be reached: {error}") from None
     if not 200 <= status < 300:
-        raise DeliveryFailed(f"the webhook answered {status}")
+        raise DeliveryFailedError(f"the webhook answered {status}")
 
 
 def _is_own(payload: Any) -> bool:

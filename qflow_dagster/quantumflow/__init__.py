@@ -17,10 +17,10 @@ Does not belong here: what any type of workflow means; that is its domain's.
 """
 
 from qflow_dagster.quantumflow.errors import (
-    DependencyCycle,
-    IllegalTransition,
-    LeaseLost,
-    WorkflowNotFound,
+    DependencyCycleError,
+    IllegalTransitionError,
+    LeaseLostError,
+    WorkflowNotFoundError,
 )
 from qflow_dagster.quantumflow.history import BrokenLink, Seal, checkpoint, history, verify_history
 from qflow_dagster.quantumflow.messaging import (
@@ -74,13 +74,13 @@ __all__ = [
     "ALERT_QUEUE",
     "JOB",
     "BrokenLink",
-    "DependencyCycle",
+    "DependencyCycleError",
     "Event",
     "Held",
-    "IllegalTransition",
+    "IllegalTransitionError",
     "Json",
     "Lease",
-    "LeaseLost",
+    "LeaseLostError",
     "Message",
     "NewWorkflow",
     "Position",
@@ -88,7 +88,7 @@ __all__ = [
     "Seal",
     "StateMachine",
     "Workflow",
-    "WorkflowNotFound",
+    "WorkflowNotFoundError",
     "WorkflowType",
     "acknowledge",
     "add_dependencies",

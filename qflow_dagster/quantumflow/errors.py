@@ -10,19 +10,19 @@ from uuid import UUID
 from qflow_dagster.errors import QflowError, UsageError
 
 
-class WorkflowNotFound(UsageError):  # noqa: N818
+class WorkflowNotFoundError(UsageError):
     """No workflow has that id, or the beginning of it fits several."""
 
 
-class IllegalTransition(QflowError):  # noqa: N818
+class IllegalTransitionError(QflowError):
     """The state machine does not allow what was asked."""
 
 
-class DependencyCycle(UsageError):  # noqa: N818
+class DependencyCycleError(UsageError):
     """The dependencies would form a cycle."""
 
 
-class LeaseLost(QflowError):  # noqa: N818
+class LeaseLostError(QflowError):
     """A worker reported on workflows it no longer holds: its lease ran out, or somebody took them away.
 
     `ids` names them, so that the worker can report on the others again.

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.quantumflow.errors import LeaseLost
+from qflow_dagster.quantumflow.errors import LeaseLostError
 from qflow_dagster.quantumflow.rows import Held, Json, Lease
 from qflow_dagster.quantumflow.state_machine import StateMachine
 from qflow_dagster.quantumflow.transitions import claim, complete, fail, heartbeat
@@ -96,7 +96,7 @@ def _keep_alive(engine: Engine, held: list[Held], done: threading.Event) -> None
             try:
                 with engine.begin() as connection:
                     heartbeat(connection, [item])
-            except LeaseLost:
+            except LeaseLostError:
                 held.remove(item)
                 logger.warning("the lease of %s is lost", item.id)
             except (QflowError, SQLAlchemyError) as error:

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, TextClause, text
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.quantumflow.errors import IllegalTransition, LeaseLost, WorkflowNotFound
+from qflow_dagster.quantumflow.errors import IllegalTransitionError, LeaseLostError, WorkflowNotFoundError
 from qflow_dagster.quantumflow.rows import Held, Json, Workflow, distinct, to_json
 from qflow_dagster.quantumflow.state_machine import Verb, edges, registered_types, workflow_type
 from qflow_dagster.quantumflow.statements import (
@@ -71,7 +71,7 @@ def heartbeat(connection: Connection, held: Sequence[Held], *, lease: float | No
     """Renew the leases: each ends `lease` seconds from now (default: the setting).
 
     Raises:
-        LeaseLost: some are not held any more; then none was renewed.
+        LeaseLostError: some are not held any more; then none was renewed.
     """
     _refuse_twice([item.id for item in held])
     parameters = {
@@ -94,7 +94,7 @@ def complete(
     """Finish the workflows with their `results`, and release what depends on them.
 
     Raises:
-        LeaseLost: some are not held any more; then none was completed.
+        LeaseLostError: some are not held any more; then none was completed.
     """
     _move_given(connection, "complete", held, actor=actor, results=results)
 
@@ -114,7 +114,7 @@ def fail(
     retryable by hand.
 
     Raises:
-        LeaseLost: some are not held any more; then nothing was recorded.
+        LeaseLostError: some are not held any more; then nothing was recorded.
     """
     data = [{"error": error} for error in errors]
     verb = "fail" if retry else "abandon"
@@ -136,9 +136,9 @@ def transition(
     A workflow given as held is fenced by its attempt, one given by id is not.
 
     Raises:
-        IllegalTransition: the machine of one does not allow it; then none was moved.
-        LeaseLost: one given as held is not held any more; then none was moved.
-        WorkflowNotFound: one does not exist; then none was moved.
+        IllegalTransitionError: the machine of one does not allow it; then none was moved.
+        LeaseLostError: one given as held is not held any more; then none was moved.
+        WorkflowNotFoundError: one does not exist; then none was moved.
     """
     _move_given(
         connection,
@@ -282,7 +282,7 @@ def _refuse_twice(ids: Sequence[Any]) -> None:
 
 def _refusal(
     connection: Connection, verb: str, items: Sequence[UUID | Held], to: str | None
-) -> IllegalTransition | LeaseLost | WorkflowNotFound:
+) -> IllegalTransitionError | LeaseLostError | WorkflowNotFoundError:
     """Why the statement moved nothing. Its locks are still held, so what is read here is what it saw."""
     ids = [item if isinstance(item, UUID) else item.id for item in items]
     query = text("SELECT id, type, status, attempt, lease_expires_at FROM workflows WHERE id = ANY(:ids)")
@@ -298,9 +298,9 @@ def _refusal(
         )
     ]
     if lost:
-        return LeaseLost(lost)
+        return LeaseLostError(lost)
     if missing := [id_ for id_ in ids if id_ not in found]:
-        return WorkflowNotFound(f"there is no workflow {missing[0]}; it may have been pruned")
+        return WorkflowNotFoundError(f"there is no workflow {missing[0]}; it may have been pruned")
     for id_ in ids:
         row = found[id_]
         machine = workflow_type(row.type).machine
@@ -309,7 +309,7 @@ def _refusal(
                 f"moved to {to!r}" if to else {"retry": "retried"}.get(verb, f"{verb}d".replace("ld", "lled"))
             )
             follow = ", ".join(sorted(machine.transitions[row.status])) or "nothing"
-            return IllegalTransition(
+            return IllegalTransitionError(
                 f"workflow {id_} ({row.type}) is {row.status} and cannot be {wanted}; "
                 f"the machine {machine.name!r} allows: {follow}"
             )

@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from qflow_dagster.quantumflow.errors import (
-    DependencyCycle,
-    IllegalTransition,
-    WorkflowNotFound,
+    DependencyCycleError,
+    IllegalTransitionError,
+    WorkflowNotFoundError,
 )
 from qflow_dagster.quantumflow.rows import Json, NewWorkflow, Workflow, column_list, distinct, to_json
 from qflow_dagster.quantumflow.state_machine import queues_told, registered_types, workflow_type
@@ -115,8 +115,8 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
 
     Raises:
         UsageError: a type is unknown, a payload is no JSON.
-        DependencyCycle: the dependencies form a cycle.
-        WorkflowNotFound: a dependency does not exist.
+        DependencyCycleError: the dependencies form a cycle.
+        WorkflowNotFoundError: a dependency does not exist.
     """
     machines = {name: workflow_type(name).machine for name in {workflow.type for workflow in new}}
     types = [
@@ -170,9 +170,9 @@ def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]])
     """Make each first workflow of `pairs` wait for the second. One at a time, server-wide.
 
     Raises:
-        DependencyCycle: a cycle would arise; nothing was added.
-        IllegalTransition: one of the first is held by a worker or ended; nothing was added.
-        WorkflowNotFound: one does not exist; nothing was added.
+        DependencyCycleError: a cycle would arise; nothing was added.
+        IllegalTransitionError: one of the first is held by a worker or ended; nothing was added.
+        WorkflowNotFoundError: one does not exist; nothing was added.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _DEPENDENCY_LOCK})
     known = connection.execute(_REACHABLE, {"ids": distinct(depends_on for _, depends_on in pairs)})
@@ -187,7 +187,7 @@ def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]])
         for row in found.values():
             machine = workflow_type(row.type).machine
             if row.status in machine.terminal or row.status in machine.leased:
-                raise IllegalTransition(
+                raise IllegalTransitionError(
                     f"workflow {row.id} ({row.type}) is {row.status}: only one that is neither held nor "
                     "ended can be made to wait"
                 )
@@ -197,12 +197,12 @@ def get(connection: Connection, workflow_id: UUID) -> Workflow:
     """The workflow of that id.
 
     Raises:
-        WorkflowNotFound: there is none.
+        WorkflowNotFoundError: there is none.
     """
     query = text(f"SELECT {column_list(Workflow, 'w')} FROM workflows w WHERE w.id = :id")
     row = connection.execute(query, {"id": workflow_id}).one_or_none()
     if row is None:
-        raise WorkflowNotFound(f"there is no workflow {workflow_id}; it may have been pruned")
+        raise WorkflowNotFoundError(f"there is no workflow {workflow_id}; it may have been pruned")
     return Workflow(*row)
 
 
@@ -263,19 +263,19 @@ def resolve(
     """The id in `table` (ours, with ids like those of workflows) that begins with `prefix`, as a person types it.
 
     Raises:
-        WorkflowNotFound: none does, or several do; the message calls them `noun`, and names the command
+        WorkflowNotFoundError: none does, or several do; the message calls them `noun`, and names the command
             that lists them (`see`; default: the noun's own).
     """
     see = see or f"qflow {noun}s list"
     digits = prefix.replace("-", "").lower()
     if not 0 < len(digits) <= 32 or not set(digits) <= set("0123456789abcdef"):
-        raise WorkflowNotFound(f"{prefix!r} fits no {noun}: it is no beginning of an id; see `{see}`")
+        raise WorkflowNotFoundError(f"{prefix!r} fits no {noun}: it is no beginning of an id; see `{see}`")
     query = text(f"SELECT id FROM {table} WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
     bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
     found = connection.scalars(query, bounds).all()
     if len(found) != 1:
         fits = f"several {noun}s" if found else f"no {noun}"
-        raise WorkflowNotFound(f"{prefix!r} fits {fits}: give more of the id, see `{see}`")
+        raise WorkflowNotFoundError(f"{prefix!r} fits {fits}: give more of the id, see `{see}`")
     return found[0]
 
 
@@ -318,7 +318,7 @@ def _link(connection: Connection, pairs: Sequence[tuple[UUID, UUID]]) -> None:
 
 def _refuse_missing(ids: Iterable[UUID], found: Iterable[UUID]) -> None:
     if missing := set(ids).difference(found):
-        raise WorkflowNotFound(f"there is no workflow {min(missing)} to depend on")
+        raise WorkflowNotFoundError(f"there is no workflow {min(missing)} to depend on")
 
 
 def _refuse_cycle(pairs: Iterable[tuple[UUID, UUID]]) -> None:
@@ -329,4 +329,4 @@ def _refuse_cycle(pairs: Iterable[tuple[UUID, UUID]]) -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         circle = " -> ".join(map(str, error.args[1]))
-        raise DependencyCycle(f"the dependencies form a cycle: {circle}") from None
+        raise DependencyCycleError(f"the dependencies form a cycle: {circle}") from None

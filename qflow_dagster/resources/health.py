@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import dagster as dg
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.agents import approval_records
+from qflow_dagster.approvals import records as approval_records
 from qflow_dagster.infrastructure import health_checks
 from qflow_dagster.infrastructure.health_agent import Check, Result, judged
-from qflow_dagster.infrastructure.outgoing import NoAnswerError, Request, ask
+from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, ask
 from qflow_dagster.ingestion import queries
 from qflow_dagster.settings import settings
 
@@ -25,7 +25,7 @@ HEARTBEAT_GONE = 300.0
 STUCK = 3_600.0
 RECENT_TICKS = 3
 # Bytes of the page's answer.
-LARGEST_ANSWER = 1_000_000
+MAX_RESPONSE_BYTES = 1_000_000
 
 
 def all_checks(engine: Engine, instance: dg.DagsterInstance | None = None) -> list[Check]:
@@ -144,9 +144,9 @@ def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
     address = settings().inbox.local_address
     try:
         seconds = settings().health.response / 1_000 * 2
-        answer = ask(Request("GET", f"{address}/health/ready"), seconds=seconds, max_bytes=LARGEST_ANSWER)
+        answer = ask(Request("GET", f"{address}/health/ready"), seconds=seconds, max_bytes=MAX_RESPONSE_BYTES)
         locations = json.loads(answer.body)["code_locations"]
-    except (NoAnswerError, ValueError, KeyError, TypeError):
+    except (NoResponseError, ValueError, KeyError, TypeError):
         locations = {}
     broken = sorted(name for name, loaded in locations.items() if not loaded)
     if broken:

@@ -16,7 +16,7 @@ from qflow_dagster.safety.display import visible_line
 from qflow_dagster.safety.storable import MAX_DEPTH, storable
 
 # Values of a document with every alias written out: a few lines of aliases can mean billions.
-MOST_VALUES = 2_000_000
+MAX_VALUES = 2_000_000
 # Some 12 microseconds a character: the slowest document takes seconds.
 LARGEST = 1_000_000
 MAX_DIGITS = 300
@@ -166,16 +166,16 @@ def _check(tree: yaml.Node, name: str, loader: _Loader) -> None:
         if id(node) in sizes:
             return sizes[id(node)]
         # One that contains itself is met again before it is known.
-        sizes[id(node)] = MOST_VALUES + 1
+        sizes[id(node)] = MAX_VALUES + 1
         if isinstance(node, yaml.MappingNode):
             _check_keys(node, name, loader)
             total = sum(size(value, depth + 1) for _, value in node.value)
         else:
             total = sum(size(value, depth + 1) for value in node.value)
         sizes[id(node)] = 1 + total
-        if sizes[id(node)] > MOST_VALUES:
+        if sizes[id(node)] > MAX_VALUES:
             raise UsageError(
-                f"{_place(name, node)}: more than {MOST_VALUES:,} values, with its aliases written out"
+                f"{_place(name, node)}: more than {MAX_VALUES:,} values, with its aliases written out"
             )
         return sizes[id(node)]
 

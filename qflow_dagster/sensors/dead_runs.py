@@ -16,11 +16,11 @@ import psutil
 # on another machine.
 LAUNCHED = ".dagster/grpc_info"
 # A run that began less than so many seconds ago may not have written its process's number yet.
-YOUNG = 10.0
+GRACE_PERIOD_SECONDS = 10.0
 # A process that has not said in so many seconds that it exists was killed before it could.
-NEVER_BORN = 90.0
+START_TIMEOUT_SECONDS = 90.0
 # The first word of the process that the default launcher starts for a run.
-BORN = re.compile(r"Started process for run \(pid: (\d+)\)")
+STARTED_MESSAGE = re.compile(r"Started process for run \(pid: (\d+)\)")
 
 
 def is_alive(pid: int, began: float) -> bool:
@@ -43,13 +43,13 @@ def dead(
     for record in records:
         run = record.dagster_run
         began = record.start_time or record.update_timestamp.timestamp()
-        if LAUNCHED not in run.tags or now - began < YOUNG:
+        if LAUNCHED not in run.tags or now - began < GRACE_PERIOD_SECONDS:
             continue
         words = instance.all_logs(
             run.run_id, of_type={dg.DagsterEventType.RUN_START, dg.DagsterEventType.ENGINE_EVENT}
         )
         births = [(pid, entry.timestamp) for entry in words if (pid := born(entry))]
-        if not alive(*births[-1]) if births else now - began >= NEVER_BORN:
+        if not alive(*births[-1]) if births else now - began >= START_TIMEOUT_SECONDS:
             found.append(run)
     return found
 
@@ -61,7 +61,7 @@ def born(entry: dg.EventLogEntry) -> int | None:
         return None
     if event.event_type is dg.DagsterEventType.RUN_START:
         return event.pid
-    first = BORN.match(event.message or "")
+    first = STARTED_MESSAGE.match(event.message or "")
     return int(first[1]) if first else None
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 
 # Wait after a failed run in seconds; doubles with each that failed in a row.
 RETRY_SECONDS = 30.0
-LONGEST_RETRY = 3_600.0
+MAX_RETRY_SECONDS = 3_600.0
 LOOKED_AT = 8
 
 IN_FLIGHT = frozenset(
@@ -50,7 +50,7 @@ def decide(waiting: bool, recent: Sequence[Recent], now: float) -> tuple[bool, s
             break
         failures += 1
     if failures:
-        pause = min(RETRY_SECONDS * 2 ** (failures - 1), LONGEST_RETRY)
+        pause = min(RETRY_SECONDS * 2 ** (failures - 1), MAX_RETRY_SECONDS)
         left = recent[0].updated_at + pause - now
         if left > 0:
             return False, f"{failures} runs failed in a row, the next in {left:.0f} s"

@@ -6,7 +6,7 @@ Each looks at one indexed query and requests at most one run per job; the run cl
 import dagster as dg
 from sqlalchemy import text
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.infrastructure import error_analysis, error_records
 from qflow_dagster.jobs.operations import CONSUMERS, analyze_errors, deliver_notifications
 from qflow_dagster.notifications.endpoints import CONSUMER
@@ -28,7 +28,7 @@ def approval_decisions(context: dg.SensorEvaluationContext, database: Database) 
     """One run per kind, however many approvals wait."""
     requests, said = [], []
     with database.engine().connect() as connection:
-        newest = {kind: approval_records.newest_approved(connection, kind) for kind in CONSUMERS}
+        newest = {kind: records.newest_approved(connection, kind) for kind in CONSUMERS}
     for kind, job in CONSUMERS.items():
         wanted, why = drain(context, newest[kind] is not None, job.name)
         said.append(f"{kind}: {why}")

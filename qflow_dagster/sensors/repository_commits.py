@@ -17,11 +17,11 @@ from qflow_dagster.safety.display import visible_line
 from qflow_dagster.sensors.drains import IN_FLIGHT
 
 # Runs requested per tick: the queue holds the rest of a burst anyway, and a tick must stay short.
-MOST_REQUESTS = 10
+MAX_REQUESTS = 10
 # Seconds of a tick for asking repositories for their head. Each tick starts with another one,
 # so that with many of them, or slow remotes, every repository has its turn.
 TICK_SECONDS = 0.6
-MOST_ATTEMPTS = 4
+MAX_ATTEMPTS_PER_HEAD = 4
 # Wait after the first failed run of a commit in seconds; doubles with each.
 RETRY_SECONDS = 300.0
 
@@ -53,7 +53,7 @@ def decide(
     """Which repositories to run: [(name, run key)], and the cursor after that.
 
     A repository is run when its head is not what is ingested and no run of it is under way.
-    The same head is asked for again only after a growing pause and at most `MOST_ATTEMPTS`
+    The same head is asked for again only after a growing pause and at most `MAX_ATTEMPTS_PER_HEAD`
     times: the earlier run failed, or the head would be ingested. The run key holds the time
     (`now`, seconds since the epoch): Dagster remembers run keys for ever, and heads come back.
     """
@@ -63,11 +63,11 @@ def decide(
         if repository.head == repository.ingested:
             after.pop(repository.name, None)
             continue
-        if repository.name in in_flight or len(requests) == MOST_REQUESTS:
+        if repository.name in in_flight or len(requests) == MAX_REQUESTS:
             continue
         last = after.get(repository.name)
         attempt = last.attempt + 1 if last is not None and last.head == repository.head else 1
-        if attempt > MOST_ATTEMPTS or (attempt > 1 and last is not None and now < last.not_before):
+        if attempt > MAX_ATTEMPTS_PER_HEAD or (attempt > 1 and last is not None and now < last.not_before):
             continue
         after[repository.name] = Requested(repository.head, attempt, now + RETRY_SECONDS * 2 ** (attempt - 1))
         requests.append((repository.name, f"{repository.name}:{repository.head}:{int(now)}"))

@@ -1,7 +1,7 @@
 """Names that somebody else than their bearer vouches for: the operating system's, or a signed token's.
 
 Belongs here: who acts on the command line. Does not belong here: who asks over HTTP (`access`),
-who may decide what (`agents.arbiter`).
+who may decide what (`approvals.arbiter`).
 
 A token is ``qfi_`` and, in base64, a name, the second it expires and an HMAC-SHA256 over both with
 the installation's key. Whoever has the key can sign any name: that is the operator, who holds

@@ -2,7 +2,7 @@
 
 Everything works without JavaScript; the script only refreshes the list and adds keys. All
 that comes from outside is text: the templates escape it, the content security policy runs
-no script but ours. Does not belong here: deciding (`agents.arbiter`).
+no script but ours. Does not belong here: deciding (`approvals.arbiter`).
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.errors import QflowError
 from qflow_dagster.safety.display import visible, visible_json
 from qflow_dagster.settings import settings
@@ -25,9 +25,9 @@ from qflow_dagster.web.access import csrf_token, is_own_form
 
 FOLDER = Path(__file__).parent
 PAGE = 200
-LARGEST_FORM = 100_000
+MAX_FORM_BYTES = 100_000
 # More lines of a patch are shown when asked for; who has not seen them cannot decide.
-MOST_LINES = 5_000
+MAX_DIFF_LINES = 5_000
 
 
 def _shown(value: Any) -> Any:
@@ -86,11 +86,11 @@ class Inbox:
     def list(self, request: Request) -> Response:
         """Approvals of a status, newest first; `?part` gives the table alone."""
         status = request.query_params.get("status", "pending")
-        if status not in (*approval_records.STATUSES, "all"):
+        if status not in (*records.STATUSES, "all"):
             status = "pending"
         with self.engine.connect() as connection:
-            rows = approval_records.find(connection, status=None if status == "all" else status, limit=PAGE)
-            counts = approval_records.counts(connection)
+            rows = records.find(connection, status=None if status == "all" else status, limit=PAGE)
+            counts = records.counts(connection)
         template = "rows.html" if "part" in request.query_params else "list.html"
         return self._page(request, template, rows=rows, status=status, counts=counts, most=PAGE)
 
@@ -98,13 +98,13 @@ class Inbox:
         """One approval: what exactly, why, its evidence, decisions and history."""
         approval_id = request.path_params["id"]
         with self.engine.connect() as connection:
-            approval = approval_records.show(connection, approval_id)
-            history = approval_records.approval_history(connection, approval_id)
+            approval = records.show(connection, approval_id)
+            history = records.approval_history(connection, approval_id)
         content = approval["content"]
         patch = content.get("patch") if isinstance(content, dict) else None
         rest = {k: v for k, v in content.items() if k != "patch"} if isinstance(patch, str) else content
         lines = diff_lines(patch) if isinstance(patch, str) else []
-        shown = len(lines) if "all" in request.query_params else MOST_LINES
+        shown = len(lines) if "all" in request.query_params else MAX_DIFF_LINES
         return self._page(
             request,
             "approval.html",
@@ -163,7 +163,7 @@ async def read_form(request: Request) -> dict[str, str] | None:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_FORM:
+        if len(body) > MAX_FORM_BYTES:
             return None
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from qflow_dagster.agents import approval_records
+from qflow_dagster.approvals import records
 from qflow_dagster.database.migrate import current_revision, newest_revision
 from qflow_dagster.infrastructure import circuit_breaker, health_agent
 from qflow_dagster.infrastructure.error_rate_tracker import rates
@@ -106,7 +106,7 @@ def _metrics(connection: Connection) -> Iterator[Metric]:
     yield from (health, values)
 
     approvals = GaugeMetricFamily("qflow_approvals", "Approvals by status.", labels=["status"])
-    for status, count in approval_records.counts(connection).items():
+    for status, count in records.counts(connection).items():
         approvals.add_metric([status], count)
     yield approvals
 

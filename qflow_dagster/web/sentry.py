@@ -29,23 +29,23 @@ from qflow_dagster.settings import settings
 
 logger = logs.logger(__name__)
 
-LARGEST_BODY = 2_000_000
-LARGEST_ENVELOPE = 20_000_000
+MAX_BODY_BYTES = 2_000_000
+MAX_ENVELOPE_BYTES = 20_000_000
 # Sentry's own limit of an event; attachments may be larger, they are read over.
-LARGEST_EVENT = 1_000_000
-MOST_ITEMS = 1_000
-MOST_FRAMES = 200
+MAX_EVENT_BYTES = 1_000_000
+MAX_ITEMS = 1_000
+MAX_FRAMES = 200
 SEVERITIES = {"fatal": "critical", "error": "error", "warning": "warning", "info": "info", "debug": "debug"}
 FINE = {"ok", "unset", None}
 READ = ("event", "transaction")
-LONGEST_ID = 64
+MAX_ID_LENGTH = 64
 
 
-class BadEnvelope(QflowError):  # noqa: N818
+class InvalidEnvelopeError(QflowError):
     """What was sent is no envelope."""
 
 
-class TooLargeError(BadEnvelope):
+class TooLargeError(InvalidEnvelopeError):
     """What was sent is more than is read."""
 
 
@@ -78,7 +78,7 @@ class Intake:
         """Return when the envelope is in the database, without items that can never be.
 
         Raises:
-            BadEnvelope: none of its items can ever be stored.
+            InvalidEnvelopeError: none of its items can ever be stored.
             SQLAlchemyError: it could not be stored; the sender has to send it again.
         """
         stored = asyncio.get_running_loop().create_future()
@@ -119,7 +119,9 @@ class Intake:
                     refused[owner] += 1
                     logger.warning("an item of an envelope can never be stored: %s", type(problem).__name__)
         return [
-            BadEnvelope("what it holds cannot be stored") if count and count == envelope.kept else None
+            InvalidEnvelopeError("what it holds cannot be stored")
+            if count and count == envelope.kept
+            else None
             for count, envelope in zip(refused, envelopes, strict=True)
         ]
 
@@ -144,15 +146,15 @@ class Sentry:
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
-            if len(body) > LARGEST_BODY:
-                return JSONResponse({"detail": f"larger than {LARGEST_BODY} bytes"}, 413)
+            if len(body) > MAX_BODY_BYTES:
+                return JSONResponse({"detail": f"larger than {MAX_BODY_BYTES} bytes"}, 413)
         try:
             plain = decompress(bytes(body), request.headers.get("Content-Encoding", ""))
             bare = request.url.path.rstrip("/").endswith("/store")
             # Not in the event loop: a large envelope would keep all others waiting.
             parsed = await run_in_threadpool(parse_event if bare else parse_envelope, plain)
             await self.intake.store(parsed)
-        except BadEnvelope as error:
+        except InvalidEnvelopeError as error:
             return JSONResponse({"detail": str(error)}, 413 if isinstance(error, TooLargeError) else 400)
         except (SQLAlchemyError, QflowError):
             return JSONResponse({"detail": "not stored, send it again"}, 503, {"Retry-After": "5"})
@@ -170,23 +172,25 @@ class Sentry:
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
-    """The body without its compression, at most `LARGEST_ENVELOPE` bytes.
+    """The body without its compression, at most `MAX_ENVELOPE_BYTES` bytes.
 
     Raises:
-        BadEnvelope: it is damaged, grows too large, or is compressed in a way we do not read.
+        InvalidEnvelopeError: it is damaged, grows too large, or is compressed in a way we do not read.
     """
     windows = {"gzip": 31, "deflate": 15}
     if not encoding or encoding == "identity":
         return body
     if encoding not in windows:
-        raise BadEnvelope(f"Content-Encoding {encoding[:40]!r} is not read here: gzip, deflate or none")
+        raise InvalidEnvelopeError(
+            f"Content-Encoding {encoding[:40]!r} is not read here: gzip, deflate or none"
+        )
     reader = zlib.decompressobj(windows[encoding])
     try:
-        plain = reader.decompress(body, LARGEST_ENVELOPE)
+        plain = reader.decompress(body, MAX_ENVELOPE_BYTES)
     except zlib.error:
-        raise BadEnvelope(f"the body is no {encoding}") from None
+        raise InvalidEnvelopeError(f"the body is no {encoding}") from None
     if reader.unconsumed_tail:
-        raise BadEnvelope(f"the envelope is larger than {LARGEST_ENVELOPE} bytes")
+        raise InvalidEnvelopeError(f"the envelope is larger than {MAX_ENVELOPE_BYTES} bytes")
     return plain
 
 
@@ -194,40 +198,40 @@ def parse_event(body: bytes) -> Envelope:
     """A bare event, as an envelope of that one.
 
     Raises:
-        BadEnvelope: it is none.
+        InvalidEnvelopeError: it is none.
     """
     event = _object(body, "the event")
-    return Envelope(_text(event.get("event_id"), LONGEST_ID), [occurrence_from(event)])
+    return Envelope(_text(event.get("event_id"), MAX_ID_LENGTH), [occurrence_from(event)])
 
 
 def parse_envelope(body: bytes) -> Envelope:
     """The events and transactions of an envelope; what is none of them is left out.
 
     Raises:
-        BadEnvelope: it is no envelope, holds too much, or nothing but items that cannot be read.
+        InvalidEnvelopeError: it is no envelope, holds too much, or nothing but items that cannot be read.
     """
     header_line, _, rest = body.partition(b"\n")
     header = _object(header_line, "the envelope's header")
-    envelope = Envelope(_text(header.get("event_id"), LONGEST_ID) or None)
+    envelope = Envelope(_text(header.get("event_id"), MAX_ID_LENGTH) or None)
     most = settings().errors.envelope_items
     try:
         for number, (kind, payload) in enumerate(_items(rest), 1):
-            if number > MOST_ITEMS or (envelope.kept + len(envelope.problems) >= most and kind in READ):
-                raise TooLargeError(f"an envelope holds at most {most} events and {MOST_ITEMS} items")
+            if number > MAX_ITEMS or (envelope.kept + len(envelope.problems) >= most and kind in READ):
+                raise TooLargeError(f"an envelope holds at most {most} events and {MAX_ITEMS} items")
             try:
                 if kind == "event":
                     envelope.occurrences.append(occurrence_from(_object(payload, "an event")))
                 elif kind == "transaction":
                     _add_transaction(envelope, _object(payload, "a transaction"))
-            except BadEnvelope as error:
+            except InvalidEnvelopeError as error:
                 envelope.problems.append(str(error))
     except TooLargeError:
         raise
-    except BadEnvelope as error:
+    except InvalidEnvelopeError as error:
         # Where one item ends is lost; what was read before it is kept.
         envelope.problems.append(str(error))
     if envelope.problems and not envelope.kept:
-        raise BadEnvelope(envelope.problems[0])
+        raise InvalidEnvelopeError(envelope.problems[0])
     if envelope.problems:
         logger.warning(
             "%d items of an envelope cannot be read: %s", len(envelope.problems), envelope.problems[0]
@@ -304,20 +308,20 @@ def _items(rest: bytes) -> Iterator[tuple[str, bytes]]:
         elif isinstance(length, int) and not isinstance(length, bool) and 0 <= length <= len(rest) - at:
             stop = at + length
         else:
-            raise BadEnvelope("an item is shorter than its header says")
-        yield _text(header.get("type"), LONGEST_ID), rest[at:stop]
+            raise InvalidEnvelopeError("an item is shorter than its header says")
+        yield _text(header.get("type"), MAX_ID_LENGTH), rest[at:stop]
         at = stop + 1
 
 
 def _object(line: bytes, what: str) -> dict[str, Any]:
-    if len(line) > LARGEST_EVENT:
-        raise BadEnvelope(f"{what} is larger than {LARGEST_EVENT} bytes")
+    if len(line) > MAX_EVENT_BYTES:
+        raise InvalidEnvelopeError(f"{what} is larger than {MAX_EVENT_BYTES} bytes")
     try:
         value = read_json(line)
     except ValueError:
-        raise BadEnvelope(f"{what} is no JSON") from None
+        raise InvalidEnvelopeError(f"{what} is no JSON") from None
     if not isinstance(value, dict):
-        raise BadEnvelope(f"{what} is no JSON object")
+        raise InvalidEnvelopeError(f"{what} is no JSON object")
     return value
 
 
@@ -339,7 +343,7 @@ def _frames(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _stack(frames: list[Mapping[str, Any]]) -> str | None:
     """Frames as Python prints them, which `fingerprints` reads; outermost first in both."""
     lines = []
-    for frame in frames[-MOST_FRAMES:]:
+    for frame in frames[-MAX_FRAMES:]:
         paths = (_line(frame.get(name), 500) for name in ("abs_path", "filename", "module"))
         file = next(filter(None, paths), "").replace('"', "'")
         function = _line(frame.get("function"), 200) or "?"

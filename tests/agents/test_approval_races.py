@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Engine, text
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.quantumflow import verify_history
 from tests import decisions
 
@@ -87,7 +87,7 @@ def test_deciders_racing_each_other_revocation_and_the_end_leave_one_answer(
     answers = race(database, acts, end_the_second)
     for id_ in ids:
         with engine.connect() as connection:
-            shown = approval_records.show(connection, id_)
+            shown = records.show(connection, id_)
             assert verify_history(connection, id_) is None
             ended = connection.scalar(
                 text(

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from qflow_dagster.agents import approval, approval_records, arbiter, authorization
-from qflow_dagster.agents.approval_policy import Evidence
-from qflow_dagster.agents.approved_workflows import request_workflow, start_approved
-from qflow_dagster.agents.arbiter import DecisionRefused
-from qflow_dagster.agents.authorization import ApprovalRefused, Reference
+from qflow_dagster.approvals import approval, arbiter, authorization, records
+from qflow_dagster.approvals.approved_workflows import request_workflow, start_approved
+from qflow_dagster.approvals.arbiter import DecisionRefusedError
+from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference
+from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import expire_due, find, register, verify_history
 from qflow_dagster.setting_groups import ApprovalsSettings
@@ -56,7 +56,7 @@ def approved(engine: Engine, **options: Any) -> tuple[UUID, str]:
 
 def status(engine: Engine, id_: UUID) -> str:
     with engine.connect() as connection:
-        return approval_records.show(connection, id_)["status"]
+        return records.show(connection, id_)["status"]
 
 
 def end_its_term(engine: Engine, id_: UUID) -> None:
@@ -70,7 +70,7 @@ def end_its_term(engine: Engine, id_: UUID) -> None:
 def reason_of(
     engine: Engine, token: str | Reference, kind: str = "edit", target: str = "src/a.py", content: Any = PATCH
 ) -> str:
-    with pytest.raises(ApprovalRefused) as refused, engine.begin() as connection:
+    with pytest.raises(ApprovalRefusedError) as refused, engine.begin() as connection:
         authorization.authorize(connection, token, kind, target, content, actor="run")
     return refused.value.reason
 
@@ -106,12 +106,12 @@ def test_the_refusal_says_the_same_whatever_the_reason_and_the_history_says_whic
     id_, token = approved(engine)
     words = set()
     for presented, target in ((token, "other"), ("qfa_wrong", "src/a.py"), ("", "src/a.py")):
-        with pytest.raises(ApprovalRefused) as refused, engine.begin() as connection:
+        with pytest.raises(ApprovalRefusedError) as refused, engine.begin() as connection:
             authorization.authorize_edit(connection, presented, target, PATCH, actor="run")
         words.add(str(refused.value))
     assert len(words) == 1
     with engine.connect() as connection:
-        events = [entry["event"] for entry in approval_records.approval_history(connection, id_)]
+        events = [entry["event"] for entry in records.approval_history(connection, id_)]
     assert events == ["created", "requested", "approve", "refused: mismatch"]
 
 
@@ -162,7 +162,7 @@ def test_requests_for_workflows_go_to_a_queue_of_their_own(
 def test_the_asker_cannot_decide_neither_by_the_code_nor_by_the_table(engine: Engine) -> None:
     with engine.begin() as connection:
         id_ = ask(connection, requested_by="ada")
-        with pytest.raises(DecisionRefused, match="ada asked for this approval: somebody else"):
+        with pytest.raises(DecisionRefusedError, match="ada asked for this approval: somebody else"):
             decisions.approve(connection, id_, actor="ada")
         insert = text(
             "INSERT INTO approval_decisions (approval_id, actor, requested_by, decision) VALUES (:i, 'ada', :by, 'approve')"
@@ -190,9 +190,9 @@ def test_one_denial_ends_it(engine: Engine) -> None:
         id_ = ask(connection, required_approvals=3)
         decisions.approve(connection, id_, actor="ada")
         assert decisions.deny(connection, id_, actor="bob", comment="no").status == "denied"
-        with pytest.raises(DecisionRefused, match="is denied already"):
+        with pytest.raises(DecisionRefusedError, match="is denied already"):
             decisions.approve(connection, id_, actor="carol")
-        with pytest.raises(DecisionRefused, match="ada has decided already"):
+        with pytest.raises(DecisionRefusedError, match="ada has decided already"):
             decisions.deny(connection, id_, actor="ada")
 
 
@@ -200,7 +200,7 @@ def test_one_denial_ends_it(engine: Engine) -> None:
 def test_a_decision_needs_a_name_that_a_person_may_have(engine: Engine, actor: str) -> None:
     with engine.begin() as connection:
         id_ = ask(connection)
-        with pytest.raises(DecisionRefused):
+        with pytest.raises(DecisionRefusedError):
             decisions.approve(connection, id_, actor=actor)
 
 
@@ -208,9 +208,9 @@ def test_settings_say_who_may_decide_a_kind(engine: Engine, approvals_settings: 
     approvals_settings(deciders={"edit": ["ada"]})
     with engine.begin() as connection:
         id_ = ask(connection)
-        with pytest.raises(DecisionRefused, match=r"bob may not decide approvals of kind edit.*ada"):
+        with pytest.raises(DecisionRefusedError, match=r"bob may not decide approvals of kind edit.*ada"):
             decisions.approve(connection, id_, actor="bob")
-        with pytest.raises(DecisionRefused, match="bob may not"):
+        with pytest.raises(DecisionRefusedError, match="bob may not"):
             arbiter.revoke(connection, id_, actor="bob", reason="x")
         assert decisions.approve(connection, id_, actor="ada").status == "approved"
 
@@ -218,9 +218,9 @@ def test_settings_say_who_may_decide_a_kind(engine: Engine, approvals_settings: 
 def test_what_was_shown_must_be_what_is_decided(engine: Engine) -> None:
     with engine.begin() as connection:
         id_ = ask(connection)
-        with pytest.raises(DecisionRefused, match="look again"):
+        with pytest.raises(DecisionRefusedError, match="look again"):
             arbiter.approve(connection, id_, actor="ada", digest="00" * 32)
-        digest = approval_records.show(connection, id_)["digest"]
+        digest = records.show(connection, id_)["digest"]
         assert arbiter.approve(connection, id_, actor="ada", digest=digest).status == "approved"
 
 
@@ -245,7 +245,7 @@ def test_at_its_end_it_can_neither_be_decided_nor_used_and_the_sweep_agrees(engi
     unused, token = approved(engine)
     for id_ in (undecided, unused):
         end_its_term(engine, id_)
-    with pytest.raises(DecisionRefused, match="has expired"), engine.begin() as connection:
+    with pytest.raises(DecisionRefusedError, match="has expired"), engine.begin() as connection:
         decisions.approve(connection, undecided, actor="ada")
     assert reason_of(engine, token) == "expired"
     with engine.begin() as connection:
@@ -280,7 +280,7 @@ def test_it_can_be_revoked_until_it_is_used(engine: Engine) -> None:
     with engine.begin() as connection:
         arbiter.revoke(connection, id_, actor="bot", reason="changed my mind")
     assert reason_of(engine, token) == "revoked"
-    with pytest.raises(DecisionRefused, match="nothing left to revoke"), engine.begin() as connection:
+    with pytest.raises(DecisionRefusedError, match="nothing left to revoke"), engine.begin() as connection:
         arbiter.revoke(connection, id_, actor="ada", reason="again")
 
 
@@ -321,21 +321,18 @@ def test_content_altered_in_the_table_is_found_by_the_check_and_refused_at_use(e
     assert reason_of(engine, token, content={"patch": "evil"}) == "mismatch"
     assert reason_of(engine, token) == "mismatch"
     with engine.begin() as connection:
-        assert approval_records.disagreements(connection)[0]["id"] == str(id_)
+        assert records.disagreements(connection)[0]["id"] == str(id_)
         # Even with a digest that fits: the one in the chain of hashes does not.
         new = approval.digest_of("edit", "src/a.py", {"patch": "evil"})
         connection.execute(text("UPDATE approvals SET digest = :digest"), {"digest": new})
-        assert (
-            approval_records.disagreements(connection)[0]["problem"]
-            == "its content is not what was asked for"
-        )
+        assert records.disagreements(connection)[0]["problem"] == "its content is not what was asked for"
 
 
 # Policy
 
 
 def test_no_policy_approves_by_default(engine: Engine) -> None:
-    with pytest.raises(DecisionRefused, match="a person decides"), engine.begin() as connection:
+    with pytest.raises(DecisionRefusedError, match="a person decides"), engine.begin() as connection:
         arbiter.issue_approval(
             connection,
             "edit",
@@ -361,7 +358,7 @@ def test_a_policy_approves_what_is_sure_small_and_green(
             reason="r",
             evidence=Evidence(confidence=0.95, gates={"tests": True}),
         )
-        shown = approval_records.show(connection, issued.approval_id)
+        shown = records.show(connection, issued.approval_id)
         lives = connection.scalar(text("SELECT extract(epoch FROM expires_at - created_at) FROM workflows"))
     assert shown["decisions"][0]["actor"] == "policy:edit"
     assert shown["evidence"] == {"confidence": 0.95, "gates": {"tests": True}}
@@ -385,7 +382,7 @@ def test_an_approved_workflow_starts_once_with_exactly_what_was_asked(engine: En
     assert start_approved(engine, worker="w") == []
     with engine.connect() as connection:
         [workflow] = find(connection, type_name="test.report")
-        used = approval_records.approval_history(connection, id_)[-1]
+        used = records.approval_history(connection, id_)[-1]
     assert (workflow.id, workflow.payload) == (started.workflow_id, {"week": 47})
     assert (used["event"], used["run_id"]) == ("consumed", "r")
 
@@ -460,7 +457,7 @@ def test_whatever_the_order_of_decisions_the_rules_hold(
                     assert now == (
                         "denied" if verb == "deny" else "approved" if len(approvers) == quorum else "pending"
                     )
-        except (DecisionRefused, ApprovalRefused):
+        except (DecisionRefusedError, ApprovalRefusedError):
             pass
         assert status(engine, id_) == now
     assert used <= 1

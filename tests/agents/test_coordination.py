@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from qflow_dagster.agents import agent_messages, agent_program, assignments, coordination
 from qflow_dagster.agents.coordination import Agent, Capability, Wanted, candidates, fit
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.quantumflow import LeaseLost, reclaim_expired
+from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired
 
 REFACTOR = Wanted("refactoring", "code", "patch", "simple")
 
@@ -133,7 +133,7 @@ def test_too_late_is_told_and_changes_nothing(engine: Engine) -> None:
         )
     with engine.begin() as connection:
         reclaim_expired(connection)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         assignments.succeed(engine, taken, "slow", "late")
     assert shown(engine, id_)["result"] is None
 

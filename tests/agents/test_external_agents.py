@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Wanted
-from qflow_dagster.quantumflow import LeaseLost, reclaim_expired, verify_history
+from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired, verify_history
 
 EXTERNAL = Path(__file__).with_name("external.py")
 AGENTS, ASSIGNMENTS, KILLS = 20, 60, 12
@@ -124,10 +124,10 @@ def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:
     with engine.begin() as connection:
         assignments.route(connection)
         [taken] = assignments.take(connection, "quick")
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         assignments.succeed(engine, late, "slow", "too late")
     assignments.succeed(engine, taken, "quick", "in time")
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         assignments.report_failure(engine, late, "slow", "too late as well")
     with engine.connect() as connection:
         assert assignments.show(connection, id_)["result"] == "in time"

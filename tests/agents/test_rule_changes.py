@@ -118,9 +118,9 @@ def test_a_variant_that_leaves_out_what_people_mend_unasked_is_not_tried(loop: L
     loop.repository.commit(mended)
     decide_by_place(loop)
     assert rule_evolver.vary(loop.engine) == []
-    assert [
-        place.path for place in rule_evolver.mended_by_people(loop.engine, active(loop.engine))
-    ] == sorted(mended)
+    assert [place.path for place in rule_evolver.fixed_by_people(loop.engine, active(loop.engine))] == sorted(
+        mended
+    )
 
 
 def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) -> None:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from qflow_dagster.agents import arbiter, edit_commits, edits, improvement_policy, self_improvement
+from qflow_dagster.agents import edit_commits, edits, improvement_policy, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES, Record, exceeds, should_act
+from qflow_dagster.approvals import arbiter
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import load_rules
 from qflow_dagster.execution import work_items
@@ -168,7 +169,7 @@ def test_a_denied_suggestion_ends_and_the_work_goes_back(loop: Loop) -> None:
 def test_the_requester_cannot_approve_its_own_edit(loop: Loop) -> None:
     loop.repository.commit({"a.py": MUTABLE})
     [suggestion] = loop.improve()
-    with loop.engine.begin() as connection, pytest.raises(arbiter.DecisionRefused):
+    with loop.engine.begin() as connection, pytest.raises(arbiter.DecisionRefusedError):
         decisions.approve(connection, suggestion["approval"], actor="agent:code_quality")
 
 
@@ -209,7 +210,7 @@ def test_a_person_reverts_and_a_branch_somebody_built_on_is_left_alone(loop: Loo
     tree = loop.repository.git("rev-parse", f"{second['branch']}^{{tree}}")
     mine = loop.repository.git("commit-tree", "-p", second["branch"], "-m", "mine", tree)
     loop.repository.git("update-ref", f"refs/heads/{second['branch']}", mine)
-    with pytest.raises(edit_commits.BranchMoved):
+    with pytest.raises(edit_commits.BranchMovedError):
         edits.revert(loop.engine, second["id"], actor="ada", reason="too late")
     assert loop.state(second["id"]) == "verified"
     assert loop.repository.git("rev-parse", second["branch"]) == mine
@@ -221,7 +222,7 @@ def test_a_checked_out_branch_is_never_moved(loop: Loop) -> None:
     loop.approve(suggestion)
     loop.apply()
     loop.repository.git("checkout", "--quiet", suggestion["branch"])
-    with pytest.raises(edit_commits.BranchMoved, match="checked out"):
+    with pytest.raises(edit_commits.BranchMovedError, match="checked out"):
         edits.revert(loop.engine, suggestion["id"], actor="ada", reason="x")
     assert loop.repository.git("status", "--porcelain") == ""
     loop.repository.git("checkout", "--quiet", "main")

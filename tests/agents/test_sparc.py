@@ -16,7 +16,7 @@ from qflow_dagster.agents.sparc_phases import risks
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
 from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Made
-from qflow_dagster.quantumflow import IllegalTransition, reclaim_expired, verify_history
+from qflow_dagster.quantumflow import IllegalTransitionError, reclaim_expired, verify_history
 from tests import decisions
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
@@ -123,7 +123,7 @@ def test_a_change_that_is_declined_sends_the_goal_back_and_then_to_a_person(plan
             connection.scalar(text("SELECT status FROM workflows WHERE id = :id"), {"id": item}) == "backlog"
         )
         sparc.go_on(connection, goal, "specification", actor="ada")
-        with pytest.raises(IllegalTransition):
+        with pytest.raises(IllegalTransitionError):
             sparc.go_on(connection, goal, "specification", actor="ada")
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import make_url
 
-from qflow_dagster.agents import approval_records, arbiter, authorization
+from qflow_dagster.approvals import arbiter, authorization, records
 from qflow_dagster.database import engine_for
 from qflow_dagster.errors import QflowError
 
@@ -33,7 +33,7 @@ def act(url: str, verb: str, about: str, name: str, ready: int, go: int) -> dict
                     )
                     return {"ok": str(used.approval_id)}
                 case "approve" | "deny":
-                    digest = approval_records.show(connection, UUID(about))["digest"]
+                    digest = records.show(connection, UUID(about))["digest"]
                     decide = arbiter.approve if verb == "approve" else arbiter.deny
                     return {"ok": decide(connection, UUID(about), actor=name, digest=digest).status}
                 case _:

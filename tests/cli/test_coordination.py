@@ -117,7 +117,7 @@ def test_what_a_role_may_not_is_refused_and_recorded(qflow: Run, home: Path) -> 
     )
     assert json.loads(ok(qflow("tasks", "list", "--json"))) == []
     [seen] = json.loads(ok(qflow("errors", "list", "--json")))
-    assert (seen["operation"], seen["kind"]) == ("tasks.submit", "PolicyViolation")
+    assert (seen["operation"], seen["kind"]) == ("tasks.submit", "PolicyViolationError")
 
 
 def test_a_goal_from_a_work_item_to_a_suggestion(qflow: Run, project: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import self_improvement
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from qflow_dagster.assets.partitions import REPOSITORIES
 from qflow_dagster.execution import work_chunks
 from qflow_dagster.ingestion import repositories

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents import approval_records
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals import records
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from qflow_dagster.definitions import build_definitions
 from qflow_dagster.infrastructure import error_records, health_agent
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
@@ -115,7 +115,7 @@ def test_an_approved_workflow_is_started_by_one_run(dagster: Dagster, engine: En
         assert {w.key for w in find(connection, type_name="test.report")} == {
             f"approval:{id_}" for id_ in ids
         }
-        used = approval_records.approval_history(connection, ids[0])[-1]
+        used = records.approval_history(connection, ids[0])[-1]
     assert (used["event"], used["run_id"]) == ("consumed", result.run_id)
     assert "nothing waits" in dagster.tick(sensors.approval_decisions).skip_reason.skip_message
 
@@ -239,7 +239,7 @@ def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster) -> None:
 
 
 def test_a_run_killed_before_its_first_word_is_marked_failed_in_time(dagster: Dagster) -> None:
-    from qflow_dagster.sensors.dead_runs import LAUNCHED, NEVER_BORN, dead
+    from qflow_dagster.sensors.dead_runs import LAUNCHED, START_TIMEOUT_SECONDS, dead
 
     run = dagster.instance.create_run_for_job(
         dagster.definitions.resolve_job_def("analyze_errors"),
@@ -247,10 +247,10 @@ def test_a_run_killed_before_its_first_word_is_marked_failed_in_time(dagster: Da
         tags={LAUNCHED: "{}"},
     )
     now = time.time()
-    assert dead(dagster.instance, now + NEVER_BORN / 2) == [], "it may still come"
-    assert [found.run_id for found in dead(dagster.instance, now + NEVER_BORN + 5)] == [run.run_id]
+    assert dead(dagster.instance, now + START_TIMEOUT_SECONDS / 2) == [], "it may still come"
+    assert [found.run_id for found in dead(dagster.instance, now + START_TIMEOUT_SECONDS + 5)] == [run.run_id]
     dagster.instance.report_engine_event("Started process for run (pid: 1).", run)
-    assert dead(dagster.instance, now + NEVER_BORN + 5, lambda *_: True) == [], "it came, late"
+    assert dead(dagster.instance, now + START_TIMEOUT_SECONDS + 5, lambda *_: True) == [], "it came, late"
     assert [found.run_id for found in dead(dagster.instance, now + 30, lambda *_: False)] == [run.run_id]
 
 

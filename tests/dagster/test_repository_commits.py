@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qflow_dagster.sensors.repository_commits import (
-    MOST_ATTEMPTS,
-    MOST_REQUESTS,
+    MAX_ATTEMPTS_PER_HEAD,
+    MAX_REQUESTS,
     RETRY_SECONDS,
     Observed,
     decide,
@@ -36,13 +36,13 @@ def test_an_ingested_head_is_forgotten() -> None:
 
 def test_a_failed_run_is_asked_for_again_after_a_growing_pause_and_not_for_ever() -> None:
     now, cursor, keys = 0.0, {}, []
-    for attempt in range(1, MOST_ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS_PER_HEAD + 1):
         requests, cursor = decide([NEW], cursor, set(), now)
         keys += [key for _, key in requests]
         pause = RETRY_SECONDS * 2 ** (attempt - 1)
         assert decide([NEW], cursor, set(), now + pause - 1)[0] == []
         now += pause
-    assert len(keys) == len(set(keys)) == MOST_ATTEMPTS
+    assert len(keys) == len(set(keys)) == MAX_ATTEMPTS_PER_HEAD
     assert decide([NEW], cursor, set(), now + 1e9)[0] == []
 
 
@@ -53,10 +53,10 @@ def test_the_next_commit_after_a_hopeless_one_starts_afresh() -> None:
 
 
 def test_a_tick_requests_a_bounded_number() -> None:
-    many = [NEW._replace(name=f"r{n}") for n in range(MOST_REQUESTS * 3)]
+    many = [NEW._replace(name=f"r{n}") for n in range(MAX_REQUESTS * 3)]
     requests, cursor = decide(many, {}, set(), now=0)
-    assert len(requests) == MOST_REQUESTS
-    assert len(decide(many, cursor, set(), now=1)[0]) == MOST_REQUESTS
+    assert len(requests) == MAX_REQUESTS
+    assert len(decide(many, cursor, set(), now=1)[0]) == MAX_REQUESTS
 
 
 @given(

@@ -19,7 +19,7 @@ import requests
 from playwright.sync_api import Page, expect, sync_playwright
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from tests.e2e.test_dagster import QFLOW, environment, eventually, free_port, home
 from tests.e2e.test_operations import TYPE, answers, notice
 from tests.http_server import local_server

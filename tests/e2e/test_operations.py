@@ -17,7 +17,7 @@ import requests
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from qflow_dagster.agents.approved_workflows import request_workflow
+from qflow_dagster.approvals.approved_workflows import request_workflow
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.infrastructure import circuit_breaker, error_records
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import rule_set
 from qflow_dagster.evolution.rules import Rule, load_rules
-from qflow_dagster.quantumflow import IllegalTransition, verify_history
+from qflow_dagster.quantumflow import IllegalTransitionError, verify_history
 
 RULE = "python/mutable-default"
 PACKS = load_rules()
@@ -107,7 +107,7 @@ def test_a_promoted_version_replaces_the_one_of_the_pack_and_other_trials(engine
 def test_a_retired_rule_returns_only_as_a_new_version(engine: Engine) -> None:
     second = begin(engine, version(2))
     change(engine, second, "retired")
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalTransitionError):
         change(engine, second, "trial")
     assert begin(engine, version(2)) is None
     assert begin(engine, version(3)) is not None

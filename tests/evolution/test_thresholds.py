@@ -29,7 +29,7 @@ def test_a_move_is_at_most_two_steps_stays_in_bounds_and_pays(known: list[Decisi
         assert BOUNDS[0] <= change.value <= BOUNDS[1]
         assert abs(change.value - value) <= 2 * thresholds.STEP + 1e-3
         before, after = (thresholds.regret(at, known, 0.9) for at in (value, change.value))
-        assert before - after >= thresholds.LEAST_GAIN
+        assert before - after >= thresholds.MIN_GAIN
 
 
 def test_a_wrong_act_costs_as_much_as_nine_needless_questions() -> None:

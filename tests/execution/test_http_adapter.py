@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from qflow_dagster.execution import task_adapters
-from qflow_dagster.execution.task_adapters import Call, TaskFailed
-from qflow_dagster.execution.task_policy import PolicyViolation, check
+from qflow_dagster.execution.task_adapters import Call, TaskFailedError
+from qflow_dagster.execution.task_policy import PolicyViolationError, check
 from qflow_dagster.settings import settings
 from tests.http_server import LocalServer, local_server
 
@@ -91,7 +91,7 @@ def test_what_would_be_done_again_elsewhere_is_not(
     first: LocalServer, second: LocalServer, ask: Callable[..., Any], status: int, method: str
 ) -> None:
     first.status, first.headers = status, {"Location": second.url}
-    with pytest.raises(TaskFailed, match="to another origin is not followed"):
+    with pytest.raises(TaskFailedError, match="to another origin is not followed"):
         ask(url=first.url, method=method, body={"password": 1})
     assert not second.received
 
@@ -103,11 +103,11 @@ def test_a_redirect_is_held_to_the_role_and_to_three(
     settings.cache_clear()
     try:
         first.status, first.headers = 302, {"Location": second.url.replace("127.0.0.1", "localhost")}
-        with pytest.raises(PolicyViolation, match="may not ask localhost"):
+        with pytest.raises(PolicyViolationError, match="may not ask localhost"):
             ask(role="researcher", url=first.url)
         for location in ("file:///etc/passwd", "http://user:pw@127.0.0.1/"):
             first.headers = {"Location": location}
-            with pytest.raises(PolicyViolation):
+            with pytest.raises(PolicyViolationError):
                 ask(role="researcher", url=first.url)
     finally:
         monkeypatch.undo()
@@ -115,7 +115,7 @@ def test_a_redirect_is_held_to_the_role_and_to_three(
     assert not second.received
     first.received.clear()
     first.headers = {"Location": "/again"}
-    with pytest.raises(TaskFailed, match="more than 3 redirects"):
+    with pytest.raises(TaskFailedError, match="more than 3 redirects"):
         ask(url=first.url)
     assert len(first.received) == 4
 
@@ -124,14 +124,14 @@ def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_the_task(
     first: LocalServer, ask: Callable[..., Any]
 ) -> None:
     first.drip = 0.1
-    with pytest.raises(TaskFailed, match="did not answer in 1 s"):
+    with pytest.raises(TaskFailedError, match="did not answer in 1 s"):
         ask(url=first.url, timeout=1.0)
 
 
 @pytest.mark.parametrize("header", ["Host", "host", "Transfer-Encoding", "Content-Length", "Connection"])
 def test_a_task_does_not_set_what_the_request_says_of_itself(header: str) -> None:
     arguments = {"url": "https://docs.rs/", "headers": {header: "internal.example"}}
-    with pytest.raises(PolicyViolation, match="is not set by a task"):
+    with pytest.raises(PolicyViolationError, match="is not set by a task"):
         check("researcher", "http", arguments, None, filled=True)
 
 
@@ -139,5 +139,5 @@ def test_a_task_does_not_set_what_the_request_says_of_itself(header: str) -> Non
     "url", ["https://docs.rs\n/", "https://do\tcs.rs/", "https://docs.rs\\.evil.com/", " https://docs.rs/"]
 )
 def test_an_address_that_is_read_in_two_ways_is_refused(url: str) -> None:
-    with pytest.raises(PolicyViolation):
+    with pytest.raises(PolicyViolationError):
         check("researcher", "http", {"url": url}, None, filled=True)

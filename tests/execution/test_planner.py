@@ -11,7 +11,7 @@ from qflow_dagster.execution import next_work, safe_work_planner, work_chunks, w
 from qflow_dagster.execution.model_classifier import classify_by_model
 from qflow_dagster.execution.work_items import NewItem
 from qflow_dagster.infrastructure import language_model
-from qflow_dagster.quantumflow import DependencyCycle, IllegalTransition
+from qflow_dagster.quantumflow import DependencyCycleError, IllegalTransitionError
 from qflow_dagster.settings import settings
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
@@ -96,7 +96,7 @@ def test_the_next_work_is_the_highest_score_that_is_ready(loop: Loop) -> None:
         work_items.move(connection, [ids[0]], "in_progress", actor="ada")
         work_items.move(connection, [ids[0]], "done", actor="ada")
         assert next_work.get_next_work(connection, actor="ada")[0] == ids[1]
-        with pytest.raises(DependencyCycle):
+        with pytest.raises(DependencyCycleError):
             work_items.depend(connection, ids[0], [ids[1]])
 
 
@@ -198,7 +198,7 @@ def test_an_unclear_text_is_kept_and_can_be_decided(loop: Loop) -> None:
         item = work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
         assert work_items.show(connection, item)["title"] == "Fix the crash when the cart is empty"
         assert work_chunks.waiting(connection) == []
-    with loop.engine.begin() as connection, pytest.raises(IllegalTransition):
+    with loop.engine.begin() as connection, pytest.raises(IllegalTransitionError):
         work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
     with loop.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM work_items")) == 1

@@ -13,9 +13,9 @@ from sqlalchemy import Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import references, task_graph, task_records
-from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailed
+from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailedError
 from qflow_dagster.execution.task_definitions import Task, read_graph
-from qflow_dagster.execution.task_policy import PolicyViolation, check
+from qflow_dagster.execution.task_policy import PolicyViolationError, check
 from qflow_dagster.execution.task_worker import Summary, work
 from qflow_dagster.quantumflow import history, verify_history
 from qflow_dagster.safety.documents import parse
@@ -201,7 +201,7 @@ def failing(times: int, **given: Any) -> Callable[[Call], Any]:
     def answer(call: Call) -> Any:
         left[0] -= 1
         if left[0] >= 0:
-            raise TaskFailed("not yet", kind="external", **given)
+            raise TaskFailedError("not yet", kind="external", **given)
         return "done"
 
     return answer
@@ -306,7 +306,7 @@ def test_an_amended_task_is_tried_again_and_the_change_is_in_its_history(
 ) -> None:
     def picky(call: Call) -> str:
         if call.arguments["value"] == "wrong":
-            raise TaskFailed("wrong", kind="arguments", retry=False)
+            raise TaskFailedError("wrong", kind="arguments", retry=False)
         return "right"
 
     script.answers["task"] = picky
@@ -559,7 +559,7 @@ def test_what_looks_like_a_reference_is_let_through_only_before_it_is_filled_in(
     adapter: str, arguments: dict[str, Any]
 ) -> None:
     check("researcher", adapter, arguments, None, filled=False)
-    with pytest.raises(PolicyViolation):
+    with pytest.raises(PolicyViolationError):
         check("researcher", adapter, arguments, None, filled=True)
 
 
@@ -607,7 +607,7 @@ def test_an_argument_of_another_kind_is_refused_though_it_looks_like_a_reference
 def test_what_a_role_may_not_is_refused(
     role: str, adapter: str, arguments: dict[str, Any], timeout: float | None, words: str
 ) -> None:
-    with pytest.raises(PolicyViolation, match=words):
+    with pytest.raises(PolicyViolationError, match=words):
         check(role, adapter, arguments, timeout, filled=False)
 
 

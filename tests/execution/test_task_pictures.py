@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.execution.task_pictures import DRAWN, layers, lines, svg
 from qflow_dagster.execution.task_records import critical_path
+from qflow_dagster.pictures.task_graph import DRAWN, layers, lines, svg
 
 
 def task(

@@ -15,7 +15,8 @@ from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, proposing, suite_gate, validation
 from qflow_dagster.generation import generators as registry
-from qflow_dagster.generation.generators import Proposal, Request, generators
+from qflow_dagster.generation.generators import generators
+from qflow_dagster.generation.generators.protocol import Proposal, Request
 from qflow_dagster.generation.repository_tests import PYTEST, SuiteCommand, SuiteRun, configured, detect
 from qflow_dagster.settings import settings
 from tests.improvement_loop import MUTABLE, NONE, Loop

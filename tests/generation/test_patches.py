@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qflow_dagster.generation import patches
-from qflow_dagster.generation.patches import PatchRefused
+from qflow_dagster.generation.patches import PatchRefusedError
 from qflow_dagster.ingestion import checkouts
 from tests.ingestion.conftest import GitRepository
 
@@ -67,7 +67,7 @@ HEADER = "diff --git a/{0} b/{0}\nindex 1111111..2222222 100644\n--- a/{0}\n+++ 
     ],
 )
 def test_a_path_that_is_not_plainly_inside_is_refused(path: str) -> None:
-    with pytest.raises(PatchRefused):
+    with pytest.raises(PatchRefusedError):
         patches.read(HEADER.format(path))
 
 
@@ -86,11 +86,11 @@ def test_a_path_that_is_not_plainly_inside_is_refused(path: str) -> None:
         HEADER.format("x").replace("+++ b/x", "+++ b/../../x"),
         HEADER.format("x") + HEADER.format("x"),
         HEADER.format("x") + "and then some\n",
-        "x" * (patches.LARGEST_PATCH + 1),
+        "x" * (patches.MAX_PATCH_BYTES + 1),
     ],
 )
 def test_a_patch_that_does_more_than_change_lines_is_refused(text: str) -> None:
-    with pytest.raises(PatchRefused):
+    with pytest.raises(PatchRefusedError):
         patches.read(text)
 
 
@@ -98,7 +98,7 @@ def test_links_submodules_and_untracked_files_are_refused(repository: GitReposit
     (repository.path / "link").symlink_to("/etc/passwd")
     base = repository.commit({"a": "a\n"})
     for path in ("link", "missing", "a/b"):
-        with pytest.raises(PatchRefused, match="may not be changed"):
+        with pytest.raises(PatchRefusedError, match="may not be changed"):
             patches.make(repository.path, base, {path: b"x\n"})
 
 
@@ -106,7 +106,10 @@ def test_a_patch_for_another_commit_does_not_apply(repository: GitRepository) ->
     first = repository.commit({"a": "a\nb\nc\n"})
     patch = patches.make(repository.path, first, {"a": b"a\nB\nc\n"})
     second = repository.commit({"a": "entirely\nother\n"})
-    with checkouts.scratch(repository.path) as store, pytest.raises(PatchRefused, match="does not apply"):
+    with (
+        checkouts.scratch(repository.path) as store,
+        pytest.raises(PatchRefusedError, match="does not apply"),
+    ):
         patches.apply(store, second, patch)
 
 

@@ -69,7 +69,7 @@ MADE: dict[str, Callable[[Path], None]] = {
     "folder": Path.mkdir,
     "none": lambda report: None,
     "empty": Path.touch,
-    "too large": lambda report: report.write_text(SUITE + " " * repository_tests.LARGEST_REPORT) and None,
+    "too large": lambda report: report.write_text(SUITE + " " * repository_tests.MAX_REPORT_BYTES) and None,
     "cut short": lambda report: report.write_text(SUITE[:-20]) and None,
     "NUL": lambda report: report.write_text(SUITE.replace("one", "o\0e")) and None,
 }
@@ -83,7 +83,7 @@ def test_what_is_no_report_says_nothing(report: Path, what: str) -> None:
 
 @pytest.mark.parametrize("part", ["<a/>", "<a>", "<a b='1'/>", "<testcase/>", "x"])
 def test_a_large_report_costs_little(report: Path, part: str) -> None:
-    report.write_text("<s>" + part * ((repository_tests.LARGEST_REPORT - 10) // len(part)) + "</s>")
+    report.write_text("<s>" + part * ((repository_tests.MAX_REPORT_BYTES - 10) // len(part)) + "</s>")
     program = (
         "import resource, sys; from pathlib import Path; from qflow_dagster.generation import repository_tests\n"
         "usage = lambda: resource.getrusage(resource.RUSAGE_SELF)\n"

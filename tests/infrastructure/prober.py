@@ -6,7 +6,7 @@ import time
 from sqlalchemy import make_url
 
 from qflow_dagster.database import engine_for
-from qflow_dagster.infrastructure.circuit_breaker import CircuitOpen, through_breaker
+from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
             # As long as a real call: the others come meanwhile.
             time.sleep(1.0)
         print("through")
-    except CircuitOpen as refusal:
+    except CircuitOpenError as refusal:
         print(f"refused for {refusal.seconds:.0f}")
 
 

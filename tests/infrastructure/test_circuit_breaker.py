@@ -15,7 +15,7 @@ from sqlalchemy import URL, Engine, create_engine, text
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import BREAKER_QUEUE, circuit_breaker
-from qflow_dagster.infrastructure.circuit_breaker import CircuitOpen, through_breaker
+from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
 from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.quantumflow import verify_history
 
@@ -52,7 +52,10 @@ def test_five_failures_in_a_row_open_it_and_then_nothing_is_called(engine: Engin
     fail(engine)
     assert state(engine) == "open"
     called = []
-    with pytest.raises(CircuitOpen, match=r"another (59|60) s") as refusal, through_breaker(engine, "model"):
+    with (
+        pytest.raises(CircuitOpenError, match=r"another (59|60) s") as refusal,
+        through_breaker(engine, "model"),
+    ):
         called.append(1)
     assert called == []
     assert 55 < refusal.value.seconds <= 60
@@ -102,12 +105,12 @@ def test_a_probe_whose_process_died_counts_as_failed_and_cannot_report_any_more(
     wait_is_over(engine)
     with engine.begin() as connection:
         lost = circuit_breaker.admit(connection, "model")
-    assert not isinstance(lost, CircuitOpen)
-    with pytest.raises(CircuitOpen):
+    assert not isinstance(lost, CircuitOpenError)
+    with pytest.raises(CircuitOpenError):
         call(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE circuit_breakers SET probe_until = clock_timestamp()"))
-    with pytest.raises(CircuitOpen):
+    with pytest.raises(CircuitOpenError):
         call(engine)
     assert state(engine) == "open"
     with engine.begin() as connection:
@@ -137,7 +140,7 @@ def test_by_hand_it_is_opened_and_closed(engine: Engine) -> None:
         circuit_breaker.open_by_hand(connection, "model", actor="ada", reason="maintenance")
         with pytest.raises(UsageError, match="open already"):
             circuit_breaker.open_by_hand(connection, "model", actor="ada", reason="again")
-    with pytest.raises(CircuitOpen):
+    with pytest.raises(CircuitOpenError):
         call(engine)
     with engine.begin() as connection:
         circuit_breaker.reset(connection, "model", actor="ada")
@@ -212,7 +215,7 @@ def test_it_follows_its_machine_whatever_happens(
                     called = True
                 except Down:
                     called = True
-                except CircuitOpen:
+                except CircuitOpenError:
                     called = False
                 assert called == admitted
                 if not called:

@@ -19,7 +19,7 @@ from qflow_dagster.infrastructure.error_rate_tracker import (
     track_errors,
     track_successes,
 )
-from qflow_dagster.quantumflow import IllegalTransition
+from qflow_dagster.quantumflow import IllegalTransitionError
 
 PYTHON_STACK = '  File "a.py", line 3, in f\n    raise'
 
@@ -339,7 +339,7 @@ def test_people_decide_within_the_machine(engine: Engine) -> None:
     for state in ("acknowledged", "muted", "open", "resolved"):
         with engine.begin() as connection:
             error_records.decide(connection, [group], state, actor="ada")
-    with pytest.raises(IllegalTransition), engine.begin() as connection:
+    with pytest.raises(IllegalTransitionError), engine.begin() as connection:
         error_records.decide(connection, [group], "muted", actor="ada")
     with engine.connect() as connection:
         assert error_records.find(connection) == []

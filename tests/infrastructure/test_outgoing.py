@@ -11,11 +11,11 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure import language_model, outgoing, services
 from qflow_dagster.infrastructure.outgoing import (
     Answer,
-    LargeAnswerError,
-    NoAnswerError,
+    NoResponseError,
     RedirectRefusedError,
     Request,
-    SlowAnswerError,
+    ResponseTimeoutError,
+    ResponseTooLargeError,
 )
 from qflow_dagster.notifications import apprise_worker
 from qflow_dagster.settings import settings
@@ -92,7 +92,7 @@ def test_a_model_gets_the_question_and_the_key(server: LocalServer, monkeypatch:
 def test_the_limit_is_of_the_whole(server: LocalServer, how: str) -> None:
     setattr(server, how, 30.0 if how == "delay" else 0.1)
     started = time.monotonic()
-    with pytest.raises(SlowAnswerError):
+    with pytest.raises(ResponseTimeoutError):
         outgoing.ask(Request("GET", server.url), seconds=0.8, max_bytes=10)
     assert time.monotonic() - started < 10
 
@@ -101,7 +101,7 @@ def test_a_body_is_read_as_far_as_asked(server: LocalServer) -> None:
     server.body = b"x" * 101
     assert outgoing.ask(Request("GET", server.url), seconds=10).body == b""
     assert len(outgoing.ask(Request("GET", server.url), seconds=10, max_bytes=101).body) == 101
-    with pytest.raises(LargeAnswerError):
+    with pytest.raises(ResponseTooLargeError):
         outgoing.ask(Request("GET", server.url), seconds=10, max_bytes=100)
 
 
@@ -110,7 +110,7 @@ def test_a_body_that_unpacks_to_more_is_refused(server: LocalServer) -> None:
     server.body = gzip.compress(b"a" * 50)
     assert outgoing.ask(Request("GET", server.url), seconds=10, max_bytes=100).body == b"a" * 50
     server.body = gzip.compress(b"\0" * 10_000_000)
-    with pytest.raises(LargeAnswerError):
+    with pytest.raises(ResponseTooLargeError):
         outgoing.ask(Request("GET", server.url), seconds=10, max_bytes=100_000)
 
 
@@ -128,7 +128,7 @@ def test_a_body_that_unpacks_to_more_is_refused(server: LocalServer) -> None:
     ],
 )
 def test_what_cannot_be_asked_is_one_error(request_: Request) -> None:
-    with pytest.raises(NoAnswerError) as error:
+    with pytest.raises(NoResponseError) as error:
         outgoing.ask(request_, seconds=5)
     assert "127.0.0.1" not in str(error.value)
 

@@ -480,14 +480,14 @@ def test_a_damaged_object_leaves_nothing(
 
 def test_a_blob_that_is_too_large_to_hold_is_refused(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
     oid = made.put("blob", b"x" * 1_000)
-    monkeypatch.setattr(trees, "LARGEST_BLOB", 999)
+    monkeypatch.setattr(trees, "MAX_BLOB_BYTES", 999)
     with pytest.raises(git.TooLargeError, match=r"a\.py has 1,000 bytes, 999 are read at most"):
         list(trees.read_blobs(made.path, [(oid, "a.py")]))
 
 
 def test_texts_that_are_held_at_once_are_bounded(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [(f"{n}/package.json", made.put("blob", b"%d" % n * 100)) for n in range(9)]
-    monkeypatch.setattr(trees, "LARGEST_TEXTS", 500)
+    monkeypatch.setattr(trees, "MAX_TEXTS_BYTES", 500)
     assert list(trees.read_texts(made.path, files)) == [path for path, _ in files[:5]]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.metrics.pictures import Box, Tile, histogram, hotspot_map, squarify, trend
+from qflow_dagster.pictures.charts import Box, Tile, histogram, hotspot_map, squarify, trend
 
 SVG = "{http://www.w3.org/2000/svg}"
 

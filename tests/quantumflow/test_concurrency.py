@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, text
 
 from qflow_dagster.quantumflow import (
-    LeaseLost,
+    LeaseLostError,
     NewWorkflow,
     claim,
     complete,
@@ -100,7 +100,7 @@ def test_what_a_killed_worker_held_comes_back_and_its_late_report_is_refused(
         assert sorted(returned) == ids
         again = claim(connection, "test.job", worker="heir", limit=20)
         assert sorted(w.id for w in again) == ids
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LeaseLostError):
             complete(connection, late)
         complete(connection, again)
         assert {e.actor for e in history(connection, ids[0])} == {"test", "victim", "qflow", "heir"}

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.quantumflow import (
     JOB,
-    IllegalTransition,
+    IllegalTransitionError,
     Lease,
-    LeaseLost,
+    LeaseLostError,
     NewWorkflow,
     cancel,
     claim,
@@ -162,7 +162,7 @@ class Workflows(RuleBasedStateMachine):
             return
         lease = self.reports[which % len(self.reports)]
         if not self.is_held(lease):
-            with pytest.raises(LeaseLost):
+            with pytest.raises(LeaseLostError):
                 self.do(n, lambda c: complete(c, [lease]))
             return
         self.do(n, lambda c: complete(c, [lease], [which]), keep=keep)
@@ -175,7 +175,7 @@ class Workflows(RuleBasedStateMachine):
             return
         lease = self.reports[which % len(self.reports)]
         if not self.is_held(lease):
-            with pytest.raises(LeaseLost):
+            with pytest.raises(LeaseLostError):
                 self.do(n, lambda c: fail(c, [lease], ["late"]))
             return
         m = self.model[lease.id]
@@ -191,9 +191,9 @@ class Workflows(RuleBasedStateMachine):
         if all(self.is_held(lease) for lease in leases):
             self.do(n, lambda c: heartbeat(c, leases))
         else:
-            with pytest.raises(LeaseLost):
+            with pytest.raises(LeaseLostError):
                 self.do(n, lambda c: heartbeat(c, leases))
-            with pytest.raises(LeaseLost):
+            with pytest.raises(LeaseLostError):
                 self.do(n, lambda c: complete(c, leases))
 
     @rule(
@@ -212,7 +212,7 @@ class Workflows(RuleBasedStateMachine):
         origins = {"resume": {"paused"}, "retry": {"failed", "dead", "cancelled"}}
         allowed = status in origins.get(verb, JOB.states) and JOB.allows(status, goal)
         if not allowed:
-            with pytest.raises(IllegalTransition):
+            with pytest.raises(IllegalTransitionError):
                 self.do(n, lambda c: operation(c, [id_], actor="person"))
             return
         self.do(n, lambda c: operation(c, [id_], actor="person"), keep=keep)

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import (
     ALERT_QUEUE,
-    IllegalTransition,
+    IllegalTransitionError,
     Lease,
-    LeaseLost,
+    LeaseLostError,
     NewWorkflow,
-    WorkflowNotFound,
+    WorkflowNotFoundError,
     cancel,
     claim,
     complete,
@@ -154,7 +154,7 @@ def test_a_lease_that_ran_out_is_claimed_again_and_the_late_worker_is_refused(
         lambda: heartbeat(connection, late),
         lambda: transition(connection, late, "completed", actor="late"),
     ):
-        with pytest.raises(LeaseLost) as lost:
+        with pytest.raises(LeaseLostError) as lost:
             report()
         assert lost.value.ids == (id_,)
     complete(connection, prompt)
@@ -196,7 +196,7 @@ def test_a_report_on_several_of_which_one_is_lost_changes_none(
     held = claim(connection, "test.job", worker="w", limit=3)
     cancel(connection, [held[1].id], actor="person")
     before = stored(connection)
-    with pytest.raises(LeaseLost) as lost:
+    with pytest.raises(LeaseLostError) as lost:
         {
             "complete": lambda: complete(connection, held),
             "fail": lambda: fail(connection, held, ["x"] * 3),
@@ -228,7 +228,7 @@ def test_pausing_what_runs_takes_it_from_its_worker_and_starts_no_dependent(conn
     create(connection, depends_on=[first])
     held = claim(connection, "test.job", worker="w")
     pause(connection, [first], actor="person")
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLostError):
         complete(connection, held)
     assert claim(connection, "test.job", worker="w", limit=9) == []
 
@@ -277,14 +277,14 @@ def test_what_the_machine_does_not_allow_is_refused_and_nothing_of_the_call_happ
     (done,) = create(connection)
     complete(connection, claim(connection, "test.job", worker="w"))
     before = stored(connection)
-    with pytest.raises(IllegalTransition, match=problem):
+    with pytest.raises(IllegalTransitionError, match=problem):
         operation(connection, done)
     assert stored(connection) == before
 
 
 def test_an_unknown_or_repeated_workflow_is_refused_with_all_the_others(connection: Connection) -> None:
     (id_,) = create(connection)
-    with pytest.raises(WorkflowNotFound):
+    with pytest.raises(WorkflowNotFoundError):
         cancel(connection, [id_, uuid7()], actor="person")
     with pytest.raises(UsageError, match="twice"):
         cancel(connection, [id_, id_], actor="person")

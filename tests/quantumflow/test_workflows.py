@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import (
-    DependencyCycle,
-    IllegalTransition,
+    DependencyCycleError,
+    IllegalTransitionError,
     NewWorkflow,
-    WorkflowNotFound,
+    WorkflowNotFoundError,
     add_dependencies,
     claim,
     complete,
@@ -158,15 +158,15 @@ def test_an_id_may_be_shortened_to_a_unique_beginning(connection: Connection) ->
     ids = create_workflows(connection, [job() for _ in range(20)], actor="test")
     assert resolve(connection, str(ids[7])) == ids[7]
     assert resolve(connection, str(ids[7]).replace("-", "").upper()) == ids[7]
-    with pytest.raises(WorkflowNotFound, match="fits several"):
+    with pytest.raises(WorkflowNotFoundError, match="fits several"):
         resolve(connection, str(ids[0])[:8])
     for unknown in ("ffffffff", "xyz", "", "0" * 33):
-        with pytest.raises(WorkflowNotFound):
+        with pytest.raises(WorkflowNotFoundError):
             resolve(connection, unknown)
 
 
 def test_what_does_not_exist_is_said_so(connection: Connection) -> None:
-    with pytest.raises(WorkflowNotFound, match="there is no workflow"):
+    with pytest.raises(WorkflowNotFoundError, match="there is no workflow"):
         get(connection, uuid7())
 
 
@@ -220,9 +220,9 @@ def test_a_dependency_on_a_key_that_exists_is_one_on_the_workflow_that_has_it(co
 def test_a_cycle_is_refused_and_named(connection: Connection) -> None:
     a, b, c = uuid7s(3)
     circle = [job(id=a, depends_on=[c]), job(id=b, depends_on=[a]), job(id=c, depends_on=[b])]
-    with pytest.raises(DependencyCycle, match=r"form a cycle: .* -> .* -> "):
+    with pytest.raises(DependencyCycleError, match=r"form a cycle: .* -> .* -> "):
         create_workflows(connection, circle, actor="test")
-    with pytest.raises(DependencyCycle):
+    with pytest.raises(DependencyCycleError):
         create_workflows(connection, [job(id=a, depends_on=[a])], actor="test")
     assert find(connection) == []
 
@@ -231,7 +231,7 @@ def test_a_cycle_through_what_is_there_is_refused(connection: Connection) -> Non
     a, b, c = uuid7s(3)
     chain = [job(id=a), job(id=b, depends_on=[a]), job(id=c, depends_on=[b])]
     create_workflows(connection, chain, actor="test")
-    with pytest.raises(DependencyCycle):
+    with pytest.raises(DependencyCycleError):
         add_dependencies(connection, [(a, c)])
     assert get(connection, a).remaining_dependencies == 0
     add_dependencies(connection, [(c, a)])
@@ -239,7 +239,7 @@ def test_a_cycle_through_what_is_there_is_refused(connection: Connection) -> Non
 
 
 def test_a_missing_dependency_is_refused_and_nothing_is_created(connection: Connection) -> None:
-    with pytest.raises(WorkflowNotFound, match="to depend on"):
+    with pytest.raises(WorkflowNotFoundError, match="to depend on"):
         create_workflow(connection, "test.job", actor="test", depends_on=[uuid7()])
     assert find(connection) == []
 
@@ -254,10 +254,10 @@ def test_adding_a_dependency_twice_counts_once(connection: Connection) -> None:
 def test_what_is_held_or_ended_cannot_be_made_to_wait(connection: Connection) -> None:
     a, b = create_workflows(connection, [job(priority=1), job()], actor="test")
     held = claim(connection, "test.job", worker="w")
-    with pytest.raises(IllegalTransition, match="neither held nor ended"):
+    with pytest.raises(IllegalTransitionError, match="neither held nor ended"):
         add_dependencies(connection, [(a, b)])
     complete(connection, held)
-    with pytest.raises(IllegalTransition, match="neither held nor ended"):
+    with pytest.raises(IllegalTransitionError, match="neither held nor ended"):
         add_dependencies(connection, [(a, b)])
 
 
@@ -266,5 +266,5 @@ def test_a_long_chain_created_one_by_one_and_at_once_is_no_quadratic_affair(conn
     ids = uuid7s(1_000)
     chain = [job(id=id_, depends_on=ids[max(0, n - 1) : n]) for n, id_ in enumerate(ids)]
     create_workflows(connection, chain, actor="test")
-    with pytest.raises(DependencyCycle):
+    with pytest.raises(DependencyCycleError):
         add_dependencies(connection, [(ids[0], ids[-1])])

@@ -12,7 +12,7 @@ from uuid import UUID
 import requests
 from sqlalchemy import text
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.errors import QflowError
 from qflow_dagster.setting_groups import InboxSettings
 from qflow_dagster.settings import settings
@@ -159,7 +159,7 @@ ACTORS = {"who asked": "bot", "a policy": "policy:edit", "nobody": "", "spaces":
 def decider(_folder: Path, name: str) -> None:
     id_ = ask()
     with ground.engine().begin() as connection:
-        digest = approval_records.show(connection, id_)["digest"]
+        digest = records.show(connection, id_)["digest"]
         arbiter.approve(connection, id_, actor=ACTORS[name], digest=digest)
     raise AssertionError("it was decided")
 
@@ -235,6 +235,6 @@ def altered(_folder: Path, name: str) -> None:
             connection.execute(text(statements[name]), {"id": id_})
         except Exception as error:
             raise QflowError("the database refuses it") from error
-        found: list[Any] = approval_records.disagreements(connection)
+        found: list[Any] = records.disagreements(connection)
         connection.rollback()
     assert str(id_) in {row["id"] for row in found}

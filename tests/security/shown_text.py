@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.cli import output
 from qflow_dagster.safety.display import visible
 from tests.security import ground
@@ -92,7 +92,7 @@ def approved(_folder: Path, name: str) -> None:
         id_ = arbiter.request_approval(
             connection, "edit", f"a {hostile}", content, requested_by="bot", reason=hostile
         )
-        found = approval_records.show(connection, id_)
+        found = records.show(connection, id_)
     with terminal() as shown, mock.patch.object(approvals, "console", output.console):
         approvals.print_approval(found)
     words = without_own_colours(shown.getvalue())
@@ -105,7 +105,7 @@ def approved(_folder: Path, name: str) -> None:
 @attempt("text in Dagster's page", *TEXTS)
 def metadata(_folder: Path, name: str) -> None:
     from qflow_dagster.assets.metadata import table
-    from qflow_dagster.metrics.pictures import histogram
+    from qflow_dagster.pictures.charts import histogram
 
     hostile = TEXTS[name]
     for shown in (table([{"path": hostile}]).value or "", histogram([(hostile, 1)], hostile)):

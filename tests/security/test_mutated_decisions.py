@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from qflow_dagster.agents import approval_records, arbiter
+from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.web import peers
 from qflow_dagster.web.access import csrf_token
 from qflow_dagster.web.app import build_app
@@ -39,7 +39,7 @@ def honest_decision(engine: Engine) -> tuple[UUID, Decision]:
             requested_by="bot",
             reason="counts were ignored",
         )
-        digest = approval_records.show(connection, id_)["digest"]
+        digest = records.show(connection, id_)["digest"]
     fields = (("csrf", csrf_token(peers.own_name(), str(id_))), ("digest", digest), ("decision", "approve"))
     return id_, Decision(f"/approvals/{id_}", fields)
 
@@ -62,7 +62,7 @@ def test_no_mutated_decision_is_accepted_over_a_socket(served: str, engine: Engi
         if "another process" not in wrong.faults and not wrong.path.startswith("http://"):
             assert sent(served, wrong) != b"303", wrong
     with engine.connect() as connection:
-        assert approval_records.show(connection, id_)["status"] == "pending"
+        assert records.show(connection, id_)["status"] == "pending"
     assert sent(served, decision) == b"200"
 
 

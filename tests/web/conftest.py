@@ -14,7 +14,7 @@ import uvicorn
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from qflow_dagster.agents import arbiter
+from qflow_dagster.approvals import arbiter
 from qflow_dagster.cli.inbox import server_config
 from qflow_dagster.setting_groups import ErrorsSettings, InboxSettings
 from qflow_dagster.settings import settings

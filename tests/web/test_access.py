@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
-from qflow_dagster.agents import approval_records
+from qflow_dagster.approvals import records
 from qflow_dagster.errors import UsageError
 from qflow_dagster.web import peers
 from qflow_dagster.web.access import hash_password
@@ -231,7 +231,7 @@ def test_with_accounts_only_who_has_one_comes_in_and_decides_under_that_name(
     client.auth = ("ada", PASSWORD)
     assert decide(client, id_, "approve").status_code == 200
     with engine.connect() as connection:
-        assert approval_records.show(connection, id_)["decisions"][0]["actor"] == "ada"
+        assert records.show(connection, id_)["decisions"][0]["actor"] == "ada"
     client.auth = None
     assert client.get("/health/live").status_code == 200
     assert client.get("/health/deep").status_code == 401

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import Engine
 
-from qflow_dagster.agents import approval_records
+from qflow_dagster.approvals import records
 from tests.web.test_inbox import HOSTILE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -45,7 +45,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def status(engine: Engine, id_: UUID) -> str:
     with engine.connect() as connection:
-        return approval_records.show(connection, id_)["status"]
+        return records.show(connection, id_)["status"]
 
 
 def test_the_list_renews_itself_and_keeps_the_focus(page: Page, served: str, ask: Ask) -> None:
@@ -79,7 +79,7 @@ def test_an_approval_is_decided_by_keys_alone(page: Page, served: str, engine: E
     expect(page.locator("pre.token")).to_contain_text("qfa_")
     assert status(engine, id_) == "approved"
     with engine.connect() as connection:
-        assert approval_records.show(connection, id_)["decisions"][0]["comment"] == "looks right, and a d r"
+        assert records.show(connection, id_)["decisions"][0]["comment"] == "looks right, and a d r"
 
 
 def test_without_javascript_it_works_as_well(browser: Browser, served: str, engine: Engine, ask: Ask) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
-from qflow_dagster.agents import approval_records, authorization
+from qflow_dagster.approvals import authorization, records
 from qflow_dagster.web.inbox import diff_lines, visible
 from tests.web.conftest import ME
 
@@ -31,7 +31,7 @@ def decide(client: TestClient, id_: UUID, decision: str, **fields: str) -> Any:
 
 def status(engine: Engine, id_: UUID) -> str:
     with engine.connect() as connection:
-        return approval_records.show(connection, id_)["status"]
+        return records.show(connection, id_)["status"]
 
 
 def test_the_list_shows_what_waits_and_the_page_what_exactly(client: TestClient, ask: Ask) -> None:
@@ -56,7 +56,7 @@ def test_approving_shows_the_token_once_and_it_works(client: TestClient, engine:
     assert status(engine, id_) == "approved"
     assert token not in client.get(f"/approvals/{id_}").text
     with engine.begin() as connection:
-        content = approval_records.show(connection, id_)["content"]
+        content = records.show(connection, id_)["content"]
         authorization.authorize_edit(connection, token, "src/cart.py", content, actor="run")
     assert "consumed" in client.get(f"/approvals/{id_}").text
 

@@ -21,7 +21,7 @@ from qflow_dagster.setting_groups import ErrorsSettings
 from qflow_dagster.settings import settings
 from qflow_dagster.web.access import hash_password
 from qflow_dagster.web.app import build_app
-from qflow_dagster.web.sentry import BadEnvelope, parse_envelope
+from qflow_dagster.web.sentry import InvalidEnvelopeError, parse_envelope
 
 EVENT = {
     "event_id": "9" * 32,
@@ -307,7 +307,7 @@ def test_numbers_of_lines_are_read_where_they_are_some(client: TestClient, engin
 
 @given(st.binary(max_size=400))
 def test_no_bytes_break_the_parser(body: bytes) -> None:
-    with contextlib.suppress(BadEnvelope):
+    with contextlib.suppress(InvalidEnvelopeError):
         parse_envelope(body)
 
 

@@ -11,14 +11,15 @@ from datetime import datetime
 from pathlib import Path
 
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.mining.small_commits import FilePair, MinedCommit, Report
+from qflow_dagster.evolution.mining.small_commits import FilePair, MinedCommit
 from qflow_dagster.ingestion import git, history, languages
 from qflow_dagster.ingestion.classify import classify
+from qflow_dagster.progress import ReportProgress
 
 # A commit of more files, or more changed lines, is a rewrite. Below, migrations begin: in many files at once.
-MOST_FILES, MOST_LINES = 60, 1000
+MAX_FILES, MAX_DIFF_LINES = 60, 1000
 # Commits that move whole trees about are not even looked at.
-MOST_FILES_EVER = 100
+MAX_HISTORY_FILES = 100
 _REVERT = re.compile(r"revert|back out|backout|undo\b", re.IGNORECASE)
 
 
@@ -29,10 +30,10 @@ def read_commits(
     until: datetime | None = None,
     chosen: Sequence[str],
     most_commits: int,
-    most_files: int = MOST_FILES,
-    most_lines: int = MOST_LINES,
+    most_files: int = MAX_FILES,
+    most_lines: int = MAX_DIFF_LINES,
     processes: int = 2,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[MinedCommit]:
     """The commits that changed files of the languages `chosen`, the oldest first.
 
@@ -63,7 +64,7 @@ def read_commits(
 def _mined(
     commit: history.LoggedCommit, at: datetime, chosen: Sequence[str], most_files: int, most_lines: int
 ) -> Iterator[MinedCommit]:
-    if not commit.parents or len(commit.changes) > MOST_FILES_EVER:
+    if not commit.parents or len(commit.changes) > MAX_HISTORY_FILES:
         return
     files = tuple(pair for change in commit.changes if (pair := _pair(change, chosen)))
     if not files:

@@ -20,11 +20,11 @@ from qflow_dagster.evolution.mining.anti_unification import Edit, Term
 
 # Larger texts, deeper trees, longer lists are data, or an attack.
 LARGEST = 300_000
-DEEPEST = 150
-LONGEST_LIST = 400
+MAX_DEPTH = 150
+MAX_LIST_LENGTH = 400
 # Of an edit: characters and tokens of each side. What is larger is no idiom.
 LONGEST_TEXT = 400
-MOST_TOKENS = 48
+MAX_TOKENS = 48
 # Statements that were rewritten are the same statement when this share of them stayed.
 ALIKE = 0.6
 
@@ -148,7 +148,7 @@ def squeezed(text: str) -> str:
 
 def _align(before: SgNode, after: SgNode, depth: int) -> _Pair | None:
     """What differs between two nodes; None where they are equal, or too large to compare."""
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return None
     pair = _Pair(before, after)
     if (
@@ -162,7 +162,7 @@ def _align(before: SgNode, after: SgNode, depth: int) -> _Pair | None:
     one, other = _children(before), _children(after)
     # What is the same to the letter at both ends needs no closer look: that is nearly everything.
     start, (one_end, other_end) = _trim([node.text() for node in one], [node.text() for node in other])
-    if max(one_end, other_end) - start > LONGEST_LIST:
+    if max(one_end, other_end) - start > MAX_LIST_LENGTH:
         return None
     keys = [
         [f"{node.kind()}\n{squeezed(node.text())}" for node in nodes]
@@ -256,7 +256,7 @@ class _Collector:
                 return None
             line = lines[node.range().start.line]
             indent = line[: len(line) - len(line.lstrip(" \t"))]
-            sides.append(_term(node, indent, "", [MOST_TOKENS]))
+            sides.append(_term(node, indent, "", [MAX_TOKENS]))
         left, right = sides
         # An atom alone is its text: what was said, not how.
         if (

@@ -13,8 +13,8 @@ from qflow_dagster.evolution.mining import rule_miner
 from qflow_dagster.evolution.mining.rule_miner import Mined
 from qflow_dagster.evolution.rule_evolver import Verdict
 from qflow_dagster.ingestion import repositories
-from qflow_dagster.ingestion.git import Report
 from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.settings import settings
@@ -24,7 +24,12 @@ ACTOR = "rule miner"
 
 
 def mine(
-    engine: Engine, repository: str, *, worker: str, run_id: str | None = None, progress: Report | None = None
+    engine: Engine,
+    repository: str,
+    *,
+    worker: str,
+    run_id: str | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[Verdict]:
     """Mine a repository's history up to its current snapshot; the best new rules are kept as drafts.
 

@@ -29,9 +29,9 @@ from qflow_dagster.evolution.mining.small_commits import MinedCommit, read_texts
 
 _OCTAL = re.compile(r"0[0-7]+")
 # Distinct edits of a group that are compared with each other; the work grows with the square.
-MOST_DISTINCT = 40
+MAX_DISTINCT = 40
 # Templates of one group that are looked at, those with the most support.
-MOST_TEMPLATES = 8
+MAX_TEMPLATES = 8
 
 
 class Minima(NamedTuple):
@@ -193,7 +193,7 @@ def _in_common(found: Sequence[Packed], opposite: Sequence[Packed], minima: Mini
     distinct: dict[bytes, list[Packed]] = defaultdict(list)
     for one in found:
         distinct[one.key].append(one)
-    often = sorted(distinct, key=lambda key: (-len({one.oid for one in distinct[key]}), key))[:MOST_DISTINCT]
+    often = sorted(distinct, key=lambda key: (-len({one.oid for one in distinct[key]}), key))[:MAX_DISTINCT]
     trees = [unpacked(distinct[key][0]) for key in often]
     chosen: list[Template] = []
     for cluster in hierarchy(trees, minima.concreteness):
@@ -206,7 +206,7 @@ def _in_common(found: Sequence[Packed], opposite: Sequence[Packed], minima: Mini
         ):
             instances = [trees[i] for i in sorted(cluster.members)]
             chosen.append(Template(found[0].language, cluster.template, instances, covered))
-    return sorted(chosen, key=lambda template: -len(template.found))[:MOST_TEMPLATES]
+    return sorted(chosen, key=lambda template: -len(template.found))[:MAX_TEMPLATES]
 
 
 def smallest(templates: Iterable[Template]) -> list[Template]:

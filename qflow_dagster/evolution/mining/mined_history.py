@@ -16,8 +16,9 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.mining import commit_selection
 from qflow_dagster.evolution.mining.edit_groups import Packed, extract_batch
-from qflow_dagster.evolution.mining.small_commits import MinedCommit, Report, batches_of
+from qflow_dagster.evolution.mining.small_commits import MinedCommit, batches_of
 from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.progress import ReportProgress
 
 PROCESSES = 2
 STALL_SECONDS = 60.0
@@ -51,7 +52,7 @@ def read_history(
     languages: Sequence[str] = tuple(matchers.LANGUAGES),
     most_commits: int = 20_000,
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> History:
     """The newest `most_commits` commits that lead to `tip`, merges excepted, and were committed by `until`.
 

@@ -18,7 +18,7 @@ from qflow_dagster.evolution.mining.concrete_edits import squeezed
 from qflow_dagster.evolution.rules import AstGrep, Example, Matcher, Rule
 
 PACK = "mined"
-MOST_EXAMPLES = 3
+MAX_EXAMPLES = 3
 # What a snippet needs around it to be a file of its own, the simplest first.
 _WRAPPERS = {
     "python": ("%s\n", "def f(%s):\n    pass\n", "x: %s = 1\n"),
@@ -99,7 +99,7 @@ def _written(
             good = [one for pair in pairs if (one := _example(rule, language, wrapper, pair)) is not None]
             # Where it fails on most of what it was made of, it does not say what they have in common.
             if good and 2 * len(good) > len(pairs):
-                chosen = rule.model_copy(update={"examples": tuple(good[:MOST_EXAMPLES])})
+                chosen = rule.model_copy(update={"examples": tuple(good[:MAX_EXAMPLES])})
                 if not examples.problems(chosen):
                     return chosen
     return None

@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.mining.concrete_edits import LARGEST
-from qflow_dagster.evolution.mining.small_commits import BATCH_FILES, MinedCommit, Report, batches_of
+from qflow_dagster.evolution.mining.small_commits import BATCH_FILES, MinedCommit, batches_of
 from qflow_dagster.evolution.mining.verdicts import Left, Verdict, count_batch, judge_batch
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import git, languages
 from qflow_dagster.ingestion.classify import classify
 from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.progress import ReportProgress
 
 PROCESSES = 2
 # A batch of large files and many rules takes its time on a machine that is busy.
@@ -86,7 +87,7 @@ def judge(
     commits: Sequence[MinedCommit],
     *,
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[Record]:
     """What the commits say of each rule, from the day on that is given with it."""
     commits = [one for one in commits if one.at >= min((at for _, at in rules), default=one.at)]
@@ -130,7 +131,7 @@ def count_open(
     commit: str,
     *,
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[dict[str, int]]:
     """Of each rule, how often it matches in each file of a commit (vendored and generated ones left out)."""
     files: list[tuple[str, str, str]] = []

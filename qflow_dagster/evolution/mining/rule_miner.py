@@ -30,10 +30,11 @@ from qflow_dagster.evolution.mining.edit_groups import (
 from qflow_dagster.evolution.mining.mined_history import PROCESSES, STALL_SECONDS, History, read_history
 from qflow_dagster.evolution.mining.mined_rules import write_batch
 from qflow_dagster.evolution.mining.precision import Record, Score
-from qflow_dagster.evolution.mining.small_commits import MinedCommit, Report
+from qflow_dagster.evolution.mining.small_commits import MinedCommit
 from qflow_dagster.evolution.mining.verdicts import Verdict
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.progress import ReportProgress
 
 BATCH_TEMPLATES = 20
 INSTANT = timedelta(microseconds=1)
@@ -88,7 +89,7 @@ def mine(
     most_commits: int = 20_000,
     minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[Mined]:
     """The rules that the history of `tip` up to `until` suggests, ranked by authors, files and commits.
 
@@ -120,7 +121,7 @@ def mine_all(
     most_commits: int = 20_000,
     minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> Mining:
     """The same, with what was read."""
     history = read_history(
@@ -177,7 +178,7 @@ def judge_living(
     when: Sequence[Set[datetime]],
     minima: Minima,
     processes: int,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[Record]:
     """What the history says of each rule that is alive at one of its moments (`when`), nothing of the others.
 

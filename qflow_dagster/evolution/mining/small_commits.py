@@ -4,7 +4,7 @@ Belongs here: reading those texts, in worker processes. Does not belong here: wh
 (`commit_selection`), what changed in a file (`concrete_edits`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,6 @@ from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.mining.concrete_edits import LARGEST
 from qflow_dagster.ingestion import git, trees
 
-Report = Callable[[str, int, int], None]
 BATCH_FILES = 20
 
 

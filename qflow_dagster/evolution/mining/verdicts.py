@@ -4,7 +4,7 @@ Belongs here: finding suggestions in a file before a commit and comparing with t
 worker processes. Does not belong here: adding up (`precision`).
 
 A suggestion is a match in a file as it was before a later commit (no merge, at most
-`commit_selection.MOST_FILES_EVER` files). Lines the commit left alone decide nothing. Where it changed
+`commit_selection.MAX_HISTORY_FILES` files). Lines the commit left alone decide nothing. Where it changed
 lines of the match, the window of all changed blocks that meet the match is compared, as
 tokens (white space and commas before a bracket do not count):
 
@@ -38,11 +38,11 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import trees
 
 # A window of more changed lines is a rewrite: what became of one match in it cannot be said.
-LONGEST_WINDOW = 200
+MAX_WINDOW = 200
 # A match whose words are further (lines) from all that changed was not touched, whatever it holds.
 NEAR = 6
 # A longer match (in lines) is not judged: what changed in it is mostly what its holes took.
-LONGEST_MATCH = 40
+MAX_MATCH_LENGTH = 40
 # Lines that changed: [from, to) before, and [from, to) after.
 Block = tuple[int, int, int, int]
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -179,12 +179,12 @@ class Finder:
 
 
 def _regions(node: SgNode, blocks: Sequence[Block]) -> Iterator[SgNode]:
-    """The largest nodes of no more than `LONGEST_MATCH` lines that changed lines are in."""
+    """The largest nodes of no more than `MAX_MATCH_LENGTH` lines that changed lines are in."""
     span = node.range()
     first, last = span.start.line, span.end.line
     if not any(start <= last and max(end, start + 1) > first for start, end, _, _ in blocks):
         return
-    if last - first < LONGEST_MATCH:
+    if last - first < MAX_MATCH_LENGTH:
         yield node
     else:
         for child in node.children():
@@ -328,7 +328,7 @@ class _Judge:
         start, end = min(first, touching[0][0]), max(last + 1, touching[-1][1])
         new_start = touching[0][2] - (touching[0][0] - start)
         new_end = touching[-1][3] + (end - touching[-1][1])
-        if max(end - start, new_end - new_start) > LONGEST_WINDOW:
+        if max(end - start, new_end - new_start) > MAX_WINDOW:
             return None
         return _Window(start, end, new_start, new_end, all(block[2] == block[3] for block in touching))
 

@@ -23,7 +23,7 @@ from qflow_dagster.evolution.sharing.consensus import QUEUE
 from qflow_dagster.evolution.sharing.instances import Instance, identity, trusted_keys
 from qflow_dagster.evolution.sharing.rule_packages import (
     Package,
-    PackageRefused,
+    PackageRefusedError,
     Sender,
     digest_of,
     opened,
@@ -113,7 +113,7 @@ def import_packages(
             continue
         try:
             ballots.append((read(file.data, VoteFile, at, "cast_at"), file.raw, file.named_by))
-        except PackageRefused as refusal:
+        except PackageRefusedError as refusal:
             report.refused.append(Refused(file.name, str(refusal)))
     fresh = _fresh(connection, packages, at, report)
     sound = []
@@ -208,16 +208,16 @@ def _of_trusted(
         for file in there.read():
             try:
                 if file.problem:
-                    raise PackageRefused(file.problem)
+                    raise PackageRefusedError(file.problem)
                 data = opened(file.content)
                 sender = Sender.model_validate(data["instance"]).instance
                 if sender.public_key == me:
                     report.own += 1
                 elif sender.public_key not in trusted:
-                    raise PackageRefused(f"{sender.label} is not trusted; its key is {sender.key}")
+                    raise PackageRefusedError(f"{sender.label} is not trusted; its key is {sender.key}")
                 else:
                     yield _Opened(file.name, file.content, data, trusted[sender.public_key])
-            except PackageRefused as refusal:
+            except PackageRefusedError as refusal:
                 report.refused.append(Refused(file.name, str(refusal)))
 
 
@@ -233,7 +233,7 @@ def _fresh(
         file = packages[digest]
         try:
             found.append(_Fresh(file, read(file.data, Package, at, "published_at")))
-        except PackageRefused as refusal:
+        except PackageRefusedError as refusal:
             report.refused.append(Refused(file.name, str(refusal)))
     newest = _newest(connection, [one.package.rule.digest for one in found])
     fresh = []

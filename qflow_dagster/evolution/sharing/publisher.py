@@ -28,7 +28,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     Evidence,
     Origin,
     Package,
-    PackageRefused,
+    PackageRefusedError,
     digest_of,
     opened,
     read,
@@ -119,7 +119,7 @@ def publish(
         try:
             raw = sign(_body(one, rule, at), me)
             read(opened(raw), Package, at, "published_at")
-        except (PackageRefused, ValidationError) as error:
+        except (PackageRefusedError, ValidationError) as error:
             report.failed.append(Told(one.rule.id, " ".join(str(error).split())[:300]))
             continue
         files[f"{me.instance.label}/{rule.id}/{rule.version}-{rule.digest.hex()[:16]}.json"] = one, raw

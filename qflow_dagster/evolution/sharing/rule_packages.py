@@ -39,17 +39,17 @@ PACKAGE_FORMAT = "qflow-rule/1"
 LARGEST = 1_000_000
 # What another clock may be ahead of ours.
 AHEAD = timedelta(hours=1)
-MOST_COUNTED = 1_000_000_000
+MAX_COUNTED = 1_000_000_000
 _Model = TypeVar("_Model", bound="Signed")
 
 Origin = Literal["shipped", "mined", "variant", "imported"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[float, Field(ge=0, le=MOST_COUNTED)]
-Whole = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
+Count = Annotated[float, Field(ge=0, le=MAX_COUNTED)]
+Whole = Annotated[int, Field(ge=0, le=MAX_COUNTED)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class PackageRefused(QflowError):  # noqa: N818
+class PackageRefusedError(QflowError):
     """A file that is not taken in; the message is one line that says why."""
 
 
@@ -155,7 +155,7 @@ def sign(body: Mapping[str, Any], identity: Identity) -> bytes:
     """The file of `body`: with who signs it, and the signature over all of it.
 
     Raises:
-        PackageRefused: it could not be opened again: too large, or with characters nobody can see.
+        PackageRefusedError: it could not be opened again: too large, or with characters nobody can see.
     """
     sender = {"name": identity.instance.name, "key": identity.instance.key}
     whole = {**body, "instance": sender}
@@ -169,32 +169,32 @@ def opened(raw: bytes) -> dict[str, Any]:
     """The data of a file whose form and signature hold, whoever signed it.
 
     Raises:
-        PackageRefused: one of them does not.
+        PackageRefusedError: one of them does not.
     """
     if len(raw) > LARGEST:
-        raise PackageRefused(f"it is larger than {LARGEST:,} bytes")
+        raise PackageRefusedError(f"it is larger than {LARGEST:,} bytes")
     try:
         # Refuses what is nested more than some 200 deep.
         data = from_json(raw, allow_inf_nan=False)
         same = canonical(data) == raw
     except (ValueError, RecursionError):
-        raise PackageRefused("it is no JSON") from None
+        raise PackageRefusedError("it is no JSON") from None
     # White space, doubled keys, other spellings of a number: what was signed had none of them.
     if not isinstance(data, dict) or not same:
-        raise PackageRefused("it is not in canonical form")
+        raise PackageRefusedError("it is not in canonical form")
     # Nobody may be shown other than what is there.
     if any(visible(lines) != lines for text in _texts(data) if (lines := text.replace("\r\n", "\n"))):
-        raise PackageRefused("it has control characters, or others that hide")
+        raise PackageRefusedError("it has control characters, or others that hide")
     try:
         sender = Sender.model_validate(data.get("instance"))
         signature = base64.b64decode(data["signature"], validate=True)
     except (KeyError, ValidationError, binascii.Error, TypeError, ValueError):
-        raise PackageRefused("it is not signed") from None
+        raise PackageRefusedError("it is not signed") from None
     content = canonical({name: value for name, value in data.items() if name != "signature"})
     # Base64 spells some bytes in several ways; only one of them is ours.
     spelled = base64.b64encode(signature).decode() == data["signature"] and sender.instance.key == sender.key
     if not spelled or not sender.instance.signed(content, signature):
-        raise PackageRefused(f"the signature is not that of {sender.instance.label}")
+        raise PackageRefusedError(f"the signature is not that of {sender.instance.label}")
     return data
 
 
@@ -202,16 +202,16 @@ def read(data: Mapping[str, Any], model: type[_Model], now: datetime, at: str) -
     """The data of a signed file as what it says it is; `at` names its time.
 
     Raises:
-        PackageRefused: it is of another shape, or of the future.
+        PackageRefusedError: it is of another shape, or of the future.
     """
     try:
         found = model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))[:100]
-        raise PackageRefused(" ".join(f"{where}: {first['msg']}".split())[:300]) from None
+        raise PackageRefusedError(" ".join(f"{where}: {first['msg']}".split())[:300]) from None
     if getattr(found, at) > now + AHEAD:
-        raise PackageRefused(f"it is dated {getattr(found, at):%Y-%m-%d %H:%M}, which is in the future")
+        raise PackageRefusedError(f"it is dated {getattr(found, at):%Y-%m-%d %H:%M}, which is in the future")
     return found
 
 

@@ -31,8 +31,8 @@ from qflow_dagster.safety.redaction import redact_text
 BRANCH = "qflow-rules"
 SUFFIX = ".json"
 # Others may write there as much as they like; this much of it is looked at.
-MOST_FILES = 10_000
-DEEPEST = 12
+MAX_FILES = 10_000
+MAX_DEPTH = 12
 TRIES = 3
 IDENTITY = {
     "GIT_AUTHOR_NAME": "qflow",
@@ -75,7 +75,7 @@ def open_place(location: str | Path, engine: Engine) -> Iterator[Place]:
     Raises:
         UsageError: there is nothing there, or the URL is not allowed.
         GitError: the repository cannot be read.
-        CircuitOpen: the URL failed too often.
+        CircuitOpenError: the URL failed too often.
     """
     if remotes.url_protocol(str(location)) is not None:
         with tempfile.TemporaryDirectory(prefix="qflow-place-") as folder:
@@ -126,14 +126,14 @@ class FolderPlace:
         for folder, subfolders, names, descriptor in os.fwalk(self.path, follow_symlinks=False):
             inside = Path(folder).relative_to(self.path)
             hidden = [name for name in subfolders if name.startswith(".")]
-            subfolders[:] = sorted(set(subfolders) - set(hidden)) if len(inside.parts) < DEEPEST else []
+            subfolders[:] = sorted(set(subfolders) - set(hidden)) if len(inside.parts) < MAX_DEPTH else []
             for name in sorted(names):
                 if name.endswith(SUFFIX) and not name.startswith("."):
                     found += 1
                     shown = quote_path(os.fsencode(inside / name))
-                    if found > MOST_FILES:
+                    if found > MAX_FILES:
                         yield File(
-                            shown, b"", f"more than {MOST_FILES:,} files are there; the rest was not read"
+                            shown, b"", f"more than {MAX_FILES:,} files are there; the rest was not read"
                         )
                         return
                     yield _read_file(shown, name, descriptor)
@@ -171,7 +171,7 @@ class GitPlace:
         """All files of the branch ending in .json."""
         entries = git.list_tree(self.objects, self.head) if self.head else []
         entries = [entry for entry in entries if entry.path.strip('"').endswith(SUFFIX)]
-        for entry in entries[:MOST_FILES]:
+        for entry in entries[:MAX_FILES]:
             if entry.mode not in ("100644", "100755"):
                 yield File(entry.path, b"", "it is no ordinary file")
             elif entry.size is None or entry.size > LARGEST:
@@ -179,9 +179,9 @@ class GitPlace:
             else:
                 for content in trees.read_blobs(self.objects, [(entry.oid, entry.path)]):
                     yield File(entry.path, content)
-        if len(entries) > MOST_FILES:
-            shown = entries[MOST_FILES].path
-            yield File(shown, b"", f"more than {MOST_FILES:,} files are there; the rest was not read")
+        if len(entries) > MAX_FILES:
+            shown = entries[MAX_FILES].path
+            yield File(shown, b"", f"more than {MAX_FILES:,} files are there; the rest was not read")
 
     def get(self, names: Sequence[str]) -> dict[str, bytes]:
         """The content of those that are there."""

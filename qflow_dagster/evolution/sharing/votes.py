@@ -24,7 +24,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     Digest,
     Fraction,
     Moment,
-    PackageRefused,
+    PackageRefusedError,
     Signed,
     Whole,
     opened,
@@ -273,7 +273,7 @@ def same_but(ours: bytes, found: bytes, at: str) -> bool:
     """Whether a file found where ours would be is ours and says the same, apart from its time `at`."""
     try:
         left, right = opened(ours), opened(found)
-    except PackageRefused:
+    except PackageRefusedError:
         return False
     return all(left.get(n) == right.get(n) for n in (left.keys() | right.keys()) - {at, "signature"})
 

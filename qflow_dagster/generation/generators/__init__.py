@@ -5,70 +5,17 @@ loaded beside those of this folder. Does not belong here: running them (`orchest
 judging what they propose (`validation`).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Protocol
 
-from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution.rules import Rule, evaluated, load_rules
+from qflow_dagster.evolution.rules import evaluated, load_rules
+from qflow_dagster.generation.generators import codemod, language_model, ruff_fix, rule_fix
+from qflow_dagster.generation.generators.protocol import Generator
 
 GROUP = "qflow_dagster.generators"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a generator is asked: to mend what a rule found in one file of a commit."""
-
-    repository: str
-    base: str
-    path: str
-    language: str
-    text: str
-    rule: Rule
-    # Oldest Python supported, as ruff names it.
-    target: str
-    # (line, message) of each finding.
-    findings: tuple[tuple[int, str], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """A change: new contents by path; and what it cost. Without contents: asked, and nothing to change."""
-
-    contents: dict[str, str]
-    note: str = ""
-    usage: dict[str, Any] = field(default_factory=dict)
-
-
-class NoUse(QflowError):  # noqa: N818
-    """A generator was asked and answered with what is no proposal; `usage` is what that cost."""
-
-    def __init__(self, message: str, usage: dict[str, Any]) -> None:
-        super().__init__(message)
-        self.usage = usage
-
-
-class Generator(Protocol):
-    """Something that proposes changes."""
-
-    name: str
-    # True: called in a worker process, which has no network settings and no secrets.
-    isolated: bool
-    # What one request is expected to cost, in the currency of the model's prices.
-    cost: float
-
-    def fits(self, rule: Rule, language: str) -> bool:
-        """Whether it has something to propose for findings of that rule."""
-        ...
-
-    def generate(self, request: Request) -> Iterable[Proposal]:
-        """Proposals, none where there is nothing to do."""
-        ...
-
-
-def mending() -> list[str]:
+def fixable_rules() -> list[str]:
     """Rules that some generator may mend whether or not the finding brings a fix."""
     # Those that carry out a rule's own fix have nothing to propose where a finding has none.
     own = {"rule-fix", "ruff-fix", "codemod"}
@@ -83,8 +30,6 @@ def mending() -> list[str]:
 @cache
 def generators() -> dict[str, Generator]:
     """Every generator there is, by name."""
-    from qflow_dagster.generation.generators import codemod, language_model, ruff_fix, rule_fix
-
     found: dict[str, Generator] = {}
     for one in (rule_fix.RuleFix(), ruff_fix.RuffFix(), codemod.Codemod(), language_model.LanguageModel()):
         found[one.name] = one

@@ -7,7 +7,7 @@ import libcst
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import codemods
-from qflow_dagster.generation.generators import Proposal, Request
+from qflow_dagster.generation.generators.protocol import Proposal, Request
 from qflow_dagster.generation.narrowing import within
 
 

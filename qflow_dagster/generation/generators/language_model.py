@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import NoUse, Proposal, Request
-from qflow_dagster.generation.remaining import mendable
+from qflow_dagster.generation.generators.protocol import NotApplicableError, Proposal, Request
+from qflow_dagster.generation.remaining import fixable_findings
 from qflow_dagster.infrastructure import language_model
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
@@ -34,7 +34,7 @@ class LanguageModel:
 
     def fits(self, rule: Rule, language: str) -> bool:
         """Whatever a change of a text can mend, where a model is configured."""
-        return language_model.configured() and bool(language) and mendable(rule)
+        return language_model.configured() and bool(language) and fixable_findings(rule)
 
     def generate(self, request: Request) -> Iterable[Proposal]:
         """One proposal, or none.
@@ -50,7 +50,7 @@ class LanguageModel:
         begin, end = text.find(_BEGIN) + len(_BEGIN), text.rfind(_END)
         found = _BEGIN in text and begin <= end
         if not found and "<none/>" not in text:
-            raise NoUse("the model's answer has no <file>", usage)
+            raise NotApplicableError("the model's answer has no <file>", usage)
         if not found:
             yield Proposal(contents={}, usage=usage)
             return

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.matchers import ruff_command, run_ruff
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Proposal, Request
+from qflow_dagster.generation.generators.protocol import Proposal, Request
 from qflow_dagster.generation.narrowing import within
 
 

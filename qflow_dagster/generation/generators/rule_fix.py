@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.examples import ROUNDS, matches_in
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import Proposal, Request
+from qflow_dagster.generation.generators.protocol import Proposal, Request
 
 
 class RuleFix:

@@ -13,7 +13,7 @@ from tree_sitter import Node
 from qflow_dagster.ingestion.facts import ImportFact
 
 QUOTED = re.compile(r"""["'`<]([^"'`<>\n]+)["'`>]""")
-MOST_PER_STATEMENT = 200
+MAX_NAMES_PER_STATEMENT = 200
 
 
 class Read(NamedTuple):
@@ -40,7 +40,7 @@ def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[I
     for start, end, line, kind in statements:
         statement = source[start:end].decode("utf-8", "replace")
         for count, found in enumerate(reader(statement, kind)):
-            if count == MOST_PER_STATEMENT:
+            if count == MAX_NAMES_PER_STATEMENT:
                 break
             if found.module or found.level:
                 facts.append(

@@ -22,9 +22,9 @@ GRAM = 32
 WINDOW = 29
 # A gram of fewer different tokens is a literal table or a list of closers: no clone worth naming.
 # Told by a bit of 64 per token, so two different ones may pass for one.
-FEWEST_DISTINCT = 6
+MIN_DISTINCT_TOKENS = 6
 # Texts kept for the next files of a grammar: some 5 MB.
-LARGEST_VOCABULARY = 50_000
+MAX_VOCABULARY = 50_000
 
 SKIPPED, OPERATOR, OPERAND = 0, 1, 2
 NAME_CODE, NUMBER_CODE, STRING_CODE = 1, 2, 3
@@ -132,7 +132,7 @@ _vocabularies: dict[str, Vocabulary] = {}
 
 def _vocabulary(grammar: Grammar) -> Vocabulary:
     vocabulary = _vocabularies.get(grammar.name)
-    if vocabulary is None or len(vocabulary) > LARGEST_VOCABULARY:
+    if vocabulary is None or len(vocabulary) > MAX_VOCABULARY:
         vocabulary = _vocabularies[grammar.name] = Vocabulary(grammar.keywords)
     return vocabulary
 
@@ -229,7 +229,7 @@ def fingerprints(lexed: Lexed) -> Fingerprints | None:
     while length < GRAM:
         bits = bits[:-length] | bits[length:]
         length *= 2
-    chosen = chosen[np.bitwise_count(bits[chosen]) >= FEWEST_DISTINCT]
+    chosen = chosen[np.bitwise_count(bits[chosen]) >= MIN_DISTINCT_TOKENS]
     if not len(chosen):
         return None
     newlines = lexed.vocabulary.newlines[lexed.ids]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qflow_dagster.evolution.mining import rolling
+from benchmarks import rolling_mining
 from qflow_dagster.evolution.mining.mined_history import History, read_history
 from qflow_dagster.evolution.mining.precision import Score
 from qflow_dagster.evolution.mining.rule_miner import Minima, mine
@@ -34,12 +34,15 @@ def read(project: GitRepository, no_workers: None) -> History:
 
 
 def scores(read: History, origins: list[datetime], **options) -> list[Score]:
-    return [one.total for one in rolling.evaluate(read, origins, processes=1, minima=FEW, **options).periods]
+    return [
+        one.total
+        for one in rolling_mining.evaluate(read, origins, processes=1, minima=FEW, **options).periods
+    ]
 
 
 def test_each_period_is_judged_by_the_rules_of_its_origin(read: History) -> None:
     times = [commit.at for commit in read.commits]
-    result = rolling.evaluate(read, [times[1], times[3], times[4]], processes=1, minima=FEW)
+    result = rolling_mining.evaluate(read, [times[1], times[3], times[4]], processes=1, minima=FEW)
     # Two changes are too few.
     assert [len(one.rules) for one in result.periods] == [0, 1, 1]
     assert [one.total for one in result.periods] == [
@@ -58,13 +61,13 @@ def test_an_only_origin_judges_all_that_comes_later(read: History) -> None:
 
 def test_rules_are_those_that_were_mined_that_day(project: GitRepository, read: History) -> None:
     at = read.commits[3].at
-    [period] = rolling.evaluate(read, [at], processes=1, minima=FEW).periods
+    [period] = rolling_mining.evaluate(read, [at], processes=1, minima=FEW).periods
     [one] = mine(project.path, tip="HEAD", until=at, processes=1, minima=FEW)
     [same] = period.rules
     assert (same.rule.id, same.rule.fix, same.support) == (one.rule.id, one.rule.fix, one.support)
     assert same.check == one.check._replace(open=0)
     # Nor does what comes later change them.
-    cut = rolling.evaluate(read.stretch(None, at), [at], processes=1, minima=FEW)
+    cut = rolling_mining.evaluate(read.stretch(None, at), [at], processes=1, minima=FEW)
     assert cut.periods[0].rules == period.rules
 
 
@@ -76,16 +79,16 @@ def test_what_is_before_the_window_is_forgotten(read: History) -> None:
 
 def test_several_rules_that_say_the_same_of_a_place_are_one_suggestion(read: History) -> None:
     at = read.commits[3].at
-    [period] = rolling.evaluate(read, [at], processes=1, minima=FEW).periods
-    record = rolling.Record([rolling.Verdict(0, "c", at + HOUR, "x.py", 1, 1, "right")] * 2, [])
-    twice = rolling.period_of(read, at, None, period.rules * 2, [record, record], Minima())
+    [period] = rolling_mining.evaluate(read, [at], processes=1, minima=FEW).periods
+    record = rolling_mining.Record([rolling_mining.Verdict(0, "c", at + HOUR, "x.py", 1, 1, "right")] * 2, [])
+    twice = rolling_mining.period_of(read, at, None, period.rules * 2, [record, record], Minima())
     assert twice.total == Score(right=2)
 
 
 def test_origins_cut_what_is_after_the_share(read: History) -> None:
     times = [commit.at for commit in read.commits]
-    assert rolling.origins_of(read, 0.0, 7) == times
-    assert rolling.origins_of(read, 0.5, 2) == [times[3], times[5]]
+    assert rolling_mining.origins_of(read, 0.0, 7) == times
+    assert rolling_mining.origins_of(read, 0.5, 2) == [times[3], times[5]]
 
 
 def test_recall_is_of_what_was_repeated(tmp_path, no_workers: None) -> None:
@@ -99,7 +102,7 @@ def test_recall_is_of_what_was_repeated(tmp_path, no_workers: None) -> None:
     repository.commit({"m4.py": module("sorted(get(4))", "f4")})
     # Done once now, and four times before.
     repository.commit({"m5.py": module(new(5), "f5")})
-    result = rolling.evaluate(
+    result = rolling_mining.evaluate(
         read_history(repository.path, tip="HEAD", processes=1), [origin], processes=1, minima=FEW
     )
     assert (result.repeated, result.periods[0].predicted, result.recall) == (5, 3, 0.6)

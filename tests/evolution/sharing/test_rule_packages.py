@@ -19,7 +19,7 @@ from qflow_dagster.evolution.sharing.instances import KEY_FILE, Instance, identi
 from qflow_dagster.evolution.sharing.rule_packages import (
     LARGEST,
     Package,
-    PackageRefused,
+    PackageRefusedError,
     canonical,
     opened,
     read,
@@ -60,7 +60,7 @@ def test_every_rule_that_is_shipped_survives_the_journey(rule: Rule) -> None:
 @pytest.mark.parametrize("name", [b'"signaturf"', b'"signatur "'])
 def test_a_file_whose_signature_has_another_name_is_not_signed(name: bytes) -> None:
     for raw in (PACKAGE, VOTE):
-        with pytest.raises(PackageRefused, match=r"not signed|canonical"):
+        with pytest.raises(PackageRefusedError, match=r"not signed|canonical"):
             opened(raw.replace(b'"signature"', name))
 
 
@@ -69,7 +69,7 @@ def test_a_changed_byte_anywhere_is_found(data: st.DataObject) -> None:
     raw = data.draw(st.sampled_from([PACKAGE, VOTE]))
     position = data.draw(st.integers(0, len(raw) - 1))
     other = data.draw(st.integers(0, 255).filter(lambda byte: byte != raw[position]))
-    with pytest.raises(PackageRefused):
+    with pytest.raises(PackageRefusedError):
         opened(raw[:position] + bytes([other]) + raw[position + 1 :])
 
 
@@ -79,7 +79,7 @@ def test_nothing_can_be_added_left_out_or_moved(data: st.DataObject) -> None:
     instead = data.draw(st.binary(max_size=8))
     changed = PACKAGE[:start] + instead + PACKAGE[end:]
     if changed != PACKAGE:
-        with pytest.raises(PackageRefused):
+        with pytest.raises(PackageRefusedError):
             opened(changed)
 
 
@@ -94,7 +94,7 @@ def test_white_space_doubled_keys_and_other_spellings_are_not_what_was_signed() 
     twin = signature[:85] + alphabet[alphabet.index(signature[85]) ^ 1] + "=="
     assert base64.b64decode(twin) == base64.b64decode(signature)
     for raw in (first, pretty, escaped, PACKAGE + b"\n", PACKAGE.replace(signature.encode(), twin.encode())):
-        with pytest.raises(PackageRefused):
+        with pytest.raises(PackageRefusedError):
             opened(raw)
 
 
@@ -103,7 +103,7 @@ def test_another_key_with_the_same_content_is_another_instance() -> None:
     other = Peer()
     assert package(sign(body, other.identity)).instance.key == other.key
     claimed = {**json.loads(sign(body, other.identity)), "instance": json.loads(PACKAGE)["instance"]}
-    with pytest.raises(PackageRefused, match="signature is not that of peer"):
+    with pytest.raises(PackageRefusedError, match="signature is not that of peer"):
         opened(canonical(claimed))
 
 
@@ -128,7 +128,7 @@ def test_another_key_with_the_same_content_is_another_instance() -> None:
     ids=range(14),
 )
 def test_what_is_no_package_is_refused_in_one_line(raw: bytes, words: str) -> None:
-    with pytest.raises(PackageRefused, match=words) as refusal:
+    with pytest.raises(PackageRefusedError, match=words) as refusal:
         opened(raw)
     assert "\n" not in str(refusal.value)
 
@@ -141,7 +141,7 @@ def test_what_is_no_package_is_refused_in_one_line(raw: bytes, words: str) -> No
     ).map(lambda data: json.dumps(data).encode())
 )
 def test_any_other_bytes_are_refused_and_nothing_else_happens(raw: bytes) -> None:
-    with pytest.raises(PackageRefused):
+    with pytest.raises(PackageRefusedError):
         opened(raw)
 
 
@@ -177,13 +177,13 @@ def changed_rule(**changed: Any) -> dict[str, Any]:
     ids=range(16),
 )
 def test_a_signed_package_of_another_shape_is_refused(changed: dict[str, Any], words: str) -> None:
-    with pytest.raises(PackageRefused, match=words):
+    with pytest.raises(PackageRefusedError, match=words):
         package(PEER.package(make_rule(), changed=changed))
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "a\x00b", "\u202egnp.exe", "\x9b31m"])
 def test_characters_that_nobody_sees_are_not_signed_and_not_read(text: str) -> None:
-    with pytest.raises(PackageRefused, match="control characters"):
+    with pytest.raises(PackageRefusedError, match="control characters"):
         PEER.package(make_rule(), changed=changed_rule(rationale=f"Because {text} I say so."))
 
 
@@ -318,7 +318,7 @@ def test_a_key_of_small_order_is_nobodys() -> None:
             trusted_keys([encoded])
         whole = {**opened(PACKAGE), "instance": {"name": "peer", "key": encoded}}
         whole["signature"] = base64.b64encode(FORGED).decode()
-        with pytest.raises(PackageRefused, match="signature is not that of"):
+        with pytest.raises(PackageRefusedError, match="signature is not that of"):
             opened(canonical(whole))
 
 
@@ -334,7 +334,7 @@ def test_a_key_that_is_not_in_its_one_spelling_is_refused() -> None:
     ["zero\u200bwidth", "soft\u00adhyphen", "filler\u3164", "carriage\rreturn", "tag\U000e0041", "x\ufe0f"],
 )
 def test_text_that_hides_something_makes_no_package(text: str) -> None:
-    with pytest.raises(PackageRefused, match="that hide"):
+    with pytest.raises(PackageRefusedError, match="that hide"):
         PEER.package(make_rule(rationale=f"because of {text}"))
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from qflow_dagster.evolution.calibration import Bin
-from qflow_dagster.metrics.pictures import BLUE, FAINT, GRID, INK, ORANGE, WIDTH, frame, words
+from qflow_dagster.pictures.charts import BLUE, FAINT, GRID, INK, ORANGE, WIDTH, frame, words
 
 TOP, BOTTOM, LEFT, RIGHT = 44, 228, 34, WIDTH - 10
 GREEN = "#3f8f5b"

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from qflow_dagster.agents.approval import LOCK_BY_ID, LOCK_BY_TOKEN, digest_of, hash_token, is_over
+from qflow_dagster.approvals.approval import LOCK_BY_ID, LOCK_BY_TOKEN, digest_of, hash_token, is_over
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import Json, transition
 from qflow_dagster.quantumflow.rows import to_json
@@ -22,7 +22,7 @@ logger = logs.logger(__name__)
 Reason = Literal["not_found", "not_approved", "already_used", "expired", "revoked", "mismatch"]
 
 
-class ApprovalRefused(QflowError):  # noqa: N818
+class ApprovalRefusedError(QflowError):
     """A token was refused. The text is the same for every reason; `reason` is for our own history."""
 
     def __init__(self, reason: Reason) -> None:
@@ -64,7 +64,7 @@ def authorize(
     reason, in a transaction of its own.
 
     Raises:
-        ApprovalRefused: the token is not for this, or not any more.
+        ApprovalRefusedError: the token is not for this, or not any more.
     """
     digest = digest_of(kind, target, content)
     if isinstance(presented, Reference):
@@ -81,7 +81,7 @@ def authorize(
         _record_refusal(
             connection, None if row is None else row.id, refusal, kind, target, digest, actor, run_id
         )
-        raise ApprovalRefused(refusal)
+        raise ApprovalRefusedError(refusal)
     data = {"used_by": actor, "digest": digest.hex()}
     transition(connection, [row.id], "consumed", actor=actor, data=data, run_id=run_id)
     return Authorization(row.id, row.kind, row.target, row.content)

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from qflow_dagster.agents.approval import TYPES
-from qflow_dagster.agents.arbiter import request_approval
-from qflow_dagster.agents.authorization import ApprovalRefused, Reference, authorize_workflow
+from qflow_dagster.approvals.approval import TYPES
+from qflow_dagster.approvals.arbiter import request_approval
+from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize_workflow
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import create_workflow, workflow_type
 
@@ -66,7 +66,7 @@ def start_approved(
                     key=f"approval:{row.id}",
                 )
             started.append(Started(row.id, workflow_id, None))
-        except ApprovalRefused as refused:
+        except ApprovalRefusedError as refused:
             # Somebody else used it, or it ended, since it was read: nothing is lost.
             started.append(Started(row.id, None, refused.reason))
         except QflowError as error:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from qflow_dagster.agents.approval import TYPES, digest_of
+from qflow_dagster.approvals.approval import TYPES, digest_of
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import history, verify_history
 from qflow_dagster.quantumflow import resolve as resolve_id

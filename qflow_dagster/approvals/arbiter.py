@@ -16,11 +16,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from qflow_dagster.agents.approval import (
+from qflow_dagster.approvals.approval import (
     KINDS,
-    LARGEST_CONTENT,
     LOCK_BY_ID,
-    LONGEST_NAME,
+    MAX_CONTENT_BYTES,
+    MAX_NAME_LENGTH,
     QUEUES,
     TOKEN_BYTES,
     TOKEN_PREFIX,
@@ -30,7 +30,7 @@ from qflow_dagster.agents.approval import (
     hash_token,
     is_over,
 )
-from qflow_dagster.agents.approval_policy import Evidence, objections
+from qflow_dagster.approvals.policy import Evidence, objections
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import (
     Json,
@@ -46,7 +46,7 @@ from qflow_dagster.settings import settings
 logger = logs.logger(__name__)
 
 
-class DecisionRefused(QflowError):  # noqa: N818
+class DecisionRefusedError(QflowError):
     """Somebody may not decide, or there is nothing left to decide."""
 
 
@@ -118,11 +118,11 @@ def issue_approval(
     """Let the policy of this kind approve, without a person; the token lives a minute (a setting).
 
     Raises:
-        DecisionRefused: the policy does not grant it; the message says why. Ask a person then.
+        DecisionRefusedError: the policy does not grant it; the message says why. Ask a person then.
     """
     limits = settings().approvals
     if against := objections(limits, kind, content, evidence):
-        raise DecisionRefused(f"no policy approves this {kind}: {'; '.join(against)}")
+        raise DecisionRefusedError(f"no policy approves this {kind}: {'; '.join(against)}")
     id_ = _create(
         connection,
         kind,
@@ -154,7 +154,7 @@ def approve(
     is what was seen. Approving again is no new decision and shows no token again.
 
     Raises:
-        DecisionRefused: the actor may not decide it, or it is decided or expired.
+        DecisionRefusedError: the actor may not decide it, or it is decided or expired.
     """
     _refuse_decider(actor)
     return _decide(connection, approval_id, "approve", actor, comment, digest)
@@ -181,14 +181,14 @@ def revoke(
     `digest` as in `approve`; a program that takes back its own request saw nothing, and gives none.
 
     Raises:
-        DecisionRefused: it has ended, the actor may not, or saw something else.
+        DecisionRefusedError: it has ended, the actor may not, or saw something else.
     """
     _refuse_decider(actor)
     row = _locked(connection, approval_id)
     if digest is not None:
         _refuse_unseen(row, actor, digest)
     if row.status not in ("pending", "approved"):
-        raise DecisionRefused(f"approval {approval_id} is {row.status}: there is nothing left to revoke")
+        raise DecisionRefusedError(f"approval {approval_id} is {row.status}: there is nothing left to revoke")
     if actor != row.requested_by:
         _refuse_role(row.kind, actor)
     transition(connection, [approval_id], "revoked", actor=actor, data={"reason": reason})
@@ -244,8 +244,8 @@ def _create(
             raise UsageError(f"an approval needs a {name}")
     if storable_text(target) != target:
         raise UsageError("an approval's target holds NUL or half a surrogate pair")
-    if len(requested_by) > LONGEST_NAME:
-        raise UsageError(f"the requester's name is longer than {LONGEST_NAME} characters")
+    if len(requested_by) > MAX_NAME_LENGTH:
+        raise UsageError(f"the requester's name is longer than {MAX_NAME_LENGTH} characters")
     if not 1 <= required <= 100:
         raise UsageError(f"{required} approvals cannot be required: 1 to 100 can")
     if not 0 < ttl <= settings().approvals.longest_ttl:
@@ -253,12 +253,12 @@ def _create(
             f"an approval waits more than 0 and at most {settings().approvals.longest_ttl} seconds"
         )
     encoded = to_json(content, "what is to be approved", exact=True)
-    if len(encoded) > LARGEST_CONTENT:
+    if len(encoded) > MAX_CONTENT_BYTES:
         raise UsageError(
-            f"what is to be approved has {len(encoded):,} bytes; {LARGEST_CONTENT:,} are allowed"
+            f"what is to be approved has {len(encoded):,} bytes; {MAX_CONTENT_BYTES:,} are allowed"
         )
     digest = digest_of(kind, target, json.loads(encoded))
-    title = f"{kind} {target}: {reason.strip().splitlines()[0]}"[:LONGEST_NAME]
+    title = f"{kind} {target}: {reason.strip().splitlines()[0]}"[:MAX_NAME_LENGTH]
     id_ = create_workflow(
         connection,
         TYPES[kind],
@@ -300,7 +300,7 @@ def _decide(
     # Only a policy, which looks at the content itself, gives no digest.
     row = _locked(connection, approval_id)
     if actor == row.requested_by:
-        raise DecisionRefused(f"{actor} asked for this approval: somebody else has to decide it")
+        raise DecisionRefusedError(f"{actor} asked for this approval: somebody else has to decide it")
     if not actor.startswith("policy:"):
         _refuse_role(row.kind, actor)
     if digest is not None:
@@ -309,12 +309,12 @@ def _decide(
     decisions = {row.actor: row.decision for row in connection.execute(earlier, {"id": approval_id})}
     if actor in decisions:
         if decisions[actor] != decision:
-            raise DecisionRefused(f"{actor} has decided already ({decisions[actor]}): one decision each")
+            raise DecisionRefusedError(f"{actor} has decided already ({decisions[actor]}): one decision each")
         return Decided(approval_id, row.status, _count(decisions), row.required_approvals, None)
     if row.status == "expired" or (row.status == "pending" and is_over(connection, row)):
-        raise DecisionRefused(f"approval {approval_id} has expired: ask for it again")
+        raise DecisionRefusedError(f"approval {approval_id} has expired: ask for it again")
     if row.status != "pending":
-        raise DecisionRefused(f"approval {approval_id} is {row.status} already")
+        raise DecisionRefusedError(f"approval {approval_id} is {row.status} already")
 
     insert = text("""
         INSERT INTO approval_decisions (approval_id, actor, requested_by, decision, comment)
@@ -348,26 +348,26 @@ def _count(decisions: Mapping[str, str]) -> int:
 def _locked(connection: Connection, approval_id: UUID) -> Row[Any]:
     row = connection.execute(LOCK_BY_ID, {"id": approval_id}).one_or_none()
     if row is None:
-        raise DecisionRefused(f"there is no open approval {approval_id}")
+        raise DecisionRefusedError(f"there is no open approval {approval_id}")
     return row
 
 
 def _refuse_decider(actor: str) -> None:
-    if not actor.strip() or len(actor) > LONGEST_NAME:
-        raise DecisionRefused(f"a decision needs a named actor of at most {LONGEST_NAME} characters")
+    if not actor.strip() or len(actor) > MAX_NAME_LENGTH:
+        raise DecisionRefusedError(f"a decision needs a named actor of at most {MAX_NAME_LENGTH} characters")
     if actor.startswith("policy:"):
-        raise DecisionRefused("names beginning with 'policy:' are the policies' own")
+        raise DecisionRefusedError("names beginning with 'policy:' are the policies' own")
 
 
 def _refuse_unseen(row: Row[Any], actor: str, digest: str) -> None:
     if not hmac.compare_digest(digest.encode(errors="replace"), row.digest.hex().encode()):
-        raise DecisionRefused(f"what {actor} saw is not what approval {row.id} is about: look again")
+        raise DecisionRefusedError(f"what {actor} saw is not what approval {row.id} is about: look again")
 
 
 def _refuse_role(kind: str, actor: str) -> None:
     allowed = settings().approvals.deciders.get(kind)
     if allowed is not None and actor not in allowed:
-        raise DecisionRefused(
+        raise DecisionRefusedError(
             f"{actor} may not decide approvals of kind {kind}; QFLOW_APPROVALS_DECIDERS names: "
             f"{', '.join(allowed) or 'nobody'}"
         )

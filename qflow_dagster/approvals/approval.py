@@ -36,8 +36,8 @@ TYPES = {kind: register(f"{kind}_approval", machine=APPROVAL, queue=QUEUES[kind]
 
 TOKEN_PREFIX = "qfa_"  # noqa: S105  (says to a person and to a scanner what it is)
 TOKEN_BYTES = 32
-LARGEST_CONTENT = 5_000_000
-LONGEST_NAME = 200
+MAX_CONTENT_BYTES = 5_000_000
+MAX_NAME_LENGTH = 200
 # The part of its term after which an approval nobody decided warns.
 WARN_AFTER = 0.8
 

@@ -13,7 +13,7 @@ before. Where several rules say the same of a place, that is one suggestion.
 Recall is the share of the repeated changes in small commits of a period that a right suggestion
 covers. A change is repeated if one of its edits has a template (`anti_unify`, as concrete as a rule's has to
 be) with an edit of another commit of the same period, or of two commits before it (as far back as was
-read). Each is compared with `MOST_DISTINCT` of its group, which misses some of the most frequent. Nobody asks
+read). Each is compared with `MAX_DISTINCT` of its group, which misses some of the most frequent. Nobody asks
 whether it is an idiom: `version = 2` for `version = 1`, again and again, is one of them, and no rule.
 """
 
@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from qflow_dagster.evolution.mining.anti_unification import Edit, anti_unify, concreteness, digest
 from qflow_dagster.evolution.mining.edit_groups import (
-    MOST_DISTINCT,
+    MAX_DISTINCT,
     Known,
     Minima,
     Packed,
@@ -44,9 +44,9 @@ from qflow_dagster.evolution.mining.rule_miner import (
     times,
     written,
 )
-from qflow_dagster.evolution.mining.small_commits import Report
 from qflow_dagster.evolution.mining.verdicts import Verdict
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.progress import ReportProgress
 
 # (commit, path, number of the change in the file)
 Change = tuple[str, str, int]
@@ -109,7 +109,7 @@ def evaluate(
     window: timedelta | None = None,
     minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
     processes: int = PROCESSES,
-    progress: Report | None = None,
+    progress: ReportProgress | None = None,
 ) -> Rolling:
     """Mine at each of the `origins` (in order), judge until the next; after the last, to the end.
 
@@ -234,7 +234,7 @@ def _repeated(found: Sequence[Packed], earlier: Sequence[Packed], least: int) ->
         first.setdefault(one.key, one)
     inside, past = {one.oid for one in found}, {one.oid for one in earlier}
     # Comparing all with all would take the square of their number.
-    known = {key: unpacked(first[key]) for key in list(first)[:MOST_DISTINCT]}
+    known = {key: unpacked(first[key]) for key in list(first)[:MAX_DISTINCT]}
     same: dict[bytes, set[str]] = {}
     for key in {one.key for one in found}:
         edit = known.get(key) or unpacked(first[key])

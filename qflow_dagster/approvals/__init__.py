@@ -1,0 +1,16 @@
+"""Approvals: asking a person, deciding, and using what was approved (the seed's Arbiter).
+
+- `approval`: what an approval is: state machine, kinds, digest
+- `arbiter`: requests, decisions, revocations
+- `authorization`: using an approval up, once
+- `policy`: when a policy may decide in place of a person
+- `records`: lists, one approval with its history, exports, consistency checks
+- `approved_workflows`: workflows that start only once they are approved
+
+Importing the package registers its workflow types. Does not belong here: what is approved (edits and
+rules in `agents`), Dagster, pages.
+"""
+
+from qflow_dagster.approvals.approval import KINDS
+
+__all__ = ["KINDS"]
