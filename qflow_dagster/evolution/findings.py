@@ -10,16 +10,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import metric_findings
 from qflow_dagster.evolution.rule_engine import StoredRule
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.quantumflow import resolve
+from qflow_dagster.registry import Lock
 
 OWN_SOURCE = "rules"
 OPEN = ("open", "reopened")
 SEVERITIES = ("error", "warning", "info")
-_LOCK = 0x66696E64
 _COLUMNS = """
     rule_id text, rule_version_id integer, category text, severity text, path text, symbol text, line integer,
     end_line integer, "column" integer, message text, fixable boolean, suppressed boolean, evidence jsonb,
@@ -118,7 +119,7 @@ def update(connection: Connection, snapshot: Snapshot, rules: Sequence[StoredRul
 
 def begin(connection: Connection, repository_id: int) -> None:
     """Create the temporary table `current_findings`, empty; locks the repository's findings until the commit."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock, :id)"), {"lock": _LOCK, "id": repository_id})
+    lock(connection, Lock.FINDINGS_OF_REPOSITORY, repository_id)
     connection.execute(text("DROP TABLE IF EXISTS pg_temp.current_findings"))
     connection.execute(text(f"CREATE TEMPORARY TABLE current_findings ({_COLUMNS}) ON COMMIT DROP"))
 

@@ -29,12 +29,13 @@ from qflow_dagster.ingestion import repositories
 from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED
+from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
 logger = logs.logger(__name__)
 ACTOR = "rule evolution"
-TYPE = register("rule_evolution", machine=RECORDED).name
+TYPE = register(WorkflowTypeName.RULE_EVOLUTION, machine=RECORDED).name
 # Labelled locations of each kind needed before a narrower variant is constructed.
 MIN_LOCATIONS = 3
 # The share of fixes in the histories of at most so many repositories that a variant must still match.

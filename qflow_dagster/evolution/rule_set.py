@@ -21,17 +21,18 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution.rules import EVALUATED, RULE, Rule, load_rules
 from qflow_dagster.evolution.tables import rule_lifecycles
 from qflow_dagster.quantumflow import StateMachine, create_workflow, history, register, transition, uuid7
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.quantumflow.tables import workflows
+from qflow_dagster.registry import Lock, Queue, WorkflowTypeName
 
 LIFECYCLE = StateMachine(
     name="rule",
@@ -46,9 +47,7 @@ LIFECYCLE = StateMachine(
     terminal=frozenset({"retired"}),
     completed="active",
 )
-QUEUE = "rule_notifications"
-TYPE = register("rule", machine=LIFECYCLE, queue=QUEUE).name
-_LOCK = 0x72756C65
+TYPE = register(WorkflowTypeName.RULE, machine=LIFECYCLE, queue=Queue.RULE_NOTIFICATIONS).name
 Origin = Literal["shipped", "mined", "variant", "imported"]
 
 
@@ -238,7 +237,7 @@ def definition_of(rule: Rule) -> dict[str, Any]:
 
 def one_at_a_time(connection: Connection) -> None:
     """Lock the creation of rule versions until the transaction ends, so that version numbers are unique."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    lock(connection, Lock.RULE_VERSIONS)
 
 
 def next_version(connection: Connection, rule: str) -> int:

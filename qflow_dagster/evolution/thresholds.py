@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select, text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.tables import rule_thresholds
 from qflow_dagster.quantumflow import send_with_notify
+from qflow_dagster.registry import Queue
 from qflow_dagster.settings import settings
 
 STEP = 0.03
@@ -24,7 +25,6 @@ WINDOW = 200
 MIN_DECISIONS = 10
 # Minimum reduction of regret per decision for a change.
 MIN_GAIN = 0.05
-QUEUE = "rule_notifications"
 ACTOR = "rule evolution"
 # The rate of success at which each threshold breaks even.
 TARGETS = {"ask": 0.5, "act": 0.9, "publish": 0.9}
@@ -192,4 +192,4 @@ def _record(
         "to": change.value,
         "reason": change.reason,
     }
-    send_with_notify(connection, QUEUE, [message])
+    send_with_notify(connection, Queue.RULE_NOTIFICATIONS, [message])

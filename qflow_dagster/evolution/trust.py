@@ -20,6 +20,7 @@ from qflow_dagster.evolution.sharing import votes
 from qflow_dagster.evolution.sharing.imports import imported_priors
 from qflow_dagster.evolution.tables import rule_confidence
 from qflow_dagster.quantumflow import send_with_notify
+from qflow_dagster.registry import Queue
 from qflow_dagster.settings import settings
 
 # Weight of the parent's outcomes at locations where a variant agrees: less than 1, for they selected it.
@@ -187,7 +188,7 @@ def refresh(connection: Connection, *, run_id: str | None = None) -> list[LevelC
         connection.execute(insert(rule_confidence), rows)
     messages = [_message(change, run_id) for change in changes if change.before is not None or change.drifts]
     if messages:
-        send_with_notify(connection, rule_set.QUEUE, messages)
+        send_with_notify(connection, Queue.RULE_NOTIFICATIONS, messages)
     return changes
 
 
