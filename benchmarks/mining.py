@@ -6,7 +6,7 @@ judged on what came until the next. Right, wrong, undone, gone and recall are as
 `qflow_dagster.evolution.mining.verdicts` and `rolling` define them. Printed are the rules that decided
 something, with how often and at how many origins, and a row for each repository.
 
-What one commit does in many places is one decision: "by" is how many commits decided, "of each" the
+What one commit does in many changes_of is one decision: "by" is how many commits decided, "of each" the
 mean of their own precisions, and the interval (Wilson) is of as many decisions as the clusters are worth.
 """
 
@@ -52,9 +52,7 @@ def effective(sizes: Sequence[int]) -> float:
 def measure(name: str, objects: Path, options: argparse.Namespace) -> Measured:
     """Read one history, and mine and judge it at every origin."""
     started = time.perf_counter()
-    history = read_history(
-        objects, tip=options.tip, most_commits=options.commits, processes=options.processes
-    )
+    history = read_history(objects, tip=options.tip, max_commits=options.commits, processes=options.processes)
     seconds = time.perf_counter() - started
     if not history.commits:
         raise SystemExit(f"{name}: no commit changed a file of a language that has rules")
@@ -93,9 +91,7 @@ def print_rules(measured: Measured) -> None:
 
 def print_summary(all_measured: list[Measured], options: argparse.Namespace) -> None:
     """A row for each repository."""
-    title = (
-        f"Mined at {options.origins} origins after {options.share:.0%} of the commits, judged until the next"
-    )
+    title = f"MinedRule at {options.origins} origins after {options.share:.0%} of the commits, judged until the next"
     table = Table(title=f"{title}; {os.cpu_count()} cores", title_justify="left")
     columns = (
         "repository",

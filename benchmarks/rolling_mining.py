@@ -27,20 +27,20 @@ from typing import NamedTuple
 from qflow_dagster.evolution.mining.anti_unification import Edit, anti_unify, concreteness, digest
 from qflow_dagster.evolution.mining.edit_groups import (
     MAX_DISTINCT,
-    Known,
     Minima,
-    Packed,
+    PackedEdit,
     Template,
+    TemplateCache,
     unpacked,
 )
 from qflow_dagster.evolution.mining.mined_history import PROCESSES, History
 from qflow_dagster.evolution.mining.precision import Record, Score, score_of
 from qflow_dagster.evolution.mining.rule_miner import (
     Candidate,
-    Mined,
+    MinedRule,
     choose,
+    evaluate_alive,
     generalised,
-    judge_living,
     times,
     written,
 )
@@ -60,7 +60,7 @@ class Period(NamedTuple):
 
     origin: datetime
     until: datetime | None
-    rules: list[Mined]
+    rules: list[MinedRule]
     scores: list[Score]
     total: Score
     commits: dict[str, Score]
@@ -81,7 +81,7 @@ class Rolling(NamedTuple):
 
     @property
     def commits(self) -> list[Score]:
-        """The same of each commit that decided something: what one commit does in many places is one decision."""
+        """The same of each commit that decided something: what one commit does in many changes_of is one decision."""
         return [score for one in self.periods for score in one.commits.values()]
 
     @property
@@ -117,9 +117,9 @@ def evaluate(
         GitError: the history cannot be read.
     """
     started = time.monotonic()
-    mined_from = [history.stretch(at - window if window else None, at) for at in origins]
+    mined_from = [history.period(at - window if window else None, at) for at in origins]
     found = []
-    known: Known = {}
+    known: TemplateCache = {}
     for number, part in enumerate(mined_from, 1):
         found.append(generalised(part, minima, known))
         if progress:
@@ -135,7 +135,7 @@ def evaluate(
             for one in written_[_identity(template)]:
                 rules[_says(one)] = one.rule, min(since, rules.get(_says(one), (one.rule, since))[1])
                 when[_says(one)].add(origin)
-    judged = judge_living(
+    judged = evaluate_alive(
         history, list(rules.values()), [when[key] for key in rules], minima, processes, progress
     )
     records = dict(zip(rules, judged, strict=True))
@@ -153,12 +153,12 @@ def evaluate(
 
 def _identity(template: Template) -> bytes:
     """What a rule is written from."""
-    parts = [template.language.encode(), digest(template.edit), str(len(template.found)).encode()]
+    parts = [template.language.encode(), digest(template.edit), str(len(template.members)).encode()]
     parts += sorted(map(digest, template.instances))
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).digest()
 
 
-def _says(one: Candidate | Mined) -> tuple[str, ...]:
+def _says(one: Candidate | MinedRule) -> tuple[str, ...]:
     """What a rule finds and does."""
     return *one.rule.language, one.rule.matcher.model_dump_json(), str(one.rule.fix)
 
@@ -167,7 +167,7 @@ def period_of(
     history: History,
     origin: datetime,
     until: datetime | None,
-    rules: list[Mined],
+    rules: list[MinedRule],
     records: Sequence[Record],
     minima: Minima,
 ) -> Period:
@@ -181,7 +181,7 @@ def period_of(
             own[place] += 1
             verdicts[place] = one
         counted |= own
-    repeated = repeated_changes(history.stretch(None, origin), history.stretch(origin, until), minima)
+    repeated = repeated_changes(history.period(None, origin), history.period(origin, until), minima)
     right = [one for one in verdicts.values() if one.outcome == "right"]
     scores = [record.score(origin, until) for record in records]
     by_commit: dict[str, list[Verdict]] = defaultdict(list)
@@ -205,10 +205,10 @@ def _covered(changes: dict[Change, tuple[int, int]], right: Iterable[Verdict]) -
 
 def repeated_changes(before: History, period: History, minima: Minima) -> dict[Change, tuple[int, int]]:
     """The repeated changes of a period, with the lines (before) they are in."""
-    groups: dict[bytes, list[Packed]] = defaultdict(list)
+    groups: dict[bytes, list[PackedEdit]] = defaultdict(list)
     for one in period.edits:
         groups[one.group].append(one)
-    earlier: dict[bytes, list[Packed]] = defaultdict(list)
+    earlier: dict[bytes, list[PackedEdit]] = defaultdict(list)
     for one in before.edits:
         if one.group in groups:
             earlier[one.group].append(one)
@@ -223,12 +223,12 @@ def repeated_changes(before: History, period: History, minima: Minima) -> dict[C
     return lines
 
 
-def _repeated(found: Sequence[Packed], earlier: Sequence[Packed], least: int) -> list[Packed]:
+def _repeated(found: Sequence[PackedEdit], earlier: Sequence[PackedEdit], least: int) -> list[PackedEdit]:
     """Those of a group's edits that have a template with edits of enough other commits."""
     if len({one.oid for one in (*found, *earlier)}) < 2:
         return []
     commits: dict[bytes, set[str]] = defaultdict(set)
-    first: dict[bytes, Packed] = {}
+    first: dict[bytes, PackedEdit] = {}
     for one in (*found, *earlier):
         commits[one.key].add(one.oid)
         first.setdefault(one.key, one)

@@ -205,9 +205,9 @@ def publish(
         print_json({name: [one._asdict() for one in getattr(report, name)] for name in names})
         return
     for one in report.published:
-        console.print(f"published {one.what}: {one.description}", soft_wrap=True)
+        console.print(f"published {one.subject}: {one.message}", soft_wrap=True)
     for one in report.failed:
-        console.print(f"not published {one.what}: {one.description}", soft_wrap=True)
+        console.print(f"not published {one.subject}: {one.message}", soft_wrap=True)
     console.print(
         f"{len(report.published)} published, {len(report.skipped)} not yet, {len(report.failed)} failed"
     )
@@ -225,20 +225,20 @@ def import_(
     json: JsonFlag = False,
 ) -> None:
     """Import rules and votes of other instances: on trial, only shown until the instances agree."""
-    received = exchange.take_in(ready_engine(), place, trust=trust or (), actor=actor_name(as_))
+    received = exchange.import_rules(ready_engine(), place, trust=trust or (), actor=actor_name(as_))
     report = received.report
     if json:
         print_json(
             {
                 "imported": [one.rule.id for one in report.imported],
-                "on_trial": received.begun,
+                "on_trial": received.started,
                 "known": report.known,
                 "refused": [one._asdict() for one in report.refused],
                 "votes": report.votes._asdict(),
                 "not_cast": received.not_cast,
                 "consensus": [
                     {"rule": one.rule_id, "state": one.state, "reason": one.reason}
-                    for one in received.settled
+                    for one in received.consensus_changes
                 ],
             }
         )
@@ -248,7 +248,7 @@ def import_(
     for one in report.refused:
         console.print("refused", style="red", end=" ")
         console.print(f"{one.name}: {one.reason}", soft_wrap=True)
-    for one in received.settled:
+    for one in received.consensus_changes:
         console.print(f"{one.rule_id} is {one.state}: {one.reason}", soft_wrap=True)
     console.print(
         f"{len(report.imported)} imported, {report.known} known, {report.own} our own, {len(report.refused)} refused; "

@@ -40,8 +40,8 @@ class Scratch:
 @contextmanager
 def scratch(objects: Path) -> Iterator[Scratch]:
     """A scratch store for the repository whose objects are there; gone afterwards."""
-    with stand_ins.stand_in(objects) as ours:
-        yield Scratch(objects, ours)
+    with stand_ins.stand_in(objects) as repository:
+        yield Scratch(objects, repository)
 
 
 def export(store: Scratch, tree: str, folder: Path) -> None:
@@ -66,11 +66,13 @@ def export(store: Scratch, tree: str, folder: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             empty(folder)
-        shown = visible_line(os.fsdecode(error.filename or ""), 120)
-        words = f"commit {tree} cannot be checked out: {shown or folder}: {error.strerror}"
+        display_path = visible_line(os.fsdecode(error.filename or ""), 120)
+        message = f"commit {tree} cannot be checked out: {display_path or folder}: {error.strerror}"
         if isinstance(error, FileExistsError | NotADirectoryError):
-            words = f"commit {tree} cannot be checked out: two of its entries have the name '{shown}'"
-        raise QflowError(words) from None
+            message = (
+                f"commit {tree} cannot be checked out: two of its entries have the name '{display_path}'"
+            )
+        raise QflowError(message) from None
     except BaseException:
         with suppress(OSError):
             empty(folder)

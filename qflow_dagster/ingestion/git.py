@@ -25,74 +25,15 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.ingestion.git_configuration import CONFIGURATION, ENVIRONMENT, PASSED_ON
 from qflow_dagster.ingestion.paths import MAX_PATH, UnsafePathError, check_path, quote_path
 from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
-
-# How progress is told: (stage, done, total); a total of 0 is not known.
 
 TIMEOUT = 120
 # Bytes that are read into memory of what git prints; listings of trees and blobs are streamed.
 MAX_OUTPUT = 256_000_000
 OLDEST = (2, 31)
-# What git, curl and ssh may see of our environment, to find and authenticate themselves; nothing
-# else, above all no GIT_DIR and no secret.
-PASSED_ON = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "TMPDIR",
-    "SSH_AUTH_SOCK",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-)
-ENVIRONMENT = {
-    "LC_ALL": "C",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_GRAFT_FILE": os.devnull,
-    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes",
-}
-# Options on the command line win over the repository's own configuration.
-CONFIGURATION = {
-    "core.hooksPath": os.devnull,
-    "core.fsmonitor": "false",
-    "core.alternateRefsCommand": "true",
-    "core.pager": "cat",
-    "core.attributesFile": os.devnull,
-    "core.bigFileThreshold": "50m",
-    # A summary of commits beside them, which may say what they do not.
-    "core.commitGraph": "false",
-    "attr.tree": "",
-    "credential.helper": "",
-    "diff.external": "",
-    "diff.algorithm": "default",
-    "diff.renameLimit": "1000",
-    "diff.orderFile": os.devnull,
-    "log.showSignature": "false",
-    "gpg.program": "false",
-    "uploadpack.packObjectsHook": "",
-    "fetch.recurseSubmodules": "false",
-    "submodule.recurse": "false",
-    # Credentials would go with one to where it leads.
-    "http.followRedirects": "false",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-}
 REDIRECTED = re.compile(r"returned error: 30[12378]\b|HTTP 30[12378]\b")
 OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -193,11 +134,11 @@ def stream(
             read to the end.
     """
     # Files, not pipes, for what goes in and what is complained: no side can wait for the other.
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
-        given.write(stdin)
-        given.seek(0)
+    with tempfile.TemporaryFile() as stdin_file, tempfile.TemporaryFile() as errors:
+        stdin_file.write(stdin)
+        stdin_file.seek(0)
         line = command(repository, *arguments, configuration=configuration)
-        process = start(line, protocol, given, errors, variables)
+        process = start(line, protocol, stdin_file, errors, variables)
         output = cast(IO[bytes], process.stdout)
         try:
             with ended_after(process, timeout) as overdue:
@@ -290,10 +231,10 @@ def require_git() -> None:
     """
     if shutil.which("git") is None:
         raise QflowError("git is not on PATH; install it (on Debian: apt-get install git)")
-    words = run(None, "version").decode(errors="replace")
-    found = re.search(r"(?<!\d)(\d++)\.(\d+)", words)
-    if found and (int(found[1]), int(found[2])) < OLDEST:
-        raise QflowError(f"{words.strip()} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
+    output = run(None, "version").decode(errors="replace")
+    match = re.search(r"(?<!\d)(\d++)\.(\d+)", output)
+    if match and (int(match[1]), int(match[2])) < OLDEST:
+        raise QflowError(f"{output.strip()} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
 
 
 def find_repository(path: Path) -> Path:
@@ -365,7 +306,7 @@ def read_tree(
 
     `written`: files are to be written there, so that the paths must be good for that, and different.
     """
-    seen: set[bytes] = set()
+    names: set[bytes] = set()
     # With -t folders are listed too: trees without any file can multiply as well.
     arguments = ("ls-tree", "-r", "-t", "-z", "-l", "--full-tree", tree)
     with stream(repository, *arguments, timeout=TIMEOUT) as output:
@@ -373,11 +314,11 @@ def read_tree(
             header, _, path = record.partition(b"\t")
             mode, kind, oid, size = header.decode().split()
             check_path(path, tree, link=mode == "120000", written=written)
-            if path in seen:
-                shown = visible_line(quote_path(path))
-                raise UnsafePathError(f"commit {tree} has two entries called '{shown}'")
+            if path in names:
+                display_name = visible_line(quote_path(path))
+                raise UnsafePathError(f"commit {tree} has two entries called '{display_name}'")
             if written:
-                seen.add(path)
+                names.add(path)
             if kind != "tree":
                 # Git says "-" of submodules, "BAD" of objects that are not there.
                 length = int(size) if size.isdigit() else None
@@ -396,15 +337,15 @@ def records(output: IO[bytes], commit: str, per_path: int = 1) -> Iterator[bytes
     capacity = most * per_path
     rest = b""
     while piece := output.read(1 << 16):
-        *whole, rest = (rest + piece).split(b"\0")
+        *complete, rest = (rest + piece).split(b"\0")
         rest = rest[: MAX_PATH * 2]
-        capacity -= len(whole)
+        capacity -= len(complete)
         if capacity < 0:
             raise TooLargeError(
                 f"commit {commit} has more than {most:,} paths and is not read; if it is meant to have them, "
                 "raise QFLOW_INGESTION_TREE_PATHS"
             )
-        yield from whole
+        yield from complete
 
 
 def reason(errors: bytes, code: int) -> str:

@@ -1,62 +1,24 @@
-"""Commits and what each changed, read from git in one pass and kept up to date.
+"""Storing commits and what each changed, and keeping them up to date.
 
-Belongs here: parsing ``git log``, and storing commits and their file changes. Merges have no
-changes of their own, renames are followed by git (-M), names and addresses are those of
-``.mailmap`` at the commit that is ingested. A commit is written once; what a rewritten branch
-leaves behind is kept and marked unreachable.
+A commit is written once; commits that a rewritten branch abandons are kept and marked unreachable.
+They are read in `commit_log`.
 """
 
-import re
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text, update
 
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.ingestion import git, repositories
-from qflow_dagster.ingestion.paths import broken_rule, quote_path
+from qflow_dagster.ingestion.commit_log import LoggedCommit, read_commits
 from qflow_dagster.ingestion.pipeline import with_reconnect
-from qflow_dagster.ingestion.stand_ins import stand_in
+from qflow_dagster.ingestion.tables import commits
+from qflow_dagster.ingestion.tables import repositories as repositories_table
 from qflow_dagster.progress import ReportProgress
-from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
-BATCH_COMMITS = 2_000
-LOG_TIMEOUT = 1_800
-# Bytes of git's log that are held at once: half a million changes.
-LOG_BYTES = 64_000_000
-# Fields end with NUL, which no commit and no path can hold: what a commit says cannot pass for git.
-BEGIN, END = b"\x01", b"\x02"
-FORMAT = (
-    "%x01"
-    + "".join(
-        f"{field}%x00"
-        for field in (
-            "%H",
-            "%P",
-            "%aN",
-            "%aE",
-            "%at",
-            "%cN",
-            "%cE",
-            "%ct",
-            "%s",
-            "%b",
-            "%(trailers:key=Co-authored-by,valueonly,unfold)",
-        )
-    )
-    + "%x02"
-)
-FIELDS = 11
-KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
-MAX_BODY_LENGTH = 20_000
-CONTACT = re.compile(r"[^<>\x00-\x1f\x85\u2028\u2029]* ?<[^<>\s]+>")
 COMMIT_COLUMNS = (
     "id",
     "repository_id",
@@ -84,54 +46,24 @@ CHANGE_COLUMNS = (
 )
 
 
-logger = logs.logger(__name__)
-
-
 class HistoryResult(NamedTuple):
-    """What an ingestion of history did."""
+    """The number of stored commits and changes, and the seconds it took."""
 
     new_commits: int
     new_changes: int
     seconds: float
 
 
-class Change(NamedTuple):
-    """What a commit did to a path; lines are None for binary files."""
-
-    path: str
-    kind: str
-    previous_path: str | None
-    added_lines: int | None
-    deleted_lines: int | None
-
-
-class LoggedCommit(NamedTuple):
-    """A commit as git logs it; times are ISO 8601 in UTC."""
-
-    oid: str
-    parents: list[str]
-    author_name: str
-    author_email: str
-    authored_at: str
-    committer_name: str
-    committer_email: str
-    committed_at: str
-    subject: str
-    body: str
-    co_authors: list[str]
-    changes: list[Change]
-
-
 def ingest_history(
     engine: Engine, repository_id: int, commit_oid: str, *, progress: ReportProgress | None = None
 ) -> HistoryResult:
-    """Store the commits that lead to `commit_oid` and are not stored yet; make it the history's tip.
+    """Store the ancestors of `commit_oid` that are not stored yet; make it the history's tip.
 
-    Batches are committed as they are read and a commit is stored at most once, so a killed run
-    is simply continued; the tip moves in the last transaction.
+    Batches are committed as they are read and a commit is stored at most once, so an aborted run
+    continues; the tip moves in the last transaction.
 
     Raises:
-        GitError: the history cannot be read.
+        GitError: The history cannot be read.
     """
     started = time.monotonic()
     report = progress or (lambda stage, done, total: None)
@@ -143,186 +75,29 @@ def ingest_history(
     reachable = git.run(objects, "rev-list", commit_oid, timeout=600).decode().split()
     with engine.begin() as connection:
         forget_unreachable(connection, repository_id, reachable, repository.history_tip)
-        known = stored_commits(connection, repository_id)
-    wanted = [oid for oid in reversed(reachable) if oid not in known]
-    commits = changes = 0
-    report("reading history", 0, len(wanted))
-    for batch in read_commits(objects, wanted, commit_oid, settings().ingestion.processes):
+        stored = stored_commits(connection, repository_id)
+    missing = [oid for oid in reversed(reachable) if oid not in stored]
+    commit_count = changes = 0
+    report("reading history", 0, len(missing))
+    for batch in read_commits(objects, missing, commit_oid, settings().ingestion.processes):
         changes += with_reconnect(
             engine, lambda connection, batch=batch: store_commits(connection, repository_id, batch)
         )
-        commits += len(batch)
-        report("reading history", commits, len(wanted))
+        commit_count += len(batch)
+        report("reading history", commit_count, len(missing))
     with_reconnect(engine, lambda connection: set_tip(connection, repository_id, commit_oid))
-    return HistoryResult(commits, changes, time.monotonic() - started)
-
-
-def read_commits(
-    objects: Path, oids: list[str], mailmap_commit: str, processes: int
-) -> Iterator[list[LoggedCommit]]:
-    """The commits of `oids` with their changes, in order, in batches.
-
-    Each commit is read once. Comparing trees is most of the work and independent from commit
-    to commit, so `processes` git processes work at the next batches while one is consumed.
-    """
-    batches = [oids[start : start + BATCH_COMMITS] for start in range(0, len(oids), BATCH_COMMITS)]
-    with stand_in(objects) as ours, ThreadPoolExecutor(processes) as pool:
-        running: deque[Future[list[LoggedCommit]]] = deque()
-        try:
-            for batch in batches:
-                running.append(pool.submit(_read_batch, ours, batch, mailmap_commit))
-                if len(running) > processes:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            for future in running:
-                future.cancel()
-
-
-def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[LoggedCommit]:
-    try:
-        commits = parse_log(_log(objects, oids, mailmap_commit, ("--raw", "--numstat", "-M")))
-    except git.GitError as error:
-        # One commit can change more paths than can be held; its neighbours are read without it.
-        if len(oids) > 1:
-            middle = len(oids) // 2
-            parts = (oids[:middle], oids[middle:])
-            return [commit for part in parts for commit in _read_batch(objects, part, mailmap_commit)]
-        commits = parse_log(_log(objects, oids, mailmap_commit, ("--no-patch",)))
-        logger.warning("commit %s is stored without its changes: %s", oids[0], error)
-    if len(commits) != len(oids):
-        raise git.GitError(f"git log of {len(oids)} commits from {oids[0]} told of {len(commits)}")
-    # Git maps authors and committers, not those of trailers.
-    contacts = sorted({name for commit in commits for name in commit.co_authors if CONTACT.fullmatch(name)})
-    if not contacts:
-        return commits
-    stdin = "".join(f"{contact}\n" for contact in contacts).encode()
-    mapped = git.run(objects, "check-mailmap", "--stdin", stdin=stdin, configuration=_mailmap(mailmap_commit))
-    names = dict(zip(contacts, _text(mapped).splitlines(), strict=True))
-    return [
-        commit._replace(co_authors=[names.get(name, name) for name in commit.co_authors])
-        for commit in commits
-    ]
-
-
-def _log(objects: Path, oids: list[str], mailmap_commit: str, changes: tuple[str, ...]) -> bytes:
-    arguments = (
-        "log",
-        "--stdin",
-        "--no-walk=unsorted",
-        "-z",
-        *changes,
-        "--no-abbrev",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-show-signature",
-        "--no-notes",
-        "--ignore-submodules=none",
-        "--root",
-        f"--format=format:{FORMAT}",
-    )
-    stdin = "".join(f"{oid}\n" for oid in oids).encode()
-    return git.run(
-        objects,
-        *arguments,
-        timeout=LOG_TIMEOUT,
-        stdin=stdin,
-        configuration=_mailmap(mailmap_commit),
-        max_output=LOG_BYTES,
-    )
-
-
-def _mailmap(commit: str) -> tuple[str, ...]:
-    return "log.mailmap=true", f"mailmap.blob={commit}:.mailmap", "mailmap.file="
-
-
-def parse_log(output: bytes) -> list[LoggedCommit]:
-    """The commits of what `git log -z --raw --numstat` prints in `FORMAT`."""
-    tokens = output.split(b"\0")
-    commits = []
-    position = 0
-    while position < len(tokens):
-        if not tokens[position].startswith(BEGIN):
-            position += 1
-            continue
-        fields = tokens[position : position + FIELDS]
-        fields[0] = fields[0][1:]
-        position += FIELDS
-        # The first change follows the end mark in the same token.
-        tokens[position] = tokens[position].removeprefix(END).lstrip(b"\n")
-        changes, position = parse_changes(tokens, position)
-        # What git would not check out no file ever had.
-        commits.append(
-            _commit(fields, [c for c in changes if _is_safe(c.path) and _is_safe(c.previous_path)])
-        )
-    return commits
-
-
-def parse_changes(tokens: list[bytes], position: int) -> tuple[list[Change], int]:
-    """The changes of a commit from its raw and numstat tokens, and where the next commit begins."""
-    kinds: dict[bytes, tuple[str, bytes | None]] = {}
-    lines: dict[bytes, tuple[int | None, int | None]] = {}
-    while position < len(tokens) and not tokens[position].startswith(BEGIN):
-        token = tokens[position].lstrip(b"\n")
-        if token.startswith(b":"):
-            status = chr(token.rsplit(b" ", 1)[1][0])
-            if status in "RC":
-                kinds[tokens[position + 2]] = (KINDS[status], tokens[position + 1])
-                position += 3
-            else:
-                kinds[tokens[position + 1]] = (KINDS.get(status, "modified"), None)
-                position += 2
-        elif token.count(b"\t") >= 2:
-            added, deleted, path = token.split(b"\t", 2)
-            if path:
-                position += 1
-            else:
-                path = tokens[position + 2]
-                position += 3
-            lines[path] = (None, None) if added == b"-" else (int(added), int(deleted))
-        else:
-            position += 1
-    changes = [
-        Change(quote_path(path), kind, quote_path(old) if old else None, *lines.get(path, (0, 0)))
-        for path, (kind, old) in kinds.items()
-    ]
-    return changes, position
-
-
-def _is_safe(quoted: str | None) -> bool:
-    return quoted is None or not broken_rule(quoted.strip('"').encode())
-
-
-def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
-    oid, parents, an, ae, at, cn, ce, ct, subject, body, trailers = map(_text, fields)
-    co_authors = [line.strip() for line in trailers.splitlines() if line.strip()]
-    return LoggedCommit(
-        oid,
-        parents.split(),
-        an,
-        ae,
-        _time(at),
-        cn,
-        ce,
-        _time(ct),
-        subject,
-        body.strip()[:MAX_BODY_LENGTH],
-        co_authors,
-        changes,
-    )
+    return HistoryResult(commit_count, changes, time.monotonic() - started)
 
 
 def stored_commits(connection: Connection, repository_id: int) -> set[str]:
-    """The ids of all commits stored of a repository."""
-    statement = text("SELECT oid FROM commits WHERE repository_id = :id")
-    return set(connection.scalars(statement, {"id": repository_id}))
+    """Return the ids of all stored commits of a repository."""
+    return set(connection.scalars(select(commits.c.oid).where(commits.c.repository_id == repository_id)))
 
 
 def forget_unreachable(
     connection: Connection, repository_id: int, reachable: list[str], tip: str | None
 ) -> None:
-    """Mark which stored commits lead to the new tip; a branch that only grew leaves them as they are."""
+    """Mark which stored commits are ancestors of the new tip; nothing changes if the branch only grew."""
     if tip is None or tip in set(reachable):
         return
     connection.execute(
@@ -335,11 +110,13 @@ def forget_unreachable(
 
 
 def store_commits(connection: Connection, repository_id: int, batch: list[LoggedCommit]) -> int:
-    """Store commits that are not stored yet, with their changes; returns the number of changes."""
-    statement = "SELECT oid FROM commits WHERE repository_id = :id AND oid = ANY(:oids)"
-    oids = [commit.oid for commit in batch]
-    there = set(connection.scalars(text(statement), {"id": repository_id, "oids": oids}))
-    new = [commit for commit in batch if commit.oid not in there]
+    """Store commits that are not stored yet, with their changes; return the number of changes."""
+    table = commits.c
+    query = select(table.oid).where(
+        table.repository_id == repository_id, table.oid.in_([commit.oid for commit in batch])
+    )
+    existing = set(connection.scalars(query))
+    new = [commit for commit in batch if commit.oid not in existing]
     ids = list(
         connection.scalars(
             text("SELECT nextval(pg_get_serial_sequence('commits', 'id')) FROM generate_series(1, :count)"),
@@ -361,20 +138,6 @@ def store_commits(connection: Connection, repository_id: int, batch: list[Logged
 
 
 def set_tip(connection: Connection, repository_id: int, commit_oid: str) -> None:
-    """Say that the history up to `commit_oid` is stored."""
-    connection.execute(
-        text("UPDATE repositories SET history_tip = :oid WHERE id = :id"),
-        {"oid": commit_oid, "id": repository_id},
-    )
-
-
-def _time(seconds: str) -> str:
-    """A time as ISO 8601 in UTC; one that no calendar holds becomes the epoch, as git shows it."""
-    try:
-        return datetime.fromtimestamp(int(seconds), UTC).isoformat()
-    except (ValueError, OverflowError, OSError):
-        return datetime.fromtimestamp(0, UTC).isoformat()
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace").replace("\0", "\ufffd")
+    """Record that the history up to `commit_oid` is stored."""
+    table = repositories_table
+    connection.execute(update(table).where(table.c.id == repository_id).values(history_tip=commit_oid))

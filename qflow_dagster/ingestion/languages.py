@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def _inverted(table: dict[str, list[str]]) -> dict[str, str]:
-    return {word: language for language, words in table.items() for word in words}
+    return {word: language for language, keys in table.items() for word in keys}
 
 
 _TABLES = tomllib.loads((Path(__file__).parent / "languages.toml").read_text(encoding="utf-8"))
@@ -71,9 +71,9 @@ def detect(path: str, head: bytes) -> str:
 
     `head` is looked at only where `needs_head(path)`.
     """
-    known, ambiguous = _by_path(path)
-    if known is not None:
-        return known
+    by_path, ambiguous = _by_path(path)
+    if by_path is not None:
+        return by_path
     from_editor = _by_editor_line(head)
     if from_editor:
         return from_editor
@@ -112,10 +112,10 @@ def _by_shebang(head: bytes) -> str:
     match = SHEBANG.match(head)
     if match is None:
         return ""
-    words = [match[1].decode("ascii", "replace"), *match[2].decode("ascii", "replace").split()]
-    program = words[0].rpartition("/")[2]
+    parts = [match[1].decode("ascii", "replace"), *match[2].decode("ascii", "replace").split()]
+    program = parts[0].rpartition("/")[2]
     if program == "env":
-        program = next((w for w in words[1:] if not w.startswith("-") and "=" not in w), "").rpartition("/")[
+        program = next((w for w in parts[1:] if not w.startswith("-") and "=" not in w), "").rpartition("/")[
             2
         ]
     return INTERPRETERS.get(program) or INTERPRETERS.get(program.rstrip("0123456789."), "")

@@ -48,8 +48,8 @@ def check_path(path: bytes, commit: str, *, link: bool = False, written: bool = 
     """
     rule = broken_rule(path, link=link, written=written)
     if rule:
-        shown = visible_line(path.decode(errors="backslashreplace"), 120)
-        raise UnsafePathError(f"commit {commit} has the path '{shown}', which is refused: {rule}")
+        display_path = visible_line(path.decode(errors="backslashreplace"), 120)
+        raise UnsafePathError(f"commit {commit} has the path '{display_path}', which is refused: {rule}")
 
 
 def broken_rule(path: bytes, *, link: bool = False, written: bool = False) -> str:

@@ -18,7 +18,16 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion import classify, git, languages, repositories, resolution, store, trees
+from qflow_dagster.ingestion import (
+    classify,
+    git,
+    languages,
+    module_manifests,
+    repositories,
+    resolution,
+    store,
+    trees,
+)
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
 from qflow_dagster.ingestion.repositories import Repository
 from qflow_dagster.ingestion.store import FileRow
@@ -87,10 +96,10 @@ def ingest(
         with engine.begin() as connection:
             repositories.refresh(connection, repository, report)
             commit = git.resolve(repository.objects, revision)
-            known = store.find_snapshot(connection, repository.id, commit.oid)
-            if known is not None:
-                store.set_current_snapshot(connection, repository.id, known)
-                return SnapshotResult(known, commit.oid, False, 0, 0, time.monotonic() - started)
+            existing = store.find_snapshot(connection, repository.id, commit.oid)
+            if existing is not None:
+                store.set_current_snapshot(connection, repository.id, existing)
+                return SnapshotResult(existing, commit.oid, False, 0, 0, time.monotonic() - started)
             base = store.newest_snapshot(connection, repository.id)
         plan = plan_snapshot(repository, commit, revision, base)
         blobs_read = 0
@@ -139,37 +148,37 @@ def file_rows(objects: Path, entries: Sequence[git.TreeEntry]) -> list[FileRow]:
 
 def read_blobs(engine: Engine, plan: Plan, report: ReportProgress, processes: int | None) -> int:
     """Read and store the facts of blobs of `plan` that have none yet; returns how many those are."""
-    wanted: dict[store.BlobKey, tuple[str, int]] = {}
+    required: dict[store.BlobKey, tuple[str, int]] = {}
     for row, size in zip(plan.rows, plan.sizes, strict=True):
         if row.language is not None:
-            wanted.setdefault((row.oid, row.language), (row.path, size))
+            required.setdefault((row.oid, row.language), (row.path, size))
     with engine.begin() as connection:
-        missing = wanted.keys() - store.known_blobs(connection, wanted)
+        missing = required.keys() - store.known_blobs(connection, required)
         ids = store.reserve_blob_ids(connection, len(missing))
-    tasks = [BlobTask(*key, row_id, *wanted[key]) for key, row_id in zip(sorted(missing), ids, strict=True)]
+    tasks = [BlobTask(*key, row_id, *required[key]) for key, row_id in zip(sorted(missing), ids, strict=True)]
     limits = Limits(settings().ingestion.parse_limit, settings().ingestion.parse_timeout)
-    done = 0
+    processed = 0
     report("reading files", 0, len(tasks))
     number = processes or settings().ingestion.processes
     with closing(extract_all(plan.repository.objects, batches_of(tasks), number, limits)) as extracted:
         for results in extracted:
             facts = [((r.task.oid, r.task.language), r.lines) for r in results]
             with_reconnect(engine, lambda connection, facts=facts: store.write_facts(connection, facts))
-            done += len(results)
-            report("reading files", done, len(tasks))
+            processed += len(results)
+            report("reading files", processed, len(tasks))
     return len(tasks)
 
 
 def batches_of(tasks: Sequence[BlobTask]) -> list[list[BlobTask]]:
     """Batches of about `BATCH_BYTES`, largest blobs first, so that no large one is left for the end."""
     batches: list[list[BlobTask]] = []
-    room = 0
+    remaining = 0
     for task in sorted(tasks, key=lambda task: -task.size):
-        if not batches or room < task.size or len(batches[-1]) == BATCH_BLOBS:
+        if not batches or remaining < task.size or len(batches[-1]) == BATCH_BLOBS:
             batches.append([])
-            room = BATCH_BYTES
+            remaining = BATCH_BYTES
         batches[-1].append(task)
-        room -= task.size
+        remaining -= task.size
     return batches
 
 
@@ -184,11 +193,11 @@ def publish(connection: Connection, plan: Plan) -> int | None:
     repository, rows, removed = plan.repository, plan.rows, plan.removed
     store.lock_facts(connection)
     # Published already, when the connection was lost with the answer.
-    known = store.find_snapshot(connection, repository.id, plan.commit.oid)
-    if known is not None:
-        return known
-    wanted = {(row.oid, row.language) for row in rows if row.language is not None}
-    if len(store.known_blobs(connection, wanted)) < len(wanted):
+    existing = store.find_snapshot(connection, repository.id, plan.commit.oid)
+    if existing is not None:
+        return existing
+    required = {(row.oid, row.language) for row in rows if row.language is not None}
+    if len(store.known_blobs(connection, required)) < len(required):
         return None
     before = None if removed is None else {path for path, _ in store.current_paths(connection, repository.id)}
     snapshot_id, seq = store.insert_snapshot(connection, repository.id, plan.commit, plan.revision)
@@ -203,7 +212,7 @@ def publish(connection: Connection, plan: Plan) -> int | None:
     everything = (
         before is None
         or bool(removed)
-        or any(path not in before or resolution.is_manifest(path) for path in changed)
+        or any(path not in before or module_manifests.is_manifest(path) for path in changed)
     )
     sources = None if everything else changed
     edges = resolve_imports(connection, repository, sources)
@@ -221,7 +230,7 @@ def resolve_imports(
         return []
     paths = store.current_paths(connection, repository.id)
     manifests = trees.read_texts(
-        repository.objects, [(p, oid) for p, oid in paths if resolution.is_manifest(p)]
+        repository.objects, [(p, oid) for p, oid in paths if module_manifests.is_manifest(p)]
     )
     resolver = resolution.Resolver([path for path, _ in paths], manifests)
     edges = []

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from qflow_dagster.errors import UsageError
 from qflow_dagster.ingestion import git
 from qflow_dagster.ingestion.git import GitError
+from qflow_dagster.ingestion.git_configuration import CONFIGURATION
 from qflow_dagster.ingestion.stand_ins import inner_path, stand_in
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.safety.folders import remove
@@ -36,7 +37,7 @@ PUSH_TIMEOUT = 300
 RECEIVE_PACK = shlex.join(
     [
         "git",
-        *(part for name, value in git.CONFIGURATION.items() for part in ("-c", f"{name}={value}")),
+        *(part for name, value in CONFIGURATION.items() for part in ("-c", f"{name}={value}")),
         *("-c", "receive.autoGC=false", "-c", "receive.denyCurrentBranch=refuse", "receive-pack"),
     ]
 )
@@ -124,9 +125,9 @@ def push(objects: Path, remote: str, branch: str) -> None:
     receive_pack = ("--receive-pack", RECEIVE_PACK) if protocol == "file" else ()
     commit = git.resolve(objects, f"refs/heads/{branch}").oid
     try:
-        with stand_in(objects) as ours:
+        with stand_in(objects) as repository:
             git.run(
-                ours,
+                repository,
                 "push",
                 "--porcelain",
                 *receive_pack,
@@ -154,16 +155,16 @@ def readable(url: str) -> Iterator[str]:
         yield url
         return
     other = _local_path(url)
-    with stand_in(other) as ours:
+    with stand_in(other) as copy:
         listing = git.run(other, "for-each-ref", "--format=%(objectname) %(refname)")
         # Sorted by name as in the file; git reads one of a million branches at once, and no file of each.
-        (ours / "packed-refs").write_bytes(b"# pack-refs with: sorted \n" + listing)
+        (copy / "packed-refs").write_bytes(b"# pack-refs with: sorted \n" + listing)
         try:
             head = b"ref: " + git.run(other, "symbolic-ref", "--quiet", "HEAD")
         except GitError:
             head = git.run(other, "rev-parse", "--verify", "HEAD")
-        (ours / "HEAD").write_bytes(head)
-        yield f"file://{ours}"
+        (copy / "HEAD").write_bytes(head)
+        yield f"file://{copy}"
 
 
 def _target(objects: Path, remote: str) -> tuple[str, str]:
@@ -261,16 +262,16 @@ def _transfer(command: list[str], protocol: str, timeout: float, progress: Repor
     """Run a clone or fetch, reporting what it says of its progress."""
     process = git.start(command, protocol)
     git.limit(process, "FSIZE", settings().ingestion.mirror_bytes)
-    said = b""
+    output = b""
     try:
         with git.ended_after(process, timeout) as overdue:
             pipe = cast(IO[bytes], process.stderr).fileno()
             while piece := os.read(pipe, 1 << 16):
                 # Only the end counts of what it says: a server may say a lot.
-                said = (said + piece)[-(1 << 16) :]
-                found = PROGRESS.findall(piece)
-                if found:
-                    stage, done, total = found[-1]
+                output = (output + piece)[-(1 << 16) :]
+                match = PROGRESS.findall(piece)
+                if match:
+                    stage, done, total = match[-1]
                     progress(stage.decode().lower(), int(done), int(total))
             process.wait()
     finally:
@@ -278,4 +279,4 @@ def _transfer(command: list[str], protocol: str, timeout: float, progress: Repor
     if overdue.is_set():
         raise GitError(f"it took longer than {timeout:.0f} s; see QFLOW_INGESTION_FETCH_TIMEOUT")
     if process.returncode:
-        raise GitError(git.reason(said, process.returncode))
+        raise GitError(git.reason(output, process.returncode))

@@ -65,11 +65,11 @@ def register(
     mirrored = remotes.url_protocol(location) is not None
     if not mirrored:
         location = str(git.find_repository(Path(location).expanduser().absolute().resolve()))
-    known = _one(connection, repositories.c.location == location)
-    if known is not None:
-        if name is not None and name != known.name:
-            raise UsageError(f"{location} is registered already, as {known.name!r}")
-        return known
+    existing = _one(connection, repositories.c.location == location)
+    if existing is not None:
+        if name is not None and name != existing.name:
+            raise UsageError(f"{location} is registered already, as {existing.name!r}")
+        return existing
     if name is not None and not NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be a name: letters, digits, '.', '_' and '-', at most 100, no '...'"
@@ -79,12 +79,12 @@ def register(
     objects = mirror_folder(location) if mirrored else Path(location)
     # Two processes that register at once must not choose the same name.
     connection.execute(text("LOCK TABLE repositories IN SHARE ROW EXCLUSIVE MODE"))
-    taken = set(connection.scalars(select(repositories.c.name)))
-    if name in taken:
+    used_names = set(connection.scalars(select(repositories.c.name)))
+    if name in used_names:
         raise UsageError(f"the name {name!r} is taken by another repository; choose one with --name")
     connection.execute(
         insert(repositories).values(
-            name=name or free_name(location, taken),
+            name=name or free_name(location, used_names),
             location=location,
             mirrored=mirrored,
             object_format=git.object_format(objects),
@@ -116,9 +116,9 @@ def find_or_register(
 ) -> Repository:
     """The repository of that name, else the one at that location, registered if need be."""
     if NAME.fullmatch(name_or_location) and not Path(name_or_location).exists():
-        known = _one(connection, repositories.c.name == name_or_location)
-        if known is not None:
-            return known
+        existing = _one(connection, repositories.c.name == name_or_location)
+        if existing is not None:
+            return existing
     return register(connection, name_or_location, progress=progress)
 
 
@@ -174,12 +174,12 @@ def mirror_folder(url: str) -> Path:
     return settings().home.absolute() / "mirrors" / f"{_last_part(url)}-{digest}.git"
 
 
-def free_name(location: str, taken: set[str]) -> str:
+def free_name(location: str, used_names: set[str]) -> str:
     """A name for `location` that is not taken: its last part, with a number where needed."""
     base = _last_part(location)
     number = 1
     name = base
-    while name in taken:
+    while name in used_names:
         number += 1
         name = f"{base}-{number}"
     return name

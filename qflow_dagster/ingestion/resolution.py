@@ -8,21 +8,17 @@ A `Resolver` is built once per snapshot. Where a package of several files is imp
 imports of the JVM), each of its files is a target, up to `MAX_TARGETS`.
 """
 
-import json
 import posixpath
 import re
-import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from qflow_dagster.ingestion.facts import ImportFact
+from qflow_dagster.ingestion.module_manifests import ModuleManifests, join_path
 
 Targets = tuple[str, ...]
 MAX_TARGETS = 50
-MANIFESTS = frozenset(
-    {"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml", "composer.json"}
-)
 SCRIPT_SUFFIXES = (
     ".ts",
     ".tsx",
@@ -40,11 +36,6 @@ SCRIPT_SUFFIXES = (
 JVM_SUFFIXES = (".java", ".kt", ".scala", ".groovy")
 
 
-def is_manifest(path: str) -> bool:
-    """Whether the content of the file at `path` says where modules lie."""
-    return posixpath.basename(path) in MANIFESTS
-
-
 class Resolver:
     """Resolves the imports of one snapshot; `manifests` is content by path, for paths that are manifests."""
 
@@ -58,7 +49,7 @@ class Resolver:
             self.by_name[name].append(path)
         self.python_roots = self._python_roots()
         self.jvm_packages = self._jvm_packages()
-        self._read_manifests(manifests)
+        self.manifests = ModuleManifests(manifests)
         self._cache: dict[tuple[Any, ...], Targets] = {}
 
     def resolve(self, source: str, language: str, imported: ImportFact) -> Targets:
@@ -66,13 +57,13 @@ class Resolver:
         reader = READERS.get(language)
         if reader is None:
             return ()
-        place: tuple[str, ...] = ()
+        context: tuple[str, ...] = ()
         if language not in ABSOLUTE:
-            place = posixpath.split(source) if language == "Rust" else (posixpath.dirname(source),)
-        key = (place, language, imported.module, tuple(imported.names), imported.level, imported.kind)
+            context = posixpath.split(source) if language == "Rust" else (posixpath.dirname(source),)
+        key = (context, language, imported.module, tuple(imported.names), imported.level, imported.kind)
         if key not in self._cache:
-            found = reader(self, source, imported)
-            self._cache[key] = tuple(dict.fromkeys(found))[:MAX_TARGETS]
+            targets = reader(self, source, imported)
+            self._cache[key] = tuple(dict.fromkeys(targets))[:MAX_TARGETS]
         return tuple(path for path in self._cache[key] if path != source)
 
     # Python: any folder from which the top package of a module is reached is a source root.
@@ -98,54 +89,56 @@ class Resolver:
         roots = [own] if f"{own}/__init__.py".lstrip("/") not in self.paths else []
         roots += sorted(self.python_roots, key=lambda root: not _inside(source, root))
         for root in roots:
-            found = self._python_module(root, parts, imported.names)
-            if found:
-                return found
+            targets = self._python_module(root, parts, imported.names)
+            if targets:
+                return targets
         return []
 
     def _python_module(self, root: str, parts: list[str], names: list[str]) -> list[str]:
-        base = _join(root, *parts)
-        found = [
+        base = join_path(root, *parts)
+        targets = [
             path
             for name in names
-            for path in (_join(base, f"{name}.py"), _join(base, name, "__init__.py"))
+            for path in (join_path(base, f"{name}.py"), join_path(base, name, "__init__.py"))
             if path in self.paths
         ]
         itself = [
-            path for path in (f"{base}.py", _join(base, "__init__.py"), f"{base}.pyi") if path in self.paths
+            path
+            for path in (f"{base}.py", join_path(base, "__init__.py"), f"{base}.pyi")
+            if path in self.paths
         ]
-        if found and len(found) >= len(names):
-            return found
-        return found + itself[:1]
+        if targets and len(targets) >= len(names):
+            return targets
+        return targets + itself[:1]
 
     # JavaScript and TypeScript.
 
     def _script(self, source: str, imported: ImportFact) -> list[str]:
         module = imported.module.partition("?")[0]
         if module.startswith("."):
-            return self._script_file(_join(posixpath.dirname(source), module))
-        for prefix, bases in self.script_aliases:
+            return self._script_file(join_path(posixpath.dirname(source), module))
+        for prefix, bases in self.manifests.script_aliases:
             if module == prefix.rstrip("/") or (prefix[-1:] in ("", "/") and module.startswith(prefix)):
                 for base in bases:
-                    found = self._script_file(_join(base, module[len(prefix) :]))
-                    if found:
-                        return found
+                    targets = self._script_file(join_path(base, module[len(prefix) :]))
+                    if targets:
+                        return targets
         package, _, inside = module.partition("/")
         if module.startswith("@"):
             second, _, inside = inside.partition("/")
             package = f"{package}/{second}"
-        folder = self.packages.get(package)
+        folder = self.manifests.packages.get(package)
         if folder is None:
             return []
-        places = (
+        alias_targets = (
             [inside, f"src/{inside}"]
             if inside
-            else [self.package_main.get(package, ""), "src/index", "index"]
+            else [self.manifests.package_main.get(package, ""), "src/index", "index"]
         )
-        for place in filter(None, places):
-            found = self._script_file(_join(folder, place))
-            if found:
-                return found
+        for target in filter(None, alias_targets):
+            targets = self._script_file(join_path(folder, target))
+            if targets:
+                return targets
         return []
 
     def _script_file(self, base: str) -> list[str]:
@@ -153,15 +146,15 @@ class Resolver:
         stem = re.sub(r"\.[cm]?js$", "", base)
         candidates = [base, *(base + suffix for suffix in SCRIPT_SUFFIXES)]
         candidates += [stem + suffix for suffix in (".ts", ".tsx", ".mts", ".cts")] if stem != base else []
-        candidates += [_join(base, f"index{suffix}") for suffix in SCRIPT_SUFFIXES]
+        candidates += [join_path(base, f"index{suffix}") for suffix in SCRIPT_SUFFIXES]
         return next(([path] for path in candidates if path in self.paths), [])
 
     # Go: an import is a package, a package is a folder.
 
     def _go(self, source: str, imported: ImportFact) -> list[str]:
-        for module, folder in self.go_modules:
+        for module, folder in self.manifests.go_modules:
             if imported.module == module or imported.module.startswith(f"{module}/"):
-                package = _join(folder, imported.module[len(module) + 1 :])
+                package = join_path(folder, imported.module[len(module) + 1 :])
                 files = self.folders.get(package, ())
                 return [path for path in files if path.endswith(".go") and not path.endswith("_test.go")]
         return []
@@ -170,7 +163,9 @@ class Resolver:
 
     def _rust(self, source: str, imported: ImportFact) -> list[str]:
         folder, name = posixpath.split(source)
-        own = folder if name in ("mod.rs", "lib.rs", "main.rs") else _join(folder, name.removesuffix(".rs"))
+        own = (
+            folder if name in ("mod.rs", "lib.rs", "main.rs") else join_path(folder, name.removesuffix(".rs"))
+        )
         parts = imported.module.removeprefix("::").split("::")
         if imported.kind == "mod":
             return self._rust_module(own, parts) or self._rust_module(folder, parts)
@@ -183,7 +178,7 @@ class Resolver:
                 base = posixpath.dirname(base) if parts[0] == "super" else base
                 parts = parts[1:]
             return self._rust_module(base, parts)
-        crate = self.crates.get(first)
+        crate = self.manifests.crates.get(first)
         if crate is not None:
             return self._rust_module(crate, parts[1:])
         return self._rust_module(own, parts, exact=True)
@@ -191,20 +186,25 @@ class Resolver:
     def _rust_module(self, base: str, parts: list[str], *, exact: bool = False) -> list[str]:
         """The file of the longest prefix of `parts` that is a module below `base`, else that of `base`."""
         for length in range(len(parts), 0, -1):
-            module = _join(base, *parts[:length])
+            module = join_path(base, *parts[:length])
             for path in (f"{module}.rs", f"{module}/mod.rs"):
                 if path in self.paths:
                     return [path]
         if exact:
             return []
-        candidates = (_join(base, "lib.rs"), _join(base, "main.rs"), _join(base, "mod.rs"), f"{base}.rs")
+        candidates = (
+            join_path(base, "lib.rs"),
+            join_path(base, "main.rs"),
+            join_path(base, "mod.rs"),
+            f"{base}.rs",
+        )
         return next(([path] for path in candidates if path in self.paths), [])
 
     def _crate_source(self, source: str) -> str:
         folder = posixpath.dirname(source)
-        while folder and _join(folder, "Cargo.toml") not in self.paths:
+        while folder and join_path(folder, "Cargo.toml") not in self.paths:
             folder = posixpath.dirname(folder)
-        inside = _join(folder, "src")
+        inside = join_path(folder, "src")
         return inside if _inside(source, inside) else posixpath.dirname(source)
 
     # Java, Kotlin, Scala: a package is a folder path below some source root.
@@ -225,16 +225,16 @@ class Resolver:
         if wildcard and imported.kind != "import_static" and ".".join(parts) in self.jvm_packages:
             return self._jvm_files(".".join(parts), None)
         # Names after the class (members, nested classes) are dropped until a file is found.
-        wanted = [[*parts, name] for name in imported.names] or [parts]
-        found: list[str] = []
-        for name in wanted:
+        names = [[*parts, name] for name in imported.names] or [parts]
+        targets: list[str] = []
+        for name in names:
             for length in range(len(name), 1, -1):
                 package, simple = ".".join(name[: length - 1]), name[length - 1]
                 files = self._jvm_files(package, simple)
                 if files:
-                    found += files
+                    targets += files
                     break
-        return found
+        return targets
 
     def _jvm_files(self, package: str, simple: str | None) -> list[str]:
         folders = self.jvm_packages.get(package, ())
@@ -243,14 +243,14 @@ class Resolver:
         if not folders:
             return []
         names = [f"{simple}{suffix}" for suffix in JVM_SUFFIXES]
-        return [path for folder in folders for name in names if (path := _join(folder, name)) in self.paths][
-            :1
-        ]
+        return [
+            path for folder in folders for name in names if (path := join_path(folder, name)) in self.paths
+        ][:1]
 
     # C and C++: beside the file, then wherever exactly one path of the repository ends so.
 
     def _include(self, source: str, imported: ImportFact) -> list[str]:
-        beside = _join(posixpath.dirname(source), imported.module)
+        beside = join_path(posixpath.dirname(source), imported.module)
         if imported.kind == "include" and beside in self.paths:
             return [beside]
         candidates = self.by_name.get(posixpath.basename(imported.module), ())
@@ -266,18 +266,18 @@ class Resolver:
     def _ruby(self, source: str, imported: ImportFact) -> list[str]:
         name = imported.module.removesuffix(".rb") + ".rb"
         if imported.kind == "require_relative" or imported.module.startswith("."):
-            return self._existing(_join(posixpath.dirname(source), name))
+            return self._existing(join_path(posixpath.dirname(source), name))
         return self._ending(name, ("lib", "app", "spec", "test"))
 
     def _php(self, source: str, imported: ImportFact) -> list[str]:
         if imported.kind == "require":
-            return self._existing(_join(posixpath.dirname(source), imported.module), imported.module)
-        for prefix, folder in self.php_namespaces:
+            return self._existing(join_path(posixpath.dirname(source), imported.module), imported.module)
+        for prefix, folder in self.manifests.php_namespaces:
             if imported.module.startswith(prefix):
                 inside = imported.module[len(prefix) :].replace("\\", "/")
-                found = self._existing(_join(folder, f"{inside}.php"))
-                if found:
-                    return found
+                targets = self._existing(join_path(folder, f"{inside}.php"))
+                if targets:
+                    return targets
         return []
 
     def _elixir(self, source: str, imported: ImportFact) -> list[str]:
@@ -291,7 +291,7 @@ class Resolver:
         if "$" in imported.module:
             after_variable = imported.module.rpartition("$")[2].partition("/")[2]
             return self._ending(after_variable.strip("\"'"), ())
-        return self._existing(_join(posixpath.dirname(source), imported.module), imported.module)
+        return self._existing(join_path(posixpath.dirname(source), imported.module), imported.module)
 
     def _existing(self, *candidates: str) -> list[str]:
         return next(([path] for path in candidates if path in self.paths), [])
@@ -309,68 +309,6 @@ class Resolver:
             ]
             matching = rooted or matching
         return matching if len(matching) == 1 else []
-
-    # Manifests. A broken one says nothing; it never stops an ingestion.
-
-    def _read_manifests(self, manifests: Mapping[str, bytes]) -> None:
-        self.go_modules: list[tuple[str, str]] = []
-        self.packages: dict[str, str] = {}
-        self.package_main: dict[str, str] = {}
-        self.script_aliases: list[tuple[str, list[str]]] = []
-        self.crates: dict[str, str] = {}
-        self.php_namespaces: list[tuple[str, str]] = []
-        readers: dict[str, Callable[[str, bytes], None]] = {
-            "go.mod": self._read_go_mod,
-            "package.json": self._read_package,
-            "Cargo.toml": self._read_cargo,
-            "tsconfig.json": self._read_tsconfig,
-            "jsconfig.json": self._read_tsconfig,
-            "composer.json": self._read_composer,
-        }
-        for path, content in sorted(manifests.items()):
-            try:
-                readers[posixpath.basename(path)](posixpath.dirname(path), content)
-            except (ValueError, TypeError, AttributeError, RecursionError):
-                continue
-        for ordered in (self.go_modules, self.script_aliases, self.php_namespaces):
-            ordered.sort(key=lambda item: -len(item[0]))
-
-    def _read_go_mod(self, folder: str, content: bytes) -> None:
-        match = re.search(rb"^module\s+\"?([^\s\"]+)", content, re.MULTILINE)
-        if match:
-            self.go_modules.append((match[1].decode(), folder))
-
-    def _read_package(self, folder: str, content: bytes) -> None:
-        package = json.loads(content)
-        if isinstance(package.get("name"), str):
-            self.packages.setdefault(package["name"], folder)
-            main = package.get("source") or package.get("main")
-            if isinstance(main, str):
-                self.package_main[package["name"]] = main
-
-    def _read_tsconfig(self, folder: str, content: bytes) -> None:
-        options = _lenient_json(content).get("compilerOptions", {})
-        base = _join(folder, options.get("baseUrl", "."))
-        for pattern, places in options.get("paths", {}).items():
-            prefix = pattern.removesuffix("*")
-            self.script_aliases.append((prefix, [_join(base, place.removesuffix("*")) for place in places]))
-        if "baseUrl" in options:
-            self.script_aliases.append(("", [base]))
-
-    def _read_cargo(self, folder: str, content: bytes) -> None:
-        manifest = tomllib.loads(content.decode("utf-8", "replace"))
-        name = manifest.get("package", {}).get("name")
-        if isinstance(name, str):
-            library = manifest.get("lib", {})
-            source = posixpath.dirname(library["path"]) if "path" in library else "src"
-            self.crates[library.get("name", name).replace("-", "_")] = _join(folder, source)
-
-    def _read_composer(self, folder: str, content: bytes) -> None:
-        manifest = json.loads(content)
-        for section in ("autoload", "autoload-dev"):
-            for prefix, places in manifest.get(section, {}).get("psr-4", {}).items():
-                for place in [places] if isinstance(places, str) else places:
-                    self.php_namespaces.append((prefix, _join(folder, place)))
 
 
 READERS: dict[str, Callable[[Resolver, str, ImportFact], list[str]]] = {
@@ -391,26 +329,5 @@ READERS: dict[str, Callable[[Resolver, str, ImportFact], list[str]]] = {
 ABSOLUTE = frozenset({"Java", "Kotlin", "Scala", "Go", "Elixir"})
 
 
-def _join(*parts: str) -> str:
-    """Join and normalise; a path that would leave the repository becomes one that cannot exist."""
-    path = "/".join([part for part in parts if part])
-    if (
-        "./" not in path
-        and "//" not in path
-        and not path.endswith(("/", "/.", "/.."))
-        and path not in (".", "..")
-    ):
-        return path
-    path = posixpath.normpath(path)
-    return "" if path == "." else path
-
-
 def _inside(path: str, folder: str) -> bool:
     return not folder or path.startswith(f"{folder}/")
-
-
-def _lenient_json(content: bytes) -> dict[str, Any]:
-    """JSON with comments and trailing commas, as tsconfig.json is written."""
-    text = content.decode("utf-8-sig", "replace")
-    text = re.sub(r'("(?:[^"\\]|\\.)*+"?)|//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?', lambda m: m[1] or "", text)
-    return json.loads(re.sub(r",(\s*[}\]])", r"\1", text))

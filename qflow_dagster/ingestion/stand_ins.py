@@ -1,4 +1,4 @@
-"""Stand-ins: bare repositories of ours, for the moment, that borrow the objects of another.
+"""Stand-ins: bare repositories of repository, for the moment, that borrow the objects of another.
 
 Git reads the configuration, grafts and attributes of the repository it runs in, and some of them
 decide what it prints or makes. What prints or makes anything for us (``log``, ``format-patch``,
@@ -22,29 +22,29 @@ def stand_in(objects: Path) -> Iterator[Path]:
     What is written to it is gone afterwards; `keep` copies a commit from it.
     """
     with tempfile.TemporaryDirectory(prefix="qflow-stand-in-") as folder:
-        ours = Path(folder, "repository.git")
+        repository = Path(folder, "repository.git")
         kind = f"--object-format={git.object_format(objects)}"
-        git.run(None, "init", "--quiet", "--bare", "--template=", kind, "--", str(ours))
-        (ours / "objects" / "info").mkdir(exist_ok=True)
+        git.run(None, "init", "--quiet", "--bare", "--template=", kind, "--", str(repository))
+        (repository / "objects" / "info").mkdir(exist_ok=True)
         store = _quoted(os.fsencode(inner_path(objects, "objects")))
-        (ours / "objects" / "info" / "alternates").write_bytes(store + b"\n")
+        (repository / "objects" / "info" / "alternates").write_bytes(store + b"\n")
         # Where its history was cut off is not in the objects.
         shallow = inner_path(objects, "shallow")
         if shallow.is_file():
-            known = [
+            shallow_oids = [
                 oid for oid in shallow.read_text(errors="replace").split() if git.OBJECT_ID.fullmatch(oid)
             ]
-            (ours / "shallow").write_text("".join(f"{oid}\n" for oid in known))
-        yield ours
+            (repository / "shallow").write_text("".join(f"{oid}\n" for oid in shallow_oids))
+        yield repository
 
 
-def keep(ours: Path, commit: str, objects: Path) -> None:
+def keep(repository: Path, commit: str, objects: Path) -> None:
     """Copy a commit that was made in the stand-in, and what it adds to its parents, to the repository.
 
     Objects are named by what they hold: nothing that is configured there changes them.
     """
-    wanted = f"{commit}\n^{commit}^@\n".encode()
-    pack = git.run(ours, "pack-objects", "--revs", "--stdout", "--quiet", stdin=wanted)
+    revisions = f"{commit}\n^{commit}^@\n".encode()
+    pack = git.run(repository, "pack-objects", "--revs", "--stdout", "--quiet", stdin=revisions)
     git.run(objects, "unpack-objects", "-q", stdin=pack)
 
 

@@ -255,9 +255,9 @@ def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] 
     )
     # Paths, languages and modules repeat: one text for each instead of one per row.
     same: dict[str, str] = {}
-    one = same.setdefault
+    row = same.setdefault
     return [
-        ImportRow(one(path, path), one(language, language), ImportFact(seq, line, one(module, module), *rest))
+        ImportRow(row(path, path), row(language, language), ImportFact(seq, line, row(module, module), *rest))
         for path, language, seq, line, module, *rest in rows
     ]
 

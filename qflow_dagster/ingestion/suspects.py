@@ -45,16 +45,16 @@ def suspected_commit(connection: Connection, frames: Sequence[Mapping[str, Any]]
     `frames`: file, line and function of each call, outermost first. None if no file is ours.
     """
     for frame in reversed(frames):
-        found = connection.execute(_FILE, {"candidates": candidates(str(frame["file"]))}).one_or_none()
-        if found is None:
+        row = connection.execute(_FILE, {"candidates": candidates(str(frame["file"]))}).one_or_none()
+        if row is None:
             continue
         change = connection.execute(
-            _LAST_CHANGE, {"repository_id": found.repository_id, "path": found.path}
+            _LAST_CHANGE, {"repository_id": row.repository_id, "path": row.path}
         ).one_or_none()
         if change is not None:
             return {
-                "repository": found.repository,
-                "path": found.path,
+                "repository": row.repository,
+                "path": row.path,
                 "line": frame["line"],
                 "commit": change.oid,
                 "author": change.author_name,

@@ -147,9 +147,9 @@ def _read(objects: Path, oids: Iterable[str], most: int) -> Iterator[tuple[str, 
             header = output.readline().split()
             if len(header) == 3:
                 rest = int(header[2])
-                kept = output.read(min(rest, most))
-                yield header[0].decode(), kept
-                rest -= len(kept)
+                contents = output.read(min(rest, most))
+                yield header[0].decode(), contents
+                rest -= len(contents)
                 while rest > 0 and (passed := len(output.read(min(rest, 1 << 20)))):
                     rest -= passed
                 output.read(1)

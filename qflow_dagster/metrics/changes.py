@@ -66,14 +66,14 @@ def present_paths(changes: pd.DataFrame) -> pd.Series:
     newest_first = changes.sort_values("commit_id", ascending=False, kind="stable")
     # Renames alone name a path before; copies do too, but hand nothing on.
     previous_paths = newest_first["previous_path"].where(newest_first["kind"] == "renamed")
-    now: dict[str, str] = {}
-    found = []
+    current_names: dict[str, str] = {}
+    paths = []
     for path, previous in zip(newest_first["path"], previous_paths, strict=True):
-        present = now.get(str(path), str(path))
-        found.append(present)
+        present = current_names.get(str(path), str(path))
+        paths.append(present)
         if isinstance(previous, str):
-            now[previous] = present
-    return pd.Series(found, index=newest_first.index, dtype=object).reindex(changes.index)
+            current_names[previous] = present
+    return pd.Series(paths, index=newest_first.index, dtype=object).reindex(changes.index)
 
 
 def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
@@ -100,8 +100,8 @@ def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
         rows[f"commits_{days}"] = recent["commit_id"].nunique()
         rows[f"churn_{days}"] = recent["churn"].sum()
     rows = rows.fillna(0).join(ownership(joined, commits)).reset_index()
-    whole = [c.name for c in change_metrics.columns if c.name in rows and str(c.type) == "INTEGER"]
-    rows[whole] = rows[whole].astype("int64")
+    integer_columns = [c.name for c in change_metrics.columns if c.name in rows and str(c.type) == "INTEGER"]
+    rows[integer_columns] = rows[integer_columns].astype("int64")
     return rows
 
 

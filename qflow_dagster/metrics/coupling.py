@@ -30,14 +30,14 @@ def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
     return ordered.head(MAX_PAIRS)
 
 
-def count_pairs(changes: pd.DataFrame, support: int, most_files: int) -> pd.DataFrame:
+def count_pairs(changes: pd.DataFrame, support: int, max_files: int) -> pd.DataFrame:
     """Pairs of paths with at least `support` common commits (columns commit_id, path; no duplicates).
 
-    Commits of more than `most_files` files say nothing of any two of them and are left out. A
+    Commits of more than `max_files` files say nothing of any two of them and are left out. A
     path with fewer than `support` commits cannot be in a pair, which prunes nearly everything.
     """
     size = changes.groupby("commit_id")["path"].transform("size")
-    changes = changes[(size >= 2) & (size <= most_files)]
+    changes = changes[(size >= 2) & (size <= max_files)]
     commits = changes["path"].value_counts()
     changes = changes[changes["path"].isin(commits[commits >= support].index)]
     codes, paths = pd.factorize(changes["path"], sort=True)
@@ -51,9 +51,11 @@ def count_pairs(changes: pd.DataFrame, support: int, most_files: int) -> pd.Data
         members = code[starts[sizes == length][:, None] + np.arange(length)]
         left, right = np.triu_indices(length, 1)
         keys.append((members[:, left] * len(paths) + members[:, right]).ravel())
-    found, common = np.unique(np.concatenate(keys) if keys else np.empty(0, np.int64), return_counts=True)
-    found, common = found[common >= support], common[common >= support]
-    a, b = np.divmod(found, max(len(paths), 1))
+    pair_codes, common = np.unique(
+        np.concatenate(keys) if keys else np.empty(0, np.int64), return_counts=True
+    )
+    pair_codes, common = pair_codes[common >= support], common[common >= support]
+    a, b = np.divmod(pair_codes, max(len(paths), 1))
     frame = pd.DataFrame({"path_a": paths[a], "path_b": paths[b], "common_commits": common})
     return frame.assign(
         commits_a=frame["path_a"].map(commits).astype("int64"),

@@ -36,9 +36,9 @@ def compute_duplication(engine: Engine, snapshot_id: int) -> Computed:
     started = time.monotonic()
     with engine.begin() as connection:
         key = snapshot_key(connection, snapshot_id)
-        found, lines = find_clones(connection, key)
-        replace(connection, clones, key, found.assign(clone=np.arange(1, len(found) + 1)))
-        shares = duplicated_lines(found, lines)
+        found_clones, lines = find_clones(connection, key)
+        replace(connection, clones, key, found_clones.assign(clone=np.arange(1, len(found_clones) + 1)))
+        shares = duplicated_lines(found_clones, lines)
         replace(connection, duplication, key, shares)
     return Computed(len(shares), time.monotonic() - started)
 
@@ -135,9 +135,9 @@ def duplicated_lines(found: pd.DataFrame, lines: pd.Series) -> pd.DataFrame:
         found[[f"path_{s}", f"start_{s}", f"end_{s}"]].set_axis(["path", "start", "end"], axis=1)
         for s in "ab"
     ]
-    places = pd.concat(sides).sort_values(["path", "start"])
+    ranges = pd.concat(sides).sort_values(["path", "start"])
     rows = []
-    for path, group in places.groupby("path", sort=True):
+    for path, group in ranges.groupby("path", sort=True):
         reached = covered = 0
         for start, end in zip(group["start"].tolist(), group["end"].tolist(), strict=True):
             covered += max(end - max(start - 1, reached), 0)

@@ -1,9 +1,11 @@
 """Metrics of files: their functions summed up, documentation, and their place among imports."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
+from scipy.sparse import csgraph
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT
@@ -82,47 +84,20 @@ def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
 
 
 def import_cycles(edges: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Sets of files that import each other in a circle, largest first, each sorted.
+    """Return sets of files that import each other in a cycle, largest first, each sorted.
 
-    Strongly connected components of more than one file (Tarjan 1972), without recursion.
+    These are the strongly connected components of more than one file.
     """
-    targets: dict[str, list[str]] = {}
-    for source, target in edges:
-        targets.setdefault(source, []).append(target)
-        targets.setdefault(target, [])
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    cycles: list[list[str]] = []
-    for root in sorted(targets):
-        if root in index:
-            continue
-        work: list[tuple[str, Iterator[str]]] = []
-
-        def enter(node: str, work: list[tuple[str, Iterator[str]]] = work) -> None:
-            index[node] = low[node] = len(index)
-            stack.append(node)
-            on_stack.add(node)
-            work.append((node, iter(targets[node])))
-
-        enter(root)
-        while work:
-            node, following = work[-1]
-            target = next(following, None)
-            if target is None:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    members = []
-                    while not members or members[-1] != node:
-                        members.append(stack.pop())
-                        on_stack.discard(members[-1])
-                    if len(members) > 1:
-                        cycles.append(sorted(members))
-            elif target not in index:
-                enter(target)
-            elif target in on_stack:
-                low[node] = min(low[node], index[target])
+    pairs = list(edges)
+    if not pairs:
+        return []
+    paths = sorted({path for pair in pairs for path in pair})
+    number = {path: position for position, path in enumerate(paths)}
+    sources, targets = zip(*((number[source], number[target]) for source, target in pairs), strict=True)
+    graph = sparse.coo_array((np.ones(len(pairs)), (sources, targets)), shape=(len(paths), len(paths)))
+    count, labels = csgraph.connected_components(graph.tocsr(), connection="strong")
+    components: list[list[str]] = [[] for _ in range(count)]
+    for path, label in zip(paths, labels, strict=True):
+        components[label].append(path)
+    cycles = [component for component in components if len(component) > 1]
     return sorted(cycles, key=lambda members: (-len(members), members))

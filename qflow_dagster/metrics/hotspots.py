@@ -50,17 +50,17 @@ def rank(files: pd.DataFrame) -> pd.DataFrame:
 
 def reason(file: dict) -> str:
     """Why a file is a hotspot, in words: its change, its complexity, and what aggravates them."""
-    words = [f"{file['commits_365']} commits in a year", f"cognitive complexity {file['cognitive']}"]
+    reasons = [f"{file['commits_365']} commits in a year", f"cognitive complexity {file['cognitive']}"]
     if file["cognitive_max"] > 15:
-        words.append(f"{file['cognitive_max']} in one function")
+        reasons.append(f"{file['cognitive_max']} in one function")
     if file["bug_fixes"] >= 3:
-        words.append(f"{file['bug_fixes']} bug fixes")
+        reasons.append(f"{file['bug_fixes']} bug fixes")
     if file["fan_in"] >= 10:
-        words.append(f"{file['fan_in']} files depend on it")
+        reasons.append(f"{file['fan_in']} files depend on it")
     if file["bus_factor"] == 1 and file["authors"] > 2:
-        words.append("one author holds half of it")
+        reasons.append("one author holds half of it")
     if file["knowledge_loss"] >= 0.5:
-        words.append(f"{file['knowledge_loss']:.0%} by authors who left")
+        reasons.append(f"{file['knowledge_loss']:.0%} by authors who left")
     if file["duplicated"] >= 0.2:
-        words.append(f"{file['duplicated']:.0%} duplicated")
-    return ", ".join(words)
+        reasons.append(f"{file['duplicated']:.0%} duplicated")
+    return ", ".join(reasons)

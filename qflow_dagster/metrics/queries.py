@@ -53,10 +53,10 @@ def metrics_of(connection: Connection, repository_id: int, name: str) -> dict[st
         return {"kind": "function", **functions[0]}
     found = paths + [f"{row['path']}:{row['name']}" for row in functions]
     if found:
-        shown = ", ".join(found[:MAX_SUGGESTED_NAMES]) + (
+        names = ", ".join(found[:MAX_SUGGESTED_NAMES]) + (
             " and others" if len(found) > MAX_SUGGESTED_NAMES else ""
         )
-        raise QflowError(f"{name!r} is not one thing: {shown}; give more of the path or name")
+        raise QflowError(f"{name!r} is not one thing: {names}; give more of the path or name")
     near = _similar(connection, repository_id, name)
     hint = f"; near it: {', '.join(near)}" if near else ""
     raise QflowError(f"no file or function of the current snapshot is called {name!r}{hint}")

@@ -98,9 +98,9 @@ def compute_once(
     parameters = {"id": snapshot_id, "metric": metric}
     with engine.connect() as connection:
         basis = f"{VERSION} {settings().metrics.model_dump_json()} {connection.scalar(HISTORY, parameters)}"
-        done = connection.scalar(DONE, {**parameters, "basis": basis})
-    if done is not None:
-        return Computed(done, time.monotonic() - started)
+        exists = connection.scalar(DONE, {**parameters, "basis": basis})
+    if exists is not None:
+        return Computed(exists, time.monotonic() - started)
     computed = compute(engine, snapshot_id)
     with engine.begin() as connection:
         connection.execute(NOTE, {**parameters, "basis": basis, "count": computed.row_count})

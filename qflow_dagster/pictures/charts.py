@@ -214,8 +214,8 @@ def words(
 
 def _fit(text: str, width: float, size: int) -> str:
     """`text`, cut so that it likely fits `width` pixels at `size` (0.56 em per letter)."""
-    room = int(width / (size * 0.56))
-    return text if len(text) <= room else text[: max(room - 1, 1)] + "…"
+    available = int(width / (size * 0.56))
+    return text if len(text) <= available else text[: max(available - 1, 1)] + "…"
 
 
 def _spread(count: int, most: int) -> list[int]:

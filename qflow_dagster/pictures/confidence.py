@@ -17,7 +17,7 @@ GREEN = "#3f8f5b"
 
 
 class Point(NamedTuple):
-    """What was believed at a time: mean and lower bound."""
+    """The estimated confidence at a time: mean and lower bound."""
 
     at: datetime
     mean: float
@@ -37,19 +37,19 @@ def of_rule(
     history: Sequence[Mapping[str, Any]],
     limits: Mapping[str, float],
 ) -> str:
-    """A rule's confidence and outcomes over time, from what `standings` and `outcomes` say of it."""
+    """Draw a rule's confidence and outcomes over time, from `trust.timeline` and `outcomes.history`."""
     newest = max((row["version"] for row in timeline), default=0)
     points = [Point(row["at"], row["mean"], row["lower"]) for row in timeline if row["version"] == newest]
     marks = [Mark(row["at"], row["good"]) for row in reversed(history) if row["weight"] > 0]
-    said = f", version {newest}" if newest else ""
-    return confidence(points, marks, limits, f"{rule}{said}: what is believed of it")
+    suffix = f", version {newest}" if newest else ""
+    return confidence(points, marks, limits, f"{rule}{suffix}: what is believed of it")
 
 
 def confidence(
     points: Sequence[Point], marks: Sequence[Mark], thresholds: Mapping[str, float], title: str
 ) -> str:
     """Mean (line) and lower bound (area below it) over time, thresholds, and outcomes along the bottom."""
-    times = [one.at.timestamp() for one in [*points, *marks]]
+    times = [point.at.timestamp() for point in [*points, *marks]]
     first, last = (min(times), max(times)) if times else (0.0, 1.0)
     span = (last - first) or 1.0
 
@@ -71,16 +71,16 @@ def confidence(
         body.append(f"<line x1='{LEFT}' y1='{at:.1f}' x2='{RIGHT}' y2='{at:.1f}' {dashed}/>")
         body.append(words(RIGHT, at - 3, f"{name} {thresholds[name]:.2f}", 10, FAINT, anchor="end"))
     if points:
-        # What is believed holds until something else is.
+        # An estimate is valid until the next one.
         held = [*points, points[-1]._replace(at=datetime.fromtimestamp(last, points[-1].at.tzinfo))]
-        low = _steps([(x(one.at), y(one.lower)) for one in held])
+        low = _steps([(x(point.at), y(point.lower)) for point in held])
         area = f"{low} {x(held[-1].at):.1f},{BOTTOM} {x(held[0].at):.1f},{BOTTOM}"
         body.append(f"<polygon points='{area}' fill='#dbe6f1'/>")
-        mean = _steps([(x(one.at), y(one.mean)) for one in held])
+        mean = _steps([(x(point.at), y(point.mean)) for point in held])
         body.append(f"<polyline points='{mean}' fill='none' stroke='{BLUE}' stroke-width='2'/>")
-    for one in marks:
-        colour = FAINT if one.good is None else GREEN if one.good else ORANGE
-        body.append(f"<circle cx='{x(one.at):.1f}' cy='{BOTTOM + 12}' r='3.5' fill='{colour}'/>")
+    for point in marks:
+        colour = FAINT if point.good is None else GREEN if point.good else ORANGE
+        body.append(f"<circle cx='{x(point.at):.1f}' cy='{BOTTOM + 12}' r='3.5' fill='{colour}'/>")
     if times:
         zone = (points[0].at if points else marks[0].at).tzinfo
         body.append(words(LEFT, BOTTOM + 32, f"{datetime.fromtimestamp(first, zone):%Y-%m-%d}", 10, FAINT))
@@ -112,15 +112,15 @@ def reliability(bins: Sequence[Bin], title: str) -> str:
         words(x(0) - 5, y(1) + 8, "1.0", 10, FAINT, anchor="end"),
         words(x(0) - 5, y(0), "0.0", 10, FAINT, anchor="end"),
     ]
-    most = max((one.number for one in bins), default=1)
-    for one in bins:
-        radius = 3 + 6 * (one.number / most) ** 0.5
+    most = max((point.number for point in bins), default=1)
+    for point in bins:
+        radius = 3 + 6 * (point.number / most) ** 0.5
         body.append(
-            f"<circle cx='{x(one.predicted):.1f}' cy='{y(one.observed):.1f}' r='{radius:.1f}' fill='{BLUE}' "
+            f"<circle cx='{x(point.predicted):.1f}' cy='{y(point.observed):.1f}' r='{radius:.1f}' fill='{BLUE}' "
             "fill-opacity='.75'/>"
         )
-    for number, one in enumerate(bins):
-        line = f"{one.number:,} predicted {one.predicted:.2f}, came true {one.observed:.2f}"
+    for number, point in enumerate(bins):
+        line = f"{point.number:,} predicted {point.predicted:.2f}, came true {point.observed:.2f}"
         body.append(words(x(1) + 30, TOP + 14 + 17 * number, line, 11, INK))
     return frame(BOTTOM + 26, title, body)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.ingestion import history
+from qflow_dagster.ingestion import commit_log, history
 from qflow_dagster.ingestion.git import quote_path
 from tests.ingestion.conftest import BOB, GitRepository, Ingested
 
@@ -148,7 +148,7 @@ def test_strange_commits_do_no_harm(repository: GitRepository, ingested: Ingeste
 
 
 def test_many_commits_in_several_batches(repository: GitRepository, ingested: Ingested, monkeypatch) -> None:
-    monkeypatch.setattr(history, "BATCH_COMMITS", 7)
+    monkeypatch.setattr(commit_log, "BATCH_COMMITS", 7)
     oids = [repository.commit({"a.py": f"{n}\n"}, f"{n}") for n in range(30)]
     ingested(repository)
     assert [row[0] for row in ingested.rows("SELECT oid FROM commits ORDER BY id")] == oids
@@ -159,7 +159,7 @@ def test_many_commits_in_several_batches(repository: GitRepository, ingested: In
 def test_an_interrupted_history_is_continued(
     repository: GitRepository, ingested: Ingested, monkeypatch, interrupted_after: int
 ) -> None:
-    monkeypatch.setattr(history, "BATCH_COMMITS", 5)
+    monkeypatch.setattr(commit_log, "BATCH_COMMITS", 5)
     for n in range(18):
         repository.commit({"a.py": f"{n}\n"}, f"{n}")
     store, calls = history.store_commits, iter(range(interrupted_after))

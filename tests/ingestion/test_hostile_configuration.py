@@ -8,7 +8,7 @@ import pytest
 
 from qflow_dagster.agents import edit_commits
 from qflow_dagster.generation import patches
-from qflow_dagster.ingestion import checkouts, git, history, trees
+from qflow_dagster.ingestion import checkouts, commit_log, git, trees
 from tests.ingestion.conftest import GitRepository
 
 EVIL = (
@@ -124,7 +124,7 @@ def read(repository: GitRepository, commits: list[str], folder: Path) -> dict[st
     patch = patches.make(path, base, {"a.py": b"x = 1\ny  =  4\nz = 3\n"})
     edit = edit_commits.make_commit(path, base, patch, "Edit", "ä", {"A": "b"}, AT)
     return {
-        "log": [logged for batch in history.read_commits(path, commits, commit, 1) for logged in batch],
+        "log": [logged for batch in commit_log.read_commits(path, commits, commit, 1) for logged in batch],
         "resolved": git.resolve(path, commit),
         "tree": git.list_tree(path, commit),
         "changed": trees.changed_entries(path, base, commit),
@@ -187,7 +187,7 @@ def test_a_setting_that_git_cannot_read_stops_nothing_that_prints(
     repository: GitRepository, commits: list[str], name: str, value: str
 ) -> None:
     configure(repository, {name: value})
-    [logged] = next(iter(history.read_commits(repository.path, commits[1:], commits[1], 1)))
+    [logged] = next(iter(commit_log.read_commits(repository.path, commits[1:], commits[1], 1)))
     assert logged.subject == "Ünïcode"
     assert b"Subproject" in edit_commits.format_patch(repository.path, commits[1])
 
@@ -209,9 +209,9 @@ def test_grafts_attributes_and_replacements_beside_the_objects_change_nothing(
 def test_a_log_that_tells_of_no_commit_is_an_error(
     repository: GitRepository, commits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "FORMAT", "nothing")
+    monkeypatch.setattr(commit_log, "FORMAT", "nothing")
     with pytest.raises(git.GitError, match="told of 0"):
-        list(history.read_commits(repository.path, commits, commits[1], 1))
+        list(commit_log.read_commits(repository.path, commits, commits[1], 1))
 
 
 def test_an_edit_of_a_repository_whose_path_has_a_line_break(

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion import checkouts, git, history, trees
+from qflow_dagster.ingestion import checkouts, commit_log, git, trees
 from qflow_dagster.ingestion.paths import UnsafePathError, broken_rule
 from qflow_dagster.settings import settings
 from tests.ingestion.conftest import GitRepository, Ingested
@@ -417,7 +417,7 @@ def test_a_bomb_is_not_ingested_and_its_neighbours_in_history_are(
         ingested(made.path)
     made.commit(made.tree(("100644", b"last.py", made.put("blob", b"z = 1\n"))), first)
     ingested(made.path)
-    commits = [c for batch in history.read_commits(made.path, [first, bomb], first, 1) for c in batch]
+    commits = [c for batch in commit_log.read_commits(made.path, [first, bomb], first, 1) for c in batch]
     assert [(c.oid, [change.path for change in c.changes]) for c in commits] == [
         (first, ["ok.py", "first.py"]),
         (bomb, []),

@@ -1,11 +1,10 @@
-"""New rules from what people changed again and again in a repository's own history.
+"""Mining new rules from changes that people made repeatedly in a repository's history.
 
-- `rule_miner`: choosing; `drafts`: what is kept of it
-- `mined_history`: commits and their edits, read once, of which `small_commits`, `commit_selection` and
-  `concrete_edits` read commits, and cut edits out of them
+- `rule_miner`: selecting rules; `drafts`: storing them as drafts
+- `mined_history`, `mined_commits`, `concrete_edits`: reading commits, and extracting edits from them
 - `anti_unification`, `edit_groups`, `mined_rules`: generalising edits, and writing rules
-- `precision`, `verdicts`: what became of places that a rule would have changed
-- `rolling`: how good all this is where it runs again and again
+- `precision`, `verdicts`: evaluating rules on later commits
+- `fixed`: locations of an existing rule that people fixed by themselves
 
-Imports nothing itself: worker processes import parts of it, and need no database.
+Imports nothing itself: worker processes import parts of it without a database driver.
 """

@@ -1,12 +1,10 @@
-"""Edits as pairs of trees, and what several of them have in common: anti-unification.
+"""Anti-unification: the common template of several edits, which are pairs of syntax trees.
 
-Belongs here: trees with holes, matching and filling them, the least general template of two
-edits (Plotkin 1970, Reynolds 1970), and the hierarchy of templates that clustering edits gives
-(Getafix, Bader et al. 2019). Does not belong here: where trees come from (`concrete_edits`), what
-is made of a template (`mined_rules`).
+Contains trees with holes, matching and substitution, the least general template of two edits (Plotkin 1970,
+Reynolds 1970), and the hierarchy of templates by clustering edits (Getafix, Bader et al. 2019).
 
-Pure: nothing is read or parsed. Two trees are equal when their `key` is; white space is no part
-of it, but is kept so that a template can be written down as somebody wrote it.
+Pure functions. Two trees are equal if their `key` is; white space is not part of it, but is kept to write
+a template as in the original code.
 """
 
 import hashlib
@@ -15,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-# Words that say little: they are in every file.
+# Words without information: they are in every file.
 COMMON = frozenset(
     [
         "self",
@@ -99,7 +97,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Any one named node (of `kind`, unless that is ''), or any number of nodes between two brackets."""
+    """A placeholder for one named node (of `kind`, unless that is ''), or for any nodes between two brackets."""
 
     name: str
     kind: str = ""
@@ -108,7 +106,7 @@ class Hole:
 
     @property
     def key(self) -> str:
-        """What it is equal by."""
+        """The string by which holes are compared."""
         return f"{'$$$' if self.several else '$'}{self.name}"
 
 
@@ -118,31 +116,31 @@ Bindings = Mapping[str, tuple[Tree, ...]]
 
 
 class Edit(NamedTuple):
-    """What was, and what it was changed to; with holes it is a template."""
+    """The tree before and after a change; with holes it is a template."""
 
     left: Tree
     right: Tree
 
     @property
     def key(self) -> str:
-        """What it is equal by."""
+        """The string by which edits are compared."""
         return f"{self.left.key}\n{self.right.key}"
 
 
 class Cluster(NamedTuple):
-    """The least general template of some edits, and their positions in the list given."""
+    """The least general template of some edits, and their positions in the list."""
 
     template: Edit
     members: frozenset[int]
 
 
 def digest(edit: Edit) -> bytes:
-    """Twelve bytes that stand for an edit, the same in every process."""
+    """Return a 12-byte hash of an edit, the same in every process."""
     return hashlib.blake2b(edit.key.encode(errors="replace"), digest_size=12).digest()
 
 
 def leaves(tree: Tree) -> Iterator[Term]:
-    """The tokens of a tree, in order; holes have none."""
+    """Yield the tokens of a tree, in order; holes have none."""
     if isinstance(tree, Hole):
         return
     if not tree.children:
@@ -152,20 +150,20 @@ def leaves(tree: Tree) -> Iterator[Term]:
 
 
 def holes(tree: Tree) -> list[Hole]:
-    """The holes of a tree, in order, each once."""
-    found: dict[str, Hole] = {}
+    """Return the holes of a tree, in order, each once."""
+    by_name: dict[str, Hole] = {}
     stack = [tree]
     while stack:
         node = stack.pop()
         if isinstance(node, Hole):
-            found.setdefault(node.name, node)
+            by_name.setdefault(node.name, node)
         else:
             stack.extend(reversed(node.children))
-    return list(found.values())
+    return list(by_name.values())
 
 
 def written(tree: Tree) -> str:
-    """The tree as text, holes as metavariables (`$A`, `$$$A`)."""
+    """Return the tree as text, holes as metavariables (`$A`, `$$$A`)."""
     return _written(tree).strip()
 
 
@@ -176,7 +174,7 @@ def _written(tree: Tree) -> str:
 
 
 def concreteness(tree: Tree) -> int:
-    """How much a template says: 2 for a name or literal, 1 for a keyword, an operator, or a word of everywhere."""
+    """Return how specific a template is: 2 per name or literal, 1 per keyword, operator, or common word."""
     score = 0
     for leaf in leaves(tree):
         if any(character.isalnum() for character in leaf.text):
@@ -187,16 +185,16 @@ def concreteness(tree: Tree) -> int:
 
 
 def match(template: Tree, tree: Tree) -> dict[str, tuple[Tree, ...]] | None:
-    """What the holes of `template` stand for in `tree`; None where it is no instance."""
+    """Return the bindings of the holes of `template` in `tree`; None if it does not match."""
     bindings: dict[str, tuple[Tree, ...]] = {}
     return bindings if _match(template, tree, bindings) else None
 
 
 def match_edit(template: Edit, edit: Edit) -> dict[str, tuple[Tree, ...]] | None:
-    """The same for both sides, a hole standing for the same in both."""
+    """Match both sides of an edit with the same bindings."""
     bindings: dict[str, tuple[Tree, ...]] = {}
-    found = _match(template.left, edit.left, bindings) and _match(template.right, edit.right, bindings)
-    return bindings if found else None
+    matches = _match(template.left, edit.left, bindings) and _match(template.right, edit.right, bindings)
+    return bindings if matches else None
 
 
 def _match(template: Tree, tree: Tree, bindings: dict[str, tuple[Tree, ...]]) -> bool:
@@ -231,7 +229,7 @@ def _bind(hole: Hole, trees: tuple[Tree, ...], bindings: dict[str, tuple[Tree, .
 
 
 def substitute(template: Tree, bindings: Bindings) -> Tree:
-    """The instance of `template` where its holes stand for `bindings`; unbound holes stay."""
+    """Replace the holes of `template` by `bindings`; unbound holes stay."""
     if isinstance(template, Hole):
         bound = bindings.get(template.name)
         return template if bound is None or template.several else replace(bound[0], gap=template.gap)
@@ -247,9 +245,9 @@ def substitute(template: Tree, bindings: Bindings) -> Tree:
 
 
 def anti_unify(one: Edit, other: Edit) -> Edit | None:
-    """The least general template both are instances of, its holes named A, B, .. from the left.
+    """Return the least general template of two edits, its holes named A, B, .. from the left.
 
-    None where there is none: the whole left is a hole, or the right needs what the left does not bind.
+    None if the complete left side would be a hole, or the right side needs a hole that the left does not bind.
     """
     names: dict[tuple[str, str], Hole] = {}
     left = _generalise(one.left, other.left, names, bound=False)
@@ -260,12 +258,12 @@ def anti_unify(one: Edit, other: Edit) -> Edit | None:
 
 
 def _generalise(one: Tree, other: Tree, names: dict[tuple[str, str], Hole], *, bound: bool) -> Tree | None:
-    """None where a token differs: the parent has to be the hole. `bound`: no new holes."""
+    """Generalise two trees; None if a token differs: then the parent becomes the hole. `bound`: no new holes."""
     if isinstance(one, Term) and one.key == other.key and not holes(one):
         return one
-    known = names.get((one.key, other.key))
-    if known is not None:
-        return replace(known, gap=one.gap)
+    hole = names.get((one.key, other.key))
+    if hole is not None:
+        return replace(hole, gap=one.gap)
     if _is_token(one) or _is_token(other):
         return None
     same = one.kind == other.kind
@@ -282,33 +280,33 @@ def _generalise_children(
     one: tuple[Tree, ...], other: tuple[Tree, ...], names: dict[tuple[str, str], Hole], *, bound: bool
 ) -> tuple[Tree, ...] | None:
     if _several_at(one) is None and _several_at(other) is None and len(one) == len(other):
-        made: list[Tree] = []
+        generalised: list[Tree] = []
         # A child that cannot be generalised takes the holes made for its siblings with it.
         attempt = dict(names)
         for left, right in zip(one, other, strict=True):
             child = _generalise(left, right, attempt, bound=bound)
             if child is None:
                 break
-            made.append(child)
+            generalised.append(child)
         else:
             names.update(attempt)
-            return tuple(made)
+            return tuple(generalised)
         return None
     if bound:
-        return _around_known(one, other, names)
+        return _around_hole(one, other, names)
     if not _bracketed(one) or not _bracketed(other):
         return None
     if (one[0].key, one[len(one) - 1].key) != (other[0].key, other[len(other) - 1].key):
         return None
     key = _keys(one[1:-1]), _keys(other[1:-1])
-    known = names.get(key) or _hole(names, key, Hole("", several=True))
-    return (one[0], replace(known, gap=one[1].gap if len(one) > 2 else ""), one[len(one) - 1])
+    hole = names.get(key) or _hole(names, key, Hole("", several=True))
+    return (one[0], replace(hole, gap=one[1].gap if len(one) > 2 else ""), one[len(one) - 1])
 
 
-def _around_known(
+def _around_hole(
     one: tuple[Tree, ...], other: tuple[Tree, ...], names: dict[tuple[str, str], Hole]
 ) -> tuple[Tree, ...] | None:
-    """On the right, nodes that differ in number are what a hole of the left took, between equal ones."""
+    """Find a hole of the left side for the right side's nodes that differ in number, between equal nodes."""
     before = 0
     while before < min(len(one), len(other)) and one[before].key == other[before].key:
         before += 1
@@ -320,10 +318,10 @@ def _around_known(
             ends = len(one) - rest, len(other) - rest
             if min(ends) < start:
                 continue
-            known = names.get((_keys(one[start : ends[0]]), _keys(other[start : ends[1]])))
-            if known is not None and known.several:
+            hole = names.get((_keys(one[start : ends[0]]), _keys(other[start : ends[1]])))
+            if hole is not None and hole.several:
                 gap = one[start].gap if start < ends[0] else ""
-                return (*one[:start], replace(known, gap=gap), *one[ends[0] :])
+                return (*one[:start], replace(hole, gap=gap), *one[ends[0] :])
     return None
 
 
@@ -351,16 +349,16 @@ def _bracketed(trees: tuple[Tree, ...]) -> bool:
     return len(trees) >= 2 and _is_token(trees[0]) and _is_token(trees[-1])
 
 
-def hierarchy(edits: Sequence[Edit], least: int = 2) -> list[Cluster]:
+def hierarchy(edits: Sequence[Edit], min_concreteness: int = 2) -> list[Cluster]:
     """All templates that merging the closest edits, again and again, gives: the edits themselves first.
 
-    The closest are those whose template says most; merging ends where it would say less than `least`
+    The closest are those whose template says most; merging ends where it would say less than `min_concreteness`
     on its left. The work grows with the square of the number of distinct edits.
     """
     members: dict[str, set[int]] = {}
     for position, edit in enumerate(edits):
         members.setdefault(edit.key, set()).add(position)
-    clusters = [Cluster(edits[min(found)], frozenset(found)) for found in members.values()]
+    clusters = [Cluster(edits[min(positions)], frozenset(positions)) for positions in members.values()]
     alive = set(range(len(clusters)))
     queue: list[tuple[int, int, int, Edit]] = []
 
@@ -368,8 +366,8 @@ def hierarchy(edits: Sequence[Edit], least: int = 2) -> list[Cluster]:
         # The shorter text is the one a template is written like.
         ordered = sorted((first, second), key=lambda i: (len(written(clusters[i].template.left)), i))
         template = anti_unify(clusters[ordered[0]].template, clusters[ordered[1]].template)
-        if template is not None and concreteness(template.left) >= least:
-            heapq.heappush(queue, (-_said(template), first, second, template))
+        if template is not None and concreteness(template.left) >= min_concreteness:
+            heapq.heappush(queue, (-_specificity(template), first, second, template))
 
     for second in range(len(clusters)):
         for first in range(second):
@@ -380,13 +378,15 @@ def hierarchy(edits: Sequence[Edit], least: int = 2) -> list[Cluster]:
             continue
         alive -= {first, second}
         clusters.append(Cluster(template, clusters[first].members | clusters[second].members))
-        for one in alive:
-            compare(one, len(clusters) - 1)
+        for cluster in alive:
+            compare(cluster, len(clusters) - 1)
         alive.add(len(clusters) - 1)
     return clusters
 
 
-def _said(template: Edit) -> int:
-    # Of two that say the same, the one with fewer holes, and with kinds for them.
-    found = holes(template.left)
-    return 16 * concreteness(template.left) - 2 * len(found) + sum(bool(hole.kind) for hole in found)
+def _specificity(template: Edit) -> int:
+    # Of equally concrete templates, the one with fewer holes, and with kinds for them.
+    left_holes = holes(template.left)
+    return (
+        16 * concreteness(template.left) - 2 * len(left_holes) + sum(bool(hole.kind) for hole in left_holes)
+    )

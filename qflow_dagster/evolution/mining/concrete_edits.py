@@ -1,13 +1,11 @@
-"""The edits a commit made to a file, as pairs of syntax trees: what anti-unification generalises.
+"""The edits a commit made to a file, as pairs of syntax trees for anti-unification.
 
-Belongs here: parsing the two texts of a file (as ast-grep sees them, which is who matches the rules
-in the end), aligning the trees, and cutting out what changed, at every level from the smallest
-node up to its statement. Does not belong here: reading texts (`small_commits`), what edits have in
-common (`anti_unification`).
+Both texts are parsed by ast-grep, which later matches the rules; the trees are aligned, and what changed is
+extracted at every level from the smallest node up to its statement.
 
-The alignment is the top-down part of GumTree's (Falleri et al. 2014): subtrees that are equal but
-for white space are the same, the rest is paired in order. Called in worker processes: texts are
-hostile.
+The alignment is the top-down phase of GumTree (Falleri et al. 2014): subtrees that are equal except for
+white space are mapped to each other, the rest is paired in order. Runs in worker processes: texts are
+untrusted.
 """
 
 from dataclasses import dataclass, field
@@ -19,16 +17,16 @@ from ast_grep_py import SgNode, SgRoot
 from qflow_dagster.evolution.mining.anti_unification import Edit, Term
 
 # Larger texts, deeper trees, longer lists are data, or an attack.
-LARGEST = 300_000
+MAX_FILE_CHARACTERS = 300_000
 MAX_DEPTH = 150
 MAX_LIST_LENGTH = 400
-# Of an edit: characters and tokens of each side. What is larger is no idiom.
-LONGEST_TEXT = 400
+# Characters and tokens of each side of an edit. Larger ones are no idioms.
+MAX_EDIT_CHARACTERS = 400
 MAX_TOKENS = 48
-# Statements that were rewritten are the same statement when this share of them stayed.
-ALIKE = 0.6
+# Two statements correspond if their similarity (difflib ratio) is at least this.
+MIN_SIMILARITY = 0.6
 
-# Nodes that are one token to us, whatever is inside.
+# Nodes that are treated as one token.
 ATOMS = frozenset(
     [
         "string",
@@ -46,7 +44,7 @@ ATOMS = frozenset(
     ]
 )
 COMMENTS = frozenset(["comment", "line_comment", "block_comment"])
-# Nodes that hold statements or members: what is put in beside one does not change it.
+# Nodes that contain statements or members: an insertion beside one does not change it.
 CONTAINERS = frozenset(
     [
         "module",
@@ -71,7 +69,7 @@ CONTAINERS = frozenset(
         "match_block",
     ]
 )
-# Parts that say nothing alone, and that no pattern can be: their parents are taken.
+# Parts that cannot be a pattern alone: their parents are used.
 PARTS = frozenset(
     [
         "argument_list",
@@ -112,8 +110,8 @@ PARTS = frozenset(
 )
 
 
-class Concrete(NamedTuple):
-    """One edit: the line it begins in (from 1, before), the changes in it (numbers within the file), its trees."""
+class ConcreteEdit(NamedTuple):
+    """One edit: its lines in the old text (from 1), the numbers of its changes within the file, its trees."""
 
     line: int
     end_line: int
@@ -126,28 +124,28 @@ class _Pair:
     before: SgNode
     after: SgNode
     parts: list["_Pair"] = field(default_factory=list)
-    # Something changed here that is in none of the parts.
+    # Whether something changed here that is in none of the parts.
     own: bool = False
 
 
-def concrete_edits(before: str, after: str, language: str) -> list[Concrete]:
-    """The edits that made `after` of `before`; none where a side is too large or too deep to say."""
-    if max(len(before), len(after)) > LARGEST:
+def concrete_edits(before: str, after: str, language: str) -> list[ConcreteEdit]:
+    """Return the edits from `before` to `after`; none if a side is too large or too deep."""
+    if max(len(before), len(after)) > MAX_FILE_CHARACTERS:
         return []
     root = _align(SgRoot(before, language).root(), SgRoot(after, language).root(), 0)
     collector = _Collector(before.split("\n"), after.split("\n"))
     if root is not None:
         collector.collect(root)
-    return collector.found
+    return collector.edits
 
 
 def squeezed(text: str) -> str:
-    """The text without white space: what formatting leaves as it is."""
+    """Return the text without white space."""
     return "".join(text.split())
 
 
 def _align(before: SgNode, after: SgNode, depth: int) -> _Pair | None:
-    """What differs between two nodes; None where they are equal, or too large to compare."""
+    """Return what differs between two nodes; None if they are equal or too large to compare."""
     if depth > MAX_DEPTH:
         return None
     pair = _Pair(before, after)
@@ -159,19 +157,21 @@ def _align(before: SgNode, after: SgNode, depth: int) -> _Pair | None:
     ):
         pair.own = True
         return pair
-    one, other = _children(before), _children(after)
-    # What is the same to the letter at both ends needs no closer look: that is nearly everything.
-    start, (one_end, other_end) = _trim([node.text() for node in one], [node.text() for node in other])
-    if max(one_end, other_end) - start > MAX_LIST_LENGTH:
+    old_children, new_children = _children(before), _children(after)
+    # Children that are identical at both ends, usually nearly all, are skipped.
+    start, (old_end, new_end) = differing_range(
+        [node.text() for node in old_children], [node.text() for node in new_children]
+    )
+    if max(old_end, new_end) - start > MAX_LIST_LENGTH:
         return None
     keys = [
         [f"{node.kind()}\n{squeezed(node.text())}" for node in nodes]
-        for nodes in (one[start:one_end], other[start:other_end])
+        for nodes in (old_children[start:old_end], new_children[start:new_end])
     ]
     for kind, i, i_end, j, j_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
         if kind == "equal":
             continue
-        olds, news = one[start + i : start + i_end], other[start + j : start + j_end]
+        olds, news = old_children[start + i : start + i_end], new_children[start + j : start + j_end]
         if before.kind() in CONTAINERS:
             pairs = _statements(olds, news)
         elif len(olds) == len(news) and all(n.is_named() for n in (*olds, *news)):
@@ -187,32 +187,32 @@ def _children(node: SgNode) -> list[SgNode]:
     return [child for child in node.children() if child.kind() not in COMMENTS]
 
 
-def _trim(one: list[str], other: list[str]) -> tuple[int, tuple[int, int]]:
-    """Where two lists begin to differ, and where they end to."""
-    start, shorter = 0, min(len(one), len(other))
-    while start < shorter and one[start] == other[start]:
+def differing_range(old: list[str], new: list[str]) -> tuple[int, tuple[int, int]]:
+    """Return the start and the two ends of the range in which two lists differ."""
+    start, shorter = 0, min(len(old), len(new))
+    while start < shorter and old[start] == new[start]:
         start += 1
     rest = 0
-    while rest < shorter - start and one[-1 - rest] == other[-1 - rest]:
+    while rest < shorter - start and old[-1 - rest] == new[-1 - rest]:
         rest += 1
-    return start, (len(one) - rest, len(other) - rest)
+    return start, (len(old) - rest, len(new) - rest)
 
 
 def _statements(olds: list[SgNode], news: list[SgNode]) -> list[tuple[SgNode, SgNode]]:
-    """Which statement became which: one for one, or else the ones that are alike."""
+    """Pair old and new statements: in order if their numbers are equal, else by similarity."""
     if len(olds) == len(news):
         return list(zip(olds, news, strict=True))
     if max(len(olds), len(news)) > 12:
         return []
     pairs, first = [], 0
     for old in olds:
-        text = old.text()[:LONGEST_TEXT]
+        text = old.text()[:MAX_EDIT_CHARACTERS]
         for position in range(first, len(news)):
-            matcher = SequenceMatcher(None, text, news[position].text()[:LONGEST_TEXT], autojunk=False)
+            matcher = SequenceMatcher(None, text, news[position].text()[:MAX_EDIT_CHARACTERS], autojunk=False)
             if (
-                matcher.real_quick_ratio() >= ALIKE
-                and matcher.quick_ratio() >= ALIKE
-                and matcher.ratio() >= ALIKE
+                matcher.real_quick_ratio() >= MIN_SIMILARITY
+                and matcher.quick_ratio() >= MIN_SIMILARITY
+                and matcher.ratio() >= MIN_SIMILARITY
             ):
                 pairs.append((old, news[position]))
                 first = position + 1
@@ -221,44 +221,44 @@ def _statements(olds: list[SgNode], news: list[SgNode]) -> list[tuple[SgNode, Sg
 
 
 class _Collector:
-    """Cuts the edits out of an aligned pair of files."""
+    """Extracts the edits from an aligned pair of files."""
 
     def __init__(self, before: list[str], after: list[str]) -> None:
         self.lines = before, after
-        self.found: list[Concrete] = []
+        self.edits: list[ConcreteEdit] = []
         self.changes = 0
 
     def collect(self, pair: _Pair) -> tuple[tuple[int, ...], bool]:
-        """The changes in a pair, and whether it may be part of a larger edit; its edits are added to `found`."""
+        """Return the changes in a pair, and whether it may be part of a larger edit; adds its edits to `edits`."""
         changes: list[int] = []
-        whole = True
+        extendable = True
         for part in pair.parts:
             inside, open_ = self.collect(part)
             changes += inside
-            whole &= open_
+            extendable &= open_
         if pair.own:
             changes.append(self.changes)
             self.changes += 1
         before = pair.before
         container = before.kind() in CONTAINERS
-        if whole and not container and before.kind() not in PARTS and before.is_named():
+        if extendable and not container and before.kind() not in PARTS and before.is_named():
             edit = self.edit(pair)
             if edit is not None:
                 span = before.range()
-                self.found.append(Concrete(span.start.line + 1, span.end.line + 1, tuple(changes), edit))
-        return tuple(changes), whole and not container
+                self.edits.append(ConcreteEdit(span.start.line + 1, span.end.line + 1, tuple(changes), edit))
+        return tuple(changes), extendable and not container
 
     def edit(self, pair: _Pair) -> Edit | None:
-        """The pair as terms; None where it is too large, too small, or not code alone."""
+        """Return the pair as terms; None if it is too large, too small, or contains more than code."""
         sides = []
         for node, lines in zip((pair.before, pair.after), self.lines, strict=True):
-            if len(node.text()) > LONGEST_TEXT or not node.is_named() or not node.children():
+            if len(node.text()) > MAX_EDIT_CHARACTERS or not node.is_named() or not node.children():
                 return None
             line = lines[node.range().start.line]
             indent = line[: len(line) - len(line.lstrip(" \t"))]
             sides.append(_term(node, indent, "", [MAX_TOKENS]))
         left, right = sides
-        # An atom alone is its text: what was said, not how.
+        # An atom alone is text, not code.
         if (
             left is None
             or right is None
@@ -271,7 +271,7 @@ class _Collector:
 
 
 def _term(node: SgNode, indent: str, gap: str, budget: list[int]) -> Term | None:
-    """The node as a term; None where it has comments or errors in it, or too many tokens."""
+    """Return the node as a term; None if it contains comments, errors, or too many tokens."""
     kind = node.kind()
     if kind in COMMENTS or kind == "ERROR":
         return None
@@ -282,14 +282,14 @@ def _term(node: SgNode, indent: str, gap: str, budget: list[int]) -> Term | None
     terms: list[Term] = []
     text, position = node.text(), 0
     for child in children:
-        words = child.text()
-        at = text.find(words, position)
+        child_text = child.text()
+        at = text.find(child_text, position)
         between = text[position:at]
         if at < 0 or between.strip():
             return None
-        position = at + len(words)
-        # Tokens of no text (the end of an indented block) are the parser's own.
-        if not words:
+        position = at + len(child_text)
+        # The parser has tokens without text, such as the end of an indented block.
+        if not child_text:
             continue
         term = _term(child, indent, between.replace(f"\n{indent}", "\n"), budget)
         if term is None:

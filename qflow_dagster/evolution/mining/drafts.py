@@ -1,8 +1,4 @@
-"""Drafts: rules mined from a repository's history, kept with their examples until somebody wants them.
-
-Belongs here: having a repository mined, and keeping what is new of it. Does not belong here: mining
-(`rule_miner`), asking people (the agents).
-"""
+"""Drafts: mining a repository's history (`rule_miner`) and storing new rules as drafts."""
 
 from collections.abc import Sequence
 
@@ -10,7 +6,7 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.evolution import rule_evolver, rule_set
 from qflow_dagster.evolution.mining import rule_miner
-from qflow_dagster.evolution.mining.rule_miner import Mined
+from qflow_dagster.evolution.mining.rule_miner import MinedRule
 from qflow_dagster.evolution.rule_evolver import Verdict
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
@@ -32,37 +28,37 @@ def mine(
     run_id: str | None = None,
     progress: ReportProgress | None = None,
 ) -> list[Verdict]:
-    """Mine a repository's history up to its current snapshot; the best new rules are kept as drafts.
+    """Mine a repository's history up to its current snapshot and store the best new rules as drafts.
 
-    Returns for each draft that it should go on trial, and why: what a person is then asked.
+    Returns the verdict of each draft, that it should go on trial, and why: the content of the approval request.
 
     Raises:
-        QflowError: the repository is unknown or cannot be read.
+        QflowError: The repository is unknown or cannot be read.
     """
     with recorded(engine, TYPE, {"repository": repository}, worker=worker, run_id=run_id) as record:
         with engine.connect() as connection:
             objects = repositories.find(connection, repository).objects
             snapshot = current_snapshot(connection, repository)
-        found = rule_miner.mine(objects, tip=snapshot.commit_oid, progress=progress)
+        mined_rules = rule_miner.mine(objects, tip=snapshot.commit_oid, progress=progress)
         with engine.begin() as connection:
-            kept = keep(connection, repository, found)
-        record({"commit": snapshot.commit_oid, "mined": len(found), "new": len(kept)})
-    return kept
+            verdicts = store(connection, repository, mined_rules)
+        record({"commit": snapshot.commit_oid, "mined": len(mined_rules), "new": len(verdicts)})
+    return verdicts
 
 
-def keep(connection: Connection, repository: str, found: Sequence[Mined]) -> list[Verdict]:
-    """Keep mined rules as drafts, the best first, as many as are offered at a time; those known are passed over."""
+def store(connection: Connection, repository: str, mined_rules: Sequence[MinedRule]) -> list[Verdict]:
+    """Store mined rules as drafts, best first, up to the configured number; skip those that were tried before."""
     rule_set.one_at_a_time(connection)
-    known = rule_evolver.tried_fingerprints(connection)
-    kept: list[Verdict] = []
-    for one in found:
-        if len(kept) == settings().evolution.drafts:
+    tried = rule_evolver.tried_fingerprints(connection)
+    verdicts: list[Verdict] = []
+    for mined in mined_rules:
+        if len(verdicts) == settings().evolution.drafts:
             break
-        rule = one.rule.model_copy(update={"version": rule_set.next_version(connection, one.rule.id)})
-        if rule_evolver.fingerprint(rule) in known:
+        rule = mined.rule.model_copy(update={"version": rule_set.next_version(connection, mined.rule.id)})
+        if rule_evolver.fingerprint(rule) in tried:
             continue
-        support, check = one.support, one.check
-        words = (
+        support, check = mined.support, mined.check
+        description = (
             f"mined from {repository}: done {support.edits} times in {support.commits} commits by {support.authors} "
             f"authors in {support.files} files; later {check.right} of {check.decided} who touched such code did so"
         )
@@ -78,7 +74,9 @@ def keep(connection: Connection, repository: str, found: Sequence[Mined]) -> lis
             "still_there": check.open,
             "fix": rule.fix,
         }
-        life = rule_set.begin_lifecycle(connection, rule, "mined", words, actor=ACTOR, evidence=evidence)
-        if life is not None:
-            kept.append(Verdict(life, rule.id, rule.version, "trial", words, evidence))
-    return kept
+        lifecycle_id = rule_set.begin_lifecycle(
+            connection, rule, "mined", description, actor=ACTOR, evidence=evidence
+        )
+        if lifecycle_id is not None:
+            verdicts.append(Verdict(lifecycle_id, rule.id, rule.version, "trial", description, evidence))
+    return verdicts

@@ -1,8 +1,7 @@
-"""Edits grouped by what they put in and took out, and the templates of groups with support.
+"""Grouping edits by the tokens they add and remove, and computing templates of groups with enough support.
 
-Belongs here: cutting edits out of commits in worker processes, grouping, what a template needs to be
-looked at, and what speaks against it among the edits themselves. Does not belong here: what
-speaks against it elsewhere (`precision`), choosing among templates (`rule_miner`).
+Edits are extracted from commits in worker processes. A template is dropped if its opposite was done, too.
+`rule_miner` selects among templates.
 """
 
 import hashlib
@@ -25,38 +24,38 @@ from qflow_dagster.evolution.mining.anti_unification import (
     written,
 )
 from qflow_dagster.evolution.mining.concrete_edits import concrete_edits
-from qflow_dagster.evolution.mining.small_commits import MinedCommit, read_texts
+from qflow_dagster.evolution.mining.mined_commits import MinedCommit, read_texts
 
 _OCTAL = re.compile(r"0[0-7]+")
-# Distinct edits of a group that are compared with each other; the work grows with the square.
+# Distinct edits of a group that are compared with each other; the work grows quadratically.
 MAX_DISTINCT = 40
-# Templates of one group that are looked at, those with the most support.
+# Templates considered of one group, those with the most support.
 MAX_TEMPLATES = 8
 
 
 class Minima(NamedTuple):
-    """What a template needs to become a rule."""
+    """The minimum support a template needs to become a rule."""
 
     edits: int = 3
     commits: int = 2
     files: int = 2
-    # How much the left side says, by `anti_unification.concreteness`.
+    # The concreteness of the left side, by `anti_unification.concreteness`.
     concreteness: int = 2
-    # How many commits for each one that did the opposite.
+    # The number of commits for each one that did the opposite.
     opposite: int = 5
-    # Of the places in files its commits touched, the share that was changed.
+    # The share of its locations that was changed, in files its commits touched.
     fixed: float = 0.8
-    # How many suggestions were right after it had this support.
+    # The number of suggestions that were right after it had this support.
     confirmed: int = 1
-    # The lower bound of the share of its suggestions that are right, and what one commit counts in it at most.
-    believed: float = 0.75
+    # The lower bound of the share of its suggestions that are right, and the maximum weight of one commit in it.
+    precision: float = 0.75
     of_commit: float = 2
-    # What nobody did for so long is over, or was given up.
+    # Days after the last such change until the rule is considered outdated.
     days: int = 14
 
 
-class Packed(NamedTuple):
-    """An edit on its way from a worker: what it is grouped by, its identity, where it was, itself pickled."""
+class PackedEdit(NamedTuple):
+    """An edit sent by a worker: its group, its identity, its location, and the pickled edit."""
 
     group: bytes
     key: bytes
@@ -70,18 +69,18 @@ class Packed(NamedTuple):
 
 
 class Template(NamedTuple):
-    """What edits of a group have in common, and all those that have it."""
+    """The common template of edits of a group, and all edits that are instances of it."""
 
     language: str
     edit: Edit
     # The distinct edits it was made of.
     instances: list[Edit]
-    found: list[Packed]
+    members: list[PackedEdit]
 
 
-def extract_batch(objects: Path, batch: Sequence[MinedCommit]) -> tuple[int, list[Packed]]:
-    """In a worker process: the number of commits, and their edits."""
-    found = []
+def extract_batch(objects: Path, batch: Sequence[MinedCommit]) -> tuple[int, list[PackedEdit]]:
+    """Return the number of commits, and their edits; runs in a worker process."""
+    packed = []
     for commit, pairs in read_texts(objects, batch):
         for pair in pairs:
             language = pair.file.language
@@ -89,85 +88,87 @@ def extract_batch(objects: Path, batch: Sequence[MinedCommit]) -> tuple[int, lis
                 edits = concrete_edits(pair.before, pair.after, language)
             except RecursionError:
                 continue
-            found += [
-                Packed(
-                    _group(one.edit, language),
-                    digest(one.edit),
+            packed += [
+                PackedEdit(
+                    _group(concrete.edit, language),
+                    digest(concrete.edit),
                     commit.oid,
                     pair.file.path,
-                    one.line,
-                    one.end_line,
+                    concrete.line,
+                    concrete.end_line,
                     language,
-                    one.changes,
-                    zlib.compress(pickle.dumps(one.edit), 1),
+                    concrete.changes,
+                    zlib.compress(pickle.dumps(concrete.edit), 1),
                 )
-                for one in edits
+                for concrete in edits
             ]
-    return len(batch), found
+    return len(batch), packed
 
 
 def _group(edit: Edit, language: str) -> bytes:
-    """Edits that put in and took out the same tokens, in the same kind of node, are compared."""
+    """Return the key of a group: edits that add and remove the same tokens in the same kind of node."""
     old, new = (Counter(leaf.text for leaf in leaves(side)) for side in edit)
-    said = (
+    key = (
         language,
         edit.left.kind,
         edit.right.kind,
         sorted((old - new).items()),
         sorted((new - old).items()),
     )  # type: ignore[union-attr]
-    return hashlib.blake2b(repr(said).encode(errors="replace"), digest_size=12).digest()
+    return hashlib.blake2b(repr(key).encode(errors="replace"), digest_size=12).digest()
 
 
-def unpacked(packed: Packed) -> Edit:
-    """The edit itself."""
+def unpacked(packed: PackedEdit) -> Edit:
+    """Return the edit of a packed edit."""
     return pickle.loads(zlib.decompress(packed.edit))  # noqa: S301 (our own workers made it)
 
 
-def places(found: Iterable[Packed]) -> set[tuple[str, str, int]]:
-    """The changes of edits, each once: (commit, path, number); an edit and the call it is in are one change."""
-    return {(one.oid, one.path, change) for one in found for change in one.changes}
+def changes_of(edits: Iterable[PackedEdit]) -> set[tuple[str, str, int]]:
+    """Return the distinct changes of edits: (commit, path, number); nested edits share their changes."""
+    return {(edit.oid, edit.path, change) for edit in edits for change in edit.changes}
 
 
-def _enough(found: Sequence[Packed], minima: Minima) -> bool:
+def _has_support(edits: Sequence[PackedEdit], minima: Minima) -> bool:
     return (
-        len(found) >= minima.edits
-        and len({one.oid for one in found}) >= minima.commits
-        and len({one.path for one in found}) >= minima.files
-        and len(places(found)) >= minima.edits
+        len(edits) >= minima.edits
+        and len({edit.oid for edit in edits}) >= minima.commits
+        and len({edit.path for edit in edits}) >= minima.files
+        and len(changes_of(edits)) >= minima.edits
     )
 
 
-# What is known of groups: their edits, and those that did the opposite -> their templates.
-Known = dict[tuple[tuple[Packed, ...], tuple[Packed, ...]], list[Template]]
+# (the edits of a group, those that did the opposite) -> the group's templates.
+TemplateCache = dict[tuple[tuple[PackedEdit, ...], tuple[PackedEdit, ...]], list[Template]]
 
 
-def templates(edits: Sequence[Packed], minima: Minima, known: Known | None = None) -> Iterator[Template]:
-    """What groups of edits have in common, where it has support and is not contradicted.
+def templates(
+    edits: Sequence[PackedEdit], minima: Minima, cache: TemplateCache | None = None
+) -> Iterator[Template]:
+    """Yield the templates of groups of edits that have support and are not contradicted.
 
-    Who asks again and again, as a history grows, hands in what is `known`: most groups stay as they are.
+    A `cache` avoids computing groups again that did not change while a history grew.
     """
-    groups: dict[bytes, list[Packed]] = defaultdict(list)
-    for one in edits:
-        groups[one.group].append(one)
-    for found in groups.values():
-        if not _enough(found, minima):
+    groups: dict[bytes, list[PackedEdit]] = defaultdict(list)
+    for edit in edits:
+        groups[edit.group].append(edit)
+    for members in groups.values():
+        if not _has_support(members, minima):
             continue
-        first = unpacked(found[0])
-        if _another_value(first):
+        first = unpacked(members[0])
+        if _is_value_change(first):
             continue
-        opposite = groups.get(_group(Edit(first.right, first.left), found[0].language), [])
-        key = tuple(found), tuple(opposite)
-        if known is None:
-            yield from _in_common(found, opposite, minima)
+        opposite = groups.get(_group(Edit(first.right, first.left), members[0].language), [])
+        key = tuple(members), tuple(opposite)
+        if cache is None:
+            yield from _templates_of(members, opposite, minima)
         else:
-            if key not in known:
-                known[key] = _in_common(found, opposite, minima)
-            yield from known[key]
+            if key not in cache:
+                cache[key] = _templates_of(members, opposite, minima)
+            yield from cache[key]
 
 
-def _another_value(edit: Edit) -> bool:
-    """Whether nothing changed but numbers and truths: what was decided, not how it is said (`0777` is `0o777`)."""
+def _is_value_change(edit: Edit) -> bool:
+    """Return whether only numbers or booleans got other values; `0777` and `0o777` are the same value."""
     old, new = (Counter(leaf.text for leaf in leaves(side)) for side in edit)
     sides = [[_value(text) for text in (one - other).elements()] for one, other in ((old, new), (new, old))]
     values = [value for side in sides for value in side]
@@ -175,7 +176,7 @@ def _another_value(edit: Edit) -> bool:
 
 
 def _value(text: str) -> float | None:
-    """What a number or a truth is; None of anything else."""
+    """Return the value of a number or boolean literal; None for other texts."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     if _OCTAL.fullmatch(text):
@@ -188,45 +189,49 @@ def _value(text: str) -> float | None:
     return None
 
 
-def _in_common(found: Sequence[Packed], opposite: Sequence[Packed], minima: Minima) -> list[Template]:
-    """The templates of a group."""
-    distinct: dict[bytes, list[Packed]] = defaultdict(list)
-    for one in found:
-        distinct[one.key].append(one)
-    often = sorted(distinct, key=lambda key: (-len({one.oid for one in distinct[key]}), key))[:MAX_DISTINCT]
-    trees = [unpacked(distinct[key][0]) for key in often]
-    chosen: list[Template] = []
+def _templates_of(
+    members: Sequence[PackedEdit], opposite: Sequence[PackedEdit], minima: Minima
+) -> list[Template]:
+    """Return the templates of a group, those with the most instances first."""
+    distinct: dict[bytes, list[PackedEdit]] = defaultdict(list)
+    for member in members:
+        distinct[member.key].append(member)
+    frequent = sorted(distinct, key=lambda key: (-len({member.oid for member in distinct[key]}), key))[
+        :MAX_DISTINCT
+    ]
+    trees = [unpacked(distinct[key][0]) for key in frequent]
+    result: list[Template] = []
     for cluster in hierarchy(trees, minima.concreteness):
-        covered = [one for i in sorted(cluster.members) for one in distinct[often[i]]]
+        covered = [member for i in sorted(cluster.members) for member in distinct[frequent[i]]]
         says = concreteness(cluster.template.left) >= minima.concreteness
         if (
             says
-            and _enough(covered, minima)
+            and _has_support(covered, minima)
             and not _contradicted(cluster.template, covered, opposite, minima)
         ):
             instances = [trees[i] for i in sorted(cluster.members)]
-            chosen.append(Template(found[0].language, cluster.template, instances, covered))
-    return sorted(chosen, key=lambda template: -len(template.found))[:MAX_TEMPLATES]
+            result.append(Template(members[0].language, cluster.template, instances, covered))
+    return sorted(result, key=lambda template: -len(template.members))[:MAX_TEMPLATES]
 
 
 def smallest(templates: Iterable[Template]) -> list[Template]:
-    """Of pieces of the same changes that say as much, the smallest: a call, not the statement it is."""
+    """Return the smallest of templates with the same changes and concreteness: a call, not its statement."""
     best: dict[tuple[frozenset, int], Template] = {}
-    for one in templates:
-        key = frozenset(places(one.found)), concreteness(one.edit.left)
-        if key not in best or len(written(one.edit.left)) < len(written(best[key].edit.left)):
-            best[key] = one
+    for template in templates:
+        key = frozenset(changes_of(template.members)), concreteness(template.edit.left)
+        if key not in best or len(written(template.edit.left)) < len(written(best[key].edit.left)):
+            best[key] = template
     return list(best.values())
 
 
 def _contradicted(
-    template: Edit, found: Sequence[Packed], opposite: Sequence[Packed], minima: Minima
+    template: Edit, members: Sequence[PackedEdit], opposite: Sequence[PackedEdit], minima: Minima
 ) -> bool:
-    """Whether the opposite was done too, by more than a few commits."""
+    """Return whether the opposite was done, too, by more commits than `minima.opposite` allows."""
     if not opposite or {h.name for h in holes(template.left)} - {h.name for h in holes(template.right)}:
         against = opposite
     else:
         back = Edit(template.right, template.left)
-        against = [one for one in opposite if match_edit(back, unpacked(one)) is not None]
-    commits = len({one.oid for one in found})
-    return len({one.oid for one in against}) * minima.opposite > commits
+        against = [edit for edit in opposite if match_edit(back, unpacked(edit)) is not None]
+    commits = len({edit.oid for edit in members})
+    return len({edit.oid for edit in against}) * minima.opposite > commits

@@ -1,9 +1,6 @@
-"""A history as it is mined: its commits, and the edits of the small ones, read once.
+"""A history for mining: its commits, and the edits of the small ones, read once.
 
-Belongs here: reading both, and taking a stretch of them. Does not belong here: which commits are
-read (`commit_selection`), cutting out edits (`concrete_edits`), what is made of them (`rule_miner`).
-
-Reading is the dear part: whoever mines the same history as of several days reads it once and takes stretches.
+Reading is the expensive part: to mine the same history as of several days, read it once and use `period`.
 """
 
 from collections.abc import Sequence
@@ -14,9 +11,9 @@ from pathlib import Path
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.mining import commit_selection
-from qflow_dagster.evolution.mining.edit_groups import Packed, extract_batch
-from qflow_dagster.evolution.mining.small_commits import MinedCommit, batches_of
+from qflow_dagster.evolution.mining import mined_commits
+from qflow_dagster.evolution.mining.edit_groups import PackedEdit, extract_batch
+from qflow_dagster.evolution.mining.mined_commits import MinedCommit, batches_of
 from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.progress import ReportProgress
 
@@ -26,19 +23,19 @@ STALL_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class History:
-    """The commits that changed code, the oldest first, and the edits of those that are small."""
+    """The commits that changed code, oldest first, and the edits of the small ones."""
 
     objects: Path
     commits: list[MinedCommit]
-    edits: list[Packed]
+    edits: list[PackedEdit]
 
     @cached_property
     def by_oid(self) -> dict[str, MinedCommit]:
         """The commits by their ids."""
         return {commit.oid: commit for commit in self.commits}
 
-    def stretch(self, after: datetime | None, until: datetime | None) -> "History":
-        """What was committed after `after` and not after `until`."""
+    def period(self, after: datetime | None, until: datetime | None) -> "History":
+        """Return the part that was committed after `after` and not after `until`."""
         commits = [c for c in self.commits if (not after or c.at > after) and (not until or c.at <= until)]
         oids = {commit.oid for commit in commits}
         return History(self.objects, commits, [edit for edit in self.edits if edit.oid in oids])
@@ -50,31 +47,31 @@ def read_history(
     tip: str,
     until: datetime | None = None,
     languages: Sequence[str] = tuple(matchers.LANGUAGES),
-    most_commits: int = 20_000,
+    max_commits: int = 20_000,
     processes: int = PROCESSES,
     progress: ReportProgress | None = None,
 ) -> History:
-    """The newest `most_commits` commits that lead to `tip`, merges excepted, and were committed by `until`.
+    """Read the newest `max_commits` ancestors of `tip` that were committed by `until`, without merges.
 
     Raises:
-        GitError: the history cannot be read.
-        UsageError: a language has no rules.
+        GitError: The history cannot be read.
+        UsageError: A language has no rules.
     """
     if unknown := set(languages) - set(matchers.LANGUAGES):
         raise UsageError(
             f"no rules are mined of {unknown.pop()!r}; there are {', '.join(matchers.LANGUAGES)}"
         )
-    commits = commit_selection.read_commits(
+    commits = mined_commits.read_commits(
         objects,
         tip=tip,
         until=until,
-        chosen=languages,
-        most_commits=most_commits,
+        rule_languages=languages,
+        max_commits=max_commits,
         processes=processes,
         progress=progress,
     )
     small = [commit for commit in commits if commit.small]
-    edits: list[Packed] = []
+    edits: list[PackedEdit] = []
     results = in_processes(
         extract_batch,
         objects,
@@ -83,11 +80,11 @@ def read_history(
         lost=lambda task, code: Lost(result=(1, [])),
         stall=STALL_SECONDS,
     )
-    done = 0
-    for count, found in results:
-        edits += found
-        done += count
+    processed = 0
+    for count, batch_edits in results:
+        edits += batch_edits
+        processed += count
         if progress:
-            progress("reading edits", done, len(small))
-    # Batches come as they are done; what is made of them must not depend on that.
+            progress("reading edits", processed, len(small))
+    # Sorted, because batches arrive in any order.
     return History(objects, commits, sorted(edits))

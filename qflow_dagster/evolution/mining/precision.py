@@ -1,12 +1,9 @@
-"""How often rules are right: their suggestions against what people did to that code later.
+"""The precision of rules: their suggestions compared with what people did to that code later.
 
-Belongs here: judging rules on a stretch of history, and adding up. Does not belong here: what is
-right and wrong at one place (`verdicts`), mining the rules (`rule_miner`), doing it
-again and again (`rolling`).
+`verdicts` classifies single suggestions; this module runs it on a period of history and aggregates.
 
-Precision = right / (right + wrong + undone). Suggestions that are gone or untouched are undecided,
-and so are those that nobody came by: what is left in the end is counted (`open`), and no
-estimate is made of it.
+Precision = right / (right + wrong + undone). Suggestions that are gone or untouched are undecided; matches
+that remain at the end are counted (`open`), but not estimated.
 """
 
 from collections import Counter
@@ -16,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.mining.concrete_edits import LARGEST
-from qflow_dagster.evolution.mining.small_commits import BATCH_FILES, MinedCommit, batches_of
-from qflow_dagster.evolution.mining.verdicts import Left, Verdict, count_batch, judge_batch
+from qflow_dagster.evolution.mining.concrete_edits import MAX_FILE_CHARACTERS
+from qflow_dagster.evolution.mining.mined_commits import BATCH_FILES, MinedCommit, batches_of
+from qflow_dagster.evolution.mining.verdicts import Remainder, Verdict, count_batch, judge_batch
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import git, languages
 from qflow_dagster.ingestion.classify import classify
@@ -31,7 +28,7 @@ STALL_SECONDS = 180.0
 
 
 class Score(NamedTuple):
-    """How many suggestions of a rule were what; `open` are its matches in the code at the end."""
+    """The number of a rule's suggestions by verdict; `open` are its matches in the code at the end."""
 
     right: int = 0
     wrong: int = 0
@@ -41,42 +38,50 @@ class Score(NamedTuple):
 
     @property
     def decided(self) -> int:
-        """The suggestions that say something."""
+        """The number of suggestions that were decided."""
         return self.right + self.wrong + self.undone
 
     @property
     def precision(self) -> float | None:
-        """The share of the decided that was right; None where none was decided."""
+        """The share of decided suggestions that were right; None if none was decided."""
         return self.right / self.decided if self.decided else None
 
 
 class Record(NamedTuple):
-    """What a history says of one rule, the oldest first."""
+    """The verdicts and remainders of one rule in a history, oldest first."""
 
     verdicts: list[Verdict]
-    lefts: list[Left]
+    remainders: list[Remainder]
 
     def score(self, after: datetime, until: datetime | None = None) -> Score:
-        """What became of its suggestions after `after`, and not after `until`."""
+        """Count its verdicts after `after`, and not after `until`."""
         return score_of(self.between(after, until))
 
     def decided(self, after: datetime, until: datetime | None = None) -> list[Verdict]:
-        """The suggestions that were right, wrong or undone after `after`, and not after `until`."""
-        return [one for one in self.between(after, until) if one.outcome != "gone"]
+        """Return the verdicts right, wrong or undone after `after`, and not after `until`."""
+        return [verdict for verdict in self.between(after, until) if verdict.outcome != "gone"]
 
     def between(self, after: datetime, until: datetime | None = None) -> list[Verdict]:
-        """What was said after `after`, and not after `until`."""
-        return [one for one in self.verdicts if one.at > after and (until is None or one.at <= until)]
+        """Return the verdicts after `after`, and not after `until`."""
+        return [
+            verdict
+            for verdict in self.verdicts
+            if verdict.at > after and (until is None or verdict.at <= until)
+        ]
 
-    def left(self, until: datetime | None = None) -> int:
-        """How many matches those who did what the rule says left in the files they did it in, by `until`."""
-        # The newest that is known of each file.
-        newest = {one.path: one.matches for one in self.lefts if until is None or one.at <= until}
+    def remaining(self, until: datetime | None = None) -> int:
+        """Return the number of matches that remained in files where the change was made, by `until`."""
+        # The newest count of each file.
+        newest = {
+            remainder.path: remainder.matches
+            for remainder in self.remainders
+            if until is None or remainder.at <= until
+        }
         return sum(newest.values())
 
 
 def score_of(verdicts: Iterable[Verdict]) -> Score:
-    """Verdicts counted."""
+    """Count verdicts by outcome."""
     counts = Counter(verdict.outcome for verdict in verdicts)
     return Score(counts["right"], counts["wrong"], counts["undone"], counts["gone"])
 
@@ -89,8 +94,9 @@ def judge(
     processes: int = PROCESSES,
     progress: ReportProgress | None = None,
 ) -> list[Record]:
-    """What the commits say of each rule, from the day on that is given with it."""
-    commits = [one for one in commits if one.at >= min((at for _, at in rules), default=one.at)]
+    """Return the record of each rule in the commits since the time given with it."""
+    start = min((at for _, at in rules), default=None)
+    commits = [commit for commit in commits if start is None or commit.at >= start]
     records = [Record([], []) for _ in rules]
     results = in_processes(
         judge_batch,
@@ -100,24 +106,24 @@ def judge(
         lost=lambda task, code: Lost(result=(1, [], [])),
         stall=STALL_SECONDS,
     )
-    done = 0
-    for count, verdicts, lefts in results:
+    processed = 0
+    for count, verdicts, remainders in results:
         for verdict in verdicts:
             records[verdict.rule].verdicts.append(verdict)
-        for left in lefts:
-            records[left.rule].lefts.append(left)
-        done += count
+        for remainder in remainders:
+            records[remainder.rule].remainders.append(remainder)
+        processed += count
         if progress:
-            progress("judging rules", done, len(commits))
-    # Batches come as they are done.
+            progress("judging rules", processed, len(commits))
+    # Batches arrive in any order.
     for record in records:
-        record.verdicts.sort(key=lambda one: (one.at, *one))
-        record.lefts.sort(key=lambda one: (one.at, *one))
+        record.verdicts.sort(key=lambda event: (event.at, *event))
+        record.remainders.sort(key=lambda event: (event.at, *event))
     return records
 
 
 def tip_at(objects: Path, tip: str, until: datetime | None) -> str:
-    """The newest commit that leads to `tip` and was committed by `until`."""
+    """Return the newest ancestor of `tip` that was committed by `until`."""
     oid = git.resolve(objects, tip).oid
     if until is None:
         return oid
@@ -133,14 +139,18 @@ def count_open(
     processes: int = PROCESSES,
     progress: ReportProgress | None = None,
 ) -> list[dict[str, int]]:
-    """Of each rule, how often it matches in each file of a commit (vendored and generated ones left out)."""
+    """Count the matches of each rule in each file of a commit, except vendored and generated files."""
     files: list[tuple[str, str, str]] = []
-    chosen = {language for rule in rules for language in rule.language}
+    rule_languages = {language for rule in rules for language in rule.language}
     for entry in git.list_tree(objects, commit) if rules else ():
         language = matchers.rule_language(languages.detect(entry.path, b""))
         flags = classify(entry.path)
-        fits = entry.size is not None and entry.size <= LARGEST and entry.mode in ("100644", "100755")
-        if language in chosen and fits and not flags.vendored and not flags.generated:
+        fits = (
+            entry.size is not None
+            and entry.size <= MAX_FILE_CHARACTERS
+            and entry.mode in ("100644", "100755")
+        )
+        if language in rule_languages and fits and not flags.vendored and not flags.generated:
             files.append((entry.path, entry.oid, language))
     batches = [files[start : start + BATCH_FILES] for start in range(0, len(files), BATCH_FILES)]
     counts: list[dict[str, int]] = [{} for _ in rules]
@@ -152,9 +162,9 @@ def count_open(
         lost=lambda task, code: Lost(result=[]),
         stall=STALL_SECONDS,
     )
-    for done, batch in enumerate(results, 1):
+    for processed, batch in enumerate(results, 1):
         for rule, path, count in batch:
             counts[rule][path] = count
         if progress:
-            progress("counting what is left", done, len(batches))
+            progress("counting what is left", processed, len(batches))
     return counts

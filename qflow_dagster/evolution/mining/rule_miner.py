@@ -1,12 +1,11 @@
-"""New rules from what people changed again and again in a repository's own history.
+"""The rule miner: selects new rules from changes that people made repeatedly in a repository's history.
 
-The idea is Getafix's (Bader et al. 2019): before/after pairs of small commits are grouped by what
-they put in and took out, and generalised by anti-unification; what several commits did in
-several files becomes a draft of a rule, if what became of such places speaks for it (`Minima`).
+After Getafix (Bader et al. 2019): before/after pairs of small commits are grouped by the tokens they add and
+remove, and generalised by anti-unification. What several commits did in several files becomes the
+draft of a rule if later commits confirm it (`edit_groups.Minima`).
 
-Belongs here: choosing. Does not belong here: reading commits (`small_commits`), cutting out edits
-(`concrete_edits`), generalising (`anti_unification`), writing rules (`mined_rules`), what is right
-(`precision`).
+Commits are read by `mined_commits`, edits extracted by `concrete_edits` and generalised by
+`anti_unification`, rules written by `mined_rules` and evaluated by `precision`.
 """
 
 from collections import Counter
@@ -19,18 +18,18 @@ from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.confidence import BetaEstimate
 from qflow_dagster.evolution.mining import precision
 from qflow_dagster.evolution.mining.edit_groups import (
-    Known,
     Minima,
-    Packed,
+    PackedEdit,
     Template,
-    places,
+    TemplateCache,
+    changes_of,
     smallest,
     templates,
 )
+from qflow_dagster.evolution.mining.mined_commits import MinedCommit
 from qflow_dagster.evolution.mining.mined_history import PROCESSES, STALL_SECONDS, History, read_history
 from qflow_dagster.evolution.mining.mined_rules import write_batch
 from qflow_dagster.evolution.mining.precision import Record, Score
-from qflow_dagster.evolution.mining.small_commits import MinedCommit
 from qflow_dagster.evolution.mining.verdicts import Verdict
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.processes import Lost, in_processes
@@ -41,7 +40,7 @@ INSTANT = timedelta(microseconds=1)
 
 
 class Support(NamedTuple):
-    """What a rule rests on: how many places, commits, authors and files; short ids, and when."""
+    """The support of a rule: numbers of changes, commits, authors and files; commit ids; first and last time."""
 
     edits: int
     commits: int
@@ -52,17 +51,17 @@ class Support(NamedTuple):
     last: datetime
 
 
-class Mined(NamedTuple):
+class MinedRule(NamedTuple):
     """A rule that was mined.
 
-    `check` counts what happened to the rule's suggestions in the mined commits after the one that
-    completed its support; `left` are the matches that commits which did it left in their files.
+    `check` counts the verdicts on the rule's suggestions in commits after the one that completed its support;
+    `remaining` are the matches that remained in files where the change was made.
     """
 
     rule: Rule
     support: Support
     check: Score
-    left: int
+    remaining: int
 
 
 class Candidate(NamedTuple):
@@ -72,10 +71,10 @@ class Candidate(NamedTuple):
     rule: Rule
 
 
-class Mining(NamedTuple):
-    """The rules, and what was read for them."""
+class MiningResult(NamedTuple):
+    """The mined rules, the history that was read, and the number of templates."""
 
-    rules: list[Mined]
+    rules: list[MinedRule]
     history: History
     templates: int
 
@@ -86,26 +85,26 @@ def mine(
     tip: str,
     until: datetime | None = None,
     languages: Sequence[str] = tuple(matchers.LANGUAGES),
-    most_commits: int = 20_000,
+    max_commits: int = 20_000,
     minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
     processes: int = PROCESSES,
     progress: ReportProgress | None = None,
-) -> list[Mined]:
-    """The rules that the history of `tip` up to `until` suggests, ranked by authors, files and commits.
+) -> list[MinedRule]:
+    """Mine rules from the history of `tip` up to `until`, ranked by authors, files and commits.
 
-    `objects` is a repository on this machine; the newest `most_commits` commits are read. Rules are
-    drafts: they find nothing before somebody makes them active.
+    `objects` is the path of a local repository; the newest `max_commits` commits are read. The rules are
+    drafts: they are not evaluated before they are put on trial.
 
     Raises:
-        GitError: the history cannot be read.
-        UsageError: a language has no rules.
+        GitError: The history cannot be read.
+        UsageError: A language has no rules.
     """
     return mine_all(
         objects,
         tip=tip,
         until=until,
         languages=languages,
-        most_commits=most_commits,
+        max_commits=max_commits,
         minima=minima,
         processes=processes,
         progress=progress,
@@ -118,49 +117,55 @@ def mine_all(
     tip: str,
     until: datetime | None = None,
     languages: Sequence[str] = tuple(matchers.LANGUAGES),
-    most_commits: int = 20_000,
+    max_commits: int = 20_000,
     minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
     processes: int = PROCESSES,
     progress: ReportProgress | None = None,
-) -> Mining:
-    """The same, with what was read."""
+) -> MiningResult:
+    """Mine rules like `mine`, and return the history that was read, too."""
     history = read_history(
         objects,
         tip=tip,
         until=until,
         languages=languages,
-        most_commits=most_commits,
+        max_commits=max_commits,
         processes=processes,
         progress=progress,
     )
-    found = generalised(history, minima)
-    candidates = [one for rules in written(found, processes) for one in rules]
-    rules = [(one.rule, times(history, one.template)[0]) for one in candidates]
-    when = [{history.commits[-1].at} for _ in rules] if history.commits else []
-    records = judge_living(history, rules, when, minima, processes, progress)
-    chosen = choose(history, candidates, records, minima)
-    left = precision.count_open(
+    templates = generalised(history, minima)
+    candidates = [candidate for rules in written(templates, processes) for candidate in rules]
+    rules = [(candidate.rule, times(history, candidate.template)[0]) for candidate in candidates]
+    moments = [{history.commits[-1].at} for _ in rules] if history.commits else []
+    records = evaluate_alive(history, rules, moments, minima, processes, progress)
+    selected = choose(history, candidates, records, minima)
+    open_counts = precision.count_open(
         objects,
-        [one.rule for one in chosen],
+        [candidate.rule for candidate in selected],
         precision.tip_at(objects, tip, until),
         processes=processes,
         progress=progress,
     )
-    return Mining(
-        [_stated(one, sum(counts.values())) for one, counts in zip(chosen, left, strict=True)],
+    return MiningResult(
+        [
+            _stated(candidate, sum(counts.values()))
+            for candidate, counts in zip(selected, open_counts, strict=True)
+        ],
         history,
-        len(found),
+        len(templates),
     )
 
 
-def generalised(history: History, minima: Minima, known: Known | None = None) -> list[Template]:
-    """What the edits of a history have in common, where it has support."""
-    return smallest(templates(history.edits, minima, known))
+def generalised(history: History, minima: Minima, cache: TemplateCache | None = None) -> list[Template]:
+    """Return the templates of a history's edits that have support."""
+    return smallest(templates(history.edits, minima, cache))
 
 
 def written(templates: Sequence[Template], processes: int) -> list[list[Candidate]]:
-    """Each template as rules (the general one first), made and held to its examples in worker processes."""
-    tasks = [(i, one.language, one.edit, one.instances, len(one.found)) for i, one in enumerate(templates)]
+    """Write each template as rules (the general one first), checked by their examples in worker processes."""
+    tasks = [
+        (i, template.language, template.edit, template.instances, len(template.members))
+        for i, template in enumerate(templates)
+    ]
     batches = [tasks[start : start + BATCH_TEMPLATES] for start in range(0, len(tasks), BATCH_TEMPLATES)]
     candidates: list[list[Candidate]] = [[] for _ in templates]
     results = in_processes(
@@ -172,87 +177,89 @@ def written(templates: Sequence[Template], processes: int) -> list[list[Candidat
     return candidates
 
 
-def judge_living(
+def evaluate_alive(
     history: History,
     rules: Sequence[tuple[Rule, datetime]],
-    when: Sequence[Set[datetime]],
+    moments: Sequence[Set[datetime]],
     minima: Minima,
     processes: int,
     progress: ReportProgress | None = None,
 ) -> list[Record]:
-    """What the history says of each rule that is alive at one of its moments (`when`), nothing of the others.
+    """Return the complete record of each rule that is alive at one of its `moments`, empty ones of the others.
 
-    Which are, the commits shortly before say. Few are, and only of those is everything worth reading that was ever
-    done. Rules come with the day they are from.
+    Whether a rule is alive is decided by the commits shortly before a moment. Few are, and only for those
+    the complete history is evaluated. Rules come with the time of their first commit.
     """
-    moments = sorted(set().union(*when))
+    all_moments = sorted(set().union(*moments))
     days = timedelta(days=minima.days)
-    near = [one for one in history.commits if any(at - days < one.at <= at for at in moments)]
-    lately = precision.judge(history.objects, rules, near, processes=processes, progress=progress)
-    living = [
+    near = [commit for commit in history.commits if any(at - days < commit.at <= at for at in all_moments)]
+    recent_records = precision.judge(history.objects, rules, near, processes=processes, progress=progress)
+    alive = [
         i
-        for i, record in enumerate(lately)
-        if any(_alive(record.decided(at - days, at), at, minima) for at in when[i])
+        for i, record in enumerate(recent_records)
+        if any(_alive(record.decided(at - days, at), at, minima) for at in moments[i])
     ]
-    judged = precision.judge(
-        history.objects, [rules[i] for i in living], history.commits, processes=processes, progress=progress
+    full_records = precision.judge(
+        history.objects, [rules[i] for i in alive], history.commits, processes=processes, progress=progress
     )
     records = [Record([], []) for _ in rules]
-    for i, record in zip(living, judged, strict=True):
+    for i, record in zip(alive, full_records, strict=True):
         records[i] = record
     return records
 
 
 def choose(
     history: History, candidates: Sequence[Candidate], records: Sequence[Record], minima: Minima
-) -> list[Mined]:
-    """The candidates that hold, the best of those that say the same, with ids of their own.
+) -> list[MinedRule]:
+    """Select the candidates with enough precision, the best of those with the same changes, with unique ids.
 
-    `records` are what is known of each; what they say of the time after `history` is not looked at.
+    `records` are their records; verdicts after the end of `history` are ignored.
     """
     if not history.commits:
         return []
     until = history.commits[-1].at
-    held = []
+    accepted = []
     for (template, rule), record in zip(candidates, records, strict=True):
         if not record.verdicts:
             continue
-        support = _support(template.found, history.by_oid)
-        # From the second commit on there is support; what came later is evidence of another kind.
+        support = _support(template.members, history.by_oid)
+        # The rule has support from the second commit on; later commits are independent evidence.
         check = record.score(times(history, template)[1], until)
-        mined = Mined(rule, support, check, record.left(until))
+        mined = MinedRule(rule, support, check, record.remaining(until))
         decided = record.decided(support.first - INSTANT, until)
-        believed = _believed(decided, minima)
-        if believed >= minima.believed and _holds(mined, decided, until, minima):
-            held.append((-believed, mined, places(template.found)))
-    held.sort(key=lambda one: (one[0], _order(one[1])))
-    chosen: list[Mined] = []
+        precision_bound = _precision_bound(decided, minima)
+        if precision_bound >= minima.precision and _holds(mined, decided, until, minima):
+            accepted.append((-precision_bound, mined, changes_of(template.members)))
+    accepted.sort(key=lambda mined: (mined[0], _order(mined[1])))
+    selected: list[MinedRule] = []
     covered: set[tuple[str, str, int]] = set()
-    for _, mined, where in held:
-        # Larger and smaller pieces of the same change, more and less general ones: one is enough.
-        if 2 * len(where - covered) > len(where):
-            covered |= where
-            chosen.append(mined)
-    chosen.sort(key=lambda m: (-m.support.authors, -m.support.files, -m.support.commits, m.rule.id))
+    for _, mined, changes in accepted:
+        # Of larger and smaller, more and less general templates of the same change one suffices.
+        if 2 * len(changes - covered) > len(changes):
+            covered |= changes
+            selected.append(mined)
+    selected.sort(key=lambda m: (-m.support.authors, -m.support.files, -m.support.commits, m.rule.id))
     names: Counter[str] = Counter()
     unique = []
-    for one in chosen:
-        names[one.rule.id] += 1
-        number = names[one.rule.id]
-        named = one.rule if number == 1 else one.rule.model_copy(update={"id": f"{one.rule.id}-{number}"})
-        unique.append(one._replace(rule=named))
+    for mined in selected:
+        names[mined.rule.id] += 1
+        number = names[mined.rule.id]
+        named = (
+            mined.rule if number == 1 else mined.rule.model_copy(update={"id": f"{mined.rule.id}-{number}"})
+        )
+        unique.append(mined._replace(rule=named))
     return unique
 
 
-def _order(mined: Mined) -> tuple[int, int, int, str]:
+def _order(mined: MinedRule) -> tuple[int, int, int, str]:
     return (-mined.support.edits, -mined.check.right, len(str(mined.rule.fix)), mined.rule.id)
 
 
-def _believed(decided: Sequence[Verdict], minima: Minima) -> float:
+def _precision_bound(decided: Sequence[Verdict], minima: Minima) -> float:
     """What the share of a rule's suggestions that are right is at least, nine in ten.
 
     By the posterior of a rule nobody knows, Beta(1, 1), after what was `decided`. What one commit does in many
-    places is one decision, told often: it counts no more than `minima.of_commit`.
+    changes_of is one decision, told often: it counts no more than `minima.of_commit`.
     """
     told = Counter(one.commit for one in decided)
     weights = [min(1.0, minima.of_commit / told[one.commit]) for one in decided]
@@ -260,58 +267,58 @@ def _believed(decided: Sequence[Verdict], minima: Minima) -> float:
     return BetaEstimate(1 + right, 1 + sum(weights) - right).lower
 
 
-def _holds(mined: Mined, decided: Sequence[Verdict], until: datetime, minima: Minima) -> bool:
-    """Whether it was done where it could be, confirmed after it had support, and is alive."""
-    share = mined.support.edits / (mined.support.edits + mined.left)
+def _holds(mined: MinedRule, decided: Sequence[Verdict], until: datetime, minima: Minima) -> bool:
+    """Return whether the change was made at enough locations, confirmed after it had support, and is alive."""
+    share = mined.support.edits / (mined.support.edits + mined.remaining)
     confirmed = mined.check.right >= minima.confirmed
     return share >= minima.fixed and confirmed and _alive(decided, until, minima)
 
 
 def _alive(decided: Sequence[Verdict], until: datetime, minima: Minima) -> bool:
-    """Whether it was done within so many days, and nobody who came by such a place since did otherwise.
+    """Return whether the change was made within `minima.days`, and not contradicted since.
 
-    What is left when a change is through was left with reason.
+    After a change is complete, the remaining matches were kept on purpose.
     """
-    last = max((one.at for one in decided if one.outcome == "right"), default=None)
+    last = max((verdict.at for verdict in decided if verdict.outcome == "right"), default=None)
     return (
         last is not None
         and until - last < timedelta(days=minima.days)
-        and not any(one.at > last for one in decided)
+        and not any(verdict.at > last for verdict in decided)
     )
 
 
 def times(history: History, template: Template) -> list[datetime]:
-    """When the commits were made that a template is of, the oldest first."""
-    oids = {one.oid for one in template.found}
+    """Return the times of the commits of a template, oldest first."""
+    oids = {edit.oid for edit in template.members}
     return sorted(history.by_oid[oid].at for oid in oids)
 
 
-def _support(found: Sequence[Packed], commits: Mapping[str, MinedCommit]) -> Support:
-    given = sorted({one.oid for one in found}, key=lambda oid: (commits[oid].at, oid))
+def _support(edits: Sequence[PackedEdit], commits: Mapping[str, MinedCommit]) -> Support:
+    oids = sorted({edit.oid for edit in edits}, key=lambda oid: (commits[oid].at, oid))
     return Support(
-        len(places(found)),
-        len(given),
-        len({commits[oid].author for oid in given}),
-        len({one.path for one in found}),
-        tuple(oid[:12] for oid in given),
-        commits[given[0]].at,
-        commits[given[-1]].at,
+        len(changes_of(edits)),
+        len(oids),
+        len({commits[oid].author for oid in oids}),
+        len({edit.path for edit in edits}),
+        tuple(oid[:12] for oid in oids),
+        commits[oids[0]].at,
+        commits[oids[-1]].at,
     )
 
 
-def _stated(mined: Mined, left: int) -> Mined:
-    """The rule with the facts it rests on; `left` is how often it still matches."""
-    support, score = mined.support, mined.check._replace(open=left)
+def _stated(mined: MinedRule, remaining: int) -> MinedRule:
+    """Return the rule with its support as rationale; `remaining` is the number of its open matches."""
+    support, score = mined.support, mined.check._replace(open=remaining)
     facts = (
         f"{support.commits} commits of {support.authors} author{'s' * (support.authors > 1)} made this change in "
         f"{support.edits} places of {support.files} files, from {support.first:%Y-%m-%d} to {support.last:%Y-%m-%d}. "
         f"Of {score.decided} such places that were touched after the second of them, {score.right} became this. "
         f"{score.open} are left."
     )
-    shown = ", ".join(support.oids[:10]) + (", .." if support.commits > 10 else "")
-    # The rule of succession: a few cases make nobody sure.
+    oids = ", ".join(support.oids[:10]) + (", .." if support.commits > 10 else "")
+    # The rule of succession: few cases give little confidence.
     confidence = round((score.right + 1) / (score.decided + 2), 3)
     rule = mined.rule.model_copy(
-        update={"rationale": facts, "source": f"commits {shown}", "confidence": confidence}
+        update={"rationale": facts, "source": f"commits {oids}", "confidence": confidence}
     )
     return mined._replace(rule=rule, check=score)

@@ -1,10 +1,10 @@
-"""What one commit says of a rule: was its suggestion followed?
+"""Verdicts on single suggestions of a rule: did a later commit do what the rule suggests?
 
-Belongs here: finding suggestions in a file before a commit and comparing with the file after it, in
-worker processes. Does not belong here: adding up (`precision`).
+Suggestions are found in the file before a commit and compared with the file after it, in worker processes.
+`precision` aggregates the verdicts.
 
 A suggestion is a match in a file as it was before a later commit (no merge, at most
-`commit_selection.MAX_HISTORY_FILES` files). Lines the commit left alone decide nothing. Where it changed
+`mined_commits.MAX_HISTORY_FILES` files). Lines the commit did not change decide nothing. Where it changed
 lines of the match, the window of all changed blocks that meet the match is compared, as
 tokens (white space and commas before a bracket do not count):
 
@@ -31,17 +31,18 @@ from typing import NamedTuple
 from ast_grep_py import SgNode, SgRoot
 
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.mining import mined_rules, small_commits
+from qflow_dagster.evolution.mining import mined_commits, mined_rules
 from qflow_dagster.evolution.mining.anti_unification import COMMON, OPERATORS
-from qflow_dagster.evolution.mining.small_commits import MinedCommit, TextPair
+from qflow_dagster.evolution.mining.concrete_edits import differing_range
+from qflow_dagster.evolution.mining.mined_commits import MinedCommit, TextPair
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import trees
 
-# A window of more changed lines is a rewrite: what became of one match in it cannot be said.
+# A window of more changed lines is a rewrite: it gives no verdict.
 MAX_WINDOW = 200
-# A match whose words are further (lines) from all that changed was not touched, whatever it holds.
+# A match whose words are further than so many lines from every change was not touched.
 NEAR = 6
-# A longer match (in lines) is not judged: what changed in it is mostly what its holes took.
+# Longer matches (in lines) get no verdict: what changes in them is mostly what their holes captured.
 MAX_MATCH_LENGTH = 40
 # Lines that changed: [from, to) before, and [from, to) after.
 Block = tuple[int, int, int, int]
@@ -51,7 +52,7 @@ _BEGIN, _END = "\x1e", "\x1f"
 
 
 class Verdict(NamedTuple):
-    """What a commit did at one suggestion: `outcome` is right, wrong, gone or undone; lines are those before."""
+    """What a commit did at one suggestion: `outcome` is right, wrong, gone or undone; lines are those before it."""
 
     rule: int
     commit: str
@@ -62,8 +63,8 @@ class Verdict(NamedTuple):
     outcome: str
 
 
-class Left(NamedTuple):
-    """A commit did in a file what a rule says, and left so many more matches of the rule there."""
+class Remainder(NamedTuple):
+    """The number of matches of a rule that remained in a file in which a commit did what the rule suggests."""
 
     rule: int
     at: datetime
@@ -74,32 +75,35 @@ class Left(NamedTuple):
 def count_batch(
     context: tuple[Path, list[Rule]], batch: list[tuple[str, str, str]]
 ) -> list[tuple[int, str, int]]:
-    """In a worker process: (rule, path, matches) in a batch of files (path, object id, language)."""
+    """Return (rule, path, matches) of a batch of files (path, object id, language); runs in a worker process."""
     objects, rules = context
     finder = Finder(rules)
-    found = []
+    results = []
     for (path, _, language), data in zip(
         batch, trees.read_blobs(objects, [(oid, path) for path, oid, _ in batch]), strict=True
     ):
         counts = finder.count(matchers.decode(data) or "", path, language)
-        found += [(rule, path, count) for rule, count in counts.items()]
-    return found
+        results += [(rule, path, count) for rule, count in counts.items()]
+    return results
 
 
 def judge_batch(
     context: tuple[Path, list[tuple[Rule, datetime]]], batch: list[MinedCommit]
-) -> tuple[int, list[Verdict], list[Left]]:
-    """In a worker process: the number of commits, and what they say of the rules, each from its day on."""
+) -> tuple[int, list[Verdict], list[Remainder]]:
+    """Return the number of commits, and their verdicts and remainders of each rule since its time.
+
+    Runs in a worker process.
+    """
     objects, rules = context
     finder = Finder([rule for rule, _ in rules])
-    found: list[Verdict] = []
-    left: list[Left] = []
-    for commit, pairs in small_commits.read_texts(objects, batch):
+    commit_verdicts: list[Verdict] = []
+    remainders: list[Remainder] = []
+    for commit, pairs in mined_commits.read_texts(objects, batch):
         finder.only = {i for i, (_, since) in enumerate(rules) if since <= commit.at}
         for pair in pairs:
             path, language = pair.file.path, pair.file.language
             decided = verdicts(finder, pair)
-            found += [
+            commit_verdicts += [
                 Verdict(rule, commit.oid, commit.at, path, line, end_line, outcome)
                 for rule, line, end_line, outcome in decided
             ]
@@ -107,8 +111,8 @@ def judge_batch(
                 finder.only, only = followed, finder.only
                 counts = finder.count(pair.after, path, language)
                 finder.only = only
-                left += [Left(rule, commit.at, path, counts[rule]) for rule in followed]
-    return len(batch), found, left
+                remainders += [Remainder(rule, commit.at, path, counts[rule]) for rule in followed]
+    return len(batch), commit_verdicts, remainders
 
 
 class Suggestion(NamedTuple):
@@ -123,63 +127,67 @@ class Suggestion(NamedTuple):
 
 
 class Finder:
-    """Finds, asking only the rules whose words a text has."""
+    """Finds matches and suggestions, evaluating only rules whose required words are in the text."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
         self.required = [required(rule) for rule in rules]
         self.configs = [rule.matcher.ast_grep and rule.matcher.ast_grep.config() for rule in rules]
         self.exchanges = [exchange(rule) for rule in rules]
-        # The rules that are asked now.
+        # The rules that are evaluated now.
         self.only = set(range(len(rules)))
 
-    def asked(self, texts: Sequence[str], language: str) -> list[int]:
-        """The rules that may find something in one of the texts."""
-        there = [(text, set(_WORD.findall(text))) for text in texts]
-        return [i for i in self.only if language in self.rules[i].language and self._may(i, there)]
+    def possible(self, texts: Sequence[str], language: str) -> list[int]:
+        """Return the rules that may match in one of the texts."""
+        words_by_text = [(text, set(_WORD.findall(text))) for text in texts]
+        return [i for i in self.only if language in self.rules[i].language and self._may(i, words_by_text)]
 
-    def _may(self, rule: int, there: Iterable[tuple[str, set[str]]]) -> bool:
+    def _may(self, rule: int, words_by_text: Iterable[tuple[str, set[str]]]) -> bool:
         words, signs = self.required[rule]
-        return any(words <= known and all(sign in text for sign in signs) for text, known in there)
+        return any(
+            words <= text_words and all(sign in text for sign in signs) for text, text_words in words_by_text
+        )
 
     def count(self, text: str, path: str, language: str) -> dict[int, int]:
-        """How often each rule finds something in a text."""
-        asked = set(self.asked([text], language))
+        """Count the matches of each rule in a text."""
+        possible = set(self.possible([text], language))
         counts: dict[int, int] = defaultdict(int)
-        if asked:
-            rules = [rule if i in asked else None for i, rule in enumerate(self.rules)]
+        if possible:
+            rules = [rule if i in possible else None for i, rule in enumerate(self.rules)]
             for match in matchers.find(matchers.Source(text, path), language, rules):
                 counts[match.rule] += 1
         return counts
 
     def suggestions(self, text: str, path: str, language: str, blocks: Sequence[Block]) -> list[Suggestion]:
-        """What the rules find in the statements that changed."""
+        """Return the suggestions of the rules in the statements that changed."""
         lines = text.split("\n")
         near = ["\n".join(lines[max(0, start - NEAR) : end + NEAR]) for start, end, _, _ in blocks]
-        asked = self.asked(near, language)
-        if not asked:
+        possible = self.possible(near, language)
+        if not possible:
             return []
         source = matchers.Source(text, path)
-        found = []
+        suggestions = []
         for node in _regions(SgRoot(text, language).root(), blocks):
             region = node.text()
-            there = [(region, set(_WORD.findall(region)))]
-            for i in asked:
+            words_by_text = [(region, set(_WORD.findall(region)))]
+            for i in possible:
                 config, fix = self.configs[i], self.rules[i].fix
-                if config is None or fix is None or not self._may(i, there):
+                if config is None or fix is None or not self._may(i, words_by_text):
                     continue
                 for match in node.find_all(config):  # type: ignore[arg-type]
                     span = match.range()
                     start = span.start.index
-                    made = matchers.fill(source, fix, match, start)
-                    found.append(
-                        Suggestion(i, start, span.end.index, span.start.line + 1, span.end.line + 1, made)
+                    replacement = matchers.fill(source, fix, match, start)
+                    suggestions.append(
+                        Suggestion(
+                            i, start, span.end.index, span.start.line + 1, span.end.line + 1, replacement
+                        )
                     )
-        return found
+        return suggestions
 
 
 def _regions(node: SgNode, blocks: Sequence[Block]) -> Iterator[SgNode]:
-    """The largest nodes of no more than `MAX_MATCH_LENGTH` lines that changed lines are in."""
+    """Yield the largest nodes of at most `MAX_MATCH_LENGTH` lines that contain changed lines."""
     span = node.range()
     first, last = span.start.line, span.end.line
     if not any(start <= last and max(end, start + 1) > first for start, end, _, _ in blocks):
@@ -192,55 +200,50 @@ def _regions(node: SgNode, blocks: Sequence[Block]) -> Iterator[SgNode]:
 
 
 def required(rule: Rule) -> tuple[set[str], set[str]]:
-    """Words, and other signs, a text needs to have a match of a mined rule; none where that is not known."""
+    """Return the words and operators that a text needs for a match of a mined rule; empty if unknown."""
     if rule.pack != mined_rules.PACK or rule.matcher.ast_grep is None:
         return set(), set()
-    given = rule.matcher.ast_grep.rule
-    pattern = given["pattern"] if "pattern" in given else given["all"][0]["pattern"]
+    config = rule.matcher.ast_grep.rule
+    pattern = config["pattern"] if "pattern" in config else config["all"][0]["pattern"]
     if isinstance(pattern, dict):
-        # Of the words of the context, those of its wrapper need not be in a match.
+        # The words of the wrapper around the pattern need not be in a match.
         return mined_rules.words_of(pattern["context"]) - mined_rules.WRAPPING, set()
     return mined_rules.words_of(pattern), {sign for sign in OPERATORS if sign in pattern}
 
 
 def exchange(rule: Rule) -> tuple[list[str], list[str]]:
-    """The words (as `_tokens` has them) that a mined rule takes out, and those it puts in."""
+    """Return the words (as `_tokens` encodes them) that a mined rule removes, and those it adds."""
     words, _ = required(rule)
     fix = mined_rules.words_of(rule.fix or "")
     return [_tokens(word) for word in sorted(words - fix)], [_tokens(word) for word in sorted(fix - words)]
 
 
 def verdicts(finder: "Finder", pair: TextPair) -> list[tuple[int, int, int, str]]:
-    """(rule, first line, last line, outcome) of each suggestion a commit decided in one file."""
+    """Return (rule, first line, last line, outcome) of each suggestion that a commit decided in one file."""
     path, language = pair.file.path, pair.file.language
     blocks = _blocks(pair.before, pair.after)
     mirrored = [(j, j_end, i, i_end) for i, i_end, j, j_end in blocks]
-    found = []
+    results = []
     for text, other, changed, backwards in (
         (pair.before, pair.after, blocks, False),
         (pair.after, pair.before, mirrored, True),
     ):
         suggestions = finder.suggestions(text, path, language, changed)
         judge = _Judge(finder, suggestions, text.split("\n"), other.split("\n"), changed)
-        for one in suggestions:
-            outcome = judge.outcome(one)
+        for suggestion in suggestions:
+            outcome = judge.outcome(suggestion)
             if backwards:
                 outcome = "undone" if outcome == "right" else ""
             if outcome:
-                found.append((one.rule, one.line, one.end_line, outcome))
-    return found
+                results.append((suggestion.rule, suggestion.line, suggestion.end_line, outcome))
+    return results
 
 
 def _blocks(before: str, after: str) -> list[Block]:
-    """The lines that changed: [from, to) before, and after."""
-    one, other = before.split("\n"), after.split("\n")
-    start, shorter = 0, min(len(one), len(other))
-    while start < shorter and one[start] == other[start]:
-        start += 1
-    rest = 0
-    while rest < shorter - start and one[-1 - rest] == other[-1 - rest]:
-        rest += 1
-    matcher = SequenceMatcher(None, one[start : len(one) - rest], other[start : len(other) - rest])
+    """Return the lines that changed: [from, to) before, and after."""
+    old, new = before.split("\n"), after.split("\n")
+    start, (old_end, new_end) = differing_range(old, new)
+    matcher = SequenceMatcher(None, old[start:old_end], new[start:new_end])
     return [
         (start + i, start + i_end, start + j, start + j_end)
         for kind, i, i_end, j, j_end in matcher.get_opcodes()
@@ -249,7 +252,7 @@ def _blocks(before: str, after: str) -> list[Block]:
 
 
 class _Window(NamedTuple):
-    """The lines [start, end) of all changed blocks that meet a match, and of the match; what took their place."""
+    """The lines [start, end) of a match and all changed blocks that touch it, and the lines that replaced them."""
 
     start: int
     end: int
@@ -259,7 +262,7 @@ class _Window(NamedTuple):
 
 
 class _Text(NamedTuple):
-    """A window as it was, from which character on, and its tokens before and after."""
+    """The text of a window, its offset in the file, and its tokens before and after the commit."""
 
     text: str
     offset: int
@@ -268,7 +271,7 @@ class _Text(NamedTuple):
 
 
 class _Judge:
-    """Says what became of the suggestions in one file; most share a window with others of theirs."""
+    """Classifies the suggestions in one file; results are cached, because most share a window."""
 
     def __init__(
         self,
@@ -281,26 +284,31 @@ class _Judge:
         self.finder, self.lines, self.others, self.blocks = finder, lines, others, blocks
         self.offsets = [0, *accumulate(len(line) + 1 for line in lines)]
         self.of_rule: dict[int, list[Suggestion]] = defaultdict(list)
-        for one in suggestions:
-            self.of_rule[one.rule].append(one)
+        for suggestion in suggestions:
+            self.of_rule[suggestion.rule].append(suggestion)
         self.text = cache(self._text)
-        self.wholly = cache(self._wholly)
+        self.all_followed = cache(self._all_followed)
 
     def outcome(self, match: Suggestion) -> str:
-        """What became of one suggestion; '' where that says nothing."""
+        """Return the verdict on one suggestion; '' if there is none."""
         window = self._window(match)
         if window is None:
             return ""
         _, offset, before, after = text = self.text(window)
-        if self.wholly(match.rule, window) == after:
+        if self.all_followed(match.rule, window) == after:
             return "right" if before != after else ""
-        was, made = _tokens(text.text[match.start - offset : match.end - offset]), _tokens(match.text)
+        old_tokens, new_tokens = (
+            _tokens(text.text[match.start - offset : match.end - offset]),
+            _tokens(match.text),
+        )
         expected = _fixed(text, [match])
-        # One token that is there more often may have come from anywhere.
-        became = made.count(_END) > 1 and after.count(made) >= expected.count(made) > before.count(made)
-        if became and after.count(was) <= expected.count(was):
+        # A single additional token may come from anywhere.
+        was_applied = new_tokens.count(_END) > 1 and after.count(new_tokens) >= expected.count(
+            new_tokens
+        ) > before.count(new_tokens)
+        if was_applied and after.count(old_tokens) <= expected.count(old_tokens):
             return "right"
-        if after.count(was) >= before.count(was):
+        if after.count(old_tokens) >= before.count(old_tokens):
             return ""
         if self.exchanged(match.rule, before, after):
             return "right"
@@ -308,7 +316,7 @@ class _Judge:
         return "wrong" if stayed and after and not window.deleted else "gone"
 
     def exchanged(self, rule: int, before: str, after: str) -> bool:
-        """Whether there are fewer of all words the fix takes out, and more of all it puts in."""
+        """Return whether there are fewer of all words the fix removes, and more of all it adds."""
         old, new = self.finder.exchanges[rule]
         return bool(old and new) and all(
             (after.count(word) - before.count(word)) * sign > 0
@@ -337,19 +345,26 @@ class _Judge:
         after = _tokens("\n".join(self.others[window.new_start : window.new_end]))
         return _Text(text, self.offsets[window.start], _tokens(text), after)
 
-    def _wholly(self, rule: int, window: _Window) -> str:
-        """The tokens of a window in which all suggestions of a rule were followed."""
-        inside = [one for one in self.of_rule[rule] if window.start < one.line and one.end_line <= window.end]
+    def _all_followed(self, rule: int, window: _Window) -> str:
+        """Return the tokens of a window in which all suggestions of a rule were followed."""
+        inside = [
+            suggestion
+            for suggestion in self.of_rule[rule]
+            if window.start < suggestion.line and suggestion.end_line <= window.end
+        ]
         return _fixed(self.text(window), inside)
 
 
-def _fixed(window: _Text, some: Sequence[Suggestion]) -> str:
-    edits = [matchers.Edit(one.start - window.offset, one.end - window.offset, one.text) for one in some]
+def _fixed(window: _Text, suggestions: Sequence[Suggestion]) -> str:
+    edits = [
+        matchers.Edit(suggestion.start - window.offset, suggestion.end - window.offset, suggestion.text)
+        for suggestion in suggestions
+    ]
     return _tokens(matchers.apply_edits(window.text, edits))
 
 
 def _tokens(text: str) -> str:
-    """The tokens of a text, each between marks, so that counting one text in another counts whole tokens."""
+    """Return the tokens of a text, each between marks, so that substring counts count complete tokens."""
     marked = "".join(f"{_BEGIN}{token}{_END}" for token in _TOKEN.findall(text))
     for bracket in ")]}":
         marked = marked.replace(f"{_BEGIN},{_END}{_BEGIN}{bracket}{_END}", f"{_BEGIN}{bracket}{_END}")

@@ -1,6 +1,6 @@
-"""Rules shared with other instances: signed packages, trust, votes.
+"""Exchange of rules with other instances: signed packages, trusted keys, votes.
 
-- `exchange`: publishing and importing, whole; `publisher`, `imports`: its halves
-- `instances`, `rule_packages`, `shared_places`: who, what file, and where it lies
-- `consensus`, `votes`: what the instances together hold of a rule
+- `exchange`: publishing and importing as complete procedures; `publisher`, `imports`: their parts
+- `instances`: keys and identities; `rule_packages`: the file format; `shared_stores`: where files are stored
+- `consensus`, `votes`: the common decision of the instances on a rule
 """

@@ -1,10 +1,7 @@
-"""What the instances together hold of a rule: votes, agreement, promotion, rollback.
+"""The rules of a consensus on a shared rule: votes, agreement, promotion, rollback. Pure functions.
 
-Belongs here: the vote an instance casts from its own outcomes, counting votes, the life of a rule
-that came from elsewhere, whether it may gate anything. Does not belong here: statements and files
-(`votes`), packages (`publisher`).
-
-Pure functions and the state machine only.
+Contains the vote an instance casts from its own outcomes, the counting of votes, and the state machine.
+Files and rows are in `votes`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,13 +16,13 @@ Vote = Literal["approve", "reject", "abstain"]
 
 # An agreement takes this many votes, this share of approvals among them, this mean confidence of the
 # approvals; a rejection more confident than that prevents it. Two of three are less than 0.67.
-VOTES = 3
-APPROVALS = 0.67
-CONFIDENCE = 0.85
-VETO = 0.90
+MIN_VOTES = 3
+MIN_APPROVAL_SHARE = 0.67
+MIN_CONFIDENCE = 0.85
+VETO_CONFIDENCE = 0.90
 # What an instance needs of its own before it votes, and the rate of success it votes on.
-OWN_DECISIONS = 10
-OWN_RATE = 0.85
+MIN_OWN_DECISIONS = 10
+MIN_OWN_RATE = 0.85
 # Promotion to all: at least this much success of so many instances and uses.
 PROMOTION_RATE, PROMOTION_INSTANCES, PROMOTION_USES = 0.95, 3, 100
 # Rollback for all: less success than the lower bound of the publishing threshold.
@@ -78,14 +75,14 @@ class Decision(NamedTuple):
 def own_ballot(outcomes: Outcomes) -> Ballot:
     """This instance's vote on its own outcomes, under a uniform prior.
 
-    Approval where the posterior's mean reaches `OWN_RATE`, else rejection; its confidence is the
+    Approval where the posterior's mean reaches `MIN_OWN_RATE`, else rejection; its confidence is the
     posterior probability that the rate of success lies on that side. Too few outcomes: an abstention.
     """
-    if outcomes.uses < OWN_DECISIONS:
+    if outcomes.uses < MIN_OWN_DECISIONS:
         return Ballot("abstain", 0.0)
-    above = probability_above(OWN_RATE, outcomes)
+    above = probability_above(MIN_OWN_RATE, outcomes)
     mean = (outcomes.successes + 1) / (outcomes.uses + 2)
-    return Ballot("approve", above) if mean >= OWN_RATE else Ballot("reject", 1 - above)
+    return Ballot("approve", above) if mean >= MIN_OWN_RATE else Ballot("reject", 1 - above)
 
 
 def probability_above(rate: float, outcomes: Outcomes) -> float:
@@ -103,18 +100,20 @@ def count(ballots: Iterable[Ballot]) -> Decision:
     """
     cast = [ballot for ballot in ballots if ballot.vote != "abstain"]
     approvals = [ballot.confidence for ballot in cast if ballot.vote == "approve"]
-    vetoes = [ballot for ballot in cast if ballot.vote == "reject" and ballot.confidence > VETO]
+    vetoes = [ballot for ballot in cast if ballot.vote == "reject" and ballot.confidence > VETO_CONFIDENCE]
     if vetoes:
         surest = max(ballot.confidence for ballot in vetoes)
         return Decision("rejected", f"vetoed at confidence {surest:.2f}")
-    if len(cast) < VOTES:
-        return Decision("expired", f"{len(cast)} of {VOTES} votes")
+    if len(cast) < MIN_VOTES:
+        return Decision("expired", f"{len(cast)} of {MIN_VOTES} votes")
     share = len(approvals) / len(cast)
-    if share < APPROVALS:
-        return Decision("rejected", f"{len(approvals)} of {len(cast)} approve, {APPROVALS:.0%} are needed")
+    if share < MIN_APPROVAL_SHARE:
+        return Decision(
+            "rejected", f"{len(approvals)} of {len(cast)} approve, {MIN_APPROVAL_SHARE:.0%} are needed"
+        )
     mean = sum(approvals) / len(approvals)
-    if mean < CONFIDENCE:
-        return Decision("expired", f"mean confidence {mean:.2f}, {CONFIDENCE:.2f} is needed")
+    if mean < MIN_CONFIDENCE:
+        return Decision("expired", f"mean confidence {mean:.2f}, {MIN_CONFIDENCE:.2f} is needed")
     return Decision("agreed", f"{len(approvals)} of {len(cast)} approve, mean confidence {mean:.2f}")
 
 

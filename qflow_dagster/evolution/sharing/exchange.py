@@ -1,8 +1,7 @@
-"""Sharing rules with other instances: what ours are worth to others, and what theirs become here.
+"""The complete procedures of publishing rules to other instances and importing theirs.
 
-Belongs here: bringing standings, lives and outcomes together with packages and votes. Does not belong
-here: files and signatures (`rule_packages`), places (`shared_places`), the numbers of a consensus
-(`consensus`).
+Combines trust, lifecycles and outcomes of rules with packages (`rule_packages`), stores (`shared_stores`) and
+votes (`votes`).
 """
 
 from collections.abc import Sequence
@@ -17,110 +16,116 @@ from qflow_dagster.evolution.sharing import publisher, votes
 from qflow_dagster.evolution.sharing.consensus import Outcomes
 from qflow_dagster.evolution.sharing.imports import ImportReport, import_packages, imported_rules
 from qflow_dagster.evolution.sharing.publisher import Publishable, PublishReport
-from qflow_dagster.evolution.sharing.votes import OwnVote, Settled
+from qflow_dagster.evolution.sharing.votes import ConsensusChange, OwnVote
 
 
-class Received(NamedTuple):
-    """What an import came to: the files, rules that are on trial now, votes not cast (why), what was agreed."""
+class ExchangeResult(NamedTuple):
+    """The result of an import: files, rules now on trial, votes not cast (with reasons), consensus changes."""
 
     report: ImportReport
-    begun: list[str]
+    started: list[str]
     not_cast: dict[str, str]
-    settled: list[Settled]
+    consensus_changes: list[ConsensusChange]
 
 
 def publish(
     engine: Engine,
-    place: str | Path,
+    store: str | Path,
     *,
     rules: Sequence[str] = (),
     limit: int = 10,
     include_examples: bool = False,
 ) -> PublishReport:
-    """Publish what is trusted enough (of those rules; default: of all) into a place.
+    """Publish the rules with enough confidence (of `rules`; default: of all) to a store.
 
     Raises:
-        QflowError: the place cannot be used.
+        QflowError: The store cannot be used.
     """
     with engine.begin() as connection:
-        chosen = [one for one in publishables(connection) if not rules or one.rule.id in rules]
+        selected = [
+            candidate for candidate in publishables(connection) if not rules or candidate.rule.id in rules
+        ]
         threshold = thresholds.current(connection)["publish"]
         return publisher.publish(
-            connection, place, chosen, threshold=threshold, limit=limit, include_examples=include_examples
+            connection, store, selected, threshold=threshold, limit=limit, include_examples=include_examples
         )
 
 
-def take_in(engine: Engine, place: str | Path, *, trust: Sequence[str] = (), actor: str) -> Received:
-    """Import what others published, put it on trial, say what we know of it, and count the votes.
+def import_rules(
+    engine: Engine, store: str | Path, *, trust: Sequence[str] = (), actor: str
+) -> ExchangeResult:
+    """Import rules that others published, start their trials, cast our votes, and finalize due votes.
 
     Raises:
-        QflowError: the place cannot be used; a key in `trust` is none.
+        QflowError: The store cannot be used, or a key in `trust` is invalid.
     """
     with engine.begin() as connection:
-        report = import_packages(connection, place, trust=trust, actor=actor)
-        begun = []
-        for one in report.imported:
-            if one.was_here:
+        report = import_packages(connection, store, trust=trust, actor=actor)
+        started = []
+        for imported in report.imported:
+            if imported.was_here:
                 continue
-            words = f"imported from {one.instance.label}"
-            life = rule_set.begin_lifecycle(connection, one.rule, "imported", words, actor=actor)
-            if life is not None:
-                rule_set.change(connection, life, "trial", actor=actor, reason=words)
-                begun.append(one.rule.id)
+            description = f"imported from {imported.instance.label}"
+            lifecycle_id = rule_set.begin_lifecycle(
+                connection, imported.rule, "imported", description, actor=actor
+            )
+            if lifecycle_id is not None:
+                rule_set.change(connection, lifecycle_id, "trial", actor=actor, reason=description)
+                started.append(imported.rule.id)
         evidence = outcomes.evidence(connection)
         own = [
             OwnVote.of(subject, _own(evidence.get(subject.digest))) for subject in votes.subjects(connection)
         ]
-        not_cast = votes.cast(connection, place, own)
-        settled = votes.settle(connection)
-    return Received(report, begun, not_cast, settled)
+        not_cast = votes.cast(connection, store, own)
+        consensus_changes = votes.finalize(connection)
+    return ExchangeResult(report, started, not_cast, consensus_changes)
 
 
 def publishables(connection: Connection) -> list[Publishable]:
-    """Every rule that holds, with what this instance saw of it itself."""
+    """Return every rule in force, with the evidence of this instance."""
     rules = rule_set.current(connection)
-    known = trust.of_rules(connection, rules)
+    trust_levels = trust.of_rules(connection, rules)
     evidence = outcomes.evidence(connection)
     counted = {bytes(row["digest"]): row for row in outcomes.counts(connection)}
-    lives = {bytes(life.digest): life for life in rule_set.lifecycles(connection)}
+    lifecycles = {bytes(lifecycle.digest): lifecycle for lifecycle in rule_set.lifecycles(connection)}
     chains = {
         one.rule.digest: (*one.package.chain, one.instance.fingerprint) for one in imported_rules(connection)
     }
-    when = {bytes(row.digest): row for row in connection.execute(_WHEN)}
+    periods = {bytes(row.digest): row for row in connection.execute(_WHEN)}
     score = trust.evaluate_calibration(connection).brier
-    found = []
+    candidates = []
     for rule in rules:
-        one, own = known[rule.digest], _own(evidence.get(rule.digest))
-        seen: dict[str, Any] = {
+        one, own = trust_levels[rule.digest], _own(evidence.get(rule.digest))
+        seen_evidence: dict[str, Any] = {
             "accepted": one.good,
             "denied": one.bad,
             "uses": own.uses,
             "successes": own.successes,
         }
         if rule.digest in counted:
-            seen["outcomes"] = {kind: counted[rule.digest][kind] for kind in outcomes.KINDS}
-        if rule.digest in when:
-            row = when[rule.digest]
-            seen |= {
+            seen_evidence["outcomes"] = {kind: counted[rule.digest][kind] for kind in outcomes.KINDS}
+        if rule.digest in periods:
+            row = periods[rule.digest]
+            seen_evidence |= {
                 "repositories": row.repositories,
                 "first_at": row.first,
                 "last_at": row.last,
                 "calibration": score,
             }
-        life = lives.get(rule.digest)
-        found.append(
+        lifecycle = lifecycles.get(rule.digest)
+        candidates.append(
             Publishable(
                 rule=rule,
                 confidence_mean=one.mean,
                 confidence_lower=one.lower,
-                evidence=seen,
-                origin="shipped" if life is None else life.origin,
+                evidence=seen_evidence,
+                origin="shipped" if lifecycle is None else lifecycle.origin,
                 chain=chains.get(rule.digest, ()),
             )
         )
     shipped = {rule.digest for rule in load_rules()}
-    # What only says what its pack says is nothing to tell.
-    return [one for one in found if one.rule.digest not in shipped or one.evidence["uses"]]
+    # A shipped rule without outcomes adds nothing to its pack.
+    return [one for one in candidates if one.rule.digest not in shipped or one.evidence["uses"]]
 
 
 _WHEN = text("""

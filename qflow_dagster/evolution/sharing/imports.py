@@ -1,10 +1,7 @@
-"""Importing rules that other instances published, and what their evidence is worth here.
+"""Importing rules of trusted instances, and the priors that follow from their evidence.
 
-Belongs here: whose files are taken in, storing them, priors from their evidence. Does not belong
-here: the file (`rule_packages`), where it lies (`shared_places`), votes (`votes`), publishing (`publisher`).
-
-A package is acknowledged by its row, in the transaction that stores it: whoever is killed before,
-imports it again. What is refused is not stored, and is read again the next time.
+A package is acknowledged by its row, in the transaction that stores it: after an abort it is imported
+again. A refused file is not stored, and is read again the next time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,22 +27,22 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     read,
     refusals,
 )
-from qflow_dagster.evolution.sharing.shared_stores import open_place
+from qflow_dagster.evolution.sharing.shared_stores import open_store
 from qflow_dagster.evolution.sharing.tables import rule_imports, rule_votes
-from qflow_dagster.evolution.sharing.votes import VOTE_FORMAT, Taken, VoteFile
+from qflow_dagster.evolution.sharing.votes import VOTE_FORMAT, StoredVotes, VoteFile
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.registry import Lock, Queue
 from qflow_dagster.settings import settings
 
 
-class Refused(NamedTuple):
-    """A file that was not taken in, and why in one line."""
+class Refusal(NamedTuple):
+    """A file that was not imported, and the reason in one line."""
 
     name: str
     reason: str
 
 
-class Imported(NamedTuple):
+class ImportedRule(NamedTuple):
     """A rule that another instance published.
 
     The rule is on trial, whatever it is where it came from. `prior` are the decisions (accepted, denied) of
@@ -61,13 +58,13 @@ class Imported(NamedTuple):
 
 @dataclass
 class ImportReport:
-    """What became of the files of a place: `known` were imported before, `own` are ours."""
+    """The results for the files of a store: `known` were imported before, `own` are ours."""
 
-    imported: list[Imported] = field(default_factory=list)
+    imported: list[ImportedRule] = field(default_factory=list)
     known: int = 0
     own: int = 0
-    votes: Taken = field(default_factory=lambda: Taken([], []))
-    refused: list[Refused] = field(default_factory=list)
+    votes: StoredVotes = field(default_factory=lambda: StoredVotes([], []))
+    refused: list[Refusal] = field(default_factory=list)
 
 
 class _Opened(NamedTuple):
@@ -86,59 +83,59 @@ class _Fresh(NamedTuple):
 
 def import_packages(
     connection: Connection,
-    place: str | Path,
+    store: str | Path,
     *,
     trust: Sequence[str] = (),
     actor: str,
     rules: Iterable[Rule] | None = None,
 ) -> ImportReport:
-    """Take in what other instances put into the place (or one file): rules with their evidence, and votes.
+    """Take in what other instances put into the store (or one file): rules with their evidence, and votes.
 
     Only of instances whose key is trusted: by `QFLOW_EVOLUTION_TRUSTED`, or named in `trust` by `actor`.
     `rules` are those this installation has of its own (default: those of the packs). Several may import
     at once; each package is imported by one of them.
 
     Raises:
-        QflowError: the place cannot be used; a key in `trust` is none.
+        QflowError: the store cannot be used; a key in `trust` is none.
     """
     report, at = ImportReport(), votes.now(connection)
     own_rules = {rule.id: rule for rule in (load_rules() if rules is None else rules)}
     packages: dict[bytes, _Opened] = {}
     ballots: list[tuple[VoteFile, bytes, str | None]] = []
-    for file in _of_trusted(connection, place, trusted_keys(trust, by=actor), report):
+    for file in _of_trusted(connection, store, trusted_keys(trust, by=actor), report):
         if file.data.get("format") != VOTE_FORMAT:
             packages[digest_of(file.raw)] = file
             continue
         try:
             ballots.append((read(file.data, VoteFile, at, "cast_at"), file.raw, file.named_by))
         except PackageRefusedError as refusal:
-            report.refused.append(Refused(file.name, str(refusal)))
+            report.refused.append(Refusal(file.name, str(refusal)))
     fresh = _fresh(connection, packages, at, report)
     sound = []
     for one, refusal in zip(fresh, refusals([one.package.rule for one in fresh], own_rules), strict=True):
         if refusal:
-            report.refused.append(Refused(one.file.name, refusal))
+            report.refused.append(Refusal(one.file.name, refusal))
         else:
             sound.append(one)
     # One importer at a time stores; the next then sees what is stored, and no two wait for each other.
     lock(connection, Lock.RULE_IMPORTS)
-    report.imported = _store(connection, str(place), sound, {rule.digest for rule in own_rules.values()})
+    report.imported = _store(connection, str(store), sound, {rule.digest for rule in own_rules.values()})
     report.known += len(sound) - len(report.imported)
-    report.votes = votes.take_in(connection, ballots)
+    report.votes = votes.store_votes(connection, ballots)
     return report
 
 
-def imported_rules(connection: Connection) -> list[Imported]:
+def imported_rules(connection: Connection) -> list[ImportedRule]:
     """All rules imported, each with the newest package of it, by rule id."""
     query = text("""
         SELECT DISTINCT ON (rule_digest) package, was_here FROM rule_imports
         ORDER BY rule_digest, published_at DESC, id DESC
     """)
-    found = [
+    rules = [
         _imported(Package.model_validate(opened(bytes(row.package))), row.was_here)
         for row in connection.execute(query)
     ]
-    return sorted(found, key=lambda one: one.rule.key)
+    return sorted(rules, key=lambda imported: imported.rule.key)
 
 
 def imported_priors(connection: Connection) -> dict[tuple[str, bytes], tuple[float, float]]:
@@ -151,11 +148,16 @@ def imported_priors(connection: Connection) -> dict[tuple[str, bytes], tuple[flo
         WHERE named_by IS NOT NULL OR public_key = ANY(:trusted)
         ORDER BY rule_digest, public_key, published_at DESC, id DESC
     """)
-    said: dict[tuple[str, bytes], list[tuple[float, float]]] = {}
+    counts_by_rule: dict[tuple[str, bytes], list[tuple[float, float]]] = {}
     for row in connection.execute(query, {"trusted": list(trusted_keys())}):
-        said.setdefault((row.rule_id, bytes(row.rule_digest)), []).append((row.accepted, row.denied))
-    given = settings().evolution
-    return {rule: prior(counts, given.prior_discount, given.prior_limit) for rule, counts in said.items()}
+        counts_by_rule.setdefault((row.rule_id, bytes(row.rule_digest)), []).append(
+            (row.accepted, row.denied)
+        )
+    evolution = settings().evolution
+    return {
+        rule: prior(counts, evolution.prior_discount, evolution.prior_limit)
+        for rule, counts in counts_by_rule.items()
+    }
 
 
 def prior(counts: Iterable[tuple[float, float]], discount: float, limit: float) -> tuple[float, float]:
@@ -182,8 +184,8 @@ def distrust(connection: Connection, fingerprint: str, *, actor: str) -> int:
     ended = 0
     for table in (rule_imports, rule_votes):
         vouched = table.c.named_by.is_not(None)
-        known = connection.scalars(select(table.c.public_key).where(vouched).distinct())
-        keys = [bytes(key) for key in known if Instance("", bytes(key)).fingerprint == fingerprint]
+        public_keys = connection.scalars(select(table.c.public_key).where(vouched).distinct())
+        keys = [bytes(key) for key in public_keys if Instance("", bytes(key)).fingerprint == fingerprint]
         ended += connection.execute(
             update(table).where(vouched, table.c.public_key.in_(keys)).values(named_by=None)
         ).rowcount
@@ -198,12 +200,12 @@ def distrust(connection: Connection, fingerprint: str, *, actor: str) -> int:
 
 
 def _of_trusted(
-    connection: Connection, place: str | Path, trusted: Mapping[bytes, str | None], report: ImportReport
+    connection: Connection, store: str | Path, trusted: Mapping[bytes, str | None], report: ImportReport
 ) -> Iterable[_Opened]:
-    """The files of the place that trusted instances signed; the report counts the others."""
+    """The files of the store that trusted instances signed; the report counts the others."""
     me = identity().instance.public_key
-    with open_place(place, connection.engine) as there:
-        for file in there.read():
+    with open_store(store, connection.engine) as opened_store:
+        for file in opened_store.read():
             try:
                 if file.problem:
                     raise PackageRefusedError(file.problem)
@@ -216,7 +218,7 @@ def _of_trusted(
                 else:
                     yield _Opened(file.name, file.content, data, trusted[sender.public_key])
             except PackageRefusedError as refusal:
-                report.refused.append(Refused(file.name, str(refusal)))
+                report.refused.append(Refusal(file.name, str(refusal)))
 
 
 def _fresh(
@@ -224,25 +226,27 @@ def _fresh(
 ) -> list[_Fresh]:
     """The packages that were not imported before, of each instance and rule the newest; others are replays."""
     query = text("SELECT package_digest FROM rule_imports WHERE package_digest = ANY(:digests)")
-    known = {bytes(digest) for digest in connection.scalars(query, {"digests": list(packages)})}
-    report.known += len(known)
-    found: list[_Fresh] = []
-    for digest in packages.keys() - known:
+    imported = {bytes(digest) for digest in connection.scalars(query, {"digests": list(packages)})}
+    report.known += len(imported)
+    packages_read: list[_Fresh] = []
+    for digest in packages.keys() - imported:
         file = packages[digest]
         try:
-            found.append(_Fresh(file, read(file.data, Package, at, "published_at")))
+            packages_read.append(_Fresh(file, read(file.data, Package, at, "published_at")))
         except PackageRefusedError as refusal:
-            report.refused.append(Refused(file.name, str(refusal)))
-    newest = _newest(connection, [one.package.rule.digest for one in found])
+            report.refused.append(Refusal(file.name, str(refusal)))
+    newest = _newest(connection, [candidate.package.rule.digest for candidate in packages_read])
     fresh = []
-    for one in sorted(found, key=lambda one: one.package.published_at, reverse=True):
-        key = one.package.rule.digest, one.package.instance.instance.public_key
-        if key in newest and newest[key] >= one.package.published_at:
-            words = f"a newer one of {one.package.instance.instance.label} is there or was imported"
-            report.refused.append(Refused(one.file.name, words))
+    for candidate in sorted(
+        packages_read, key=lambda candidate: candidate.package.published_at, reverse=True
+    ):
+        key = candidate.package.rule.digest, candidate.package.instance.instance.public_key
+        if key in newest and newest[key] >= candidate.package.published_at:
+            reason = f"a newer one of {candidate.package.instance.instance.label} is there or was imported"
+            report.refused.append(Refusal(candidate.file.name, reason))
             continue
-        newest[key] = one.package.published_at
-        fresh.append(one)
+        newest[key] = candidate.package.published_at
+        fresh.append(candidate)
     return fresh
 
 
@@ -255,39 +259,41 @@ def _newest(connection: Connection, digests: Sequence[bytes]) -> dict[tuple[byte
     return {(bytes(digest), bytes(key)): at for digest, key, at in rows}
 
 
-def _store(connection: Connection, place: str, fresh: Sequence[_Fresh], here: set[bytes]) -> list[Imported]:
+def _store(
+    connection: Connection, store: str, fresh: Sequence[_Fresh], here: set[bytes]
+) -> list[ImportedRule]:
     """Store packages, open the votes on rules that are new here, tell of them; those another stored are left out."""
     if not fresh:
         return []
-    by_digest = {digest_of(one.file.raw): one for one in fresh}
-    rows = [_row(digest, by_digest[digest], place, here) for digest in sorted(by_digest)]
+    by_digest = {digest_of(imported.file.raw): imported for imported in fresh}
+    rows = [_row(digest, by_digest[digest], store, here) for digest in sorted(by_digest)]
     statement = insert(rule_imports).on_conflict_do_nothing(index_elements=["package_digest"])
     statement = statement.returning(rule_imports.c.package_digest, rule_imports.c.was_here)
     stored = {bytes(digest): was_here for digest, was_here in connection.execute(statement, rows)}
-    found = [_imported(by_digest[digest].package, was_here) for digest, was_here in stored.items()]
-    new = {one.rule.digest: one.rule for one in found if not one.was_here}
+    rules = [_imported(by_digest[digest].package, was_here) for digest, was_here in stored.items()]
+    new = {imported.rule.digest: imported.rule for imported in rules if not imported.was_here}
     votes.open_votes(connection, [(rule.id, rule.version, digest) for digest, rule in sorted(new.items())])
     messages = [
         {
             "type": "rule_imported",
-            "rule_id": one.rule.id,
-            "version": one.rule.version,
-            "digest": one.package.digest,
-            "instance": one.instance.label,
-            "origin": one.package.origin,
-            "confidence": one.package.confidence.lower,
-            "was_here": one.was_here,
-            "store": place,
+            "rule_id": imported.rule.id,
+            "version": imported.rule.version,
+            "digest": imported.package.digest,
+            "instance": imported.instance.label,
+            "origin": imported.package.origin,
+            "confidence": imported.package.confidence.lower,
+            "was_here": imported.was_here,
+            "store": store,
         }
-        for one in found
+        for imported in rules
     ]
     if messages:
         send_with_notify(connection, Queue.RULE_NOTIFICATIONS, messages)
-    return sorted(found, key=lambda one: one.rule.key)
+    return sorted(rules, key=lambda imported: imported.rule.key)
 
 
-def _row(digest: bytes, one: _Fresh, place: str, here: set[bytes]) -> dict[str, Any]:
-    package = one.package
+def _row(digest: bytes, file_package: _Fresh, store: str, here: set[bytes]) -> dict[str, Any]:
+    package = file_package.package
     instance = package.instance.instance
     return {
         "package_digest": digest,
@@ -296,7 +302,7 @@ def _row(digest: bytes, one: _Fresh, place: str, here: set[bytes]) -> dict[str, 
         "rule_digest": package.rule.digest,
         "public_key": instance.public_key,
         "instance": instance.label,
-        "named_by": one.file.named_by,
+        "named_by": file_package.file.named_by,
         "was_here": package.rule.digest in here,
         "accepted": package.evidence.accepted,
         "denied": package.evidence.denied,
@@ -304,17 +310,17 @@ def _row(digest: bytes, one: _Fresh, place: str, here: set[bytes]) -> dict[str, 
         "successes": package.evidence.successes,
         "confidence_mean": package.confidence.mean,
         "confidence_lower": package.confidence.lower,
-        "package": one.file.raw,
-        "store": place,
+        "package": file_package.file.raw,
+        "store": store,
         "published_at": package.published_at,
     }
 
 
-def _imported(package: Package, was_here: bool) -> Imported:
-    given, evidence = settings().evolution, package.evidence
-    worth = prior([(evidence.accepted, evidence.denied)], given.prior_discount, given.prior_limit)
+def _imported(package: Package, was_here: bool) -> ImportedRule:
+    evolution, evidence = settings().evolution, package.evidence
+    worth = prior([(evidence.accepted, evidence.denied)], evolution.prior_discount, evolution.prior_limit)
     rule = package.rule.model_copy(update={"status": "trial"})
-    return Imported(rule, package.instance.instance, package, was_here, worth)
+    return ImportedRule(rule, package.instance.instance, package, was_here, worth)
 
 
 def _capped(accepted: float, denied: float, limit: float) -> tuple[float, float]:

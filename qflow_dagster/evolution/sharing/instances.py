@@ -1,8 +1,4 @@
-"""Who this instance is among others, and whose word it takes.
-
-Belongs here: the key pair (ed25519), names and fingerprints, the list of trusted keys. Does not
-belong here: what is signed (`rule_packages`), what is done with it (`publisher`, `consensus`).
-"""
+"""The identity of this instance and of others: key pairs (ed25519), fingerprints, the list of trusted keys."""
 
 import base64
 import binascii

@@ -1,10 +1,7 @@
-"""Publishing rules with their evidence to a shared place.
+"""Publishing rules with their evidence to a shared store: selection, and removal of private content.
 
-Belongs here: which rules are published, and what of them leaves the house. Does not belong here: the
-file (`rule_packages`), where it lies (`shared_places`), taking in what others published (`imports`).
-
-The file is written first, then the row and the message: whoever is killed in between, finds the file
-there the next time, and does the rest.
+The file is written first, then the row and the message: after an abort in between, the next call finds the
+file and does the rest.
 """
 
 import re
@@ -35,7 +32,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     rule_data,
     sign,
 )
-from qflow_dagster.evolution.sharing.shared_stores import open_place
+from qflow_dagster.evolution.sharing.shared_stores import open_store
 from qflow_dagster.evolution.sharing.tables import rule_publications
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.registry import Queue
@@ -62,25 +59,25 @@ class Publishable:
     chain: tuple[str, ...] = ()
 
 
-class Told(NamedTuple):
-    """A rule, or the name of a file, and what is to be said of it."""
+class PublishedRule(NamedTuple):
+    """A rule id, or the name of a file, and what happened to it."""
 
-    what: str
-    words: str
+    subject: str
+    message: str
 
 
 @dataclass
 class PublishReport:
     """What became of each rule that was to be published; `published` names the files."""
 
-    published: list[Told] = field(default_factory=list)
-    skipped: list[Told] = field(default_factory=list)
-    failed: list[Told] = field(default_factory=list)
+    published: list[PublishedRule] = field(default_factory=list)
+    skipped: list[PublishedRule] = field(default_factory=list)
+    failed: list[PublishedRule] = field(default_factory=list)
 
 
 def publish(
     connection: Connection,
-    place: str | Path,
+    store: str | Path,
     rules: Iterable[Publishable],
     *,
     threshold: float = THRESHOLD,
@@ -94,53 +91,58 @@ def publish(
     made-up ones unless `include_examples`.
 
     Raises:
-        QflowError: the place cannot be used; the key of this instance cannot.
+        QflowError: the store cannot be used; the key of this instance cannot.
     """
     report, me, at = PublishReport(), identity(), votes.now(connection)
     before = set(connection.scalars(text("SELECT DISTINCT rule_digest FROM rule_publications")))
-    chosen: list[Publishable] = []
-    for one in sorted(rules, key=lambda one: -one.confidence_lower):
-        if one.rule.status not in PUBLISHED:
-            report.skipped.append(Told(one.rule.id, f"it is {one.rule.status}"))
-        elif one.confidence_lower < threshold and one.rule.digest not in before:
-            words = f"its confidence is at least {one.confidence_lower:.2f}, {threshold:.2f} is needed"
-            report.skipped.append(Told(one.rule.id, words))
+    selected: list[Publishable] = []
+    for candidate in sorted(rules, key=lambda candidate: -candidate.confidence_lower):
+        if candidate.rule.status not in PUBLISHED:
+            report.skipped.append(PublishedRule(candidate.rule.id, f"it is {candidate.rule.status}"))
+        elif candidate.confidence_lower < threshold and candidate.rule.digest not in before:
+            reason = f"its confidence is at least {candidate.confidence_lower:.2f}, {threshold:.2f} is needed"
+            report.skipped.append(PublishedRule(candidate.rule.id, reason))
         else:
-            chosen.append(one)
+            selected.append(candidate)
     outgoing = [
-        one.rule if include_examples else private(one.rule, one.origin, me.instance) for one in chosen
+        candidate.rule if include_examples else private(candidate.rule, candidate.origin, me.instance)
+        for candidate in selected
     ]
-    known = {rule.id: rule for rule in (*load_rules(), *(one.rule for one in chosen))}
+    known_rules = {rule.id: rule for rule in (*load_rules(), *(candidate.rule for candidate in selected))}
     files: dict[str, tuple[Publishable, bytes]] = {}
-    for one, rule, refusal in zip(chosen, outgoing, refusals(outgoing, known), strict=True):
+    for candidate, rule, refusal in zip(selected, outgoing, refusals(outgoing, known_rules), strict=True):
         if refusal:
-            report.failed.append(Told(one.rule.id, f"others would refuse it: {refusal}"))
+            report.failed.append(PublishedRule(candidate.rule.id, f"others would refuse it: {refusal}"))
             continue
         try:
-            raw = sign(_body(one, rule, at), me)
+            raw = sign(_body(candidate, rule, at), me)
             read(opened(raw), Package, at, "published_at")
         except (PackageRefusedError, ValidationError) as error:
-            report.failed.append(Told(one.rule.id, " ".join(str(error).split())[:300]))
+            report.failed.append(PublishedRule(candidate.rule.id, " ".join(str(error).split())[:300]))
             continue
-        files[f"{me.instance.label}/{rule.id}/{rule.version}-{rule.digest.hex()[:16]}.json"] = one, raw
-    with open_place(place, connection.engine) as there:
-        found = there.get(list(files))
-        same = {name for name in found if votes.same_but(files[name][1], found[name], "published_at")}
-        changed = [name for name in files if name not in same]
+        files[f"{me.instance.label}/{rule.id}/{rule.version}-{rule.digest.hex()[:16]}.json"] = candidate, raw
+    with open_store(store, connection.engine) as opened_store:
+        existing = opened_store.get(list(files))
+        unchanged = {
+            name for name in existing if votes.same_but(files[name][1], existing[name], "published_at")
+        }
+        changed = [name for name in files if name not in unchanged]
         for name in changed[limit:]:
-            report.skipped.append(Told(files[name][0].rule.id, f"{limit} are published at a time"))
-        problems = there.put({name: files[name][1] for name in changed[:limit]}) if changed else {}
+            report.skipped.append(PublishedRule(files[name][0].rule.id, f"{limit} are published at a time"))
+        problems = opened_store.put({name: files[name][1] for name in changed[:limit]}) if changed else {}
     written = [name for name in changed[:limit] if name not in problems]
     _record(
         connection,
-        str(place),
+        str(store),
         me,
         [(n, files[n][0], files[n][1]) for n in written]
-        + [(name, files[name][0], found[name]) for name in sorted(same)],
+        + [(name, files[name][0], existing[name]) for name in sorted(unchanged)],
     )
-    report.published += [Told(files[name][0].rule.id, name) for name in written]
-    report.skipped += [Told(files[name][0].rule.id, "nothing has changed since") for name in sorted(same)]
-    report.failed += [Told(files[name][0].rule.id, reason) for name, reason in problems.items()]
+    report.published += [PublishedRule(files[name][0].rule.id, name) for name in written]
+    report.skipped += [
+        PublishedRule(files[name][0].rule.id, "nothing has changed since") for name in sorted(unchanged)
+    ]
+    report.failed += [PublishedRule(files[name][0].rule.id, reason) for name, reason in problems.items()]
     return report
 
 
@@ -175,8 +177,8 @@ def _filled(template: str) -> str:
     return _VARIABLE.sub(lambda name: f"x_{(name[1] or name[2]).lower()}", template)
 
 
-def _body(one: Publishable, rule: Rule, at: datetime) -> dict[str, Any]:
-    evidence = Evidence.model_validate(dict(one.evidence))
+def _body(candidate: Publishable, rule: Rule, at: datetime) -> dict[str, Any]:
+    evidence = Evidence.model_validate(dict(candidate.evidence))
     # Decay changes the last digits every day; that alone is no news.
     counts = {"accepted": round(evidence.accepted, 1), "denied": round(evidence.denied, 1)}
     return {
@@ -184,30 +186,33 @@ def _body(one: Publishable, rule: Rule, at: datetime) -> dict[str, Any]:
         "rule": rule_data(rule),
         "digest": rule.digest.hex(),
         "evidence": evidence.model_copy(update=counts).model_dump(mode="json"),
-        "confidence": {"mean": round(one.confidence_mean, 3), "lower": round(one.confidence_lower, 3)},
-        "origin": one.origin,
-        "chain": list(one.chain),
+        "confidence": {
+            "mean": round(candidate.confidence_mean, 3),
+            "lower": round(candidate.confidence_lower, 3),
+        },
+        "origin": candidate.origin,
+        "chain": list(candidate.chain),
         "tool": f"qflow-dagster {version('qflow-dagster')}",
         "published_at": at.isoformat(),
     }
 
 
 def _record(
-    connection: Connection, place: str, me: Identity, files: Sequence[tuple[str, Publishable, bytes]]
+    connection: Connection, store: str, me: Identity, files: Sequence[tuple[str, Publishable, bytes]]
 ) -> None:
-    """Store what lies in the place, and tell of what was not stored before."""
+    """Store what lies in the store, and tell of what was not stored before."""
     rows = []
-    for name, one, raw in sorted(files, key=lambda file: digest_of(file[2])):
+    for name, candidate, raw in sorted(files, key=lambda file: digest_of(file[2])):
         package = Package.model_validate(opened(raw))
         rows.append(
             {
-                "rule_id": one.rule.id,
-                "version": one.rule.version,
-                "rule_digest": one.rule.digest,
+                "rule_id": candidate.rule.id,
+                "version": candidate.rule.version,
+                "rule_digest": candidate.rule.digest,
                 "package_digest": digest_of(raw),
-                "store": place,
+                "store": store,
                 "name": name,
-                "origin": one.origin,
+                "origin": candidate.origin,
                 "confidence_mean": package.confidence.mean,
                 "confidence_lower": package.confidence.lower,
                 "evidence": package.evidence.model_dump(mode="json"),
@@ -238,7 +243,7 @@ def _record(
             "origin": row["origin"],
             "confidence": row["confidence_lower"],
             "evidence": row["evidence"],
-            "store": place,
+            "store": store,
             "published_at": row["published_at"].isoformat(),
         }
         for row in rows

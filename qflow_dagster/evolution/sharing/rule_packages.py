@@ -1,12 +1,8 @@
-"""The file in which a rule travels: its format, its signature, and holding it to what it says.
+"""The file format of shared rules: canonical JSON, signatures, the data model, and checks before an import.
 
-Belongs here: canonical JSON, signing and opening (packages and votes alike), the package as data,
-what a rule must satisfy before it is taken in. Does not belong here: where files lie (`shared_places`),
-publishing and importing (`publisher`), votes (`consensus`).
-
-A file from outside is hostile. It is opened in this order, each step on what the one before it
-let through: size, JSON without depth or odd characters, canonical form, signature, shape; the
-rule itself is tried out in a worker process.
+A file of another instance is untrusted. It is checked in this order, each step on what passed the one before:
+size, JSON without depth or invisible characters, canonical form, signature, shape; the rule itself is
+checked in a worker process.
 """
 
 import base64
@@ -36,16 +32,16 @@ from qflow_dagster.safety.display import visible
 from qflow_dagster.safety.names import check_name
 
 PACKAGE_FORMAT = "qflow-rule/1"
-LARGEST = 1_000_000
+MAX_FILE_BYTES = 1_000_000
 # What another clock may be ahead of ours.
-AHEAD = timedelta(hours=1)
+MAX_CLOCK_SKEW = timedelta(hours=1)
 MAX_COUNTED = 1_000_000_000
 _Model = TypeVar("_Model", bound="Signed")
 
 Origin = Literal["shipped", "mined", "variant", "imported"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[float, Field(ge=0, le=MAX_COUNTED)]
-Whole = Annotated[int, Field(ge=0, le=MAX_COUNTED)]
+Integer = Annotated[int, Field(ge=0, le=MAX_COUNTED)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -93,11 +89,13 @@ class Evidence(Strict):
     # Decisions, with the weight that is left of each after decay.
     accepted: Count
     denied: Count
-    # Whole outcomes, for the pooled rate of success.
-    uses: Whole = 0
-    successes: Whole = 0
-    outcomes: dict[Annotated[str, Field(pattern="^[a-z_]{1,40}$")], Whole] = Field(default={}, max_length=50)
-    repositories: Whole = 0
+    # Integer outcomes, for the pooled rate of success.
+    uses: Integer = 0
+    successes: Integer = 0
+    outcomes: dict[Annotated[str, Field(pattern="^[a-z_]{1,40}$")], Integer] = Field(
+        default={}, max_length=50
+    )
+    repositories: Integer = 0
     first_at: Moment | None = None
     last_at: Moment | None = None
     # The Brier score of its predictions on held-out outcomes.
@@ -158,9 +156,9 @@ def sign(body: Mapping[str, Any], identity: Identity) -> bytes:
         PackageRefusedError: it could not be opened again: too large, or with characters nobody can see.
     """
     sender = {"name": identity.instance.name, "key": identity.instance.key}
-    whole = {**body, "instance": sender}
-    signature = base64.b64encode(identity.sign(canonical(whole))).decode()
-    raw = canonical({**whole, "signature": signature})
+    unsigned = {**body, "instance": sender}
+    signature = base64.b64encode(identity.sign(canonical(unsigned))).decode()
+    raw = canonical({**unsigned, "signature": signature})
     opened(raw)
     return raw
 
@@ -171,8 +169,8 @@ def opened(raw: bytes) -> dict[str, Any]:
     Raises:
         PackageRefusedError: one of them does not.
     """
-    if len(raw) > LARGEST:
-        raise PackageRefusedError(f"it is larger than {LARGEST:,} bytes")
+    if len(raw) > MAX_FILE_BYTES:
+        raise PackageRefusedError(f"it is larger than {MAX_FILE_BYTES:,} bytes")
     try:
         # Refuses what is nested more than some 200 deep.
         data = from_json(raw, allow_inf_nan=False)
@@ -205,14 +203,16 @@ def read(data: Mapping[str, Any], model: type[_Model], now: datetime, at: str) -
         PackageRefusedError: it is of another shape, or of the future.
     """
     try:
-        found = model.model_validate(data)
+        package = model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))[:100]
         raise PackageRefusedError(" ".join(f"{where}: {first['msg']}".split())[:300]) from None
-    if getattr(found, at) > now + AHEAD:
-        raise PackageRefusedError(f"it is dated {getattr(found, at):%Y-%m-%d %H:%M}, which is in the future")
-    return found
+    if getattr(package, at) > now + MAX_CLOCK_SKEW:
+        raise PackageRefusedError(
+            f"it is dated {getattr(package, at):%Y-%m-%d %H:%M}, which is in the future"
+        )
+    return package
 
 
 def digest_of(raw: bytes) -> bytes:
@@ -225,19 +225,19 @@ def rule_data(rule: Rule) -> dict[str, Any]:
     return rule.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def refusals(rules: Sequence[Rule], known: Mapping[str, Rule]) -> list[str]:
+def refusals(rules: Sequence[Rule], local_rules: Mapping[str, Rule]) -> list[str]:
     """Why each rule cannot be taken in, in their order; '' where nothing speaks against it."""
-    found = [_foreign_code(rule, known) or _misleading_name(rule) for rule in rules]
+    reasons = [_foreign_code(rule, local_rules) or _misleading_name(rule) for rule in rules]
     tried = iter(
-        examples.first_problems_of([rule for rule, words in zip(rules, found, strict=True) if not words])
+        examples.first_problems_of([rule for rule, reason in zip(rules, reasons, strict=True) if not reason])
     )
-    return [words or next(tried) for words in found]
+    return [reason or next(tried) for reason in reasons]
 
 
-def _foreign_code(rule: Rule, known: Mapping[str, Rule]) -> str:
+def _foreign_code(rule: Rule, local_rules: Mapping[str, Rule]) -> str:
     """Why a rule's fix is refused that is code of this installation: only for rules it was written for."""
     by_code = rule.fix is not None and (rule.fix.startswith("codemod") or rule.matcher.ruff is not None)
-    if not by_code or rule.id in known:
+    if not by_code or rule.id in local_rules:
         return ""
     return f"{rule.id}: its fix is {rule.fix!r}, and this installation has no such rule"
 
@@ -255,5 +255,5 @@ def _texts(data: Any) -> list[str]:
     if isinstance(data, str):
         return [data]
     if isinstance(data, dict):
-        return [text for pair in data.items() for one in pair for text in _texts(one)]
-    return [text for one in data for text in _texts(one)] if isinstance(data, list) else []
+        return [text for pair in data.items() for item in pair for text in _texts(item)]
+    return [text for item in data for text in _texts(item)] if isinstance(data, list) else []

@@ -1,12 +1,9 @@
-"""Shared places, where signed files lie: a folder, a git repository, or one behind a URL.
+"""Shared stores of signed files: a folder, a local git repository, or a git repository behind a URL.
 
-Belongs here: reading and writing files there, whatever else lies there. Does not belong here:
-what is in a file (`rule_packages`).
-
-A place is written by others. Links are not followed, what is no ordinary file or too large is
-named and left alone, names are only shown, and a name of ours is put together from checked parts. In git,
-files lie on a branch of their own that nobody checks out; it is written with an index of its
-own, and moved only from the commit that was read.
+A store is written by others. Links are not followed; what is not a regular file or is too large is
+reported and not read. Names of other files are only displayed; names of our files are built from checked
+parts. In git, files are on a separate branch that is never checked out; it is written with a separate
+index, and updated only from the commit that was read. The content of files is in `rule_packages`.
 """
 
 import os
@@ -21,7 +18,7 @@ from typing import NamedTuple, Protocol
 from sqlalchemy import Engine
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.evolution.sharing.rule_packages import LARGEST
+from qflow_dagster.evolution.sharing.rule_packages import MAX_FILE_BYTES
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import git, remotes, trees
 from qflow_dagster.ingestion.paths import quote_path
@@ -33,7 +30,7 @@ SUFFIX = ".json"
 # Others may write there as much as they like; this much of it is looked at.
 MAX_FILES = 10_000
 MAX_DEPTH = 12
-TRIES = 3
+MAX_TRIES = 3
 IDENTITY = {
     "GIT_AUTHOR_NAME": "qflow",
     "GIT_AUTHOR_EMAIL": "qflow@localhost",
@@ -43,113 +40,115 @@ IDENTITY = {
 
 
 class File(NamedTuple):
-    """A file as found: its name, to be shown only, and its content, or why that was not read."""
+    """A file in a store: its name, for display only, and its content, or why it was not read."""
 
     name: str
     content: bytes
     problem: str = ""
 
 
-class Place(Protocol):
-    """Where signed files lie. Names are relative, with slashes."""
+class Store(Protocol):
+    """A store of signed files. Names are relative, with slashes."""
 
     def read(self) -> Iterator[File]:
-        """All files there that could be ours."""
+        """Yield all files that may be signed files."""
         ...
 
     def get(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The content of those of `names` (our own) that are there."""
+        """Return the content of those of `names` (our own) that exist."""
         ...
 
     def put(self, files: Mapping[str, bytes]) -> dict[str, str]:
-        """Write each file whole or not at all; why some could not be written, by name."""
+        """Write each file atomically; return the reasons of failures by name."""
         ...
 
 
 @contextmanager
-def open_place(location: str | Path, engine: Engine) -> Iterator[Place]:
-    """The place at `location`: a folder, a local git repository, its URL, or one file to read.
+def open_store(location: str | Path, engine: Engine) -> Iterator[Store]:
+    """Open the store at `location`: a folder, a local git repository, its URL, or one file to read.
 
-    A folder inside a work tree is a folder: what is written there is for its owner to commit.
+    A folder inside a work tree is a folder store: its owner commits what is written there.
 
     Raises:
-        UsageError: there is nothing there, or the URL is not allowed.
-        GitError: the repository cannot be read.
-        CircuitOpenError: the URL failed too often.
+        UsageError: The location does not exist, or the URL is not allowed.
+        GitError: The repository cannot be read.
+        CircuitOpenError: The URL failed too often.
     """
     if remotes.url_protocol(str(location)) is not None:
-        with tempfile.TemporaryDirectory(prefix="qflow-place-") as folder:
-            yield RemotePlace(str(location), Path(folder, "place.git"), engine)
+        with tempfile.TemporaryDirectory(prefix="qflow-store-") as folder:
+            yield RemoteStore(str(location), Path(folder, "store.git"), engine)
         return
     path = Path(location)
     if path.exists() and not os.access(path, os.R_OK):
         raise UsageError(f"{path} may not be read by this user")
     if path.is_file():
-        yield FilePlace(path)
+        yield FileStore(path)
     elif not path.is_dir():
         raise UsageError(f"{path} does not exist; give a folder, a git repository or its URL")
     elif (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir()):
-        yield GitPlace(git.find_repository(path))
+        yield GitStore(git.find_repository(path))
     else:
-        yield FolderPlace(path)
+        yield FolderStore(path)
 
 
-class FilePlace:
+class FileStore:
     """One file, to import from."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> Iterator[File]:
-        """That file."""
+        """Yield that file."""
         with self.path.open("rb") as file:
-            yield _of_size(quote_path(os.fsencode(self.path.name)), file.read(LARGEST + 1))
+            yield _of_size(quote_path(os.fsencode(self.path.name)), file.read(MAX_FILE_BYTES + 1))
 
     def get(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Nothing: it has no place for files of ours."""
+        """Return nothing: the file is not ours."""
         return {}
 
     def put(self, files: Mapping[str, bytes]) -> dict[str, str]:
-        """Nothing can be written into one file."""
+        """Refuse to write: a file cannot contain others."""
         return dict.fromkeys(files, f"{self.path} is a file; give a folder or a git repository")
 
 
-class FolderPlace:
+class FolderStore:
     """A folder that others write to as well."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
 
     def read(self) -> Iterator[File]:
-        """All files ending in .json, in the order of their names; hidden ones are being written."""
-        found = 0
+        """Yield all files ending in .json, in the order of their names; hidden ones are being written."""
+        count = 0
         for folder, subfolders, names, descriptor in os.fwalk(self.path, follow_symlinks=False):
             inside = Path(folder).relative_to(self.path)
             hidden = [name for name in subfolders if name.startswith(".")]
             subfolders[:] = sorted(set(subfolders) - set(hidden)) if len(inside.parts) < MAX_DEPTH else []
             for name in sorted(names):
                 if name.endswith(SUFFIX) and not name.startswith("."):
-                    found += 1
-                    shown = quote_path(os.fsencode(inside / name))
-                    if found > MAX_FILES:
+                    count += 1
+                    display_name = quote_path(os.fsencode(inside / name))
+                    if count > MAX_FILES:
                         yield File(
-                            shown, b"", f"more than {MAX_FILES:,} files are there; the rest was not read"
+                            display_name,
+                            b"",
+                            f"more than {MAX_FILES:,} files are there; the rest was not read",
                         )
                         return
-                    yield _read_file(shown, name, descriptor)
+                    yield _read_file(display_name, name, descriptor)
 
     def get(self, names: Sequence[str]) -> dict[str, bytes]:
         """The content of those that are there."""
-        found = {}
+        contents = {}
         for name in names:
             with suppress(OSError), open_folder(self.path, os.fsencode(name).split(b"/")[:-1]) as descriptor:
                 file = _read_file(name, name.rsplit("/", 1)[-1], descriptor)
                 if not file.problem:
-                    found[name] = file.content
-        return found
+                    contents[name] = file.content
+        return contents
 
     def put(self, files: Mapping[str, bytes]) -> dict[str, str]:
-        """Each file is written beside its place and renamed into it."""
+        """Write each file under a temporary name and rename it."""
         problems = {}
         for name, content in files.items():
             try:
@@ -160,7 +159,7 @@ class FolderPlace:
         return problems
 
 
-class GitPlace:
+class GitStore:
     """The branch `qflow-rules` of a repository on this machine; its work tree is not looked at."""
 
     def __init__(self, objects: Path) -> None:
@@ -168,20 +167,20 @@ class GitPlace:
         self.head = self._head()
 
     def read(self) -> Iterator[File]:
-        """All files of the branch ending in .json."""
+        """Yield all files of the branch ending in .json."""
         entries = git.list_tree(self.objects, self.head) if self.head else []
         entries = [entry for entry in entries if entry.path.strip('"').endswith(SUFFIX)]
         for entry in entries[:MAX_FILES]:
             if entry.mode not in ("100644", "100755"):
                 yield File(entry.path, b"", "it is no ordinary file")
-            elif entry.size is None or entry.size > LARGEST:
+            elif entry.size is None or entry.size > MAX_FILE_BYTES:
                 yield _too_large(entry.path)
             else:
                 for content in trees.read_blobs(self.objects, [(entry.oid, entry.path)]):
                     yield File(entry.path, content)
         if len(entries) > MAX_FILES:
-            shown = entries[MAX_FILES].path
-            yield File(shown, b"", f"more than {MAX_FILES:,} files are there; the rest was not read")
+            display_name = entries[MAX_FILES].path
+            yield File(display_name, b"", f"more than {MAX_FILES:,} files are there; the rest was not read")
 
     def get(self, names: Sequence[str]) -> dict[str, bytes]:
         """The content of those that are there."""
@@ -196,9 +195,9 @@ class GitPlace:
         return trees.read_texts(self.objects, files)
 
     def put(self, files: Mapping[str, bytes]) -> dict[str, str]:
-        """One commit with all of the files; on a branch that moved meanwhile, another one."""
+        """Commit all files at once; if the branch moved meanwhile, try again."""
         reason = ""
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             try:
                 self._commit(files)
                 self._publish()
@@ -229,8 +228,8 @@ class GitPlace:
             )
             tree = git.run(self.objects, "write-tree", variables=index).decode().strip()
         parent = ("-p", self.head) if self.head else ()
-        words = f"{len(files)} file{'s' if len(files) > 1 else ''} of {next(iter(files)).split('/')[0]}\n"
-        made = (
+        message = f"{len(files)} file{'s' if len(files) > 1 else ''} of {next(iter(files)).split('/')[0]}\n"
+        commit = (
             git.run(
                 self.objects,
                 "commit-tree",
@@ -239,16 +238,16 @@ class GitPlace:
                 "-F",
                 "-",
                 tree,
-                stdin=words.encode(),
+                stdin=message.encode(),
                 variables=IDENTITY,
             )
             .decode()
             .strip()
         )
         # Only from where it was read: of two that write at once, one tries again.
-        before = self.head or "0" * len(made)
-        git.run(self.objects, "update-ref", "--no-deref", f"refs/heads/{BRANCH}", made, before)
-        self.head = made
+        before = self.head or "0" * len(commit)
+        git.run(self.objects, "update-ref", "--no-deref", f"refs/heads/{BRANCH}", commit, before)
+        self.head = commit
 
     def _publish(self) -> None:
         """A local branch is published by moving it."""
@@ -261,7 +260,7 @@ class GitPlace:
         return listing.decode().strip() or None
 
 
-class RemotePlace(GitPlace):
+class RemoteStore(GitStore):
     """The same behind a URL: only that branch is fetched, into a folder for the occasion."""
 
     def __init__(self, url: str, objects: Path, engine: Engine) -> None:
@@ -283,8 +282,8 @@ class RemotePlace(GitPlace):
         protocol = remotes.url_protocol(self.url) or ""
         branch = f"refs/heads/{BRANCH}"
         with self._guarded(), remotes.readable(self.url) as source:
-            there = git.run(None, "ls-remote", "--", source, branch, protocol=protocol)
-            if there:
+            exists = git.run(None, "ls-remote", "--", source, branch, protocol=protocol)
+            if exists:
                 git.run(
                     self.objects,
                     "fetch",
@@ -306,23 +305,23 @@ class RemotePlace(GitPlace):
 
 
 def _of_size(name: str, content: bytes) -> File:
-    return File(name, content) if len(content) <= LARGEST else _too_large(name)
+    return File(name, content) if len(content) <= MAX_FILE_BYTES else _too_large(name)
 
 
 def _too_large(name: str) -> File:
-    return File(name, b"", f"it is larger than {LARGEST:,} bytes")
+    return File(name, b"", f"it is larger than {MAX_FILE_BYTES:,} bytes")
 
 
-def _read_file(shown: str, name: str, folder: int) -> File:
+def _read_file(display_name: str, name: str, folder: int) -> File:
     try:
         # Without waiting: a named pipe would wait for its writer.
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
-        return File(shown, b"", "it is no ordinary file, or may not be read")
+        return File(display_name, b"", "it is no ordinary file, or may not be read")
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return File(shown, b"", "it is no ordinary file")
-        return _of_size(shown, file.read(LARGEST + 1))
+            return File(display_name, b"", "it is no ordinary file")
+        return _of_size(display_name, file.read(MAX_FILE_BYTES + 1))
 
 
 def _write_file(name: str, content: bytes, folder: int) -> None:

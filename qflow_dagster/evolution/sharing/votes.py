@@ -1,10 +1,8 @@
-"""Votes on rules as files and rows, and moving each consensus on.
+"""Votes on rules as files and rows: opening, casting and storing votes, and finalizing each consensus.
 
-Belongs here: opening a vote, casting, taking in the votes of others, closing by the database's
-clock, the pooled outcomes, what may gate. Does not belong here: the numbers (`consensus`),
-packages (`publisher`).
+Votes close by the clock of the database. The rules of counting are in `consensus`.
 
-A vote's file also says how the rule has done since; that counts after the vote has closed, too.
+The file of a vote also contains the outcomes of the rule since; they count after the vote has closed, too.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,14 +21,14 @@ from qflow_dagster.evolution.sharing.instances import identity, trusted_keys
 from qflow_dagster.evolution.sharing.rule_packages import (
     Digest,
     Fraction,
+    Integer,
     Moment,
     PackageRefusedError,
     Signed,
-    Whole,
     opened,
     sign,
 )
-from qflow_dagster.evolution.sharing.shared_stores import open_place
+from qflow_dagster.evolution.sharing.shared_stores import open_store
 from qflow_dagster.evolution.sharing.tables import rule_votes
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, transition
 from qflow_dagster.settings import settings
@@ -51,8 +49,8 @@ class VoteFile(Signed):
     digest: Digest
     vote: consensus.Vote
     confidence: Fraction
-    uses: Whole
-    successes: Whole
+    uses: Integer
+    successes: Integer
     cast_at: Moment
 
     @model_validator(mode="after")
@@ -87,14 +85,14 @@ class OwnVote(NamedTuple):
         return cls(subject.rule_id, subject.version, subject.digest, consensus.own_ballot(outcomes), outcomes)
 
 
-class Taken(NamedTuple):
+class StoredVotes(NamedTuple):
     """What was done with votes: counted, or too late to be (then only their outcomes are), by rule id."""
 
     counted: list[str]
     late: list[str]
 
 
-class Settled(NamedTuple):
+class ConsensusChange(NamedTuple):
     """A consensus that moved."""
 
     rule_id: str
@@ -129,11 +127,11 @@ def subjects(connection: Connection) -> list[Subject]:
     return [Subject(*row) for row in connection.execute(query, {"type": TYPE})]
 
 
-def cast(connection: Connection, place: str | Path, votes: Sequence[OwnVote]) -> dict[str, str]:
-    """Record this instance's votes and put those that changed into the place; why some were not, by rule id.
+def cast(connection: Connection, store: str | Path, votes: Sequence[OwnVote]) -> dict[str, str]:
+    """Record this instance's votes and put those that changed into the store; why some were not, by rule id.
 
     Raises:
-        QflowError: the place cannot be used; the key of this instance cannot.
+        QflowError: the store cannot be used; the key of this instance cannot.
     """
     me, at = identity(), now(connection)
     files, rule_ids = {}, {}
@@ -150,42 +148,44 @@ def cast(connection: Connection, place: str | Path, votes: Sequence[OwnVote]) ->
         }
         name = f"{me.instance.label}/{vote.rule_id}/{vote.version}-{vote.digest.hex()[:16]}.vote.json"
         files[name], rule_ids[name] = sign(body, me), vote.rule_id
-    with open_place(place, connection.engine) as there:
-        found = there.get(list(files))
-        kept = {name: content for name, content in found.items() if same_but(files[name], content, "cast_at")}
-        changed = {name: content for name, content in files.items() if name not in kept}
-        problems = there.put(changed) if changed else {}
-    # After the place, which may be far away: no lock is held meanwhile. Whoever is killed here finds the file.
-    given = [(VoteFile.model_validate(opened(raw)), raw, None) for raw in (files | kept).values()]
-    take_in(connection, given, own=True)
+    with open_store(store, connection.engine) as opened_store:
+        existing = opened_store.get(list(files))
+        unchanged = {
+            name: content for name, content in existing.items() if same_but(files[name], content, "cast_at")
+        }
+        changed = {name: content for name, content in files.items() if name not in unchanged}
+        problems = opened_store.put(changed) if changed else {}
+    # After the store, which may be far away: no lock is held meanwhile. Whoever is killed here finds the file.
+    vote_files = [(VoteFile.model_validate(opened(raw)), raw, None) for raw in (files | unchanged).values()]
+    store_votes(connection, vote_files, own=True)
     return {rule_ids[name]: reason for name, reason in problems.items()}
 
 
-def take_in(
+def store_votes(
     connection: Connection, votes: Sequence[tuple[VoteFile, bytes, str | None]], *, own: bool = False
-) -> Taken:
+) -> StoredVotes:
     """Store votes (the file, its bytes, who named its key), one per instance and rule, the newest.
 
     A vote that closed takes no more; one that expired without a decision is opened again.
     """
     newest: dict[tuple[bytes, bytes], tuple[VoteFile, bytes, str | None]] = {}
-    for vote, raw, named_by in sorted(votes, key=lambda given: given[0].cast_at):
+    for vote, raw, named_by in sorted(votes, key=lambda entry: entry[0].cast_at):
         newest[bytes.fromhex(vote.digest), vote.instance.instance.public_key] = vote, raw, named_by
-    before = _standing(connection, newest)
-    fresh = {k: given for k, given in newest.items() if k not in before or given[0].cast_at > before[k]}
+    before = _cast_times(connection, newest)
+    fresh = {k: entry for k, entry in newest.items() if k not in before or entry[0].cast_at > before[k]}
     if not fresh:
-        return Taken([], [])
-    known = _known_here(connection, [digest for digest, _ in fresh])
+        return StoredVotes([], [])
+    rules = _rules_here(connection, [digest for digest, _ in fresh])
     # Of a rule nobody here has heard of, it is read again when the rule is there; one that names the rule
     # wrongly, never.
-    fresh = {k: given for k, given in fresh.items() if known.get(k[0], ("",))[0] == given[0].rule_id}
-    voting = _voted_on(connection, [vote for vote, _, _ in fresh.values()], known)
+    fresh = {k: entry for k, entry in fresh.items() if rules.get(k[0], ("",))[0] == entry[0].rule_id}
+    voting = _voted_on(connection, [vote for vote, _, _ in fresh.values()], rules)
     rows = [
         {
             "rule_digest": digest,
             "public_key": key,
             "rule_id": vote.rule_id,
-            "version": known[digest][1],
+            "version": rules[digest][1],
             "instance": vote.instance.instance.label,
             "own": own,
             "named_by": named_by,
@@ -202,10 +202,10 @@ def take_in(
     late = [row for row in rows if row["rule_digest"] not in voting]
     _store(connection, counted, "vote", "confidence")
     _store(connection, [{**row, "vote": "abstain", "confidence": 0.0} for row in late])
-    return Taken([row["rule_id"] for row in counted], [row["rule_id"] for row in late])
+    return StoredVotes([row["rule_id"] for row in counted], [row["rule_id"] for row in late])
 
 
-def settle(connection: Connection) -> list[Settled]:
+def finalize(connection: Connection) -> list[ConsensusChange]:
     """Close the votes whose time is over by the database's clock, and promote or roll back by pooled outcomes."""
     closing = text(f"""
         SELECT w.id, w.payload->>'rule_id' AS rule_id, decode(w.payload->>'digest', 'hex') AS digest, w.status
@@ -218,21 +218,21 @@ def settle(connection: Connection) -> list[Settled]:
         return []
     ballots = _ballots(connection, [row.digest for row in due if row.status == "voting"])
     reports = pooled(connection, [row.digest for row in due if row.status != "voting"])
-    moved: dict[str, list[tuple[Any, Decision]]] = {}
+    by_state: dict[str, list[tuple[Any, Decision]]] = {}
     for row in due:
         if row.status == "voting":
             decision = consensus.count(ballots.get(row.digest, []))
         else:
             decision = consensus.next_state(row.status, reports.get(row.digest, []))
         if decision is not None:
-            moved.setdefault(decision.state, []).append((row, decision))
-    for state, some in moved.items():
-        results = [{"reason": decision.reason} for _, decision in some]
-        transition(connection, [row.id for row, _ in some], state, actor=ACTOR, results=results)
+            by_state.setdefault(decision.state, []).append((row, decision))
+    for state, group in by_state.items():
+        results = [{"reason": decision.reason} for _, decision in group]
+        transition(connection, [row.id for row, _ in group], state, actor=ACTOR, results=results)
     return [
-        Settled(row.rule_id, row.digest, state, decision.reason)
-        for state, some in moved.items()
-        for row, decision in some
+        ConsensusChange(row.rule_id, row.digest, state, decision.reason)
+        for state, group in by_state.items()
+        for row, decision in group
     ]
 
 
@@ -248,11 +248,11 @@ def pooled(connection: Connection, digests: Collection[bytes]) -> dict[bytes, li
         ) AS said WHERE rule_digest = ANY(:digests) AND uses > 0
         ORDER BY rule_digest, public_key, at DESC
     """)
-    found: dict[bytes, list[Outcomes]] = {}
+    by_digest: dict[bytes, list[Outcomes]] = {}
     parameters = {"trusted": list(trusted_keys()), "digests": list(digests)}
     for row in connection.execute(query, parameters):
-        found.setdefault(bytes(row.rule_digest), []).append(Outcomes(row.uses, row.successes))
-    return found
+        by_digest.setdefault(bytes(row.rule_digest), []).append(Outcomes(row.uses, row.successes))
+    return by_digest
 
 
 def quarantined(connection: Connection) -> set[bytes]:
@@ -269,10 +269,10 @@ def quarantined(connection: Connection) -> set[bytes]:
     return {bytes(digest) for digest in rows}
 
 
-def same_but(ours: bytes, found: bytes, at: str) -> bool:
+def same_but(own: bytes, existing: bytes, at: str) -> bool:
     """Whether a file found where ours would be is ours and says the same, apart from its time `at`."""
     try:
-        left, right = opened(ours), opened(found)
+        left, right = opened(own), opened(existing)
     except PackageRefusedError:
         return False
     return all(left.get(n) == right.get(n) for n in (left.keys() | right.keys()) - {at, "signature"})
@@ -283,7 +283,7 @@ def now(connection: Connection) -> datetime:
     return connection.execute(text("SELECT clock_timestamp()")).scalar_one()
 
 
-def _standing(
+def _cast_times(
     connection: Connection, keys: Collection[tuple[bytes, bytes]]
 ) -> dict[tuple[bytes, bytes], datetime]:
     """When the votes that are stored under these keys (rule, instance) were cast."""
@@ -296,7 +296,7 @@ def _standing(
     return {(bytes(d), bytes(k)): at for d, k, at in connection.execute(query, parameters)}
 
 
-def _known_here(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, tuple[str, int, bool]]:
+def _rules_here(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, tuple[str, int, bool]]:
     """Of the rules imported or published here: id, version, and whether they are voted on at all."""
     query = text("""
         SELECT rule_digest, rule_id, version, bool_or(votable) FROM (
@@ -321,16 +321,16 @@ def _voted_on(
         WHERE type = :type AND key = ANY(:keys) ORDER BY id FOR UPDATE
     """)
     connection.execute(lock, parameters)
-    settle(connection)
-    found = {bytes(row.digest): row for row in connection.execute(lock, parameters)}
+    finalize(connection)
+    by_digest = {bytes(row.digest): row for row in connection.execute(lock, parameters)}
     decided = {bytes.fromhex(vote.digest) for vote in votes if vote.vote != "abstain"}
-    again = {digest for digest in decided & found.keys() if found[digest].status == "expired"}
+    again = {digest for digest in decided & by_digest.keys() if by_digest[digest].status == "expired"}
     if again:
-        transition(connection, sorted(found[digest].id for digest in again), "voting", actor=ACTOR)
+        transition(connection, sorted(by_digest[digest].id for digest in again), "voting", actor=ACTOR)
     # The vote was opened with the rule, but one that ended long ago may have been pruned.
-    pruned = sorted(digest for digest in decided - found.keys() if known[digest][2])
+    pruned = sorted(digest for digest in decided - by_digest.keys() if known[digest][2])
     open_votes(connection, [(known[digest][0], known[digest][1], digest) for digest in pruned])
-    return again.union(pruned, (digest for digest, row in found.items() if row.status == "voting"))
+    return again.union(pruned, (digest for digest, row in by_digest.items() if row.status == "voting"))
 
 
 def _store(connection: Connection, rows: Sequence[dict[str, Any]], *ballot: str) -> None:
@@ -353,8 +353,8 @@ def _ballots(connection: Connection, digests: Collection[bytes]) -> dict[bytes, 
         SELECT rule_digest, vote, confidence FROM rule_votes
         WHERE rule_digest = ANY(:digests) AND (own OR named_by IS NOT NULL OR public_key = ANY(:trusted))
     """)
-    found: dict[bytes, list[Ballot]] = {}
+    by_digest: dict[bytes, list[Ballot]] = {}
     parameters = {"digests": list(digests), "trusted": list(trusted_keys())}
     for row in connection.execute(query, parameters):
-        found.setdefault(bytes(row.rule_digest), []).append(Ballot(row.vote, row.confidence))
-    return found
+        by_digest.setdefault(bytes(row.rule_digest), []).append(Ballot(row.vote, row.confidence))
+    return by_digest

@@ -33,14 +33,14 @@ def extract(data: bytes, language: str, *, timeout: float = 10.0, parse_limit: i
         count_lines(facts, text.Lines(source, text.comment_spans(source, language)))
         return facts
     facts.parsed = True
-    found = syntax.read(grammar, tree, source)
-    lines = text.Lines(source, found.comments)
+    extraction = syntax.read(grammar, tree, source)
+    lines = text.Lines(source, extraction.comments)
     count_lines(facts, lines)
-    lexed = tokens.lex(lines.code_text, grammar, found.function_spans)
+    lexed = tokens.lex(lines.code_text, grammar, extraction.function_spans)
     facts.tokens = lexed.token_count
-    facts.symbols = found.symbols(lines, lexed)
-    facts.imports = found.imports
-    facts.parse_errors, facts.parse_error_count = found.errors, found.error_count
+    facts.symbols = extraction.symbols(lines, lexed)
+    facts.imports = extraction.imports
+    facts.parse_errors, facts.parse_error_count = extraction.errors, extraction.error_count
     if not facts.generated:
         facts.fingerprints = tokens.fingerprints(lexed)
     return facts

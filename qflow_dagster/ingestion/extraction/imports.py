@@ -39,12 +39,14 @@ def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[I
     facts: list[ImportFact] = []
     for start, end, line, kind in statements:
         statement = source[start:end].decode("utf-8", "replace")
-        for count, found in enumerate(reader(statement, kind)):
+        for count, imports in enumerate(reader(statement, kind)):
             if count == MAX_NAMES_PER_STATEMENT:
                 break
-            if found.module or found.level:
+            if imports.module or imports.level:
                 facts.append(
-                    ImportFact(len(facts), line, found.module, found.names, found.level, found.kind or kind)
+                    ImportFact(
+                        len(facts), line, imports.module, imports.names, imports.level, imports.kind or kind
+                    )
                 )
     return facts
 
@@ -62,13 +64,13 @@ def _python(statement: str, kind: str) -> Iterator[Read]:
 
 
 def _javascript(statement: str, kind: str) -> Iterator[Read]:
-    places = QUOTED.findall(statement)
-    if not places:
+    nodes = QUOTED.findall(statement)
+    if not nodes:
         return
     clause, closed, _ = statement.partition("{")[2].partition("}")
     parts = clause.split(",") if closed and kind != "require" else []
     names = [re.sub(r"^type\s+", "", part.strip()).split(" as ")[0].strip() for part in parts]
-    yield Read(places[-1], [name for name in names if name])
+    yield Read(nodes[-1], [name for name in names if name])
 
 
 def _quoted(statement: str, kind: str) -> Iterator[Read]:

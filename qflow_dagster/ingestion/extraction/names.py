@@ -120,9 +120,9 @@ def _elixir_name(node: Node, source: bytes) -> str:
 
 def _first_field(node: Node, fields: tuple[str, ...]) -> Node | None:
     for name in fields:
-        found = node.child_by_field_name(name)
-        if found is not None:
-            return found
+        child = node.child_by_field_name(name)
+        if child is not None:
+            return child
     return None
 
 

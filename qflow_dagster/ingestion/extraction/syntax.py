@@ -157,34 +157,34 @@ def parse(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
 
 def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
     """Read everything of a tree in one query and one sweep."""
-    found = Found(grammar, source)
+    result = Found(grammar, source)
     root = tree.root_node
     captures = QueryCursor(grammar.query).captures(root)
     comments = captures.get("comment", [])
     docs = captures.get("doc", [])
-    found.comments = [node.byte_range for node in comments]
-    found.comments += [node.byte_range for node in docs]
-    found.definitions = _definitions(grammar, captures, source)
-    _document(found, comments, docs)
-    _sweep(found, captures)
-    found.imports = imports.read(grammar.name, captures, source)
+    result.comments = [node.byte_range for node in comments]
+    result.comments += [node.byte_range for node in docs]
+    result.definitions = _definitions(grammar, captures, source)
+    _document(result, comments, docs)
+    _sweep(result, captures)
+    result.imports = imports.read(grammar.name, captures, source)
     if root.has_error:
-        _locate_errors(found, grammar, root)
-    return found
+        _locate_errors(result, grammar, root)
+    return result
 
 
 def _definitions(grammar: Grammar, captures: dict[str, list[Node]], source: bytes) -> list[Definition]:
     """The file itself and its definitions in order, each with the index of the one around it."""
     definitions = [Definition("module", "", 0, len(source), len(source), None)]
-    seen: set[Span] = set()
+    visited: set[Span] = set()
     for capture, nodes in captures.items():
         if not capture.startswith("def."):
             continue
         for node in nodes:
             span = node.byte_range
-            if span in seen:
+            if span in visited:
                 continue
-            seen.add(span)
+            visited.add(span)
             name = names.name_of(grammar.name, node, source)
             body = names.body_of(grammar.name, node)
             definitions.append(Definition(capture[4:], name, *span, body, node))
@@ -202,32 +202,32 @@ def _definitions(grammar: Grammar, captures: dict[str, list[Node]], source: byte
     return definitions
 
 
-def _document(found: Found, comments: list[Node], docs: list[Node]) -> None:
+def _document(result: Found, comments: list[Node], docs: list[Node]) -> None:
     """Mark the definitions that have a docstring, or a documenting comment right above."""
-    definitions = found.definitions
+    definitions = result.definitions
     starts = [d.start for d in definitions]
-    if found.grammar.name == "elixir":
+    if result.grammar.name == "elixir":
         for node in docs:
             index = bisect_right(starts, node.end_byte)
-            if found.source.startswith(b"@moduledoc", node.start_byte):
+            if result.source.startswith(b"@moduledoc", node.start_byte):
                 index = _innermost(definitions, starts, node.start_byte)
             if index < len(definitions):
                 definitions[index].documented = True
         return
     for node in docs:
         definitions[_innermost(definitions, starts, node.start_byte)].documented = True
-    if found.grammar.name == "python":
+    if result.grammar.name == "python":
         return
-    plain = found.grammar.name in PLAIN_DOC_COMMENTS
+    plain = result.grammar.name in PLAIN_DOC_COMMENTS
     ends = set()
     for node in comments:
-        if plain or found.source.startswith(DOC_MARKS, node.start_byte):
+        if plain or result.source.startswith(DOC_MARKS, node.start_byte):
             # Some grammars count the newline after a line comment to it.
-            newline = found.source[node.end_byte - 1 : node.end_byte] == b"\n"
+            newline = result.source[node.end_byte - 1 : node.end_byte] == b"\n"
             ends.add(node.end_point[0] - newline)
-    lines = found.source.split(b"\n") if found.grammar.name == "rust" else []
+    lines = result.source.split(b"\n") if result.grammar.name == "rust" else []
     for definition in definitions[1:]:
-        above = found.line_of(definition.start) - 2
+        above = result.line_of(definition.start) - 2
         while lines and above > 0 and lines[above].lstrip().startswith(b"#["):
             above -= 1
         definition.documented = above in ends
@@ -243,12 +243,12 @@ def _innermost(definitions: list[Definition], starts: list[int], position: int) 
     return index
 
 
-def _sweep(found: Found, captures: dict[str, list[Node]]) -> None:
+def _sweep(result: Found, captures: dict[str, list[Node]]) -> None:
     """Hand each call and structure to the function it is in, counting as the module says."""
-    definitions, source = found.definitions, found.source
+    definitions, source = result.definitions, result.source
     events = [(d.start, -d.end, DEFINITION, i) for i, d in enumerate(definitions) if i]
     else_ifs = {node.byte_range for node in captures.get("elseif", ())}
-    not_calls = NOT_CALLS.get(found.grammar.name, frozenset())
+    not_calls = NOT_CALLS.get(result.grammar.name, frozenset())
     # An else-if is no if of its own, and no else; the name in an Elixir definition is no call.
     skip = {
         IF: else_ifs,
@@ -326,15 +326,17 @@ def _function_values(definitions: list[Definition], captures: dict[str, list[Nod
     return set(values.values())
 
 
-def _locate_errors(found: Found, grammar: Grammar, root: Node) -> None:
+def _locate_errors(errors: Found, grammar: Grammar, root: Node) -> None:
     captures = QueryCursor(grammar.errors).captures(root)
-    places = sorted(
+    positions = sorted(
         (node.start_point[0] + 1, node.start_point[1] + 1, "error" if capture == "error" else "missing")
         for capture, nodes in captures.items()
         for node in nodes
     )
-    found.error_count = len(places)
-    found.errors = [ParseErrorFact(seq, *place) for seq, place in enumerate(places[:LOCATED_ERRORS])]
+    errors.error_count = len(positions)
+    errors.errors = [
+        ParseErrorFact(seq, *position) for seq, position in enumerate(positions[:LOCATED_ERRORS])
+    ]
 
 
 def _parse_watched(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:

@@ -154,10 +154,10 @@ def lex(code_text: bytes, grammar: Grammar, function_spans: Sequence[tuple[int, 
     owners: list[int] = []
     lengths: list[int] = []
     for start, end, owner in segments(function_spans, len(code_text)):
-        found = pattern.findall(code_text, start, end)
-        ids.extend(map(number, found))
+        token = pattern.findall(code_text, start, end)
+        ids.extend(map(number, token))
         owners.append(owner)
-        lengths.append(len(found))
+        lengths.append(len(token))
     id_array = np.frombuffer(ids, np.int32) if ids else np.zeros(0, np.int32)
     return Lexed(
         token_count=int((id_array != newline).sum()),

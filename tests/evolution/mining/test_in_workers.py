@@ -6,7 +6,7 @@ from tests.evolution.mining.histories import history, module, new
 from tests.ingestion.conftest import ANN, BOB, GitRepository
 
 # A few changes are enough.
-FEW = Minima(believed=0.5)
+FEW = Minima(precision=0.5)
 
 
 def test_hostile_files_cost_only_themselves(repository: GitRepository) -> None:

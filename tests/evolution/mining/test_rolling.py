@@ -14,7 +14,7 @@ from tests.ingestion.conftest import ANN, BOB, GitRepository
 pytestmark = pytest.mark.usefixtures("no_workers")
 HOUR = timedelta(hours=1)
 # A few changes are enough.
-FEW = Minima(believed=0.5)
+FEW = Minima(precision=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_rules_are_those_that_were_mined_that_day(project: GitRepository, read: 
     assert (same.rule.id, same.rule.fix, same.support) == (one.rule.id, one.rule.fix, one.support)
     assert same.check == one.check._replace(open=0)
     # Nor does what comes later change them.
-    cut = rolling_mining.evaluate(read.stretch(None, at), [at], processes=1, minima=FEW)
+    cut = rolling_mining.evaluate(read.period(None, at), [at], processes=1, minima=FEW)
     assert cut.periods[0].rules == period.rules
 
 

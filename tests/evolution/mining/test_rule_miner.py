@@ -6,23 +6,23 @@ import pytest
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import examples, matchers
-from qflow_dagster.evolution.mining import commit_selection, mined_rules, small_commits, verdicts
+from qflow_dagster.evolution.mining import mined_commits, mined_rules, verdicts
 from qflow_dagster.evolution.mining.anti_unification import anti_unify
 from qflow_dagster.evolution.mining.concrete_edits import concrete_edits
-from qflow_dagster.evolution.mining.rule_miner import Mined, Minima, mine, mine_all
-from qflow_dagster.evolution.mining.small_commits import FilePair, TextPair
+from qflow_dagster.evolution.mining.mined_commits import FilePair, TextPair
+from qflow_dagster.evolution.mining.rule_miner import MinedRule, Minima, mine, mine_all
 from qflow_dagster.evolution.rules import Rule
 from tests.evolution.mining.histories import history, module, new, old
 from tests.ingestion.conftest import ANN, BOB, GitRepository
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 # Enough history for a check is another test's matter.
-UNCHECKED = Minima(believed=0, confirmed=0, fixed=0)
+UNCHECKED = Minima(precision=0, confirmed=0, fixed=0)
 # And so many changes.
-FEW = Minima(believed=0.5)
+FEW = Minima(precision=0.5)
 
 
-def mined(repository: GitRepository, **options) -> list[Mined]:
+def mined(repository: GitRepository, **options) -> list[MinedRule]:
     return mine(
         repository.path, tip="HEAD", processes=1, **{"languages": ["python"], "minima": FEW, **options}
     )
@@ -115,14 +115,14 @@ def test_what_people_see_and_leave_is_no_rule(repository: GitRepository) -> None
     for i in range(4):
         repository.commit({f"m{i}.py": module(new(i), f"f{i}", rest=rest)})
     assert mined(repository) == []
-    assert [one.left for one in mined(repository, minima=UNCHECKED)] == [24]
+    assert [one.remaining for one in mined(repository, minima=UNCHECKED)] == [24]
 
 
 def test_what_is_mostly_changed_to_something_else_is_no_rule(repository: GitRepository) -> None:
     others = [(3, "other(3)", ANN), (4, "f(4)", BOB)]
     history(repository, [(i, new(i), (ANN, BOB)[i % 2]) for i in range(2)] + others + [(5, new(5), ANN)])
     assert mined(repository) == []
-    assert len(mined(repository, minima=Minima(believed=0.3))) == 1
+    assert len(mined(repository, minima=Minima(precision=0.3))) == 1
 
 
 def test_reverts_merges_and_large_commits_are_not_mined(repository: GitRepository) -> None:
@@ -266,7 +266,9 @@ def test_words_that_come_again_are_kept_to() -> None:
 def test_paths_that_look_like_options_are_read(repository: GitRepository) -> None:
     repository.commit({"--help.py": "x = 1\n"})
     repository.commit({"--help.py": "x = 2\n"})
-    commits = commit_selection.read_commits(repository.path, tip="HEAD", chosen=["python"], most_commits=9)
-    [(_, [pair])] = small_commits.read_texts(repository.path, commits)
+    commits = mined_commits.read_commits(
+        repository.path, tip="HEAD", rule_languages=["python"], max_commits=9
+    )
+    [(_, [pair])] = mined_commits.read_texts(repository.path, commits)
     assert (pair.before, pair.after) == ("x = 1\n", "x = 2\n")
     assert Path(pair.file.path).name == "--help.py"

@@ -26,9 +26,9 @@ from qflow_dagster.evolution.sharing.imports import (
     prior,
 )
 from qflow_dagster.evolution.sharing.publisher import Publishable, publish
-from qflow_dagster.evolution.sharing.rule_packages import LARGEST
-from qflow_dagster.evolution.sharing.shared_stores import BRANCH, open_place
-from qflow_dagster.evolution.sharing.votes import withheld
+from qflow_dagster.evolution.sharing.rule_packages import MAX_FILE_BYTES
+from qflow_dagster.evolution.sharing.shared_stores import BRANCH, open_store
+from qflow_dagster.evolution.sharing.votes import quarantined
 from qflow_dagster.quantumflow import workflow_type
 from tests.evolution.sharing.rule_instances import (
     AT,
@@ -67,7 +67,7 @@ def test_a_rule_goes_from_one_instance_to_another_with_its_evidence(
     with ann.connected() as connection:
         report = publish(connection, place, [publishable(RULE)])
     (name,) = files_in(place)
-    assert [told.what for told in report.published] == [RULE.id]
+    assert [told.subject for told in report.published] == [RULE.id]
     assert name == f"{ann.label}/own/bar/1-{RULE.digest.hex()[:16]}.json"
     (message,) = ann.sent()
     assert (message["type"], message["rule_id"], message["instance"]) == (
@@ -84,7 +84,7 @@ def test_a_rule_goes_from_one_instance_to_another_with_its_evidence(
     with bob.connected() as connection:
         assert imported_priors(connection) == {(RULE.id, RULE.digest): pytest.approx((9.5, 0.5))}
         assert [one.rule.id for one in imported_rules(connection)] == [RULE.id]
-        assert RULE.digest in withheld(connection)
+        assert RULE.digest in quarantined(connection)
     assert {message["type"] for message in bob.sent()} == {"rule_imported", "rule_consensus"}
     again = take(bob, place)
     assert (again.imported, again.known, again.refused) == ([], 1, [])
@@ -102,23 +102,23 @@ def test_only_what_is_sure_enough_is_published_the_surest_first(ours: Home, plac
     ]
     with ours.connected() as connection:
         report = publish(connection, place, rules, limit=2)
-    assert [told.what for told in report.published] == ["own/best", "own/better"]
-    assert {told.what: told.description for told in report.skipped} == {
+    assert [told.subject for told in report.published] == ["own/best", "own/better"]
+    assert {told.subject: told.message for told in report.skipped} == {
         "own/low": "its confidence is at least 0.85, 0.85 is needed",
         "own/good": "2 are published at a time",
         "own/draft": "it is draft",
         "own/retired": "it is retired",
     }
-    assert [told.what for told in report.failed] == ["own/odd"]
+    assert [told.subject for told in report.failed] == ["own/odd"]
     with ours.connected() as connection:
-        assert [told.what for told in publish(connection, place, rules, limit=2).published] == ["own/good"]
+        assert [told.subject for told in publish(connection, place, rules, limit=2).published] == ["own/good"]
 
 
 def test_publishing_again_changes_nothing_until_there_is_news(ours: Home, place: Path) -> None:
     def go(**evidence: float) -> tuple[int, list[str]]:
         with ours.connected() as connection:
             report = publish(connection, place, [publishable(RULE, evidence.pop("lower", 0.9), **evidence)])
-        return len(report.published), [told.description for told in report.skipped]
+        return len(report.published), [told.message for told in report.skipped]
 
     assert go() == (1, [])
     before = files_in(place)
@@ -176,7 +176,7 @@ def test_a_mined_rule_whose_example_cannot_be_made_up_stays_at_home(ours: Home, 
     )
     with ours.connected() as connection:
         (failed,) = publish(connection, place, [one]).failed
-    assert "bad is not found" in failed.description
+    assert "bad is not found" in failed.message
     assert files_in(place) == {}
 
 
@@ -189,7 +189,7 @@ def test_a_package_of_the_rules_that_are_shipped_is_taken_as_prior_evidence_only
     (imported,) = take(ours, place, peer.key).imported
     assert imported.was_here
     with ours.connected() as connection:
-        assert rule.digest not in withheld(connection)
+        assert rule.digest not in quarantined(connection)
         assert imported_priors(connection).keys() == {(rule.id, rule.digest)}
         assert connection.scalar(text("SELECT count(*) FROM workflows")) == 0
 
@@ -220,7 +220,7 @@ def test_nobody_is_trusted_by_default_and_nobody_imports_from_himself(
     with bob.connected() as connection:
         assert distrust(connection, fingerprint, actor="ada") == 1
         assert imported_priors(connection) == {}
-        assert RULE.digest in withheld(connection)
+        assert RULE.digest in quarantined(connection)
         with pytest.raises(UsageError, match="nothing was taken in"):
             distrust(connection, fingerprint, actor="ada")
 
@@ -233,7 +233,7 @@ def test_trust_that_is_withdrawn_no_longer_weighs(ours: Home, place: Path) -> No
     ours.trusted = []
     with ours.connected() as connection:
         assert imported_priors(connection) == {}
-        assert RULE.digest in withheld(connection)
+        assert RULE.digest in quarantined(connection)
 
 
 def test_an_old_package_does_not_come_back(ours: Home, place: Path) -> None:
@@ -300,7 +300,7 @@ def test_hostile_files_are_named_and_the_others_taken(ours: Home, place: Path, t
     good = place / "peer" / "own"
     good.mkdir(parents=True)
     (good / "good.json").write_bytes(peer.package(RULE))
-    (place / "huge.json").write_bytes(b" " * (LARGEST + 1))
+    (place / "huge.json").write_bytes(b" " * (MAX_FILE_BYTES + 1))
     (place / "deep.json").write_bytes(b"[" * 500_000)
     (place / "latin.json").write_bytes(b'{"a":"\xe9"}')
     (place / "escape\x1b[2J.json").write_bytes(b"{}")
@@ -338,7 +338,7 @@ def test_what_is_published_stays_inside_the_place(ours: Home, place: Path, tmp_p
     (place / ours.label).symlink_to(outside)
     with ours.connected() as connection:
         report = publish(connection, place, [publishable(RULE)])
-    assert [told.what for told in report.failed] == [RULE.id]
+    assert [told.subject for told in report.failed] == [RULE.id]
     assert files_in(outside) == {}
     (place / ours.label).unlink()
     # A link in the file's own place is replaced, not followed.
@@ -438,7 +438,7 @@ def test_a_single_file_can_be_imported_and_not_published_into(ours: Home, tmp_pa
     assert len(take(ours, file, peer.key).imported) == 1
     with ours.connected() as connection:
         (failed,) = publish(connection, file, [publishable(RULE)]).failed
-    assert "is a file" in failed.description
+    assert "is a file" in failed.message
     with pytest.raises(UsageError, match="does not exist"):
         take(ours, tmp_path / "nowhere")
     with pytest.raises(UsageError, match="not supported"):
@@ -459,7 +459,7 @@ def test_a_git_repository_is_a_place_with_a_branch_of_its_own(
     for home, name in ((ann, "own/a"), (bob, "own/b"), (ann, "own/c")):
         with home.connected() as connection:
             report = publish(connection, location, [publishable(make_rule(name))])
-            assert [told.what for told in report.published] == [name], report.failed
+            assert [told.subject for told in report.published] == [name], report.failed
             assert publish(connection, location, [publishable(make_rule(name))]).published == []
     assert repository.git("rev-list", "--count", BRANCH) == "3"
     assert len(repository.git("ls-tree", "-r", "--name-only", BRANCH).splitlines()) == 3
@@ -480,7 +480,7 @@ def test_links_and_large_files_in_git_are_refused(ours: Home, tmp_path: Path) ->
     repository.commit(
         {
             "good.json": peer.package(RULE),
-            "huge.json": b" " * (LARGEST + 1),
+            "huge.json": b" " * (MAX_FILE_BYTES + 1),
             "odd \x1b.json": b"{}",
             "notes.txt": b"no package",
         }
@@ -502,8 +502,8 @@ def test_two_publishers_that_meet_on_a_branch_both_arrive(
     for location in (repository.path, f"file://{repository.path}"):
         with (
             ann.active(),
-            open_place(location, ann.engine) as first,
-            open_place(location, ann.engine) as second,
+            open_store(location, ann.engine) as first,
+            open_store(location, ann.engine) as second,
         ):
             assert first.put({"ann-1/a.json": str(location).encode()}) == {}
             assert second.put({"ann-2/b.json": str(location).encode()}) == {}
@@ -523,7 +523,7 @@ def test_rules_of_ours_that_no_pack_has_are_known_when_they_are_named(ours: Home
         own: list[Rule] = [*load_rules(), RULE]
         report = import_packages(connection, place, trust=[peer.key], actor="ada", rules=own)
         assert report.imported[0].was_here
-        assert RULE.digest not in withheld(connection)
+        assert RULE.digest not in quarantined(connection)
 
 
 def test_the_queue_and_the_format_are_what_others_read() -> None:

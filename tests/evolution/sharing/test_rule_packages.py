@@ -17,7 +17,7 @@ from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.sharing.instances import KEY_FILE, Instance, identity, public_key, trusted_keys
 from qflow_dagster.evolution.sharing.rule_packages import (
-    LARGEST,
+    MAX_FILE_BYTES,
     Package,
     PackageRefusedError,
     canonical,
@@ -123,7 +123,7 @@ def test_another_key_with_the_same_content_is_another_instance() -> None:
         (b"{}", "not signed"),
         (b'{"instance":{"key":1,"name":"x"},"signature":"x"}', "not signed"),
         (b'{"signature":7}', "not signed"),
-        (b" " * (LARGEST + 1), "larger than"),
+        (b" " * (MAX_FILE_BYTES + 1), "larger than"),
     ],
     ids=range(14),
 )

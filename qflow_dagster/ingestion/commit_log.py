@@ -1,0 +1,245 @@
+"""Reading commits and what each changed from ``git log``, in one pass.
+
+Merges have no changes of their own, renames are detected by git (-M), names and addresses are those of
+``.mailmap`` at the commit that is ingested. Imports no database: worker processes use this module.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion.paths import broken_rule, quote_path
+from qflow_dagster.ingestion.stand_ins import stand_in
+from qflow_dagster.safety import logs
+
+logger = logs.logger(__name__)
+BATCH_COMMITS = 2_000
+LOG_TIMEOUT = 1_800
+# Maximum bytes of git's log held at once: half a million changes.
+LOG_BYTES = 64_000_000
+# Fields end with NUL, which no commit and no path can contain: a commit's text cannot imitate git's output.
+BEGIN, END = b"\x01", b"\x02"
+FORMAT = (
+    "%x01"
+    + "".join(
+        f"{field}%x00"
+        for field in (
+            "%H",
+            "%P",
+            "%aN",
+            "%aE",
+            "%at",
+            "%cN",
+            "%cE",
+            "%ct",
+            "%s",
+            "%b",
+            "%(trailers:key=Co-authored-by,valueonly,unfold)",
+        )
+    )
+    + "%x02"
+)
+FIELDS = 11
+KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
+MAX_BODY_LENGTH = 20_000
+CONTACT = re.compile(r"[^<>\x00-\x1f\x85\u2028\u2029]* ?<[^<>\s]+>")
+
+
+class Change(NamedTuple):
+    """What a commit did to a path; lines are None for binary files."""
+
+    path: str
+    kind: str
+    previous_path: str | None
+    added_lines: int | None
+    deleted_lines: int | None
+
+
+class LoggedCommit(NamedTuple):
+    """A commit as git logs it; times are ISO 8601 in UTC."""
+
+    oid: str
+    parents: list[str]
+    author_name: str
+    author_email: str
+    authored_at: str
+    committer_name: str
+    committer_email: str
+    committed_at: str
+    subject: str
+    body: str
+    co_authors: list[str]
+    changes: list[Change]
+
+
+def read_commits(
+    objects: Path, oids: list[str], mailmap_commit: str, processes: int
+) -> Iterator[list[LoggedCommit]]:
+    """Yield the commits of `oids` with their changes, in order, in batches.
+
+    Each commit is read once. Comparing trees is most of the work and independent from commit
+    to commit, so `processes` git processes work at the next batches while one is consumed.
+    """
+    batches = [oids[start : start + BATCH_COMMITS] for start in range(0, len(oids), BATCH_COMMITS)]
+    with stand_in(objects) as safe_objects, ThreadPoolExecutor(processes) as pool:
+        running: deque[Future[list[LoggedCommit]]] = deque()
+        try:
+            for batch in batches:
+                running.append(pool.submit(_read_batch, safe_objects, batch, mailmap_commit))
+                if len(running) > processes:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[LoggedCommit]:
+    try:
+        commits = parse_log(_log(objects, oids, mailmap_commit, ("--raw", "--numstat", "-M")))
+    except git.GitError as error:
+        # One commit can change more paths than can be held; its neighbours are read without it.
+        if len(oids) > 1:
+            middle = len(oids) // 2
+            parts = (oids[:middle], oids[middle:])
+            return [commit for part in parts for commit in _read_batch(objects, part, mailmap_commit)]
+        commits = parse_log(_log(objects, oids, mailmap_commit, ("--no-patch",)))
+        logger.warning("commit %s is stored without its changes: %s", oids[0], error)
+    if len(commits) != len(oids):
+        raise git.GitError(f"git log of {len(oids)} commits from {oids[0]} told of {len(commits)}")
+    # Git maps authors and committers, not those of trailers.
+    contacts = sorted({name for commit in commits for name in commit.co_authors if CONTACT.fullmatch(name)})
+    if not contacts:
+        return commits
+    stdin = "".join(f"{contact}\n" for contact in contacts).encode()
+    mapped = git.run(objects, "check-mailmap", "--stdin", stdin=stdin, configuration=_mailmap(mailmap_commit))
+    names = dict(zip(contacts, _text(mapped).splitlines(), strict=True))
+    return [
+        commit._replace(co_authors=[names.get(name, name) for name in commit.co_authors])
+        for commit in commits
+    ]
+
+
+def _log(objects: Path, oids: list[str], mailmap_commit: str, changes: tuple[str, ...]) -> bytes:
+    arguments = (
+        "log",
+        "--stdin",
+        "--no-walk=unsorted",
+        "-z",
+        *changes,
+        "--no-abbrev",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-show-signature",
+        "--no-notes",
+        "--ignore-submodules=none",
+        "--root",
+        f"--format=format:{FORMAT}",
+    )
+    stdin = "".join(f"{oid}\n" for oid in oids).encode()
+    return git.run(
+        objects,
+        *arguments,
+        timeout=LOG_TIMEOUT,
+        stdin=stdin,
+        configuration=_mailmap(mailmap_commit),
+        max_output=LOG_BYTES,
+    )
+
+
+def _mailmap(commit: str) -> tuple[str, ...]:
+    return "log.mailmap=true", f"mailmap.blob={commit}:.mailmap", "mailmap.file="
+
+
+def parse_log(output: bytes) -> list[LoggedCommit]:
+    """Parse the output of `git log -z --raw --numstat` in `FORMAT`."""
+    tokens = output.split(b"\0")
+    commits = []
+    position = 0
+    while position < len(tokens):
+        if not tokens[position].startswith(BEGIN):
+            position += 1
+            continue
+        fields = tokens[position : position + FIELDS]
+        fields[0] = fields[0][1:]
+        position += FIELDS
+        # The first change follows the end mark in the same token.
+        tokens[position] = tokens[position].removeprefix(END).lstrip(b"\n")
+        changes, position = parse_changes(tokens, position)
+        # Paths that git refuses to check out are skipped.
+        commits.append(
+            _commit(fields, [c for c in changes if _is_safe(c.path) and _is_safe(c.previous_path)])
+        )
+    return commits
+
+
+def parse_changes(tokens: list[bytes], position: int) -> tuple[list[Change], int]:
+    """Parse the raw and numstat tokens of a commit; return its changes and the position of the next commit."""
+    kinds: dict[bytes, tuple[str, bytes | None]] = {}
+    lines: dict[bytes, tuple[int | None, int | None]] = {}
+    while position < len(tokens) and not tokens[position].startswith(BEGIN):
+        token = tokens[position].lstrip(b"\n")
+        if token.startswith(b":"):
+            status = chr(token.rsplit(b" ", 1)[1][0])
+            if status in "RC":
+                kinds[tokens[position + 2]] = (KINDS[status], tokens[position + 1])
+                position += 3
+            else:
+                kinds[tokens[position + 1]] = (KINDS.get(status, "modified"), None)
+                position += 2
+        elif token.count(b"\t") >= 2:
+            added, deleted, path = token.split(b"\t", 2)
+            if path:
+                position += 1
+            else:
+                path = tokens[position + 2]
+                position += 3
+            lines[path] = (None, None) if added == b"-" else (int(added), int(deleted))
+        else:
+            position += 1
+    changes = [
+        Change(quote_path(path), kind, quote_path(old) if old else None, *lines.get(path, (0, 0)))
+        for path, (kind, old) in kinds.items()
+    ]
+    return changes, position
+
+
+def _is_safe(quoted: str | None) -> bool:
+    return quoted is None or not broken_rule(quoted.strip('"').encode())
+
+
+def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
+    oid, parents, an, ae, at, cn, ce, ct, subject, body, trailers = map(_text, fields)
+    co_authors = [line.strip() for line in trailers.splitlines() if line.strip()]
+    return LoggedCommit(
+        oid,
+        parents.split(),
+        an,
+        ae,
+        _time(at),
+        cn,
+        ce,
+        _time(ct),
+        subject,
+        body.strip()[:MAX_BODY_LENGTH],
+        co_authors,
+        changes,
+    )
+
+
+def _time(seconds: str) -> str:
+    """A time as ISO 8601 in UTC; one that no calendar holds becomes the epoch, as git shows it."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC).isoformat()
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace").replace("\0", "\ufffd")
