@@ -16,7 +16,7 @@ from qflow_dagster.execution.task_arguments import ANYTHING, OBJECT, TEXT, Takes
 from qflow_dagster.quantumflow import NewWorkflow, Workflow, get, register
 from qflow_dagster.settings import settings
 
-# A run of a Dagster job or of assets that a task asked for; `jobs.execution` follows it.
+# A run of a Dagster job or of assets that a task asked for; `sensors.requested_runs` follows it.
 DAGSTER_RUN = register("dagster_run").name
 _ASSIGNMENT = Takes(
     {"domain": one_of(DOMAINS)},
