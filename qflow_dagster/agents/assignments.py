@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.agents import coordination
 from qflow_dagster.agents.coordination import Wanted
+from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import task_graph
 from qflow_dagster.quantumflow import (
@@ -30,9 +31,9 @@ from qflow_dagster.quantumflow import (
     transition,
 )
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Lock, Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
 
-QUEUE = "agent_coordination_notifications"
 ACTOR = "router"
 MACHINE = StateMachine(
     name="assignment",
@@ -57,7 +58,9 @@ MACHINE = StateMachine(
     # Nobody could do it in all that time.
     expired="failed",
 )
-TYPE = register("assignment", machine=MACHINE, queue=QUEUE).name
+TYPE = register(
+    WorkflowTypeName.ASSIGNMENT, machine=MACHINE, queue=Queue.AGENT_COORDINATION_NOTIFICATIONS
+).name
 ATTEMPTS = 3
 
 
@@ -126,10 +129,10 @@ WHERE w.status = 'assigned'
   AND (s.assigned_at < clock_timestamp() - make_interval(secs => :seconds) OR s.agent = ANY(:offline))
 ORDER BY s.id FOR UPDATE OF w SKIP LOCKED
 """)
-_QUEUED = text("""
+_QUEUED = text(f"""
 SELECT s.id, s.domain, s.input_type, s.output_type, s.complexity, s.tried
 FROM workflows w JOIN assignments s ON s.id = w.id
-WHERE w.type = 'assignment' AND w.status = 'queued' AND w.remaining_dependencies = 0
+WHERE w.type = '{TYPE}' AND w.status = 'queued' AND w.remaining_dependencies = 0
   AND w.available_at <= clock_timestamp()
 ORDER BY w.priority DESC, w.id LIMIT :limit FOR UPDATE OF w SKIP LOCKED
 """)
@@ -142,7 +145,7 @@ def route(connection: Connection, *, limit: int = 200) -> int:
     that fit, it may go to any of them again, until its attempts are used up.
     """
     # One router at a time: two would both see the same agent free.
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('qflow router'))"))
+    lock(connection, Lock.ASSIGNMENT_ROUTING)
     connection.execute(_LOST)
     known = coordination.agents(connection)
     offline = [agent.name for agent in known if agent.availability == "offline"]
@@ -316,7 +319,7 @@ def given_to(connection: Connection, agents: Sequence[str]) -> bool:
     """Whether any of these agents has been given something it has not taken."""
     query = text("""
         SELECT EXISTS (SELECT FROM assignments s JOIN workflows w ON w.id = s.id
-                       WHERE w.type = 'assignment' AND w.status = 'assigned' AND s.agent = ANY(:agents))
+                       WHERE w.type = '{TYPE}' AND w.status = 'assigned' AND s.agent = ANY(:agents))
     """)
     return bool(connection.scalar(query, {"agents": list(agents)}))
 

@@ -21,6 +21,7 @@ from qflow_dagster.agents import edit_commits, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize_edit
+from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, rule_set
 from qflow_dagster.evolution.rules import Rule
@@ -33,11 +34,11 @@ from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import transition
 from qflow_dagster.quantumflow.draining import drain
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Lock, WorkflowTypeName
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
 ACTOR = self_improvement.ACTOR
-_LOCK = 0x65646974
 logger = logs.logger(__name__)
 
 
@@ -50,14 +51,14 @@ class Applied(NamedTuple):
     problem: str | None
 
 
-_APPROVED = text("""
+_APPROVED = text(f"""
 SELECT s.id, s.approval_id, s.base_commit, s.branch, s.title, s.reason, s.rule_id, s.sources, s.work_item_id,
        s.candidate_id, r.name AS repository, r.id AS repository_id, c.patch, aw.updated_at AS approved_at,
        gw.run_id AS made_by
 FROM workflows aw JOIN suggestions s ON s.approval_id = aw.id JOIN workflows sw ON sw.id = s.id
 JOIN repositories r ON r.id = s.repository_id JOIN candidates c ON c.id = s.candidate_id
-LEFT JOIN workflows gw ON gw.type = 'generation' AND gw.key = s.work_item_id || ':' || s.base_commit
-WHERE aw.type = 'edit_approval' AND aw.status = 'approved' AND sw.status = 'awaiting_approval'
+LEFT JOIN workflows gw ON gw.type = '{WorkflowTypeName.GENERATION}' AND gw.key = s.work_item_id || ':' || s.base_commit
+WHERE aw.type = '{WorkflowTypeName.EDIT_APPROVAL}' AND aw.status = 'approved' AND sw.status = 'awaiting_approval'
 ORDER BY aw.id LIMIT :limit
 """)
 
@@ -94,9 +95,7 @@ def apply_all_approved(
 
 def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
     with engine.begin() as connection:
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(:lock, :id)"), {"lock": _LOCK, "id": row.repository_id}
-        )
+        lock(connection, Lock.EDITS_OF_REPOSITORY, row.repository_id)
         objects = repositories.find(connection, row.repository).objects
         applied = text("""
             SELECT count(*) FROM edits

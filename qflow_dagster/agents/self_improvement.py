@@ -34,6 +34,7 @@ from qflow_dagster.quantumflow import (
     uuid7,
 )
 from qflow_dagster.quantumflow.recording import RECORDED
+from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
 
 SUGGESTION = StateMachine(
@@ -55,10 +56,9 @@ SUGGESTION = StateMachine(
     terminal=frozenset({"verified", "reverted", "rejected", "expired", "failed", "superseded"}),
     completed="verified",
 )
-QUEUE = "suggestion_notifications"
-TYPE = register("suggestion", machine=SUGGESTION, queue=QUEUE).name
+TYPE = register(WorkflowTypeName.SUGGESTION, machine=SUGGESTION, queue=Queue.SUGGESTION_NOTIFICATIONS).name
 # A pass of the loop over a repository, whatever it found.
-CYCLE = register("improvement_cycle", machine=RECORDED).name
+CYCLE = register(WorkflowTypeName.IMPROVEMENT_CYCLE, machine=RECORDED).name
 ACTOR = "self-improvement agent"
 LIVING = ("suggested", "validated", "awaiting_approval", "approved")
 

@@ -18,6 +18,7 @@ from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Made, Maker
 from qflow_dagster.generation import candidate_records, single
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.generators import generators
+from qflow_dagster.registry import WorkflowTypeName
 
 AUTHOR = self_improvement.ACTOR
 STEPS, DESIGN, CHANGES = PHASES[1], PHASES[2], PHASES[3]
@@ -176,11 +177,11 @@ def judge(connection: Connection, goal: Goal, data: dict[str, Any]) -> Gate | No
 
 def decided(connection: Connection) -> bool:
     """Whether the suggestion of a waiting completion has come to an end."""
-    query = text("""
+    query = text(f"""
         SELECT EXISTS (
             SELECT FROM workflows w JOIN sparc_phases p ON p.id = w.id
             JOIN workflows s ON s.id = CAST(p.data ->> 'suggestion' AS uuid)
-            WHERE w.type = 'sparc_phase' AND w.status = 'waiting' AND s.status = ANY(:ended))
+            WHERE w.type = '{WorkflowTypeName.SPARC_PHASE}' AND w.status = 'waiting' AND s.status = ANY(:ended))
     """)
     return bool(connection.scalar(query, {"ended": ["verified", "expired", *DECLINED]}))
 

@@ -14,10 +14,11 @@ from qflow_dagster.execution import task_adapters
 from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere
 from qflow_dagster.execution.task_arguments import ANYTHING, OBJECT, TEXT, Takes, one_of
 from qflow_dagster.quantumflow import NewWorkflow, Workflow, get, register
+from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.settings import settings
 
 # A run of a Dagster job or of assets that a task asked for; `sensors.requested_runs` follows it.
-DAGSTER_RUN = register("dagster_run").name
+DAGSTER_RUN = register(WorkflowTypeName.DAGSTER_RUN).name
 _ASSIGNMENT = Takes(
     {"domain": one_of(DOMAINS)},
     {"task": ANYTHING, "input_type": TEXT, "output_type": TEXT, "complexity": one_of(get_args(Complexity))},

@@ -32,8 +32,8 @@ from qflow_dagster.quantumflow import (
     waive,
 )
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Queue, WorkflowTypeName
 
-QUEUE = "task_graph_notifications"
 ACTOR = "task graph engine"
 
 _ENDED = frozenset({"completed", "failed", "skipped", "cancelled", "blocked"})
@@ -78,9 +78,12 @@ GRAPH = StateMachine(
     expired="failed",
 )
 ROLES = ("coder", "tester", "critic", "researcher", "admin")
-GRAPH_TYPE = register("task_graph", machine=GRAPH, queue=QUEUE).name
+GRAPH_TYPE = register(WorkflowTypeName.TASK_GRAPH, machine=GRAPH, queue=Queue.TASK_GRAPH_NOTIFICATIONS).name
 # A type per role, so that one role's limit holds up no other.
-TASK_TYPES = {role: register(f"task_{role}", machine=TASK, queue=QUEUE).name for role in ROLES}
+TASK_TYPES = {
+    role: register(WorkflowTypeName(f"task_{role}"), machine=TASK, queue=Queue.TASK_GRAPH_NOTIFICATIONS).name
+    for role in ROLES
+}
 
 
 def submit(
@@ -218,17 +221,17 @@ def follow(connection: Connection, ended: Iterable[tuple[UUID, str, Task]]) -> N
         transition(connection, waiting, to, actor=ACTOR, data={"reason": f"{task.name} {state}"})
 
 
-_LEFT_BEHIND = text("""
+_LEFT_BEHIND = text(f"""
 SELECT DISTINCT t.id, w.status, t.spec FROM workflows g
 JOIN tasks t ON t.graph_id = g.id JOIN workflows w ON w.id = t.id
 JOIN workflow_dependencies d ON d.depends_on_id = t.id JOIN workflows p ON p.id = d.workflow_id
-WHERE g.type = 'task_graph' AND g.finished_at IS NULL AND w.status IN ('failed', 'skipped', 'cancelled')
+WHERE g.type = '{GRAPH_TYPE}' AND g.finished_at IS NULL AND w.status IN ('failed', 'skipped', 'cancelled')
   AND p.status = 'pending'
 """)
-_OPEN_PARENTS = text("""
+_OPEN_PARENTS = text(f"""
 SELECT w.id FROM workflows w
 WHERE w.type = ANY(:types) AND w.status IN ('waiting', 'running') AND w.finished_at IS NULL
-  AND (w.type = 'task_graph' OR w.status = 'waiting')
+  AND (w.type = '{GRAPH_TYPE}' OR w.status = 'waiting')
   AND NOT EXISTS (SELECT FROM workflows c WHERE c.parent_id = w.id AND c.finished_at IS NULL)
 """)
 
@@ -244,18 +247,18 @@ def settle_all(connection: Connection) -> None:
     left = connection.execute(_LEFT_BEHIND).all()
     follow(connection, [(row.id, row.status, Task.model_validate(row.spec)) for row in left])
     settle(connection, unsettled(connection))
-    over = text("""
+    over = text(f"""
         SELECT DISTINCT t.graph_id FROM workflows g JOIN tasks t ON t.graph_id = g.id JOIN workflows w ON w.id = t.id
-        WHERE g.type = 'task_graph' AND g.status IN ('failed', 'cancelled') AND w.finished_at IS NULL
+        WHERE g.type = '{GRAPH_TYPE}' AND g.status IN ('failed', 'cancelled') AND w.finished_at IS NULL
     """)
     for graph in connection.scalars(over):
         _cancel_below(connection, graph, actor=ACTOR, reason="its graph has ended")
 
 
 # Only where no part is open, which an index says: a graph of ten thousand is not looked through for each.
-_LOCK = text("""
+_LOCK = text(f"""
 SELECT w.id FROM workflows w WHERE w.id = ANY(CAST(:ids AS uuid[])) AND w.finished_at IS NULL
-  AND (w.type = 'task_graph' OR w.status = 'waiting')
+  AND (w.type = '{GRAPH_TYPE}' OR w.status = 'waiting')
   AND NOT EXISTS (SELECT FROM workflows o WHERE o.parent_id = w.id AND o.finished_at IS NULL)
 ORDER BY w.id FOR UPDATE
 """)

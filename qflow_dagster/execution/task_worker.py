@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from qflow_dagster.database.locks import lock_name
 from qflow_dagster.database.refusals import is_refusal
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
@@ -154,7 +155,7 @@ def _claim(engine: Engine, worker: str, room: int, run_id: str | None) -> list[H
             most = policy(roles[type_]).concurrency
             if most is not None:
                 # One at a time, so that two do not both see the same places free.
-                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:type))"), {"type": type_})
+                lock_name(connection, type_)
                 limit = min(limit, most - (connection.scalar(_RUNNING, {"type": type_}) or 0))
             if limit > 0:
                 claimed += claim(connection, type_, worker=worker, limit=limit, run_id=run_id)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import safe_work_planner, work_items
 from qflow_dagster.execution.classifier import CHANGES, Analysis, classify
-from qflow_dagster.execution.work_items import PARENT, QUEUE, NewItem
+from qflow_dagster.execution.work_items import PARENT, NewItem
 from qflow_dagster.quantumflow import (
     StateMachine,
     claim,
@@ -26,6 +26,7 @@ from qflow_dagster.quantumflow import (
     uuid7,
 )
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
 
 CHUNK = StateMachine(
@@ -41,9 +42,9 @@ CHUNK = StateMachine(
     terminal=frozenset({"applied", "rejected"}),
     completed="applied",
 )
-TYPE = register("work_chunk", machine=CHUNK, queue=QUEUE).name
+TYPE = register(WorkflowTypeName.WORK_CHUNK, machine=CHUNK, queue=Queue.WORK_ITEM_NOTIFICATIONS).name
 # What an approval of kind `workflow` starts; its payload is {"chunk": id, "decision": "apply"}.
-DECISION = register("work_chunk_decision").name
+DECISION = register(WorkflowTypeName.WORK_CHUNK_DECISION).name
 LONGEST = 20_000
 SIMILAR = 0.5
 

@@ -144,9 +144,9 @@ def deliver_pending(engine: Engine, *, worker: str) -> int:
     return delivered
 
 
-_OVERDUE = text("""
+_OVERDUE = text(f"""
 SELECT EXISTS (
-    SELECT FROM workflows WHERE type = 'notification' AND claimable AND remaining_dependencies = 0
+    SELECT FROM workflows WHERE type = '{NOTIFICATION}' AND claimable AND remaining_dependencies = 0
     AND available_at < statement_timestamp() - make_interval(secs => :seconds)
 ) OR EXISTS (
     SELECT FROM (SELECT DISTINCT queue FROM notification_endpoints) e
