@@ -17,7 +17,7 @@ from qflow_dagster.quantumflow import NewWorkflow, Workflow, get, register
 from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.settings import settings
 
-# A run of a Dagster job or of assets that a task asked for; `jobs.execution` follows it.
+# A run of a Dagster job or of assets that a task asked for; `sensors.requested_runs` follows it.
 DAGSTER_RUN = register(WorkflowTypeName.DAGSTER_RUN).name
 _ASSIGNMENT = Takes(
     {"domain": one_of(DOMAINS)},
