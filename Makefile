@@ -26,6 +26,7 @@ test: setup-dev ## Lint, type check, layer check and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 	$(BIN)/pytest -n 2 --dist worksteal
 
 format: setup-dev ## Format the code
