@@ -32,6 +32,7 @@ from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.ingestion import git, repositories, trees
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import transition
+from qflow_dagster.quantumflow.draining import drain
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Lock, WorkflowTypeName
 from qflow_dagster.safety import logs
@@ -83,6 +84,13 @@ def apply_approved(
         except QflowError as error:
             done.append(Applied(row.id, row.branch, None, str(error)))
     return done
+
+
+def apply_all_approved(
+    engine: Engine, *, worker: str, run_id: str | None = None
+) -> tuple[list[Applied], list[Applied]]:
+    """Apply approved suggestions, batch after batch; return those that were applied and those that could not be."""
+    return drain(lambda: apply_approved(engine, worker=worker, run_id=run_id))
 
 
 def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
@@ -175,6 +183,23 @@ class Verified(NamedTuple):
     edit_id: UUID
     good: bool
     words: str
+
+
+def verify_all(engine: Engine) -> list[Verified]:
+    """Verify edits that were not verified yet, and revert those that new errors are put down to."""
+    return [*verify_applied(engine), *revert_suspected(engine)]
+
+
+def has_unverified(connection: Connection) -> bool:
+    """Whether an edit was left unverified (its run was killed, or failed) or is suspected of new errors."""
+    query = text("""
+        SELECT EXISTS (SELECT FROM edits WHERE verified_at IS NULL AND reverted_at IS NULL
+                       AND applied_at < clock_timestamp() - interval '30 s')
+            OR EXISTS (SELECT FROM edits e JOIN error_groups g ON g.suspect ->> 'commit' = e.commit_oid
+                       WHERE e.reverted_at IS NULL AND e.applied_at > clock_timestamp() - interval '10 min'
+                         AND g.last_seen >= e.applied_at)
+    """)
+    return bool(connection.scalar(query))
 
 
 def verify_applied(engine: Engine, *, limit: int = 50) -> list[Verified]:

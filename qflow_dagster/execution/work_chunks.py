@@ -8,13 +8,23 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import safe_work_planner, work_items
 from qflow_dagster.execution.classifier import CHANGES, Analysis, classify
 from qflow_dagster.execution.work_items import PARENT, NewItem
-from qflow_dagster.quantumflow import StateMachine, create_workflow, get, register, transition, uuid7
+from qflow_dagster.quantumflow import (
+    StateMachine,
+    claim,
+    complete,
+    create_workflow,
+    fail,
+    get,
+    register,
+    transition,
+    uuid7,
+)
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
@@ -167,6 +177,35 @@ def decide(connection: Connection, chunk: UUID, *, apply: bool, actor: str) -> U
         transition(connection, [chunk], "rejected", actor=actor)
         return None
     return _apply(connection, chunk, stored, actor=actor)
+
+
+class DecisionResult(NamedTuple):
+    """An approved chunk: the work item it became, or why it could not be applied."""
+
+    chunk: str
+    work_item_id: UUID | None
+    problem: str | None
+
+
+def apply_approved(engine: Engine, *, worker: str, run_id: str | None = None) -> list[DecisionResult]:
+    """Turn every chunk whose approval was granted into a work item, each in a transaction of its own."""
+    results: list[DecisionResult] = []
+    while True:
+        with engine.begin() as connection:
+            claimed = claim(connection, DECISION, worker=worker, limit=1, run_id=run_id)
+        if not claimed:
+            return results
+        [decision] = claimed
+        chunk = decision.payload["chunk"]
+        try:
+            with engine.begin() as connection:
+                item = decide(connection, UUID(chunk), apply=True, actor=worker)
+                complete(connection, [decision], [{"work_item": str(item)}])
+            results.append(DecisionResult(chunk, item, None))
+        except QflowError as error:
+            with engine.begin() as connection:
+                fail(connection, [decision], [{"message": str(error)}], retry=False)
+            results.append(DecisionResult(chunk, None, str(error)))
 
 
 def waiting(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:
