@@ -56,7 +56,6 @@ class SafetyProfile:
     """What an agent of a kind may do: errors that revert it, reach, and how long it is watched (seconds)."""
 
     error_threshold: float
-    needs_approval: bool
     largest_files: int
     largest_lines: int
     automatic_revert: bool
@@ -66,10 +65,10 @@ class SafetyProfile:
 
 
 PROFILES = {
-    "self_improving": SafetyProfile(0.02, True, 20, 1_000, True, 600.0),
-    "code_quality": SafetyProfile(0.01, True, 5, 500, True, 180.0),
-    "refactoring": SafetyProfile(0.01, True, 20, 2_000, True, 300.0),
-    "default": SafetyProfile(0.02, True, 10, 1_000, True, 300.0),
+    "self_improving": SafetyProfile(0.02, 20, 1_000, True, 600.0),
+    "code_quality": SafetyProfile(0.01, 5, 500, True, 180.0),
+    "refactoring": SafetyProfile(0.01, 20, 2_000, True, 300.0),
+    "default": SafetyProfile(0.02, 10, 1_000, True, 300.0),
 }
 # Which agent a category of rules is the business of.
 AGENTS = {

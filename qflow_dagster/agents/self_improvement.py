@@ -27,7 +27,7 @@ from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
 from qflow_dagster.quantumflow import (
     StateMachine,
     create_workflow,
-    history,
+    get_events,
     register,
     resolve,
     transition,
@@ -336,7 +336,7 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
     candidate = candidate_records.get(connection, row["candidate_id"])
     events = [
         {"at": e.at, "from": e.from_status, "to": e.to_status, "actor": e.actor, "data": e.data}
-        for e in history(connection, id_)
+        for e in get_events(connection, id_)
     ]
     gates = candidate_records.gates_of(connection, row["candidate_id"])
     return {**row, "patch": candidate["patch"], "gates": gates, "history": events}

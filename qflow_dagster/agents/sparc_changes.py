@@ -21,7 +21,7 @@ from qflow_dagster.generation.generators import generators
 from qflow_dagster.registry import WorkflowTypeName
 
 AUTHOR = self_improvement.ACTOR
-STEPS, DESIGN, CHANGES = PHASES[1], PHASES[2], PHASES[3]
+STEPS, CHANGES = PHASES[1], PHASES[3]
 DECLINED = ("rejected", "reverted", "failed", "superseded")
 
 

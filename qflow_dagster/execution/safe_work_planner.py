@@ -390,8 +390,7 @@ def set_input(connection: Connection, item: UUID, name: str, value: int, *, acto
 def explain(connection: Connection, item: UUID) -> list[str]:
     """Every input of an item's score, its source, and the arithmetic."""
     shown = work_items.show(connection, item)
-    inherited = None
     if shown["inherits_from"] is not None:
         above = work_items.show(connection, shown["inherits_from"])
         return wsjf.explain(above["inputs"], shown["wsjf"], f"{above['level']} {above['title']!r}")
-    return wsjf.explain(shown["inputs"], shown["wsjf"], inherited)
+    return wsjf.explain(shown["inputs"], shown["wsjf"], None)
