@@ -165,7 +165,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     """Follow what was decided, judge the trials, ask for what is to become active."""
     run_id = context.run.run_id
     engine = database.engine()
-    settled = rule_changes.settle(engine, worker=worker(context), run_id=run_id)
+    settled = rule_changes.finalize_trials(engine, worker=worker(context), run_id=run_id)
     with engine.connect() as connection:
         rules = rule_set.current(connection)
         lives = rule_set.lives(connection)
@@ -189,7 +189,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(rules),
         "retired": sum(one.to == "retired" for one in settled.verdicts),
-        "asked_for": len(settled.asked),
+        "asked_for": len(settled.requested),
         "became_active": sum(one.problem is None and one.to == "active" for one in settled.changed),
         "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in settled.verdicts], MAX_ROWS),
         "changed_here": table(changes, MAX_ROWS),

@@ -184,7 +184,7 @@ def candidates(
     database: Database,
     progress: dg.ResourceParam[Progress],
 ) -> dg.MaterializeResult:
-    """As many items as are allowed and as there is room for suggestions; in batches."""
+    """As many items as are allowed and as there is capacity for suggestions; in batches."""
     engine = database.engine()
     payload = {"repository": context.partition_key}
     with recorded(
@@ -192,9 +192,9 @@ def candidates(
     ) as record:
         with engine.begin() as connection:
             snapshot = current_snapshot(connection, context.partition_key)
-            room = self_improvement.room(connection, snapshot.repository_id)
+            capacity = self_improvement.remaining_capacity(connection, snapshot.repository_id)
             wanted = settings().generation.items if config.items is None else config.items
-            asked = orchestrator.request_generation(connection, snapshot, limit=min(wanted, room))
+            asked = orchestrator.request_generation(connection, snapshot, limit=min(wanted, capacity))
             choose = builtin_agents.chooser(connection)
         total = orchestrator.Summary(0, 0, 0, 0)
         for _ in range(MAX_BATCHES):
@@ -226,7 +226,7 @@ def candidates(
             "work_items": total.items,
             "passed_all_gates": total.passed,
             "without_candidate": total.nothing,
-            "room_for_suggestions": room,
+            "room_for_suggestions": capacity,
             **analytics,
         },
     )
@@ -315,7 +315,7 @@ def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.M
     engine = database.engine()
     verified = [*agent_edits.verify_applied(engine), *agent_edits.revert_suspected(engine)]
     for one in verified:
-        context.log.info("edit %s: %s", one.edit_id, visible_line(one.words))
+        context.log.info("edit %s: %s", one.edit_id, visible_line(one.reason))
     with engine.connect() as connection:
         by_week = self_improvement.statistics(connection, "week")
         by_generator = self_improvement.statistics(connection, "generator")

@@ -44,7 +44,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
             moved = standings.refresh(connection)
     with console.status("looking for variants"):
         made = rule_evolver.vary(engine)
-    settled = rule_changes.settle(engine, worker=f"{actor} by hand")
+    settled = rule_changes.finalize_trials(engine, worker=f"{actor} by hand")
     if json:
         print_json(
             {
@@ -53,7 +53,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
                 "moved": [one._asdict() for one in moved if one.before],
                 "variants": [one._asdict() for one in made],
                 "verdicts": [one._asdict() for one in settled.verdicts],
-                "approvals": settled.asked,
+                "approvals": settled.requested,
                 "changed": [one._asdict() for one in settled.changed],
             }
         )
@@ -76,7 +76,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
         console.print(
             f"{one.rule_id} is {one.to} now" if one.problem is None else f"{one.rule_id}: {one.problem}"
         )
-    for id_ in settled.asked:
+    for id_ in settled.requested:
         console.print(f"  qflow approvals show {str(id_)[:18]}")
 
 

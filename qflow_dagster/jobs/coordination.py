@@ -63,7 +63,11 @@ def do_phases(context: dg.OpExecutionContext, database: Database) -> None:
     """Until every goal waits for somebody."""
     worker = f"dagster run {context.run_id[:8]}"
     done = sparc_worker.work(
-        database.engine(), sparc_changes.MAKERS, sparc_changes.judge, worker=worker, run_id=context.run_id
+        database.engine(),
+        sparc_changes.MAKERS,
+        sparc_changes.check_completion,
+        worker=worker,
+        run_id=context.run_id,
     )
     context.add_output_metadata(done._asdict())
 

@@ -51,7 +51,7 @@ def assignments_wait(connection: Connection) -> bool:
     """Routes, which is quick; whether ours were given something then."""
     builtin_agents.register_all(connection)
     assignments.route(connection)
-    return assignments.given_to(connection, [one.name for one in builtin_agents.capabilities()])
+    return assignments.has_unclaimed(connection, [agent.name for agent in builtin_agents.capabilities()])
 
 
 def goals_wait(connection: Connection) -> bool:
