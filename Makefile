@@ -7,7 +7,7 @@ BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run up test lint format benchmark lock clean
+.PHONY: help setup setup-dev run up test lint format docs docs-output benchmark lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ format: setup-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: setup-dev ## Build the documentation site into site/; a broken link is an error
+	$(BIN)/zensical build --strict
+
+docs-output: setup-dev ## Rewrite command output in the documentation that has changed
+	$(BIN)/python -m tests.docs.console
+
 benchmark: setup-dev ## Print the benchmark tables (REPO: what to ingest)
 	$(BIN)/python -m benchmarks.core
 	$(BIN)/python -m benchmarks.operations
@@ -54,7 +60,7 @@ clean: ## Stop the embedded server and delete .venv and .qflow
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
-	@$(call install,-e '.[dev$(comma)benchmarks]')
+	@$(call install,-e '.[dev$(comma)benchmarks$(comma)docs]')
 	@touch $@ .venv/installed
 
 .venv/bin/python:

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from qflow_dagster.agents import coordination
-from qflow_dagster.agents.assignments import QUEUE
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import send_with_notify, uuid7
+from qflow_dagster.registry import Queue
 
 
 def queue_of(agent: str) -> str:
@@ -41,6 +41,8 @@ def send(connection: Connection, sender: str, receiver: str | None, kind: str, p
     for name in [receiver] if receiver is not None else others:
         send_with_notify(connection, queue_of(name), [message])
     send_with_notify(
-        connection, QUEUE, [{name: message[name] for name in ("message_id", "from", "to", "kind")}]
+        connection,
+        Queue.AGENT_COORDINATION_NOTIFICATIONS,
+        [{name: message[name] for name in ("message_id", "from", "to", "kind")}],
     )
     return id_

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text, u
 from qflow_dagster.agents import coordination
 from qflow_dagster.agents.coordination import Requirement
 from qflow_dagster.agents.tables import assignments as table
+from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import task_graph
 from qflow_dagster.quantumflow import (
@@ -32,9 +33,9 @@ from qflow_dagster.quantumflow import (
 )
 from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.quantumflow.tables import workflows
+from qflow_dagster.registry import Lock, Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
 
-QUEUE = "agent_coordination_notifications"
 ACTOR = "router"
 MACHINE = StateMachine(
     name="assignment",
@@ -59,7 +60,9 @@ MACHINE = StateMachine(
     # No agent did it within its time to live.
     expired="failed",
 )
-TYPE = register("assignment", machine=MACHINE, queue=QUEUE).name
+TYPE = register(
+    WorkflowTypeName.ASSIGNMENT, machine=MACHINE, queue=Queue.AGENT_COORDINATION_NOTIFICATIONS
+).name
 MAX_ATTEMPTS = 3
 
 
@@ -137,10 +140,10 @@ WHERE w.status = 'assigned'
   AND (s.assigned_at < clock_timestamp() - make_interval(secs => :seconds) OR s.agent = ANY(:offline))
 ORDER BY s.id FOR UPDATE OF w SKIP LOCKED
 """)
-_QUEUED = text("""
+_QUEUED = text(f"""
 SELECT s.id, s.domain, s.input_type, s.output_type, s.complexity, s.tried
 FROM workflows w JOIN assignments s ON s.id = w.id
-WHERE w.type = 'assignment' AND w.status = 'queued' AND w.remaining_dependencies = 0
+WHERE w.type = '{TYPE}' AND w.status = 'queued' AND w.remaining_dependencies = 0
   AND w.available_at <= clock_timestamp()
 ORDER BY w.priority DESC, w.id LIMIT :limit FOR UPDATE OF w SKIP LOCKED
 """)
@@ -153,7 +156,7 @@ def route(connection: Connection, *, limit: int = 200) -> int:
     agents that fit have tried, any of them may get it again, until its attempts are used up.
     """
     # One router at a time: two would count the same free capacity.
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('qflow router'))"))
+    lock(connection, Lock.ASSIGNMENT_ROUTING)
     connection.execute(_RELEASE_ABANDONED)
     agents = coordination.agents(connection)
     offline = [agent.name for agent in agents if agent.availability == "offline"]
@@ -334,9 +337,9 @@ def counts(connection: Connection) -> dict[str, int]:
 
 def has_unclaimed(connection: Connection, agents: Sequence[str]) -> bool:
     """Return whether any of these agents has an assignment that it has not claimed yet."""
-    query = text("""
+    query = text(f"""
         SELECT EXISTS (SELECT FROM assignments s JOIN workflows w ON w.id = s.id
-                       WHERE w.type = 'assignment' AND w.status = 'assigned' AND s.agent = ANY(:agents))
+                       WHERE w.type = '{TYPE}' AND w.status = 'assigned' AND s.agent = ANY(:agents))
     """)
     return bool(connection.scalar(query, {"agents": list(agents)}))
 

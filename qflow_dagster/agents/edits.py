@@ -23,6 +23,7 @@ from qflow_dagster.agents.tables import edits
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize_edit
 from qflow_dagster.approvals.tables import approvals
+from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, rule_set
 from qflow_dagster.evolution.rules import Rule
@@ -33,12 +34,13 @@ from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.ingestion import git, repositories, trees
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import transition
+from qflow_dagster.quantumflow.draining import drain
 from qflow_dagster.quantumflow.rows import to_jsonb
+from qflow_dagster.registry import Lock, WorkflowTypeName
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
 ACTOR = self_improvement.ACTOR
-_LOCK = 0x65646974
 logger = logs.logger(__name__)
 
 
@@ -51,14 +53,14 @@ class ApplyResult(NamedTuple):
     problem: str | None
 
 
-_APPROVED = text("""
+_APPROVED = text(f"""
 SELECT s.id, s.approval_id, s.base_commit, s.branch, s.title, s.reason, s.rule_id, s.sources, s.work_item_id,
        s.candidate_id, r.name AS repository, r.id AS repository_id, c.patch, aw.updated_at AS approved_at,
        gw.run_id AS generated_by
 FROM workflows aw JOIN suggestions s ON s.approval_id = aw.id JOIN workflows sw ON sw.id = s.id
 JOIN repositories r ON r.id = s.repository_id JOIN candidates c ON c.id = s.candidate_id
-LEFT JOIN workflows gw ON gw.type = 'generation' AND gw.key = s.work_item_id || ':' || s.base_commit
-WHERE aw.type = 'edit_approval' AND aw.status = 'approved' AND sw.status = 'awaiting_approval'
+LEFT JOIN workflows gw ON gw.type = '{WorkflowTypeName.GENERATION}' AND gw.key = s.work_item_id || ':' || s.base_commit
+WHERE aw.type = '{WorkflowTypeName.EDIT_APPROVAL}' AND aw.status = 'approved' AND sw.status = 'awaiting_approval'
 ORDER BY aw.id LIMIT :limit
 """)
 
@@ -86,11 +88,16 @@ def apply_approved(
     return results
 
 
+def apply_all_approved(
+    engine: Engine, *, worker: str, run_id: str | None = None
+) -> tuple[list[ApplyResult], list[ApplyResult]]:
+    """Apply approved suggestions, batch after batch; return those that were applied and those that could not be."""
+    return drain(lambda: apply_approved(engine, worker=worker, run_id=run_id))
+
+
 def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
     with engine.begin() as connection:
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(:lock, :id)"), {"lock": _LOCK, "id": row.repository_id}
-        )
+        lock(connection, Lock.EDITS_OF_REPOSITORY, row.repository_id)
         objects = repositories.find(connection, row.repository).objects
         applied = select(func.count()).where(
             edits.c.repository_id == row.repository_id,
@@ -179,6 +186,23 @@ class VerifyResult(NamedTuple):
     reason: str
 
 
+def verify_all(engine: Engine) -> list[VerifyResult]:
+    """Verify edits that were not verified yet, and revert those that are suspected of new errors."""
+    return [*verify_applied(engine), *revert_suspected(engine)]
+
+
+def has_unverified(connection: Connection) -> bool:
+    """Return whether an edit was left unverified (its run was killed, or failed) or is suspected of new errors."""
+    query = text("""
+        SELECT EXISTS (SELECT FROM edits WHERE verified_at IS NULL AND reverted_at IS NULL
+                       AND applied_at < clock_timestamp() - interval '30 s')
+            OR EXISTS (SELECT FROM edits e JOIN error_groups g ON g.suspect ->> 'commit' = e.commit_oid
+                       WHERE e.reverted_at IS NULL AND e.applied_at > clock_timestamp() - interval '10 min'
+                         AND g.last_seen >= e.applied_at)
+    """)
+    return bool(connection.scalar(query))
+
+
 def verify_applied(engine: Engine, *, limit: int = 50) -> list[VerifyResult]:
     """Verify every edit not verified yet by tests, findings and metrics; revert those that made things worse."""
     with engine.connect() as connection:
@@ -201,7 +225,7 @@ def revert_suspected(engine: Engine) -> list[VerifyResult]:
     window = max(profile.window for profile in PROFILES.values())
     suspected: dict[UUID, list[str]] = {}
     with engine.connect() as connection:
-        for row in connection.execute(_SUSPECTED_EDITS, {"longest": window}).all():
+        for row in connection.execute(_SUSPECTED_EDITS, {"window": window}).all():
             profile = PROFILES.get(row.requested_by.removeprefix("agent:"), PROFILES["default"])
             if not profile.automatic_revert or row.after >= profile.window:
                 continue

@@ -20,6 +20,7 @@ from qflow_dagster.approvals.requests import issue_or_request
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import rule_evolver, rule_set, thresholds
 from qflow_dagster.evolution.rule_evolver import Verdict
+from qflow_dagster.quantumflow.draining import drain
 from qflow_dagster.settings import settings
 
 ACTOR = "agent:rule_evolver"
@@ -103,6 +104,13 @@ def apply_approved(
         except QflowError as error:
             results.append(ChangeResult(id_, life.rule_id, life.wanted, str(error)))
     return results
+
+
+def apply_all_approved(
+    engine: Engine, *, worker: str, run_id: str | None = None
+) -> tuple[list[ChangeResult], list[ChangeResult]]:
+    """Carry out approved changes, batch after batch; return those that were made and those that could not be."""
+    return drain(lambda: apply_approved(engine, worker=worker, run_id=run_id))
 
 
 def follow_decisions(connection: Connection) -> int:

@@ -36,6 +36,7 @@ from qflow_dagster.quantumflow import (
 )
 from qflow_dagster.quantumflow.recording import RECORDED
 from qflow_dagster.quantumflow.tables import workflows
+from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
 
 SUGGESTION = StateMachine(
@@ -57,10 +58,9 @@ SUGGESTION = StateMachine(
     terminal=frozenset({"verified", "reverted", "rejected", "expired", "failed", "superseded"}),
     completed="verified",
 )
-QUEUE = "suggestion_notifications"
-TYPE = register("suggestion", machine=SUGGESTION, queue=QUEUE).name
+TYPE = register(WorkflowTypeName.SUGGESTION, machine=SUGGESTION, queue=Queue.SUGGESTION_NOTIFICATIONS).name
 # One pass of the improvement loop over a repository.
-CYCLE = register("improvement_cycle", machine=RECORDED).name
+CYCLE = register(WorkflowTypeName.IMPROVEMENT_CYCLE, machine=RECORDED).name
 ACTOR = "self-improvement agent"
 OPEN_STATES = ("suggested", "validated", "awaiting_approval", "approved")
 

@@ -18,6 +18,7 @@ from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Maker, PhaseResult
 from qflow_dagster.generation import candidate_records, single
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.generators import generators
+from qflow_dagster.registry import WorkflowTypeName
 
 AUTHOR = self_improvement.ACTOR
 STEPS, CHANGES = PHASES[1], PHASES[3]
@@ -193,11 +194,11 @@ def check_completion(connection: Connection, goal: Goal, data: dict[str, Any]) -
 
 def decided(connection: Connection) -> bool:
     """Return whether the suggestion of a waiting completion has ended."""
-    query = text("""
+    query = text(f"""
         SELECT EXISTS (
             SELECT FROM workflows w JOIN sparc_phases p ON p.id = w.id
             JOIN workflows s ON s.id = CAST(p.data ->> 'suggestion' AS uuid)
-            WHERE w.type = 'sparc_phase' AND w.status = 'waiting' AND s.status = ANY(:ended))
+            WHERE w.type = '{WorkflowTypeName.SPARC_PHASE}' AND w.status = 'waiting' AND s.status = ANY(:ended))
     """)
     return bool(connection.scalar(query, {"ended": ["verified", "expired", *DECLINED]}))
 

@@ -14,10 +14,11 @@ from qflow_dagster.execution import task_adapters
 from qflow_dagster.execution.task_adapters import Adapters, Call, ExternalAdapter
 from qflow_dagster.execution.task_arguments import ANYTHING, OBJECT, TEXT, ArgumentSpec, one_of
 from qflow_dagster.quantumflow import NewWorkflow, Workflow, get, register
+from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.settings import settings
 
 # A run of a Dagster job or asset that a task requested; `sensors.requested_runs` launches and follows it.
-DAGSTER_RUN = register("dagster_run").name
+DAGSTER_RUN = register(WorkflowTypeName.DAGSTER_RUN).name
 _ASSIGNMENT = ArgumentSpec(
     {"domain": one_of(DOMAINS)},
     {"task": ANYTHING, "input_type": TEXT, "output_type": TEXT, "complexity": one_of(get_args(Complexity))},

@@ -177,6 +177,16 @@ def pending_past_expiry(connection: Connection, grace: float = 120.0) -> int:
     return connection.scalar(query, {"grace": grace}) or 0
 
 
+def about_to_expire(connection: Connection) -> int:
+    """How many pending approvals have been warned of and expire without a decision."""
+    query = text(f"""
+        SELECT count(*) FROM approvals a JOIN workflows w ON w.id = a.id
+        WHERE w.status = 'pending' AND w.type IN ({_TYPE_LIST}) AND a.warn_at IS NULL
+          AND w.expires_at > statement_timestamp()
+    """)
+    return connection.scalar(query) or 0
+
+
 def newest_approved(connection: Connection, kind: str) -> UUID | None:
     """The newest approval of a kind that waits to be used; None where none does."""
     query = text(f"""

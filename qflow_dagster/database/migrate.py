@@ -9,11 +9,11 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from qflow_dagster.database.locks import lock_session, unlock_session
 from qflow_dagster.errors import QflowError
+from qflow_dagster.registry import Lock
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Any constant serves: it only has to be the same in every process.
-ADVISORY_LOCK = 0x71666C6F77
 OLDEST_SERVER = 150_000
 
 
@@ -51,7 +51,7 @@ def migrate(engine: Engine, *, revision: str = "head") -> str:
         version = connection.scalar(text("SELECT current_setting('server_version_num')::int"))
         if version < OLDEST_SERVER:
             raise QflowError(f"PostgreSQL {version // 10_000} is too old: 15 or newer is needed")
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+        lock_session(connection, Lock.MIGRATIONS)
         connection.commit()
         try:
             config.attributes["connection"] = connection
@@ -63,7 +63,7 @@ def migrate(engine: Engine, *, revision: str = "head") -> str:
             ) from None
         finally:
             connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+            unlock_session(connection, Lock.MIGRATIONS)
             connection.commit()
     return current_revision(engine) or ""
 

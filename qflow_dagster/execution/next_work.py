@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from qflow_dagster.execution import work_items
+from qflow_dagster.registry import WorkflowTypeName
 
 _NEXT = """
 SELECT i.id FROM work_items i JOIN workflows w ON w.id = i.id
@@ -38,11 +39,12 @@ def get_next_work(
     return ids
 
 
-_GENERATABLE = """
+_GENERATABLE = f"""
   AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
       SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id AND g.path = i.path
       AND g.state IN ('open', 'reopened') AND (g.fixable OR g.rule_id = ANY(:fixable_rules)))
-  AND NOT EXISTS (SELECT FROM workflows a WHERE a.type = 'generation' AND a.key = i.id || ':' || :base)
+  AND NOT EXISTS (
+      SELECT FROM workflows a WHERE a.type = '{WorkflowTypeName.GENERATION}' AND a.key = i.id || ':' || :base)
 """
 _UNTRIED_FIRST = "EXISTS (SELECT FROM suggestions s WHERE s.work_item_id = i.id),"
 

@@ -12,14 +12,15 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Connection, Uuid, any_, literal, select, text
 
 from qflow_dagster.database.copy import stage_rows
+from qflow_dagster.database.locks import lock
 from qflow_dagster.evolution import rule_set
 from qflow_dagster.execution import work_items, wsjf
 from qflow_dagster.execution.tables import work_items as table
 from qflow_dagster.execution.work_items import NewItem
 from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.registry import Lock
 
 ACTOR = "safe work planner"
-_LOCK = 0x706C616E
 CATEGORIES = {
     "correctness": ("Correct code", "enabler"),
     "security": ("No known vulnerabilities", "enabler"),
@@ -85,8 +86,7 @@ class PlanResult(NamedTuple):
 
 def plan(connection: Connection, snapshot: Snapshot) -> PlanResult:
     """Bring the plan of a repository up to date with its findings, measures and errors."""
-    parameters = {"lock": _LOCK, "id": snapshot.repository_id}
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock, :id)"), parameters)
+    lock(connection, Lock.PLAN_OF_REPOSITORY, snapshot.repository_id)
     measures = {
         row["path"]: dict(row)
         for row in connection.execute(_MEASURES, {"snapshot_id": snapshot.id}).mappings()

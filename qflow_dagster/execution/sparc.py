@@ -30,8 +30,8 @@ from qflow_dagster.quantumflow import (
     transition,
     uuid7,
 )
+from qflow_dagster.registry import Queue, WorkflowTypeName
 
-QUEUE = "sparc_notifications"
 ACTOR = "SPARC orchestrator"
 PHASES = ("specification", "pseudocode", "architecture", "refinement", "completion")
 MAX_ROUNDS = 5
@@ -79,8 +79,8 @@ PHASE = StateMachine(
     released="pending",
     cancelled="cancelled",
 )
-GOAL_TYPE = register("sparc_goal", machine=GOAL, queue=QUEUE).name
-PHASE_TYPE = register("sparc_phase", machine=PHASE, queue=QUEUE).name
+GOAL_TYPE = register(WorkflowTypeName.SPARC_GOAL, machine=GOAL, queue=Queue.SPARC_NOTIFICATIONS).name
+PHASE_TYPE = register(WorkflowTypeName.SPARC_PHASE, machine=PHASE, queue=Queue.SPARC_NOTIFICATIONS).name
 
 
 class Gate(NamedTuple):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Select, select, text, update
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import sparc, sparc_targets
-from qflow_dagster.execution.sparc import PHASE_TYPE, CompletionCheck, Maker, PhaseResult
+from qflow_dagster.execution.sparc import GOAL_TYPE, PHASE_TYPE, CompletionCheck, Maker, PhaseResult
 from qflow_dagster.execution.sparc_targets import Target
 from qflow_dagster.execution.tables import sparc_goals, sparc_phases
 from qflow_dagster.ingestion.queries import current_snapshot
@@ -110,10 +110,10 @@ def _store(connection: Connection, id_: UUID, result: PhaseResult, seconds: floa
     )
 
 
-_ENDED = text("""
+_ENDED = text(f"""
 SELECT DISTINCT ON (g.id) p.id, w.status FROM workflows w JOIN sparc_goals g ON g.id = w.id
 JOIN sparc_phases p ON p.goal_id = g.id JOIN workflows pw ON pw.id = p.id
-WHERE w.type = 'sparc_goal' AND w.finished_at IS NOT NULL AND pw.finished_at IS NULL ORDER BY g.id, p.id DESC
+WHERE w.type = '{GOAL_TYPE}' AND w.finished_at IS NOT NULL AND pw.finished_at IS NULL ORDER BY g.id, p.id DESC
 """)
 
 
@@ -136,9 +136,9 @@ def waiting(connection: Connection) -> bool:
     )
 
 
-_WAITING = text("""
+_WAITING = text(f"""
 SELECT p.id, p.data FROM sparc_phases p JOIN workflows w ON w.id = p.id
-WHERE w.type = 'sparc_phase' AND w.status = 'waiting' ORDER BY p.id LIMIT :limit
+WHERE w.type = '{PHASE_TYPE}' AND w.status = 'waiting' ORDER BY p.id LIMIT :limit
 """)
 
 
@@ -163,12 +163,12 @@ def follow_up(engine: Engine, check_completion: CompletionCheck, *, limit: int =
     return rejected
 
 
-_TRACKED = text("""
+_TRACKED = text(f"""
 SELECT g.id, g.target, g.measured, r.name AS repository, n.commit_oid,
        (SELECT p.id FROM sparc_phases p WHERE p.goal_id = g.id ORDER BY p.id DESC LIMIT 1) AS phase_id
 FROM workflows w JOIN sparc_goals g ON g.id = w.id JOIN repositories r ON r.id = g.repository_id
 JOIN snapshots n ON n.id = r.current_snapshot_id
-WHERE w.type = 'sparc_goal' AND w.status IN ('tracking', 'needs_person') AND NOT g.measured ? n.commit_oid
+WHERE w.type = '{GOAL_TYPE}' AND w.status IN ('tracking', 'needs_person') AND NOT g.measured ? n.commit_oid
 ORDER BY g.id LIMIT :limit
 """)
 

@@ -31,8 +31,8 @@ from qflow_dagster.quantumflow import (
     waive,
 )
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Queue, WorkflowTypeName
 
-QUEUE = "task_graph_notifications"
 ACTOR = "task graph engine"
 
 _ENDED = frozenset({"completed", "failed", "skipped", "cancelled", "blocked"})
@@ -77,9 +77,12 @@ GRAPH = StateMachine(
     expired="failed",
 )
 ROLES = ("coder", "tester", "critic", "researcher", "admin")
-GRAPH_TYPE = register("task_graph", machine=GRAPH, queue=QUEUE).name
+GRAPH_TYPE = register(WorkflowTypeName.TASK_GRAPH, machine=GRAPH, queue=Queue.TASK_GRAPH_NOTIFICATIONS).name
 # One workflow type per role, so that the limit of one role does not delay another.
-TASK_TYPES = {role: register(f"task_{role}", machine=TASK, queue=QUEUE).name for role in ROLES}
+TASK_TYPES = {
+    role: register(WorkflowTypeName(f"task_{role}"), machine=TASK, queue=Queue.TASK_GRAPH_NOTIFICATIONS).name
+    for role in ROLES
+}
 
 
 def submit(
@@ -229,17 +232,17 @@ def propagate(connection: Connection, ended: Iterable[tuple[UUID, str, Task]]) -
         transition(connection, dependents, target_state, actor=ACTOR, data={"reason": f"{task.name} {state}"})
 
 
-_UNPROPAGATED = text("""
+_UNPROPAGATED = text(f"""
 SELECT DISTINCT t.id, w.status, t.spec FROM workflows g
 JOIN tasks t ON t.graph_id = g.id JOIN workflows w ON w.id = t.id
 JOIN workflow_dependencies d ON d.depends_on_id = t.id JOIN workflows p ON p.id = d.workflow_id
-WHERE g.type = 'task_graph' AND g.finished_at IS NULL AND w.status IN ('failed', 'skipped', 'cancelled')
+WHERE g.type = '{GRAPH_TYPE}' AND g.finished_at IS NULL AND w.status IN ('failed', 'skipped', 'cancelled')
   AND p.status = 'pending'
 """)
-_OPEN_PARENTS = text("""
+_OPEN_PARENTS = text(f"""
 SELECT w.id FROM workflows w
 WHERE w.type = ANY(:types) AND w.status IN ('waiting', 'running') AND w.finished_at IS NULL
-  AND (w.type = 'task_graph' OR w.status = 'waiting')
+  AND (w.type = '{GRAPH_TYPE}' OR w.status = 'waiting')
   AND NOT EXISTS (SELECT FROM workflows c WHERE c.parent_id = w.id AND c.finished_at IS NULL)
 """)
 
@@ -255,18 +258,18 @@ def finalize_all(connection: Connection) -> None:
     unpropagated = connection.execute(_UNPROPAGATED).all()
     propagate(connection, [(row.id, row.status, Task.model_validate(row.spec)) for row in unpropagated])
     finalize(connection, unfinalized(connection))
-    ended_graphs = text("""
+    ended_graphs = text(f"""
         SELECT DISTINCT t.graph_id FROM workflows g JOIN tasks t ON t.graph_id = g.id JOIN workflows w ON w.id = t.id
-        WHERE g.type = 'task_graph' AND g.status IN ('failed', 'cancelled') AND w.finished_at IS NULL
+        WHERE g.type = '{GRAPH_TYPE}' AND g.status IN ('failed', 'cancelled') AND w.finished_at IS NULL
     """)
     for graph_id in connection.scalars(ended_graphs):
         cancel_descendants(connection, graph_id, actor=ACTOR, reason="the graph has ended")
 
 
 # Only where no part is open, which an index answers: a graph of 10,000 tasks is not read at the end of each task.
-_LOCK_FINALIZABLE = text("""
+_LOCK_FINALIZABLE = text(f"""
 SELECT w.id FROM workflows w WHERE w.id = ANY(CAST(:ids AS uuid[])) AND w.finished_at IS NULL
-  AND (w.type = 'task_graph' OR w.status = 'waiting')
+  AND (w.type = '{GRAPH_TYPE}' OR w.status = 'waiting')
   AND NOT EXISTS (SELECT FROM workflows o WHERE o.parent_id = w.id AND o.finished_at IS NULL)
 ORDER BY w.id FOR UPDATE
 """)

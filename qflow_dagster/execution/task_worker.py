@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from qflow_dagster.database.locks import lock_name
 from qflow_dagster.database.refusals import is_refusal
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
@@ -155,7 +156,7 @@ def _claim(engine: Engine, worker: str, remaining_capacity: int, run_id: str | N
             max_running = policy(roles[type_]).concurrency
             if max_running is not None:
                 # Serialized, so that two workers do not both count the same free slots.
-                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:type))"), {"type": type_})
+                lock_name(connection, type_)
                 limit = min(limit, max_running - (connection.scalar(_RUNNING, {"type": type_}) or 0))
             if limit > 0:
                 claimed += claim(connection, type_, worker=worker, limit=limit, run_id=run_id)

@@ -8,14 +8,25 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, Engine, insert, select, text, update
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import safe_work_planner, tables, work_items
 from qflow_dagster.execution.classifier import CHANGES, Analysis, classify
-from qflow_dagster.execution.work_items import PARENT, QUEUE, NewItem
-from qflow_dagster.quantumflow import StateMachine, create_workflow, get, register, transition, uuid7
+from qflow_dagster.execution.work_items import PARENT, NewItem
+from qflow_dagster.quantumflow import (
+    StateMachine,
+    claim,
+    complete,
+    create_workflow,
+    fail,
+    get,
+    register,
+    transition,
+    uuid7,
+)
 from qflow_dagster.quantumflow.rows import to_jsonb
+from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
 
 CHUNK = StateMachine(
@@ -31,9 +42,9 @@ CHUNK = StateMachine(
     terminal=frozenset({"applied", "rejected"}),
     completed="applied",
 )
-TYPE = register("work_chunk", machine=CHUNK, queue=QUEUE).name
+TYPE = register(WorkflowTypeName.WORK_CHUNK, machine=CHUNK, queue=Queue.WORK_ITEM_NOTIFICATIONS).name
 # The workflow that an approval of kind `workflow` starts; its payload is {"chunk": id, "decision": "apply"}.
-DECISION = register("work_chunk_decision").name
+DECISION = register(WorkflowTypeName.WORK_CHUNK_DECISION).name
 MAX_LENGTH = 20_000
 MIN_SIMILARITY = 0.5
 
@@ -162,6 +173,35 @@ def decide(connection: Connection, chunk: UUID, *, apply: bool, actor: str) -> U
         transition(connection, [chunk], "rejected", actor=actor)
         return None
     return _apply(connection, chunk, stored, actor=actor)
+
+
+class DecisionResult(NamedTuple):
+    """An approved chunk: the work item it became, or why it could not be applied."""
+
+    chunk: str
+    work_item_id: UUID | None
+    problem: str | None
+
+
+def apply_approved(engine: Engine, *, worker: str, run_id: str | None = None) -> list[DecisionResult]:
+    """Turn every chunk whose approval was granted into a work item, each in a transaction of its own."""
+    results: list[DecisionResult] = []
+    while True:
+        with engine.begin() as connection:
+            claimed = claim(connection, DECISION, worker=worker, limit=1, run_id=run_id)
+        if not claimed:
+            return results
+        [decision] = claimed
+        chunk = decision.payload["chunk"]
+        try:
+            with engine.begin() as connection:
+                item = decide(connection, UUID(chunk), apply=True, actor=worker)
+                complete(connection, [decision], [{"work_item": str(item)}])
+            results.append(DecisionResult(chunk, item, None))
+        except QflowError as error:
+            with engine.begin() as connection:
+                fail(connection, [decision], [{"message": str(error)}], retry=False)
+            results.append(DecisionResult(chunk, None, str(error)))
 
 
 def undecided(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:

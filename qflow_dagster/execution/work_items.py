@@ -26,8 +26,8 @@ from qflow_dagster.quantumflow import (
     uuid7,
 )
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Queue, WorkflowTypeName
 
-QUEUE = "work_item_notifications"
 LEVELS = ("theme", "epic", "capability", "feature")
 PARENT = {"epic": "theme", "capability": "epic", "feature": "capability"}
 
@@ -57,7 +57,10 @@ MACHINES = {
     "capability": _machine("capability", "backlog", "analyzing", "implementing", "validating", "done"),
     "feature": _machine("feature", "backlog", "in_progress", "done"),
 }
-TYPES = {level: register(level, machine=machine, queue=QUEUE).name for level, machine in MACHINES.items()}
+TYPES = {
+    level: register(WorkflowTypeName(level), machine=machine, queue=Queue.WORK_ITEM_NOTIFICATIONS).name
+    for level, machine in MACHINES.items()
+}
 STATES = tuple(dict.fromkeys(state for machine in MACHINES.values() for state in machine.states))
 SOURCES = ("findings", "metric", "error", "text", "plan")
 OPEN_STATES = (

@@ -33,7 +33,6 @@ from qflow_dagster.quantumflow.messaging import (
     subscribe,
     unsubscribe,
 )
-from qflow_dagster.quantumflow.queues import ALERT_QUEUE
 from qflow_dagster.quantumflow.retention import Pruned, damaged_archives, prune, prune_messages
 from qflow_dagster.quantumflow.rows import Event, Held, Json, Lease, NewWorkflow, Workflow, uuid7, uuid7s
 from qflow_dagster.quantumflow.state_machine import (
@@ -71,7 +70,6 @@ from qflow_dagster.quantumflow.workflows import (
 )
 
 __all__ = [
-    "ALERT_QUEUE",
     "JOB",
     "BrokenLink",
     "DependencyCycleError",

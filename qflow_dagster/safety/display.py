@@ -53,14 +53,19 @@ def visible_json(value: Any, *, indent: int | None = 2, default: Callable[[Any],
     It reads back as the same value.
     """
     encoded = json.dumps(value, default=default, ensure_ascii=False, indent=indent)
-    return _UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], encoded)
+    # What hides, or is one mark too many, stands in a string, where an escape means the same character.
+    return _without_piles(_UNSAFE.sub(lambda match: _escaped(match[0]), encoded), _escaped)
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def _written_out(match: re.Match[str]) -> str:
     return f"<U+{ord(match[0]):04X}>"
 
 
-def _without_piles(text: str) -> str:
+def _without_piles(text: str, written_out: Callable[[str], str] = lambda mark: f"<U+{ord(mark):04X}>") -> str:
     """Return `text` with the marks written out that are too many on one letter."""
     if text.isascii():
         return text
@@ -69,5 +74,5 @@ def _without_piles(text: str) -> str:
     for character in text:
         # No mark is before U+0300.
         marks = marks + 1 if character > "\u02ff" and unicodedata.category(character) in _MARKS else 0
-        kept.append(character if marks <= _MAX_MARKS else f"<U+{ord(character):04X}>")
+        kept.append(character if marks <= _MAX_MARKS else written_out(character))
     return "".join(kept)

@@ -7,7 +7,6 @@ from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import (
-    ALERT_QUEUE,
     IllegalTransitionError,
     Lease,
     LeaseLostError,
@@ -128,7 +127,7 @@ def test_a_failure_not_worth_retrying_is_dead_at_once_and_told_to_the_alert_queu
     assert fail(connection, claim(connection, "test.job", worker="w"), ["no"], retry=False) == ["dead"]
     told = connection.execute(text("SELECT queue, payload FROM messages")).all()
     assert [(queue, payload["workflow_id"], payload["to"]) for queue, payload in told] == [
-        (ALERT_QUEUE, str(id_), "dead")
+        ("workflow_alerts", str(id_), "dead")
     ]
 
 

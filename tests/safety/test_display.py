@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qflow_dagster.safety.display import visible, visible_json, visible_line
@@ -80,6 +80,7 @@ def test_a_line_is_one_line() -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
+@example({"\u0300" * 5: "e" + "\u0301" * 9})
 def test_json_reads_back_as_it_was_and_holds_nothing_hidden(value: object) -> None:
     shown = visible_json(value)
     assert json.loads(shown) == value
