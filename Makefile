@@ -1,13 +1,20 @@
-# `make run` ingests and measures a repository, `make test` checks everything, `make up` serves the UI.
+# `make run` ingests and measures a repository, `make test` checks everything, `make quick` what changed,
+# `make up` serves the UI.
 # uv is used where it is installed, plain venv and pip where not.
 
 PYTHON ?= python3
 REPO ?= .
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest
 UV := $(shell command -v uv 2>/dev/null)
+# Many tests wait for processes most of their time, those end to end nearly all of it.
+WORKERS ?= 3
+E2E_WORKERS ?= 3
+# What runs side by side prints when it ends, but for a line with `+`, which prints as it goes.
+GROUPED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run up test lint format docs docs-output benchmark lock clean
+.PHONY: help setup setup-dev run up test quick lint types layers tests tests-e2e format docs docs-output benchmark lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,12 +28,27 @@ run: setup ## Run the whole loop on REPO up to the approval (a path or URL; defa
 up: setup ## Start PostgreSQL, Dagster's daemon and web page; Ctrl-C stops all
 	@$(BIN)/qflow up
 
-test: setup-dev ## Lint, type check, layer check and all tests
+test: setup-dev ## Lint, type check, layer check and all tests, side by side
+	@$(MAKE) --no-print-directory --jobs --keep-going $(GROUPED) tests tests-e2e types layers lint
+
+quick: setup-dev ## The same for what changed since main, in a minute
+	@$(BIN)/python -m tests.changed
+
+lint: setup-dev ## Lint and check the format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: setup-dev ## Type check
 	$(BIN)/pyright
+
+layers: setup-dev ## Check that imports point down
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal
+
+tests: setup-dev ## All tests but those end to end
+	+$(PYTEST) --ignore=tests/e2e -n $(WORKERS) --dist worksteal --durations=20
+
+tests-e2e: setup-dev ## The tests end to end
+	$(PYTEST) tests/e2e -n $(E2E_WORKERS) --durations=0 --durations-min=1
 
 format: setup-dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -6,10 +6,8 @@ A migrated template is made once; each test gets a copy of it.
 
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from sqlalchemy import URL, Engine, make_url, text
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.database.migrate import newest_revision
 from tests import databases
+from tests.folders import MEMORY, fastest_folder
 
 # A slow machine is no bug.
 hypothesis_settings.register_profile("any machine", deadline=None)
@@ -31,6 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why it took long, where it does."""
+    if fastest_folder() != MEMORY:
+        terminalreporter.write_line(
+            f"The tests' databases were on disk, which is slow: {MEMORY} is missing or has too little room."
+        )
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[URL]:
     """The address of a running server's `postgres` database, shared by all xdist workers."""
@@ -39,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator
         return
     # A short path of our own: pytest's own folders are private to root and long on macOS.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)[:8]
-    home = _fastest_folder() / f"qflow-test-{run}"
+    home = fastest_folder() / f"qflow-test-{run}"
     home.mkdir(mode=0o755, exist_ok=True)
     users = home / "users"
     with FileLock(home / "users.lock"):
@@ -54,14 +61,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator
             embedded.stop(home)
             shutil.rmtree(embedded.data_folder(home), ignore_errors=True)
             shutil.rmtree(home, ignore_errors=True)
-
-
-def _fastest_folder() -> Path:
-    """Memory where there is enough of it: a thousand databases are made, each of hundreds of files."""
-    memory = Path("/dev/shm")
-    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 1024**3:
-        return memory
-    return Path(tempfile.gettempdir())
 
 
 @pytest.fixture(scope="session")

@@ -31,9 +31,9 @@ def start_and_ask(home: str) -> str:
         return str(connection.scalar(text("SELECT pg_postmaster_start_time()")))
 
 
-def test_processes_that_start_it_at_once_share_one_server(home: Path) -> None:
+def test_processes_that_start_it_at_once_share_one_server(empty_home: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(6) as pool:
-        started = pool.map(start_and_ask, [str(home)] * 6)
+        started = pool.map(start_and_ask, [str(empty_home)] * 6)
     assert len(set(started)) == 1
 
 
@@ -91,8 +91,8 @@ def test_a_server_that_cannot_start_says_why(home: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may be kept from opening private folders")
-def test_as_root_a_private_home_is_not_opened_to_others(home: Path) -> None:
-    private = home / "private"
+def test_as_root_a_private_home_is_not_opened_to_others(empty_home: Path) -> None:
+    private = empty_home / "private"
     private.mkdir(mode=0o700)
     inside = private / "home"
     embedded.start(inside)
@@ -127,8 +127,8 @@ def test_a_path_that_means_something_to_a_shell_is_refused(
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_path_with_blanks_and_letters_of_any_script_is_served(home: Path) -> None:
-    inside = home / "a b ä+%41=@"
+def test_a_path_with_blanks_and_letters_of_any_script_is_served(empty_home: Path) -> None:
+    inside = empty_home / "a b ä+%41=@"
     embedded.start(inside)
     try:
         assert answer(inside)

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import URL, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from qflow_dagster.database import embedded, embedded_roles, engine_for, ensure_database, migrate
+from qflow_dagster.database import embedded, embedded_roles, engine_for
 from tests.database.conftest import Home
+from tests.database.old_data_folder import start_old
 
 ESCAPES = (
     "COPY (SELECT 1) TO PROGRAM 'id'",
@@ -73,50 +74,6 @@ def test_nobody_connects_without_the_password(shared_home: Home) -> None:
     assert url.password not in str(url)
 
 
-def old_data_folder(home: Path) -> None:
-    """A data folder as the version before made it: one superuser, whom everybody is."""
-    data = embedded.data_folder(home)
-    binaries = embedded._binaries()
-    data.mkdir(parents=True)
-    embedded._own(data)
-    arguments = [
-        "--username=qflow",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
-        "--locale=C",
-        "--no-instructions",
-    ]
-    embedded._run([binaries / "initdb", f"--pgdata={data}", *arguments], "old initdb")
-    with (data / "postgresql.conf").open("a") as configuration:
-        configuration.write(embedded.CONFIGURATION)
-    embedded._pg_ctl(
-        binaries,
-        data,
-        "start",
-        f"--log={data / embedded.LOG}",
-        f"--options=-c unix_socket_directories='{data}'",
-    )
-    for name in ("qflow", "qflow_dagster", 'odd "name'):
-        url = URL.create("postgresql+psycopg", username="qflow", database=name, query={"host": str(data)})
-        ensure_database(url)
-        engine = engine_for(url)
-        if name == "qflow":
-            migrate(engine)
-        with engine.begin() as connection:
-            for statement in (
-                'CREATE TABLE "Kept" (id serial PRIMARY KEY, g int GENERATED ALWAYS AS IDENTITY, n text)',
-                "INSERT INTO \"Kept\" (n) VALUES ('kept')",
-                "CREATE TYPE mood AS ENUM ('a'); CREATE DOMAIN small AS int; CREATE TYPE pair AS (a int, b int)",
-                'CREATE VIEW seen AS SELECT * FROM "Kept"; CREATE MATERIALIZED VIEW stored AS SELECT 1',
-                "CREATE SEQUENCE counted; CREATE SCHEMA further; CREATE TABLE further.t (m mood) PARTITION BY LIST (m)",
-                "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE p() LANGUAGE sql AS ''",
-            ):
-                connection.execute(text(statement))
-        engine.dispose()
-
-
 def is_present(home: Path) -> None:
     """The data are there, they belong to the everyday role, and nobody else has a way in."""
     no_way_in(home)
@@ -145,37 +102,38 @@ def is_present(home: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["running", "stopped", "killed"])
-def test_a_folder_of_an_earlier_version_is_made_safe_and_keeps_its_data(home: Home, state: str) -> None:
-    old_data_folder(home)
-    if state == "stopped":
-        embedded.stop(home)
+def test_a_folder_of_an_earlier_version_is_made_safe_and_keeps_its_data(old_home: Home, state: str) -> None:
+    if state != "stopped":
+        start_old(old_home)
     if state == "killed":
-        os.kill(int((embedded.data_folder(home) / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
-        while embedded.running(home):
+        os.kill(
+            int((embedded.data_folder(old_home) / "postmaster.pid").read_text().split()[0]), signal.SIGKILL
+        )
+        while embedded.running(old_home):
             time.sleep(0.05)
-    embedded.start(home)
-    is_present(home)
+    embedded.start(old_home)
+    is_present(old_home)
 
 
-def test_it_is_made_safe_however_often_whoever_does_it_is_killed(home: Home) -> None:
-    old_data_folder(home)
-    program = f"from pathlib import Path; from qflow_dagster.database import embedded; embedded.start(Path({str(home)!r}))"
+def test_it_is_made_safe_however_often_whoever_does_it_is_killed(old_home: Home) -> None:
+    start_old(old_home)
+    program = f"from pathlib import Path; from qflow_dagster.database import embedded; embedded.start(Path({str(old_home)!r}))"
     chance = random.Random(7)
     for _ in range(5):
         process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
         time.sleep(chance.uniform(0.3, 1.5))
         process.kill()
         process.wait()
-    embedded.start(home)
-    is_present(home)
+    embedded.start(old_home)
+    is_present(old_home)
 
 
-def test_processes_that_make_it_safe_at_once_do_it_together(home: Home) -> None:
-    old_data_folder(home)
-    program = f"from pathlib import Path; from qflow_dagster.database import embedded; embedded.start(Path({str(home)!r}))"
+def test_processes_that_make_it_safe_at_once_do_it_together(old_home: Home) -> None:
+    start_old(old_home)
+    program = f"from pathlib import Path; from qflow_dagster.database import embedded; embedded.start(Path({str(old_home)!r}))"
     started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(4)]
     assert [process.wait() for process in started] == [0] * 4
-    is_present(home)
+    is_present(old_home)
 
 
 def test_a_lost_password_is_replaced_at_the_next_start(home: Home) -> None:

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import pytest
 from sqlalchemy import URL
 
 from tests import databases
+from tests.folders import new_home
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -31,8 +31,7 @@ PATIENCE = 400.0
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A short path for $QFLOW_HOME: pytest's own would be too long for a socket on macOS."""
-    folder = Path(tempfile.mkdtemp(prefix="qflow-e2e-"))
-    folder.chmod(0o755)
+    folder = new_home("qflow-e2e-")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from qflow_dagster.safety import folders
+from tests.folders import fastest_folder
 from tests.ordinary_user import pytest_as_ordinary_user
 
 LEVELS = 30_000
-# In memory, where there is such a folder: a disk takes its time for each of so many.
-FAST = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir())
+# A disk takes its time for each of so many.
+FAST = fastest_folder()
 
 
 def nest(folder: Path, levels: int, name: str = "d", mode: int = 0o777) -> None:

@@ -1,11 +1,11 @@
 """What attempts stand on that need more than a folder: one embedded database, made when it is first asked for."""
 
-import tempfile
 import threading
 from functools import cache
-from pathlib import Path
 
 from sqlalchemy import Engine
+
+from tests.folders import new_home
 
 _lock = threading.Lock()
 
@@ -15,9 +15,7 @@ def _engine() -> Engine:
     from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
     from qflow_dagster.settings import settings
 
-    # Short: the server's socket lies below it.
-    home = Path(tempfile.mkdtemp(prefix="qf-"))
-    home.chmod(0o755)
+    home = new_home("qf-")
     settings().home = home
     embedded.start(home)
     url = embedded.url(home)

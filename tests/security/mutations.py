@@ -8,16 +8,16 @@ process, on a database of its own, and says how many were accepted.
 import argparse
 import asyncio
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 from starlette.types import ASGIApp, Message
+
+from tests.folders import new_home
 
 HOST = "127.0.0.1:3001"
 ORIGIN = f"http://{HOST}"
@@ -293,8 +293,7 @@ def main() -> None:
     parser.add_argument("count", type=int, nargs="?", default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="qm-"))
-    home.chmod(0o755)
+    home = new_home("qm-")
     settings().home = home
     embedded.start(home)
     peers.socket_owner = in_process(peers.socket_owner)
