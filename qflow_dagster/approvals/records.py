@@ -46,9 +46,9 @@ def find(
     Raises:
         UsageError: the status or kind is unknown.
     """
-    for value, known in ((status, STATUSES), (kind, tuple(TYPES))):
-        if value is not None and value not in known:
-            raise UsageError(f"{value!r} is unknown; there are: {', '.join(known)}")
+    for value, allowed in ((status, STATUSES), (kind, tuple(TYPES))):
+        if value is not None and value not in allowed:
+            raise UsageError(f"{value!r} is unknown; there are: {', '.join(allowed)}")
     types = f"'{TYPES[kind]}'" if kind else _TYPE_LIST  # pyright: ignore[reportArgumentType]
     conditions = [f"w.type IN ({types})"]
     conditions += ["w.status = :status"] if status else []
@@ -158,14 +158,14 @@ def disagreements(connection: Connection, *, limit: int = 1_000) -> list[dict[st
         FROM workflows w JOIN approvals a ON a.id = w.id
         WHERE w.type IN ({_TYPE_LIST}) AND w.status IN ('pending', 'approved') ORDER BY w.id LIMIT :limit
     """)
-    found = []
+    problems = []
     for row in connection.execute(query, {"limit": limit}).all():
         if not row.digest == digest_of(row.kind, row.target, row.content) == bytes.fromhex(row.asked or ""):
-            found.append({"id": str(row.id), "problem": "its content is not what was asked for"})
+            problems.append({"id": str(row.id), "problem": "its content is not what was asked for"})
         broken = verify_history(connection, row.id)
         if broken:
-            found.append({"id": str(row.id), "problem": broken.reason})
-    return found
+            problems.append({"id": str(row.id), "problem": broken.reason})
+    return problems
 
 
 def pending_past_expiry(connection: Connection, grace: float = 120.0) -> int:
@@ -200,8 +200,8 @@ def counts(connection: Connection) -> dict[str, int]:
     query = text(
         f"SELECT status, count(*) AS many FROM workflows WHERE type IN ({_TYPE_LIST}) GROUP BY status"
     )
-    found = {row.status: row.many for row in connection.execute(query)}
-    return {status: found.get(status, 0) for status in STATUSES}
+    by_status = {row.status: row.many for row in connection.execute(query)}
+    return {status: by_status.get(status, 0) for status in STATUSES}
 
 
 def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
@@ -213,5 +213,5 @@ def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]
 
 def _harmless(value: Any) -> str:
     """A CSV cell that shows what it holds, and that a spreadsheet does not take for a formula."""
-    words = "" if value is None else visible(str(value))
-    return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
+    cell = "" if value is None else visible(str(value))
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -234,7 +234,7 @@ def _once_free(action: Callable[[], str], *, meanwhile: Callable[[], None] = lam
         try:
             return action()
         except EmbeddedServerError as error:
-            if not any(words in str(error) for words in HELD) or time.monotonic() > deadline:
+            if not any(phrase in str(error) for phrase in HELD) or time.monotonic() > deadline:
                 raise
         meanwhile()
         time.sleep(0.2)
@@ -243,13 +243,13 @@ def _once_free(action: Callable[[], str], *, meanwhile: Callable[[], None] = lam
 def _run(command: list[str | Path], failure: str, log: Path | None = None, *, stdin: str = "") -> str:
     """Run a server program, as the system user when we are root; its output, or its words as the error."""
     # Output goes to a file: the server inherits it, and a pipe would keep us waiting for it.
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as given:
-        given.write(stdin.encode())
-        given.seek(0)
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as input_file:
+        input_file.write(stdin.encode())
+        input_file.seek(0)
         try:
             done = subprocess.run(
                 [str(part) for part in command],
-                stdin=given,
+                stdin=input_file,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
@@ -264,10 +264,12 @@ def _run(command: list[str | Path], failure: str, log: Path | None = None, *, st
         printed = output.read().decode(errors="replace")
     if done.returncode == 0:
         return printed
-    words = printed.strip().splitlines()
+    printed_lines = printed.strip().splitlines()
     if log is not None and log.exists():
-        words += log.read_text(errors="replace").strip().splitlines()[-3:]
-    raise EmbeddedServerError(f"{failure}: {' / '.join(words[-4:]) or f'exit code {done.returncode}'}")
+        printed_lines += log.read_text(errors="replace").strip().splitlines()[-3:]
+    raise EmbeddedServerError(
+        f"{failure}: {' / '.join(printed_lines[-4:]) or f'exit code {done.returncode}'}"
+    )
 
 
 def _identity() -> dict:

@@ -59,7 +59,7 @@ def classify_by_model(engine: Engine, given: str, *, updates: bool = False) -> A
             if (connection.scalar(_SPENT) or 0.0) >= settings().model.budget:
                 raise QflowError(f"the day's budget of {settings().model.budget} is spent")
         with through_breaker(engine, "classifier.language-model"):
-            said, usage = language_model.ask(INSTRUCTIONS, f"<text>\n{given}\n</text>")
+            said, usage = language_model.complete(INSTRUCTIONS, f"<text>\n{given}\n</text>")
         answer = _read(said)
     except QflowError as error:
         return replace(words, reasons=[*words.reasons, f"by its words: {error}"], usage=usage)

@@ -93,11 +93,11 @@ def read_graph(document: Document, adapters: Mapping[str, Any]) -> TaskGraph:
     except ValidationError as error:
         raise UsageError("\n".join(document.problems(error))) from None
     problems = [
-        f"{document.place(path)}: {words}" for path, words in _problems(graph.tasks, ("tasks",), adapters)
+        f"{document.location(path)}: {words}" for path, words in _problems(graph.tasks, ("tasks",), adapters)
     ]
     if problems:
         raise UsageError("\n".join(problems))
-    refused = [f"{document.place(path)}: {words}" for path, words in _violations(graph.tasks, ("tasks",))]
+    refused = [f"{document.location(path)}: {words}" for path, words in _violations(graph.tasks, ("tasks",))]
     if refused:
         raise PolicyViolationError("\n".join(refused))
     return graph
@@ -119,7 +119,7 @@ def read_tasks(document: Document) -> list[Task]:
             above = (number,) if isinstance(document.data, list) else ()
             problems += document.problems(error, above)
     if problems or not tasks:
-        raise UsageError("\n".join(problems) or f"{document.place()}: there is no task")
+        raise UsageError("\n".join(problems) or f"{document.location()}: there is no task")
     return tasks
 
 

@@ -28,8 +28,8 @@ from qflow_dagster.quantumflow import (
     create_workflow,
     create_workflows,
     register,
+    skip_dependency,
     transition,
-    waive,
 )
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Queue, WorkflowTypeName
@@ -214,7 +214,7 @@ def follow(connection: Connection, ended: Iterable[tuple[UUID, str, Task]]) -> N
         if (state == "failed" and task.on_failure == "continue") or (
             state == "skipped" and task.otherwise == "skip"
         ):
-            waive(connection, [id_])
+            skip_dependency(connection, [id_])
             continue
         waiting = connection.scalars(_DEPENDENTS, {"ids": [id_], "states": ["pending"]}).all()
         to = "skipped" if state == "skipped" else "blocked"

@@ -35,13 +35,13 @@ def find(
     """
     if state is not None and state not in (*STATES, "all"):
         raise UsageError(f"{state!r} is no state of an error; there are: {', '.join(STATES)}, all")
-    wanted = {None: ["open", "acknowledged", "regressed"], "all": list(STATES)}.get(state, [state])
+    states = {None: ["open", "acknowledged", "regressed"], "all": list(STATES)}.get(state, [state])
     query = text(f"""
         SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id
         WHERE w.status = ANY(:states) AND (CAST(:operation AS text) IS NULL OR g.operation = :operation)
         ORDER BY g.last_seen DESC LIMIT :limit
     """)
-    rows = connection.execute(query, {"states": wanted, "operation": operation, "limit": limit})
+    rows = connection.execute(query, {"states": states, "operation": operation, "limit": limit})
     return [dict(row) for row in rows.mappings()]
 
 
@@ -84,8 +84,8 @@ def set_suspects(connection: Connection, suspects: dict[UUID, dict[str, Any]]) -
         UPDATE error_groups g SET suspect = given.suspect
         FROM json_to_recordset(CAST(:given AS json)) AS given(id uuid, suspect jsonb) WHERE g.id = given.id
     """)
-    given = [{"id": str(id_), "suspect": suspect} for id_, suspect in suspects.items()]
-    connection.execute(update, {"given": to_json(given, "a suspected commit")})
+    rows = [{"id": str(id_), "suspect": suspect} for id_, suspect in suspects.items()]
+    connection.execute(update, {"given": to_json(rows, "a suspected commit")})
 
 
 def newest_unanalysed(connection: Connection) -> int | None:

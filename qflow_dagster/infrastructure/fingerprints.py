@@ -149,10 +149,10 @@ CLASSES = (*(declared[0] for declared in _CLASSES), _INTERNAL)
 @lru_cache(maxsize=10_000)
 def normalise(message: str) -> str:
     """`message` without what differs from one occurrence to the next: numbers, ids, paths, addresses."""
-    words = message[:MAX_MESSAGE_LENGTH]
+    normalized = message[:MAX_MESSAGE_LENGTH]
     for pattern, replacement in _VARIABLE:
-        words = pattern.sub(replacement, words)
-    return words.strip()
+        normalized = pattern.sub(replacement, normalized)
+    return normalized.strip()
 
 
 @lru_cache(maxsize=10_000)

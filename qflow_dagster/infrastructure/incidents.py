@@ -32,7 +32,7 @@ def worst(statuses: Sequence[Status]) -> Status:
     return STATUSES[max(map(STATUSES.index, statuses), default=STATUSES.index("unknown"))]
 
 
-def settle(before: Damped | None, result: Status, now: float, *, confirmations: int, flapping: int) -> Damped:
+def damp(before: Damped | None, result: Status, now: float, *, confirmations: int, flapping: int) -> Damped:
     """What is believed after one more result.
 
     A status is believed after `confirmations` equal results. After `flapping` changes within

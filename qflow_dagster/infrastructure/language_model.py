@@ -23,7 +23,7 @@ def configured() -> bool:
     return bool(settings().model.url and settings().model.name)
 
 
-def ask(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
+def complete(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
     """The model's answer, and its usage: input_tokens, output_tokens, cost.
 
     Raises:
@@ -59,8 +59,8 @@ def ask(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
     sent, received = (used.prompt_tokens, used.completion_tokens) if used else (0, 0)
     cost = (sent * model.input_price + received * model.output_price) / 1_000_000
     usage = {"input_tokens": sent, "output_tokens": received, "cost": round(cost, 6)}
-    words = answer.choices[0].message.content if answer.choices else ""
-    return storable_text(words or ""), usage
+    content = answer.choices[0].message.content if answer.choices else ""
+    return storable_text(content or ""), usage
 
 
 def _http_client(key: str) -> Any:

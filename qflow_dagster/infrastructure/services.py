@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
 from qflow_dagster.infrastructure.health_agent import Result
-from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, ask
+from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.quantumflow.rows import to_json
@@ -115,13 +115,13 @@ def probe(service: dict[str, Any]) -> Result:
     started = time.perf_counter()
     try:
         # Headers alone tell the status; a body without end must not be read.
-        status = ask(Request("GET", service["url"]), seconds=max(limit / 1_000 * 2, 1.0)).status
+        status = fetch(Request("GET", service["url"]), seconds=max(limit / 1_000 * 2, 1.0)).status
     except NoResponseError as error:
         return Result("unhealthy", f"no answer: {error}", None, limit, "ms")
     took = (time.perf_counter() - started) * 1_000
     if status != service["expected_status"]:
-        words = f"answered {status}, expected {service['expected_status']}"
-        return Result("unhealthy", words, took, limit, "ms")
+        message = f"answered {status}, expected {service['expected_status']}"
+        return Result("unhealthy", message, took, limit, "ms")
     if took > limit:
         return Result("degraded", f"answered {status} after {took:.0f} ms", took, limit, "ms")
     return Result("healthy", f"answered {status} within {took:.0f} ms", took, limit, "ms")

@@ -109,7 +109,7 @@ def find(connection: Connection, *, name: str | None = None) -> list[Endpoint]:
     return rows
 
 
-def shown(endpoint: Endpoint) -> dict[str, Any]:
+def masked(endpoint: Endpoint) -> dict[str, Any]:
     """An endpoint as people may see it: of the address only what is no secret."""
     address = unseal(endpoint.address)
     kept = address if address.startswith(("env:", "file:")) else f"{urlsplit(address).scheme}://..."

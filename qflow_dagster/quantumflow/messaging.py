@@ -270,7 +270,7 @@ def _cursor(connection: Connection, queue: str, consumer: str, *, lock: bool = F
 def _read(connection: Connection, queue: str, after: Position, limit: int) -> tuple[list[Message], bool]:
     """The next messages, and whether others wait for an older transaction."""
     rows = connection.execute(_READ, {"queue": queue, **after._asdict(), "limit": limit}).all()
-    settled = [
+    readable = [
         Message(
             queue=queue,
             position=Position(row.xact, row.id),
@@ -280,4 +280,4 @@ def _read(connection: Connection, queue: str, after: Position, limit: int) -> tu
         for row in rows
         if row.settled
     ]
-    return settled, len(settled) < len(rows)
+    return readable, len(readable) < len(rows)

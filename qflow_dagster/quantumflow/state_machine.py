@@ -202,8 +202,8 @@ def workflow_type(name: str) -> WorkflowType:
     try:
         return _types[name]
     except KeyError:
-        known = ", ".join(sorted(_types)) or "none"
-        raise UsageError(f"unknown workflow type {name!r}; registered are: {known}") from None
+        registered = ", ".join(sorted(_types)) or "none"
+        raise UsageError(f"unknown workflow type {name!r}; registered are: {registered}") from None
 
 
 def registered_types() -> tuple[WorkflowType, ...]:
@@ -211,7 +211,7 @@ def registered_types() -> tuple[WorkflowType, ...]:
     return tuple(_types[name] for name in sorted(_types))
 
 
-def queues_told(declared: WorkflowType, status: str) -> list[str]:
+def notified_queues(declared: WorkflowType, status: str) -> list[str]:
     """The queues that get a message when a workflow of that type enters `status`."""
     queues = [declared.queue] if declared.queue else []
     return [*queues, Queue.WORKFLOW_ALERTS] if status == declared.machine.dead else queues
@@ -238,7 +238,7 @@ def edges(verb: Verb, to: str | None = None, *, only: str | None = None) -> str:
                     "leased": follower in machine.leased,
                     "terminal": follower in machine.terminal,
                     "succeeded": follower == machine.completed,
-                    "queues": queues_told(declared, follower),
+                    "queues": notified_queues(declared, follower),
                 }
             )
     return json.dumps(rows)

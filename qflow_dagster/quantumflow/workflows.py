@@ -17,7 +17,7 @@ from qflow_dagster.quantumflow.errors import (
     WorkflowNotFoundError,
 )
 from qflow_dagster.quantumflow.rows import Json, NewWorkflow, Workflow, column_list, distinct, to_json
-from qflow_dagster.quantumflow.state_machine import queues_told, registered_types, workflow_type
+from qflow_dagster.quantumflow.state_machine import notified_queues, registered_types, workflow_type
 from qflow_dagster.registry import Lock
 from qflow_dagster.settings import settings
 
@@ -123,12 +123,12 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
             "name": name,
             "status": machine.initial,
             "claimable": machine.initial in machine.claimable,
-            "queues": queues_told(workflow_type(name), machine.initial),
+            "queues": notified_queues(workflow_type(name), machine.initial),
         }
         for name, machine in machines.items()
     ]
     max_attempts = settings().quantumflow.max_attempts
-    given = [
+    rows = [
         {
             "id": str(workflow.id),
             "type": workflow.type,
@@ -145,7 +145,7 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
     ]
     parameters = {
         "types": to_json(types, "the types"),
-        "given": to_json(given, "the payload of a workflow"),
+        "given": to_json(rows, "the payload of a workflow"),
         "actor": actor,
     }
     # A savepoint only where something may be refused after the first write.
@@ -174,16 +174,16 @@ def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]])
         WorkflowNotFoundError: one does not exist; nothing was added.
     """
     lock(connection, Lock.DEPENDENCIES)
-    known = connection.execute(_REACHABLE, {"ids": distinct(depends_on for _, depends_on in pairs)})
-    _refuse_cycle([*((row.workflow_id, row.depends_on_id) for row in known), *pairs])
+    reachable = connection.execute(_REACHABLE, {"ids": distinct(depends_on for _, depends_on in pairs)})
+    _refuse_cycle([*((row.workflow_id, row.depends_on_id) for row in reachable), *pairs])
     waiting = distinct(workflow for workflow, _ in pairs)
     locked = text("SELECT id, type, status FROM workflows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
     with connection.begin_nested():
         # Locks what is depended on before what depends on it, as a completion does.
         _link(connection, pairs)
-        found = {row.id: row for row in connection.execute(locked, {"ids": waiting})}
-        _refuse_missing(waiting, found)
-        for row in found.values():
+        by_id = {row.id: row for row in connection.execute(locked, {"ids": waiting})}
+        _refuse_missing(waiting, by_id)
+        for row in by_id.values():
             machine = workflow_type(row.type).machine
             if row.status in machine.terminal or row.status in machine.leased:
                 raise IllegalTransitionError(
@@ -271,11 +271,11 @@ def resolve(
         raise WorkflowNotFoundError(f"{prefix!r} fits no {noun}: it is no beginning of an id; see `{see}`")
     query = text(f"SELECT id FROM {table} WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
     bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
-    found = connection.scalars(query, bounds).all()
-    if len(found) != 1:
-        fits = f"several {noun}s" if found else f"no {noun}"
-        raise WorkflowNotFoundError(f"{prefix!r} fits {fits}: give more of the id, see `{see}`")
-    return found[0]
+    matches = connection.scalars(query, bounds).all()
+    if len(matches) != 1:
+        matched = f"several {noun}s" if matches else f"no {noun}"
+        raise WorkflowNotFoundError(f"{prefix!r} fits {matched}: give more of the id, see `{see}`")
+    return matches[0]
 
 
 def dependencies(connection: Connection, workflow_id: UUID) -> list[Workflow]:
@@ -303,10 +303,10 @@ def _link(connection: Connection, pairs: Sequence[tuple[UUID, UUID]]) -> None:
     if not pairs:
         return
     depended_on = distinct(depends_on for _, depends_on in pairs)
-    found = {row.id: row for row in connection.execute(_MARK_DEPENDED_ON, {"ids": depended_on})}
-    _refuse_missing(depended_on, found)
+    by_id = {row.id: row for row in connection.execute(_MARK_DEPENDED_ON, {"ids": depended_on})}
+    _refuse_missing(depended_on, by_id)
     machines = {declared.name: declared.machine for declared in registered_types()}
-    completed = [row.id for row in found.values() if row.status == machines[row.type].completed]
+    completed = [row.id for row in by_id.values() if row.status == machines[row.type].completed]
     parameters = {
         "workflow_ids": [workflow for workflow, _ in pairs],
         "depends_on_ids": [depends_on for _, depends_on in pairs],
@@ -315,8 +315,8 @@ def _link(connection: Connection, pairs: Sequence[tuple[UUID, UUID]]) -> None:
     connection.execute(_LINK, parameters)
 
 
-def _refuse_missing(ids: Iterable[UUID], found: Iterable[UUID]) -> None:
-    if missing := set(ids).difference(found):
+def _refuse_missing(ids: Iterable[UUID], existing: Iterable[UUID]) -> None:
+    if missing := set(ids).difference(existing):
         raise WorkflowNotFoundError(f"there is no workflow {min(missing)} to depend on")
 
 

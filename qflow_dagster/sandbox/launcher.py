@@ -206,12 +206,12 @@ def reap_until(command: int, wake: int, watched: list[int], stop_at: int | None 
 
 def wake_up_pipe(*numbers: int) -> int:
     """A descriptor from which the numbers of the signals that arrive are read."""
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
     for number in numbers:
         signal.signal(number, lambda *_: None)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    return told
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    return read_end
 
 
 def exit_code(status: int) -> int:
@@ -232,23 +232,23 @@ def enter_namespaces(flags: int) -> None:
                 rows = [line.split() for line in existing]
             maps[kind] = "".join(f"{first} {first} {count}\n" for first, _, count in rows)
     process = os.getpid()
-    told, tell = os.pipe()
+    read_end, write_end = os.pipe()
     # More than one number is mapped from outside only.
     helper = os.fork()
     if helper == 0:
-        os.close(tell)
-        if not os.read(told, 1):
+        os.close(write_end)
+        if not os.read(read_end, 1):
             os._exit(1)
         for name, content in maps.items():
             with open(f"/proc/{process}/{name}", "w") as file:
                 file.write(content)
         os._exit(0)
     call(libc.unshare, flags)
-    os.write(tell, b"+")
+    os.write(write_end, b"+")
     if os.waitpid(helper, 0)[1] != 0:
         raise OSError("users cannot be mapped into a namespace")
-    os.close(told)
-    os.close(tell)
+    os.close(read_end)
+    os.close(write_end)
 
 
 def make_root(orders: dict[str, Any]) -> None:

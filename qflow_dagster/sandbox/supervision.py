@@ -32,10 +32,11 @@ Kind = Literal["bubblewrap", "namespaces", "none"]
 LAUNCHER = Path(__file__).with_name("launcher.py")
 NOBODY = 65534
 OUTPUT_BYTES = 1_000_000
-MAX_FILE = 512 * 1024**2
+MEGABYTE = 1024**2
+MAX_FILE = 512 * MEGABYTE
 # The temporary folder lies in memory; so does the shared one, for which programs expect little.
 MAX_TEMPORARY = 1024**3
-MAX_SHARED = 64 * 1024**2
+MAX_SHARED = 64 * MEGABYTE
 MAX_INODES = 200_000
 # Where control groups can be made, all processes together may take this many times what one may.
 MEMORY_IN_SUM = 2
@@ -56,7 +57,7 @@ class Limits:
     seconds: float
     memory: int
     processes: int
-    disk: int = 4 * 1024**3
+    disk: int = 4_096 * MEGABYTE
 
 
 class Ran(NamedTuple):
@@ -96,13 +97,15 @@ def run(command: Sequence[str], folder: Path, *, limits: Limits | None = None, s
         NotIsolatedError: there is no isolation here, and `QFLOW_GENERATION_UNISOLATED` does not allow to do without.
         UsageError: a folder it shall see by `QFLOW_GENERATION_SANDBOX_PATHS` holds our own state.
     """
-    given = settings().generation
-    megabyte = 1024**2
+    configured = settings().generation
     limits = limits or Limits(
-        given.test_timeout, given.test_memory * megabyte, given.test_processes, given.test_disk * megabyte
+        seconds=configured.test_timeout,
+        memory=configured.test_memory * MEGABYTE,
+        processes=configured.test_processes,
+        disk=configured.test_disk * MEGABYTE,
     )
     kind = available()
-    if kind == "none" and not given.unisolated:
+    if kind == "none" and not configured.unisolated:
         raise NotIsolatedError(
             f"this machine cannot isolate a repository's own commands: {_missing()}; "
             "QFLOW_GENERATION_UNISOLATED=true runs them without, with all your rights"
@@ -140,7 +143,7 @@ def _run(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, stdin
         if not (timed_out or exceeded) and sandbox.failed_to_begin():
             raise NotIsolatedError(f"the sandbox cannot be set up: {output.strip()[-500:]}")
     if exceeded:
-        output += f"\nstopped: it wrote more than {limits.disk // 1024**2} MB into its folder\n"
+        output += f"\nstopped: it wrote more than {limits.disk // MEGABYTE} MB into its folder\n"
     code = None if timed_out else sandbox.process.returncode
     return Ran(code, output, seconds, timed_out, kind)
 
@@ -208,7 +211,7 @@ class _Sandbox:
 
     def wait(self, stdin: bytes, deadline: float, usage: Usage) -> tuple[bool, bool]:
         """Feed and listen until the command ends; whether it took too long, and whether it wrote too much."""
-        given = memoryview(stdin)
+        pending = memoryview(stdin)
         out, into = self._stdout.fileno(), self._stdin.fileno()
         ended = os.pidfd_open(self.process.pid)
         with selectors.DefaultSelector() as selector, ExitStack() as stack:
@@ -222,10 +225,10 @@ class _Sandbox:
                 ready = {key.fd for key, _ in selector.select(min(left, LOOK_SECONDS))}
                 if into in ready:
                     try:
-                        given = given[os.write(into, given[:65_536]) :]
+                        pending = pending[os.write(into, pending[:65_536]) :]
                     except BrokenPipeError:
-                        given = given[:0]
-                    if not given:
+                        pending = pending[:0]
+                    if not pending:
                         selector.unregister(into)
                         self._stdin.close()
                 if out in ready and not self._read():

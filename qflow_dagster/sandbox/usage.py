@@ -76,8 +76,8 @@ class Usage:
             # It was closed to be left out.
             return True
         try:
-            with os.scandir(folder) as found:
-                for entry in found:
+            with os.scandir(folder) as entries:
+                for entry in entries:
                     try:
                         status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
@@ -112,8 +112,12 @@ class Usage:
                     held = list((process / "fd").iterdir())
                 except PermissionError:
                     # One of ours hides what it holds: a program of the command may, the first process does.
-                    told = (process / "status").read_text()
-                    if numbers[-1] != "1" and "Seccomp:\t2" in told and f"\nUid:\t{os.geteuid()}\t" in told:
+                    status = (process / "status").read_text()
+                    if (
+                        numbers[-1] != "1"
+                        and "Seccomp:\t2" in status
+                        and f"\nUid:\t{os.geteuid()}\t" in status
+                    ):
                         return self._limit + 1
                     continue
                 for file in held:

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications.sealing import key_for
-from qflow_dagster.setting_groups import ErrorsSettings, InboxSettings
+from qflow_dagster.settings.platform import ErrorsSettings, InboxSettings
 from qflow_dagster.web import peers
 from qflow_dagster.web.identities import is_name
 from qflow_dagster.web.origins import from_pages_of, host_name, is_reading, origin, origin_of
@@ -225,8 +225,8 @@ def _owner(connection: HTTPConnection) -> int | None:
 def _matches(hashed: str, password: str) -> bool:
     salt, _, expected = hashed.partition("$")
     try:
-        found = hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), **SCRYPT)
-        return hmac.compare_digest(found, bytes.fromhex(expected))
+        digest = hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), **SCRYPT)
+        return hmac.compare_digest(digest, bytes.fromhex(expected))
     except ValueError:
         return False
 

@@ -108,8 +108,8 @@ class Intake:
 
     def _write_batch(self, envelopes: list[Envelope]) -> list[Exception | None]:
         """Store all that can be stored; return of each envelope why nothing of it could, or None."""
-        errors = [(owner, item) for owner, one in enumerate(envelopes) for item in one.occurrences]
-        successes = [(owner, item) for owner, one in enumerate(envelopes) for item in one.successes]
+        errors = [(owner, item) for owner, envelope in enumerate(envelopes) for item in envelope.occurrences]
+        successes = [(owner, item) for owner, envelope in enumerate(envelopes) for item in envelope.successes]
         refused = [0] * len(envelopes)
         with self.engine.begin() as connection:
             for items, store in ((errors, track_errors), (successes, track_successes)):
@@ -164,11 +164,11 @@ class Sentry:
         configured = settings().errors.sentry_key
         if configured is None:
             return not self.key_needed
-        given = request.query_params.get("sentry_key", "")
+        key = request.query_params.get("sentry_key", "")
         for part in request.headers.get("X-Sentry-Auth", "").removeprefix("Sentry ").split(","):
             name, _, value = part.strip().partition("=")
-            given = value if name == "sentry_key" else given
-        return hmac.compare_digest(given.encode(), configured.get_secret_value().encode())
+            key = value if name == "sentry_key" else key
+        return hmac.compare_digest(key.encode(), configured.get_secret_value().encode())
 
 
 def decompress(body: bytes, encoding: str) -> bytes:

@@ -15,25 +15,27 @@ from pydantic_core import from_json
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.setting_groups import (
-    DAGSTER_PATH,
+from qflow_dagster.settings.improvement_loop import (
     AgentsSettings,
+    EvolutionSettings,
+    ExecutionSettings,
+    GenerationSettings,
+    ImprovementSettings,
+    IngestionSettings,
+    MetricsSettings,
+    RulesSettings,
+)
+from qflow_dagster.settings.platform import (
+    DAGSTER_PATH,
     ApprovalsSettings,
     DagsterSettings,
     DatabaseSettings,
     ErrorsSettings,
-    EvolutionSettings,
-    ExecutionSettings,
-    GenerationSettings,
     HealthSettings,
-    ImprovementSettings,
     InboxSettings,
-    IngestionSettings,
-    MetricsSettings,
     ModelSettings,
     OutgoingSettings,
     QuantumflowSettings,
-    RulesSettings,
 )
 
 
