@@ -59,7 +59,7 @@ def blast_radius(patch: str) -> tuple[int, int]:
 
 
 def objections(limits: Limits, kind: str, content: Json, evidence: Evidence) -> list[str]:
-    """Every condition of the policy that does not hold; none means that it may approve."""
+    """Return every condition of the policy that does not hold; none means that it may approve."""
     if kind not in limits.policy_kinds:
         return [f"QFLOW_APPROVALS_POLICY_KINDS does not name {kind}: a person decides"]
     objections = []

@@ -261,7 +261,7 @@ def open_by_hand(connection: Connection, operation: str, *, actor: str, reason: 
 def breakers(
     connection: Connection, *, status: str | None = None, limit: int = 100_000
 ) -> list[dict[str, Any]]:
-    """All breakers (or those in a state) with their counts and the seconds until the next probe."""
+    """Return all breakers (or those in a state) with their counts and the seconds until the next probe."""
     rows = connection.execute(
         _ALL, {"status": status, "limit": limit, "reset": settings().errors.breaker_reset}
     )
@@ -269,7 +269,7 @@ def breakers(
 
 
 def show(connection: Connection, operation: str) -> dict[str, Any]:
-    """One breaker.
+    """Return one breaker.
 
     Raises:
         UsageError: there is none of that name.
@@ -358,7 +358,7 @@ def _release_probe(connection: Connection, admission: Admission) -> None:
 
 
 def _ensure(connection: Connection, operation: str) -> Row[Any]:
-    """The breaker's row, locked; made if there is none yet."""
+    """Return the breaker's row, locked; made if there is none yet."""
     if _read(connection, operation) is None:
         id_ = create_workflow(
             connection,

@@ -162,7 +162,7 @@ def recover(connection: Connection) -> list[str]:
 
 
 def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | None = None) -> Analysis:
-    """One batch in the caller's transaction."""
+    """Analyse one batch in the caller's transaction."""
     rows = connection.execute(_TAKE, {"limit": limit}).all()
     analysis = Analysis(occurrences=len(rows))
     if not rows:
@@ -239,7 +239,7 @@ def _grouped(rows: Iterable[Row[Any]]) -> dict[bytes, _Group]:
 
 
 def _readable_stack(row: Row[Any]) -> str | None:
-    """The stack of an occurrence; None if it cannot be read: one alone must not stop all analysis."""
+    """Return the stack of an occurrence; None if it cannot be read: one alone must not stop all analysis."""
     try:
         innermost(row.stack)
     except Exception:
@@ -285,7 +285,7 @@ def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | N
 
 
 def is_spike(lately: int, before: int, stretches: int) -> bool:
-    """Whether `lately` errors in a stretch of time are far more than in the `stretches` like it before.
+    """Return whether `lately` errors in a stretch of time are far more than in the `stretches` like it before.
 
     Ten at least, and more than three standard deviations above the mean: errors that come
     independently are Poisson distributed, so that the variance is the mean (Poisson, 1837).

@@ -146,20 +146,20 @@ def track_successes(connection: Connection, successes: Sequence[tuple[str, float
 
 
 def rates(connection: Connection, *, operation: str | None = None, window: float | None = None) -> list[Rate]:
-    """The rates of all operations (or one) over the last `window` seconds, exact to the millisecond."""
+    """Return the rates of all operations (or one) over the last `window` seconds, exact to the millisecond."""
     seconds = float(window or settings().errors.window)
     rows = connection.execute(_RATES, {"operation": operation, "window": seconds})
     return [Rate(row.operation, row.errors, row.total, seconds) for row in rows]
 
 
 def rate(connection: Connection, operation: str, *, window: float | None = None) -> Rate:
-    """The rate of one operation; no calls if it is not known."""
+    """Return the rate of one operation; no calls if it is not known."""
     matching = rates(connection, operation=operation, window=window)
     return matching[0] if matching else Rate(operation, 0, 0, float(window or settings().errors.window))
 
 
 def occurrence_of(operation: str, error: BaseException, **details: Any) -> Occurrence:
-    """An exception as an occurrence; `details` are further fields of it."""
+    """Return an exception as an occurrence; `details` are further fields of it."""
     stack = "".join(traceback.format_tb(error.__traceback__))
     return Occurrence(
         operation=operation, kind=type(error).__name__, message=str(error), stack=stack or None, **details
@@ -321,7 +321,7 @@ def _check(occurrence: Occurrence) -> None:
 
 
 def _prepared(occurrence: Occurrence) -> dict[str, Any]:
-    """The row of an occurrence: checked, cut to size, without secrets."""
+    """Return the row of an occurrence: checked, cut to size, without secrets."""
     _check(occurrence)
 
     def clean(value: str | None, limit: int) -> str | None:
@@ -344,7 +344,7 @@ def _prepared(occurrence: Occurrence) -> dict[str, Any]:
 
 
 def _context(context: Json) -> Json:
-    """A context that can be stored, without secrets, and of bounded size."""
+    """Return a context that can be stored, without secrets, and of bounded size."""
     if context is None:
         return None
     kept = redact(_bounded(storable(context)))

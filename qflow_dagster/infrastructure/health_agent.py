@@ -60,7 +60,7 @@ class Check:
 
 
 def threshold_result(value: float, warning: float, critical: float | None, message: str, unit: str) -> Result:
-    """A result by thresholds: above `warning` degraded, above `critical` (if any) unhealthy."""
+    """Return a result by thresholds: above `warning` degraded, above `critical` (if any) unhealthy."""
     status: Status = "healthy"
     if critical is not None and value > critical:
         status = "unhealthy"
@@ -70,7 +70,7 @@ def threshold_result(value: float, warning: float, critical: float | None, messa
 
 
 def probe_all(checks: Sequence[Check], *, deadline: float = DEADLINE) -> dict[str, dict[str, Result]]:
-    """The findings of each check, by its name; all run at once, none longer than `deadline` seconds."""
+    """Return the findings of each check, by its name; all run at once, none longer than `deadline` seconds."""
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="health")
     futures = {check.name: pool.submit(check.probe) for check in checks}
     # One that hangs is not waited for; its thread ends with its own timeout.
@@ -138,7 +138,7 @@ def record(connection: Connection, findings: Mapping[str, Mapping[str, Result]])
 
 
 def states(connection: Connection) -> list[dict[str, Any]]:
-    """What is believed of every check, the worst first; what nobody renewed is unknown."""
+    """Return what is believed of every check, the worst first; what nobody renewed is unknown."""
     query = text("""
         SELECT name, status, message, value, threshold, unit, since, at,
                extract(epoch FROM clock_timestamp() - at)::float8 AS age FROM health_states ORDER BY name
@@ -156,7 +156,7 @@ def states(connection: Connection) -> list[dict[str, Any]]:
 
 
 def overall(states: Sequence[Mapping[str, Any]]) -> Status:
-    """The worst status of all."""
+    """Return the worst status of all."""
     return worst([state["status"] for state in states])
 
 
@@ -176,7 +176,7 @@ def incidents(connection: Connection, *, status: str | None = None, limit: int =
 
 
 def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
-    """Seconds until each check's value reaches its threshold, of those that are heading there."""
+    """Return seconds until each check's value reaches its threshold, of those that are heading there."""
     # Imported late, for the sake of commands that ask nothing of it: it brings numpy along.
     from qflow_dagster.infrastructure.trends import time_to_threshold
 
@@ -197,7 +197,7 @@ def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
 
 
 def uptime(connection: Connection, name: str, *, days: float = 30) -> float | None:
-    """The part of the time, 0 to 1, that a check was healthy or degraded; None where nothing is known.
+    """Return the part of the time, 0 to 1, that a check was healthy or degraded; None where nothing is known.
 
     Each sample stands for the time until the next, at most ten minutes: time nobody looked
     counts neither way.
@@ -231,7 +231,7 @@ def run(engine: Engine, checks: Sequence[Check]) -> list[dict[str, Any]]:
 
 
 def _patience(name: str) -> float:
-    """Seconds a state is good for; deep checks run hourly."""
+    """Return seconds a state is good for; deep checks run hourly."""
     return 3 * 3_600.0 if name.split(":")[0] in DEEP_CHECKS else STALE
 
 

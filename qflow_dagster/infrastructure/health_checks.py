@@ -25,7 +25,7 @@ RETURNED_LATE = 120.0
 
 
 def checks(engine: Engine) -> list[Check]:
-    """All checks of this domain on that database."""
+    """Return all checks of this domain on that database."""
 
     def reading(probe: Callable[[Connection], Mapping[str, Result]]) -> Callable[[], Mapping[str, Result]]:
         def read() -> Mapping[str, Result]:
@@ -51,7 +51,7 @@ def checks(engine: Engine) -> list[Check]:
 
 
 def database(engine: Engine) -> dict[str, Result]:
-    """One round trip to the database, in milliseconds."""
+    """Measure one round trip to the database, in milliseconds."""
     started = time.perf_counter()
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
@@ -61,7 +61,7 @@ def database(engine: Engine) -> dict[str, Result]:
 
 
 def migrations(engine: Engine) -> dict[str, Result]:
-    """Whether the database has the shape this code needs."""
+    """Return whether the database has the shape this code needs."""
     current, needed = current_revision(engine), newest_revision()
     if current == needed:
         return {"migrations": Result("healthy", f"at revision {current}")}
@@ -73,7 +73,7 @@ def migrations(engine: Engine) -> dict[str, Result]:
 
 
 def disk() -> dict[str, Result]:
-    """How full the disk is that holds `QFLOW_HOME`."""
+    """Return how full the disk is that holds `QFLOW_HOME`."""
     home = settings().home.absolute()
     while not home.exists():
         home = home.parent
@@ -98,7 +98,7 @@ def process() -> dict[str, Result]:
 
 
 def queue_depth(connection: Connection) -> dict[str, Result]:
-    """Rows of each type that a worker could take now."""
+    """Return rows of each type that a worker could take now."""
     limits = settings().health
     query = text("""
         SELECT type, count(*) AS depth FROM workflows
@@ -113,7 +113,7 @@ def queue_depth(connection: Connection) -> dict[str, Result]:
 
 
 def queue_age(connection: Connection) -> dict[str, Result]:
-    """How long the oldest row that a worker could take waits."""
+    """Return how long the oldest row that a worker could take waits."""
     query = text("""
         SELECT extract(epoch FROM statement_timestamp() - min(available_at))::float8 AS age,
                (array_agg(type ORDER BY available_at))[1] AS type
@@ -150,7 +150,7 @@ def open_breakers(connection: Connection) -> dict[str, Result]:
 
 
 def error_rate(connection: Connection) -> dict[str, Result]:
-    """The highest error rate of an operation with enough calls in the window."""
+    """Return the highest error rate of an operation with enough calls in the window."""
     limits = settings().errors
     seen = [rate for rate in rates(connection) if rate.total >= limits.alert_total]
     highest = max(seen, key=lambda rate: rate.rate, default=None)
@@ -166,7 +166,7 @@ def error_rate(connection: Connection) -> dict[str, Result]:
 
 
 def dead_workflows(connection: Connection) -> dict[str, Result]:
-    """Workflows that ran out of attempts within a day."""
+    """Return workflows that ran out of attempts within a day."""
     query = text("""
         SELECT type, count(*) AS died FROM workflows
         WHERE status = 'dead' AND finished_at > statement_timestamp() - interval '1 day' AND type = ANY(:types)
@@ -180,7 +180,7 @@ def dead_workflows(connection: Connection) -> dict[str, Result]:
 
 
 def history(connection: Connection) -> dict[str, Result]:
-    """Whether the chains of hashes hold. Deep: reads every event."""
+    """Return whether the chains of hashes hold. Deep: reads every event."""
     broken = verify_history(connection)
     if broken is None:
         return {"history": Result("healthy", "every chain holds")}

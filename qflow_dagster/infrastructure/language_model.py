@@ -19,12 +19,12 @@ SENT = frozenset(
 
 
 def configured() -> bool:
-    """Whether there is a model to ask."""
+    """Return whether there is a model to ask."""
     return bool(settings().model.url and settings().model.name)
 
 
 def complete(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
-    """The model's answer, and its usage: input_tokens, output_tokens, cost.
+    """Return the model's answer, and its usage: input_tokens, output_tokens, cost.
 
     Raises:
         QflowError: the endpoint failed.
@@ -64,7 +64,7 @@ def complete(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
 
 
 def _http_client(key: str) -> Any:
-    """A client that sends the question and the key, to the endpoint alone.
+    """Return a client that sends the question and the key, to the endpoint alone.
 
     By itself it would take credentials from ``~/.netrc``, proxies, an organisation and further headers
     from the environment, say what machine this is, and carry the question to wherever it is redirected.

@@ -92,7 +92,7 @@ def fetch(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
 
 
 def redirected(request: Request, answer: Answer) -> Request:
-    """The request that a redirect asks for (RFC 9110, section 15.4).
+    """Return the request that a redirect asks for (RFC 9110, section 15.4).
 
     A POST becomes a GET where browsers make it one; a body goes to another origin (scheme, host,
     port) never, and of the headers only what is harmless.
@@ -165,7 +165,7 @@ async def _fetch(request: Request, max_bytes: int) -> Answer:
 
 
 def _inflated(body: bytes, max_bytes: int) -> bytes:
-    """What was sent packed though nobody asked for that; never more than `max_bytes` of it."""
+    """Return what was sent packed though nobody asked for that; never more than `max_bytes` of it."""
     try:
         unpacked = zlib.decompressobj(ANY_FORMAT).decompress(body, max_bytes + 1)
     except zlib.error:

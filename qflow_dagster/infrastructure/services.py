@@ -94,7 +94,7 @@ def remove(connection: Connection, name: str) -> None:
 
 
 def find(connection: Connection) -> list[dict[str, Any]]:
-    """All services that are watched."""
+    """Return all services that are watched."""
     query = text("""
         SELECT name, url, expected_status, timeout_ms, restart_command, restart_limit FROM health_services
         ORDER BY name
@@ -103,14 +103,14 @@ def find(connection: Connection) -> list[dict[str, Any]]:
 
 
 def probe_all(engine: Engine) -> dict[str, Result]:
-    """What each service answers."""
+    """Return what each service answers."""
     with engine.connect() as connection:
         watched = find(connection)
     return {f"service:{service['name']}": probe(service) for service in watched}
 
 
 def probe(service: dict[str, Any]) -> Result:
-    """What one service answers: unhealthy if it is another status or none, degraded if it is slow."""
+    """Return what one service answers: unhealthy if it is another status or none, degraded if it is slow."""
     limit = service["timeout_ms"]
     started = time.perf_counter()
     try:

@@ -212,12 +212,12 @@ def work(engine: Engine, stop: threading.Event, *, worker: str) -> None:
 
 
 def signature(key: str, timestamp: str, body: bytes) -> str:
-    """What signs a webhook: HMAC-SHA256 over ``timestamp.body``, as the receiver recomputes it."""
+    """Return what signs a webhook: HMAC-SHA256 over ``timestamp.body``, as the receiver recomputes it."""
     return "sha256=" + hmac.new(key.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 def render(queue: str, payload: Any, titles: Mapping[str, str]) -> dict[str, str]:
-    """A message as a title and a body for people, without secrets."""
+    """Return a message as a title and a body for people, without secrets."""
     fields = payload if isinstance(payload, Mapping) else {"message": payload}
     about = titles.get(
         str(fields.get("workflow_id")), str(fields.get("type") or fields.get("operation") or queue)
@@ -275,7 +275,7 @@ def _is_own(payload: Any) -> bool:
 
 
 def _titles(connection: Connection, payloads: Sequence[Any]) -> dict[str, str]:
-    """What the workflows that messages are about call themselves."""
+    """Return what the workflows that messages are about call themselves."""
     ids = [
         payload["workflow_id"]
         for payload in payloads

@@ -49,7 +49,7 @@ class PruneResult:
 
 
 def archive_folder() -> Path:
-    """Where archives are kept unless a caller says otherwise."""
+    """Return where archives are kept unless a caller says otherwise."""
     return settings().home / "archive"
 
 
@@ -97,7 +97,7 @@ def prune_messages(connection: Connection, *, older_than: float | None = None) -
 
 
 def damaged_archives(connection: Connection, folder: Path | None = None) -> list[str]:
-    """The names of sealed archives that are not in `folder`, or not as they were written."""
+    """Return the names of sealed archives that are not in `folder`, or not as they were written."""
     sealed = connection.execute(
         text("SELECT archive, archive_hash FROM seals WHERE kind = 'prune' ORDER BY id")
     )
@@ -110,7 +110,7 @@ def damaged_archives(connection: Connection, folder: Path | None = None) -> list
 
 
 def _archive_schema() -> "pa.Schema":
-    """The columns of an archive. Ids and JSON are text: any tool that reads Parquet reads them."""
+    """Return the columns of an archive. Ids and JSON are text: any tool that reads Parquet reads them."""
     # Imported here, because it takes longer than the rest of the core together.
     import pyarrow as pa
 

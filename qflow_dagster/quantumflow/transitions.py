@@ -283,7 +283,7 @@ def _refuse_twice(ids: Sequence[Any]) -> None:
 def _refusal(
     connection: Connection, verb: str, items: Sequence[UUID | Held], to: str | None
 ) -> IllegalTransitionError | LeaseLostError | WorkflowNotFoundError:
-    """Why the statement moved nothing. Its locks are still held, so what is read here is what it saw."""
+    """Return why the statement moved nothing. Its locks are still held, so what is read here is what it saw."""
     ids = [item if isinstance(item, UUID) else item.id for item in items]
     query = text("SELECT id, type, status, attempt, lease_expires_at FROM workflows WHERE id = ANY(:ids)")
     by_id = {row.id: row for row in connection.execute(query, {"ids": ids})}

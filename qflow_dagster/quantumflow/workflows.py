@@ -113,7 +113,7 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
     and dependencies of the same call follow it.
 
     Raises:
-        UsageError: a type is unknown, a payload is no JSON.
+        UsageError: a type is unknown, a payload is not JSON.
         DependencyCycleError: the dependencies form a cycle.
         WorkflowNotFoundError: a dependency does not exist.
     """
@@ -193,7 +193,7 @@ def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]])
 
 
 def get(connection: Connection, workflow_id: UUID) -> Workflow:
-    """The workflow of that id.
+    """Return the workflow of that id.
 
     Raises:
         WorkflowNotFoundError: there is none.
@@ -216,7 +216,7 @@ def find(
     before: UUID | None = None,
     limit: int = 100,
 ) -> list[Workflow]:
-    """Workflows that fit all that is given, newest first; the next page is `before` the last id."""
+    """Return workflows that fit all that is given, newest first; the next page is `before` the last id."""
     filters = {
         "type = :type": type_name,
         "status = :status": status,
@@ -243,7 +243,7 @@ def find(
 
 
 def due(connection: Connection, types: Sequence[str]) -> bool:
-    """Whether a worker could claim a workflow of these types now; reads one index."""
+    """Return whether a worker could claim a workflow of these types now; reads one index."""
     query = text("""
         SELECT EXISTS (SELECT FROM workflows WHERE type = ANY(:types) AND claimable AND remaining_dependencies = 0
                        AND available_at <= statement_timestamp())
@@ -268,18 +268,20 @@ def resolve(
     see = see or f"qflow {noun}s list"
     digits = prefix.replace("-", "").lower()
     if not 0 < len(digits) <= 32 or not set(digits) <= set("0123456789abcdef"):
-        raise WorkflowNotFoundError(f"{prefix!r} fits no {noun}: it is no beginning of an id; see `{see}`")
+        raise WorkflowNotFoundError(
+            f"{prefix!r} matches no {noun}: it is not the prefix of an id; see `{see}`"
+        )
     query = text(f"SELECT id FROM {table} WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
     bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
     matches = connection.scalars(query, bounds).all()
     if len(matches) != 1:
         matched = f"several {noun}s" if matches else f"no {noun}"
-        raise WorkflowNotFoundError(f"{prefix!r} fits {matched}: give more of the id, see `{see}`")
+        raise WorkflowNotFoundError(f"{prefix!r} matches {matched}: give more of the id, see `{see}`")
     return matches[0]
 
 
 def dependencies(connection: Connection, workflow_id: UUID) -> list[Workflow]:
-    """What the workflow depends on, completed or not, oldest first."""
+    """Return what the workflow depends on, completed or not, oldest first."""
     query = text(
         f"SELECT {column_list(Workflow, 'w')} FROM workflow_dependencies d "
         "JOIN workflows w ON w.id = d.depends_on_id WHERE d.workflow_id = :id ORDER BY w.id"

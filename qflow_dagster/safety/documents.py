@@ -45,7 +45,7 @@ class Document(NamedTuple):
         return f"{self.name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{self.name}:1:1"
 
     def problems(self, error: ValidationError, above: Sequence[str | int] = ()) -> Iterator[str]:
-        """What pydantic refused of the value at `above`, each with its place."""
+        """Yield what pydantic refused of the value at `above`, each with its location."""
         for detail in error.errors():
             path = (*above, *detail["loc"])
             name = ".".join(map(str, detail["loc"])) or "the document"
@@ -54,7 +54,7 @@ class Document(NamedTuple):
 
 
 def read(path: Path) -> Document:
-    """The document in a file.
+    """Return the document in a file.
 
     Raises:
         UsageError: the file cannot be read, is too large, or is no YAML; with line and column.
@@ -69,7 +69,7 @@ def read(path: Path) -> Document:
 
 
 def parse(text: str, name: str) -> Document:
-    """The document of that text (JSON is YAML); `name` is what messages call it.
+    """Return the document of that text (JSON is YAML); `name` is what messages call it.
 
     All of it can be stored: what JSON has not (types of YAML's own, keys that are no text, NaN), and
     the database has not (NUL, integers of any length), is refused. A date is the text it is written as.
@@ -111,7 +111,7 @@ class _Loader(yaml.SafeLoader):
     """YAML without what no reader of ours expects; every refusal has its position."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of a node.
+        """Return the value of a node.
 
         Raises:
             ConstructorError: it has none: no such date, no such type, a key that cannot be one.
@@ -129,12 +129,12 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def date_as_text(self, node: yaml.ScalarNode) -> str:
-        """The text of a date, if there is such a date."""
+        """Return the text of a date, if there is such a date."""
         self.construct_yaml_timestamp(node)
         return node.value
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """An integer, of at most 300 digits: to read one of any length takes time and is refused anyhow."""
+        """Return an integer, of at most 300 digits: to read one of any length takes time and is refused anyhow."""
         if len(node.value) > MAX_DIGITS:
             raise self._refusal(node, f"a number of more than {MAX_DIGITS} digits")
         return super().construct_yaml_int(node)

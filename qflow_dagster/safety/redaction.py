@@ -183,14 +183,14 @@ def _is_secret_name(name: str) -> bool:
 
 
 def _is_secret(name: str, item: Any) -> bool:
-    """Whether what stands under the name is a secret: not nothing, not a truth, not a count."""
+    """Return whether what stands under the name is a secret: not nothing, not a truth, not a count."""
     if item is None or isinstance(item, bool) or item == "" or not _is_secret_name(name):
         return False
     return not (isinstance(item, int | float) and _COUNTED.search(name))
 
 
 def _is_told_by(before: Any, item: Any, *, paired: bool) -> bool:
-    """Whether the item before one in a list says that it is a secret: an option, or the name in a pair."""
+    """Return whether the item before one in a list says that it is a secret: an option, or the name in a pair."""
     if not isinstance(before, str) or len(before) > 200 or re.search(r"[\s=]", before):
         return False
     if _OPTION_ALONE.fullmatch(before):

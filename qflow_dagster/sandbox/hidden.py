@@ -45,7 +45,7 @@ class Hidden:
         self._places = {self._place(folder) for folder in self._folders}
 
     def leads_to(self, path: Path) -> bool:
-        """Whether `path` is, or lies in, what is hidden."""
+        """Return whether `path` is, or lies in, what is hidden."""
         return any(form.is_relative_to(folder) for folder in self._folders for form in _forms(path)) or any(
             device == hidden and location.is_relative_to(folder)
             for device, location in map(self._place, _forms(path))
@@ -53,7 +53,7 @@ class Hidden:
         )
 
     def lies_in(self, path: Path) -> bool:
-        """Whether some of what is hidden lies in `path`, or in what is mounted there."""
+        """Return whether some of what is hidden lies in `path`, or in what is mounted there."""
         forms = _forms(path)
         if any(folder.is_relative_to(form) for folder in self._folders for form in forms):
             return True
@@ -67,7 +67,7 @@ class Hidden:
         )
 
     def _place(self, path: Path) -> tuple[str, Path]:
-        """The file system `path` lies in, and its path there."""
+        """Return the file system `path` lies in, and its path there."""
         covering = [mount for mount in self._mounts if path.is_relative_to(mount.point)]
         if not covering:
             return "", path
@@ -92,7 +92,7 @@ def state_folders() -> list[Path]:
 
 
 def home_folder() -> Path:
-    """The home of whoever runs us.
+    """Return the home of whoever runs us.
 
     Raises:
         UsageError: there is none.
@@ -111,7 +111,7 @@ def home_folder() -> Path:
 
 @lru_cache(maxsize=64)
 def not_for_everybody(top: Path, *, package: bool) -> tuple[Path, ...]:
-    """What in `top` is not shown: what we could read and others could not, sockets, and databases.
+    """Return what in `top` is not shown: what we could read and others could not, sockets, and databases.
 
     Looked for once per process. Of a `package` that is too large to be looked through, or holds too
     much of it, that is all of it.

@@ -34,7 +34,7 @@ class Usage:
         self._next = 0.0
 
     def exceeded(self) -> bool:
-        """Whether the folder holds more than `limit` bytes, as far as a look that costs little shows."""
+        """Return whether the folder holds more than `limit` bytes, as far as a look that costs little shows."""
         free, entries = self._free()
         gone = self._bytes - free
         if gone < self._limit and self._entries - entries < MAX_ENTRIES:
@@ -95,7 +95,7 @@ class Usage:
         return False
 
     def _deleted_and_open(self) -> int:
-        """Bytes of files on this disk that no folder names any more and a process of a sandbox holds open.
+        """Return bytes of files on this disk that no folder names any more and a process of a sandbox holds open.
 
         Of a sandbox are those that descend from us in a PID namespace of their own. Two sandboxes of one
         process count for each other.
@@ -129,6 +129,6 @@ class Usage:
 
 
 def _numbers(process: Path) -> list[str]:
-    """The numbers of a process, one per PID namespace, ours first; readable whatever it does."""
+    """Return the numbers of a process, one per PID namespace, ours first; readable whatever it does."""
     status = (process / "status").read_text()
     return status.partition("NSpid:")[2].partition("\n")[0].split()

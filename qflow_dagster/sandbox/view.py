@@ -90,7 +90,7 @@ class View(NamedTuple):
 
 
 def view() -> View:
-    """What a command sees now, beside its work folder.
+    """Return what a command sees now, beside its work folder.
 
     Raises:
         UsageError: `QFLOW_GENERATION_SANDBOX_PATHS` names a folder that holds our state, or lies in it.
@@ -128,24 +128,24 @@ def view() -> View:
 
 
 def _origin(home: Path, name: str) -> Path:
-    """Where a toolchain's folder lies outside: below the home, unless a variable of its names another."""
+    """Return where a toolchain's folder lies outside: below the home, unless a variable of its names another."""
     tool, _, rest = name.partition("/")
     elsewhere = os.environ.get({".cargo": "CARGO_HOME", ".rustup": "RUSTUP_HOME"}[tool])
     return Path(elsewhere or home / tool) / rest
 
 
 def _followed(path: Path) -> Path:
-    """Where it leads; of a circle of links, somewhere in it."""
+    """Return where it leads; of a circle of links, somewhere in it."""
     return Path(os.path.realpath(path))
 
 
 def _more_than_a_toolchain(path: Path, home: Path) -> bool:
-    """Whether a link leads to a whole home, or to what is no folder of files."""
+    """Return whether a link leads to a whole home, or to what is no folder of files."""
     return _followed(home).is_relative_to(path) or any(path.is_relative_to(folder) for folder in KERNEL)
 
 
 def everything() -> View:
-    """What a command sees that nothing isolates."""
+    """Return what a command sees that nothing isolates."""
     return View([], [], {**_environment(home_folder(), [Path("/")]), "HOME": "/tmp"})  # noqa: S108
 
 
@@ -168,7 +168,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _public(path: Path) -> bool:
-    """Whether it belongs to the system, and everybody may read it; what is a user's own, its settings name."""
+    """Return whether it belongs to the system, and everybody may read it; what is a user's own, its settings name."""
     status = path.lstat()
     return status.st_uid == 0 and status.st_mode & 0o005 == 0o005 and path.name not in ("etc", "var")
 
@@ -204,7 +204,7 @@ def _further(state: Hidden) -> Iterator[Path]:
 
 
 def _environment(home: Path, readable: list[Path]) -> dict[str, str]:
-    """The environment of the command: programs in the order in which whoever runs us finds them."""
+    """Return the environment of the command: programs in the order in which whoever runs us finds them."""
     toolchains = [str(home / name) for name in (".cargo/bin", ".pyenv/shims", ".pyenv/bin")]
     toolchains += [str(path) for path in sorted((home / ".nvm/versions/node").glob("*/bin"), reverse=True)]
     path_variable = os.environ.get("PATH", "").split(":")

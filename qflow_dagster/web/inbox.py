@@ -49,7 +49,7 @@ class DiffLine(NamedTuple):
 
 
 def diff_lines(patch: str) -> list[DiffLine]:
-    """A unified diff, line by line, with the numbers of old and new lines."""
+    """Return a unified diff, line by line, with the numbers of old and new lines."""
     lines: list[DiffLine] = []
     old = new = left_old = left_new = 0
     for text in patch.removesuffix("\n").split("\n"):
@@ -84,7 +84,7 @@ class Inbox:
         self.engine = engine
 
     def list(self, request: Request) -> Response:
-        """Approvals of a status, newest first; `?part` gives the table alone."""
+        """Return approvals of a status, newest first; `?part` gives the table alone."""
         status = request.query_params.get("status", "pending")
         if status not in (*records.STATUSES, "all"):
             status = "pending"
@@ -95,7 +95,7 @@ class Inbox:
         return self._page(request, template, rows=rows, status=status, counts=counts, most=PAGE)
 
     def show(self, request: Request, *, problem: str | None = None, status_code: int = 200) -> Response:
-        """One approval: what exactly, why, its evidence, decisions and history."""
+        """Return one approval: what exactly, why, its evidence, decisions and history."""
         approval_id = request.path_params["id"]
         with self.engine.connect() as connection:
             approval = records.show(connection, approval_id)
@@ -159,7 +159,7 @@ class Inbox:
 
 
 async def read_form(request: Request) -> dict[str, str] | None:
-    """The fields of a urlencoded form; None if it is none, or too large."""
+    """Return the fields of a urlencoded form; None if it is none, or too large."""
     body = b""
     async for chunk in request.stream():
         body += chunk

@@ -41,7 +41,7 @@ class Monitoring:
         return JSONResponse({"status": "healthy", "code_locations": dict(self.locations())})
 
     def deep(self, _request: Request) -> Response:
-        """What is believed of every check; 503 if one is unhealthy, or nobody checks."""
+        """Return what is believed of every check; 503 if one is unhealthy, or nobody checks."""
         try:
             with self.engine.connect() as connection:
                 states = health_agent.states(connection)
