@@ -102,7 +102,7 @@ def resolve(
     """Answer a request yourself."""
     found = {"evidence": [], **(_object(data, "--data") if data else {}), "answer": answer}
     with ready_engine().begin() as connection:
-        requests.settle_by_hand(
+        requests.resolve_by_hand(
             connection, requests.resolve_id(connection, id_), found, actor=actor_name(as_)
         )
     console.print("resolved")

@@ -120,7 +120,7 @@ def test_an_edit_that_makes_the_code_harder_to_follow_is_reverted(
     [suggestion] = loop.improve()
     loop.approve(suggestion)
     loop.apply()
-    monkeypatch.setattr(validation, "most_complex", lambda before, findings: before)
+    monkeypatch.setattr(validation, "max_complexity", lambda before, findings: before)
     [verified] = edits.verify_applied(loop.engine)
     assert (verified.good, verified.reason) == (False, "cognitive complexity is 1, 0 before")
     assert loop.state(suggestion["id"]) == "reverted"
