@@ -62,10 +62,10 @@ def test_a_failed_task_is_retried_amended_or_its_graph_cancelled(qflow: Run, hom
     assert "1 tasks" in ok(qflow("tasks", "retry", id_, "--reason", "again"))
     ok(qflow("tasks", "work"))
     bad = str(next(task["id"] for task in found["tasks"] if task["name"] == "bad"))
-    refused(qflow("tasks", "amend", bad, "--arguments", "{", "--reason", "r"), 2, "--arguments is no JSON")
+    refused(qflow("tasks", "amend", bad, "--arguments", "{", "--reason", "r"), 2, "--arguments is not valid JSON")
     words = json.dumps({"command": ["rm", "-rf", "/"]})
     refused(qflow("tasks", "amend", bad, "--arguments", words, "--reason", "r"), 1, "rm")
-    refused(qflow("tasks", "amend", bad, "--arguments", "[1]", "--reason", "r"), 2, "is no JSON object")
+    refused(qflow("tasks", "amend", bad, "--arguments", "[1]", "--reason", "r"), 2, "is not a JSON object")
     refused(qflow("tasks", "amend", bad, "--reason", "r"), 2, "--arguments, --split or --before")
     parts = home / "parts.yaml"
     parts.write_text("- {name: one, adapter: shell}\n- {name: two, adaptor: shell}\n")
@@ -106,7 +106,7 @@ def test_what_is_wrong_with_a_graph_is_said_with_its_place(qflow: Run, home: Pat
     refused(qflow("tasks", "submit", str(file)), 2, "g.yaml:5:")
     refused(qflow("tasks", "submit", str(home / "none.yaml")), 2, "none.yaml")
     file.write_text(GRAPH)
-    refused(qflow("tasks", "submit", str(file), "--input", "[1]"), 2, "--input is no JSON object")
+    refused(qflow("tasks", "submit", str(file), "--input", "[1]"), 2, "--input is not a JSON object")
 
 
 def test_what_a_role_may_not_is_refused_and_recorded(qflow: Run, home: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_goal_from_a_work_item_to_a_suggestion(qflow: Run, project: Path) -> N
     assert suggestion["state"] == "awaiting_approval"
     rows = json.loads(ok(qflow("sparc", "strategies", "--json")))
     assert {row["strategy"]: row.get("uses") for row in rows}["together"] == 1
-    ok(qflow("sparc", "give-up", goal, "--reason", "enough"))
+    ok(qflow("sparc", "abandon", goal, "--reason", "enough"))
     assert json.loads(ok(qflow("sparc", "list", "--json")))[0]["state"] == "given_up"
 
 
