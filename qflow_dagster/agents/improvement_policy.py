@@ -62,7 +62,6 @@ class SafetyProfile:
     """
 
     error_threshold: float
-    needs_approval: bool
     max_files: int
     max_lines: int
     automatic_revert: bool
@@ -72,10 +71,10 @@ class SafetyProfile:
 
 
 PROFILES = {
-    "self_improving": SafetyProfile(0.02, True, 20, 1_000, True, 600.0),
-    "code_quality": SafetyProfile(0.01, True, 5, 500, True, 180.0),
-    "refactoring": SafetyProfile(0.01, True, 20, 2_000, True, 300.0),
-    "default": SafetyProfile(0.02, True, 10, 1_000, True, 300.0),
+    "self_improving": SafetyProfile(0.02, 20, 1_000, True, 600.0),
+    "code_quality": SafetyProfile(0.01, 5, 500, True, 180.0),
+    "refactoring": SafetyProfile(0.01, 20, 2_000, True, 300.0),
+    "default": SafetyProfile(0.02, 10, 1_000, True, 300.0),
 }
 # The agent that handles the rules of a category.
 AGENTS = {

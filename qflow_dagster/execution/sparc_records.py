@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution.sparc_targets import Target
-from qflow_dagster.quantumflow import history, resolve
+from qflow_dagster.quantumflow import get_events, resolve
 
 _ROWS = """
 SELECT g.id, w.status AS state, r.name AS repository, g.title, p.phase, g.round, g.strategy, g.target, g.goal_type,
@@ -50,7 +50,7 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
     """)
     events = [
         {"at": e.at, "from": e.from_status, "to": e.to_status, "actor": e.actor, "data": e.data}
-        for e in history(connection, id_)
+        for e in get_events(connection, id_)
     ]
     phase_rows = [dict(phase) for phase in connection.execute(phases, {"id": id_}).mappings()]
     return {**_described(dict(row)), "phases": phase_rows, "history": events}

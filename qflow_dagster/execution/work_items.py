@@ -19,7 +19,7 @@ from qflow_dagster.quantumflow import (
     StateMachine,
     add_dependencies,
     create_workflows,
-    history,
+    get_events,
     register,
     resolve,
     transition,
@@ -336,7 +336,7 @@ def show(connection: Connection, item_id: UUID) -> dict[str, Any]:
             "actor": event.actor,
             "data": event.data,
         }
-        for event in history(connection, item_id)
+        for event in get_events(connection, item_id)
     ]
     return {**row, "history": events}
 

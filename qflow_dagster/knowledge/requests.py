@@ -27,7 +27,7 @@ from qflow_dagster.quantumflow import (
     complete,
     create_workflows,
     fail,
-    history,
+    get_events,
     register,
     resolve,
     transition,
@@ -356,7 +356,7 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
     resolutions = [dict(resolution) for resolution in connection.execute(query).mappings()]
     events = [
         {"at": e.at, "from": e.from_status, "to": e.to_status, "actor": e.actor, "data": e.data}
-        for e in history(connection, id_)
+        for e in get_events(connection, id_)
     ]
     return {**row, "resolutions": resolutions, "history": events}
 

@@ -16,7 +16,7 @@ from qflow_dagster.ingestion import languages, repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.evidence import UnansweredError
-from qflow_dagster.quantumflow import get, history
+from qflow_dagster.quantumflow import get, get_events
 
 # What follows from a resolution, by kind.
 FOLLOW_UPS = {"pattern": "rescan", "anti_pattern": "flag"}
@@ -149,7 +149,9 @@ def _workflow(connection: Connection, payload: dict[str, Any], repository: str |
     except ValueError:
         raise QflowError(f"{payload['workflow']!r} is not the id of a workflow") from None
     workflow = get(connection, id_)
-    events = [{"at": e.at.isoformat(), "to": e.to_status, "actor": e.actor} for e in history(connection, id_)]
+    events = [
+        {"at": e.at.isoformat(), "to": e.to_status, "actor": e.actor} for e in get_events(connection, id_)
+    ]
     return {
         "answer": f"{workflow.type} is {workflow.status}, attempt {workflow.attempt}",
         "events": events,

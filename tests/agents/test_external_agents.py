@@ -118,7 +118,7 @@ def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:
         )
         assignments.route(connection)
     with engine.begin() as connection:
-        [late] = assignments.take(connection, "slow")
+        [late] = assignments.claim_assigned(connection, "slow")
         connection.execute(
             text("UPDATE workflows SET lease_expires_at = now() - interval '1 s' WHERE id = :id"), {"id": id_}
         )
@@ -126,7 +126,7 @@ def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:
         connection.execute(text("UPDATE workflows SET available_at = now() WHERE id = :id"), {"id": id_})
     with engine.begin() as connection:
         assignments.route(connection)
-        [taken] = assignments.take(connection, "quick")
+        [taken] = assignments.claim_assigned(connection, "quick")
     with pytest.raises(LeaseLostError):
         assignments.succeed(engine, late, "slow", "too late")
     assignments.succeed(engine, taken, "quick", "in time")

@@ -236,7 +236,7 @@ def test_a_day_has_its_limit_and_what_is_over_it_waits(loop: Loop, monkeypatch: 
         loop.approve(suggestion)
     problems = [one.problem for one in loop.apply()]
     assert problems.count(None) == 1
-    assert "no more are allowed" in str(next(filter(None, problems)))
+    assert "the limit; it stays approved" in str(next(filter(None, problems)))
     with loop.engine.begin() as connection:
         connection.execute(text("UPDATE edits SET applied_at = applied_at - interval '1 day'"))
     assert [one.problem for one in loop.apply()] == [None]

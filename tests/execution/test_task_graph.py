@@ -17,7 +17,7 @@ from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailedErro
 from qflow_dagster.execution.task_definitions import Task, read_graph
 from qflow_dagster.execution.task_policy import PolicyViolationError, check
 from qflow_dagster.execution.task_worker import Summary, work
-from qflow_dagster.quantumflow import history, verify_history
+from qflow_dagster.quantumflow import get_events, verify_history
 from qflow_dagster.safety.documents import parse
 from qflow_dagster.settings import settings as configured
 from tests.ingestion.conftest import GitRepository, Ingested
@@ -235,7 +235,7 @@ def test_a_failed_task_blocks_what_depends_on_it_and_the_rest_is_kept(engine: En
     assert script.names.count("other") == 1
     with engine.connect() as connection:
         assert verify_history(connection) is None
-        assert [event.to_status for event in history(connection, id_)] == [
+        assert [event.to_status for event in get_events(connection, id_)] == [
             "running",
             "failed",
             "running",
@@ -320,7 +320,7 @@ def test_an_amended_task_is_tried_again_and_the_change_is_in_its_history(
     do(engine, script)
     assert whole(engine, id_)["state"] == "completed"
     with engine.connect() as connection:
-        [event] = [event for event in history(connection, failed) if event.actor == "ada"]
+        [event] = [event for event in get_events(connection, failed) if event.actor == "ada"]
     assert (event.data["reason"], event.data["to"]["arguments"]) == ("typo", {"value": "ok"})
 
 
@@ -413,7 +413,7 @@ def test_a_worker_that_lost_its_lease_is_not_believed(engine: Engine, script: Sc
     do(engine, script)
     assert whole(engine, id_)["result"] == {"slow": "attempt 2"}
     with engine.connect() as connection:
-        events = history(connection, task_id(engine, id_, "slow"))
+        events = get_events(connection, task_id(engine, id_, "slow"))
     assert [event.to_status for event in events].count("completed") == 1
 
 
