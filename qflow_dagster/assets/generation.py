@@ -65,7 +65,7 @@ def candidates(
             "dagster/row_count": total.candidates,
             "work_items": total.items,
             "passed_all_gates": total.passed,
-            "without_candidate": total.nothing,
+            "without_candidate": total.without_candidate,
             "capacity_for_suggestions": capacity,
             **analytics,
         },
