@@ -4,7 +4,7 @@ import dagster as dg
 
 from qflow_dagster.agents import assignments, builtin_agents, coordination, self_improvement, tables
 from qflow_dagster.agents import edits as agent_edits
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, picture, table, table_metadata
 from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.workers import worker
@@ -22,7 +22,7 @@ AGENT_PERFORMANCE = dg.AssetKey([GROUP, "performance"])
     kinds={"git", "postgres"},
     code_version="1",
     description="Approved suggestions applied: a commit on a branch of its own for each.",
-    metadata={"dagster/column_schema": column_schema(tables.edits)},
+    metadata=table_metadata(tables.edits),
 )
 def edits(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Drain the approved ones; one that cannot be applied holds up no other."""
@@ -74,11 +74,12 @@ def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.M
 
 @dg.asset(
     key=AGENT_PERFORMANCE,
+    freshness_policy=HOURLY,
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Agents: who is there, what waits for them, and how they did by domain.",
-    metadata={"dagster/column_schema": column_schema(tables.outcomes)},
+    metadata=table_metadata(tables.outcomes),
 )
 def agent_performance(database: Database) -> dg.MaterializeResult:
     """Count what generators did in the improvement loop, and look at all agents."""

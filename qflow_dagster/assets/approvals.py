@@ -3,7 +3,7 @@
 import dagster as dg
 
 from qflow_dagster.approvals import records, tables
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, picture, table, table_metadata
 from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.resources.database import Database
 from qflow_dagster.settings import settings
@@ -15,11 +15,12 @@ APPROVALS = dg.AssetKey(["agents", "approvals"])
 
 @dg.asset(
     key=APPROVALS,
+    freshness_policy=HOURLY,
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Approvals: what waits for a person, and what became of the rest.",
-    metadata={"dagster/column_schema": column_schema(tables.approvals)},
+    metadata=table_metadata(tables.approvals),
 )
 def approvals(database: Database) -> dg.MaterializeResult:
     """Look at the approvals."""

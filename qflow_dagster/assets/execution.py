@@ -3,7 +3,15 @@
 import dagster as dg
 
 from qflow_dagster.assets import rules
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, markdown, picture, table
+from qflow_dagster.assets.metadata import (
+    HOURLY,
+    MAX_ROWS,
+    ON_COMMIT,
+    markdown,
+    picture,
+    table,
+    table_metadata,
+)
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.execution import (
     safe_work_planner,
@@ -29,13 +37,14 @@ SPARC_GOALS = dg.AssetKey([GROUP, "sparc_goals"])
 
 @dg.asset(
     key=WORK_ITEMS,
+    freshness_policy=ON_COMMIT,
     group_name=GROUP,
     deps=[rules.FINDINGS],
     partitions_def=repositories,
     kinds={"python", "postgres"},
     code_version="1",
     description="Work in the SAFe hierarchy: what findings, measures and errors ask for, scored by WSJF.",
-    metadata={"dagster/column_schema": column_schema(tables.work_items)},
+    metadata=table_metadata(tables.work_items),
 )
 def work_items_asset(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
@@ -67,6 +76,7 @@ def work_items_asset(
 
 @dg.asset(
     key=PLAN,
+    freshness_policy=ON_COMMIT,
     group_name=GROUP,
     deps=[WORK_ITEMS],
     partitions_def=repositories,
@@ -108,11 +118,12 @@ def plan(context: dg.AssetExecutionContext, database: Database) -> dg.Materializ
 
 @dg.asset(
     key=TASK_GRAPHS,
+    freshness_policy=HOURLY,
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Task graphs: what each has done, and the newest one drawn with the states of its tasks.",
-    metadata={"dagster/column_schema": column_schema(tables.tasks)},
+    metadata=table_metadata(tables.tasks),
 )
 def task_graphs(database: Database) -> dg.MaterializeResult:
     """Look at the graphs; a running one is drawn before an ended one."""
@@ -138,11 +149,12 @@ def task_graphs(database: Database) -> dg.MaterializeResult:
 
 @dg.asset(
     key=SPARC_GOALS,
+    freshness_policy=HOURLY,
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="SPARC goals: how far each is, and how the strategies did.",
-    metadata={"dagster/column_schema": column_schema(tables.sparc_goals)},
+    metadata=table_metadata(tables.sparc_goals),
 )
 def sparc_goals(database: Database) -> dg.MaterializeResult:
     """Look at the goals."""

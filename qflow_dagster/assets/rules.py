@@ -3,7 +3,7 @@
 import dagster as dg
 
 from qflow_dagster.assets import metrics
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import MAX_ROWS, ON_COMMIT, picture, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.evolution import findings as finding_records
 from qflow_dagster.evolution import rule_engine, tables
@@ -18,13 +18,14 @@ FINDINGS = dg.AssetKey([GROUP, "findings"])
 
 @dg.asset(
     key=FINDINGS,
+    freshness_policy=ON_COMMIT,
     group_name=GROUP,
     deps=[metrics.REPOSITORY, metrics.HOTSPOTS, metrics.FUNCTIONS],
     partitions_def=repositories,
     kinds={"python", "postgres"},
     code_version="1",
     description="What the rules find in the current snapshot: open, fixed, suppressed, found again.",
-    metadata={"dagster/column_schema": column_schema(tables.findings)},
+    metadata=table_metadata(tables.findings),
 )
 def findings(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
