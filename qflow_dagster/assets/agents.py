@@ -1,10 +1,16 @@
 """Assets of the group `agents`: edits, what became of them, and how the agents perform."""
 
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
+from sqlalchemy import Connection
 
 from qflow_dagster.agents import assignments, builtin_agents, coordination, self_improvement, tables
 from qflow_dagster.agents import edits as agent_edits
-from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, picture, table, table_metadata
+from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, approval_link, picture, table, table_metadata
+from qflow_dagster.ingestion import repositories
 from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.workers import worker
@@ -33,15 +39,27 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
     for result in problems:
         context.log.warning("suggestion %s: %s", result.suggestion_id, visible_line(result.problem or ""))
     with engine.connect() as connection:
-        found = agent_edits.find(connection, limit=MAX_ROWS)
-    shown = ("state", "repository", "branch", "commit", "title", "applied_at")
+        rows = agent_edits.find(connection, limit=MAX_ROWS)
+        links = _links_of(connection, rows[0]) if rows else {}
+    columns = ("state", "repository", "branch", "commit", "title", "applied_at")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(applied),
             "not_applied": len(problems),
-            "edits": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
+            "edits": table(rows, MAX_ROWS, columns),
+            **links,
         }
     )
+
+
+def _links_of(connection: Connection, edit: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
+    """Return where the newest edit is to be seen: its approval in the inbox, its branch in git."""
+    objects = repositories.find(connection, edit["repository"]).objects
+    command = shlex.join(["git", "-C", str(objects), "log", "-p", "-1", edit["branch"]])
+    return {
+        "newest": approval_link(agent_edits.show(connection, edit["id"])["approval"]),
+        "newest_branch": dg.MetadataValue.text(visible_line(command)),
+    }
 
 
 @dg.asset(

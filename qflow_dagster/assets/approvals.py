@@ -27,11 +27,11 @@ def approvals(database: Database) -> dg.MaterializeResult:
     with database.engine().connect() as connection:
         counts = records.counts(connection)
         pending = records.find(connection, status="pending", limit=MAX_ROWS)
-    shown = ("kind", "target", "reason", "requested_by", "approvals", "required_approvals", "expires_at")
+    columns = ("kind", "target", "reason", "requested_by", "approvals", "required_approvals", "expires_at")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(counts.values()),
-            "pending": table([{name: row[name] for name in shown} for row in pending], MAX_ROWS),
+            "pending": table(pending, MAX_ROWS, columns),
             "by_status": picture(histogram(list(counts.items()), "Approvals by status")),
             "inbox": dg.MetadataValue.url(settings().inbox.address),
         }

@@ -59,7 +59,7 @@ def work_items_asset(
         )
         why = safe_work_planner.explain(connection, best[0]["id"]) if best else ["no feature is open"]
     progress("planning", 1, 1)
-    shown = ("wsjf", "state", "title")
+    columns = ("wsjf", "state", "title")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),
         metadata={
@@ -68,7 +68,7 @@ def work_items_asset(
             "done_by_themselves": planned.done,
             "ranked": planned.ranked,
             "without_score": planned.without_score,
-            "next": table([{name: row[name] for name in shown} for row in best], MAX_ROWS),
+            "next": table(best, MAX_ROWS, columns),
             "why_the_first": dg.MetadataValue.text(visible("\n".join(why))),
         },
     )
@@ -134,11 +134,11 @@ def task_graphs(database: Database) -> dg.MaterializeResult:
     states: dict[str, int] = {}
     for row in found:
         states[row["state"]] = states.get(row["state"], 0) + 1
-    shown = ("name", "state", "tasks", "completed", "failed", "seconds", "requested_by")
+    columns = ("name", "state", "tasks", "completed", "failed", "seconds", "requested_by")
     path, seconds = task_records.critical_path(tasks)
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(found),
-        "graphs": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
+        "graphs": table(found, MAX_ROWS, columns),
         "by_state": picture(histogram(sorted(states.items()), "Task graphs by state")),
     }
     if drawn:
@@ -162,11 +162,11 @@ def sparc_goals(database: Database) -> dg.MaterializeResult:
         states = sparc_records.progress(connection)
         found = sparc_records.find(connection, limit=MAX_ROWS)
         strategies = sparc_strategies.statistics(connection)
-    shown = ("state", "phase", "round", "strategy", "repository", "target", "reason")
+    columns = ("state", "phase", "round", "strategy", "repository", "target", "reason")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(number for _, number in states),
-            "goals": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
+            "goals": table(found, MAX_ROWS, columns),
             "by_state": picture(histogram(states, "Goals by state")),
             "strategies": table(strategies, MAX_ROWS),
         }

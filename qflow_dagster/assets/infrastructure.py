@@ -32,11 +32,11 @@ def error_groups(database: Database) -> dg.MaterializeResult:
     with database.engine().connect() as connection:
         open_groups = error_records.find(connection, limit=1_000)
         timeline = error_records.timeline(connection)
-    shown = ("state", "count", "last_seen", "operation", "kind", "classification", "message")
+    columns = ("state", "count", "last_seen", "operation", "kind", "classification", "message")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(open_groups),
-            "errors": table([{name: row[name] for name in shown} for row in open_groups], MAX_ROWS),
+            "errors": table(open_groups, MAX_ROWS, columns),
             "last_day": picture(
                 trend(
                     [row["at"].strftime("%H:%M") for row in timeline],
@@ -65,12 +65,12 @@ def circuit_breakers(database: Database) -> dg.MaterializeResult:
         breakers = circuit_breaker.breakers(connection)
         hour = sorted(rates(connection, window=3_600), key=lambda rate: -rate.rate)
     breakers.sort(key=lambda row: row["state"] == "closed")
-    shown = ("operation", "state", "since", "failures", "next_probe_in", "reason")
+    columns = ("operation", "state", "since", "failures", "next_probe_in", "reason")
     bars = [(rate.operation[-18:], round(rate.rate * 100)) for rate in hour[:8]]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(breakers),
-            "breakers": table([{name: row[name] for name in shown} for row in breakers], MAX_ROWS),
+            "breakers": table(breakers, MAX_ROWS, columns),
             "rates": table(
                 [
                     {"operation": r.operation, "errors": r.errors, "calls": r.total, "rate": r.rate}

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 from sqlalchemy import Table
@@ -12,6 +13,7 @@ from sqlalchemy.dialects import postgresql
 from qflow_dagster.assets.column_descriptions import COMMON, OF_TABLE
 from qflow_dagster.database import public_address
 from qflow_dagster.safety.display import visible, visible_line
+from qflow_dagster.settings import settings
 
 # Types are shown by the names the database has for them.
 POSTGRESQL = postgresql.dialect()
@@ -26,16 +28,20 @@ NIGHTLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
 ON_COMMIT = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=30), warn_window=timedelta(days=7))
 
 
-def table(rows: Sequence[Mapping[str, Any]], limit: int = 10) -> dg.TableMetadataValue:
-    """Return the first `limit` rows as a table; its columns are those of the first row."""
-    columns = [dg.TableColumn(name) for name in (rows[0] if rows else ())]
+def table(
+    rows: Sequence[Mapping[str, Any]], limit: int = 10, columns: Sequence[str] | None = None
+) -> dg.TableMetadataValue:
+    """Return the first `limit` rows as a table of those columns (default: all of the first row)."""
+    names = columns or list(rows[0] if rows else ())
     return dg.MetadataValue.table(
-        [
-            dg.TableRecord({column.name: _cell(row[column.name]) for column in columns})
-            for row in rows[:limit]
-        ],
-        dg.TableSchema(columns=columns),
+        [dg.TableRecord({name: _cell(row[name]) for name in names}) for row in rows[:limit]],
+        dg.TableSchema(columns=[dg.TableColumn(name) for name in names]),
     )
+
+
+def approval_link(approval_id: UUID) -> dg.UrlMetadataValue:
+    """Return a link to an approval in the inbox."""
+    return dg.MetadataValue.url(f"{settings().inbox.address}/approvals/{approval_id}")
 
 
 def picture(svg: str) -> dg.MarkdownMetadataValue:

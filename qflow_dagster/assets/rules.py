@@ -42,7 +42,7 @@ def findings(
         (severity, sum(row["open"] for row in counted if row["severity"] == severity))
         for severity in finding_records.SEVERITIES
     ]
-    shown = ("severity", "rule", "path", "line", "message")
+    columns = ("severity", "rule", "path", "line", "message")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),
         metadata={
@@ -51,7 +51,7 @@ def findings(
             "files_not_readable": evaluation.problems,
             "seconds": round(evaluation.seconds, 2),
             **changes,
-            "worst": table([{name: row[name] for name in shown} for row in worst], MAX_ROWS),
+            "worst": table(worst, MAX_ROWS, columns),
             "by_rule": table(counted, MAX_ROWS),
             "by_severity": picture(histogram(by_severity, "Open findings by severity")),
         },

@@ -6,6 +6,7 @@ from pydantic import BaseModel, SecretStr
 
 from qflow_dagster.cli import dagster_configuration
 from qflow_dagster.cli.output import JsonFlag, print_json, print_rows
+from qflow_dagster.safety.redaction import redact
 from qflow_dagster.settings import Settings, environment_name, settings
 
 
@@ -38,7 +39,7 @@ def _dagster_rows():
     for name, default, value in dagster_configuration.differences(ours, result):
         yield {
             "setting": f"dagster.yaml: {name}",
-            "value": "(removed)" if value is None else str(value),
+            "value": "(removed)" if value is None else str(redact({name: value})[name]),
             "source": str(dagster_configuration.operator_file()),
             "meaning": "new" if default is None else f"the default is {default}",
         }

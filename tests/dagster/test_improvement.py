@@ -116,6 +116,8 @@ def test_an_approved_edit_is_applied_and_verified_by_one_run_that_the_sensor_req
     result = dagster.run("apply_approved_edits")
     found = metadata(result)
     assert found["edits"]["dagster/row_count"].value == 2
+    assert "/approvals/" in str(found["edits"]["newest"].value)
+    assert "log -p -1 qflow/" in str(found["edits"]["newest_branch"].value)
     assert found["edit_outcomes"]["verified"].value == 2
     assert dagster.tick(approval_decisions).run_requests == []
     assert len(repository.git("for-each-ref", "refs/heads/qflow").splitlines()) == 2

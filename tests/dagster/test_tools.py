@@ -58,8 +58,8 @@ def dg_tool(environment: dict[str, str], *command: str) -> str:
 def test_dg_checks_and_lists_the_definitions(environment: dict[str, str]) -> None:
     dg_tool(environment, "check", "defs")
     listed = json.loads(dg_tool(environment, "list", "defs", "--json"))
-    index = next(asset for asset in listed["assets"] if asset["key"] == "knowledge/index")
-    assert index["group"] == "knowledge"
+    index = next(asset for asset in listed["assets"] if asset["asset_key"] == "knowledge/index")
+    assert index["group_name"] == "knowledge"
     assert {job["name"] for job in listed["jobs"]} > {"run_repository", "improve_repository"}
 
 
@@ -74,7 +74,7 @@ def test_an_asset_and_a_job_run_from_the_command_line(
     tool(
         environment,
         *("dagster", "asset", "materialize", "-m", MODULE, "--partition", "project"),
-        *("--select", "key:ingestion/snapshot or key:ingestion/files"),
+        *("--select", "group:ingestion"),
     )
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM snapshots")) == 1
