@@ -14,7 +14,7 @@ E2E_WORKERS ?= 3
 GROUPED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run up test quick lint types layers tests tests-e2e format benchmark lock clean
+.PHONY: help setup setup-dev run up test quick lint types layers tests tests-e2e format docs docs-output benchmark lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,10 @@ test: setup-dev ## Lint, type check, layer check and all tests, side by side
 quick: setup-dev ## The same for what changed since main, in a minute
 	@$(BIN)/python -m tests.changed
 
-lint: setup-dev ## Lint and check the format
+lint: setup-dev ## Lint, check the format, look for dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
 
 types: setup-dev ## Type check
 	$(BIN)/pyright
@@ -53,6 +54,12 @@ tests-e2e: setup-dev ## The tests end to end
 format: setup-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup-dev ## Build the documentation site into site/; a broken link is an error
+	$(BIN)/zensical build --strict
+
+docs-output: setup-dev ## Rewrite command output in the documentation that has changed
+	$(BIN)/python -m tests.docs.console
 
 benchmark: setup-dev ## Print the benchmark tables (REPO: what to ingest)
 	$(BIN)/python -m benchmarks.core
@@ -76,7 +83,7 @@ clean: ## Stop the embedded server and delete .venv and .qflow
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
-	@$(call install,-e '.[dev$(comma)benchmarks]')
+	@$(call install,-e '.[dev$(comma)benchmarks$(comma)docs]')
 	@touch $@ .venv/installed
 
 .venv/bin/python:

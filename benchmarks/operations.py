@@ -37,7 +37,8 @@ from qflow_dagster.infrastructure.error_rate_tracker import ErrorTracker, Occurr
 from qflow_dagster.notifications import endpoints
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, transition
 from qflow_dagster.resources.database import Database
-from qflow_dagster.sensors import leases, operations
+from qflow_dagster.sensors.approvals import approval_decisions, approval_expiry
+from qflow_dagster.sensors.infrastructure import expired_leases, new_errors, undelivered_notifications
 from qflow_dagster.settings import settings
 from qflow_dagster.web.app import build_app
 
@@ -226,7 +227,13 @@ def fill(engine: Engine) -> None:
 
 def measure_ticks(database: Database, waiting: int) -> list[tuple[str, int, float, float]]:
     """The time of a tick of each sensor."""
-    sensors: list[Any] = [*operations.sensors, *leases.sensors]
+    sensors: list[Any] = [
+        approval_decisions,
+        approval_expiry,
+        new_errors,
+        undelivered_notifications,
+        expired_leases,
+    ]
     found = []
     with dg.DagsterInstance.ephemeral() as instance:
         for sensor in sensors:

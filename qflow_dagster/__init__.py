@@ -6,3 +6,5 @@ objects into tables, ``metrics`` measures them, ``quantumflow`` is the durable c
 Dagster layer (``assets``, ``jobs``, ``sensors``, ``schedules``, ``checks``,
 ``resources``) is thin; nothing below it imports Dagster.
 """
+
+__version__ = "0.1.0"

@@ -1,69 +1,45 @@
 """The whole factory on one screen: what Dagster loads, and how tests and the CLI vary it."""
 
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import dagster as dg
 
-from qflow_dagster.assets import coordination, evolution, improvement, ingestion, metrics, operations
-from qflow_dagster.checks import coordination as coordination_checks
-from qflow_dagster.checks import evolution as evolution_checks
-from qflow_dagster.checks import ingestion as ingestion_checks
-from qflow_dagster.checks import metrics as metrics_checks
-from qflow_dagster.checks import operations as operations_checks
-from qflow_dagster.jobs import coordination as coordination_jobs
-from qflow_dagster.jobs import evolution as evolution_jobs
-from qflow_dagster.jobs import improvement as improvement_jobs
-from qflow_dagster.jobs import maintenance, repository
-from qflow_dagster.jobs import operations as operations_jobs
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
-from qflow_dagster.schedules import health, nightly, observation
-from qflow_dagster.sensors import coordination as coordination_sensors
-from qflow_dagster.sensors import dead_runs, leases, repository_commits, requested_runs, run_failures
-from qflow_dagster.sensors import evolution as evolution_sensors
-from qflow_dagster.sensors import improvement as improvement_sensors
-from qflow_dagster.sensors import operations as operations_sensors
+
+# The asset groups, in the order of the loop. What Dagster's page shows of the group `rules` is defined in
+# assets/rules.py, jobs/rules.py, sensors/rules.py, schedules/rules.py and checks/rules.py, where they exist.
+GROUPS = (
+    "ingestion",
+    "metrics",
+    "rules",
+    "execution",
+    "generation",
+    "approvals",
+    "agents",
+    "knowledge",
+    "infrastructure",
+    "evolution",
+)
+
+
+def of_all_groups(kind: str) -> list[Any]:
+    """Return the definitions of a kind ("assets", "jobs", ...): the lists of that name in its modules."""
+    names = [f"qflow_dagster.{kind}.{group}" for group in GROUPS]
+    return [item for name in names if find_spec(name) for item in getattr(import_module(name), kind)]
 
 
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """A fresh set of all definitions; `resources` replaces resources by name."""
+    """Return a fresh set of all definitions; `resources` replaces resources by name."""
     return dg.Definitions(
-        assets=[
-            *ingestion.assets,
-            *metrics.assets,
-            *improvement.assets,
-            *evolution.assets,
-            *coordination.assets,
-            *operations.assets,
-        ],
-        asset_checks=[
-            *ingestion_checks.checks,
-            *metrics_checks.checks,
-            *evolution_checks.checks,
-            *coordination_checks.checks,
-            *operations_checks.checks,
-        ],
-        jobs=[
-            *repository.jobs,
-            *maintenance.jobs,
-            *improvement_jobs.jobs,
-            *evolution_jobs.jobs,
-            *coordination_jobs.jobs,
-            *operations_jobs.jobs,
-        ],
-        sensors=[
-            *repository_commits.sensors,
-            *leases.sensors,
-            *dead_runs.sensors,
-            *operations_sensors.sensors,
-            *improvement_sensors.sensors,
-            *evolution_sensors.sensors,
-            *coordination_sensors.sensors,
-            *requested_runs.sensors,
-            *run_failures.sensors,
-        ],
-        schedules=[*nightly.schedules, *health.schedules, *observation.schedules],
+        assets=of_all_groups("assets"),
+        asset_checks=of_all_groups("checks"),
+        jobs=of_all_groups("jobs"),
+        sensors=of_all_groups("sensors"),
+        schedules=of_all_groups("schedules"),
         resources={"database": Database(), "progress": Progress(), **(resources or {})},
         # A step in a process of its own costs seconds of imports; work that wants processes
         # (parsing) makes its own. Deployments choose another executor by configuration.

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, text
 
 from qflow_dagster.quantumflow import Json, StateMachine, register
+from qflow_dagster.registry import Queue, WorkflowTypeName
 
 APPROVAL = StateMachine(
     name="approval",
@@ -30,9 +31,14 @@ APPROVAL = StateMachine(
 
 Kind = Literal["edit", "workflow", "rule", "rollback"]
 KINDS: tuple[Kind, ...] = ("edit", "workflow", "rule", "rollback")
-QUEUES = dict.fromkeys(KINDS, "approval_notifications") | {"workflow": "workflow_approval_notifications"}
+QUEUES = dict.fromkeys(KINDS, Queue.APPROVAL_NOTIFICATIONS) | {
+    "workflow": Queue.WORKFLOW_APPROVAL_NOTIFICATIONS
+}
 # A type per kind, so that what waits of one kind is found without looking at the others.
-TYPES = {kind: register(f"{kind}_approval", machine=APPROVAL, queue=QUEUES[kind]).name for kind in KINDS}
+TYPES = {
+    kind: register(WorkflowTypeName(f"{kind}_approval"), machine=APPROVAL, queue=QUEUES[kind]).name
+    for kind in KINDS
+}
 
 TOKEN_PREFIX = "qfa_"  # noqa: S105  (says to a person and to a scanner what it is)
 TOKEN_BYTES = 32

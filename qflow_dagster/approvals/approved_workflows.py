@@ -14,6 +14,7 @@ from qflow_dagster.approvals.arbiter import request_approval
 from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize_workflow
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import create_workflow, workflow_type
+from qflow_dagster.quantumflow.draining import drain
 
 
 class Started(NamedTuple):
@@ -39,6 +40,13 @@ def request_workflow(
     return request_approval(
         connection, "workflow", type_name, content, requested_by=requested_by, reason=reason, **options
     )
+
+
+def start_all_approved(
+    engine: Engine, *, worker: str, run_id: str | None = None
+) -> tuple[list[Started], list[Started]]:
+    """Start approved workflows, batch after batch; return those that were started and those that could not be."""
+    return drain(lambda: start_approved(engine, worker=worker, run_id=run_id))
 
 
 def start_approved(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.approvals.approval import TYPES, digest_of
 from qflow_dagster.errors import UsageError
-from qflow_dagster.quantumflow import history, verify_history
+from qflow_dagster.quantumflow import get_events, verify_history
 from qflow_dagster.quantumflow import resolve as resolve_id
 from qflow_dagster.safety.display import visible
 
@@ -93,7 +93,7 @@ def approval_history(connection: Connection, approval_id: UUID) -> list[dict[str
             "data": event.data,
             "run_id": event.run_id,
         }
-        for event in history(connection, approval_id)
+        for event in get_events(connection, approval_id)
     ]
     query = text("SELECT at, reason, presented FROM approval_refusals WHERE approval_id = :id ORDER BY id")
     refusals = [
@@ -175,6 +175,16 @@ def pending_past_expiry(connection: Connection, grace: float = 120.0) -> int:
         AND expires_at <= statement_timestamp() - make_interval(secs => :grace)
     """)
     return connection.scalar(query, {"grace": grace}) or 0
+
+
+def about_to_expire(connection: Connection) -> int:
+    """How many pending approvals have been warned of and expire without a decision."""
+    query = text(f"""
+        SELECT count(*) FROM approvals a JOIN workflows w ON w.id = a.id
+        WHERE w.status = 'pending' AND w.type IN ({_TYPE_LIST}) AND a.warn_at IS NULL
+          AND w.expires_at > statement_timestamp()
+    """)
+    return connection.scalar(query) or 0
 
 
 def newest_approved(connection: Connection, kind: str) -> UUID | None:

@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from qflow_dagster.database.schema import metadata, timestamp_column
 from qflow_dagster.quantumflow.tables import workflows
+from qflow_dagster.registry import WorkflowTypeName
 
 approvals = Table(
     "approvals",
@@ -60,7 +61,8 @@ Index(
     workflows.c.status,
     workflows.c.id,
     postgresql_where=text(
-        "type IN ('edit_approval', 'workflow_approval', 'rule_approval', 'rollback_approval')"
+        f"type IN ('{WorkflowTypeName.EDIT_APPROVAL}', '{WorkflowTypeName.WORKFLOW_APPROVAL}', "
+        f"'{WorkflowTypeName.RULE_APPROVAL}', '{WorkflowTypeName.ROLLBACK_APPROVAL}')"
     ),
 )
 

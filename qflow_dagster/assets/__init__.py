@@ -1,6 +1,1 @@
-"""What is derived from code, as Dagster assets: one module per asset group.
-
-Belongs here: asset definitions that call a domain and describe what came out. Does not
-belong here: how anything is computed (``ingestion``, ``metrics``), nor jobs and sensors.
-All assets are partitioned by repository (``partitions``).
-"""
+"""Assets: what is derived from code, and looks at the tables. The file is named after the asset group."""

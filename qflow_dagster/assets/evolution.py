@@ -1,19 +1,13 @@
-"""Assets of rule evolution: what became of rules, what is believed of them, candidates, the rules that hold.
-
-Belongs here: draining what is due, in batches, and what the page shows of it. However many rules
-and outcomes there are, each asset is one step.
-"""
+"""Assets of the group `evolution`: outcomes of rules, their confidence, variants on trial, the rules in force."""
 
 import dagster as dg
 from sqlalchemy import Connection
 
-from qflow_dagster.agents import rule_changes
-from qflow_dagster.assets import improvement
-from qflow_dagster.assets.metadata import column_schema, picture, table, worker
+from qflow_dagster.agents import rule_evolution
+from qflow_dagster.assets import agents, generation, rules
+from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
 from qflow_dagster.evolution import (
     outcomes,
-    place_records,
-    rule_evolver,
     rule_set,
     standings,
     tables,
@@ -21,20 +15,20 @@ from qflow_dagster.evolution import (
 )
 from qflow_dagster.pictures import confidence
 from qflow_dagster.pictures.charts import histogram
-from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.workers import worker
 
-RULE_OUTCOMES = dg.AssetKey(["evolution", "rule_outcomes"])
-RULE_CONFIDENCE = dg.AssetKey(["evolution", "rule_confidence"])
-RULE_CANDIDATES = dg.AssetKey(["evolution", "rule_candidates"])
-RULE_SET = dg.AssetKey(["evolution", "rule_set"])
-MAX_ROWS = 20
+GROUP = "evolution"
+RULE_OUTCOMES = dg.AssetKey([GROUP, "rule_outcomes"])
+RULE_CONFIDENCE = dg.AssetKey([GROUP, "rule_confidence"])
+RULE_CANDIDATES = dg.AssetKey([GROUP, "rule_candidates"])
+RULE_SET = dg.AssetKey([GROUP, "rule_set"])
 
 
 @dg.asset(
     key=RULE_OUTCOMES,
-    group_name="evolution",
-    deps=[improvement.FINDINGS, improvement.SUGGESTIONS, improvement.EDIT_OUTCOMES],
+    group_name=GROUP,
+    deps=[rules.FINDINGS, generation.SUGGESTIONS, agents.EDIT_OUTCOMES],
     kinds={"postgres", "git"},
     code_version="1",
     description="What became of what each rule version found and proposed, counted once, with the code it is about.",
@@ -43,9 +37,7 @@ MAX_ROWS = 20
 def rule_outcomes(database: Database) -> dg.MaterializeResult:
     """Count what is new, and keep its code."""
     engine = database.engine()
-    with engine.begin() as connection:
-        new = outcomes.collect(connection)
-    kept = place_records.keep(engine)
+    new, stored_matches = rule_evolution.collect_outcomes(engine)
     with engine.connect() as connection:
         counted = outcomes.counts(connection)
     kinds = [(kind, sum(row[kind] for row in counted)) for kind in outcomes.KINDS if kind != "shown"]
@@ -53,7 +45,7 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
         metadata={
             "dagster/row_count": sum(number for _, number in kinds),
             "new": new,
-            "places_kept": kept,
+            "places_kept": stored_matches,
             "by_rule": table([{k: v for k, v in row.items() if k != "digest"} for row in counted], MAX_ROWS),
             "by_kind": picture(histogram(kinds, "Outcomes by kind")),
         }
@@ -62,7 +54,7 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
 
 @dg.asset(
     key=RULE_CONFIDENCE,
-    group_name="evolution",
+    group_name=GROUP,
     deps=[RULE_OUTCOMES],
     kinds={"postgres"},
     code_version="1",
@@ -71,9 +63,9 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
 )
 def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Thresholds first: what rules may do follows from them."""
-    with database.engine().begin() as connection:
-        changed = standings.adapt(connection)
-        moved = standings.refresh(connection, run_id=context.run.run_id)
+    engine = database.engine()
+    changed, moved = rule_evolution.update_confidence(engine, run_id=context.run.run_id)
+    with engine.connect() as connection:
         known = standings.of(connection, rule_set.current(connection))
         calibrated = standings.calibrated(connection)
         limits = thresholds.current(connection)
@@ -117,7 +109,7 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
 
 @dg.asset(
     key=RULE_CANDIDATES,
-    group_name="evolution",
+    group_name=GROUP,
     deps=[RULE_CONFIDENCE],
     kinds={"python", "postgres"},
     code_version="1",
@@ -127,10 +119,7 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
 def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Seek variants, and begin their trials."""
     engine = database.engine()
-    run_id = context.run.run_id
-    with recorded(engine, rule_evolver.TYPE, {}, worker=worker(context), run_id=run_id) as record:
-        made = rule_evolver.vary(engine, run_id=run_id)
-        record({"variants": [f"{one.rule_id} version {one.version}: {one.words}" for one in made]})
+    made = rule_evolution.start_trials(engine, worker=worker(context), run_id=context.run.run_id)
     with engine.connect() as connection:
         living = rule_set.lives(connection, states=["draft", "trial"])
     rows = [
@@ -155,7 +144,7 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
 
 @dg.asset(
     key=RULE_SET,
-    group_name="evolution",
+    group_name=GROUP,
     deps=[RULE_CANDIDATES],
     kinds={"postgres"},
     code_version="1",
@@ -165,7 +154,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     """Follow what was decided, judge the trials, ask for what is to become active."""
     run_id = context.run.run_id
     engine = database.engine()
-    settled = rule_changes.settle(engine, worker=worker(context), run_id=run_id)
+    settled = rule_evolution.judge_trials(engine, worker=worker(context), run_id=run_id)
     with engine.connect() as connection:
         rules = rule_set.current(connection)
         lives = rule_set.lives(connection)
@@ -189,7 +178,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(rules),
         "retired": sum(one.to == "retired" for one in settled.verdicts),
-        "asked_for": len(settled.asked),
+        "asked_for": len(settled.requested),
         "became_active": sum(one.problem is None and one.to == "active" for one in settled.changed),
         "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in settled.verdicts], MAX_ROWS),
         "changed_here": table(changes, MAX_ROWS),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from qflow_dagster.assets.metadata import column_schema, table, worker
+from qflow_dagster.assets.metadata import column_schema, table
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion import queries, tables
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
@@ -19,6 +19,7 @@ from qflow_dagster.ingestion.workflows import CODE_INGESTION, HISTORY_INGESTION
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
+from qflow_dagster.resources.workers import worker
 
 GROUP = "ingestion"
 CODE_VERSION = str(EXTRACTOR_VERSION)

@@ -1,7 +1,4 @@
-"""How values become what the Dagster UI shows, and what runs are called elsewhere.
-
-Belongs here: rendering for asset metadata, shared by all assets.
-"""
+"""How values become metadata of assets: tables, pictures, Markdown, column schemas."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -15,11 +12,8 @@ from qflow_dagster.safety.display import visible, visible_line
 
 # Types are shown by the names the database has for them.
 POSTGRESQL = postgresql.dialect()
-
-
-def worker(context: dg.AssetExecutionContext) -> str:
-    """What a workflow recorded by an asset names as its worker."""
-    return f"dagster run {context.run.run_id[:8]}"
+# Rows of a table that metadata shows.
+MAX_ROWS = 20
 
 
 def table(rows: Sequence[Mapping[str, Any]], limit: int = 10) -> dg.MarkdownMetadataValue:

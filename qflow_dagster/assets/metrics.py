@@ -8,7 +8,7 @@ import dagster as dg
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.assets import ingestion
-from qflow_dagster.assets.metadata import column_schema, picture, table, worker
+from qflow_dagster.assets.metadata import column_schema, picture, table
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.metrics import METRICS_PIPELINE, queries, tables
@@ -24,6 +24,7 @@ from qflow_dagster.pictures import charts
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
+from qflow_dagster.resources.workers import worker
 
 GROUP = "metrics"
 
@@ -127,7 +128,7 @@ def key(name: str) -> dg.AssetKey:
     return dg.AssetKey([GROUP, name])
 
 
-FUNCTIONS, FILES, CHANGES, COUPLING = key("functions"), key("files"), key("changes"), key("coupling")
+FUNCTIONS, FILES, CHANGES = key("functions"), key("files"), key("changes")
 DUPLICATION, HOTSPOTS, REPOSITORY = key("duplication"), key("hotspots"), key("repository")
 
 assets = [

@@ -1,5 +1,1 @@
-"""Asset checks: what must hold of ingested and measured code, one module per asset group.
-
-Belongs here: turning what a domain says of its rows into a verdict. Does not belong here:
-the queries themselves.
-"""
+"""Asset checks: a verdict on what a domain says of its rows. The file is named after the asset group."""

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from qflow_dagster.assets import evolution as assets
-from qflow_dagster.assets.metadata import table
+from qflow_dagster.assets.metadata import MAX_ROWS, table
 from qflow_dagster.evolution import examples, outcomes, rule_set, standings, thresholds
 from qflow_dagster.resources.database import Database
 from qflow_dagster.safety.display import visible_line
@@ -24,7 +24,7 @@ def no_rule_acts_above_its_evidence(database: Database) -> dg.AssetCheckResult:
     """Changes approved by policy with too low a bound, or too few decisions before them."""
     with database.engine().connect() as connection:
         found = standings.above_evidence(connection)
-    return dg.AssetCheckResult(passed=not found, metadata={"above_evidence": table(found, 20)})
+    return dg.AssetCheckResult(passed=not found, metadata={"above_evidence": table(found, MAX_ROWS)})
 
 
 @dg.asset_check(asset=assets.RULE_CONFIDENCE, description="Thresholds are within what they may move in.")

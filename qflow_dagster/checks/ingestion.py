@@ -1,49 +1,16 @@
 """Checks on what was ingested: nothing lost, nothing invented, readable, and fresh."""
 
-import warnings
-from collections.abc import Callable
-
 import dagster as dg
 from sqlalchemy import Connection
 
 from qflow_dagster.assets import ingestion as assets
-from qflow_dagster.assets.metadata import table
-from qflow_dagster.assets.partitions import repositories
+from qflow_dagster.assets.metadata import MAX_ROWS, table
+from qflow_dagster.checks.repository_check import repository_check
 from qflow_dagster.ingestion import git, queries, remotes
 from qflow_dagster.ingestion import repositories as registered
-from qflow_dagster.resources.database import Database
 
 # Share of parsed files that may have a syntax error before the grammars are to be doubted.
 PARSE_ERROR_LIMIT = 0.05
-
-# The verdict on one repository must not hide another's, so checks are partitioned as the
-# assets are; Dagster marks that as a preview, which the exact pin of its version covers.
-warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec", category=dg.PreviewWarning)
-
-
-def repository_check(
-    asset: dg.AssetKey, *, blocking: bool = False
-) -> Callable[[Callable[[Connection, queries.Snapshot], dg.AssetCheckResult]], dg.AssetChecksDefinition]:
-    """Make an asset check, partitioned by repository, of a function of (connection, snapshot)."""
-
-    def decorate(
-        verdict: Callable[[Connection, queries.Snapshot], dg.AssetCheckResult],
-    ) -> dg.AssetChecksDefinition:
-        @dg.asset_check(
-            asset=asset,
-            name=verdict.__name__,
-            description=verdict.__doc__,
-            blocking=blocking,
-            partitions_def=repositories,
-        )
-        def check(context: dg.AssetCheckExecutionContext, database: Database) -> dg.AssetCheckResult:
-            with database.engine().connect() as connection:
-                snapshot = queries.current_snapshot(connection, context.partition_key)
-                return verdict(connection, snapshot)
-
-        return check
-
-    return decorate
 
 
 @repository_check(assets.SNAPSHOT, blocking=True)
@@ -77,7 +44,7 @@ def totals_add_up(connection: Connection, snapshot: queries.Snapshot) -> dg.Asse
 def no_dependency_points_nowhere(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
     """Both ends of every resolved import are files of the snapshot."""
     dangling = queries.dangling_dependencies(connection, snapshot)
-    return dg.AssetCheckResult(passed=not dangling, metadata={"dangling": table(dangling, 20)})
+    return dg.AssetCheckResult(passed=not dangling, metadata={"dangling": table(dangling, MAX_ROWS)})
 
 
 @repository_check(assets.SYMBOLS)

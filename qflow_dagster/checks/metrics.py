@@ -4,8 +4,8 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from qflow_dagster.assets import metrics as assets
-from qflow_dagster.assets.metadata import table
-from qflow_dagster.checks.ingestion import repository_check
+from qflow_dagster.assets.metadata import MAX_ROWS, table
+from qflow_dagster.checks.repository_check import repository_check
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.metrics import queries
 
@@ -14,7 +14,7 @@ from qflow_dagster.metrics import queries
 def metrics_are_in_range(connection: Connection, snapshot: Snapshot) -> dg.AssetCheckResult:
     """Ratios lie between 0 and 1, shorter windows hold no more than longer ones, counts fit each other."""
     wrong = queries.out_of_range(connection, snapshot.id)
-    return dg.AssetCheckResult(passed=not wrong, metadata={"wrong": table(wrong, 20)})
+    return dg.AssetCheckResult(passed=not wrong, metadata={"wrong": table(wrong, MAX_ROWS)})
 
 
 @repository_check(assets.FUNCTIONS)

@@ -73,8 +73,8 @@ def show(id_: Id, json: JsonFlag = False) -> None:
 def apply(json: JsonFlag = False) -> None:
     """Apply and verify what is approved, now; `qflow up` does it by itself."""
     engine = ready_engine()
-    applied = agent_edits.apply_approved(engine, worker="qflow edits apply")
-    verified = {one.edit_id: one for one in agent_edits.verify_applied(engine)}
+    applied, problems = agent_edits.apply_all_approved(engine, worker="qflow edits apply")
+    verified = {result.edit_id: result for result in agent_edits.verify_all(engine)}
     rows = [
         {
             "id": str(one.suggestion_id)[:18],
@@ -83,7 +83,7 @@ def apply(json: JsonFlag = False) -> None:
             "problem": one.problem,
             "verified": verified[one.suggestion_id].good if one.suggestion_id in verified else None,
         }
-        for one in applied
+        for one in (*applied, *problems)
     ]
     print_json(rows) if json else print_rows(rows, empty="Nothing is approved; see qflow approvals list")
 

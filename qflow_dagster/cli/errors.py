@@ -17,7 +17,8 @@ from qflow_dagster.cli.output import (
     print_rows,
 )
 from qflow_dagster.database import ready_engine
-from qflow_dagster.infrastructure import error_analysis, error_rate_tracker, error_records
+from qflow_dagster.infrastructure import error_rate_tracker, error_records
+from qflow_dagster.ingestion import suspects
 
 app = typer.Typer(no_args_is_help=True)
 Ids = Annotated[list[str], typer.Argument(help="Ids of error groups, or their beginnings.")]
@@ -61,7 +62,7 @@ def list_(
 ) -> None:
     """List errors, the latest seen first; by default those nobody has settled."""
     engine = ready_engine()
-    error_analysis.analyse(engine)
+    suspects.analyse_errors(engine)
     with engine.connect() as connection:
         found = error_records.find(connection, state=state, operation=operation, limit=limit)
     if json:

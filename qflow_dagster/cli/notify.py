@@ -13,13 +13,10 @@ from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications import delivery, endpoints
 from qflow_dagster.quantumflow import uuid7
+from qflow_dagster.registry import Queue
 
 app = typer.Typer(no_args_is_help=True)
-QUEUES = (
-    "approval_notifications, workflow_approval_notifications, error_notifications, "
-    "circuit_breaker_notifications, health_notifications, workflow_alerts, code_ingestion_notifications, "
-    "metrics_notifications"
-)
+QUEUES = ", ".join(Queue)
 
 
 @app.command()

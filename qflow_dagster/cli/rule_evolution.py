@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection, Row
 
-from qflow_dagster.agents import rule_changes
+from qflow_dagster.agents import rule_changes, rule_evolution
 from qflow_dagster.cli.output import As, JsonFlag, Limit, actor_name, console, print_json, print_rows
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution import outcomes, place_records, rule_evolver, rule_set, standings, thresholds
-from qflow_dagster.evolution.mining import drafts
+from qflow_dagster.evolution import rule_set, thresholds
 from qflow_dagster.evolution.rule_evolver import Verdict
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.sharing import exchange, imports
@@ -35,48 +34,48 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
     """Let rules learn from what was decided: confidence, thresholds, variants, verdicts on trials."""
     engine = ready_engine()
     actor = actor_name(as_)
-    with console.status("counting outcomes"):
-        with engine.begin() as connection:
-            new = outcomes.collect(connection)
-        place_records.keep(engine)
-        with engine.begin() as connection:
-            moved_thresholds = standings.adapt(connection)
-            moved = standings.refresh(connection)
-    with console.status("looking for variants"):
-        made = rule_evolver.vary(engine)
-    settled = rule_changes.settle(engine, worker=f"{actor} by hand")
+    with console.status("evolving the rules"):
+        result = rule_evolution.evolve(engine, worker=f"{actor} by hand")
+    thresholds, levels = result.confidence
+    verdicts = result.verdicts
     if json:
         print_json(
             {
-                "outcomes": new,
-                "thresholds": [one._asdict() for one in moved_thresholds],
-                "moved": [one._asdict() for one in moved if one.before],
-                "variants": [one._asdict() for one in made],
-                "verdicts": [one._asdict() for one in settled.verdicts],
-                "approvals": settled.asked,
-                "changed": [one._asdict() for one in settled.changed],
+                "outcomes": result.outcomes.new,
+                "thresholds": [change._asdict() for change in thresholds],
+                "moved": [change._asdict() for change in levels if change.before],
+                "variants": [variant._asdict() for variant in result.variants],
+                "verdicts": [verdict._asdict() for verdict in verdicts.verdicts],
+                "approvals": verdicts.requested,
+                "changed": [change._asdict() for change in verdicts.changed],
             }
         )
         return
-    console.print(f"{new:,} new outcomes")
-    for change in moved_thresholds:
+    console.print(f"{result.outcomes.new:,} new outcomes")
+    for change in thresholds:
         console.print(f"threshold now {change.value:.2f}: {change.reason}", soft_wrap=True)
-    for one in moved:
-        if one.before is not None or one.drifts:
-            drifts = ", it drifts" if one.drifts else ""
-            console.print(f"{one.rule_id} version {one.version}: {one.before} -> {one.after}{drifts}")
-    for one in made:
+    for change in levels:
+        if change.before is not None or change.drifts:
+            drifts = ", it drifts" if change.drifts else ""
+            console.print(
+                f"{change.rule_id} version {change.version}: {change.before} -> {change.after}{drifts}"
+            )
+    for variant in result.variants:
         console.print(
-            f"on trial: {one.rule_id} version {one.version}, {one.operation}: {one.words}",
+            f"on trial: {variant.rule_id} version {variant.version}, {variant.operation}: {variant.words}",
             soft_wrap=True,
         )
-    for one in settled.verdicts:
-        console.print(f"{one.rule_id} version {one.version} -> {one.to}: {one.reason}", soft_wrap=True)
-    for one in settled.changed:
+    for verdict in verdicts.verdicts:
         console.print(
-            f"{one.rule_id} is {one.to} now" if one.problem is None else f"{one.rule_id}: {one.problem}"
+            f"{verdict.rule_id} version {verdict.version} -> {verdict.to}: {verdict.reason}", soft_wrap=True
         )
-    for id_ in settled.asked:
+    for change in verdicts.changed:
+        console.print(
+            f"{change.rule_id} is {change.to} now"
+            if change.problem is None
+            else f"{change.rule_id}: {change.problem}"
+        )
+    for id_ in verdicts.requested:
         console.print(f"  qflow approvals show {str(id_)[:18]}")
 
 
@@ -89,7 +88,7 @@ def mine(
     engine = ready_engine()
     actor = actor_name(as_)
     with console.status(f"mining the history of {repo}") as status:
-        mined = drafts.mine(
+        mined = rule_evolution.mine(
             engine,
             repo,
             worker=f"{actor} by hand",
@@ -97,11 +96,14 @@ def mine(
                 f"{stage} {done:,} of {total:,}" if total else stage
             ),
         )
-    with engine.begin() as connection:
-        asked = rule_changes.propose(connection, mined)
     rows = [
-        {"rule": one.rule_id, "version": one.version, "approval": str(id_)[:18], "why": one.reason}
-        for one, id_ in zip(mined, asked, strict=True)
+        {
+            "rule": draft.rule_id,
+            "version": draft.version,
+            "approval": str(approval)[:18],
+            "why": draft.reason,
+        }
+        for draft, approval in mined
     ]
     if json:
         print_json(rows)

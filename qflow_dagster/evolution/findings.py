@@ -11,16 +11,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import metric_findings
 from qflow_dagster.evolution.rule_engine import Known
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.quantumflow import resolve
+from qflow_dagster.registry import Lock
 
 OURS = "rules"
 OPEN = ("open", "reopened")
 SEVERITIES = ("error", "warning", "info")
-_LOCK = 0x66696E64
 _FORM = """
     rule_id text, rule_version_id integer, category text, severity text, path text, symbol text, line integer,
     end_line integer, "column" integer, message text, fixable boolean, suppressed boolean, evidence jsonb,
@@ -119,7 +120,7 @@ def update(connection: Connection, snapshot: Snapshot, known: Sequence[Known]) -
 
 def begin(connection: Connection, repository_id: int) -> None:
     """Make the empty table `found`, to be filled with what is there now; one at a time per repository."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock, :id)"), {"lock": _LOCK, "id": repository_id})
+    lock(connection, Lock.FINDINGS_OF_REPOSITORY, repository_id)
     connection.execute(text("DROP TABLE IF EXISTS pg_temp.found"))
     connection.execute(text(f"CREATE TEMPORARY TABLE found ({_FORM}) ON COMMIT DROP"))
 

@@ -29,12 +29,13 @@ from qflow_dagster.ingestion import repositories
 from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED
+from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
 logger = logs.logger(__name__)
 ACTOR = "rule evolution"
-TYPE = register("rule_evolution", machine=RECORDED).name
+TYPE = register(WorkflowTypeName.RULE_EVOLUTION, machine=RECORDED).name
 # Judged places of each kind without which no difference is sought.
 LEAST = 3
 # Of what people mended unasked in the histories of so many repositories a variant keeps at least this part.

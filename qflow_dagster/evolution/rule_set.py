@@ -14,10 +14,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution.rules import EVALUATED, RULE, Rule, load_rules
-from qflow_dagster.quantumflow import StateMachine, create_workflow, history, register, transition, uuid7
+from qflow_dagster.quantumflow import StateMachine, create_workflow, get_events, register, transition, uuid7
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Lock, Queue, WorkflowTypeName
 
 LIFE = StateMachine(
     name="rule",
@@ -32,9 +34,7 @@ LIFE = StateMachine(
     terminal=frozenset({"retired"}),
     completed="active",
 )
-QUEUE = "rule_notifications"
-TYPE = register("rule", machine=LIFE, queue=QUEUE).name
-_LOCK = 0x72756C65
+TYPE = register(WorkflowTypeName.RULE, machine=LIFE, queue=Queue.RULE_NOTIFICATIONS).name
 Origin = Literal["shipped", "mined", "variant", "imported"]
 
 _LIVES = """
@@ -208,7 +208,7 @@ def definition_of(rule: Rule) -> dict[str, Any]:
 
 def one_at_a_time(connection: Connection) -> None:
     """Nobody else makes new rule versions until the caller's transaction ends: numbers are given once."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    lock(connection, Lock.RULE_VERSIONS)
 
 
 def next_version(connection: Connection, rule: str) -> int:
@@ -228,5 +228,5 @@ def events(connection: Connection, id_: UUID) -> list[dict[str, Any]]:
             "actor": event.actor,
             "reason": (event.data or {}).get("reason"),
         }
-        for event in history(connection, id_)
+        for event in get_events(connection, id_)
     ]

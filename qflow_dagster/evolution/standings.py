@@ -19,6 +19,7 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.sharing import votes
 from qflow_dagster.evolution.sharing.imports import imported_priors
 from qflow_dagster.quantumflow import send_with_notify
+from qflow_dagster.registry import Queue
 from qflow_dagster.settings import settings
 
 # What a variant's parent proved where the variant agrees counts for the variant, but it was chosen by it.
@@ -167,7 +168,7 @@ def refresh(connection: Connection, *, run_id: str | None = None) -> list[Moved]
         connection.execute(_INSERT, rows)
     told = [_message(one, run_id) for one in moved if one.before is not None or one.drifts]
     if told:
-        send_with_notify(connection, rule_set.QUEUE, told)
+        send_with_notify(connection, Queue.RULE_NOTIFICATIONS, told)
     return moved
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Queue
 from qflow_dagster.settings import settings
 
 STEP = 0.03
@@ -25,7 +26,6 @@ WINDOW = 200
 ENOUGH = 10
 # Regret per decision by which another value has to be better.
 MIN_GAIN = 0.05
-QUEUE = "rule_notifications"
 ACTOR = "rule evolution"
 # What is compared with it, (name of the bound, the rate of success at which it breaks even).
 TARGETS = {"ask": 0.5, "act": 0.9, "publish": 0.9}
@@ -175,4 +175,4 @@ def _record(
         "to": change.value,
         "reason": change.reason,
     }
-    send_with_notify(connection, QUEUE, [message])
+    send_with_notify(connection, Queue.RULE_NOTIFICATIONS, [message])

@@ -40,9 +40,10 @@ from qflow_dagster.quantumflow import (
     register,
 )
 from qflow_dagster.quantumflow.recording import kept_alive
+from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.safety import logs
 
-TYPE = register("generation").name
+TYPE = register(WorkflowTypeName.GENERATION).name
 ACTOR = "generation orchestrator"
 
 logger = logs.logger(__name__)

@@ -12,6 +12,7 @@ Importing the package registers its workflow types. Does not belong here: Dagste
 """
 
 from qflow_dagster.quantumflow import StateMachine, register
+from qflow_dagster.registry import Queue, WorkflowTypeName
 
 ERROR_GROUP_MACHINE = StateMachine(
     name="error_group",
@@ -45,9 +46,12 @@ INCIDENT_MACHINE = StateMachine(
     completed="closed",
 )
 
-ERROR_QUEUE = "error_notifications"
-BREAKER_QUEUE = "circuit_breaker_notifications"
-HEALTH_QUEUE = "health_notifications"
-ERROR_GROUP = register("error_group", machine=ERROR_GROUP_MACHINE, queue=ERROR_QUEUE).name
-CIRCUIT_BREAKER = register("circuit_breaker", machine=BREAKER_MACHINE, queue=BREAKER_QUEUE).name
-INCIDENT = register("incident", machine=INCIDENT_MACHINE, queue=HEALTH_QUEUE).name
+ERROR_GROUP = register(
+    WorkflowTypeName.ERROR_GROUP, machine=ERROR_GROUP_MACHINE, queue=Queue.ERROR_NOTIFICATIONS
+).name
+CIRCUIT_BREAKER = register(
+    WorkflowTypeName.CIRCUIT_BREAKER, machine=BREAKER_MACHINE, queue=Queue.CIRCUIT_BREAKER_NOTIFICATIONS
+).name
+INCIDENT = register(
+    WorkflowTypeName.INCIDENT, machine=INCIDENT_MACHINE, queue=Queue.HEALTH_NOTIFICATIONS
+).name

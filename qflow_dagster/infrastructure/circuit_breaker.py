@@ -190,12 +190,12 @@ def observe(connection: Connection, operation: str, *, failures: int, successes_
 def observe_successes(connection: Connection) -> list[str]:
     """Close breakers whose operation succeeds again without going through them; return which."""
     limits = settings().errors
-    query = text("""
+    query = text(f"""
         SELECT b.operation, sum(s.count) AS successes
         FROM workflows w JOIN circuit_breakers b ON b.id = w.id
         JOIN operation_successes s ON s.operation = b.operation
              AND s.at > b.opened_at + make_interval(secs => :reset)
-        WHERE w.type = 'circuit_breaker' AND w.status IN ('open', 'half_open') AND b.probe IS NULL
+        WHERE w.type = '{CIRCUIT_BREAKER}' AND w.status IN ('open', 'half_open') AND b.probe IS NULL
         GROUP BY b.operation HAVING sum(s.count) >= :enough
     """)
     found = connection.execute(
@@ -217,9 +217,9 @@ def observe_quiet(connection: Connection) -> list[str]:
 
     Of what only reports its errors, silence is all there is to go by: twice the wait of an open breaker.
     """
-    query = text("""
+    query = text(f"""
         SELECT b.operation FROM workflows w JOIN circuit_breakers b ON b.id = w.id
-        WHERE w.type = 'circuit_breaker' AND w.status = 'open' AND NOT b.guarded
+        WHERE w.type = '{CIRCUIT_BREAKER}' AND w.status = 'open' AND NOT b.guarded
           AND greatest(b.opened_at, (SELECT max(at) FROM error_occurrences o WHERE o.operation = b.operation))
               < clock_timestamp() - make_interval(secs => :quiet)
     """)

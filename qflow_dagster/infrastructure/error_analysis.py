@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, text
 
-from qflow_dagster.infrastructure import ERROR_GROUP, ERROR_QUEUE, circuit_breaker
+from qflow_dagster.infrastructure import ERROR_GROUP, circuit_breaker
 from qflow_dagster.infrastructure.error_rate_tracker import MAX_MESSAGE_LENGTH, SEVERITIES, rates
 from qflow_dagster.infrastructure.fingerprints import (
     MAX_STACK_LENGTH,
@@ -26,6 +26,7 @@ from qflow_dagster.infrastructure.fingerprints import (
 )
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, send_with_notify, transition
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Queue
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 
@@ -216,7 +217,9 @@ def recover_alerts(connection: Connection) -> list[str]:
         # Of two sensors at once, one tells.
         well = sorted(set(connection.scalars(update, {"well": well})))
         send_with_notify(
-            connection, ERROR_QUEUE, [{"event": "recovered", "operation": name} for name in well]
+            connection,
+            Queue.ERROR_NOTIFICATIONS,
+            [{"event": "recovered", "operation": name} for name in well],
         )
     return well
 
@@ -362,7 +365,7 @@ def _tell(
             }
         messages.append(message)
     if messages:
-        send_with_notify(connection, ERROR_QUEUE, messages)
+        send_with_notify(connection, Queue.ERROR_NOTIFICATIONS, messages)
     return [row.operation for row in told]
 
 

@@ -94,6 +94,15 @@ def newest_unanalysed(connection: Connection) -> int | None:
     return connection.scalar(query)
 
 
+def is_recorded(connection: Connection, operation: str, run_id: str) -> bool:
+    """Whether the failure of a run of an operation was recorded in the last day."""
+    query = text("""
+        SELECT EXISTS (SELECT FROM error_occurrences WHERE operation = :operation AND run_id = :run_id
+                       AND at > statement_timestamp() - interval '1 day')
+    """)
+    return bool(connection.scalar(query, {"operation": operation, "run_id": run_id}))
+
+
 def timeline(connection: Connection, *, hours: int = 24, buckets: int = 96) -> list[dict[str, Any]]:
     """Errors and successes per bucket of the last `hours`, oldest first, all operations together."""
     query = text("""

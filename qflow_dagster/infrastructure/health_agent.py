@@ -15,10 +15,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, text
 
+from qflow_dagster.database.locks import lock
 from qflow_dagster.infrastructure import INCIDENT
 from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, settle, worst
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Lock
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
@@ -93,7 +95,7 @@ def record(connection: Connection, found: Mapping[str, Mapping[str, Result]]) ->
 
     One process at a time; a state whose check ran and did not name it any more is forgotten.
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": 0x71666C6F7703})
+    lock(connection, Lock.HEALTH_STATES)
     now: float = connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8"))  # type: ignore[assignment]
     query = text("""
         SELECT name, status, result, streak, changes, extract(epoch FROM since)::float8 AS since, incident_id
@@ -158,14 +160,14 @@ def overall(found: Sequence[Mapping[str, Any]]) -> Status:
 
 def incidents(connection: Connection, *, status: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Incidents, newest first, with their duration in seconds (so far, for open ones)."""
-    query = text("""
+    query = text(f"""
         SELECT id, status, payload ->> 'check' AS "check", payload ->> 'message' AS message,
                (SELECT e.data ->> 'status' FROM workflow_events e WHERE e.workflow_id = w.id
                 ORDER BY array_position(ARRAY['unknown', 'degraded', 'unhealthy'], e.data ->> 'status') DESC
                          NULLS LAST LIMIT 1) AS worst,
                created_at AS opened_at, finished_at AS closed_at,
                round(extract(epoch FROM coalesce(finished_at, clock_timestamp()) - created_at))::bigint AS seconds
-        FROM workflows w WHERE type = 'incident' AND (CAST(:status AS text) IS NULL OR status = :status)
+        FROM workflows w WHERE type = '{INCIDENT}' AND (CAST(:status AS text) IS NULL OR status = :status)
         ORDER BY id DESC LIMIT :limit
     """)
     return [dict(row) for row in connection.execute(query, {"status": status, "limit": limit}).mappings()]

@@ -19,10 +19,13 @@ from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, ask
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.safety.names import check_name
 from qflow_dagster.settings import settings
 
-SERVICE_RESTART = register("service_restart", machine=RECORDED, queue="health_notifications").name
+SERVICE_RESTART = register(
+    WorkflowTypeName.SERVICE_RESTART, machine=RECORDED, queue=Queue.HEALTH_NOTIFICATIONS
+).name
 RESTART_TIMEOUT = 120.0
 
 
@@ -126,9 +129,9 @@ def probe(service: dict[str, Any]) -> Result:
 
 def restart_unhealthy(engine: Engine, *, worker: str, run_id: str | None = None) -> list[str]:
     """Restart services believed unhealthy whose operator allowed it; return what was done, in words."""
-    query = text("""
+    query = text(f"""
         SELECT s.name, s.restart_command, s.restart_limit,
-               (SELECT count(*) FROM workflows w WHERE w.type = 'service_restart'
+               (SELECT count(*) FROM workflows w WHERE w.type = '{SERVICE_RESTART}'
                 AND w.payload ->> 'service' = s.name
                 AND w.created_at > statement_timestamp() - interval '1 hour') AS lately
         FROM health_services s JOIN health_states h ON h.name = 'service:' || s.name

@@ -9,18 +9,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from qflow_dagster.database.locks import lock_name, lock_session, unlock_session
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import git, remotes
 from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
 from qflow_dagster.progress import ReportProgress
+from qflow_dagster.registry import Lock
 from qflow_dagster.safety import folders
 from qflow_dagster.safety.private_folders import close_to_others, private_folder
 from qflow_dagster.safety.redaction import redact_text
@@ -28,8 +30,6 @@ from qflow_dagster.settings import settings
 
 # Fit to be a Dagster partition key: three dots in a row mean a range there.
 NAME = re.compile(r"(?!.*\.\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-# Advisory locks take two integers; the first says what is locked.
-REPOSITORY_LOCK = 0x696E6765
 
 
 class Repository(NamedTuple):
@@ -131,15 +131,15 @@ def locked(engine: Engine, repository: Repository) -> Iterator[None]:
     Raises:
         QflowError: it is held for longer.
     """
-    key = {"kind": REPOSITORY_LOCK, "id": repository.id % 2**31}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        _lock(connection, "pg_advisory_lock(:kind, :id)", key, f"{repository.name} is being ingested")
+        with _held_by_another(f"{repository.name} is being ingested"):
+            lock_session(connection, Lock.REPOSITORY, repository.id)
         try:
             yield
         finally:
             # If the server went away, the lock went with the connection.
             with suppress(DBAPIError):
-                connection.execute(text("SELECT pg_advisory_unlock(:kind, :id)"), key)
+                unlock_session(connection, Lock.REPOSITORY, repository.id)
 
 
 def refresh(connection: Connection, repository: Repository, progress: ReportProgress | None = None) -> None:
@@ -194,8 +194,8 @@ def _last_part(location: str) -> str:
 def _mirror(connection: Connection, url: str, progress: ReportProgress | None) -> None:
     folder = mirror_folder(url)
     # Two processes that mirror at once would take each other's half-made folder away.
-    lock = "pg_advisory_xact_lock(hashtextextended(:folder, 0))"
-    _lock(connection, lock, {"folder": folder.name}, f"{url} is being fetched")
+    with _held_by_another(f"{url} is being fetched"):
+        lock_name(connection, folder.name)
     for outer in (settings().home, folder.parent):
         private_folder(outer)
     with through_breaker(connection.engine, f"git_remote:{redact_text(url)}"):
@@ -203,14 +203,15 @@ def _mirror(connection: Connection, url: str, progress: ReportProgress | None) -
     close_to_others(folder)
 
 
-def _lock(connection: Connection, lock: str, parameters: dict[str, Any], held: str) -> None:
-    """Take an advisory lock; `held` says what is going on where another process keeps it."""
+@contextmanager
+def _held_by_another(activity: str) -> Iterator[None]:
+    """Say what another process is doing where a lock is not free in time."""
     try:
-        connection.execute(text(f"SELECT {lock}"), parameters)
+        yield
     except OperationalError as error:
         if not isinstance(error.orig, LockNotAvailable):
             raise
-        raise QflowError(f"{held} by another process; run again when it is done") from None
+        raise QflowError(f"{activity} by another process; run again when it is done") from None
 
 
 def _one(connection: Connection, condition: ColumnElement[bool]) -> Repository | None:

@@ -13,10 +13,12 @@ from sqlalchemy import Connection, text
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database import stage_rows
 from qflow_dagster.database.copy import copy_text
+from qflow_dagster.database.locks import lock
 from qflow_dagster.ingestion import tables
 from qflow_dagster.ingestion.fact_lines import FACT_COLUMNS
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, ImportFact
 from qflow_dagster.ingestion.git import Commit
+from qflow_dagster.registry import Lock
 
 FILE_COLUMNS = (
     "path",
@@ -29,8 +31,6 @@ FILE_COLUMNS = (
     "generated",
     "documentation",
 )
-# Facts are looked for and written, or found unused and deleted, by one at a time: any constant serves.
-FACTS_LOCK = 0x66616374
 
 BlobKey = tuple[str, str]
 
@@ -101,7 +101,7 @@ def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str,
 
 def lock_facts(connection: Connection) -> None:
     """Be the only one who adds or removes facts, until the transaction ends."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": FACTS_LOCK})
+    lock(connection, Lock.FACTS)
 
 
 def delete_unused_facts(connection: Connection) -> None:

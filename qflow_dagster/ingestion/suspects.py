@@ -7,7 +7,10 @@ here: errors themselves.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
+
+from qflow_dagster.infrastructure import error_analysis, error_records
+from qflow_dagster.infrastructure.error_analysis import Analysis
 
 # Deeper paths exist; their first folders are where somebody installed the program.
 MAX_PATH_PARTS = 16
@@ -22,6 +25,18 @@ SELECT c.oid, c.author_name, c.committed_at, c.subject
 FROM file_changes fc JOIN commits c ON c.id = fc.commit_id
 WHERE fc.repository_id = :repository_id AND fc.path = :path ORDER BY c.committed_at DESC, c.id DESC LIMIT 1
 """)
+
+
+def analyse_errors(engine: Engine, *, run_id: str | None = None) -> tuple[Analysis, int]:
+    """Group new errors, and store the suspected commit of each group; return the analysis and how many have one."""
+    analysis = error_analysis.analyse(engine, run_id=run_id)
+    with engine.begin() as connection:
+        groups = error_records.without_suspect(connection, sorted(analysis.groups))
+        suspects = {
+            group: suspect for group, frames in groups if (suspect := suspected_commit(connection, frames))
+        }
+        error_records.set_suspects(connection, suspects)
+    return analysis, len(suspects)
 
 
 def suspected_commit(connection: Connection, frames: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -2,6 +2,11 @@
 
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED
+from qflow_dagster.registry import Queue, WorkflowTypeName
 
-CODE_INGESTION = register("code_ingestion", machine=RECORDED, queue="code_ingestion_notifications").name
-HISTORY_INGESTION = register("history_ingestion", machine=RECORDED, queue="code_ingestion_notifications").name
+CODE_INGESTION = register(
+    WorkflowTypeName.CODE_INGESTION, machine=RECORDED, queue=Queue.CODE_INGESTION_NOTIFICATIONS
+).name
+HISTORY_INGESTION = register(
+    WorkflowTypeName.HISTORY_INGESTION, machine=RECORDED, queue=Queue.CODE_INGESTION_NOTIFICATIONS
+).name

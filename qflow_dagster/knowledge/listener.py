@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from sqlalchemy import Engine
 
 from qflow_dagster.knowledge import requests
-from qflow_dagster.knowledge.requests import QUEUE, Done
+from qflow_dagster.knowledge.requests import Done
 from qflow_dagster.quantumflow import acknowledge
 from qflow_dagster.quantumflow import listen as listen_to
+from qflow_dagster.registry import Queue
 
 CONSUMER = "knowledge listener"
 # Seconds after which what is due (a failed attempt's time has come) is looked for without a message.
@@ -26,7 +27,9 @@ def listen(engine: Engine, *, worker: str, idle: float | None = None, poll: floa
     yield requests.work(engine, worker=worker)
     while True:
         heard = False
-        for message in listen_to(engine, QUEUE, CONSUMER, poll=poll, idle=min(poll, idle or poll)):
+        for message in listen_to(
+            engine, Queue.KNOWLEDGE_REQUESTS, CONSUMER, poll=poll, idle=min(poll, idle or poll)
+        ):
             heard = True
             if isinstance(message.payload, dict) and message.payload.get("to") == "pending":
                 done = requests.work(engine, worker=worker)

@@ -26,7 +26,7 @@ from qflow_dagster.quantumflow import (
     complete,
     create_workflows,
     fail,
-    history,
+    get_events,
     register,
     resolve,
     transition,
@@ -34,11 +34,11 @@ from qflow_dagster.quantumflow import (
 )
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
 
 logger = logs.logger(__name__)
-QUEUE = "knowledge_requests"
 MACHINE = StateMachine(
     name="knowledge_request",
     initial="pending",
@@ -62,7 +62,7 @@ MACHINE = StateMachine(
     released="pending",
     cancelled="cancelled",
 )
-TYPE = register("knowledge_request", machine=MACHINE, queue=QUEUE).name
+TYPE = register(WorkflowTypeName.KNOWLEDGE_REQUEST, machine=MACHINE, queue=Queue.KNOWLEDGE_REQUESTS).name
 KINDS = ("question", "pattern", "signature", "dataset", "model", "workflow", "anti_pattern")
 ATTEMPTS = 5
 MAX_KEY_LENGTH = 255
@@ -359,7 +359,7 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
     resolutions = [dict(one) for one in connection.execute(query, {"id": id_}).mappings()]
     events = [
         {"at": e.at, "from": e.from_status, "to": e.to_status, "actor": e.actor, "data": e.data}
-        for e in history(connection, id_)
+        for e in get_events(connection, id_)
     ]
     return {**row, "resolutions": resolutions, "history": events}
 

@@ -7,5 +7,8 @@ Reads the tables of ingestion, writes its own (``tables``). Does not belong here
 
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED
+from qflow_dagster.registry import Queue, WorkflowTypeName
 
-METRICS_PIPELINE = register("metrics_pipeline", machine=RECORDED, queue="metrics_notifications").name
+METRICS_PIPELINE = register(
+    WorkflowTypeName.METRICS_PIPELINE, machine=RECORDED, queue=Queue.METRICS_NOTIFICATIONS
+).name

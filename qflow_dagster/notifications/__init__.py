@@ -9,5 +9,6 @@ and endpoint. Does not belong here: sending messages into queues (the core does)
 """
 
 from qflow_dagster.quantumflow import register
+from qflow_dagster.registry import WorkflowTypeName
 
-NOTIFICATION = register("notification").name
+NOTIFICATION = register(WorkflowTypeName.NOTIFICATION).name

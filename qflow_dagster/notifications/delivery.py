@@ -55,6 +55,10 @@ logger = logs.logger(__name__)
 
 MESSAGES = 500
 AT_ONCE = 8
+# Rounds of deliveries per call of `deliver_pending`.
+MAX_ROUNDS = 50
+# A notifier that runs has taken a notification by then.
+OVERDUE_SECONDS = 60.0
 # 5 s, 10 s, 20 s, ... up to an hour each: an endpoint may be away for most of a day.
 MAX_ATTEMPTS = 20
 TIMEOUT = 10.0
@@ -125,6 +129,40 @@ def deliver(engine: Engine, *, worker: str, limit: int = 100) -> int:
         return 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return sum(pool.map(lambda job: _do(engine, job, endpoints.get(job.payload["endpoint_id"])), due))
+
+
+def deliver_pending(engine: Engine, *, worker: str) -> int:
+    """Distribute and deliver what is due, in at most `MAX_ROUNDS` rounds; return how many were delivered."""
+    delivered = 0
+    for _ in range(MAX_ROUNDS):
+        with engine.begin() as connection:
+            distributed = distribute(connection)
+        batch = deliver(engine, worker=worker)
+        delivered += batch
+        if not distributed and not batch:
+            break
+    return delivered
+
+
+_OVERDUE = text(f"""
+SELECT EXISTS (
+    SELECT FROM workflows WHERE type = '{NOTIFICATION}' AND claimable AND remaining_dependencies = 0
+    AND available_at < statement_timestamp() - make_interval(secs => :seconds)
+) OR EXISTS (
+    SELECT FROM (SELECT DISTINCT queue FROM notification_endpoints) e
+    JOIN subscriptions s ON s.queue = e.queue AND s.consumer = :consumer
+    CROSS JOIN LATERAL (
+        SELECT created_at FROM messages m WHERE m.queue = e.queue AND (m.xact, m.id) > (s.xact, s.id)
+        ORDER BY m.xact, m.id LIMIT 1
+    ) AS oldest
+    WHERE oldest.created_at < statement_timestamp() - make_interval(secs => :seconds)
+)
+""")
+
+
+def has_overdue(connection: Connection) -> bool:
+    """Whether a message of a queue with endpoints, or a delivery, is due longer than a notifier would leave it."""
+    return bool(connection.scalar(_OVERDUE, {"seconds": OVERDUE_SECONDS, "consumer": CONSUMER}))
 
 
 def send(endpoint: Endpoint, note: Note) -> None:

@@ -15,10 +15,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from qflow_dagster.database.locks import lock
 from qflow_dagster.quantumflow.rows import Event, column_list
-
-# Any constant serves, as long as every process uses the same.
-_SEAL_LOCK = 0x71666C6F7702
+from qflow_dagster.registry import Lock
 
 _SEAL = """
 WITH last AS (
@@ -134,7 +133,7 @@ class Seal:
     hash: bytes
 
 
-def history(connection: Connection, workflow_id: UUID) -> list[Event]:
+def get_events(connection: Connection, workflow_id: UUID) -> list[Event]:
     """The events of a workflow, first to last."""
     query = text(
         f"SELECT {column_list(Event, 'e')} FROM workflow_events e WHERE e.workflow_id = :id ORDER BY e.seq"
@@ -148,14 +147,14 @@ def checkpoint(connection: Connection) -> Seal:
     Run it daily. From then on a workflow that vanishes is found; keep the returned hash
     outside the database and `verify_history` finds a rewritten chain of seals too.
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SEAL_LOCK})
+    lock(connection, Lock.SEALS)
     parameters = {"kind": "checkpoint", "archive": None, "archive_hash": None}
     return Seal(*connection.execute(_SEAL_CHANGED, parameters).one())
 
 
 def seal_archive(connection: Connection, ids: Sequence[UUID], archive: str, archive_hash: bytes) -> Seal:
     """Seal the last heads of workflows that now are in the file `archive`; now they may be deleted."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SEAL_LOCK})
+    lock(connection, Lock.SEALS)
     parameters = {"kind": "prune", "archive": archive, "archive_hash": archive_hash, "ids": list(ids)}
     return Seal(*connection.execute(_SEAL_GIVEN, parameters).one())
 

@@ -23,6 +23,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
+from qflow_dagster.database.locks import try_lock_session_name
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow.queues import check_queue
 from qflow_dagster.quantumflow.rows import Json, to_json
@@ -236,8 +237,7 @@ def _become_the_listener(connection: Connection, queue: str, consumer: str) -> b
     A session's lock rather than a lease: it falls at once when its process is killed, and
     needs no renewal while a message is worked on.
     """
-    lock = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
-    return bool(connection.scalar(lock, {"name": f"qflow listener {queue} {consumer}"}))
+    return try_lock_session_name(connection, f"qflow listener {queue} {consumer}")
 
 
 def _next_look(serving: bool, held_back: int, poll: float) -> float:

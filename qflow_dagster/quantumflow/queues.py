@@ -8,9 +8,6 @@ import re
 
 from qflow_dagster.errors import UsageError
 
-# Told of every workflow that died, whatever its type.
-ALERT_QUEUE = "workflow_alerts"
-
 # A queue is also the channel of its NOTIFY, and PostgreSQL's identifiers hold 63 bytes.
 QUEUE_NAME_LIMIT = 63
 _QUEUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

@@ -13,7 +13,8 @@ from functools import cache
 from typing import Literal
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.quantumflow.queues import ALERT_QUEUE, check_queue
+from qflow_dagster.quantumflow.queues import check_queue
+from qflow_dagster.registry import Queue
 
 Verb = Literal[
     "claim",
@@ -184,7 +185,8 @@ def register(name: str, *, machine: StateMachine = JOB, queue: str | None = None
     """
     if queue is not None:
         check_queue(queue)
-    new = WorkflowType(name, machine, queue)
+    # Plain strings: messages show them, and a member of an enum shows as `<WorkflowTypeName...>`.
+    new = WorkflowType(str(name), machine, None if queue is None else str(queue))
     if _types.setdefault(name, new) != new:
         raise UsageError(f"workflow type {name!r} is registered twice, differently: {_types[name]} and {new}")
     edges.cache_clear()
@@ -212,7 +214,7 @@ def registered_types() -> tuple[WorkflowType, ...]:
 def queues_told(declared: WorkflowType, status: str) -> list[str]:
     """The queues that get a message when a workflow of that type enters `status`."""
     queues = [declared.queue] if declared.queue else []
-    return [*queues, ALERT_QUEUE] if status == declared.machine.dead else queues
+    return [*queues, Queue.WORKFLOW_ALERTS] if status == declared.machine.dead else queues
 
 
 @cache

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from qflow_dagster.database.locks import lock
 from qflow_dagster.quantumflow.errors import (
     DependencyCycleError,
     IllegalTransitionError,
@@ -17,10 +18,8 @@ from qflow_dagster.quantumflow.errors import (
 )
 from qflow_dagster.quantumflow.rows import Json, NewWorkflow, Workflow, column_list, distinct, to_json
 from qflow_dagster.quantumflow.state_machine import queues_told, registered_types, workflow_type
+from qflow_dagster.registry import Lock
 from qflow_dagster.settings import settings
-
-# Any constant serves, as long as every process uses the same.
-_DEPENDENCY_LOCK = 0x71666C6F7701
 
 _CREATE = text("""
 WITH type AS MATERIALIZED (
@@ -174,7 +173,7 @@ def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]])
         IllegalTransitionError: one of the first is held by a worker or ended; nothing was added.
         WorkflowNotFoundError: one does not exist; nothing was added.
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _DEPENDENCY_LOCK})
+    lock(connection, Lock.DEPENDENCIES)
     known = connection.execute(_REACHABLE, {"ids": distinct(depends_on for _, depends_on in pairs)})
     _refuse_cycle([*((row.workflow_id, row.depends_on_id) for row in known), *pairs])
     waiting = distinct(workflow for workflow, _ in pairs)

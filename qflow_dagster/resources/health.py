@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 import dagster as dg
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from qflow_dagster.approvals import records as approval_records
 from qflow_dagster.infrastructure import health_checks
@@ -60,38 +60,21 @@ def approvals_in_time(connection: Connection) -> dict[str, Result]:
                 "unhealthy", f"{late:,} are past their end and still open", late, 0, "approvals"
             )
         }
-    query = text("""
-        SELECT count(*) FROM approvals a JOIN workflows w ON w.id = a.id
-        WHERE w.status = 'pending' AND w.type LIKE '%\\_approval' AND a.warn_at IS NULL
-          AND w.expires_at > statement_timestamp()
-    """)
-    near = connection.scalar(query) or 0
+    near = approval_records.about_to_expire(connection)
     return {"approvals": judged(near, 0, None, f"{near:,} are about to expire undecided", "approvals")}
 
 
 def repositories_fresh(connection: Connection) -> dict[str, Result]:
     """How long ago each repository was ingested or found unchanged; never ingested is degraded."""
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     limit = settings().health.freshness
-    now = connection.scalar(text("SELECT clock_timestamp()"))
-    measured = {
-        row.name: row.at
-        for row in connection.execute(
-            text("""
-                SELECT payload ->> 'repository' AS name, max(finished_at) AS at FROM workflows
-                WHERE type IN ('code_ingestion', 'metrics_pipeline') AND status = 'completed' GROUP BY 1
-            """)
-        )
-    }
-    for row in queries.repositories(connection):
-        name = f"freshness:{row['name']}"
-        at = max((t for t in (measured.get(row["name"]), row["ingested_at"]) if t), default=None)
-        if at is None or now is None:
-            found[name] = Result("degraded", "never ingested yet")
-            continue
-        age = (now - at).total_seconds()
-        found[name] = judged(age, limit, None, f"ingested or measured {age / 3_600:.1f} h ago", "s")
-    return found
+    for repository, age in queries.seconds_since_measured(connection).items():
+        name = f"freshness:{repository}"
+        if age is None:
+            results[name] = Result("degraded", "never ingested yet")
+        else:
+            results[name] = judged(age, limit, None, f"ingested or measured {age / 3_600:.1f} h ago", "s")
+    return results
 
 
 def daemon_alive(instance: dg.DagsterInstance) -> dict[str, Result]:

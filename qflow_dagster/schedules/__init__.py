@@ -1,5 +1,1 @@
-"""Schedules: what runs by the clock.
-
-Belongs here: a cron line and the runs it requests. Does not belong here: reactions to
-tables (``sensors``).
-"""
+"""Schedules: what runs by the clock. The file is named after the asset group of the job."""

@@ -1,12 +1,11 @@
-"""Runs whose process was killed: marked failed, so that what they held is free and they are tried again.
+"""Which runs were killed: their process is gone, and they never said so.
 
-Dagster's own monitoring asks the launcher whether a run lives, and the default launcher
-cannot tell: such a run would stay "started" for ever. It runs on the machine where this
-sensor is evaluated, so that a look at the process is enough. Other launchers know themselves.
+Dagster's own monitoring asks the launcher whether a run is alive, and the default launcher cannot tell: such a run
+would stay "started" for ever. It runs on the machine where the sensor is evaluated, so a look at the process is
+enough. Other launchers know themselves.
 """
 
 import re
-import time
 from collections.abc import Callable
 
 import dagster as dg
@@ -17,14 +16,14 @@ import psutil
 LAUNCHED = ".dagster/grpc_info"
 # A run that began less than so many seconds ago may not have written its process's number yet.
 GRACE_PERIOD_SECONDS = 10.0
-# A process that has not said in so many seconds that it exists was killed before it could.
+# A process that has not reported its start in so many seconds was killed before it could.
 START_TIMEOUT_SECONDS = 90.0
-# The first word of the process that the default launcher starts for a run.
+# The first message of the process that the default launcher starts for a run.
 STARTED_MESSAGE = re.compile(r"Started process for run \(pid: (\d+)\)")
 
 
 def is_alive(pid: int, began: float) -> bool:
-    """Whether the process that had this number at `began` (seconds since the epoch) still runs."""
+    """Return whether the process that had this number at `began` (seconds since the epoch) still runs."""
     try:
         process = psutil.Process(pid)
         # A number is used again; whoever has it now began before the run did, or is another.
@@ -33,53 +32,33 @@ def is_alive(pid: int, began: float) -> bool:
         return False
 
 
-def dead(
+def find_dead(
     instance: dg.DagsterInstance, now: float, alive: Callable[[int, float], bool] = is_alive
 ) -> list[dg.DagsterRun]:
-    """The runs under way whose process is gone, or never came to be."""
+    """Return the runs under way whose process is gone, or never started."""
     under_way = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     records = instance.get_run_records(dg.RunsFilter(statuses=under_way), limit=100)
-    found = []
+    dead = []
     for record in records:
         run = record.dagster_run
         began = record.start_time or record.update_timestamp.timestamp()
         if LAUNCHED not in run.tags or now - began < GRACE_PERIOD_SECONDS:
             continue
-        words = instance.all_logs(
+        entries = instance.all_logs(
             run.run_id, of_type={dg.DagsterEventType.RUN_START, dg.DagsterEventType.ENGINE_EVENT}
         )
-        births = [(pid, entry.timestamp) for entry in words if (pid := born(entry))]
-        if not alive(*births[-1]) if births else now - began >= START_TIMEOUT_SECONDS:
-            found.append(run)
-    return found
+        starts = [(pid, entry.timestamp) for entry in entries if (pid := started_process(entry))]
+        if not alive(*starts[-1]) if starts else now - began >= START_TIMEOUT_SECONDS:
+            dead.append(run)
+    return dead
 
 
-def born(entry: dg.EventLogEntry) -> int | None:
-    """The number of the process that says with this event that it runs the run."""
+def started_process(entry: dg.EventLogEntry) -> int | None:
+    """Return the number of the process that reports with this event that it executes the run."""
     event = entry.dagster_event
     if event is None:
         return None
     if event.event_type is dg.DagsterEventType.RUN_START:
         return event.pid
-    first = STARTED_MESSAGE.match(event.message or "")
-    return int(first[1]) if first else None
-
-
-@dg.sensor(
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Marks runs failed whose process was killed; Dagster then tries them again.",
-)
-def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Nothing, where the launcher can tell by itself."""
-    instance = context.instance
-    if instance.run_launcher.supports_check_run_worker_health:
-        return dg.SkipReason("the launcher watches its runs itself")
-    found = dead(instance, time.time())
-    for run in found:
-        instance.report_run_failed(run, "the run's process ended without a word: it was killed")
-        context.log.warning("run %s of %s was killed", run.run_id, run.job_name)
-    return dg.SkipReason(f"{len(found)} runs had been killed")
-
-
-sensors = [dead_runs]
+    match = STARTED_MESSAGE.match(event.message or "")
+    return int(match[1]) if match else None

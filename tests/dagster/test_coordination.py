@@ -11,19 +11,20 @@ from sqlalchemy import Engine, text
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Wanted
 from qflow_dagster.agents.task_agents import ADAPTERS
+from qflow_dagster.definitions import of_all_groups
 from qflow_dagster.execution import sparc, sparc_records, task_graph, task_records, task_worker, work_items
 from qflow_dagster.execution.task_definitions import read_graph
 from qflow_dagster.knowledge import requests
 from qflow_dagster.safety import documents
-from qflow_dagster.sensors import coordination as sensors
-from qflow_dagster.sensors import requested_runs
+from qflow_dagster.sensors import execution as execution_sensors
+from qflow_dagster.sensors import knowledge as knowledge_sensors
 from tests.dagster.test_assets import metadata, verdicts
 from tests.dagster.test_operations import Dagster, dagster
 from tests.improvement_loop import MUTABLE, Loop
 from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
 
 __all__ = ["dagster", "ingested", "make_repository", "repository"]
-SENSORS = {sensor.name: sensor for sensor in sensors.sensors}
+SENSORS = {sensor.name: sensor for sensor in of_all_groups("sensors")}
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def ran(dagster: Dagster, sensor: str) -> Any:
     return dagster.run(SENSORS[sensor].job.name)
 
 
-def test_a_task_graph_is_drawn_and_done_by_lanes(dagster: Dagster, engine: Engine) -> None:
+def test_a_task_graph_is_drawn_and_done_by_workers(dagster: Dagster, engine: Engine) -> None:
     tasks = "\n".join(
         f"  - {{name: t{n}, role: critic, adapter: none, depends_on: [{', '.join(f't{m}' for m in range(n))}]}}"
         for n in range(4)
@@ -76,15 +77,17 @@ def test_a_task_graph_is_drawn_and_done_by_lanes(dagster: Dagster, engine: Engin
     assert "data:image/svg+xml;base64," in shown["graph"].value
 
 
-def test_lanes_are_as_many_as_are_set_and_add_up(dagster: Dagster, engine: Engine, tmp_path: Path) -> None:
+def test_task_workers_are_as_many_as_are_set_and_add_up(
+    dagster: Dagster, engine: Engine, tmp_path: Path
+) -> None:
     submit(
         engine,
         "name: echo\ntasks:\n  - {name: a, role: tester, adapter: shell, arguments: {command: [pytest, --version]}}",
     )
     result = dagster.run("run_task_graphs")
-    lanes = [event for event in result.events_for_node("do_tasks") if event.is_step_success]
-    assert len(lanes) == 4
-    total = result.events_for_node("close_lanes")
+    workers = [event for event in result.events_for_node("do_tasks") if event.is_step_success]
+    assert len(workers) == 4
+    total = result.events_for_node("add_up_results")
     words = [event.event_specific_data.metadata for event in total if event.is_successful_output]
     assert words[0]["completed"].value + words[0]["failed"].value >= 1
 
@@ -159,31 +162,31 @@ def asked_for(engine: Engine, arguments: str) -> tuple[UUID, UUID]:
 
 def test_a_task_asks_for_a_job_once_and_ends_as_its_run_does(dagster: Dagster, engine: Engine) -> None:
     graph, row = asked_for(engine, "{job: observe_operations}")
-    first, second = (dagster.tick(requested_runs.requested_jobs).run_requests for _ in range(2))
+    first, second = (dagster.tick(execution_sensors.requested_jobs).run_requests for _ in range(2))
     # Not there yet, it is asked for again: with the same key, so that there is one.
     assert [one.run_key for one in first] == [one.run_key for one in second] == [f"{row}:1"]
     assert first[0].job_name == "observe_operations"
     job = dagster.definitions.resolve_job_def("observe_operations")
     job.execute_in_process(instance=dagster.instance, tags=first[0].tags)
-    assert dagster.tick(requested_runs.requested_jobs).run_requests == []
+    assert dagster.tick(execution_sensors.requested_jobs).run_requests == []
     assert (state(engine, row), state(engine, graph)) == ("completed", "completed")
 
 
 def test_a_run_that_failed_fails_its_task(dagster: Dagster, engine: Engine) -> None:
     graph, row = asked_for(engine, "{job: observe_operations}")
-    [request] = dagster.tick(requested_runs.requested_jobs).run_requests
+    [request] = dagster.tick(execution_sensors.requested_jobs).run_requests
     run = dagster.instance.create_run_for_job(
         dagster.definitions.resolve_job_def("observe_operations"), tags=dict(request.tags)
     )
     dagster.instance.report_run_failed(run)
-    dagster.tick(requested_runs.requested_jobs)
+    dagster.tick(execution_sensors.requested_jobs)
     assert (state(engine, row), state(engine, graph)) == ("dead", "failed")
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("{job: apply_approved_edits}", "no job 'apply_approved_edits' can be asked for"),
+        ("{job: apply_approved_edits}", "no job 'apply_approved_edits' can be requested"),
         ("{job: ingest_repository}", "partitioned by repository"),
         ("{job: ingest_repository, partition: nowhere}", "there is no repository 'nowhere'"),
         ("{job: check_health, partition: x}", "has no partitions"),
@@ -197,7 +200,7 @@ def test_a_run_that_cannot_be_fails_its_task_with_the_reason(
     dagster: Dagster, engine: Engine, arguments: str, words: str
 ) -> None:
     graph, row = asked_for(engine, arguments)
-    for sensor in (requested_runs.requested_jobs, requested_runs.requested_assets):
+    for sensor in (execution_sensors.requested_jobs, execution_sensors.requested_assets):
         assert dagster.tick(sensor).run_requests == []
     with engine.connect() as connection:
         error = connection.scalar(text("SELECT error FROM workflows WHERE id = :id"), {"id": row})
@@ -207,13 +210,13 @@ def test_a_run_that_cannot_be_fails_its_task_with_the_reason(
 
 def test_a_task_asks_for_an_asset(dagster: Dagster, engine: Engine) -> None:
     graph, _ = asked_for(engine, "{asset: agents/performance}")
-    [request] = dagster.tick(requested_runs.requested_assets).run_requests
+    [request] = dagster.tick(execution_sensors.requested_assets).run_requests
     assert request.asset_selection == [dg.AssetKey(["agents", "performance"])]
     job = dagster.definitions.resolve_job_def("observe_coordination")
     job.execute_in_process(
         instance=dagster.instance, tags=request.tags, asset_selection=request.asset_selection
     )
-    dagster.tick(requested_runs.requested_assets)
+    dagster.tick(execution_sensors.requested_assets)
     assert state(engine, graph) == "completed"
 
 
@@ -228,14 +231,14 @@ def test_an_answer_leads_to_a_new_look_once(dagster: Dagster, engine: Engine, lo
             repository="project",
         )
         requests.settle_by_hand(connection, id_, {"answer": "plain text"}, actor="ada")
-    first, second = (dagster.tick(requested_runs.knowledge_follow_ups).run_requests for _ in range(2))
+    first, second = (dagster.tick(knowledge_sensors.knowledge_follow_ups).run_requests for _ in range(2))
     assert [one.run_key for one in first] == [one.run_key for one in second]
     assert first[0].partition_key == "project"
     run = dagster.instance.create_run_for_job(
         dagster.definitions.resolve_job_def("run_repository"), tags=dict(first[0].tags)
     )
     assert run.tags
-    assert dagster.tick(requested_runs.knowledge_follow_ups).run_requests == []
+    assert dagster.tick(knowledge_sensors.knowledge_follow_ups).run_requests == []
     with engine.connect() as connection:
         assert requests.due_follow_ups(connection, "rescan") == []
 

@@ -7,8 +7,8 @@ from sqlalchemy import Engine, text
 from qflow_dagster.assets.partitions import REPOSITORIES
 from qflow_dagster.evolution import rule_set, standings
 from qflow_dagster.ingestion import repositories
+from qflow_dagster.sensors.approvals import approval_decisions
 from qflow_dagster.sensors.evolution import new_outcomes
-from qflow_dagster.sensors.operations import approval_decisions
 from tests import decisions
 from tests.agents.test_rule_changes import RULE, active, on_trial, versions
 from tests.dagster.test_assets import metadata

@@ -13,8 +13,9 @@ from qflow_dagster.assets.partitions import REPOSITORIES
 from qflow_dagster.execution import work_chunks
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.safety.display import visible
-from qflow_dagster.sensors import improvement as sensors
-from qflow_dagster.sensors.operations import approval_decisions
+from qflow_dagster.sensors.agents import unverified_edits
+from qflow_dagster.sensors.approvals import approval_decisions
+from qflow_dagster.sensors.execution import approved_work
 from tests import decisions
 from tests.dagster.test_assets import metadata
 from tests.dagster.test_operations import Dagster, dagster
@@ -125,13 +126,13 @@ def test_an_edit_left_unverified_gets_a_run(improve: Any, dagster: Dagster, engi
     from qflow_dagster.agents import edits
 
     improve()
-    assert dagster.tick(sensors.unverified_edits).run_requests == []
+    assert dagster.tick(unverified_edits).run_requests == []
     with engine.begin() as connection:
         decisions.approve(connection, self_improvement.find(connection)[0]["approval"], actor="ada")
     edits.apply_approved(engine, worker="killed")
     with engine.begin() as connection:
         connection.execute(text("UPDATE edits SET applied_at = applied_at - interval '1 min'"))
-    assert len(dagster.tick(sensors.unverified_edits).run_requests) == 1
+    assert len(dagster.tick(unverified_edits).run_requests) == 1
 
 
 def test_an_approved_text_is_planned_by_one_run(dagster: Dagster, engine: Engine) -> None:
@@ -144,14 +145,14 @@ def test_an_approved_text_is_planned_by_one_run(dagster: Dagster, engine: Engine
             requested_by="ada",
             reason="cart",
         )
-    assert dagster.tick(sensors.approved_work).run_requests == []
+    assert dagster.tick(approved_work).run_requests == []
     with engine.begin() as connection:
         decisions.approve(connection, approval, actor="bob")
     dagster.run("start_approved_workflows")
-    assert len(dagster.tick(sensors.approved_work).run_requests) == 1
+    assert len(dagster.tick(approved_work).run_requests) == 1
     dagster.run("plan_approved_work")
     with engine.connect() as connection:
         assert (
             connection.scalar(text("SELECT title FROM work_items")) == "Fix the crash when the cart is empty"
         )
-    assert dagster.tick(sensors.approved_work).run_requests == []
+    assert dagster.tick(approved_work).run_requests == []

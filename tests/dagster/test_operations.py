@@ -22,7 +22,8 @@ from qflow_dagster.ingestion import repositories
 from qflow_dagster.quantumflow import find, register
 from qflow_dagster.resources import health as system_health
 from qflow_dagster.resources.database import Database
-from qflow_dagster.sensors import operations as sensors
+from qflow_dagster.sensors import approvals as approval_sensors
+from qflow_dagster.sensors import infrastructure as sensors
 from qflow_dagster.sensors.drains import FAILED, IN_FLIGHT, Recent, decide
 from tests import decisions
 from tests.dagster.test_assets import metadata, verdicts
@@ -73,7 +74,7 @@ def requested(engine: Engine, *, decided: bool = True) -> UUID:
 
 
 def test_a_run_is_requested_where_rows_wait_and_none_is_under_way() -> None:
-    assert decide(False, [], 0.0) == (False, "nothing waits")
+    assert decide(False, [], 0.0) == (False, "nothing is pending")
     assert decide(True, [], 0.0)[0]
     assert decide(True, [Recent(SUCCESS, 0.0)], 0.0)[0]
     assert not decide(True, [Recent(STARTED, 0.0), Recent(FAILURE, 0.0)], 1e9)[0]
@@ -106,9 +107,9 @@ def test_it_never_requests_beside_a_run_and_never_waits_for_ever(recent: list[An
 
 def test_an_approved_workflow_is_started_by_one_run(dagster: Dagster, engine: Engine) -> None:
     requested(engine, decided=False)
-    assert "nothing waits" in dagster.tick(sensors.approval_decisions).skip_reason.skip_message
+    assert "nothing is pending" in dagster.tick(approval_sensors.approval_decisions).skip_reason.skip_message
     ids = [requested(engine) for _ in range(3)]
-    [request] = dagster.tick(sensors.approval_decisions).run_requests
+    [request] = dagster.tick(approval_sensors.approval_decisions).run_requests
     assert request.job_name == "start_approved_workflows"
     result = dagster.run(request.job_name)
     with engine.connect() as connection:
@@ -117,7 +118,7 @@ def test_an_approved_workflow_is_started_by_one_run(dagster: Dagster, engine: En
         }
         used = records.approval_history(connection, ids[0])[-1]
     assert (used["event"], used["run_id"]) == ("consumed", result.run_id)
-    assert "nothing waits" in dagster.tick(sensors.approval_decisions).skip_reason.skip_message
+    assert "nothing is pending" in dagster.tick(approval_sensors.approval_decisions).skip_reason.skip_message
 
 
 def config_fields(field: Any) -> set[str]:
@@ -141,7 +142,7 @@ def test_a_warning_needs_no_run(dagster: Dagster, engine: Engine) -> None:
     requested(engine, decided=False)
     with engine.begin() as connection:
         connection.execute(text("UPDATE approvals SET warn_at = now()"))
-    assert dagster.tick(sensors.approval_expiry).skip_message == "1 approvals are about to expire"
+    assert dagster.tick(approval_sensors.approval_expiry).skip_message == "1 approvals are about to expire"
 
 
 # Errors
@@ -179,7 +180,7 @@ def test_new_errors_become_one_run_that_names_the_suspected_commit(
 
 
 def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, engine: Engine) -> None:
-    from qflow_dagster.sensors.run_failures import run_failures
+    from qflow_dagster.sensors.infrastructure import run_failures
 
     config = {"ops": {"mine_histories": {"config": {"repositories": ["nonsense"]}}}}
     failed = dagster.run("mine_rules", check=False, **config)
@@ -213,7 +214,7 @@ def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, 
 
 
 def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster) -> None:
-    from qflow_dagster.sensors.dead_runs import LAUNCHED, dead, is_alive
+    from qflow_dagster.sensors.dead_runs import LAUNCHED, find_dead, is_alive
 
     done = dagster.run("start_approved_workflows")
     instance = dagster.instance
@@ -224,12 +225,12 @@ def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster) -> None:
                 "UPDATE runs SET status = 'STARTED', start_time = start_time - 60, run_body = replace(run_body, 'SUCCESS', 'STARTED')"
             )
         )
-    assert dead(instance, time.time(), lambda *_: False) == [], "a run nobody launched is left alone"
+    assert find_dead(instance, time.time(), lambda *_: False) == [], "a run nobody launched is left alone"
     instance.add_run_tags(done.run_id, {LAUNCHED: "{}"})
     asked = []
-    assert dead(instance, time.time(), lambda pid, _: bool(asked.append(pid)) or True) == []
+    assert find_dead(instance, time.time(), lambda pid, _: bool(asked.append(pid)) or True) == []
     assert asked == [os.getpid()]
-    assert [run.run_id for run in dead(instance, time.time(), lambda *_: False)] == [done.run_id]
+    assert [run.run_id for run in find_dead(instance, time.time(), lambda *_: False)] == [done.run_id]
     assert is_alive(os.getpid(), time.time())
     gone = subprocess.Popen(["true"])
     gone.wait()
@@ -239,7 +240,7 @@ def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster) -> None:
 
 
 def test_a_run_killed_before_its_first_word_is_marked_failed_in_time(dagster: Dagster) -> None:
-    from qflow_dagster.sensors.dead_runs import LAUNCHED, START_TIMEOUT_SECONDS, dead
+    from qflow_dagster.sensors.dead_runs import LAUNCHED, START_TIMEOUT_SECONDS, find_dead
 
     run = dagster.instance.create_run_for_job(
         dagster.definitions.resolve_job_def("analyze_errors"),
@@ -247,18 +248,22 @@ def test_a_run_killed_before_its_first_word_is_marked_failed_in_time(dagster: Da
         tags={LAUNCHED: "{}"},
     )
     now = time.time()
-    assert dead(dagster.instance, now + START_TIMEOUT_SECONDS / 2) == [], "it may still come"
-    assert [found.run_id for found in dead(dagster.instance, now + START_TIMEOUT_SECONDS + 5)] == [run.run_id]
+    assert find_dead(dagster.instance, now + START_TIMEOUT_SECONDS / 2) == [], "it may still come"
+    assert [found.run_id for found in find_dead(dagster.instance, now + START_TIMEOUT_SECONDS + 5)] == [
+        run.run_id
+    ]
     dagster.instance.report_engine_event("Started process for run (pid: 1).", run)
-    assert dead(dagster.instance, now + START_TIMEOUT_SECONDS + 5, lambda *_: True) == [], "it came, late"
-    assert [found.run_id for found in dead(dagster.instance, now + 30, lambda *_: False)] == [run.run_id]
+    assert find_dead(dagster.instance, now + START_TIMEOUT_SECONDS + 5, lambda *_: True) == [], (
+        "it came, late"
+    )
+    assert [found.run_id for found in find_dead(dagster.instance, now + 30, lambda *_: False)] == [run.run_id]
 
 
 # Health
 
 
 def test_the_scheduled_tick_checks_everything_and_starts_no_run(dagster: Dagster, engine: Engine) -> None:
-    from qflow_dagster.schedules.health import health_each_minute
+    from qflow_dagster.schedules.infrastructure import health_each_minute
 
     with dg.instance_for_test() as instance:
         # Given with the context: one merged in at the call makes a second context, which nobody leaves.

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.sensors.repository_commits import (
+from qflow_dagster.sensors.ingestion import (
     MAX_ATTEMPTS_PER_HEAD,
     MAX_REQUESTS,
     RETRY_SECONDS,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import URL, Engine, create_engine, text
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.infrastructure import BREAKER_QUEUE, circuit_breaker
+from qflow_dagster.infrastructure import circuit_breaker
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
 from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.quantumflow import verify_history
@@ -89,7 +89,12 @@ def test_two_successful_probes_close_it(engine: Engine, sent: Callable[[str], li
     with engine.begin() as connection:
         shown = circuit_breaker.show(connection, "model")
         assert verify_history(connection, shown["id"]) is None
-    assert [message["to"] for message in sent(BREAKER_QUEUE)] == ["closed", "open", "half_open", "closed"]
+    assert [message["to"] for message in sent("circuit_breaker_notifications")] == [
+        "closed",
+        "open",
+        "half_open",
+        "closed",
+    ]
 
 
 def test_a_failed_probe_opens_it_again_for_the_whole_time(engine: Engine) -> None:

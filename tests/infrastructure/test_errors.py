@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, text
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.infrastructure import ERROR_QUEUE, circuit_breaker, error_analysis, error_records
+from qflow_dagster.infrastructure import circuit_breaker, error_analysis, error_records
 from qflow_dagster.infrastructure.error_rate_tracker import (
     ErrorTracker,
     Occurrence,
@@ -330,7 +330,7 @@ def test_a_resolved_error_that_comes_back_has_regressed_and_says_so_once(
     assert error_analysis.analyse(engine).regressed == [group]
     failed(engine)
     assert error_analysis.analyse(engine).regressed == []
-    assert [m["to"] for m in sent(ERROR_QUEUE) if "to" in m] == ["open", "resolved", "regressed"]
+    assert [m["to"] for m in sent("error_notifications") if "to" in m] == ["open", "resolved", "regressed"]
 
 
 def test_people_decide_within_the_machine(engine: Engine) -> None:
@@ -402,7 +402,10 @@ def test_one_alert_per_cooldown_then_a_notice_when_it_is_well_again(
     with engine.begin() as connection:
         assert error_analysis.recover_alerts(connection) == ["pay"]
         assert error_analysis.recover_alerts(connection) == []
-    assert [m["event"] for m in sent(ERROR_QUEUE) if "event" in m] == ["high_error_rate", "recovered"]
+    assert [m["event"] for m in sent("error_notifications") if "event" in m] == [
+        "high_error_rate",
+        "recovered",
+    ]
 
 
 def test_far_more_errors_than_usual_are_a_spike_even_at_a_low_rate(
@@ -417,7 +420,7 @@ def test_far_more_errors_than_usual_are_a_spike_even_at_a_low_rate(
     failed(engine, "busy", times=30)
     failed(engine, "steady", times=33)
     assert error_analysis.analyse(engine).alerts == ["busy"]
-    spikes = [message for message in sent(ERROR_QUEUE) if message.get("event") == "error_spike"]
+    spikes = [message for message in sent("error_notifications") if message.get("event") == "error_spike"]
     assert [(s["operation"], s["errors"], s["before"]) for s in spikes] == [("busy", 30, 60)]
 
 

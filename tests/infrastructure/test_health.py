@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, text
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.infrastructure import HEALTH_QUEUE, circuit_breaker, health_agent, health_checks, services
+from qflow_dagster.infrastructure import circuit_breaker, health_agent, health_checks, services
 from qflow_dagster.infrastructure.health_agent import Check, Result
 from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, settle, worst
 from qflow_dagster.infrastructure.trends import theil_sen, time_to_threshold
@@ -119,7 +119,7 @@ def test_an_incident_opens_worsens_and_closes_by_itself(
         [incident] = health_agent.incidents(connection)
     assert (incident["status"], incident["check"], incident["worst"]) == ("closed", "disk", "unhealthy")
     assert incident["seconds"] >= 0
-    assert [message["to"] for message in sent(HEALTH_QUEUE)] == ["open", "open", "open", "closed"]
+    assert [message["to"] for message in sent("health_notifications")] == ["open", "open", "open", "closed"]
 
 
 def test_what_is_not_there_any_more_is_forgotten_and_its_incident_closed(engine: Engine) -> None:

@@ -17,9 +17,10 @@ from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
+from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.settings import settings
 
-TYPE = register("rule_mining", machine=RECORDED).name
+TYPE = register(WorkflowTypeName.RULE_MINING, machine=RECORDED).name
 ACTOR = "rule miner"
 
 

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 from scipy import special
 
 from qflow_dagster.quantumflow import StateMachine, register
+from qflow_dagster.registry import Queue, WorkflowTypeName
 
-QUEUE = "rule_notifications"
 Vote = Literal["approve", "reject", "abstain"]
 
 # An agreement takes this many votes, this share of approvals among them, this mean confidence of the
@@ -50,7 +50,7 @@ MACHINE = StateMachine(
     dead="rolled_back",
     # Not `expired=`: the clock alone must not end a vote that has to be counted.
 )
-TYPE = register("rule_consensus", machine=MACHINE, queue=QUEUE).name
+TYPE = register(WorkflowTypeName.RULE_CONSENSUS, machine=MACHINE, queue=Queue.RULE_NOTIFICATIONS).name
 MAY_GATE = ("agreed", "promoted")
 
 

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.sharing import votes
-from qflow_dagster.evolution.sharing.consensus import QUEUE
 from qflow_dagster.evolution.sharing.instances import Instance, identity, trusted_keys
 from qflow_dagster.evolution.sharing.rule_packages import (
     Package,
@@ -34,10 +34,8 @@ from qflow_dagster.evolution.sharing.shared_places import open_place
 from qflow_dagster.evolution.sharing.tables import rule_imports, rule_votes
 from qflow_dagster.evolution.sharing.votes import VOTE_FORMAT, Taken, VoteFile
 from qflow_dagster.quantumflow import send_with_notify
+from qflow_dagster.registry import Lock, Queue
 from qflow_dagster.settings import settings
-
-# Any constant serves, as long as every process uses the same.
-_IMPORT_LOCK = 0x71666C6F7702
 
 
 class Refused(NamedTuple):
@@ -123,7 +121,7 @@ def import_packages(
         else:
             sound.append(one)
     # One importer at a time stores; the next then sees what is stored, and no two wait for each other.
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _IMPORT_LOCK})
+    lock(connection, Lock.RULE_IMPORTS)
     report.imported = _store(connection, str(place), sound, {rule.digest for rule in own_rules.values()})
     report.known += len(sound) - len(report.imported)
     report.votes = votes.take_in(connection, ballots)
@@ -193,7 +191,7 @@ def distrust(connection: Connection, fingerprint: str, *, actor: str) -> int:
         raise UsageError(f"nothing was taken in of {fingerprint} because somebody vouched for it")
     send_with_notify(
         connection,
-        QUEUE,
+        Queue.RULE_NOTIFICATIONS,
         [{"type": "trust_withdrawn", "instance": fingerprint, "actor": actor, "ended": ended}],
     )
     return ended
@@ -284,7 +282,7 @@ def _store(connection: Connection, place: str, fresh: Sequence[_Fresh], here: se
         for one in found
     ]
     if messages:
-        send_with_notify(connection, QUEUE, messages)
+        send_with_notify(connection, Queue.RULE_NOTIFICATIONS, messages)
     return sorted(found, key=lambda one: one.rule.key)
 
 

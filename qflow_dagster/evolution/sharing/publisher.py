@@ -21,7 +21,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.evolution.rules import Example, Rule, load_rules
 from qflow_dagster.evolution.sharing import votes
-from qflow_dagster.evolution.sharing.consensus import QUEUE
 from qflow_dagster.evolution.sharing.instances import Identity, Instance, identity
 from qflow_dagster.evolution.sharing.rule_packages import (
     PACKAGE_FORMAT,
@@ -39,6 +38,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
 from qflow_dagster.evolution.sharing.shared_places import open_place
 from qflow_dagster.evolution.sharing.tables import rule_publications
 from qflow_dagster.quantumflow import send_with_notify
+from qflow_dagster.registry import Queue
 
 THRESHOLD = 0.85
 # Rules of these statuses are published.
@@ -245,4 +245,4 @@ def _record(
         if row["package_digest"] in new
     ]
     if messages:
-        send_with_notify(connection, QUEUE, messages)
+        send_with_notify(connection, Queue.RULE_NOTIFICATIONS, messages)

@@ -26,7 +26,7 @@ from qflow_dagster.evolution.sharing.imports import ImportReport, import_package
 from qflow_dagster.evolution.sharing.publisher import publish
 from qflow_dagster.evolution.sharing.rule_packages import opened, sign
 from qflow_dagster.evolution.sharing.votes import OwnVote, cast, pooled, settle, subjects, withheld
-from qflow_dagster.quantumflow import ALERT_QUEUE, expire_due, verify_history
+from qflow_dagster.quantumflow import expire_due, verify_history
 from tests.evolution.sharing.rule_instances import (
     AT,
     Home,
@@ -337,7 +337,7 @@ def test_a_success_everywhere_is_promoted_and_a_failure_later_rolled_back_for_al
         vote.vote(number, uses=80, successes=50, at=AT + DAY)
     assert vote.state == "rolled_back"
     assert not vote.gates
-    assert [message["to"] for message in vote.home.sent(ALERT_QUEUE)] == ["rolled_back"]
+    assert [message["to"] for message in vote.home.sent("workflow_alerts")] == ["rolled_back"]
     # For good: neither votes nor packages bring it back, only another version of the rule.
     vote.vote(3, at=AT + 2 * DAY)
     vote.put(vote.peers[1].package(RULE, AT + 2 * DAY), "again")

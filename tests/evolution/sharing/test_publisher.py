@@ -29,6 +29,7 @@ from qflow_dagster.evolution.sharing.publisher import Publishable, publish
 from qflow_dagster.evolution.sharing.rule_packages import LARGEST
 from qflow_dagster.evolution.sharing.shared_places import BRANCH, open_place
 from qflow_dagster.evolution.sharing.votes import withheld
+from qflow_dagster.quantumflow import workflow_type
 from tests.evolution.sharing.rule_instances import (
     AT,
     Home,
@@ -526,4 +527,7 @@ def test_rules_of_ours_that_no_pack_has_are_known_when_they_are_named(ours: Home
 
 
 def test_the_queue_and_the_format_are_what_others_read() -> None:
-    assert (consensus.QUEUE, rule_packages.PACKAGE_FORMAT) == ("rule_notifications", "qflow-rule/1")
+    assert (workflow_type(consensus.TYPE).queue, rule_packages.PACKAGE_FORMAT) == (
+        "rule_notifications",
+        "qflow-rule/1",
+    )

@@ -1,0 +1,1 @@
+"""A small shop, for trying qflow on: it has some faults on purpose."""

@@ -1,0 +1,119 @@
+"""Assets of the group `agents`: edits, what became of them, and how the agents perform."""
+
+import dagster as dg
+
+from qflow_dagster.agents import assignments, builtin_agents, coordination, self_improvement, tables
+from qflow_dagster.agents import edits as agent_edits
+from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.pictures.charts import histogram
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.workers import worker
+from qflow_dagster.safety.display import visible_line
+
+GROUP = "agents"
+EDITS = dg.AssetKey([GROUP, "edits"])
+EDIT_OUTCOMES = dg.AssetKey([GROUP, "edit_outcomes"])
+AGENT_PERFORMANCE = dg.AssetKey([GROUP, "performance"])
+
+
+@dg.asset(
+    key=EDITS,
+    group_name=GROUP,
+    kinds={"git", "postgres"},
+    code_version="1",
+    description="Approved suggestions applied: a commit on a branch of its own for each.",
+    metadata={"dagster/column_schema": column_schema(tables.edits)},
+)
+def edits(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
+    """Drain the approved ones; one that cannot be applied holds up no other."""
+    engine = database.engine()
+    applied, problems = agent_edits.apply_all_approved(
+        engine, worker=worker(context), run_id=context.run.run_id
+    )
+    for result in problems:
+        context.log.warning("suggestion %s: %s", result.suggestion_id, visible_line(result.problem or ""))
+    with engine.connect() as connection:
+        found = agent_edits.find(connection, limit=MAX_ROWS)
+    shown = ("state", "repository", "branch", "commit", "title", "applied_at")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(applied),
+            "not_applied": len(problems),
+            "edits": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
+        }
+    )
+
+
+@dg.asset(
+    key=EDIT_OUTCOMES,
+    group_name=GROUP,
+    deps=[EDITS],
+    kinds={"git", "postgres"},
+    code_version="1",
+    description="What edits did: tests, finding and measures before and after; what got worse is reverted.",
+)
+def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
+    """Drain the edits not verified yet."""
+    engine = database.engine()
+    verified = agent_edits.verify_all(engine)
+    for result in verified:
+        context.log.info("edit %s: %s", result.edit_id, visible_line(result.reason))
+    with engine.connect() as connection:
+        by_week = self_improvement.statistics(connection, "week")
+        by_generator = self_improvement.statistics(connection, "generator")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(verified),
+            "verified": sum(result.good for result in verified),
+            "reverted": sum(not result.good for result in verified),
+            "by_week": table(by_week, MAX_ROWS),
+            "by_generator": table(by_generator, MAX_ROWS),
+        }
+    )
+
+
+@dg.asset(
+    key=AGENT_PERFORMANCE,
+    group_name=GROUP,
+    kinds={"postgres"},
+    code_version="1",
+    description="Agents: who is there, what waits for them, and how they did by domain.",
+    metadata={"dagster/column_schema": column_schema(tables.outcomes)},
+)
+def agent_performance(database: Database) -> dg.MaterializeResult:
+    """Count what generators did in the improvement loop, and look at all agents."""
+    with database.engine().begin() as connection:
+        builtin_agents.register_all(connection)
+        counted = builtin_agents.record_outcomes(connection)
+        agents = coordination.agents(connection)
+        statistics = coordination.statistics(connection)
+        waiting = assignments.counts(connection)
+    rows = [
+        {
+            "agent": agent.name,
+            "role": agent.role,
+            "availability": agent.availability,
+            "load": agent.load,
+            "outcomes": agent.successes + agent.failures,
+            "success_rate": agent.success_rate,
+        }
+        for agent in agents
+    ]
+    bars = [
+        (agent.name[:14], round(agent.success_rate * 100))
+        for agent in agents
+        if agent.successes + agent.failures
+    ][:8]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(agents),
+            "outcomes_counted": counted,
+            "agents": table(rows, MAX_ROWS),
+            "assignments": table([{"state": k, "assignments": v} for k, v in waiting.items()], MAX_ROWS),
+            "by_domain": table(statistics, MAX_ROWS),
+            "success_rates": picture(histogram(bars, "Success rate in percent (posterior mean)")),
+        }
+    )
+
+
+assets = [edits, edit_outcomes, agent_performance]

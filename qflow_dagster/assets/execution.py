@@ -1,0 +1,164 @@
+"""Assets of the group `execution`: work items and their plan, task graphs, SPARC goals."""
+
+import dagster as dg
+
+from qflow_dagster.assets import rules
+from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, markdown, picture, table
+from qflow_dagster.assets.partitions import repositories
+from qflow_dagster.execution import (
+    safe_work_planner,
+    sparc_records,
+    sparc_strategies,
+    tables,
+    task_records,
+    work_items,
+)
+from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.pictures import task_graph
+from qflow_dagster.pictures.charts import histogram
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.progress import Progress
+from qflow_dagster.safety.display import visible, visible_line
+
+GROUP = "execution"
+WORK_ITEMS = dg.AssetKey([GROUP, "work_items"])
+PLAN = dg.AssetKey([GROUP, "plan"])
+TASK_GRAPHS = dg.AssetKey([GROUP, "task_graphs"])
+SPARC_GOALS = dg.AssetKey([GROUP, "sparc_goals"])
+
+
+@dg.asset(
+    key=WORK_ITEMS,
+    group_name=GROUP,
+    deps=[rules.FINDINGS],
+    partitions_def=repositories,
+    kinds={"python", "postgres"},
+    code_version="1",
+    description="Work in the SAFe hierarchy: what findings, measures and errors ask for, scored by WSJF.",
+    metadata={"dagster/column_schema": column_schema(tables.work_items)},
+)
+def work_items_asset(
+    context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
+) -> dg.MaterializeResult:
+    """Ranks what changed."""
+    progress("planning", 0, 1)
+    with database.engine().begin() as connection:
+        snapshot = current_snapshot(connection, context.partition_key)
+        planned = safe_work_planner.plan(connection, snapshot)
+        best = work_items.find(
+            connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=MAX_ROWS
+        )
+        why = safe_work_planner.explain(connection, best[0]["id"]) if best else ["no feature is open"]
+    progress("planning", 1, 1)
+    shown = ("wsjf", "state", "title")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(snapshot.commit_oid),
+        metadata={
+            "dagster/row_count": planned.features,
+            "created": planned.created,
+            "done_by_themselves": planned.done,
+            "ranked": planned.ranked,
+            "without_score": planned.without_score,
+            "next": table([{name: row[name] for name in shown} for row in best], MAX_ROWS),
+            "why_the_first": dg.MetadataValue.text(visible("\n".join(why))),
+        },
+    )
+
+
+@dg.asset(
+    key=PLAN,
+    group_name=GROUP,
+    deps=[WORK_ITEMS],
+    partitions_def=repositories,
+    kinds={"postgres"},
+    code_version="1",
+    description="The plan as a tree, with how far it is.",
+)
+def plan(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
+    """Look at the hierarchy."""
+    with database.engine().connect() as connection:
+        snapshot = current_snapshot(connection, context.partition_key)
+        tree = work_items.tree(connection, snapshot.repository_id)
+        progress = work_items.progress(connection, snapshot.repository_id)
+    lines = [
+        f"{'&nbsp;' * 4 * row['depth']}{row['level']} **{markdown(row['title'])}** ({row['state']}"
+        + (
+            f", {row['done']} of {row['features']} features, best {row['best'] or 0:.1f})"
+            if row["features"]
+            else ")"
+        )
+        for row in tree[:100]
+    ]
+    capabilities = sorted((row for row in tree if row["features"]), key=lambda row: -(row["best"] or 0))[:8]
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(snapshot.commit_oid),
+        metadata={
+            "dagster/row_count": len(tree),
+            "tree": dg.MetadataValue.md("  \n".join(lines) or "*nothing is planned*"),
+            "progress": table(progress, MAX_ROWS),
+            "best": picture(
+                histogram(
+                    [(row["title"][:14], round(row["best"] or 0)) for row in capabilities],
+                    "Highest WSJF of the best capabilities",
+                )
+            ),
+        },
+    )
+
+
+@dg.asset(
+    key=TASK_GRAPHS,
+    group_name=GROUP,
+    kinds={"postgres"},
+    code_version="1",
+    description="Task graphs: what each has done, and the newest one drawn with the states of its tasks.",
+    metadata={"dagster/column_schema": column_schema(tables.tasks)},
+)
+def task_graphs(database: Database) -> dg.MaterializeResult:
+    """Look at the graphs; a running one is drawn before an ended one."""
+    with database.engine().connect() as connection:
+        found = task_records.find(connection, limit=1_000)
+        drawn = next((row for row in found if row["state"] == "running"), found[0] if found else None)
+        tasks = task_records.tasks_of(connection, drawn["id"]) if drawn else []
+    states: dict[str, int] = {}
+    for row in found:
+        states[row["state"]] = states.get(row["state"], 0) + 1
+    shown = ("name", "state", "tasks", "completed", "failed", "seconds", "requested_by")
+    path, seconds = task_records.critical_path(tasks)
+    metadata: dict[str, dg.MetadataValue | int | str] = {
+        "dagster/row_count": len(found),
+        "graphs": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
+        "by_state": picture(histogram(sorted(states.items()), "Task graphs by state")),
+    }
+    if drawn:
+        metadata["graph"] = picture(task_graph.svg(tasks, f"{drawn['name']} ({drawn['state']})"))
+        metadata["critical_path"] = visible_line(f"{' > '.join(path[:20])} ({seconds:.1f} s)")
+    return dg.MaterializeResult(metadata=metadata)
+
+
+@dg.asset(
+    key=SPARC_GOALS,
+    group_name=GROUP,
+    kinds={"postgres"},
+    code_version="1",
+    description="SPARC goals: how far each is, and how the strategies did.",
+    metadata={"dagster/column_schema": column_schema(tables.sparc_goals)},
+)
+def sparc_goals(database: Database) -> dg.MaterializeResult:
+    """Look at the goals."""
+    with database.engine().connect() as connection:
+        states = sparc_records.progress(connection)
+        found = sparc_records.find(connection, limit=MAX_ROWS)
+        strategies = sparc_strategies.statistics(connection)
+    shown = ("state", "phase", "round", "strategy", "repository", "target", "reason")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(number for _, number in states),
+            "goals": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
+            "by_state": picture(histogram(states, "Goals by state")),
+            "strategies": table(strategies, MAX_ROWS),
+        }
+    )
+
+
+assets = [work_items_asset, plan, task_graphs, sparc_goals]

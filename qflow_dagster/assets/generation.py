@@ -1,0 +1,108 @@
+"""Assets of the group `generation`: candidates for changes, and the suggestions that became of them."""
+
+import dagster as dg
+
+from qflow_dagster.agents import improvement_cycle, self_improvement
+from qflow_dagster.agents import tables as agent_tables
+from qflow_dagster.assets import execution
+from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.partitions import repositories
+from qflow_dagster.generation import candidate_records, tables
+from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.pictures.charts import histogram
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.progress import Progress
+from qflow_dagster.resources.workers import worker
+from qflow_dagster.settings import settings
+
+GROUP = "generation"
+CANDIDATES = dg.AssetKey([GROUP, "candidates"])
+SUGGESTIONS = dg.AssetKey([GROUP, "suggestions"])
+
+
+class GenerationConfig(dg.Config):
+    """How much one run generates."""
+
+    items: int | None = None
+
+
+@dg.asset(
+    key=CANDIDATES,
+    group_name=GROUP,
+    deps=[execution.WORK_ITEMS],
+    partitions_def=repositories,
+    kinds={"python", "git", "postgres"},
+    code_version="1",
+    description="Patches for the best work items, each put to the gates; the best become suggestions.",
+    metadata={"dagster/column_schema": column_schema(tables.candidates)},
+)
+def candidates(
+    context: dg.AssetExecutionContext,
+    config: GenerationConfig,
+    database: Database,
+    progress: dg.ResourceParam[Progress],
+) -> dg.MaterializeResult:
+    """As many items as are allowed and as there is room for suggestions; in batches."""
+    engine = database.engine()
+    snapshot, capacity, total = improvement_cycle.generate(
+        engine,
+        context.partition_key,
+        worker=worker(context),
+        items=config.items,
+        run_id=context.run.run_id,
+        progress=progress,
+    )
+    with engine.connect() as connection:
+        analytics = {
+            f"by_{by}": table(
+                candidate_records.analytics(connection, snapshot.repository_id, by=by), MAX_ROWS
+            )
+            for by in ("generator", "rule", "language")
+        }
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(snapshot.commit_oid),
+        metadata={
+            "dagster/row_count": total.candidates,
+            "work_items": total.items,
+            "passed_all_gates": total.passed,
+            "without_candidate": total.nothing,
+            "capacity_for_suggestions": capacity,
+            **analytics,
+        },
+    )
+
+
+@dg.asset(
+    key=SUGGESTIONS,
+    group_name=GROUP,
+    deps=[CANDIDATES],
+    partitions_def=repositories,
+    kinds={"postgres"},
+    code_version="1",
+    description="Changes that passed the gates: what waits for a person, and what became of the rest.",
+    metadata={"dagster/column_schema": column_schema(agent_tables.suggestions)},
+)
+def suggestions(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
+    """Follow what was decided, and show what waits."""
+    with database.engine().begin() as connection:
+        snapshot = current_snapshot(connection, context.partition_key)
+        self_improvement.follow_decisions(connection)
+        found = self_improvement.find(connection, repository_id=snapshot.repository_id, limit=1_000)
+        by_rule = self_improvement.statistics(connection)
+    states: dict[str, int] = {}
+    for row in found:
+        states[row["state"]] = states.get(row["state"], 0) + 1
+    shown = ("title", "risk", "lines", "branch", "approval")
+    waiting = [{name: row[name] for name in shown} for row in found if row["state"] == "awaiting_approval"]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(found),
+            "awaiting_approval": table(waiting, MAX_ROWS),
+            "by_state": picture(histogram(sorted(states.items()), "Suggestions by state")),
+            "by_rule": table(by_rule, MAX_ROWS),
+            "inbox": dg.MetadataValue.url(settings().inbox.address),
+        }
+    )
+
+
+assets = [candidates, suggestions]

@@ -1,0 +1,54 @@
+"""Assets of the group `knowledge`: the index that search and answers use."""
+
+import dagster as dg
+
+from qflow_dagster.assets import ingestion
+from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.partitions import repositories
+from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.knowledge import index, producers, requests, tables
+from qflow_dagster.pictures.charts import histogram
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.progress import Progress
+
+GROUP = "knowledge"
+KNOWLEDGE_INDEX = dg.AssetKey([GROUP, "index"])
+
+
+@dg.asset(
+    key=KNOWLEDGE_INDEX,
+    group_name=GROUP,
+    deps=[ingestion.SNAPSHOT],
+    partitions_def=repositories,
+    kinds={"python", "postgres"},
+    code_version=str(index.VERSION),
+    description="Words of the current snapshot and its commits, for search; raises requests of its own.",
+    metadata={"dagster/column_schema": column_schema(tables.knowledge_entries)},
+)
+def knowledge_index(
+    context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
+) -> dg.MaterializeResult:
+    """Each blob is read once."""
+    engine = database.engine()
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, context.partition_key)
+    indexed = index.update(engine, snapshot, progress=progress)
+    with engine.begin() as connection:
+        raised = producers.raise_requests(connection, snapshot)
+        kinds = index.kinds(connection, snapshot)
+        asked = requests.find(connection, limit=1_000)
+    own = [row for row in asked if row["repository"] == snapshot.repository]
+    shown = ("state", "kind", "about", "seconds", "problem")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(snapshot.commit_oid),
+        metadata={
+            "dagster/row_count": sum(number for _, number in kinds),
+            **indexed._asdict(),
+            "requests_raised": len(raised),
+            "requests": table([{name: row[name] for name in shown} for row in own], MAX_ROWS),
+            "by_kind": picture(histogram(kinds[:8], "Entries by kind")),
+        },
+    )
+
+
+assets = [knowledge_index]

@@ -1,0 +1,21 @@
+"""Checks on agents: nothing is uncounted."""
+
+import dagster as dg
+
+from qflow_dagster.agents import assignments
+from qflow_dagster.assets import agents as assets
+from qflow_dagster.assets.metadata import MAX_ROWS, table
+from qflow_dagster.resources.database import Database
+
+
+@dg.asset_check(
+    asset=assets.AGENT_PERFORMANCE, description="Every assignment that was tried has its outcomes."
+)
+def every_assignment_is_counted(database: Database) -> dg.AssetCheckResult:
+    """Ended assignments that the statistics do not know of."""
+    with database.engine().connect() as connection:
+        found = assignments.without_outcome(connection)
+    return dg.AssetCheckResult(passed=not found, metadata={"uncounted": table(found, MAX_ROWS)})
+
+
+checks = [every_assignment_is_counted]

@@ -1,0 +1,30 @@
+"""Checks on approvals: nothing is altered, nothing is overdue."""
+
+import dagster as dg
+
+from qflow_dagster.approvals import records
+from qflow_dagster.assets import approvals as assets
+from qflow_dagster.assets.metadata import MAX_ROWS, table
+from qflow_dagster.resources.database import Database
+
+
+@dg.asset_check(
+    asset=assets.APPROVALS,
+    description="What is asked for is what was asked for, and the history of open approvals holds.",
+)
+def approvals_are_unaltered(database: Database) -> dg.AssetCheckResult:
+    """Digest and chain of every open approval."""
+    with database.engine().connect() as connection:
+        found = records.disagreements(connection)
+    return dg.AssetCheckResult(passed=not found, metadata={"altered": table(found, MAX_ROWS)})
+
+
+@dg.asset_check(asset=assets.APPROVALS, description="No approval is open past its end: the sweep runs.")
+def no_approval_is_overdue(database: Database) -> dg.AssetCheckResult:
+    """Open approvals two minutes past their expiry."""
+    with database.engine().connect() as connection:
+        late = records.pending_past_expiry(connection)
+    return dg.AssetCheckResult(passed=not late, metadata={"overdue": late})
+
+
+checks = [approvals_are_unaltered, no_approval_is_overdue]

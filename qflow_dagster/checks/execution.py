@@ -1,0 +1,27 @@
+"""Checks on task graphs and SPARC goals: nothing is stuck."""
+
+import dagster as dg
+
+from qflow_dagster.assets import execution as assets
+from qflow_dagster.assets.metadata import MAX_ROWS, table
+from qflow_dagster.execution import sparc_records, task_records
+from qflow_dagster.resources.database import Database
+
+
+@dg.asset_check(asset=assets.TASK_GRAPHS, description="Every running graph has something that can go on.")
+def no_graph_is_stuck(database: Database) -> dg.AssetCheckResult:
+    """Graphs without a task to go on with; tasks whose worker is gone."""
+    with database.engine().connect() as connection:
+        found = task_records.stuck(connection)
+    return dg.AssetCheckResult(passed=not found, metadata={"stuck": table(found, MAX_ROWS)})
+
+
+@dg.asset_check(asset=assets.SPARC_GOALS, description="Every goal that is worked on has an open phase.")
+def no_goal_is_left_alone(database: Database) -> dg.AssetCheckResult:
+    """Goals that nothing would ever move."""
+    with database.engine().connect() as connection:
+        found = sparc_records.orphaned(connection)
+    return dg.AssetCheckResult(passed=not found, metadata={"orphaned": table(found, MAX_ROWS)})
+
+
+checks = [no_graph_is_stuck, no_goal_is_left_alone]

@@ -1,0 +1,42 @@
+"""Checks on errors, circuit breakers and health: nothing has come back, nothing is down."""
+
+import dagster as dg
+
+from qflow_dagster.assets import infrastructure as assets
+from qflow_dagster.assets.metadata import MAX_ROWS, table
+from qflow_dagster.infrastructure import circuit_breaker, error_records, health_agent
+from qflow_dagster.resources.database import Database
+
+
+@dg.asset_check(asset=assets.ERROR_GROUPS, description="No error has regressed and waits to be looked at.")
+def no_error_has_regressed(database: Database) -> dg.AssetCheckResult:
+    """Groups that were resolved and came back."""
+    with database.engine().connect() as connection:
+        found = error_records.find(connection, state="regressed", limit=20)
+    shown = [{"operation": row["operation"], "kind": row["kind"], "count": row["count"]} for row in found]
+    return dg.AssetCheckResult(
+        passed=not found, severity=dg.AssetCheckSeverity.WARN, metadata={"regressed": table(shown, MAX_ROWS)}
+    )
+
+
+@dg.asset_check(asset=assets.CIRCUIT_BREAKERS, description="No circuit breaker is open.")
+def no_breaker_is_open(database: Database) -> dg.AssetCheckResult:
+    """Breakers that are open or half open."""
+    with database.engine().connect() as connection:
+        found = [row for row in circuit_breaker.breakers(connection) if row["state"] != "closed"]
+    shown = [{"operation": row["operation"], "state": row["state"], "reason": row["reason"]} for row in found]
+    return dg.AssetCheckResult(
+        passed=not found, severity=dg.AssetCheckSeverity.WARN, metadata={"open": table(shown, MAX_ROWS)}
+    )
+
+
+@dg.asset_check(asset=assets.HEALTH, description="Nothing is unhealthy.")
+def nothing_is_unhealthy(database: Database) -> dg.AssetCheckResult:
+    """Checks believed unhealthy."""
+    with database.engine().connect() as connection:
+        states = health_agent.states(connection)
+    found = [{"check": s["name"], "message": s["message"]} for s in states if s["status"] == "unhealthy"]
+    return dg.AssetCheckResult(passed=not found, metadata={"unhealthy": table(found, MAX_ROWS)})
+
+
+checks = [no_error_has_regressed, no_breaker_is_open, nothing_is_unhealthy]

@@ -1,0 +1,21 @@
+"""Checks on the knowledge index: nothing is stale."""
+
+import dagster as dg
+from sqlalchemy import Connection
+
+from qflow_dagster.assets import knowledge as assets
+from qflow_dagster.checks.repository_check import repository_check
+from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.knowledge import index
+
+
+@repository_check(assets.KNOWLEDGE_INDEX)
+def every_file_is_indexed(connection: Connection, snapshot: Snapshot) -> dg.AssetCheckResult:
+    """Every text file of the snapshot has its entries, by this version."""
+    found = index.missing(connection, snapshot)
+    return dg.AssetCheckResult(
+        passed=not found, metadata={"missing": len(found), "for_example": ", ".join(found[:10]) or "none"}
+    )
+
+
+checks = [every_file_is_indexed]

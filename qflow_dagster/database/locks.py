@@ -1,0 +1,43 @@
+"""PostgreSQL's advisory locks: critical sections of all processes that share a database.
+
+Belongs here: taking and releasing them. What each is for is in `qflow_dagster.registry`. A lock is
+waited for as long as for any other (`settings().database.lock_timeout`).
+"""
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.registry import Lock
+
+
+def lock(connection: Connection, key: Lock, id_: int | None = None) -> None:
+    """Take the lock of a purpose, or of one row `id_` of it, until the transaction ends."""
+    _call(connection, "pg_advisory_xact_lock", key, id_)
+
+
+def lock_session(connection: Connection, key: Lock, id_: int | None = None) -> None:
+    """Take a lock until `unlock_session`, or until the connection closes."""
+    _call(connection, "pg_advisory_lock", key, id_)
+
+
+def unlock_session(connection: Connection, key: Lock, id_: int | None = None) -> None:
+    """Release what `lock_session` took."""
+    _call(connection, "pg_advisory_unlock", key, id_)
+
+
+def lock_name(connection: Connection, name: str) -> None:
+    """Take the lock of a name (a folder, a workflow type) until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+
+def try_lock_session_name(connection: Connection, name: str) -> bool:
+    """Take the lock of a name until the connection closes, unless another session holds it."""
+    query = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
+    return bool(connection.scalar(query, {"name": name}))
+
+
+def _call(connection: Connection, function: str, key: Lock, id_: int | None) -> None:
+    if id_ is None:
+        connection.execute(text(f"SELECT {function}(:key)"), {"key": key})
+    else:
+        # The second of two keys has 32 bits.
+        connection.execute(text(f"SELECT {function}(:key, :id)"), {"key": key, "id": id_ % 2**31})

@@ -1,0 +1,34 @@
+"""The nightly care of the database: sealing histories, archiving workflows, dropping what is past its retention."""
+
+from sqlalchemy import Engine
+
+from qflow_dagster.infrastructure.error_records import prune_occurrences
+from qflow_dagster.infrastructure.health_agent import prune_samples
+from qflow_dagster.quantumflow import Seal, checkpoint, prune, prune_messages
+
+
+def seal(engine: Engine) -> Seal:
+    """Seal the heads of all histories that changed since the last seal."""
+    with engine.begin() as connection:
+        return checkpoint(connection)
+
+
+def prune_all(engine: Engine) -> dict[str, int]:
+    """Archive and drop what is past its retention; return how many rows of each kind.
+
+    Workflows are archived in batches, each in a transaction of its own.
+    """
+    archived = 0
+    while True:
+        with engine.begin() as connection:
+            batch = prune(connection).workflows
+        archived += batch
+        if not batch:
+            break
+    with engine.begin() as connection:
+        return {
+            "workflows_archived": archived,
+            "messages_dropped": prune_messages(connection),
+            "occurrences_dropped": prune_occurrences(connection),
+            "samples_dropped": prune_samples(connection),
+        }

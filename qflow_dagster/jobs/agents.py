@@ -1,0 +1,34 @@
+"""Jobs of the agents: applying approved edits, and doing assignments."""
+
+import dagster as dg
+
+from qflow_dagster.agents import builtin_agents
+from qflow_dagster.assets.agents import EDIT_OUTCOMES, EDITS
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.workers import worker
+
+apply_approved_edits = dg.define_asset_job(
+    "apply_approved_edits",
+    selection=dg.AssetSelection.assets(EDITS, EDIT_OUTCOMES),
+    tags={"qflow/drain": "edit_approvals"},
+    description="Applies approved edits, each as a commit on its branch, and verifies what they did.",
+)
+
+
+@dg.op(description="Routes assignments, and does those of the built-in agents.")
+def do_assignments(context: dg.OpExecutionContext, database: Database) -> None:
+    """Work until no assignment is left for them."""
+    result = builtin_agents.work(database.engine(), worker=worker(context), run_id=context.run_id)
+    context.add_output_metadata(result._asdict())
+
+
+@dg.job(
+    tags={"qflow/drain": "assignments"},
+    description="Routes assignments, and does those of the built-in agents.",
+)
+def work_assignments() -> None:
+    """External agents take their own assignments themselves."""
+    do_assignments()
+
+
+jobs = [apply_approved_edits, work_assignments]

@@ -1,0 +1,52 @@
+"""Jobs that use approvals, and which job uses the approvals of a kind.
+
+No job decides on an approval: a run does not know who launched it.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from qflow_dagster.approvals.approved_workflows import start_all_approved
+from qflow_dagster.jobs.agents import apply_approved_edits
+from qflow_dagster.jobs.evolution import apply_approved_rule_changes
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.workers import worker
+from qflow_dagster.safety.display import visible_line
+from qflow_dagster.settings import settings
+
+
+@dg.op(description="Uses approved requests for workflows, and starts the workflows, a hundred at a time.")
+def use_workflow_approvals(context: dg.OpExecutionContext, database: Database) -> None:
+    """Start each in a transaction of its own: one that fails holds up no other."""
+    started, problems = start_all_approved(database.engine(), worker=worker(context), run_id=context.run_id)
+    for result in problems:
+        context.log.warning("approval %s: %s", result.approval_id, visible_line(result.problem or ""))
+    inbox = settings().inbox.address
+    rows = [
+        {"approval": f"{inbox}/approvals/{result.approval_id}", "workflow": str(result.workflow_id)}
+        for result in started
+    ]
+    context.add_output_metadata(
+        {
+            "started": len(started),
+            "not_started": len(problems),
+            "workflows": dg.MetadataValue.json(rows[:100]),
+        }
+    )
+
+
+@dg.job(tags={"qflow/drain": "workflow_approvals"}, description="Starts workflows whose start was approved.")
+def start_approved_workflows() -> None:
+    """The consumer of approvals of kind `workflow`."""
+    use_workflow_approvals()
+
+
+# Which job uses the approvals of a kind; a kind without one is used by whoever holds the token.
+CONSUMERS: dict[str, Any] = {
+    "workflow": start_approved_workflows,
+    "edit": apply_approved_edits,
+    "rule": apply_approved_rule_changes,
+}
+
+jobs = [start_approved_workflows]

@@ -1,0 +1,14 @@
+"""Jobs that generate changes; the partition is the repository."""
+
+import dagster as dg
+
+from qflow_dagster.assets import execution, generation, ingestion, metrics, rules
+
+improve_repository = dg.define_asset_job(
+    "improve_repository",
+    selection=dg.AssetSelection.groups(ingestion.GROUP, metrics.GROUP, rules.GROUP, generation.GROUP)
+    | dg.AssetSelection.assets(execution.WORK_ITEMS, execution.PLAN),
+    description="The complete loop up to the approval: ingest, measure, find, plan, generate, validate, suggest.",
+)
+
+jobs = [improve_repository]

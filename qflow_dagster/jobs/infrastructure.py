@@ -1,0 +1,102 @@
+"""Jobs of infrastructure: analysing errors, checking health, delivering notifications, maintenance."""
+
+import dagster as dg
+
+from qflow_dagster.assets import infrastructure
+from qflow_dagster.assets.approvals import APPROVALS
+from qflow_dagster.infrastructure import health_agent, maintenance, services
+from qflow_dagster.ingestion.suspects import analyse_errors
+from qflow_dagster.notifications import delivery
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.health import all_checks
+from qflow_dagster.resources.workers import worker
+from qflow_dagster.safety.display import visible_line
+
+
+@dg.op(description="Groups new errors, alerts, updates circuit breakers, and names suspected commits.")
+def analyse_new_errors(context: dg.OpExecutionContext, database: Database) -> None:
+    """Analyse all there are, in batches, each a transaction."""
+    analysis, suspects = analyse_errors(database.engine(), run_id=context.run_id)
+    context.add_output_metadata(
+        {
+            "occurrences": analysis.occurrences,
+            "new_groups": len(analysis.new_groups),
+            "regressed": len(analysis.regressed),
+            "alerts": visible_line(", ".join(analysis.alerts)) or "none",
+            "breakers_opened": visible_line(", ".join(analysis.opened)) or "none",
+            "suspected_commits": suspects,
+        }
+    )
+
+
+@dg.job(tags={"qflow/drain": "errors"}, description="Makes sense of errors that came in.")
+def analyze_errors() -> None:
+    """One analysis."""
+    analyse_new_errors()
+
+
+@dg.op(description="Runs every health check, the deep ones too, and restarts services that may be restarted.")
+def check_everything(context: dg.OpExecutionContext, database: Database) -> None:
+    """Store the results; the asset `infrastructure/health` shows them."""
+    engine = database.engine()
+    changes = health_agent.run(engine, all_checks(engine, context.instance))
+    for change in changes:
+        message = visible_line(f"{change['name']}: {change['from']} -> {change['to']}: {change['message']}")
+        context.log.info("%s", message)
+    restarts = services.restart_unhealthy(engine, worker=worker(context), run_id=context.run_id)
+    context.add_output_metadata(
+        {"changes": len(changes), "restarts": visible_line("; ".join(restarts)) or "none"}
+    )
+
+
+@dg.job(tags={"qflow/drain": "health"}, description="Runs every health check, the deep ones too.")
+def check_health() -> None:
+    """One look at everything."""
+    check_everything()
+
+
+@dg.op(description="Distributes and delivers notifications that no other worker has taken.")
+def deliver_pending(context: dg.OpExecutionContext, database: Database) -> None:
+    """Deliver until nothing is due."""
+    delivered = delivery.deliver_pending(database.engine(), worker=worker(context))
+    context.add_output_metadata({"delivered": delivered})
+
+
+@dg.job(tags={"qflow/drain": "notifications"}, description="Delivers notifications, where no notifier runs.")
+def deliver_notifications() -> None:
+    """The fallback for `qflow inbox` and `qflow notify work`."""
+    deliver_pending()
+
+
+@dg.op(description="Seals the heads of all histories, so that a history that vanishes later is detected.")
+def seal_histories(context: dg.OpExecutionContext, database: Database) -> None:
+    """Seal what changed since the last seal."""
+    seal = maintenance.seal(database.engine())
+    context.add_output_metadata({"seal": seal.id, "heads": seal.head_count, "hash": seal.hash.hex()})
+
+
+@dg.op(
+    ins={"after": dg.In(dg.Nothing)},
+    description="Archives workflows that ended before the retention, and drops what is past its own.",
+)
+def prune_workflows(context: dg.OpExecutionContext, database: Database) -> None:
+    """Archive in batches, each a transaction, until nothing is old enough."""
+    context.add_output_metadata(maintenance.prune_all(database.engine()))
+
+
+@dg.job(
+    tags={"qflow/drain": "maintenance"},
+    description="Seals the history of the day and archives what is past its retention.",
+)
+def maintain_workflows() -> None:
+    """Seal first: what is archived then was sealed before."""
+    prune_workflows(after=seal_histories())
+
+
+observe_operations = dg.define_asset_job(
+    "observe_operations",
+    selection=dg.AssetSelection.groups(infrastructure.GROUP) | dg.AssetSelection.assets(APPROVALS),
+    description="Look at approvals, errors, breakers and health.",
+)
+
+jobs = [analyze_errors, check_health, deliver_notifications, maintain_workflows, observe_operations]

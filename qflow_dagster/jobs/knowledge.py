@@ -1,0 +1,35 @@
+"""Jobs of knowledge: answering requests, and bringing the index up to date."""
+
+import dagster as dg
+
+from qflow_dagster.assets.knowledge import KNOWLEDGE_INDEX
+from qflow_dagster.knowledge import producers, requests
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.workers import worker
+
+
+@dg.op(description="Answers knowledge requests, and makes work of rules found to be wrong.")
+def answer_pending(context: dg.OpExecutionContext, database: Database) -> None:
+    """Answer the requests that are due; what fails is due again later."""
+    engine = database.engine()
+    result = requests.work(engine, worker=worker(context), run_id=context.run_id, limit=1_000)
+    with engine.begin() as connection:
+        flagged = producers.flag(connection)
+    context.add_output_metadata({**result._asdict(), "rules_flagged": flagged})
+
+
+@dg.job(
+    tags={"qflow/drain": "knowledge"}, description="Answers knowledge requests that no listener has taken."
+)
+def answer_knowledge_requests() -> None:
+    """The fallback for `qflow ask` and `qflow knowledge listen`."""
+    answer_pending()
+
+
+index_knowledge = dg.define_asset_job(
+    "index_knowledge",
+    selection=dg.AssetSelection.assets(KNOWLEDGE_INDEX),
+    description="Bring the search index of a repository up to date.",
+)
+
+jobs = [answer_knowledge_requests, index_knowledge]

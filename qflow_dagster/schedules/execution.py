@@ -1,0 +1,15 @@
+"""Look at task graphs, goals and agents every hour: they change by themselves."""
+
+import dagster as dg
+
+from qflow_dagster.jobs.execution import observe_coordination
+
+coordination_each_hour = dg.ScheduleDefinition(
+    name="coordination_each_hour",
+    job=observe_coordination,
+    cron_schedule="22 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Looks at task graphs, goals and agents: the assets and their checks.",
+)
+
+schedules = [coordination_each_hour]

@@ -1,0 +1,31 @@
+"""Sensors on assignments and edits. (`approval_decisions` requests the run that applies approved edits.)"""
+
+from sqlalchemy import Connection
+
+from qflow_dagster.agents import assignments, builtin_agents, edits
+from qflow_dagster.jobs.agents import apply_approved_edits, work_assignments
+from qflow_dagster.sensors.drains import drain_sensor
+
+
+def has_assignments(connection: Connection) -> bool:
+    """Route assignments, which is quick; return whether the built-in agents have any then."""
+    builtin_agents.register_all(connection)
+    assignments.route(connection)
+    return assignments.has_unclaimed(connection, [agent.name for agent in builtin_agents.capabilities()])
+
+
+unverified_edits = drain_sensor(
+    "unverified_edits",
+    apply_approved_edits,
+    edits.has_unverified,
+    "Edits that are not verified, or are suspected of new errors: requests one run that looks at them.",
+    interval=30,
+)
+open_assignments = drain_sensor(
+    "open_assignments",
+    work_assignments,
+    has_assignments,
+    "Routes assignments in the tick; requests a run for those of the built-in agents.",
+)
+
+sensors = [unverified_edits, open_assignments]

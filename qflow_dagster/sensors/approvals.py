@@ -1,0 +1,43 @@
+"""Sensors on approvals: those that were granted are used, and people are warned of those about to expire."""
+
+import dagster as dg
+
+from qflow_dagster.approvals import arbiter, records
+from qflow_dagster.jobs.approvals import CONSUMERS
+from qflow_dagster.resources.database import Database
+from qflow_dagster.sensors.drains import decide_for
+
+
+@dg.sensor(
+    jobs=list(CONSUMERS.values()),
+    # The daemon's own pace: somebody has just decided and waits.
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Approved and unused: requests one run of the job that uses approvals of the kind.",
+)
+def approval_decisions(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
+    """Request one run per kind, however many approvals are unused."""
+    requests, reasons = [], []
+    with database.engine().connect() as connection:
+        newest = {kind: records.newest_approved(connection, kind) for kind in CONSUMERS}
+    for kind, job in CONSUMERS.items():
+        request, reason = decide_for(context, newest[kind] is not None, job.name)
+        reasons.append(f"{kind}: {reason}")
+        if request:
+            requests.append(dg.RunRequest(job_name=job.name, tags={"qflow/approval": str(newest[kind])}))
+    return dg.SensorResult(run_requests=requests, skip_reason=None if requests else "; ".join(reasons))
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Warns of approvals about to expire. (`expired_leases` lets them expire.)",
+)
+def approval_expiry(context: dg.SensorEvaluationContext, database: Database) -> dg.SkipReason:
+    """Execute one statement; no run."""
+    with database.engine().begin() as connection:
+        warned = arbiter.warn_of_expiry(connection)
+    return dg.SkipReason(f"{len(warned)} approvals are about to expire")
+
+
+sensors = [approval_decisions, approval_expiry]

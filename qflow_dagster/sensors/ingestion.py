@@ -1,0 +1,134 @@
+"""The sensor on registered repositories: new commits get a run of the main job, one per repository."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import dagster as dg
+from pydantic import TypeAdapter
+
+from qflow_dagster.assets.partitions import REPOSITORIES, repositories
+from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion import queries, remotes
+from qflow_dagster.jobs.ingestion import run_repository
+from qflow_dagster.resources.database import Database
+from qflow_dagster.safety.display import visible_line
+from qflow_dagster.sensors.drains import IN_FLIGHT
+
+# Runs requested per tick: the queue holds the rest of a burst anyway, and a tick must stay short.
+MAX_REQUESTS = 10
+# Seconds of a tick for asking repositories for their head. Each tick starts with another one,
+# so that with many of them, or slow remotes, every repository has its turn.
+TICK_SECONDS = 0.6
+MAX_ATTEMPTS_PER_HEAD = 4
+# Wait after the first failed run of a commit in seconds; doubles with each.
+RETRY_SECONDS = 300.0
+
+
+class Observed(NamedTuple):
+    """A repository as the tick found it: its head now, and what is ingested."""
+
+    name: str
+    head: str
+    ingested: str | None
+
+
+@dataclass
+class Requested:
+    """What was last requested for a repository; times in seconds since the epoch."""
+
+    head: str
+    attempt: int
+    not_before: float
+
+
+Cursor = dict[str, Requested]
+CURSOR = TypeAdapter(Cursor)
+
+
+def decide(
+    observed: Iterable[Observed], cursor: Mapping[str, Requested], in_flight: set[str], now: float
+) -> tuple[list[tuple[str, str]], Cursor]:
+    """Which repositories to run: [(name, run key)], and the cursor after that.
+
+    A repository is run when its head is not what is ingested and no run of it is under way.
+    The same head is asked for again only after a growing pause and at most `MAX_ATTEMPTS_PER_HEAD`
+    times: the earlier run failed, or the head would be ingested. The run key holds the time
+    (`now`, seconds since the epoch): Dagster remembers run keys for ever, and heads come back.
+    """
+    requests: list[tuple[str, str]] = []
+    after = dict(cursor)
+    for repository in observed:
+        if repository.head == repository.ingested:
+            after.pop(repository.name, None)
+            continue
+        if repository.name in in_flight or len(requests) == MAX_REQUESTS:
+            continue
+        last = after.get(repository.name)
+        attempt = last.attempt + 1 if last is not None and last.head == repository.head else 1
+        if attempt > MAX_ATTEMPTS_PER_HEAD or (attempt > 1 and last is not None and now < last.not_before):
+            continue
+        after[repository.name] = Requested(repository.head, attempt, now + RETRY_SECONDS * 2 ** (attempt - 1))
+        requests.append((repository.name, f"{repository.name}:{repository.head}:{int(now)}"))
+    return requests, after
+
+
+@dg.sensor(
+    job=run_repository,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests the main job for every registered repository whose head is not ingested.",
+)
+def repository_commits(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
+    """Ask each registered repository for its head; request a run where it moved."""
+    state = CURSOR.validate_json(context.cursor) if context.cursor else {}
+    with database.engine().connect() as connection:
+        registered = queries.repositories(connection)
+    names = {row["name"] for row in registered}
+    active = context.instance.get_runs(dg.RunsFilter(job_name=run_repository.name, statuses=list(IN_FLIGHT)))
+    in_flight = {run.tags.get("dagster/partition", "") for run in active}
+    observed, unreadable = observe(registered, time.monotonic() + TICK_SECONDS)
+    for name, error in unreadable.items():
+        context.log.warning("%s: %s", name, visible_line(error))
+    requests, state = decide(observed, state, in_flight, time.time())
+
+    known = set(context.instance.get_dynamic_partitions(REPOSITORIES))
+    # A partition with a run under way stays: the run could not store its result.
+    new, gone = sorted(names - known), sorted(known - names - in_flight)
+    changes = []
+    if new:
+        changes.append(repositories.build_add_request(new))
+    if gone:
+        changes.append(repositories.build_delete_request(gone))
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=key, partition_key=name, tags={"qflow/repository": name})
+            for name, key in requests
+        ],
+        dynamic_partitions_requests=changes,
+        cursor=CURSOR.dump_json({name: last for name, last in state.items() if name in names}).decode(),
+        skip_reason=None
+        if requests
+        else f"{len(observed)} of {len(names)} repositories read, {len(unreadable)} unreadable, none moved",
+    )
+
+
+def observe(registered: list[dict], deadline: float) -> tuple[list[Observed], dict[str, str]]:
+    """The heads of `registered` as far as time goes (`deadline`, monotonic), and why others have none."""
+    observed: list[Observed] = []
+    unreadable: dict[str, str] = {}
+    first = int(time.time()) % len(registered) if registered else 0
+    for row in (*registered[first:], *registered[:first]):
+        if time.monotonic() > deadline:
+            break
+        try:
+            head = remotes.head(row["location"])
+        except QflowError as error:
+            unreadable[row["name"]] = str(error)
+            continue
+        observed.append(Observed(row["name"], head, row["commit"]))
+    return observed, unreadable
+
+
+sensors = [repository_commits]
