@@ -1,0 +1,31 @@
+"""What the documentation says of Dagster's definitions: asset keys, sensors and schedules."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from qflow_dagster.definitions import definitions
+from tests.docs.test_names import CODE_SPAN, PAGES, ROOT
+
+OPERATIONS = ROOT / "docs" / "operations.md"
+KEYS = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
+GROUPS = {key.split("/")[0] for key in KEYS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_assets_in_the_documentation_exist(page: Path) -> None:
+    """`group/name` in backticks is an asset, or a folder of the package."""
+    spans = [span for _, span in CODE_SPAN.findall(page.read_text()) if re.fullmatch(r"[a-z]+/[a-z_]+", span)]
+    folders = [span for span in spans if (ROOT / "qflow_dagster" / span).is_dir()]
+    mentioned = {span for span in spans if span.split("/")[0] in GROUPS and span not in folders}
+    assert sorted(mentioned - KEYS) == []
+
+
+def test_the_table_of_sensors_and_schedules_is_whole() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \| (sensor|schedule) \|", OPERATIONS.read_text(), re.MULTILINE)
+    listed = {(name, kind) for names, kind in rows for name in re.findall(r"`(\w+)`", names)}
+    repository = definitions.get_repository_def()
+    there = {(sensor.name, "sensor") for sensor in repository.sensor_defs}
+    there |= {(schedule.name, "schedule") for schedule in repository.schedule_defs}
+    assert listed == there
