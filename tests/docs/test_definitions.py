@@ -1,4 +1,4 @@
-"""What the documentation says of Dagster's definitions: asset keys, sensors and schedules."""
+"""What the documentation says of definitions: asset keys, sensors and schedules, the number of rules."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qflow_dagster.definitions import definitions
+from qflow_dagster.evolution.rules import load_rules
 from tests.docs.test_names import CODE_SPAN, PAGES, ROOT
 
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -29,3 +30,14 @@ def test_the_table_of_sensors_and_schedules_is_whole() -> None:
     there = {(sensor.name, "sensor") for sensor in repository.sensor_defs}
     there |= {(schedule.name, "schedule") for schedule in repository.schedule_defs}
     assert listed == there
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/improvement_loop.md"])
+def test_the_rules_are_counted(page: str) -> None:
+    rules = load_rules()
+    stated = re.search(r"(\d+) rules.{0,30} (\d+) of them with a fix", (ROOT / page).read_text())
+    assert stated is not None
+    assert [int(number) for number in stated.groups()] == [
+        len(rules),
+        sum(rule.fix is not None for rule in rules),
+    ]
