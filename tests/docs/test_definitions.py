@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qflow_dagster.definitions import definitions
+from qflow_dagster.evolution import outcomes
 from qflow_dagster.evolution.rules import load_rules
 from tests.docs.test_names import CODE_SPAN, PAGES, ROOT
 
@@ -41,3 +42,11 @@ def test_the_rules_are_counted(page: str) -> None:
         len(rules),
         sum(rule.fix is not None for rule in rules),
     ]
+
+
+def test_every_kind_of_outcome_is_described() -> None:
+    table = (ROOT / "docs" / "evolution.md").read_text()
+    rows = re.findall(
+        r"^\| ([a-z, ]+) \|", table.partition("## Outcomes")[2].partition("\n##")[0], re.MULTILINE
+    )
+    assert {kind for row in rows for kind in row.split(", ")} - {"kind"} == set(outcomes.KINDS)
