@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.approvals.approval import TYPES, digest_of
 from qflow_dagster.errors import UsageError
-from qflow_dagster.quantumflow import history, verify_history
+from qflow_dagster.quantumflow import get_events, verify_history
 from qflow_dagster.quantumflow import resolve as resolve_id
 from qflow_dagster.safety.display import visible
 
@@ -93,7 +93,7 @@ def approval_history(connection: Connection, approval_id: UUID) -> list[dict[str
             "data": event.data,
             "run_id": event.run_id,
         }
-        for event in history(connection, approval_id)
+        for event in get_events(connection, approval_id)
     ]
     query = text("SELECT at, reason, presented FROM approval_refusals WHERE approval_id = :id ORDER BY id")
     refusals = [

@@ -178,7 +178,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(rules),
         "retired": sum(one.to == "retired" for one in settled.verdicts),
-        "asked_for": len(settled.asked),
+        "asked_for": len(settled.requested),
         "became_active": sum(one.problem is None and one.to == "active" for one in settled.changed),
         "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in settled.verdicts], MAX_ROWS),
         "changed_here": table(changes, MAX_ROWS),

@@ -128,7 +128,7 @@ def key(name: str) -> dg.AssetKey:
     return dg.AssetKey([GROUP, name])
 
 
-FUNCTIONS, FILES, CHANGES, COUPLING = key("functions"), key("files"), key("changes"), key("coupling")
+FUNCTIONS, FILES, CHANGES = key("functions"), key("files"), key("changes")
 DUPLICATION, HOTSPOTS, REPOSITORY = key("duplication"), key("hotspots"), key("repository")
 
 assets = [

@@ -16,7 +16,7 @@ from qflow_dagster.cli.output import (
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.infrastructure import circuit_breaker
-from qflow_dagster.quantumflow import history
+from qflow_dagster.quantumflow import get_events
 
 app = typer.Typer(no_args_is_help=True)
 Operation = Annotated[str, typer.Argument(help="The operation it guards.")]
@@ -51,7 +51,7 @@ def show(operation: Operation, json: JsonFlag = False) -> None:
                 "actor": event.actor,
                 "reason": (event.data or {}).get("reason"),
             }
-            for event in history(connection, found["id"])
+            for event in get_events(connection, found["id"])
         ]
     if json:
         print_json({**found, "history": events})

@@ -8,7 +8,7 @@ import typer
 
 from qflow_dagster.cli.output import console, print_text
 from qflow_dagster.database import dagster_url, database_url, embedded, ready_engine
-from qflow_dagster.database.migrate import ensure_database, newest_revision
+from qflow_dagster.database.revisions import ensure_database, newest_revision
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.settings import settings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qflow_dagster.database import dagster_url, ensure_database
-from qflow_dagster.database.engine import DRIVER
+from qflow_dagster.database.engines import DRIVER
 from qflow_dagster.safety.private_folders import private_folder
 from qflow_dagster.settings import settings
 

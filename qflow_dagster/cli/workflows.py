@@ -87,7 +87,7 @@ def show(workflow: Id, json: JsonFlag = False) -> None:
 def history(workflow: Id, json: JsonFlag = False) -> None:
     """Show every event of a workflow: when, from what to what, by whom."""
     with ready_engine().connect() as connection:
-        events = quantumflow.history(connection, quantumflow.resolve(connection, workflow))
+        events = quantumflow.get_events(connection, quantumflow.resolve(connection, workflow))
     rows: list[dict[str, Any]] = [
         {
             "seq": event.seq,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import psutil
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.database.migrate import current_revision, newest_revision
+from qflow_dagster.database.revisions import current_revision, newest_revision
 from qflow_dagster.infrastructure import services
 from qflow_dagster.infrastructure.error_rate_tracker import rates
 from qflow_dagster.infrastructure.health_agent import Check, Result, judged

@@ -204,17 +204,3 @@ def _terms(connection: Connection, question: str) -> dict[str, float]:
 def _parameters(terms: dict[str, float]) -> dict[str, Any]:
     quoted = ["'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'" for lexeme in terms]
     return {"lexemes": list(terms), "weights": list(terms.values()), "query": " | ".join(quoted)}
-
-
-def coverage(connection: Connection, snapshot: Snapshot) -> dict[str, int]:
-    """Text files of the snapshot, those indexed, entries, and commits indexed."""
-    query = text(f"""
-        SELECT count(DISTINCT b.id) AS texts, count(DISTINCT e.blob_id) AS indexed, count(e.blob_id) AS entries,
-               (SELECT count(*) FROM knowledge_commits k JOIN commits c ON c.id = k.commit_id
-                WHERE c.repository_id = :repository_id) AS commits
-        FROM files f JOIN blobs b ON b.id = f.blob_id
-        LEFT JOIN knowledge_entries e ON e.blob_id = b.id
-        WHERE {IN_SNAPSHOT} AND NOT b.binary AND NOT b.generated AND NOT f.vendored AND NOT f.generated
-          AND b.lfs_bytes IS NULL AND b.bytes <= {LARGEST} AND b.language <> ''
-    """)
-    return dict(connection.execute(query, snapshot.interval).one()._mapping)

@@ -26,7 +26,7 @@ from qflow_dagster.quantumflow import (
     complete,
     create_workflows,
     fail,
-    history,
+    get_events,
     register,
     resolve,
     transition,
@@ -359,7 +359,7 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
     resolutions = [dict(one) for one in connection.execute(query, {"id": id_}).mappings()]
     events = [
         {"at": e.at, "from": e.from_status, "to": e.to_status, "actor": e.actor, "data": e.data}
-        for e in history(connection, id_)
+        for e in get_events(connection, id_)
     ]
     return {**row, "resolutions": resolutions, "history": events}
 

@@ -16,7 +16,7 @@ from qflow_dagster.ingestion import languages, repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.evidence import UnansweredError
-from qflow_dagster.quantumflow import get, history
+from qflow_dagster.quantumflow import get, get_events
 
 # What a resolution leads to, by kind.
 FOLLOW_UPS = {"pattern": "rescan", "anti_pattern": "flag"}
@@ -147,7 +147,9 @@ def _workflow(connection: Connection, payload: dict[str, Any], repository: str |
     except ValueError:
         raise QflowError(f"{payload['workflow']!r} is no id of a workflow") from None
     found = get(connection, id_)
-    events = [{"at": e.at.isoformat(), "to": e.to_status, "actor": e.actor} for e in history(connection, id_)]
+    events = [
+        {"at": e.at.isoformat(), "to": e.to_status, "actor": e.actor} for e in get_events(connection, id_)
+    ]
     return {
         "answer": f"{found.type} is {found.status}, attempt {found.attempt}",
         "events": events,

@@ -46,8 +46,7 @@ SERVED = {
     "/{path:path}",
     "/",
 }
-# Not served: a notebook's scripts would run as ours; the other is an old name of /server_info.
-LEFT_OUT = {"/notebook", "/dagit/notebook", "/dagit_info"}
+# Dagster's other routes are not served: a notebook's scripts would run with the page's rights.
 
 # What may load and frame the pages that come without a policy of their own.
 POLICY = "frame-ancestors 'none'; form-action 'self'; base-uri 'none'; object-src 'none'"

@@ -11,7 +11,7 @@ everything that changes workflows takes a sequence of them and changes all or no
 - by hand: `transition`, `cancel`, `pause`, `resume`, `retry`; `waive` for dependents of what will not complete
 - by the clock: `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
 - messages: `send_with_notify`, `receive`, `listen`, `acknowledge`, `subscribe`, `unsubscribe`
-- audit: `history`, `verify_history`, `damaged_archives`
+- audit: `get_events`, `verify_history`, `damaged_archives`
 
 Does not belong here: what any type of workflow means; that is its domain's.
 """
@@ -22,7 +22,7 @@ from qflow_dagster.quantumflow.errors import (
     LeaseLostError,
     WorkflowNotFoundError,
 )
-from qflow_dagster.quantumflow.history import BrokenLink, Seal, checkpoint, history, verify_history
+from qflow_dagster.quantumflow.history import BrokenLink, Seal, checkpoint, get_events, verify_history
 from qflow_dagster.quantumflow.messaging import (
     Message,
     Position,
@@ -103,8 +103,8 @@ __all__ = [
     "fail",
     "find",
     "get",
+    "get_events",
     "heartbeat",
-    "history",
     "listen",
     "pause",
     "prune",

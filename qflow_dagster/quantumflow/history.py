@@ -133,7 +133,7 @@ class Seal:
     hash: bytes
 
 
-def history(connection: Connection, workflow_id: UUID) -> list[Event]:
+def get_events(connection: Connection, workflow_id: UUID) -> list[Event]:
     """The events of a workflow, first to last."""
     query = text(
         f"SELECT {column_list(Event, 'e')} FROM workflow_events e WHERE e.workflow_id = :id ORDER BY e.seq"

@@ -18,8 +18,7 @@ from qflow_dagster.sandbox.supervision import (
     NotIsolatedError,
     Ran,
     available,
-    not_isolated,
     run,
 )
 
-__all__ = ["INSIDE", "Kind", "Limits", "NotIsolatedError", "Ran", "available", "not_isolated", "run"]
+__all__ = ["INSIDE", "Kind", "Limits", "NotIsolatedError", "Ran", "available", "run"]

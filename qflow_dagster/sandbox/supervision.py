@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.sandbox.control_groups import control_groups, limited_in_sum
+from qflow_dagster.sandbox.control_groups import control_groups
 from qflow_dagster.sandbox.syscall_filter import SyscallFilterError, compiled
 from qflow_dagster.sandbox.usage import Usage
 from qflow_dagster.sandbox.view import HOME_FOLDERS, INSIDE, MASKED, View, everything, view
@@ -87,14 +87,6 @@ def available() -> Kind:
             _works.append(kind)
             return kind
     return "none"
-
-
-def not_isolated(kind: Kind) -> list[str]:
-    """What that isolation leaves open, in words."""
-    if kind == "none":
-        return ["network", "files of this user", "other processes", "what it starts may outlive it"]
-    # Resource limits count per process, not for all together.
-    return [] if limited_in_sum() else ["memory is limited per process, not in sum"]
 
 
 def run(command: Sequence[str], folder: Path, *, limits: Limits | None = None, stdin: str = "") -> Ran:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from qflow_dagster.approvals import records
-from qflow_dagster.database.migrate import current_revision, newest_revision
+from qflow_dagster.database.revisions import current_revision, newest_revision
 from qflow_dagster.infrastructure import circuit_breaker, health_agent
 from qflow_dagster.infrastructure.error_rate_tracker import rates
 from qflow_dagster.safety.display import visible_line

@@ -43,8 +43,8 @@ def on_trial(engine: Engine, words: str = "not in tests") -> Rule:
     return variant
 
 
-def settle(engine: Engine) -> rule_changes.Settled:
-    return rule_changes.settle(engine, worker="test")
+def settle(engine: Engine) -> rule_changes.TrialsResult:
+    return rule_changes.finalize_trials(engine, worker="test")
 
 
 def versions(engine: Engine) -> dict[int, str]:
@@ -132,10 +132,10 @@ def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) ->
     settled = settle(engine)
     assert [(one.version, one.to) for one in settled.verdicts] == [(2, "active")]
     assert "better than version 1" in settled.verdicts[0].reason
-    assert settle(engine).asked == []
+    assert settle(engine).requested == []
     assert versions(engine) == {1: "active", 2: "trial"}
     with engine.begin() as connection:
-        decisions.approve(connection, settled.asked[0], actor="ada")
+        decisions.approve(connection, settled.requested[0], actor="ada")
     [done] = rule_changes.apply_approved(engine, worker="test")
     assert (done.to, done.problem) == ("active", None)
     assert versions(engine) == {2: "active"}
@@ -145,7 +145,7 @@ def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) ->
 def test_a_denied_variant_is_retired_and_never_tried_again(engine: Engine) -> None:
     decided(engine, active(engine), [True, False] * 10)
     decided(engine, on_trial(engine), [True] * 12)
-    [asked] = settle(engine).asked
+    [asked] = settle(engine).requested
     with engine.begin() as connection:
         decisions.deny(connection, asked, actor="ada", comment="it hides bugs")
     settle(engine)
@@ -162,7 +162,7 @@ def test_a_worse_variant_is_retired_without_asking(engine: Engine) -> None:
     decided(engine, on_trial(engine), [False] * 6)
     settled = settle(engine)
     assert [one.to for one in settled.verdicts] == ["retired"]
-    assert settled.asked == []
+    assert settled.requested == []
     assert versions(engine) == {1: "active"}
 
 
@@ -203,7 +203,7 @@ def test_a_veto_denies_what_waits_and_ends_what_is_on_trial(engine: Engine) -> N
 def test_what_was_approved_is_this_rule_and_no_other(engine: Engine) -> None:
     decided(engine, active(engine), [True, False] * 10)
     decided(engine, on_trial(engine), [True] * 12)
-    [asked] = settle(engine).asked
+    [asked] = settle(engine).requested
     with engine.begin() as connection:
         decisions.approve(connection, asked, actor="ada")
         connection.execute(text('UPDATE rule_lives SET definition = definition || \'{"fix": "evil()"}\''))

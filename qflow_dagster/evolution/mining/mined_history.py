@@ -1,6 +1,6 @@
 """A history as it is mined: its commits, and the edits of the small ones, read once.
 
-Belongs here: reading both, and taking a stretch of them. Does not belong here: which commits are
+Belongs here: reading both. Does not belong here: which commits are
 read (`commit_selection`), cutting out edits (`concrete_edits`), what is made of them (`rule_miner`).
 
 Reading is the dear part: whoever mines the same history as of several days reads it once and takes stretches.
@@ -36,12 +36,6 @@ class History:
     def by_oid(self) -> dict[str, MinedCommit]:
         """The commits by their ids."""
         return {commit.oid: commit for commit in self.commits}
-
-    def stretch(self, after: datetime | None, until: datetime | None) -> "History":
-        """What was committed after `after` and not after `until`."""
-        commits = [c for c in self.commits if (not after or c.at > after) and (not until or c.at <= until)]
-        oids = {commit.oid for commit in commits}
-        return History(self.objects, commits, [edit for edit in self.edits if edit.oid in oids])
 
 
 def read_history(

@@ -11,8 +11,8 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from qflow_dagster.database import embedded
-from qflow_dagster.database.migrate import ensure_database, migrate
 from qflow_dagster.database.parameters import replace_unstorable
+from qflow_dagster.database.revisions import ensure_database, migrate
 from qflow_dagster.errors import UsageError
 from qflow_dagster.settings import settings
 
