@@ -51,7 +51,7 @@ def finalize_trials(engine: Engine, *, worker: str, run_id: str | None = None) -
     """
     with engine.begin() as connection:
         follow_decisions(connection)
-        verdicts = rule_evolver.judge(connection)
+        verdicts = rule_evolver.due_verdicts(connection)
         rule_evolver.retire(connection, verdicts, run_id=run_id)
         requested = propose(
             connection, [verdict for verdict in verdicts if verdict.to != "retired"], run_id=run_id
@@ -63,7 +63,7 @@ def propose(connection: Connection, verdicts: Sequence[Verdict], *, run_id: str 
     """Request the approval of each change once; a policy may approve it (`QFLOW_APPROVALS_POLICY_KINDS`)."""
     requested = []
     for verdict in verdicts:
-        life = rule_set.get_life(connection, verdict.life)
+        life = rule_set.get_lifecycle(connection, verdict.lifecycle_id)
         if life.approval_id is None and life.status != verdict.to:
             requested.append(_request_approval(connection, life, verdict, run_id))
     return requested
@@ -76,11 +76,11 @@ def apply_approved(
     with engine.begin() as connection:
         follow_decisions(connection)
         query = text(f"""
-            SELECT l.id FROM workflows a JOIN rule_lives l ON l.approval_id = a.id
+            SELECT l.id FROM workflows a JOIN rule_lifecycles l ON l.approval_id = a.id
             WHERE a.type = '{TYPES["rule"]}' AND a.status = 'approved' ORDER BY a.id LIMIT :limit
         """)
         ids = connection.scalars(query, {"limit": limit}).all()
-        lives = [rule_set.get_life(connection, id_) for id_ in ids]
+        lives = [rule_set.get_lifecycle(connection, id_) for id_ in ids]
     results = []
     for life in lives:
         id_ = life.id
@@ -91,18 +91,20 @@ def apply_approved(
                     Reference(life.approval_id),
                     "rule",
                     life.rule_id,
-                    content_of(life, life.wanted),
+                    content_of(life, life.requested_status),
                     actor=worker,
                     run_id=run_id,
                 )
                 reason = f"approved: {life.approval_id}"
-                rule_set.change(connection, id_, life.wanted, actor=worker, reason=reason, run_id=run_id)
-            results.append(ChangeResult(id_, life.rule_id, life.wanted, None))
+                rule_set.change(
+                    connection, id_, life.requested_status, actor=worker, reason=reason, run_id=run_id
+                )
+            results.append(ChangeResult(id_, life.rule_id, life.requested_status, None))
         except ApprovalRefusedError as refused:
             # The approval was used or ended since it was read: nothing is lost.
-            results.append(ChangeResult(id_, life.rule_id, life.wanted, refused.reason))
+            results.append(ChangeResult(id_, life.rule_id, life.requested_status, refused.reason))
         except QflowError as error:
-            results.append(ChangeResult(id_, life.rule_id, life.wanted, str(error)))
+            results.append(ChangeResult(id_, life.rule_id, life.requested_status, str(error)))
     return results
 
 
@@ -116,7 +118,7 @@ def apply_all_approved(
 def follow_decisions(connection: Connection) -> int:
     """Let rules follow approvals that ended unused: denied ones are retired, others are requested again later."""
     query = text("""
-        SELECT l.id, l.wanted, a.status, d.actor, d.comment FROM rule_lives l JOIN workflows a ON a.id = l.approval_id
+        SELECT l.id, a.status, d.actor, d.comment FROM rule_lifecycles l JOIN workflows a ON a.id = l.approval_id
         LEFT JOIN approval_decisions d ON d.approval_id = a.id AND d.decision = 'deny'
         WHERE a.status IN ('denied', 'expired', 'revoked')
     """)
@@ -137,13 +139,13 @@ def veto(connection: Connection, rule: str, *, actor: str, reason: str) -> list[
         QflowError: the rule has no pending approval and no version on trial.
     """
     done = []
-    for life in rule_set.lives(connection, rule=rule, states=["draft", "trial", "active"]):
+    for life in rule_set.lifecycles(connection, rule=rule, states=["draft", "trial", "active"]):
         if life.approval_id is not None:
             # The veto concerns the rule, whatever its content: the approval that is pending now is denied.
             digest = records.show(connection, life.approval_id)["digest"]
             arbiter.deny(connection, life.approval_id, actor=actor, digest=digest, comment=reason)
             follow_decisions(connection)
-            done.append(f"version {life.version} may not become {life.wanted}, and is retired")
+            done.append(f"version {life.version} may not become {life.requested_status}, and is retired")
         elif life.status in ("draft", "trial"):
             rule_set.change(connection, life.id, "retired", actor=actor, reason=f"veto: {reason}")
             done.append(f"version {life.version}, a {life.status}, is retired")
@@ -177,9 +179,9 @@ def _request_approval(connection: Connection, life: Any, verdict: Verdict, run_i
         requested_by=ACTOR,
         reason=reason,
         policy_evidence=policy_evidence,
-        evidence={"was": life.status, "made": life.words, **life.evidence, **verdict.evidence},
+        evidence={"was": life.status, "made": life.description, **life.evidence, **verdict.evidence},
         ttl=settings().improvement.ttl,
         run_id=run_id,
     )
-    rule_set.ask(connection, life.id, approval, verdict.to, actor=ACTOR, reason=reason)
+    rule_set.record_request(connection, life.id, approval, verdict.to, actor=ACTOR, reason=reason)
     return approval

@@ -18,8 +18,8 @@ from qflow_dagster.agents.tables import suggestions
 from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.approvals.requests import issue_or_request
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import standings, thresholds
-from qflow_dagster.evolution.standings import Standing
+from qflow_dagster.evolution import thresholds, trust
+from qflow_dagster.evolution.trust import RuleTrust
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, patches
 from qflow_dagster.generation.candidates import Candidate
@@ -97,7 +97,7 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         candidate.score, candidate.patch.lines, gates.get("tests") == "passed", experimental
     )
     agent = AGENTS.get(rule.category, "default")
-    standing = standings.one(connection, rule)
+    standing = trust.of_rule(connection, rule)
     create_workflow(
         connection,
         TYPE,
@@ -119,8 +119,8 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
             base_commit=candidate.base,
             branch=branch,
             risk=risk,
-            believed=standing.belief.mean,
-            believed_lower=standing.belief.lower,
+            confidence_mean=standing.estimate.mean,
+            confidence_lower=standing.estimate.lower,
         )
     )
     transition(connection, [id_], "validated", actor=ACTOR, data={"gates": gates})
@@ -155,7 +155,7 @@ def _request_approval(
     branch: str,
     risk: str,
     agent: str,
-    standing: Standing,
+    standing: RuleTrust,
     *,
     experimental: bool,
 ) -> None:

@@ -105,7 +105,7 @@ def pseudocode(engine: Engine, goal: Goal) -> PhaseResult:
         choose = builtin_agents.chooser(connection)
         worst = _worst(connection, snapshot, goal)
         rules = rule_set.by_id(rule_set.current(connection))
-    language = matchers.named(goal.language)
+    language = matchers.rule_language(goal.language)
     steps: list[dict[str, Any]] = []
     for item in items:
         rule = rules.get(item["rule"])

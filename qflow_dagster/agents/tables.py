@@ -43,9 +43,9 @@ suggestions = Table(
     Column("branch", Text, nullable=False),
     # low, medium, high; experimental ones are never approved by policy.
     Column("risk", Text, nullable=False),
-    # What was believed of its rule when it was made: mean and lower bound.
-    Column("believed", Float, nullable=False),
-    Column("believed_lower", Float, nullable=False),
+    # The estimated confidence of its rule when it was made: mean and lower bound.
+    Column("confidence_mean", Float, nullable=False),
+    Column("confidence_lower", Float, nullable=False),
     Column("approval_id", Uuid),
     timestamp_column("created_at", default_now=True),
     CheckConstraint("risk IN ('low', 'medium', 'high', 'experimental')", name="risk"),

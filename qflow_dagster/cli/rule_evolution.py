@@ -62,7 +62,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
             )
     for variant in result.variants:
         console.print(
-            f"on trial: {variant.rule_id} version {variant.version}, {variant.operation}: {variant.words}",
+            f"on trial: {variant.rule_id} version {variant.version}, {variant.operation}: {variant.description}",
             soft_wrap=True,
         )
     for verdict in verdicts.verdicts:
@@ -135,7 +135,7 @@ def retire(id_: RuleId, reason: Reason, version: Version = None, as_: As = None)
         if len(rules) > 1:
             raise UsageError(f"{id_} has the versions {_numbers(rules)}: say --version")
         if rules:
-            life_id = rule_set.life_of(connection, rules[0], actor=actor)
+            life_id = rule_set.lifecycle_of(connection, rules[0], actor=actor)
         else:
             life_id = _life(connection, id_, version, ("draft",)).id
         rule_set.change(connection, life_id, "retired", actor=actor, reason=reason)
@@ -277,7 +277,7 @@ def add_to(app: typer.Typer) -> None:
 def _life(connection: Connection, id_: str, version: int | None, states: tuple[str, ...]) -> Row[Any]:
     found = [
         life
-        for life in rule_set.lives(connection, rule=id_, states=states)
+        for life in rule_set.lifecycles(connection, rule=id_, states=states)
         if version in (None, life.version)
     ]
     if not found:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from qflow_dagster.agents import rule_changes
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import outcomes, place_records, rule_evolver, rule_set
+from qflow_dagster.evolution import location_records, outcomes, rule_evolver, rule_set
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import item_requests
 from qflow_dagster.quantumflow import verify_history
@@ -37,7 +37,9 @@ def on_trial(engine: Engine, words: str = "not in tests") -> Rule:
     base = active(engine)
     variant = base.model_copy(update={"version": base.version + 1, "status": "trial"})
     with engine.begin() as connection:
-        life = rule_set.begin(connection, variant, "variant", words, actor="test", parent=base.digest)
+        life = rule_set.begin_lifecycle(
+            connection, variant, "variant", words, actor="test", parent=base.digest
+        )
         assert life is not None
         rule_set.change(connection, life, "trial", actor="test", reason=words)
     return variant
@@ -66,7 +68,7 @@ def decide_by_place(loop: Loop) -> None:
             loop.approve(suggestion)
     with loop.engine.begin() as connection:
         outcomes.collect(connection)
-    assert place_records.keep(loop.engine) == len(decided_on)
+    assert location_records.store_missing(loop.engine) == len(decided_on)
 
 
 def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
@@ -86,7 +88,7 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
     loop.plan()
     with loop.engine.connect() as connection:
         snapshot = loop.snapshot()
-        lives = rule_set.lives(connection, rule=RULE, states=["trial"])
+        lives = rule_set.lifecycles(connection, rule=RULE, states=["trial"])
         found = {
             path: [
                 item_requests.request_for(
@@ -151,9 +153,9 @@ def test_a_denied_variant_is_retired_and_never_tried_again(engine: Engine) -> No
     settle(engine)
     assert versions(engine) == {1: "active"}
     with engine.connect() as connection:
-        [life] = rule_set.lives(connection, rule=RULE)
+        [life] = rule_set.lifecycles(connection, rule=RULE)
         assert rule_set.events(connection, life.id)[-1]["reason"] == "denied by ada: it hides bugs"
-        tried = rule_evolver.matchers_tried(connection)
+        tried = rule_evolver.tried_fingerprints(connection)
     assert rule_evolver.fingerprint(rule_set.RULE.validate_python(life.definition)) in tried
 
 
@@ -206,7 +208,9 @@ def test_what_was_approved_is_this_rule_and_no_other(engine: Engine) -> None:
     [asked] = settle(engine).requested
     with engine.begin() as connection:
         decisions.approve(connection, asked, actor="ada")
-        connection.execute(text('UPDATE rule_lives SET definition = definition || \'{"fix": "evil()"}\''))
+        connection.execute(
+            text('UPDATE rule_lifecycles SET definition = definition || \'{"fix": "evil()"}\'')
+        )
     [done] = rule_changes.apply_approved(engine, worker="test")
     assert done.problem == "mismatch"
     assert versions(engine)[1] == "active"
@@ -227,7 +231,7 @@ def test_two_that_evolve_at_the_same_time_count_once_and_begin_a_variant_once(
             code = (WANTED if row.good else UNWANTED).format(number)
             start = code.index("[]")
             connection.execute(
-                text("INSERT INTO rule_places VALUES (:id, 0, 'a.py', 'python', :text, :start, :end)"),
+                text("INSERT INTO rule_locations VALUES (:id, 0, 'a.py', 'python', :text, :start, :end)"),
                 {"id": row.id, "text": code, "start": start, "end": start + 2},
             )
     program = "from tests.agents.test_rule_changes import evolve_here; evolve_here()"
@@ -244,7 +248,7 @@ def test_two_that_evolve_at_the_same_time_count_once_and_begin_a_variant_once(
         _, words = process.communicate(timeout=120)
         assert process.returncode == 0, words.decode()
     with engine.connect() as connection:
-        lives = rule_set.lives(connection, rule=RULE)
+        lives = rule_set.lifecycles(connection, rule=RULE)
         assert verify_history(connection) is None
     assert lives
     assert len({life.version for life in lives}) == len(lives)

@@ -46,7 +46,7 @@ class LanguageModel:
             return
         if redact_text(request.text) != request.text:
             raise QflowError(f"{request.path} may hold secrets: it is not sent to a model")
-        text, usage = language_model.ask(INSTRUCTIONS, _question(request))
+        text, usage = language_model.complete(INSTRUCTIONS, _question(request))
         begin, end = text.find(_BEGIN) + len(_BEGIN), text.rfind(_END)
         found = _BEGIN in text and begin <= end
         if not found and "<none/>" not in text:
