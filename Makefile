@@ -34,9 +34,10 @@ test: setup-dev ## Lint, type check, layer check and all tests, side by side
 quick: setup-dev ## The same for what changed since main, in a minute
 	@$(BIN)/python -m tests.changed
 
-lint: setup-dev ## Lint and check the format
+lint: setup-dev ## Lint, check the format, look for dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
 
 types: setup-dev ## Type check
 	$(BIN)/pyright

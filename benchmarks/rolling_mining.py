@@ -102,6 +102,13 @@ def origins_of(history: History, share: float, number: int) -> list[datetime]:
     return sorted({commits[first + i * (len(commits) - first) // number].at for i in range(number)})
 
 
+def between(history: History, after: datetime | None, until: datetime | None) -> History:
+    """The part of a history that was committed after `after` and not after `until`."""
+    commits = [c for c in history.commits if (not after or c.at > after) and (not until or c.at <= until)]
+    oids = {commit.oid for commit in commits}
+    return History(history.objects, commits, [edit for edit in history.edits if edit.oid in oids])
+
+
 def evaluate(
     history: History,
     origins: Sequence[datetime],
@@ -117,7 +124,7 @@ def evaluate(
         GitError: the history cannot be read.
     """
     started = time.monotonic()
-    mined_from = [history.period(at - window if window else None, at) for at in origins]
+    mined_from = [between(history, at - window if window else None, at) for at in origins]
     found = []
     known: TemplateCache = {}
     for number, part in enumerate(mined_from, 1):
@@ -181,7 +188,7 @@ def period_of(
             own[place] += 1
             verdicts[place] = one
         counted |= own
-    repeated = repeated_changes(history.period(None, origin), history.period(origin, until), minima)
+    repeated = repeated_changes(between(history, None, origin), between(history, origin, until), minima)
     right = [one for one in verdicts.values() if one.outcome == "right"]
     scores = [record.score(origin, until) for record in records]
     by_commit: dict[str, list[Verdict]] = defaultdict(list)

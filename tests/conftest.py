@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from sqlalchemy import URL, Engine, make_url, text
 
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
-from qflow_dagster.database.migrate import newest_revision
+from qflow_dagster.database.revisions import newest_revision
 from tests import databases
 from tests.folders import MEMORY, fastest_folder
 

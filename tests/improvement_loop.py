@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import edits, self_improvement
@@ -58,7 +59,7 @@ class Loop:
         with self.engine.begin() as connection:
             return findings.update(connection, snapshot, evaluation.rules)
 
-    def plan(self) -> safe_work_planner.Planned:
+    def plan(self) -> safe_work_planner.PlanResult:
         with self.engine.begin() as connection:
             return safe_work_planner.plan(connection, self.snapshot())
 
@@ -88,7 +89,7 @@ class Loop:
         with self.engine.begin() as connection:
             decisions.approve(connection, suggestion["approval"], actor="ada")
 
-    def apply(self) -> list[edits.Applied]:
+    def apply(self) -> list[edits.ApplyResult]:
         return edits.apply_approved(self.engine, worker="test")
 
     def state(self, id_: UUID) -> str:
@@ -100,3 +101,9 @@ class Loop:
         with self.engine.connect() as connection:
             rows = findings.find(connection, limit=1_000)
         return sorted((row["rule"], row["path"], row["line"]) for row in rows)
+
+
+@pytest.fixture
+def loop(engine: Engine, repository: GitRepository, ingested: Ingested, in_this_process: None) -> Loop:
+    """The loop in the process of the test."""
+    return Loop(engine, repository, ingested)

@@ -1,10 +1,13 @@
 """Rules on the repository itself that no other tool checks."""
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 LONGEST_FILE = 430
@@ -74,6 +77,18 @@ def test_what_worker_processes_import_needs_no_database() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_no_package_gives_another_thing_the_name_of_a_module_of_its_own() -> None:
+    shadowed = []
+    for module in pkgutil.walk_packages([str(ROOT / "qflow_dagster")], "qflow_dagster."):
+        if module.ispkg and ".migrations" not in module.name:
+            package = importlib.import_module(module.name)
+            for submodule in pkgutil.iter_modules(package.__path__):
+                value = getattr(package, submodule.name, None)
+                if value is not None and not isinstance(value, ModuleType):
+                    shadowed.append(f"{module.name}.{submodule.name}")
+    assert shadowed == []
 
 
 def test_the_table_of_contents_of_the_documentation_is_whole() -> None:

@@ -1,4 +1,4 @@
-"""Rule evolution, from outcomes to the rules in force: four steps, taken one by one by assets, in order by `evolve`."""
+"""Rule evolution, from outcomes to the rules in force: four steps; assets take them one by one, `evolve` in order."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from qflow_dagster.agents import rule_changes
-from qflow_dagster.agents.rule_changes import Settled
+from qflow_dagster.agents.rule_changes import TrialsResult
 from qflow_dagster.evolution import location_records, outcomes, rule_evolver, trust
 from qflow_dagster.evolution.mining import drafts
 from qflow_dagster.evolution.rule_evolver import StartedTrial, Verdict
@@ -36,11 +36,11 @@ class EvolutionResult(NamedTuple):
     outcomes: CollectResult
     confidence: ConfidenceResult
     variants: list[StartedTrial]
-    verdicts: Settled
+    verdicts: TrialsResult
 
 
 def evolve(engine: Engine, *, worker: str, run_id: str | None = None) -> EvolutionResult:
-    """Let rules learn from what was decided: the four steps in order."""
+    """Let rules learn from decisions: take the four steps in order."""
     return EvolutionResult(
         collect_outcomes(engine),
         update_confidence(engine, run_id=run_id),
@@ -50,7 +50,7 @@ def evolve(engine: Engine, *, worker: str, run_id: str | None = None) -> Evoluti
 
 
 def collect_outcomes(engine: Engine) -> CollectResult:
-    """Count outcomes that are new, and store the code they are about."""
+    """Collect new outcomes, and store the code they are about."""
     with engine.begin() as connection:
         new = outcomes.collect(connection)
     return CollectResult(new, location_records.store_missing(engine))
@@ -70,9 +70,9 @@ def start_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> l
     return variants
 
 
-def judge_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> Settled:
+def judge_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> TrialsResult:
     """Follow decisions, judge the trials, end those that failed and request approval of those that did not."""
-    return rule_changes.settle(engine, worker=worker, run_id=run_id)
+    return rule_changes.finalize_trials(engine, worker=worker, run_id=run_id)
 
 
 def mine(

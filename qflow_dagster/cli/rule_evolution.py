@@ -46,7 +46,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
                 "moved": [change._asdict() for change in levels if change.before],
                 "variants": [variant._asdict() for variant in result.variants],
                 "verdicts": [verdict._asdict() for verdict in verdicts.verdicts],
-                "approvals": verdicts.asked,
+                "approvals": verdicts.requested,
                 "changed": [change._asdict() for change in verdicts.changed],
             }
         )
@@ -75,7 +75,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
             if change.problem is None
             else f"{change.rule_id}: {change.problem}"
         )
-    for id_ in verdicts.asked:
+    for id_ in verdicts.requested:
         console.print(f"  qflow approvals show {str(id_)[:18]}")
 
 

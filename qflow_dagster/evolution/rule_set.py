@@ -29,7 +29,7 @@ from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution.rules import EVALUATED, RULE, Rule, load_rules
 from qflow_dagster.evolution.tables import rule_lifecycles
-from qflow_dagster.quantumflow import StateMachine, create_workflow, history, register, transition, uuid7
+from qflow_dagster.quantumflow import StateMachine, create_workflow, get_events, register, transition, uuid7
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.registry import Lock, Queue, WorkflowTypeName
@@ -257,5 +257,5 @@ def events(connection: Connection, id_: UUID) -> list[dict[str, Any]]:
             "actor": event.actor,
             "reason": (event.data or {}).get("reason"),
         }
-        for event in history(connection, id_)
+        for event in get_events(connection, id_)
     ]

@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from qflow_dagster.setting_groups import DAGSTER_PATH
+from qflow_dagster.settings.platform import DAGSTER_PATH
 
 # As Dagster's own server has them: milliseconds, seconds, connections.
 STATEMENT_TIMEOUT, POOL_RECYCLE, POOL_OVERFLOW = 15_000, 3_600, 20
@@ -46,8 +46,7 @@ SERVED = {
     "/{path:path}",
     "/",
 }
-# Not served: a notebook's scripts would run as ours; the other is an old name of /server_info.
-LEFT_OUT = {"/notebook", "/dagit/notebook", "/dagit_info"}
+# Dagster's other routes are not served: a notebook's scripts would run with the page's rights.
 
 # What may load and frame the pages that come without a policy of their own.
 POLICY = "frame-ancestors 'none'; form-action 'self'; base-uri 'none'; object-src 'none'"

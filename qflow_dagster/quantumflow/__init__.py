@@ -8,10 +8,11 @@ everything that changes workflows takes a sequence of them and changes all or no
 - `register`, `StateMachine`, `JOB`: kinds of workflows
 - `create_workflow(s)`, `add_dependencies`, `get`, `find`, `due`, `resolve`, `dependencies`
 - a worker: `claim`, `heartbeat`, `complete`, `fail`
-- by hand: `transition`, `cancel`, `pause`, `resume`, `retry`; `waive` for dependents of what will not complete
+- by hand: `transition`, `cancel`, `pause`, `resume`, `retry`
+- `skip_dependency`: what depends on workflows that will not complete goes on without them
 - by the clock: `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
 - messages: `send_with_notify`, `receive`, `listen`, `acknowledge`, `subscribe`, `unsubscribe`
-- audit: `history`, `verify_history`, `damaged_archives`
+- audit: `get_events`, `verify_history`, `damaged_archives`
 
 Does not belong here: what any type of workflow means; that is its domain's.
 """
@@ -22,7 +23,7 @@ from qflow_dagster.quantumflow.errors import (
     LeaseLostError,
     WorkflowNotFoundError,
 )
-from qflow_dagster.quantumflow.history import BrokenLink, Seal, checkpoint, history, verify_history
+from qflow_dagster.quantumflow.history import BrokenLink, Seal, checkpoint, get_events, verify_history
 from qflow_dagster.quantumflow.messaging import (
     Message,
     Position,
@@ -33,7 +34,7 @@ from qflow_dagster.quantumflow.messaging import (
     subscribe,
     unsubscribe,
 )
-from qflow_dagster.quantumflow.retention import Pruned, damaged_archives, prune, prune_messages
+from qflow_dagster.quantumflow.retention import PruneResult, damaged_archives, prune, prune_messages
 from qflow_dagster.quantumflow.rows import Event, Held, Json, Lease, NewWorkflow, Workflow, uuid7, uuid7s
 from qflow_dagster.quantumflow.state_machine import (
     JOB,
@@ -55,8 +56,8 @@ from qflow_dagster.quantumflow.transitions import (
     reclaim_expired,
     resume,
     retry,
+    skip_dependency,
     transition,
-    waive,
 )
 from qflow_dagster.quantumflow.workflows import (
     add_dependencies,
@@ -82,7 +83,7 @@ __all__ = [
     "Message",
     "NewWorkflow",
     "Position",
-    "Pruned",
+    "PruneResult",
     "Seal",
     "StateMachine",
     "Workflow",
@@ -103,8 +104,8 @@ __all__ = [
     "fail",
     "find",
     "get",
+    "get_events",
     "heartbeat",
-    "history",
     "listen",
     "pause",
     "prune",
@@ -117,6 +118,7 @@ __all__ = [
     "resume",
     "retry",
     "send_with_notify",
+    "skip_dependency",
     "status_check",
     "subscribe",
     "transition",
@@ -124,6 +126,5 @@ __all__ = [
     "uuid7",
     "uuid7s",
     "verify_history",
-    "waive",
     "workflow_type",
 ]

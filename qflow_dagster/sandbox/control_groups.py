@@ -47,17 +47,8 @@ def control_groups(memory: int, processes: int) -> Iterator[list[str]]:
                 group.rmdir()
 
 
-def limited_in_sum() -> bool:
-    """Whether groups that limit memory can be made here."""
-    with control_groups(2**30, 64) as groups:
-        return any((Path(group).parent / name).exists() for group in groups for name in MEMORY_FILES)
-
-
-MEMORY_FILES = ("memory.max", "memory.limit_in_bytes")
-
-
 def _hierarchies(memory: int, processes: int) -> Iterator[tuple[list[Path], dict[str, int]]]:
-    """Where a group may be made, best first, and what is written into its files."""
+    """Yield where a group may be made, best first, and what is written into its files."""
     mounted: dict[str, Path] = {}
     with suppress(OSError):
         for line in Path("/proc/self/mounts").read_text().splitlines():

@@ -45,8 +45,8 @@ def on_trial(engine: Engine, words: str = "not in tests") -> Rule:
     return variant
 
 
-def settle(engine: Engine) -> rule_changes.Settled:
-    return rule_changes.settle(engine, worker="test")
+def settle(engine: Engine) -> rule_changes.TrialsResult:
+    return rule_changes.finalize_trials(engine, worker="test")
 
 
 def versions(engine: Engine) -> dict[int, str]:
@@ -103,7 +103,7 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
         }
     assert all(request is not None for request, _ in found["app_7.py"])
     assert [problem for _, problem in found["test_7.py"]] == [
-        f"version {one.version} of the rule, on trial, objects to nothing here" for one in lives
+        f"version {one.version} of the rule, on trial, has no finding here" for one in lives
     ]
     with loop.engine.connect() as connection:
         assert verify_history(connection) is None
@@ -134,10 +134,10 @@ def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) ->
     settled = settle(engine)
     assert [(one.version, one.to) for one in settled.verdicts] == [(2, "active")]
     assert "better than version 1" in settled.verdicts[0].reason
-    assert settle(engine).asked == []
+    assert settle(engine).requested == []
     assert versions(engine) == {1: "active", 2: "trial"}
     with engine.begin() as connection:
-        decisions.approve(connection, settled.asked[0], actor="ada")
+        decisions.approve(connection, settled.requested[0], actor="ada")
     [done] = rule_changes.apply_approved(engine, worker="test")
     assert (done.to, done.problem) == ("active", None)
     assert versions(engine) == {2: "active"}
@@ -147,7 +147,7 @@ def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) ->
 def test_a_denied_variant_is_retired_and_never_tried_again(engine: Engine) -> None:
     decided(engine, active(engine), [True, False] * 10)
     decided(engine, on_trial(engine), [True] * 12)
-    [asked] = settle(engine).asked
+    [asked] = settle(engine).requested
     with engine.begin() as connection:
         decisions.deny(connection, asked, actor="ada", comment="it hides bugs")
     settle(engine)
@@ -164,7 +164,7 @@ def test_a_worse_variant_is_retired_without_asking(engine: Engine) -> None:
     decided(engine, on_trial(engine), [False] * 6)
     settled = settle(engine)
     assert [one.to for one in settled.verdicts] == ["retired"]
-    assert settled.asked == []
+    assert settled.requested == []
     assert versions(engine) == {1: "active"}
 
 
@@ -197,7 +197,7 @@ def test_a_veto_denies_what_waits_and_ends_what_is_on_trial(engine: Engine) -> N
     assert versions(engine) == {1: "active"}
     with (
         engine.begin() as connection,
-        pytest.raises(QflowError, match="nothing of python/mutable-default waits"),
+        pytest.raises(QflowError, match="python/mutable-default has no pending approval"),
     ):
         rule_changes.veto(connection, RULE, actor="ada", reason="again")
 
@@ -205,7 +205,7 @@ def test_a_veto_denies_what_waits_and_ends_what_is_on_trial(engine: Engine) -> N
 def test_what_was_approved_is_this_rule_and_no_other(engine: Engine) -> None:
     decided(engine, active(engine), [True, False] * 10)
     decided(engine, on_trial(engine), [True] * 12)
-    [asked] = settle(engine).asked
+    [asked] = settle(engine).requested
     with engine.begin() as connection:
         decisions.approve(connection, asked, actor="ada")
         connection.execute(

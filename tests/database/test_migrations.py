@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
 import qflow_dagster
-from qflow_dagster.database.migrate import current_revision, migrate, newest_revision
+from qflow_dagster.database.revisions import current_revision, migrate, newest_revision
 from qflow_dagster.database.schema import metadata
 from qflow_dagster.errors import QflowError
 

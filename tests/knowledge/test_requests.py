@@ -12,7 +12,7 @@ from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import sarif
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import listener, requests
-from qflow_dagster.quantumflow import history
+from qflow_dagster.quantumflow import get_events
 from tests.ingestion.conftest import BOB, GitRepository, Ingested
 
 SERVER = '''\
@@ -100,7 +100,7 @@ def test_a_name_nobody_knows_is_said_so_and_given_up_after_a_few_attempts(
         id_ = requests.enqueue(
             connection, "signature", {"symbol": "nowhere"}, source="test", repository="project"
         )
-    for _ in range(requests.ATTEMPTS):
+    for _ in range(requests.MAX_ATTEMPTS):
         requests.work(engine, worker="test")
         with engine.begin() as connection:
             connection.execute(
@@ -110,7 +110,7 @@ def test_a_name_nobody_knows_is_said_so_and_given_up_after_a_few_attempts(
     assert found["state"] == "dead"
     assert "nowhere" in found["problem"]
     with engine.begin() as connection:
-        requests.settle_by_hand(connection, id_, {"answer": "it was removed", "evidence": []}, actor="ann")
+        requests.resolve_by_hand(connection, id_, {"answer": "it was removed", "evidence": []}, actor="ann")
     assert shown(engine, id_)["state"] == "resolved"
 
 
@@ -138,7 +138,7 @@ def test_many_workers_answer_each_request_once(engine: Engine, project: str) -> 
     assert sum(one.resolved for one in done) == 30
     with engine.connect() as connection:
         for id_ in ids:
-            moves = [event.to_status for event in history(connection, id_)]
+            moves = [event.to_status for event in get_events(connection, id_)]
             assert moves.count("resolved") == 1
 
 

@@ -20,7 +20,7 @@ from qflow_dagster.quantumflow import (
     create_workflow,
     create_workflows,
     find,
-    history,
+    get_events,
     reclaim_expired,
     verify_history,
 )
@@ -103,7 +103,7 @@ def test_what_a_killed_worker_held_comes_back_and_its_late_report_is_refused(
         with pytest.raises(LeaseLostError):
             complete(connection, late)
         complete(connection, again)
-        assert {e.actor for e in history(connection, ids[0])} == {"test", "victim", "qflow", "heir"}
+        assert {e.actor for e in get_events(connection, ids[0])} == {"test", "victim", "qflow", "heir"}
         assert verify_history(connection) is None
 
 

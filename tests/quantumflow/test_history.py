@@ -12,7 +12,7 @@ from qflow_dagster.quantumflow import (
     claim,
     complete,
     create_workflow,
-    history,
+    get_events,
     verify_history,
 )
 from tests.quantumflow.conftest import switch_triggers
@@ -215,4 +215,4 @@ def test_history_does_not_depend_on_the_settings_of_a_session(engine: Engine) ->
         cancel(connection, [id_], actor="person", reason="a\nb")
     with engine.connect() as connection:
         assert verify_history(connection) is None
-        assert [e.to_status for e in history(connection, id_)] == ["pending", "cancelled"]
+        assert [e.to_status for e in get_events(connection, id_)] == ["pending", "cancelled"]

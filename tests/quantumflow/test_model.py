@@ -28,8 +28,8 @@ from qflow_dagster.quantumflow import (
     expire_due,
     fail,
     find,
+    get_events,
     heartbeat,
-    history,
     pause,
     reclaim_expired,
     resume,
@@ -266,7 +266,7 @@ class Workflows(RuleBasedStateMachine):
                 assert (found[id_].finished_at is not None) == (m.status in JOB.terminal)
             if self.model:
                 id_, m = next(reversed(self.model.items()))
-                events = history(connection, id_)
+                events = get_events(connection, id_)
                 assert [e.seq for e in events] == list(range(1, m.events + 1))
                 assert events[-1].to_status == m.status
 

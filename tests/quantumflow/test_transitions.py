@@ -21,8 +21,8 @@ from qflow_dagster.quantumflow import (
     fail,
     find,
     get,
+    get_events,
     heartbeat,
-    history,
     pause,
     reclaim_expired,
     resume,
@@ -105,7 +105,7 @@ def test_a_failure_is_tried_again_after_a_growing_delay_and_then_dead(
     assert (dead.attempt, dead.error) == (3, "third")
     assert dead.finished_at
     assert claim(connection, "test.job", worker="w") == []
-    errors = [event.data["error"] for event in history(connection, id_) if event.data]
+    errors = [event.data["error"] for event in get_events(connection, id_) if event.data]
     assert errors == [{"message": "attempt 1"}, {"message": "attempt 2"}, "third"]
 
 
@@ -157,7 +157,7 @@ def test_a_lease_that_ran_out_is_claimed_again_and_the_late_worker_is_refused(
             report()
         assert lost.value.ids == (id_,)
     complete(connection, prompt)
-    assert [event.actor for event in history(connection, id_)] == [
+    assert [event.actor for event in get_events(connection, id_)] == [
         "test",
         "late",
         "qflow",
@@ -219,7 +219,7 @@ def test_pausing_takes_it_out_of_the_queue_and_resuming_puts_it_back(connection:
     assert claim(connection, "test.job", worker="w") == []
     resume(connection, [id_], actor="person")
     assert [w.id for w in claim(connection, "test.job", worker="w")] == [id_]
-    assert [e.data for e in history(connection, id_)] == [None, {"reason": "wait"}, None, None]
+    assert [e.data for e in get_events(connection, id_)] == [None, {"reason": "wait"}, None, None]
 
 
 def test_pausing_what_runs_takes_it_from_its_worker_and_starts_no_dependent(connection: Connection) -> None:
@@ -331,7 +331,7 @@ def test_concurrent_transitions_of_one_workflow_make_one_chain(engine: Engine) -
         one.commit()
         cancel(two, [id_], actor="two")
         two.commit()
-        assert [e.actor for e in history(two, id_)] == ["test", "one", "two"]
+        assert [e.actor for e in get_events(two, id_)] == ["test", "one", "two"]
         assert verify_history(two) is None
 
 

@@ -22,7 +22,7 @@ from qflow_dagster.quantumflow import (
     fail,
     find,
     get,
-    history,
+    get_events,
     resolve,
     retry,
     uuid7,
@@ -67,7 +67,7 @@ def test_a_created_workflow_reads_back_as_it_was_given(connection: Connection) -
     assert (found.status, found.attempt, found.result, found.finished_at) == ("pending", 0, None, None)
     assert found.expires_at is not None
     assert (found.expires_at - found.created_at).total_seconds() == 60
-    (event,) = history(connection, id_)
+    (event,) = get_events(connection, id_)
     assert (event.seq, event.from_status, event.to_status, event.actor) == (1, None, "pending", "test")
 
 
@@ -126,7 +126,7 @@ def test_creating_with_the_same_type_and_key_again_finds_the_first(connection: C
     assert again[0] == first
     assert get(connection, first).payload == {"n": 1}
     assert len(find(connection)) == 2
-    assert len(history(connection, first)) == 1
+    assert len(get_events(connection, first)) == 1
 
 
 def test_the_same_key_twice_in_one_call_makes_one_workflow(connection: Connection) -> None:

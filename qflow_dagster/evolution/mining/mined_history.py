@@ -1,6 +1,6 @@
 """A history for mining: its commits, and the edits of the small ones, read once.
 
-Reading is the expensive part: to mine the same history as of several days, read it once and use `period`.
+Reading is the expensive part: to mine the same history as of several days, read it once.
 """
 
 from collections.abc import Sequence
@@ -33,12 +33,6 @@ class History:
     def by_oid(self) -> dict[str, MinedCommit]:
         """The commits by their ids."""
         return {commit.oid: commit for commit in self.commits}
-
-    def period(self, after: datetime | None, until: datetime | None) -> "History":
-        """Return the part that was committed after `after` and not after `until`."""
-        commits = [c for c in self.commits if (not after or c.at > after) and (not until or c.at <= until)]
-        oids = {commit.oid for commit in commits}
-        return History(self.objects, commits, [edit for edit in self.edits if edit.oid in oids])
 
 
 def read_history(

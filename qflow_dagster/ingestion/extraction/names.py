@@ -11,7 +11,6 @@ NAME_FIELDS = ("name", "left", "key", "property", "type")
 IDENTIFIERS = frozenset(
     {"identifier", "simple_identifier", "type_identifier", "field_identifier", "constant"}
 )
-PARAMETER_FIELDS = ("parameters", "parameter")
 NOT_PARAMETERS = frozenset(
     {"comment", "line_comment", "block_comment", "keyword_separator", "positional_separator"}
 )

@@ -54,7 +54,6 @@ CAPTURES = {
     "and": AND,
     "or": OR,
 }
-FLOW_DECISIONS = frozenset({IF, LOOP, CATCH, TERNARY})
 
 
 @dataclass(slots=True)

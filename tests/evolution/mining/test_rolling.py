@@ -67,7 +67,7 @@ def test_rules_are_those_that_were_mined_that_day(project: GitRepository, read: 
     assert (same.rule.id, same.rule.fix, same.support) == (one.rule.id, one.rule.fix, one.support)
     assert same.check == one.check._replace(open=0)
     # Nor does what comes later change them.
-    cut = rolling_mining.evaluate(read.period(None, at), [at], processes=1, minima=FEW)
+    cut = rolling_mining.evaluate(rolling_mining.between(read, None, at), [at], processes=1, minima=FEW)
     assert cut.periods[0].rules == period.rules
 
 
