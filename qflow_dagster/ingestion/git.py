@@ -1,7 +1,7 @@
 """Every call of git, hardened: the repository is hostile, its configuration included.
 
 Belongs here: running git, and what is asked of a repository on this machine. Does not belong
-here: URLs (``remotes``), blobs and changes (``trees``), commits (``history``), what is stored.
+here: URLs (``remotes``), blobs and changes (``trees``), commits (``commit_log``), what is stored.
 
 What a repository could use to make git run something is switched off on every call: hooks,
 fsmonitor, pagers, external diffs and text conversions, credential helpers, remote helpers,

@@ -1,6 +1,6 @@
 """Writing what was ingested: facts of blobs, snapshots as intervals, dependencies.
 
-Belongs here: every writing statement of ingestion but those of history (``history_store``).
+Contains every writing statement of ingestion except those of commits (``history``).
 Each function works in its caller's transaction; nothing is visible before that commits.
 """
 

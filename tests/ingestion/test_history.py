@@ -194,7 +194,7 @@ def test_any_path_survives_gits_separators(changes: list[tuple[bytes, str, int]]
         for path, kind, _ in changes
     )
     numbers = b"".join(b"%d\t%d\t%s\0" % (lines, lines + 1, path) for path, _, lines in changes)
-    parsed, _ = history.parse_changes((raw + numbers).split(b"\0"), 0)
+    parsed, _ = commit_log.parse_changes((raw + numbers).split(b"\0"), 0)
     assert [(c.path, c.added_lines, c.deleted_lines) for c in parsed] == [
         (quote_path(path), lines, lines + 1) for path, _, lines in changes
     ]
