@@ -9,7 +9,7 @@ from typing import Any
 
 
 def copy_line(values: Iterable[Any]) -> str:
-    """One row in COPY's text format: None, bool, int, float, str, bytes, and lists of int or str."""
+    """Return one row in COPY's text format: None, bool, int, float, str, bytes, and lists of int or str."""
     return "\t".join([_copy_field(value) for value in values]) + "\n"
 
 

@@ -1,13 +1,13 @@
 """The one error type whose text is meant for a person.
 
-Belongs here: the base of every error that is the user's to mend (a wrong setting, a path
+Belongs here: the base of every error that the user can fix (a wrong setting, a path
 that is no repository, a database that is down). Does not belong here: errors of one
 domain, which subclass it where they arise.
 """
 
 
 class QflowError(Exception):
-    """Something a person can mend: the message names the thing, the rule it broke and the remedy.
+    """Something a person can fix: the message names the thing, the rule it broke and the remedy.
 
     The command line prints it as one line and exits with ``exit_code``: 1 for a failure,
     2 for wrong usage.

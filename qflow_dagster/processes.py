@@ -201,7 +201,7 @@ def _hand_out(worker: Worker, batch: list[Any]) -> None:
 
 
 def _receive(worker: Worker) -> tuple[bool, Any]:
-    """Whether the worker finished its batch, and the result."""
+    """Return whether the worker finished its batch, and the result."""
     try:
         outcome = worker.pipe.recv()
     except (EOFError, OSError):

@@ -64,10 +64,10 @@ def digest_of(kind: str, target: str, content: Json) -> bytes:
 
 
 def hash_token(token: str) -> bytes:
-    """What is stored of a token."""
+    """Return what is stored of a token."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def is_over(connection: Connection, row: Row[Any]) -> bool:
-    """Whether its term is over. A statement of its own: the one that locked may have waited."""
+    """Return whether its term is over. A statement of its own: the one that locked may have waited."""
     return bool(connection.scalar(text("SELECT :at <= clock_timestamp()"), {"at": row.expires_at}))

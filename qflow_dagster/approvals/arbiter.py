@@ -284,8 +284,8 @@ def _create(
         },
     )
     # Into the chain of hashes: what was asked for cannot be exchanged later.
-    asked = {"digest": digest.hex(), "required_approvals": required, "reason": reason[:2_000]}
-    transition(connection, [id_], "pending", actor=requested_by, data=asked)
+    request = {"digest": digest.hex(), "required_approvals": required, "reason": reason[:2_000]}
+    transition(connection, [id_], "pending", actor=requested_by, data=request)
     return id_
 
 

@@ -116,7 +116,7 @@ def authorize_workflow(
 def _refusal(
     connection: Connection, row: Row[Any] | None, kind: str, target: str, digest: bytes
 ) -> Reason | None:
-    """Why the approval cannot be used for this; None if it can."""
+    """Return why the approval cannot be used for this; None if it can."""
     if row is None:
         return "not_found"
     same = hmac.compare_digest(row.digest, digest)

@@ -59,28 +59,28 @@ def blast_radius(patch: str) -> tuple[int, int]:
 
 
 def objections(limits: Limits, kind: str, content: Json, evidence: Evidence) -> list[str]:
-    """Every condition of the policy that does not hold; none means that it may approve."""
+    """Return every condition of the policy that does not hold; none means that it may approve."""
     if kind not in limits.policy_kinds:
         return [f"QFLOW_APPROVALS_POLICY_KINDS does not name {kind}: a person decides"]
-    found = []
+    objections = []
     least = limits.policy_confidence if evidence.least is None else evidence.least
     if not evidence.confidence >= least:
-        found.append(f"confidence {evidence.confidence:.2f} is below {least:.2f}")
+        objections.append(f"confidence {evidence.confidence:.2f} is below {least:.2f}")
     if not evidence.gates:
-        found.append("no gate was tried")
+        objections.append("no gate was tried")
     if failed := sorted(name for name, passed in evidence.gates.items() if not passed):
-        found.append(f"not all gates are green: {', '.join(failed)}")
+        objections.append(f"not all gates are green: {', '.join(failed)}")
     if kind == "rule":
         # It changes no file; what it finds from then on is asked about like everything else.
-        return found
+        return objections
     if not isinstance(content, dict) or not isinstance(content.get("patch"), str):
-        return [*found, "its content is no patch, so nobody knows how far it reaches"]
+        return [*objections, "its content is no patch, so nobody knows how far it reaches"]
     try:
         files, lines = blast_radius(content["patch"])
     except (ValueError, KeyError, IndexError):
-        return [*found, "its patch cannot be read"]
+        return [*objections, "its patch cannot be read"]
     if not 0 < files <= limits.policy_files:
-        found.append(f"it changes {files} files, 1 to {limits.policy_files} are allowed")
+        objections.append(f"it changes {files} files, 1 to {limits.policy_files} are allowed")
     if lines > limits.policy_lines:
-        found.append(f"it changes {lines} lines, at most {limits.policy_lines} are allowed")
-    return found
+        objections.append(f"it changes {lines} lines, at most {limits.policy_lines} are allowed")
+    return objections

@@ -41,14 +41,14 @@ def find(
     before: UUID | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Approvals, newest first, without their content; the next page is `before` the last id.
+    """Return approvals, newest first, without their content; the next page is `before` the last id.
 
     Raises:
         UsageError: the status or kind is unknown.
     """
-    for value, known in ((status, STATUSES), (kind, tuple(TYPES))):
-        if value is not None and value not in known:
-            raise UsageError(f"{value!r} is unknown; there are: {', '.join(known)}")
+    for value, allowed in ((status, STATUSES), (kind, tuple(TYPES))):
+        if value is not None and value not in allowed:
+            raise UsageError(f"{value!r} is unknown; there are: {', '.join(allowed)}")
     types = f"'{TYPES[kind]}'" if kind else _TYPE_LIST  # pyright: ignore[reportArgumentType]
     conditions = [f"w.type IN ({types})"]
     conditions += ["w.status = :status"] if status else []
@@ -62,12 +62,12 @@ def find(
 
 
 def resolve(connection: Connection, prefix: str) -> UUID:
-    """The approval whose id begins with `prefix`. Raises as `quantumflow.resolve`."""
+    """Return the approval whose id begins with `prefix`. Raises as `quantumflow.resolve`."""
     return resolve_id(connection, prefix, table="approvals", noun="approval")
 
 
 def show(connection: Connection, approval_id: UUID) -> dict[str, Any]:
-    """One approval with its content, evidence and decisions.
+    """Return one approval with its content, evidence and decisions.
 
     Raises:
         UsageError: there is none with that id.
@@ -111,14 +111,14 @@ def approval_history(connection: Connection, approval_id: UUID) -> list[dict[str
 
 
 def export(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Every approval whole with its history, oldest first."""
+    """Yield every complete approval with its history, oldest first."""
     ids = connection.scalars(text("SELECT id FROM approvals ORDER BY id")).all()
     for id_ in ids:
         yield {**show(connection, id_), "history": approval_history(connection, id_)}
 
 
 def as_csv(rows: Iterator[dict[str, Any]]) -> str:
-    """An export as CSV: one line per event of each approval."""
+    """Return an export as CSV: one line per event of each approval."""
     buffer = io.StringIO()
     fixed = (
         "id",
@@ -150,7 +150,7 @@ def as_csv(rows: Iterator[dict[str, Any]]) -> str:
 
 
 def disagreements(connection: Connection, *, limit: int = 1_000) -> list[dict[str, str]]:
-    """Open approvals whose content is not what was asked for, or whose history was tampered with."""
+    """Return open approvals whose content is not what was asked for, or whose history was tampered with."""
     query = text(f"""
         SELECT a.id, a.kind, a.target, a.content, a.digest,
                (SELECT e.data ->> 'digest' FROM workflow_events e WHERE e.workflow_id = a.id AND e.seq = 2)
@@ -158,18 +158,18 @@ def disagreements(connection: Connection, *, limit: int = 1_000) -> list[dict[st
         FROM workflows w JOIN approvals a ON a.id = w.id
         WHERE w.type IN ({_TYPE_LIST}) AND w.status IN ('pending', 'approved') ORDER BY w.id LIMIT :limit
     """)
-    found = []
+    problems = []
     for row in connection.execute(query, {"limit": limit}).all():
         if not row.digest == digest_of(row.kind, row.target, row.content) == bytes.fromhex(row.asked or ""):
-            found.append({"id": str(row.id), "problem": "its content is not what was asked for"})
+            problems.append({"id": str(row.id), "problem": "its content is not what was asked for"})
         broken = verify_history(connection, row.id)
         if broken:
-            found.append({"id": str(row.id), "problem": broken.reason})
-    return found
+            problems.append({"id": str(row.id), "problem": broken.reason})
+    return problems
 
 
 def pending_past_expiry(connection: Connection, grace: float = 120.0) -> int:
-    """Approvals still open `grace` seconds after they expired: the sweep does not run."""
+    """Return approvals still open `grace` seconds after they expired: the sweep does not run."""
     query = text(f"""
         SELECT count(*) FROM workflows WHERE type IN ({_TYPE_LIST}) AND status IN ('pending', 'approved')
         AND expires_at <= statement_timestamp() - make_interval(secs => :grace)
@@ -178,7 +178,7 @@ def pending_past_expiry(connection: Connection, grace: float = 120.0) -> int:
 
 
 def about_to_expire(connection: Connection) -> int:
-    """How many pending approvals have been warned of and expire without a decision."""
+    """Return how many pending approvals have been warned of and expire without a decision."""
     query = text(f"""
         SELECT count(*) FROM approvals a JOIN workflows w ON w.id = a.id
         WHERE w.status = 'pending' AND w.type IN ({_TYPE_LIST}) AND a.warn_at IS NULL
@@ -188,7 +188,7 @@ def about_to_expire(connection: Connection) -> int:
 
 
 def newest_approved(connection: Connection, kind: str) -> UUID | None:
-    """The newest approval of a kind that waits to be used; None where none does."""
+    """Return the newest approval of a kind that waits to be used; None where none does."""
     query = text(f"""
         SELECT id FROM workflows WHERE type = '{TYPES[kind]}' AND status = 'approved' ORDER BY id DESC LIMIT 1
     """)  # pyright: ignore[reportArgumentType]
@@ -196,12 +196,12 @@ def newest_approved(connection: Connection, kind: str) -> UUID | None:
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """How many approvals are in each status."""
+    """Return how many approvals are in each status."""
     query = text(
         f"SELECT status, count(*) AS many FROM workflows WHERE type IN ({_TYPE_LIST}) GROUP BY status"
     )
-    found = {row.status: row.many for row in connection.execute(query)}
-    return {status: found.get(status, 0) for status in STATUSES}
+    by_status = {row.status: row.many for row in connection.execute(query)}
+    return {status: by_status.get(status, 0) for status in STATUSES}
 
 
 def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
@@ -212,6 +212,6 @@ def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]
 
 
 def _harmless(value: Any) -> str:
-    """A CSV cell that shows what it holds, and that a spreadsheet does not take for a formula."""
-    words = "" if value is None else visible(str(value))
-    return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
+    """Return a CSV cell that shows what it holds, and that a spreadsheet does not take for a formula."""
+    cell = "" if value is None else visible(str(value))
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

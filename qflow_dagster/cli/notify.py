@@ -52,7 +52,7 @@ def add(
 def list_(json: JsonFlag = False) -> None:
     """List endpoints; secrets in their addresses are hidden."""
     with ready_engine().connect() as connection:
-        rows = [endpoints.shown(endpoint) for endpoint in endpoints.find(connection)]
+        rows = [endpoints.masked(endpoint) for endpoint in endpoints.find(connection)]
     print_json(rows) if json else print_rows(
         rows, empty="No endpoint is registered; see `qflow notify add --help`."
     )

@@ -22,8 +22,8 @@ from qflow_dagster.cli.output import messages
 from qflow_dagster.cli.session import dagster_environment, workspace_file
 from qflow_dagster.database import embedded, ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.setting_groups import DAGSTER_PATH
 from qflow_dagster.settings import settings
+from qflow_dagster.settings.platform import DAGSTER_PATH
 
 START_TIMEOUT = 180
 STOP_TIMEOUT = 30

@@ -91,7 +91,7 @@ def _copy(connection: Connection, table: Table | str, columns: Sequence[str]) ->
 
 
 def _driver(connection: Connection) -> psycopg.Connection:
-    """The psycopg connection underneath, after making sure its transaction has begun."""
+    """Return the psycopg connection underneath, after making sure its transaction has begun."""
     if not connection.in_transaction():
         connection.begin()
     return cast(psycopg.Connection, connection.connection.driver_connection)

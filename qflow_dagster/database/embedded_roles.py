@@ -63,7 +63,7 @@ Alone = Callable[[str, str], str]
 
 
 def current(data: Path, password: str) -> bool:
-    """Whether the data folder has these roles, with that password."""
+    """Return whether the data folder has these roles, with that password."""
     try:
         return (data / CURRENT).read_text() == _digest(password)
     except FileNotFoundError:

@@ -20,7 +20,7 @@ DRIVER = "postgresql+psycopg"
 
 
 def database_url() -> URL:
-    """The address of our database, with the psycopg 3 driver; starts the embedded server if it is the one.
+    """Return the address of our database, with the psycopg 3 driver; starts the embedded server if it is the one.
 
     Raises:
         UsageError: QFLOW_DATABASE_URL is no PostgreSQL address.
@@ -34,8 +34,23 @@ def database_url() -> URL:
     return _postgresql_url("QFLOW_DATABASE_URL", configured.get_secret_value())
 
 
+def public_address() -> str:
+    """Return the address of our database for people: without user, password and options. Starts nothing.
+
+    Raises:
+        UsageError: QFLOW_DATABASE_URL is no PostgreSQL address.
+        EmbeddedServerError: there is no folder for the embedded server.
+    """
+    configured = settings().database.url
+    if configured is None:
+        return f"postgresql:///{embedded.DATABASE}?host={embedded.data_folder(settings().home)}"
+    url = _postgresql_url("QFLOW_DATABASE_URL", configured.get_secret_value())
+    host = f"{url.host or ''}:{url.port}" if url.port else url.host or ""
+    return f"postgresql://{host}/{url.database}"
+
+
 def dagster_url() -> URL:
-    """The address of Dagster's own database, as dagster-postgres wants it (plain `postgresql://`)."""
+    """Return the address of Dagster's own database, as dagster-postgres wants it (plain `postgresql://`)."""
     configured = settings().dagster.url
     if configured is not None:
         url = _postgresql_url("QFLOW_DAGSTER_URL", configured.get_secret_value())
@@ -47,13 +62,13 @@ def dagster_url() -> URL:
 
 @cache
 def engine() -> Engine:
-    """The engine of this process on our database."""
+    """Return the engine of this process on our database."""
     return engine_for(database_url())
 
 
 @cache
 def ready_engine() -> Engine:
-    """The engine of this process, on a database that exists and is migrated.
+    """Return the engine of this process, on a database that exists and is migrated.
 
     Raises:
         QflowError: the database cannot be made or migrated.
@@ -64,7 +79,7 @@ def ready_engine() -> Engine:
 
 
 def engine_for(url: URL) -> Engine:
-    """An engine with the project's limits: small pool, statement and lock timeouts, UTC."""
+    """Return an engine with the project's limits: small pool, statement and lock timeouts, UTC."""
     limits = settings().database
     options = (
         f"-c statement_timeout={limits.statement_timeout}s -c lock_timeout={limits.lock_timeout}s "

@@ -18,12 +18,12 @@ OLDEST_SERVER = 150_000
 
 
 def newest_revision() -> str:
-    """The revision this code needs."""
+    """Return the revision this code needs."""
     return max(path.stem for path in (MIGRATIONS / "versions").glob("*.py"))
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The revision the database is at; None where nothing was migrated yet."""
+    """Return the revision the database is at; None where nothing was migrated yet."""
     with engine.connect() as connection:
         if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
             return None

@@ -18,6 +18,6 @@ metadata = MetaData(
 
 
 def timestamp_column(name: str, *, default_now: bool = False, nullable: bool = False) -> Column:
-    """A ``timestamptz`` column; with ``default_now`` the database clock fills it, never the client's."""
+    """Return a ``timestamptz`` column; with ``default_now`` the database clock fills it, never the client's."""
     default = text("clock_timestamp()") if default_now else None
     return Column(name, DateTime(timezone=True), server_default=default, nullable=nullable)

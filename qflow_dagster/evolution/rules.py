@@ -209,13 +209,13 @@ def read_pack(path: Path) -> list[Rule]:
         except ValidationError as error:
             problems += document.problems(error, ("rules", number))
         except UsageError as error:
-            problems.append(f"{document.place(('rules', number))}: {error}")
+            problems.append(f"{document.location(('rules', number))}: {error}")
     if problems:
         raise UsageError("\n".join(problems))
     ids: set[str] = set()
     for number, rule in enumerate(rules):
         if rule.id in ids:
-            raise UsageError(f"{document.place(('rules', number, 'id'))}: {rule.id} is there twice")
+            raise UsageError(f"{document.location(('rules', number, 'id'))}: {rule.id} is there twice")
         ids.add(rule.id)
     return rules
 

@@ -58,7 +58,7 @@ def classify_by_model(engine: Engine, request: str, *, updates: bool = False) ->
             if (connection.scalar(_SPENT) or 0.0) >= settings().model.budget:
                 raise QflowError(f"the day's budget of {settings().model.budget} is spent")
         with through_breaker(engine, "classifier.language-model"):
-            reply, usage = language_model.ask(INSTRUCTIONS, f"<text>\n{request}\n</text>")
+            reply, usage = language_model.complete(INSTRUCTIONS, f"<text>\n{request}\n</text>")
         answer = _read(reply)
     except QflowError as error:
         return replace(by_cues, reasons=[*by_cues.reasons, f"by cue words: {error}"], usage=usage)

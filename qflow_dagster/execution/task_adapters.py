@@ -158,7 +158,7 @@ def http(call: Call) -> dict[str, Any]:
         host = urlsplit(request.url).netloc
         try:
             with through_breaker(call.engine, f"http {host}", ignore=(outgoing.ResponseTooLargeError,)):
-                answer = outgoing.ask(
+                answer = outgoing.fetch(
                     request, seconds=max(0.1, deadline - time.monotonic()), max_bytes=HTTP_BODY
                 )
             if answer.status in outgoing.REDIRECTS and answer.headers.get("location"):

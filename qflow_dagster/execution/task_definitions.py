@@ -93,11 +93,14 @@ def read_graph(document: Document, adapters: Mapping[str, Any]) -> TaskGraph:
     except ValidationError as error:
         raise UsageError("\n".join(document.problems(error))) from None
     problems = [
-        f"{document.place(path)}: {message}" for path, message in _problems(graph.tasks, ("tasks",), adapters)
+        f"{document.location(path)}: {message}"
+        for path, message in _problems(graph.tasks, ("tasks",), adapters)
     ]
     if problems:
         raise UsageError("\n".join(problems))
-    refused = [f"{document.place(path)}: {message}" for path, message in _violations(graph.tasks, ("tasks",))]
+    refused = [
+        f"{document.location(path)}: {message}" for path, message in _violations(graph.tasks, ("tasks",))
+    ]
     if refused:
         raise PolicyViolationError("\n".join(refused))
     return graph
@@ -121,7 +124,7 @@ def read_tasks(document: Document) -> list[Task]:
             path = (number,) if isinstance(document.data, list) else ()
             problems += document.problems(error, path)
     if problems or not tasks:
-        raise UsageError("\n".join(problems) or f"{document.place()}: it defines no task")
+        raise UsageError("\n".join(problems) or f"{document.location()}: it defines no task")
     return tasks
 
 

@@ -27,8 +27,8 @@ from qflow_dagster.quantumflow import (
     create_workflow,
     create_workflows,
     register,
+    skip_dependency,
     transition,
-    waive,
 )
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Queue, WorkflowTypeName
@@ -225,7 +225,7 @@ def propagate(connection: Connection, ended: Iterable[tuple[UUID, str, Task]]) -
         if (state == "failed" and task.on_failure == "continue") or (
             state == "skipped" and task.otherwise == "skip"
         ):
-            waive(connection, [id_])
+            skip_dependency(connection, [id_])
             continue
         dependents = connection.scalars(DEPENDENTS, {"ids": [id_], "states": ["pending"]}).all()
         target_state = "skipped" if state == "skipped" else "blocked"

@@ -5,7 +5,7 @@
 - `error_records`: error groups as people read them and decide on them
 - `fingerprints`: which occurrences are the same, what kind of error it is, what may help
 - `circuit_breaker`: failing fast while something is down
-- `health_agent`, `health_checks`, `incidents`: checks, what they found, since when
+- `health_agent`, `health_checks`, `incidents`: checks, their results, incidents
 
 Other domains call remote things through `circuit_breaker`, so this one lies below them.
 Importing the package registers its workflow types. Does not belong here: Dagster, pages.

@@ -198,16 +198,16 @@ def observe_successes(connection: Connection) -> list[str]:
         WHERE w.type = '{CIRCUIT_BREAKER}' AND w.status IN ('open', 'half_open') AND b.probe IS NULL
         GROUP BY b.operation HAVING sum(s.count) >= :enough
     """)
-    found = connection.execute(
+    recovered = connection.execute(
         query, {"reset": limits.breaker_reset, "enough": limits.breaker_successes}
     ).all()
     closed = []
-    for found_row in found:
-        row = _lock(connection, found_row.operation)
+    for row in recovered:
+        row = _lock(connection, row.operation)
         if row.status == "open":
             transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "it succeeds again"})
         if row.status in ("open", "half_open") and row.probe is None:
-            _probe_succeeded(connection, row, int(found_row.successes))
+            _probe_succeeded(connection, row, int(row.successes))
             closed.append(row.operation)
     return closed
 
@@ -240,7 +240,7 @@ def reset(connection: Connection, operation: str, *, actor: str) -> None:
     Raises:
         UsageError: there is none of that name, or it is closed.
     """
-    row = _known(connection, operation)
+    row = _require(connection, operation)
     if row.status == "closed":
         raise UsageError(f"the circuit breaker of {operation} is closed already")
     _close(connection, row, actor, "reset by hand")
@@ -261,15 +261,15 @@ def open_by_hand(connection: Connection, operation: str, *, actor: str, reason: 
 def breakers(
     connection: Connection, *, status: str | None = None, limit: int = 100_000
 ) -> list[dict[str, Any]]:
-    """All breakers (or those in a state) with their counts and the seconds until the next probe."""
+    """Return all breakers (or those in a state) with their counts and the seconds until the next probe."""
     rows = connection.execute(
         _ALL, {"status": status, "limit": limit, "reset": settings().errors.breaker_reset}
     )
-    return [_shown(row) for row in rows]
+    return [_as_dict(row) for row in rows]
 
 
 def show(connection: Connection, operation: str) -> dict[str, Any]:
-    """One breaker.
+    """Return one breaker.
 
     Raises:
         UsageError: there is none of that name.
@@ -277,10 +277,10 @@ def show(connection: Connection, operation: str) -> dict[str, Any]:
     row = _read(connection, operation)
     if row is None:
         raise UsageError(f"there is no circuit breaker {operation!r}: none of its calls has failed yet")
-    return _shown(row)
+    return _as_dict(row)
 
 
-def _shown(row: Row[Any]) -> dict[str, Any]:
+def _as_dict(row: Row[Any]) -> dict[str, Any]:
     return {
         "operation": row.operation,
         "id": row.id,
@@ -358,7 +358,7 @@ def _release_probe(connection: Connection, admission: Admission) -> None:
 
 
 def _ensure(connection: Connection, operation: str) -> Row[Any]:
-    """The breaker's row, locked; made if there is none yet."""
+    """Return the breaker's row, locked; made if there is none yet."""
     if _read(connection, operation) is None:
         id_ = create_workflow(
             connection,
@@ -375,7 +375,7 @@ def _ensure(connection: Connection, operation: str) -> Row[Any]:
     return _lock(connection, operation)
 
 
-def _known(connection: Connection, operation: str) -> Row[Any]:
+def _require(connection: Connection, operation: str) -> Row[Any]:
     show(connection, operation)
     return _lock(connection, operation)
 

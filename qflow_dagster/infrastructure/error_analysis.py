@@ -162,11 +162,11 @@ def recover(connection: Connection) -> list[str]:
 
 
 def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | None = None) -> Analysis:
-    """One batch in the caller's transaction."""
+    """Analyse one batch in the caller's transaction."""
     rows = connection.execute(_TAKE, {"limit": limit}).all()
-    found = Analysis(occurrences=len(rows))
+    analysis = Analysis(occurrences=len(rows))
     if not rows:
-        return found
+        return analysis
     groups = _grouped(rows)
     ids = create_workflows(
         connection,
@@ -182,11 +182,11 @@ def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
         actor="qflow",
     )
     by_id = dict(zip(ids, groups.values(), strict=True))
-    given = [_row(id_, key, group) for id_, (key, group) in zip(ids, groups.items(), strict=True)]
-    parameters = {"given": to_json(given, "an error group"), "severities": list(SEVERITIES)}
+    rows_to_store = [_row(id_, key, group) for id_, (key, group) in zip(ids, groups.items(), strict=True)]
+    parameters = {"given": to_json(rows_to_store, "an error group"), "severities": list(SEVERITIES)}
     stored = connection.execute(_UPSERT, parameters).all()
-    found.groups = set(ids)
-    found.new_groups = [row.id for row in stored if row.is_new]
+    analysis.groups = set(ids)
+    analysis.new_groups = [row.id for row in stored if row.is_new]
     assign = text("""
         UPDATE error_occurrences o SET group_id = given.group_id
         FROM unnest(CAST(:ids AS bigint[]), CAST(:groups AS uuid[])) AS given(id, group_id)
@@ -194,10 +194,10 @@ def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
     """)
     pairs = [(occurrence, id_) for id_, group in by_id.items() for occurrence in group.ids]
     connection.execute(assign, {"ids": [pair[0] for pair in pairs], "groups": [pair[1] for pair in pairs]})
-    found.regressed = _regress(connection, by_id, run_id)
-    found.alerts = _alert(connection, rows)
-    found.opened = _tell_breakers(connection, rows)
-    return found
+    analysis.regressed = _regress(connection, by_id, run_id)
+    analysis.alerts = _alert(connection, rows)
+    analysis.opened = _count_in_breakers(connection, rows)
+    return analysis
 
 
 def recover_alerts(connection: Connection) -> list[str]:
@@ -239,7 +239,7 @@ def _grouped(rows: Iterable[Row[Any]]) -> dict[bytes, _Group]:
 
 
 def _readable_stack(row: Row[Any]) -> str | None:
-    """The stack of an occurrence; None if it cannot be read: one alone must not stop all analysis."""
+    """Return the stack of an occurrence; None if it cannot be read: one alone must not stop all analysis."""
     try:
         innermost(row.stack)
     except Exception:
@@ -285,7 +285,7 @@ def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | N
 
 
 def is_spike(lately: int, before: int, stretches: int) -> bool:
-    """Whether `lately` errors in a stretch of time are far more than in the `stretches` like it before.
+    """Return whether `lately` errors in a stretch of time are far more than in the `stretches` like it before.
 
     Ten at least, and more than three standard deviations above the mean: errors that come
     independently are Poisson distributed, so that the variance is the mean (Poisson, 1837).
@@ -305,7 +305,7 @@ def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
         "rate": limits.alert_rate,
     }
     worst = connection.execute(_WORST_WINDOW, parameters).all()
-    high = _tell(
+    high = _notify(
         connection, "high_error_rate", [(w.operation, w.errors, w.total) for w in worst], parameters["until"]
     )
     seconds = {"stretch": float(SPIKE_STRETCH), "whole": float(SPIKE_STRETCH * (SPIKE_STRETCHES + 1))}
@@ -316,15 +316,15 @@ def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
         # Where nothing is known of before, the rate says what is to be said.
         if c.before and is_spike(c.lately, c.before, SPIKE_STRETCHES)
     ]
-    told = _tell(connection, "error_spike", spikes, parameters["until"])
-    return [*high, *(operation for operation in told if operation not in high)]
+    notified = _notify(connection, "error_spike", spikes, parameters["until"])
+    return [*high, *(operation for operation in notified if operation not in high)]
 
 
-def _tell(
-    connection: Connection, kind: str, found: Sequence[tuple[str, int, int]], until: datetime
+def _notify(
+    connection: Connection, kind: str, alerts: Sequence[tuple[str, int, int]], until: datetime
 ) -> list[str]:
     """Send an alert for each (operation, errors, total) that had none lately; return their operations."""
-    if not found:
+    if not alerts:
         return []
     limits = settings().errors
     # The cooldown is part of the upsert: of two analyses at once, one alerts.
@@ -340,20 +340,20 @@ def _tell(
         WHERE a.told_at IS NULL OR a.told_at <= clock_timestamp() - make_interval(secs => :cooldown)
         RETURNING operation, errors, total
     """)
-    told = connection.execute(
+    notified = connection.execute(
         upsert,
         {
             "kind": kind,
-            "operations": [f[0] for f in found],
-            "errors": [f[1] for f in found],
-            "totals": [f[2] for f in found],
+            "operations": [f[0] for f in alerts],
+            "errors": [f[1] for f in alerts],
+            "totals": [f[2] for f in alerts],
             "until": until,
             "oldest": OLDEST_ALERT,
             "cooldown": limits.alert_cooldown,
         },
     ).all()
     messages: list[dict[str, Any]] = []
-    for row in told:
+    for row in notified:
         message = {"event": kind, "operation": row.operation, "errors": row.errors}
         if kind == "high_error_rate":
             message |= {"total": row.total, "rate": round(row.errors / row.total, 4), "window": limits.window}
@@ -366,10 +366,10 @@ def _tell(
         messages.append(message)
     if messages:
         send_with_notify(connection, Queue.ERROR_NOTIFICATIONS, messages)
-    return [row.operation for row in told]
+    return [row.operation for row in notified]
 
 
-def _tell_breakers(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
+def _count_in_breakers(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
     """Failures that did not come through a breaker count for it as well."""
     failures: dict[str, list[datetime]] = defaultdict(list)
     for row in rows:
@@ -381,10 +381,10 @@ def _tell_breakers(connection: Connection, rows: Sequence[Row[Any]]) -> list[str
     operations = sorted(failures)
     parameters = {"operations": operations, "first": [min(failures[name]) for name in operations]}
     successes = {row.operation: row.successes for row in connection.execute(_SUCCESSES_SINCE, parameters)}
-    known = {row["operation"]: row for row in circuit_breaker.breakers(connection)}
+    by_operation = {row["operation"]: row for row in circuit_breaker.breakers(connection)}
     opened = []
     for name in operations:
-        breaker = known.get(name)
+        breaker = by_operation.get(name)
         if breaker and breaker["state"] == "open" and breaker["next_probe_in"]:
             # More of the same tells it nothing.
             continue

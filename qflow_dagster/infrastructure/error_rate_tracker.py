@@ -126,8 +126,8 @@ def track_errors(connection: Connection, occurrences: Sequence[Occurrence]) -> N
     """
     if not occurrences:
         return
-    given = [_prepared(occurrence) for occurrence in occurrences]
-    connection.execute(_INSERT_ERRORS, {"given": to_json(given, "an error's context")})
+    rows = [_prepared(occurrence) for occurrence in occurrences]
+    connection.execute(_INSERT_ERRORS, {"given": to_json(rows, "an error's context")})
 
 
 def track_successes(connection: Connection, successes: Sequence[tuple[str, float, int]]) -> None:
@@ -138,28 +138,28 @@ def track_successes(connection: Connection, successes: Sequence[tuple[str, float
     """
     if not successes:
         return
-    given = [
+    rows = [
         {"operation": _operation(name), "age": _age(age), "count": _count(count)}
         for name, age, count in successes
     ]
-    connection.execute(_INSERT_SUCCESSES, {"given": to_json(given, "the successes")})
+    connection.execute(_INSERT_SUCCESSES, {"given": to_json(rows, "the successes")})
 
 
 def rates(connection: Connection, *, operation: str | None = None, window: float | None = None) -> list[Rate]:
-    """The rates of all operations (or one) over the last `window` seconds, exact to the millisecond."""
+    """Return the rates of all operations (or one) over the last `window` seconds, exact to the millisecond."""
     seconds = float(window or settings().errors.window)
     rows = connection.execute(_RATES, {"operation": operation, "window": seconds})
     return [Rate(row.operation, row.errors, row.total, seconds) for row in rows]
 
 
 def rate(connection: Connection, operation: str, *, window: float | None = None) -> Rate:
-    """The rate of one operation; no calls if it is not known."""
-    found = rates(connection, operation=operation, window=window)
-    return found[0] if found else Rate(operation, 0, 0, float(window or settings().errors.window))
+    """Return the rate of one operation; no calls if it is not known."""
+    matching = rates(connection, operation=operation, window=window)
+    return matching[0] if matching else Rate(operation, 0, 0, float(window or settings().errors.window))
 
 
 def occurrence_of(operation: str, error: BaseException, **details: Any) -> Occurrence:
-    """An exception as an occurrence; `details` are further fields of it."""
+    """Return an exception as an occurrence; `details` are further fields of it."""
     stack = "".join(traceback.format_tb(error.__traceback__))
     return Occurrence(
         operation=operation, kind=type(error).__name__, message=str(error), stack=stack or None, **details
@@ -321,12 +321,12 @@ def _check(occurrence: Occurrence) -> None:
 
 
 def _prepared(occurrence: Occurrence) -> dict[str, Any]:
-    """The row of an occurrence: checked, cut to size, without secrets."""
+    """Return the row of an occurrence: checked, cut to size, without secrets."""
     _check(occurrence)
 
-    def clean(words: str | None, limit: int) -> str | None:
+    def clean(value: str | None, limit: int) -> str | None:
         # A secret that the limit would cut in two is found whole, and then cut.
-        return None if words is None else redact_text(storable_text(words[: limit + 1_000]))[:limit]
+        return None if value is None else redact_text(storable_text(value[: limit + 1_000]))[:limit]
 
     stack = clean(occurrence.stack, MAX_STACK_LENGTH)
     return {
@@ -344,7 +344,7 @@ def _prepared(occurrence: Occurrence) -> dict[str, Any]:
 
 
 def _context(context: Json) -> Json:
-    """A context that can be stored, without secrets, and of bounded size."""
+    """Return a context that can be stored, without secrets, and of bounded size."""
     if context is None:
         return None
     kept = redact(_bounded(storable(context)))

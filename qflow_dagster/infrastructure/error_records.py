@@ -28,30 +28,30 @@ _COLUMNS = """
 def find(
     connection: Connection, *, state: str | None = None, operation: str | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Error groups, the latest seen first; without `state` all that nobody settled (not resolved, not muted).
+    """Return error groups, the latest seen first; without `state` all that are neither resolved nor muted.
 
     Raises:
         UsageError: the state is unknown.
     """
     if state is not None and state not in (*STATES, "all"):
         raise UsageError(f"{state!r} is no state of an error; there are: {', '.join(STATES)}, all")
-    wanted = {None: ["open", "acknowledged", "regressed"], "all": list(STATES)}.get(state, [state])
+    states = {None: ["open", "acknowledged", "regressed"], "all": list(STATES)}.get(state, [state])
     query = text(f"""
         SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id
         WHERE w.status = ANY(:states) AND (CAST(:operation AS text) IS NULL OR g.operation = :operation)
         ORDER BY g.last_seen DESC LIMIT :limit
     """)
-    rows = connection.execute(query, {"states": wanted, "operation": operation, "limit": limit})
+    rows = connection.execute(query, {"states": states, "operation": operation, "limit": limit})
     return [dict(row) for row in rows.mappings()]
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
-    """The error group whose id begins with `prefix`. Raises as `quantumflow.resolve`."""
+    """Return the error group whose id begins with `prefix`. Raises as `quantumflow.resolve`."""
     return resolve(connection, prefix, table="error_groups", noun="error")
 
 
 def show(connection: Connection, group_id: UUID, *, occurrences: int = 5) -> dict[str, Any]:
-    """One group with its advice and its last occurrences."""
+    """Return one group with its advice and its last occurrences."""
     query = text(f"SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id WHERE g.id = :id")
     group = dict(connection.execute(query, {"id": group_id}).mappings().one())
     latest = text("""
@@ -71,7 +71,7 @@ def decide(
 
 
 def without_suspect(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, list[dict[str, Any]]]]:
-    """Those of the groups that have frames and no suspected commit, with their frames."""
+    """Return those of the groups that have frames and no suspected commit, with their frames."""
     query = text("""
         SELECT id, frames FROM error_groups WHERE id = ANY(:ids) AND suspect IS NULL AND frames <> '[]'
     """)
@@ -84,18 +84,18 @@ def set_suspects(connection: Connection, suspects: dict[UUID, dict[str, Any]]) -
         UPDATE error_groups g SET suspect = given.suspect
         FROM json_to_recordset(CAST(:given AS json)) AS given(id uuid, suspect jsonb) WHERE g.id = given.id
     """)
-    given = [{"id": str(id_), "suspect": suspect} for id_, suspect in suspects.items()]
-    connection.execute(update, {"given": to_json(given, "a suspected commit")})
+    rows = [{"id": str(id_), "suspect": suspect} for id_, suspect in suspects.items()]
+    connection.execute(update, {"given": to_json(rows, "a suspected commit")})
 
 
 def newest_unanalysed(connection: Connection) -> int | None:
-    """The highest id of an occurrence that belongs to no group yet; None where there is none."""
+    """Return the highest id of an occurrence that belongs to no group yet; None where there is none."""
     query = text("SELECT id FROM error_occurrences WHERE group_id IS NULL ORDER BY id DESC LIMIT 1")
     return connection.scalar(query)
 
 
 def is_recorded(connection: Connection, operation: str, run_id: str) -> bool:
-    """Whether the failure of a run of an operation was recorded in the last day."""
+    """Return whether the failure of a run of an operation was recorded in the last day."""
     query = text("""
         SELECT EXISTS (SELECT FROM error_occurrences WHERE operation = :operation AND run_id = :run_id
                        AND at > statement_timestamp() - interval '1 day')

@@ -149,15 +149,15 @@ CLASSES = (*(declared[0] for declared in _CLASSES), _INTERNAL)
 @lru_cache(maxsize=10_000)
 def normalise(message: str) -> str:
     """`message` without what differs from one occurrence to the next: numbers, ids, paths, addresses."""
-    words = message[:MAX_MESSAGE_LENGTH]
+    normalized = message[:MAX_MESSAGE_LENGTH]
     for pattern, replacement in _VARIABLE:
-        words = pattern.sub(replacement, words)
-    return words.strip()
+        normalized = pattern.sub(replacement, normalized)
+    return normalized.strip()
 
 
 @lru_cache(maxsize=10_000)
 def frames_of(stack: str | None) -> tuple[Frame, ...]:
-    """The calls a stack trace names, outermost first; none if it is in no form that is known."""
+    """Return the calls a stack trace names, outermost first; none if it is in no form that is known."""
     frames: list[Frame] = []
     innermost_last = True
     for line in (stack or "")[:MAX_STACK_LENGTH].splitlines():
@@ -173,7 +173,7 @@ def frames_of(stack: str | None) -> tuple[Frame, ...]:
 
 
 def innermost(stack: str | None) -> tuple[Frame, ...]:
-    """The innermost frames of the program itself, or of its libraries where all are theirs."""
+    """Return the innermost frames of the program itself, or of its libraries where all are theirs."""
     frames = frames_of(stack)
     own = [frame for frame in frames if not _FOREIGN.search(frame.file)]
     return tuple((own or frames)[-INNERMOST:])
@@ -192,7 +192,7 @@ def fingerprint(operation: str, kind: str, message: str, stack: str | None) -> b
 
 @lru_cache(maxsize=10_000)
 def classify(kind: str, message: str) -> Classification:
-    """What kind of error it is, by the words of its type, then of its message."""
+    """Return what kind of error it is, by the words of its type, then of its message."""
     for declared, by_kind, _ in _CLASSES:
         if by_kind.search(kind):
             return declared

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.infrastructure import INCIDENT
-from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, settle, worst
+from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, damp, worst
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Lock
@@ -59,8 +59,8 @@ class Check:
     deep: bool = False
 
 
-def judged(value: float, warning: float, critical: float | None, message: str, unit: str) -> Result:
-    """A result by thresholds: above `warning` degraded, above `critical` (if any) unhealthy."""
+def threshold_result(value: float, warning: float, critical: float | None, message: str, unit: str) -> Result:
+    """Return a result by thresholds: above `warning` degraded, above `critical` (if any) unhealthy."""
     status: Status = "healthy"
     if critical is not None and value > critical:
         status = "unhealthy"
@@ -70,27 +70,29 @@ def judged(value: float, warning: float, critical: float | None, message: str, u
 
 
 def probe_all(checks: Sequence[Check], *, deadline: float = DEADLINE) -> dict[str, dict[str, Result]]:
-    """The findings of each check, by its name; all run at once, none longer than `deadline` seconds."""
+    """Return the findings of each check, by its name; all run at once, none longer than `deadline` seconds."""
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="health")
     futures = {check.name: pool.submit(check.probe) for check in checks}
     # One that hangs is not waited for; its thread ends with its own timeout.
     pool.shutdown(wait=False)
-    found: dict[str, dict[str, Result]] = {}
+    findings: dict[str, dict[str, Result]] = {}
     end = datetime.now(UTC).timestamp() + deadline
     for name, future in futures.items():
         try:
             left = end - datetime.now(UTC).timestamp()
-            found[name] = dict(future.result(max(left, 0.01)))
+            findings[name] = dict(future.result(max(left, 0.01)))
         except FutureTimeout:
             future.cancel()
-            found[name] = {name: Result("unknown", f"no answer within {deadline:.0f} s")}
+            findings[name] = {name: Result("unknown", f"no answer within {deadline:.0f} s")}
         except Exception as error:
-            words = redact_text(str(error)).split("\n")[0][:300]
-            found[name] = {name: Result("unknown", f"cannot be checked: {type(error).__name__}: {words}")}
-    return found
+            message = redact_text(str(error)).split("\n")[0][:300]
+            findings[name] = {
+                name: Result("unknown", f"cannot be checked: {type(error).__name__}: {message}")
+            }
+    return findings
 
 
-def record(connection: Connection, found: Mapping[str, Mapping[str, Result]]) -> list[dict[str, Any]]:
+def record(connection: Connection, findings: Mapping[str, Mapping[str, Result]]) -> list[dict[str, Any]]:
     """Store what was found, open and close incidents; return the changes that are believed.
 
     One process at a time; a state whose check ran and did not name it any more is forgotten.
@@ -102,19 +104,19 @@ def record(connection: Connection, found: Mapping[str, Mapping[str, Result]]) ->
         FROM health_states
     """)
     before = {row.name: row for row in connection.execute(query)}
-    results = {name: result for finding in found.values() for name, result in finding.items()}
-    gone = [name for name in before if name not in results and name.split(":")[0] in found]
+    results = {name: result for finding in findings.values() for name, result in finding.items()}
+    gone = [name for name in before if name not in results and name.split(":")[0] in findings]
     for name in gone:
         # Its probe failed as a whole: of what it found before, nothing is known.
         check = name.split(":")[0]
-        if check in found[check] and found[check][check].status == "unknown" and check != name:
-            results[name] = found[check][check]
+        if check in findings[check] and findings[check][check].status == "unknown" and check != name:
+            results[name] = findings[check][check]
     changes: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     limits = settings().health
     for name, result in results.items():
         row = before.get(name)
-        damped = settle(
+        damped = damp(
             _damped(row), result.status, now, confirmations=limits.confirmations, flapping=limits.flapping
         )
         incident = row.incident_id if row else None
@@ -136,12 +138,12 @@ def record(connection: Connection, found: Mapping[str, Mapping[str, Result]]) ->
 
 
 def states(connection: Connection) -> list[dict[str, Any]]:
-    """What is believed of every check, the worst first; what nobody renewed is unknown."""
+    """Return what is believed of every check, the worst first; what nobody renewed is unknown."""
     query = text("""
         SELECT name, status, message, value, threshold, unit, since, at,
                extract(epoch FROM clock_timestamp() - at)::float8 AS age FROM health_states ORDER BY name
     """)
-    found = []
+    states_of_checks = []
     for row in connection.execute(query).mappings():
         state = dict(row)
         if state.pop("age") > _patience(row["name"]):
@@ -149,13 +151,13 @@ def states(connection: Connection) -> list[dict[str, Any]]:
                 "status": "unknown",
                 "message": "nobody has checked it since; is Dagster's daemon running?",
             }
-        found.append(state)
-    return sorted(found, key=lambda state: (-STATUSES.index(state["status"]), state["name"]))
+        states_of_checks.append(state)
+    return sorted(states_of_checks, key=lambda state: (-STATUSES.index(state["status"]), state["name"]))
 
 
-def overall(found: Sequence[Mapping[str, Any]]) -> Status:
-    """The worst status of all."""
-    return worst([state["status"] for state in found])
+def overall(states: Sequence[Mapping[str, Any]]) -> Status:
+    """Return the worst status of all."""
+    return worst([state["status"] for state in states])
 
 
 def incidents(connection: Connection, *, status: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
@@ -174,7 +176,7 @@ def incidents(connection: Connection, *, status: str | None = None, limit: int =
 
 
 def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
-    """Seconds until each check's value reaches its threshold, of those that are heading there."""
+    """Return seconds until each check's value reaches its threshold, of those that are heading there."""
     # Imported late, for the sake of commands that ask nothing of it: it brings numpy along.
     from qflow_dagster.infrastructure.trends import time_to_threshold
 
@@ -186,16 +188,16 @@ def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
           AND s.at > statement_timestamp() - make_interval(days => :days)
         GROUP BY s.name, h.threshold HAVING count(*) >= 10
     """)
-    found = {}
+    seconds_left = {}
     for row in connection.execute(query, {"days": days}):
         left = time_to_threshold(row.times, row.values, row.threshold)
         if left is not None:
-            found[row.name] = left
-    return found
+            seconds_left[row.name] = left
+    return seconds_left
 
 
 def uptime(connection: Connection, name: str, *, days: float = 30) -> float | None:
-    """The part of the time, 0 to 1, that a check was healthy or degraded; None where nothing is known.
+    """Return the part of the time, 0 to 1, that a check was healthy or degraded; None where nothing is known.
 
     Each sample stands for the time until the next, at most ten minutes: time nobody looked
     counts neither way.
@@ -223,13 +225,13 @@ def prune_samples(connection: Connection) -> int:
 
 def run(engine: Engine, checks: Sequence[Check]) -> list[dict[str, Any]]:
     """Probe and record; return the believed changes."""
-    found = probe_all(checks)
+    findings = probe_all(checks)
     with engine.begin() as connection:
-        return record(connection, found)
+        return record(connection, findings)
 
 
 def _patience(name: str) -> float:
-    """Seconds a state is good for; deep checks run hourly."""
+    """Return seconds a state is good for; deep checks run hourly."""
     return 3 * 3_600.0 if name.split(":")[0] in DEEP_CHECKS else STALE
 
 
@@ -265,7 +267,7 @@ def _follow(
 
 def _store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """What is believed now, and a sample of what was seen, of every check: two statements."""
-    given = """json_to_recordset(CAST(:given AS json)) AS given(
+    source = """json_to_recordset(CAST(:given AS json)) AS given(
         name text, status text, message text, value float8, threshold float8, unit text, since float8,
         result text, streak integer, changes jsonb, incident_id uuid)"""
     upsert = text(f"""
@@ -273,7 +275,7 @@ def _store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
                                    changes, incident_id)
         SELECT name, status, message, value, threshold, unit, to_timestamp(since), clock_timestamp(), result,
                streak, changes, incident_id
-        FROM {given}
+        FROM {source}
         ON CONFLICT (name) DO UPDATE SET
             status = excluded.status, message = excluded.message, value = excluded.value,
             threshold = excluded.threshold, unit = excluded.unit, since = excluded.since, at = excluded.at,
@@ -282,7 +284,7 @@ def _store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """)
     sample = text(f"""
         INSERT INTO health_samples (name, at, status, value)
-        SELECT name, clock_timestamp(), result, value FROM {given}
+        SELECT name, clock_timestamp(), result, value FROM {source}
     """)
     parameters = {"given": to_json(list(rows), "a health check's result")}
     connection.execute(upsert, parameters)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.database.revisions import current_revision, newest_revision
 from qflow_dagster.infrastructure import services
 from qflow_dagster.infrastructure.error_rate_tracker import rates
-from qflow_dagster.infrastructure.health_agent import Check, Result, judged
+from qflow_dagster.infrastructure.health_agent import Check, Result, threshold_result
 from qflow_dagster.quantumflow import registered_types, verify_history
 from qflow_dagster.settings import settings
 
@@ -25,7 +25,7 @@ RETURNED_LATE = 120.0
 
 
 def checks(engine: Engine) -> list[Check]:
-    """All checks of this domain on that database."""
+    """Return all checks of this domain on that database."""
 
     def reading(probe: Callable[[Connection], Mapping[str, Result]]) -> Callable[[], Mapping[str, Result]]:
         def read() -> Mapping[str, Result]:
@@ -51,35 +51,37 @@ def checks(engine: Engine) -> list[Check]:
 
 
 def database(engine: Engine) -> dict[str, Result]:
-    """One round trip to the database, in milliseconds."""
+    """Measure one round trip to the database, in milliseconds."""
     started = time.perf_counter()
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
     took = (time.perf_counter() - started) * 1_000
     limit = settings().health.response
-    return {"database": judged(took, limit, limit * 5, f"a round trip takes {took:.1f} ms", "ms")}
+    return {"database": threshold_result(took, limit, limit * 5, f"a round trip takes {took:.1f} ms", "ms")}
 
 
 def migrations(engine: Engine) -> dict[str, Result]:
-    """Whether the database has the shape this code needs."""
-    found, needed = current_revision(engine), newest_revision()
-    if found == needed:
-        return {"migrations": Result("healthy", f"at revision {found}")}
+    """Return whether the database has the shape this code needs."""
+    current, needed = current_revision(engine), newest_revision()
+    if current == needed:
+        return {"migrations": Result("healthy", f"at revision {current}")}
     return {
-        "migrations": Result("unhealthy", f"at revision {found}, this code needs {needed}: qflow db migrate")
+        "migrations": Result(
+            "unhealthy", f"at revision {current}, this code needs {needed}: qflow db migrate"
+        )
     }
 
 
 def disk() -> dict[str, Result]:
-    """How full the disk is that holds `QFLOW_HOME`."""
+    """Return how full the disk is that holds `QFLOW_HOME`."""
     home = settings().home.absolute()
     while not home.exists():
         home = home.parent
     usage = shutil.disk_usage(home)
     full = 100.0 * (usage.total - usage.free) / usage.total
-    words = f"{full:.0f} % full, {usage.free / 2**30:.1f} GB free"
+    message = f"{full:.0f} % full, {usage.free / 2**30:.1f} GB free"
     limit = settings().health.disk
-    return {"disk": judged(full, limit, (limit + 100) / 2, words, "%")}
+    return {"disk": threshold_result(full, limit, (limit + 100) / 2, message, "%")}
 
 
 def process() -> dict[str, Result]:
@@ -88,20 +90,22 @@ def process() -> dict[str, Result]:
     memory = psutil.Process().memory_info().rss / 2**20
     cpu = psutil.cpu_percent(interval=0.2)
     return {
-        "process:memory": judged(memory, limits.memory, None, f"this process takes {memory:.0f} MB", "MB"),
-        "process:cpu": judged(cpu, limits.cpu, None, f"the cores are {cpu:.0f} % busy", "%"),
+        "process:memory": threshold_result(
+            memory, limits.memory, None, f"this process takes {memory:.0f} MB", "MB"
+        ),
+        "process:cpu": threshold_result(cpu, limits.cpu, None, f"the cores are {cpu:.0f} % busy", "%"),
     }
 
 
 def queue_depth(connection: Connection) -> dict[str, Result]:
-    """Rows of each type that a worker could take now."""
+    """Return rows of each type that a worker could take now."""
     limits = settings().health
     query = text("""
         SELECT type, count(*) AS depth FROM workflows
         WHERE claimable AND remaining_dependencies = 0 AND available_at <= statement_timestamp() GROUP BY type
     """)
     return {
-        f"queue_depth:{row.type}": judged(
+        f"queue_depth:{row.type}": threshold_result(
             row.depth, limits.queue_warning, limits.queue_critical, f"{row.depth:,} wait for a worker", "rows"
         )
         for row in connection.execute(query)
@@ -109,7 +113,7 @@ def queue_depth(connection: Connection) -> dict[str, Result]:
 
 
 def queue_age(connection: Connection) -> dict[str, Result]:
-    """How long the oldest row that a worker could take waits."""
+    """Return how long the oldest row that a worker could take waits."""
     query = text("""
         SELECT extract(epoch FROM statement_timestamp() - min(available_at))::float8 AS age,
                (array_agg(type ORDER BY available_at))[1] AS type
@@ -117,8 +121,8 @@ def queue_age(connection: Connection) -> dict[str, Result]:
     """)
     row = connection.execute(query).one()
     limit = settings().health.queue_age
-    words = f"a {row.type} has waited for {row.age:.0f} s" if row.type else "nothing waits"
-    return {"queue_age": judged(row.age or 0.0, limit, limit * 4, words, "s")}
+    message = f"a {row.type} has waited for {row.age:.0f} s" if row.type else "nothing waits"
+    return {"queue_age": threshold_result(row.age or 0.0, limit, limit * 4, message, "s")}
 
 
 def leases(connection: Connection) -> dict[str, Result]:
@@ -128,7 +132,9 @@ def leases(connection: Connection) -> dict[str, Result]:
         WHERE lease_expires_at <= statement_timestamp() - make_interval(secs => :late)
     """)
     count = connection.scalar(query, {"late": RETURNED_LATE}) or 0
-    return {"leases": judged(count, 0, None, f"{count:,} leases ran out and were not returned", "rows")}
+    return {
+        "leases": threshold_result(count, 0, None, f"{count:,} leases ran out and were not returned", "rows")
+    }
 
 
 def open_breakers(connection: Connection) -> dict[str, Result]:
@@ -139,12 +145,12 @@ def open_breakers(connection: Connection) -> dict[str, Result]:
         ORDER BY b.opened_at
     """)
     names = connection.scalars(query, {"long": OPEN_TOO_LONG}).all()
-    words = f"open for over a minute: {', '.join(names[:5])}" if names else "none is open for long"
-    return {"circuit_breakers": judged(len(names), 0, None, words, "breakers")}
+    message = f"open for over a minute: {', '.join(names[:5])}" if names else "none is open for long"
+    return {"circuit_breakers": threshold_result(len(names), 0, None, message, "breakers")}
 
 
 def error_rate(connection: Connection) -> dict[str, Result]:
-    """The highest error rate of an operation with enough calls in the window."""
+    """Return the highest error rate of an operation with enough calls in the window."""
     limits = settings().errors
     seen = [rate for rate in rates(connection) if rate.total >= limits.alert_total]
     highest = max(seen, key=lambda rate: rate.rate, default=None)
@@ -155,12 +161,12 @@ def error_rate(connection: Connection) -> dict[str, Result]:
             )
         }
     limit = settings().health.error_rate
-    words = f"{highest.rate:.1%} of the calls of {highest.operation} fail"
-    return {"error_rate": judged(highest.rate, limit, limit, words, "rate")}
+    message = f"{highest.rate:.1%} of the calls of {highest.operation} fail"
+    return {"error_rate": threshold_result(highest.rate, limit, limit, message, "rate")}
 
 
 def dead_workflows(connection: Connection) -> dict[str, Result]:
-    """Workflows that ran out of attempts within a day."""
+    """Return workflows that ran out of attempts within a day."""
     query = text("""
         SELECT type, count(*) AS died FROM workflows
         WHERE status = 'dead' AND finished_at > statement_timestamp() - interval '1 day' AND type = ANY(:types)
@@ -169,12 +175,12 @@ def dead_workflows(connection: Connection) -> dict[str, Result]:
     types = [declared.name for declared in registered_types() if declared.machine.dead]
     rows = connection.execute(query, {"types": types}).all()
     total = sum(row.died for row in rows)
-    words = ", ".join(f"{row.died:,} {row.type}" for row in rows[:5]) or "none died within a day"
-    return {"dead_workflows": judged(total, 0, None, words, "rows")}
+    message = ", ".join(f"{row.died:,} {row.type}" for row in rows[:5]) or "none died within a day"
+    return {"dead_workflows": threshold_result(total, 0, None, message, "rows")}
 
 
 def history(connection: Connection) -> dict[str, Result]:
-    """Whether the chains of hashes hold. Deep: reads every event."""
+    """Return whether the chains of hashes hold. Deep: reads every event."""
     broken = verify_history(connection)
     if broken is None:
         return {"history": Result("healthy", "every chain holds")}

@@ -1,7 +1,7 @@
 """When a change of health is believed: damping, as a pure function.
 
 A check that fails once is no incident, and one that comes and goes is one incident and not
-twenty. Does not belong here: storing and telling (`health_agent`).
+twenty. Does not belong here: storing and notifying (`health_agent`).
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ class Damped:
 
 
 def worst(statuses: Sequence[Status]) -> Status:
-    """The worst of several; nothing at all is unknown."""
+    """Return the worst of several; nothing at all is unknown."""
     return STATUSES[max(map(STATUSES.index, statuses), default=STATUSES.index("unknown"))]
 
 
-def settle(before: Damped | None, result: Status, now: float, *, confirmations: int, flapping: int) -> Damped:
-    """What is believed after one more result.
+def damp(before: Damped | None, result: Status, now: float, *, confirmations: int, flapping: int) -> Damped:
+    """Return what is believed after one more result.
 
     A status is believed after `confirmations` equal results. After `flapping` changes within
     an hour, better ones are believed only after five times as many, so that a check that

@@ -19,12 +19,12 @@ SENT = frozenset(
 
 
 def configured() -> bool:
-    """Whether there is a model to ask."""
+    """Return whether there is a model to ask."""
     return bool(settings().model.url and settings().model.name)
 
 
-def ask(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
-    """The model's answer, and its usage: input_tokens, output_tokens, cost.
+def complete(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
+    """Return the model's answer, and its usage: input_tokens, output_tokens, cost.
 
     Raises:
         QflowError: the endpoint failed.
@@ -59,12 +59,12 @@ def ask(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
     sent, received = (used.prompt_tokens, used.completion_tokens) if used else (0, 0)
     cost = (sent * model.input_price + received * model.output_price) / 1_000_000
     usage = {"input_tokens": sent, "output_tokens": received, "cost": round(cost, 6)}
-    words = answer.choices[0].message.content if answer.choices else ""
-    return storable_text(words or ""), usage
+    content = answer.choices[0].message.content if answer.choices else ""
+    return storable_text(content or ""), usage
 
 
 def _http_client(key: str) -> Any:
-    """A client that sends the question and the key, to the endpoint alone.
+    """Return a client that sends the question and the key, to the endpoint alone.
 
     By itself it would take credentials from ``~/.netrc``, proxies, an organisation and further headers
     from the environment, say what machine this is, and carry the question to wherever it is redirected.

@@ -69,7 +69,7 @@ class RedirectRefusedError(QflowError):
     """To go on would send what was given to somebody it was not given for."""
 
 
-def ask(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
+def fetch(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
     """Send one request and return its answer, a redirect too; of the body `max_bytes`, by default none.
 
     Raises:
@@ -81,7 +81,7 @@ def ask(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
     import httpx2
 
     try:
-        return asyncio.run(asyncio.wait_for(_ask(request, max_bytes), seconds))
+        return asyncio.run(asyncio.wait_for(_fetch(request, max_bytes), seconds))
     except (TimeoutError, httpx2.TimeoutException):
         raise ResponseTimeoutError("Timeout") from None
     except httpx2.TransportError:
@@ -92,7 +92,7 @@ def ask(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
 
 
 def redirected(request: Request, answer: Answer) -> Request:
-    """The request that a redirect asks for (RFC 9110, section 15.4).
+    """Return the request that a redirect asks for (RFC 9110, section 15.4).
 
     A POST becomes a GET where browsers make it one; a body goes to another origin (scheme, host,
     port) never, and of the headers only what is harmless.
@@ -127,7 +127,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-async def _ask(request: Request, max_bytes: int) -> Answer:
+async def _fetch(request: Request, max_bytes: int) -> Answer:
     import httpx2
 
     url = httpx2.URL(request.url)
@@ -165,7 +165,7 @@ async def _ask(request: Request, max_bytes: int) -> Answer:
 
 
 def _inflated(body: bytes, max_bytes: int) -> bytes:
-    """What was sent packed though nobody asked for that; never more than `max_bytes` of it."""
+    """Return what was sent packed though nobody asked for that; never more than `max_bytes` of it."""
     try:
         unpacked = zlib.decompressobj(ANY_FORMAT).decompress(body, max_bytes + 1)
     except zlib.error:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
 from qflow_dagster.infrastructure.health_agent import Result
-from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, ask
+from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.quantumflow.rows import to_json
@@ -94,7 +94,7 @@ def remove(connection: Connection, name: str) -> None:
 
 
 def find(connection: Connection) -> list[dict[str, Any]]:
-    """All services that are watched."""
+    """Return all services that are watched."""
     query = text("""
         SELECT name, url, expected_status, timeout_ms, restart_command, restart_limit FROM health_services
         ORDER BY name
@@ -103,25 +103,25 @@ def find(connection: Connection) -> list[dict[str, Any]]:
 
 
 def probe_all(engine: Engine) -> dict[str, Result]:
-    """What each service answers."""
+    """Return what each service answers."""
     with engine.connect() as connection:
         watched = find(connection)
     return {f"service:{service['name']}": probe(service) for service in watched}
 
 
 def probe(service: dict[str, Any]) -> Result:
-    """What one service answers: unhealthy if it is another status or none, degraded if it is slow."""
+    """Return what one service answers: unhealthy if it is another status or none, degraded if it is slow."""
     limit = service["timeout_ms"]
     started = time.perf_counter()
     try:
         # Headers alone tell the status; a body without end must not be read.
-        status = ask(Request("GET", service["url"]), seconds=max(limit / 1_000 * 2, 1.0)).status
+        status = fetch(Request("GET", service["url"]), seconds=max(limit / 1_000 * 2, 1.0)).status
     except NoResponseError as error:
         return Result("unhealthy", f"no answer: {error}", None, limit, "ms")
     took = (time.perf_counter() - started) * 1_000
     if status != service["expected_status"]:
-        words = f"answered {status}, expected {service['expected_status']}"
-        return Result("unhealthy", words, took, limit, "ms")
+        message = f"answered {status}, expected {service['expected_status']}"
+        return Result("unhealthy", message, took, limit, "ms")
     if took > limit:
         return Result("degraded", f"answered {status} after {took:.0f} ms", took, limit, "ms")
     return Result("healthy", f"answered {status} within {took:.0f} ms", took, limit, "ms")

@@ -21,7 +21,7 @@ from qflow_dagster.settings import settings
 )
 def start_task_workers() -> Iterator[dg.DynamicOutput[int]]:
     """Start as many as are set; each claims what it can do, so none waits for another."""
-    for number in range(settings().execution.task_lanes):
+    for number in range(settings().execution.task_workers):
         yield dg.DynamicOutput(number, mapping_key=str(number))
 
 

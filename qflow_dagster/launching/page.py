@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from qflow_dagster.setting_groups import DAGSTER_PATH
+from qflow_dagster.settings.platform import DAGSTER_PATH
 
 # As Dagster's own server has them: milliseconds, seconds, connections.
 STATEMENT_TIMEOUT, POOL_RECYCLE, POOL_OVERFLOW = 15_000, 3_600, 20

@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
-from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, ask
+from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
 from qflow_dagster.notifications import NOTIFICATION, apprise_worker
 from qflow_dagster.notifications.endpoints import (
     CONSUMER,
@@ -93,8 +93,8 @@ def distribute(connection: Connection) -> int:
     for queue, endpoints in sorted(by_queue.items()):
         messages = receive(connection, queue, CONSUMER, limit=MESSAGES, start="next")
         # Of a notification that died nobody is notified: it would die as well, and so on.
-        wanted = [message for message in messages if not _is_own(message.payload)]
-        titles = _titles(connection, [message.payload for message in wanted])
+        foreign = [message for message in messages if not _is_own(message.payload)]
+        titles = _titles(connection, [message.payload for message in foreign])
         new = [
             NewWorkflow(
                 type=NOTIFICATION,
@@ -108,7 +108,7 @@ def distribute(connection: Connection) -> int:
                 },
                 max_attempts=MAX_ATTEMPTS,
             )
-            for message in wanted
+            for message in foreign
             for endpoint in endpoints
             if passes(endpoint.filters, message.payload)
         ]
@@ -212,12 +212,12 @@ def work(engine: Engine, stop: threading.Event, *, worker: str) -> None:
 
 
 def signature(key: str, timestamp: str, body: bytes) -> str:
-    """What signs a webhook: HMAC-SHA256 over ``timestamp.body``, as the receiver recomputes it."""
+    """Return what signs a webhook: HMAC-SHA256 over ``timestamp.body``, as the receiver recomputes it."""
     return "sha256=" + hmac.new(key.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 def render(queue: str, payload: Any, titles: Mapping[str, str]) -> dict[str, str]:
-    """A message as a title and a body for people, without secrets."""
+    """Return a message as a title and a body for people, without secrets."""
     fields = payload if isinstance(payload, Mapping) else {"message": payload}
     about = titles.get(
         str(fields.get("workflow_id")), str(fields.get("type") or fields.get("operation") or queue)
@@ -245,9 +245,9 @@ def _do(engine: Engine, job: Workflow, endpoint: Endpoint | None) -> bool:
             send(endpoint, note)
     except Exception as error:
         # Whatever a service's plug-in raises: the job says so and is tried again.
-        words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}"
+        message = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}"
         with engine.begin() as connection:
-            fail(connection, held, [{"kind": type(error).__name__, "message": redact_text(words)[:500]}])
+            fail(connection, held, [{"kind": type(error).__name__, "message": redact_text(message)[:500]}])
         return False
     with engine.begin() as connection:
         complete(connection, held, [{"delivered": True}])
@@ -263,7 +263,7 @@ def _post(address: str, note: Note, key: str | None) -> None:
         headers["X-Qflow-Signature"] = signature(key, timestamp, body)
     try:
         # A redirect would carry the message to an address nobody registered.
-        status = ask(Request("POST", address, headers, body), seconds=TIMEOUT).status
+        status = fetch(Request("POST", address, headers, body), seconds=TIMEOUT).status
     except NoResponseError as error:
         raise DeliveryFailedError(f"the webhook cannot be reached: {error}") from None
     if not 200 <= status < 300:
@@ -275,7 +275,7 @@ def _is_own(payload: Any) -> bool:
 
 
 def _titles(connection: Connection, payloads: Sequence[Any]) -> dict[str, str]:
-    """What the workflows that messages are about call themselves."""
+    """Return what the workflows that messages are about call themselves."""
     ids = [
         payload["workflow_id"]
         for payload in payloads
@@ -289,13 +289,13 @@ def _titles(connection: Connection, payloads: Sequence[Any]) -> dict[str, str]:
 
 
 def _uuids(values: Iterable[Any]) -> list[UUID]:
-    found = []
+    ids = []
     for value in values:
         try:
-            found.append(UUID(str(value)))
+            ids.append(UUID(str(value)))
         except ValueError:
             continue
-    return found
+    return ids
 
 
 def _all(engine: Engine) -> list[Endpoint]:

@@ -51,7 +51,7 @@ def add(
     """Register an endpoint; it gets what is sent to the queue from now on.
 
     Raises:
-        UsageError: the name is taken, the queue's is none, the address is of no known form.
+        UsageError: the name is taken, the queue's name is invalid, the address is of no known form.
     """
     check_queue(queue)
     check_name(name, "an endpoint")
@@ -94,7 +94,7 @@ def remove(connection: Connection, name: str) -> None:
 
 
 def find(connection: Connection, *, name: str | None = None) -> list[Endpoint]:
-    """All endpoints, or the one of that name.
+    """Return all endpoints, or the one of that name.
 
     Raises:
         UsageError: there is none of that name.
@@ -109,8 +109,8 @@ def find(connection: Connection, *, name: str | None = None) -> list[Endpoint]:
     return rows
 
 
-def shown(endpoint: Endpoint) -> dict[str, Any]:
-    """An endpoint as people may see it: of the address only what is no secret."""
+def masked(endpoint: Endpoint) -> dict[str, Any]:
+    """Return an endpoint as people may see it: of the address only what is no secret."""
     address = unseal(endpoint.address)
     kept = address if address.startswith(("env:", "file:")) else f"{urlsplit(address).scheme}://..."
     return {
@@ -123,14 +123,14 @@ def shown(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def passes(filters: Filters, payload: Any) -> bool:
-    """Whether a message is one the filters let through."""
+    """Return whether a message is one the filters let through."""
     if not isinstance(payload, Mapping):
         return not filters
     return all(str(payload.get(name)) in values for name, values in filters.items())
 
 
 def resolved_address(endpoint: Endpoint) -> str:
-    """The address itself.
+    """Return the address itself.
 
     Raises:
         UsageError: where it should be kept, there is none.
@@ -150,7 +150,7 @@ def resolved_address(endpoint: Endpoint) -> str:
 
 
 def is_webhook(address: str) -> bool:
-    """Whether an address gets our signed JSON rather than Apprise's rendering."""
+    """Return whether an address gets our signed JSON rather than Apprise's rendering."""
     return address.startswith(("http://", "https://"))
 
 

@@ -23,7 +23,7 @@ def seal(secret: str) -> bytes:
 
 
 def unseal(sealed: bytes) -> str:
-    """What `seal` was given.
+    """Return what `seal` was given.
 
     Raises:
         QflowError: it was sealed with another key.

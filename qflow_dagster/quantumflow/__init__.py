@@ -8,7 +8,8 @@ everything that changes workflows takes a sequence of them and changes all or no
 - `register`, `StateMachine`, `JOB`: kinds of workflows
 - `create_workflow(s)`, `add_dependencies`, `get`, `find`, `due`, `resolve`, `dependencies`
 - a worker: `claim`, `heartbeat`, `complete`, `fail`
-- by hand: `transition`, `cancel`, `pause`, `resume`, `retry`; `waive` for dependents of what will not complete
+- by hand: `transition`, `cancel`, `pause`, `resume`, `retry`
+- `skip_dependency`: what depends on workflows that will not complete goes on without them
 - by the clock: `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
 - messages: `send_with_notify`, `receive`, `listen`, `acknowledge`, `subscribe`, `unsubscribe`
 - audit: `get_events`, `verify_history`, `damaged_archives`
@@ -33,7 +34,7 @@ from qflow_dagster.quantumflow.messaging import (
     subscribe,
     unsubscribe,
 )
-from qflow_dagster.quantumflow.retention import Pruned, damaged_archives, prune, prune_messages
+from qflow_dagster.quantumflow.retention import PruneResult, damaged_archives, prune, prune_messages
 from qflow_dagster.quantumflow.rows import Event, Held, Json, Lease, NewWorkflow, Workflow, uuid7, uuid7s
 from qflow_dagster.quantumflow.state_machine import (
     JOB,
@@ -55,8 +56,8 @@ from qflow_dagster.quantumflow.transitions import (
     reclaim_expired,
     resume,
     retry,
+    skip_dependency,
     transition,
-    waive,
 )
 from qflow_dagster.quantumflow.workflows import (
     add_dependencies,
@@ -82,7 +83,7 @@ __all__ = [
     "Message",
     "NewWorkflow",
     "Position",
-    "Pruned",
+    "PruneResult",
     "Seal",
     "StateMachine",
     "Workflow",
@@ -117,6 +118,7 @@ __all__ = [
     "resume",
     "retry",
     "send_with_notify",
+    "skip_dependency",
     "status_check",
     "subscribe",
     "transition",
@@ -124,6 +126,5 @@ __all__ = [
     "uuid7",
     "uuid7s",
     "verify_history",
-    "waive",
     "workflow_type",
 ]

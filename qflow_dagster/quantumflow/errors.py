@@ -11,7 +11,7 @@ from qflow_dagster.errors import QflowError, UsageError
 
 
 class WorkflowNotFoundError(UsageError):
-    """No workflow has that id, or the beginning of it fits several."""
+    """No workflow has that id, or its prefix matches several."""
 
 
 class IllegalTransitionError(QflowError):

@@ -134,7 +134,7 @@ class Seal:
 
 
 def get_events(connection: Connection, workflow_id: UUID) -> list[Event]:
-    """The events of a workflow, first to last."""
+    """Return the events of a workflow, first to last."""
     query = text(
         f"SELECT {column_list(Event, 'e')} FROM workflow_events e WHERE e.workflow_id = :id ORDER BY e.seq"
     )
@@ -162,7 +162,7 @@ def seal_archive(connection: Connection, ids: Sequence[UUID], archive: str, arch
 def verify_history(
     connection: Connection, workflow_id: UUID | None = None, *, kept_hash: bytes | None = None
 ) -> BrokenLink | None:
-    """The first place where history is not what was written, or None: all of it, or one workflow's.
+    """Return the first position where history is not what was written, or None: all of it, or one workflow's.
 
     Found are: an event altered, removed, added, reordered or replaced; a workflow whose status
     is not that of its history; a workflow sealed by a checkpoint that is gone without having

@@ -40,7 +40,7 @@ STANDBY_WAIT = 0.5
 
 
 class Position(NamedTuple):
-    """A place in a queue; positions compare as the order of the queue."""
+    """A position in a queue; positions compare as the order of the queue."""
 
     xact: int
     id: int
@@ -107,7 +107,7 @@ def send_with_notify(connection: Connection, queue: str, payloads: Sequence[Json
     """Append messages to a queue and wake its listeners when the caller's transaction commits.
 
     Raises:
-        UsageError: the queue's name is none, or a payload is no JSON; nothing was sent.
+        UsageError: the queue's name is invalid, or a payload is not JSON; nothing was sent.
     """
     check_queue(queue)
     encoded = to_json(list(payloads), f"a message to {queue}")
@@ -123,7 +123,7 @@ def receive(
     limit: int = 100,
     start: Literal["first", "next"] = "first",
 ) -> list[Message]:
-    """The next messages `consumer` has not acknowledged, without waiting.
+    """Return the next messages `consumer` has not acknowledged, without waiting.
 
     Locks the consumer's cursor until the caller's transaction ends, so that two drains of
     one consumer take turns. A consumer the queue does not know yet starts at the `first`
@@ -143,7 +143,7 @@ def subscribe(
 
 
 def unsubscribe(connection: Connection, queue: str, consumer: str) -> None:
-    """Forget a consumer and its cursor."""
+    """Remove a consumer and its cursor."""
     delete = text("DELETE FROM subscriptions WHERE queue = :queue AND consumer = :consumer")
     connection.execute(delete, {"queue": queue, "consumer": consumer})
 
@@ -232,7 +232,7 @@ def _listening(
 
 
 def _become_the_listener(connection: Connection, queue: str, consumer: str) -> bool:
-    """Whether this session is now the one listener of the consumer; it stays so until it ends.
+    """Return whether this session is now the one listener of the consumer; it stays so until it ends.
 
     A session's lock rather than a lease: it falls at once when its process is killed, and
     needs no renewal while a message is worked on.
@@ -241,7 +241,7 @@ def _become_the_listener(connection: Connection, queue: str, consumer: str) -> b
 
 
 def _next_look(serving: bool, held_back: int, poll: float) -> float:
-    """Seconds until the next look if nothing notifies before."""
+    """Return seconds until the next look if nothing notifies before."""
     if not serving:
         return min(poll, STANDBY_WAIT)
     if held_back:
@@ -268,9 +268,9 @@ def _cursor(connection: Connection, queue: str, consumer: str, *, lock: bool = F
 
 
 def _read(connection: Connection, queue: str, after: Position, limit: int) -> tuple[list[Message], bool]:
-    """The next messages, and whether others wait for an older transaction."""
+    """Return the next messages, and whether others wait for an older transaction."""
     rows = connection.execute(_READ, {"queue": queue, **after._asdict(), "limit": limit}).all()
-    settled = [
+    readable = [
         Message(
             queue=queue,
             position=Position(row.xact, row.id),
@@ -280,4 +280,4 @@ def _read(connection: Connection, queue: str, after: Position, limit: int) -> tu
         for row in rows
         if row.settled
     ]
-    return settled, len(settled) < len(rows)
+    return readable, len(readable) < len(rows)

@@ -61,13 +61,13 @@ def recorded(
         with kept_alive(engine, [lease]):
             yield lambda result: results.__setitem__(0, result)
     except BaseException as error:
-        words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
+        message = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
         try:
             with engine.begin() as connection:
                 fail(
                     connection,
                     [lease],
-                    [{"kind": type(error).__name__, "message": words[:2_000]}],
+                    [{"kind": type(error).__name__, "message": message[:2_000]}],
                     retry=False,
                 )
         except (QflowError, SQLAlchemyError):

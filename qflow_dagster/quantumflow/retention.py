@@ -40,7 +40,7 @@ FOR UPDATE OF w SKIP LOCKED
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PruneResult:
     """What one `prune` moved, and where to; no archive if there was nothing to move."""
 
     workflows: int
@@ -49,7 +49,7 @@ class Pruned:
 
 
 def archive_folder() -> Path:
-    """Where archives are kept unless a caller says otherwise."""
+    """Return where archives are kept unless a caller says otherwise."""
     return settings().home / "archive"
 
 
@@ -59,7 +59,7 @@ def prune(
     folder: Path | None = None,
     older_than: float | None = None,
     limit: int = 10_000,
-) -> Pruned:
+) -> PruneResult:
     """Move up to `limit` workflows that ended over `older_than` seconds ago into one archive.
 
     Default: the retention setting, into `archive_folder()`. If the caller's transaction is
@@ -71,7 +71,7 @@ def prune(
     seconds = settings().quantumflow.retention * 86_400 if older_than is None else older_than
     rows = connection.execute(_PRUNABLE, {"older_than": float(seconds), "limit": limit}).all()
     if not rows:
-        return Pruned(0, 0, None)
+        return PruneResult(0, 0, None)
     workflows = [Workflow(*row) for row in rows]
     ids = [workflow.id for workflow in workflows]
     table = _archive_table(connection, workflows)
@@ -81,7 +81,7 @@ def prune(
         text("DELETE FROM workflow_events WHERE workflow_id = ANY(:ids)"), {"ids": ids}
     ).rowcount
     connection.execute(text("DELETE FROM workflows WHERE id = ANY(:ids)"), {"ids": ids})
-    return Pruned(len(ids), events, archive)
+    return PruneResult(len(ids), events, archive)
 
 
 def prune_messages(connection: Connection, *, older_than: float | None = None) -> int:
@@ -97,20 +97,20 @@ def prune_messages(connection: Connection, *, older_than: float | None = None) -
 
 
 def damaged_archives(connection: Connection, folder: Path | None = None) -> list[str]:
-    """The names of sealed archives that are not in `folder`, or not as they were written."""
+    """Return the names of sealed archives that are not in `folder`, or not as they were written."""
     sealed = connection.execute(
         text("SELECT archive, archive_hash FROM seals WHERE kind = 'prune' ORDER BY id")
     )
-    place = folder or archive_folder()
+    archives = folder or archive_folder()
     return [
         row.archive
         for row in sealed
-        if not (place / row.archive).is_file() or _digest(place / row.archive) != row.archive_hash
+        if not (archives / row.archive).is_file() or _digest(archives / row.archive) != row.archive_hash
     ]
 
 
 def _archive_schema() -> "pa.Schema":
-    """The columns of an archive. Ids and JSON are text: any tool that reads Parquet reads them."""
+    """Return the columns of an archive. Ids and JSON are text: any tool that reads Parquet reads them."""
     # Imported here, because it takes longer than the rest of the core together.
     import pyarrow as pa
 

@@ -28,7 +28,7 @@ _uuid7_lock = threading.Lock()
 
 
 def uuid7() -> UUID:
-    """A version 7 UUID (RFC 9562, section 5.7), greater than every one this process made before."""
+    """Return a version 7 UUID (RFC 9562, section 5.7), greater than every one this process made before."""
     global _last_uuid7
     bits = int.from_bytes(os.urandom(10)) >> 6
     with _uuid7_lock:
@@ -132,7 +132,7 @@ class Event(NamedTuple):
 
 
 def column_list(row_type: type[Workflow] | type[Event], alias: str) -> str:
-    """The columns of a row type for a SELECT, in its order, each with its table's alias."""
+    """Return the columns of a row type for a SELECT, in its order, each with its table's alias."""
     return ", ".join(f"{alias}.{name}" for name in row_type._fields)
 
 
@@ -148,7 +148,7 @@ def to_json(
         default: makes something that JSON has of what it has not, as of `json.dumps`.
 
     Raises:
-        UsageError: it is no JSON; or it cannot be held as it is, and has to be.
+        UsageError: it is not JSON; or it cannot be held as it is, and has to be.
     """
     try:
         encoded = json.dumps(value, allow_nan=False, ensure_ascii=False, default=default)
@@ -173,5 +173,5 @@ def to_jsonb(value: Json, what: str, *, default: Callable[[Any], Any] | None = N
 
 
 def distinct(ids: Iterable[UUID]) -> list[UUID]:
-    """The ids in their order, each once."""
+    """Return the ids in their order, each once."""
     return list(dict.fromkeys(ids))

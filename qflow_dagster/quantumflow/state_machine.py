@@ -1,7 +1,7 @@
 """State machines of workflow types: which states there are and what may follow what.
 
 Belongs here: the `StateMachine` value, the machine of ordinary jobs, the registry of types
-and what the database is told of them (the edges a statement may take, the CHECK on
+and what the database knows of them (the edges a statement may take, the CHECK on
 ``workflows.status``). Does not belong here: any statement; a domain's own machine, which
 its domain declares and registers.
 """
@@ -86,11 +86,11 @@ class StateMachine:
         return tuple(self.transitions)
 
     def allows(self, status: str, to: str) -> bool:
-        """Whether a workflow in `status` may move to `to`."""
+        """Return whether a workflow in `status` may move to `to`."""
         return to in self.transitions.get(status, ())
 
     def steps(self, verb: Verb, to: str | None = None) -> Iterator[tuple[str, str, bool | None, str | None]]:
-        """The ways `verb` may go: (from, to, exhausted, wait).
+        """Yield the ways `verb` may go: (from, to, exhausted, wait).
 
         `exhausted` says which way is taken when no attempt is left (True), or some are (False);
         `wait` is `backoff` or `none` where the operation sets the time of the next attempt.
@@ -123,7 +123,7 @@ class StateMachine:
                 yield from ((s, to, None, None) for s in self.states if to and self.allows(s, to))
 
     def mermaid(self) -> str:
-        """The machine as a Mermaid state diagram, as the documentation shows it."""
+        """Return the machine as a Mermaid state diagram, as the documentation shows it."""
         lines = ["stateDiagram-v2", f"    [*] --> {self.initial}"]
         for state, followers in self.transitions.items():
             lines += [f"    {state} --> {follower}" for follower in sorted(followers)]
@@ -165,7 +165,7 @@ JOB = StateMachine(
 
 @dataclass(frozen=True)
 class WorkflowType:
-    """A kind of workflow: its machine, and the queue told of every transition (None: none is)."""
+    """A kind of workflow: its machine, and the queue notified of every transition (None: no queue)."""
 
     name: str
     machine: StateMachine = JOB
@@ -181,7 +181,7 @@ def register(name: str, *, machine: StateMachine = JOB, queue: str | None = None
     A machine other than `JOB` also needs a migration that puts `status_check()` on the table.
 
     Raises:
-        UsageError: the name is registered otherwise already, or the queue's name is none.
+        UsageError: the name is registered otherwise already, or the queue's name is invalid.
     """
     if queue is not None:
         check_queue(queue)
@@ -194,32 +194,32 @@ def register(name: str, *, machine: StateMachine = JOB, queue: str | None = None
 
 
 def workflow_type(name: str) -> WorkflowType:
-    """The registered type of that name.
+    """Return the registered type of that name.
 
     Raises:
-        UsageError: there is none; the message names those there are.
+        UsageError: there is none; the message names the known ones.
     """
     try:
         return _types[name]
     except KeyError:
-        known = ", ".join(sorted(_types)) or "none"
-        raise UsageError(f"unknown workflow type {name!r}; registered are: {known}") from None
+        registered = ", ".join(sorted(_types)) or "none"
+        raise UsageError(f"unknown workflow type {name!r}; registered are: {registered}") from None
 
 
 def registered_types() -> tuple[WorkflowType, ...]:
-    """All types this process knows, by name."""
+    """Return all types this process knows, by name."""
     return tuple(_types[name] for name in sorted(_types))
 
 
-def queues_told(declared: WorkflowType, status: str) -> list[str]:
-    """The queues that get a message when a workflow of that type enters `status`."""
+def notified_queues(declared: WorkflowType, status: str) -> list[str]:
+    """Return the queues that get a message when a workflow of that type enters `status`."""
     queues = [declared.queue] if declared.queue else []
     return [*queues, Queue.WORKFLOW_ALERTS] if status == declared.machine.dead else queues
 
 
 @cache
 def edges(verb: Verb, to: str | None = None, *, only: str | None = None) -> str:
-    """What a statement must know of the machines to carry out `verb`, as a JSON array of objects.
+    """Return what a statement must know of the machines to carry out `verb`, as a JSON array of objects.
 
     One object per registered type (or the type `only`), state it may start from and way it may go.
     """
@@ -238,14 +238,14 @@ def edges(verb: Verb, to: str | None = None, *, only: str | None = None) -> str:
                     "leased": follower in machine.leased,
                     "terminal": follower in machine.terminal,
                     "succeeded": follower == machine.completed,
-                    "queues": queues_told(declared, follower),
+                    "queues": notified_queues(declared, follower),
                 }
             )
     return json.dumps(rows)
 
 
 def status_check(types: Iterable[WorkflowType] | None = None) -> str:
-    """The CHECK on ``workflows.status`` that the machines of `types` (default: all registered) demand.
+    """Return the CHECK on ``workflows.status`` that the machines of `types` (default: all registered) demand.
 
     A type that is not named has the states of `JOB`, so that a new kind of job needs no
     migration. A migration carries this text frozen; a test compares it with the machines.

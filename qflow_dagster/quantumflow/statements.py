@@ -151,7 +151,7 @@ RETURNING w.id
 """)
 
 # The rows go, so that what completes after all is not counted again.
-WAIVE = text("""
+SKIP_DEPENDENCY = text("""
 WITH locked AS MATERIALIZED (
     SELECT w.id FROM workflow_dependencies d JOIN workflows w ON w.id = d.workflow_id
     WHERE d.depends_on_id = ANY(CAST(:ids AS uuid[])) ORDER BY w.id FOR UPDATE OF w

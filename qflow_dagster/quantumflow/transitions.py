@@ -26,8 +26,8 @@ from qflow_dagster.quantumflow.statements import (
     MOVE_GIVEN,
     MOVE_LEASE_EXPIRED,
     RELEASE_DEPENDENTS,
+    SKIP_DEPENDENCY,
     SYSTEM_ACTOR,
-    WAIVE,
 )
 from qflow_dagster.settings import settings
 
@@ -178,9 +178,9 @@ def retry(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: st
     _move_by_hand(connection, "retry", ids, actor, reason)
 
 
-def waive(connection: Connection, ids: Sequence[UUID]) -> None:
+def skip_dependency(connection: Connection, ids: Sequence[UUID]) -> None:
     """Let what depends on these workflows go on without them; none of them may have completed."""
-    connection.execute(WAIVE, {"ids": list(ids)})
+    connection.execute(SKIP_DEPENDENCY, {"ids": list(ids)})
 
 
 def reclaim_expired(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
@@ -220,7 +220,7 @@ def _move_given(
     run_id: str | None = None,
 ) -> list[str]:
     """Move exactly these workflows, or none; return their statuses in the order given."""
-    given: list[dict[str, Any]] = [
+    moves: list[dict[str, Any]] = [
         {"id": str(item)} if isinstance(item, UUID) else {"id": str(item.id), "attempt": item.attempt}
         for item in items
     ]
@@ -229,26 +229,26 @@ def _move_given(
             continue
         if len(values) != len(items):
             raise UsageError(f"{verb}: {len(items)} workflows, but {len(values)} values of {name}")
-        for row, value in zip(given, values, strict=True):
+        for row, value in zip(moves, values, strict=True):
             row[name] = value
-    _refuse_twice([row["id"] for row in given])
-    if not given:
+    _refuse_twice([row["id"] for row in moves])
+    if not moves:
         return []
     (done,) = _execute(
         connection,
         MOVE_GIVEN,
         verb,
         to=to,
-        given=to_json(given, f"{verb}: what was handed in"),
-        expected=len(given),
+        given=to_json(moves, f"{verb}: what was handed in"),
+        expected=len(moves),
         actor=actor,
         run_id=run_id,
     )
-    if done.moved != len(given):
+    if done.moved != len(moves):
         raise _refusal(connection, verb, items, to)
     if done.releasing:
         connection.execute(RELEASE_DEPENDENTS, {"ids": done.releasing})
-    return [done.statuses[row["id"]] for row in given]
+    return [done.statuses[row["id"]] for row in moves]
 
 
 def _execute(
@@ -283,34 +283,34 @@ def _refuse_twice(ids: Sequence[Any]) -> None:
 def _refusal(
     connection: Connection, verb: str, items: Sequence[UUID | Held], to: str | None
 ) -> IllegalTransitionError | LeaseLostError | WorkflowNotFoundError:
-    """Why the statement moved nothing. Its locks are still held, so what is read here is what it saw."""
+    """Return why the statement moved nothing. Its locks are still held, so what is read here is what it saw."""
     ids = [item if isinstance(item, UUID) else item.id for item in items]
     query = text("SELECT id, type, status, attempt, lease_expires_at FROM workflows WHERE id = ANY(:ids)")
-    found = {row.id: row for row in connection.execute(query, {"ids": ids})}
+    by_id = {row.id: row for row in connection.execute(query, {"ids": ids})}
     lost = [
         item.id
         for item in items
         if not isinstance(item, UUID)
         and (
-            item.id not in found
-            or found[item.id].attempt != item.attempt
-            or found[item.id].lease_expires_at is None
+            item.id not in by_id
+            or by_id[item.id].attempt != item.attempt
+            or by_id[item.id].lease_expires_at is None
         )
     ]
     if lost:
         return LeaseLostError(lost)
-    if missing := [id_ for id_ in ids if id_ not in found]:
+    if missing := [id_ for id_ in ids if id_ not in by_id]:
         return WorkflowNotFoundError(f"there is no workflow {missing[0]}; it may have been pruned")
     for id_ in ids:
-        row = found[id_]
+        row = by_id[id_]
         machine = workflow_type(row.type).machine
         if row.status not in {start for start, *_ in machine.steps(verb, to)}:  # type: ignore[arg-type]
-            wanted = (
+            description = (
                 f"moved to {to!r}" if to else {"retry": "retried"}.get(verb, f"{verb}d".replace("ld", "lled"))
             )
             follow = ", ".join(sorted(machine.transitions[row.status])) or "nothing"
             return IllegalTransitionError(
-                f"workflow {id_} ({row.type}) is {row.status} and cannot be {wanted}; "
+                f"workflow {id_} ({row.type}) is {row.status} and cannot be {description}; "
                 f"the machine {machine.name!r} allows: {follow}"
             )
     raise AssertionError("the statement refused what the machines allow")

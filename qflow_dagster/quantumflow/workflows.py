@@ -17,7 +17,7 @@ from qflow_dagster.quantumflow.errors import (
     WorkflowNotFoundError,
 )
 from qflow_dagster.quantumflow.rows import Json, NewWorkflow, Workflow, column_list, distinct, to_json
-from qflow_dagster.quantumflow.state_machine import queues_told, registered_types, workflow_type
+from qflow_dagster.quantumflow.state_machine import notified_queues, registered_types, workflow_type
 from qflow_dagster.registry import Lock
 from qflow_dagster.settings import settings
 
@@ -113,7 +113,7 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
     and dependencies of the same call follow it.
 
     Raises:
-        UsageError: a type is unknown, a payload is no JSON.
+        UsageError: a type is unknown, a payload is not JSON.
         DependencyCycleError: the dependencies form a cycle.
         WorkflowNotFoundError: a dependency does not exist.
     """
@@ -123,12 +123,12 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
             "name": name,
             "status": machine.initial,
             "claimable": machine.initial in machine.claimable,
-            "queues": queues_told(workflow_type(name), machine.initial),
+            "queues": notified_queues(workflow_type(name), machine.initial),
         }
         for name, machine in machines.items()
     ]
     max_attempts = settings().quantumflow.max_attempts
-    given = [
+    rows = [
         {
             "id": str(workflow.id),
             "type": workflow.type,
@@ -145,7 +145,7 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
     ]
     parameters = {
         "types": to_json(types, "the types"),
-        "given": to_json(given, "the payload of a workflow"),
+        "given": to_json(rows, "the payload of a workflow"),
         "actor": actor,
     }
     # A savepoint only where something may be refused after the first write.
@@ -174,16 +174,16 @@ def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]])
         WorkflowNotFoundError: one does not exist; nothing was added.
     """
     lock(connection, Lock.DEPENDENCIES)
-    known = connection.execute(_REACHABLE, {"ids": distinct(depends_on for _, depends_on in pairs)})
-    _refuse_cycle([*((row.workflow_id, row.depends_on_id) for row in known), *pairs])
+    reachable = connection.execute(_REACHABLE, {"ids": distinct(depends_on for _, depends_on in pairs)})
+    _refuse_cycle([*((row.workflow_id, row.depends_on_id) for row in reachable), *pairs])
     waiting = distinct(workflow for workflow, _ in pairs)
     locked = text("SELECT id, type, status FROM workflows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
     with connection.begin_nested():
         # Locks what is depended on before what depends on it, as a completion does.
         _link(connection, pairs)
-        found = {row.id: row for row in connection.execute(locked, {"ids": waiting})}
-        _refuse_missing(waiting, found)
-        for row in found.values():
+        by_id = {row.id: row for row in connection.execute(locked, {"ids": waiting})}
+        _refuse_missing(waiting, by_id)
+        for row in by_id.values():
             machine = workflow_type(row.type).machine
             if row.status in machine.terminal or row.status in machine.leased:
                 raise IllegalTransitionError(
@@ -193,7 +193,7 @@ def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]])
 
 
 def get(connection: Connection, workflow_id: UUID) -> Workflow:
-    """The workflow of that id.
+    """Return the workflow of that id.
 
     Raises:
         WorkflowNotFoundError: there is none.
@@ -216,7 +216,7 @@ def find(
     before: UUID | None = None,
     limit: int = 100,
 ) -> list[Workflow]:
-    """Workflows that fit all that is given, newest first; the next page is `before` the last id."""
+    """Return workflows that fit all that is given, newest first; the next page is `before` the last id."""
     filters = {
         "type = :type": type_name,
         "status = :status": status,
@@ -243,7 +243,7 @@ def find(
 
 
 def due(connection: Connection, types: Sequence[str]) -> bool:
-    """Whether a worker could claim a workflow of these types now; reads one index."""
+    """Return whether a worker could claim a workflow of these types now; reads one index."""
     query = text("""
         SELECT EXISTS (SELECT FROM workflows WHERE type = ANY(:types) AND claimable AND remaining_dependencies = 0
                        AND available_at <= statement_timestamp())
@@ -268,18 +268,20 @@ def resolve(
     see = see or f"qflow {noun}s list"
     digits = prefix.replace("-", "").lower()
     if not 0 < len(digits) <= 32 or not set(digits) <= set("0123456789abcdef"):
-        raise WorkflowNotFoundError(f"{prefix!r} fits no {noun}: it is no beginning of an id; see `{see}`")
+        raise WorkflowNotFoundError(
+            f"{prefix!r} matches no {noun}: it is not the prefix of an id; see `{see}`"
+        )
     query = text(f"SELECT id FROM {table} WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
     bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
-    found = connection.scalars(query, bounds).all()
-    if len(found) != 1:
-        fits = f"several {noun}s" if found else f"no {noun}"
-        raise WorkflowNotFoundError(f"{prefix!r} fits {fits}: give more of the id, see `{see}`")
-    return found[0]
+    matches = connection.scalars(query, bounds).all()
+    if len(matches) != 1:
+        matched = f"several {noun}s" if matches else f"no {noun}"
+        raise WorkflowNotFoundError(f"{prefix!r} matches {matched}: give more of the id, see `{see}`")
+    return matches[0]
 
 
 def dependencies(connection: Connection, workflow_id: UUID) -> list[Workflow]:
-    """What the workflow depends on, completed or not, oldest first."""
+    """Return what the workflow depends on, completed or not, oldest first."""
     query = text(
         f"SELECT {column_list(Workflow, 'w')} FROM workflow_dependencies d "
         "JOIN workflows w ON w.id = d.depends_on_id WHERE d.workflow_id = :id ORDER BY w.id"
@@ -303,10 +305,10 @@ def _link(connection: Connection, pairs: Sequence[tuple[UUID, UUID]]) -> None:
     if not pairs:
         return
     depended_on = distinct(depends_on for _, depends_on in pairs)
-    found = {row.id: row for row in connection.execute(_MARK_DEPENDED_ON, {"ids": depended_on})}
-    _refuse_missing(depended_on, found)
+    by_id = {row.id: row for row in connection.execute(_MARK_DEPENDED_ON, {"ids": depended_on})}
+    _refuse_missing(depended_on, by_id)
     machines = {declared.name: declared.machine for declared in registered_types()}
-    completed = [row.id for row in found.values() if row.status == machines[row.type].completed]
+    completed = [row.id for row in by_id.values() if row.status == machines[row.type].completed]
     parameters = {
         "workflow_ids": [workflow for workflow, _ in pairs],
         "depends_on_ids": [depends_on for _, depends_on in pairs],
@@ -315,8 +317,8 @@ def _link(connection: Connection, pairs: Sequence[tuple[UUID, UUID]]) -> None:
     connection.execute(_LINK, parameters)
 
 
-def _refuse_missing(ids: Iterable[UUID], found: Iterable[UUID]) -> None:
-    if missing := set(ids).difference(found):
+def _refuse_missing(ids: Iterable[UUID], existing: Iterable[UUID]) -> None:
+    if missing := set(ids).difference(existing):
         raise WorkflowNotFoundError(f"there is no workflow {min(missing)} to depend on")
 
 

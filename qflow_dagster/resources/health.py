@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.approvals import records as approval_records
 from qflow_dagster.infrastructure import health_checks
-from qflow_dagster.infrastructure.health_agent import Check, Result, judged
-from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, ask
+from qflow_dagster.infrastructure.health_agent import Check, Result, threshold_result
+from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
 from qflow_dagster.ingestion import queries
 from qflow_dagster.settings import settings
 
@@ -61,7 +61,9 @@ def approvals_in_time(connection: Connection) -> dict[str, Result]:
             )
         }
     near = approval_records.about_to_expire(connection)
-    return {"approvals": judged(near, 0, None, f"{near:,} are about to expire undecided", "approvals")}
+    return {
+        "approvals": threshold_result(near, 0, None, f"{near:,} are about to expire undecided", "approvals")
+    }
 
 
 def repositories_fresh(connection: Connection) -> dict[str, Result]:
@@ -73,7 +75,9 @@ def repositories_fresh(connection: Connection) -> dict[str, Result]:
         if age is None:
             results[name] = Result("degraded", "never ingested yet")
         else:
-            results[name] = judged(age, limit, None, f"ingested or measured {age / 3_600:.1f} h ago", "s")
+            results[name] = threshold_result(
+                age, limit, None, f"ingested or measured {age / 3_600:.1f} h ago", "s"
+            )
     return results
 
 
@@ -90,7 +94,7 @@ def daemon_alive(instance: dg.DagsterInstance) -> dict[str, Result]:
     words = f"the last heartbeat was {age:.0f} s ago"
     if errors:
         words += f"; errors in: {', '.join(sorted(errors))}"
-    result = judged(age, HEARTBEAT_LATE, HEARTBEAT_GONE, words, "s")
+    result = threshold_result(age, HEARTBEAT_LATE, HEARTBEAT_GONE, words, "s")
     if errors and result.status == "healthy":
         result = Result("degraded", words, age, HEARTBEAT_LATE, "s")
     return {"daemon": result}
@@ -105,7 +109,7 @@ def no_run_hangs(instance: dg.DagsterInstance) -> dict[str, Result]:
     words = f"{len(records)} under way, {waiting} queued"
     if hanging:
         words += f"; {hanging[0].dagster_run.job_name} {hanging[0].dagster_run.run_id[:8]} reports nothing"
-    return {"runs": judged(len(hanging), 0, None, words, "runs")}
+    return {"runs": threshold_result(len(hanging), 0, None, words, "runs")}
 
 
 def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, Result]:
@@ -119,7 +123,7 @@ def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, Result]:
         if len(ticks) == RECENT_TICKS and all(tick.is_failure for tick in ticks):
             failing.append(state.instigator_name)
     words = f"failing: {', '.join(sorted(failing))}" if failing else f"{seen} sensors and schedules tick"
-    return {"ticks": judged(len(failing), 0, None, words, "sensors")}
+    return {"ticks": threshold_result(len(failing), 0, None, words, "sensors")}
 
 
 def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
@@ -127,7 +131,9 @@ def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
     address = settings().inbox.local_address
     try:
         seconds = settings().health.response / 1_000 * 2
-        answer = ask(Request("GET", f"{address}/health/ready"), seconds=seconds, max_bytes=MAX_RESPONSE_BYTES)
+        answer = fetch(
+            Request("GET", f"{address}/health/ready"), seconds=seconds, max_bytes=MAX_RESPONSE_BYTES
+        )
         locations = json.loads(answer.body)["code_locations"]
     except (NoResponseError, ValueError, KeyError, TypeError):
         locations = {}

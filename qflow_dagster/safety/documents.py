@@ -29,32 +29,32 @@ class Document(NamedTuple):
     data: Any
     tree: yaml.Node | None
 
-    def place(self, path: Sequence[str | int] = ()) -> str:
+    def location(self, path: Sequence[str | int] = ()) -> str:
         """`name:line:column` of the value at `path`, or of the nearest thing above it that is there."""
         node = self.tree
         for step in path:
-            found = None
+            child = None
             if isinstance(node, yaml.MappingNode):
-                found = next((value for key, value in node.value if key.value == step), None)
+                child = next((value for key, value in node.value if key.value == step), None)
             elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-                found = node.value[step]
-            if found is None:
+                child = node.value[step]
+            if child is None:
                 break
-            node = found
+            node = child
         mark = node.start_mark if node is not None else None
         return f"{self.name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{self.name}:1:1"
 
     def problems(self, error: ValidationError, above: Sequence[str | int] = ()) -> Iterator[str]:
-        """What pydantic refused of the value at `above`, each with its place."""
-        for one in error.errors():
-            path = (*above, *one["loc"])
-            name = ".".join(map(str, one["loc"])) or "the document"
-            words = "is no mapping of names to values" if one["type"] == "model_type" else one["msg"]
-            yield f"{self.place(path)}: {name}: {words}"
+        """Yield what pydantic refused of the value at `above`, each with its location."""
+        for detail in error.errors():
+            path = (*above, *detail["loc"])
+            name = ".".join(map(str, detail["loc"])) or "the document"
+            message = "is no mapping of names to values" if detail["type"] == "model_type" else detail["msg"]
+            yield f"{self.location(path)}: {name}: {message}"
 
 
 def read(path: Path) -> Document:
-    """The document in a file.
+    """Return the document in a file.
 
     Raises:
         UsageError: the file cannot be read, is too large, or is no YAML; with line and column.
@@ -69,7 +69,7 @@ def read(path: Path) -> Document:
 
 
 def parse(text: str, name: str) -> Document:
-    """The document of that text (JSON is YAML); `name` is what messages call it.
+    """Return the document of that text (JSON is YAML); `name` is what messages call it.
 
     All of it can be stored: what JSON has not (types of YAML's own, keys that are no text, NaN), and
     the database has not (NUL, integers of any length), is refused. A date is the text it is written as.
@@ -96,8 +96,8 @@ def parse(text: str, name: str) -> Document:
         ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{name}:1:1"
-        raise UsageError(f"{place}: {visible_line(str(error.problem or error.context), 300)}") from None
+        location = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{name}:1:1"
+        raise UsageError(f"{location}: {visible_line(str(error.problem or error.context), 300)}") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{name}:1:1: {visible_line(str(error), 300)}") from None
     except RecursionError:
@@ -111,7 +111,7 @@ class _Loader(yaml.SafeLoader):
     """YAML without what no reader of ours expects; every refusal has its position."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of a node.
+        """Return the value of a node.
 
         Raises:
             ConstructorError: it has none: no such date, no such type, a key that cannot be one.
@@ -129,12 +129,12 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def date_as_text(self, node: yaml.ScalarNode) -> str:
-        """The text of a date, if there is such a date."""
+        """Return the text of a date, if there is such a date."""
         self.construct_yaml_timestamp(node)
         return node.value
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """An integer, of at most 300 digits: to read one of any length takes time and is refused anyhow."""
+        """Return an integer, of at most 300 digits: to read one of any length takes time and is refused anyhow."""
         if len(node.value) > MAX_DIGITS:
             raise self._refusal(node, f"a number of more than {MAX_DIGITS} digits")
         return super().construct_yaml_int(node)
@@ -160,7 +160,7 @@ def _check(tree: yaml.Node, name: str, loader: _Loader) -> None:
 
     def size(node: yaml.Node, depth: int) -> int:
         if depth > MAX_DEPTH:
-            raise UsageError(f"{_place(name, node)}: nested too deeply")
+            raise UsageError(f"{_location(name, node)}: nested too deeply")
         if isinstance(node, yaml.ScalarNode):
             return 1
         if id(node) in sizes:
@@ -175,7 +175,7 @@ def _check(tree: yaml.Node, name: str, loader: _Loader) -> None:
         sizes[id(node)] = 1 + total
         if sizes[id(node)] > MAX_VALUES:
             raise UsageError(
-                f"{_place(name, node)}: more than {MAX_VALUES:,} values, with its aliases written out"
+                f"{_location(name, node)}: more than {MAX_VALUES:,} values, with its aliases written out"
             )
         return sizes[id(node)]
 
@@ -186,14 +186,14 @@ def _check_keys(node: yaml.MappingNode, name: str, loader: _Loader) -> None:
     seen: set[Any] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise UsageError(f"{_place(name, key)}: a key is a text, not a list or mapping")
+            raise UsageError(f"{_location(name, key)}: a key is a text, not a list or mapping")
         # 1 and 0x1 are one key, and so are 1 and "1" once they are JSON.
         is_merge = key.tag == "tag:yaml.org,2002:merge"
         spellings = {key.value} if is_merge else {key.value, loader.construct_object(key)}
         if spellings & seen:
-            raise UsageError(f"{_place(name, key)}: {visible_line(key.value, 80)!r} is there twice")
+            raise UsageError(f"{_location(name, key)}: {visible_line(key.value, 80)!r} is there twice")
         seen |= spellings
 
 
-def _place(name: str, node: yaml.Node) -> str:
+def _location(name: str, node: yaml.Node) -> str:
     return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"

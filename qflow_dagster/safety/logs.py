@@ -28,7 +28,7 @@ class SafeFilter(logging.Filter):
 
 def logger(name: str) -> logging.Logger:
     """Return the logger of a module (its ``__name__``), whose records are safe whoever handles them."""
-    found = logging.getLogger(name)
-    if not any(isinstance(each, SafeFilter) for each in found.filters):
-        found.addFilter(SafeFilter())
-    return found
+    named = logging.getLogger(name)
+    if not any(isinstance(each, SafeFilter) for each in named.filters):
+        named.addFilter(SafeFilter())
+    return named

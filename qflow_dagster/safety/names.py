@@ -29,32 +29,34 @@ def check_name(name: str, what: str, *, limit: int = 100) -> None:
         UsageError: it is empty or too long, has characters that hide or are not letters, letters of
             several scripts or that look like others, blanks at an end or in a row, or a hyphen in front.
     """
-    shown = visible_line(name, 80)
+    printable = visible_line(name, 80)
     if not 0 < len(name) <= limit:
-        raise UsageError(f"{shown!r} cannot name {what}: 1 to {limit} characters are expected")
+        raise UsageError(f"{printable!r} cannot name {what}: 1 to {limit} characters are expected")
     if name.strip() != name or "  " in name:
-        raise UsageError(f"{shown!r} cannot name {what}: it has blanks at an end, or several in a row")
+        raise UsageError(f"{printable!r} cannot name {what}: it has blanks at an end, or several in a row")
     if name.startswith("-"):
-        raise UsageError(f"{shown!r} cannot name {what}: on a command line it would be an option")
+        raise UsageError(f"{printable!r} cannot name {what}: on a command line it would be an option")
     if name.isascii() and name.isprintable():
         return
     if visible_line(name) != name or unicodedata.normalize("NFKC", name) != name:
-        raise UsageError(f"{shown!r} cannot name {what}: it has characters that hide or stand for others")
+        raise UsageError(f"{printable!r} cannot name {what}: it has characters that hide or stand for others")
     foreign = [character for character in name if not character.isascii()]
     if not all(unicodedata.category(character)[0] in "LM" for character in foreign):
-        raise UsageError(f"{shown!r} cannot name {what}: beyond ASCII only letters are allowed")
+        raise UsageError(f"{printable!r} cannot name {what}: beyond ASCII only letters are allowed")
     # The first word of a character's name is its script; of a mark of none it is "COMBINING".
     letters = [character for character in name if character.isalpha() or not character.isascii()]
     scripts = {re.split("[ -]", unicodedata.name(character, "?"))[0] for character in letters}
     if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
-        raise UsageError(f"{shown!r} cannot name {what}: it mixes letters of {', '.join(sorted(scripts))}")
+        raise UsageError(
+            f"{printable!r} cannot name {what}: it mixes letters of {', '.join(sorted(scripts))}"
+        )
     if alike := [character for character in foreign if _looks_ascii(character)]:
-        raise UsageError(f"{shown!r} cannot name {what}: {alike[0]!r} looks like another letter")
+        raise UsageError(f"{printable!r} cannot name {what}: {alike[0]!r} looks like another letter")
 
 
 def _looks_ascii(character: str) -> bool:
     # Imported late: 60 ms, and nearly every name is ASCII.
     from confusable_homoglyphs import confusables
 
-    found = confusables.is_confusable(character, greedy=True, preferred_aliases=[])
-    return any(glyph["c"].isascii() for one in found or () for glyph in one["homoglyphs"])
+    lookalikes = confusables.is_confusable(character, greedy=True, preferred_aliases=[])
+    return any(glyph["c"].isascii() for entry in lookalikes or () for glyph in entry["homoglyphs"])

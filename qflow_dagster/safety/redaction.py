@@ -75,8 +75,8 @@ _NAMED = rf"({_NAME})(?:{'|'.join(f'({between}){value}' for between, value in _A
 # Each pattern, with words (in small letters) without one of which it cannot fit: most text has none
 # of them, and looking for words is ten times as fast. Its groups stay: they say what was there.
 _PATTERNS = tuple(
-    (words.split(), re.compile(pattern))
-    for words, pattern in (
+    (keywords.split(), re.compile(pattern))
+    for keywords, pattern in (
         (
             "-----begin",
             r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
@@ -164,7 +164,7 @@ _PATTERNS = tuple(
         ("eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
     )
 )
-_WORDS = tuple({word for words, _ in _PATTERNS for word in words})
+_WORDS = tuple({word for keywords, _ in _PATTERNS for word in keywords})
 # Nothing nests deeper in an honest context; a hostile one must not end in a RecursionError.
 _DEEPEST = 20
 
@@ -183,14 +183,14 @@ def _is_secret_name(name: str) -> bool:
 
 
 def _is_secret(name: str, item: Any) -> bool:
-    """Whether what stands under the name is a secret: not nothing, not a truth, not a count."""
+    """Return whether what stands under the name is a secret: not nothing, not a truth, not a count."""
     if item is None or isinstance(item, bool) or item == "" or not _is_secret_name(name):
         return False
     return not (isinstance(item, int | float) and _COUNTED.search(name))
 
 
 def _is_told_by(before: Any, item: Any, *, paired: bool) -> bool:
-    """Whether the item before one in a list says that it is a secret: an option, or the name in a pair."""
+    """Return whether the item before one in a list says that it is a secret: an option, or the name in a pair."""
     if not isinstance(before, str) or len(before) > 200 or re.search(r"[\s=]", before):
         return False
     if _OPTION_ALONE.fullmatch(before):
@@ -210,8 +210,8 @@ def redact_text(text: str) -> str:
             break
     else:
         return text
-    for words, pattern in _PATTERNS:
-        if any(word in lowered for word in words):
+    for keywords, pattern in _PATTERNS:
+        if any(word in lowered for word in keywords):
             text = pattern.sub(_replacement, text)
     return text
 

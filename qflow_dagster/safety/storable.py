@@ -78,7 +78,7 @@ def read_json(text: str | bytes) -> Any:
     """Return the storable value of JSON text from outside; bytes are UTF-8, what is not is replaced.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")

@@ -1,6 +1,7 @@
 """Running what is not trusted (a repository's tests, a task's command) where it can do no harm.
 
 - `supervision`: running a command: waiting, limits, its output, its certain end
+- `orders`: what the launcher is ordered to do for one command
 - `view`: what the command sees: an allow-list of system folders, toolchains
 - `hidden`: what it never sees: our own state, what in the system's folders is not for everybody
 - `launcher`: the program between us and the command; it isolates, and outlives neither of the two
@@ -11,14 +12,8 @@
 Does not belong here: which command, and what its result means.
 """
 
-from qflow_dagster.sandbox.supervision import (
-    INSIDE,
-    Kind,
-    Limits,
-    NotIsolatedError,
-    Ran,
-    available,
-    run,
-)
+from qflow_dagster.sandbox.orders import Kind, Limits
+from qflow_dagster.sandbox.supervision import NotIsolatedError, Ran, available, run
+from qflow_dagster.sandbox.view import INSIDE
 
 __all__ = ["INSIDE", "Kind", "Limits", "NotIsolatedError", "Ran", "available", "run"]

@@ -48,7 +48,7 @@ def control_groups(memory: int, processes: int) -> Iterator[list[str]]:
 
 
 def _hierarchies(memory: int, processes: int) -> Iterator[tuple[list[Path], dict[str, int]]]:
-    """Where a group may be made, best first, and what is written into its files."""
+    """Yield where a group may be made, best first, and what is written into its files."""
     mounted: dict[str, Path] = {}
     with suppress(OSError):
         for line in Path("/proc/self/mounts").read_text().splitlines():

@@ -45,15 +45,15 @@ class Hidden:
         self._places = {self._place(folder) for folder in self._folders}
 
     def leads_to(self, path: Path) -> bool:
-        """Whether `path` is, or lies in, what is hidden."""
+        """Return whether `path` is, or lies in, what is hidden."""
         return any(form.is_relative_to(folder) for folder in self._folders for form in _forms(path)) or any(
-            device == hidden and place.is_relative_to(folder)
-            for device, place in map(self._place, _forms(path))
+            device == hidden and location.is_relative_to(folder)
+            for device, location in map(self._place, _forms(path))
             for hidden, folder in self._places
         )
 
     def lies_in(self, path: Path) -> bool:
-        """Whether some of what is hidden lies in `path`, or in what is mounted there."""
+        """Return whether some of what is hidden lies in `path`, or in what is mounted there."""
         forms = _forms(path)
         if any(folder.is_relative_to(form) for folder in self._folders for form in forms):
             return True
@@ -61,13 +61,13 @@ class Hidden:
             mount.point for mount in self._mounts if any(mount.point.is_relative_to(form) for form in forms)
         ]
         return any(
-            device == hidden and (folder.is_relative_to(place) or place.is_relative_to(folder))
-            for device, place in map(self._place, {*forms, *below})
+            device == hidden and (folder.is_relative_to(location) or location.is_relative_to(folder))
+            for device, location in map(self._place, {*forms, *below})
             for hidden, folder in self._places
         )
 
     def _place(self, path: Path) -> tuple[str, Path]:
-        """The file system `path` lies in, and its path there."""
+        """Return the file system `path` lies in, and its path there."""
         covering = [mount for mount in self._mounts if path.is_relative_to(mount.point)]
         if not covering:
             return "", path
@@ -79,20 +79,20 @@ class Hidden:
 
 def state_folders() -> list[Path]:
     """Our own folders and those of the database's sockets."""
-    given = settings()
-    folders = [given.home, embedded.data_folder(given.home), embedded.ROOT_BASE]
+    configured = settings()
+    folders = [configured.home, embedded.data_folder(configured.home), embedded.ROOT_BASE]
     folders += [
         Path(os.environ[name])
         for name in ("DAGSTER_HOME", "PGHOST")
         if os.environ.get(name, "").startswith("/")
     ]
-    for address in (given.database.url, given.dagster.url):
+    for address in (configured.database.url, configured.dagster.url):
         folders += _socket_folders(address.get_secret_value()) if address else []
     return folders
 
 
 def home_folder() -> Path:
-    """The home of whoever runs us.
+    """Return the home of whoever runs us.
 
     Raises:
         UsageError: there is none.
@@ -111,12 +111,12 @@ def home_folder() -> Path:
 
 @lru_cache(maxsize=64)
 def not_for_everybody(top: Path, *, package: bool) -> tuple[Path, ...]:
-    """What in `top` is not shown: what we could read and others could not, sockets, and databases.
+    """Return what in `top` is not shown: what we could read and others could not, sockets, and databases.
 
     Looked for once per process. Of a `package` that is too large to be looked through, or holds too
     much of it, that is all of it.
     """
-    found: list[Path] = []
+    parts: list[Path] = []
     entries = 0
     waiting = [top] if top.is_dir() and not top.is_symlink() else []
     while waiting:
@@ -127,10 +127,10 @@ def not_for_everybody(top: Path, *, package: bool) -> tuple[Path, ...]:
         except OSError:
             continue
         entries += len(children)
-        if package and (entries > MAX_ENTRIES or len(found) > MAX_PARTS):
+        if package and (entries > MAX_ENTRIES or len(parts) > MAX_PARTS):
             return (top,)
         if folder != top and (_ours_alone(folder, status) or any(child.name in MARKS for child in children)):
-            found.append(folder)
+            parts.append(folder)
             continue
         # Who may write in a folder of the system is root, whose files are closed to us as they are.
         every_file = package or status.st_uid != 0 or bool(status.st_mode & 0o022)
@@ -140,8 +140,8 @@ def not_for_everybody(top: Path, *, package: bool) -> tuple[Path, ...]:
             if child.is_dir(follow_symlinks=False):
                 waiting.append(Path(child.path))
             elif not child.is_file(follow_symlinks=False) or (every_file and _file_ours_alone(child)):
-                found.append(Path(child.path))
-    return tuple(found)
+                parts.append(Path(child.path))
+    return tuple(parts)
 
 
 def _ours_alone(folder: Path, status: os.stat_result) -> bool:

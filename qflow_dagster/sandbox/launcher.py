@@ -1,18 +1,14 @@
 """The program between the supervisor and a sandboxed command: it isolates, waits, and leaves nothing.
 
-Belongs here: namespaces, the root folder of the command, dropping rights, and the first process of
-a PID namespace. Does not belong here: what the command may see (`view`) and which system calls
-(`syscall_filter`); both come ready.
+Belongs here: namespaces, the root folder of the command, dropping rights, its first process. Does
+not belong here: what the command may see (`view`) and which system calls (`syscall_filter`).
 
-It is started as a program of its own, with the standard library alone and without `site`: our
-packages may lie in a folder that nobody can enter once rights are dropped, so everything is
-imported before. It reads its orders (`marshal`: the quickest) from a socket, answers there with a descriptor of the
-process whose death ends everything, and with what went wrong, if anything.
+It runs with the standard library alone and without `site`: the project may lie in a folder that it
+can no longer enter once it dropped its rights. It reads its orders (`marshal`, the quickest) from a
+socket, and answers there with problems and a descriptor of the process whose end ends everything.
 
-Who dies when: the kernel kills a PID namespace with its first process. That process is ours,
-never the command; bubblewrap, which makes one of its own, runs within. It ends when the command ends, and when the
-supervisor or this launcher is gone, which it sees by their process descriptors (pidfd): no signal
-mask, session or closed descriptor of the command can keep that from happening.
+That is the first process of a PID namespace, with which the kernel kills all others: never the
+command, and bubblewrap runs inside. It ends with the command, the supervisor or the launcher.
 """
 
 from __future__ import annotations
@@ -37,15 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
-    0x20000,
-    0x2000000,
-    0x4000000,
-    0x8000000,
-    0x10000000,
-    0x20000000,
-    0x40000000,
-)
+NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
+NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE, MNT_DETACH = 2, 4, 8, 0x4000, 0x40000, 2
 # The same numbers on all architectures.
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
@@ -205,17 +194,17 @@ def reap_until(command: int, wake: int, watched: list[int], stop_at: int | None 
 
 
 def wake_up_pipe(*numbers: int) -> int:
-    """A descriptor from which the numbers of the signals that arrive are read."""
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
+    """Return a descriptor from which the numbers of the signals that arrive are read."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
     for number in numbers:
         signal.signal(number, lambda *_: None)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    return told
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    return read_end
 
 
 def exit_code(status: int) -> int:
-    """The code of a shell for it: 128 and the signal's number, where one ended the process."""
+    """Return the code of a shell for it: 128 and the signal's number, where one ended the process."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
@@ -232,23 +221,23 @@ def enter_namespaces(flags: int) -> None:
                 rows = [line.split() for line in existing]
             maps[kind] = "".join(f"{first} {first} {count}\n" for first, _, count in rows)
     process = os.getpid()
-    told, tell = os.pipe()
+    read_end, write_end = os.pipe()
     # More than one number is mapped from outside only.
     helper = os.fork()
     if helper == 0:
-        os.close(tell)
-        if not os.read(told, 1):
+        os.close(write_end)
+        if not os.read(read_end, 1):
             os._exit(1)
         for name, content in maps.items():
             with open(f"/proc/{process}/{name}", "w") as file:
                 file.write(content)
         os._exit(0)
     call(libc.unshare, flags)
-    os.write(tell, b"+")
+    os.write(write_end, b"+")
     if os.waitpid(helper, 0)[1] != 0:
         raise OSError("users cannot be mapped into a namespace")
-    os.close(told)
-    os.close(tell)
+    os.close(read_end)
+    os.close(write_end)
 
 
 def make_root(orders: dict[str, Any]) -> None:
@@ -306,7 +295,7 @@ def mount_memory(path: str, options: str) -> None:
 
 
 def clone(path: str, read_only: bool, *, devices: bool = False) -> int:
-    """A descriptor of a mount of `path`, and what is mounted below it, that is attached nowhere yet."""
+    """Return a descriptor of a mount of `path`, and what is mounted below it, that is attached nowhere yet."""
     flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE
     tree = call(libc.syscall, OPEN_TREE, AT_FDCWD, os.fsencode(path), flags, about=path)
     set_attributes(tree, (ATTR_RDONLY if read_only else 0) | ATTR_NOSUID | (0 if devices else ATTR_NODEV))

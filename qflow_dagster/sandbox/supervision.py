@@ -1,7 +1,7 @@
 """Running a command in the sandbox: its limits, its output, its certain end.
 
-Belongs here: what isolation there is, starting the launcher with its orders, waiting. Does not
-belong here: what the command sees (`view`), how it is isolated (`launcher`).
+Belongs here: which isolation works on this machine, starting the launcher, waiting. Does not belong
+here: what the launcher is ordered to do (`orders`), and how it does it (`launcher`).
 """
 
 import marshal
@@ -17,46 +17,28 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.sandbox.control_groups import control_groups
+from qflow_dagster.sandbox.orders import MEGABYTE, NOBODY, Kind, Limits, launcher_orders
 from qflow_dagster.sandbox.syscall_filter import SyscallFilterError, compiled
 from qflow_dagster.sandbox.usage import Usage
-from qflow_dagster.sandbox.view import HOME_FOLDERS, INSIDE, MASKED, View, everything, view
 from qflow_dagster.settings import settings
 
-Kind = Literal["bubblewrap", "namespaces", "none"]
 LAUNCHER = Path(__file__).with_name("launcher.py")
-NOBODY = 65534
 OUTPUT_BYTES = 1_000_000
-MAX_FILE = 512 * 1024**2
-# The temporary folder lies in memory; so does the shared one, for which programs expect little.
-MAX_TEMPORARY = 1024**3
-MAX_SHARED = 64 * 1024**2
-MAX_INODES = 200_000
 # Where control groups can be made, all processes together may take this many times what one may.
 MEMORY_IN_SUM = 2
 SETUP_SECONDS = 30
 BUBBLEWRAP_FAILED = 1
-# How often limits that nobody reports are looked at.
+# Seconds between two looks at limits that nobody reports.
 LOOK_SECONDS = 0.25
 
 
 class NotIsolatedError(QflowError):
     """The command was not run, because this machine cannot isolate it."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one command may use: seconds of wall clock, bytes of address space, processes, bytes written."""
-
-    seconds: float
-    memory: int
-    processes: int
-    disk: int = 4 * 1024**3
 
 
 class Ran(NamedTuple):
@@ -73,7 +55,7 @@ _works: list[Kind] = []
 
 
 def available() -> Kind:
-    """The strongest isolation that works here, found out by trying it; what works is tried once."""
+    """Return the strongest isolation that works here, found out by trying it; what works is tried once."""
     if _works:
         return _works[0]
     for kind in ("bubblewrap", "namespaces"):
@@ -96,13 +78,15 @@ def run(command: Sequence[str], folder: Path, *, limits: Limits | None = None, s
         NotIsolatedError: there is no isolation here, and `QFLOW_GENERATION_UNISOLATED` does not allow to do without.
         UsageError: a folder it shall see by `QFLOW_GENERATION_SANDBOX_PATHS` holds our own state.
     """
-    given = settings().generation
-    megabyte = 1024**2
+    configured = settings().generation
     limits = limits or Limits(
-        given.test_timeout, given.test_memory * megabyte, given.test_processes, given.test_disk * megabyte
+        seconds=configured.test_timeout,
+        memory=configured.test_memory * MEGABYTE,
+        processes=configured.test_processes,
+        disk=configured.test_disk * MEGABYTE,
     )
     kind = available()
-    if kind == "none" and not given.unisolated:
+    if kind == "none" and not configured.unisolated:
         raise NotIsolatedError(
             f"this machine cannot isolate a repository's own commands: {_missing()}; "
             "QFLOW_GENERATION_UNISOLATED=true runs them without, with all your rights"
@@ -126,7 +110,7 @@ def _run(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, stdin
         _give_to_nobody(folder)
     with ExitStack() as stack:
         groups = stack.enter_context(control_groups(limits.memory * MEMORY_IN_SUM, limits.processes + 8))
-        orders = _orders(kind, command, folder, limits, groups)
+        orders = launcher_orders(kind, command, folder, limits, groups)
         # What the command may see may take a moment to find out, which is not its own.
         started = time.monotonic()
         sandbox = _Sandbox(orders, stack)
@@ -140,7 +124,7 @@ def _run(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, stdin
         if not (timed_out or exceeded) and sandbox.failed_to_begin():
             raise NotIsolatedError(f"the sandbox cannot be set up: {output.strip()[-500:]}")
     if exceeded:
-        output += f"\nstopped: it wrote more than {limits.disk // 1024**2} MB into its folder\n"
+        output += f"\nstopped: it wrote more than {limits.disk // MEGABYTE} MB into its folder\n"
     code = None if timed_out else sandbox.process.returncode
     return Ran(code, output, seconds, timed_out, kind)
 
@@ -208,7 +192,7 @@ class _Sandbox:
 
     def wait(self, stdin: bytes, deadline: float, usage: Usage) -> tuple[bool, bool]:
         """Feed and listen until the command ends; whether it took too long, and whether it wrote too much."""
-        given = memoryview(stdin)
+        pending = memoryview(stdin)
         out, into = self._stdout.fileno(), self._stdin.fileno()
         ended = os.pidfd_open(self.process.pid)
         with selectors.DefaultSelector() as selector, ExitStack() as stack:
@@ -222,10 +206,10 @@ class _Sandbox:
                 ready = {key.fd for key, _ in selector.select(min(left, LOOK_SECONDS))}
                 if into in ready:
                     try:
-                        given = given[os.write(into, given[:65_536]) :]
+                        pending = pending[os.write(into, pending[:65_536]) :]
                     except BrokenPipeError:
-                        given = given[:0]
-                    if not given:
+                        pending = pending[:0]
+                    if not pending:
                         selector.unregister(into)
                         self._stdin.close()
                 if out in ready and not self._read():
@@ -261,7 +245,7 @@ class _Sandbox:
             self.process.wait()
 
     def failed_to_begin(self) -> bool:
-        """Whether it was bubblewrap that failed, before the command began; asked at the end."""
+        """Return whether it was bubblewrap that failed, before the command began; asked at the end."""
         if self._kind != "bubblewrap" or self.process.returncode != BUBBLEWRAP_FAILED:
             return False
         os.set_blocking(self._status, False)
@@ -271,134 +255,13 @@ class _Sandbox:
             return True
 
     def output(self) -> str:
-        """The end of what the command printed, both streams together."""
+        """Return the end of what the command printed, both streams together."""
         # At most what a pipe holds: without isolation, somebody may be left who goes on writing.
         with suppress(BlockingIOError):
             for _ in range(16):
                 if not self._read():
                     break
         return self._output[-OUTPUT_BYTES:].decode("utf-8", "replace")
-
-
-def _orders(
-    kind: Kind, command: Sequence[str], folder: Path, limits: Limits, groups: list[str]
-) -> dict[str, Any]:
-    """What the launcher is told."""
-    seen = view() if kind != "none" else everything()
-    root = os.geteuid() == 0
-    orders: dict[str, Any] = {
-        "kind": kind,
-        "groups": groups,
-        "command": list(command),
-        "environment": seen.environment,
-        "folder": str(folder.resolve()),
-        "inside": INSIDE,
-        "filter": _filter(kind),
-        "user": NOBODY if root else os.geteuid(),
-        "group": NOBODY if root else os.getegid(),
-        "limits": {
-            "RLIMIT_AS": limits.memory,
-            "RLIMIT_NPROC": limits.processes,
-            "RLIMIT_CPU": int(limits.seconds) + 1,
-            "RLIMIT_FSIZE": MAX_FILE,
-            "RLIMIT_CORE": 0,
-            "RLIMIT_NOFILE": 1024,
-        },
-    }
-    temporary = min(MAX_TEMPORARY, limits.memory)
-    if kind == "bubblewrap":
-        orders["command"] = _bubblewrap(seen, folder, temporary, [*_limited(orders), *command])
-    if kind == "namespaces":
-        orders |= {
-            "mounts": [
-                *((source, path, True) for source, path in seen.mounts),
-                (str(folder.resolve()), INSIDE, False),
-            ],
-            "links": seen.links,
-            "masked": MASKED,
-            "folders": HOME_FOLDERS,
-            "temporary": temporary,
-            "shared": MAX_SHARED,
-            "inodes": MAX_INODES,
-        }
-    return orders
-
-
-def _filter(kind: Kind) -> bytes:
-    try:
-        return compiled()
-    except SyscallFilterError:
-        if kind == "none":
-            return b""
-        raise
-
-
-def _limited(orders: dict[str, Any]) -> list[str]:
-    """The programs that take away what bubblewrap leaves: root's number, and the limits."""
-    names = {
-        "RLIMIT_AS": "as",
-        "RLIMIT_NPROC": "nproc",
-        "RLIMIT_CPU": "cpu",
-        "RLIMIT_FSIZE": "fsize",
-        "RLIMIT_CORE": "core",
-        "RLIMIT_NOFILE": "nofile",
-    }
-    limits = [f"--{names[name]}={most}" for name, most in orders["limits"].items()]
-    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    return [
-        *(["setpriv", *user, "--inh-caps=-all", "--bounding-set=-all", "--"] if os.geteuid() == 0 else []),
-        "prlimit",
-        *limits,
-        "--",
-    ]
-
-
-def _bubblewrap(seen: View, folder: Path, temporary: int, command: Sequence[str]) -> list[str]:
-    arguments = [
-        "bwrap",
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-        "--die-with-parent",
-        "--new-session",
-        "--clearenv",
-        "--hostname",
-        "sandbox",
-        "--cap-drop",
-        "ALL",
-    ]
-    if os.geteuid() == 0:
-        # In the launcher's user namespace; what becomes nobody next needs these.
-        arguments += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
-        # It enters the work folder, which nobody owns and may have closed.
-        arguments += ["--cap-add", "CAP_DAC_READ_SEARCH"]
-    else:
-        arguments += ["--unshare-user"]
-    arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(MAX_SHARED), "--perms", "1777"]
-    arguments += ["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
-    # Before what may be read: of that, too, something may lie in /tmp.
-    arguments += ["--size", str(temporary), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
-    for path in HOME_FOLDERS:
-        arguments += ["--perms", "1777", "--dir", path]
-    parents = (
-        str(parent) for _, path in (*seen.links, *seen.mounts) for parent in reversed(Path(path).parents)
-    )
-    for path in dict.fromkeys(parents):
-        # Made by itself it would be open to its owner alone. What is there keeps its mode.
-        arguments += ["--perms", "0755", "--dir", path]
-    for target, path in seen.links:
-        arguments += ["--symlink", target, path]
-    for source, path in seen.mounts:
-        arguments += ["--ro-bind-try", source, path]
-    for path in MASKED:
-        if Path(path).exists():
-            arguments += ["--ro-bind", "/dev/null", path]
-    arguments += ["--bind", str(folder.resolve()), INSIDE, "--remount-ro", "/", "--chdir", INSIDE]
-    for name, value in seen.environment.items():
-        arguments += ["--setenv", name, value]
-    return [*arguments, *command]
 
 
 def _give_to_nobody(folder: Path) -> None:

@@ -100,7 +100,7 @@ class SyscallFilterError(QflowError):
 
 @cache
 def compiled() -> bytes:
-    """The filter, as the kernel takes it.
+    """Return the filter, as the kernel takes it.
 
     Raises:
         SyscallFilterError: the library that compiles it is missing.

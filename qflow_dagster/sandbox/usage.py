@@ -34,7 +34,7 @@ class Usage:
         self._next = 0.0
 
     def exceeded(self) -> bool:
-        """Whether the folder holds more than `limit` bytes, as far as a look that costs little shows."""
+        """Return whether the folder holds more than `limit` bytes, as far as a look that costs little shows."""
         free, entries = self._free()
         gone = self._bytes - free
         if gone < self._limit and self._entries - entries < MAX_ENTRIES:
@@ -76,8 +76,8 @@ class Usage:
             # It was closed to be left out.
             return True
         try:
-            with os.scandir(folder) as found:
-                for entry in found:
+            with os.scandir(folder) as entries:
+                for entry in entries:
                     try:
                         status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
@@ -95,7 +95,7 @@ class Usage:
         return False
 
     def _deleted_and_open(self) -> int:
-        """Bytes of files on this disk that no folder names any more and a process of a sandbox holds open.
+        """Return bytes of files on this disk that no folder names any more and a process of a sandbox holds open.
 
         Of a sandbox are those that descend from us in a PID namespace of their own. Two sandboxes of one
         process count for each other.
@@ -112,8 +112,12 @@ class Usage:
                     held = list((process / "fd").iterdir())
                 except PermissionError:
                     # One of ours hides what it holds: a program of the command may, the first process does.
-                    told = (process / "status").read_text()
-                    if numbers[-1] != "1" and "Seccomp:\t2" in told and f"\nUid:\t{os.geteuid()}\t" in told:
+                    status = (process / "status").read_text()
+                    if (
+                        numbers[-1] != "1"
+                        and "Seccomp:\t2" in status
+                        and f"\nUid:\t{os.geteuid()}\t" in status
+                    ):
                         return self._limit + 1
                     continue
                 for file in held:
@@ -125,6 +129,6 @@ class Usage:
 
 
 def _numbers(process: Path) -> list[str]:
-    """The numbers of a process, one per PID namespace, ours first; readable whatever it does."""
+    """Return the numbers of a process, one per PID namespace, ours first; readable whatever it does."""
     status = (process / "status").read_text()
     return status.partition("NSpid:")[2].partition("\n")[0].split()

@@ -90,7 +90,7 @@ class View(NamedTuple):
 
 
 def view() -> View:
-    """What a command sees now, beside its work folder.
+    """Return what a command sees now, beside its work folder.
 
     Raises:
         UsageError: `QFLOW_GENERATION_SANDBOX_PATHS` names a folder that holds our state, or lies in it.
@@ -116,40 +116,40 @@ def view() -> View:
     mounts: list[tuple[str, str]] = []
     links: list[tuple[str, str]] = []
     for top, at in (*((path, path) for path in (*system, *packages)), *followed):
-        for part in _shown(top, hidden):
+        for part in _readable_parts(top, hidden):
             inside = str(at / part.relative_to(top))
             # A link (/bin -> usr/bin) stays one.
             if part.is_symlink():
                 links.append((str(part.readlink()), inside))
             else:
                 mounts.append((str(part), inside))
-    shown = [Path(path) for _, path in (*mounts, *links)]
-    return View(mounts, links, _environment(home, shown))
+    readable = [Path(path) for _, path in (*mounts, *links)]
+    return View(mounts, links, _environment(home, readable))
 
 
 def _origin(home: Path, name: str) -> Path:
-    """Where a toolchain's folder lies outside: below the home, unless a variable of its names another."""
+    """Return where a toolchain's folder lies outside: below the home, unless a variable of its names another."""
     tool, _, rest = name.partition("/")
     elsewhere = os.environ.get({".cargo": "CARGO_HOME", ".rustup": "RUSTUP_HOME"}[tool])
     return Path(elsewhere or home / tool) / rest
 
 
 def _followed(path: Path) -> Path:
-    """Where it leads; of a circle of links, somewhere in it."""
+    """Return where it leads; of a circle of links, somewhere in it."""
     return Path(os.path.realpath(path))
 
 
 def _more_than_a_toolchain(path: Path, home: Path) -> bool:
-    """Whether a link leads to a whole home, or to what is no folder of files."""
+    """Return whether a link leads to a whole home, or to what is no folder of files."""
     return _followed(home).is_relative_to(path) or any(path.is_relative_to(folder) for folder in KERNEL)
 
 
 def everything() -> View:
-    """What a command sees that nothing isolates."""
+    """Return what a command sees that nothing isolates."""
     return View([], [], {**_environment(home_folder(), [Path("/")]), "HOME": "/tmp"})  # noqa: S108
 
 
-def _shown(path: Path, hidden: Hidden) -> Iterator[Path]:
+def _readable_parts(path: Path, hidden: Hidden) -> Iterator[Path]:
     """`path`, or, where it holds some of what is hidden, of what lies in it the parts that do not."""
     if not os.path.lexists(path) or hidden.leads_to(path):
         return
@@ -157,7 +157,7 @@ def _shown(path: Path, hidden: Hidden) -> Iterator[Path]:
         yield path
     else:
         for child in _children(path):
-            yield from _shown(child, hidden)
+            yield from _readable_parts(child, hidden)
 
 
 def _children(folder: Path) -> list[Path]:
@@ -168,9 +168,9 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _public(path: Path) -> bool:
-    """Whether it belongs to the system, and everybody may read it; what is a user's own, its settings name."""
-    found = path.lstat()
-    return found.st_uid == 0 and found.st_mode & 0o005 == 0o005 and path.name not in ("etc", "var")
+    """Return whether it belongs to the system, and everybody may read it; what is a user's own, its settings name."""
+    status = path.lstat()
+    return status.st_uid == 0 and status.st_mode & 0o005 == 0o005 and path.name not in ("etc", "var")
 
 
 def _further(state: Hidden) -> Iterator[Path]:
@@ -203,16 +203,16 @@ def _further(state: Hidden) -> Iterator[Path]:
         yield path
 
 
-def _environment(home: Path, shown: list[Path]) -> dict[str, str]:
-    """The environment of the command: programs in the order in which whoever runs us finds them."""
+def _environment(home: Path, readable: list[Path]) -> dict[str, str]:
+    """Return the environment of the command: programs in the order in which whoever runs us finds them."""
     toolchains = [str(home / name) for name in (".cargo/bin", ".pyenv/shims", ".pyenv/bin")]
     toolchains += [str(path) for path in sorted((home / ".nvm/versions/node").glob("*/bin"), reverse=True)]
-    given = os.environ.get("PATH", "").split(":")
+    path_variable = os.environ.get("PATH", "").split(":")
     programs = [
         path
-        for path in dict.fromkeys((*given, *toolchains, *PATH))
+        for path in dict.fromkeys((*path_variable, *toolchains, *PATH))
         if path in PATH
-        or (path and any(Path(path).is_relative_to(folder) for folder in shown) and Path(path).is_dir())
+        or (path and any(Path(path).is_relative_to(folder) for folder in readable) and Path(path).is_dir())
     ]
     return {
         "PATH": ":".join(programs),

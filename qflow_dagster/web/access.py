@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications.sealing import key_for
-from qflow_dagster.setting_groups import ErrorsSettings, InboxSettings
+from qflow_dagster.settings.platform import ErrorsSettings, InboxSettings
 from qflow_dagster.web import peers
 from qflow_dagster.web.identities import is_name
 from qflow_dagster.web.origins import from_pages_of, host_name, is_reading, origin, origin_of
@@ -101,7 +101,7 @@ class Access:
         return self.loopback and not self.limits.accounts and not self.limits.trusted_header
 
     def names_us(self, connection: HTTPConnection) -> bool:
-        """Whether the request names us: a foreign name that leads here (DNS rebinding) is refused."""
+        """Return whether the request names us: a foreign name that leads here (DNS rebinding) is refused."""
         if len(connection.headers.getlist("Host")) != 1:
             return False
         names = {
@@ -111,7 +111,7 @@ class Access:
         return None not in names and (names <= self.hosts or not (self.loopback or self.limits.hosts))
 
     def may_come_from(self, connection: HTTPConnection) -> bool:
-        """Whether the page that made the request, if any did, may make it: ours, except for what only reads."""
+        """Return whether the page that made the request, if any did, may make it: ours, except for what only reads."""
         headers = connection.headers
         if connection.scope["type"] == "websocket":
             # Every browser names the origin of a WebSocket, and nobody else has a use for one here.
@@ -134,14 +134,14 @@ class Access:
         return self._forwarded(connection, "X-Forwarded-Host") or connection.headers["Host"]
 
     def _forwarded(self, connection: HTTPConnection, name: str) -> str | None:
-        """What the proxy next to us says; what came to it from further out stands left of that."""
+        """Return what the proxy next to us says; what came to it from further out stands left of that."""
         values = connection.headers.getlist(name)
         if not values or not self._is_proxy(connection):
             return None
         return values[-1].rpartition(",")[2].strip()
 
     def _is_proxy(self, connection: HTTPConnection) -> bool:
-        """Whether the peer itself, never one that a header names, is a proxy of ours."""
+        """Return whether the peer itself, never one that a header names, is a proxy of ours."""
         peer = _address(connection)
         if peer is None or not any(peer in network for network in self.proxies):
             return False
@@ -163,7 +163,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server on this address is reached from this machine alone."""
+    """Return whether a server on this address is reached from this machine alone."""
     if host.lower() == "localhost":
         return True
     try:
@@ -173,23 +173,23 @@ def is_loopback(host: str) -> bool:
 
 
 def hash_password(password: str) -> str:
-    """What `QFLOW_INBOX_ACCOUNTS` holds of a password: ``salt$hash``, both hexadecimal."""
+    """Return what `QFLOW_INBOX_ACCOUNTS` holds of a password: ``salt$hash``, both hexadecimal."""
     salt = os.urandom(16)
     return f"{salt.hex()}${hashlib.scrypt(password.encode(), salt=salt, **SCRYPT).hex()}"
 
 
 def csrf_token(actor: str, about: str) -> str:
-    """What a form must bring back: only a page of ours, shown to this actor, has it."""
+    """Return what a form must bring back: only a page of ours, shown to this actor, has it."""
     return hmac.new(key_for("csrf"), f"{actor}\0{about}".encode(), hashlib.sha256).hexdigest()
 
 
 def is_own_form(actor: str, about: str, token: str) -> bool:
-    """Whether a form was shown to this actor by a page of ours; where it comes from, the guard has looked at."""
+    """Return whether a form was shown to this actor by a page of ours; where it comes from, the guard has looked at."""
     return hmac.compare_digest(token.encode(errors="replace"), csrf_token(actor, about).encode())
 
 
 def _name(host: str) -> str:
-    """A configured name or address as a request writes it."""
+    """Return a configured name or address as a request writes it."""
     return host_name(f"[{host}]" if host.count(":") > 1 and "[" not in host else host) or host.lower()
 
 
@@ -208,7 +208,7 @@ def _user_id(name: str) -> int:
 
 
 def _address(connection: HTTPConnection) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The peer's address, as its socket has it."""
+    """Return the peer's address, as its socket has it."""
     try:
         peer = ipaddress.ip_address(connection.scope["client"][0])
     except (TypeError, ValueError):
@@ -225,8 +225,8 @@ def _owner(connection: HTTPConnection) -> int | None:
 def _matches(hashed: str, password: str) -> bool:
     salt, _, expected = hashed.partition("$")
     try:
-        found = hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), **SCRYPT)
-        return hmac.compare_digest(found, bytes.fromhex(expected))
+        digest = hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), **SCRYPT)
+        return hmac.compare_digest(digest, bytes.fromhex(expected))
     except ValueError:
         return False
 

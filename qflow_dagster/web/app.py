@@ -31,7 +31,7 @@ def build_app(
     pages: Sequence[BaseRoute] = (),
     locations: Callable[[], Mapping[str, bool]] = dict,
 ) -> Starlette:
-    """The application for a server on `host`, with `pages` of others behind the same guard.
+    """Return the application for a server on `host`, with `pages` of others behind the same guard.
 
     `locations` says of each code location that those pages show whether it is loaded.
 

@@ -82,7 +82,7 @@ def verify(token: str) -> str:
     return name
 
 
-def established(wanted: str | None = None) -> str:
+def established(requested: str | None = None) -> str:
     """Return the name under which this process acts: that of the token in `QFLOW_IDENTITY`, or its account's.
 
     Raises:
@@ -90,9 +90,9 @@ def established(wanted: str | None = None) -> str:
     """
     token = os.environ.get(VARIABLE)
     name = verify(token) if token else peers.own_name()
-    if wanted is not None and wanted != name:
+    if requested is not None and requested != name:
         raise UsageError(
-            f"nothing says that you are {visible_line(wanted, MAX_NAME)}: you act as {name}; "
+            f"nothing says that you are {visible_line(requested, MAX_NAME)}: you act as {name}; "
             f"leave --as away, or set {VARIABLE} to what `qflow identity` signs for that name"
         )
     return name

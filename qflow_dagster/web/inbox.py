@@ -30,13 +30,13 @@ MAX_FORM_BYTES = 100_000
 MAX_DIFF_LINES = 5_000
 
 
-def _shown(value: Any) -> Any:
+def _visible(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 templates = Jinja2Templates(FOLDER / "templates")
 # Of every expression, so that no template can forget it.
-templates.env.finalize = _shown
+templates.env.finalize = _visible
 
 
 class DiffLine(NamedTuple):
@@ -49,7 +49,7 @@ class DiffLine(NamedTuple):
 
 
 def diff_lines(patch: str) -> list[DiffLine]:
-    """A unified diff, line by line, with the numbers of old and new lines."""
+    """Return a unified diff, line by line, with the numbers of old and new lines."""
     lines: list[DiffLine] = []
     old = new = left_old = left_new = 0
     for text in patch.removesuffix("\n").split("\n"):
@@ -84,7 +84,7 @@ class Inbox:
         self.engine = engine
 
     def list(self, request: Request) -> Response:
-        """Approvals of a status, newest first; `?part` gives the table alone."""
+        """Return approvals of a status, newest first; `?part` gives the table alone."""
         status = request.query_params.get("status", "pending")
         if status not in (*records.STATUSES, "all"):
             status = "pending"
@@ -95,7 +95,7 @@ class Inbox:
         return self._page(request, template, rows=rows, status=status, counts=counts, most=PAGE)
 
     def show(self, request: Request, *, problem: str | None = None, status_code: int = 200) -> Response:
-        """One approval: what exactly, why, its evidence, decisions and history."""
+        """Return one approval: what exactly, why, its evidence, decisions and history."""
         approval_id = request.path_params["id"]
         with self.engine.connect() as connection:
             approval = records.show(connection, approval_id)
@@ -104,15 +104,15 @@ class Inbox:
         patch = content.get("patch") if isinstance(content, dict) else None
         rest = {k: v for k, v in content.items() if k != "patch"} if isinstance(patch, str) else content
         lines = diff_lines(patch) if isinstance(patch, str) else []
-        shown = len(lines) if "all" in request.query_params else MAX_DIFF_LINES
+        line_limit = len(lines) if "all" in request.query_params else MAX_DIFF_LINES
         return self._page(
             request,
             "approval.html",
             status_code=status_code,
             approval=approval,
             history=history,
-            lines=lines[:shown],
-            left_out=max(len(lines) - shown, 0),
+            lines=lines[:line_limit],
+            left_out=max(len(lines) - line_limit, 0),
             rest=visible_json(rest) if rest else None,
             evidence=visible_json(approval["evidence"]) if approval["evidence"] else None,
             csrf=csrf_token(request.state.actor, str(approval_id)),
@@ -126,8 +126,8 @@ class Inbox:
         actor: str = request.state.actor
         form = await read_form(request)
         if form is None or not is_own_form(actor, str(approval_id), form.get("csrf", "")):
-            words = "this form was not one of ours, or is too old: look again and decide then"
-            return await run_in_threadpool(self.show, request, problem=words, status_code=403)
+            problem = "this form was not one of ours, or is too old: look again and decide then"
+            return await run_in_threadpool(self.show, request, problem=problem, status_code=403)
         return await run_in_threadpool(self._decide, request, approval_id, actor, form)
 
     def _decide(self, request: Request, approval_id: UUID, actor: str, form: dict[str, str]) -> Response:
@@ -159,7 +159,7 @@ class Inbox:
 
 
 async def read_form(request: Request) -> dict[str, str] | None:
-    """The fields of a urlencoded form; None if it is none, or too large."""
+    """Return the fields of a urlencoded form; None if it is none, or too large."""
     body = b""
     async for chunk in request.stream():
         body += chunk

@@ -33,15 +33,15 @@ class Monitoring:
     def ready(self, _request: Request) -> Response:
         """200 if the database is there and migrated, else 503; and which code locations Dagster's page has loaded."""
         try:
-            found = current_revision(self.engine)
+            revision = current_revision(self.engine)
         except SQLAlchemyError:
             return JSONResponse({"status": "unhealthy", "message": "the database is away"}, 503)
-        if found != newest_revision():
+        if revision != newest_revision():
             return JSONResponse({"status": "unhealthy", "message": "the database is not migrated"}, 503)
         return JSONResponse({"status": "healthy", "code_locations": dict(self.locations())})
 
     def deep(self, _request: Request) -> Response:
-        """What is believed of every check; 503 if one is unhealthy, or nobody checks."""
+        """Return what is believed of every check; 503 if one is unhealthy, or nobody checks."""
         try:
             with self.engine.connect() as connection:
                 states = health_agent.states(connection)

@@ -43,7 +43,7 @@ def origin_of(url: str, setting: str) -> str:
 
 
 def from_pages_of(origins: Collection[str], headers: Headers) -> bool:
-    """Whether nothing in a request contradicts that a page of these origins made it.
+    """Return whether nothing in a request contradicts that a page of these origins made it.
 
     Browsers say where a request comes from, and no page can change what they say. Whoever says
     nothing is no browser.

@@ -61,5 +61,5 @@ def _hexadecimal(address: Address, table: str) -> bytes:
     packed = ip.packed
     if ip.version == 4 and table.endswith("6"):
         packed = bytes(10) + b"\xff\xff" + packed
-    words = struct.unpack(f"={len(packed) // 4}I", packed)
-    return b"%b:%04X" % (b"".join(b"%08X" % word for word in words), address[1])
+    groups = struct.unpack(f"={len(packed) // 4}I", packed)
+    return b"%b:%04X" % (b"".join(b"%08X" % word for word in groups), address[1])

@@ -108,8 +108,8 @@ class Intake:
 
     def _write_batch(self, envelopes: list[Envelope]) -> list[Exception | None]:
         """Store all that can be stored; return of each envelope why nothing of it could, or None."""
-        errors = [(owner, item) for owner, one in enumerate(envelopes) for item in one.occurrences]
-        successes = [(owner, item) for owner, one in enumerate(envelopes) for item in one.successes]
+        errors = [(owner, item) for owner, envelope in enumerate(envelopes) for item in envelope.occurrences]
+        successes = [(owner, item) for owner, envelope in enumerate(envelopes) for item in envelope.successes]
         refused = [0] * len(envelopes)
         with self.engine.begin() as connection:
             for items, store in ((errors, track_errors), (successes, track_successes)):
@@ -164,15 +164,15 @@ class Sentry:
         configured = settings().errors.sentry_key
         if configured is None:
             return not self.key_needed
-        given = request.query_params.get("sentry_key", "")
+        key = request.query_params.get("sentry_key", "")
         for part in request.headers.get("X-Sentry-Auth", "").removeprefix("Sentry ").split(","):
             name, _, value = part.strip().partition("=")
-            given = value if name == "sentry_key" else given
-        return hmac.compare_digest(given.encode(), configured.get_secret_value().encode())
+            key = value if name == "sentry_key" else key
+        return hmac.compare_digest(key.encode(), configured.get_secret_value().encode())
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
-    """The body without its compression, at most `MAX_ENVELOPE_BYTES` bytes.
+    """Return the body without its compression, at most `MAX_ENVELOPE_BYTES` bytes.
 
     Raises:
         InvalidEnvelopeError: it is damaged, grows too large, or is compressed in a way we do not read.
@@ -195,7 +195,7 @@ def decompress(body: bytes, encoding: str) -> bytes:
 
 
 def parse_event(body: bytes) -> Envelope:
-    """A bare event, as an envelope of that one.
+    """Return a bare event, as an envelope of that one.
 
     Raises:
         InvalidEnvelopeError: it is none.
@@ -205,7 +205,7 @@ def parse_event(body: bytes) -> Envelope:
 
 
 def parse_envelope(body: bytes) -> Envelope:
-    """The events and transactions of an envelope; what is none of them is left out.
+    """Return the events and transactions of an envelope; what is none of them is left out.
 
     Raises:
         InvalidEnvelopeError: it is no envelope, holds too much, or nothing but items that cannot be read.
@@ -240,7 +240,7 @@ def parse_envelope(body: bytes) -> Envelope:
 
 
 def occurrence_from(event: Mapping[str, Any]) -> Occurrence:
-    """A Sentry event as an occurrence; a field that is not of its type is as if it were not there."""
+    """Return a Sentry event as an occurrence; a field that is not of its type is as if it were not there."""
     exceptions = _values(event.get("exception"))
     error = exceptions[-1] if exceptions else {}
     logentry = event.get("logentry") or event.get("message")
@@ -352,14 +352,14 @@ def _stack(frames: list[Mapping[str, Any]]) -> str | None:
 
 
 def _line_number(value: Any) -> int:
-    """A line of a file; 0 if it is none. Some SDKs send numbers as texts."""
+    """Return a line of a file; 0 if it is none. Some SDKs send numbers as texts."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
 
 
 def _text(value: Any, limit: int) -> str:
-    """A text or a number as text, without blanks around it; nothing of anything else."""
+    """Return a text or a number as text, without blanks around it; nothing of anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return str(value).strip()[:limit]

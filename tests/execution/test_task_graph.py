@@ -683,7 +683,7 @@ def test_files_and_commands_see_the_ingested_commit_and_nothing_else(
 def test_a_role_has_its_limit_of_tasks_at_a_time(
     engine: Engine, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qflow_dagster.setting_groups import RoleSettings
+    from qflow_dagster.settings.improvement_loop import RoleSettings
 
     monkeypatch.setitem(configured().execution.roles, "coder", RoleSettings(concurrency=2))
     running, most = [0], [0]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from qflow_dagster.setting_groups import ErrorsSettings, HealthSettings
 from qflow_dagster.settings import settings
+from qflow_dagster.settings.platform import ErrorsSettings, HealthSettings
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_given_is_sent_and_nothing_else(server: LocalServer) -> None:
     server.body, server.headers = b'{"a": 1}', {"Set-Cookie": "c=1", "Content-Type": "application/json"}
     for _ in range(2):
-        answer = outgoing.ask(
+        answer = outgoing.fetch(
             Request("PUT", f"{server.url}/x", {"Authorization": "mine"}, b"{}"), seconds=10, max_bytes=100
         )
     assert (answer.status, answer.text) == (200, '{"a": 1}')
@@ -74,14 +74,14 @@ def test_a_model_gets_the_question_and_the_key(server: LocalServer, monkeypatch:
         monkeypatch.setenv(f"QFLOW_MODEL_{name}", value)
     settings.cache_clear()
     try:
-        assert language_model.ask("be brief", "is it?")[0] == "yes"
+        assert language_model.complete("be brief", "is it?")[0] == "yes"
         [got] = server.received
         assert {n.lower(): v for n, v in got.headers.items()}["authorization"] == "Bearer KEY"
         assert {name.lower() for name in got.headers} <= language_model.SENT | {"authorization"}
         with local_server() as other:
             server.status, server.headers = 307, {"Location": f"{other.url}/v1/chat/completions"}
             with pytest.raises(QflowError, match="the model's endpoint failed"):
-                language_model.ask("be brief", "is it?")
+                language_model.complete("be brief", "is it?")
             assert not other.received
     finally:
         monkeypatch.undo()
@@ -93,25 +93,25 @@ def test_the_limit_is_of_the_whole(server: LocalServer, how: str) -> None:
     setattr(server, how, 30.0 if how == "delay" else 0.1)
     started = time.monotonic()
     with pytest.raises(ResponseTimeoutError):
-        outgoing.ask(Request("GET", server.url), seconds=0.8, max_bytes=10)
+        outgoing.fetch(Request("GET", server.url), seconds=0.8, max_bytes=10)
     assert time.monotonic() - started < 10
 
 
 def test_a_body_is_read_as_far_as_asked(server: LocalServer) -> None:
     server.body = b"x" * 101
-    assert outgoing.ask(Request("GET", server.url), seconds=10).body == b""
-    assert len(outgoing.ask(Request("GET", server.url), seconds=10, max_bytes=101).body) == 101
+    assert outgoing.fetch(Request("GET", server.url), seconds=10).body == b""
+    assert len(outgoing.fetch(Request("GET", server.url), seconds=10, max_bytes=101).body) == 101
     with pytest.raises(ResponseTooLargeError):
-        outgoing.ask(Request("GET", server.url), seconds=10, max_bytes=100)
+        outgoing.fetch(Request("GET", server.url), seconds=10, max_bytes=100)
 
 
 def test_a_body_that_unpacks_to_more_is_refused(server: LocalServer) -> None:
     server.headers = {"Content-Encoding": "gzip"}
     server.body = gzip.compress(b"a" * 50)
-    assert outgoing.ask(Request("GET", server.url), seconds=10, max_bytes=100).body == b"a" * 50
+    assert outgoing.fetch(Request("GET", server.url), seconds=10, max_bytes=100).body == b"a" * 50
     server.body = gzip.compress(b"\0" * 10_000_000)
     with pytest.raises(ResponseTooLargeError):
-        outgoing.ask(Request("GET", server.url), seconds=10, max_bytes=100_000)
+        outgoing.fetch(Request("GET", server.url), seconds=10, max_bytes=100_000)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_body_that_unpacks_to_more_is_refused(server: LocalServer) -> None:
 )
 def test_what_cannot_be_asked_is_one_error(request_: Request) -> None:
     with pytest.raises(NoResponseError) as error:
-        outgoing.ask(request_, seconds=5)
+        outgoing.fetch(request_, seconds=5)
     assert "127.0.0.1" not in str(error.value)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from qflow_dagster.launching.page import SERVED, Page
-from qflow_dagster.setting_groups import DAGSTER_PATH
+from qflow_dagster.settings.platform import DAGSTER_PATH
 from qflow_dagster.web.app import build_app
 from tests.web.conftest import home, own_process
 

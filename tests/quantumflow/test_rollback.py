@@ -27,7 +27,7 @@ OPERATIONS: dict[str, Callable[[Connection, dict], object]] = {
     "pause": lambda c, ids: core.pause(c, [ids["free"]], actor="t"),
     "resume": lambda c, ids: core.resume(c, [ids["paused"]], actor="t"),
     "retry": lambda c, ids: core.retry(c, [ids["dead"]], actor="t"),
-    "waive": lambda c, ids: core.waive(c, [ids["paused"]]),
+    "skip_dependency": lambda c, ids: core.skip_dependency(c, [ids["paused"]]),
     "reclaim_expired": lambda c, ids: core.reclaim_expired(c),
     "expire_due": lambda c, ids: core.expire_due(c),
     "send_with_notify": lambda c, ids: core.send_with_notify(c, "announcements", [1]),

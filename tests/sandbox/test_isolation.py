@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qflow_dagster.sandbox import Limits, NotIsolatedError, run, supervision
+from qflow_dagster.sandbox import Limits, NotIsolatedError, orders, run, supervision
 from qflow_dagster.sandbox.control_groups import control_groups
 from qflow_dagster.settings import settings
 from tests.sandbox.conftest import Run
@@ -86,7 +86,7 @@ def test_nothing_of_root_is_left(kind: str, shell: Run) -> None:
         assert f"{capabilities}:\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
-    assert shell("id -u").output.strip() == str(os.geteuid() or supervision.NOBODY)
+    assert shell("id -u").output.strip() == str(os.geteuid() or orders.NOBODY)
 
 
 def test_the_first_process_cannot_be_looked_into(kind: str, shell: Run) -> None:
@@ -105,7 +105,7 @@ def test_a_fork_bomb_meets_its_limit(kind: str, shell: Run) -> None:
 def test_memory_and_files_have_limits(kind: str, python: Run, shell: Run) -> None:
     assert python("x = bytearray(3 * 2**30)", memory=2**30).code != 0
     done = shell("head -c 600000000 /dev/zero > big; wc -c < big")
-    assert int(done.output.split()[-1]) <= supervision.MAX_FILE
+    assert int(done.output.split()[-1]) <= orders.MAX_FILE
     # Shared memory of the old kind counts for no process.
     done = python("import ctypes; print(ctypes.CDLL(None).shmget(0, 2**30, 0o1600))")
     assert done.output == "-1\n"
@@ -158,7 +158,8 @@ def test_without_the_library_nothing_is_run_and_the_message_names_it(
     def missing() -> bytes:
         raise supervision.SyscallFilterError("libseccomp is missing: apt-get install libseccomp2")
 
-    monkeypatch.setattr(supervision, "compiled", missing)
+    for module in (supervision, orders):
+        monkeypatch.setattr(module, "compiled", missing)
     supervision._works.clear()
     try:
         with pytest.raises(NotIsolatedError, match="libseccomp2"):
@@ -206,15 +207,15 @@ def test_what_works_is_found_whatever_the_file_mode_mask(kind: str) -> None:
 def test_a_sandbox_that_cannot_be_made_is_not_the_commands_failure(
     kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = supervision.view()
+    given = orders.view()
     impossible = given._replace(mounts=[*given.mounts, ("/usr/bin", "/etc/passwd")])
-    monkeypatch.setattr(supervision, "view", lambda: impossible)
+    monkeypatch.setattr(orders, "view", lambda: impossible)
     with pytest.raises(NotIsolatedError, match="cannot be set up"):
         run(["true"], folder)
     # What failed once is tried again.
     supervision._works.clear()
     assert AVAILABLE() == "none"
-    monkeypatch.setattr(supervision, "view", lambda: given)
+    monkeypatch.setattr(orders, "view", lambda: given)
     assert AVAILABLE() != "none"
     assert run(["sh", "-c", "exit 1"], folder).code == 1
 
@@ -222,9 +223,9 @@ def test_a_sandbox_that_cannot_be_made_is_not_the_commands_failure(
 def test_what_vanishes_before_it_is_mounted_is_not_missed(
     kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = supervision.view()
+    given = orders.view()
     gone = given._replace(mounts=[*given.mounts, ("/opt/vanished", "/opt/vanished")])
-    monkeypatch.setattr(supervision, "view", lambda: gone)
+    monkeypatch.setattr(orders, "view", lambda: gone)
     assert run(["true"], folder).code == 0
 
 

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from qflow_dagster.sandbox import supervision, usage
+from qflow_dagster.sandbox import orders, usage
 from tests.sandbox.conftest import Run
 
 MB = 1024**2
 
 
 def test_the_temporary_folders_have_a_size(kind: str, shell: Run) -> None:
-    for folder, size in (("/tmp", supervision.MAX_TEMPORARY), ("/dev/shm", supervision.MAX_SHARED)):
+    for folder, size in (("/tmp", orders.MAX_TEMPORARY), ("/dev/shm", orders.MAX_SHARED)):
         done = shell(f"stat -f -c '%S %b' {folder}")
         block, blocks = map(int, done.output.split())
         assert block * blocks <= size
     done = shell("for n in 1 2 3; do head -c 100000000 /dev/zero > /dev/shm/$n; done; du -sb /dev/shm")
-    assert int(done.output.splitlines()[-1].split()[0]) <= supervision.MAX_SHARED + 4096
+    assert int(done.output.splitlines()[-1].split()[0]) <= orders.MAX_SHARED + 4096
     assert "No space left" in done.output
 
 

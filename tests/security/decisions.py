@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.errors import QflowError
-from qflow_dagster.setting_groups import InboxSettings
 from qflow_dagster.settings import settings
+from qflow_dagster.settings.platform import InboxSettings
 from qflow_dagster.web import identities
 from tests.security import ground
 from tests.security.corpus import attempt

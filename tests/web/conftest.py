@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.cli.inbox import server_config
-from qflow_dagster.setting_groups import ErrorsSettings, InboxSettings
 from qflow_dagster.settings import settings
+from qflow_dagster.settings.platform import ErrorsSettings, InboxSettings
 from qflow_dagster.web import peers
 from qflow_dagster.web.app import build_app
 

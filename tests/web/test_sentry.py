@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 
 from qflow_dagster.infrastructure import error_analysis, error_records
 from qflow_dagster.infrastructure.error_rate_tracker import rate
-from qflow_dagster.setting_groups import ErrorsSettings
 from qflow_dagster.settings import settings
+from qflow_dagster.settings.platform import ErrorsSettings
 from qflow_dagster.web.access import hash_password
 from qflow_dagster.web.app import build_app
 from qflow_dagster.web.sentry import InvalidEnvelopeError, parse_envelope

@@ -46,7 +46,7 @@ class LanguageModel:
             return
         if redact_text(request.text) != request.text:
             raise QflowError(f"{request.path} may contain secrets, so it is not sent to a model")
-        text, usage = language_model.ask(INSTRUCTIONS, _prompt(request))
+        text, usage = language_model.complete(INSTRUCTIONS, _prompt(request))
         begin, end = text.find(_BEGIN) + len(_BEGIN), text.rfind(_END)
         has_file = _BEGIN in text and begin <= end
         if not has_file and "<none/>" not in text:

@@ -15,25 +15,27 @@ from pydantic_core import from_json
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.setting_groups import (
-    DAGSTER_PATH,
+from qflow_dagster.settings.improvement_loop import (
     AgentsSettings,
+    EvolutionSettings,
+    ExecutionSettings,
+    GenerationSettings,
+    ImprovementSettings,
+    IngestionSettings,
+    MetricsSettings,
+    RulesSettings,
+)
+from qflow_dagster.settings.platform import (
+    DAGSTER_PATH,
     ApprovalsSettings,
     DagsterSettings,
     DatabaseSettings,
     ErrorsSettings,
-    EvolutionSettings,
-    ExecutionSettings,
-    GenerationSettings,
     HealthSettings,
-    ImprovementSettings,
     InboxSettings,
-    IngestionSettings,
-    MetricsSettings,
     ModelSettings,
     OutgoingSettings,
     QuantumflowSettings,
-    RulesSettings,
 )
 
 
@@ -80,13 +82,13 @@ _SECRETS = {"url", "secret_key", "sentry_key", "accounts", "key", "proxy"}
 
 
 def environment_name(*path: str) -> str:
-    """The environment variable of a setting, `("ingestion", "processes")` -> `QFLOW_INGESTION_PROCESSES`."""
+    """Return the environment variable of a setting, `("ingestion", "processes")` -> `QFLOW_INGESTION_PROCESSES`."""
     return "QFLOW_" + "_".join(path).upper()
 
 
 @cache
 def settings() -> Settings:
-    """The settings of this process.
+    """Return the settings of this process.
 
     Raises:
         UsageError: a value is out of its range; the message names the variable and the range.
@@ -106,7 +108,7 @@ def settings() -> Settings:
 
 
 def _no_json() -> Iterator[str]:
-    """The variables of lists and mappings whose text is no JSON. Their text is not repeated: it may be a secret."""
+    """The variables of lists and mappings whose text is not JSON. Their text is not repeated: it may be a secret."""
     for domain, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             for name, inner in field.annotation.model_fields.items():

@@ -19,8 +19,8 @@ from qflow_dagster.approvals.authorization import ApprovalRefusedError, Referenc
 from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import expire_due, find, register, verify_history
-from qflow_dagster.setting_groups import ApprovalsSettings
 from qflow_dagster.settings import settings
+from qflow_dagster.settings.platform import ApprovalsSettings
 from tests import decisions
 
 PATCH = {"patch": "diff --git a/src/a.py b/src/a.py\n--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@\n-a\n+b\n"}
