@@ -29,7 +29,7 @@ ACTOR = "agent:rule_evolver"
 class ChangeResult(NamedTuple):
     """An approved change that was carried out, or the problem."""
 
-    life: UUID
+    lifecycle: UUID
     rule_id: str
     to: str
     problem: str | None
@@ -63,9 +63,9 @@ def propose(connection: Connection, verdicts: Sequence[Verdict], *, run_id: str 
     """Request the approval of each change once; a policy may approve it (`QFLOW_APPROVALS_POLICY_KINDS`)."""
     requested = []
     for verdict in verdicts:
-        life = rule_set.get_lifecycle(connection, verdict.lifecycle_id)
-        if life.approval_id is None and life.status != verdict.to:
-            requested.append(_request_approval(connection, life, verdict, run_id))
+        lifecycle = rule_set.get_lifecycle(connection, verdict.lifecycle_id)
+        if lifecycle.approval_id is None and lifecycle.status != verdict.to:
+            requested.append(_request_approval(connection, lifecycle, verdict, run_id))
     return requested
 
 
@@ -80,31 +80,31 @@ def apply_approved(
             WHERE a.type = '{TYPES["rule"]}' AND a.status = 'approved' ORDER BY a.id LIMIT :limit
         """)
         ids = connection.scalars(query, {"limit": limit}).all()
-        lives = [rule_set.get_lifecycle(connection, id_) for id_ in ids]
+        lifecycles = [rule_set.get_lifecycle(connection, id_) for id_ in ids]
     results = []
-    for life in lives:
-        id_ = life.id
+    for lifecycle in lifecycles:
+        id_ = lifecycle.id
         try:
             with engine.begin() as connection:
                 authorize(
                     connection,
-                    Reference(life.approval_id),
+                    Reference(lifecycle.approval_id),
                     "rule",
-                    life.rule_id,
-                    content_of(life, life.requested_status),
+                    lifecycle.rule_id,
+                    content_of(lifecycle, lifecycle.requested_status),
                     actor=worker,
                     run_id=run_id,
                 )
-                reason = f"approved: {life.approval_id}"
+                reason = f"approved: {lifecycle.approval_id}"
                 rule_set.change(
-                    connection, id_, life.requested_status, actor=worker, reason=reason, run_id=run_id
+                    connection, id_, lifecycle.requested_status, actor=worker, reason=reason, run_id=run_id
                 )
-            results.append(ChangeResult(id_, life.rule_id, life.requested_status, None))
+            results.append(ChangeResult(id_, lifecycle.rule_id, lifecycle.requested_status, None))
         except ApprovalRefusedError as refused:
             # The approval was used or ended since it was read: nothing is lost.
-            results.append(ChangeResult(id_, life.rule_id, life.requested_status, refused.reason))
+            results.append(ChangeResult(id_, lifecycle.rule_id, lifecycle.requested_status, refused.reason))
         except QflowError as error:
-            results.append(ChangeResult(id_, life.rule_id, life.requested_status, str(error)))
+            results.append(ChangeResult(id_, lifecycle.rule_id, lifecycle.requested_status, str(error)))
     return results
 
 
@@ -139,16 +139,18 @@ def veto(connection: Connection, rule: str, *, actor: str, reason: str) -> list[
         QflowError: the rule has no pending approval and no version on trial.
     """
     done = []
-    for life in rule_set.lifecycles(connection, rule=rule, states=["draft", "trial", "active"]):
-        if life.approval_id is not None:
+    for lifecycle in rule_set.lifecycles(connection, rule=rule, states=["draft", "trial", "active"]):
+        if lifecycle.approval_id is not None:
             # The veto concerns the rule, whatever its content: the approval that is pending now is denied.
-            digest = records.show(connection, life.approval_id)["digest"]
-            arbiter.deny(connection, life.approval_id, actor=actor, digest=digest, comment=reason)
+            digest = records.show(connection, lifecycle.approval_id)["digest"]
+            arbiter.deny(connection, lifecycle.approval_id, actor=actor, digest=digest, comment=reason)
             follow_decisions(connection)
-            done.append(f"version {life.version} may not become {life.requested_status}, and is retired")
-        elif life.status in ("draft", "trial"):
-            rule_set.change(connection, life.id, "retired", actor=actor, reason=f"veto: {reason}")
-            done.append(f"version {life.version}, a {life.status}, is retired")
+            done.append(
+                f"version {lifecycle.version} may not become {lifecycle.requested_status}, and is retired"
+            )
+        elif lifecycle.status in ("draft", "trial"):
+            rule_set.change(connection, lifecycle.id, "retired", actor=actor, reason=f"veto: {reason}")
+            done.append(f"version {lifecycle.version}, a {lifecycle.status}, is retired")
     if not done:
         raise QflowError(
             f"{rule} has no pending approval and no version on trial; `qflow rules retire` ends an active rule"
@@ -156,14 +158,14 @@ def veto(connection: Connection, rule: str, *, actor: str, reason: str) -> list[
     return done
 
 
-def content_of(life: Any, to: str) -> dict[str, Any]:
+def content_of(lifecycle: Any, to: str) -> dict[str, Any]:
     """Return exactly what is approved: this version of the rule, and the state it moves to."""
-    return {"life": str(life.id), "version": life.version, "to": to, "rule": life.definition}
+    return {"life": str(lifecycle.id), "version": lifecycle.version, "to": to, "rule": lifecycle.definition}
 
 
-def _request_approval(connection: Connection, life: Any, verdict: Verdict, run_id: str | None) -> UUID:
-    content = content_of(life, verdict.to)
-    reason = f"{life.rule_id} version {life.version} should be {verdict.to}: {verdict.reason}"
+def _request_approval(connection: Connection, lifecycle: Any, verdict: Verdict, run_id: str | None) -> UUID:
+    content = content_of(lifecycle, verdict.to)
+    reason = f"{lifecycle.rule_id} version {lifecycle.version} should be {verdict.to}: {verdict.reason}"
     policy_evidence = None
     if "lower" in verdict.evidence:
         policy_evidence = Evidence(
@@ -174,14 +176,19 @@ def _request_approval(connection: Connection, life: Any, verdict: Verdict, run_i
     approval = issue_or_request(
         connection,
         "rule",
-        life.rule_id,
+        lifecycle.rule_id,
         content,
         requested_by=ACTOR,
         reason=reason,
         policy_evidence=policy_evidence,
-        evidence={"was": life.status, "made": life.description, **life.evidence, **verdict.evidence},
+        evidence={
+            "was": lifecycle.status,
+            "made": lifecycle.description,
+            **lifecycle.evidence,
+            **verdict.evidence,
+        },
         ttl=settings().improvement.ttl,
         run_id=run_id,
     )
-    rule_set.record_request(connection, life.id, approval, verdict.to, actor=ACTOR, reason=reason)
+    rule_set.record_request(connection, lifecycle.id, approval, verdict.to, actor=ACTOR, reason=reason)
     return approval

@@ -97,7 +97,7 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         candidate.score, candidate.patch.lines, gates.get("tests") == "passed", experimental
     )
     agent = AGENTS.get(rule.category, "default")
-    standing = trust.of_rule(connection, rule)
+    trust_level = trust.of_rule(connection, rule)
     create_workflow(
         connection,
         TYPE,
@@ -119,13 +119,13 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
             base_commit=candidate.base,
             branch=branch,
             risk=risk,
-            confidence_mean=standing.estimate.mean,
-            confidence_lower=standing.estimate.lower,
+            confidence_mean=trust_level.estimate.mean,
+            confidence_lower=trust_level.estimate.lower,
         )
     )
     transition(connection, [id_], "validated", actor=ACTOR, data={"gates": gates})
     _request_approval(
-        connection, candidate, id_, title, branch, risk, agent, standing, experimental=experimental
+        connection, candidate, id_, title, branch, risk, agent, trust_level, experimental=experimental
     )
     return id_
 
@@ -155,7 +155,7 @@ def _request_approval(
     branch: str,
     risk: str,
     agent: str,
-    standing: RuleTrust,
+    trust_level: RuleTrust,
     *,
     experimental: bool,
 ) -> None:
@@ -170,25 +170,25 @@ def _request_approval(
         "risk": risk,
         "expected_acceptance": round(candidate.score, 2),
         "standing": {
-            "level": standing.level,
-            "mean": round(standing.mean, 2),
-            "lower": round(standing.lower, 2),
-            "decisions": standing.decisions,
-            "because": standing.because,
+            "level": trust_level.level,
+            "mean": round(trust_level.mean, 2),
+            "lower": round(trust_level.lower, 2),
+            "decisions": trust_level.decisions,
+            "because": trust_level.because,
         },
         "findings": [f"line {line}: {message}" for line, message in candidate.request.findings[:20]],
         "gates": {gate.name: f"{gate.verdict}: {gate.evidence}" for gate in candidate.gates},
     }
     policy_evidence = None
-    if not experimental and standing.level == "act":
+    if not experimental and trust_level.level == "act":
         # A skipped gate does not count as passed: the policy demands that all gates have passed.
         policy_evidence = Evidence(
-            confidence=standing.lower,
+            confidence=trust_level.lower,
             least=thresholds.current(connection)["act"],
             gates={gate.name: gate.verdict == "passed" for gate in candidate.gates},
         )
     elif not experimental and "edit" in settings().approvals.policy_kinds:
-        evidence["policy"] = f"the rule may not act: {standing.because}"
+        evidence["policy"] = f"the rule may not act: {trust_level.because}"
     approval = issue_or_request(
         connection,
         "edit",

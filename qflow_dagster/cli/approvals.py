@@ -245,22 +245,22 @@ def read_content(path: Path | None) -> Any:
         return {"patch": content}
 
 
-def print_approval(found: dict[str, Any]) -> None:
+def print_approval(approval: dict[str, Any]) -> None:
     """Print everything that a decision is about: requester, reason, evidence, and the complete content."""
     fields = {
-        name: value for name, value in found.items() if name not in ("content", "evidence", "decisions")
+        name: value for name, value in approval.items() if name not in ("content", "evidence", "decisions")
     }
     print_fields(fields)
-    if found["evidence"] is not None:
-        print_fields({"evidence": found["evidence"]})
-    print_rows(found["decisions"], empty="Nobody has decided yet.", title="Decisions")
+    if approval["evidence"] is not None:
+        print_fields({"evidence": approval["evidence"]})
+    print_rows(approval["decisions"], empty="Nobody has decided yet.", title="Decisions")
     console.print()
-    for text, language in _parts(found["content"]):
+    for text, language in _parts(approval["content"]):
         print_code(text, language)
 
 
 def _parts(content: Any) -> Iterator[tuple[str, str]]:
-    """The whole content in texts and their languages: a patch as a diff, everything else as JSON."""
+    """Yield the complete content as texts with their languages: a patch as a diff, everything else as JSON."""
     patch = content.get("patch") if isinstance(content, dict) else None
     if not isinstance(patch, str):
         yield visible_json(content), "json"
@@ -272,25 +272,25 @@ def _parts(content: Any) -> Iterator[tuple[str, str]]:
 
 
 def _seen(verb: str, approval: str, digest: str | None) -> tuple[UUID, str]:
-    """The approval, and the digest of what the person saw: given, or of what is shown now and confirmed.
+    """Return the approval's id and the digest of the content the person saw: passed, or shown now and confirmed.
 
     Raises:
-        UsageError: nothing was given and nobody is there to look.
+        UsageError: no digest was passed, and there is no terminal to show the content on.
     """
     with ready_engine().connect() as connection:
-        found = records.show(connection, records.resolve(connection, approval))
+        approval_row = records.show(connection, records.resolve(connection, approval))
     if digest is not None:
-        # A narrow terminal shows it in two lines.
-        return found["id"], "".join(digest.split())
+        # A narrow terminal shows the digest in two lines.
+        return approval_row["id"], "".join(digest.split())
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
-            f"a decision is about what was shown: give --digest with what `qflow approvals show {found['id']}` "
-            "prints, or decide at a terminal"
+            f"a decision needs the digest of the content: give --digest as printed by "
+            f"`qflow approvals show {approval_row['id']}`, or decide at a terminal"
         )
-    print_approval(found)
+    print_approval(approval_row)
     if not typer.confirm(f"{verb} exactly this?"):
         raise QflowError("nothing was decided")
-    return found["id"], found["digest"]
+    return approval_row["id"], approval_row["digest"]
 
 
 def _decide(

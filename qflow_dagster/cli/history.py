@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def history() -> None:
-    """The tamper-evident history of all workflows."""
+    """Work with the tamper-evident history of all workflows."""
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """The commands of `qflow rules` that change rules: evolve, mine, promote, retire, veto, publish, import, distrust.
 
-Belongs here: arguments in, words out. Does not belong here: looking at rules (`cli.rules`).
+Does not belong here: reading rules (`cli.rules`).
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from qflow_dagster.evolution.sharing import exchange, imports
 from qflow_dagster.evolution.sharing.instances import identity
 
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="Id of a rule (qflow rules list).")]
-Version = Annotated[
-    int | None, typer.Option("--version", help="Which version; needed where there are several.")
-]
-Place = Annotated[
+Version = Annotated[int | None, typer.Option("--version", help="The version; needed if there are several.")]
+Store = Annotated[
     str,
-    typer.Argument(metavar="PLACE", help="A folder, a git repository or its URL; for import also one file."),
+    typer.Argument(
+        metavar="STORE", help="A folder, a git repository or its URL; for import also a single file."
+    ),
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason; it goes into the history.")]
 
 
 def evolve(as_: As = None, json: JsonFlag = False) -> None:
-    """Let rules learn from what was decided: confidence, thresholds, variants, verdicts on trials."""
+    """Evolve the rules from past decisions: confidence, thresholds, variants, verdicts on trials."""
     engine = ready_engine()
     actor = actor_name(as_)
     with console.status("evolving the rules"):
@@ -84,7 +84,7 @@ def mine(
     as_: As = None,
     json: JsonFlag = False,
 ) -> None:
-    """Mine a repository's history for what people change again and again; the best becomes drafts to approve."""
+    """Mine a repository's history for repeated changes; the best become draft rules to approve."""
     engine = ready_engine()
     actor = actor_name(as_)
     with console.status(f"mining the history of {repo}") as status:
@@ -108,23 +108,25 @@ def mine(
     if json:
         print_json(rows)
         return
-    print_rows(rows, empty="Nothing new is done often enough to be a rule.")
+    print_rows(rows, empty="No new change is repeated often enough for a rule.")
 
 
 def promote(id_: RuleId, reason: Reason, version: Version = None, as_: As = None) -> None:
-    """Ask for a draft to go on trial, or for a version on trial to become active."""
+    """Request that a draft goes on trial, or that a version on trial becomes active."""
     with ready_engine().begin() as connection:
-        life = _life(connection, id_, version, ("draft", "trial"))
-        to = {"draft": "trial", "trial": "active"}[life.status]
-        verdict = Verdict(life.id, id_, life.version, to, f"{actor_name(as_)}: {reason}", {})
-        asked = rule_changes.propose(connection, [verdict])
-    if not asked:
-        raise QflowError(f"version {life.version} of {id_} waits for an approval already: {life.approval_id}")
-    console.print(f"asked: qflow approvals show {str(asked[0])[:18]}")
+        lifecycle = _lifecycle(connection, id_, version, ("draft", "trial"))
+        to = {"draft": "trial", "trial": "active"}[lifecycle.status]
+        verdict = Verdict(lifecycle.id, id_, lifecycle.version, to, f"{actor_name(as_)}: {reason}", {})
+        approvals = rule_changes.propose(connection, [verdict])
+    if not approvals:
+        raise QflowError(
+            f"version {lifecycle.version} of {id_} has a pending approval already: {lifecycle.approval_id}"
+        )
+    console.print(f"requested: qflow approvals show {str(approvals[0])[:18]}")
 
 
 def retire(id_: RuleId, reason: Reason, version: Version = None, as_: As = None) -> None:
-    """End a rule: it finds nothing any more. It can return only as a new version."""
+    """Retire a rule: it finds nothing from now on, and can return only as a new version."""
     actor = actor_name(as_)
     with ready_engine().begin() as connection:
         rules = [
@@ -133,37 +135,35 @@ def retire(id_: RuleId, reason: Reason, version: Version = None, as_: As = None)
             if rule.id == id_ and version in (None, rule.version)
         ]
         if len(rules) > 1:
-            raise UsageError(f"{id_} has the versions {_numbers(rules)}: say --version")
+            raise UsageError(f"{id_} has the versions {_numbers(rules)}: pass --version")
         if rules:
-            life_id = rule_set.lifecycle_of(connection, rules[0], actor=actor)
+            lifecycle_id = rule_set.lifecycle_of(connection, rules[0], actor=actor)
         else:
-            life_id = _life(connection, id_, version, ("draft",)).id
-        rule_set.change(connection, life_id, "retired", actor=actor, reason=reason)
+            lifecycle_id = _lifecycle(connection, id_, version, ("draft",)).id
+        rule_set.change(connection, lifecycle_id, "retired", actor=actor, reason=reason)
     console.print("retired")
 
 
 def veto(id_: RuleId, reason: Reason, as_: As = None) -> None:
-    """Say no to what a rule is about to become: what waits is denied, what is on trial ends."""
+    """Veto a rule: deny its pending approvals, and retire versions on trial."""
     with ready_engine().begin() as connection:
-        done = rule_changes.veto(connection, id_, actor=actor_name(as_), reason=reason)
-    for words in done:
-        console.print(words)
+        changes = rule_changes.veto(connection, id_, actor=actor_name(as_), reason=reason)
+    for change in changes:
+        console.print(change)
 
 
 def thresholds_(
-    revert: Annotated[
-        int | None, typer.Option("--revert", help="Take back the change of this number.")
-    ] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why, with --revert.")] = None,
+    revert: Annotated[int | None, typer.Option("--revert", help="Revert the change of this number.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="The reason; needed with --revert.")] = None,
     as_: As = None,
     json: JsonFlag = False,
     limit: Limit = 20,
 ) -> None:
-    """From what confidence rules ask, act and are published; how that moved, and taking it back."""
+    """Show the confidence thresholds for asking, acting and publishing, and their changes; or revert a change."""
     with ready_engine().begin() as connection:
         if revert is not None:
             if not reason:
-                raise UsageError("--revert needs --reason: whoever finds it later wants to know it")
+                raise UsageError("--revert needs --reason, which is recorded with the change")
             value = thresholds.revert(connection, revert, actor=actor_name(as_), reason=reason)
             console.print(f"it is {value:.2f} again")
             return
@@ -184,72 +184,78 @@ def thresholds_(
     print_rows(rows, empty="")
     console.print()
     names = ("id", "at", "name", "previous", "value", "actor", "reason")
-    print_rows([{name: row[name] for name in names} for row in changes], empty="None has moved yet.")
+    print_rows(
+        [{name: row[name] for name in names} for row in changes], empty="No threshold was changed yet."
+    )
 
 
 def publish(
-    place: Place,
+    store: Store,
     rules: Annotated[list[str] | None, typer.Argument(metavar="[RULE]...", help="Only these.")] = None,
     examples: Annotated[
-        bool, typer.Option("--examples", help="With the examples of mined rules: code of your repositories.")
+        bool,
+        typer.Option(
+            "--examples", help="Include the examples of mined rules, which are code of your repositories."
+        ),
     ] = False,
     json: JsonFlag = False,
     limit: Limit = 10,
 ) -> None:
-    """Publish the rules that are trusted enough, signed, with their evidence, for other instances."""
+    """Publish sufficiently trusted rules, signed and with their evidence, for other instances."""
     report = exchange.publish(
-        ready_engine(), place, rules=rules or (), limit=limit, include_examples=examples
+        ready_engine(), store, rules=rules or (), limit=limit, include_examples=examples
     )
     if json:
         names = ("published", "skipped", "failed")
-        print_json({name: [one._asdict() for one in getattr(report, name)] for name in names})
+        print_json({name: [result._asdict() for result in getattr(report, name)] for name in names})
         return
-    for one in report.published:
-        console.print(f"published {one.subject}: {one.message}", soft_wrap=True)
-    for one in report.failed:
-        console.print(f"not published {one.subject}: {one.message}", soft_wrap=True)
+    for result in report.published:
+        console.print(f"published {result.subject}: {result.message}", soft_wrap=True)
+    for result in report.failed:
+        console.print(f"not published {result.subject}: {result.message}", soft_wrap=True)
     console.print(
         f"{len(report.published)} published, {len(report.skipped)} not yet, {len(report.failed)} failed"
     )
     console.print(
-        f"others trust it by QFLOW_EVOLUTION_TRUSTED or --trust {identity().instance.key}", soft_wrap=True
+        f"other instances trust it by QFLOW_EVOLUTION_TRUSTED or --trust {identity().instance.key}",
+        soft_wrap=True,
     )
 
 
 def import_(
-    place: Place,
+    store: Store,
     trust: Annotated[
-        list[str] | None, typer.Option("--trust", help="Also trust this public key, in this import.")
+        list[str] | None, typer.Option("--trust", help="Also trust this public key for this import.")
     ] = None,
     as_: As = None,
     json: JsonFlag = False,
 ) -> None:
     """Import rules and votes of other instances: on trial, only shown until the instances agree."""
-    received = exchange.import_rules(ready_engine(), place, trust=trust or (), actor=actor_name(as_))
+    received = exchange.import_rules(ready_engine(), store, trust=trust or (), actor=actor_name(as_))
     report = received.report
     if json:
         print_json(
             {
-                "imported": [one.rule.id for one in report.imported],
+                "imported": [result.rule.id for result in report.imported],
                 "on_trial": received.started,
                 "known": report.known,
-                "refused": [one._asdict() for one in report.refused],
+                "refused": [result._asdict() for result in report.refused],
                 "votes": report.votes._asdict(),
                 "not_cast": received.not_cast,
                 "consensus": [
-                    {"rule": one.rule_id, "state": one.state, "reason": one.reason}
-                    for one in received.consensus_changes
+                    {"rule": result.rule_id, "state": result.state, "reason": result.reason}
+                    for result in received.consensus_changes
                 ],
             }
         )
         return
-    for one in report.imported:
-        console.print(f"imported {one.rule.id} version {one.rule.version} from {one.instance.label}")
-    for one in report.refused:
+    for result in report.imported:
+        console.print(f"imported {result.rule.id} version {result.rule.version} from {result.instance.label}")
+    for result in report.refused:
         console.print("refused", style="red", end=" ")
-        console.print(f"{one.name}: {one.reason}", soft_wrap=True)
-    for one in received.consensus_changes:
-        console.print(f"{one.rule_id} is {one.state}: {one.reason}", soft_wrap=True)
+        console.print(f"{result.name}: {result.reason}", soft_wrap=True)
+    for result in received.consensus_changes:
+        console.print(f"{result.rule_id} is {result.state}: {result.reason}", soft_wrap=True)
     console.print(
         f"{len(report.imported)} imported, {report.known} known, {report.own} our own, {len(report.refused)} refused; "
         f"{len(report.votes.counted)} votes"
@@ -257,10 +263,12 @@ def import_(
 
 
 def distrust(
-    instance: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="16 digits, as import shows them.")],
+    instance: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="Fingerprint of 16 digits, as import prints it.")
+    ],
     as_: As = None,
 ) -> None:
-    """Withdraw what --trust vouched for: packages and votes of the instance no longer count."""
+    """Withdraw the trust given by --trust: packages and votes of the instance no longer count."""
     with ready_engine().begin() as connection:
         ended = imports.distrust(connection, instance, actor=actor_name(as_))
     console.print(f"{ended} packages and votes of {instance} no longer count; its rules are only shown")
@@ -274,23 +282,23 @@ def add_to(app: typer.Typer) -> None:
     app.command("import")(import_)
 
 
-def _life(connection: Connection, id_: str, version: int | None, states: tuple[str, ...]) -> Row[Any]:
-    found = [
-        life
-        for life in rule_set.lifecycles(connection, rule=id_, states=states)
-        if version in (None, life.version)
+def _lifecycle(connection: Connection, id_: str, version: int | None, states: tuple[str, ...]) -> Row[Any]:
+    lifecycles = [
+        lifecycle
+        for lifecycle in rule_set.lifecycles(connection, rule=id_, states=states)
+        if version in (None, lifecycle.version)
     ]
-    if not found:
-        known = {rule.id for rule in load_rules()}
-        what = (
-            "no draft and nothing on trial" if states != ("draft",) else "no version that holds, and no draft"
+    if not lifecycles:
+        rule_ids = {rule.id for rule in load_rules()}
+        problem = (
+            "no draft and nothing on trial" if states != ("draft",) else "no version in force, and no draft"
         )
-        hint = "" if id_ in known else "; see qflow rules list"
-        raise UsageError(f"{id_} has {what}{hint}")
-    if len(found) > 1:
-        raise UsageError(f"{id_} has the versions {_numbers(found)}: say --version")
-    return found[0]
+        hint = "" if id_ in rule_ids else "; see qflow rules list"
+        raise UsageError(f"{id_} has {problem}{hint}")
+    if len(lifecycles) > 1:
+        raise UsageError(f"{id_} has the versions {_numbers(lifecycles)}: pass --version")
+    return lifecycles[0]
 
 
 def _numbers(versions: Sequence[Row[Any] | Rule]) -> str:
-    return ", ".join(str(number) for number in sorted(one.version for one in versions))
+    return ", ".join(str(number) for number in sorted(version.version for version in versions))

@@ -1,4 +1,4 @@
-"""`qflow rules`: the rules that look for findings, what is believed of them, and what they become."""
+"""`qflow rules`: the rules that find findings, their trust levels, and their history."""
 
 from pathlib import Path
 from typing import Annotated, get_args
@@ -30,25 +30,27 @@ _BARS = "▁▂▃▄▅▆▇█"
 @app.command("list")
 def list_(
     language: Annotated[str | None, typer.Option(help="Only for this language.")] = None,
-    category: Annotated[str | None, typer.Option(help="As `correctness` or `security`.")] = None,
-    level: Annotated[str | None, typer.Option(help="What it may do: show, ask or act.")] = None,
+    category: Annotated[str | None, typer.Option(help="Such as `correctness` or `security`.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="Only those with this trust level: show, ask or act.")
+    ] = None,
     fixable: Annotated[bool, typer.Option("--fixable", help="Only those with a fix.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """List the rules that hold, with what each may do."""
+    """List the rules in force with their trust levels."""
     check_choice("language", language, (*matchers.LANGUAGES, "any"))
     check_choice("category", category, get_args(Category))
     check_choice("level", level, confidence.LEVELS)
     with ready_engine().connect() as connection:
         rules = rule_set.current(connection)
-        known = trust.of_rules(connection, rules)
+        levels = trust.of_rules(connection, rules)
     rows = []
     for rule in rules:
-        one = known[rule.digest]
+        rule_trust = levels[rule.digest]
         if (
             language in (None, *rule.language)
             and category in (None, rule.category)
-            and level in (None, one.level)
+            and level in (None, rule_trust.level)
             and (rule.fix is not None or not fixable)
         ):
             rows.append(
@@ -60,9 +62,9 @@ def list_(
                     "engine": rule.matcher.engine.replace("_", "-"),
                     "fix": rule.fix is not None,
                     "status": rule.status,
-                    "level": one.level,
-                    "confidence": round(one.mean, 2),
-                    "decisions": one.decisions,
+                    "level": rule_trust.level,
+                    "confidence": round(rule_trust.mean, 2),
+                    "decisions": rule_trust.decisions,
                     "title": rule.title,
                 }
             )
@@ -71,37 +73,37 @@ def list_(
 
 @app.command()
 def show(id_: RuleId, json: JsonFlag = False) -> None:
-    """One rule, why it is there, its examples, and what is believed of each of its versions."""
+    """Show one rule, its rationale, its examples, and the trust level of each of its versions."""
     with ready_engine().connect() as connection:
         versions = named(connection, id_)
-        known = trust.of_rules(connection, rule_set.current(connection))
-        counted = {bytes(row["digest"]): row for row in outcomes.counts(connection, [id_])}
+        levels = trust.of_rules(connection, rule_set.current(connection))
+        outcome_counts = {bytes(row["digest"]): row for row in outcomes.counts(connection, [id_])}
     rule = versions[0]
-    standing = [
+    version_rows = [
         {
-            "version": one.version,
-            "status": one.status,
-            "level": known[one.digest].level,
-            "mean": round(known[one.digest].mean, 3),
-            "lower": round(known[one.digest].lower, 3),
-            "wilson": round(known[one.digest].wilson, 3),
-            "decisions": known[one.digest].decisions,
-            "drifted": known[one.digest].drifted,
-            "because": known[one.digest].because,
-            **{kind: counted.get(one.digest, {}).get(kind, 0) for kind in outcomes.KINDS},
+            "version": version.version,
+            "status": version.status,
+            "level": levels[version.digest].level,
+            "mean": round(levels[version.digest].mean, 3),
+            "lower": round(levels[version.digest].lower, 3),
+            "wilson": round(levels[version.digest].wilson, 3),
+            "decisions": levels[version.digest].decisions,
+            "drifted": levels[version.digest].drifted,
+            "because": levels[version.digest].because,
+            **{kind: outcome_counts.get(version.digest, {}).get(kind, 0) for kind in outcomes.KINDS},
         }
-        for one in versions
-        if one.digest in known
+        for version in versions
+        if version.digest in levels
     ]
     if json:
-        print_json({**rule_set.definition_of(rule), "standing": standing})
+        print_json({**rule_set.definition_of(rule), "standing": version_rows})
         return
-    shown = rule_set.definition_of(rule)
-    shown.pop("examples")
-    print_fields({**shown, "language": ", ".join(rule.language)})
+    definition = rule_set.definition_of(rule)
+    definition.pop("examples")
+    print_fields({**definition, "language": ", ".join(rule.language)})
     names = ("version", "status", "level", "mean", "lower", "wilson", "decisions", "because")
     console.print()
-    print_rows([{name: row[name] for name in names} for row in standing], empty="It does not hold now.")
+    print_rows([{name: row[name] for name in names} for row in version_rows], empty="No version is in force.")
     for example in rule.examples:
         for name in ("bad", "good"):
             console.print(f"\n{name}", style="bold")
@@ -112,43 +114,46 @@ def show(id_: RuleId, json: JsonFlag = False) -> None:
 def history(
     id_: RuleId,
     svg: Annotated[
-        Path | None, typer.Option("--svg", help="Write the picture of its confidence and outcomes here.")
+        Path | None,
+        typer.Option("--svg", help="Write a picture of its confidence and outcomes to this file."),
     ] = None,
     json: JsonFlag = False,
     limit: Limit = 30,
 ) -> None:
-    """What became of what a rule found and proposed, what was believed of it, and what it became."""
+    """Show the outcomes of a rule's findings and proposals, its confidence over time, and its lifecycle."""
     with ready_engine().connect() as connection:
         named(connection, id_)
-        happened = outcomes.history(connection, id_, limit=max(limit, 1_000))
-        line = trust.timeline(connection, id_)
+        outcome_rows = outcomes.history(connection, id_, limit=max(limit, 1_000))
+        confidence_rows = trust.timeline(connection, id_)
         limits = thresholds.current(connection)
-        changed = [
-            {**event, "version": life.version, "words": life.description}
-            for life in rule_set.lifecycles(connection, rule=id_)
-            for event in rule_set.events(connection, life.id)
+        lifecycle_events = [
+            {**event, "version": lifecycle.version, "words": lifecycle.description}
+            for lifecycle in rule_set.lifecycles(connection, rule=id_)
+            for event in rule_set.events(connection, lifecycle.id)
         ]
     if svg is not None:
-        svg.write_text(pictures.of_rule(id_, line, happened, limits), encoding="utf-8")
-        console.print(f"{svg} is written")
+        svg.write_text(pictures.of_rule(id_, confidence_rows, outcome_rows, limits), encoding="utf-8")
+        console.print(f"wrote {svg}")
         return
     if json:
-        print_json({"outcomes": happened[:limit], "confidence": line, "lives": changed})
+        print_json(
+            {"outcomes": outcome_rows[:limit], "confidence": confidence_rows, "lives": lifecycle_events}
+        )
         return
-    if line:
-        bars = "".join(_BARS[min(int(row["mean"] * len(_BARS)), len(_BARS) - 1)] for row in line[-60:])
-        last = line[-1]
+    if confidence_rows:
+        bars = "".join(
+            _BARS[min(int(row["mean"] * len(_BARS)), len(_BARS) - 1)] for row in confidence_rows[-60:]
+        )
+        last = confidence_rows[-1]
         console.print(
             f"confidence {bars} {last['mean']:.2f} (lower bound {last['lower']:.2f}), {last['level']}\n"
         )
     names = ("at", "version", "kind", "number", "gate", "actor", "reason", "repository")
-    print_rows(
-        [{name: row[name] for name in names} for row in happened[:limit]], empty="Nothing is known of it yet."
-    )
-    if changed:
+    print_rows([{name: row[name] for name in names} for row in outcome_rows[:limit]], empty="No outcome yet.")
+    if lifecycle_events:
         console.print()
         names = ("at", "version", "from", "to", "actor", "reason")
-        print_rows([{name: row[name] for name in names} for row in changed], empty="")
+        print_rows([{name: row[name] for name in names} for row in lifecycle_events], empty="")
 
 
 @app.command("test")
@@ -157,53 +162,56 @@ def hold_to_examples(
         list[str] | None, typer.Argument(help="Rules, or pack files; default: every rule of the packs.")
     ] = None,
 ) -> None:
-    """Hold rules to their own examples: the bad is found, the good is not, the fix makes one of the other."""
+    """Test rules on their own examples: they match the bad code, not the good, and the fix turns one into the other."""
     from qflow_dagster.generation.codemods import rewrite
 
-    chosen: list[Rule] = []
+    rules: list[Rule] = []
     for name in names or []:
-        chosen += read_pack(Path(name)) if Path(name).is_file() else _of_packs(name)
-    chosen = chosen or list(load_rules())
+        rules += read_pack(Path(name)) if Path(name).is_file() else _of_packs(name)
+    rules = rules or list(load_rules())
     failed = 0
-    for rule in chosen:
+    for rule in rules:
         problems = examples.problems(rule, rewrite)
         failed += bool(problems)
         for problem in problems:
             console.print("failed", style="red", end=" ")
             console.print(problem, soft_wrap=True)
-    console.print(f"{len(chosen)} rules, {failed} failed")
+    console.print(f"{len(rules)} rules, {failed} failed")
     if failed:
-        raise QflowError(f"{failed} of {len(chosen)} rules do not do what their examples say")
+        raise QflowError(f"{failed} of {len(rules)} rules contradict their examples")
 
 
 def named(connection: Connection, id_: str) -> list[Rule]:
-    """The versions of the rule of that id that hold now, the active one first; else what there ever was of it.
+    """Return the versions of a rule that are in force, the active one first; else all versions there have been.
 
     Raises:
-        UsageError: there is none; the message names what is near.
+        UsageError: unknown rule; the message lists similar ids.
     """
     rules = rule_set.current(connection)
-    found = [rule for rule in rules if rule.id == id_]
-    if not found:
+    versions = [rule for rule in rules if rule.id == id_]
+    if not versions:
         ended = rule_set.lifecycles(connection, rule=id_)
-        found = [rule_set.RULE.validate_python({**life.definition, "status": life.status}) for life in ended]
-    if not found:
+        versions = [
+            rule_set.RULE.validate_python({**lifecycle.definition, "status": lifecycle.status})
+            for lifecycle in ended
+        ]
+    if not versions:
         raise UsageError(_unknown(id_, [rule.id for rule in rules]))
-    return found
+    return versions
 
 
 def _of_packs(id_: str) -> list[Rule]:
     rules = load_rules()
-    found = [rule for rule in rules if rule.id == id_]
-    if not found:
+    versions = [rule for rule in rules if rule.id == id_]
+    if not versions:
         raise UsageError(_unknown(id_, [rule.id for rule in rules]))
-    return found
+    return versions
 
 
-def _unknown(id_: str, known: list[str]) -> str:
-    near = list(dict.fromkeys(name for name in known if id_ in name))[:8]
-    hint = f"; near it: {', '.join(near)}" if near else "; see qflow rules list"
-    return f"no rule is called {id_!r}{hint}"
+def _unknown(id_: str, ids: list[str]) -> str:
+    similar = list(dict.fromkeys(name for name in ids if id_ in name))[:8]
+    hint = f"; similar: {', '.join(similar)}" if similar else "; see qflow rules list"
+    return f"unknown rule {id_!r}{hint}"
 
 
 rule_evolution.add_to(app)

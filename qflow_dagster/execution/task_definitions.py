@@ -175,7 +175,7 @@ def _problems(
                 (*location, "adapter"),
                 f"{task.name!r} has the adapter {task.adapter!r}; there are: {', '.join(sorted(adapters))}",
             )
-        yield from ((((*location, *index)), words) for index, words in _argument_problems(task, adapters))
+        yield from ((((*location, *index)), message) for index, message in _argument_problems(task, adapters))
         if task.tasks or task.template:
             if depth + 1 >= MAX_DEPTH:
                 yield (

@@ -74,8 +74,8 @@ def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int
 
     Findings of rules that may only show are skipped.
     """
-    known = trust.of_rules(connection, evaluated(rule_set.current(connection)))
-    rules = sorted({one.rule.id for one in known.values() if one.level != "show"})
+    levels = trust.of_rules(connection, evaluated(rule_set.current(connection)))
+    rules = sorted({level.rule.id for level in levels.values() if level.level != "show"})
     ids = next_work.get_generatable(
         connection,
         snapshot.repository_id,
