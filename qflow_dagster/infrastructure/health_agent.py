@@ -6,6 +6,7 @@ probe that raises or hangs is unknown, never healthy. Does not belong here: what
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row, delete, func, text
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.infrastructure import INCIDENT
@@ -178,7 +179,8 @@ def incidents(connection: Connection, *, status: str | None = None, limit: int =
 def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
     """Return seconds until each check's value reaches its threshold, of those that are heading there."""
     # Imported late, for the sake of commands that ask nothing of it: it brings numpy along.
-    from qflow_dagster.infrastructure.trends import time_to_threshold
+    from qflow_dagster.infrastructure.tables import health_samples
+from qflow_dagster.infrastructure.trends import time_to_threshold
 
     query = text("""
         SELECT s.name, h.threshold, array_agg(extract(epoch FROM s.at)::float8 ORDER BY s.at) AS times,
@@ -217,10 +219,8 @@ def uptime(connection: Connection, name: str, *, days: float = 30) -> float | No
 
 def prune_samples(connection: Connection) -> int:
     """Drop samples past their retention; return how many."""
-    delete = text(
-        "DELETE FROM health_samples WHERE at < statement_timestamp() - make_interval(days => :days)"
-    )
-    return connection.execute(delete, {"days": settings().health.retention}).rowcount
+    oldest = func.statement_timestamp() - timedelta(days=settings().health.retention)
+    return connection.execute(delete(health_samples).where(health_samples.c.at < oldest)).rowcount
 
 
 def run(engine: Engine, checks: Sequence[Check]) -> list[dict[str, Any]]:

@@ -26,7 +26,8 @@ def theil_sen(times: Sequence[float], values: Sequence[float]) -> float | None:
         x, y = x[chosen], y[chosen]
     if len(x) == 0 or (x == x[0]).all():
         return None
-    return float(theilslopes(y, x)[0])
+    slope, *_ = theilslopes(y, x)
+    return float(slope)  # type: ignore[arg-type]  (a named tuple of floats)
 
 
 def time_to_threshold(times: Sequence[float], values: Sequence[float], threshold: float) -> float | None:

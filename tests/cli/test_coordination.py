@@ -185,10 +185,10 @@ def test_an_assignment_for_a_program_in_any_language(qflow: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("tasks", "show", "zzz"), 2, "fits no task graph"),
+        (("tasks", "show", "zzz"), 2, "matches no task graph"),
         (("sparc", "start"), 2, "a goal is a work item, or words and a repository"),
-        (("sparc", "start", "--item", "zzz"), 2, "fits no work item"),
-        (("sparc", "show", "zzz"), 2, "fits no goal"),
+        (("sparc", "start", "--item", "zzz"), 2, "matches no work item"),
+        (("sparc", "show", "zzz"), 2, "matches no goal"),
         (("agent", "work", "mender"), 2, "no program"),
         (("agent", "work", "planner", "--", "true"), 2, "an agent that ships"),
         (("agent", "assign", "cooking", "{}"), 2, "no domain 'cooking'"),
