@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from qflow_dagster.evolution import calibration, rule_evolver, standings, thresholds
-from qflow_dagster.evolution.confidence import Judged
-from qflow_dagster.evolution.outcomes import MENDED, SUPPRESSED, VERIFIED, Evidence
+from qflow_dagster.evolution import calibration, rule_evolver, thresholds, trust
+from qflow_dagster.evolution.confidence import LabelledOutcome
+from qflow_dagster.evolution.outcomes import FIXED, SUPPRESSED, VERIFIED, Evidence
 from qflow_dagster.evolution.rules import RULE, Rule
-from qflow_dagster.evolution.standings import Standing
 from qflow_dagster.evolution.thresholds import Decision
-from qflow_dagster.evolution.variants import Place, matched, narrower
+from qflow_dagster.evolution.trust import RuleTrust
+from qflow_dagster.evolution.variants import Location, matched, narrower
 
 console = Console()
 RULES, ITEMS, SEEDS = 30, 4_000, 3
@@ -58,7 +58,7 @@ class Hidden:
     wanted_later: float
     not_where: str | None
 
-    def chance(self, place: Place, setting: str, late: bool) -> float:
+    def chance(self, place: Location, setting: str, late: bool) -> float:
         """The probability that this change is wanted."""
         if self.not_where == setting or (self.not_where == "literal" and '"' in place.text):
             return NOISE
@@ -76,10 +76,10 @@ class Learner:
     evolves: bool = True
     limits: dict[str, float] = field(default_factory=lambda: {"ask": 0.7, "act": 0.9})
     evidence: dict[bytes, list[tuple[float, float, bool, bool]]] = field(default_factory=dict)
-    places: dict[str, list[Place]] = field(default_factory=dict)
+    places: dict[str, list[Location]] = field(default_factory=dict)
     inherited: dict[bytes, tuple[float, float]] = field(default_factory=dict)
     predictions: list[tuple[float, float, bool]] = field(default_factory=list)
-    known: dict[bytes, Standing] = field(default_factory=dict)
+    known: dict[bytes, RuleTrust] = field(default_factory=dict)
     regret: list[float] = field(default_factory=list)
     promoted: list[tuple[str, str, int]] = field(default_factory=list)
     tried: set[tuple[str, str]] = field(default_factory=set)
@@ -91,12 +91,12 @@ class Learner:
         """Beliefs anew."""
         evidence = {
             digest: Evidence(
-                [Judged(day - at, weight, good) for at, weight, good, _ in rows],
+                [LabelledOutcome(day - at, weight, good) for at, weight, good, _ in rows],
                 [good for _, _, good, decision in rows if decision],
             )
             for digest, rows in self.evidence.items()
         }
-        self.known = standings.weighed(
+        self.known = trust.compute(
             self.rules,
             evidence if self.learns else {},
             self.inherited,
@@ -111,20 +111,22 @@ class Learner:
             return "act" if rule.confidence >= 0.9 else "ask" if rule.confidence >= 0.7 else "show"
         return self.known[rule.digest].level
 
-    def learn(self, rule: Rule, day: float, weight: float, good: bool, decision: bool, place: Place) -> None:
+    def learn(
+        self, rule: Rule, day: float, weight: float, good: bool, decision: bool, place: Location
+    ) -> None:
         """Keep what an outcome says."""
         self.evidence.setdefault(rule.digest, []).append((day, weight, good, decision))
         judged = self.places.setdefault(rule.id, [])
         judged.insert(0, place._replace(wanted=good))
         del judged[300:]
         if decision:
-            belief = self.known[rule.digest].belief
+            belief = self.known[rule.digest].estimate
             self.predictions.append((belief.mean, belief.lower, good))
 
     def evolve(self, item: int) -> None:
         """Calibration, thresholds, variants, verdicts."""
         self.mend = calibration.evaluate([(p, good) for p, _, good in self.predictions]).calibrator
-        if self.adapts and len(self.predictions) - self.since >= thresholds.ENOUGH:
+        if self.adapts and len(self.predictions) - self.since >= thresholds.MIN_DECISIONS:
             for name, position in (("ask", 0), ("act", 1)):
                 window = [Decision(one[position], one[2]) for one in self.predictions[-thresholds.WINDOW :]]
                 bounds = {"ask": (0.5, 0.85), "act": (0.8, 0.98)}[name]
@@ -152,19 +154,19 @@ class Learner:
             judged = self.places.get(rule.id, [])
             if rule.status != "active" or sum(one.id == rule.id for one in self.rules) > 1:
                 continue
-            if rule_evolver.wanted_operations(judged, self.known[rule.digest]) != ["narrower"]:
+            if rule_evolver.operations_for(judged, self.known[rule.digest]) != ["narrower"]:
                 continue
-            for variant in narrower(rule, judged, most=1):
+            for variant in narrower(rule, judged, max_variants=1):
                 key = rule_evolver.fingerprint(variant.rule)
                 if key not in self.tried:
                     self.tried.add(key)
                     made = variant.rule.model_copy(
-                        update={"rationale": variant.words.ljust(10), "status": "trial"}
+                        update={"rationale": variant.description.ljust(10), "status": "trial"}
                     )
                     self.rules.append(made)
                     self.inherited[made.digest] = (
-                        standings.INHERITED * variant.kept,
-                        standings.INHERITED * variant.remaining,
+                        trust.INHERITED_WEIGHT * variant.kept,
+                        trust.INHERITED_WEIGHT * variant.remaining,
                     )
 
 
@@ -199,14 +201,14 @@ def world(chance: random.Random) -> list[Hidden]:
     return found
 
 
-def arrives(hidden: Hidden, chance: random.Random) -> tuple[Place, str]:
+def arrives(hidden: Hidden, chance: random.Random) -> tuple[Location, str]:
     """A place where a rule finds something, and the setting it is in."""
     setting = chance.choice(list(SETTINGS))
     call = hidden.rule.title and f"old_{hidden.rule.id.rsplit('-', 1)[1]}"
     argument = chance.choice(["value", "other.value", '"text"', "1"])
     text = SETTINGS[setting].format("", f"{call}({argument})").replace("(){0}", "()")
     start = text.index(str(call))
-    place = Place(text, "code.py", "python", start, start + len(f"{call}({argument})"), True)
+    place = Location(text, "code.py", "python", start, start + len(f"{call}({argument})"), True)
     return place, setting
 
 
@@ -224,7 +226,7 @@ def run(seed: int, make: Callable[[list[Rule]], Learner]) -> Learner:
         luck = [chance.random() for _ in range(3)]
         versions = [rule for rule in learner.rules if rule.id == one.rule.id]
         rule = (
-            rule_evolver.served(versions, learner.known, random.Random(item))
+            rule_evolver.draw_version(versions, learner.known, random.Random(item))
             if len(versions) > 1
             else versions[0]
         )
@@ -239,7 +241,7 @@ def run(seed: int, make: Callable[[list[Rule]], Learner]) -> Learner:
         elif level == "act":
             learner.learn(rule, day, VERIFIED, True, False, place)
         elif level == "show" and wanted and luck[1] < 0.1:
-            learner.learn(rule, day, MENDED, True, False, place)
+            learner.learn(rule, day, FIXED, True, False, place)
         elif level == "show" and not wanted and luck[2] < 0.05:
             learner.learn(rule, day, SUPPRESSED, False, False, place)
         if item % 20 == 19:

@@ -22,7 +22,7 @@ from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import self_improvement
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
-from qflow_dagster.evolution import findings, matchers, rule_engine
+from qflow_dagster.evolution import findings, ruff_matcher, rule_engine
 from qflow_dagster.evolution.rules import evaluated, load_rules
 from qflow_dagster.execution import safe_work_planner
 from qflow_dagster.generation import orchestrator
@@ -131,7 +131,7 @@ def ast_grep_alone(folder: Path, home: Path) -> tuple[float, int]:
 def ruff_alone(folder: Path) -> tuple[float, int]:
     """Seconds of `ruff check` with the codes of our rules, and how many those are."""
     codes = [rule.matcher.ruff for rule in evaluated(load_rules()) if rule.matcher.ruff]
-    command = matchers.ruff_command(
+    command = ruff_matcher.ruff_command(
         "--output-format",
         "json",
         "--select",

@@ -58,7 +58,7 @@ class Loop:
         with self.engine.begin() as connection:
             return findings.update(connection, snapshot, evaluation.rules)
 
-    def plan(self) -> safe_work_planner.Planned:
+    def plan(self) -> safe_work_planner.PlanResult:
         with self.engine.begin() as connection:
             return safe_work_planner.plan(connection, self.snapshot())
 
@@ -88,7 +88,7 @@ class Loop:
         with self.engine.begin() as connection:
             decisions.approve(connection, suggestion["approval"], actor="ada")
 
-    def apply(self) -> list[edits.Applied]:
+    def apply(self) -> list[edits.ApplyResult]:
         return edits.apply_approved(self.engine, worker="test")
 
     def state(self, id_: UUID) -> str:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 LONGEST_FILE = 430
 
@@ -96,9 +94,3 @@ def test_no_package_gives_another_thing_the_name_of_a_module_of_its_own() -> Non
 def test_the_table_of_contents_of_the_documentation_is_whole() -> None:
     linked = set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "architecture.md").read_text()))
     assert linked == {path.name for path in (ROOT / "docs").glob("*.md")} - {"architecture.md"}
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target

@@ -1,10 +1,10 @@
-"""Agents: who acts, what they are assigned, and what becomes of it (the seed's agents system).
+"""Agents: suggestions and edits, the registry and router of agents, and the agents that ship.
 
-- `self_improvement`: suggestions; `improvement_policy`: when to act and how far
-- `edits`, `edit_commits`: applying, verifying and reverting them
-- `coordination`: the registry and the router; `assignments`, `agent_messages`: what agents are given and told
-- `builtin_agents`: those that ship; `agent_program`: any program; `task_agents`: tasks that agents do
-- `sparc_phases`, `sparc_changes`: what the phases of a goal put out
+- `self_improvement`: suggestions; `improvement_policy`: when to act, and how far
+- `edits`, `edit_commits`: applying, verifying and reverting them; `rule_changes`: changes of rules
+- `coordination`: the registry and the router; `assignments`: work for agents; `agent_messages`: messages between them
+- `builtin_agents`: those that ship; `agent_program`: any program as an agent; `task_agents`: tasks run by agents
+- `sparc_phases`, `sparc_changes`: the artifacts of the phases of a goal
 
 Does not belong here: who may decide (`approvals`), Dagster, pages.
 """

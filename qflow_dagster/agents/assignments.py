@@ -1,6 +1,6 @@
 """Assignments: work for whichever agent fits best, as workflow rows.
 
-Belongs here: the machine, creating, routing, claiming by an agent, reporting, outcomes. Does not
+Belongs here: the state machine, creating, routing, claiming by an agent, reporting, outcomes. Does not
 belong here: how well an agent fits (`coordination`).
 """
 
@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
 from qflow_dagster.agents import coordination
-from qflow_dagster.agents.coordination import Wanted
+from qflow_dagster.agents.coordination import Requirement
+from qflow_dagster.agents.tables import assignments as table
 from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import task_graph
@@ -30,7 +31,8 @@ from qflow_dagster.quantumflow import (
     resolve,
     transition,
 )
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.rows import to_jsonb
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.registry import Lock, Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
 
@@ -55,19 +57,19 @@ MACHINE = StateMachine(
     dead="failed",
     released="queued",
     cancelled="cancelled",
-    # Nobody could do it in all that time.
+    # No agent did it within its time to live.
     expired="failed",
 )
 TYPE = register(
     WorkflowTypeName.ASSIGNMENT, machine=MACHINE, queue=Queue.AGENT_COORDINATION_NOTIFICATIONS
 ).name
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 
 
 def create(
     connection: Connection,
     task: Any,
-    wanted: Wanted,
+    requirement: Requirement,
     *,
     requested_by: str,
     key: str | None = None,
@@ -75,10 +77,12 @@ def create(
     parent_id: UUID | None = None,
     depends_on: Sequence[UUID] = (),
 ) -> UUID:
-    """Ask for something to be done by an agent; return the assignment's id.
+    """Create an assignment for the agent that fits best; return its id.
+
+    With a `key`, a second creation returns the id of the first.
 
     Raises:
-        UsageError: there is no such domain or complexity.
+        UsageError: unknown domain or complexity.
     """
     new = NewWorkflow(
         type=TYPE,
@@ -86,44 +90,51 @@ def create(
         priority=priority,
         parent_id=parent_id,
         depends_on=depends_on,
-        max_attempts=ATTEMPTS,
+        max_attempts=MAX_ATTEMPTS,
         ttl=settings().agents.wait,
     )
-    describe(connection, new.id, task, wanted, requested_by=requested_by)
+    describe(connection, new.id, task, requirement, requested_by=requested_by)
     [id_] = create_workflows(connection, [new], actor=requested_by)
     if id_ != new.id:
-        connection.execute(text("DELETE FROM assignments WHERE id = :id"), {"id": new.id})
+        connection.execute(delete(table).where(table.c.id == new.id))
     return id_
 
 
-def describe(connection: Connection, id_: UUID, task: Any, wanted: Wanted, *, requested_by: str) -> None:
-    """What the assignment of that id is about; its workflow is created by the caller."""
-    if wanted.domain not in coordination.DOMAINS:
-        raise UsageError(f"no domain {wanted.domain!r}; there are: {', '.join(coordination.DOMAINS)}")
-    if wanted.complexity not in coordination.COST_FACTOR:
-        raise UsageError(f"no complexity {wanted.complexity!r}: {', '.join(coordination.COST_FACTOR)}")
-    query = text("""
-        INSERT INTO assignments (id, domain, input_type, output_type, complexity, task, requested_by, tried)
-        VALUES (:id, :domain, :input_type, :output_type, :complexity, CAST(:task AS jsonb), :by, '{}')
-    """)
+def describe(
+    connection: Connection, id_: UUID, task: Any, requirement: Requirement, *, requested_by: str
+) -> None:
+    """Store what an assignment is about; the caller creates the workflow with that id."""
+    if requirement.domain not in coordination.DOMAINS:
+        raise UsageError(f"unknown domain {requirement.domain!r}; domains: {', '.join(coordination.DOMAINS)}")
+    if requirement.complexity not in coordination.COST_FACTOR:
+        raise UsageError(
+            f"unknown complexity {requirement.complexity!r}; one of: {', '.join(coordination.COST_FACTOR)}"
+        )
     connection.execute(
-        query, {"id": id_, "task": to_json(task, "the task"), "by": requested_by, **wanted._asdict()}
+        insert(table).values(
+            id=id_,
+            task=to_jsonb(task, "the task"),
+            requested_by=requested_by,
+            tried=[],
+            **requirement._asdict(),
+        )
     )
 
 
-# An agent that has one queued again did not do it: it was killed, or went away.
-_LOST = text("""
-WITH lost AS (
+# Assignments that are queued again although they have an agent: it was killed or went away.
+_RELEASE_ABANDONED = text("""
+WITH abandoned AS (
     SELECT s.id, s.agent, s.domain FROM assignments s JOIN workflows w ON w.id = s.id
     WHERE w.status = 'queued' AND s.agent IS NOT NULL
     ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
 ), noted AS (
     INSERT INTO outcomes (agent, domain, success, cost, feedback, assignment_id)
-    SELECT agent, domain, false, 0, 'stopped reporting', id FROM lost
+    SELECT agent, domain, false, 0, 'stopped reporting', id FROM abandoned
 )
-UPDATE assignments s SET agent = NULL, fit = NULL, tried = s.tried || s.agent FROM lost WHERE s.id = lost.id
+UPDATE assignments s SET agent = NULL, fit = NULL, tried = s.tried || s.agent FROM abandoned
+WHERE s.id = abandoned.id
 """)
-_UNTAKEN = text("""
+_UNCLAIMED = text("""
 SELECT s.id, s.agent FROM assignments s JOIN workflows w ON w.id = s.id
 WHERE w.status = 'assigned'
   AND (s.assigned_at < clock_timestamp() - make_interval(secs => :seconds) OR s.agent = ANY(:offline))
@@ -139,47 +150,50 @@ ORDER BY w.priority DESC, w.id LIMIT :limit FOR UPDATE OF w SKIP LOCKED
 
 
 def route(connection: Connection, *, limit: int = 200) -> int:
-    """Give queued assignments to the agents that fit best; return how many were given.
+    """Give queued assignments to the agents that fit best; return how many were assigned.
 
-    One that was not taken in time, or whose agent went away, goes to the next best; tried by all
-    that fit, it may go to any of them again, until its attempts are used up.
+    An assignment that was not claimed in time, or whose agent went away, goes to the next best agent. After all
+    agents that fit have tried, any of them may get it again, until its attempts are used up.
     """
-    # One router at a time: two would both see the same agent free.
+    # One router at a time: two would count the same free capacity.
     lock(connection, Lock.ASSIGNMENT_ROUTING)
-    connection.execute(_LOST)
-    known = coordination.agents(connection)
-    offline = [agent.name for agent in known if agent.availability == "offline"]
+    connection.execute(_RELEASE_ABANDONED)
+    agents = coordination.agents(connection)
+    offline = [agent.name for agent in agents if agent.availability == "offline"]
     seconds = settings().agents.assign_timeout
-    for row in connection.execute(_UNTAKEN, {"seconds": seconds, "offline": offline}).all():
-        why = "is offline" if row.agent in offline else f"did not take it in {seconds:g} s"
+    for row in connection.execute(_UNCLAIMED, {"seconds": seconds, "offline": offline}).all():
+        why = "is offline" if row.agent in offline else f"did not claim it in {seconds:g} s"
         transition(connection, [row.id], "queued", actor=ACTOR, data={"reason": f"{row.agent} {why}"})
         _unassign(connection, row.id)
-    known = {agent.name: agent for agent in coordination.agents(connection)}
-    given = 0
+    by_name = {agent.name: agent for agent in coordination.agents(connection)}
+    assigned = 0
     for row in connection.execute(_QUEUED, {"limit": limit}).all():
-        wanted = Wanted(row.domain, row.input_type, row.output_type, row.complexity)
-        fitting = coordination.candidates(list(known.values()), wanted, row.tried)
-        if not fitting and row.tried:
-            fitting = coordination.candidates(list(known.values()), wanted)
-        # A queue at an agent helps nobody: who is full gets nothing, another agent or a later look does.
-        free = [(value, agent) for value, agent in fitting if agent.load < agent.most]
-        if not free:
+        requirement = Requirement(row.domain, row.input_type, row.output_type, row.complexity)
+        candidates = coordination.candidates(list(by_name.values()), requirement, row.tried)
+        if not candidates and row.tried:
+            candidates = coordination.candidates(list(by_name.values()), requirement)
+        # An agent at its limit gets no further assignment; it goes to another agent, or waits for the next routing.
+        available = [(value, agent) for value, agent in candidates if agent.load < agent.max_assignments]
+        if not available:
             continue
-        value, agent = free[0]
-        considered = [{"agent": other.name, "fit": round(score, 3)} for score, other in fitting]
+        value, agent = available[0]
+        considered = [{"agent": other.name, "fit": round(score, 3)} for score, other in candidates]
         data = {"agent": agent.name, "fit": round(value, 3), "considered": considered}
         transition(connection, [row.id], "assigned", actor=ACTOR, data=data)
-        query = text(
-            "UPDATE assignments SET agent = :agent, fit = :fit, assigned_at = clock_timestamp() WHERE id = :id"
+        connection.execute(
+            update(table)
+            .where(table.c.id == row.id)
+            .values(agent=agent.name, fit=value, assigned_at=func.clock_timestamp())
         )
-        connection.execute(query, {"agent": agent.name, "fit": value, "id": row.id})
-        known[agent.name] = agent._replace(load=agent.load + 1)
-        given += 1
-    return given
+        by_name[agent.name] = agent._replace(load=agent.load + 1)
+        assigned += 1
+    return assigned
 
 
-def take(connection: Connection, agent: str, *, limit: int = 1, run_id: str | None = None) -> list[Workflow]:
-    """Claim what the router gave to an agent; its `payload` is what was asked."""
+def claim_assigned(
+    connection: Connection, agent: str, *, limit: int = 1, run_id: str | None = None
+) -> list[Workflow]:
+    """Claim assignments that the router gave to an agent; the `payload` of each holds the task."""
     query = text("""
         SELECT s.id FROM assignments s JOIN workflows w ON w.id = s.id
         WHERE s.agent = :agent AND w.status = 'assigned' ORDER BY w.priority DESC, s.id LIMIT :limit
@@ -188,11 +202,13 @@ def take(connection: Connection, agent: str, *, limit: int = 1, run_id: str | No
     if not ids:
         return []
     lease = settings().agents.lease
-    taken = claim(
+    claimed = claim(
         connection, TYPE, worker=f"agent {agent}", limit=limit, among=ids, lease=lease, run_id=run_id
     )
-    asked = text("SELECT id, domain, complexity, task FROM assignments WHERE id = ANY(:ids)")
-    rows = {row.id: row for row in connection.execute(asked, {"ids": [workflow.id for workflow in taken]})}
+    tasks = select(table.c.id, table.c.domain, table.c.complexity, table.c.task).where(
+        table.c.id.in_([workflow.id for workflow in claimed])
+    )
+    rows = {row.id: row for row in connection.execute(tasks)}
     return [
         workflow._replace(
             payload={
@@ -203,7 +219,7 @@ def take(connection: Connection, agent: str, *, limit: int = 1, run_id: str | No
                 "task": rows[workflow.id].task,
             }
         )
-        for workflow in taken
+        for workflow in claimed
     ]
 
 
@@ -217,52 +233,56 @@ def succeed(
     quality: float | None = None,
     feedback: str | None = None,
 ) -> None:
-    """Report that an assignment is done.
+    """Report that an assignment was done.
 
     Raises:
-        LeaseLostError: somebody else has it, or has done it; nothing was recorded.
+        LeaseLostError: another agent holds it or has done it; nothing was recorded.
     """
     with engine.begin() as connection:
         complete(connection, [held], [result])
-        _outcome(connection, held.id, agent, True, cost, quality, feedback)
-    _settle(engine, held.id)
+        _record_outcome(connection, held.id, agent, True, cost, quality, feedback)
+    _finalize_parent(engine, held.id)
 
 
 def report_failure(
-    engine: Engine, held: Held, agent: str, why: str, *, retry: bool = True, cost: float = 0.0
+    engine: Engine, held: Held, agent: str, message: str, *, retry: bool = True, cost: float = 0.0
 ) -> str:
-    """Report that an attempt failed; return the assignment's state: queued for the next best, or failed.
+    """Report that an attempt failed; return the assignment's state: queued (for the next best agent) or failed.
 
     Raises:
-        LeaseLostError: somebody else has it, or has done it; nothing was recorded.
+        LeaseLostError: another agent holds it or has done it; nothing was recorded.
     """
     with engine.begin() as connection:
         [status] = fail(
-            connection, [held], [{"kind": "agent", "message": why[:4_000], "agent": agent}], retry=retry
+            connection, [held], [{"kind": "agent", "message": message[:4_000], "agent": agent}], retry=retry
         )
-        _outcome(connection, held.id, agent, False, cost, None, why[:1_000])
+        _record_outcome(connection, held.id, agent, False, cost, None, message[:1_000])
         _unassign(connection, held.id)
-    _settle(engine, held.id)
+    _finalize_parent(engine, held.id)
     return status
 
 
 def _unassign(connection: Connection, id_: UUID) -> None:
-    query = text("UPDATE assignments SET tried = tried || agent, agent = NULL, fit = NULL WHERE id = :id")
-    connection.execute(query, {"id": id_})
+    connection.execute(
+        update(table)
+        .where(table.c.id == id_)
+        .values(tried=func.array_append(table.c.tried, table.c.agent), agent=None, fit=None)
+    )
 
 
-def _outcome(
+def _record_outcome(
     connection: Connection,
     id_: UUID,
     agent: str,
     success: bool,
     cost: float,
     quality: float | None,
-    words: str | None,
+    feedback: str | None,
 ) -> None:
     query = text("""
         INSERT INTO outcomes (agent, domain, success, latency, cost, quality, feedback, assignment_id)
-        SELECT :agent, s.domain, :success, extract(epoch FROM clock_timestamp() - e.at), :cost, :quality, :words, s.id
+        SELECT :agent, s.domain, :success, extract(epoch FROM clock_timestamp() - e.at), :cost, :quality,
+               :feedback, s.id
         FROM assignments s
         LEFT JOIN LATERAL (SELECT max(at) AS at FROM workflow_events
                            WHERE workflow_id = s.id AND to_status = 'running') AS e ON true
@@ -273,19 +293,19 @@ def _outcome(
         "agent": agent,
         "success": success,
         "quality": quality,
-        "words": words,
-        # Not a number would be every sum's and every mean's end.
+        "feedback": feedback,
+        # NaN would spoil every sum and mean.
         "cost": cost if 0 <= cost < math.inf else 0.0,
     }
     connection.execute(query, values)
 
 
-def _settle(engine: Engine, id_: UUID) -> None:
-    """What waits for the assignment, a task for example, goes on."""
+def _finalize_parent(engine: Engine, id_: UUID) -> None:
+    """Let the task that waits for the assignment, if any, go on."""
     with engine.begin() as connection:
-        parent = connection.scalar(text("SELECT parent_id FROM workflows WHERE id = :id"), {"id": id_})
+        parent = connection.scalar(select(workflows.c.parent_id).where(workflows.c.id == id_))
         if parent is not None:
-            task_graph.settle(connection, [parent])
+            task_graph.finalize(connection, [parent])
 
 
 _ROWS = """
@@ -298,7 +318,7 @@ FROM assignments s JOIN workflows w ON w.id = s.id
 def find(
     connection: Connection, *, state: str | None = None, agent: str | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Assignments, newest first; of that state, of that agent."""
+    """Return assignments, newest first, optionally only those in one state or of one agent."""
     query = text(f"""{_ROWS} WHERE (CAST(:state AS text) IS NULL OR w.status = :state)
         AND (CAST(:agent AS text) IS NULL OR s.agent = :agent) ORDER BY s.id DESC LIMIT :limit""")
     return [
@@ -308,16 +328,16 @@ def find(
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """Assignments by state."""
+    """Count assignments by state."""
     query = text(
         "SELECT w.status, count(*) FROM assignments s JOIN workflows w ON w.id = s.id GROUP BY 1 ORDER BY 1"
     )
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def given_to(connection: Connection, agents: Sequence[str]) -> bool:
-    """Whether any of these agents has been given something it has not taken."""
-    query = text("""
+def has_unclaimed(connection: Connection, agents: Sequence[str]) -> bool:
+    """Return whether any of these agents has an assignment that it has not claimed yet."""
+    query = text(f"""
         SELECT EXISTS (SELECT FROM assignments s JOIN workflows w ON w.id = s.id
                        WHERE w.type = '{TYPE}' AND w.status = 'assigned' AND s.agent = ANY(:agents))
     """)
@@ -325,7 +345,7 @@ def given_to(connection: Connection, agents: Sequence[str]) -> bool:
 
 
 def without_outcome(connection: Connection) -> list[dict[str, Any]]:
-    """Assignments that ended with an agent and have no outcome of it: then statistics would be wrong."""
+    """Return ended assignments of agents that lack an outcome, which would make the statistics wrong."""
     query = text("""
         SELECT s.id, s.agent, w.status AS state FROM assignments s JOIN workflows w ON w.id = s.id
         WHERE w.status IN ('succeeded', 'failed') AND w.attempt > 0
@@ -335,14 +355,14 @@ def without_outcome(connection: Connection) -> list[dict[str, Any]]:
 
 
 def show(connection: Connection, id_: UUID) -> dict[str, Any]:
-    """One assignment with what was asked, its result or error, and its history.
+    """Return one assignment with its task, its result or error, and its history.
 
     Raises:
-        QflowError: there is none.
+        QflowError: there is no such assignment.
     """
     query = text(
-        f"SELECT found.*, s.task, w.result, w.error FROM ({_ROWS} WHERE s.id = :id) AS found "
-        "JOIN assignments s ON s.id = found.id JOIN workflows w ON w.id = found.id"
+        f"SELECT base.*, s.task, w.result, w.error FROM ({_ROWS} WHERE s.id = :id) AS base "
+        "JOIN assignments s ON s.id = base.id JOIN workflows w ON w.id = base.id"
     )
     row = connection.execute(query, {"id": id_}).mappings().one_or_none()
     if row is None:
@@ -355,5 +375,5 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
-    """The assignment whose id begins with `prefix`."""
+    """Return the id of the assignment whose id begins with `prefix`."""
     return resolve(connection, prefix, table="assignments", noun="assignment", see="qflow agent assignments")

@@ -1,8 +1,8 @@
-"""The agents that ship: planner, validator, knowledge answerer, and each generator.
+"""The agents that ship: planner, validator, knowledge answerer, and one per generator.
 
-They are registered like any other, are given assignments by the router, and work inside our own
-runs. The improvement loop asks the router which generators may be asked, and what they did there
-counts as their outcomes too. Does not belong here: external programs (`agent_program`).
+They are registered like any other agent, get assignments from the router, and work inside our own
+runs. The improvement loop asks the router which generators to call, and their results there count
+as their outcomes too. Does not belong here: external programs (`agent_program`).
 """
 
 import json
@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.agents import assignments, coordination
-from qflow_dagster.agents.coordination import Capability, Wanted
+from qflow_dagster.agents.coordination import Capability, Requirement
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution import safe_work_planner
@@ -36,22 +36,22 @@ DOMAIN_OF = {
     "performance": "performance",
     "modernisation": "refactoring",
 }
-# Nothing of ours gets tired; this bounds what one look hands out.
-MOST = 20
+# How many assignments one of our agents gets at a time.
+MAX_ASSIGNMENTS = 20
 _GENERATOR_DOMAINS = tuple(sorted(set(DOMAIN_OF.values())))
 
 
-class Done(NamedTuple):
-    """What a drain did."""
+class WorkResult(NamedTuple):
+    """What a worker did: assignments routed, and of our agents' those that succeeded and failed."""
 
-    given: int
+    routed: int
     succeeded: int
     failed: int
 
 
 def capabilities() -> list[Capability]:
-    """What ships, as the registry knows it."""
-    found = [
+    """Return the capabilities of the agents that ship."""
+    result = [
         Capability(
             name=PLANNER,
             role="architect",
@@ -60,7 +60,7 @@ def capabilities() -> list[Capability]:
             output_types=("plan",),
             complexity="complex",
             cost=1,
-            most=MOST,
+            max_assignments=MAX_ASSIGNMENTS,
         ),
         Capability(
             name=VALIDATOR,
@@ -70,7 +70,7 @@ def capabilities() -> list[Capability]:
             output_types=("verdict",),
             complexity="complex",
             cost=1,
-            most=MOST,
+            max_assignments=MAX_ASSIGNMENTS,
         ),
         Capability(
             name=ANSWERER,
@@ -80,10 +80,10 @@ def capabilities() -> list[Capability]:
             output_types=("answer",),
             complexity="complex",
             cost=1,
-            most=MOST,
+            max_assignments=MAX_ASSIGNMENTS,
         ),
     ]
-    found += [
+    result += [
         Capability(
             name=name,
             role="refactoring",
@@ -92,35 +92,35 @@ def capabilities() -> list[Capability]:
             output_types=("patch",),
             complexity="complex",
             cost=max(1.0, generator.cost),
-            most=MOST,
+            max_assignments=MAX_ASSIGNMENTS,
         )
         for name, generator in generators().items()
     ]
-    return found
+    return result
 
 
 def register_all(connection: Connection) -> None:
-    """Make all of ours known."""
+    """Register the agents that ship."""
     for capability in capabilities():
         coordination.register(connection, capability)
 
 
 def chooser(connection: Connection) -> Choose:
-    """Which generators the router would ask for findings of a rule: the best that fit and are there."""
+    """Return a function that names the generators to call for findings of a rule: those that fit and are available."""
     register_all(connection)
-    known = coordination.agents(connection)
-    chosen: dict[str, frozenset[str]] = {}
+    agents = coordination.agents(connection)
+    by_domain: dict[str, frozenset[str]] = {}
     for domain in _GENERATOR_DOMAINS:
-        fitting = coordination.candidates(known, Wanted(domain, "work_item", "patch", "simple"))
-        chosen[domain] = frozenset(agent.name for _, agent in fitting)
+        candidates = coordination.candidates(agents, Requirement(domain, "work_item", "patch", "simple"))
+        by_domain[domain] = frozenset(agent.name for _, agent in candidates)
 
     def choose(rule: Rule) -> frozenset[str]:
-        return chosen[DOMAIN_OF.get(rule.category, "code_quality")]
+        return by_domain[DOMAIN_OF.get(rule.category, "code_quality")]
 
     return choose
 
 
-# That one had nothing to propose, or was not asked for want of a budget, says nothing of it.
+# Attempts without a proposal, or skipped for lack of budget, say nothing about the generator.
 _OUTCOMES = text("""
 INSERT INTO outcomes (agent, domain, success, latency, cost, feedback, attempt_id, at)
 SELECT a.generator, coalesce(CAST(:domains AS jsonb) ->> r.category, 'code_quality'),
@@ -141,23 +141,25 @@ ON CONFLICT (attempt_id) DO NOTHING
 
 
 def record_outcomes(connection: Connection) -> int:
-    """Count what generators did in the improvement loop as their outcomes; returns how many were new."""
+    """Record the generators' results in the improvement loop as their outcomes; return how many were new."""
     return connection.execute(_OUTCOMES, {"domains": json.dumps(DOMAIN_OF)}).rowcount
 
 
-def work(engine: Engine, *, worker: str, run_id: str | None = None, rounds: int = 50) -> Done:
-    """Route what waits, and do what ours were given, until nothing is left for them."""
+def work(engine: Engine, *, worker: str, run_id: str | None = None, rounds: int = 50) -> WorkResult:
+    """Route queued assignments and do those of our own agents, until none is left for them."""
     with engine.begin() as connection:
         register_all(connection)
     names = [capability.name for capability in capabilities()]
-    given = succeeded = failed = 0
+    arguments = succeeded = failed = 0
     for _ in range(rounds):
         with engine.begin() as connection:
-            given += assignments.route(connection)
+            arguments += assignments.route(connection)
             taken = [
-                (name, one)
+                (name, workflow)
                 for name in names
-                for one in assignments.take(connection, name, limit=MOST, run_id=run_id)
+                for workflow in assignments.claim_assigned(
+                    connection, name, limit=MAX_ASSIGNMENTS, run_id=run_id
+                )
             ]
         if not taken:
             break
@@ -165,70 +167,70 @@ def work(engine: Engine, *, worker: str, run_id: str | None = None, rounds: int 
             for name, workflow in taken:
                 good = _do(engine, name, workflow)
                 succeeded, failed = succeeded + good, failed + (not good)
-    return Done(given, succeeded, failed)
+    return WorkResult(arguments, succeeded, failed)
 
 
 def _do(engine: Engine, agent: str, workflow: Workflow) -> bool:
-    given = workflow.payload["task"]
+    task = workflow.payload["task"]
     try:
-        # As a task of a graph asks: what it is about lies one level deeper.
-        inner = given.get("task") if isinstance(given, dict) and "graph" in given else given
-        if not isinstance(inner, dict):
-            raise QflowError(f"{agent} takes a JSON object")
-        result = _DOES.get(agent, _generate(agent))(engine, inner)
+        # In an assignment of a task graph the arguments lie one level deeper.
+        arguments = task.get("task") if isinstance(task, dict) and "graph" in task else task
+        if not isinstance(arguments, dict):
+            raise QflowError(f"{agent} needs a JSON object")
+        result = _HANDLERS.get(agent, _generate(agent))(engine, arguments)
         assignments.succeed(engine, workflow, agent, result)
         return True
     except LeaseLostError:
-        logger.warning("the assignment %s is somebody else's by now", workflow.id)
+        logger.warning("assignment %s is held by another worker by now", workflow.id)
     except Exception as error:
-        # One assignment that cannot be done must not keep the others from it.
+        # An error in one assignment must not stop the others.
         if not isinstance(error, QflowError):
             logger.exception("%s could not do %s", agent, workflow.id)
         try:
             assignments.report_failure(engine, workflow, agent, redact(str(error))[:2_000])
         except LeaseLostError:
-            logger.warning("the assignment %s is somebody else's by now", workflow.id)
+            logger.warning("assignment %s is held by another worker by now", workflow.id)
     return False
 
 
-def _needed(given: Mapping[str, Any], name: str) -> str:
-    if not isinstance(given.get(name), str):
+def _required(arguments: Mapping[str, Any], name: str) -> str:
+    if not isinstance(arguments.get(name), str):
         raise QflowError(f"the task needs {name!r}")
-    return given[name]
+    return arguments[name]
 
 
-def _plan(engine: Engine, given: dict[str, Any]) -> Any:
+def _plan(engine: Engine, arguments: dict[str, Any]) -> Any:
     with engine.begin() as connection:
         planned = safe_work_planner.plan(
-            connection, current_snapshot(connection, _needed(given, "repository"))
+            connection, current_snapshot(connection, _required(arguments, "repository"))
         )
     return planned._asdict()
 
 
-def _validate(engine: Engine, given: dict[str, Any]) -> Any:
-    return single.judge_patch(engine, _needed(given, "repository"), _needed(given, "patch"))
+def _validate(engine: Engine, arguments: dict[str, Any]) -> Any:
+    return single.judge_patch(engine, _required(arguments, "repository"), _required(arguments, "patch"))
 
 
-def _answer(engine: Engine, given: dict[str, Any]) -> Any:
+def _answer(engine: Engine, arguments: dict[str, Any]) -> Any:
     with engine.connect() as connection:
-        snapshot = current_snapshot(connection, _needed(given, "repository"))
+        snapshot = current_snapshot(connection, _required(arguments, "repository"))
     index.update(engine, snapshot)
     with engine.connect() as connection:
-        return answers.answer(connection, snapshot, _needed(given, "question")).as_json()
+        return answers.answer(connection, snapshot, _required(arguments, "question")).as_json()
 
 
 def _generate(generator: str) -> Callable[[Engine, dict[str, Any]], Any]:
-    def generate(engine: Engine, given: dict[str, Any]) -> Any:
+    def generate(engine: Engine, arguments: dict[str, Any]) -> Any:
         try:
-            item = UUID(_needed(given, "work_item"))
+            item = UUID(_required(arguments, "work_item"))
         except ValueError:
-            raise QflowError(f"{given['work_item']!r} is no id of a work item") from None
+            raise QflowError(f"{arguments['work_item']!r} is not the id of a work item") from None
         return single.propose(engine, item, generator)
 
     return generate
 
 
-_DOES: dict[str, Callable[[Engine, dict[str, Any]], Any]] = {
+_HANDLERS: dict[str, Callable[[Engine, dict[str, Any]], Any]] = {
     PLANNER: _plan,
     VALIDATOR: _validate,
     ANSWERER: _answer,

@@ -1,7 +1,7 @@
-"""Agent coordination: who can do what, who is there, and who gets an assignment.
+"""Agent coordination: what each agent can do, whether it is available, and which one gets an assignment.
 
-Belongs here: the registry and the router. Does not belong here: the life of an assignment
-(`assignments`), messages (`agent_messages`), what the agents that ship do (`builtin_agents`).
+Belongs here: the registry and the router. Does not belong here: the lifecycle of an assignment
+(`assignments`), messages (`agent_messages`), the agents that ship (`builtin_agents`).
 """
 
 import math
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, text, update
 
+from qflow_dagster.agents.tables import agents as table
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.safety.names import check_name
 from qflow_dagster.settings import settings
@@ -37,18 +38,18 @@ DOMAINS = (
 AVAILABLE = {"available": 1.0, "busy": 0.7, "overloaded": 0.2}
 COST_FACTOR = {"simple": 0.5, "medium": 1.0, "complex": 2.5}
 _LEVEL = {"simple": 0, "medium": 1, "complex": 2}
-# Success before anything is known of an agent: as if 4 of 5 had succeeded (Beta prior 4:1).
-PRIOR_GOOD, PRIOR_BAD = 4.0, 1.0
-CONSIDERED = 5
+# The success rate assumed of a new agent: 4 of 5 (Beta prior 4:1).
+PRIOR_SUCCESSES, PRIOR_FAILURES = 4.0, 1.0
+MAX_CANDIDATES = 5
 MISSED_HEARTBEATS = 3
 
 
-MAX_AT_A_TIME = 1_000_000
+MAX_ASSIGNMENTS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Capability:
-    """What an agent says it can do."""
+    """What an agent declares that it can do."""
 
     name: str
     role: Role = "chat"
@@ -57,33 +58,40 @@ class Capability:
     output_types: Sequence[str] = ("analysis",)
     complexity: Complexity = "medium"
     cost: float = 100.0
-    # Assignments at a time.
-    most: int = 1
-    # Seconds between heartbeats; None: it works inside our own runs.
+    # How many assignments it may have at the same time.
+    max_assignments: int = 1
+    # Seconds between heartbeats; None for an agent inside our own runs, which sends none.
     heartbeat: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 50 or not all(c.isalnum() or c in "-_." for c in self.name):
-            raise UsageError(f"{self.name!r} names no agent: 1 to 50 letters, digits, '-', '_', '.'")
-        check_name(self.name, "an agent", limit=50)
-        if not all(map(math.isfinite, (self.cost, self.heartbeat or 0.0))) or self.most > MAX_AT_A_TIME:
             raise UsageError(
-                f"agent {self.name!r}: most is at most {MAX_AT_A_TIME}; cost and heartbeat are finite"
+                f"{self.name!r} is not a valid agent name: 1 to 50 letters, digits, '-', '_', '.'"
             )
-        for what, value, known in (
+        check_name(self.name, "an agent", limit=50)
+        if (
+            not all(map(math.isfinite, (self.cost, self.heartbeat or 0.0)))
+            or self.max_assignments > MAX_ASSIGNMENTS
+        ):
+            raise UsageError(
+                f"agent {self.name!r}: at most {MAX_ASSIGNMENTS} assignments; cost and heartbeat must be finite"
+            )
+        for field, value, allowed in (
             ("role", self.role, get_args(Role)),
             ("complexity", self.complexity, get_args(Complexity)),
         ):
-            if value not in known:
-                raise UsageError(f"agent {self.name!r}: no {what} {value!r}; there are: {', '.join(known)}")
+            if value not in allowed:
+                raise UsageError(
+                    f"agent {self.name!r}: unknown {field} {value!r}; allowed: {', '.join(allowed)}"
+                )
         for domain in self.domains:
             if domain not in DOMAINS:
                 raise UsageError(
-                    f"agent {self.name!r}: no domain {domain!r}; there are: {', '.join(DOMAINS)}"
+                    f"agent {self.name!r}: unknown domain {domain!r}; domains: {', '.join(DOMAINS)}"
                 )
-        if self.most < 1 or self.cost < 0 or (self.heartbeat is not None and self.heartbeat <= 0):
+        if self.max_assignments < 1 or self.cost < 0 or (self.heartbeat is not None and self.heartbeat <= 0):
             raise UsageError(
-                f"agent {self.name!r}: most, cost and heartbeat are not negative, and most at least 1"
+                f"agent {self.name!r}: cost and heartbeat must not be negative, and assignments at least 1"
             )
 
 
@@ -98,21 +106,23 @@ class Agent(NamedTuple):
     complexity: str
     cost: float
     availability: str
-    most: int
+    max_assignments: int
     load: int
     successes: int
     failures: int
-    # A program that understands its input types and no others.
+    # Whether it understands its own input types only.
     strict: bool = False
 
     @property
     def success_rate(self) -> float:
-        """Posterior mean of its success (Beta prior 4:1, so that few outcomes do not swing it)."""
-        return (self.successes + PRIOR_GOOD) / (self.successes + self.failures + PRIOR_GOOD + PRIOR_BAD)
+        """Return the posterior mean of its success (Beta prior 4:1, so that few outcomes do not swing it)."""
+        return (self.successes + PRIOR_SUCCESSES) / (
+            self.successes + self.failures + PRIOR_SUCCESSES + PRIOR_FAILURES
+        )
 
 
-class Wanted(NamedTuple):
-    """What an assignment asks for."""
+class Requirement(NamedTuple):
+    """What an assignment requires of an agent."""
 
     domain: str
     input_type: str = "code"
@@ -121,51 +131,54 @@ class Wanted(NamedTuple):
 
 
 def register(connection: Connection, capability: Capability) -> None:
-    """Make an agent known, or say anew what it can do; it counts as heard of now."""
+    """Register an agent, or update its capability; this counts as a heartbeat."""
     query = text("""
-        INSERT INTO agents (name, role, domains, input_types, output_types, complexity, cost, availability, most,
-                            heartbeat_interval)
-        VALUES (:name, :role, :domains, :input_types, :output_types, :complexity, :cost, 'available', :most, :heartbeat)
+        INSERT INTO agents (name, role, domains, input_types, output_types, complexity, cost, availability,
+                            max_assignments, heartbeat_interval)
+        VALUES (:name, :role, :domains, :input_types, :output_types, :complexity, :cost, 'available',
+                :max_assignments, :heartbeat)
         ON CONFLICT (name) DO UPDATE SET
             role = excluded.role, domains = excluded.domains, input_types = excluded.input_types,
             output_types = excluded.output_types, complexity = excluded.complexity, cost = excluded.cost,
-            most = excluded.most, heartbeat_interval = excluded.heartbeat_interval,
-            -- One of ours that somebody took out stays out.
+            max_assignments = excluded.max_assignments, heartbeat_interval = excluded.heartbeat_interval,
+            -- An agent of ours that a person set offline stays offline.
             availability = CASE WHEN excluded.heartbeat_interval IS NULL THEN agents.availability
                                 ELSE 'available' END,
             heartbeat_at = clock_timestamp()
     """)
     values = {
         name: getattr(capability, name)
-        for name in ("name", "role", "complexity", "cost", "most", "heartbeat")
+        for name in ("name", "role", "complexity", "cost", "max_assignments", "heartbeat")
     }
     lists = {name: list(getattr(capability, name)) for name in ("domains", "input_types", "output_types")}
     connection.execute(query, values | lists)
 
 
 def set_availability(connection: Connection, name: str, availability: Availability) -> None:
-    """What an agent says of itself; `offline` stays until it says otherwise.
+    """Set the availability an agent declares; `offline` stays until it is set again.
 
     Raises:
-        UsageError: there is no such agent, or no such availability.
+        UsageError: unknown agent or availability.
     """
     if availability not in get_args(Availability):
-        raise UsageError(f"no availability {availability!r}; there are: {', '.join(get_args(Availability))}")
-    query = text(
-        "UPDATE agents SET availability = :value, heartbeat_at = clock_timestamp() WHERE name = :name"
-    )
-    if connection.execute(query, {"name": name, "value": availability}).rowcount == 0:
-        raise UsageError(f"there is no agent {name!r}; see `qflow agent list`")
+        raise UsageError(
+            f"unknown availability {availability!r}; allowed: {', '.join(get_args(Availability))}"
+        )
+    _update(connection, name, availability=availability)
 
 
-def beat(connection: Connection, name: str) -> None:
-    """An agent is there.
+def heartbeat(connection: Connection, name: str) -> None:
+    """Record that an agent is alive.
 
     Raises:
-        UsageError: there is no such agent.
+        UsageError: unknown agent.
     """
-    query = text("UPDATE agents SET heartbeat_at = clock_timestamp() WHERE name = :name")
-    if connection.execute(query, {"name": name}).rowcount == 0:
+    _update(connection, name)
+
+
+def _update(connection: Connection, name: str, **values: str) -> None:
+    query = update(table).where(table.c.name == name).values(heartbeat_at=func.clock_timestamp(), **values)
+    if connection.execute(query).rowcount == 0:
         raise UsageError(f"there is no agent {name!r}; see `qflow agent list`")
 
 
@@ -173,27 +186,29 @@ _AGENTS = text(f"""
 SELECT a.name, a.role, a.domains, a.input_types, a.output_types, a.complexity, a.cost,
        CASE WHEN a.heartbeat_at < clock_timestamp() - make_interval(secs => {MISSED_HEARTBEATS} * a.heartbeat_interval)
             THEN 'offline' ELSE a.availability END AS availability,
-       a.most, coalesce(l.load, 0) AS load, coalesce(o.good, 0) AS successes, coalesce(o.bad, 0) AS failures,
+       a.max_assignments, coalesce(l.load, 0) AS load,
+       coalesce(o.successes, 0) AS successes, coalesce(o.failures, 0) AS failures,
        a.heartbeat_interval IS NULL AS strict
 FROM agents a
 LEFT JOIN (SELECT s.agent, count(*) AS load FROM assignments s JOIN workflows w ON w.id = s.id
            WHERE w.status IN ('assigned', 'running') GROUP BY s.agent) AS l ON l.agent = a.name
-LEFT JOIN (SELECT agent, count(*) FILTER (WHERE success) AS good, count(*) FILTER (WHERE NOT success) AS bad
+LEFT JOIN (SELECT agent, count(*) FILTER (WHERE success) AS successes,
+                  count(*) FILTER (WHERE NOT success) AS failures
            FROM outcomes GROUP BY agent) AS o ON o.agent = a.name
 ORDER BY a.name
 """)
 
 
 def agents(connection: Connection) -> list[Agent]:
-    """All registered agents, with what they have in hand and how they did."""
+    """Return all registered agents with their current load and their results."""
     return [Agent(*row) for row in connection.execute(_AGENTS)]
 
 
 def show(connection: Connection, name: str) -> Agent:
-    """One agent.
+    """Return one agent.
 
     Raises:
-        QflowError: there is none.
+        QflowError: unknown agent.
     """
     for agent in agents(connection):
         if agent.name == name:
@@ -201,52 +216,53 @@ def show(connection: Connection, name: str) -> Agent:
     raise QflowError(f"there is no agent {name!r}; see `qflow agent list`")
 
 
-def fit(agent: Agent, wanted: Wanted) -> float | None:
-    """How well an agent fits, 0 to 1, or None where it is out of the question.
+def fit(agent: Agent, requirement: Requirement) -> float | None:
+    """Return how well an agent fits, 0 to 1, or None if it cannot do the assignment at all.
 
-    0.3 domain + 0.3 mean(input, output) + 0.2 success rate + 0.2 availability; what does not match
-    counts 0.5 (domain) and 0.3 (types). Offline is out, and what is beyond its complexity,
-    and what a program of ours does not understand.
+    0.3 domain + 0.3 mean(input, output) + 0.2 success rate + 0.2 availability; a mismatch counts
+    0.5 (domain) or 0.3 (types). It cannot if it is offline, if the complexity is beyond its own, or if it is
+    strict and the input type is not among its own.
     """
-    if agent.availability == "offline" or _LEVEL[agent.complexity] < _LEVEL[wanted.complexity]:
+    if agent.availability == "offline" or _LEVEL[agent.complexity] < _LEVEL[requirement.complexity]:
         return None
-    if agent.strict and wanted.input_type not in agent.input_types:
+    if agent.strict and requirement.input_type not in agent.input_types:
         return None
-    said = agent.availability
-    if agent.load >= agent.most:
-        said = "overloaded"
-    elif agent.load and said == "available":
-        said = "busy"
-    domain = 1.0 if wanted.domain in agent.domains else 0.5
+    availability = agent.availability
+    if agent.load >= agent.max_assignments:
+        availability = "overloaded"
+    elif agent.load and availability == "available":
+        availability = "busy"
+    domain = 1.0 if requirement.domain in agent.domains else 0.5
     types = (
-        (1.0 if wanted.input_type in agent.input_types else 0.3)
-        + (1.0 if wanted.output_type in agent.output_types else 0.3)
+        (1.0 if requirement.input_type in agent.input_types else 0.3)
+        + (1.0 if requirement.output_type in agent.output_types else 0.3)
     ) / 2
-    return 0.3 * domain + 0.3 * types + 0.2 * agent.success_rate + 0.2 * AVAILABLE[said]
+    return 0.3 * domain + 0.3 * types + 0.2 * agent.success_rate + 0.2 * AVAILABLE[availability]
 
 
 def candidates(
-    known: Sequence[Agent], wanted: Wanted, tried: Sequence[str] = ()
+    agents: Sequence[Agent], requirement: Requirement, tried: Sequence[str] = ()
 ) -> list[tuple[float, Agent]]:
-    """The best five that fit at least as well as the least allowed, best first; none that was tried already.
+    """Return the five agents that fit best and at least `least_fit` (a setting), best first, without those that tried.
 
     Equal fits go to the cheaper one for that complexity, then by name.
     """
-    least = settings().agents.least_fit
-    found = [
-        (value, agent) for agent in known if (value := fit(agent, wanted)) is not None and value >= least
+    min_fit = settings().agents.least_fit
+    matching = [
+        (value, agent)
+        for agent in agents
+        if agent.name not in tried and (value := fit(agent, requirement)) is not None and value >= min_fit
     ]
-    found = [(value, agent) for value, agent in found if agent.name not in tried]
-    factor = COST_FACTOR[wanted.complexity]
-    return sorted(found, key=lambda one: (-one[0], one[1].cost * factor, one[1].name))[:CONSIDERED]
+    factor = COST_FACTOR[requirement.complexity]
+    return sorted(matching, key=lambda pair: (-pair[0], pair[1].cost * factor, pair[1].name))[:MAX_CANDIDATES]
 
 
 def statistics(connection: Connection, agent: str | None = None) -> list[dict[str, Any]]:
-    """By agent and domain: outcomes, success rate (posterior mean), median seconds, cost, quality."""
+    """Return by agent and domain: outcomes, success rate (posterior mean), median seconds, cost, quality."""
     query = text(f"""
         SELECT agent, domain, count(*) AS outcomes, count(*) FILTER (WHERE success) AS succeeded,
-               round(((count(*) FILTER (WHERE success) + {PRIOR_GOOD})
-                      / (count(*) + {PRIOR_GOOD + PRIOR_BAD}))::numeric, 3)::float AS success_rate,
+               round(((count(*) FILTER (WHERE success) + {PRIOR_SUCCESSES})
+                      / (count(*) + {PRIOR_SUCCESSES + PRIOR_FAILURES}))::numeric, 3)::float AS success_rate,
                round(percentile_cont(0.5) WITHIN GROUP (ORDER BY latency)::numeric, 3)::float AS median_seconds,
                round(sum(cost)::numeric, 4)::float AS cost, round(avg(quality)::numeric, 3)::float AS quality
         FROM outcomes WHERE CAST(:agent AS text) IS NULL OR agent = :agent

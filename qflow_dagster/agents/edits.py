@@ -1,26 +1,28 @@
-"""Edits: applying approved suggestions, verifying what they did, reverting what made things worse.
+"""Edits: applying approved suggestions, verifying them, reverting those that made things worse.
 
 Belongs here: the order of steps between database and git. Does not belong here: commits
 themselves (`edit_commits`), suggestions before they are approved (`self_improvement`).
 
-The branch is moved last in the transaction that uses the approval up. Killed before the commit,
-the approval is unused and the same commit is made again; the branch that already is there is
-recognised. So no edit is lost, none is made twice, and no approval is used without its edit.
+The branch is moved last in the transaction that uses up the approval. If the process is killed before the
+commit of the transaction, the approval is unused, and the same git commit is made again; a branch that is there
+already is recognised. So no edit is lost, none is made twice, and no approval is used without its edit.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
 from qflow_dagster.agents import edit_commits, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES
+from qflow_dagster.agents.tables import edits
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize_edit
+from qflow_dagster.approvals.tables import approvals
 from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, rule_set
@@ -33,7 +35,7 @@ from qflow_dagster.ingestion import git, repositories, trees
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.quantumflow import transition
 from qflow_dagster.quantumflow.draining import drain
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Lock, WorkflowTypeName
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
@@ -42,8 +44,8 @@ ACTOR = self_improvement.ACTOR
 logger = logs.logger(__name__)
 
 
-class Applied(NamedTuple):
-    """A suggestion that was tried to apply: its commit, or the problem."""
+class ApplyResult(NamedTuple):
+    """An attempt to apply a suggestion: its commit, or the problem."""
 
     suggestion_id: UUID
     branch: str
@@ -54,7 +56,7 @@ class Applied(NamedTuple):
 _APPROVED = text(f"""
 SELECT s.id, s.approval_id, s.base_commit, s.branch, s.title, s.reason, s.rule_id, s.sources, s.work_item_id,
        s.candidate_id, r.name AS repository, r.id AS repository_id, c.patch, aw.updated_at AS approved_at,
-       gw.run_id AS made_by
+       gw.run_id AS generated_by
 FROM workflows aw JOIN suggestions s ON s.approval_id = aw.id JOIN workflows sw ON sw.id = s.id
 JOIN repositories r ON r.id = s.repository_id JOIN candidates c ON c.id = s.candidate_id
 LEFT JOIN workflows gw ON gw.type = '{WorkflowTypeName.GENERATION}' AND gw.key = s.work_item_id || ':' || s.base_commit
@@ -65,30 +67,30 @@ ORDER BY aw.id LIMIT :limit
 
 def apply_approved(
     engine: Engine, *, worker: str, run_id: str | None = None, limit: int = 100
-) -> list[Applied]:
-    """Apply up to `limit` approved suggestions, each in a transaction of its own; a day has its limit."""
+) -> list[ApplyResult]:
+    """Apply up to `limit` approved suggestions, each in a transaction of its own, within the daily limit."""
     with engine.begin() as connection:
         self_improvement.follow_decisions(connection)
         rows = connection.execute(_APPROVED, {"limit": limit}).all()
-    done = []
+    results = []
     for row in rows:
         try:
             commit = _apply(engine, row, worker, run_id)
-            done.append(Applied(row.id, row.branch, commit, None))
+            results.append(ApplyResult(row.id, row.branch, commit, None))
         except ApprovalRefusedError as refused:
-            # Somebody else used it, or it ended, since it was read: nothing is lost.
-            done.append(Applied(row.id, row.branch, None, refused.reason))
+            # The approval was used or ended since it was read: nothing is lost.
+            results.append(ApplyResult(row.id, row.branch, None, refused.reason))
         except PatchRefusedError as error:
-            _give_up(engine, row, str(error))
-            done.append(Applied(row.id, row.branch, None, str(error)))
+            _fail(engine, row, str(error))
+            results.append(ApplyResult(row.id, row.branch, None, str(error)))
         except QflowError as error:
-            done.append(Applied(row.id, row.branch, None, str(error)))
-    return done
+            results.append(ApplyResult(row.id, row.branch, None, str(error)))
+    return results
 
 
 def apply_all_approved(
     engine: Engine, *, worker: str, run_id: str | None = None
-) -> tuple[list[Applied], list[Applied]]:
+) -> tuple[list[ApplyResult], list[ApplyResult]]:
     """Apply approved suggestions, batch after batch; return those that were applied and those that could not be."""
     return drain(lambda: apply_approved(engine, worker=worker, run_id=run_id))
 
@@ -97,13 +99,13 @@ def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
     with engine.begin() as connection:
         lock(connection, Lock.EDITS_OF_REPOSITORY, row.repository_id)
         objects = repositories.find(connection, row.repository).objects
-        applied = text("""
-            SELECT count(*) FROM edits
-            WHERE repository_id = :id AND applied_at > clock_timestamp() - interval '1 day'
-        """)
-        today = connection.scalar(applied, {"id": row.repository_id})
-        if (today or 0) >= settings().improvement.edits_per_day:
-            raise QflowError(f"{today} edits were applied in 24 hours, no more are allowed; it waits")
+        applied = select(func.count()).where(
+            edits.c.repository_id == row.repository_id,
+            edits.c.applied_at > func.clock_timestamp() - timedelta(days=1),
+        )
+        count = connection.scalars(applied).one()
+        if count >= settings().improvement.edits_per_day:
+            raise QflowError(f"{count} edits were applied in the last 24 hours, the limit; it stays approved")
         patch = patches.read(row.patch)
         content = self_improvement.content_of(row.repository, row.id, row.base_commit, row.branch, row.patch)
         authorize_edit(
@@ -115,19 +117,15 @@ def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
         transition(connection, [row.id], "approved", actor=worker, run_id=run_id)
         transition(connection, [row.id], "applied", actor=worker, data={"commit": commit}, run_id=run_id)
         connection.execute(
-            text("""
-                INSERT INTO edits (id, repository_id, branch, base_commit, commit_oid, applied_by, run_id)
-                VALUES (:id, :repository_id, :branch, :base, :commit, :by, :run_id)
-            """),
-            {
-                "id": row.id,
-                "repository_id": row.repository_id,
-                "branch": row.branch,
-                "base": row.base_commit,
-                "commit": commit,
-                "by": worker,
-                "run_id": run_id,
-            },
+            insert(edits).values(
+                id=row.id,
+                repository_id=row.repository_id,
+                branch=row.branch,
+                base_commit=row.base_commit,
+                commit_oid=commit,
+                applied_by=worker,
+                run_id=run_id,
+            )
         )
         candidate_records.record_outcome(connection, row.candidate_id, "accepted")
         edit_commits.set_branch(objects, row.branch, commit, None)
@@ -135,7 +133,10 @@ def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
 
 
 def _trailers(row: Any) -> Mapping[str, str]:
-    """Only what is the same whenever the commit is made again; so the run is the one that made the change."""
+    """Return the trailers of the commit.
+
+    Only what is the same whenever the commit is made again; so the run is the one that generated the change.
+    """
     trailers = {
         "Qflow-Rule": row.rule_id,
         "Qflow-Generators": ", ".join(row.sources),
@@ -143,14 +144,14 @@ def _trailers(row: Any) -> Mapping[str, str]:
         "Qflow-Suggestion": str(row.id),
         "Qflow-Approval": str(row.approval_id),
     }
-    return trailers | ({"Qflow-Run": row.made_by} if row.made_by else {})
+    return trailers | ({"Qflow-Run": row.generated_by} if row.generated_by else {})
 
 
-def _give_up(engine: Engine, row: Any, problem: str) -> None:
-    """What can never be applied: the approval is taken back, the suggestion failed."""
+def _fail(engine: Engine, row: Any, problem: str) -> None:
+    """Revoke the approval of a suggestion that can never be applied, and mark the suggestion as failed."""
     with engine.begin() as connection:
         requested_by = connection.scalar(
-            text("SELECT requested_by FROM approvals WHERE id = :id"), {"id": row.approval_id}
+            select(approvals.c.requested_by).where(approvals.c.id == row.approval_id)
         )
         arbiter.revoke(connection, row.approval_id, actor=str(requested_by), reason=problem)
         transition(connection, [row.id], "failed", actor=ACTOR, data={"reason": problem})
@@ -166,32 +167,32 @@ WHERE e.verified_at IS NULL AND e.reverted_at IS NULL ORDER BY e.applied_at LIMI
 """)
 
 
-# New errors that the analysis suspects the edit's commit of, while it is watched.
-_SUSPECTED = text("""
+# New errors whose suspected cause is the edit's commit, while the edit is monitored.
+_SUSPECTED_EDITS = text("""
 SELECT e.id, a.requested_by, g.operation, g.message, extract(epoch FROM g.last_seen - e.applied_at)::float AS after,
        extract(epoch FROM clock_timestamp() - e.applied_at)::float AS age
 FROM edits e JOIN suggestions s ON s.id = e.id JOIN approvals a ON a.id = s.approval_id
 JOIN error_groups g ON g.suspect ->> 'commit' = e.commit_oid AND g.last_seen >= e.applied_at
-WHERE e.reverted_at IS NULL AND e.applied_at > clock_timestamp() - make_interval(secs => :longest)
+WHERE e.reverted_at IS NULL AND e.applied_at > clock_timestamp() - make_interval(secs => :window)
 ORDER BY e.id, g.operation, g.id
 """)
 
 
-class Verified(NamedTuple):
-    """An edit that was verified or reverted, with the words why."""
+class VerifyResult(NamedTuple):
+    """An edit that was verified (`good`) or reverted, and the reason."""
 
     edit_id: UUID
     good: bool
-    words: str
+    reason: str
 
 
-def verify_all(engine: Engine) -> list[Verified]:
-    """Verify edits that were not verified yet, and revert those that new errors are put down to."""
+def verify_all(engine: Engine) -> list[VerifyResult]:
+    """Verify edits that were not verified yet, and revert those that are suspected of new errors."""
     return [*verify_applied(engine), *revert_suspected(engine)]
 
 
 def has_unverified(connection: Connection) -> bool:
-    """Whether an edit was left unverified (its run was killed, or failed) or is suspected of new errors."""
+    """Return whether an edit was left unverified (its run was killed, or failed) or is suspected of new errors."""
     query = text("""
         SELECT EXISTS (SELECT FROM edits WHERE verified_at IS NULL AND reverted_at IS NULL
                        AND applied_at < clock_timestamp() - interval '30 s')
@@ -202,94 +203,93 @@ def has_unverified(connection: Connection) -> bool:
     return bool(connection.scalar(query))
 
 
-def verify_applied(engine: Engine, *, limit: int = 50) -> list[Verified]:
-    """Look at every edit not verified yet: tests, the finding, measures; what got worse is reverted."""
+def verify_applied(engine: Engine, *, limit: int = 50) -> list[VerifyResult]:
+    """Verify every edit not verified yet by tests, findings and metrics; revert those that made things worse."""
     with engine.connect() as connection:
         rows = connection.execute(_UNVERIFIED, {"limit": limit}).all()
-    done = []
+    results = []
     for row in rows:
         try:
-            done.append(_verify(engine, row))
+            results.append(_verify(engine, row))
         except QflowError as error:
             logger.warning("edit %s could not be verified: %s", row.id, error)
-    return done
+    return results
 
 
-def revert_suspected(engine: Engine) -> list[Verified]:
-    """Revert edits that new errors are put down to, as their agent's profile says.
+def revert_suspected(engine: Engine) -> list[VerifyResult]:
+    """Revert edits that are suspected of new errors, according to their agent's safety profile.
 
-    What counts is seen while the profile watches, of an operation that fails as often as it has to.
+    An error counts if it occurred within the profile's window, and its operation fails at least at the rate of
+    the profile's threshold.
     """
-    longest = max(profile.window for profile in PROFILES.values())
+    window = max(profile.window for profile in PROFILES.values())
     suspected: dict[UUID, list[str]] = {}
     with engine.connect() as connection:
-        for row in connection.execute(_SUSPECTED, {"longest": longest}).all():
+        for row in connection.execute(_SUSPECTED_EDITS, {"window": window}).all():
             profile = PROFILES.get(row.requested_by.removeprefix("agent:"), PROFILES["default"])
             if not profile.automatic_revert or row.after >= profile.window:
                 continue
-            seen = rate(connection, row.operation, window=max(row.age, 1.0))
-            if seen.rate >= profile.error_threshold:
-                words = f"{row.operation}: {row.message} ({seen.errors} of {seen.total} failed)"
-                suspected.setdefault(row.id, []).append(words)
-    done = []
+            error_rate = rate(connection, row.operation, window=max(row.age, 1.0))
+            if error_rate.rate >= profile.error_threshold:
+                error = f"{row.operation}: {row.message} ({error_rate.errors} of {error_rate.total} failed)"
+                suspected.setdefault(row.id, []).append(error)
+    results = []
     for id_, errors in suspected.items():
-        words = f"{len(errors)} new errors are put down to it, for example {errors[0]}"[:500]
+        reason = f"{len(errors)} new errors are attributed to it, for example {errors[0]}"[:500]
         try:
-            revert(engine, id_, actor=ACTOR, reason=words)
+            revert(engine, id_, actor=ACTOR, reason=reason)
         except QflowError as error:
             logger.warning("edit %s could not be reverted: %s", id_, error)
             continue
-        done.append(Verified(id_, False, words))
-    return done
+        results.append(VerifyResult(id_, False, reason))
+    return results
 
 
-def _verify(engine: Engine, row: Any) -> Verified:
+def _verify(engine: Engine, row: Any) -> VerifyResult:
     with engine.connect() as connection:
         objects = repositories.find(connection, row.repository).objects
         snapshot = current_snapshot(connection, row.repository)
         rule = next(
-            (one for one in rule_set.current(connection) if one.digest == bytes(row.rule_digest)), None
+            (rule for rule in rule_set.current(connection) if rule.digest == bytes(row.rule_digest)), None
         )
     if edit_commits.read_branch(objects, row.branch) is None:
         raise QflowError(f"branch {row.branch} is gone; nothing is left to verify")
-    before, after = (_measured(objects, row, rule, commit) for commit in (row.base_commit, row.commit_oid))
+    before, after = (_measure(objects, row, rule, commit) for commit in (row.base_commit, row.commit_oid))
     gate = Suite(engine, objects, _at(snapshot, row.base_commit)).judge(patches.read(row.patch))
     problems = []
     if gate.verdict == "failed":
         problems.append(gate.evidence)
-    # A rule that was retired since has no say.
+    # A rule that was retired in the meantime does not count.
     if rule is not None and after["findings"] >= before["findings"]:
-        problems.append(f"{row.rule_id} finds {after['findings']}, {before['findings']} before")
+        problems.append(f"{row.rule_id} has {after['findings']} findings, {before['findings']} before")
     if after["parse_errors"] > before["parse_errors"]:
         problems.append("it has new syntax errors")
     if after["cognitive"] > validation.most_complex(before["cognitive"], before["findings"]):
         problems.append(f"cognitive complexity is {after['cognitive']}, {before['cognitive']} before")
     outcome = {"before": before, "after": after, "tests": f"{gate.verdict}: {gate.evidence}"}
     if problems:
-        words = "; ".join(problems)
-        revert(engine, row.id, actor=ACTOR, reason=words, outcome=outcome)
-        return Verified(row.id, False, words)
+        reason = "; ".join(problems)
+        revert(engine, row.id, actor=ACTOR, reason=reason, outcome=outcome)
+        return VerifyResult(row.id, False, reason)
     with engine.begin() as connection:
-        moved = connection.execute(
-            text("""
-                UPDATE edits SET verified_at = clock_timestamp(), outcome = CAST(:outcome AS jsonb)
-                WHERE id = :id AND verified_at IS NULL AND reverted_at IS NULL
-            """),
-            {"id": row.id, "outcome": to_json(outcome, "the outcome")},
+        updated = connection.execute(
+            update(edits)
+            .where(edits.c.id == row.id, edits.c.verified_at.is_(None), edits.c.reverted_at.is_(None))
+            .values(verified_at=func.clock_timestamp(), outcome=to_jsonb(outcome, "the outcome"))
         )
-        if moved.rowcount:
+        if updated.rowcount:
             transition(connection, [row.id], "verified", actor=ACTOR, data=outcome)
             self_improvement.release(connection, row.work_item_id, f"edit {row.id} is verified", to="done")
-    return Verified(row.id, True, outcome["tests"])
+    return VerifyResult(row.id, True, outcome["tests"])
 
 
 def revert(
     engine: Engine, edit_id: UUID, *, actor: str, reason: str, outcome: Mapping[str, Any] | None = None
 ) -> str:
-    """Take an edit back by a commit on its branch; returns that commit.
+    """Revert an edit by a commit on its branch; return that commit.
 
     Raises:
-        QflowError: there is no such edit, it was reverted before, or its branch has moved on.
+        QflowError: there is no such edit, it was reverted before, or its branch has moved.
     """
     with engine.begin() as connection:
         query = text("""
@@ -304,33 +304,33 @@ def revert(
             raise QflowError(f"edit {edit_id} was reverted before, by {row.revert_oid}")
         objects = repositories.find(connection, row.repository).objects
         trailers = {"Qflow-Suggestion": str(row.id), "Qflow-Reverted-By": actor}
-        at: datetime = connection.execute(text("SELECT now()")).scalar_one()
+        at: datetime = connection.execute(select(func.now())).scalar_one()
         commit = edit_commits.make_revert(objects, row.commit_oid, row.base_commit, reason, trailers, at)
+        new_outcome = {**(outcome or row.outcome or {}), "reverted": reason}
         connection.execute(
-            text("""
-                UPDATE edits SET reverted_at = clock_timestamp(), revert_oid = :commit,
-                    outcome = coalesce(CAST(:outcome AS jsonb), outcome, '{}')
-                              || jsonb_build_object('reverted', CAST(:reason AS text))
-                WHERE id = :id
-            """),
-            {
-                "id": edit_id,
-                "commit": commit,
-                "reason": reason,
-                "outcome": outcome and to_json(outcome, "the outcome"),
-            },
+            update(edits)
+            .where(edits.c.id == edit_id)
+            .values(
+                reverted_at=func.clock_timestamp(),
+                revert_oid=commit,
+                outcome=to_jsonb(new_outcome, "the outcome"),
+            )
         )
         transition(connection, [edit_id], "reverted", actor=actor, data={"reason": reason, "commit": commit})
         candidate_records.record_outcome(connection, row.candidate_id, "reverted")
-        words = f"edit {edit_id} was reverted: {reason}"
-        self_improvement.release(connection, row.work_item_id, words, of=("in_progress", "done"))
+        self_improvement.release(
+            connection,
+            row.work_item_id,
+            f"edit {edit_id} was reverted: {reason}",
+            of=("in_progress", "done"),
+        )
         edit_commits.set_branch(objects, row.branch, commit, row.commit_oid)
     return commit
 
 
-def _measured(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[str, Any]:
-    """Findings of the rule, cognitive complexity, code lines and syntax errors of the edited files."""
-    # Imported late: commands that only show things need no parsers.
+def _measure(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[str, Any]:
+    """Count findings of the rule, cognitive complexity, code lines and syntax errors of the edited files."""
+    # Imported late: commands that only read need no parsers.
     from qflow_dagster.ingestion.extraction import extract
 
     total = {"findings": 0, "cognitive": 0, "code_lines": 0, "parse_errors": 0}
@@ -361,7 +361,7 @@ JOIN repositories r ON r.id = e.repository_id
 def find(
     connection: Connection, *, repository_id: int | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Edits, newest first."""
+    """Return edits, newest first, optionally only those of one repository."""
     query = text(
         f"{_ROWS} WHERE CAST(:id AS bigint) IS NULL OR e.repository_id = :id ORDER BY e.applied_at DESC "
         "LIMIT :limit"
@@ -370,12 +370,12 @@ def find(
 
 
 def show(connection: Connection, edit_id: UUID) -> dict[str, Any]:
-    """One edit, with its suggestion.
+    """Return one edit with its suggestion.
 
     Raises:
-        QflowError: there is none.
+        QflowError: there is no such edit.
     """
     row = connection.execute(text(f"{_ROWS} WHERE e.id = :id"), {"id": edit_id}).mappings().one_or_none()
     if row is None:
-        raise QflowError(f"there is no edit {edit_id}; a suggestion becomes one when its approval is used")
+        raise QflowError(f"there is no edit {edit_id}; a suggestion becomes an edit when it is applied")
     return {**self_improvement.show(connection, edit_id), **row}

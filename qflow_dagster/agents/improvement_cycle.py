@@ -12,13 +12,13 @@ from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.settings import settings
 
-# Work items that are generated for at a time, and how often at most.
+# Work items per batch, and the highest number of batches.
 BATCH = 10
 MAX_BATCHES = 1_000
 
 
 class CycleResult(NamedTuple):
-    """The snapshot, how many suggestions there was capacity for, and what the generation did in all."""
+    """The snapshot, how many suggestions were allowed, and what the generation did in all."""
 
     snapshot: Snapshot
     remaining_capacity: int
@@ -43,7 +43,7 @@ def generate(
     ) as record:
         with engine.begin() as connection:
             snapshot = current_snapshot(connection, repository)
-            capacity = self_improvement.room(connection, snapshot.repository_id)
+            capacity = self_improvement.remaining_capacity(connection, snapshot.repository_id)
             limit = settings().generation.items if items is None else items
             requested = orchestrator.request_generation(connection, snapshot, limit=min(limit, capacity))
             choose = builtin_agents.chooser(connection)

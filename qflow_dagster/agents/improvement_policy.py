@@ -1,6 +1,6 @@
-"""When the agent acts by itself, how far it may reach, and how risky a change is: pure.
+"""When the agent acts by itself, how far it may reach, and how risky a change is: pure functions.
 
-The numbers are the original platform's. Does not belong here: granting an approval (`arbiter`).
+The numbers are those of the seed platform. Does not belong here: granting an approval (`approvals.arbiter`).
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from qflow_dagster.approvals.policy import blast_radius
 
 MIN_OUTCOMES = 8
-POOR = 0.75
-STAGNATION = 30
+MAX_POOR_RATE = 0.75
+MIN_STAGNANT_CYCLES = 30
 BACKOFF_CYCLES = 10
-HOPELESS = 0.3
-LONG_STAGNATION = 100
+MAX_HOPELESS_RATE = 0.3
+MAX_STAGNANT_CYCLES = 100
 
 
 @dataclass(frozen=True)
 class Record:
-    """How a repository's edits did: outcomes (True: verified), cycles without one, cycles since a failure."""
+    """Past results of a repository's edits.
+
+    `outcomes`: True for each verified edit, False for each reverted one. A cycle is one pass of the loop (a night).
+    """
 
     outcomes: Sequence[bool]
     cycles_without_improvement: int
@@ -26,42 +29,45 @@ class Record:
 
     @property
     def success_rate(self) -> float | None:
-        """Share of verified edits; None without any outcome."""
+        """Return the share of verified edits; None without any outcome."""
         return sum(self.outcomes) / len(self.outcomes) if self.outcomes else None
 
 
 def should_act(record: Record, *, forced: bool = False) -> tuple[bool, str]:
-    """Whether to look for improvements in this cycle, and why (not)."""
+    """Return whether to look for improvements in this cycle, and the reason."""
     if forced:
-        return True, "asked for"
+        return True, "requested"
     if record.cycles_since_failure is not None and record.cycles_since_failure < BACKOFF_CYCLES:
-        return False, f"{record.cycles_since_failure} cycles since a failure; {BACKOFF_CYCLES} are waited"
+        return False, f"{record.cycles_since_failure} cycles since a failure; it waits for {BACKOFF_CYCLES}"
     rate = record.success_rate
-    if rate is not None and len(record.outcomes) >= MIN_OUTCOMES and rate < POOR:
-        return True, f"success rate {rate:.2f} over {len(record.outcomes)} outcomes is below {POOR}"
-    if record.cycles_without_improvement >= STAGNATION:
+    if rate is not None and len(record.outcomes) >= MIN_OUTCOMES and rate < MAX_POOR_RATE:
+        return True, f"success rate {rate:.2f} over {len(record.outcomes)} outcomes is below {MAX_POOR_RATE}"
+    if record.cycles_without_improvement >= MIN_STAGNANT_CYCLES:
         return True, f"no improvement in {record.cycles_without_improvement} cycles"
-    return False, "nothing calls for it"
+    return False, "no reason to act"
 
 
 def is_experimental(record: Record) -> bool:
-    """Whether what is suggested now is an experiment, that no policy may approve."""
+    """Return whether suggestions are experiments now, which no policy may approve."""
     rate = record.success_rate
-    hopeless = rate is not None and len(record.outcomes) >= MIN_OUTCOMES and rate < HOPELESS
-    return hopeless or record.cycles_without_improvement > LONG_STAGNATION
+    hopeless = rate is not None and len(record.outcomes) >= MIN_OUTCOMES and rate < MAX_HOPELESS_RATE
+    return hopeless or record.cycles_without_improvement > MAX_STAGNANT_CYCLES
 
 
 @dataclass(frozen=True)
 class SafetyProfile:
-    """What an agent of a kind may do: errors that revert it, reach, and how long it is watched (seconds)."""
+    """The limits of one kind of agent.
+
+    `error_threshold`: the error rate that reverts an edit; `window`: how long an edit is monitored, in seconds.
+    """
 
     error_threshold: float
-    largest_files: int
-    largest_lines: int
+    max_files: int
+    max_lines: int
     automatic_revert: bool
     window: float
-    # Public definitions whose lines change.
-    largest_symbols: int = 50
+    # Public definitions whose lines may change.
+    max_symbols: int = 50
 
 
 PROFILES = {
@@ -70,7 +76,7 @@ PROFILES = {
     "refactoring": SafetyProfile(0.01, 20, 2_000, True, 300.0),
     "default": SafetyProfile(0.02, 10, 1_000, True, 300.0),
 }
-# Which agent a category of rules is the business of.
+# The agent that handles the rules of a category.
 AGENTS = {
     "correctness": "code_quality",
     "security": "code_quality",
@@ -81,19 +87,19 @@ AGENTS = {
 
 
 def exceeds(profile: SafetyProfile, patch: str, symbols: int = 0) -> str | None:
-    """Why a patch (that touches so many public symbols) reaches further than allowed; None where it does not."""
+    """Return why a patch (that changes `symbols` public definitions) exceeds the profile; None if it does not."""
     files, lines = blast_radius(patch)
-    if files > profile.largest_files:
-        return f"it changes {files} files, {profile.largest_files} are allowed"
-    if lines > profile.largest_lines:
-        return f"it changes {lines} lines, {profile.largest_lines} are allowed"
-    if symbols > profile.largest_symbols:
-        return f"it changes {symbols} public definitions, {profile.largest_symbols} are allowed"
+    if files > profile.max_files:
+        return f"it changes {files} files, {profile.max_files} are allowed"
+    if lines > profile.max_lines:
+        return f"it changes {lines} lines, {profile.max_lines} are allowed"
+    if symbols > profile.max_symbols:
+        return f"it changes {symbols} public definitions, {profile.max_symbols} are allowed"
     return None
 
 
 def risk(confidence: float, lines: int, tested: bool, experimental: bool) -> str:
-    """How risky a change is: by the belief in its rule, its size, and whether tests were run on it."""
+    """Return how risky a change is, by the confidence in its rule, its size, and whether tests ran on it."""
     if experimental:
         return "experimental"
     if confidence >= 0.9 and lines <= 20 and tested:

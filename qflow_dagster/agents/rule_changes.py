@@ -1,12 +1,12 @@
-"""Changes of rules that somebody has to agree to: asking the arbiter, and carrying out what was approved.
+"""Changes of rules that need an approval: requesting it, and carrying out what was approved.
 
-Belongs here: approvals of kind `rule`, and the veto. Does not belong here: what speaks for a change
-(`evolution.rule_evolver`, `evolution.rule_miner`), the life itself (`evolution.rule_set`).
+Belongs here: approvals of kind `rule`, and the veto. Does not belong here: what is evidence for a change
+(`evolution.rule_evolver`, `evolution.mining.rule_miner`), the lifecycle itself (`evolution.rule_set`).
 
-What is approved is the whole rule and the state it moves to: not another version of it.
+What is approved is exactly this version of the rule and the state it moves to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.approvals.approval import TYPES
 from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize
 from qflow_dagster.approvals.policy import Evidence
+from qflow_dagster.approvals.requests import issue_or_request
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import rule_evolver, rule_set, thresholds
 from qflow_dagster.evolution.rule_evolver import Verdict
@@ -25,8 +26,8 @@ from qflow_dagster.settings import settings
 ACTOR = "agent:rule_evolver"
 
 
-class Changed(NamedTuple):
-    """An approved change that was carried out, or why it could not be."""
+class ChangeResult(NamedTuple):
+    """An approved change that was carried out, or the problem."""
 
     life: UUID
     rule_id: str
@@ -34,50 +35,53 @@ class Changed(NamedTuple):
     problem: str | None
 
 
-class Settled(NamedTuple):
-    """What trials came to: the verdicts, the approvals that were asked for, and what was carried out."""
+class TrialsResult(NamedTuple):
+    """The result of trials: the verdicts, the approvals that were requested, and the changes carried out."""
 
     verdicts: list[Verdict]
-    asked: list[UUID]
-    changed: list[Changed]
+    requested: list[UUID]
+    changed: list[ChangeResult]
 
 
-def settle(engine: Engine, *, worker: str, run_id: str | None = None) -> Settled:
-    """Follow what was decided, judge the trials, end those that failed, ask for those that did not.
+def finalize_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> TrialsResult:
+    """Follow decisions, judge trials, retire those that failed, request approval for the others.
 
-    What a policy approves waits for nobody.
+    Changes that a policy approves are carried out at once.
+
     """
     with engine.begin() as connection:
         follow_decisions(connection)
-        verdicts = rule_evolver.judge(connection)
+        verdicts = rule_evolver.due_verdicts(connection)
         rule_evolver.retire(connection, verdicts, run_id=run_id)
-        asked = propose(connection, [one for one in verdicts if one.to != "retired"], run_id=run_id)
-    return Settled(verdicts, asked, apply_approved(engine, worker=worker, run_id=run_id))
+        requested = propose(
+            connection, [verdict for verdict in verdicts if verdict.to != "retired"], run_id=run_id
+        )
+    return TrialsResult(verdicts, requested, apply_approved(engine, worker=worker, run_id=run_id))
 
 
 def propose(connection: Connection, verdicts: Sequence[Verdict], *, run_id: str | None = None) -> list[UUID]:
-    """Ask for the approval of each change, once; a policy may approve it (`QFLOW_APPROVALS_POLICY_KINDS`)."""
-    asked = []
-    for one in verdicts:
-        life = rule_set.get_life(connection, one.life)
-        if life.approval_id is None and life.status != one.to:
-            asked.append(_ask(connection, life, one, run_id))
-    return asked
+    """Request the approval of each change once; a policy may approve it (`QFLOW_APPROVALS_POLICY_KINDS`)."""
+    requested = []
+    for verdict in verdicts:
+        life = rule_set.get_lifecycle(connection, verdict.lifecycle_id)
+        if life.approval_id is None and life.status != verdict.to:
+            requested.append(_request_approval(connection, life, verdict, run_id))
+    return requested
 
 
 def apply_approved(
     engine: Engine, *, worker: str, run_id: str | None = None, limit: int = 100
-) -> list[Changed]:
-    """Carry out up to `limit` approved changes, each in a transaction of its own; follow what was denied."""
+) -> list[ChangeResult]:
+    """Carry out up to `limit` approved changes, each in a transaction of its own, and follow denials."""
     with engine.begin() as connection:
         follow_decisions(connection)
         query = text(f"""
-            SELECT l.id FROM workflows a JOIN rule_lives l ON l.approval_id = a.id
+            SELECT l.id FROM workflows a JOIN rule_lifecycles l ON l.approval_id = a.id
             WHERE a.type = '{TYPES["rule"]}' AND a.status = 'approved' ORDER BY a.id LIMIT :limit
         """)
         ids = connection.scalars(query, {"limit": limit}).all()
-        lives = [rule_set.get_life(connection, id_) for id_ in ids]
-    done = []
+        lives = [rule_set.get_lifecycle(connection, id_) for id_ in ids]
+    results = []
     for life in lives:
         id_ = life.id
         try:
@@ -87,32 +91,34 @@ def apply_approved(
                     Reference(life.approval_id),
                     "rule",
                     life.rule_id,
-                    content_of(life, life.wanted),
+                    content_of(life, life.requested_status),
                     actor=worker,
                     run_id=run_id,
                 )
                 reason = f"approved: {life.approval_id}"
-                rule_set.change(connection, id_, life.wanted, actor=worker, reason=reason, run_id=run_id)
-            done.append(Changed(id_, life.rule_id, life.wanted, None))
+                rule_set.change(
+                    connection, id_, life.requested_status, actor=worker, reason=reason, run_id=run_id
+                )
+            results.append(ChangeResult(id_, life.rule_id, life.requested_status, None))
         except ApprovalRefusedError as refused:
-            # Somebody else used it, or it ended, since it was read: nothing is lost.
-            done.append(Changed(id_, life.rule_id, life.wanted, refused.reason))
+            # The approval was used or ended since it was read: nothing is lost.
+            results.append(ChangeResult(id_, life.rule_id, life.requested_status, refused.reason))
         except QflowError as error:
-            done.append(Changed(id_, life.rule_id, life.wanted, str(error)))
-    return done
+            results.append(ChangeResult(id_, life.rule_id, life.requested_status, str(error)))
+    return results
 
 
 def apply_all_approved(
     engine: Engine, *, worker: str, run_id: str | None = None
-) -> tuple[list[Changed], list[Changed]]:
+) -> tuple[list[ChangeResult], list[ChangeResult]]:
     """Carry out approved changes, batch after batch; return those that were made and those that could not be."""
     return drain(lambda: apply_approved(engine, worker=worker, run_id=run_id))
 
 
 def follow_decisions(connection: Connection) -> int:
-    """Let rules follow approvals that ended unused: a denied one retires, others are asked about again."""
+    """Let rules follow approvals that ended unused: denied ones are retired, others are requested again later."""
     query = text("""
-        SELECT l.id, l.wanted, a.status, d.actor, d.comment FROM rule_lives l JOIN workflows a ON a.id = l.approval_id
+        SELECT l.id, a.status, d.actor, d.comment FROM rule_lifecycles l JOIN workflows a ON a.id = l.approval_id
         LEFT JOIN approval_decisions d ON d.approval_id = a.id AND d.decision = 'deny'
         WHERE a.status IN ('denied', 'expired', 'revoked')
     """)
@@ -127,70 +133,55 @@ def follow_decisions(connection: Connection) -> int:
 
 
 def veto(connection: Connection, rule: str, *, actor: str, reason: str) -> list[str]:
-    """Say no to what a rule becomes: what waits is denied, what is on trial ends; returns what was done.
+    """Veto what a rule becomes: deny pending approvals, retire drafts and trials; return what was done.
 
     Raises:
-        QflowError: nothing of the rule waits or is on trial.
+        QflowError: the rule has no pending approval and no version on trial.
     """
     done = []
-    for life in rule_set.lives(connection, rule=rule, states=["draft", "trial", "active"]):
+    for life in rule_set.lifecycles(connection, rule=rule, states=["draft", "trial", "active"]):
         if life.approval_id is not None:
-            # The veto is of the rule, whatever is asked of it: what waits now is what is denied.
+            # The veto concerns the rule, whatever its content: the approval that is pending now is denied.
             digest = records.show(connection, life.approval_id)["digest"]
             arbiter.deny(connection, life.approval_id, actor=actor, digest=digest, comment=reason)
             follow_decisions(connection)
-            done.append(f"version {life.version} may not become {life.wanted}, and is retired")
+            done.append(f"version {life.version} may not become {life.requested_status}, and is retired")
         elif life.status in ("draft", "trial"):
             rule_set.change(connection, life.id, "retired", actor=actor, reason=f"veto: {reason}")
             done.append(f"version {life.version}, a {life.status}, is retired")
     if not done:
         raise QflowError(
-            f"nothing of {rule} waits or is on trial; qflow rules retire ends a rule that is active"
+            f"{rule} has no pending approval and no version on trial; `qflow rules retire` ends an active rule"
         )
     return done
 
 
 def content_of(life: Any, to: str) -> dict[str, Any]:
-    """What is approved, exactly: this rule, and the state it moves to."""
+    """Return exactly what is approved: this version of the rule, and the state it moves to."""
     return {"life": str(life.id), "version": life.version, "to": to, "rule": life.definition}
 
 
-def _ask(connection: Connection, life: Any, verdict: Verdict, run_id: str | None) -> UUID:
+def _request_approval(connection: Connection, life: Any, verdict: Verdict, run_id: str | None) -> UUID:
     content = content_of(life, verdict.to)
-    shown: Mapping[str, Any] = {"was": life.status, "made": life.words, **life.evidence, **verdict.evidence}
     reason = f"{life.rule_id} version {life.version} should be {verdict.to}: {verdict.reason}"
-    approval = None
-    if "rule" in settings().approvals.policy_kinds and "lower" in verdict.evidence:
-        judged = Evidence(
+    policy_evidence = None
+    if "lower" in verdict.evidence:
+        policy_evidence = Evidence(
             confidence=verdict.evidence["lower"],
             least=thresholds.current(connection)["act"],
             gates={"verdict": True},
         )
-        try:
-            with connection.begin_nested():
-                approval = arbiter.issue_approval(
-                    connection,
-                    "rule",
-                    life.rule_id,
-                    content,
-                    requested_by=ACTOR,
-                    reason=reason,
-                    evidence=judged,
-                    run_id=run_id,
-                ).approval_id
-        except arbiter.DecisionRefusedError as refused:
-            shown = {**shown, "policy": str(refused)}
-    if approval is None:
-        approval = arbiter.request_approval(
-            connection,
-            "rule",
-            life.rule_id,
-            content,
-            requested_by=ACTOR,
-            reason=reason,
-            evidence=shown,
-            ttl=settings().improvement.ttl,
-            run_id=run_id,
-        )
-    rule_set.ask(connection, life.id, approval, verdict.to, actor=ACTOR, reason=reason)
+    approval = issue_or_request(
+        connection,
+        "rule",
+        life.rule_id,
+        content,
+        requested_by=ACTOR,
+        reason=reason,
+        policy_evidence=policy_evidence,
+        evidence={"was": life.status, "made": life.description, **life.evidence, **verdict.evidence},
+        ttl=settings().improvement.ttl,
+        run_id=run_id,
+    )
+    rule_set.record_request(connection, life.id, approval, verdict.to, actor=ACTOR, reason=reason)
     return approval

@@ -1,4 +1,4 @@
-"""Rule evolution, from outcomes to the rules in force: four steps, taken one by one by assets, in order by `evolve`."""
+"""Rule evolution, from outcomes to the rules in force: four steps; assets take them one by one, `evolve` in order."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -6,12 +6,12 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from qflow_dagster.agents import rule_changes
-from qflow_dagster.agents.rule_changes import Settled
-from qflow_dagster.evolution import outcomes, place_records, rule_evolver, standings
+from qflow_dagster.agents.rule_changes import TrialsResult
+from qflow_dagster.evolution import location_records, outcomes, rule_evolver, trust
 from qflow_dagster.evolution.mining import drafts
-from qflow_dagster.evolution.rule_evolver import Made, Verdict
-from qflow_dagster.evolution.standings import Moved
+from qflow_dagster.evolution.rule_evolver import StartedTrial, Verdict
 from qflow_dagster.evolution.thresholds import Change
+from qflow_dagster.evolution.trust import LevelChange
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow.recording import recorded
 
@@ -27,7 +27,7 @@ class ConfidenceResult(NamedTuple):
     """Thresholds that were changed, and rules whose trust level was."""
 
     thresholds: list[Change]
-    levels: list[Moved]
+    levels: list[LevelChange]
 
 
 class EvolutionResult(NamedTuple):
@@ -35,12 +35,12 @@ class EvolutionResult(NamedTuple):
 
     outcomes: CollectResult
     confidence: ConfidenceResult
-    variants: list[Made]
-    verdicts: Settled
+    variants: list[StartedTrial]
+    verdicts: TrialsResult
 
 
 def evolve(engine: Engine, *, worker: str, run_id: str | None = None) -> EvolutionResult:
-    """Let rules learn from what was decided: the four steps in order."""
+    """Let rules learn from decisions: take the four steps in order."""
     return EvolutionResult(
         collect_outcomes(engine),
         update_confidence(engine, run_id=run_id),
@@ -50,29 +50,29 @@ def evolve(engine: Engine, *, worker: str, run_id: str | None = None) -> Evoluti
 
 
 def collect_outcomes(engine: Engine) -> CollectResult:
-    """Count outcomes that are new, and store the code they are about."""
+    """Collect new outcomes, and store the code they are about."""
     with engine.begin() as connection:
         new = outcomes.collect(connection)
-    return CollectResult(new, place_records.keep(engine))
+    return CollectResult(new, location_records.store_missing(engine))
 
 
 def update_confidence(engine: Engine, *, run_id: str | None = None) -> ConfidenceResult:
     """Adapt the thresholds, then the trust levels: what rules may do follows from the thresholds."""
     with engine.begin() as connection:
-        return ConfidenceResult(standings.adapt(connection), standings.refresh(connection, run_id=run_id))
+        return ConfidenceResult(trust.adapt(connection), trust.refresh(connection, run_id=run_id))
 
 
-def start_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> list[Made]:
+def start_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> list[StartedTrial]:
     """Search for better variants of rules and start their trials, recorded as a workflow."""
     with recorded(engine, rule_evolver.TYPE, {}, worker=worker, run_id=run_id) as record:
         variants = rule_evolver.vary(engine, run_id=run_id)
-        record({"variants": [f"{v.rule_id} version {v.version}: {v.words}" for v in variants]})
+        record({"variants": [f"{v.rule_id} version {v.version}: {v.description}" for v in variants]})
     return variants
 
 
-def judge_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> Settled:
+def judge_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> TrialsResult:
     """Follow decisions, judge the trials, end those that failed and request approval of those that did not."""
-    return rule_changes.settle(engine, worker=worker, run_id=run_id)
+    return rule_changes.finalize_trials(engine, worker=worker, run_id=run_id)
 
 
 def mine(

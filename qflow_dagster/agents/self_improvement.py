@@ -1,6 +1,6 @@
-"""The self-improvement agent: suggestions, and what becomes of them.
+"""The self-improvement agent: suggestions, and what follows from the decisions on them.
 
-Belongs here: the life of a suggestion, asking for its approval, following what was decided.
+Belongs here: the lifecycle of a suggestion, requesting its approval, following the decision.
 Does not belong here: making changes (`generation`), applying and reverting them (`edits`),
 commits (`edit_commits`), when to act (`improvement_policy`).
 """
@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, select, text, update
 
 from qflow_dagster.agents import edit_commits, improvement_policy
 from qflow_dagster.agents.improvement_policy import AGENTS, PROFILES, Record
-from qflow_dagster.approvals import arbiter
+from qflow_dagster.agents.tables import suggestions
 from qflow_dagster.approvals.policy import Evidence
+from qflow_dagster.approvals.requests import issue_or_request
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import standings, thresholds
-from qflow_dagster.evolution.standings import Standing
+from qflow_dagster.evolution import thresholds, trust
+from qflow_dagster.evolution.trust import RuleTrust
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, patches
 from qflow_dagster.generation.candidates import Candidate
@@ -34,6 +35,7 @@ from qflow_dagster.quantumflow import (
     uuid7,
 )
 from qflow_dagster.quantumflow.recording import RECORDED
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
 
@@ -57,27 +59,25 @@ SUGGESTION = StateMachine(
     completed="verified",
 )
 TYPE = register(WorkflowTypeName.SUGGESTION, machine=SUGGESTION, queue=Queue.SUGGESTION_NOTIFICATIONS).name
-# A pass of the loop over a repository, whatever it found.
+# One pass of the improvement loop over a repository.
 CYCLE = register(WorkflowTypeName.IMPROVEMENT_CYCLE, machine=RECORDED).name
 ACTOR = "self-improvement agent"
-LIVING = ("suggested", "validated", "awaiting_approval", "approved")
+OPEN_STATES = ("suggested", "validated", "awaiting_approval", "approved")
 
 
 def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
-    """Suggest a candidate that passed its gates, and ask for its approval.
+    """Suggest a candidate that passed its gates, and request its approval.
 
-    Returns the suggestion's id; None where the same change was suggested before (its work item
-    then goes back to the backlog, with a link to the first).
+    Return the suggestion's id; None if the same change was suggested before (its work item
+    then goes back to the backlog, with a link to the first) or exceeds the limits of its agent.
     """
     fingerprint = hashlib.sha256(f"{candidate.repository_id}:".encode() + candidate.patch.digest).digest()
-    first = connection.scalar(
-        text("SELECT id FROM suggestions WHERE fingerprint = :fingerprint"), {"fingerprint": fingerprint}
-    )
+    first = connection.scalar(select(suggestions.c.id).where(suggestions.c.fingerprint == fingerprint))
     profile = PROFILES[AGENTS.get(candidate.request.rule.category, "default")]
-    touched = _public_symbols(connection, candidate)
-    too_far = improvement_policy.exceeds(profile, candidate.patch.text, touched)
-    if first is not None or too_far is not None:
-        reason = too_far or f"the same change was suggested before: {first}"
+    symbol_count = _public_symbols(connection, candidate)
+    excess = improvement_policy.exceeds(profile, candidate.patch.text, symbol_count)
+    if first is not None or excess is not None:
+        reason = excess or f"the same change was suggested before: {first}"
         work_items.move(
             connection,
             [candidate.work_item_id],
@@ -97,7 +97,7 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         candidate.score, candidate.patch.lines, gates.get("tests") == "passed", experimental
     )
     agent = AGENTS.get(rule.category, "default")
-    standing = standings.one(connection, rule)
+    standing = trust.of_rule(connection, rule)
     create_workflow(
         connection,
         TYPE,
@@ -106,35 +106,31 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         id=id_,
     )
     connection.execute(
-        text("""
-            INSERT INTO suggestions (id, repository_id, work_item_id, candidate_id, fingerprint, title, reason, sources,
-                                     rule_id, base_commit, branch, risk, believed, believed_lower)
-            VALUES (:id, :repository_id, :work_item, :candidate, :fingerprint, :title, :reason, :sources, :rule, :base,
-                    :branch, :risk, :believed, :believed_lower)
-        """),
-        {
-            "id": id_,
-            "repository_id": candidate.repository_id,
-            "work_item": candidate.work_item_id,
-            "candidate": candidate.id,
-            "fingerprint": fingerprint,
-            "title": title,
-            "reason": rule.rationale,
-            "sources": candidate.sources,
-            "rule": rule.id,
-            "base": candidate.base,
-            "branch": branch,
-            "risk": risk,
-            "believed": standing.belief.mean,
-            "believed_lower": standing.belief.lower,
-        },
+        insert(suggestions).values(
+            id=id_,
+            repository_id=candidate.repository_id,
+            work_item_id=candidate.work_item_id,
+            candidate_id=candidate.id,
+            fingerprint=fingerprint,
+            title=title,
+            reason=rule.rationale,
+            sources=list(candidate.sources),
+            rule_id=rule.id,
+            base_commit=candidate.base,
+            branch=branch,
+            risk=risk,
+            confidence_mean=standing.estimate.mean,
+            confidence_lower=standing.estimate.lower,
+        )
     )
     transition(connection, [id_], "validated", actor=ACTOR, data={"gates": gates})
-    _ask(connection, candidate, id_, title, branch, risk, agent, standing, experimental=experimental)
+    _request_approval(
+        connection, candidate, id_, title, branch, risk, agent, standing, experimental=experimental
+    )
     return id_
 
 
-_TOUCHED = text(f"""
+_CHANGED_SYMBOLS = text(f"""
 SELECT count(*) FROM files f JOIN symbols s ON s.blob_id = f.blob_id
 WHERE {IN_SNAPSHOT} AND f.path = :path AND s.seq > 0 AND NOT starts_with(s.name, '_')
   AND EXISTS (SELECT FROM unnest(CAST(:lines AS int[])) AS line WHERE line BETWEEN s.start_line AND s.end_line)
@@ -142,16 +138,16 @@ WHERE {IN_SNAPSHOT} AND f.path = :path AND s.seq > 0 AND NOT starts_with(s.name,
 
 
 def _public_symbols(connection: Connection, candidate: Candidate) -> int:
-    """How many definitions that are not private by name have lines that the candidate changes."""
+    """Count the definitions with public names that have lines which the candidate changes."""
     snapshot = current_snapshot(connection, candidate.repository)
     changed = patches.changed_lines(candidate.patch.text)
     return sum(
-        connection.scalar(_TOUCHED, {**snapshot.interval, "path": path, "lines": lines}) or 0
+        connection.scalar(_CHANGED_SYMBOLS, {**snapshot.interval, "path": path, "lines": lines}) or 0
         for path, lines in changed.items()
     )
 
 
-def _ask(
+def _request_approval(
     connection: Connection,
     candidate: Candidate,
     id_: UUID,
@@ -159,11 +155,11 @@ def _ask(
     branch: str,
     risk: str,
     agent: str,
-    standing: Standing,
+    standing: RuleTrust,
     *,
     experimental: bool,
 ) -> None:
-    """Ask for the approval of exactly this patch on exactly this commit; by policy where that is allowed."""
+    """Request the approval of exactly this patch on exactly this commit; by policy where that is allowed."""
     rule = candidate.request.rule
     content = content_of(candidate.repository, id_, candidate.base, branch, candidate.patch.text)
     evidence = {
@@ -180,75 +176,63 @@ def _ask(
             "decisions": standing.decisions,
             "because": standing.because,
         },
-        "findings": [f"line {line}: {words}" for line, words in candidate.request.findings[:20]],
+        "findings": [f"line {line}: {message}" for line, message in candidate.request.findings[:20]],
         "gates": {gate.name: f"{gate.verdict}: {gate.evidence}" for gate in candidate.gates},
     }
-    requested_by = f"agent:{agent}"
-    # A skipped gate is no green one: the policy wants all of them to have passed.
-    judged = Evidence(
-        confidence=standing.lower,
-        least=thresholds.current(connection)["act"],
-        gates={gate.name: gate.verdict == "passed" for gate in candidate.gates},
-    )
-    approval = None
-    by_policy = "edit" in settings().approvals.policy_kinds and not experimental
-    if by_policy and standing.level != "act":
-        evidence["policy"] = f"the rule may not act: {standing.because}"
-    elif by_policy:
-        try:
-            with connection.begin_nested():
-                approval = arbiter.issue_approval(
-                    connection,
-                    "edit",
-                    candidate.repository,
-                    content,
-                    requested_by=requested_by,
-                    reason=title,
-                    evidence=judged,
-                ).approval_id
-        except arbiter.DecisionRefusedError as refused:
-            evidence["policy"] = str(refused)
-    if approval is None:
-        approval = arbiter.request_approval(
-            connection,
-            "edit",
-            candidate.repository,
-            content,
-            requested_by=requested_by,
-            reason=title,
-            ttl=settings().improvement.ttl,
-            evidence=evidence,
+    policy_evidence = None
+    if not experimental and standing.level == "act":
+        # A skipped gate does not count as passed: the policy demands that all gates have passed.
+        policy_evidence = Evidence(
+            confidence=standing.lower,
+            least=thresholds.current(connection)["act"],
+            gates={gate.name: gate.verdict == "passed" for gate in candidate.gates},
         )
-    connection.execute(
-        text("UPDATE suggestions SET approval_id = :approval WHERE id = :id"),
-        {"approval": approval, "id": id_},
+    elif not experimental and "edit" in settings().approvals.policy_kinds:
+        evidence["policy"] = f"the rule may not act: {standing.because}"
+    approval = issue_or_request(
+        connection,
+        "edit",
+        candidate.repository,
+        content,
+        requested_by=f"agent:{agent}",
+        reason=title,
+        policy_evidence=policy_evidence,
+        evidence=evidence,
+        ttl=settings().improvement.ttl,
     )
+    connection.execute(update(suggestions).where(suggestions.c.id == id_).values(approval_id=approval))
     transition(connection, [id_], "awaiting_approval", actor=ACTOR, data={"approval": str(approval)})
 
 
 def content_of(repository: str, id_: UUID, base: str, branch: str, patch: str) -> dict[str, Any]:
-    """What is approved, exactly: this patch, on this commit, as this branch of this repository."""
+    """Return exactly what is approved: this patch, on this commit, as this branch of this repository."""
     return {"suggestion": str(id_), "repository": repository, "base": base, "branch": branch, "patch": patch}
 
 
-_ENDED = text("""
+_ENDED_UNUSED = text("""
 SELECT s.id, s.work_item_id, s.candidate_id, s.branch, r.name AS repository, a.status AS decision
 FROM suggestions s JOIN repositories r ON r.id = s.repository_id
 JOIN workflows w ON w.id = s.id JOIN workflows a ON a.id = s.approval_id
 WHERE w.status IN ('awaiting_approval', 'approved') AND a.status IN ('denied', 'expired', 'revoked')
 ORDER BY s.id LIMIT :limit
 """)
-FOLLOW = {"denied": "rejected", "revoked": "rejected", "expired": "expired"}
+STATE_BY_DECISION = {"denied": "rejected", "revoked": "rejected", "expired": "expired"}
 
 
 def follow_decisions(connection: Connection, *, limit: int = 1_000) -> int:
-    """Let suggestions follow approvals that ended without being used; returns how many did."""
-    rows = connection.execute(_ENDED, {"limit": limit}).all()
+    """Let suggestions follow approvals that ended without being used; return how many did."""
+    rows = connection.execute(_ENDED_UNUSED, {"limit": limit}).all()
     for row in rows:
-        # A process killed between git and the database left its branch, and the approval ended since.
+        # A process killed between git and the database left its branch behind, and the approval has ended since.
         objects = repositories.find(connection, row.repository).objects
         edit_commits.remove_branch(objects, row.branch, str(row.id))
-        transition(connection, [row.id], FOLLOW[row.decision], actor=ACTOR, data={"decision": row.decision})
+        transition(
+            connection,
+            [row.id],
+            STATE_BY_DECISION[row.decision],
+            actor=ACTOR,
+            data={"decision": row.decision},
+        )
         if row.decision == "denied":
             candidate_records.record_outcome(connection, row.candidate_id, "denied")
         release(connection, row.work_item_id, f"its suggestion was {row.decision}")
@@ -263,28 +247,26 @@ def release(
     to: str = "backlog",
     of: Sequence[str] = ("in_progress",),
 ) -> None:
-    """Move the work item of a suggestion on from one of the states `of`, unless somebody has done so already."""
-    status = connection.scalar(
-        text("SELECT status FROM workflows WHERE id = :id FOR UPDATE"), {"id": work_item}
-    )
-    if status in of:
+    """Move the work item of a suggestion on if it is in one of the states `of`; otherwise leave it alone."""
+    query = select(workflows.c.status).where(workflows.c.id == work_item).with_for_update()
+    if connection.scalar(query) in of:
         work_items.move(connection, [work_item], to, actor=ACTOR, data={"reason": reason})
 
 
-def room(connection: Connection, repository_id: int) -> int:
-    """How many more suggestions may wait for a person."""
+def remaining_capacity(connection: Connection, repository_id: int) -> int:
+    """Return how many more suggestions may be pending for a person."""
     query = text("""
         SELECT count(*) FROM suggestions s JOIN workflows w ON w.id = s.id
-        WHERE s.repository_id = :id AND w.status = ANY(:living)
+        WHERE s.repository_id = :id AND w.status = ANY(:states)
     """)
-    waiting = connection.scalar(query, {"id": repository_id, "living": list(LIVING)}) or 0
-    return max(0, settings().improvement.waiting - waiting)
+    pending = connection.scalar(query, {"id": repository_id, "states": list(OPEN_STATES)}) or 0
+    return max(0, settings().improvement.waiting - pending)
 
 
 def record_of(connection: Connection, repository_id: int) -> Record:
-    """How the repository's edits did, for `improvement_policy`. A cycle is a night: that is how often it is asked."""
+    """Return the past results of the repository's edits for `improvement_policy`. A cycle is a night."""
     outcomes = text("""
-        SELECT reverted_at IS NULL AS good, coalesce(reverted_at, verified_at) AS at FROM edits
+        SELECT reverted_at IS NULL AS verified, coalesce(reverted_at, verified_at) AS at FROM edits
         WHERE repository_id = :id AND (verified_at IS NOT NULL OR reverted_at IS NOT NULL) ORDER BY at DESC LIMIT 100
     """)
     rows = connection.execute(outcomes, {"id": repository_id}).all()
@@ -294,12 +276,16 @@ def record_of(connection: Connection, repository_id: int) -> Record:
         FROM repositories WHERE id = :id
     """)
 
-    def since(at: Any) -> int:
+    def cycles_since(at: Any) -> int:
         return connection.scalar(nights, {"id": repository_id, "since": at}) or 0
 
-    improved = next((row.at for row in rows if row.good), None)
-    failed = next((row.at for row in rows if not row.good), None)
-    return Record([row.good for row in rows], since(improved), None if failed is None else since(failed))
+    improved = next((row.at for row in rows if row.verified), None)
+    failed = next((row.at for row in rows if not row.verified), None)
+    return Record(
+        [row.verified for row in rows],
+        cycles_since(improved),
+        None if failed is None else cycles_since(failed),
+    )
 
 
 _ROWS = """
@@ -313,7 +299,7 @@ JOIN candidates c ON c.id = s.candidate_id
 def find(
     connection: Connection, *, repository_id: int | None = None, states: Sequence[str] = (), limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Suggestions, newest first; of those states (default: all)."""
+    """Return suggestions, newest first; only those in `states`, if any are passed."""
     query = text(f"""{_ROWS} WHERE (CAST(:repository_id AS bigint) IS NULL OR s.repository_id = :repository_id)
         AND (cardinality(CAST(:states AS text[])) = 0 OR w.status = ANY(:states)) ORDER BY s.id DESC LIMIT :limit""")
     parameters = {"repository_id": repository_id, "states": list(states), "limit": limit}
@@ -321,10 +307,10 @@ def find(
 
 
 def show(connection: Connection, id_: UUID) -> dict[str, Any]:
-    """One suggestion with its patch, gates and history.
+    """Return one suggestion with its patch, gates and history.
 
     Raises:
-        QflowError: there is none.
+        QflowError: there is no such suggestion.
     """
     query = text(
         f"SELECT base.*, s.reason, s.base_commit, s.candidate_id, s.work_item_id FROM ({_ROWS}) AS base "
@@ -343,13 +329,14 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
-    """The suggestion whose id begins with `prefix`."""
+    """Return the id of the suggestion whose id begins with `prefix`."""
     return resolve(connection, prefix, table="suggestions", noun="suggestion")
 
 
 def statistics(connection: Connection, by: str = "rule") -> list[dict[str, Any]]:
-    """Acceptance, median times (seconds), reverts and change of complexity; by one of rule, generator, agent,
-    repository, week.
+    """Return acceptance, median times (seconds), reverts and change of complexity.
+
+    Grouped by one of rule, generator, agent, repository, week.
     """
     expressions = {
         "rule": "s.rule_id",
@@ -359,7 +346,7 @@ def statistics(connection: Connection, by: str = "rule") -> list[dict[str, Any]]
         "agent": "a.requested_by",
     }
     if by not in expressions:
-        raise QflowError(f"no statistics by {by!r}: {', '.join(expressions)}")
+        raise QflowError(f"no statistics by {by!r}; choose one of {', '.join(expressions)}")
     query = text(f"""
         SELECT {expressions[by]} AS "{by}", count(*) AS suggested,
                count(*) FILTER (WHERE e.id IS NOT NULL) AS applied,

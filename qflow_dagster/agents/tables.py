@@ -1,4 +1,4 @@
-"""Tables of the agents: suggestions and edits, registered agents and their assignments."""
+"""Declare the tables of suggestions and edits, of registered agents and their assignments."""
 
 from sqlalchemy import (
     ARRAY,
@@ -36,16 +36,16 @@ suggestions = Table(
     Column("fingerprint", LargeBinary, nullable=False, unique=True),
     Column("title", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    # The generators, and the rule.
+    # Generators that proposed the patch, and the rule of its findings.
     Column("sources", ARRAY(Text), nullable=False),
     Column("rule_id", Text, nullable=False),
     Column("base_commit", Text, nullable=False),
     Column("branch", Text, nullable=False),
-    # low, medium, high; experimental ones never go by policy.
+    # low, medium, high; experimental ones are never approved by policy.
     Column("risk", Text, nullable=False),
-    # What was believed of its rule when it was made: mean and lower bound.
-    Column("believed", Float, nullable=False),
-    Column("believed_lower", Float, nullable=False),
+    # The estimated confidence of its rule when it was made: mean and lower bound.
+    Column("confidence_mean", Float, nullable=False),
+    Column("confidence_lower", Float, nullable=False),
     Column("approval_id", Uuid),
     timestamp_column("created_at", default_now=True),
     CheckConstraint("risk IN ('low', 'medium', 'high', 'experimental')", name="risk"),
@@ -63,7 +63,7 @@ edits = Table(
     Column("base_commit", Text, nullable=False),
     Column("commit_oid", Text, nullable=False),
     Column("revert_oid", Text),
-    # Measures and gates before and after, once it is verified; why it was reverted.
+    # Measures and gates before and after, once verified; the reason, if reverted.
     Column("outcome", JSONB),
     Column("applied_by", Text, nullable=False),
     Column("run_id", Text),
@@ -86,14 +86,15 @@ agents = Table(
     Column("domains", ARRAY(Text), nullable=False),
     Column("input_types", ARRAY(Text), nullable=False),
     Column("output_types", ARRAY(Text), nullable=False),
-    # The most it is trusted with: simple, medium, complex.
+    # The highest complexity it takes: simple, medium, complex.
     Column("complexity", Text, nullable=False),
     # Expected cost of one assignment of medium complexity.
     Column("cost", Float, nullable=False),
-    # As it says of itself; without heartbeats it is offline all the same.
+    # As the agent declares it; without heartbeats it counts as offline.
     Column("availability", Text, nullable=False),
-    Column("most", Integer, nullable=False),
-    # Seconds between heartbeats; NULL: works inside our own runs and needs none.
+    # How many assignments it may have at the same time.
+    Column("max_assignments", Integer, nullable=False),
+    # Seconds between heartbeats; NULL for agents inside our own runs, which send none.
     Column("heartbeat_interval", Float),
     timestamp_column("heartbeat_at", default_now=True),
     timestamp_column("registered_at", default_now=True),
@@ -117,11 +118,11 @@ assignments = Table(
     Column("complexity", Text, nullable=False),
     Column("task", JSONB, nullable=False),
     Column("requested_by", Text, nullable=False),
-    # Who has it, and how well that fits.
+    # The agent it is assigned to, and how well that one fits (0 to 1).
     Column("agent", Text),
     Column("fit", Float),
     timestamp_column("assigned_at", nullable=True),
-    # Who had it before and did not do it.
+    # Agents that had it before and did not do it.
     Column("tried", ARRAY(Text), nullable=False),
     Index("ix_assignments_agent", "agent", postgresql_where=text("agent IS NOT NULL")),
 )
@@ -133,14 +134,14 @@ outcomes = Table(
     Column("agent", Text, nullable=False),
     Column("domain", Text, nullable=False),
     Column("success", Boolean, nullable=False),
-    # Seconds.
+    # Seconds of work.
     Column("latency", Float),
     Column("cost", Float, nullable=False),
-    # 0 to 1, where somebody judged it.
+    # 0 to 1, where somebody rated it.
     Column("quality", Float),
-    # What went wrong, or what was said of it.
+    # The error, or a person's comment.
     Column("feedback", Text),
-    # What it is the outcome of: an assignment, or an attempt of a generator.
+    # The assignment or the generation attempt that it is the outcome of.
     Column("assignment_id", Uuid),
     Column("attempt_id", BigInteger, unique=True),
     timestamp_column("at", default_now=True),

@@ -1,7 +1,7 @@
-"""Tasks of a task graph that an agent does: the adapter `agent`.
+"""Adapters for tasks that run elsewhere: `agent` (an assignment) and `dagster` (a Dagster run).
 
-Arguments: `domain`, `task` (any JSON), and optionally `input_type`, `output_type`, `complexity`.
-Does not belong here: who gets it (`coordination`), the other adapters (`execution.task_adapters`).
+Arguments of `agent`: `domain`, `task` (any JSON), and optionally `input_type`, `output_type`, `complexity`.
+Does not belong here: choosing the agent (`coordination`), the other adapters (`execution.task_adapters`).
 """
 
 from typing import get_args
@@ -9,52 +9,58 @@ from typing import get_args
 from sqlalchemy import Connection, text
 
 from qflow_dagster.agents import assignments
-from qflow_dagster.agents.coordination import DOMAINS, Complexity, Wanted
+from qflow_dagster.agents.coordination import DOMAINS, Complexity, Requirement
 from qflow_dagster.execution import task_adapters
-from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere
-from qflow_dagster.execution.task_arguments import ANYTHING, OBJECT, TEXT, Takes, one_of
+from qflow_dagster.execution.task_adapters import Adapters, Call, ExternalAdapter
+from qflow_dagster.execution.task_arguments import ANYTHING, OBJECT, TEXT, ArgumentSpec, one_of
 from qflow_dagster.quantumflow import NewWorkflow, Workflow, get, register
 from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.settings import settings
 
-# A run of a Dagster job or of assets that a task asked for; `jobs.execution` follows it.
+# A run of a Dagster job or asset that a task requested; `sensors.requested_runs` launches and follows it.
 DAGSTER_RUN = register(WorkflowTypeName.DAGSTER_RUN).name
-_ASSIGNMENT = Takes(
+_ASSIGNMENT = ArgumentSpec(
     {"domain": one_of(DOMAINS)},
     {"task": ANYTHING, "input_type": TEXT, "output_type": TEXT, "complexity": one_of(get_args(Complexity))},
 )
-_RUN = Takes(
-    optional={"job": TEXT, "asset": TEXT, "partition": TEXT, "config": OBJECT}, either=("job", "asset")
+_RUN = ArgumentSpec(
+    optional={"job": TEXT, "asset": TEXT, "partition": TEXT, "config": OBJECT},
+    exactly_one_of=("job", "asset"),
 )
 
 
 def start_assignment(connection: Connection, call: Call) -> NewWorkflow:
-    """An assignment whose result becomes the task's."""
-    given = call.arguments
-    wanted = Wanted(
-        given["domain"],
-        given.get("input_type", "requirements"),
-        given.get("output_type", "code"),
-        given.get("complexity", "medium"),
+    """Create the assignment whose result becomes the task's."""
+    arguments = call.arguments
+    requirement = Requirement(
+        arguments["domain"],
+        arguments.get("input_type", "requirements"),
+        arguments.get("output_type", "code"),
+        arguments.get("complexity", "medium"),
     )
-    task = {"title": call.title, "graph": str(call.graph_id), "task": given.get("task"), "inputs": call.seen}
+    task = {
+        "title": call.title,
+        "graph": str(call.graph_id),
+        "task": arguments.get("task"),
+        "inputs": call.inputs,
+    }
     new = NewWorkflow(
         type=assignments.TYPE,
         parent_id=call.id,
-        max_attempts=assignments.ATTEMPTS,
+        max_attempts=assignments.MAX_ATTEMPTS,
         ttl=min(call.timeout or settings().agents.wait, settings().agents.wait),
     )
-    assignments.describe(connection, new.id, task, wanted, requested_by=f"task {call.name}")
+    assignments.describe(connection, new.id, task, requirement, requested_by=f"task {call.name}")
     return new
 
 
 def start_run(connection: Connection, call: Call) -> NewWorkflow:
-    """A Dagster run: `job` or `asset`, with `partition` and `config`; a sensor requests it."""
+    """Return the workflow of a Dagster run: `job` or `asset`, with `partition` and `config`; a sensor requests it."""
     return NewWorkflow(type=DAGSTER_RUN, payload=dict(call.arguments), parent_id=call.id, max_attempts=1)
 
 
 def open_runs(connection: Connection, what: str, *, limit: int) -> list[Workflow]:
-    """Runs of a `job` or an `asset` that were asked for and have not ended, the oldest first."""
+    """Return requested runs of a `job` or an `asset` (`what`) that have not ended, oldest first."""
     query = text("""SELECT id FROM workflows WHERE type = :type AND finished_at IS NULL AND payload ? :what
         ORDER BY id LIMIT :limit""")
     ids = connection.scalars(query, {"type": DAGSTER_RUN, "what": what, "limit": limit}).all()
@@ -63,6 +69,6 @@ def open_runs(connection: Connection, what: str, *, limit: int) -> list[Workflow
 
 ADAPTERS: Adapters = {
     **task_adapters.ADAPTERS,
-    "agent": Elsewhere(start_assignment, _ASSIGNMENT),
-    "dagster": Elsewhere(start_run, _RUN),
+    "agent": ExternalAdapter(start_assignment, _ASSIGNMENT),
+    "dagster": ExternalAdapter(start_run, _RUN),
 }

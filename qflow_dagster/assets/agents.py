@@ -57,7 +57,7 @@ def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.M
     engine = database.engine()
     verified = agent_edits.verify_all(engine)
     for result in verified:
-        context.log.info("edit %s: %s", result.edit_id, visible_line(result.words))
+        context.log.info("edit %s: %s", result.edit_id, visible_line(result.reason))
     with engine.connect() as connection:
         by_week = self_improvement.statistics(connection, "week")
         by_generator = self_improvement.statistics(connection, "generator")

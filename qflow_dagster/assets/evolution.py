@@ -9,9 +9,9 @@ from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, tabl
 from qflow_dagster.evolution import (
     outcomes,
     rule_set,
-    standings,
     tables,
     thresholds,
+    trust,
 )
 from qflow_dagster.pictures import confidence
 from qflow_dagster.pictures.charts import histogram
@@ -66,8 +66,8 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
     engine = database.engine()
     changed, moved = rule_evolution.update_confidence(engine, run_id=context.run.run_id)
     with engine.connect() as connection:
-        known = standings.of(connection, rule_set.current(connection))
-        calibrated = standings.calibrated(connection)
+        known = trust.of_rules(connection, rule_set.current(connection))
+        calibrated = trust.evaluate_calibration(connection)
         limits = thresholds.current(connection)
     for change in changed:
         context.log.info("threshold moved to %.2f: %s", change.value, change.reason)
@@ -102,8 +102,8 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
         metadata["reliability"] = picture(
             confidence.reliability(calibrated.bins, f"Reliability, Brier score {calibrated.brier:.3f}")
         )
-    if calibrated.mended is not None:
-        metadata["brier_mended"] = round(calibrated.mended, 4)
+    if calibrated.recalibrated is not None:
+        metadata["brier_recalibrated"] = round(calibrated.recalibrated, 4)
     return dg.MaterializeResult(metadata=metadata)
 
 
@@ -114,21 +114,21 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
     kinds={"python", "postgres"},
     code_version="1",
     description="Variants of rules that separate what people accept from what they deny; they go on trial.",
-    metadata={"dagster/column_schema": column_schema(tables.rule_lives)},
+    metadata={"dagster/column_schema": column_schema(tables.rule_lifecycles)},
 )
 def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Seek variants, and begin their trials."""
     engine = database.engine()
     made = rule_evolution.start_trials(engine, worker=worker(context), run_id=context.run.run_id)
     with engine.connect() as connection:
-        living = rule_set.lives(connection, states=["draft", "trial"])
+        living = rule_set.lifecycles(connection, states=["draft", "trial"])
     rows = [
         {
             "rule": life.rule_id,
             "version": life.version,
             "state": life.status,
             "origin": life.origin,
-            "words": life.words,
+            "description": life.description,
             "waits_for_approval": life.approval_id is not None,
         }
         for life in living
@@ -136,7 +136,9 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
-            "new": table([{**one._asdict(), "life": str(one.life)} for one in made], MAX_ROWS),
+            "new": table(
+                [{**one._asdict(), "lifecycle_id": str(one.lifecycle_id)} for one in made], MAX_ROWS
+            ),
             "candidates": table(rows, MAX_ROWS),
         }
     )
@@ -157,7 +159,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     settled = rule_evolution.judge_trials(engine, worker=worker(context), run_id=run_id)
     with engine.connect() as connection:
         rules = rule_set.current(connection)
-        lives = rule_set.lives(connection)
+        lives = rule_set.lifecycles(connection)
         limits = thresholds.current(connection)
         busiest = outcomes.counts(connection)[:1]
         drawn = [_picture(connection, row["rule"], limits) for row in busiest]
@@ -170,7 +172,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
             "version": life.version,
             "state": life.status,
             "origin": life.origin,
-            "words": life.words,
+            "description": life.description,
             "since": life.updated_at,
         }
         for life in lives
@@ -178,9 +180,11 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(rules),
         "retired": sum(one.to == "retired" for one in settled.verdicts),
-        "asked_for": len(settled.asked),
+        "asked_for": len(settled.requested),
         "became_active": sum(one.problem is None and one.to == "active" for one in settled.changed),
-        "verdicts": table([{**one._asdict(), "life": str(one.life)} for one in settled.verdicts], MAX_ROWS),
+        "verdicts": table(
+            [{**one._asdict(), "lifecycle_id": str(one.lifecycle_id)} for one in settled.verdicts], MAX_ROWS
+        ),
         "changed_here": table(changes, MAX_ROWS),
         "by_state": picture(histogram(sorted(states.items()), "Rules by state")),
     }
@@ -191,7 +195,7 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
 
 def _picture(connection: Connection, rule: str, limits: dict[str, float]) -> str:
     return confidence.of_rule(
-        rule, standings.timeline(connection, rule), outcomes.history(connection, rule), limits
+        rule, trust.timeline(connection, rule), outcomes.history(connection, rule), limits
     )
 
 

@@ -4,7 +4,7 @@ import dagster as dg
 
 from qflow_dagster.assets import evolution as assets
 from qflow_dagster.assets.metadata import MAX_ROWS, table
-from qflow_dagster.evolution import examples, outcomes, rule_set, standings, thresholds
+from qflow_dagster.evolution import examples, outcomes, rule_set, thresholds, trust
 from qflow_dagster.resources.database import Database
 from qflow_dagster.safety.display import visible_line
 
@@ -13,7 +13,7 @@ from qflow_dagster.safety.display import visible_line
 def every_decision_is_counted(database: Database) -> dg.AssetCheckResult:
     """Decisions that no rule learnt of."""
     with database.engine().connect() as connection:
-        missing = outcomes.waiting(connection)
+        missing = outcomes.count_pending(connection)
     return dg.AssetCheckResult(passed=not missing, metadata={"uncounted": missing})
 
 
@@ -23,7 +23,7 @@ def every_decision_is_counted(database: Database) -> dg.AssetCheckResult:
 def no_rule_acts_above_its_evidence(database: Database) -> dg.AssetCheckResult:
     """Changes approved by policy with too low a bound, or too few decisions before them."""
     with database.engine().connect() as connection:
-        found = standings.above_evidence(connection)
+        found = trust.above_evidence(connection)
     return dg.AssetCheckResult(passed=not found, metadata={"above_evidence": table(found, MAX_ROWS)})
 
 
@@ -44,9 +44,9 @@ def thresholds_are_within_bounds(database: Database) -> dg.AssetCheckResult:
 def every_evolved_rule_holds_its_examples(database: Database) -> dg.AssetCheckResult:
     """Rules on trial or active that do not do what they say."""
     with database.engine().connect() as connection:
-        lives = {bytes(life.digest) for life in rule_set.lives(connection, states=["trial", "active"])}
+        lives = {bytes(life.digest) for life in rule_set.lifecycles(connection, states=["trial", "active"])}
         rules = [rule for rule in rule_set.current(connection) if rule.digest in lives]
-    found = [words for words in examples.tried_out(rules) if words]
+    found = [words for words in examples.first_problems_of(rules) if words]
     return dg.AssetCheckResult(
         passed=not found, metadata={"problems": visible_line("; ".join(found[:20])) or "none"}
     )

@@ -20,8 +20,8 @@ def no_graph_is_stuck(database: Database) -> dg.AssetCheckResult:
 def no_goal_is_left_alone(database: Database) -> dg.AssetCheckResult:
     """Goals that nothing would ever move."""
     with database.engine().connect() as connection:
-        found = sparc_records.left_alone(connection)
-    return dg.AssetCheckResult(passed=not found, metadata={"left_alone": table(found, MAX_ROWS)})
+        found = sparc_records.orphaned(connection)
+    return dg.AssetCheckResult(passed=not found, metadata={"orphaned": table(found, MAX_ROWS)})
 
 
 checks = [no_graph_is_stuck, no_goal_is_left_alone]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from qflow_dagster.agents import agent_messages, agent_program, assignments, builtin_agents, coordination
-from qflow_dagster.agents.coordination import Capability, Wanted
+from qflow_dagster.agents.coordination import Capability, Requirement
 from qflow_dagster.cli.output import (
     As,
     JsonFlag,
@@ -68,7 +68,7 @@ def list_(json: JsonFlag = False) -> None:
             "role": agent.role,
             "domains": ", ".join(agent.domains),
             "availability": agent.availability,
-            "load": f"{agent.load} of {agent.most}",
+            "load": f"{agent.load} of {agent.max_assignments}",
             "success": f"{agent.success_rate:.2f}",
             "outcomes": agent.successes + agent.failures,
         }
@@ -115,7 +115,7 @@ def assign(
         id_ = assignments.create(
             connection,
             _json(task, "the task"),
-            Wanted(domain, input_, output, complexity),
+            Requirement(domain, input_, output, complexity),
             requested_by=actor_name(as_),
             key=key,
         )
@@ -167,7 +167,7 @@ def work(
     """
     if name == "ours":
         done = builtin_agents.work(ready_engine(), worker=f"{actor_name(None)} by hand")
-        console.print(f"{done.given:,} given, {done.succeeded:,} succeeded, {done.failed:,} failed")
+        console.print(f"{done.routed:,} given, {done.succeeded:,} succeeded, {done.failed:,} failed")
         return
     if not command:
         raise UsageError("no program: qflow agent work NAME -- PROGRAM ARGUMENTS")
@@ -230,7 +230,7 @@ def _capability(
         complexity=complexity,  # type: ignore[arg-type]
         cost=cost,
         heartbeat=heartbeat,
-        most=most,
+        max_assignments=most,
     )
 
 

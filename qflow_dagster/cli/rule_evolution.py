@@ -46,7 +46,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
                 "moved": [change._asdict() for change in levels if change.before],
                 "variants": [variant._asdict() for variant in result.variants],
                 "verdicts": [verdict._asdict() for verdict in verdicts.verdicts],
-                "approvals": verdicts.asked,
+                "approvals": verdicts.requested,
                 "changed": [change._asdict() for change in verdicts.changed],
             }
         )
@@ -62,7 +62,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
             )
     for variant in result.variants:
         console.print(
-            f"on trial: {variant.rule_id} version {variant.version}, {variant.operation}: {variant.words}",
+            f"on trial: {variant.rule_id} version {variant.version}, {variant.operation}: {variant.description}",
             soft_wrap=True,
         )
     for verdict in verdicts.verdicts:
@@ -75,7 +75,7 @@ def evolve(as_: As = None, json: JsonFlag = False) -> None:
             if change.problem is None
             else f"{change.rule_id}: {change.problem}"
         )
-    for id_ in verdicts.asked:
+    for id_ in verdicts.requested:
         console.print(f"  qflow approvals show {str(id_)[:18]}")
 
 
@@ -135,7 +135,7 @@ def retire(id_: RuleId, reason: Reason, version: Version = None, as_: As = None)
         if len(rules) > 1:
             raise UsageError(f"{id_} has the versions {_numbers(rules)}: say --version")
         if rules:
-            life_id = rule_set.life_of(connection, rules[0], actor=actor)
+            life_id = rule_set.lifecycle_of(connection, rules[0], actor=actor)
         else:
             life_id = _life(connection, id_, version, ("draft",)).id
         rule_set.change(connection, life_id, "retired", actor=actor, reason=reason)
@@ -277,7 +277,7 @@ def add_to(app: typer.Typer) -> None:
 def _life(connection: Connection, id_: str, version: int | None, states: tuple[str, ...]) -> Row[Any]:
     found = [
         life
-        for life in rule_set.lives(connection, rule=id_, states=states)
+        for life in rule_set.lifecycles(connection, rule=id_, states=states)
         if version in (None, life.version)
     ]
     if not found:

@@ -11,7 +11,7 @@ from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, pri
 from qflow_dagster.cli.output import known as refuse_unknown
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.evolution import confidence, examples, matchers, outcomes, rule_set, standings, thresholds
+from qflow_dagster.evolution import confidence, examples, matchers, outcomes, rule_set, thresholds, trust
 from qflow_dagster.evolution.rules import Category, Rule, load_rules, read_pack
 from qflow_dagster.pictures import confidence as pictures
 
@@ -34,7 +34,7 @@ def list_(
     refuse_unknown("level", level, confidence.LEVELS)
     with ready_engine().connect() as connection:
         rules = rule_set.current(connection)
-        known = standings.of(connection, rules)
+        known = trust.of_rules(connection, rules)
     rows = []
     for rule in rules:
         one = known[rule.digest]
@@ -67,7 +67,7 @@ def show(id_: RuleId, json: JsonFlag = False) -> None:
     """One rule, why it is there, its examples, and what is believed of each of its versions."""
     with ready_engine().connect() as connection:
         versions = named(connection, id_)
-        known = standings.of(connection, rule_set.current(connection))
+        known = trust.of_rules(connection, rule_set.current(connection))
         counted = {bytes(row["digest"]): row for row in outcomes.counts(connection, [id_])}
     rule = versions[0]
     standing = [
@@ -114,11 +114,11 @@ def history(
     with ready_engine().connect() as connection:
         named(connection, id_)
         happened = outcomes.history(connection, id_, limit=max(limit, 1_000))
-        line = standings.timeline(connection, id_)
+        line = trust.timeline(connection, id_)
         limits = thresholds.current(connection)
         changed = [
-            {**event, "version": life.version, "words": life.words}
-            for life in rule_set.lives(connection, rule=id_)
+            {**event, "version": life.version, "words": life.description}
+            for life in rule_set.lifecycles(connection, rule=id_)
             for event in rule_set.events(connection, life.id)
         ]
     if svg is not None:
@@ -178,7 +178,7 @@ def named(connection: Connection, id_: str) -> list[Rule]:
     rules = rule_set.current(connection)
     found = [rule for rule in rules if rule.id == id_]
     if not found:
-        ended = rule_set.lives(connection, rule=id_)
+        ended = rule_set.lifecycles(connection, rule=id_)
         found = [rule_set.RULE.validate_python({**life.definition, "status": life.status}) for life in ended]
     if not found:
         raise UsageError(_unknown(id_, [rule.id for rule in rules]))

@@ -52,7 +52,7 @@ def start(
             requested_by=actor_name(as_),
             work_item=work_item,
             repository=repo,
-            words=goal,
+            description=goal,
             strategy=strategy,
         )
     print_json({"id": str(id_)}) if json else console.print(str(id_))
@@ -63,13 +63,16 @@ def work(json: JsonFlag = False) -> None:
     """Work on goals in this process until all wait for somebody."""
     with console.status("working on goals"):
         done = sparc_worker.work(
-            ready_engine(), sparc_changes.MAKERS, sparc_changes.judge, worker=f"{actor_name(None)} by hand"
+            ready_engine(),
+            sparc_changes.MAKERS,
+            sparc_changes.check_completion,
+            worker=f"{actor_name(None)} by hand",
         )
     if json:
         print_json(done._asdict())
         return
     console.print(
-        f"{done.made:,} phases, {done.rejected:,} of them rejected; {done.failed:,} attempts failed; "
+        f"{done.phases:,} phases, {done.rejected:,} of them rejected; {done.failed:,} attempts failed; "
         f"{done.met:,} goals met"
     )
 
@@ -132,7 +135,7 @@ def strategies(json: JsonFlag = False) -> None:
     with ready_engine().connect() as connection:
         known = {row["strategy"]: row for row in sparc_strategies.statistics(connection)}
     rows = [
-        {"about": one.about, **known.get(one.name, {}), "strategy": one.name}
+        {"about": one.description, **known.get(one.name, {}), "strategy": one.name}
         for one in sparc_strategies.STRATEGIES
     ]
     if json:
@@ -143,7 +146,7 @@ def strategies(json: JsonFlag = False) -> None:
 
 
 @app.command("go-on")
-def go_on(
+def resume(
     id_: Id,
     at: Annotated[
         str, typer.Option("--at", help="The phase to go on with; what is before it is taken as accepted.")
@@ -154,12 +157,12 @@ def go_on(
     """Let a goal that asked for a person go on."""
     with ready_engine().begin() as connection:
         goal = sparc_records.resolve_id(connection, id_)
-        sparc.go_on(connection, goal, at, actor=actor_name(as_), reason=reason)
+        sparc.resume(connection, goal, at, actor=actor_name(as_), reason=reason)
     console.print(f"it goes on with {at}")
 
 
 @app.command("give-up")
-def give_up(
+def abandon(
     id_: Id,
     reason: Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")],
     as_: As = None,
@@ -167,5 +170,5 @@ def give_up(
     """Give a goal up; its work item goes back to the backlog."""
     with ready_engine().begin() as connection:
         goal = sparc_records.resolve_id(connection, id_)
-        sparc.give_up(connection, goal, actor=actor_name(as_), reason=reason)
+        sparc.abandon(connection, goal, actor=actor_name(as_), reason=reason)
     console.print("given up")

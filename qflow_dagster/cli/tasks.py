@@ -21,7 +21,7 @@ from qflow_dagster.cli.output import (
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
-from qflow_dagster.execution import task_graph, task_records, task_worker
+from qflow_dagster.execution import task_graph, task_interventions, task_records, task_worker
 from qflow_dagster.execution.task_definitions import read_graph, read_tasks
 from qflow_dagster.execution.task_policy import PolicyViolationError
 from qflow_dagster.infrastructure.error_rate_tracker import occurrence_of, track_errors
@@ -151,7 +151,7 @@ def retry(id_: Id, reason: Reason = None, as_: As = None) -> None:
             target = task_records.resolve_id(connection, id_)
         except WorkflowNotFoundError:
             target = task_records.resolve_task(connection, id_)
-        count = task_graph.retry_failed(connection, target, actor=actor_name(as_), reason=reason)
+        count = task_interventions.retry_failed(connection, target, actor=actor_name(as_), reason=reason)
     console.print(f"{count} tasks are tried again")
 
 
@@ -182,7 +182,7 @@ def amend(
         raise UsageError(f"{before} has {len(first)} tasks; --before takes one")
     with ready_engine().begin() as connection:
         task = task_records.resolve_task(connection, id_)
-        task_graph.amend(
+        task_interventions.amend(
             connection,
             task,
             ADAPTERS,
@@ -200,7 +200,7 @@ def cancel(id_: Id, reason: Reason = None, as_: As = None) -> None:
     """Cancel a graph and all of its tasks that have not ended."""
     with ready_engine().begin() as connection:
         target = task_records.resolve_id(connection, id_)
-        count = task_graph.cancel_graph(connection, target, actor=actor_name(as_), reason=reason)
+        count = task_interventions.cancel_graph(connection, target, actor=actor_name(as_), reason=reason)
     console.print(f"cancelled, with {count} tasks")
 
 

@@ -236,7 +236,7 @@ def add(
 def texts(json: JsonFlag = False, limit: Limit = 30) -> None:
     """Texts that nobody has decided yet."""
     with ready_engine().connect() as connection:
-        rows = work_chunks.waiting(connection, limit)
+        rows = work_chunks.undecided(connection, limit)
     print_json(rows) if json else print_rows(rows, empty="No text waits.")
 
 

@@ -1,16 +1,17 @@
-"""Rules: what they find in ingested code, what becomes of it, and what that makes of the rules.
+"""Rules: evaluating them on ingested code, tracking findings and outcomes, and evolving the rules.
 
-- `rules`: the packs; `matchers`, `functions`, `conditions`: how a rule finds
+- `rules`: rules and rule packs; `matchers`, `ruff_matcher`, `functions`, `conditions`: evaluating a rule
+- `examples`: checking rules against their examples
 - `rule_engine`, `workers`: evaluation of a repository, each (blob, rule version) once
-- `findings`: their life: open, fixed, suppressed, reopened; `sarif`: exchange with other tools
-- `rule_set`: the rules that hold now: packs, and the lives of rule versions
-- `outcomes`, `place_records`: what became of findings and changes, and the code it was about
-- `confidence`, `calibration`, `thresholds`, `standings`: what is believed of rules, and what they may do
+- `findings`, `metric_findings`: findings and their lifecycle; `sarif`: exchange with other tools
+- `rule_set`: the rules in force: packs, and the lifecycles of rule versions
+- `outcomes`, `location_records`: what happened to findings and changes, and the code they were about
+- `confidence`, `calibration`, `thresholds`, `trust`: estimated confidence and trust level of rules
 - `rule_evolver`: variants, trials, verdicts; `variants`, `constraints`, `separation`, `widening`,
-  `places`: how variants are found
-- `mining`: new rules from history; `sharing`: rules of other instances; `pictures`
+  `locations`: constructing variants
+- `mining`: new rules from history; `sharing`: exchange of rules with other instances
 
-Does not belong here: planning the work (`execution`), changing code (`generation`), asking people (`agents`).
+Planning is in `execution`, changing code in `generation`, approvals in `approvals`.
 
-Imports nothing itself: worker processes import parts of it, and need no database.
+Imports nothing itself: worker processes import parts of it without a database driver.
 """

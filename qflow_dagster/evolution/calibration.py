@@ -1,7 +1,6 @@
-"""Whether what is believed of changes comes true: Brier score, reliability, and fixable_rules it. Pure functions.
+"""Calibration of estimated confidence: Brier score, reliability diagram, isotonic recalibration. Pure functions.
 
-Belongs here: judging predictions that were made before their outcome was known. Does not
-belong here: making them (`confidence`).
+Predictions are made elsewhere (`confidence`), before their outcome is known.
 """
 
 from collections.abc import Sequence
@@ -14,15 +13,15 @@ from scipy.optimize import isotonic_regression
 # (what was predicted, whether it came true), in the order of the outcomes.
 Pair = tuple[float, bool]
 BINS = 10
-# Outcomes before anything is mended, and the part of them that is held out to judge it.
-ENOUGH = 60
+# Outcomes needed before predictions are recalibrated, and the share of them held out to evaluate it.
+MIN_OUTCOMES = 60
 HELD_OUT = 0.3
-# The mended value never says never.
-SMALLEST = 0.02
+# Recalibrated values stay between this and 1 - this: no prediction is certain.
+MIN_PROBABILITY = 0.02
 
 
 class Bin(NamedTuple):
-    """Predictions near each other: how many, their mean, and the share that came true."""
+    """One point of a reliability diagram: number of predictions, their mean, and the share that came true."""
 
     number: int
     predicted: float
@@ -37,64 +36,72 @@ class Calibrator:
     observed: tuple[float, ...]
 
     def __call__(self, value: float) -> float:
-        """The mended prediction; between known ones, in a straight line."""
+        """Return the recalibrated prediction, interpolated linearly between fitted points."""
         return float(np.interp(value, self.predicted, self.observed))
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How predictions did on outcomes that nothing was fitted to.
+    """How predictions performed on held-out outcomes.
 
-    `brier` as they were, `mended` after the calibrator that was fitted to earlier outcomes (None
-    where there were too few); `calibrator` only where it made them better.
+    `brier` is the score of the raw predictions, `recalibrated` that after a calibrator fitted to earlier
+    outcomes (None where there were too few). `calibrator` is present only if it improved the score.
     """
 
     count: int
     brier: float | None
-    mended: float | None
+    recalibrated: float | None
     bins: tuple[Bin, ...]
     calibrator: Calibrator | None
 
 
 def brier(pairs: Sequence[Pair]) -> float | None:
-    """Mean squared difference of prediction and outcome (Brier 1950): 0 is best, 0.25 a coin's."""
+    """Return the mean squared difference of prediction and outcome (Brier 1950).
+
+    0 is best, always predicting 0.5 scores 0.25; None without predictions.
+    """
     return sum((p - good) ** 2 for p, good in pairs) / len(pairs) if pairs else None
 
 
 def reliability(pairs: Sequence[Pair]) -> tuple[Bin, ...]:
-    """The reliability diagram's points: predictions in `BINS` equal ranges, empty ones left out."""
+    """Return the points of the reliability diagram: predictions in `BINS` equal ranges, empty ones omitted."""
     ranges: list[list[Pair]] = [[] for _ in range(BINS)]
     for pair in pairs:
         ranges[min(int(pair[0] * BINS), BINS - 1)].append(pair)
     return tuple(
-        Bin(len(some), sum(p for p, _ in some) / len(some), sum(good for _, good in some) / len(some))
-        for some in ranges
-        if some
+        Bin(
+            len(members),
+            sum(p for p, _ in members) / len(members),
+            sum(good for _, good in members) / len(members),
+        )
+        for members in ranges
+        if members
     )
 
 
 def fit(pairs: Sequence[Pair]) -> Calibrator:
-    """Isotonic regression (pool adjacent violators): the best monotone fit of outcomes to predictions."""
-    # Equal predictions are one point: what they came to is one share.
+    """Fit an isotonic regression (pool adjacent violators) of outcomes to predictions."""
+    # Equal predictions are one point whose value is the share that came true.
     groups: dict[float, list[bool]] = {}
     for predicted, good in sorted(pairs):
         groups.setdefault(predicted, []).append(good)
-    shares = [sum(some) / len(some) for some in groups.values()]
-    fitted = isotonic_regression(shares, weights=[len(some) for some in groups.values()]).x
-    return Calibrator(tuple(groups), tuple(float(np.clip(y, SMALLEST, 1 - SMALLEST)) for y in fitted))
+    shares = [sum(outcomes) / len(outcomes) for outcomes in groups.values()]
+    fitted = isotonic_regression(shares, weights=[len(outcomes) for outcomes in groups.values()]).x
+    return Calibrator(
+        tuple(groups), tuple(float(np.clip(y, MIN_PROBABILITY, 1 - MIN_PROBABILITY)) for y in fitted)
+    )
 
 
 def evaluate(pairs: Sequence[Pair]) -> Calibration:
-    """Judge predictions on the last part of the outcomes; mend them by what the first part shows.
+    """Score predictions on the last part of the outcomes, raw and recalibrated on the first part.
 
-    Every prediction was made before its outcome, so all of them are held out for the raw score;
-    for the mended one only the last `HELD_OUT` are.
+    Below `MIN_OUTCOMES` only the raw score is computed, over all outcomes.
     """
-    if len(pairs) < ENOUGH:
+    if len(pairs) < MIN_OUTCOMES:
         return Calibration(len(pairs), brier(pairs), None, reliability(pairs), None)
     split = round(len(pairs) * (1 - HELD_OUT))
-    known, held_out = pairs[:split], pairs[split:]
-    fitted = fit(known)
+    training, held_out = pairs[:split], pairs[split:]
+    fitted = fit(training)
     before, after = brier(held_out), brier([(fitted(p), good) for p, good in held_out])
     useful = before is not None and after is not None and after < before
     return Calibration(len(pairs), before, after, reliability(held_out), fit(pairs) if useful else None)

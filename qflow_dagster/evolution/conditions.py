@@ -1,7 +1,7 @@
-"""Conditions on measures, ``cognitive > 15``: parsed once, true of a row or of a table.
+"""Conditions on measures, such as ``cognitive > 15``: parsing, evaluation on a row, translation to SQL.
 
-Belongs here: which measures there are, and what may be said of them. The table form is SQL
-made of these names and numbers only: nothing a rule says reaches a statement otherwise.
+The SQL form consists of the names and numbers of this module only: no other text of a rule
+reaches a statement.
 """
 
 import operator
@@ -31,14 +31,14 @@ FILE = {
     "bus_factor": "c.bus_factor",
     "knowledge_loss": "coalesce(c.knowledge_loss, 0)",
 }
-# Of the file, for both.
+# Measures of the file, available to conditions of functions and of files.
 SHARED = {"hotspot_rank": "h.rank", "hotspot_score": "coalesce(h.score, 0)"}
 OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "==": operator.eq}
 _FORM = re.compile(r"\s*([a-z_0-9]+)\s*(>=|<=|==|>|<)\s*(-?[0-9]+(?:\.[0-9]+)?)\s*")
 
 
 class ConditionError(ValueError):
-    """A condition that says nothing."""
+    """A text that is not a valid condition."""
 
 
 class Condition(NamedTuple):
@@ -51,25 +51,25 @@ class Condition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, of: str) -> "Condition":
-        """Read ``measure operator number``, for measures of a `function` or a `file`.
+        """Parse ``measure operator number``; `of` is ``function`` or ``file``.
 
         Raises:
-            ConditionError: it is none; the message names what there is.
+            ConditionError: The text is not a condition; the message lists the measures.
         """
-        known = {**(FUNCTION if of == "function" else FILE), **SHARED}
-        found = _FORM.fullmatch(text)
-        if not found or found[1] not in known:
+        measures = {**(FUNCTION if of == "function" else FILE), **SHARED}
+        parsed = _FORM.fullmatch(text)
+        if not parsed or parsed[1] not in measures:
             raise ConditionError(
                 f"{text!r} is no condition: MEASURE {'|'.join(OPERATORS)} NUMBER, where a {of} has the "
-                f"measures {', '.join(sorted(known))}"
+                f"measures {', '.join(sorted(measures))}"
             )
-        return cls(found[1], found[2], float(found[3]), known[found[1]])
+        return cls(parsed[1], parsed[2], float(parsed[3]), measures[parsed[1]])
 
     def holds(self, measures: Mapping[str, float]) -> bool:
-        """Whether it is true of these measures; of one that is missing nothing is."""
+        """Return whether the condition is true; it is false where its measure is missing."""
         value = measures.get(self.measure)
         return value is not None and OPERATORS[self.operator](value, self.value)
 
     def sql(self) -> str:
-        """The same as an SQL condition."""
+        """Return the condition as SQL."""
         return f"{self.expression} {'=' if self.operator == '==' else self.operator} {self.value!r}"

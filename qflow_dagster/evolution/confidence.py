@@ -1,12 +1,13 @@
-"""How far a rule may be trusted: beliefs made of outcomes, levels of autonomy, drift. Pure functions.
+"""The statistics of rule confidence: Beta posteriors from outcomes, trust levels, drift. Pure functions.
 
-Belongs here: the arithmetic. Does not belong here: which outcomes there are (`outcomes`), the
-thresholds and how they adapt (`thresholds`), whether beliefs come true (`calibration`).
+Outcomes are collected in `outcomes`, thresholds in `thresholds`; `calibration` checks whether
+estimates come true, `trust` combines all of it.
 
-A rule is believed to be right with a probability nobody knows; what is known of it is a Beta
-distribution. The prior is what the rule says of itself and how its family does; each decision
-moves it, old ones less. Asking a person is how a rule earns evidence, so it takes the mean;
-acting without one takes the lower bound, so that little evidence never suffices.
+The unknown share of a rule's changes that people accept is estimated by a Beta distribution. The
+prior comes from the confidence that the rule states and from the record of its family; each decision updates
+it, with a weight that decays with age. Requesting a person's approval is compared with the mean of the
+estimate, because requests are how a rule earns evidence; acting without approval is compared with
+the lower bound, so that little evidence never suffices.
 """
 
 import math
@@ -20,21 +21,21 @@ from scipy import special
 
 Level = Literal["show", "ask", "act"]
 LEVELS: tuple[Level, ...] = ("show", "ask", "act")
-# Decisions that a rule's stated confidence is worth, and at most its family's record.
+# Weight of the stated confidence in decisions, and the maximum weight of the family's record.
 STATED = 5.0
 FAMILY = 5.0
-# One-sided: nine in ten rules of such a record are better than the bound.
+# One-sided probability of the lower bound: nine in ten rules with such a record are better than it.
 CREDIBLE = 0.9
-# Decisions without which no rule acts, whatever it says of itself.
-ENOUGH = 10
-# Of a drift: decisions of the present, decisions before them, and how sure it has to be.
+# Decisions below which no rule acts without approval, whatever confidence it states.
+MIN_DECISIONS = 10
+# Drift: the number of newest decisions compared with those before, and the probability required.
 RECENT = 10
-SURE = 0.99
+MIN_DRIFT_PROBABILITY = 0.99
 _POINTS = (np.arange(512) + 0.5) / 512
 
 
-class Judged(NamedTuple):
-    """What somebody or something said of a rule: how long ago (days), how much it counts, good or bad."""
+class LabelledOutcome(NamedTuple):
+    """An outcome that counts for or against a rule: its age in days, its weight, and whether it is good."""
 
     age: float
     weight: float
@@ -42,104 +43,106 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Belief:
-    """A Beta distribution over the share of a rule's changes that are wanted."""
+class BetaEstimate:
+    """A Beta distribution over the share of a rule's changes that people accept."""
 
     good: float
     bad: float
 
     @property
     def mean(self) -> float:
-        """Expected share."""
+        """The expected share."""
         return self.good / (self.good + self.bad)
 
     @property
     def lower(self) -> float:
-        """The bound below which the share is with a probability of 1 - `CREDIBLE`."""
+        """The quantile at 1 - `CREDIBLE`: the share exceeds it with probability `CREDIBLE`."""
         return float(special.betaincinv(self.good, self.bad, 1 - CREDIBLE))
 
-    def plus(self, good: float, bad: float) -> "Belief":
-        """The belief after so much more evidence."""
-        return Belief(self.good + good, self.bad + bad)
+    def plus(self, good: float, bad: float) -> "BetaEstimate":
+        """Return the estimate after additional good and bad evidence."""
+        return BetaEstimate(self.good + good, self.bad + bad)
 
 
 def prior(
     stated: float, family: tuple[float, float] = (0.0, 0.0), imported: tuple[float, float] = (0.0, 0.0)
-) -> Belief:
-    """What is believed before any outcome of the rule itself.
+) -> BetaEstimate:
+    """Return the estimate before any outcome of the rule itself.
 
-    `stated` is its own confidence, `family` the (good, bad) counts of rules of its kind, worth at
-    most `FAMILY` decisions; `imported` what other instances saw, discounted by whoever read it.
+    Args:
+        stated: The confidence that the rule's definition states, 0 to 1.
+        family: The (good, bad) counts of rules of the same family, scaled down to at most `FAMILY` decisions.
+        imported: The (good, bad) counts reported by other instances, already discounted.
     """
-    # Neither certainty is anybody's to state.
+    # A stated certainty is not accepted.
     stated = min(max(stated, 0.01), 0.99)
     scale = min(1.0, FAMILY / sum(family)) if sum(family) else 0.0
-    return Belief(
+    return BetaEstimate(
         STATED * stated + family[0] * scale + imported[0],
         STATED * (1 - stated) + family[1] * scale + imported[1],
     )
 
 
-def counted(judged: Sequence[Judged], half_life: float) -> tuple[float, float]:
-    """(good, bad): the weights of what was judged, halved for each `half_life` (days) of age."""
+def decayed_counts(outcomes: Sequence[LabelledOutcome], half_life: float) -> tuple[float, float]:
+    """Return the summed (good, bad) weights of outcomes, halved for each `half_life` (days) of age."""
     good = bad = 0.0
-    for one in judged:
-        weight = one.weight * 0.5 ** (max(one.age, 0.0) / half_life)
-        if one.good:
+    for outcome in outcomes:
+        weight = outcome.weight * 0.5 ** (max(outcome.age, 0.0) / half_life)
+        if outcome.good:
             good += weight
         else:
             bad += weight
     return good, bad
 
 
-def wilson(good: float, total: float, sure: float = CREDIBLE) -> float:
-    """Lower bound of Wilson's score interval (Wilson 1927), one-sided; 0 without any evidence."""
+def wilson(good: float, total: float, probability: float = CREDIBLE) -> float:
+    """Return the one-sided lower bound of Wilson's score interval (Wilson 1927); 0 without evidence."""
     if total <= 0:
         return 0.0
-    z = float(special.ndtri(sure))
+    z = float(special.ndtri(probability))
     share = good / total
     centre = share + z * z / (2 * total)
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     return max(0.0, (centre - spread) / (1 + z * z / total))
 
 
-def better(one: Belief, other: Belief, margin: float = 0.0) -> float:
-    """The probability that `one` is truly better than `other`, or worse by less than `margin`.
+def probability_better(estimate: BetaEstimate, other: BetaEstimate, margin: float = 0.0) -> float:
+    """Return the probability that the share of `estimate` exceeds that of `other` minus `margin`.
 
-    The mean over 512 equally likely values of `other` of what `one` exceeds; exact to about 0.001.
+    Averages over 512 equally likely values of `other`; exact to about 0.001.
     """
     values = np.clip(special.betaincinv(other.good, other.bad, _POINTS) - margin, 0.0, 1.0)
-    return float(np.mean(1 - special.betainc(one.good, one.bad, values)))
+    return float(np.mean(1 - special.betainc(estimate.good, estimate.bad, values)))
 
 
 def level(
     mean: float, lower: float, thresholds: Mapping[str, float], *, decisions: int, may_act: bool = True
 ) -> Level:
-    """What the rule may do: only show what it finds, ask a person about its change, or act by policy.
+    """Return a rule's trust level: show findings only, ask for approval of changes, or act by policy.
 
-    `decisions` are people's, of this rule; `may_act` is false for rules on trial.
+    `decisions` counts people's decisions on this rule; `may_act` is false for rules on trial.
     """
     if mean < thresholds["ask"]:
         return "show"
-    if may_act and decisions >= ENOUGH and lower >= thresholds["act"]:
+    if may_act and decisions >= MIN_DECISIONS and lower >= thresholds["act"]:
         return "act"
     return "ask"
 
 
 def drifted(good: Sequence[bool]) -> bool:
-    """Whether the newest `RECENT` decisions (the last ones) are of a worse rule than those before.
+    """Return whether the newest `RECENT` decisions (the last ones) are worse than those before.
 
-    Both are judged from the same ignorance, Beta(1, 1); needs as many decisions before as now.
+    Both sides start from the uniform prior Beta(1, 1), and both need at least `RECENT` decisions.
     """
     recent, before = good[-RECENT:], good[:-RECENT]
     if len(recent) < RECENT or len(before) < RECENT:
         return False
-    now = Belief(1 + sum(recent), 1 + len(recent) - sum(recent))
-    then = Belief(1 + sum(before), 1 + len(before) - sum(before))
-    return better(then, now) >= SURE
+    current = BetaEstimate(1 + sum(recent), 1 + len(recent) - sum(recent))
+    previous = BetaEstimate(1 + sum(before), 1 + len(before) - sum(before))
+    return probability_better(previous, current) >= MIN_DRIFT_PROBABILITY
 
 
-def drawn(beliefs: Sequence[Belief], chance: random.Random) -> int:
-    """Thompson sampling (1933): the position of whichever has the highest draw from its own belief."""
-    draws = [chance.betavariate(belief.good, belief.bad) for belief in beliefs]
+def thompson_draw(estimates: Sequence[BetaEstimate], generator: random.Random) -> int:
+    """Return the position of the estimate with the highest random draw (Thompson sampling, 1933)."""
+    draws = [generator.betavariate(estimate.good, estimate.bad) for estimate in estimates]
     return max(range(len(draws)), key=draws.__getitem__)

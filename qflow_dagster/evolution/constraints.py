@@ -1,8 +1,7 @@
-"""What can be said of the code at a match, as rule objects of ast-grep: candidates for a constraint.
+"""Candidate constraints: properties of the code at a match, as ast-grep rule objects with a description.
 
-Belongs here: reading what is true of a node off the syntax tree, and saying it as ast-grep does and
-in words. Does not belong here: which of it tells wanted from unwanted places (`separation`), what
-becomes of a rule by it (`variants`).
+Which of them separate wanted from unwanted locations is decided in `separation`; `variants` adds
+them to rules.
 """
 
 import re
@@ -11,12 +10,13 @@ from typing import Any, NamedTuple
 
 from ast_grep_py import SgNode
 
-# Names longer than that are no habit of anybody's.
+# Longer names follow no naming convention.
 MAX_NAME_LENGTH = 40
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-# A word of a text: what stands between the \b of a regex.
+# A word of a text, as the \b of a regex delimits it.
 _WORDS = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
-# How names begin and end: test_, Test, _test, Error. Each finds in a name what its regex finds in others.
+# Prefixes and suffixes of names: test_, Test, _test, Error. Each pattern extracts from a name the part
+# that the regex beside it finds in other names.
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^(__?)"), "^{}"),
     (re.compile(r"^([A-Za-z0-9]+_)"), "^{}"),
@@ -27,15 +27,15 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 class Form(NamedTuple):
-    """A way of saying something: how much there is to say, in bits, the words, and the rule object."""
+    """A kind of constraint: its description length in bits, its description, and its ast-grep rule object."""
 
     bits: int
-    words: str
+    template: str
     rule: Callable[[str, str], dict[str, Any]]
 
 
-# Of a kind and a regex, `capture` and `spelling` of a metavariable. Of equal ones the first is preferred.
-# `{no}` is where a negation goes.
+# Built from a node kind and a regex; `capture` and `spelling` are about a metavariable. Of equal forms the
+# first is preferred. `{no}` is the position of a negation.
 FORMS: dict[str, Form] = {
     "capture": Form(1, "{no}where ${of} is {kind}", lambda kind, _: {"kind": kind}),
     "kind": Form(1, "{no}{kind}", lambda kind, _: {"kind": kind}),
@@ -62,7 +62,7 @@ FORMS: dict[str, Form] = {
 
 
 class Constraint(NamedTuple):
-    """Something that is true of the node a match covers, or of a metavariable of it, or is not."""
+    """A property of the matched node, or of one of its metavariables; possibly negated."""
 
     form: str
     kind: str
@@ -73,53 +73,53 @@ class Constraint(NamedTuple):
 
     @property
     def bits(self) -> int:
-        """How much there is to say: a kind is less than how a name begins, that less than a whole name."""
-        whole = (self.regex[:1], self.regex[-1:]) == ("^", "$") or self.regex.startswith(r"\b")
-        return FORMS[self.form].bits + (3 if whole else 1 if self.regex else 0)
+        """The description length: a kind is shorter than a prefix of a name, that shorter than a complete name."""
+        complete = (self.regex[:1], self.regex[-1:]) == ("^", "$") or self.regex.startswith(r"\b")
+        return FORMS[self.form].bits + (3 if complete else 1 if self.regex else 0)
 
     @property
     def order(self) -> tuple:
-        """What is simpler comes first."""
+        """The sort key that puts simpler constraints first."""
         return self.bits, list(FORMS).index(self.form), self
 
     @property
     def rule(self) -> dict[str, Any]:
-        """As ast-grep says it."""
+        """The constraint as an ast-grep rule object."""
         rule = FORMS[self.form].rule(self.kind, self.regex)
         return {"not": rule} if self.negated else rule
 
     @property
-    def words(self) -> str:
-        """As a person says it."""
+    def description(self) -> str:
+        """The constraint in English."""
         kind = self.kind.replace("_", " ")
         kind = f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
         no = "not " if self.negated else ""
-        return FORMS[self.form].words.format(no=no, kind=kind, regex=self.regex, of=self.of)
+        return FORMS[self.form].template.format(no=no, kind=kind, regex=self.regex, of=self.of)
 
 
 def true_of(node: SgNode, text: str, variables: Iterable[str] = ()) -> set[Constraint]:
-    """Everything that is said here of a node of that text, and of what those metavariables captured."""
+    """Return all constraints that hold for a node of `text`, and for what the metavariables captured."""
     return {
         *_around(node, text),
         *_within(node),
         *_beside(node),
-        *(said for name in variables for said in _captured(node, name)),
+        *(constraint for name in variables for constraint in _captured(node, name)),
     }
 
 
 def names(name: str) -> Iterator[str]:
-    """Regexes of that name: how it begins, how it ends, itself."""
+    """Yield regexes for a name: its prefixes, its suffixes, the complete name."""
     if len(name) <= MAX_NAME_LENGTH and _WORD.fullmatch(name):
         for shape, regex in _SHAPES:
-            if found := shape.search(name):
-                yield regex.format(found[1])
+            if part := shape.search(name):
+                yield regex.format(part[1])
         yield f"^{name}$"
 
 
 def _around(node: SgNode, text: str) -> Iterator[Constraint]:
     parent = node.parent()
-    # The root is around everything.
-    ancestors = [one for one in node.ancestors() if one.parent() is not None]
+    # Without the root, which surrounds every node.
+    ancestors = [ancestor for ancestor in node.ancestors() if ancestor.parent() is not None]
     if parent is not None:
         yield from (Constraint("parent", kind) for kind in _kind(parent))
     for ancestor in ancestors:
@@ -140,11 +140,11 @@ def _within(node: SgNode) -> Iterator[Constraint]:
         for word in set(_WORDS.findall(node.text()))
         if len(word) <= MAX_NAME_LENGTH
     )
-    left = node.children()
-    while left:
-        one = left.pop()
-        yield from (Constraint("has", kind) for kind in _kind(one))
-        left += one.children()
+    pending = node.children()
+    while pending:
+        descendant = pending.pop()
+        yield from (Constraint("has", kind) for kind in _kind(descendant))
+        pending += descendant.children()
 
 
 def _beside(node: SgNode) -> Iterator[Constraint]:
@@ -161,6 +161,6 @@ def _captured(node: SgNode, name: str) -> Iterator[Constraint]:
 
 
 def _kind(node: SgNode) -> tuple[str, ...]:
-    """The node's kind where a rule can ask for it."""
+    """Return the node's kind, or nothing where a rule cannot refer to it."""
     kind = node.kind()
     return (kind,) if node.is_named() and kind != "ERROR" else ()

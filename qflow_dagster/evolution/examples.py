@@ -1,41 +1,42 @@
-"""Holding rules to their own examples, and those from outside in a worker process."""
+"""Checking rules against their own examples; rules of other origin are checked in a worker process."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution import matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Example, Rule
 from qflow_dagster.processes import Lost, in_processes
 
-# What a fix may take: each round may lay bare another match.
+# Maximum number of times a fix is applied to an example: each round may expose another match.
 ROUNDS = 5
-# What an example is called that does not say, and the Python it is for.
+# Default path of an example, and the Python version it is checked for.
 PATH, TARGET = "example.py", "py311"
-# Seconds in which a batch of so many rules must have been tried out.
+# Time limit in seconds for checking a batch of at most `BATCH_RULES` rules.
 BATCH_SECONDS, BATCH_RULES = 30.0, 20
 
 
 def problems(rule: Rule, codemod: Callable[[str, str], str] | None = None) -> list[str]:
-    """Everything in which the rule does not do what its examples say; none means that it holds.
+    """Return every way in which the rule contradicts its examples; an empty list means that it is sound.
 
-    `codemod(rule id, text)` makes the change of rules whose fix is one; without it that is not tried.
+    `codemod(rule id, text)` applies the fix of rules that use a codemod; without it those fixes are not checked.
     """
-    found: list[str] = []
+    messages: list[str] = []
     try:
         matchers.check_matcher(rule)
         for number, example in enumerate(rule.examples):
             where = f"{rule.id}, example {number + 1}"
             if rule.matcher.metric is not None:
-                found += _measured(rule, example, where)
+                messages += _measured(rule, example, where)
                 continue
             for language in rule.language:
-                found += [
-                    f"{where} ({language}): {words}" for words in _on_text(rule, example, language, codemod)
+                messages += [
+                    f"{where} ({language}): {message}"
+                    for message in _on_text(rule, example, language, codemod)
                 ]
     except QflowError as error:
-        found.append(str(error))
-    return found
+        messages.append(str(error))
+    return messages
 
 
 class _Task(NamedTuple):
@@ -43,31 +44,30 @@ class _Task(NamedTuple):
     rule: Rule
 
 
-def tried_out(rules: Sequence[Rule]) -> list[str]:
-    """The first problem of each rule, in their order; '' where there is none.
+def first_problems_of(rules: Sequence[Rule]) -> list[str]:
+    """Return the first problem of each rule, in order; '' where there is none.
 
-    For rules that come from code or people of elsewhere: matchers and examples are tried out in a
-    worker process, which they may hang or bring down.
+    For rules of other origin: they are checked in a worker process, which they may block or crash.
     """
-    found = [""] * len(rules)
+    first_problems = [""] * len(rules)
     tasks = [_Task(position, rule) for position, rule in enumerate(rules)]
     batches = [tasks[start : start + BATCH_RULES] for start in range(0, len(tasks), BATCH_RULES)]
-    for batch in in_processes(try_out, None, batches, 1, lost=_lost, stall=BATCH_SECONDS):
-        for position, words in batch:
-            found[position] = words
-    return found
+    for batch in in_processes(check_batch, None, batches, 1, lost=_lost, stall=BATCH_SECONDS):
+        for position, problem in batch:
+            first_problems[position] = problem
+    return first_problems
 
 
-def try_out(context: None, batch: list[_Task]) -> list[tuple[int, str]]:
-    """In a worker process: the first thing in which each rule is not what it says."""
+def check_batch(context: None, batch: list[_Task]) -> list[tuple[int, str]]:
+    """Return (position, first problem) of each rule; runs in a worker process."""
     results = []
     for position, rule in batch:
         try:
-            words = next(iter(problems(rule)), "")
-        # Native code of others, on input of others: whatever it raises, the rule does not hold.
+            problem = next(iter(problems(rule)), "")
+        # Native code on untrusted input: whatever it raises, the rule is not sound.
         except Exception as error:
-            words = f"{rule.id}: trying it out failed: {error}"
-        results.append((position, " ".join(words.split())[:300]))
+            problem = f"{rule.id}: trying it out failed: {error}"
+        results.append((position, " ".join(problem.split())[:300]))
     return results
 
 
@@ -79,12 +79,12 @@ def _measured(rule: Rule, example: Example, where: str) -> list[str]:
     metric = rule.matcher.metric
     if metric is None or not isinstance(example.bad, dict) or not isinstance(example.good, dict):
         return [f"{where}: bad and good are rows of measures, {{cognitive: 20}}"]
-    found = []
+    messages = []
     if not all(condition.holds(example.bad) for condition in metric.conditions()):
-        found.append(f"{where}: bad is not found")
+        messages.append(f"{where}: bad is not found")
     if all(condition.holds(example.good) for condition in metric.conditions()):
-        found.append(f"{where}: good is found")
-    return found
+        messages.append(f"{where}: good is found")
+    return messages
 
 
 def _on_text(
@@ -93,13 +93,13 @@ def _on_text(
     if isinstance(example.bad, dict) or isinstance(example.good, dict):
         return ["bad and good are code"]
     path = example.path or PATH
-    found = []
+    messages = []
     if not matches_in(rule, example.bad, path, language):
-        found.append("bad is not found")
+        messages.append("bad is not found")
     if matches_in(rule, example.good, path, language):
-        found.append("good is found")
+        messages.append("good is found")
     if rule.fix is None or (rule.fix == "codemod" and codemod is None):
-        return found
+        return messages
     fixed = example.bad
     if rule.fix == "codemod" and codemod is not None:
         fixed = codemod(rule.id, fixed)
@@ -110,13 +110,13 @@ def _on_text(
                 break
             fixed = matchers.apply_edits(fixed, edits)
     if fixed != example.good:
-        found.append(f"the fix makes of bad {fixed!r}")
-    return found
+        messages.append(f"the fix makes of bad {fixed!r}")
+    return messages
 
 
 def matches_in(rule: Rule, text: str, path: str, language: str) -> list[matchers.Match]:
-    """What one rule finds in one text."""
+    """Return the matches of one rule in one text."""
     source = matchers.Source(text, path)
     if rule.matcher.ruff:
-        return [match for _, match in matchers.find_with_ruff([source], [rule], TARGET)]
+        return [match for _, match in ruff_matcher.find_with_ruff([source], [rule], TARGET)]
     return matchers.find(source, "" if language == "any" else language, [rule])

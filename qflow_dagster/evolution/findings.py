@@ -1,8 +1,7 @@
-"""The life of findings: found, moved with the code, fixed, suppressed, found again.
+"""The store of findings and their lifecycle: open, fixed, suppressed, reopened.
 
-Belongs here: bringing the findings of a repository up to date with what its rules find now,
-suppressing and the baseline, reading findings. Does not belong here: finding (`rule_engine`),
-conditions on measures (`metric_findings`), other tools' reports (`sarif`).
+Matches come from `rule_engine`, findings of metric rules from `metric_findings`, reports of other tools
+from `sarif`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,27 +13,27 @@ from sqlalchemy import Connection, text
 from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import metric_findings
-from qflow_dagster.evolution.rule_engine import Known
+from qflow_dagster.evolution.rule_engine import StoredRule
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.quantumflow import resolve
 from qflow_dagster.registry import Lock
 
-OURS = "rules"
+OWN_SOURCE = "rules"
 OPEN = ("open", "reopened")
 SEVERITIES = ("error", "warning", "info")
-_FORM = """
+_COLUMNS = """
     rule_id text, rule_version_id integer, category text, severity text, path text, symbol text, line integer,
     end_line integer, "column" integer, message text, fixable boolean, suppressed boolean, evidence jsonb,
     fingerprint bytea
 """
-# No line number is in it, so that a finding survives what is written above it.
+# Contains no line number, so that a finding survives changes above it.
 _FINGERPRINT = """
     sha256(convert_to(concat_ws(chr(31), {rule}, {path}, {symbol}, {anchor},
                                 row_number() OVER (PARTITION BY {rule}, {path}, {symbol}, {anchor}
                                                    ORDER BY {order})), 'UTF8'))
 """
 _FROM_MATCHES = text(f"""
-INSERT INTO found
+INSERT INTO current_findings
 SELECT v.rule_id, v.id, v.category, v.severity, f.path, coalesce(s.qualified_name, ''), m.line, m.end_line,
        m."column", m.message, m.fixable, m.suppressed, jsonb_build_object('snippet', m.snippet),
        {
@@ -56,7 +55,7 @@ LEFT JOIN LATERAL (
     ORDER BY s.start_line DESC, s.end_line, s.seq DESC LIMIT 1
 ) AS s ON true
 WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.generated
-  AND v.id = ANY(CAST(:known AS integer[]))
+  AND v.id = ANY(CAST(:rule_version_ids AS integer[]))
 """)
 _UPDATE = text("""
 WITH matched AS (
@@ -66,7 +65,7 @@ WITH matched AS (
                 WHEN g.state = 'fixed' THEN 'reopened'
                 WHEN g.state = 'suppressed' THEN 'open'
                 ELSE g.state END AS new
-    FROM findings g LEFT JOIN found f ON f.fingerprint = g.fingerprint
+    FROM findings g LEFT JOIN current_findings f ON f.fingerprint = g.fingerprint
     WHERE g.repository_id = :repository_id AND g.source = :source
       AND (f.fingerprint IS NOT NULL OR g.state <> 'fixed')
 ), updated AS (
@@ -92,13 +91,13 @@ WITH matched AS (
            CASE WHEN f.suppressed THEN 'suppressed' ELSE 'open' END, f.category, f.severity, f.path, f.symbol,
            f.line, f.end_line, f."column", f.message, f.fixable, f.evidence,
            CASE WHEN f.suppressed THEN 'comment' END, :snapshot_id, :snapshot_id
-    FROM found f
+    FROM current_findings f
     WHERE NOT EXISTS (SELECT FROM findings g WHERE g.repository_id = :repository_id AND g.source = :source
                       AND g.fingerprint = f.fingerprint)
     RETURNING id, NULL::text AS old, state AS new
 ), changed AS (
     SELECT * FROM updated WHERE old <> new UNION ALL SELECT * FROM added
-), told AS (
+), events AS (
     INSERT INTO finding_events (finding_id, from_state, to_state, actor, snapshot_id)
     SELECT id, old, new, :actor, :snapshot_id FROM changed
 )
@@ -106,36 +105,37 @@ SELECT coalesce(old, 'new') AS old, new, count(*) AS number FROM changed GROUP B
 """)
 
 
-def update(connection: Connection, snapshot: Snapshot, known: Sequence[Known]) -> dict[str, int]:
-    """Bring the findings up to date with what the rules find in the snapshot.
+def update(connection: Connection, snapshot: Snapshot, rules: Sequence[StoredRule]) -> dict[str, int]:
+    """Update a repository's findings from the matches of `rules` in the snapshot.
 
-    Returns how many are new, fixed, reopened and newly suppressed.
+    Returns the numbers of new, fixed, reopened and newly suppressed findings.
     """
     begin(connection, snapshot.repository_id)
-    ids = [one.id for one in known]
-    connection.execute(_FROM_MATCHES, {**snapshot.interval, "known": ids})
+    parameters = {**snapshot.interval, "rule_version_ids": [rule.id for rule in rules]}
+    connection.execute(_FROM_MATCHES, parameters)
     metric_findings.insert(connection, snapshot)
-    return apply(connection, snapshot.repository_id, snapshot.id, source=OURS, actor="rule engine")
+    return apply(connection, snapshot.repository_id, snapshot.id, source=OWN_SOURCE, actor="rule engine")
 
 
 def begin(connection: Connection, repository_id: int) -> None:
-    """Make the empty table `found`, to be filled with what is there now; one at a time per repository."""
+    """Create the temporary table `current_findings`, empty; locks the repository's findings until the commit."""
     lock(connection, Lock.FINDINGS_OF_REPOSITORY, repository_id)
-    connection.execute(text("DROP TABLE IF EXISTS pg_temp.found"))
-    connection.execute(text(f"CREATE TEMPORARY TABLE found ({_FORM}) ON COMMIT DROP"))
+    connection.execute(text("DROP TABLE IF EXISTS pg_temp.current_findings"))
+    connection.execute(text(f"CREATE TEMPORARY TABLE current_findings ({_COLUMNS}) ON COMMIT DROP"))
 
 
 def apply(
     connection: Connection, repository_id: int, snapshot_id: int, *, source: str, actor: str
 ) -> dict[str, int]:
-    """Make `found` the present of the repository's findings of that source; count the changes."""
-    # Equal twice over (a file of two blobs in one snapshot cannot be; a report may say a thing twice).
+    """Update the repository's findings of one source from `current_findings`; return the number of each change."""
+    # A report may contain a result twice.
     connection.execute(
         text("""
-        DELETE FROM found a USING found b WHERE a.fingerprint = b.fingerprint AND a.ctid > b.ctid
+        DELETE FROM current_findings a USING current_findings b
+        WHERE a.fingerprint = b.fingerprint AND a.ctid > b.ctid
     """)
     )
-    connection.execute(text("ANALYZE found"))
+    connection.execute(text("ANALYZE current_findings"))
     parameters = {
         "repository_id": repository_id,
         "snapshot_id": snapshot_id,
@@ -161,7 +161,7 @@ def find(
     fixable: bool | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Findings that fit all that is given: errors first, then by hotspot rank, path and line."""
+    """Return the findings that match all filters: errors first, then by hotspot rank, path and line."""
     filters = {
         "g.repository_id = :repository_id": repository_id,
         "g.rule_id = :rule": rule,
@@ -194,7 +194,7 @@ def find(
 
 
 def counts(connection: Connection, repository_id: int) -> list[dict[str, Any]]:
-    """Per rule: how many findings are open, in how many files, and whether they can be fixed; most severe first."""
+    """Count open findings, their files and how many are fixable, for each rule; most severe first."""
     query = text("""
         SELECT severity, rule_id AS rule, min(category) AS category, count(*) AS open, count(DISTINCT path) AS files,
                count(*) FILTER (WHERE fixable) AS fixable, min(message) AS example
@@ -206,10 +206,10 @@ def counts(connection: Connection, repository_id: int) -> list[dict[str, Any]]:
 
 
 def show(connection: Connection, finding_id: UUID) -> dict[str, Any]:
-    """One finding with its evidence, its rule and its history.
+    """Return one finding with its evidence, its rule and its history.
 
     Raises:
-        QflowError: there is none of that id.
+        QflowError: There is no finding with that id.
     """
     query = text("""
         SELECT g.*, r.name AS repository, v.title, v.confidence, v.version
@@ -229,10 +229,10 @@ def show(connection: Connection, finding_id: UUID) -> dict[str, Any]:
 
 
 def suppress(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: str) -> int:
-    """Take findings off the list until `restore`; returns how many were open.
+    """Suppress findings until `restore` is called; return how many were open.
 
     Raises:
-        UsageError: no reason is given.
+        UsageError: The reason is empty.
     """
     if not reason.strip():
         raise UsageError("a suppression needs a reason: whoever finds it later wants to know it")
@@ -240,13 +240,13 @@ def suppress(connection: Connection, ids: Sequence[UUID], *, actor: str, reason:
 
 
 def baseline(connection: Connection, repository_id: int, *, actor: str) -> int:
-    """Suppress everything open now, so that only what comes later is worked on; returns how many."""
+    """Suppress all findings that are open now, so that only new ones are worked on; return how many."""
     condition = "g.repository_id = :repository_id"
     return _set_suppressed(connection, condition, {"repository_id": repository_id}, "baseline", f"by {actor}")
 
 
 def restore(connection: Connection, ids: Sequence[UUID], *, actor: str) -> int:
-    """Put suppressed findings back on the list; returns how many were suppressed (not by a comment)."""
+    """Reopen suppressed findings, except those suppressed by a comment; return how many."""
     statement = text("""
         WITH changed AS (
             UPDATE findings SET state = 'open', suppressed_by = NULL, suppression_reason = NULL,
@@ -260,7 +260,7 @@ def restore(connection: Connection, ids: Sequence[UUID], *, actor: str) -> int:
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
-    """The finding whose id begins with `prefix`."""
+    """Return the id of the finding that starts with `prefix`."""
     return resolve(connection, prefix, table="findings", noun="finding")
 
 

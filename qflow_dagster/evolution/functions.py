@@ -1,15 +1,15 @@
-"""Finders that are plain functions: what neither a pattern nor a measure says.
+"""Finders written as Python functions, for what neither a pattern nor a measure can express.
 
-Each takes a file's text and yields (start, end, message); a message of None is the rule's title.
+Each takes a file's text and yields (start, end, message); a message of None means the rule's title.
 """
 
 import re
 from collections.abc import Callable, Iterator
 
-Found = Iterator[tuple[int, int, str | None]]
-FUNCTIONS: dict[str, Callable[[str], Found]] = {}
+FoundSpans = Iterator[tuple[int, int, str | None]]
+FUNCTIONS: dict[str, Callable[[str], FoundSpans]] = {}
 
-# All three marks, in their order, each alone on its line: a heading underlined with = is none.
+# All three markers, in order, each alone on its line: a heading underlined with = does not match.
 _CONFLICT = re.compile(
     r"^<{7} [^\n]*\n(?:(?!^[<=>|]{7}).*\n)*+(?:^\|{7}[^\n]*\n(?:(?!^[<=>]{7}).*\n)*+)?"
     r"^={7}\r?\n(?:(?!^[<=>]{7}).*\n)*+^>{7} [^\n]*",
@@ -24,10 +24,10 @@ _AWS_KEY = re.compile(r"(?<![A-Z0-9])(?:AKIA|ASIA)(?!IOSFODNN7EXAMPLE)[A-Z0-9]{1
 _GITHUB_TOKEN = re.compile(r"(?<![A-Za-z0-9])gh[pousr]_[A-Za-z0-9]{36}(?![A-Za-z0-9])")
 
 
-def function(name: str) -> Callable[[Callable[[str], Found]], Callable[[str], Found]]:
-    """Make a finder known to rules under `name`."""
+def function(name: str) -> Callable[[Callable[[str], FoundSpans]], Callable[[str], FoundSpans]]:
+    """Register a finder under `name`, by which rules refer to it."""
 
-    def declare(finder: Callable[[str], Found]) -> Callable[[str], Found]:
+    def declare(finder: Callable[[str], FoundSpans]) -> Callable[[str], FoundSpans]:
         FUNCTIONS[name] = finder
         return finder
 
@@ -35,29 +35,29 @@ def function(name: str) -> Callable[[Callable[[str], Found]], Callable[[str], Fo
 
 
 @function("conflict_markers")
-def conflict_markers(text: str) -> Found:
-    """A merge conflict that was committed."""
+def conflict_markers(text: str) -> FoundSpans:
+    """Find merge conflicts that were committed."""
     if "<<<<<<< " in text:
-        yield from ((found.start(), found.end(), None) for found in _CONFLICT.finditer(text))
+        yield from ((match.start(), match.end(), None) for match in _CONFLICT.finditer(text))
 
 
 @function("private_keys")
-def private_keys(text: str) -> Found:
-    """A private key in PEM or OpenSSH form."""
+def private_keys(text: str) -> FoundSpans:
+    """Find private keys in PEM or OpenSSH form."""
     if "PRIVATE KEY" in text:
         # The heading only: the key itself is not repeated anywhere.
         yield from (
-            (found.start(), text.index("\n", found.start()), None) for found in _PRIVATE_KEY.finditer(text)
+            (match.start(), text.index("\n", match.start()), None) for match in _PRIVATE_KEY.finditer(text)
         )
 
 
 @function("access_tokens")
-def access_tokens(text: str) -> Found:
-    """Keys of AWS and tokens of GitHub, by their fixed form. Only the first letters are shown."""
-    for pattern, what in ((_AWS_KEY, "an access key of AWS"), (_GITHUB_TOKEN, "a token of GitHub")):
-        for found in pattern.finditer(text):
+def access_tokens(text: str) -> FoundSpans:
+    """Find AWS access keys and GitHub tokens by their fixed form. Only their first four characters are kept."""
+    for pattern, secret in ((_AWS_KEY, "an access key of AWS"), (_GITHUB_TOKEN, "a token of GitHub")):
+        for match in pattern.finditer(text):
             yield (
-                found.start(),
-                found.start() + 4,
-                f"{what} is in the code; revoke it, it stays in the history",
+                match.start(),
+                match.start() + 4,
+                f"{secret} is in the code; revoke it, it stays in the history",
             )

@@ -1,8 +1,4 @@
-"""Findings of rules that are conditions on measures: computed anew for each snapshot, in SQL.
-
-Belongs here: the joins that give a condition its measures. Does not belong here: the
-conditions (`conditions`), the measures themselves (`metrics`).
-"""
+"""Findings of metric rules: conditions (`conditions`) evaluated in SQL, anew for each snapshot."""
 
 from sqlalchemy import Connection, text
 
@@ -29,32 +25,32 @@ _FILES = f"""
 
 
 def metric_rules(connection: Connection) -> list[Rule]:
-    """The rules of this kind that are evaluated."""
+    """Return the metric rules that are evaluated."""
     return [rule for rule in evaluated(rule_set.current(connection)) if rule.matcher.metric is not None]
 
 
 def insert(connection: Connection, snapshot: Snapshot) -> None:
-    """Add what these rules find to the table `found` (see `findings.begin`)."""
-    for known in sync(connection, metric_rules(connection), ""):
-        metric = known.rule.matcher.metric
-        assert metric is not None  # noqa: S101  (they were chosen by it)
+    """Insert the findings of metric rules into the table `current_findings` (see `findings.begin`)."""
+    for stored in sync(connection, metric_rules(connection), ""):
+        metric = stored.rule.matcher.metric
+        assert metric is not None  # noqa: S101  (they were selected by it)
         functions = metric.of == "function"
-        shown = {**(FUNCTION if functions else FILE), **SHARED}
-        measures = ", ".join(f"'{name}', {expression}" for name, expression in shown.items())
+        expressions = {**(FUNCTION if functions else FILE), **SHARED}
+        measures = ", ".join(f"'{name}', {expression}" for name, expression in expressions.items())
         conditions = " AND ".join(condition.sql() for condition in metric.conditions())
         symbol, line, end = (
             ("s.qualified_name", "s.start_line", "s.end_line") if functions else ("''", "1", "1")
         )
-        said = " || ', ' || ".join(
+        values = " || ', ' || ".join(
             f"'{condition.measure.replace('_', ' ')} ' || round(({condition.expression})::numeric, 1)::float8"
             for condition in metric.conditions()
         )
-        # Functions of one name in one file (overloads) are told apart by their order.
+        # Functions of one name in one file (overloads) are distinguished by their order.
         number = f"row_number() OVER (PARTITION BY f.path, {symbol} ORDER BY {line})"
         statement = text(f"""
-            INSERT INTO found
+            INSERT INTO current_findings
             SELECT :rule_id, :rule_version_id, :category, :severity, f.path, {symbol}, {line}, {end}, 1,
-                   CAST(:title AS text) || ': ' || {said}, false, false, jsonb_build_object({measures}),
+                   CAST(:title AS text) || ': ' || {values}, false, false, jsonb_build_object({measures}),
                    sha256(convert_to(concat_ws(chr(31), CAST(:rule_id AS text), f.path, {symbol}, {number}), 'UTF8'))
             {_FUNCTIONS if functions else _FILES} AND {conditions}
         """)
@@ -63,10 +59,10 @@ def insert(connection: Connection, snapshot: Snapshot) -> None:
             {
                 **snapshot.interval,
                 "snapshot_id": snapshot.id,
-                "rule_id": known.rule.id,
-                "rule_version_id": known.id,
-                "category": known.rule.category,
-                "severity": known.rule.severity,
-                "title": known.rule.title,
+                "rule_id": stored.rule.id,
+                "rule_version_id": stored.id,
+                "category": stored.rule.category,
+                "severity": stored.rule.severity,
+                "title": stored.rule.title,
             },
         )

@@ -1,20 +1,20 @@
-"""Outcomes of rule versions: what became of what they found and proposed, each counted once.
+"""Outcomes of rule versions: what happened to their findings and proposed changes, each recorded once.
 
-Belongs here: reading what happened from the tables of findings, candidates, suggestions and edits
-(those of later rooms by their names: data, no import), and what it says of the rule. Does not
-belong here: beliefs made of it (`standings`), the code it is about (`place_records`).
+They are read from the tables of findings, candidates, suggestions and edits (those of higher packages
+by table name: data, no import). `trust` estimates confidence from them, `location_records` keeps the code
+they are about.
 
-| kind | what happened | says of the rule |
+| kind | what happened | evidence: label, weight |
 | --- | --- | --- |
 | shown | findings of a snapshot, in number | nothing |
-| suppressed | a person took a finding off the list that had been open | bad, 0.5 |
+| suppressed | a person suppressed an open finding | bad, 0.5 |
 | passed, failed | a candidate passed all gates, or failed one | nothing: no person saw it |
-| approved, denied | a person's decision; by policy nothing | good, bad, 1 |
-| applied | its commit was made | nothing |
-| verified | it holds; nothing where a person had approved it | good, 0.5 |
-| reverted | it was taken back; its approval no longer counts | bad, 1 |
-| mended | a finding is gone by somebody's own change (implicit acceptance) | good, 0.25 |
-| reappeared | a finding is back | nothing |
+| approved, denied | a person's decision; nothing if by policy | good, bad, 1 |
+| applied | the change was committed | nothing |
+| verified | the change passed verification; nothing where a person had approved it | good, 0.5 |
+| reverted | the change was reverted; its approval no longer counts | bad, 1 |
+| fixed | somebody fixed a finding by a change of their own (implicit acceptance) | good, 0.25 |
+| reappeared | a finding was reopened | nothing |
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from qflow_dagster.evolution.confidence import Judged
+from qflow_dagster.evolution.confidence import LabelledOutcome
 from qflow_dagster.evolution.thresholds import Decision
 
 KINDS = (
@@ -35,14 +35,14 @@ KINDS = (
     "applied",
     "verified",
     "reverted",
-    "mended",
+    "fixed",
     "reappeared",
 )
-SUPPRESSED, VERIFIED, MENDED = 0.5, 0.5, 0.25
+SUPPRESSED, VERIFIED, FIXED = 0.5, 0.5, 0.25
 
 _INSERT = """
 INSERT INTO rule_outcomes (kind, rule_id, version, digest, good, weight, number, gate, subject, reference,
-                           repository_id, actor, reason, believed, believed_lower, at)
+                           repository_id, actor, reason, confidence_mean, confidence_lower, at)
 {select}
 ON CONFLICT (kind, reference) DO NOTHING
 """
@@ -54,7 +54,7 @@ FROM finding_events e JOIN findings g ON g.id = e.finding_id JOIN rule_versions 
 WHERE e.from_state IS NULL AND e.to_state = 'open' AND g.source = 'rules'
 GROUP BY v.rule_id, v.version, v.digest, e.snapshot_id, g.repository_id
 """
-# One by one from the events, leaving out what was counted before.
+# One outcome per event; events recorded before are skipped.
 _FINDING = """
 SELECT '{kind}', v.rule_id, v.version, v.digest, {good}, {weight}, 1, NULL, g.id::text, e.id::text, g.repository_id,
        e.actor, e.reason, NULL::float8, NULL::float8, e.at
@@ -62,9 +62,9 @@ FROM finding_events e JOIN findings g ON g.id = e.finding_id JOIN rule_versions 
 WHERE {condition} AND g.source = 'rules'
   AND NOT EXISTS (SELECT FROM rule_outcomes o WHERE o.kind = '{kind}' AND o.reference = e.id::text)
 """
-# Gone, but the file is there and the rule looked at it; nothing of the kind is new in it (it would
-# have moved), and no edit of ours did it.
-_MENDED = """
+# The finding is gone while its file exists and was evaluated; the rule has no new finding in it (the
+# code would have moved), and no applied edit did it.
+_FIXED = """
 e.to_state = 'fixed' AND EXISTS (
     SELECT FROM snapshots s JOIN files f ON f.repository_id = s.repository_id AND f.from_seq <= s.seq
         AND (f.to_seq IS NULL OR f.to_seq > s.seq)
@@ -95,24 +95,24 @@ _DECIDED = f"""
 SELECT CASE d.decision WHEN 'approve' THEN 'approved' ELSE 'denied' END, {_RULE},
        CASE WHEN d.actor LIKE 'policy:%' THEN NULL ELSE d.decision = 'approve' END,
        CASE WHEN d.actor LIKE 'policy:%' THEN 0 WHEN d.decision = 'approve' THEN 1.0 / a.required_approvals ELSE 1 END,
-       1, NULL, s.id::text, d.approval_id || ':' || d.actor, s.repository_id, d.actor, d.comment, s.believed,
-       s.believed_lower, d.at
+       1, NULL, s.id::text, d.approval_id || ':' || d.actor, s.repository_id, d.actor, d.comment, s.confidence_mean,
+       s.confidence_lower, d.at
 {_OF_SUGGESTION} JOIN approvals a ON a.id = s.approval_id JOIN approval_decisions d ON d.approval_id = a.id
 """
 _EDITS = f"""
 SELECT 'applied', {_RULE}, NULL::boolean, 0, 1, NULL, s.id::text, s.id::text, s.repository_id, e.applied_by, NULL,
-       s.believed, s.believed_lower, e.applied_at
+       s.confidence_mean, s.confidence_lower, e.applied_at
 {_OF_SUGGESTION} JOIN edits e ON e.id = s.id
 UNION ALL
 SELECT 'verified', {_RULE}, CASE WHEN p.policy THEN true END, CASE WHEN p.policy THEN {VERIFIED} ELSE 0 END, 1, NULL,
-       s.id::text, s.id::text, s.repository_id, NULL, NULL, s.believed, s.believed_lower, e.verified_at
+       s.id::text, s.id::text, s.repository_id, NULL, NULL, s.confidence_mean, s.confidence_lower, e.verified_at
 {_OF_SUGGESTION} JOIN edits e ON e.id = s.id CROSS JOIN LATERAL (
     SELECT coalesce(bool_and(actor LIKE 'policy:%'), false) AS policy FROM approval_decisions
     WHERE approval_id = s.approval_id) AS p
 WHERE e.verified_at IS NOT NULL
 UNION ALL
 SELECT 'reverted', {_RULE}, false, 1, 1, NULL, s.id::text, s.id::text, s.repository_id, NULL,
-       e.outcome ->> 'reverted', s.believed, s.believed_lower, e.reverted_at
+       e.outcome ->> 'reverted', s.confidence_mean, s.confidence_lower, e.reverted_at
 {_OF_SUGGESTION} JOIN edits e ON e.id = s.id WHERE e.reverted_at IS NOT NULL
 """
 _STATEMENTS = [
@@ -125,69 +125,69 @@ _STATEMENTS = [
             weight=SUPPRESSED,
             condition="e.to_state = 'suppressed' AND e.from_state IS NOT NULL AND e.actor <> 'baseline'",
         ),
-        _FINDING.format(kind="mended", good="true", weight=MENDED, condition=_MENDED),
+        _FINDING.format(kind="fixed", good="true", weight=FIXED, condition=_FIXED),
         _FINDING.format(kind="reappeared", good="NULL", weight=0, condition="e.to_state = 'reopened'"),
         _CANDIDATES,
         _DECIDED,
         _EDITS,
     )
 ]
-_WAITING = text("""
+_PENDING = text("""
 SELECT count(*) FROM approval_decisions d JOIN suggestions s ON s.approval_id = d.approval_id
 WHERE d.actor NOT LIKE 'policy:%' AND NOT EXISTS (
     SELECT FROM rule_outcomes o WHERE o.reference = d.approval_id || ':' || d.actor
     AND o.kind = CASE d.decision WHEN 'approve' THEN 'approved' ELSE 'denied' END)
 """)
-# What was approved and taken back later was no good after all.
-STANDING = """
+# An approval or verification does not count if the change was reverted later.
+NOT_REVERTED = """
 NOT (o.kind IN ('approved', 'verified') AND EXISTS (
     SELECT FROM rule_outcomes r WHERE r.kind = 'reverted' AND r.subject = o.subject))
 """
 
 
 class Evidence(NamedTuple):
-    """What was judged of a rule version, oldest first, and how many of it were people's decisions or reverts."""
+    """The labelled outcomes of a rule version, oldest first, and the labels of its decisions and reverts."""
 
-    judged: list[Judged]
+    labelled: list[LabelledOutcome]
     decisions: list[bool]
 
 
 def collect(connection: Connection) -> int:
-    """Count what happened since the last time; returns how many outcomes are new."""
+    """Record what happened since the last call; return the number of new outcomes."""
     return sum(connection.execute(statement).rowcount for statement in _STATEMENTS)
 
 
-def waiting(connection: Connection) -> int:
-    """Decisions of people that were not counted yet."""
-    return connection.scalar(_WAITING) or 0
+def count_pending(connection: Connection) -> int:
+    """Return the number of people's decisions that are not recorded yet."""
+    return connection.scalar(_PENDING) or 0
 
 
 def evidence(connection: Connection) -> dict[bytes, Evidence]:
-    """What was judged of every rule version that has any, by digest."""
+    """Return the evidence on every rule version that has any, by digest."""
     query = text(f"""
         SELECT o.digest, o.kind, o.good, o.weight,
                extract(epoch FROM clock_timestamp() - o.at)::float8 / 86400 AS age
-        FROM rule_outcomes o WHERE o.weight > 0 AND {STANDING} ORDER BY o.at, o.id
+        FROM rule_outcomes o WHERE o.weight > 0 AND {NOT_REVERTED} ORDER BY o.at, o.id
     """)
-    found: dict[bytes, Evidence] = {}
+    by_digest: dict[bytes, Evidence] = {}
     for row in connection.execute(query):
-        one = found.setdefault(bytes(row.digest), Evidence([], []))
-        one.judged.append(Judged(row.age, row.weight, row.good))
+        evidence = by_digest.setdefault(bytes(row.digest), Evidence([], []))
+        evidence.labelled.append(LabelledOutcome(row.age, row.weight, row.good))
         if row.kind in ("approved", "denied", "reverted"):
-            one.decisions.append(row.good)
-    return found
+            evidence.decisions.append(row.good)
+    return by_digest
 
 
 def predictions(connection: Connection, *, limit: int = 2_000) -> list[Any]:
-    """Decided suggestions, oldest first: what was believed of each, and whether it turned out good.
+    """Return the confidence that each decided suggestion was made with, and its last outcome; oldest first.
 
-    Rows with `believed`, `believed_lower`, `good` and `at`. One per suggestion: its last word.
+    Rows have `confidence_mean`, `confidence_lower`, `good` and `at`.
     """
     query = text(f"""
         SELECT * FROM (
-            SELECT DISTINCT ON (o.subject) o.subject, o.believed, o.believed_lower, o.good, o.at
+            SELECT DISTINCT ON (o.subject) o.subject, o.confidence_mean, o.confidence_lower, o.good, o.at
             FROM rule_outcomes o
-            WHERE o.weight > 0 AND o.believed IS NOT NULL AND {STANDING}
+            WHERE o.weight > 0 AND o.confidence_mean IS NOT NULL AND {NOT_REVERTED}
             ORDER BY o.subject, o.id DESC
         ) AS last ORDER BY at DESC LIMIT :limit
     """)
@@ -195,18 +195,21 @@ def predictions(connection: Connection, *, limit: int = 2_000) -> list[Any]:
 
 
 def after_publication(connection: Connection) -> list[Decision]:
-    """What people decided of published rules since, oldest first, with what was believed when they were published."""
+    """Return the decisions on rules after their publication, with the confidence they were published with.
+
+    Oldest first.
+    """
     query = text(f"""
         SELECT p.confidence_lower, o.good, o.at FROM rule_outcomes o
         JOIN LATERAL (SELECT confidence_lower FROM rule_publications p WHERE p.rule_digest = o.digest
                       AND p.published_at < o.at ORDER BY p.id DESC LIMIT 1) AS p ON true
-        WHERE o.kind IN ('approved', 'denied', 'reverted') AND o.weight > 0 AND {STANDING} ORDER BY o.at, o.id
+        WHERE o.kind IN ('approved', 'denied', 'reverted') AND o.weight > 0 AND {NOT_REVERTED} ORDER BY o.at, o.id
     """)
     return [Decision(*row) for row in connection.execute(query)]
 
 
 def counts(connection: Connection, rules: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """By rule and version: how often each kind happened; of those rules (default: all)."""
+    """Count the outcomes of each kind by rule and version, of the rules given (default: all)."""
     columns = ", ".join(
         f"coalesce(sum(number) FILTER (WHERE kind = '{kind}'), 0)::int AS {kind}" for kind in KINDS
     )
@@ -219,7 +222,7 @@ def counts(connection: Connection, rules: Sequence[str] = ()) -> list[dict[str, 
 
 
 def history(connection: Connection, rule: str, *, limit: int = 1_000) -> list[dict[str, Any]]:
-    """Outcomes of a rule's versions, newest first."""
+    """Return the outcomes of a rule's versions, newest first."""
     query = text("""
         SELECT o.at, o.version, o.kind, o.number, o.gate, o.actor, o.reason, o.good, o.weight,
                r.name AS repository, o.subject

@@ -1,8 +1,7 @@
-"""The rule engine: every rule on every blob of a snapshot, each (blob, rule version) once.
+"""The rule engine: evaluates every rule on every blob of a snapshot, each (blob, rule version) once.
 
-Belongs here: which blobs still have to be looked at by which rules, having worker processes do
-it, storing matches. Does not belong here: what a worker does (`workers`), how a rule finds
-(`matchers`), what becomes of what was found (`findings`), conditions on measures (`metric_findings`).
+It selects the blobs, distributes them to worker processes (`workers`) and stores the matches;
+`findings` turns matches into findings. Metric rules are evaluated in `metric_findings`.
 """
 
 import re
@@ -15,52 +14,58 @@ from configparser import Error as ConfigError
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.database.copy import copy_rows, stage_rows
 from qflow_dagster.evolution import matchers, rule_set
 from qflow_dagster.evolution.rules import Rule, evaluated
-from qflow_dagster.evolution.tables import blob_evaluations, rule_matches
-from qflow_dagster.evolution.workers import Evaluated, Task, evaluate_batch, lost
+from qflow_dagster.evolution.tables import blob_evaluations, rule_matches, rule_versions
+from qflow_dagster.evolution.workers import BlobResult, Task, evaluate_batch, lost
 from qflow_dagster.ingestion import repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
 from qflow_dagster.ingestion.store import lock_facts
+from qflow_dagster.ingestion.tables import blobs
 from qflow_dagster.processes import in_processes
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
 
 BATCH_BYTES = 1_500_000
 BATCH_FILES = 200
-# Larger files are data; a rule's reader would not open them either.
-LARGEST = 1_000_000
-# What ruff assumes of a project that does not say which Python it supports.
+# Larger files are data.
+MAX_FILE_BYTES = 1_000_000
+# Minor versions of Python 3: the range that ruff accepts, and the default for projects that name none.
 OLDEST_PYTHON, DEFAULT_PYTHON, NEWEST_PYTHON = 7, 10, 14
 
 
-class Known(NamedTuple):
-    """A rule as this database knows it: its row for a repository's variant."""
+# Columns of `rule_versions` that may change without making another rule.
+_UPDATED = ("title", "category", "severity", "status", "pack", "owner")
+
+
+class StoredRule(NamedTuple):
+    """A rule with the id of its row in `rule_versions`."""
 
     id: int
     rule: Rule
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation did: files looked at (new ones and others), matches stored, seconds."""
+    """The result of an evaluation: files evaluated, matches stored, files with problems, seconds, rules."""
 
     files: int
     matches: int
     problems: int
     seconds: float
-    rules: list[Known]
+    rules: list[StoredRule]
 
 
 def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None = None) -> Evaluation:
-    """Evaluate all rules on the current snapshot of the repository called `repository`.
+    """Evaluate all rules on the current snapshot of the repository named `repository`.
 
-    Batches are committed as they are done: a killed evaluation's work is found by the next.
+    Each batch is committed when it is complete: after an abort the next call continues.
 
     Raises:
-        QflowError: the repository is unknown or cannot be read; a pack is wrong.
+        QflowError: The repository is unknown or cannot be read, or a rule pack is invalid.
     """
     started = time.monotonic()
     report = progress or (lambda stage, done, total: None)
@@ -69,8 +74,8 @@ def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None
         rules = [rule for rule in evaluated(rule_set.current(connection)) if rule.matcher.metric is None]
         objects = repositories.find(connection, repository).objects
         target = python_target(objects, snapshot, connection)
-        known = sync(connection, rules, target)
-        tasks = missing(connection, snapshot, known)
+        stored_rules = sync(connection, rules, target)
+        tasks = missing(connection, snapshot, stored_rules)
     done = matched = problems = 0
     report("evaluating rules", 0, len(tasks))
     context = (objects, rules, target)
@@ -79,27 +84,25 @@ def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None
     )
     for batch in results:
         with engine.begin() as connection:
-            store(connection, batch, known)
+            store(connection, batch, stored_rules)
         done += len(batch)
-        matched += sum(len(one.matches) for one in batch)
-        problems += sum(one.problem is not None for one in batch)
+        matched += sum(len(result.matches) for result in batch)
+        problems += sum(result.problem is not None for result in batch)
         report("evaluating rules", done, len(tasks))
-    return Evaluation(len(tasks), matched, problems, time.monotonic() - started, known)
+    return Evaluation(len(tasks), matched, problems, time.monotonic() - started, stored_rules)
 
 
-def sync(connection: Connection, rules: Sequence[Rule], target: str) -> list[Known]:
-    """Make these rules known; returns them in the order given, with their rows for that Python."""
-    statement = text("""
-        INSERT INTO rule_versions (rule_id, version, variant, digest, engine, title, language, category,
-                                   severity, fix, confidence, status, pack, owner)
-        VALUES (:rule_id, :version, :variant, :digest, :engine, :title, :language, :category, :severity,
-                :fix, :confidence, :status, :pack, :owner)
-        ON CONFLICT (rule_id, version, variant, digest) DO UPDATE SET
-            title = excluded.title, category = excluded.category, severity = excluded.severity,
-            status = excluded.status, pack = excluded.pack, owner = excluded.owner
-        RETURNING id
-    """)
-    known = []
+def sync(connection: Connection, rules: Sequence[Rule], target: str) -> list[StoredRule]:
+    """Insert or update the rows of rules; return them in the same order with their ids.
+
+    `target` is the Python version that ruff rules are evaluated for, such as ``py39``.
+    """
+    insertion = pg_insert(rule_versions)
+    statement = insertion.on_conflict_do_update(
+        index_elements=["rule_id", "version", "variant", "digest"],
+        set_={name: insertion.excluded[name] for name in _UPDATED},
+    ).returning(rule_versions.c.id)
+    stored_rules = []
     for rule in rules:
         values = {
             "rule_id": rule.id,
@@ -117,66 +120,68 @@ def sync(connection: Connection, rules: Sequence[Rule], target: str) -> list[Kno
             "pack": rule.pack,
             "owner": rule.owner,
         }
-        known.append(Known(connection.execute(statement, values).scalar_one(), rule))
-    return known
+        stored_rules.append(StoredRule(connection.execute(statement, values).scalar_one(), rule))
+    return stored_rules
 
 
-def missing(connection: Connection, snapshot: Snapshot, known: Sequence[Known]) -> list[Task]:
-    """The blobs of the snapshot that some of the rules have not looked at."""
+def missing(connection: Connection, snapshot: Snapshot, rules: Sequence[StoredRule]) -> list[Task]:
+    """Return the blobs of the snapshot on which some of the rules were not evaluated."""
     query = text(f"""
         SELECT b.id, b.oid, b.language, min(f.path) AS path, b.bytes AS size, e.evaluated
         FROM files f JOIN blobs b ON b.id = f.blob_id LEFT JOIN blob_evaluations e ON e.blob_id = b.id
         WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.generated AND NOT b.binary
-          AND b.lfs_bytes IS NULL AND b.bytes BETWEEN 1 AND :largest
+          AND b.lfs_bytes IS NULL AND b.bytes BETWEEN 1 AND :max_bytes
         GROUP BY b.id, e.evaluated ORDER BY b.id
     """)
-    languages = {ours: name for name, ours in matchers.LANGUAGES.items()}
-    wanted: dict[str, dict[int, int]] = {}
+    languages = {detected: name for name, detected in matchers.LANGUAGES.items()}
+    applicable: dict[str, dict[int, int]] = {}
     tasks = []
-    for row in connection.execute(query, {**snapshot.interval, "largest": LARGEST}):
+    for row in connection.execute(query, {**snapshot.interval, "max_bytes": MAX_FILE_BYTES}):
         language = languages.get(row.language, "")
-        if language not in wanted:
-            wanted[language] = {
-                one.id: position for position, one in enumerate(known) if matchers.applies(one.rule, language)
+        if language not in applicable:
+            applicable[language] = {
+                rule.id: position
+                for position, rule in enumerate(rules)
+                if matchers.applies(rule.rule, language)
             }
-        left = wanted[language].keys() - set(row.evaluated or ())
-        if left:
-            positions = tuple(sorted(wanted[language][id_] for id_ in left))
+        pending = applicable[language].keys() - set(row.evaluated or ())
+        if pending:
+            positions = tuple(sorted(applicable[language][id_] for id_ in pending))
             tasks.append(Task(row.id, row.oid, language, row.path, row.size, positions))
     return tasks
 
 
 def batches_of(tasks: Iterable[Task]) -> list[list[Task]]:
-    """Batches of files that the same rules look at, of about `BATCH_BYTES`."""
+    """Group files that need the same rules into batches of about `BATCH_BYTES`."""
     groups: dict[tuple, list[Task]] = defaultdict(list)
     for task in tasks:
         groups[task.language, task.rules].append(task)
     batches: list[list[Task]] = []
     for group in groups.values():
-        room = 0
+        remaining = 0
         for task in sorted(group, key=lambda task: -task.size):
-            if room < task.size or len(batches[-1]) == BATCH_FILES:
+            if remaining < task.size or len(batches[-1]) == BATCH_FILES:
                 batches.append([])
-                room = BATCH_BYTES
+                remaining = BATCH_BYTES
             batches[-1].append(task)
-            room -= task.size
+            remaining -= task.size
     return batches
 
 
-def store(connection: Connection, batch: Sequence[Evaluated], known: Sequence[Known]) -> None:
-    """Store what was found in a batch, and that it was looked at."""
-    # Until the end of the transaction nobody deletes facts, and no other evaluation stores any.
+def store(connection: Connection, batch: Sequence[BlobResult], rules: Sequence[StoredRule]) -> None:
+    """Store the matches of a batch, and which rules were evaluated on its blobs."""
+    # Until the end of the transaction no facts are deleted, and no other evaluation stores any.
     lock_facts(connection)
-    there = set(
+    existing = set(
         connection.scalars(
-            text("SELECT id FROM blobs WHERE id = ANY(:ids)"), {"ids": [one.task.blob_id for one in batch]}
+            select(blobs.c.id).where(blobs.c.id.in_([result.task.blob_id for result in batch]))
         )
     )
-    batch = [one for one in batch if one.task.blob_id in there]
+    batch = [result for result in batch if result.task.blob_id in existing]
     rows = [
         (
-            one.task.blob_id,
-            known[match.rule].id,
+            result.task.blob_id,
+            rules[match.rule].id,
             seq,
             match.line,
             match.end_line,
@@ -185,16 +190,18 @@ def store(connection: Connection, batch: Sequence[Evaluated], known: Sequence[Kn
             match.message,
             match.snippet,
             match.anchor,
-            match.edits is not None or known[match.rule].rule.fix == "codemod",
+            match.edits is not None or rules[match.rule].rule.fix == "codemod",
             match.suppressed,
         )
-        for one in batch
-        for seq, match in enumerate(one.matches)
+        for result in batch
+        for seq, match in enumerate(result.matches)
     ]
     columns = [column.name for column in rule_matches.columns]
-    looked = [(one.task.blob_id, [known[i].id for i in one.task.rules], one.problem) for one in batch]
-    stage_rows(connection, blob_evaluations, ["blob_id", "evaluated", "problem"], looked)
-    # Two evaluations may meet at a blob they share: the second keeps what the first stored.
+    evaluations = [
+        (result.task.blob_id, [rules[i].id for i in result.task.rules], result.problem) for result in batch
+    ]
+    stage_rows(connection, blob_evaluations, ["blob_id", "evaluated", "problem"], evaluations)
+    # Two evaluations may process the same blob: the second replaces the matches of the rules it evaluated.
     connection.execute(
         text("""
         DELETE FROM rule_matches m USING staged_blob_evaluations s
@@ -213,7 +220,7 @@ def store(connection: Connection, batch: Sequence[Evaluated], known: Sequence[Kn
 
 
 def python_target(objects: Path, snapshot: Snapshot, connection: Connection) -> str:
-    """The oldest Python the snapshot's project says it supports, as ruff names it (py39)."""
+    """Return the oldest Python version that the snapshot's project supports, as ruff names it (py39)."""
     query = text(f"""
         SELECT f.path, f.oid FROM files f
         WHERE {IN_SNAPSHOT} AND f.path IN ('pyproject.toml', 'setup.cfg', 'setup.py')
@@ -223,25 +230,25 @@ def python_target(objects: Path, snapshot: Snapshot, connection: Connection) -> 
 
 
 def target_of(manifests: dict[str, bytes]) -> str:
-    """The same, of the manifests' contents by name."""
-    said = ""
+    """Return that version from the contents of pyproject.toml, setup.cfg and setup.py, by name."""
+    requirement = ""
     contents = {name: data.decode("utf-8", "replace") for name, data in manifests.items()}
     try:
         project: dict[str, Any] = tomllib.loads(contents.get("pyproject.toml", ""))
         poetry = project.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python", "")
-        said = str(project.get("project", {}).get("requires-python", "") or poetry)
+        requirement = str(project.get("project", {}).get("requires-python", "") or poetry)
     except (tomllib.TOMLDecodeError, AttributeError):
         pass
-    if not said:
+    if not requirement:
         config = ConfigParser(interpolation=None, strict=False)
         try:
             config.read_string(contents.get("setup.cfg", ""))
-            said = config.get("options", "python_requires", fallback="")
+            requirement = config.get("options", "python_requires", fallback="")
         except ConfigError:
-            said = ""
-    if not said:
-        found = re.search(r"python_requires\s*=\s*[\"']([^\"']+)", contents.get("setup.py", ""))
-        said = found[1] if found else ""
-    bound = re.search(r"(?:>=|\^|~=|~|==)\s*3\.(\d+)", said)
+            requirement = ""
+    if not requirement:
+        declaration = re.search(r"python_requires\s*=\s*[\"']([^\"']+)", contents.get("setup.py", ""))
+        requirement = declaration[1] if declaration else ""
+    bound = re.search(r"(?:>=|\^|~=|~|==)\s*3\.(\d+)", requirement)
     minor = int(bound[1]) if bound else DEFAULT_PYTHON
     return f"py3{min(max(minor, OLDEST_PYTHON), NEWEST_PYTHON)}"

@@ -1,13 +1,12 @@
-"""The rule evolver: variants of rules, their trials, and what follows from them.
+"""The rule evolver: starts trials of rule variants, and gives verdicts on trials.
 
-Belongs here: when a variant is sought and tried, and the verdict on a trial. Does not belong here:
-how variants are found (`variants`), new rules from history (`rule_miner`), asking people about a
-change (the agents), beliefs (`standings`).
+Variants are constructed in `variants`, new rules mined in `mining.rule_miner`; approvals are requested by
+`agents.rule_changes`.
 
-A variant enters its trial when it holds its examples, agrees with what was accepted and denied so
-far, and keeps what people mended unasked in the history. On trial it may ask people, never act.
-Promotion is proposed, not done: a person or a policy decides; that a trial ends without success needs
-nobody.
+A variant enters its trial if it satisfies its examples, agrees with the decisions so far, and still
+matches what people fixed by themselves in the history. During a trial it may request approvals, never
+act. Promotion is only proposed: a person or a policy decides. Retirement after an unsuccessful trial needs
+no approval.
 """
 
 import json
@@ -16,15 +15,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import confidence, place_records, rule_set, standings, thresholds
-from qflow_dagster.evolution.mining.mended import mended
+from qflow_dagster.evolution import confidence, location_records, rule_set, thresholds, trust
+from qflow_dagster.evolution.mining.fixed import find_fixed
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.sharing import votes
-from qflow_dagster.evolution.standings import Standing
-from qflow_dagster.evolution.variants import Place, Variant, matched, narrower, wider
+from qflow_dagster.evolution.tables import rule_lifecycles
+from qflow_dagster.evolution.trust import RuleTrust
+from qflow_dagster.evolution.variants import Location, Variant, matched, narrower, wider
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.processes import Lost, in_processes
 from qflow_dagster.quantumflow import register
@@ -36,31 +36,31 @@ from qflow_dagster.settings import settings
 logger = logs.logger(__name__)
 ACTOR = "rule evolution"
 TYPE = register(WorkflowTypeName.RULE_EVOLUTION, machine=RECORDED).name
-# Judged places of each kind without which no difference is sought.
-LEAST = 3
-# Of what people mended unasked in the histories of so many repositories a variant keeps at least this part.
-LEAST_KEPT, HISTORIES = 0.9, 5
-# Decisions on a trial's own changes without which there is no verdict, and how sure it has to be.
-DECISIONS = 5
-SURE = 0.95
-# A wider version is no better a rule, it finds more: it may be so much worse.
+# Labelled locations of each kind needed before a narrower variant is constructed.
+MIN_LOCATIONS = 3
+# The share of fixes in the histories of at most so many repositories that a variant must still match.
+MIN_KEPT_SHARE, MAX_HISTORIES = 0.9, 5
+# Decisions on a trial's own changes needed for a verdict, and the probability required.
+MIN_DECISIONS = 5
+MIN_PROBABILITY = 0.95
+# A wider version matches more but is not expected to be better: its share may be lower by this margin.
 MARGIN = 0.05
 
 
-class Made(NamedTuple):
+class StartedTrial(NamedTuple):
     """A variant that entered its trial."""
 
-    life: UUID
+    lifecycle_id: UUID
     rule_id: str
     version: int
     operation: str
-    words: str
+    description: str
 
 
 class Verdict(NamedTuple):
-    """What a trial came to: the state its life should move to, and why."""
+    """The result of a trial: the status that the rule version should get, and why."""
 
-    life: UUID
+    lifecycle_id: UUID
     rule_id: str
     version: int
     to: str
@@ -68,167 +68,183 @@ class Verdict(NamedTuple):
     evidence: dict[str, Any]
 
 
-def vary(engine: Engine, *, run_id: str | None = None) -> list[Made]:
-    """Seek variants of the rules that people's decisions give reason to, and begin their trials."""
+def vary(engine: Engine, *, run_id: str | None = None) -> list[StartedTrial]:
+    """Construct variants of rules on which there are enough decisions, and start their trials."""
     with engine.connect() as connection:
         rules = rule_set.current(connection)
-        known = standings.of(connection, rules)
-        # Of a rule that others brought, and nobody agreed on yet, there are no variants either.
-        withheld = votes.withheld(connection)
+        trust_levels = trust.of_rules(connection, rules)
+        # No variants of imported rules that the instances have not agreed on.
+        quarantined = votes.quarantined(connection)
         tasks = []
         for rule in rules:
-            # One question at a time: what is on trial gets its verdict first.
+            # One trial per rule at a time.
             on_trial = any(other.id == rule.id and other.status == "trial" for other in rules)
-            if rule.status != "active" or on_trial or rule.digest in withheld:
+            if rule.status != "active" or on_trial or rule.digest in quarantined:
                 continue
-            judged = place_records.of(connection, rule)
-            operations = wanted_operations(judged, known[rule.digest])
-            tasks += [(rule, judged, operation, settings().evolution.trials) for operation in operations]
-    found = in_processes(
+            labelled = location_records.of(connection, rule)
+            operations = operations_for(labelled, trust_levels[rule.digest])
+            tasks += [(rule, labelled, operation, settings().evolution.trials) for operation in operations]
+    results = in_processes(
         vary_batch, None, [[task] for task in tasks], settings().ingestion.processes, lost=_lost
     )
-    made: list[Made] = []
-    unasked: dict[str, list[Place]] = {}
-    for variant in (variant for batch in found for variant in batch):
+    started: list[StartedTrial] = []
+    fixes: dict[str, list[Location]] = {}
+    for variant in (variant for batch in results for variant in batch):
         id_ = variant.rule.id
-        if id_ not in unasked:
-            unasked[id_] = fixed_by_people(engine, next(task[0] for task in tasks if task[0].id == id_))
-        kept = _kept(variant.rule, unasked[id_])
-        if kept < LEAST_KEPT * len(unasked[id_]):
-            logger.info("%s, %s: misses too much of what people mend unasked", id_, variant.words)
+        if id_ not in fixes:
+            fixes[id_] = fixed_by_people(engine, next(task[0] for task in tasks if task[0].id == id_))
+        matched_fixes = _count_matched(variant.rule, fixes[id_])
+        if matched_fixes < MIN_KEPT_SHARE * len(fixes[id_]):
+            logger.info("%s, %s: misses too many fixes in the history", id_, variant.description)
             continue
-        history = {"mended_in_history": len(unasked[id_]), "of_these_kept": kept}
+        history = {"mended_in_history": len(fixes[id_]), "of_these_kept": matched_fixes}
         with engine.begin() as connection:
-            one = _begin(connection, variant, history, run_id)
-        if one is not None:
-            made.append(one)
-    return made
+            trial = _begin(connection, variant, history, run_id)
+        if trial is not None:
+            started.append(trial)
+    return started
 
 
-def fixed_by_people(engine: Engine, rule: Rule) -> list[Place]:
-    """Where people mended what the rule finds, in the history of the repositories it was judged in; newest first."""
+def fixed_by_people(engine: Engine, rule: Rule) -> list[Location]:
+    """Return the locations of fixes of what the rule matches, in the histories of repositories with outcomes of it.
+
+    Newest first. Histories that cannot be read are skipped with a warning.
+    """
     query = text("""
         SELECT r.name, s.commit_oid FROM repositories r JOIN snapshots s ON s.id = r.current_snapshot_id
-        WHERE r.id IN (SELECT repository_id FROM rule_outcomes WHERE digest = :digest) ORDER BY r.name LIMIT :most
+        WHERE r.id IN (SELECT repository_id FROM rule_outcomes WHERE digest = :digest) ORDER BY r.name LIMIT :limit
     """)
     with engine.connect() as connection:
-        rows = connection.execute(query, {"digest": rule.digest, "most": HISTORIES}).all()
+        rows = connection.execute(query, {"digest": rule.digest, "limit": MAX_HISTORIES}).all()
         objects = {row.name: repositories.find(connection, row.name).objects for row in rows}
-    found: list[Place] = []
+    locations: list[Location] = []
     for row in rows:
         try:
-            found += mended(objects[row.name], rule, tip=row.commit_oid)
+            locations += find_fixed(objects[row.name], rule, tip=row.commit_oid)
         except QflowError as error:
             logger.warning("the history of %s could not be read: %s", row.name, error)
-    return found
+    return locations
 
 
-def count_batch(context: None, batch: list[tuple[Rule, list[Place]]]) -> int:
-    """In a worker process, for the code of the places is hostile: how many of the places a rule finds."""
-    return sum(sum(matched(rule, judged)) for rule, judged in batch)
+def count_batch(context: None, batch: list[tuple[Rule, list[Location]]]) -> int:
+    """Return how many of the locations a rule matches; runs in a worker process, for the code is untrusted."""
+    return sum(sum(matched(rule, locations)) for rule, locations in batch)
 
 
-def wanted_operations(judged: Sequence[Place], standing: Standing) -> list[str]:
-    """What is sought for a rule: narrower where people deny some and accept some, wider where it is trusted."""
-    wanted = sum(place.wanted for place in judged)
-    unwanted = len(judged) - wanted
-    if wanted >= LEAST and unwanted >= LEAST:
+def operations_for(locations: Sequence[Location], rule_trust: RuleTrust) -> list[str]:
+    """Return the kinds of variants to construct: narrower for mixed decisions, wider for a trusted rule."""
+    wanted = sum(location.wanted for location in locations)
+    unwanted = len(locations) - wanted
+    if wanted >= MIN_LOCATIONS and unwanted >= MIN_LOCATIONS:
         return ["narrower"]
-    trusted = standing.decisions >= confidence.ENOUGH and standing.level != "show" and not unwanted
+    trusted = rule_trust.decisions >= confidence.MIN_DECISIONS and rule_trust.level != "show" and not unwanted
     return ["wider"] if trusted else []
 
 
-def vary_batch(context: None, batch: list[tuple[Rule, list[Place], str, int]]) -> list[Variant]:
-    """In a worker process, for the code of the places is hostile: the variants of a rule."""
-    found = []
-    for rule, judged, operation, room in batch:
+def vary_batch(context: None, batch: list[tuple[Rule, list[Location], str, int]]) -> list[Variant]:
+    """Return the variants of rules; runs in a worker process, for the code of the locations is untrusted."""
+    variants = []
+    for rule, locations, operation, max_variants in batch:
         seek = narrower if operation == "narrower" else wider
-        found += seek(rule, judged, most=room)
-    return found
+        variants += seek(rule, locations, max_variants=max_variants)
+    return variants
 
 
-def judge(connection: Connection) -> list[Verdict]:
-    """The verdicts that are due on trials."""
+def due_verdicts(connection: Connection) -> list[Verdict]:
+    """Return the verdicts that are due on trials without a pending approval."""
     rules = rule_set.current(connection)
-    known = standings.of(connection, rules)
+    trust_levels = trust.of_rules(connection, rules)
     limits = thresholds.current(connection)
-    active = {rule.id: known[rule.digest] for rule in rules if rule.status == "active"}
+    active = {rule.id: trust_levels[rule.digest] for rule in rules if rule.status == "active"}
     ages = {
         row.id: row.days
         for row in connection.execute(
             text("""
                 SELECT l.id, extract(epoch FROM clock_timestamp() - w.updated_at)::float8 / 86400 AS days
-                FROM rule_lives l JOIN workflows w ON w.id = l.id WHERE w.status = 'trial'
+                FROM rule_lifecycles l JOIN workflows w ON w.id = l.id WHERE w.status = 'trial'
             """)
         )
     }
-    found = []
-    for life in rule_set.lives(connection, states=["trial"]):
-        own = known.get(bytes(life.digest))
-        if own is None or life.approval_id is not None:
+    verdicts = []
+    for lifecycle in rule_set.lifecycles(connection, states=["trial"]):
+        own = trust_levels.get(bytes(lifecycle.digest))
+        if own is None or lifecycle.approval_id is not None:
             continue
-        said = verdict(
-            own, active.get(life.rule_id), limits["ask"], wider="wider" in life.evidence.get("operation", "")
+        result = verdict(
+            own,
+            active.get(lifecycle.rule_id),
+            limits["ask"],
+            wider="wider" in lifecycle.evidence.get("operation", ""),
         )
-        if said is None and ages.get(life.id, 0.0) > settings().evolution.trial:
-            said = ("retired", f"{settings().evolution.trial} days on trial without a verdict", {})
-        if said is not None:
-            to, reason, evidence = said
-            found.append(Verdict(life.id, life.rule_id, life.version, to, reason, evidence))
-    return found
+        if result is None and ages.get(lifecycle.id, 0.0) > settings().evolution.trial:
+            result = ("retired", f"{settings().evolution.trial} days on trial without a verdict", {})
+        if result is not None:
+            to, reason, evidence = result
+            verdicts.append(Verdict(lifecycle.id, lifecycle.rule_id, lifecycle.version, to, reason, evidence))
+    return verdicts
 
 
 def verdict(
-    own: Standing, base: Standing | None, ask: float, *, wider: bool = False
+    own: RuleTrust, base: RuleTrust | None, ask: float, *, wider: bool = False
 ) -> tuple[str, str, dict[str, Any]] | None:
-    """What the evidence says of a trial: (state, reason, evidence), or None while it says too little.
+    """Return the verdict on a trial: (status, reason, evidence), or None while the evidence is insufficient.
 
-    A variant is held against the version it would replace; a new rule against the threshold of asking.
+    A variant is compared with the version it would replace, a new rule with the threshold `ask`.
     """
-    if own.decisions < DECISIONS:
+    if own.decisions < MIN_DECISIONS:
         return None
     facts = {"decisions": own.decisions, "mean": round(own.mean, 3), "lower": round(own.lower, 3)}
     if base is None:
-        # As if the threshold were a rule that everything is known of.
-        base_belief, name = confidence.Belief(1_000 * ask, 1_000 * (1 - ask)), f"the threshold {ask:.2f}"
+        # The threshold as an estimate with almost no uncertainty.
+        base_estimate, name = (
+            confidence.BetaEstimate(1_000 * ask, 1_000 * (1 - ask)),
+            f"the threshold {ask:.2f}",
+        )
     else:
-        base_belief, name = base.belief, f"version {base.rule.version} ({base.mean:.2f})"
-    for_it = confidence.better(own.belief, base_belief, MARGIN if wider else 0.0)
-    against = confidence.better(base_belief, own.belief)
-    facts |= {"better": round(for_it, 3)}
-    words = f"after {own.decisions} decisions ({own.mean:.2f} expected)"
-    if for_it >= SURE:
+        base_estimate, name = base.estimate, f"version {base.rule.version} ({base.mean:.2f})"
+    probability_better = confidence.probability_better(own.estimate, base_estimate, MARGIN if wider else 0.0)
+    probability_worse = confidence.probability_better(base_estimate, own.estimate)
+    facts |= {"better": round(probability_better, 3)}
+    suffix = f"after {own.decisions} decisions ({own.mean:.2f} expected)"
+    if probability_better >= MIN_PROBABILITY:
         how = "no worse than" if wider else "better than"
-        return "active", f"{how} {name} with a probability of {for_it:.2f}, {words}", facts
-    if against >= SURE:
-        return "retired", f"worse than {name} with a probability of {against:.2f}, {words}", facts
+        return "active", f"{how} {name} with a probability of {probability_better:.2f}, {suffix}", facts
+    if probability_worse >= MIN_PROBABILITY:
+        return "retired", f"worse than {name} with a probability of {probability_worse:.2f}, {suffix}", facts
     return None
 
 
-def served(versions: Sequence[Rule], known: Mapping[bytes, Standing], chance: random.Random) -> Rule:
-    """Which version of a rule serves a work item: by a draw from each one's belief."""
-    return versions[confidence.drawn([known[rule.digest].belief for rule in versions], chance)]
+def draw_version(
+    versions: Sequence[Rule], trust_levels: Mapping[bytes, RuleTrust], generator: random.Random
+) -> Rule:
+    """Return the version of a rule that is used for a work item, by Thompson sampling of their estimates."""
+    estimates = [trust_levels[rule.digest].estimate for rule in versions]
+    return versions[confidence.thompson_draw(estimates, generator)]
 
 
 def retire(
     connection: Connection, verdicts: Sequence[Verdict], *, run_id: str | None = None
 ) -> list[Verdict]:
-    """Carry out those verdicts that need nobody: retirements; returns them."""
-    done = [one for one in verdicts if one.to == "retired"]
-    for one in done:
-        rule_set.change(connection, one.life, "retired", actor=ACTOR, reason=one.reason, run_id=run_id)
-    return done
+    """Apply the verdicts that need no approval, the retirements; return them."""
+    retirements = [verdict for verdict in verdicts if verdict.to == "retired"]
+    for verdict in retirements:
+        rule_set.change(
+            connection, verdict.lifecycle_id, "retired", actor=ACTOR, reason=verdict.reason, run_id=run_id
+        )
+    return retirements
 
 
 def _begin(
     connection: Connection, variant: Variant, history: Mapping[str, int], run_id: str | None
-) -> Made | None:
+) -> StartedTrial | None:
     rule = variant.rule
     rule_set.one_at_a_time(connection)
-    if fingerprint(rule) in matchers_tried(connection):
+    if fingerprint(rule) in tried_fingerprints(connection):
         return None
     version = rule_set.next_version(connection, rule.id)
-    parent = next(one for one in rule_set.current(connection) if one.id == rule.id and one.status == "active")
+    parent = next(
+        other for other in rule_set.current(connection) if other.id == rule.id and other.status == "active"
+    )
     rule = rule.model_copy(update={"version": version, "status": "trial"})
     evidence = {
         "operation": variant.operation,
@@ -238,37 +254,37 @@ def _begin(
         "remaining": variant.remaining,
         **history,
     }
-    life = rule_set.begin(
-        connection, rule, "variant", variant.words, actor=ACTOR, evidence=evidence, parent=parent.digest
+    lifecycle_id = rule_set.begin_lifecycle(
+        connection, rule, "variant", variant.description, actor=ACTOR, evidence=evidence, parent=parent.digest
     )
-    if life is None:
+    if lifecycle_id is None:
         return None
     reason = (
-        f"{variant.operation}: {variant.words}; of what was accepted it finds {variant.kept} and misses "
+        f"{variant.operation}: {variant.description}; of what was accepted it finds {variant.kept} and misses "
         f"{variant.lost}, of what was denied it leaves out {variant.excluded} and finds {variant.remaining}"
     )
-    rule_set.change(connection, life, "trial", actor=ACTOR, reason=reason, run_id=run_id)
-    return Made(life, rule.id, version, variant.operation, variant.words)
+    rule_set.change(connection, lifecycle_id, "trial", actor=ACTOR, reason=reason, run_id=run_id)
+    return StartedTrial(lifecycle_id, rule.id, version, variant.operation, variant.description)
 
 
-def _kept(rule: Rule, judged: list[Place]) -> int:
-    """How many of the places the rule finds; of places that end their worker, none."""
-    batches = [[(rule, judged)]] if judged else []
+def _count_matched(rule: Rule, locations: list[Location]) -> int:
+    """Return how many of the locations the rule matches; 0 if they end the worker process."""
+    batches = [[(rule, locations)]] if locations else []
     return sum(in_processes(count_batch, None, batches, 1, lost=lambda task, code: Lost(result=0)))
 
 
 def fingerprint(rule: Rule) -> tuple[str, str]:
-    """What makes two versions of a rule the same to try: how they find, and what they make of it."""
-    # Sorted: what the database gives back has its keys in another order.
+    """Return what identifies a rule for trials, independent of id and version: language, matcher and fix."""
+    # Sorted: JSON from the database has another order of keys.
     matcher = json.dumps(rule.matcher.model_dump(mode="json"), sort_keys=True)
     return ",".join(rule.language), f"{matcher} {rule.fix}"
 
 
-def matchers_tried(connection: Connection) -> set[tuple[str, str]]:
-    """The fingerprints of all versions there ever were, retired ones too: none is tried twice."""
-    query = text("SELECT definition FROM rule_lives")
-    lives = [rule_set.RULE.validate_python(row.definition) for row in connection.execute(query)]
-    return {fingerprint(rule) for rule in [*lives, *load_rules()]}
+def tried_fingerprints(connection: Connection) -> set[tuple[str, str]]:
+    """Return the fingerprints of all versions that ever existed, so that none is tried twice."""
+    definitions = connection.scalars(select(rule_lifecycles.c.definition))
+    rules = [rule_set.RULE.validate_python(definition) for definition in definitions]
+    return {fingerprint(rule) for rule in [*rules, *load_rules()]}
 
 
 def _lost(task: Any, code: int | None) -> Lost:

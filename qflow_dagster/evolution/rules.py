@@ -1,8 +1,4 @@
-"""What a rule is, and reading rules from packs.
-
-Belongs here: the rule as data, the YAML files it comes from, their validation with exact
-positions. Does not belong here: evaluating a rule (`matchers`), what it found (`findings`).
-"""
+"""The data model of rules, and reading rules from packs: YAML files, validated with exact positions."""
 
 import hashlib
 import json
@@ -42,22 +38,22 @@ class _Strict(BaseModel):
 
 
 class AstGrep(_Strict):
-    """A rule of ast-grep (its `rule`, `constraints`, `utils` and `transform`)."""
+    """A matcher of ast-grep: its `rule`, `constraints`, `utils` and `transform`."""
 
     rule: dict[str, Any]
     constraints: dict[str, Any] = {}
     utils: dict[str, Any] = {}
     transform: dict[str, Any] = {}
-    # Metavariables of the match are filled in: {A}.
+    # Placeholders such as {A} are replaced by the captured metavariables.
     message: str | None = None
 
     def config(self) -> dict[str, Any]:
-        """As ast-grep takes it."""
+        """Return the configuration as ast-grep expects it."""
         return {name: value for name, value in self.model_dump(exclude={"message"}).items() if value}
 
 
 class Metric(_Strict):
-    """A condition on what was measured: all of `where` hold."""
+    """A matcher of measures: all conditions in `where` hold."""
 
     of: Literal["function", "file"]
     where: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -73,12 +69,12 @@ class Metric(_Strict):
         return conditions
 
     def conditions(self) -> list[Condition]:
-        """`where`, parsed."""
+        """Return the parsed conditions."""
         return [Condition.parse(condition, self.of) for condition in self.where]
 
 
 class Matcher(_Strict):
-    """How a rule finds: exactly one of the first four, and what the node it finds must satisfy."""
+    """How a rule matches: exactly one of the first four engines, and `where` for the matched node."""
 
     ast_grep: AstGrep | None = Field(default=None, alias="ast-grep")
     # A rule of ruff, by its code.
@@ -86,15 +82,15 @@ class Matcher(_Strict):
     metric: Metric | None = None
     # A function of `evolution.functions`, by its name.
     function: str | None = None
-    # A rule object of ast-grep that the node a match covers must satisfy; a metric has conditions of its own.
+    # A rule object of ast-grep that the matched node must satisfy; a metric has its own conditions.
     where: Annotated[dict[str, Any], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Matcher":
-        given = [
+        engines = [
             name for name in ("ast_grep", "ruff", "metric", "function") if getattr(self, name) is not None
         ]
-        if len(given) != 1:
+        if len(engines) != 1:
             raise ValueError("a matcher is exactly one of ast-grep, ruff, metric, function")
         if self.metric is not None and self.where is not None:
             raise ValueError("a metric matches no node that `where` could be true of")
@@ -102,7 +98,7 @@ class Matcher(_Strict):
 
     @model_serializer(mode="wrap")
     def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Without a `where` a rule's digest is what it was before there was one: what is stored stays true.
+        # Rules without `where` keep the digest they had before `where` was introduced: stored rows stay valid.
         dumped = dump(self)
         if self.where is None:
             dumped.pop("where", None)
@@ -110,14 +106,14 @@ class Matcher(_Strict):
 
     @property
     def engine(self) -> str:
-        """Which of them it is."""
+        """The name of the engine."""
         return next(
             name for name in ("ast_grep", "ruff", "metric", "function") if getattr(self, name) is not None
         )
 
 
 class Example(_Strict):
-    """What the rule finds, and what it does not; with a fix, `good` is what the fix makes of `bad`."""
+    """Code that the rule matches (`bad`) and code that it does not (`good`); a fix turns `bad` into `good`."""
 
     bad: str | dict[str, float]
     good: str | dict[str, float]
@@ -125,7 +121,7 @@ class Example(_Strict):
 
 
 class Rule(_Strict):
-    """One version of one rule."""
+    """One version of a rule."""
 
     id: str = Field(pattern=r"^[a-z0-9]+(/[a-z0-9][a-z0-9-]*)+$", max_length=100)
     version: int = Field(default=1, ge=1, le=1_000_000_000)
@@ -135,7 +131,7 @@ class Rule(_Strict):
     category: Category
     severity: Severity
     matcher: Matcher
-    # An ast-grep replacement template; `ruff` or `codemod` name who makes the change.
+    # An ast-grep replacement template, or the tool that makes the change: `ruff` or `codemod`.
     fix: str | None = None
     examples: Annotated[tuple[Example, ...], Field(min_length=1)]
     source: str
@@ -156,58 +152,58 @@ class Rule(_Strict):
         if self.matcher.engine in ("metric", "function") and self.fix and not self.fix.startswith("codemod"):
             raise ValueError(f"a {self.matcher.engine} rule has no template to fix with")
         if self.matcher.where is not None and "any" in self.language:
-            raise ValueError("`where` asks a syntax tree, and so wants a language: any has none")
+            raise ValueError("`where` needs a syntax tree, and so a language: any has none")
         return self
 
     @property
     def key(self) -> tuple[str, int]:
-        """What identifies this version."""
+        """Id and version."""
         return self.id, self.version
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of everything that decides what it finds and makes of it."""
+        """SHA-256 of everything that its matches and fixes depend on."""
         content = self.model_dump(include={"language", "matcher", "fix", "id", "version"}, mode="json")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 
 @cache
 def load_rules() -> tuple[Rule, ...]:
-    """The rules of all packs: those shipped, and those of the folders of `QFLOW_RULES_FOLDERS`.
+    """Load the rules of all packs: those shipped, and those in the folders of `QFLOW_RULES_FOLDERS`.
 
     Raises:
-        UsageError: a file cannot be read, or says something that is not allowed, with its position.
+        UsageError: A file cannot be read or is invalid; the message has the position.
     """
     rules: dict[str, Rule] = {}
     for folder in (PACKS, *map(Path, settings().rules.folders)):
         if not folder.is_dir():
-            raise UsageError(f"QFLOW_RULES_FOLDERS names {folder}, which is no folder")
+            raise UsageError(f"QFLOW_RULES_FOLDERS names {folder}, which is not a folder")
         for path in sorted(folder.glob("*.y*ml")):
             for rule in read_pack(path):
                 if rule.id in rules and folder == PACKS:
                     raise UsageError(f"{path}: rule {rule.id} is in two packs")
-                # A folder of the user's own may replace a rule that is shipped.
+                # A configured folder may replace a shipped rule.
                 rules[rule.id] = rule
     return tuple(rules[id_] for id_ in sorted(rules))
 
 
 def read_pack(path: Path) -> list[Rule]:
-    """The rules of one file.
+    """Read the rules of one pack.
 
     Raises:
-        UsageError: it is no pack; the message has the file, line and column.
+        UsageError: The file is not a valid pack; the message has the file, line and column.
     """
     document = documents.read(path)
     data = document.data
     if not isinstance(data, dict) or not isinstance(data.get("rules"), list):
         raise UsageError(f"{path}:1:1: a pack is a mapping with `pack`, `owner` and a list `rules`")
     shared = {name: data[name] for name in data if name != "rules"}
-    given = [{**shared, **rule} if isinstance(rule, dict) else rule for rule in data["rules"]]
+    definitions = [{**shared, **rule} if isinstance(rule, dict) else rule for rule in data["rules"]]
     problems = []
     rules: list[Rule] = []
-    for number, one in enumerate(given):
+    for number, definition in enumerate(definitions):
         try:
-            rules.append(RULE.validate_python(one))
+            rules.append(RULE.validate_python(definition))
             check_name(rules[-1].pack, "a rule pack")
             check_name(rules[-1].owner, "an owner of rules")
         except ValidationError as error:
@@ -216,16 +212,16 @@ def read_pack(path: Path) -> list[Rule]:
             problems.append(f"{document.location(('rules', number))}: {error}")
     if problems:
         raise UsageError("\n".join(problems))
-    seen: set[str] = set()
+    ids: set[str] = set()
     for number, rule in enumerate(rules):
-        if rule.id in seen:
+        if rule.id in ids:
             raise UsageError(f"{document.location(('rules', number, 'id'))}: {rule.id} is there twice")
-        seen.add(rule.id)
+        ids.add(rule.id)
     return rules
 
 
 def evaluated(rules: Iterable[Rule]) -> list[Rule]:
-    """Those that are evaluated at all."""
+    """Return the rules whose status is evaluated (see `EVALUATED`)."""
     return [rule for rule in rules if rule.status in EVALUATED]
 
 

@@ -1,14 +1,13 @@
-"""Telling wanted places from unwanted ones by what is true of them, and not by chance.
+"""Separating wanted from unwanted locations by properties of their code, more reliably than by chance.
 
-Belongs here: the search over sets of places, and what it may believe. Does not belong here: what
-is said of places (`constraints`), rules (`variants`).
+The properties come from `constraints`, the separations are used in `variants`.
 
-What is true of a place is an `Atom`; a set of places is the bits of an integer. A separation is up
-to `MAX_ATOMS` atoms that hold together at the wanted places and not at unwanted ones. It is weighed as
-a message would be (minimum description length): told which places the atoms hold at, the labels
-take fewer bits to write down, and the atoms have to be written down as well. Each atom must save
-`MARGIN` bits more than it costs. Were the labels given by lot, some atom would do so once in 2 **
-`MARGIN` times at most, however many there are to choose from.
+A property is an `Atom`; a set of locations is the bits of an integer. A separation consists of up to
+`MAX_ATOMS` atoms that all hold at the wanted locations and do not all hold at unwanted ones. It is
+evaluated by minimum description length: given the locations where the atoms hold, the labels take fewer
+bits to encode, but the atoms have to be encoded as well. Each atom must save `MARGIN` bits more than
+it costs. If the labels were random, some atom would do so with probability 2 ** -`MARGIN` at most,
+however many atoms there are.
 """
 
 import math
@@ -17,33 +16,33 @@ from typing import Generic, NamedTuple, TypeVar
 
 MAX_ATOMS = 3
 MARGIN = 4.0
-# An atom is about more than one place, on both sides.
-LEAST = 2
-# Above so many wanted places, this share of them may be lost: people err.
-MANY, TOLERANCE = 20, 0.05
-# Beginnings that are followed further.
+# The number of locations an atom must hold at, and must exclude.
+MIN_LOCATIONS = 2
+# Above so many wanted locations, this share of them may be lost: some labels are wrong.
+MIN_LOSSY_LOCATIONS, TOLERANCE = 20, 0.05
+# Width of the beam search: partial separations that are extended.
 BEAM = 20
 
-What = TypeVar("What", bound=Hashable)
+Property = TypeVar("Property", bound=Hashable)
 
 
-class Atom(NamedTuple, Generic[What]):
-    """What can be said, the bits it takes to say it among its like, and the places where it holds."""
+class Atom(NamedTuple, Generic[Property]):
+    """A property, its description length in bits, and the locations where it holds."""
 
-    what: What
+    content: Property
     bits: float
     holds: int
 
 
-class Separation(NamedTuple, Generic[What]):
-    """Atoms that together hold at `holds`, and the bits that are saved by saying so."""
+class Separation(NamedTuple, Generic[Property]):
+    """Atoms that together hold at `holds`, and the bits they save."""
 
-    atoms: tuple[Atom[What], ...]
+    atoms: tuple[Atom[Property], ...]
     holds: int
     saved: float
 
-    def serves(self, other: "Separation[What]", wanted: int) -> bool:
-        """Whether it is as short as the other, excludes what that excludes and loses nothing more."""
+    def serves(self, other: "Separation[Property]", wanted: int) -> bool:
+        """Return whether it is as short as the other, excludes all that excludes, and loses no more."""
         return (
             len(self.atoms) <= len(other.atoms)
             and not self.holds & ~wanted & ~other.holds
@@ -52,57 +51,60 @@ class Separation(NamedTuple, Generic[What]):
 
 
 def separate(
-    atoms: Sequence[Atom[What]], wanted: int, unwanted: int, *, most_atoms: int = MAX_ATOMS
-) -> list[Separation[What]]:
-    """The separations worth offering, best first; of those that hold at the same places the first.
+    atoms: Sequence[Atom[Property]], wanted: int, unwanted: int, *, max_atoms: int = MAX_ATOMS
+) -> list[Separation[Property]]:
+    """Return useful separations, best first; of those that hold at the same locations only the first.
 
-    What comes first among `atoms` is preferred where nothing else decides. Which atoms there are must
-    not depend on which places are wanted: the bound on chance rests on that.
+    Among equals, the order of `atoms` decides. The choice of atoms must not depend on the labels:
+    the bound on random separations relies on that.
     """
     everything = wanted | unwanted
     different = _different(atoms, everything)
     if not different:
         return []
-    # Naming one of them: its own bits, and as many as their likes fill.
+    # The bits to identify one atom among all.
     naming = math.log2(sum(2.0**-atom.bits for atom in different))
-    lossy = int(wanted.bit_count() * TOLERANCE) if wanted.bit_count() > MANY else 0
-    found: list[Separation[What]] = []
-    beginnings = [Separation[What]((), everything, 0.0)]
-    for _ in range(most_atoms):
-        further = [longer for one in beginnings for longer in _longer(one, different, naming, wanted, lossy)]
-        # Stable: what is first among equals stays so.
-        beginnings = _distinct(sorted(further, key=lambda one: -one.saved))[:BEAM]
-        found += beginnings
-    return _distinct(sorted(found, key=lambda one: (-one.saved, len(one.atoms))))
+    lossy = int(wanted.bit_count() * TOLERANCE) if wanted.bit_count() > MIN_LOSSY_LOCATIONS else 0
+    separations: list[Separation[Property]] = []
+    partial = [Separation[Property]((), everything, 0.0)]
+    for _ in range(max_atoms):
+        extended = [
+            longer for prefix in partial for longer in _longer(prefix, different, naming, wanted, lossy)
+        ]
+        # The sort is stable: the order among equals is kept.
+        partial = _distinct(sorted(extended, key=lambda separation: -separation.saved))[:BEAM]
+        separations += partial
+    return _distinct(sorted(separations, key=lambda separation: (-separation.saved, len(separation.atoms))))
 
 
-def surprise(places: int, wanted: int, held: int, lost: int) -> float:
-    """How many bits it tells that of the wanted ones of `places` all but `lost` are among `held` ones.
+def surprise(locations: int, wanted: int, held: int, lost: int) -> float:
+    """Return the information in bits of: all but `lost` of the wanted locations are among the `held` ones.
 
-    Minus the binary logarithm of the chance that they are, drawn by lot: Fisher's exact test.
+    That is minus the binary logarithm of the probability of this under random labels (Fisher's exact
+    test, hypergeometric distribution) for `wanted` of `locations` locations.
     """
     ways = [
-        _choose(held, wanted - out) + _choose(places - held, out)
-        for out in range(lost + 1)
-        if wanted - out <= held and out <= places - held
+        _choose(held, wanted - missed) + _choose(locations - held, missed)
+        for missed in range(lost + 1)
+        if wanted - missed <= held and missed <= locations - held
     ]
-    # As powers of the likeliest: the chances themselves are too small to be numbers.
-    most = max(ways)
-    ways_in_all = most + math.log2(math.fsum(2.0 ** (one - most) for one in ways))
-    return max(_choose(places, wanted) - ways_in_all, 0.0)
+    # Relative to the largest: the probabilities themselves underflow.
+    largest = max(ways)
+    ways_in_all = largest + math.log2(math.fsum(2.0 ** (bits - largest) for bits in ways))
+    return max(_choose(locations, wanted) - ways_in_all, 0.0)
 
 
 def _choose(n: int, k: int) -> float:
     return (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2)
 
 
-def _different(atoms: Sequence[Atom[What]], everything: int) -> list[Atom[What]]:
-    """One atom, the simplest, for each set of places that is worth telling from the others."""
-    simplest: dict[int, Atom[What]] = {}
+def _different(atoms: Sequence[Atom[Property]], everything: int) -> list[Atom[Property]]:
+    """Return the simplest atom for each distinct set of locations that splits them on both sides."""
+    simplest: dict[int, Atom[Property]] = {}
     for atom in atoms:
         holds = atom.holds & everything
         excludes = everything & ~holds
-        if min(holds.bit_count(), excludes.bit_count()) < LEAST:
+        if min(holds.bit_count(), excludes.bit_count()) < MIN_LOCATIONS:
             continue
         if holds not in simplest or atom.bits < simplest[holds].bits:
             simplest[holds] = atom._replace(holds=holds)
@@ -110,25 +112,25 @@ def _different(atoms: Sequence[Atom[What]], everything: int) -> list[Atom[What]]
 
 
 def _longer(
-    one: Separation[What], atoms: Sequence[Atom[What]], naming: float, wanted: int, lossy: int
-) -> Iterator[Separation[What]]:
-    """That separation with one more atom that pays for itself."""
-    before = one.holds & wanted
+    separation: Separation[Property], atoms: Sequence[Atom[Property]], naming: float, wanted: int, lossy: int
+) -> Iterator[Separation[Property]]:
+    """Yield the separation extended by one more atom that saves `MARGIN` bits."""
+    before = separation.holds & wanted
     for atom in atoms:
-        holds = one.holds & atom.holds
+        holds = separation.holds & atom.holds
         kept = holds & wanted
-        excluded = (one.holds & ~holds & ~wanted).bit_count()
-        if kept.bit_count() < max(LEAST, wanted.bit_count() - lossy) or excluded < LEAST:
+        excluded = (separation.holds & ~holds & ~wanted).bit_count()
+        if kept.bit_count() < max(MIN_LOCATIONS, wanted.bit_count() - lossy) or excluded < MIN_LOCATIONS:
             continue
         lost = before.bit_count() - kept.bit_count()
-        told = surprise(one.holds.bit_count(), before.bit_count(), holds.bit_count(), lost)
-        saved = told - atom.bits - naming
+        information = surprise(separation.holds.bit_count(), before.bit_count(), holds.bit_count(), lost)
+        saved = information - atom.bits - naming
         if saved >= MARGIN:
-            yield Separation((*one.atoms, atom), holds, one.saved + saved)
+            yield Separation((*separation.atoms, atom), holds, separation.saved + saved)
 
 
-def _distinct(separations: Sequence[Separation[What]]) -> list[Separation[What]]:
-    first: dict[int, Separation[What]] = {}
-    for one in separations:
-        first.setdefault(one.holds, one)
+def _distinct(separations: Sequence[Separation[Property]]) -> list[Separation[Property]]:
+    first: dict[int, Separation[Property]] = {}
+    for separation in separations:
+        first.setdefault(separation.holds, separation)
     return list(first.values())

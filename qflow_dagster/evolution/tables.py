@@ -1,8 +1,8 @@
-"""Tables of rules, findings, and what rules proved to be worth.
+"""Tables of rules, matches, findings, outcomes and confidence.
 
 A match is content-addressed like the facts of ingestion: it belongs to (blob, rule version)
-and is shared by every snapshot that holds the blob. A finding belongs to a repository and
-has a life. What is known of a rule's worth belongs to its digest: a rule that was edited begins anew.
+and is shared by every snapshot that contains the blob. A finding belongs to a repository and
+has a lifecycle. Evidence belongs to the digest of a rule: an edited rule starts without any.
 """
 
 from sqlalchemy import (
@@ -38,9 +38,9 @@ rule_versions = Table(
     Column("id", Integer, Identity(always=True), primary_key=True),
     Column("rule_id", Text, nullable=False),
     Column("version", Integer, nullable=False),
-    # What it finds depends on this besides its text: for ruff the Python a repository supports.
+    # What its matches depend on besides its definition: for ruff the Python version of the repository.
     Column("variant", Text, nullable=False),
-    # SHA-256 of what decides what it finds: an edited rule is another one, with the same version too.
+    # SHA-256 of everything its matches depend on: an edited rule is another one, even with the same version.
     Column("digest", LargeBinary, nullable=False),
     Column("engine", Text, nullable=False),
     Column("title", Text, nullable=False),
@@ -63,9 +63,9 @@ blob_evaluations = Table(
     "blob_evaluations",
     metadata,
     Column("blob_id", BigInteger, ForeignKey(_BLOBS, ondelete="CASCADE"), primary_key=True),
-    # Ids of the rule versions that have looked at it.
+    # Ids of the rule versions that were evaluated on it.
     Column("evaluated", ARRAY(Integer), nullable=False),
-    # Why nothing could be looked for, if nothing could.
+    # Why it could not be evaluated.
     Column("problem", Text),
 )
 
@@ -111,7 +111,7 @@ findings = Table(
     Column("column", Integer, nullable=False),
     Column("message", Text, nullable=False),
     Column("fixable", Boolean, nullable=False),
-    # What was seen: a snippet, or the measures.
+    # A snippet, or the measures.
     Column("evidence", JSONB, nullable=False),
     # Who suppressed it and why: a person, 'baseline', or 'comment'.
     Column("suppressed_by", Text),
@@ -132,7 +132,7 @@ findings = Table(
     ),
 )
 
-# Append-only: what became of each finding, when and by whom.
+# Append-only: the changes of state of each finding, when and by whom.
 finding_events = Table(
     "finding_events",
     metadata,
@@ -147,7 +147,7 @@ finding_events = Table(
     Index("ix_finding_events_finding_id", "finding_id"),
 )
 
-# Append-only: what became of what a rule version found and proposed.
+# Append-only: what happened to the findings and proposed changes of a rule version.
 rule_outcomes = Table(
     "rule_outcomes",
     metadata,
@@ -157,28 +157,28 @@ rule_outcomes = Table(
     Column("version", Integer, nullable=False),
     # Of the rule (see `rule_versions`).
     Column("digest", LargeBinary, nullable=False),
-    # What it says of the rule, and how much; NULL and 0 where it says nothing.
+    # Whether it counts for or against the rule, and its weight; NULL and 0 where it does not count.
     Column("good", Boolean),
     Column("weight", Float, nullable=False),
-    # How many of a kind one row stands for.
+    # The number of equal outcomes that the row stands for.
     Column("number", Integer, nullable=False, server_default="1"),
     # Which gate a candidate failed.
     Column("gate", Text),
     # The suggestion, candidate or finding it is about.
     Column("subject", Text, nullable=False),
-    # What it was read from: the same thing is counted once.
+    # What it was read from: each source is recorded once.
     Column("reference", Text, nullable=False),
     Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="SET NULL")),
     Column("actor", Text),
     Column("reason", Text),
-    # What was believed of the change when it was suggested: mean and lower bound.
-    Column("believed", Float),
-    Column("believed_lower", Float),
+    # The estimated confidence when the change was suggested: mean and lower bound.
+    Column("confidence_mean", Float),
+    Column("confidence_lower", Float),
     timestamp_column("at"),
     UniqueConstraint("kind", "reference"),
     CheckConstraint(
         "kind IN ('shown', 'suppressed', 'passed', 'failed', 'approved', 'denied', 'applied', 'verified', 'reverted', "
-        "'mended', 'reappeared')",
+        "'fixed', 'reappeared')",
         name="kind",
     ),
     CheckConstraint("(good IS NULL) = (weight = 0)", name="weight"),
@@ -186,9 +186,9 @@ rule_outcomes = Table(
     Index("ix_rule_outcomes_subject", "subject"),
 )
 
-# The code an outcome is about: what accepted and denied variants of a rule are tried on.
-rule_places = Table(
-    "rule_places",
+# The code an outcome is about: variants of the rule are evaluated on it.
+rule_locations = Table(
+    "rule_locations",
     metadata,
     Column("outcome_id", BigInteger, ForeignKey("rule_outcomes.id", ondelete="CASCADE"), primary_key=True),
     Column("seq", Integer, primary_key=True),
@@ -200,7 +200,7 @@ rule_places = Table(
     Column("end", Integer, nullable=False),
 )
 
-# Append-only: what was believed of each rule version, written when it changed.
+# Append-only: the estimated confidence of each rule version, written when it changed.
 rule_confidence = Table(
     "rule_confidence",
     metadata,
@@ -213,7 +213,7 @@ rule_confidence = Table(
     Column("mean", Float, nullable=False),
     Column("lower", Float, nullable=False),
     Column("wilson", Float, nullable=False),
-    # Weights, halved with age; and people's decisions as they are.
+    # Weights, decayed with age; and the number of people's decisions.
     Column("good", Float, nullable=False),
     Column("bad", Float, nullable=False),
     Column("decisions", Integer, nullable=False),
@@ -223,7 +223,7 @@ rule_confidence = Table(
     Index("ix_rule_confidence_digest", "digest", "id"),
 )
 
-# Append-only: the newest value of a name holds.
+# Append-only: the newest value of a name is in force.
 rule_thresholds = Table(
     "rule_thresholds",
     metadata,
@@ -234,37 +234,37 @@ rule_thresholds = Table(
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("evidence", JSONB, nullable=False),
-    # The change it takes back.
+    # The change that this one reverts.
     Column("reverts", BigInteger, ForeignKey("rule_thresholds.id")),
     timestamp_column("at", default_now=True),
     CheckConstraint("name IN ('ask', 'act', 'publish')", name="name"),
     CheckConstraint("value BETWEEN 0 AND 1", name="value"),
 )
 
-# Rules that came into being here, and shipped ones whose life was changed. The state is that of the
-# workflow with the same id.
-rule_lives = Table(
-    "rule_lives",
+# Rule versions created in this installation, and shipped ones whose status was changed. The status is that
+# of the workflow with the same id.
+rule_lifecycles = Table(
+    "rule_lifecycles",
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("rule_id", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True),
-    # The whole rule, as a pack says it.
+    # The complete rule, as in a pack.
     Column("definition", JSONB, nullable=False),
     Column("origin", Text, nullable=False),
-    # The version it is a variant of, and what was added or dropped.
+    # The digest of the version it is a variant of, and what was added or removed.
     Column("parent", LargeBinary),
-    Column("words", Text, nullable=False),
-    # What spoke for it when it was made: support, precision, places kept and excluded.
+    Column("description", Text, nullable=False),
+    # The evidence when it was created: support, precision, locations kept and excluded.
     Column("evidence", JSONB, nullable=False),
-    # The change of its state that a person was asked about.
+    # The pending approval of a change of its status, and that status.
     Column("approval_id", Uuid),
-    Column("wanted", Text),
+    Column("requested_status", Text),
     timestamp_column("created_at", default_now=True),
     CheckConstraint("origin IN ('shipped', 'mined', 'variant', 'imported')", name="origin"),
-    CheckConstraint("wanted IN ('trial', 'active', 'retired')", name="wanted"),
-    CheckConstraint("(approval_id IS NULL) = (wanted IS NULL)", name="asked"),
-    Index("ix_rule_lives_rule_id", "rule_id", "version"),
-    Index("ix_rule_lives_approval_id", "approval_id", postgresql_where=text("approval_id IS NOT NULL")),
+    CheckConstraint("requested_status IN ('trial', 'active', 'retired')", name="requested_status"),
+    CheckConstraint("(approval_id IS NULL) = (requested_status IS NULL)", name="requested"),
+    Index("ix_rule_lifecycles_rule_id", "rule_id", "version"),
+    Index("ix_rule_lifecycles_approval_id", "approval_id", postgresql_where=text("approval_id IS NOT NULL")),
 )

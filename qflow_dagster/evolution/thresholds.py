@@ -1,46 +1,45 @@
-"""Thresholds of autonomy, and how they adapt: from regret, within bounds, every change recorded.
+"""Thresholds of trust levels: adapting them by regret, within bounds; every change is recorded and can be reverted.
 
-Belongs here: the pure decision, and storing and taking back changes. Does not belong here: what
-is compared with them (`confidence`).
+The estimates compared with them are in `confidence`.
 
-Regret of a threshold is what it would have cost on the decisions of the window: acting (asking)
-on what turned out bad, and not acting (asking) on what turned out good. The costs follow from the
-rate of success that is aimed at: at 90% a wrong act weighs as much as nine needless questions.
+The regret of a threshold is what it would have cost on the decisions of the window: acting (or requesting
+approval) where the outcome was bad, and not doing so where it was good. The costs follow from the
+target rate of success: at 90% one wrong action costs as much as nine needless requests.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, select, text
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.tables import rule_thresholds
 from qflow_dagster.quantumflow import send_with_notify
-from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Queue
 from qflow_dagster.settings import settings
 
 STEP = 0.03
-# Decisions that are looked at: the newest; and those needed before anything moves.
+# The newest decisions considered, and new decisions needed before a threshold moves.
 WINDOW = 200
-ENOUGH = 10
-# Regret per decision by which another value has to be better.
+MIN_DECISIONS = 10
+# Minimum reduction of regret per decision for a change.
 MIN_GAIN = 0.05
 ACTOR = "rule evolution"
-# What is compared with it, (name of the bound, the rate of success at which it breaks even).
+# The rate of success at which each threshold breaks even.
 TARGETS = {"ask": 0.5, "act": 0.9, "publish": 0.9}
 
 
 class Decision(NamedTuple):
-    """What was believed of a change (0 to 1), whether it turned out good, and when (None: does not matter)."""
+    """The estimated confidence of a change (0 to 1), whether its outcome was good, and when (None: irrelevant)."""
 
-    believed: float
+    estimate: float
     good: bool
     at: datetime | None = None
 
 
 class Change(NamedTuple):
-    """A threshold's new value, and why."""
+    """A threshold's new value, the reason, and the evidence."""
 
     value: float
     reason: str
@@ -48,11 +47,13 @@ class Change(NamedTuple):
 
 
 def regret(threshold: float, decisions: Sequence[Decision], target: float) -> float:
-    """Mean cost per decision of such a threshold; a missed good one costs 1."""
+    """Return the mean cost per decision of a threshold; a missed good change costs 1."""
     wrong = target / (1 - target)
     costs = [
-        (0.0 if one.good else wrong) if one.believed >= threshold else (1.0 if one.good else 0.0)
-        for one in decisions
+        (0.0 if decision.good else wrong)
+        if decision.estimate >= threshold
+        else (1.0 if decision.good else 0.0)
+        for decision in decisions
     ]
     return sum(costs) / len(costs) if costs else 0.0
 
@@ -60,26 +61,30 @@ def regret(threshold: float, decisions: Sequence[Decision], target: float) -> fl
 def adapted(
     value: float, decisions: Sequence[Decision], target: float, bounds: tuple[float, float]
 ) -> Change | None:
-    """The value to move to: one step, or two where that is better still; None where it stays."""
-    if len(decisions) < ENOUGH:
+    """Return the change to a better value, one or two steps away; None if the threshold stays."""
+    if len(decisions) < MIN_DECISIONS:
         return None
     low, high = bounds
     steps = [round(min(max(value + n * STEP, low), high), 4) for n in (-2, -1, 1, 2)]
-    now = regret(value, decisions, target)
+    current_regret = regret(value, decisions, target)
     best = min(steps, key=lambda other: (regret(other, decisions, target), abs(other - value)))
-    then = regret(best, decisions, target)
-    if now - then < MIN_GAIN:
+    best_regret = regret(best, decisions, target)
+    if current_regret - best_regret < MIN_GAIN:
         return None
     reason = (
-        f"on the last {len(decisions)} decisions {best:.2f} would have cost {then:.3f} each, "
-        f"{value:.2f} did cost {now:.3f}"
+        f"on the last {len(decisions)} decisions {best:.2f} would have cost {best_regret:.3f} each, "
+        f"{value:.2f} did cost {current_regret:.3f}"
     )
-    evidence = {"decisions": len(decisions), "regret": round(now, 4), "regret_after": round(then, 4)}
+    evidence = {
+        "decisions": len(decisions),
+        "regret": round(current_regret, 4),
+        "regret_after": round(best_regret, 4),
+    }
     return Change(best, reason, evidence)
 
 
 def starting() -> dict[str, float]:
-    """The values nothing has moved yet: the settings'."""
+    """Return the initial values, from the settings."""
     limits = settings()
     return {
         "ask": limits.evolution.ask,
@@ -89,52 +94,69 @@ def starting() -> dict[str, float]:
 
 
 def bounds(name: str) -> tuple[float, float]:
-    """Between what a threshold may move."""
+    """Return the lower and upper bound of a threshold."""
     low, high = getattr(settings().evolution, f"{name}_bounds")
     return low, high
 
 
 def current(connection: Connection) -> dict[str, float]:
-    """Every threshold's value now."""
-    query = text("SELECT DISTINCT ON (name) name, value FROM rule_thresholds ORDER BY name, id DESC")
+    """Return the current value of every threshold."""
+    query = (
+        select(rule_thresholds.c.name, rule_thresholds.c.value)
+        .distinct(rule_thresholds.c.name)
+        .order_by(rule_thresholds.c.name, rule_thresholds.c.id.desc())
+    )
     return {**starting(), **{row.name: row.value for row in connection.execute(query)}}
 
 
 def adapt(connection: Connection, name: str, decisions: Sequence[Decision]) -> Change | None:
-    """Move a threshold if the decisions (oldest first) say so; the change is recorded and told.
+    """Move a threshold if the decisions (oldest first) justify it; the change is recorded and notified.
 
-    Each move waits for `ENOUGH` new decisions; what a person took back is not concluded again from
-    the same ones.
+    Each move needs `MIN_DECISIONS` new decisions; a change that a person reverted is not made again from
+    the same decisions.
     """
     query = text("""
         SELECT max(at) AS moved, max(at) FILTER (WHERE reverts IS NOT NULL) AS reverted
         FROM rule_thresholds WHERE name = :name
     """)
     last = connection.execute(query, {"name": name}).one()
-    seen = [one for one in decisions if last.reverted is None or (one.at and one.at > last.reverted)]
-    if sum(last.moved is None or bool(one.at and one.at > last.moved) for one in seen) < ENOUGH:
+    considered = [decision for decision in decisions if _is_after(decision, last.reverted)]
+    if sum(_is_after(decision, last.moved) for decision in considered) < MIN_DECISIONS:
         return None
     value = current(connection)[name]
-    change = adapted(value, seen[-WINDOW:], TARGETS[name], bounds(name))
+    change = adapted(value, considered[-WINDOW:], TARGETS[name], bounds(name))
     if change is not None:
         _record(connection, name, value, change, ACTOR, None)
     return change
 
 
+def _is_after(decision: Decision, moment: datetime | None) -> bool:
+    return moment is None or (decision.at is not None and decision.at > moment)
+
+
 def changes(connection: Connection, *, limit: int = 100) -> list[dict[str, Any]]:
-    """Changes of thresholds, newest first."""
-    query = text("""
-        SELECT id, at, name, previous, value, actor, reason, evidence, reverts FROM rule_thresholds
-        ORDER BY id DESC LIMIT :limit
-    """)
-    return [dict(row) for row in connection.execute(query, {"limit": limit}).mappings()]
+    """Return the changes of thresholds, newest first."""
+    table = rule_thresholds.c
+    columns = (
+        table.id,
+        table.at,
+        table.name,
+        table.previous,
+        table.value,
+        table.actor,
+        table.reason,
+        table.evidence,
+        table.reverts,
+    )
+    query = select(*columns).order_by(table.id.desc()).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def revert(connection: Connection, id_: int, *, actor: str, reason: str) -> float:
-    """Take a change back: the threshold is what it was before it; returns that value.
+    """Revert a change: the threshold gets its previous value, which is returned.
 
     Raises:
-        QflowError: there is no such change, or it is not the newest of its threshold.
+        QflowError: There is no such change, or it is not the newest of its threshold.
     """
     query = text("""
         SELECT t.*, (SELECT max(id) FROM rule_thresholds n WHERE n.name = t.name) AS newest
@@ -152,21 +174,16 @@ def revert(connection: Connection, id_: int, *, actor: str, reason: str) -> floa
 def _record(
     connection: Connection, name: str, previous: float, change: Change, actor: str, reverts: int | None
 ) -> None:
-    statement = text("""
-        INSERT INTO rule_thresholds (name, previous, value, actor, reason, evidence, reverts)
-        VALUES (:name, :previous, :value, :actor, :reason, CAST(:evidence AS jsonb), :reverts)
-    """)
     connection.execute(
-        statement,
-        {
-            "name": name,
-            "previous": previous,
-            "value": change.value,
-            "actor": actor,
-            "reason": change.reason,
-            "evidence": to_json(change.evidence, "the evidence"),
-            "reverts": reverts,
-        },
+        insert(rule_thresholds).values(
+            name=name,
+            previous=previous,
+            value=change.value,
+            actor=actor,
+            reason=change.reason,
+            evidence=change.evidence,
+            reverts=reverts,
+        )
     )
     message = {
         "event": "threshold",

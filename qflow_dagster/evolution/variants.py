@@ -1,9 +1,8 @@
-"""Variants of a rule: narrower by what tells its denied matches from its accepted ones, wider by a constraint.
+"""Variants of a rule: narrower by added constraints that separate its denied matches, or wider by one removed.
 
-Belongs here: making the rules, holding them to their examples, counting what they do at places
-that were judged. Does not belong here: what can be said of code (`constraints`), what tells places
-apart (`separation`), which parts of a rule can be left out (`widening`), whether a variant is put on
-trial.
+Each variant is checked against the rule's examples and evaluated on labelled locations. Candidate
+constraints are in `constraints`, their selection in `separation`, removable ones in `widening`;
+`rule_evolver` puts variants on trial.
 """
 
 import json
@@ -16,166 +15,170 @@ from typing import Any, NamedTuple
 from qflow_dagster.evolution import examples, matchers
 from qflow_dagster.evolution.conditions import Condition
 from qflow_dagster.evolution.constraints import Constraint, true_of
-from qflow_dagster.evolution.places import Judged, Place, matched
+from qflow_dagster.evolution.locations import Location, LocationSet, matched
 from qflow_dagster.evolution.rules import Matcher, Rule
 from qflow_dagster.evolution.separation import Atom, Separation, separate
 from qflow_dagster.evolution.widening import without_one
 
-__all__ = ["Place", "Variant", "matched", "narrower", "wider"]
+__all__ = ["Location", "Variant", "matched", "narrower", "wider"]
 
-# Variants that are held to their examples before the search gives up.
-TRIED = 20
+# Candidates checked against the examples before the search ends.
+MAX_CANDIDATES = 20
 _VARIABLE = re.compile(r"(?<!\$)\$([A-Z_][A-Z0-9_]*)")
 
 
 class Variant(NamedTuple):
-    """A rule made of another, and what it does at the places that were given.
+    """A rule derived from another, and how the two differ on labelled locations.
 
-    Places that neither matches count nowhere.
+    Locations that neither matches are not counted.
     """
 
     # The next version, on trial.
     rule: Rule
     # "narrower" or "wider"
     operation: str
-    # What was added or dropped, for a person.
-    words: str
-    # Wanted places that both match, or only the parent.
+    # What was added or removed.
+    description: str
+    # Wanted locations that both match, or only the parent.
     kept: int
     lost: int
-    # Unwanted places that only the parent matches, or both.
+    # Unwanted locations that only the parent matches, or both.
     excluded: int
     remaining: int
-    # Places, wanted and unwanted, that only the variant matches.
+    # Locations, wanted and unwanted, that only the variant matches.
     gained: int = 0
     admitted: int = 0
 
 
 class _Tighter(NamedTuple):
-    """A condition on measures that takes the place of the one at `position`."""
+    """A condition on measures that replaces the one at `position`."""
 
     position: int
-    words: str
+    description: str
 
 
-_Said = Constraint | _Tighter
+_Addition = Constraint | _Tighter
 
 
-def narrower(rule: Rule, places: Sequence[Place], *, most: int = 3) -> list[Variant]:
-    """Variants with constraints that the wanted places satisfy and unwanted ones do not, best first.
+def narrower(rule: Rule, locations: Sequence[Location], *, max_variants: int = 3) -> list[Variant]:
+    """Return variants with constraints that wanted locations satisfy and unwanted ones do not, best first.
 
-    A constraint is offered where so clean a separation would hardly come about by chance (see
-    `separation`), and where the rule's examples still hold. The best says the most about which places are
-    wanted for the fewest words: the simpler of two that exclude the same, and a longer one only where
-    what else it excludes is worth it. Above 20 wanted places, one in 20 may be lost.
+    A constraint is added only if its separation is unlikely by chance (see `separation`) and the rule's
+    examples still hold. Of two constraints that exclude the same locations the simpler is preferred, and a
+    longer one only if what it excludes in addition outweighs its length. Above 20 wanted locations, one in
+    20 may be lost.
 
     Raises:
-        UsageError: as `matched`.
+        UsageError: See `matched`.
     """
     matchers.check_matcher(rule)
-    judged = Judged(places)
-    here = judged.matched(rule)
+    labelled = LocationSet(locations)
+    before = labelled.matched(rule)
     wanted, unwanted = (
-        _bits(place.wanted is side for place in compress(places, here)) for side in (True, False)
+        _bits(location.wanted is side for location in compress(locations, before)) for side in (True, False)
     )
     # A condition of a rule of measures is moved, not joined by others.
-    most_atoms = {"most_atoms": 1} if rule.matcher.metric else {}
+    max_atoms = {"max_atoms": 1} if rule.matcher.metric else {}
     offered: list[Variant] = []
-    chosen: list[Separation[_Said]] = []
-    tried = 0
-    for separation in separate(_atoms(rule, judged, here), wanted, unwanted, **most_atoms):
-        if len(offered) >= most or tried == TRIED:
+    accepted: list[Separation[_Addition]] = []
+    checked = 0
+    for separation in separate(_atoms(rule, labelled, before), wanted, unwanted, **max_atoms):
+        if len(offered) >= max_variants or checked == MAX_CANDIDATES:
             break
-        if any(better.serves(separation, wanted) for better in chosen):
+        if any(better.serves(separation, wanted) for better in accepted):
             continue
-        tried += 1
-        said = [atom.what for atom in separation.atoms]
-        variant = _with(rule, said)
+        checked += 1
+        additions = [atom.content for atom in separation.atoms]
+        variant = _with(rule, additions)
         if examples.problems(variant):
             continue
-        after = judged.matched(variant)
-        # What is said here of a tree and what ast-grep makes of it are two programs.
-        if _bits(compress(after, here)) == separation.holds:
-            words = ", ".join(one.words for one in said)
-            offered.append(_variant(variant, "narrower", words, places, here, after))
-            chosen.append(separation)
+        after = labelled.matched(variant)
+        # The separation was computed from the syntax tree: check that ast-grep evaluates it equally.
+        if _bits(compress(after, before)) == separation.holds:
+            description = ", ".join(addition.description for addition in additions)
+            offered.append(_variant(variant, "narrower", description, locations, before, after))
+            accepted.append(separation)
     return offered
 
 
-def wider(rule: Rule, places: Sequence[Place], *, most: int = 3) -> list[Variant]:
-    """Variants without one constraint, that still find no `good` of the examples.
+def wider(rule: Rule, locations: Sequence[Location], *, max_variants: int = 3) -> list[Variant]:
+    """Return variants with one constraint removed that still satisfy the examples.
 
-    First those that match the fewest more of the unwanted places, then the most more of the wanted ones.
+    Sorted by the fewest additional unwanted locations, then by the most additional wanted ones.
 
     Raises:
-        UsageError: as `matched`.
+        UsageError: See `matched`.
     """
     matchers.check_matcher(rule)
-    judged = Judged(places)
-    before = judged.matched(rule)
+    labelled = LocationSet(locations)
+    before = labelled.matched(rule)
     variants = []
-    for words, matcher in without_one(rule):
+    for description, matcher in without_one(rule):
         variant = _next(rule, matcher)
         if not examples.problems(variant):
-            variants.append(_variant(variant, "wider", words, places, before, judged.matched(variant)))
-    return sorted(variants, key=lambda one: (one.admitted, -one.gained))[: max(most, 0)]
+            variants.append(
+                _variant(variant, "wider", description, locations, before, labelled.matched(variant))
+            )
+    return sorted(variants, key=lambda variant: (variant.admitted, -variant.gained))[: max(max_variants, 0)]
 
 
-def _atoms(rule: Rule, judged: Judged, here: Sequence[bool]) -> list[Atom[_Said]]:
-    """What can be said of the places the rule matches, and of the bad of each example, simplest first."""
+def _atoms(rule: Rule, labelled: LocationSet, matching: Sequence[bool]) -> list[Atom[_Addition]]:
+    """Return the properties of the locations the rule matches that fit its examples, simplest first."""
     if rule.matcher.metric is not None:
-        return list(_tighter(rule, list(compress(judged.measures(), here))))
+        return list(_tighter(rule, list(compress(labelled.measures(), matching))))
     if "any" in rule.language:
-        # No syntax tree to ask.
+        # There is no syntax tree.
         return []
     config = json.dumps(rule.matcher.ast_grep.config()) if rule.matcher.ast_grep else ""
     variables = sorted(set(_VARIABLE.findall(config)))
-    said: dict[Constraint, int] = {}
+    holding: dict[Constraint, int] = {}
     captured: dict[str, int] = {}
     everywhere = 0
-    for position, true in enumerate(_true(rule, judged, here, variables)):
+    for position, true in enumerate(_true(rule, labelled, matching, variables)):
         everywhere |= 1 << position
-        for one in true:
-            said[one] = said.get(one, 0) | 1 << position
-            captured[one.of] = captured.get(one.of, 0) | 1 << position
-    shown = list(_shown(rule, variables))
-    atoms: list[Atom[_Said]] = []
-    for one in sorted(said, key=lambda one: one.order):
-        # ast-grep takes a constraint of what was not captured for true: nothing is asked of such a variable.
-        if one.of and captured[one.of] != everywhere:
+        for constraint in true:
+            holding[constraint] = holding.get(constraint, 0) | 1 << position
+            captured[constraint.of] = captured.get(constraint.of, 0) | 1 << position
+    by_example = list(_true_of_examples(rule, variables))
+    atoms: list[Atom[_Addition]] = []
+    for constraint in sorted(holding, key=lambda constraint: constraint.order):
+        # ast-grep treats a constraint on a variable that was not captured as true: such variables are skipped.
+        if constraint.of and captured[constraint.of] != everywhere:
             continue
-        # Kinds of one language are unknown to another.
-        if len(rule.language) > 1 and any(matchers.refused(one.rule, name) for name in rule.language):
+        # A node kind of one language may not exist in another.
+        if len(rule.language) > 1 and any(
+            matchers.problem_of(constraint.rule, name) for name in rule.language
+        ):
             continue
         for negated in (False, True):
-            if all(any((one in true) is not negated for true in matches) for matches in shown):
-                holds = everywhere & ~said[one] if negated else said[one]
-                atoms.append(Atom(one._replace(negated=negated), one.bits, holds))
+            if all(any((constraint in true) is not negated for true in matches) for matches in by_example):
+                holds = everywhere & ~holding[constraint] if negated else holding[constraint]
+                atoms.append(Atom(constraint._replace(negated=negated), constraint.bits, holds))
     return atoms
 
 
 def _true(
-    rule: Rule, judged: Judged, here: Sequence[bool], variables: Sequence[str]
+    rule: Rule, labelled: LocationSet, matching: Sequence[bool], variables: Sequence[str]
 ) -> Iterator[set[Constraint]]:
-    """What is true at each place the rule matches."""
-    for place, nodes in compress(zip(judged.places, judged.nodes(rule), strict=True), here):
-        yield true_of(nodes[0], place.text, variables) if nodes else set()
+    """Yield the constraints that hold at each location the rule matches."""
+    for location, nodes in compress(zip(labelled.locations, labelled.nodes(rule), strict=True), matching):
+        yield true_of(nodes[0], location.text, variables) if nodes else set()
 
 
-def _shown(rule: Rule, variables: Sequence[str]) -> Iterator[list[set[Constraint]]]:
-    """What is true of each match in the bad of each example: one of them has to be found still."""
+def _true_of_examples(rule: Rule, variables: Sequence[str]) -> Iterator[list[set[Constraint]]]:
+    """Yield the constraints that hold for each match in the `bad` of an example: one match must remain."""
     for example in rule.examples:
         for language in rule.language:
             text, path = str(example.bad), example.path or examples.PATH
-            judged = Judged(
-                Place(text, path, language, match.start, match.end, True)
+            labelled = LocationSet(
+                Location(text, path, language, match.start, match.end, True)
                 for match in examples.matches_in(rule, text, path, language)
             )
-            yield list(_true(rule, judged, judged.matched(rule), variables))
+            yield list(_true(rule, labelled, labelled.matched(rule), variables))
 
 
-def _tighter(rule: Rule, rows: Sequence[dict[str, float]]) -> Iterator[Atom[_Said]]:
-    """Each condition of the rule with each number that was measured and that leaves less."""
+def _tighter(rule: Rule, rows: Sequence[dict[str, float]]) -> Iterator[Atom[_Addition]]:
+    """Yield each condition of the rule with each measured value that makes it stricter."""
     metric = rule.matcher.metric
     if metric is None:
         return
@@ -183,33 +186,33 @@ def _tighter(rule: Rule, rows: Sequence[dict[str, float]]) -> Iterator[Atom[_Sai
         for value in sorted({row[condition.measure] for row in rows}):
             if (value - condition.value) * {">": 1, "<": -1}.get(condition.operator[0], 0) <= 0:
                 continue
-            words = f"{condition.measure} {condition.operator} {_number(value)}"
-            moved = Condition.parse(words, metric.of)
-            if all(isinstance(one.bad, dict) and moved.holds(one.bad) for one in rule.examples):
-                yield Atom(_Tighter(position, words), 1.0, _bits(moved.holds(row) for row in rows))
+            description = f"{condition.measure} {condition.operator} {_number(value)}"
+            moved = Condition.parse(description, metric.of)
+            if all(isinstance(example.bad, dict) and moved.holds(example.bad) for example in rule.examples):
+                yield Atom(_Tighter(position, description), 1.0, _bits(moved.holds(row) for row in rows))
 
 
 def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else f"{value:.6f}".rstrip("0")
 
 
-def _with(rule: Rule, said: Iterable[_Said]) -> Rule:
-    """The next version, with these constraints."""
+def _with(rule: Rule, additions: Iterable[_Addition]) -> Rule:
+    """Return the next version with these constraints."""
     matcher = rule.matcher
-    for one in said:
-        if isinstance(one, _Tighter):
+    for addition in additions:
+        if isinstance(addition, _Tighter):
             if matcher.metric is not None:
                 where = list(matcher.metric.where)
-                where[one.position] = one.words
+                where[addition.position] = addition.description
                 metric = matcher.metric.model_copy(update={"where": tuple(where)})
                 matcher = matcher.model_copy(update={"metric": metric})
-        elif one.of and matcher.ast_grep is not None:
+        elif addition.of and matcher.ast_grep is not None:
             constraints = matcher.ast_grep.constraints
-            constraints = {**constraints, one.of: _both(constraints.get(one.of), one.rule)}
+            constraints = {**constraints, addition.of: _both(constraints.get(addition.of), addition.rule)}
             ast_grep = matcher.ast_grep.model_copy(update={"constraints": constraints})
             matcher = matcher.model_copy(update={"ast_grep": ast_grep})
         else:
-            matcher = matcher.model_copy(update={"where": _both(matcher.where, one.rule)})
+            matcher = matcher.model_copy(update={"where": _both(matcher.where, addition.rule)})
     return _next(rule, matcher)
 
 
@@ -223,28 +226,28 @@ def _next(rule: Rule, matcher: Matcher) -> Rule:
     return rule.model_copy(update={"version": rule.version + 1, "status": "trial", "matcher": matcher})
 
 
-def _bits(those: Iterable[bool]) -> int:
-    return sum(1 << position for position, one in enumerate(those) if one)
+def _bits(flags: Iterable[bool]) -> int:
+    return sum(1 << position for position, flag in enumerate(flags) if flag)
 
 
 def _variant(
     rule: Rule,
     operation: str,
-    words: str,
-    places: Sequence[Place],
+    description: str,
+    locations: Sequence[Location],
     before: Sequence[bool],
     after: Sequence[bool],
 ) -> Variant:
-    """The variant with what it does at the places: (wanted, matched by the parent, by the variant)."""
-    seen = Counter(zip((place.wanted for place in places), before, after, strict=True))
+    """Return the variant with its counts by (wanted, matched by the parent, matched by the variant)."""
+    counts = Counter(zip((location.wanted for location in locations), before, after, strict=True))
     return Variant(
         rule,
         operation,
-        words,
-        kept=seen[True, True, True],
-        lost=seen[True, True, False],
-        excluded=seen[False, True, False],
-        remaining=seen[False, True, True],
-        gained=seen[True, False, True],
-        admitted=seen[False, False, True],
+        description,
+        kept=counts[True, True, True],
+        lost=counts[True, True, False],
+        excluded=counts[False, True, False],
+        remaining=counts[False, True, True],
+        gained=counts[True, False, True],
+        admitted=counts[False, False, True],
     )

@@ -1,10 +1,7 @@
-"""What a rule's matcher is without one of its constraints.
+"""Removing one constraint from a rule's matcher, so that it matches everything it did, and more.
 
-Belongs here: which parts of a matcher can be left out so that it matches all it did, and more. Does
-not belong here: whether that is any good (`variants`).
-
-Alternatives (`any`) and what is under a `not` or a relation stay as they are: left out there, a part
-could make the rule match less.
+`variants` decides whether the wider rule is useful. Alternatives (`any`) and parts under a `not`
+or a relation are not removed: without them the rule could match less.
 """
 
 import json
@@ -16,14 +13,14 @@ import yaml
 
 from qflow_dagster.evolution.rules import AstGrep, Matcher, Rule
 
-# What says which node it is: a rule without any of these would match everything around as well.
+# A rule without any of these keys would match surrounding nodes as well.
 _ANCHORS = ("pattern", "kind", "matches")
 _VARIABLE = re.compile(r"\$([A-Z_][A-Z0-9_]*)|\{([A-Z_][A-Z0-9_]*)\}")
 MAX_DESCRIPTION_LENGTH = 120
 
 
 def without_one(rule: Rule) -> Iterator[tuple[str, Matcher]]:
-    """Words for what was left out, and the matcher without it; in the order the rule is written in."""
+    """Yield (description, matcher) for each constraint that can be removed, in the order of the rule."""
     matcher = rule.matcher
     if matcher.metric is not None and len(matcher.metric.where) > 1:
         where = matcher.metric.where
@@ -31,39 +28,39 @@ def without_one(rule: Rule) -> Iterator[tuple[str, Matcher]]:
             metric = matcher.metric.model_copy(update={"where": where[:position] + where[position + 1 :]})
             yield f"without {condition}", matcher.model_copy(update={"metric": metric})
     if matcher.ast_grep is not None:
-        for words, ast_grep in _patterns(matcher.ast_grep, rule.fix or ""):
-            yield words, matcher.model_copy(update={"ast_grep": ast_grep})
+        for description, ast_grep in _patterns(matcher.ast_grep, rule.fix or ""):
+            yield description, matcher.model_copy(update={"ast_grep": ast_grep})
     for key, value, rest in _parts(matcher.where or {}):
-        yield _words(key, value), matcher.model_copy(update={"where": rest or None})
+        yield _description(key, value), matcher.model_copy(update={"where": rest or None})
 
 
 def _patterns(matcher: AstGrep, fix: str) -> Iterator[tuple[str, AstGrep]]:
     for key, value, rest in _parts(matcher.rule):
         wider = matcher.model_copy(update={"rule": rest})
-        # What a `not` mentions it does not capture; what else captures a variable that is used stays.
+        # Variables in a `not` are not captured; a part that captures a used variable is not removed.
         free = key == "not" or not _variables(value) & _variables(wider.model_dump(), fix)
         if free and _anchored(rest):
-            yield _words(key, value), wider
+            yield _description(key, value), wider
     for name, constraint in matcher.constraints.items():
         for key, value, rest in _parts(constraint):
-            others = {one: said for one, said in matcher.constraints.items() if one != name}
+            others = {key_: value_ for key_, value_ in matcher.constraints.items() if key_ != name}
             constraints = {**others, name: rest} if rest else others
             wider = matcher.model_copy(update={"constraints": constraints})
             if key == "not" or not _variables(value) & _variables(wider.model_dump(), fix):
-                yield f"${name} {_words(key, value)}", wider
+                yield f"${name} {_description(key, value)}", wider
 
 
 def _parts(rule: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Each of what must hold together: its key, its value, and the rule without it."""
+    """Yield each conjunct of a rule object: its key, its value, and the rule object without it."""
     for key, value in rule.items():
-        others = {one: said for one, said in rule.items() if one != key}
+        others = {other: part for other, part in rule.items() if other != key}
         if key != "all":
             yield key, value, others
             continue
         for position, item in enumerate(value):
-            for inner, said, rest in _parts(item):
-                left = [*value[:position], *([rest] if rest else []), *value[position + 1 :]]
-                yield inner, said, {**others, "all": left} if left else others
+            for inner, part, rest in _parts(item):
+                remaining = [*value[:position], *([rest] if rest else []), *value[position + 1 :]]
+                yield inner, part, {**others, "all": remaining} if remaining else others
 
 
 def _anchored(rule: dict[str, Any]) -> bool:
@@ -74,11 +71,13 @@ def _anchored(rule: dict[str, Any]) -> bool:
     )
 
 
-def _variables(*said: Any) -> set[str]:
-    return {one or other for one, other in _VARIABLE.findall(json.dumps(said))}
+def _variables(*values: Any) -> set[str]:
+    return {name or placeholder for name, placeholder in _VARIABLE.findall(json.dumps(values))}
 
 
-def _words(key: str, value: Any) -> str:
+def _description(key: str, value: Any) -> str:
     flow = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False)
-    words = " ".join(f"without {key}: {flow.removesuffix('...' + chr(10))}".split())
-    return words if len(words) <= MAX_DESCRIPTION_LENGTH else f"{words[: MAX_DESCRIPTION_LENGTH - 1]}…"
+    description = " ".join(f"without {key}: {flow.removesuffix('...' + chr(10))}".split())
+    if len(description) > MAX_DESCRIPTION_LENGTH:
+        return f"{description[: MAX_DESCRIPTION_LENGTH - 1]}…"
+    return description

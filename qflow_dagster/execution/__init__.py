@@ -1,11 +1,13 @@
-"""The work: what findings ask for, planned after SAFe and ranked by WSJF; task graphs; goals through SPARC.
+"""Planned work, task graphs and SPARC goals.
 
 - `work_items`: the hierarchy (theme > epic > capability > feature), its states, reading it
-- `safe_work_planner`: findings, regressions and free text become work items; ranking; next work
-- `task_definitions`, `task_policy`: graphs as people write them, what a role may; `task_graph`, `task_worker`,
-  `task_adapters`: the engine; `task_records`, `task_pictures`: looking at them; `decomposition`: splitting goals
+- `safe_work_planner`: turns findings, regressions and errors into ranked work items; `next_work`: what to do next;
+  `work_chunks`: free text as work; `classifier`, `model_classifier`: what a free text requests
+- `wsjf`: the score (weighted shortest job first), and how its inputs follow from measures
+- `task_definitions`, `task_arguments`, `references`: a task graph as people write it; `task_policy`: limits per role
+- `task_graph`, `task_worker`, `task_adapters`: the engine; `task_interventions`: cancel, retry, amend;
+  `task_records`: reading graphs; `decomposition`: splitting goals
 - `sparc`, `sparc_worker`: goals and phases; `sparc_targets`, `sparc_strategies`, `sparc_records`
-- `wsjf`: the score, and how its inputs follow from measures; `classifier`: what a free text asks for
 
-Does not belong here: finding (`evolution`), changes (`generation`), what the phases of a goal put out (`agents`).
+Does not belong here: finding (`evolution`), changes (`generation`), producing the artifacts of phases (`agents`).
 """

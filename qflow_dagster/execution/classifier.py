@@ -1,7 +1,7 @@
-"""What a free text asks for: its level, action, name and acceptance criteria, by cues alone.
+"""Classify a free text by cue words: its level, action, name and acceptance criteria.
 
-Pure; deterministic; says how sure it is and why. Similarity to existing items is measured by
-the caller (`safe_work_planner`), which has the database.
+Pure and deterministic; the result states its confidence and the reasons. The similarity to existing
+items is measured by the caller (`safe_work_planner`), which reads the database.
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_NAME_LENGTH = 60
-# First match decides; the words are those SAFe uses, then sizes people give.
+# The first match decides. The cues are the terms of SAFe, then sizes that people mention.
 CUES = (
     ("theme", r"\b(strategic theme|theme|strategy|vision)\b"),
     ("epic", r"\b(epic|initiative|enabler|programme|half a year|(?:6|12|six|twelve) months)\b"),
@@ -31,7 +31,7 @@ WORDS_PER_LEVEL = {"theme": (8, 400), "epic": (6, 400), "capability": (5, 300), 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was made of a text, how sure that is (0 to 1), and the reasons."""
+    """The classification of a text, its confidence (0 to 1), and the reasons."""
 
     level: str
     action: str
@@ -41,37 +41,37 @@ class Analysis:
     acceptance: list[str]
     confidence: float
     reasons: list[str] = field(default_factory=list)
-    # What it says it needs first, in its words.
+    # Other items it says it needs first, by name.
     depends_on: list[str] = field(default_factory=list)
-    # Tokens and cost, where a model was asked.
+    # Tokens and cost, where a model was called.
     usage: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """As stored."""
+        """Return the fields as they are stored."""
         return dict(vars(self))
 
 
 def classify(text: str, *, updates: bool = False, similarity: float | None = None) -> Analysis:
-    """What the text asks for; `similarity` (0 to 1) is that of the parent it would get, if one was found."""
-    words = len(text.split())
+    """Classify a text; `similarity` (0 to 1) is that to the parent it would get, if there is one."""
+    word_count = len(text.split())
     reasons = []
     level, confidence = "feature", 0.4
-    found = [(name, cue[0]) for name, pattern in CUES if (cue := re.search(pattern, text, re.I))]
-    if found:
-        level = found[0][0]
+    cues = [(name, match[0]) for name, pattern in CUES if (match := re.search(pattern, text, re.I))]
+    if cues:
+        level = cues[0][0]
         confidence = 0.75
-        reasons.append(f"level {level}: it says {found[0][1]!r}")
-        others = {name for name, _ in found} - {level}
+        reasons.append(f"level {level}: it contains {cues[0][1]!r}")
+        others = {name for name, _ in cues} - {level}
         # "fix" and "add" are in texts of every level; other levels' own words are a contradiction.
         if others - {"feature"}:
             confidence -= 0.15
-            reasons.append(f"it also says words of {', '.join(sorted(others - {'feature'}))}")
+            reasons.append(f"it also contains words of {', '.join(sorted(others - {'feature'}))}")
     else:
-        reasons.append("level feature: no word says otherwise")
-    least, most = WORDS_PER_LEVEL[level]
-    if not least <= words <= most:
+        reasons.append("level feature: no cue of another level")
+    min_words, max_words = WORDS_PER_LEVEL[level]
+    if not min_words <= word_count <= max_words:
         confidence -= 0.2
-        reasons.append(f"{words} words, {least} to {most} are usual")
+        reasons.append(f"{word_count} words; {min_words} to {max_words} are usual")
     acceptance = [item.strip() for item in CRITERION.findall(text)]
     if acceptance:
         confidence += 0.15
@@ -82,7 +82,7 @@ def classify(text: str, *, updates: bool = False, similarity: float | None = Non
     action = "update" if updates or CHANGES.search(text) else "create"
     if not updates and UPDATE.search(text) and level != "feature":
         confidence -= 0.1
-        reasons.append("it may mean to change something there is")
+        reasons.append("it may be meant to change an existing item")
     kind = None
     if level == "epic":
         kind = "enabler" if ENABLER.search(text) else "business"
@@ -98,5 +98,5 @@ def classify(text: str, *, updates: bool = False, similarity: float | None = Non
         acceptance,
         round(min(max(confidence, 0.0), 1.0), 2),
         reasons,
-        [found.strip() for found in NEEDS.findall(text)],
+        [cues.strip() for cues in NEEDS.findall(text)],
     )

@@ -1,8 +1,8 @@
-"""Splitting a goal into tasks by templates, one per kind of goal.
+"""Split goals into tasks by templates, one per kind of goal.
 
-Belongs here: the templates, and when a goal is small enough to be done by one agent. Does not
-belong here: storing the parts (`task_graph`). The split of a piece of software into specification,
-architecture, implementation and test by 20, 25, 40 and 15 % of its complexity is the platform's.
+Belongs here: the templates, and when a goal is small enough for one agent. Does not belong here:
+storing the parts (`task_graph`). The split of a feature into specification, architecture,
+implementation and test by 20, 25, 40 and 15 % of its complexity is taken from the seed platform.
 """
 
 from typing import Any, NamedTuple
@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution.task_definitions import Role, Task
 
-# A goal at or below is done whole.
-ATOMIC = 5.0
+# A goal of at most this complexity is one task.
+MAX_ATOMIC_COMPLEXITY = 5.0
 
 
 class Part(NamedTuple):
-    """A part of a goal: who does it, what share of the complexity it is, what it is for."""
+    """A part of a goal: who works on it, its share of the complexity, and the instruction."""
 
     name: str
     role: Role
     domain: str
     share: float
-    words: str
+    instruction: str
 
 
 TEMPLATES: dict[str, tuple[Part, ...]] = {
@@ -54,22 +54,22 @@ TEMPLATES: dict[str, tuple[Part, ...]] = {
 
 
 def parts(task: Task, seen: dict[str, Any]) -> list[Task]:
-    """The tasks a goal with a template is split into, each after the one before it, done by agents.
+    """Return the tasks a goal with a template is split into, each depending on the one before, run by agents.
 
-    A goal no more complex than `ATOMIC` is one task. A part that is still more complex is a goal
-    itself, and split again.
+    A goal no more complex than `MAX_ATOMIC_COMPLEXITY` is one task. A part that is still more complex is itself a
+    goal, which is split again.
 
     Raises:
-        UsageError: there is no such template.
+        UsageError: unknown template.
     """
     template = TEMPLATES.get(task.template or "")
     if template is None:
         raise UsageError(f"no template {task.template!r}; there are: {', '.join(TEMPLATES)}")
     goal = task.title or task.name
-    what = {"goal": goal, "description": task.description, "acceptance": list(task.acceptance)}
-    if task.complexity <= ATOMIC:
+    description = {"goal": goal, "description": task.description, "acceptance": list(task.acceptance)}
+    if task.complexity <= MAX_ATOMIC_COMPLEXITY:
         part = template[-2]
-        arguments = {"domain": part.domain, "task": what}
+        arguments = {"domain": part.domain, "task": description}
         return [
             Task(
                 name="whole",
@@ -80,13 +80,13 @@ def parts(task: Task, seen: dict[str, Any]) -> list[Task]:
                 complexity=task.complexity,
             )
         ]
-    made: list[Task] = []
+    tasks: list[Task] = []
     for part in template:
         complexity = max(1.0, round(task.complexity * part.share, 1))
-        before = (made[-1].name,) if made else ()
-        title = f"{part.words}: {goal}"[:500]
-        if complexity > ATOMIC:
-            made.append(
+        before = (tasks[-1].name,) if tasks else ()
+        title = f"{part.instruction}: {goal}"[:500]
+        if complexity > MAX_ATOMIC_COMPLEXITY:
+            tasks.append(
                 Task(
                     name=part.name,
                     title=title,
@@ -99,8 +99,11 @@ def parts(task: Task, seen: dict[str, Any]) -> list[Task]:
                 )
             )
             continue
-        arguments = {"domain": part.domain, "task": what | {"part": part.name, "wanted": part.words}}
-        made.append(
+        arguments = {
+            "domain": part.domain,
+            "task": description | {"part": part.name, "wanted": part.instruction},
+        }
+        tasks.append(
             Task(
                 name=part.name,
                 title=title,
@@ -111,4 +114,4 @@ def parts(task: Task, seen: dict[str, Any]) -> list[Task]:
                 depends_on=before,
             )
         )
-    return made
+    return tasks

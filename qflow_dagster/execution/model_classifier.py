@@ -1,8 +1,7 @@
-"""What a free text asks for, according to a language model: the other classifier of texts.
+"""Classify a free text by a language model: the alternative to `classifier`.
 
-The answer is JSON and is held to the same levels as the words of `classifier`; what is none is
-passed over, and the words decide. The text is data in the question. Does not belong here: the
-gates that confidence opens (`work_chunks`).
+The answer is JSON with the same levels as `classifier`; if it is invalid, `classifier` decides. The text
+is data in the prompt, never an instruction. Does not belong here: the confidence thresholds (`work_chunks`).
 """
 
 from collections.abc import Sequence
@@ -46,30 +45,30 @@ class _Answer(BaseModel):
     confidence: float = Field(ge=0, le=1)
 
 
-def classify_by_model(engine: Engine, given: str, *, updates: bool = False) -> Analysis:
-    """What the model makes of a text; what the words say where none is configured, or its answer is none."""
-    words = classify(given, updates=updates)
+def classify_by_model(engine: Engine, request: str, *, updates: bool = False) -> Analysis:
+    """Classify a text by the model; fall back to `classify` where none is configured or its answer is invalid."""
+    by_cues = classify(request, updates=updates)
     usage: dict[str, Any] = {}
     try:
         if not language_model.configured():
             raise QflowError("no model is configured")
-        if redact_text(given) != given:
-            raise QflowError("it may hold secrets: it is not sent to a model")
+        if redact_text(request) != request:
+            raise QflowError("it may contain secrets, so it is not sent to a model")
         with engine.connect() as connection:
             if (connection.scalar(_SPENT) or 0.0) >= settings().model.budget:
                 raise QflowError(f"the day's budget of {settings().model.budget} is spent")
         with through_breaker(engine, "classifier.language-model"):
-            said, usage = language_model.complete(INSTRUCTIONS, f"<text>\n{given}\n</text>")
-        answer = _read(said)
+            reply, usage = language_model.complete(INSTRUCTIONS, f"<text>\n{request}\n</text>")
+        answer = _read(reply)
     except QflowError as error:
-        return replace(words, reasons=[*words.reasons, f"by its words: {error}"], usage=usage)
+        return replace(by_cues, reasons=[*by_cues.reasons, f"by cue words: {error}"], usage=usage)
     name = " ".join(answer.name.split())
     return Analysis(
         answer.level,
         "update" if updates else answer.action,
         answer.kind if answer.level == "epic" else None,
         name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1].rstrip() + "\u2026",
-        given.strip(),
+        request.strip(),
         list(answer.acceptance),
         round(answer.confidence, 2),
         [f"{settings().model.name} says so"],
@@ -78,10 +77,10 @@ def classify_by_model(engine: Engine, given: str, *, updates: bool = False) -> A
     )
 
 
-def _read(said: str) -> _Answer:
-    # Models put words around it.
-    start, end = said.find("{"), said.rfind("}")
+def _read(reply: str) -> _Answer:
+    # Models surround the JSON with text.
+    start, end = reply.find("{"), reply.rfind("}")
     try:
-        return _Answer.model_validate(read_json(said[start : end + 1] if 0 <= start < end else said))
+        return _Answer.model_validate(read_json(reply[start : end + 1] if 0 <= start < end else reply))
     except (ValueError, ValidationError):
-        raise QflowError("the model's answer is no analysis") from None
+        raise QflowError("the model's answer is not a valid classification") from None

@@ -1,4 +1,4 @@
-"""What comes next: the features that pay most for their size, of those that are ready.
+"""Select the next work: ready features with the highest WSJF score.
 
 Does not belong here: planning and ranking (`safe_work_planner`).
 """
@@ -31,7 +31,7 @@ def get_next_work(
     limit: int = 1,
     claim: bool = True,
 ) -> list[UUID]:
-    """The features that pay most for their size, of those that are ready; claimed, so nobody else gets them."""
+    """Return the ready features with the highest score; claim them, so that no other caller gets them."""
     query = text(_NEXT.format(condition="", first=""))
     ids = list(connection.scalars(query, {"repository_id": repository_id, "limit": limit}))
     if claim:
@@ -58,10 +58,12 @@ def get_generatable(
     limit: int,
     fixable_rules: Sequence[str] = (),
 ) -> list[UUID]:
-    """As `get_next_work`, of features from findings of `rules` not tried on the commit `base` yet; not claimed.
+    """Return ready features for which a change can be generated, best first; do not claim them.
 
-    A finding brings a fix, or its rule is one of `fixable_rules`. What a change was suggested for before comes
-    after what none was: else a few that people keep refusing would be all that is tried at every commit.
+    They come from findings of `rules` and were not tried on the commit `base` yet. The finding brings a fix, or
+    its rule is one of `fixable_rules`. Features without a suggestion come before those that have had one:
+    otherwise a few that people keep refusing would be tried at every commit, and nothing else.
+
     """
     query = text(_NEXT.format(condition=_GENERATABLE, first=_UNTRIED_FIRST))
     parameters = {

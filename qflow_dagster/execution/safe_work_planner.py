@@ -1,8 +1,7 @@
-"""The Safe Work Planner: what was found and asked for becomes ranked work.
+"""The Safe Work Planner: turns findings, regressions and errors into ranked work items.
 
-Belongs here: turning findings, regressions and errors into the hierarchy, ranking by WSJF. Does not
-belong here: the items themselves (`work_items`), formulae (`wsjf`), what comes next
-(`next_work`), free text (`work_chunks`).
+Belongs here: building the hierarchy, ranking by WSJF. Does not belong here: the items themselves
+(`work_items`), formulae (`wsjf`), selecting the next work (`next_work`), free text (`work_chunks`).
 """
 
 import json
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import ARRAY, Connection, Uuid, any_, literal, select, text
 
 from qflow_dagster.database.copy import stage_rows
 from qflow_dagster.database.locks import lock
@@ -23,20 +22,20 @@ from qflow_dagster.registry import Lock
 
 ACTOR = "safe work planner"
 CATEGORIES = {
-    "correctness": ("Code that does what it says", "enabler"),
-    "security": ("No known way in", "enabler"),
-    "maintainability": ("Code that can be changed", "enabler"),
-    "performance": ("No work done twice", "enabler"),
-    "modernisation": ("Code of this decade", "enabler"),
-    "metric": ("Measures that do not get worse", "enabler"),
-    "error": ("Errors do not come back", "business"),
+    "correctness": ("Correct code", "enabler"),
+    "security": ("No known vulnerabilities", "enabler"),
+    "maintainability": ("Maintainable code", "enabler"),
+    "performance": ("No wasted work", "enabler"),
+    "modernisation": ("Modern code", "enabler"),
+    "metric": ("No regressions of metrics", "enabler"),
+    "error": ("No recurring errors", "business"),
 }
-# A file's cognitive complexity got worse by so much, and by this share, since the snapshot before.
-REGRESSION = 10
-REGRESSION_SHARE = 0.2
+# A file regressed if its cognitive complexity rose by this amount and this share since the previous snapshot.
+MIN_COMPLEXITY_INCREASE = 10
+MIN_COMPLEXITY_GROWTH = 0.2
 
 _GROUPS = text("""
-SELECT g.rule_id, g.path, min(g.category) AS category, count(*) AS places, bool_and(g.fixable) AS fixable,
+SELECT g.rule_id, g.path, min(g.category) AS category, count(*) AS locations, bool_and(g.fixable) AS fixable,
        min(g.source) AS source,
        (ARRAY['error', 'warning', 'info'])[min(array_position(ARRAY['error', 'warning', 'info'], g.severity))]
            AS severity,
@@ -71,8 +70,12 @@ WHERE w.status = 'regressed' AND g.suspect ->> 'repository' = :repository
 """)
 
 
-class Planned(NamedTuple):
-    """What planning did: features there are, made, finished by themselves, and ranked anew."""
+class PlanResult(NamedTuple):
+    """What planning did.
+
+    `features` is the number of open features, `created` and `done` those created and finished by this run,
+    `ranked` those whose score changed, `without_score` those that lack an input of the score.
+    """
 
     features: int
     created: int
@@ -81,17 +84,20 @@ class Planned(NamedTuple):
     without_score: int
 
 
-def plan(connection: Connection, snapshot: Snapshot) -> Planned:
+def plan(connection: Connection, snapshot: Snapshot) -> PlanResult:
     """Bring the plan of a repository up to date with its findings, measures and errors."""
     lock(connection, Lock.PLAN_OF_REPOSITORY, snapshot.repository_id)
     measures = {
         row["path"]: dict(row)
         for row in connection.execute(_MEASURES, {"snapshot_id": snapshot.id}).mappings()
     }
-    wanted = [*_of_findings(connection, snapshot, measures), *_of_regressions(connection, snapshot, measures)]
-    items = _create_hierarchy(connection, snapshot, wanted)
-    done = _finish_what_is_gone(connection, snapshot, set(items.values()))
-    ranked = _update_inputs(connection, {items[one.key]: one for one in wanted})
+    features = [
+        *_of_findings(connection, snapshot, measures),
+        *_of_regressions(connection, snapshot, measures),
+    ]
+    items = _create_hierarchy(connection, snapshot, features)
+    done = _finish_obsolete(connection, snapshot, set(items.values()))
+    ranked = _update_inputs(connection, {items[feature.key]: feature for feature in features})
     inherit(connection, snapshot.repository_id)
     counted = connection.execute(
         text("""
@@ -101,11 +107,11 @@ def plan(connection: Connection, snapshot: Snapshot) -> Planned:
         """),
         {"id": snapshot.repository_id},
     ).one()
-    return Planned(counted[0], sum(one.fresh for one in wanted), done, ranked, counted.missing)
+    return PlanResult(counted[0], sum(feature.created for feature in features), done, ranked, counted.missing)
 
 
-class _Wanted:
-    """A feature that should be there: its group, words, and inputs of the score."""
+class _PlannedFeature:
+    """A feature the plan should contain: its key, group, texts, and inputs of the score."""
 
     def __init__(
         self,
@@ -115,18 +121,18 @@ class _Wanted:
         inputs: Mapping[str, wsjf.Input | None],
     ) -> None:
         self.key = key
-        # Category, rule (or what stands for it), and the title of the capability.
+        # Category, rule (or metric, or operation), and the title of the capability.
         self.group = group
         self.item = item
-        self.inputs = {name: given.as_json() for name, given in inputs.items() if given is not None}
-        self.fresh = False
+        self.inputs = {name: value.as_json() for name, value in inputs.items() if value is not None}
+        self.created = False
 
 
 def _inputs(
     measured: Mapping[str, Any] | None,
     *,
     severity: str,
-    places: int,
+    locations: int,
     age_days: float,
     fixable: bool,
     errors: int = 0,
@@ -138,23 +144,23 @@ def _inputs(
             m.get("commits_90"), m.get("commits_365"), age_days, errors
         ),
         "risk_reduction": wsjf.risk_reduction(severity, m.get("bug_fixes"), m.get("bus_factor")),
-        "job_size": wsjf.job_size(places, m.get("code_lines"), fixable),
+        "job_size": wsjf.job_size(locations, m.get("code_lines"), fixable),
     }
 
 
 def _of_findings(
     connection: Connection, snapshot: Snapshot, measures: Mapping[str, Mapping[str, Any]]
-) -> list[_Wanted]:
+) -> list[_PlannedFeature]:
     titles = {rule.id: rule.title for rule in rule_set.current(connection)}
-    wanted = []
+    features = []
     for row in connection.execute(_GROUPS, {"repository_id": snapshot.repository_id}):
         title = titles.get(row.rule_id, row.rule_id)
-        times = "once" if row.places == 1 else f"{row.places} times"
+        times = "1 finding" if row.locations == 1 else f"{row.locations} findings"
         item = {
             "title": f"{title}: {row.path}",
-            "description": f"{row.rule_id} is found {times} in {row.path}; for example: {row.example}",
+            "description": f"{row.rule_id} has {times} in {row.path}; for example: {row.example}",
             "acceptance": [
-                f"{row.rule_id} finds nothing in {row.path}",
+                f"{row.rule_id} has no finding in {row.path}",
                 "the repository's own tests pass as before",
             ],
             "source": "findings",
@@ -164,44 +170,44 @@ def _of_findings(
         inputs = _inputs(
             measures.get(row.path),
             severity=row.severity,
-            places=row.places,
+            locations=row.locations,
             age_days=float(row.age_days),
             fixable=row.fixable,
         )
         key = f"{snapshot.repository_id}:findings:{row.rule_id}:{row.path}"
-        wanted.append(_Wanted(key, (row.category, row.rule_id, str(title)), item, inputs))
-    return wanted
+        features.append(_PlannedFeature(key, (row.category, row.rule_id, str(title)), item, inputs))
+    return features
 
 
 def _of_regressions(
     connection: Connection, snapshot: Snapshot, measures: Mapping[str, Mapping[str, Any]]
-) -> list[_Wanted]:
-    wanted = []
+) -> list[_PlannedFeature]:
+    features = []
     parameters = {
         "snapshot_id": snapshot.id,
         "repository_id": snapshot.repository_id,
-        "worse": REGRESSION,
-        "share": REGRESSION_SHARE,
+        "worse": MIN_COMPLEXITY_INCREASE,
+        "share": MIN_COMPLEXITY_GROWTH,
     }
     for row in connection.execute(_REGRESSED_FILES, parameters):
-        # "is" is a keyword: by position.
-        path, was, now = row
+        # By position, because the column "is" has a Python keyword as its name.
+        path, before, after = row
         item = {
-            "title": f"Got harder to follow: {path}",
-            "description": f"cognitive complexity of {path} went from {was} to {now}",
-            "acceptance": [f"cognitive complexity of {path} is at most {was}"],
+            "title": f"Complexity rose: {path}",
+            "description": f"cognitive complexity of {path} went from {before} to {after}",
+            "acceptance": [f"cognitive complexity of {path} is at most {before}"],
             "source": "metric",
             "rule_id": None,
             "path": path,
         }
-        inputs = _inputs(measures.get(path), severity="warning", places=1, age_days=0.0, fixable=False)
+        inputs = _inputs(measures.get(path), severity="warning", locations=1, age_days=0.0, fixable=False)
         key = f"{snapshot.repository_id}:metric:cognitive:{path}:{snapshot.commit_oid}"
-        wanted.append(_Wanted(key, ("metric", "cognitive", "Complexity that grew"), item, inputs))
+        features.append(_PlannedFeature(key, ("metric", "cognitive", "Rising complexity"), item, inputs))
     for row in connection.execute(_REGRESSED_ERRORS, {"repository": snapshot.repository}):
         item = {
-            "title": f"Came back: {row.kind} in {row.operation}",
+            "title": f"Regressed: {row.kind} in {row.operation}",
             "description": f"{row.operation}: {row.kind}: {row.message}, {row.times} times",
-            "acceptance": [f"the error {row.id} is resolved and does not come back"],
+            "acceptance": [f"the error {row.id} is resolved and does not recur"],
             "source": "error",
             "rule_id": None,
             "path": row.path,
@@ -210,21 +216,23 @@ def _of_regressions(
         inputs = _inputs(
             measures.get(row.path or ""),
             severity=severity,
-            places=1,
+            locations=1,
             age_days=float(row.age_days),
             fixable=False,
             errors=row.times,
         )
         key = f"{snapshot.repository_id}:error:{row.id}"
-        wanted.append(_Wanted(key, ("error", row.operation, f"Errors of {row.operation}"), item, inputs))
-    return wanted
+        features.append(
+            _PlannedFeature(key, ("error", row.operation, f"Errors of {row.operation}"), item, inputs)
+        )
+    return features
 
 
 def _create_hierarchy(
-    connection: Connection, snapshot: Snapshot, wanted: Sequence[_Wanted]
+    connection: Connection, snapshot: Snapshot, planned: Sequence[_PlannedFeature]
 ) -> dict[str, UUID]:
-    """Make what is missing above and including the features; returns the features' ids by key."""
-    if not wanted:
+    """Create missing features and the levels above them; return the features' ids by key."""
+    if not planned:
         return {}
     base = {"repository_id": snapshot.repository_id, "source": "plan"}
     prefix = str(snapshot.repository_id)
@@ -232,11 +240,11 @@ def _create_hierarchy(
         level="theme",
         key=f"{prefix}:theme",
         title=f"Healthy code: {snapshot.repository}",
-        description="What rules, measures and errors ask for.",
+        description="Work that findings, metrics and errors call for.",
         **base,
     )
     [theme_id] = work_items.create(connection, [theme], actor=ACTOR)
-    categories = sorted({one.group[0] for one in wanted})
+    categories = sorted({feature.group[0] for feature in planned})
     epics = [
         NewItem(
             level="epic",
@@ -249,7 +257,7 @@ def _create_hierarchy(
         for category in categories
     ]
     epic_ids = dict(zip(categories, work_items.create(connection, epics, actor=ACTOR), strict=True))
-    groups = sorted({one.group for one in wanted})
+    groups = sorted({feature.group for feature in planned})
     capabilities = [
         NewItem(
             level="capability",
@@ -265,26 +273,26 @@ def _create_hierarchy(
     features = [
         NewItem(
             level="feature",
-            key=one.key,
-            parent_id=capability_ids[one.group],
+            key=feature.key,
+            parent_id=capability_ids[feature.group],
             repository_id=snapshot.repository_id,
-            inputs=one.inputs,
-            **one.item,
+            inputs=feature.inputs,
+            **feature.item,
         )
-        for one in wanted
+        for feature in planned
     ]
     ids = work_items.create(connection, features, actor=ACTOR)
-    for one, item, id_ in zip(wanted, features, ids, strict=True):
-        one.fresh = item.id == id_
-    found = {one.key: id_ for one, id_ in zip(wanted, ids, strict=True)}
-    _reopen(connection, list(found.values()))
+    for feature, item, id_ in zip(planned, features, ids, strict=True):
+        feature.created = item.id == id_
+    ids_by_key = {feature.key: id_ for feature, id_ in zip(planned, ids, strict=True)}
+    _reopen(connection, list(ids_by_key.values()))
     work_items.roll_up(connection, ids, actor=ACTOR)
-    return found
+    return ids_by_key
 
 
 def _reopen(connection: Connection, ids: Sequence[UUID]) -> None:
-    """What was done and is there again goes back to the backlog; what a person cancelled does not."""
-    # A verified edit that is not merged yet leaves its finding where it is: that is not "again".
+    """Move features that were done and whose finding is back to the backlog; cancelled ones stay cancelled."""
+    # A verified edit that is not merged yet leaves its finding in place: that is no recurrence.
     query = text("""
         SELECT w.id FROM workflows w JOIN work_items i ON i.id = w.id
         WHERE w.id = ANY(:ids) AND w.status = 'done' AND NOT EXISTS (
@@ -294,11 +302,11 @@ def _reopen(connection: Connection, ids: Sequence[UUID]) -> None:
                 AND g.path = i.path AND g.state IN ('open', 'reopened') AND g.changed_at > e.applied_at))
         ORDER BY w.id
     """)
-    again = list(connection.scalars(query, {"ids": list(ids)}))
-    work_items.move(connection, again, "backlog", actor=ACTOR, data={"reason": "it is there again"})
+    recurred = list(connection.scalars(query, {"ids": list(ids)}))
+    work_items.move(connection, recurred, "backlog", actor=ACTOR, data={"reason": "its finding recurred"})
 
 
-def _finish_what_is_gone(connection: Connection, snapshot: Snapshot, present: set[UUID]) -> int:
+def _finish_obsolete(connection: Connection, snapshot: Snapshot, present: set[UUID]) -> int:
     query = text("""
         SELECT i.id FROM work_items i JOIN workflows w ON w.id = i.id
         WHERE i.repository_id = :id AND i.level = 'feature' AND i.source IN ('findings', 'error')
@@ -311,16 +319,18 @@ def _finish_what_is_gone(connection: Connection, snapshot: Snapshot, present: se
         gone,
         "done",
         actor=ACTOR,
-        data={"reason": "what it asked for is so", "commit": snapshot.commit_oid},
+        data={"reason": "its finding is gone", "commit": snapshot.commit_oid},
     )
     return len(gone)
 
 
-def _update_inputs(connection: Connection, wanted: Mapping[UUID, _Wanted]) -> int:
-    """Set the derived inputs and scores where they differ; inputs that a person stated stay."""
-    rows = [(id_, json.dumps(one.inputs), one.item["description"]) for id_, one in wanted.items()]
+def _update_inputs(connection: Connection, features: Mapping[UUID, _PlannedFeature]) -> int:
+    """Set derived inputs and scores where they differ; inputs stated by a person stay. Return how many changed."""
+    rows = [
+        (id_, json.dumps(feature.inputs), feature.item["description"]) for id_, feature in features.items()
+    ]
     stage_rows(connection, table, ["id", "inputs", "description"], rows)
-    merged = text("""
+    statement = text("""
         UPDATE work_items i SET
             inputs = s.inputs || coalesce((
                 SELECT jsonb_object_agg(key, value) FROM jsonb_each(i.inputs) WHERE value ->> 'source' <> 'derived'
@@ -328,16 +338,21 @@ def _update_inputs(connection: Connection, wanted: Mapping[UUID, _Wanted]) -> in
             description = s.description
         FROM staged_work_items s WHERE s.id = i.id
     """)
-    connection.execute(merged)
-    return rank(connection, list(wanted))
+    connection.execute(statement)
+    return rank(connection, list(features))
 
 
 def rank(connection: Connection, ids: Sequence[UUID]) -> int:
-    """Compute the scores of these items from their inputs; returns how many changed."""
-    query = text("SELECT id, inputs, wsjf FROM work_items WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+    """Compute the scores of these items from their inputs; return how many changed."""
+    query = (
+        select(table.c.id, table.c.inputs, table.c.wsjf)
+        .where(table.c.id == any_(literal(list(ids), ARRAY(Uuid))))
+        .order_by(table.c.id)
+        .with_for_update()
+    )
     changed = []
     for row in connection.execute(query, {"ids": list(ids)}):
-        score = wsjf.score({name: given["value"] for name, given in row.inputs.items()})
+        score = wsjf.score({name: value["value"] for name, value in row.inputs.items()})
         if score != row.wsjf:
             changed.append((row.id, score))
     if changed:
@@ -352,7 +367,7 @@ def rank(connection: Connection, ids: Sequence[UUID]) -> int:
 
 
 def inherit(connection: Connection, repository_id: int | None = None) -> None:
-    """Give capabilities and features without inputs of their own the score of the nearest item above with one."""
+    """Give capabilities and features without inputs the score of their nearest ancestor that has one."""
     for level in ("capability", "feature"):
         connection.execute(
             text("""
@@ -367,13 +382,13 @@ def inherit(connection: Connection, repository_id: int | None = None) -> None:
 
 
 def set_input(connection: Connection, item: UUID, name: str, value: int, *, actor: str) -> None:
-    """State one input of the score; what is derived no longer counts for it.
+    """Set one input of the score to a stated value, which overrides the derived one.
 
     Raises:
-        UsageError: no such input, or out of its range.
+        UsageError: unknown input, or the value is out of its range.
         QflowError: there is no such item, or it has ended.
     """
-    given = wsjf.stated(name, value, actor)
+    stated = wsjf.stated(name, value, actor)
     query = text("SELECT inputs -> CAST(:name AS text) FROM work_items WHERE id = :id")
     before = connection.scalar(query, {"id": item, "name": name})
     data = {"input": name, "from": before and before["value"], "to": value}
@@ -382,15 +397,15 @@ def set_input(connection: Connection, item: UUID, name: str, value: int, *, acto
         UPDATE work_items SET inputs = jsonb_set(inputs, ARRAY[CAST(:name AS text)], CAST(:given AS jsonb))
         WHERE id = :id
     """)
-    connection.execute(statement, {"id": item, "name": name, "given": json.dumps(given.as_json())})
+    connection.execute(statement, {"id": item, "name": name, "given": json.dumps(stated.as_json())})
     rank(connection, [item])
     inherit(connection)
 
 
 def explain(connection: Connection, item: UUID) -> list[str]:
-    """Every input of an item's score, its source, and the arithmetic."""
-    shown = work_items.show(connection, item)
-    if shown["inherits_from"] is not None:
-        above = work_items.show(connection, shown["inherits_from"])
-        return wsjf.explain(above["inputs"], shown["wsjf"], f"{above['level']} {above['title']!r}")
-    return wsjf.explain(shown["inputs"], shown["wsjf"], None)
+    """Return the lines that explain an item's score: every input, its source, and the arithmetic."""
+    row = work_items.show(connection, item)
+    if row["inherits_from"] is None:
+        return wsjf.explain(row["inputs"], row["wsjf"])
+    ancestor = work_items.show(connection, row["inherits_from"])
+    return wsjf.explain(ancestor["inputs"], row["wsjf"], f"{ancestor['level']} {ancestor['title']!r}")

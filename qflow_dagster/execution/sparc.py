@@ -1,25 +1,25 @@
-"""The SPARC orchestrator: a goal goes through specification, pseudocode, architecture, refinement, completion.
+"""The SPARC orchestrator: goals go through specification, pseudocode, architecture, refinement, completion.
 
-Each phase is a workflow with an artifact and a gate. An accepted phase is followed by the next; a
-rejected one by the phase its gate names, in a new round, `ROUNDS` at most; then a person is asked.
-A goal ends when its target is measured to be reached, or it is given up with a reason.
+Each phase is a workflow with an artifact and a gate. An accepted phase is followed by the next one; a
+rejected one by the phase its gate names, in a new round. After `MAX_ROUNDS` rounds a person decides.
+A goal ends when its target is measured to be reached, or when it is abandoned with a reason.
 
-Belongs here: the life of goals and phases. Does not belong here: doing phases (`sparc_worker`), what
-they put out (their makers reach into every domain: `agents.sparc_phases`), strategies
-(`sparc_strategies`), targets (`sparc_targets`), reading (`sparc_records`).
+Belongs here: the lifecycle of goals and phases. Does not belong here: running phases (`sparc_worker`),
+producing their artifacts (`agents.sparc_phases`), strategies (`sparc_strategies`), targets
+(`sparc_targets`), reading (`sparc_records`).
 """
 
-import json
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, insert, select, text, update
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import sparc_strategies, sparc_targets, work_items
 from qflow_dagster.execution.sparc_targets import Target
+from qflow_dagster.execution.tables import sparc_goals, sparc_phases
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
 from qflow_dagster.quantumflow import (
     Held,
@@ -34,15 +34,15 @@ from qflow_dagster.registry import Queue, WorkflowTypeName
 
 ACTOR = "SPARC orchestrator"
 PHASES = ("specification", "pseudocode", "architecture", "refinement", "completion")
-ROUNDS = 5
-# Seconds after which a goal that nobody reached is given up.
-TERM = 90 * 86_400.0
+MAX_ROUNDS = 5
+# Seconds after which a goal that was not reached is abandoned (90 days).
+GOAL_TTL = 90 * 86_400.0
 GOAL = StateMachine(
     name="sparc_goal",
     initial="working",
     transitions={
         "working": frozenset({"tracking", "needs_person", "met", "given_up", "cancelled"}),
-        # The change is verified on its branch; the target is measured once the branch is merged.
+        # The change is verified on its branch; the target is measured after the branch is merged.
         "tracking": frozenset({"met", "working", "given_up", "cancelled"}),
         "needs_person": frozenset({"working", "met", "given_up", "cancelled"}),
         "met": frozenset(),
@@ -52,7 +52,7 @@ GOAL = StateMachine(
     terminal=frozenset({"met", "given_up", "cancelled"}),
     completed="met",
     cancelled="cancelled",
-    # So that it alerts.
+    # The dead state, because that one alerts.
     dead="needs_person",
     expired="given_up",
 )
@@ -62,7 +62,7 @@ PHASE = StateMachine(
     transitions={
         "pending": frozenset({"running", "cancelled"}),
         "running": frozenset({"accepted", "rejected", "waiting", "pending", "failed", "cancelled"}),
-        # For what a person decides, or what is being verified.
+        # For a person's decision, or for the verification of the change.
         "waiting": frozenset({"accepted", "rejected", "cancelled"}),
         "accepted": frozenset(),
         "rejected": frozenset(),
@@ -84,7 +84,7 @@ PHASE_TYPE = register(WorkflowTypeName.SPARC_PHASE, machine=PHASE, queue=Queue.S
 
 
 class Gate(NamedTuple):
-    """Who or what looked at an artifact, and the verdict; a rejection names the phase to go back to, or a person."""
+    """The check of an artifact and its verdict; a rejection names the phase to go back to, or None for a person."""
 
     by: str
     verdict: Literal["accepted", "rejected", "waiting", "met"]
@@ -92,8 +92,8 @@ class Gate(NamedTuple):
     back_to: str | None = None
 
 
-class Made(NamedTuple):
-    """What a phase put out: Markdown, data, who made it, the gate's verdict, and what it cost."""
+class PhaseResult(NamedTuple):
+    """What a phase produced: a Markdown artifact, data, its author, the gate's verdict, and the cost."""
 
     artifact: str
     data: dict[str, Any]
@@ -102,8 +102,8 @@ class Made(NamedTuple):
     cost: float = 0.0
 
 
-class Earlier(NamedTuple):
-    """A phase of a goal that was done."""
+class EarlierPhase(NamedTuple):
+    """A finished phase of a goal."""
 
     phase: str
     round: int
@@ -113,7 +113,7 @@ class Earlier(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """A goal as phase makers see it; `earlier` in order."""
+    """A goal as the makers of its phases see it; `earlier` holds the finished phases in order."""
 
     id: UUID
     repository: str
@@ -124,16 +124,16 @@ class Goal(NamedTuple):
     target: Target
     strategy: str
     round: int
-    earlier: Sequence[Earlier]
+    earlier: Sequence[EarlierPhase]
 
     def last(self, phase: str) -> dict[str, Any]:
-        """What that phase put out last; empty where it did not run."""
-        return next((one.data for one in reversed(self.earlier) if one.phase == phase), {})
+        """Return the data of the latest run of that phase; empty if it did not run."""
+        return next((finished.data for finished in reversed(self.earlier) if finished.phase == phase), {})
 
 
-Maker = Callable[[Engine, Goal], Made]
-# Looks at what a waiting completion waits for; None: still waiting.
-Judge = Callable[[Connection, Goal, dict[str, Any]], Gate | None]
+Maker = Callable[[Engine, Goal], PhaseResult]
+# Checks whether a waiting completion can be decided; None while it cannot.
+CompletionCheck = Callable[[Connection, Goal, dict[str, Any]], Gate | None]
 
 
 def start(
@@ -142,22 +142,24 @@ def start(
     requested_by: str,
     work_item: UUID | None = None,
     repository: str | None = None,
-    words: str | None = None,
+    description: str | None = None,
     strategy: str | None = None,
     draw: Callable[[float, float], float] = random.betavariate,
 ) -> UUID:
-    """Begin a goal: a work item, or words that name a target in a repository. A living goal of the item is found.
+    """Start a goal for a work item, or for a description that names a target in a repository; return its id.
+
+    An open goal of the same work item is returned instead.
 
     Raises:
-        UsageError: both or neither are given, or the words name no target.
-        QflowError: there is no such work item or repository, or it has ended.
+        UsageError: both or neither are passed, or the description names no target.
+        QflowError: there is no such work item or repository, or the item has ended.
     """
-    if (work_item is None) == (words is None or repository is None):
-        raise UsageError("a goal is a work item, or words and a repository")
+    if (work_item is None) == (description is None or repository is None):
+        raise UsageError("a goal needs a work item, or a description and a repository")
     if work_item is not None:
-        there = connection.scalar(_LIVING, {"item": work_item})
-        if there is not None:
-            return there
+        open_goal = connection.scalar(_OPEN_GOAL, {"item": work_item})
+        if open_goal is not None:
+            return open_goal
         item = work_items.show(connection, work_item)
         if item["level"] != "feature" or item["state"] not in ("backlog", "in_progress"):
             raise QflowError(
@@ -174,39 +176,35 @@ def start(
             )
     else:
         snapshot = current_snapshot(connection, str(repository))
-        title = " ".join(str(words).split())[:500]
+        title = " ".join(str(description).split())[:500]
         target = sparc_targets.read(connection, snapshot, title)
         kind = "metric"
     language = _language(connection, snapshot, target.path)
-    chosen, considered = _strategy(connection, strategy, kind, language, draw)
+    chosen_name, considered = _strategy(connection, strategy, kind, language, draw)
     id_ = uuid7()
-    new = NewWorkflow(type=GOAL_TYPE, payload={"title": title, "target": target.words}, ttl=TERM, id=id_)
+    new = NewWorkflow(
+        type=GOAL_TYPE, payload={"title": title, "target": target.description}, ttl=GOAL_TTL, id=id_
+    )
     create_workflows(connection, [new], actor=requested_by)
     connection.execute(
-        text("""
-            INSERT INTO sparc_goals (id, repository_id, work_item_id, title, goal_type, language, target, strategy,
-                                     considered, requested_by)
-            VALUES (:id, :repository, :item, :title, :kind, :language, CAST(:target AS jsonb), :strategy,
-                    CAST(:considered AS jsonb), :by)
-        """),
-        {
-            "id": id_,
-            "repository": snapshot.repository_id,
-            "item": work_item,
-            "title": title,
-            "kind": kind,
-            "language": language,
-            "target": target.model_dump_json(),
-            "strategy": chosen,
-            "considered": json.dumps(considered),
-            "by": requested_by,
-        },
+        insert(sparc_goals).values(
+            id=id_,
+            repository_id=snapshot.repository_id,
+            work_item_id=work_item,
+            title=title,
+            goal_type=kind,
+            language=language,
+            target=target.model_dump(),
+            strategy=chosen_name,
+            considered=considered,
+            requested_by=requested_by,
+        )
     )
     _begin(connection, id_, PHASES[0], 1)
     return id_
 
 
-_LIVING = text("""
+_OPEN_GOAL = text("""
 SELECT g.id FROM sparc_goals g JOIN workflows w ON w.id = g.id
 WHERE g.work_item_id = :item AND w.finished_at IS NULL ORDER BY g.id DESC LIMIT 1
 """)
@@ -221,27 +219,24 @@ def _language(connection: Connection, snapshot: Snapshot, path: str) -> str:
 
 def _strategy(
     connection: Connection,
-    wanted: str | None,
+    requested: str | None,
     kind: str,
     language: str,
     draw: Callable[[float, float], float],
 ) -> tuple[str, dict[str, float]]:
-    if wanted is not None:
-        return sparc_strategies.named(wanted).name, {}
-    known = sparc_strategies.evidence(connection, kind, language)
-    chosen, worth = sparc_strategies.choose(sparc_strategies.fitting(kind, language), known, draw)
-    return chosen.name, worth
+    if requested is not None:
+        return sparc_strategies.named(requested).name, {}
+    evidence = sparc_strategies.evidence(connection, kind, language)
+    chosen, values = sparc_strategies.choose(sparc_strategies.matching(kind, language), evidence, draw)
+    return chosen.name, values
 
 
 def _begin(connection: Connection, goal: UUID, phase: str, round_: int) -> None:
     [id_] = create_workflows(
         connection, [NewWorkflow(type=PHASE_TYPE, parent_id=goal, max_attempts=3)], actor=ACTOR
     )
-    query = text("INSERT INTO sparc_phases (id, goal_id, phase, round) VALUES (:id, :goal, :phase, :round)")
-    connection.execute(query, {"id": id_, "goal": goal, "phase": phase, "round": round_})
-    connection.execute(
-        text("UPDATE sparc_goals SET round = :round WHERE id = :id"), {"id": goal, "round": round_}
-    )
+    connection.execute(insert(sparc_phases).values(id=id_, goal_id=goal, phase=phase, round=round_))
+    connection.execute(update(sparc_goals).where(sparc_goals.c.id == goal).values(round=round_))
 
 
 _GOAL = text("""
@@ -255,17 +250,26 @@ WHERE p.id = :id
 
 
 def goal_of(connection: Connection, phase_id: UUID) -> tuple[Goal, str]:
-    """The goal of a phase as its maker sees it, and which phase it is."""
+    """Return the goal of a phase as its maker sees it, and the name of the phase."""
     row = connection.execute(_GOAL, {"id": phase_id}).one()
     _, id_, repository, item, title, kind, language, target, strategy, round_, earlier = row
-    before = [Earlier(*one) for one in earlier]
+    earlier_phases = [EarlierPhase(*values) for values in earlier]
     return Goal(
-        id_, repository, item, title, kind, language, Target.model_validate(target), strategy, round_, before
+        id_,
+        repository,
+        item,
+        title,
+        kind,
+        language,
+        Target.model_validate(target),
+        strategy,
+        round_,
+        earlier_phases,
     ), row.phase
 
 
 def conclude(connection: Connection, phase_id: UUID | Held, goal: Goal, phase: str, gate: Gate) -> None:
-    """What follows a gate's verdict, in the transaction that records it."""
+    """Record a gate's verdict and start what follows from it, in the caller's transaction."""
     state = "accepted" if gate.verdict == "met" else gate.verdict
     transition(
         connection, [phase_id], state, actor=gate.by, data={"reason": gate.reason, "back_to": gate.back_to}
@@ -273,13 +277,9 @@ def conclude(connection: Connection, phase_id: UUID | Held, goal: Goal, phase: s
     if gate.verdict == "waiting":
         return
     connection.execute(
-        text("UPDATE sparc_phases SET gate = :by, verdict = :verdict, reason = :reason WHERE id = :id"),
-        {
-            "id": phase_id if isinstance(phase_id, UUID) else phase_id.id,
-            "by": gate.by,
-            "verdict": state,
-            "reason": gate.reason,
-        },
+        update(sparc_phases)
+        .where(sparc_phases.c.id == (phase_id if isinstance(phase_id, UUID) else phase_id.id))
+        .values(gate=gate.by, verdict=state, reason=gate.reason)
     )
     if gate.verdict == "met":
         end(connection, goal, "met", gate.reason)
@@ -290,21 +290,21 @@ def conclude(connection: Connection, phase_id: UUID | Held, goal: Goal, phase: s
         else:
             _begin(connection, goal.id, PHASES[PHASES.index(phase) + 1], goal.round)
     elif gate.back_to is None:
-        ask_person(connection, goal, gate.reason)
-    elif goal.round >= ROUNDS:
-        ask_person(connection, goal, f"{ROUNDS} rounds were not enough: {gate.reason}")
+        escalate(connection, goal, gate.reason)
+    elif goal.round >= MAX_ROUNDS:
+        escalate(connection, goal, f"{MAX_ROUNDS} rounds were not enough: {gate.reason}")
     else:
         _begin(connection, goal.id, gate.back_to, goal.round + 1)
 
 
-def ask_person(connection: Connection, goal: Goal, reason: str) -> None:
+def escalate(connection: Connection, goal: Goal, reason: str) -> None:
     """Leave a goal to a person, who is alerted."""
     transition(connection, [goal.id], "needs_person", actor=ACTOR, data={"reason": reason})
     _record(connection, goal.id, False)
 
 
 def end(connection: Connection, goal: Goal, state: str, reason: str, actor: str = ACTOR) -> None:
-    """End a goal; nothing of it is worked on any more."""
+    """End a goal and cancel its open phases."""
     transition(connection, [goal.id], state, actor=actor, data={"reason": reason})
     if state != "met":
         _record(connection, goal.id, False)
@@ -312,7 +312,7 @@ def end(connection: Connection, goal: Goal, state: str, reason: str, actor: str 
 
 
 def release(connection: Connection, goal: Goal, reason: str, *, met: bool, actor: str) -> None:
-    """Cancel the open phases of a goal; the item that it had taken is done, or free again."""
+    """Cancel the open phases of a goal; its work item becomes done, or returns to the backlog."""
     open_ = text("""
         SELECT w.id FROM sparc_phases p JOIN workflows w ON w.id = p.id
         WHERE p.goal_id = :id AND w.finished_at IS NULL ORDER BY w.id FOR UPDATE OF w
@@ -327,7 +327,7 @@ def release(connection: Connection, goal: Goal, reason: str, *, met: bool, actor
 
 
 def _record(connection: Connection, goal: UUID, success: bool) -> None:
-    """How the strategy did, where it came to be tried: the change is verified, or a person is asked."""
+    """Record the result of the strategy, if it was tried: the change is verified, or a person has to decide."""
     query = text("""
         UPDATE sparc_goals g SET success = :success, quality = CASE WHEN :success THEN 1.0 / g.round ELSE 0 END,
             seconds = spent.seconds, cost = spent.cost
@@ -337,17 +337,19 @@ def _record(connection: Connection, goal: UUID, success: bool) -> None:
     connection.execute(query, {"id": goal, "success": success})
 
 
-def go_on(connection: Connection, id_: UUID, phase: str, *, actor: str, reason: str | None = None) -> None:
-    """Let a goal that asks for a person, or was given up, go on at `phase`, with `ROUNDS` rounds again.
+def resume(connection: Connection, id_: UUID, phase: str, *, actor: str, reason: str | None = None) -> None:
+    """Resume a goal that needs a person or was abandoned, at `phase`, with `MAX_ROUNDS` rounds again.
 
     Raises:
-        UsageError: there is no such phase, or what it builds on was never done.
-        IllegalTransitionError: it is being worked on, or met.
+        UsageError: unknown phase, or a phase it builds on was never done.
+        IllegalTransitionError: the goal is being worked on, or met.
     """
     if phase not in PHASES:
-        raise UsageError(f"no phase {phase!r}; there are: {', '.join(PHASES)}")
-    query = text("SELECT DISTINCT phase FROM sparc_phases WHERE goal_id = :id AND data IS NOT NULL")
-    done = set(connection.scalars(query, {"id": id_}))
+        raise UsageError(f"unknown phase {phase!r}; phases: {', '.join(PHASES)}")
+    query = select(sparc_phases.c.phase).where(
+        sparc_phases.c.goal_id == id_, sparc_phases.c.data.is_not(None)
+    )
+    done = set(connection.scalars(query))
     for before in reversed(PHASES[: PHASES.index(phase)]):
         if before not in done:
             raise UsageError(f"{phase} builds on {before}, which was never done")
@@ -355,12 +357,17 @@ def go_on(connection: Connection, id_: UUID, phase: str, *, actor: str, reason: 
     _begin(connection, id_, phase, 1)
 
 
-def give_up(connection: Connection, id_: UUID, *, actor: str, reason: str) -> None:
-    """Give a goal up; its work item goes back to the backlog.
+def abandon(connection: Connection, id_: UUID, *, actor: str, reason: str) -> None:
+    """Abandon a goal; its work item goes back to the backlog.
 
     Raises:
-        IllegalTransitionError: it has ended.
+        IllegalTransitionError: the goal has ended.
     """
-    query = text("SELECT id FROM sparc_phases WHERE goal_id = :id ORDER BY id DESC LIMIT 1")
-    goal, _ = goal_of(connection, connection.scalar(query, {"id": id_}))
+    query = (
+        select(sparc_phases.c.id)
+        .where(sparc_phases.c.goal_id == id_)
+        .order_by(sparc_phases.c.id.desc())
+        .limit(1)
+    )
+    goal, _ = goal_of(connection, connection.scalars(query).one())
     end(connection, goal, "given_up", reason, actor)

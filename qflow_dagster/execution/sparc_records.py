@@ -1,6 +1,6 @@
-"""Reading goals: lists, one goal with its phases, progress.
+"""Read goals: lists, one goal with its phases, progress.
 
-Does not belong here: any change (`sparc`), strategies' statistics (`sparc_strategies`).
+Does not belong here: any change (`sparc`), statistics of strategies (`sparc_strategies`).
 """
 
 from typing import Any
@@ -23,22 +23,22 @@ LEFT JOIN LATERAL (SELECT phase, reason FROM sparc_phases WHERE goal_id = g.id O
 def find(
     connection: Connection, *, state: str | None = None, repository_id: int | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Goals, newest first; of that state, of that repository."""
+    """Return goals, newest first, optionally only those in one state or of one repository."""
     query = text(f"""{_ROWS} WHERE (CAST(:state AS text) IS NULL OR w.status = :state)
         AND (CAST(:repository AS bigint) IS NULL OR g.repository_id = :repository) ORDER BY g.id DESC LIMIT :limit""")
     rows = connection.execute(query, {"state": state, "repository": repository_id, "limit": limit})
-    return [_with_words(dict(row)) for row in rows.mappings()]
+    return [_described(dict(row)) for row in rows.mappings()]
 
 
 def show(connection: Connection, id_: UUID) -> dict[str, Any]:
-    """One goal with its phases (artifacts and verdicts, in order), what was measured, and its history.
+    """Return one goal with its phases (artifacts and verdicts, in order), what was measured, and its history.
 
     Raises:
-        QflowError: there is none.
+        QflowError: there is no such goal.
     """
     query = text(
-        f"SELECT found.*, g.measured, g.considered, g.success, g.quality, g.seconds, g.cost "
-        f"FROM ({_ROWS} WHERE g.id = :id) AS found JOIN sparc_goals g ON g.id = found.id"
+        f"SELECT base.*, g.measured, g.considered, g.success, g.quality, g.seconds, g.cost "
+        f"FROM ({_ROWS} WHERE g.id = :id) AS base JOIN sparc_goals g ON g.id = base.id"
     )
     row = connection.execute(query, {"id": id_}).mappings().one_or_none()
     if row is None:
@@ -52,23 +52,23 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
         {"at": e.at, "from": e.from_status, "to": e.to_status, "actor": e.actor, "data": e.data}
         for e in get_events(connection, id_)
     ]
-    found = [dict(one) for one in connection.execute(phases, {"id": id_}).mappings()]
-    return {**_with_words(dict(row)), "phases": found, "history": events}
+    phase_rows = [dict(phase) for phase in connection.execute(phases, {"id": id_}).mappings()]
+    return {**_described(dict(row)), "phases": phase_rows, "history": events}
 
 
-def _with_words(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "target": Target.model_validate(row["target"]).words}
+def _described(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "target": Target.model_validate(row["target"]).description}
 
 
 def progress(connection: Connection) -> list[tuple[str, int]]:
-    """Goals by state."""
+    """Count goals by state."""
     query = text("""SELECT w.status, count(*) FROM sparc_goals g JOIN workflows w ON w.id = g.id
         GROUP BY 1 ORDER BY 2 DESC""")
     return [(row[0], row[1]) for row in connection.execute(query)]
 
 
-def left_alone(connection: Connection) -> list[dict[str, Any]]:
-    """Goals being worked on without a phase that is open: nothing would ever move them."""
+def orphaned(connection: Connection) -> list[dict[str, Any]]:
+    """Return goals that are being worked on but have no open phase: nothing would ever move them."""
     query = text("""
         SELECT g.id, g.title FROM sparc_goals g JOIN workflows w ON w.id = g.id
         WHERE w.status = 'working' AND NOT EXISTS (
@@ -80,5 +80,5 @@ def left_alone(connection: Connection) -> list[dict[str, Any]]:
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
-    """The goal whose id begins with `prefix`."""
+    """Return the id of the goal whose id begins with `prefix`."""
     return resolve(connection, prefix, table="sparc_goals", noun="goal", see="qflow sparc list")

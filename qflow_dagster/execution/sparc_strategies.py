@@ -1,11 +1,11 @@
-"""Strategies: templates of how a goal is worked on, and choosing among them by how they did.
+"""Strategies: how a goal is worked on, and choosing among them by their past results.
 
-Chosen by Thompson sampling: a draw from each strategy's Beta posterior of success (prior 1:1),
-plus a tenth of its quality, minus a tenth of its seconds and of its cost relative to the most any
-strategy needed. What is known of a kind of goal and language counts where it is enough, else what
-is known of the kind of goal, else of all (Thompson, Biometrika 25, 1933).
+Chosen by Thompson sampling (Thompson, Biometrika 25, 1933): a sample of each strategy's Beta posterior of
+success (prior 1:1), plus a tenth of its quality, minus a tenth of its seconds and of its cost relative to
+the highest of any strategy. The evidence is that of the same kind of goal and language where there is
+enough of it, else of the kind of goal, else of all goals.
 
-Belongs here: the templates, the choice (pure), and what the tables say of past uses.
+Belongs here: the strategies, the choice (pure), and the evidence read from the tables.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,40 +15,40 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import UsageError
 
-# Uses from which a kind of goal in a language is judged by itself.
+# Uses from which the evidence of one kind of goal in one language suffices.
 MIN_EVIDENCE = 5
 WEIGHT = 0.1
 
 
 class Strategy(NamedTuple):
-    """How generators are asked, and how much risk the architecture's gate lets through."""
+    """How generators are called, and the highest risk that the architecture's gate accepts."""
 
     name: str
-    about: str
-    # All at once and the best is taken; or one a round, the cheapest or the most trusted first.
-    ask: Literal["all", "cheapest", "most_trusted"]
-    largest_risk: Literal["low", "medium", "high"]
+    description: str
+    # All at once, taking the best candidate; or one per round, the cheapest or the most trusted first.
+    order: Literal["all", "cheapest", "most_trusted"]
+    max_risk: Literal["low", "medium", "high"]
     goal_types: Sequence[str] = ("finding", "metric", "text")
-    # Languages it is for; none: all.
+    # Languages it is for; empty means all.
     languages: Sequence[str] = ()
 
 
 STRATEGIES = (
     Strategy(
-        "together", "Every generator that fits is asked at once; the best candidate is taken.", "all", "high"
+        "together", "Every matching generator is called at once; the best candidate is taken.", "all", "high"
     ),
     Strategy(
         "cheapest-first",
-        "One generator a round, the cheapest first; at most medium risk.",
+        "One generator per round, the cheapest first; at most medium risk.",
         "cheapest",
         "medium",
     ),
-    Strategy("most-trusted-first", "One generator a round, the best record first.", "most_trusted", "high"),
+    Strategy("most-trusted-first", "One generator per round, the best record first.", "most_trusted", "high"),
 )
 
 
 class Evidence(NamedTuple):
-    """How a strategy did: uses, successes, and means of quality (0 to 1), seconds and cost."""
+    """Past results of a strategy: uses, successes, and means of quality (0 to 1), seconds and cost."""
 
     uses: int = 0
     successes: int = 0
@@ -57,43 +57,45 @@ class Evidence(NamedTuple):
     cost: float = 0.0
 
 
-def fitting(goal_type: str, language: str) -> list[Strategy]:
-    """The strategies for goals of that kind, in that language."""
+def matching(goal_type: str, language: str) -> list[Strategy]:
+    """Return the strategies for goals of that kind, in that language."""
     return [
-        one
-        for one in STRATEGIES
-        if goal_type in one.goal_types and (not one.languages or language in one.languages)
+        strategy
+        for strategy in STRATEGIES
+        if goal_type in strategy.goal_types and (not strategy.languages or language in strategy.languages)
     ]
 
 
 def named(name: str) -> Strategy:
-    """The strategy of that name.
+    """Return the strategy of that name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: unknown name.
     """
-    for one in STRATEGIES:
-        if one.name == name:
-            return one
-    raise UsageError(f"no strategy {name!r}; there are: {', '.join(one.name for one in STRATEGIES)}")
+    for strategy in STRATEGIES:
+        if strategy.name == name:
+            return strategy
+    raise UsageError(
+        f"unknown strategy {name!r}; strategies: {', '.join(strategy.name for strategy in STRATEGIES)}"
+    )
 
 
 def choose(
-    strategies: Sequence[Strategy], known: Mapping[str, Evidence], draw: Callable[[float, float], float]
+    strategies: Sequence[Strategy], evidence: Mapping[str, Evidence], draw: Callable[[float, float], float]
 ) -> tuple[Strategy, dict[str, float]]:
-    """The strategy of the highest draw, and what each drew. `draw(a, b)` is a sample of Beta(a, b)."""
-    slowest = max((one.seconds for one in known.values()), default=0.0) or 1.0
-    dearest = max((one.cost for one in known.values()), default=0.0) or 1.0
-    worth = {}
-    for one in strategies:
-        seen = known.get(one.name, Evidence())
-        sampled = draw(1 + seen.successes, 1 + seen.uses - seen.successes)
-        rest = seen.quality - seen.seconds / slowest - seen.cost / dearest
-        worth[one.name] = round(sampled + WEIGHT * rest, 4)
-    return max(strategies, key=lambda one: worth[one.name]), worth
+    """Return the strategy with the highest value, and the values of all. `draw(a, b)` samples Beta(a, b)."""
+    slowest = max((past.seconds for past in evidence.values()), default=0.0) or 1.0
+    dearest = max((past.cost for past in evidence.values()), default=0.0) or 1.0
+    values = {}
+    for strategy in strategies:
+        past = evidence.get(strategy.name, Evidence())
+        sampled = draw(1 + past.successes, 1 + past.uses - past.successes)
+        adjustment = past.quality - past.seconds / slowest - past.cost / dearest
+        values[strategy.name] = round(sampled + WEIGHT * adjustment, 4)
+    return max(strategies, key=lambda strategy: values[strategy.name]), values
 
 
-_KNOWN = text("""
+_EVIDENCE = text("""
 SELECT strategy, count(*) AS uses, count(*) FILTER (WHERE success) AS successes,
        coalesce(avg(quality), 0) AS quality, coalesce(avg(seconds), 0) AS seconds, coalesce(avg(cost), 0) AS cost
 FROM sparc_goals WHERE success IS NOT NULL
@@ -104,18 +106,18 @@ GROUP BY strategy
 
 
 def evidence(connection: Connection, goal_type: str, language: str) -> dict[str, Evidence]:
-    """What is known of each strategy: of such goals where there were enough, else of a wider kind."""
-    found: dict[str, Evidence] = {}
+    """Return the evidence of each strategy: of such goals where there were enough, else of a wider kind."""
+    by_strategy: dict[str, Evidence] = {}
     for scope in ((goal_type, language), (goal_type, None), (None, None)):
-        rows = connection.execute(_KNOWN, {"goal_type": scope[0], "language": scope[1]})
+        rows = connection.execute(_EVIDENCE, {"goal_type": scope[0], "language": scope[1]})
         for strategy, *values in rows:
-            if strategy not in found and (values[0] >= MIN_EVIDENCE or scope == (None, None)):
-                found[strategy] = Evidence(*values)
-    return found
+            if strategy not in by_strategy and (values[0] >= MIN_EVIDENCE or scope == (None, None)):
+                by_strategy[strategy] = Evidence(*values)
+    return by_strategy
 
 
 def statistics(connection: Connection) -> list[dict[str, Any]]:
-    """By strategy: uses, successes, success rate, rework (rejected gates by phases), seconds by phase, cost."""
+    """Return by strategy: uses, successes, success rate, rework rate (rejected phases), seconds by phase, cost."""
     query = text("""
         SELECT g.strategy, count(DISTINCT g.id) AS uses,
                count(DISTINCT g.id) FILTER (WHERE g.success) AS succeeded,

@@ -1,6 +1,6 @@
-"""What a goal is to reach: a measure and its bound, read from words, measured on a snapshot.
+"""Targets of goals: a measure and its bound, read from a description, measured on a snapshot.
 
-Belongs here: targets, and how they are measured. Does not belong here: who reaches them (`sparc`).
+Does not belong here: working towards them (`sparc`).
 """
 
 import re
@@ -15,7 +15,7 @@ from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.metrics import queries as metrics
 
 MEASURES = ("cognitive", "cyclomatic", "code_lines", "maintainability", "nesting", "parameters", "findings")
-COMPARED = {
+OPERATOR_PHRASES = {
     "<": ("below", "under", "less than", "fewer than"),
     "<=": ("at most", "no more than"),
     ">": ("above", "over", "more than"),
@@ -32,24 +32,28 @@ _NAMES = {
     "nesting depth": "nesting",
     **{name: name for name in MEASURES},
 }
-_OPERATORS = {word: operator for operator, words in COMPARED.items() for word in (operator, *words)}
-_WORDS = re.compile(
+_OPERATORS = {
+    word: operator for operator, phrases in OPERATOR_PHRASES.items() for word in (operator, *phrases)
+}
+_DESCRIPTION = re.compile(
     rf"(?P<measure>{'|'.join(sorted(map(re.escape, _NAMES), key=len, reverse=True))})\s+(?:of|in)\s+"
     r"(?:the\s+)?(?:(?:file|module|function|method|class)\s+)?(?P<what>\S+)\s+(?:is\s+|to\s+(?:be\s+)?)?"
     rf"(?P<operator>{'|'.join(sorted(map(re.escape, _OPERATORS), key=len, reverse=True))})\s*"
     r"(?P<value>\d+(?:\.\d+)?)",
     re.IGNORECASE,
 )
-FORM = "'<measure> of <file or function> below <number>', as in 'cognitive complexity of src/app.py below 15'"
+SYNTAX = (
+    "'<measure> of <file or function> below <number>', as in 'cognitive complexity of src/app.py below 15'"
+)
 
 
 class Target(BaseModel):
-    """A measure of a file or function and its bound; or that a rule finds nothing; or that a work item is done."""
+    """A measure of a file or function and its bound; or that a rule has no findings; or that a work item is done."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["measure", "rule", "work_item"]
-    # What is measured, one of `MEASURES`, or the rule's id.
+    # One of `MEASURES`, or the id of a rule.
     measure: str = ""
     path: str = ""
     function: str | None = None
@@ -58,17 +62,17 @@ class Target(BaseModel):
     work_item: str | None = None
 
     @property
-    def words(self) -> str:
-        """The target as a sentence that is true once it is reached."""
+    def description(self) -> str:
+        """Return the target as a sentence that is true once it is reached."""
         if self.kind == "work_item":
             return f"work item {self.work_item} is done"
         if self.kind == "rule":
-            return f"{self.measure} finds nothing in {self.path}"
+            return f"{self.measure} has no finding in {self.path}"
         what = f"{self.function} ({self.path})" if self.function else self.path
         return f"{self.measure.replace('_', ' ')} of {what} {self.operator} {self.value:g}"
 
     def holds(self, value: float | None) -> bool:
-        """Whether a measured value reaches it; one that could not be measured does not."""
+        """Return whether a measured value reaches the target; None (not measurable) does not."""
         if value is None:
             return False
         return {
@@ -79,32 +83,34 @@ class Target(BaseModel):
         }[self.operator]
 
 
-def read(connection: Connection, snapshot: Snapshot, words: str) -> Target:
-    """The target that a sentence names; the file or function is looked up.
+def read(connection: Connection, snapshot: Snapshot, sentence: str) -> Target:
+    """Return the target that a sentence names; the file or function is looked up.
 
     Raises:
-        UsageError: it names none; the message shows the form.
-        QflowError: nothing, or more than one thing, is called that.
+        UsageError: the sentence names no target; the message shows the syntax.
+        QflowError: no file or function has that name, or several have.
     """
-    match = _WORDS.search(words)
+    match = _DESCRIPTION.search(sentence)
     if match is None:
         raise UsageError(
-            f"the goal names no target that could be measured; say {FORM}, "
+            f"the goal names no target that can be measured; write {SYNTAX}, "
             f"with a measure of {', '.join(MEASURES)}"
         )
     measure = _NAMES[match["measure"].lower()]
     operator = _OPERATORS[match["operator"].lower()]
-    found = metrics.metrics_of(connection, snapshot.repository_id, match["what"].strip("`'\"").rstrip(",;:"))
-    function = found["name"] if found["kind"] == "function" else None
+    metric = metrics.metrics_of(connection, snapshot.repository_id, match["what"].strip("`'\"").rstrip(",;:"))
+    function = metric["name"] if metric["kind"] == "function" else None
     if function is None and measure in ("nesting", "parameters"):
-        raise UsageError(f"{measure} is measured of functions, and {found['path']} is a file")
+        raise UsageError(f"{measure} is measured for functions, and {metric['path']} is a file")
     if function is not None and measure == "findings":
-        raise UsageError(f"findings are counted of files, and {function} is a function; say {found['path']}")
+        raise UsageError(
+            f"findings are counted for files, and {function} is a function; write {metric['path']}"
+        )
     return Target.model_validate(
         {
             "kind": "measure",
             "measure": measure,
-            "path": found["path"],
+            "path": metric["path"],
             "function": function,
             "operator": operator,
             "value": match["value"],
@@ -113,40 +119,40 @@ def read(connection: Connection, snapshot: Snapshot, words: str) -> Target:
 
 
 def measure(connection: Connection, snapshot: Snapshot, target: Target) -> float | None:
-    """What the target's measure is in the snapshot; None where what it is about is not there any more."""
+    """Return the target's measure in the snapshot; None if the file or function no longer exists."""
     if target.kind == "work_item":
         query = text("SELECT CASE WHEN status = 'done' THEN 0 ELSE 1 END FROM workflows WHERE id = :id")
         return connection.scalar(query, {"id": target.work_item})
     if target.kind == "rule" or target.measure == "findings":
-        if target.kind == "measure" and not _there(connection, snapshot, target.path):
+        if target.kind == "measure" and not _exists(connection, snapshot, target.path):
             return None
         rule = target.measure if target.kind == "rule" else None
-        found = findings.find(connection, snapshot.repository_id, rule=rule, path=target.path, limit=100_000)
-        return float(sum(row["path"] == target.path for row in found))
-    if not _there(connection, snapshot, target.path):
+        rows = findings.find(connection, snapshot.repository_id, rule=rule, path=target.path, limit=100_000)
+        return float(sum(row["path"] == target.path for row in rows))
+    if not _exists(connection, snapshot, target.path):
         return None
-    measured = metrics.file_metrics(connection, snapshot.repository_id, target.path)
+    file_metrics = metrics.file_metrics(connection, snapshot.repository_id, target.path)
     if target.function is None:
-        value = (measured.get("size") or {}).get(target.measure)
+        value = (file_metrics.get("size") or {}).get(target.measure)
     else:
-        rows = [row for row in measured["functions"] if row["function"] == target.function]
-        value = rows[0].get(target.measure) if rows else None
+        functions = [row for row in file_metrics["functions"] if row["function"] == target.function]
+        value = functions[0].get(target.measure) if functions else None
     return None if value is None else float(value)
 
 
-def _there(connection: Connection, snapshot: Snapshot, path: str) -> bool:
+def _exists(connection: Connection, snapshot: Snapshot, path: str) -> bool:
     query = text(f"SELECT true FROM files f WHERE {IN_SNAPSHOT} AND f.path = :path")
     return bool(connection.scalar(query, {**snapshot.interval, "path": path}))
 
 
 def of_work_item(item: dict[str, object]) -> Target:
-    """The target of a work item (a row of `work_items.show`).
+    """Return the target of a work item (a row of `work_items.show`).
 
     Raises:
-        QflowError: it is of no repository.
+        QflowError: the item belongs to no repository.
     """
     if item.get("repository") is None:
-        raise QflowError(f"work item {item['id']} is about no repository; a goal needs one")
+        raise QflowError(f"work item {item['id']} belongs to no repository; a goal needs one")
     if item["source"] == "findings" and item["rule"] and item["path"]:
         return Target(kind="rule", measure=str(item["rule"]), path=str(item["path"]))
     return Target(kind="work_item", path=str(item["path"] or ""), work_item=str(item["id"]))

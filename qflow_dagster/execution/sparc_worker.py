@@ -1,7 +1,7 @@
-"""Working on goals: claim phases and make them, follow what completions wait for, measure targets.
+"""Work on goals: claim phases and run them, follow_up up waiting completions, measure targets.
 
-Belongs here: one worker's loop. Does not belong here: what follows a verdict (`sparc`), what phases
-put out (handed in as `makers`).
+Belongs here: one worker's loop. Does not belong here: what follows a verdict (`sparc`), producing
+the artifacts of phases (passed as `makers`).
 """
 
 import time
@@ -9,26 +9,28 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Select, select, text, update
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import sparc, sparc_targets
-from qflow_dagster.execution.sparc import GOAL_TYPE, PHASE_TYPE, Judge, Made, Maker
+from qflow_dagster.execution.sparc import GOAL_TYPE, PHASE_TYPE, CompletionCheck, Maker, PhaseResult
 from qflow_dagster.execution.sparc_targets import Target
+from qflow_dagster.execution.tables import sparc_goals, sparc_phases
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.quantumflow import LeaseLostError, Workflow, claim, due, fail
 from qflow_dagster.quantumflow.recording import kept_alive
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.rows import to_jsonb
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
 
 logger = logs.logger(__name__)
 
 
-class Done(NamedTuple):
-    """What a drain did: phases made, of those rejected, failed attempts; goals met."""
+class WorkResult(NamedTuple):
+    """What a worker did: phases run, of those rejected, failed attempts; goals met."""
 
-    made: int = 0
+    phases: int = 0
     rejected: int = 0
     failed: int = 0
     met: int = 0
@@ -37,70 +39,75 @@ class Done(NamedTuple):
 def work(
     engine: Engine,
     makers: Mapping[str, Maker],
-    judge: Judge,
+    check_completion: CompletionCheck,
     *,
     worker: str,
     run_id: str | None = None,
     limit: int = 500,
-) -> Done:
-    """Make phases until none waits, follow what completions wait for, and measure targets."""
-    tidy(engine)
-    done = Done()
-    while done.made + done.failed < limit:
-        done = done._replace(rejected=done.rejected + follow(engine, judge))
+) -> WorkResult:
+    """Run phases until none is ready, follow_up up waiting completions, and measure targets."""
+    release_ended(engine)
+    totals = WorkResult()
+    while totals.phases + totals.failed < limit:
+        totals = totals._replace(rejected=totals.rejected + follow_up(engine, check_completion))
         with engine.begin() as connection:
             claimed = claim(connection, PHASE_TYPE, worker=worker, limit=1, run_id=run_id)
         if not claimed:
             break
         with kept_alive(engine, claimed):
-            verdict = _make(engine, makers, claimed[0])
-        done = done._replace(
-            made=done.made + (verdict is not None),
-            rejected=done.rejected + (verdict == "rejected"),
-            failed=done.failed + (verdict is None),
+            verdict = _run_phase(engine, makers, claimed[0])
+        totals = totals._replace(
+            phases=totals.phases + (verdict is not None),
+            rejected=totals.rejected + (verdict == "rejected"),
+            failed=totals.failed + (verdict is None),
         )
-    return done._replace(met=track(engine))
+    return totals._replace(met=measure_targets(engine))
 
 
-def _make(engine: Engine, makers: Mapping[str, Maker], held: Workflow) -> str | None:
+def _run_phase(engine: Engine, makers: Mapping[str, Maker], held: Workflow) -> str | None:
     started = time.monotonic()
     try:
         with engine.connect() as connection:
             goal, phase = sparc.goal_of(connection, held.id)
-        made = makers[phase](engine, goal)
+        result = makers[phase](engine, goal)
         with engine.begin() as connection:
-            _store(connection, held.id, made, time.monotonic() - started)
-            sparc.conclude(connection, held, goal, phase, made.gate)
-        return made.gate.verdict
+            _store(connection, held.id, result, time.monotonic() - started)
+            sparc.conclude(connection, held, goal, phase, result.gate)
+        return result.gate.verdict
     except LeaseLostError:
-        logger.warning("the phase %s is somebody else's by now", held.id)
+        logger.warning("phase %s is held by another worker by now", held.id)
     except Exception as error:
-        # One goal that cannot be worked on must not keep the others from it.
+        # An error in one goal must not stop the others.
         if not isinstance(error, QflowError):
             logger.exception("phase %s", held.id)
         _report(engine, held, {"kind": type(error).__name__, "message": redact(str(error))[:2_000]})
     return None
 
 
-def _report(engine: Engine, held: Workflow, why: dict[str, str]) -> None:
+def _report(engine: Engine, held: Workflow, error: dict[str, str]) -> None:
     try:
         with engine.begin() as connection:
-            [status] = fail(connection, [held], [why])
+            [status] = fail(connection, [held], [error])
             if status == "failed":
                 goal, phase = sparc.goal_of(connection, held.id)
-                sparc.ask_person(connection, goal, f"{phase} failed: {why['message']}")
+                sparc.escalate(connection, goal, f"{phase} failed: {error['message']}")
     except LeaseLostError:
-        logger.warning("the phase %s is somebody else's by now", held.id)
+        logger.warning("phase %s is held by another worker by now", held.id)
 
 
-def _store(connection: Connection, id_: UUID, made: Made, seconds: float) -> None:
-    query = text("""
-        UPDATE sparc_phases SET artifact = :artifact, data = CAST(:data AS jsonb), author = :author,
-            seconds = seconds + :seconds, cost = cost + :cost WHERE id = :id
-    """)
-    data = to_json(made.data, "what a phase made", default=str)
-    values = {"id": id_, "artifact": made.artifact, "data": data, "author": made.author}
-    connection.execute(query, values | {"seconds": seconds, "cost": made.cost})
+def _store(connection: Connection, id_: UUID, result: PhaseResult, seconds: float) -> None:
+    table = sparc_phases
+    connection.execute(
+        update(table)
+        .where(table.c.id == id_)
+        .values(
+            artifact=result.artifact,
+            data=to_jsonb(result.data, "the data of a phase", default=str),
+            author=result.author,
+            seconds=table.c.seconds + seconds,
+            cost=table.c.cost + result.cost,
+        )
+    )
 
 
 _ENDED = text(f"""
@@ -110,8 +117,8 @@ WHERE w.type = '{GOAL_TYPE}' AND w.finished_at IS NOT NULL AND pw.finished_at IS
 """)
 
 
-def tidy(engine: Engine) -> None:
-    """Stop what is left of goals that were cancelled, or whose term is over."""
+def release_ended(engine: Engine) -> None:
+    """Release what goals still hold that were cancelled or whose time is over."""
     with engine.begin() as connection:
         for row in connection.execute(_ENDED).all():
             goal, _ = sparc.goal_of(connection, row.id)
@@ -121,7 +128,7 @@ def tidy(engine: Engine) -> None:
 
 
 def waiting(connection: Connection) -> bool:
-    """Whether there is a phase to make, a target to measure anew, or a goal to tidy up after."""
+    """Return whether there is work: a phase to run, a target to measure again, or an ended goal to release."""
     return (
         due(connection, [PHASE_TYPE])
         or connection.execute(_TRACKED, {"limit": 1}).first() is not None
@@ -135,18 +142,21 @@ WHERE w.type = '{PHASE_TYPE}' AND w.status = 'waiting' ORDER BY p.id LIMIT :limi
 """)
 
 
-def follow(engine: Engine, judge: Judge, *, limit: int = 500) -> int:
-    """Let completions go on whose change was decided and verified, or was not; returns how many were rejected."""
+def _locked_status(id_: UUID) -> Select[tuple[str]]:
+    return select(workflows.c.status).where(workflows.c.id == id_).with_for_update(skip_locked=True)
+
+
+def follow_up(engine: Engine, check_completion: CompletionCheck, *, limit: int = 500) -> int:
+    """Conclude completions whose change was decided and verified (or was not); return how many were rejected."""
     with engine.connect() as connection:
         rows = connection.execute(_WAITING, {"limit": limit}).all()
     rejected = 0
     for row in rows:
         with engine.begin() as connection:
-            locked = text("SELECT status FROM workflows WHERE id = :id FOR UPDATE SKIP LOCKED")
-            if connection.scalar(locked, {"id": row.id}) != "waiting":
+            if connection.scalar(_locked_status(row.id)) != "waiting":
                 continue
             goal, phase = sparc.goal_of(connection, row.id)
-            gate = judge(connection, goal, row.data)
+            gate = check_completion(connection, goal, row.data)
             if gate is not None:
                 sparc.conclude(connection, row.id, goal, phase, gate)
                 rejected += gate.verdict == "rejected"
@@ -163,24 +173,25 @@ ORDER BY g.id LIMIT :limit
 """)
 
 
-def track(engine: Engine, *, limit: int = 500) -> int:
-    """Measure targets on snapshots they were not measured on; returns how many goals are met."""
+def measure_targets(engine: Engine, *, limit: int = 500) -> int:
+    """Measure targets on snapshots they were not measured on yet; return how many goals are met."""
     met = 0
     with engine.connect() as connection:
         rows = connection.execute(_TRACKED, {"limit": limit}).all()
     for row in rows:
         with engine.begin() as connection:
-            status = connection.scalar(
-                text("SELECT status FROM workflows WHERE id = :id FOR UPDATE SKIP LOCKED"), {"id": row.id}
-            )
-            if status not in ("tracking", "needs_person"):
+            if connection.scalar(_locked_status(row.id)) not in ("tracking", "needs_person"):
                 continue
             target = Target.model_validate(row.target)
             value = sparc_targets.measure(connection, current_snapshot(connection, row.repository), target)
-            query = text("UPDATE sparc_goals SET measured = measured || CAST(:new AS jsonb) WHERE id = :id")
-            connection.execute(query, {"id": row.id, "new": to_json({row.commit_oid: value}, "a measure")})
+            measured = sparc_goals.c.measured.concat(to_jsonb({row.commit_oid: value}, "a measure"))
+            connection.execute(
+                update(sparc_goals).where(sparc_goals.c.id == row.id).values(measured=measured)
+            )
             if target.holds(value):
                 goal, _ = sparc.goal_of(connection, row.phase_id)
-                sparc.end(connection, goal, "met", f"at {row.commit_oid[:10]}: {target.words} ({value:g})")
+                sparc.end(
+                    connection, goal, "met", f"at {row.commit_oid[:10]}: {target.description} ({value:g})"
+                )
                 met += 1
     return met

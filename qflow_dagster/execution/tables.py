@@ -1,4 +1,4 @@
-"""Tables of the plan, of task graphs and of SPARC. What has a state has that of the workflow with the same id."""
+"""Declare the tables of work items, task graphs and SPARC. The state of a row is that of its workflow (same id)."""
 
 from sqlalchemy import (
     BigInteger,
@@ -33,16 +33,16 @@ work_items = Table(
     Column("kind", Text),
     Column("title", Text, nullable=False),
     Column("description", Text, nullable=False),
-    # List of sentences that are true when it is done.
+    # Acceptance criteria: sentences that are true when the item is done.
     Column("acceptance", JSONB, nullable=False),
-    # findings, metric, error, text or plan: where it came from.
+    # Origin: findings, metric, error, text or plan.
     Column("source", Text, nullable=False),
-    # What it is about, where it came from measures.
+    # Rule and file, where the item came from measures.
     Column("rule_id", Text),
     Column("path", Text),
-    # Input of the score -> {value, source, formula}; what is not there is missing.
+    # Name of a score input -> {value, source, formula}; an input without an entry is missing.
     Column("inputs", JSONB, nullable=False),
-    # Whether the inputs are its own, or those of the nearest item above that has some.
+    # The ancestor whose inputs give the score; NULL where the item has inputs of its own.
     Column("inherits_from", Uuid),
     Column("wsjf", Float),
     timestamp_column("ranked_at", default_now=True),
@@ -61,10 +61,10 @@ work_chunks = Table(
     Column("id", Uuid, primary_key=True),
     Column("text", Text, nullable=False),
     Column("requested_by", Text, nullable=False),
-    # What the classifier made of it, with its confidence and reasons.
+    # The classifier's result, with its confidence and reasons.
     Column("analysis", JSONB, nullable=False),
     Column("confidence", Float, nullable=False),
-    # Once it is applied.
+    # The work item it became, once applied.
     Column("work_item_id", Uuid),
     timestamp_column("created_at", default_now=True),
 )
@@ -80,19 +80,19 @@ task_graphs = Table(
     timestamp_column("created_at", default_now=True),
 )
 
-# What a task is a part of (its graph, or the task that was split) is its workflow's parent.
+# The parent of a task's workflow is its graph, or the task that was split.
 tasks = Table(
     "tasks",
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("graph_id", Uuid, ForeignKey("task_graphs.id", ondelete="CASCADE"), nullable=False),
     Column("name", Text, nullable=False),
-    # Its place among its siblings: outputs of a map come back in this order.
+    # Order among the siblings: the results of a map come back in this order.
     Column("position", Integer, nullable=False),
     Column("depth", Integer, nullable=False),
-    # As `task_definitions.Task`.
+    # JSON of `task_definitions.Task`.
     Column("spec", JSONB, nullable=False),
-    # Of a mapped task: the element of the array.
+    # The array element of a mapped task.
     Column("element", JSONB),
     Index("ix_tasks_graph_id", "graph_id", "depth", "position"),
 )
@@ -112,15 +112,15 @@ sparc_goals = Table(
     # finding, metric or text.
     Column("goal_type", Text, nullable=False),
     Column("language", Text, nullable=False),
-    # As `sparc_targets.Target`; what it was measured to be, by commit.
+    # JSON of `sparc_targets.Target`; and the measured value by commit.
     Column("target", JSONB, nullable=False),
     Column("measured", JSONB, nullable=False, server_default="{}"),
-    # The strategy, and what each was worth when it was chosen.
+    # The strategy, and the sampled value of each when it was chosen.
     Column("strategy", Text, nullable=False),
     Column("considered", JSONB, nullable=False),
     Column("round", Integer, nullable=False, server_default="1"),
     Column("requested_by", Text, nullable=False),
-    # How the strategy did, once that is known: seconds of work, cost, and 1 / rounds as its quality.
+    # The strategy's result, once there is one: success, quality (1 / rounds), seconds of work, cost.
     Column("success", Boolean),
     Column("quality", Float),
     Column("seconds", Float),
@@ -131,7 +131,7 @@ sparc_goals = Table(
     Index("ix_sparc_goals_strategy", "strategy", "goal_type", "language"),
 )
 
-# A phase of a goal in one round: its artifact, who made it, and what the gate said. State: the workflow's.
+# A phase of a goal in one round: its artifact, author and gate verdict. The state is that of the workflow.
 sparc_phases = Table(
     "sparc_phases",
     metadata,

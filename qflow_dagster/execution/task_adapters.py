@@ -1,9 +1,9 @@
-"""How tasks are done: a command in the sandbox, a request, a Python function, reading files.
+"""Adapters, which run tasks: a sandboxed command, an HTTP request, a Python function, reading files.
 
-Belongs here: one function per adapter that ends with the task, its caps, and the two kinds of
-failure. What is done elsewhere and takes its time (an agent, a Dagster job) is registered by who
-knows of it (`Elsewhere`). Does not belong here: which tasks, when (`task_worker`), who may
-(`task_policy`).
+Belongs here: one function per adapter that returns when the task is done, its limits, and how an
+attempt fails. Work that runs elsewhere and takes long (an agent, a Dagster job) is registered as an
+`ExternalAdapter` by the package that runs it. Does not belong here: which tasks run when
+(`task_worker`), what a role may do (`task_policy`).
 """
 
 import importlib.metadata
@@ -21,7 +21,15 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster import sandbox
 from qflow_dagster.errors import QflowError
-from qflow_dagster.execution.task_arguments import ANYTHING, FLAG, TEXT, TEXTS_BY_NAME, WORDS, Takes, one_of
+from qflow_dagster.execution.task_arguments import (
+    ANYTHING,
+    FLAG,
+    TEXT,
+    TEXT_LIST,
+    TEXTS_BY_NAME,
+    ArgumentSpec,
+    one_of,
+)
 from qflow_dagster.execution.task_policy import allowed_host, policy
 from qflow_dagster.infrastructure import outgoing
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
@@ -42,7 +50,7 @@ METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
 
 
 class TaskFailedError(QflowError):
-    """An attempt failed; `retry` says whether another could do better."""
+    """An attempt to run a task failed; `retry` says whether another attempt may succeed."""
 
     def __init__(self, message: str, *, kind: str, retry: bool = True) -> None:
         super().__init__(message)
@@ -51,7 +59,10 @@ class TaskFailedError(QflowError):
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A task about to be done: what it is, with every reference filled in, and what it sees."""
+    """A task about to run, with every reference in its arguments filled in.
+
+    `inputs` holds what the task sees: the graph's input under `run`, and the results of its dependencies by name.
+    """
 
     id: UUID
     graph_id: UUID
@@ -60,15 +71,15 @@ class Call:
     role: str
     adapter: str
     arguments: dict[str, Any]
-    seen: dict[str, Any]
-    # Seconds; None: the adapter's.
+    inputs: dict[str, Any]
+    # Seconds; None means the adapter's limit.
     timeout: float | None
     attempt: int
     engine: Engine
     pool: Pool
 
     def seconds(self, cap: float) -> float:
-        """How long it may take: the task's limit, its role's, the adapter's."""
+        """Return the time limit in seconds: the least of the task's, its role's and the adapter's (`cap`)."""
         return min(value for value in (self.timeout, policy(self.role).timeout, cap) if value is not None)
 
 
@@ -76,70 +87,72 @@ Run = Callable[[Call], Any]
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """An adapter that starts a workflow somebody else works on; the task waits for it."""
+class ExternalAdapter:
+    """An adapter that starts a workflow which another worker runs; the task waits for it."""
 
     start: Callable[[Connection, Call], NewWorkflow]
-    takes: Takes
+    argument_spec: ArgumentSpec
 
 
-Adapters = Mapping[str, Run | Elsewhere]
+Adapters = Mapping[str, Run | ExternalAdapter]
 
 
-def taking(takes: Takes) -> Callable[[Run], Run]:
-    """Say what an adapter takes; whoever submits a graph or does a task holds its arguments to that."""
+def accepts(argument_spec: ArgumentSpec) -> Callable[[Run], Run]:
+    """Declare the arguments of an adapter; they are checked at submission and before the task runs."""
 
-    def said(run: Run) -> Run:
-        run.takes = takes  # type: ignore[attr-defined]
+    def declare(run: Run) -> Run:
+        run.argument_spec = argument_spec  # type: ignore[attr-defined]
         return run
 
-    return said
+    return declare
 
 
-@taking(Takes({"command": WORDS}, {"repository": TEXT, "check": FLAG}))
+@accepts(ArgumentSpec({"command": TEXT_LIST}, {"repository": TEXT, "check": FLAG}))
 def shell(call: Call) -> dict[str, Any]:
     """Run `command` (a list) in the sandbox, in an empty folder or a checkout of `repository`.
 
-    What the task sees is JSON on its standard input. Its output, if it is JSON, is `value`.
+    The task's inputs are JSON on its standard input. If its output is JSON, the result has it as `value`.
     """
     seconds = call.seconds(SHELL_SECONDS if call.role != "tester" else 600.0)
     limits = sandbox.Limits(seconds, policy(call.role).memory * 1024**2, 256)
-    with work_folder("qflow-task-") as made:
-        work = made / "work"
-        work.mkdir()
+    with work_folder("qflow-task-") as folder:
+        work_tree = folder / "work"
+        work_tree.mkdir()
         if call.arguments.get("repository"):
-            _checkout(call, work)
+            _checkout(call, work_tree)
         command = call.arguments["command"]
-        ran = sandbox.run(command, work, limits=limits, stdin=json.dumps(call.seen, ensure_ascii=False))
-    output = ran.output
+        process = sandbox.run(
+            command, work_tree, limits=limits, stdin=json.dumps(call.inputs, ensure_ascii=False)
+        )
+    output = process.output
     if len(output) > SHELL_OUTPUT:
         output = output[-SHELL_OUTPUT:]
-    if ran.timed_out:
+    if process.timed_out:
         raise TaskFailedError(
             f"{command[0]} took longer than {seconds:g} s: {output[-2_000:]}", kind="timeout"
         )
-    if ran.code != 0 and call.arguments.get("check", True):
-        raise TaskFailedError(f"{command[0]} ended with {ran.code}: {output[-2_000:]}", kind="exit_code")
-    result: dict[str, Any] = {"code": ran.code, "output": storable_text(output)}
+    if process.code != 0 and call.arguments.get("check", True):
+        raise TaskFailedError(f"{command[0]} ended with {process.code}: {output[-2_000:]}", kind="exit_code")
+    result: dict[str, Any] = {"code": process.code, "output": storable_text(output)}
     with suppress(ValueError):
         result["value"] = read_json(output)
     return result
 
 
-@taking(
-    Takes(
+@accepts(
+    ArgumentSpec(
         {"url": TEXT}, {"method": one_of(METHODS), "headers": TEXTS_BY_NAME, "body": ANYTHING, "check": FLAG}
     )
 )
 def http(call: Call) -> dict[str, Any]:
-    """Ask `url`; at most three redirects, each to a host the role may ask; 10 MB of answer.
+    """Request `url`; follow at most three redirects, each to a host the role may request; read at most 10 MB.
 
-    Sent is what the task gives and nothing else, and to another origin less (`outgoing.redirected`).
+    Only what the task's arguments say is sent, and to another origin less (see `outgoing.redirected`).
     """
-    given = call.arguments
+    arguments = call.arguments
     seconds = call.seconds(HTTP_SECONDS)
     deadline = time.monotonic() + seconds
-    request = _request(given)
+    request = _request(arguments)
     for _ in range(HTTP_REDIRECTS + 1):
         allowed_host(call.role, request.url)
         host = urlsplit(request.url).netloc
@@ -156,46 +169,46 @@ def http(call: Call) -> dict[str, Any]:
         except outgoing.ResponseTooLargeError as error:
             raise TaskFailedError(str(error), kind="size", retry=False) from None
         except outgoing.NoResponseError as error:
-            raise TaskFailedError(f"{host} could not be asked: {error}", kind="external") from None
+            raise TaskFailedError(f"{host} could not be reached: {error}", kind="external") from None
         except outgoing.RedirectRefusedError as error:
             raise TaskFailedError(f"{host}: {error}", kind="external", retry=False) from None
-        if answer.status >= 400 and given.get("check", True):
+        if answer.status >= 400 and arguments.get("check", True):
             retry = answer.status >= 500 or answer.status in (408, 425, 429)
             raise TaskFailedError(f"{host} answered {answer.status}", kind="status", retry=retry)
         return _result(answer)
     raise TaskFailedError(f"more than {HTTP_REDIRECTS} redirects", kind="external", retry=False)
 
 
-def _request(given: Mapping[str, Any]) -> outgoing.Request:
-    headers = dict(given.get("headers") or {})
+def _request(arguments: Mapping[str, Any]) -> outgoing.Request:
+    headers = dict(arguments.get("headers") or {})
     body = b""
-    if given.get("body") is not None:
-        body = json.dumps(given["body"]).encode()
+    if arguments.get("body") is not None:
+        body = json.dumps(arguments["body"]).encode()
         if "content-type" not in (name.lower() for name in headers):
             headers["Content-Type"] = "application/json"
-    return outgoing.Request(given.get("method", "GET"), given["url"], headers, body)
+    return outgoing.Request(arguments.get("method", "GET"), arguments["url"], headers, body)
 
 
-def _result(answer: outgoing.Answer) -> dict[str, Any]:
-    text = storable_text(answer.text)
-    result: dict[str, Any] = {"status": answer.status, "body": text}
-    if "json" in answer.headers.get("content-type", ""):
+def _result(response: outgoing.Answer) -> dict[str, Any]:
+    text = storable_text(response.text)
+    result: dict[str, Any] = {"status": response.status, "body": text}
+    if "json" in response.headers.get("content-type", ""):
         with suppress(ValueError):
             result["value"] = read_json(text)
     return result
 
 
-@taking(Takes({"function": TEXT}, others=True))
+@accepts(ArgumentSpec({"function": TEXT}, allow_others=True))
 def python(call: Call) -> Any:
-    """Call a function that an installed package offers under the entry points `qflow_dagster.tasks`.
+    """Call a function that an installed package declares under the entry point group `qflow_dagster.tasks`.
 
-    It gets `arguments` and `inputs`, in a process of its own, and returns what JSON can hold.
+    The function runs in a process of its own as `function(arguments, inputs)` and returns a JSON value.
     """
     function = call.arguments["function"]
     rest = {name: value for name, value in call.arguments.items() if name != "function"}
     seconds = call.seconds(PYTHON_SECONDS)
     try:
-        done, value = call.pool.call((function, rest, call.seen), seconds)
+        done, value = call.pool.call((function, rest, call.inputs), seconds)
     except WorkerTimeoutError:
         raise TaskFailedError(f"{function} took longer than {seconds:g} s", kind="timeout") from None
     except WorkerDiedError as error:
@@ -206,23 +219,23 @@ def python(call: Call) -> Any:
 
 
 def serve(context: None, batch: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> tuple[bool, Any]:
-    """The worker's side of `python`."""
+    """Run one call of the `python` adapter in a worker process; return whether it succeeded, and its value or error."""
     [(name, arguments, inputs)] = batch
-    found = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
-    if name not in found:
-        there = ", ".join(sorted(found)) or "none"
-        return False, f"no function {name!r} under the entry points {ENTRY_POINTS}; there are: {there}"
+    functions = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name not in functions:
+        available = ", ".join(sorted(functions)) or "none"
+        return False, f"no function {name!r} under the entry points {ENTRY_POINTS}; available: {available}"
     try:
-        value = found[name].load()(arguments, inputs)
+        value = functions[name].load()(arguments, inputs)
         to_json(value, f"the result of {name}")
     except Exception as error:
         return False, f"{type(error).__name__}: {error}"[:2_000]
     return True, value
 
 
-@taking(Takes({"repository": TEXT, "paths": WORDS}))
+@accepts(ArgumentSpec({"repository": TEXT, "paths": TEXT_LIST}))
 def files(call: Call) -> dict[str, str]:
-    """Read `paths` of the ingested commit of `repository`: path -> text. Nothing of a work tree is read."""
+    """Read `paths` of the ingested commit of `repository` (path -> text); the work tree is never read."""
     with call.engine.connect() as connection:
         name = call.arguments["repository"]
         objects = repositories.find(connection, name).objects
@@ -231,11 +244,13 @@ def files(call: Call) -> dict[str, str]:
     for path in call.arguments["paths"]:
         entry = git.run(objects, "ls-tree", "-l", "-z", commit, "--", path).decode()
         if not entry.startswith("100"):
-            raise TaskFailedError(f"{path} is no ordinary file of {name}", kind="not_found", retry=False)
-        meta = entry.partition("\t")[0].split()
-        if int(meta[3]) > FILE_BYTES:
-            raise TaskFailedError(f"{path} has {int(meta[3]):,} bytes", kind="size", retry=False)
-        texts[path] = storable_text(git.run(objects, "cat-file", "blob", meta[2]).decode("utf-8", "replace"))
+            raise TaskFailedError(f"{path} is not an ordinary file of {name}", kind="not_found", retry=False)
+        metadata = entry.partition("\t")[0].split()
+        if int(metadata[3]) > FILE_BYTES:
+            raise TaskFailedError(f"{path} has {int(metadata[3]):,} bytes", kind="size", retry=False)
+        texts[path] = storable_text(
+            git.run(objects, "cat-file", "blob", metadata[2]).decode("utf-8", "replace")
+        )
     return texts
 
 

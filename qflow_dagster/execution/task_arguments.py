@@ -1,7 +1,7 @@
-"""What an adapter takes: names and kinds of its arguments, and what may be referred to in them.
+"""Which arguments an adapter takes, their types, and the references they may contain.
 
-Belongs here: pure checks, made when a graph is submitted and again with the values filled in.
-Does not belong here: what a role may do with them (`task_policy`).
+Belongs here: pure checks, made when a graph is submitted and again with the references filled in.
+Does not belong here: what a role may do with the arguments (`task_policy`).
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -14,75 +14,88 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of value: what it is called, and what JSON type it has; one of `among` where that is given."""
+class ValueType:
+    """A type of argument: its description for messages, its JSON type, and optionally item type and `choices`."""
 
-    words: str
-    json: type
-    of: type | None = None
-    among: Collection[str] = ()
+    description: str
+    json_type: type
+    item_type: type | None = None
+    choices: Collection[str] = ()
 
-    def holds(self, value: Any, filled: bool) -> bool:
-        """Whether a value is of this kind. Before references are `filled` in, one that holds any is."""
+    def matches(self, value: Any, filled: bool) -> bool:
+        """Return whether a value is of this type. Before references are `filled` in, a text with one always is."""
         if not filled and isinstance(value, str) and "${" in value:
             return True
-        if not isinstance(value, self.json) or (self.among and value not in self.among):
+        if not isinstance(value, self.json_type) or (self.choices and value not in self.choices):
             return False
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        return self.of is None or all(isinstance(part, self.of) for part in parts)
+        return self.item_type is None or all(isinstance(part, self.item_type) for part in parts)
 
 
-TEXT, FLAG, OBJECT = Kind("a text", str), Kind("true or false", bool), Kind("an object", dict)
-WORDS = Kind("a list of words", list, str)
-TEXTS_BY_NAME = Kind("an object of texts", dict, str)
-ANYTHING = Kind("any JSON", object)
+TEXT, FLAG, OBJECT = (
+    ValueType("a string", str),
+    ValueType("true or false", bool),
+    ValueType("an object", dict),
+)
+TEXT_LIST = ValueType("a list of strings", list, str)
+TEXTS_BY_NAME = ValueType("an object of strings", dict, str)
+ANYTHING = ValueType("any JSON", object)
 
 
-def one_of(names: Collection[str]) -> Kind:
-    """A text that is one of these."""
-    return Kind(f"one of {', '.join(names)}", str, among=names)
+def one_of(names: Collection[str]) -> ValueType:
+    """Return the type of a text that is one of `names`."""
+    return ValueType(f"one of {', '.join(names)}", str, choices=names)
 
 
 @dataclass(frozen=True)
-class Takes:
-    """The arguments of an adapter; `either`: exactly one of these is needed; `others`: more are its own."""
+class ArgumentSpec:
+    """The arguments of an adapter.
 
-    needed: Mapping[str, Kind] = field(default_factory=dict)
-    optional: Mapping[str, Kind] = field(default_factory=dict)
-    either: tuple[str, ...] = ()
-    others: bool = False
+    `exactly_one_of`: one of these must be present, and no other. `allow_others`: arguments not listed are allowed.
+    """
+
+    required: Mapping[str, ValueType] = field(default_factory=dict)
+    optional: Mapping[str, ValueType] = field(default_factory=dict)
+    exactly_one_of: tuple[str, ...] = ()
+    allow_others: bool = False
 
     def problems(
         self, adapter: str, arguments: Mapping[str, Any], *, filled: bool
     ) -> Iterator[tuple[Path, str]]:
-        """What is wrong with them: where, and why."""
-        kinds = {**self.needed, **self.optional}
+        """Yield what is wrong with the arguments: the location and a message."""
+        kinds = {**self.required, **self.optional}
         for name, value in arguments.items():
-            if name not in kinds and not self.others:
+            if name not in kinds and not self.allow_others:
                 yield (name,), f"{adapter} has no argument {name!r}; it has: {', '.join(kinds)}"
-            elif name in kinds and not kinds[name].holds(value, filled):
-                yield (name,), f"`{name}` of {adapter} is {kinds[name].words}, not {_shown(value)}"
-        for name in self.needed:
+            elif name in kinds and not kinds[name].matches(value, filled):
+                yield (
+                    (name,),
+                    f"`{name}` of {adapter} must be {kinds[name].description}, not {_abbreviated(value)}",
+                )
+        for name in self.required:
             if name not in arguments:
-                yield (), f"{adapter} needs `{name}`, {self.needed[name].words}"
-        if self.either and sum(name in arguments for name in self.either) != 1:
-            yield (), f"{adapter} needs exactly one of {', '.join(f'`{name}`' for name in self.either)}"
+                yield (), f"{adapter} needs `{name}`, {self.required[name].description}"
+        if self.exactly_one_of and sum(name in arguments for name in self.exactly_one_of) != 1:
+            yield (
+                (),
+                f"{adapter} needs exactly one of {', '.join(f'`{name}`' for name in self.exactly_one_of)}",
+            )
 
 
-def unseen(value: Any, visible: Collection[str], path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """References in `value` that can never be filled in: what they name is not seen."""
+def unknown_references(value: Any, visible: Collection[str], path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield the references in `value` that name neither a visible task nor the graph's input."""
     if isinstance(value, str):
         for name in names_in(value):
             if name not in visible:
-                yield path, f"${{{name}...}} is nothing it sees; it sees: {', '.join(sorted(visible))}"
+                yield path, f"${{{name}...}} is not visible to it; visible are: {', '.join(sorted(visible))}"
     elif isinstance(value, dict):
         for name, part in value.items():
-            yield from unseen(part, visible, (*path, name))
+            yield from unknown_references(part, visible, (*path, name))
     elif isinstance(value, list):
         for number, part in enumerate(value):
-            yield from unseen(part, visible, (*path, number))
+            yield from unknown_references(part, visible, (*path, number))
 
 
-def _shown(value: Any) -> str:
-    words = repr(value)
-    return words if len(words) <= 60 else f"{words[:59]}…"
+def _abbreviated(value: Any) -> str:
+    representation = repr(value)
+    return representation if len(representation) <= 60 else f"{representation[:59]}…"

@@ -1,9 +1,9 @@
 """What a role may do: adapters, commands, hosts, paths, time. Whatever is not allowed is denied.
 
 Belongs here: the limits per role and one pure check, called when a task graph is submitted and
-again, with the values filled in, before a task runs. Commands and hosts are compared whole, and
-paths after they are resolved: `/code/../etc` is not in `/code`, `github.com.evil.com` is not
-`github.com`. Does not belong here: isolation (`sandbox`), which holds what is allowed.
+again, with the references filled in, before a task runs. Commands and hosts must match exactly, and
+paths are compared after they are resolved: `/code/../etc` is not in `/code`, `github.com.evil.com` is not
+`github.com`. Does not belong here: isolation (`sandbox`).
 """
 
 from collections.abc import Mapping
@@ -17,24 +17,24 @@ from qflow_dagster.settings import settings
 
 
 class PolicyViolationError(QflowError):
-    """A task wants what its role may not; nothing of it ran."""
+    """A task requests what its role does not allow; nothing of it ran."""
 
 
 @dataclass(frozen=True)
 class RolePolicy:
-    """The limits of a role; None: no limit of the role's own (the adapter's stays)."""
+    """The limits of a role; None means that only the adapter's own limit applies."""
 
     adapters: frozenset[str]
-    # Seconds a task may ask for.
+    # Longest timeout of a task, in seconds.
     timeout: float | None
-    # First words of shell commands.
+    # Programs that shell commands may start.
     commands: frozenset[str] | None = frozenset()
     hosts: frozenset[str] | None = frozenset()
-    # Folders of a repository whose files may be read; "" is all of it.
+    # Folders of a repository whose files may be read; "" is the complete repository.
     paths: tuple[str, ...] = ("",)
-    # MB of each process of a command.
+    # Memory of each process of a command, in MB.
     memory: int = 2_048
-    # Tasks of the role that run at a time, on all machines together.
+    # How many tasks of the role may run at the same time, on all machines together.
     concurrency: int | None = None
 
 
@@ -116,23 +116,23 @@ POLICIES: Mapping[str, RolePolicy] = {
 
 
 def policy(role: str) -> RolePolicy:
-    """The limits of a role, with what `QFLOW_EXECUTION_ROLES` changes of them.
+    """Return the limits of a role, with the changes of the setting `QFLOW_EXECUTION_ROLES`.
 
     Raises:
         PolicyViolationError: there is no such role.
     """
     if role not in POLICIES:
         raise PolicyViolationError(f"no role {role!r}; there are: {', '.join(POLICIES)}")
-    given = settings().execution.roles.get(role)
-    if given is None:
+    overrides = settings().execution.roles.get(role)
+    if overrides is None:
         return POLICIES[role]
-    changed = given.model_dump(exclude_none=True)
+    changes = overrides.model_dump(exclude_none=True)
     for name in ("adapters", "commands", "hosts"):
-        if name in changed:
-            changed[name] = frozenset(changed[name])
-    if "paths" in changed:
-        changed["paths"] = tuple(changed["paths"])
-    return replace(POLICIES[role], **changed)
+        if name in changes:
+            changes[name] = frozenset(changes[name])
+    if "paths" in changes:
+        changes["paths"] = tuple(changes["paths"])
+    return replace(POLICIES[role], **changes)
 
 
 def check(
@@ -140,15 +140,17 @@ def check(
 ) -> None:
     """Refuse what the role may not do.
 
-    Before references are `filled` in, what holds one (`${...}`) is let through; afterwards nothing is: what was
-    filled in may look like a reference.
+    Before references are `filled` in, a value that holds one (`${...}`) passes; afterwards none does,
+    since a filled-in value may look like a reference.
 
     Raises:
-        PolicyViolationError: it names the role and the rule.
+        PolicyViolationError: with the role and the rule in its message.
     """
     limits = policy(role)
     if adapter not in limits.adapters:
-        raise PolicyViolationError(f"a {role} may not use {adapter}; it may: {_words(limits.adapters)}")
+        raise PolicyViolationError(
+            f"a {role} may not use {adapter}; it may: {_comma_separated(limits.adapters)}"
+        )
     if timeout is not None and limits.timeout is not None and timeout > limits.timeout:
         raise PolicyViolationError(f"a {role} may take {limits.timeout:g} s, not {timeout:g}")
     if adapter == "shell":
@@ -162,19 +164,25 @@ def check(
 
 
 def allowed_host(role: str, url: str) -> None:
-    """Refuse a URL the role may not ask, as one it was redirected to. Raises `PolicyViolationError`."""
+    """Refuse a URL whose host the role may not request, such as the target of a redirect.
+
+    Raises:
+        PolicyViolationError: with the role and the rule in its message.
+    """
     _check_host(role, policy(role), url, filled=True)
 
 
 def _check_command(role: str, limits: RolePolicy, command: Any) -> None:
     if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
-        raise PolicyViolationError("`command` is a list of words, the program first")
+        raise PolicyViolationError("`command` is a list of strings, the program first")
     program = command[0]
     if limits.commands is None:
         return
-    # Found on the sandbox's own PATH: with a slash it would be a file of the repository.
+    # Looked up on the sandbox's own PATH: with a slash it would be a file of the repository.
     if program not in limits.commands:
-        raise PolicyViolationError(f"a {role} may not run {program!r}; it may: {_words(limits.commands)}")
+        raise PolicyViolationError(
+            f"a {role} may not run {program!r}; it may: {_comma_separated(limits.commands)}"
+        )
 
 
 def _check_host(role: str, limits: RolePolicy, url: Any, filled: bool) -> None:
@@ -182,28 +190,30 @@ def _check_host(role: str, limits: RolePolicy, url: Any, filled: bool) -> None:
         raise PolicyViolationError("`url` is missing")
     if not filled and ("${" in url.partition("//")[2].partition("/")[0] or url.startswith("${")):
         return
-    # Some readers of an address pass over these, some do not.
+    # URL parsers differ in how they treat these characters.
     if any(character <= " " or character in "\\\x7f" for character in url):
         raise PolicyViolationError(f"{url!r} has a blank, a backslash or a control character")
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError:
-        raise PolicyViolationError(f"{url!r} is no URL") from None
+        raise PolicyViolationError(f"{url!r} is not a URL") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise PolicyViolationError(f"{url!r} is no http or https URL")
+        raise PolicyViolationError(f"{url!r} is not an http or https URL")
     if parts.username or parts.password:
-        raise PolicyViolationError("a URL with a password is not asked: it would be stored with the task")
+        raise PolicyViolationError("a URL with a password is refused: it would be stored with the task")
     if limits.hosts is not None and host not in limits.hosts:
-        raise PolicyViolationError(f"a {role} may not ask {host}; it may: {_words(limits.hosts)}")
+        raise PolicyViolationError(
+            f"a {role} may not request {host}; it may: {_comma_separated(limits.hosts)}"
+        )
 
 
 def _check_headers(headers: Any) -> None:
     for name in headers:
-        # A server that has many hosts answers for the one that is named here.
+        # A server of many hosts answers for the host named in the header, not the one in the URL.
         if str(name).lower() in ("host", "connection", "content-length", "transfer-encoding", "upgrade"):
             raise PolicyViolationError(
-                f"the header {name!r} is not set by a task: it follows from the request"
+                f"the header {name!r} cannot be set by a task: it follows from the request"
             )
 
 
@@ -211,13 +221,15 @@ def _check_path(role: str, limits: RolePolicy, path: Any, filled: bool) -> None:
     if not filled and isinstance(path, str) and "${" in path:
         return
     if not isinstance(path, str) or not path or "\0" in path:
-        raise PolicyViolationError(f"{path!r} is no path")
+        raise PolicyViolationError(f"{path!r} is not a path")
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or ".git" in pure.parts:
-        raise PolicyViolationError(f"{path!r} is no path within a repository")
+        raise PolicyViolationError(f"{path!r} is not a path within a repository")
     if not any(pure.is_relative_to(folder) if folder else True for folder in limits.paths):
-        raise PolicyViolationError(f"a {role} may not read {path!r}; it may: {_words(limits.paths)}")
+        raise PolicyViolationError(
+            f"a {role} may not read {path!r}; it may: {_comma_separated(limits.paths)}"
+        )
 
 
-def _words(names: Any) -> str:
+def _comma_separated(names: Any) -> str:
     return ", ".join(sorted(names)) or "nothing"

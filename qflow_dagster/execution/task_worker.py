@@ -1,7 +1,8 @@
-"""Doing tasks: claim what is ready, do it, report in batches, settle; until nothing is ready.
+"""Run tasks: claim ready ones, run them, report results in batches, finalize; until none is ready.
 
-Belongs here: one worker's loop, and what a claimed task turns into (done, skipped, split, handed
-on). Does not belong here: the adapters (`task_adapters`), what follows an end (`task_graph`).
+Belongs here: one worker's loop, and what a claimed task turns into (completed, skipped, split, or
+handed to an external adapter). Does not belong here: the adapters (`task_adapters`), what follows the end
+of a task (`task_graph`).
 """
 
 import time
@@ -19,7 +20,7 @@ from qflow_dagster.database.locks import lock_name
 from qflow_dagster.database.refusals import is_refusal
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
-from qflow_dagster.execution.task_adapters import Adapters, Call, Elsewhere, TaskFailedError
+from qflow_dagster.execution.task_adapters import Adapters, Call, ExternalAdapter, TaskFailedError
 from qflow_dagster.execution.task_definitions import INPUT, OF_ELEMENTS, Task, check_tasks
 from qflow_dagster.execution.task_policy import PolicyViolationError, check, policy
 from qflow_dagster.processes import Pool
@@ -41,14 +42,14 @@ from qflow_dagster.settings import settings
 
 logger = logs.logger(__name__)
 
-# Tasks a worker holds at a time; trivial ones are reported in one statement.
-BATCH = 200
-# Seconds after which what is done is reported, though other tasks are not.
-REPORT = 0.05
+# How many tasks a worker holds at a time; results of short ones are stored in one statement.
+MAX_IN_FLIGHT = 200
+# Seconds after which finished tasks are reported although others still run.
+REPORT_INTERVAL = 0.05
 
 
 class Summary(NamedTuple):
-    """What a worker did: tasks done, failed attempts, tasks skipped, tasks split or handed on."""
+    """What a worker did: tasks completed, failed attempts, tasks skipped, tasks split or handed on."""
 
     completed: int = 0
     failed: int = 0
@@ -58,13 +59,13 @@ class Summary(NamedTuple):
 
 @dataclass
 class Held:
-    """A claimed task and all that is known of it."""
+    """A claimed task with its definition, its inputs and, once it has run, its outcome."""
 
     workflow: Workflow
     graph_id: UUID
     depth: int
     task: Task
-    seen: dict[str, Any]
+    inputs: dict[str, Any]
     outcome: Any = None
     error: dict[str, Any] | None = None
     retry: bool = True
@@ -82,46 +83,46 @@ def work(
     progress: ReportProgress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Do tasks until none is ready, or `stop` says so; what is done elsewhere is not waited for."""
-    given = settings().execution
-    threads = threads or given.task_threads
+    """Run tasks until none is ready or `stop` returns true; do not wait for tasks that run elsewhere."""
+    config = settings().execution
+    threads = threads or config.task_threads
     report = progress or (lambda stage, done, total: None)
     with engine.begin() as connection:
-        task_graph.settle_all(connection)
+        task_graph.finalize_all(connection)
     total = Summary()
     in_flight: list[Held] = []
-    beaten = time.monotonic()
+    last_heartbeat = time.monotonic()
     pool = Pool(task_adapters.serve, None, threads)
     executor = ThreadPoolExecutor(threads, thread_name_prefix="task")
     try:
         while True:
-            taken = [] if stop() else _claim(engine, worker, BATCH - len(in_flight), run_id)
-            for held in taken:
+            claimed = [] if stop() else _claim(engine, worker, MAX_IN_FLIGHT - len(in_flight), run_id)
+            for held in claimed:
                 total = _begin(engine, held, adapters, executor, pool, worker, total, in_flight)
-            if not taken and not in_flight:
+            if not claimed and not in_flight:
                 return total
             _wait(in_flight)
             done = [held for held in in_flight if held.future is None or held.future.done()]
             in_flight = [held for held in in_flight if held not in done]
             total = _end(engine, done, total)
             report("tasks", total.completed, total.completed + len(in_flight))
-            if in_flight and time.monotonic() - beaten > settings().quantumflow.lease / 3:
-                _beat(engine, in_flight)
-                beaten = time.monotonic()
+            if in_flight and time.monotonic() - last_heartbeat > settings().quantumflow.lease / 3:
+                _heartbeat(engine, in_flight)
+                last_heartbeat = time.monotonic()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
         pool.close()
 
 
 def waiting(connection: Connection) -> bool:
-    """Whether a worker would find something to do: a task that is ready, or a part whose whole goes on."""
+    """Return whether a worker would have work: a ready task, or a parent whose parts have all ended."""
     types = list(task_graph.TASK_TYPES.values())
-    return due(connection, types) or bool(task_graph.unsettled(connection))
+    return due(connection, types) or bool(task_graph.unfinalized(connection))
 
 
 def _wait(in_flight: Sequence[Held]) -> None:
     futures = [held.future for held in in_flight if held.future is not None]
-    if not wait(futures, timeout=REPORT).done and futures:
+    if not wait(futures, timeout=REPORT_INTERVAL).done and futures:
         wait(futures, timeout=1.0, return_when="FIRST_COMPLETED")
 
 
@@ -134,7 +135,7 @@ _RUNNING = text("SELECT count(*) FROM workflows WHERE type = :type AND lease_exp
 _SPECS = text("""
 SELECT id, graph_id, depth, position, spec, element, element IS NOT NULL AS mapped FROM tasks WHERE id = ANY(:ids)
 """)
-# Once per graph: the input of a graph with a large map is as large as all of its elements.
+# Read once per graph: the input of a graph with a large map is as large as all of its elements.
 _GRAPH_INPUTS = text("SELECT id, input FROM task_graphs WHERE id = ANY(:ids)")
 _INPUTS = text("""
 SELECT d.workflow_id, t.name, w.result FROM workflow_dependencies d
@@ -143,20 +144,20 @@ WHERE d.workflow_id = ANY(:ids) AND w.status = 'completed'
 """)
 
 
-def _claim(engine: Engine, worker: str, room: int, run_id: str | None) -> list[Held]:
-    """Claim up to `room` ready tasks, of every role as many as it may have running."""
-    if room <= 0:
+def _claim(engine: Engine, worker: str, remaining_capacity: int, run_id: str | None) -> list[Held]:
+    """Claim up to `remaining_capacity` ready tasks, of each role no more than may run at the same time."""
+    if remaining_capacity <= 0:
         return []
     claimed: list[Workflow] = []
     roles = {type_: role for role, type_ in task_graph.TASK_TYPES.items()}
     with engine.begin() as connection:
         for type_ in connection.scalars(_READY, {"types": list(roles)}).all():
-            limit = room - len(claimed)
-            most = policy(roles[type_]).concurrency
-            if most is not None:
-                # One at a time, so that two do not both see the same places free.
+            limit = remaining_capacity - len(claimed)
+            max_running = policy(roles[type_]).concurrency
+            if max_running is not None:
+                # Serialized, so that two workers do not both count the same free slots.
                 lock_name(connection, type_)
-                limit = min(limit, most - (connection.scalar(_RUNNING, {"type": type_}) or 0))
+                limit = min(limit, max_running - (connection.scalar(_RUNNING, {"type": type_}) or 0))
             if limit > 0:
                 claimed += claim(connection, type_, worker=worker, limit=limit, run_id=run_id)
         if not claimed:
@@ -164,18 +165,18 @@ def _claim(engine: Engine, worker: str, room: int, run_id: str | None) -> list[H
         ids = [workflow.id for workflow in claimed]
         specs = {row.id: row for row in connection.execute(_SPECS, {"ids": ids})}
         graphs = list({row.graph_id for row in specs.values()})
-        given = {row.id: row.input for row in connection.execute(_GRAPH_INPUTS, {"ids": graphs})}
+        graph_inputs = {row.id: row.input for row in connection.execute(_GRAPH_INPUTS, {"ids": graphs})}
         inputs: dict[UUID, dict[str, Any]] = {}
         for row in connection.execute(_INPUTS, {"ids": ids}):
             inputs.setdefault(row.workflow_id, {})[row.name] = row.result
-    held = []
+    claimed_tasks = []
     for workflow in claimed:
         row = specs[workflow.id]
-        seen = {INPUT: given[row.graph_id], **inputs.get(workflow.id, {})}
+        visible = {INPUT: graph_inputs[row.graph_id], **inputs.get(workflow.id, {})}
         if row.mapped:
-            seen |= {"item": row.element, "index": row.position}
-        held.append(Held(workflow, row.graph_id, row.depth, Task.model_validate(row.spec), seen))
-    return held
+            visible |= {"item": row.element, "index": row.position}
+        claimed_tasks.append(Held(workflow, row.graph_id, row.depth, Task.model_validate(row.spec), visible))
+    return claimed_tasks
 
 
 def _begin(
@@ -188,18 +189,18 @@ def _begin(
     total: Summary,
     in_flight: list[Held],
 ) -> Summary:
-    """Skip, split, hand on or start a claimed task; one that cannot be is reported as failed."""
+    """Skip, split, hand on or start a claimed task; record an error if it cannot be started."""
     task = held.task
     in_flight.append(held)
     try:
-        if task.when is not None and not references.contains(held.seen, task.when):
+        if task.when is not None and not references.contains(held.inputs, task.when):
             if task.otherwise == "fail":
                 raise TaskFailedError("its condition does not hold", kind="condition", retry=False)
             in_flight.remove(held)
             with engine.begin() as connection:
                 transition(connection, [held.workflow], "skipped", actor=worker, data={"unmet": task.when})
-                task_graph.follow(connection, [(held.workflow.id, "skipped", task)])
-            _settle(engine, [held])
+                task_graph.propagate(connection, [(held.workflow.id, "skipped", task)])
+            _finalize(engine, [held])
             return total._replace(skipped=total.skipped + 1)
         if task.map is not None or not task.adapter:
             if parts := _parts(held, adapters):
@@ -219,7 +220,7 @@ def _begin(
             return total
         call = _call(engine, held, adapters, pool)
         adapter = adapters[call.adapter]
-        if isinstance(adapter, Elsewhere):
+        if isinstance(adapter, ExternalAdapter):
             in_flight.remove(held)
             with engine.begin() as connection:
                 create_workflows(connection, [adapter.start(connection, call)], actor=worker)
@@ -230,46 +231,46 @@ def _begin(
         with suppress(ValueError):
             in_flight.remove(held)
     except Exception as error:
-        # Whatever is wrong with one task, the others go on; a database that is away is wrong with none.
+        # An error of one task must not stop the others; an unreachable database is no task's error.
         if isinstance(error, SQLAlchemyError) and not is_refusal(error):
             raise
         if not isinstance(error, QflowError):
-            logger.exception("the task %s cannot be begun", held.workflow.id)
-        held.error, held.retry = _words(error)
+            logger.exception("task %s cannot be started", held.workflow.id)
+        held.error, held.retry = _describe(error)
         if held not in in_flight:
             in_flight.append(held)
     return total
 
 
 def _parts(held: Held, adapters: Adapters) -> list[tuple[Task, Any]]:
-    """What a task is split into: an element's task for each, its own parts, or those of its template."""
+    """Return the parts a task is split into, each with its element: per array element, its own, or its template's."""
     task = held.task
     if task.map is None:
-        parts = list(task.tasks) or decomposition.parts(task, held.seen)
+        parts = list(task.tasks) or decomposition.parts(task, held.inputs)
         check_tasks(parts, adapters, depth=held.depth + 1)
         return [(part, None) for part in parts]
-    elements = references.look_up(task.map, held.seen)
+    elements = references.look_up(task.map, held.inputs)
     if not isinstance(elements, list):
         raise TaskFailedError(
-            f"{task.map} is no array but {type(elements).__name__}", kind="arguments", retry=False
+            f"{task.map} is not an array but {type(elements).__name__}", kind="arguments", retry=False
         )
-    # What the elements' tasks see of other tasks they do not depend on themselves.
-    arguments = references.fill_but(OF_ELEMENTS, task.arguments, held.seen)
-    one = task.model_copy(update={"map": None, "depends_on": (), "when": None, "arguments": arguments})
+    # Filled in here: the parts do not depend on the tasks these references name.
+    arguments = references.fill_except(OF_ELEMENTS, task.arguments, held.inputs)
+    template = task.model_copy(update={"map": None, "depends_on": (), "when": None, "arguments": arguments})
     return [
-        (one.model_copy(update={"name": f"{task.name}-{number}"}), element)
+        (template.model_copy(update={"name": f"{task.name}-{number}"}), element)
         for number, element in enumerate(elements)
     ]
 
 
 def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:
     task = held.task
-    arguments = references.fill(task.arguments, held.seen)
-    # Again, now that the values are known.
+    arguments = references.fill(task.arguments, held.inputs)
+    # Checked again, now with the references filled in.
     adapter = task.adapter or ""
-    takes = getattr(adapters[adapter], "takes", None)
-    for _, words in takes.problems(adapter, arguments, filled=True) if takes else ():
-        raise TaskFailedError(words, kind="arguments", retry=False)
+    spec = getattr(adapters[adapter], "argument_spec", None)
+    for _, message in spec.problems(adapter, arguments, filled=True) if spec else ():
+        raise TaskFailedError(message, kind="arguments", retry=False)
     check(task.role, adapter, arguments, task.timeout, filled=True)
     return Call(
         id=held.workflow.id,
@@ -279,7 +280,7 @@ def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:
         role=task.role,
         adapter=adapter,
         arguments=arguments,
-        seen=held.seen,
+        inputs=held.inputs,
         timeout=task.timeout,
         attempt=held.workflow.attempt,
         engine=engine,
@@ -287,21 +288,21 @@ def _call(engine: Engine, held: Held, adapters: Adapters, pool: Pool) -> Call:
     )
 
 
-def _words(error: BaseException) -> tuple[dict[str, Any], bool]:
-    """An error as it is stored, and whether another attempt could do better."""
-    kind, again = type(error).__name__, True
+def _describe(error: BaseException) -> tuple[dict[str, Any], bool]:
+    """Return an error as it is stored, and whether another attempt may succeed."""
+    kind, retry = type(error).__name__, True
     if isinstance(error, TaskFailedError):
-        kind, again = error.kind, error.retry
+        kind, retry = error.kind, error.retry
     elif isinstance(error, PolicyViolationError):
-        kind, again = "policy_violation", False
+        kind, retry = "policy_violation", False
     elif isinstance(error, references.MissingValueError):
-        kind, again = "no_value", False
-    words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
-    return {"kind": kind, "message": redact(words)[:4_000]}, again
+        kind, retry = "no_value", False
+    message = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
+    return {"kind": kind, "message": redact(message)[:4_000]}, retry
 
 
 def _end(engine: Engine, done: Sequence[Held], total: Summary) -> Summary:
-    """Complete and fail what is done; what was lost meanwhile is somebody else's."""
+    """Complete and fail finished tasks; skip those whose lease was lost."""
     if not done:
         return total
     for held in done:
@@ -310,17 +311,17 @@ def _end(engine: Engine, done: Sequence[Held], total: Summary) -> Summary:
             if error is None:
                 held.outcome = held.future.result()
             else:
-                held.error, held.retry = _words(error)
+                held.error, held.retry = _describe(error)
     completed = _complete(engine, [held for held in done if held.error is None and not held.lost])
-    bad = [held for held in done if held.error is not None and not held.lost]
-    for held in bad:
+    failed = [held for held in done if held.error is not None and not held.lost]
+    for held in failed:
         _fail(engine, held)
-    _settle(engine, done)
-    return total._replace(completed=total.completed + completed, failed=total.failed + len(bad))
+    _finalize(engine, done)
+    return total._replace(completed=total.completed + completed, failed=total.failed + len(failed))
 
 
 def _complete(engine: Engine, group: Sequence[Held]) -> int:
-    """All in one statement; those that were lost, or whose result cannot be stored, hold up no other."""
+    """Complete tasks in one statement; retry one by one when a lease was lost or a result cannot be stored."""
     if not group:
         return 0
     try:
@@ -334,7 +335,7 @@ def _complete(engine: Engine, group: Sequence[Held]) -> int:
             raise
         if len(group) > 1:
             return sum(_complete(engine, [held]) for held in group)
-        group[0].error, group[0].retry = {**_words(error)[0], "kind": "result"}, False
+        group[0].error, group[0].retry = {**_describe(error)[0], "kind": "result"}, False
         _fail(engine, group[0])
         return 0
 
@@ -343,16 +344,16 @@ def _fail(engine: Engine, held: Held) -> None:
     with suppress(LeaseLostError), engine.begin() as connection:
         [status] = fail(connection, [held.workflow], [held.error], retry=held.retry)
         if status == "failed":
-            task_graph.follow(connection, [(held.workflow.id, status, held.task)])
+            task_graph.propagate(connection, [(held.workflow.id, status, held.task)])
 
 
-def _settle(engine: Engine, done: Sequence[Held]) -> None:
+def _finalize(engine: Engine, done: Sequence[Held]) -> None:
     parents = [held.workflow.parent_id for held in done if held.workflow.parent_id is not None]
     with engine.begin() as connection:
-        task_graph.settle(connection, parents)
+        task_graph.finalize(connection, parents)
 
 
-def _beat(engine: Engine, in_flight: Sequence[Held]) -> None:
+def _heartbeat(engine: Engine, in_flight: Sequence[Held]) -> None:
     try:
         with engine.begin() as connection:
             heartbeat(connection, [held.workflow for held in in_flight])

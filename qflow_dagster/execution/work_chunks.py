@@ -1,17 +1,17 @@
-"""Free text that becomes work: classified, gated by confidence, applied or decided by a person.
+"""Free text that becomes work: classified, then applied or left to a person, depending on the confidence.
 
-Belongs here: a chunk's life. A chunk is stored before anything else is done with it, so none is
-lost. Does not belong here: the words (`classifier`), asking for the approval (whoever may).
+Belongs here: the lifecycle of a chunk (one text). It is stored before anything else is done with it, so
+none is lost. Does not belong here: classifying (`classifier`), requesting the approval (the caller).
 """
 
 from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, insert, select, text, update
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.execution import safe_work_planner, work_items
+from qflow_dagster.execution import safe_work_planner, tables, work_items
 from qflow_dagster.execution.classifier import CHANGES, Analysis, classify
 from qflow_dagster.execution.work_items import PARENT, NewItem
 from qflow_dagster.quantumflow import (
@@ -25,7 +25,7 @@ from qflow_dagster.quantumflow import (
     transition,
     uuid7,
 )
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
 
@@ -43,25 +43,25 @@ CHUNK = StateMachine(
     completed="applied",
 )
 TYPE = register(WorkflowTypeName.WORK_CHUNK, machine=CHUNK, queue=Queue.WORK_ITEM_NOTIFICATIONS).name
-# What an approval of kind `workflow` starts; its payload is {"chunk": id, "decision": "apply"}.
+# The workflow that an approval of kind `workflow` starts; its payload is {"chunk": id, "decision": "apply"}.
 DECISION = register(WorkflowTypeName.WORK_CHUNK_DECISION).name
-LONGEST = 20_000
-SIMILAR = 0.5
+MAX_LENGTH = 20_000
+MIN_SIMILARITY = 0.5
 
 _SIMILAR = text("""
-WITH given AS (SELECT tsvector_to_array(to_tsvector('english', :text)) AS words)
-SELECT i.id, i.title, overlap.share FROM work_items i JOIN workflows w ON w.id = i.id CROSS JOIN given
-CROSS JOIN LATERAL (SELECT tsvector_to_array(to_tsvector('english', i.title || ' ' || i.description)) AS words) AS own
+WITH request AS (SELECT tsvector_to_array(to_tsvector('english', :text)) AS lexemes)
+SELECT i.id, i.title, overlap.share FROM work_items i JOIN workflows w ON w.id = i.id CROSS JOIN request
+CROSS JOIN LATERAL (SELECT tsvector_to_array(to_tsvector('english', i.title || ' ' || i.description)) AS lexemes) AS own
 CROSS JOIN LATERAL (
-    SELECT cardinality(ARRAY(SELECT unnest(given.words) INTERSECT SELECT unnest(own.words)))::float8
-           / greatest(least(cardinality(given.words), cardinality(own.words)), 1) AS share
+    SELECT cardinality(ARRAY(SELECT unnest(request.lexemes) INTERSECT SELECT unnest(own.lexemes)))::float8
+           / greatest(least(cardinality(request.lexemes), cardinality(own.lexemes)), 1) AS share
 ) AS overlap
 WHERE i.level = :level AND w.finished_at IS NULL ORDER BY overlap.share DESC, i.created_at LIMIT 1
 """)
 
 
-class Added(NamedTuple):
-    """A chunk, its state (applied, waiting or escalated), what was made of it, and the item it became."""
+class AddResult(NamedTuple):
+    """A chunk, its state (applied, undecided or escalated), its classification, and the item it became."""
 
     chunk_id: UUID
     state: str
@@ -71,43 +71,43 @@ class Added(NamedTuple):
 
 def add_chunk(
     connection: Connection,
-    given: str,
+    request: str,
     *,
     requested_by: str,
     relates_to: UUID | None = None,
     updates: UUID | None = None,
     repository_id: int | None = None,
     analysis: Analysis | None = None,
-) -> Added:
-    """Classify a free text (unless its analysis is given) and turn it into a work item if that is sure enough.
+) -> AddResult:
+    """Classify a free text (unless `analysis` is passed) and, if the confidence suffices, make it a work item.
 
-    `waiting`: the caller asks for an approval of `decision_payload`; `escalated`: a person has to
-    look (`decide`).
+    In state `undecided` the caller requests an approval of `decision_payload`; in state `escalated` a person
+    has to decide (`decide`).
 
     Raises:
-        UsageError: the text is empty or too long, or `relates_to` cannot be its parent.
+        UsageError: the text is empty or longer than `MAX_LENGTH` characters, or `relates_to` cannot be its parent.
     """
-    given = given.strip()
-    if not given or len(given) > LONGEST:
-        raise UsageError(f"the text has {len(given)} characters; 1 to {LONGEST:,} are taken")
-    first = analysis or classify(given, updates=updates is not None)
+    request = request.strip()
+    if not request or len(request) > MAX_LENGTH:
+        raise UsageError(f"the text has {len(request)} characters; allowed are 1 to {MAX_LENGTH:,}")
+    first = analysis or classify(request, updates=updates is not None)
     parent, similarity = relates_to, None
     if first.action == "update" and updates is None:
         updates, first = _changed(connection, first)
-        # A guess which item is meant waits for a person, however clear the words are.
+        # When the item to change is a guess, a person decides, whatever the confidence.
         analysis = first
     if parent is None and updates is None and first.level in PARENT:
-        found = _similar(connection, given, PARENT[first.level])
-        if found is not None:
-            parent, similarity = found.id, found.share
-    analysis = analysis or classify(given, updates=updates is not None, similarity=similarity)
+        similar = _similar(connection, request, PARENT[first.level])
+        if similar is not None:
+            parent, similarity = similar.id, similar.share
+    analysis = analysis or classify(request, updates=updates is not None, similarity=similarity)
     needed, unknown = [], []
-    for words in analysis.depends_on:
-        found = _similar(connection, words, analysis.level)
-        (needed if found is not None else unknown).append(found.id if found is not None else words)
+    for dependency in analysis.depends_on:
+        similar = _similar(connection, dependency, analysis.level)
+        (needed if similar is not None else unknown).append(similar.id if similar is not None else dependency)
     if unknown:
-        words = f"it needs what no {analysis.level} is called: {'; '.join(unknown)}"
-        analysis = replace(analysis, reasons=[*analysis.reasons, words])
+        reason = f"no {analysis.level} has the name of its dependency: {'; '.join(unknown)}"
+        analysis = replace(analysis, reasons=[*analysis.reasons, reason])
     chunk = uuid7()
     stored = {
         **analysis.as_json(),
@@ -118,59 +118,55 @@ def add_chunk(
     }
     create_workflow(connection, TYPE, stored, actor=requested_by, id=chunk)
     connection.execute(
-        text("""
-            INSERT INTO work_chunks (id, text, requested_by, analysis, confidence)
-            VALUES (:id, :text, :by, CAST(:analysis AS jsonb), :confidence)
-        """),
-        {
-            "id": chunk,
-            "text": given,
-            "by": requested_by,
-            "analysis": to_json(stored, "an analysis"),
-            "confidence": analysis.confidence,
-        },
+        insert(tables.work_chunks).values(
+            id=chunk,
+            text=request,
+            requested_by=requested_by,
+            analysis=to_jsonb(stored, "an analysis"),
+            confidence=analysis.confidence,
+        )
     )
     limits = settings().execution
     if analysis.confidence >= limits.autonomous:
-        return Added(chunk, "applied", analysis, _apply(connection, chunk, stored, actor=requested_by))
+        return AddResult(chunk, "applied", analysis, _apply(connection, chunk, stored, actor=requested_by))
     state = "waiting" if analysis.confidence >= limits.collaborative else "escalated"
     transition(connection, [chunk], state, actor=requested_by, data={"confidence": analysis.confidence})
-    return Added(chunk, state, analysis, None)
+    return AddResult(chunk, state, analysis, None)
 
 
-def _similar(connection: Connection, words: str, level: str) -> Any:
-    """The open item of that level that is most similar to the words, where it is similar enough; else None."""
-    found = connection.execute(_SIMILAR, {"text": words, "level": level}).one_or_none()
-    return found if found is not None and found.share >= SIMILAR else None
+def _similar(connection: Connection, request: str, level: str) -> Any:
+    """Return the open item of that level that is most similar to the text, or None below `MIN_SIMILARITY`."""
+    row = connection.execute(_SIMILAR, {"text": request, "level": level}).one_or_none()
+    return row if row is not None and row.share >= MIN_SIMILARITY else None
 
 
 def _changed(connection: Connection, analysis: Analysis) -> tuple[UUID | None, Analysis]:
-    """The item that a text means to change, by similarity; without one it is something new."""
-    found = _similar(connection, CHANGES.sub("", analysis.description), analysis.level)
-    if found is None:
-        words = f"it may mean to change something, and no {analysis.level} is like it"
-        return None, replace(analysis, action="create", reasons=[*analysis.reasons, words])
-    sure = min(analysis.confidence, settings().execution.autonomous - 0.01)
-    words = f"it changes {found.title!r}, similarity {found.share:.2f}"
-    return found.id, replace(
-        analysis, confidence=round(max(sure, 0.0), 2), reasons=[*analysis.reasons, words]
+    """Return the item that a text is meant to change, by similarity; without one the text creates an item."""
+    similar = _similar(connection, CHANGES.sub("", analysis.description), analysis.level)
+    if similar is None:
+        reason = f"it may be meant to change an item, and no {analysis.level} is similar"
+        return None, replace(analysis, action="create", reasons=[*analysis.reasons, reason])
+    confidence = min(analysis.confidence, settings().execution.autonomous - 0.01)
+    reason = f"it changes {similar.title!r}, similarity {similar.share:.2f}"
+    return similar.id, replace(
+        analysis, confidence=round(max(confidence, 0.0), 2), reasons=[*analysis.reasons, reason]
     )
 
 
 def decision_payload(chunk: UUID) -> dict[str, Any]:
-    """What an approval of a waiting chunk approves: the payload of the workflow it starts."""
+    """Return what an approval of a undecided chunk approves: the payload of the workflow it starts."""
     return {"chunk": str(chunk), "decision": "apply"}
 
 
 def decide(connection: Connection, chunk: UUID, *, apply: bool, actor: str) -> UUID | None:
-    """Apply or reject a chunk that waits or was escalated; returns the item it became.
+    """Apply or reject a undecided or escalated chunk; return the item it became.
 
     Raises:
-        IllegalTransitionError: it was decided already.
+        IllegalTransitionError: the chunk was decided already.
         QflowError: there is no such chunk.
     """
-    query = text("SELECT analysis FROM work_chunks WHERE id = :id FOR UPDATE")
-    stored = connection.scalar(query, {"id": chunk})
+    query = select(tables.work_chunks.c.analysis).where(tables.work_chunks.c.id == chunk).with_for_update()
+    stored = connection.scalar(query)
     if stored is None:
         raise QflowError(f"there is no chunk {chunk}")
     if not apply:
@@ -208,8 +204,8 @@ def apply_approved(engine: Engine, *, worker: str, run_id: str | None = None) ->
             results.append(DecisionResult(chunk, None, str(error)))
 
 
-def waiting(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:
-    """Chunks that nobody has decided yet, oldest first."""
+def undecided(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:
+    """Return the chunks that nobody has decided yet, oldest first."""
     query = text("""
         SELECT c.id, w.status AS state, c.confidence, c.analysis ->> 'level' AS level, c.text, c.requested_by,
                c.created_at
@@ -224,10 +220,8 @@ def _apply(connection: Connection, chunk: UUID, stored: dict[str, Any], *, actor
     if stored["updates"]:
         item = UUID(stored["updates"])
         before = work_items.show(connection, item)["description"]
-        connection.execute(
-            text("UPDATE work_items SET description = :description WHERE id = :id"),
-            {"id": item, "description": stored["description"]},
-        )
+        table = tables.work_items
+        connection.execute(update(table).where(table.c.id == item).values(description=stored["description"]))
         data = {"text": str(chunk), "description": {"from": before, "to": stored["description"]}}
         work_items.note(connection, item, actor=actor, data=data)
     else:
@@ -243,11 +237,10 @@ def _apply(connection: Connection, chunk: UUID, stored: dict[str, Any], *, actor
             key=f"chunk:{chunk}",
         )
         [item] = work_items.create(connection, [new], actor=actor)
-        if needed := stored.get("needs"):
-            work_items.depend(connection, item, [UUID(id_) for id_ in needed])
+        if dependencies := stored.get("needs"):
+            work_items.depend(connection, item, [UUID(id_) for id_ in dependencies])
         safe_work_planner.inherit(connection, stored["repository_id"])
-    connection.execute(
-        text("UPDATE work_chunks SET work_item_id = :item WHERE id = :id"), {"item": item, "id": chunk}
-    )
+    table = tables.work_chunks
+    connection.execute(update(table).where(table.c.id == chunk).values(work_item_id=item))
     transition(connection, [chunk], "applied", actor=actor, data={"work_item": str(item)})
     return item

@@ -1,7 +1,7 @@
 """Work items: the SAFe hierarchy as rows, their states, and reading them.
 
-Belongs here: the state machines, creating in bulk, parents that follow their children, lists
-and the tree. Does not belong here: what work there should be and its rank (`safe_work_planner`).
+Belongs here: the state machines, creating in bulk, states of parents that follow from their children, lists
+and the tree. Does not belong here: which items there should be, and their rank (`safe_work_planner`).
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import ARRAY, Connection, Uuid, any_, literal, select, text
 
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.errors import QflowError, UsageError
@@ -33,10 +33,10 @@ PARENT = {"epic": "theme", "capability": "epic", "feature": "capability"}
 
 
 def _machine(level: str, *states: str) -> StateMachine:
-    """Forwards in this order, skipping what a parent's children have passed; back again when more comes."""
+    """Return a machine that moves forward through these states, skipping some, and back when new work appears."""
     ended = frozenset({"done", "cancelled"})
     transitions = {
-        # To itself: what is changed of it while it lives is an event of its history too.
+        # To itself: a change of an open item's content is an event of its history too.
         state: frozenset(states) - {state} if state in ended else frozenset({*states, "cancelled"})
         for state in states
     }
@@ -63,7 +63,7 @@ TYPES = {
 }
 STATES = tuple(dict.fromkeys(state for machine in MACHINES.values() for state in machine.states))
 SOURCES = ("findings", "metric", "error", "text", "plan")
-LIVING = (
+OPEN_STATES = (
     "active",
     "ideation",
     "analysis",
@@ -78,7 +78,7 @@ LIVING = (
 
 @dataclass(frozen=True, kw_only=True)
 class NewItem:
-    """What creates a work item; with a key, creating it again finds the first."""
+    """The values of a work item to create; with a `key` that exists already, the existing item is returned instead."""
 
     level: str
     title: str
@@ -96,16 +96,16 @@ class NewItem:
 
 
 def create(connection: Connection, new: Sequence[NewItem], *, actor: str) -> list[UUID]:
-    """Create work items in a few round trips; return their ids, or those that had the key before.
+    """Create work items in a few round trips; return their ids, or the ids of the items that have their keys.
 
     Raises:
-        UsageError: a parent is not of the level above.
+        UsageError: unknown level, unknown parent, or a parent that is not of the level above.
     """
     if not new:
         return []
     for item in new:
         if item.level not in LEVELS:
-            raise UsageError(f"no level {item.level!r}: {', '.join(LEVELS)}")
+            raise UsageError(f"unknown level {item.level!r}; levels: {', '.join(LEVELS)}")
     _check_parents(connection, new)
     ids = create_workflows(
         connection,
@@ -115,7 +115,7 @@ def create(connection: Connection, new: Sequence[NewItem], *, actor: str) -> lis
         ],
         actor=actor,
     )
-    fresh = [item for item, id_ in zip(new, ids, strict=True) if item.id == id_]
+    created = [item for item, id_ in zip(new, ids, strict=True) if item.id == id_]
     columns = [
         "id",
         "level",
@@ -149,7 +149,7 @@ def create(connection: Connection, new: Sequence[NewItem], *, actor: str) -> lis
                 item.path,
                 to_json(item.inputs, "the inputs"),
             )
-            for item in fresh
+            for item in created
         ],
     )
     return ids
@@ -157,9 +157,9 @@ def create(connection: Connection, new: Sequence[NewItem], *, actor: str) -> lis
 
 def _check_parents(connection: Connection, new: Sequence[NewItem]) -> None:
     levels = {item.id: item.level for item in new}
-    wanted = [item.parent_id for item in new if item.parent_id and item.parent_id not in levels]
-    query = text("SELECT id, level FROM work_items WHERE id = ANY(:ids)")
-    levels.update({row.id: row.level for row in connection.execute(query, {"ids": wanted})})
+    levels |= _levels(
+        connection, [item.parent_id for item in new if item.parent_id and item.parent_id not in levels]
+    )
     for item in new:
         if item.parent_id is None:
             continue
@@ -167,15 +167,24 @@ def _check_parents(connection: Connection, new: Sequence[NewItem]) -> None:
         if level is None:
             raise UsageError(f"there is no work item {item.parent_id} to be the parent of {item.title!r}")
         if level != PARENT.get(item.level):
-            above = PARENT.get(item.level, "nothing")
-            raise UsageError(f"the parent of a {item.level} is of level {above}, not {level}: {item.title!r}")
+            required_level = PARENT.get(item.level, "nothing")
+            raise UsageError(
+                f"the parent of a {item.level} is of level {required_level}, not {level}: {item.title!r}"
+            )
+
+
+def _levels(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    query = select(work_items.c.id, work_items.c.level).where(
+        work_items.c.id == any_(literal(list(ids), ARRAY(Uuid)))
+    )
+    return {row.id: row.level for row in connection.execute(query)}
 
 
 def move(connection: Connection, ids: Sequence[UUID], to: str, *, actor: str, data: Any = None) -> None:
-    """Move items of one level to the state `to`, and let their parents follow.
+    """Move items of one level to the state `to`, and update the states of their ancestors.
 
     Raises:
-        IllegalTransitionError: their machine does not allow it.
+        IllegalTransitionError: the state machine of the level does not allow it.
     """
     if not ids:
         return
@@ -184,10 +193,10 @@ def move(connection: Connection, ids: Sequence[UUID], to: str, *, actor: str, da
 
 
 def note(connection: Connection, item: UUID, *, actor: str, data: Any) -> None:
-    """Put a change of an item into its history; its state stays.
+    """Record a change of an item's content in its history; its state stays.
 
     Raises:
-        QflowError: there is no such item, or it has ended: what is over is not changed.
+        QflowError: there is no such item, or it has ended.
     """
     query = text(
         "SELECT w.status FROM work_items i JOIN workflows w ON w.id = i.id WHERE i.id = :id FOR UPDATE OF w"
@@ -195,12 +204,12 @@ def note(connection: Connection, item: UUID, *, actor: str, data: Any) -> None:
     state = connection.scalar(query, {"id": item})
     if state is None:
         raise QflowError(f"there is no work item {item}")
-    if state not in LIVING:
+    if state not in OPEN_STATES:
         raise QflowError(f"work item {item} is {state}: move it back before changing it (qflow work move)")
     transition(connection, [item], state, actor=actor, data=data)
 
 
-# Locked before they are looked at: whoever moves a sibling meanwhile has done so, or waits.
+# Parents are locked before their children are counted, so that moves of two siblings do not cross.
 _LOCK_PARENTS = text("""
 SELECT id FROM workflows WHERE id IN (SELECT parent_id FROM work_items WHERE id = ANY(:ids)) ORDER BY id FOR UPDATE
 """)
@@ -216,51 +225,54 @@ GROUP BY p.id, p.level, pw.status ORDER BY p.id
 """)
 
 
-def followed(level: str, children: int, ended: int, done: int, working: int) -> str:
-    """The state a parent of that level has by its children.
+def parent_state(level: str, children: int, ended: int, done: int, working: int) -> str:
+    """Return the state that a parent of that level has by the states of its children.
 
-    All ended and one at least done: done. One worked on: implementing. Some done, none worked on:
-    validating (a capability) or implementing. None begun: analysed.
+    All ended and at least one done: done. One in progress: implementing. Some done, none in progress:
+    validating (a capability) or implementing. None started: analyzing.
+
     """
-    words = {
+    states = {
         "capability": ("analyzing", "implementing", "validating", "done"),
         "epic": ("analysis", "implementation", "implementation", "done"),
         "theme": ("active", "active", "active", "done"),
     }[level]
     if ended == children and done:
-        return words[3]
+        return states[3]
     if working:
-        return words[1]
-    return words[2] if done else words[0]
+        return states[1]
+    return states[2] if done else states[0]
 
 
 def roll_up(connection: Connection, ids: Sequence[UUID], *, actor: str) -> None:
-    """Let the parents of these items, and theirs, follow their children."""
-    moving = list(ids)
-    while moving:
-        connection.execute(_LOCK_PARENTS, {"ids": moving})
-        goals: dict[str, list[UUID]] = {}
-        for row in connection.execute(_CHILDREN, {"ids": moving}):
-            goal = followed(row.level, row.children, row.ended, row.done, row.working)
-            if goal != row.status:
-                goals.setdefault(goal, []).append(row.id)
-        for goal, parents in goals.items():
-            transition(connection, parents, goal, actor=actor, data={"reason": "its children"})
-        moving = [id_ for parents in goals.values() for id_ in parents]
+    """Update the states of these items' ancestors from their children, level by level."""
+    changed = list(ids)
+    while changed:
+        connection.execute(_LOCK_PARENTS, {"ids": changed})
+        parents_by_state: dict[str, list[UUID]] = {}
+        for row in connection.execute(_CHILDREN, {"ids": changed}):
+            state = parent_state(row.level, row.children, row.ended, row.done, row.working)
+            if state != row.status:
+                parents_by_state.setdefault(state, []).append(row.id)
+        for state, parents in parents_by_state.items():
+            transition(connection, parents, state, actor=actor, data={"reason": "its children"})
+        changed = [id_ for parents in parents_by_state.values() for id_ in parents]
 
 
 def depend(connection: Connection, item: UUID, on: Sequence[UUID]) -> None:
-    """Make an item wait for others of its level.
+    """Make an item depend on others of its level.
 
     Raises:
-        UsageError: one is of another level.
-        DependencyCycleError: a cycle would arise.
+        UsageError: one of them is of another level.
+        DependencyCycleError: the items would depend on each other in a cycle.
     """
-    query = text("SELECT id, level FROM work_items WHERE id = ANY(:ids)")
-    levels = {row.id: row.level for row in connection.execute(query, {"ids": [item, *on]})}
+    levels = _levels(connection, [item, *on])
     for other in on:
         if levels.get(other) != levels.get(item):
-            raise UsageError(f"{item} is a {levels.get(item)}, {other} a {levels.get(other)}: one level only")
+            raise UsageError(
+                f"{item} is of level {levels.get(item)}, {other} of {levels.get(other)}: "
+                "dependencies are within one level"
+            )
     add_dependencies(connection, [(item, other) for other in on])
 
 
@@ -280,7 +292,7 @@ def find(
     source: str | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Work items that fit all that is given (state `open`: neither done nor cancelled), best first."""
+    """Return the work items that match all filters (state `open`: neither done nor cancelled), highest score first."""
     filters = {
         "i.repository_id = :repository_id": repository_id,
         "i.level = :level": level,
@@ -304,10 +316,10 @@ def find(
 
 
 def show(connection: Connection, item_id: UUID) -> dict[str, Any]:
-    """One item with its inputs, parent, dependencies and history.
+    """Return one item with its inputs, parent, dependencies and history.
 
     Raises:
-        QflowError: there is none of that id.
+        QflowError: there is no such item.
     """
     query = text(
         f"SELECT base.*, i.description, i.acceptance, i.inputs, i.inherits_from, i.kind "
@@ -330,7 +342,7 @@ def show(connection: Connection, item_id: UUID) -> dict[str, Any]:
 
 
 def tree(connection: Connection, repository_id: int | None = None) -> list[dict[str, Any]]:
-    """Themes, epics and capabilities with their counts of features, in the order of a tree (depth from 0)."""
+    """Return themes, epics and capabilities in tree order (depth from 0), with their counts of features."""
     query = text("""
         WITH RECURSIVE features AS (
             SELECT i.parent_id AS id, count(*) AS features, count(*) FILTER (WHERE w.status = 'done') AS done,
@@ -338,23 +350,23 @@ def tree(connection: Connection, repository_id: int | None = None) -> list[dict[
             FROM work_items i JOIN workflows w ON w.id = i.id
             WHERE i.level = 'feature' GROUP BY i.parent_id
         ), tree AS (
-            SELECT i.id, i.level, i.title, 0 AS depth, ARRAY[i.title, i.id::text] AS place
+            SELECT i.id, i.level, i.title, 0 AS depth, ARRAY[i.title, i.id::text] AS ordinals
             FROM work_items i
             WHERE i.parent_id IS NULL AND i.level <> 'feature'
               AND (CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id)
             UNION ALL
-            SELECT i.id, i.level, i.title, t.depth + 1, t.place || ARRAY[i.title, i.id::text]
+            SELECT i.id, i.level, i.title, t.depth + 1, t.ordinals || ARRAY[i.title, i.id::text]
             FROM tree t JOIN work_items i ON i.parent_id = t.id AND i.level <> 'feature'
         )
         SELECT t.id, t.depth, t.level, w.status AS state, t.title, coalesce(f.features, 0) AS features,
                coalesce(f.done, 0) AS done, f.best
-        FROM tree t JOIN workflows w ON w.id = t.id LEFT JOIN features f ON f.id = t.id ORDER BY t.place
+        FROM tree t JOIN workflows w ON w.id = t.id LEFT JOIN features f ON f.id = t.id ORDER BY t.ordinals
     """)
     return [dict(row) for row in connection.execute(query, {"repository_id": repository_id}).mappings()]
 
 
 def progress(connection: Connection, repository_id: int | None = None) -> list[dict[str, Any]]:
-    """By level and state: items, and (features) the share of all job sizes that is done, in percent."""
+    """Count items by level and state; for features also give the share of all job sizes, in percent."""
     query = text("""
         SELECT i.level, w.status AS state, count(*) AS items,
                round(100.0 * sum(size) / nullif(sum(sum(size)) OVER (PARTITION BY i.level), 0), 1)::float AS percent
@@ -368,9 +380,9 @@ def progress(connection: Connection, repository_id: int | None = None) -> list[d
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
-    """The work item whose id begins with `prefix`.
+    """Return the id of the work item whose id begins with `prefix`.
 
     Raises:
-        WorkflowNotFoundError: none does, or several do.
+        WorkflowNotFoundError: no id or several ids begin with it.
     """
     return resolve(connection, prefix, table="work_items", noun="work item", see="qflow work list")

@@ -1,9 +1,9 @@
-"""Weighted shortest job first: the score, and inputs that follow from measures.
+"""Weighted shortest job first: the score, and how its inputs follow from measures.
 
 WSJF = (user-business value + time criticality + risk reduction or opportunity enablement) / job
 size, after SAFe 6.0 (https://framework.scaledagile.com/wsjf/). Values are 1 to 10, the job size
-1 to 20 on the modified Fibonacci scale. Pure functions; an input that is not known is missing,
-and a score with a missing input is none.
+1 to 20 on the modified Fibonacci scale. Pure functions; an input that cannot be measured is
+missing (None), and with a missing input there is no score.
 """
 
 import math
@@ -28,7 +28,7 @@ LINES_PER_SIZE = 200
 
 @dataclass(frozen=True)
 class Input:
-    """One input of the score: its value, where it comes from, and how."""
+    """One input of the score: its value, its source, and the formula."""
 
     value: int
     # `derived`, or the name of the person who stated it.
@@ -36,12 +36,12 @@ class Input:
     formula: str
 
     def as_json(self) -> dict[str, Any]:
-        """As stored."""
+        """Return the fields as they are stored."""
         return {"value": self.value, "source": self.source, "formula": self.formula}
 
 
 def score(inputs: Mapping[str, int | None]) -> float | None:
-    """The score of these inputs, rounded to 2 decimals; None where one is missing. 0.15 to 30."""
+    """Return the score of these inputs (0.15 to 30), rounded to 2 decimals; None if one is missing."""
     values = [inputs.get(name) for name in NAMES]
     if any(value is None for value in values):
         return None
@@ -50,25 +50,25 @@ def score(inputs: Mapping[str, int | None]) -> float | None:
 
 
 def stated(name: str, value: int, by: str) -> Input:
-    """An input that a person states.
+    """Return an input whose value a person states.
 
     Raises:
-        UsageError: there is no such input, or the value is out of its range.
+        UsageError: unknown input, or the value is out of its range.
     """
     if name not in NAMES:
-        raise UsageError(f"no input {name!r}: {', '.join(NAMES)}")
+        raise UsageError(f"unknown input {name!r}; inputs: {', '.join(NAMES)}")
     if name == "job_size" and value not in SCALE:
-        raise UsageError(f"job_size is one of {', '.join(map(str, SCALE))}, not {value}")
+        raise UsageError(f"job_size must be one of {', '.join(map(str, SCALE))}, not {value}")
     if not 1 <= value <= MAX_VALUE and name != "job_size":
-        raise UsageError(f"{name} is 1 to {MAX_VALUE}, not {value}")
+        raise UsageError(f"{name} must be 1 to {MAX_VALUE}, not {value}")
     return Input(value, by, "stated")
 
 
 def explain(
     inputs: Mapping[str, Mapping[str, Any]], result: float | None, inherited: str | None = None
 ) -> list[str]:
-    """The score in words: each input with its source, and the arithmetic."""
-    lines = [f"{NAMES[name]}: {_input_words(inputs.get(name))}" for name in NAMES]
+    """Return the lines that explain a score: each input with its source, and the arithmetic."""
+    lines = [f"{NAMES[name]}: {_describe(inputs.get(name))}" for name in NAMES]
     if result is None:
         missing = ", ".join(NAMES[name] for name in NAMES if name not in inputs)
         return [*lines, f"no score: {missing} is missing; state it with `qflow work set`"]
@@ -78,14 +78,14 @@ def explain(
     return [*lines, f"WSJF = ({value} + {time} + {risk}) / {size} = {result:.2f}"]
 
 
-def _input_words(given: Mapping[str, Any] | None) -> str:
-    if given is None:
+def _describe(score_input: Mapping[str, Any] | None) -> str:
+    if score_input is None:
         return "missing"
-    return f"{given['value']}  ({given['source']}: {given['formula']})"
+    return f"{score_input['value']}  ({score_input['source']}: {score_input['formula']})"
 
 
 def business_value(hotspot: float | None, fan_in: float | None) -> Input | None:
-    """From where the work is: the higher of hotspot score and fan-in rank (both 0 to 1)."""
+    """Return the value by how central the file is: the higher of hotspot score and fan-in rank (both 0 to 1)."""
     if hotspot is None and fan_in is None:
         return None
     share = max(hotspot or 0.0, fan_in or 0.0)
@@ -97,7 +97,7 @@ def business_value(hotspot: float | None, fan_in: float | None) -> Input | None:
 def time_criticality(
     commits_90: int | None, commits_365: int | None, age_days: float | None, errors: int = 0
 ) -> Input | None:
-    """From how much changes there lately, how old it is, and the errors it has.
+    """Return the urgency by the file's recent changes, the age of the finding, and the errors it causes.
 
     The trend is the last 90 days' share of the year's commits, full at a half; the age is full
     at 90 days.
@@ -115,30 +115,30 @@ def time_criticality(
 
 
 def risk_reduction(severity: str, bug_fixes: int | None, bus_factor: int | None) -> Input | None:
-    """From the severity of what is found, how often the file was mended, and how many know it."""
+    """Return the risk by the severity of the finding, the file's bug fixes, and how many people know the file."""
     if severity not in SEVERITY or bug_fixes is None:
         return None
-    mended = 2 if bug_fixes >= 15 else 1 if bug_fixes >= 5 else 0
-    alone = 1 if bus_factor == 1 else 0
+    fixes = 2 if bug_fixes >= 15 else 1 if bug_fixes >= 5 else 0
+    single_owner = 1 if bus_factor == 1 else 0
     return _derived(
-        SEVERITY[severity] + mended + alone,
-        f"{severity} {SEVERITY[severity]} + {mended} [{bug_fixes} bug fixes] "
-        f"+ {alone} [{'one person knows' if alone else 'several know'} it]",
+        SEVERITY[severity] + fixes + single_owner,
+        f"{severity} {SEVERITY[severity]} + {fixes} [{bug_fixes} bug fixes] "
+        f"+ {single_owner} [{'one person knows' if single_owner else 'several people know'} it]",
     )
 
 
-def job_size(places: int, code_lines: int | None, fixable: bool) -> Input | None:
-    """From how many places there are, how long the file is, and whether a fix is known."""
+def job_size(locations: int, code_lines: int | None, fixable: bool) -> Input | None:
+    """Return the size by the number of findings, the length of the file, and whether a fix is available."""
     if code_lines is None:
         return None
-    reading = code_lines / LINES_PER_SIZE
-    effort = math.log2(places + 1) + reading * (0.25 if fixable else 1.0) + (0 if fixable else 2)
+    reading_hours = code_lines / LINES_PER_SIZE
+    effort = math.log2(locations + 1) + reading_hours * (0.25 if fixable else 1.0) + (0 if fixable else 2)
     size = next((step for step in SCALE if step >= effort), SCALE[-1])
-    known = "a fix is known: 0.25" if fixable else "no fix is known: 2 + 1"
+    fix = "fix available: 0.25" if fixable else "no fix available: 2 + 1"
     return Input(
         size,
         "derived",
-        f"log2({places} places + 1) + {known} x {code_lines} lines / {LINES_PER_SIZE} = {effort:.1f}, "
+        f"log2({locations} locations + 1) + {fix} x {code_lines} lines / {LINES_PER_SIZE} = {effort:.1f}, "
         f"next on the scale {'-'.join(map(str, SCALE))}",
     )
 

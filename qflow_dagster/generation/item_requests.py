@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import matchers, rule_evolver, rule_set, standings
+from qflow_dagster.evolution import matchers, rule_evolver, rule_set, trust
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.ingestion import trees
@@ -90,7 +90,7 @@ def request_for(
         repository=snapshot.repository,
         base=snapshot.commit_oid,
         path=row.path,
-        language=matchers.named(blob.language),
+        language=matchers.rule_language(blob.language),
         text=content,
         rule=rule,
         target=target,
@@ -103,6 +103,6 @@ def _version(connection: Connection, rule_id: str, digest: bytes | None) -> Rule
     versions = [rule for rule in rules if rule.id == rule_id and digest in (None, rule.digest)]
     if len(versions) < 2:
         return versions[0] if versions else None
-    known = standings.of(connection, rules)
+    known = trust.of_rules(connection, rules)
     serving = [rule for rule in versions if rule.status in ("active", "trial")] or versions[:1]
-    return rule_evolver.served(serving, known, CHANCE)
+    return rule_evolver.draw_version(serving, known, CHANCE)

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import rule_set, standings
+from qflow_dagster.evolution import rule_set, trust
 from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.execution import next_work, work_items
@@ -73,7 +73,7 @@ def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int
 
     Findings of rules that may only show are left alone.
     """
-    known = standings.of(connection, evaluated(rule_set.current(connection)))
+    known = trust.of_rules(connection, evaluated(rule_set.current(connection)))
     rules = sorted({one.rule.id for one in known.values() if one.level != "show"})
     ids = next_work.get_generatable(
         connection,

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution import matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.remaining import places
@@ -168,12 +168,12 @@ def _anchors(subject: Subject, text: str) -> Counter[tuple[str, bytes]]:
     source = matchers.Source(text, request.path)
     found = matchers.find(source, request.language, subject.rules)
     if request.language == "python":
-        found += [match for _, match in matchers.find_with_ruff([source], subject.rules, request.target)]
+        found += [match for _, match in ruff_matcher.find_with_ruff([source], subject.rules, request.target)]
     return Counter((subject.rules[match.rule].id, match.anchor) for match in found if not match.suppressed)
 
 
 def _lint(request: Request, text: str) -> Counter[str]:
-    command = matchers.ruff_command(
+    command = ruff_matcher.ruff_command(
         "--output-format",
         "json",
         "--select",
@@ -184,5 +184,5 @@ def _lint(request: Request, text: str) -> Counter[str]:
         "file.py",
         "-",
     )
-    found: list[dict[str, Any]] = json.loads(matchers.run_ruff(command, "/", text.encode()))
+    found: list[dict[str, Any]] = json.loads(ruff_matcher.run_ruff(command, "/", text.encode()))
     return Counter(str(one["code"]) for one in found)

@@ -6,11 +6,10 @@ probe that raises or hangs is unknown, never healthy. Does not belong here: what
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, text
 from qflow_dagster.database.locks import lock
 from qflow_dagster.infrastructure import INCIDENT
 from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, damp, worst
+from qflow_dagster.infrastructure.tables import health_samples
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Lock
@@ -179,8 +179,7 @@ def incidents(connection: Connection, *, status: str | None = None, limit: int =
 def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
     """Return seconds until each check's value reaches its threshold, of those that are heading there."""
     # Imported late, for the sake of commands that ask nothing of it: it brings numpy along.
-    from qflow_dagster.infrastructure.tables import health_samples
-from qflow_dagster.infrastructure.trends import time_to_threshold
+    from qflow_dagster.infrastructure.trends import time_to_threshold
 
     query = text("""
         SELECT s.name, h.threshold, array_agg(extract(epoch FROM s.at)::float8 ORDER BY s.at) AS times,

@@ -26,8 +26,7 @@ def theil_sen(times: Sequence[float], values: Sequence[float]) -> float | None:
         x, y = x[chosen], y[chosen]
     if len(x) == 0 or (x == x[0]).all():
         return None
-    slope, *_ = theilslopes(y, x)
-    return float(slope)  # type: ignore[arg-type]  (a named tuple of floats)
+    return float(theilslopes(y, x).slope)  # type: ignore[attr-defined]
 
 
 def time_to_threshold(times: Sequence[float], values: Sequence[float], threshold: float) -> float | None:

@@ -188,14 +188,13 @@ def repositories(connection: Connection) -> list[dict[str, Any]]:
 
 def seconds_since_measured(connection: Connection) -> dict[str, float | None]:
     """Seconds since each repository was ingested or measured last, whether or not it had changed; None: never."""
+    ingested, measured = WorkflowTypeName.CODE_INGESTION, WorkflowTypeName.METRICS_PIPELINE
     query = text(f"""
         SELECT r.name, extract(epoch FROM clock_timestamp() - greatest(s.created_at, w.at))::float AS age
         FROM repositories r LEFT JOIN snapshots s ON s.id = r.current_snapshot_id
         LEFT JOIN (
             SELECT payload ->> 'repository' AS name, max(finished_at) AS at FROM workflows
-            WHERE type IN ('{WorkflowTypeName.CODE_INGESTION}', '{WorkflowTypeName.METRICS_PIPELINE}')
-              AND status = 'completed'
-            GROUP BY 1
+            WHERE type IN ('{ingested}', '{measured}') AND status = 'completed' GROUP BY 1
         ) AS w ON w.name = r.name
         ORDER BY r.name
     """)

@@ -56,7 +56,7 @@ def do_phases(context: dg.OpExecutionContext, database: Database) -> None:
     result = sparc_worker.work(
         database.engine(),
         sparc_changes.MAKERS,
-        sparc_changes.judge,
+        sparc_changes.check_completion,
         worker=worker(context),
         run_id=context.run_id,
     )

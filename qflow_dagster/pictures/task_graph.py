@@ -10,7 +10,7 @@ from typing import Any
 
 from qflow_dagster.safety.display import visible_line
 
-# Colours that are told apart without seeing red and green; the state is written as well.
+# Colours that people who cannot see red and green can tell apart; the state is written as well.
 COLOURS = {
     "completed": "#3a6ea5",
     "running": "#f0a35e",
@@ -33,64 +33,68 @@ MARKS = {
     "skipped": "-",
     "cancelled": "x",
 }
-DRAWN = 150
+MAX_BOXES = 150
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 150, 34, 46, 12
 FONT = "font-family='system-ui, sans-serif'"
 
 
 def layers(tasks: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """A graph's own tasks by the length of the longest way to them: nothing in a layer depends on another in it."""
+    """Group a graph's top-level tasks into layers by the longest path to them.
+
+    No task of a layer depends on another one of the same layer.
+    """
     top = {task["name"]: task for task in tasks if task["depth"] == 0}
     rank: dict[str, int] = {}
-    waiting = list(reversed(top))
-    while waiting:
-        name = waiting[-1]
+    pending = list(reversed(top))
+    while pending:
+        name = pending[-1]
         missing = [other for other in top[name]["depends_on"] if other in top and other not in rank]
         if missing:
-            waiting += missing
+            pending += missing
             continue
-        waiting.pop()
+        pending.pop()
         rank.setdefault(name, max((rank[o] + 1 for o in top[name]["depends_on"] if o in rank), default=0))
-    found: list[list[dict[str, Any]]] = [[] for _ in range(max(rank.values(), default=-1) + 1)]
+    result: list[list[dict[str, Any]]] = [[] for _ in range(max(rank.values(), default=-1) + 1)]
     for name, task in top.items():
-        found[rank[name]].append(task)
-    return found
+        result[rank[name]].append(task)
+    return result
 
 
 def svg(tasks: Sequence[dict[str, Any]], title: str) -> str:
-    """The graph from left to right, coloured by state; above `DRAWN` tasks, counts by layer instead."""
+    """Draw the graph from left to right, coloured by state; above `MAX_BOXES` tasks, draw counts per layer instead."""
     columns = layers(tasks)
-    if sum(map(len, columns)) > DRAWN:
+    if sum(map(len, columns)) > MAX_BOXES:
         return _counts(columns, title)
     tallest = max(map(len, columns), default=1)
     height = 50 + tallest * (BOX_HEIGHT + GAP_Y)
     width = max(400, 20 + len(columns) * (BOX_WIDTH + GAP_X))
-    places: dict[str, tuple[float, float]] = {}
+    positions: dict[str, tuple[float, float]] = {}
     for x, column in enumerate(columns):
         offset = (tallest - len(column)) * (BOX_HEIGHT + GAP_Y) / 2
         for y, task in enumerate(column):
-            places[task["name"]] = (10 + x * (BOX_WIDTH + GAP_X), 40 + offset + y * (BOX_HEIGHT + GAP_Y))
+            positions[task["name"]] = (10 + x * (BOX_WIDTH + GAP_X), 40 + offset + y * (BOX_HEIGHT + GAP_Y))
     body = []
     for column in columns:
         for task in column:
-            x, y = places[task["name"]]
+            x, y = positions[task["name"]]
             for other in task["depends_on"]:
-                if other in places:
-                    fx, fy = places[other][0] + BOX_WIDTH, places[other][1] + BOX_HEIGHT / 2
-                    middle = (fx + x) / 2
+                if other in positions:
+                    start_x, start_y = positions[other][0] + BOX_WIDTH, positions[other][1] + BOX_HEIGHT / 2
+                    middle = (start_x + x) / 2
                     body.append(
-                        f"<path d='M{fx:.0f} {fy:.0f} C{middle:.0f} {fy:.0f} {middle:.0f} {y + BOX_HEIGHT / 2:.0f} "
-                        f"{x:.0f} {y + BOX_HEIGHT / 2:.0f}' fill='none' stroke='#8a94a3'/>"
+                        f"<path d='M{start_x:.0f} {start_y:.0f} C{middle:.0f} {start_y:.0f} "
+                        f"{middle:.0f} {y + BOX_HEIGHT / 2:.0f} {x:.0f} {y + BOX_HEIGHT / 2:.0f}' "
+                        "fill='none' stroke='#8a94a3'/>"
                     )
     for column in columns:
         for task in column:
-            body += _box(task, *places[task["name"]])
+            body += _box(task, *positions[task["name"]])
     return _svg(width, height, title, body)
 
 
 def lines(tasks: Sequence[dict[str, Any]]) -> list[str]:
-    """The tasks for a terminal: state, name, what it waits for; parts below what they are parts of."""
-    found = []
+    """Return the tasks as lines for a terminal: state, name, dependencies; parts indented below their task."""
+    result = []
     for task in tasks:
         after = f"  after {', '.join(task['depends_on'])}" if task["depends_on"] else ""
         seconds = (
@@ -100,10 +104,10 @@ def lines(tasks: Sequence[dict[str, Any]]) -> list[str]:
         )
         error = f"  {task['error']['message'].splitlines()[0][:100]}" if _failed(task) else ""
         mark = MARKS.get(task["state"], "?")
-        found.append(
+        result.append(
             f"{'   ' * task['depth']}{mark} {task['name']}  ({task['state']}){after}{seconds}{error}"
         )
-    return found
+    return result
 
 
 def _failed(task: dict[str, Any]) -> bool:
@@ -125,27 +129,27 @@ def _box(task: dict[str, Any], x: float, y: float) -> list[str]:
 
 
 def _counts(columns: Sequence[Sequence[dict[str, Any]]], title: str) -> str:
-    """A bar per layer (neighbours together where there are too many), split by state."""
+    """Draw a bar per layer, split by state; above 60 layers, neighbours share a bar."""
     step = -(-len(columns) // 60)
     groups = [
         [task for column in columns[at : at + step] for task in column] for at in range(0, len(columns), step)
     ]
-    most = max(map(len, groups), default=1)
+    max_tasks = max(map(len, groups), default=1)
     width = 700 / max(len(groups), 1)
     body = []
     for number, group in enumerate(groups):
         bottom = 250.0
         for state, colour in COLOURS.items():
             count = sum(task["state"] == state for task in group)
-            tall = 200 * count / most
-            bottom -= tall
+            bar_height = 200 * count / max_tasks
+            bottom -= bar_height
             if count:
                 body.append(
                     f"<rect x='{10 + number * width:.1f}' y='{bottom:.1f}' width='{width * 0.85:.1f}' "
-                    f"height='{tall:.1f}' fill='{colour}'><title>{count} {state}</title></rect>"
+                    f"height='{bar_height:.1f}' fill='{colour}'><title>{count} {state}</title></rect>"
                 )
     total = sum(map(len, columns))
-    return _svg(720, 280, f"{title}: {total:,} tasks by layer, at most {most:,} in one", body)
+    return _svg(720, 280, f"{title}: {total:,} tasks by layer, at most {max_tasks:,} in one", body)
 
 
 def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:

@@ -13,6 +13,9 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, Text, cast, literal
+from sqlalchemy.dialects.postgresql import JSONB
+
 from qflow_dagster.errors import UsageError
 from qflow_dagster.safety.storable import is_storable_json, storable
 
@@ -162,6 +165,11 @@ def to_json(
         return json.dumps(storable(value), allow_nan=False, ensure_ascii=False, default=default)
     except TypeError as error:
         raise UsageError(f"{what} cannot be stored as JSON: {error}") from None
+
+
+def to_jsonb(value: Json, what: str, *, default: Callable[[Any], Any] | None = None) -> ColumnElement[Any]:
+    """Return `value` as a parameter for a jsonb column in a SQLAlchemy Core statement; see `to_json`."""
+    return cast(literal(to_json(value, what, default=default), Text), JSONB)
 
 
 def distinct(ids: Iterable[UUID]) -> list[UUID]:

@@ -11,7 +11,7 @@ def has_assignments(connection: Connection) -> bool:
     """Route assignments, which is quick; return whether the built-in agents have any then."""
     builtin_agents.register_all(connection)
     assignments.route(connection)
-    return assignments.given_to(connection, [agent.name for agent in builtin_agents.capabilities()])
+    return assignments.has_unclaimed(connection, [agent.name for agent in builtin_agents.capabilities()])
 
 
 unverified_edits = drain_sensor(

@@ -10,7 +10,7 @@ from qflow_dagster.settings import settings
 
 def enough_outcomes(connection: Connection) -> Pending:
     """Return whether there are as many new decisions as the setting wants."""
-    new = outcomes.waiting(connection)
+    new = outcomes.count_pending(connection)
     needed = settings().evolution.outcomes
     return Pending(new >= needed, f"{new} new decisions, {needed} are waited for")
 

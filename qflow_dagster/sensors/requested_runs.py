@@ -81,7 +81,7 @@ def step_forward(
         end_rows(connection, steps)
     parents = [step.workflow.parent_id for step in steps if step.action in ("complete", "fail")]
     with database.engine().begin() as connection:
-        task_graph.settle(connection, [parent for parent in parents if parent is not None])
+        task_graph.finalize(connection, [parent for parent in parents if parent is not None])
     return [step for step in steps if step.action == "request"]
 
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import agent_messages, agent_program, assignments, coordination
-from qflow_dagster.agents.coordination import Agent, Capability, Wanted, candidates, fit
+from qflow_dagster.agents.coordination import Agent, Capability, Requirement, candidates, fit
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired
 
-REFACTOR = Wanted("refactoring", "code", "patch", "simple")
+REFACTOR = Requirement("refactoring", "code", "patch", "simple")
 
 
 def agent(name: str = "one", **fields: object) -> Agent:
@@ -50,7 +50,7 @@ def register(engine: Engine, name: str, **fields: object) -> None:
         coordination.register(connection, Capability(name=name, **{**given, **fields}))  # type: ignore[arg-type]
 
 
-def assign(engine: Engine, wanted: Wanted = REFACTOR, task: object = None, **fields: object) -> UUID:
+def assign(engine: Engine, wanted: Requirement = REFACTOR, task: object = None, **fields: object) -> UUID:
     with engine.begin() as connection:
         return assignments.create(connection, task or {"say": "hello"}, wanted, requested_by="test", **fields)  # type: ignore[arg-type]
 
@@ -97,8 +97,8 @@ def test_the_best_fit_gets_it_and_its_result_is_kept(engine: Engine) -> None:
     id_ = assign(engine)
     assert route(engine) == 1
     with engine.begin() as connection:
-        assert assignments.take(connection, "writer") == []
-        [taken] = assignments.take(connection, "mender")
+        assert assignments.claim_assigned(connection, "writer") == []
+        [taken] = assignments.claim_assigned(connection, "mender")
     assert taken.payload["task"] == {"say": "hello"}
     assignments.succeed(engine, taken, "mender", {"patch": "..."})
     found = shown(engine, id_)
@@ -117,7 +117,7 @@ def test_who_failed_is_not_asked_again_while_there_is_another(engine: Engine) ->
             connection.execute(text("UPDATE workflows SET available_at = clock_timestamp()"))
         route(engine)
         with engine.begin() as connection:
-            [taken] = assignments.take(connection, name)
+            [taken] = assignments.claim_assigned(connection, name)
         assignments.report_failure(engine, taken, name, "it did not work")
     assert shown(engine, id_)["tried"] == ["first", "second"]
 
@@ -127,7 +127,7 @@ def test_too_late_is_told_and_changes_nothing(engine: Engine) -> None:
     id_ = assign(engine)
     route(engine)
     with engine.begin() as connection:
-        [taken] = assignments.take(connection, "slow")
+        [taken] = assignments.claim_assigned(connection, "slow")
         connection.execute(
             text("UPDATE workflows SET lease_expires_at = clock_timestamp() - interval '1 hour'")
         )
@@ -150,7 +150,7 @@ def test_a_silent_agent_is_offline_and_its_work_goes_to_another(engine: Engine) 
         assert coordination.show(connection, "silent").availability == "offline"
     route(engine)
     with engine.begin() as connection:
-        [taken] = assignments.take(connection, "there")
+        [taken] = assignments.claim_assigned(connection, "there")
     assert taken.payload["attempt"] == 1
 
 
@@ -170,7 +170,7 @@ def test_bad_agents_and_assignments_are_refused(engine: Engine) -> None:
         with pytest.raises(UsageError):
             Capability(**fields)
     with pytest.raises(UsageError, match="gossip"):
-        assign(engine, Wanted("gossip"))
+        assign(engine, Requirement("gossip"))
     with pytest.raises(UsageError, match="nobody"), engine.begin() as connection:
         coordination.set_availability(connection, "nobody", "offline")
     with pytest.raises(QflowError, match="nobody"), engine.begin() as connection:
@@ -289,7 +289,7 @@ def test_a_killed_agent_loses_its_assignment_to_another(engine: Engine) -> None:
         connection.execute(text("UPDATE workflows SET available_at = clock_timestamp()"))
     route(engine)
     with engine.begin() as connection:
-        [taken] = assignments.take(connection, "second")
+        [taken] = assignments.claim_assigned(connection, "second")
     assignments.succeed(engine, taken, "second", "done")
     found = shown(engine, id_)
     assert (found["agent"], found["tried"]) == ("second", ["first"])

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from qflow_dagster.agents import rule_changes
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import outcomes, place_records, rule_evolver, rule_set
+from qflow_dagster.evolution import location_records, outcomes, rule_evolver, rule_set
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import item_requests
 from qflow_dagster.quantumflow import verify_history
@@ -37,14 +37,16 @@ def on_trial(engine: Engine, words: str = "not in tests") -> Rule:
     base = active(engine)
     variant = base.model_copy(update={"version": base.version + 1, "status": "trial"})
     with engine.begin() as connection:
-        life = rule_set.begin(connection, variant, "variant", words, actor="test", parent=base.digest)
+        life = rule_set.begin_lifecycle(
+            connection, variant, "variant", words, actor="test", parent=base.digest
+        )
         assert life is not None
         rule_set.change(connection, life, "trial", actor="test", reason=words)
     return variant
 
 
-def settle(engine: Engine) -> rule_changes.Settled:
-    return rule_changes.settle(engine, worker="test")
+def settle(engine: Engine) -> rule_changes.TrialsResult:
+    return rule_changes.finalize_trials(engine, worker="test")
 
 
 def versions(engine: Engine) -> dict[int, str]:
@@ -66,7 +68,7 @@ def decide_by_place(loop: Loop) -> None:
             loop.approve(suggestion)
     with loop.engine.begin() as connection:
         outcomes.collect(connection)
-    assert place_records.keep(loop.engine) == len(decided_on)
+    assert location_records.store_missing(loop.engine) == len(decided_on)
 
 
 def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
@@ -86,7 +88,7 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
     loop.plan()
     with loop.engine.connect() as connection:
         snapshot = loop.snapshot()
-        lives = rule_set.lives(connection, rule=RULE, states=["trial"])
+        lives = rule_set.lifecycles(connection, rule=RULE, states=["trial"])
         found = {
             path: [
                 item_requests.request_for(
@@ -132,10 +134,10 @@ def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) ->
     settled = settle(engine)
     assert [(one.version, one.to) for one in settled.verdicts] == [(2, "active")]
     assert "better than version 1" in settled.verdicts[0].reason
-    assert settle(engine).asked == []
+    assert settle(engine).requested == []
     assert versions(engine) == {1: "active", 2: "trial"}
     with engine.begin() as connection:
-        decisions.approve(connection, settled.asked[0], actor="ada")
+        decisions.approve(connection, settled.requested[0], actor="ada")
     [done] = rule_changes.apply_approved(engine, worker="test")
     assert (done.to, done.problem) == ("active", None)
     assert versions(engine) == {2: "active"}
@@ -145,15 +147,15 @@ def test_a_better_variant_becomes_active_once_a_person_agrees(engine: Engine) ->
 def test_a_denied_variant_is_retired_and_never_tried_again(engine: Engine) -> None:
     decided(engine, active(engine), [True, False] * 10)
     decided(engine, on_trial(engine), [True] * 12)
-    [asked] = settle(engine).asked
+    [asked] = settle(engine).requested
     with engine.begin() as connection:
         decisions.deny(connection, asked, actor="ada", comment="it hides bugs")
     settle(engine)
     assert versions(engine) == {1: "active"}
     with engine.connect() as connection:
-        [life] = rule_set.lives(connection, rule=RULE)
+        [life] = rule_set.lifecycles(connection, rule=RULE)
         assert rule_set.events(connection, life.id)[-1]["reason"] == "denied by ada: it hides bugs"
-        tried = rule_evolver.matchers_tried(connection)
+        tried = rule_evolver.tried_fingerprints(connection)
     assert rule_evolver.fingerprint(rule_set.RULE.validate_python(life.definition)) in tried
 
 
@@ -162,7 +164,7 @@ def test_a_worse_variant_is_retired_without_asking(engine: Engine) -> None:
     decided(engine, on_trial(engine), [False] * 6)
     settled = settle(engine)
     assert [one.to for one in settled.verdicts] == ["retired"]
-    assert settled.asked == []
+    assert settled.requested == []
     assert versions(engine) == {1: "active"}
 
 
@@ -203,10 +205,12 @@ def test_a_veto_denies_what_waits_and_ends_what_is_on_trial(engine: Engine) -> N
 def test_what_was_approved_is_this_rule_and_no_other(engine: Engine) -> None:
     decided(engine, active(engine), [True, False] * 10)
     decided(engine, on_trial(engine), [True] * 12)
-    [asked] = settle(engine).asked
+    [asked] = settle(engine).requested
     with engine.begin() as connection:
         decisions.approve(connection, asked, actor="ada")
-        connection.execute(text('UPDATE rule_lives SET definition = definition || \'{"fix": "evil()"}\''))
+        connection.execute(
+            text('UPDATE rule_lifecycles SET definition = definition || \'{"fix": "evil()"}\'')
+        )
     [done] = rule_changes.apply_approved(engine, worker="test")
     assert done.problem == "mismatch"
     assert versions(engine)[1] == "active"
@@ -227,7 +231,7 @@ def test_two_that_evolve_at_the_same_time_count_once_and_begin_a_variant_once(
             code = (WANTED if row.good else UNWANTED).format(number)
             start = code.index("[]")
             connection.execute(
-                text("INSERT INTO rule_places VALUES (:id, 0, 'a.py', 'python', :text, :start, :end)"),
+                text("INSERT INTO rule_locations VALUES (:id, 0, 'a.py', 'python', :text, :start, :end)"),
                 {"id": row.id, "text": code, "start": start, "end": start + 2},
             )
     program = "from tests.agents.test_rule_changes import evolve_here; evolve_here()"
@@ -244,7 +248,7 @@ def test_two_that_evolve_at_the_same_time_count_once_and_begin_a_variant_once(
         _, words = process.communicate(timeout=120)
         assert process.returncode == 0, words.decode()
     with engine.connect() as connection:
-        lives = rule_set.lives(connection, rule=RULE)
+        lives = rule_set.lifecycles(connection, rule=RULE)
         assert verify_history(connection) is None
     assert lives
     assert len({life.version for life in lives}) == len(lives)

@@ -122,7 +122,7 @@ def test_an_edit_that_makes_the_code_harder_to_follow_is_reverted(
     loop.apply()
     monkeypatch.setattr(validation, "most_complex", lambda before, findings: before)
     [verified] = edits.verify_applied(loop.engine)
-    assert (verified.good, verified.words) == (False, "cognitive complexity is 1, 0 before")
+    assert (verified.good, verified.reason) == (False, "cognitive complexity is 1, 0 before")
     assert loop.state(suggestion["id"]) == "reverted"
 
 
@@ -278,7 +278,7 @@ def test_the_place_for_waiting_suggestions_is_bounded(loop: Loop, monkeypatch: p
     loop.repository.commit({"a.py": MUTABLE})
     loop.improve()
     with loop.engine.connect() as connection:
-        assert self_improvement.room(connection, loop.snapshot().repository_id) == 0
+        assert self_improvement.remaining_capacity(connection, loop.snapshot().repository_id) == 0
 
 
 def test_a_vanished_commit_ends_the_suggestion_and_frees_its_approval(loop: Loop) -> None:
@@ -396,7 +396,7 @@ def test_an_edit_that_new_errors_are_put_down_to_is_reverted(
         track_errors(connection, [Occurrence(operation="shop", message="no list")] * 30)
     [reverted] = edits.revert_suspected(loop.engine)
     assert (reverted.edit_id, reverted.good) == (suggestion["id"], False)
-    assert "shop: no list (33 of 1030 failed)" in reverted.words
+    assert "shop: no list (33 of 1030 failed)" in reverted.reason
     assert loop.state(suggestion["id"]) == "reverted"
 
 
@@ -447,7 +447,7 @@ def test_a_change_of_more_public_definitions_than_allowed_is_no_suggestion(
     none = "def {}(value):\n    return value == None\n\n\n"
     loop.repository.commit({"a.py": none.format("first") + none.format("second") + none.format("_own")})
     for symbols, suggested in ((1, 0), (2, 1)):
-        changed = {name: replace(one, largest_symbols=symbols) for name, one in PROFILES.items()}
+        changed = {name: replace(one, max_symbols=symbols) for name, one in PROFILES.items()}
         monkeypatch.setattr(self_improvement, "PROFILES", changed)
         loop.repository.commit({"b.py": f"x = {symbols}\n"})
         assert len(loop.improve()) == suggested

@@ -15,7 +15,7 @@ from qflow_dagster.agents import edits, sparc_changes
 from qflow_dagster.agents.sparc_phases import risks
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
-from qflow_dagster.execution.sparc import PHASES, Gate, Goal, Made
+from qflow_dagster.execution.sparc import PHASES, Gate, Goal, PhaseResult
 from qflow_dagster.quantumflow import IllegalTransitionError, reclaim_expired, verify_history
 from tests import decisions
 from tests.improvement_loop import MUTABLE, NONE, Loop
@@ -34,8 +34,8 @@ def feature(loop: Loop, title: str = "") -> UUID:
     return next(row["id"] for row in found if title in row["title"])
 
 
-def work(loop: Loop, makers: Any = sparc_changes.MAKERS) -> sparc_worker.Done:
-    return sparc_worker.work(loop.engine, makers, sparc_changes.judge, worker="test")
+def work(loop: Loop, makers: Any = sparc_changes.MAKERS) -> sparc_worker.WorkResult:
+    return sparc_worker.work(loop.engine, makers, sparc_changes.check_completion, worker="test")
 
 
 def shown(engine: Engine, id_: UUID) -> dict[str, Any]:
@@ -57,14 +57,14 @@ def planned(loop: Loop) -> Loop:
 
 def test_a_work_item_becomes_a_verified_change_and_the_goal_is_met_once_it_is_merged(planned: Loop) -> None:
     goal = begin(planned, work_item=feature(planned))
-    assert work(planned).made == 5
+    assert work(planned).phases == 5
     assert phases(planned.engine, goal) == [(phase, 1, "accepted") for phase in PHASES[:4]] + [
         ("completion", 1, "waiting")
     ]
     [suggestion] = planned.waiting()
     planned.approve(suggestion)
     planned.apply()
-    assert work(planned) == sparc_worker.Done()
+    assert work(planned) == sparc_worker.WorkResult()
     [verified] = edits.verify_applied(planned.engine)
     assert verified.good
     work(planned)
@@ -92,7 +92,7 @@ def test_every_artifact_is_made_of_facts(planned: Loop) -> None:
     [step] = said["pseudocode"]["data"]["steps"]
     assert (step["rule"], step["lines"], "codemod" in step["able"]) == ("python/mutable-default", [1], True)
     assert said["architecture"]["data"]["symbols"] == ["collect"]
-    assert said["architecture"]["data"]["cone"] == ["tests/test_a.py"]
+    assert said["architecture"]["data"]["dependents"] == ["tests/test_a.py"]
     assert said["architecture"]["data"]["owners"] == [{"author": "Ann", "commits": 1}]
     assert "+def collect(item, found=None):" in said["refinement"]["artifact"]
     assert said["refinement"]["data"]["candidates"][0]["gates"]["finding_gone"].startswith("passed")
@@ -118,13 +118,13 @@ def test_a_change_that_is_declined_sends_the_goal_back_and_then_to_a_person(plan
     assert found["reason"] == "every agent that could do a step has tried"
     assert (found["success"], found["quality"]) == (False, 0.0)
     with planned.engine.begin() as connection:
-        sparc.give_up(connection, goal, actor="ada", reason="it stays as it is")
+        sparc.abandon(connection, goal, actor="ada", reason="it stays as it is")
         assert (
             connection.scalar(text("SELECT status FROM workflows WHERE id = :id"), {"id": item}) == "backlog"
         )
-        sparc.go_on(connection, goal, "specification", actor="ada")
+        sparc.resume(connection, goal, "specification", actor="ada")
         with pytest.raises(IllegalTransitionError):
-            sparc.go_on(connection, goal, "specification", actor="ada")
+            sparc.resume(connection, goal, "specification", actor="ada")
 
 
 def test_a_person_lets_a_goal_go_on_where_what_it_builds_on_is_there(loop: Loop) -> None:
@@ -135,10 +135,10 @@ def test_a_person_lets_a_goal_go_on_where_what_it_builds_on_is_there(loop: Loop)
     work(loop)
     with loop.engine.begin() as connection:
         with pytest.raises(UsageError, match="refinement builds on architecture, which was never done"):
-            sparc.go_on(connection, goal, "refinement", actor="ada")
-        with pytest.raises(UsageError, match="no phase 'party'"):
-            sparc.go_on(connection, goal, "party", actor="ada")
-        sparc.go_on(connection, goal, "architecture", actor="ada", reason="look again")
+            sparc.resume(connection, goal, "refinement", actor="ada")
+        with pytest.raises(UsageError, match="unknown phase 'party'"):
+            sparc.resume(connection, goal, "party", actor="ada")
+        sparc.resume(connection, goal, "architecture", actor="ada", reason="look again")
     work(loop)
     found = shown(loop.engine, goal)
     assert (found["state"], found["phases"][2]["verdict"]) == ("needs_person", "accepted")
@@ -168,12 +168,12 @@ def test_words_name_a_target_that_is_measured(loop: Loop) -> None:
     loop.repository.commit({"app/a.py": NONE + MUTABLE})
     loop.find()
     loop.plan()
-    goal = begin(loop, repository="project", words="bring findings of app/a.py to at most 1, please")
+    goal = begin(loop, repository="project", description="bring findings of app/a.py to at most 1, please")
     assert shown(loop.engine, goal)["target"] == "findings of app/a.py <= 1"
     work(loop)
     assert len(loop.waiting()) == 1
     assert phases(loop.engine, goal)[-1] == ("completion", 1, "waiting")
-    already = begin(loop, repository="project", words="cognitive complexity of collect below 15")
+    already = begin(loop, repository="project", description="cognitive complexity of collect below 15")
     work(loop)
     assert shown(loop.engine, already)["state"] == "met"
     assert phases(loop.engine, already) == [("specification", 1, "accepted")]
@@ -182,12 +182,15 @@ def test_words_name_a_target_that_is_measured(loop: Loop) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"words": "make it better", "repository": "project"}, "names no target"),
-        ({"words": "nesting of app/a.py below 3", "repository": "project"}, "measured of functions"),
-        ({"words": "findings of collect below 3", "repository": "project"}, "findings are counted of files"),
-        ({"words": "complexity of nothing.py below 3", "repository": "project"}, "nothing.py"),
-        ({"words": "complexity of app/a.py below 3", "repository": "elsewhere"}, "elsewhere"),
-        ({"words": "complexity of app/a.py below 3"}, "words and a repository"),
+        ({"description": "make it better", "repository": "project"}, "names no target"),
+        ({"description": "nesting of app/a.py below 3", "repository": "project"}, "measured for functions"),
+        (
+            {"description": "findings of collect below 3", "repository": "project"},
+            "findings are counted for files",
+        ),
+        ({"description": "complexity of nothing.py below 3", "repository": "project"}, "nothing.py"),
+        ({"description": "complexity of app/a.py below 3", "repository": "elsewhere"}, "elsewhere"),
+        ({"description": "complexity of app/a.py below 3"}, "a description and a repository"),
         ({"work_item": UUID(int=1)}, "there is no work item"),
     ],
 )
@@ -209,20 +212,20 @@ def test_a_living_goal_of_an_item_is_found_again_and_cancelled_work_is_free(plan
             text("UPDATE workflows SET expires_at = clock_timestamp() WHERE id = :id"), {"id": goal}
         )
         sparc.transition(connection, [goal], "cancelled", actor="ada")
-    assert work(planned).made == 0
+    assert work(planned).phases == 0
     assert phases(planned.engine, goal) == [("specification", 1, "cancelled")]
     assert planned.state(item) == "backlog"
     assert begin(planned, work_item=item) != goal
 
 
-def scripted(verdicts: dict[str, list[Gate]]) -> dict[str, Callable[[Engine, Goal], Made]]:
+def scripted(verdicts: dict[str, list[Gate]]) -> dict[str, Callable[[Engine, Goal], PhaseResult]]:
     """Makers whose gates say what was written down for them."""
 
-    def maker(phase: str) -> Callable[[Engine, Goal], Made]:
-        def make(engine: Engine, goal: Goal) -> Made:
+    def maker(phase: str) -> Callable[[Engine, Goal], PhaseResult]:
+        def make(engine: Engine, goal: Goal) -> PhaseResult:
             left = verdicts.get(phase) or []
             gate = left.pop(0) if left else Gate("test", "accepted", "fine")
-            return Made(f"# {phase}", {"chosen": None}, "test", gate, cost=0.5)
+            return PhaseResult(f"# {phase}", {"chosen": None}, "test", gate, cost=0.5)
 
         return make
 
@@ -234,7 +237,7 @@ def test_a_goal_goes_back_to_the_phase_its_gate_names_five_rounds_at_most(planne
     goal = begin(planned, work_item=feature(planned))
     work(planned, scripted({"refinement": [no] * 9}))
     found = shown(planned.engine, goal)
-    assert (found["state"], found["round"]) == ("needs_person", sparc.ROUNDS)
+    assert (found["state"], found["round"]) == ("needs_person", sparc.MAX_ROUNDS)
     rounds = [one for one in phases(planned.engine, goal) if one[0] == "refinement"]
     assert rounds == [("refinement", number, "rejected") for number in range(1, 6)]
     assert found["phases"][-1]["reason"] == "not yet"
@@ -242,7 +245,7 @@ def test_a_goal_goes_back_to_the_phase_its_gate_names_five_rounds_at_most(planne
 
 
 def test_a_phase_that_raises_is_tried_again_and_then_a_person_is_asked(planned: Loop) -> None:
-    def broken(engine: Engine, goal: Goal) -> Made:
+    def broken(engine: Engine, goal: Goal) -> PhaseResult:
         raise RuntimeError("the disk is full")
 
     goal = begin(planned, work_item=feature(planned))
@@ -256,13 +259,16 @@ def test_a_phase_that_raises_is_tried_again_and_then_a_person_is_asked(planned: 
 
 
 def _slow(url: str, started: Any) -> None:
-    def make(engine: Engine, goal: Goal) -> Made:
+    def make(engine: Engine, goal: Goal) -> PhaseResult:
         started.set()
         time.sleep(600)
         raise AssertionError
 
     sparc_worker.work(
-        create_engine(url), {**sparc_changes.MAKERS, "pseudocode": make}, sparc_changes.judge, worker="slow"
+        create_engine(url),
+        {**sparc_changes.MAKERS, "pseudocode": make},
+        sparc_changes.check_completion,
+        worker="slow",
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from qflow_dagster.assets.partitions import REPOSITORIES
-from qflow_dagster.evolution import rule_set, standings
+from qflow_dagster.evolution import rule_set, trust
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.sensors.approvals import approval_decisions
 from qflow_dagster.sensors.evolution import new_outcomes
@@ -43,7 +43,7 @@ def test_one_run_turns_decisions_into_what_rules_may_do(dagster: Dagster, engine
     assert RULE in str(found["rule_confidence"]["rules"].value)
     assert "data:image/svg+xml" in str(found["rule_set"]["busiest_rule"].value)
     with engine.connect() as connection:
-        assert standings.one(connection, active(engine)).level == "act"
+        assert trust.of_rule(connection, active(engine)).level == "act"
     checks = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
     assert checks == dict.fromkeys(
         (
@@ -114,7 +114,7 @@ def test_mining_offers_drafts_for_approval(
     ingested(repository)
     run(dagster, "mine_rules")
     with engine.connect() as connection:
-        drafts = rule_set.lives(connection, states=["draft"])
+        drafts = rule_set.lifecycles(connection, states=["draft"])
         mined = connection.scalar(text("SELECT result FROM workflows WHERE type = 'rule_mining'"))
     assert mined["new"] == len(drafts)
     assert all(life.origin == "mined" and life.approval_id is not None for life in drafts)

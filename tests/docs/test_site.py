@@ -34,6 +34,19 @@ def test_the_menu_has_every_page() -> None:
     assert sorted(menu(project["nav"])) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
 
 
+def test_the_table_of_packages_is_the_order_of_imports() -> None:
+    [contract] = [
+        contract
+        for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+            "contracts"
+        ]
+        if contract["type"] == "layers"
+    ]
+    layers = re.findall(r"qflow_dagster\.(\w+)", " ".join(contract["layers"]))
+    rows = re.findall(r"^\| (`[^|]+) \|", (DOCS / "architecture.md").read_text(), re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(rows)) == layers
+
+
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in LINK.findall(CODE.sub("", page.read_text())):

@@ -7,7 +7,7 @@ from typing import Any
 
 from qflow_dagster.evolution import examples
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.evolution.variants import Place, Variant, matched
+from qflow_dagster.evolution.variants import Location, Variant, matched
 
 
 def rule_of(matcher: dict[str, Any], bad: Any = "print(x)\n", good: Any = "log(x)\n", **more: Any) -> Rule:
@@ -69,7 +69,7 @@ def function_with(statement: str, lot: random.Random) -> str:
 ARGUMENTS = ("x", "self.name", "'text'", "1", "a + b", "f(x)", "xs[0]", "'more'")
 
 
-def places_of(rule: Rule, count: int, seed: int) -> list[Place]:
+def places_of(rule: Rule, count: int, seed: int) -> list[Location]:
     """Places the rule matches, all wanted so far."""
     lot = random.Random(seed)
     places = []
@@ -82,21 +82,21 @@ def places_of(rule: Rule, count: int, seed: int) -> list[Place]:
         )
         text = function_with(statement, lot)
         start = text.index(part)
-        places.append(Place(text, f"f{number}.py", "python", start, start + len(part), True))
+        places.append(Location(text, f"f{number}.py", "python", start, start + len(part), True))
     return places
 
 
-def judged(places: list[Place], denied: Callable[[Place], bool]) -> list[Place]:
+def judged(places: list[Location], denied: Callable[[Location], bool]) -> list[Location]:
     return [place._replace(wanted=not denied(place)) for place in places]
 
 
-def before(place: Place) -> str:
+def before(place: Location) -> str:
     return place.text[: place.start]
 
 
 TESTS = "not inside a function definition named ^test_"
 LOOPS = "not inside a for statement"
-PREFERENCES: dict[str, Callable[[Place], bool]] = {
+PREFERENCES: dict[str, Callable[[Location], bool]] = {
     TESTS: lambda place: "def test_" in before(place),
     "not inside an except clause": lambda place: "except" in before(place),
     LOOPS: lambda place: "for i" in before(place),
@@ -107,7 +107,7 @@ PREFERENCES: dict[str, Callable[[Place], bool]] = {
 }
 
 
-def recounted(rule: Rule, variant: Variant, places: list[Place]) -> tuple[int, ...]:
+def recounted(rule: Rule, variant: Variant, places: list[Location]) -> tuple[int, ...]:
     parent, child = matched(rule, places), matched(variant.rule, places)
     seen = Counter(zip([place.wanted for place in places], parent, child, strict=True))
     return tuple(

@@ -20,7 +20,7 @@ SELECT :id, :id, r.id, 'c0ffee', :digest, '', '{a.py}', 1, :rule, :version, :rul
 """)
 _SUGGESTION = text("""
 INSERT INTO suggestions (id, repository_id, work_item_id, candidate_id, fingerprint, title, reason, sources, rule_id,
-                         base_commit, branch, risk, approval_id, believed, believed_lower)
+                         base_commit, branch, risk, approval_id, confidence_mean, confidence_lower)
 SELECT :id, r.id, :id, :id, :digest, 'change', 'because', '{codemod}', :rule, 'c0ffee', 'b', 'low', :id, :mean, :lower
 FROM repositories r WHERE r.name = 'decided'
 """)

@@ -41,8 +41,8 @@ def test_what_mends_never_turns_the_order_around(given_: list[calibration.Pair])
 def test_overconfidence_is_mended_and_the_score_gets_better() -> None:
     found = calibration.evaluate(drawn(600, lambda said: said - 0.35))
     assert found.brier is not None
-    assert found.mended is not None
-    assert found.mended < found.brier - 0.05
+    assert found.recalibrated is not None
+    assert found.recalibrated < found.brier - 0.05
     assert found.calibrator is not None
     assert found.calibrator(0.9) == pytest.approx(0.55, abs=0.15)
 
@@ -55,7 +55,7 @@ def test_good_predictions_are_left_as_they_are() -> None:
 
 
 def test_too_few_outcomes_mend_nothing() -> None:
-    found = calibration.evaluate(drawn(calibration.ENOUGH - 1, lambda said: 0.0))
+    found = calibration.evaluate(drawn(calibration.MIN_OUTCOMES - 1, lambda said: 0.0))
     assert found.calibrator is None
-    assert found.mended is None
+    assert found.recalibrated is None
     assert found.brier is not None

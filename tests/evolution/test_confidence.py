@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qflow_dagster.evolution import confidence
-from qflow_dagster.evolution.confidence import Belief, Judged
+from qflow_dagster.evolution.confidence import BetaEstimate, LabelledOutcome
 
 LIMITS = {"ask": 0.7, "act": 0.9}
 counts = st.floats(0, 200)
-beliefs = st.builds(Belief, st.floats(0.1, 200), st.floats(0.1, 200))
+beliefs = st.builds(BetaEstimate, st.floats(0.1, 200), st.floats(0.1, 200))
 
 
-def after(accepted: int, denied: int, stated: float = 0.9) -> Belief:
+def after(accepted: int, denied: int, stated: float = 0.9) -> BetaEstimate:
     return confidence.prior(stated).plus(accepted, denied)
 
 
-def level(belief: Belief, decisions: int, *, may_act: bool = True) -> str:
+def level(belief: BetaEstimate, decisions: int, *, may_act: bool = True) -> str:
     return confidence.level(belief.mean, belief.lower, LIMITS, decisions=decisions, may_act=may_act)
 
 
@@ -52,7 +52,7 @@ def test_the_lower_bound_is_below_the_mean_and_both_are_shares(
 
 
 @given(beliefs, st.floats(0.1, 50))
-def test_good_evidence_never_lowers_and_bad_evidence_never_raises(belief: Belief, more: float) -> None:
+def test_good_evidence_never_lowers_and_bad_evidence_never_raises(belief: BetaEstimate, more: float) -> None:
     better, worse = belief.plus(more, 0), belief.plus(0, more)
     assert better.mean > belief.mean > worse.mean
     assert better.lower >= belief.lower - 1e-9
@@ -62,7 +62,7 @@ def test_good_evidence_never_lowers_and_bad_evidence_never_raises(belief: Belief
 @given(st.integers(0, 100), st.integers(0, 100))
 def test_the_lower_bound_holds_as_often_as_it_says(good: int, bad: int) -> None:
     # By the definition of a quantile: of draws from the belief nine in ten are above.
-    belief = Belief(1 + good, 1 + bad)
+    belief = BetaEstimate(1 + good, 1 + bad)
     chance = random.Random(good * 1_000 + bad)
     above = statistics.mean(chance.betavariate(belief.good, belief.bad) >= belief.lower for _ in range(2_000))
     assert above == pytest.approx(confidence.CREDIBLE, abs=0.04)
@@ -75,8 +75,12 @@ def test_a_family_counts_at_most_as_much_as_what_the_rule_says() -> None:
 
 
 def test_an_outcome_counts_half_after_its_half_life() -> None:
-    judged = [Judged(0, 1.0, True), Judged(180, 1.0, True), Judged(360, 2.0, False)]
-    assert confidence.counted(judged, 180) == (pytest.approx(1.5), pytest.approx(0.5))
+    judged = [
+        LabelledOutcome(0, 1.0, True),
+        LabelledOutcome(180, 1.0, True),
+        LabelledOutcome(360, 2.0, False),
+    ]
+    assert confidence.decayed_counts(judged, 180) == (pytest.approx(1.5), pytest.approx(0.5))
 
 
 @pytest.mark.parametrize(
@@ -88,23 +92,27 @@ def test_wilson_is_as_published(good: int, total: int, bound: float) -> None:
 
 
 @given(beliefs, beliefs)
-def test_either_is_better_and_never_both(one: Belief, other: Belief) -> None:
-    assert confidence.better(one, other) + confidence.better(other, one) == pytest.approx(1, abs=0.01)
+def test_either_is_better_and_never_both(one: BetaEstimate, other: BetaEstimate) -> None:
+    assert confidence.probability_better(one, other) + confidence.probability_better(
+        other, one
+    ) == pytest.approx(1, abs=0.01)
 
 
 @given(beliefs, beliefs, st.floats(0, 0.3))
-def test_a_margin_only_helps(one: Belief, other: Belief, margin: float) -> None:
-    assert confidence.better(one, other, margin) >= confidence.better(one, other) - 1e-9
+def test_a_margin_only_helps(one: BetaEstimate, other: BetaEstimate, margin: float) -> None:
+    assert (
+        confidence.probability_better(one, other, margin) >= confidence.probability_better(one, other) - 1e-9
+    )
 
 
 def test_better_agrees_with_drawing() -> None:
-    one, other = Belief(18, 4), Belief(30, 15)
+    one, other = BetaEstimate(18, 4), BetaEstimate(30, 15)
     chance = random.Random(1)
     drawn = statistics.mean(
         chance.betavariate(one.good, one.bad) > chance.betavariate(other.good, other.bad)
         for _ in range(20_000)
     )
-    assert confidence.better(one, other) == pytest.approx(drawn, abs=0.01)
+    assert confidence.probability_better(one, other) == pytest.approx(drawn, abs=0.01)
 
 
 def test_a_rule_that_got_worse_drifts_and_one_that_was_always_so_does_not() -> None:
@@ -129,6 +137,6 @@ def test_steady_rules_are_rarely_held_to_drift() -> None:
 
 def test_traffic_goes_to_whichever_is_likely_better_and_the_other_keeps_a_share() -> None:
     chance = random.Random(3)
-    arms = [Belief(8, 4), Belief(10, 2)]
-    served = [confidence.drawn(arms, chance) for _ in range(2_000)]
+    arms = [BetaEstimate(8, 4), BetaEstimate(10, 2)]
+    served = [confidence.thompson_draw(arms, chance) for _ in range(2_000)]
     assert 0.6 < statistics.mean(served) < 0.95

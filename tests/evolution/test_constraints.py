@@ -40,7 +40,7 @@ def test_a_metavariable_is_spoken_of_by_its_name() -> None:
     node = SgRoot("foo(test_x, 'a b')\n", "python").root().find(pattern="foo($A, $B)")
     assert node is not None
     said = {one for one in true_of(node, "foo(test_x, 'a b')\n", ["A", "B", "C"]) if one.of}
-    assert {one.words for one in said} == {
+    assert {one.description for one in said} == {
         "where $A is an identifier",
         "where $A is ^test_",
         "where $A is _x$",
@@ -70,5 +70,5 @@ def test_a_name_takes_more_words_than_a_kind() -> None:
     prefix = Constraint("named", "function_definition", "^test_")
     name = Constraint("named", "function_definition", "^test_all$")
     assert kind.bits < prefix.bits < name.bits
-    assert prefix._replace(negated=True).words == "not inside a function definition named ^test_"
-    assert Constraint("has", "except_clause").words == "containing an except clause"
+    assert prefix._replace(negated=True).description == "not inside a function definition named ^test_"
+    assert Constraint("has", "except_clause").description == "containing an except clause"

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import text
 
 from qflow_dagster.agents import edits, self_improvement
-from qflow_dagster.evolution import findings, outcomes, place_records, rule_set
+from qflow_dagster.evolution import findings, location_records, outcomes, rule_set
 from tests import decisions
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
@@ -23,12 +23,12 @@ def counted(loop: Loop, rule: str = RULE) -> dict[str, int]:
     return {kind: row[kind] for kind in outcomes.KINDS if row[kind]}
 
 
-def judged(loop: Loop, rule: str = RULE) -> list[tuple[float, bool]]:
-    """(weight, good) of what was judged."""
+def labelled(loop: Loop, rule: str = RULE) -> list[tuple[float, bool]]:
+    """(weight, good) of what was labelled."""
     with loop.engine.connect() as connection:
         [one] = [one for one in rule_set.current(connection) if one.id == rule]
         evidence = outcomes.evidence(connection).get(one.digest)
-    return [] if evidence is None else [(one.weight, one.good) for one in evidence.judged]
+    return [] if evidence is None else [(one.weight, one.good) for one in evidence.labelled]
 
 
 def deny(loop: Loop, suggestion: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ def test_from_shown_to_verified_each_is_counted_once(loop: Loop) -> None:
     assert collect(loop) == 0
     assert counted(loop) == {"shown": 1, "passed": 1, "approved": 1, "applied": 1, "verified": 1}
     # The person's word counts; that it holds says no more than that.
-    assert judged(loop) == [(1.0, True)]
+    assert labelled(loop) == [(1.0, True)]
 
 
 def test_a_denial_is_counted_with_its_reason_and_what_was_believed(loop: Loop) -> None:
@@ -55,16 +55,16 @@ def test_a_denial_is_counted_with_its_reason_and_what_was_believed(loop: Loop) -
     [suggestion] = loop.improve()
     deny(loop, suggestion)
     with loop.engine.connect() as connection:
-        assert outcomes.waiting(connection) == 1
+        assert outcomes.count_pending(connection) == 1
     collect(loop)
     with loop.engine.connect() as connection:
-        assert outcomes.waiting(connection) == 0
+        assert outcomes.count_pending(connection) == 0
         [denied] = [row for row in outcomes.history(connection, RULE) if row["kind"] == "denied"]
         [predicted] = outcomes.predictions(connection)
     assert (denied["actor"], denied["reason"], denied["good"]) == ("ada", "on purpose", False)
-    assert 0.5 < predicted.believed_lower < predicted.believed < 1
+    assert 0.5 < predicted.confidence_lower < predicted.confidence_mean < 1
     assert predicted.good is False
-    assert judged(loop) == [(1.0, False)]
+    assert labelled(loop) == [(1.0, False)]
 
 
 def test_what_was_approved_and_taken_back_was_no_good_after_all(loop: Loop) -> None:
@@ -73,10 +73,10 @@ def test_what_was_approved_and_taken_back_was_no_good_after_all(loop: Loop) -> N
     loop.approve(suggestion)
     loop.apply()
     collect(loop)
-    assert judged(loop) == [(1.0, True)]
+    assert labelled(loop) == [(1.0, True)]
     edits.revert(loop.engine, suggestion["id"], actor="ada", reason="it broke the shop")
     collect(loop)
-    assert judged(loop) == [(1.0, False)]
+    assert labelled(loop) == [(1.0, False)]
     with loop.engine.connect() as connection:
         [reverted] = [row for row in outcomes.history(connection, RULE) if row["kind"] == "reverted"]
         assert reverted["reason"] == "it broke the shop"
@@ -89,8 +89,8 @@ def test_a_finding_somebody_mends_by_hand_is_an_implicit_acceptance(loop: Loop) 
     loop.repository.commit({"a.py": NONE, "b.py": NONE})
     loop.find()
     collect(loop)
-    assert counted(loop) == {"shown": 1, "mended": 1}
-    assert judged(loop) == [(outcomes.MENDED, True)]
+    assert counted(loop) == {"shown": 1, "fixed": 1}
+    assert labelled(loop) == [(outcomes.FIXED, True)]
 
 
 def test_a_file_that_is_gone_or_code_that_moved_mends_nothing(loop: Loop) -> None:
@@ -101,8 +101,8 @@ def test_a_file_that_is_gone_or_code_that_moved_mends_nothing(loop: Loop) -> Non
     loop.repository.commit({"b.py": MUTABLE.replace("collect", "gather")})
     loop.find()
     collect(loop)
-    assert "mended" not in counted(loop)
-    assert judged(loop) == []
+    assert "fixed" not in counted(loop)
+    assert labelled(loop) == []
 
 
 def test_what_our_own_edit_mended_is_no_second_acceptance(loop: Loop) -> None:
@@ -113,8 +113,8 @@ def test_what_our_own_edit_mended_is_no_second_acceptance(loop: Loop) -> None:
     loop.repository.git("merge", "--quiet", suggestion["branch"])
     loop.find()
     collect(loop)
-    assert "mended" not in counted(loop)
-    assert judged(loop) == [(1.0, True)]
+    assert "fixed" not in counted(loop)
+    assert labelled(loop) == [(1.0, True)]
 
 
 def test_a_persons_suppression_counts_against_a_rule_and_a_baseline_does_not(loop: Loop) -> None:
@@ -125,7 +125,7 @@ def test_a_persons_suppression_counts_against_a_rule_and_a_baseline_does_not(loo
         findings.suppress(connection, [one["id"]], actor="ada", reason="meant")
         findings.baseline(connection, loop.snapshot().repository_id, actor="ada")
     collect(loop)
-    assert judged(loop) == [(outcomes.SUPPRESSED, False)]
+    assert labelled(loop) == [(outcomes.SUPPRESSED, False)]
     with loop.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM rule_outcomes WHERE weight > 0")) == 1
 
@@ -142,7 +142,7 @@ def test_a_candidate_that_fails_a_gate_is_counted_by_the_gate_and_says_nothing_o
     with loop.engine.connect() as connection:
         [failed] = [row for row in outcomes.history(connection, RULE) if row["kind"] == "failed"]
     assert (failed["gate"], failed["weight"]) == ("metrics", 0)
-    assert judged(loop) == []
+    assert labelled(loop) == []
 
 
 def test_the_code_of_decisions_is_kept_to_try_variants_on(loop: Loop) -> None:
@@ -151,11 +151,11 @@ def test_the_code_of_decisions_is_kept_to_try_variants_on(loop: Loop) -> None:
     loop.approve(first)
     deny(loop, second)
     collect(loop)
-    assert place_records.keep(loop.engine) == 2
-    assert place_records.keep(loop.engine) == 0
+    assert location_records.store_missing(loop.engine) == 2
+    assert location_records.store_missing(loop.engine) == 0
     with loop.engine.connect() as connection:
         [rule] = [one for one in rule_set.current(connection) if one.id == RULE]
-        kept = place_records.of(connection, rule)
+        kept = location_records.of(connection, rule)
     assert sorted(place.wanted for place in kept) == [False, True]
     for place in kept:
         assert place.text[place.start : place.end] == "[]"
@@ -165,7 +165,7 @@ def test_the_code_of_decisions_is_kept_to_try_variants_on(loop: Loop) -> None:
 def test_of_a_long_file_only_the_statement_around_is_kept() -> None:
     content = "x = 1\n" * 5_000 + MUTABLE + "y = 2\n" * 5_000
     start = content.index("[]")
-    kept, offset = place_records.excerpt(content, "python", start, start + 2)
+    kept, offset = location_records.excerpt(content, "python", start, start + 2)
     assert kept == MUTABLE.rstrip()
     assert kept[start - offset : start - offset + 2] == "[]"
 
@@ -177,5 +177,5 @@ def test_outcomes_outlive_their_repository(loop: Loop) -> None:
     collect(loop)
     with loop.engine.begin() as connection:
         connection.execute(text("DELETE FROM repositories"))
-    assert judged(loop) == [(1.0, False)]
+    assert labelled(loop) == [(1.0, False)]
     assert collect(loop) == 0

@@ -18,7 +18,7 @@ SHIPPED = next(rule for rule in PACKS if rule.id == RULE)
 
 
 class Life(NamedTuple):
-    """A row of `rule_lives` with its state, as `merged` reads it."""
+    """A row of `rule_lifecycles` with its state, as `merged` reads it."""
 
     rule_id: str
     version: int
@@ -73,7 +73,7 @@ def test_whatever_lives_there_are_no_version_is_there_twice(given_: list[tuple[i
 
 def begin(engine: Engine, rule: Rule) -> Any:
     with engine.begin() as connection:
-        return rule_set.begin(
+        return rule_set.begin_lifecycle(
             connection, rule, "variant", "not in tests", actor="test", parent=SHIPPED.digest
         )
 
@@ -96,7 +96,7 @@ def test_a_promoted_version_replaces_the_one_of_the_pack_and_other_trials(engine
     change(engine, second, "active")
     assert now(engine) == [(2, "active")]
     with engine.connect() as connection:
-        states = {one.version: one.status for one in rule_set.lives(connection, rule=RULE)}
+        states = {one.version: one.status for one in rule_set.lifecycles(connection, rule=RULE)}
         events = rule_set.events(connection, third)
         assert verify_history(connection) is None
         assert rule_set.next_version(connection, RULE) == 4
@@ -115,8 +115,8 @@ def test_a_retired_rule_returns_only_as_a_new_version(engine: Engine) -> None:
 
 def test_a_shipped_rule_gets_a_life_when_it_is_changed(engine: Engine) -> None:
     with engine.begin() as connection:
-        id_ = rule_set.life_of(connection, SHIPPED, actor="ada")
-        assert rule_set.life_of(connection, SHIPPED, actor="ada") == id_
+        id_ = rule_set.lifecycle_of(connection, SHIPPED, actor="ada")
+        assert rule_set.lifecycle_of(connection, SHIPPED, actor="ada") == id_
     assert now(engine) == [(1, "active")]
     change(engine, id_, "retired")
     assert now(engine) == []

@@ -32,7 +32,7 @@ def test_surprise_has_no_largest_number() -> None:
 def test_the_simpler_of_two_that_hold_at_the_same_places_is_told() -> None:
     wanted, unwanted = bits(list(range(20))), bits(list(range(20, 40)))
     atoms = [Atom("name", 4.0, wanted), Atom("kind", 1.0, wanted), Atom("other", 1.0, wanted)]
-    assert [[atom.what for atom in one.atoms] for one in separate(atoms, wanted, unwanted)] == [["kind"]]
+    assert [[atom.content for atom in one.atoms] for one in separate(atoms, wanted, unwanted)] == [["kind"]]
 
 
 def test_atoms_that_exclude_different_places_are_joined() -> None:
@@ -41,7 +41,7 @@ def test_atoms_that_exclude_different_places_are_joined() -> None:
         Atom("half", 1.0, wanted | bits(list(range(30, 40)))),
         Atom("other half", 1.0, wanted | bits(list(range(20, 30)))),
     ]
-    found = [{atom.what for atom in one.atoms} for one in separate(atoms, wanted, unwanted)]
+    found = [{atom.content for atom in one.atoms} for one in separate(atoms, wanted, unwanted)]
     assert found == [{"half", "other half"}, {"half"}, {"other half"}]
 
 
@@ -51,7 +51,7 @@ def test_a_second_atom_has_to_pay_for_itself() -> None:
     for bits_of_rest, joined in ((1.0, True), (9.0, False)):
         best = separate([Atom("most", 1.0, most), Atom("rest", bits_of_rest, rest)], wanted, unwanted)[0]
         assert (len(best.atoms) == 2) is joined
-        assert best.atoms[0].what == "most"
+        assert best.atoms[0].content == "most"
 
 
 def test_one_serves_for_another_that_is_no_shorter_and_no_better() -> None:

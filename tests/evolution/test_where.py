@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.evolution import examples, matchers
+from qflow_dagster.evolution import examples, matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Rule, load_rules, read_pack
 
 IN_TEST = {
@@ -164,7 +164,7 @@ def test_of_a_rule_of_ruff_it_keeps_exactly_what_satisfies_it(functions: list[tu
     source = matchers.Source(text, "a.py")
     found: list[list[int]] = [[], [], []]
     # All three in one run, though they have one code.
-    for _, match in matchers.find_with_ruff([source], [E711, inside, outside], "py311"):
+    for _, match in ruff_matcher.find_with_ruff([source], [E711, inside, outside], "py311"):
         found[match.rule].append(match.start)
     assert len(found[0]) == sum(count for _, count in functions)
     assert sorted(found[1] + found[2]) == sorted(found[0])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qflow_dagster.evolution.rules import Rule, load_rules
-from qflow_dagster.evolution.variants import Place, matched, narrower, wider
+from qflow_dagster.evolution.variants import Location, matched, narrower, wider
 from qflow_dagster.evolution.widening import without_one
 from tests.evolution.judgements import (
     COGNITIVE,
@@ -51,7 +51,7 @@ def test_a_wider_variant_matches_more_anywhere_and_is_counted_right(seed: int) -
     lot = random.Random(seed)
     places = judged(places_of(PRINT, 10, seed), lambda place: lot.random() < 0.4)
     elsewhere = "".join(place.text for place in places) + "print('text')\n"
-    offered = wider(WIDE, places, most=99)
+    offered = wider(WIDE, places, max_variants=99)
     # Three of the rule, two of the constraint, two of `where`.
     assert len(offered) == 7
     for one in offered:
@@ -89,7 +89,7 @@ def test_what_is_dropped_is_said_and_what_it_would_admit_counted() -> None:
     )
     text = "print('a')\nprint(b)\nprint(1)\n"
     places = [
-        Place(text, "a.py", "python", text.index(part), text.index(part) + len(part), wanted)
+        Location(text, "a.py", "python", text.index(part), text.index(part) + len(part), wanted)
         for part, wanted in (("print('a')", True), ("print(b)", False), ("print(1)", True))
     ]
     assert [one[1:] for one in wider(rule, places)] == [
@@ -118,7 +118,7 @@ def test_what_finds_a_good_example_is_not_offered() -> None:
 
 def test_what_admits_the_fewest_unwanted_places_is_first() -> None:
     places = [
-        Place(json.dumps({"cognitive": cognitive, "hotspot_rank": rank}), "a.py", "any", 0, 0, False)
+        Location(json.dumps({"cognitive": cognitive, "hotspot_rank": rank}), "a.py", "any", 0, 0, False)
         for cognitive, rank in ((20, 30), (20, 40), (10, 5))
     ]
     rule = COGNITIVE.model_copy(
@@ -128,7 +128,7 @@ def test_what_admits_the_fewest_unwanted_places_is_first() -> None:
             )
         }
     )
-    assert [(one.words, one.admitted) for one in wider(rule, places)] == [
+    assert [(one.description, one.admitted) for one in wider(rule, places)] == [
         ("without cognitive > 15", 1),
         ("without hotspot_rank <= 20", 2),
     ]

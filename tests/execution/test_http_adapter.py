@@ -49,7 +49,7 @@ def ask(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
                 role=role,
                 adapter="http",
                 arguments=arguments,
-                seen={},
+                inputs={},
                 timeout=timeout,
                 attempt=1,
                 engine=engine,
@@ -103,7 +103,7 @@ def test_a_redirect_is_held_to_the_role_and_to_three(
     settings.cache_clear()
     try:
         first.status, first.headers = 302, {"Location": second.url.replace("127.0.0.1", "localhost")}
-        with pytest.raises(PolicyViolationError, match="may not ask localhost"):
+        with pytest.raises(PolicyViolationError, match="may not request localhost"):
             ask(role="researcher", url=first.url)
         for location in ("file:///etc/passwd", "http://user:pw@127.0.0.1/"):
             first.headers = {"Location": location}
@@ -131,7 +131,7 @@ def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_the_task(
 @pytest.mark.parametrize("header", ["Host", "host", "Transfer-Encoding", "Content-Length", "Connection"])
 def test_a_task_does_not_set_what_the_request_says_of_itself(header: str) -> None:
     arguments = {"url": "https://docs.rs/", "headers": {header: "internal.example"}}
-    with pytest.raises(PolicyViolationError, match="is not set by a task"):
+    with pytest.raises(PolicyViolationError, match="cannot be set by a task"):
         check("researcher", "http", arguments, None, filled=True)
 
 

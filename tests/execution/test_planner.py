@@ -110,9 +110,9 @@ def test_levels_and_ranges_are_kept(loop: Loop) -> None:
         [capability] = work_items.create(
             connection, [NewItem(level="capability", title="c", parent_id=epic)], actor="ada"
         )
-        with pytest.raises(UsageError, match="one level only"):
+        with pytest.raises(UsageError, match="dependencies are within one level"):
             work_items.depend(connection, epic, [capability])
-        with pytest.raises(UsageError, match="job_size is one of"):
+        with pytest.raises(UsageError, match="job_size must be one of"):
             safe_work_planner.set_input(connection, epic, "job_size", 4, actor="ada")
         with pytest.raises(QflowError, match="there is no work item"):
             safe_work_planner.set_input(connection, work_items.uuid7(), "job_size", 5, actor="ada")
@@ -164,7 +164,7 @@ def test_complexity_that_grew_becomes_work(loop: Loop) -> None:
     loop.find()
     loop.plan()
     [found] = [row for row in features(loop) if row["source"] == "metric"]
-    assert found["title"] == "Got harder to follow: a.py"
+    assert found["title"] == "Complexity rose: a.py"
 
 
 # Free text
@@ -193,11 +193,11 @@ def test_an_unclear_text_is_kept_and_can_be_decided(loop: Loop) -> None:
         likely = work_chunks.add_chunk(connection, "Fix the crash when the cart is empty", requested_by="ada")
     assert (vague.state, likely.state) == ("escalated", "waiting")
     with loop.engine.begin() as connection:
-        assert {row["state"] for row in work_chunks.waiting(connection)} == {"escalated", "waiting"}
+        assert {row["state"] for row in work_chunks.undecided(connection)} == {"escalated", "waiting"}
         assert work_chunks.decide(connection, vague.chunk_id, apply=False, actor="bob") is None
         item = work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
         assert work_items.show(connection, item)["title"] == "Fix the crash when the cart is empty"
-        assert work_chunks.waiting(connection) == []
+        assert work_chunks.undecided(connection) == []
     with loop.engine.begin() as connection, pytest.raises(IllegalTransitionError):
         work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
     with loop.engine.connect() as connection:
@@ -234,7 +234,7 @@ def test_a_text_that_changes_what_nobody_knows_is_something_new(engine: Engine) 
     with engine.begin() as connection:
         added = work_chunks.add_chunk(connection, "Update the feature that sings", requested_by="bob")
     assert added.analysis.action == "create"
-    assert "no feature is like it" in added.analysis.reasons[-1]
+    assert "no feature is similar" in added.analysis.reasons[-1]
 
 
 def test_what_a_text_says_it_needs_is_waited_for(engine: Engine) -> None:
@@ -247,7 +247,7 @@ def test_what_a_text_says_it_needs_is_waited_for(engine: Engine) -> None:
         )
         assert added.state == "applied"
         assert added.work_item_id is not None
-        assert "it needs what no feature is called: world peace" in added.analysis.reasons[-1]
+        assert "no feature has the name of its dependency: world peace" in added.analysis.reasons[-1]
         assert work_items.show(connection, added.work_item_id)["remaining_dependencies"] == 1
         assert next_work.get_next_work(connection, actor="ada", limit=9) == [ledger]
         work_items.move(connection, [ledger], "done", actor="ada")
@@ -276,9 +276,17 @@ SAID = '{"level": "capability", "action": "create", "name": "Invoices", "accepta
     ("said", "level", "words"),
     [
         (f"Here it is: {SAID}", "capability", "m says so"),
-        ("I would rather not", "feature", "by its words: the model's answer is no analysis"),
-        (SAID.replace("0.95", "7"), "feature", "by its words: the model's answer is no analysis"),
-        (SAID.replace("capability", "galaxy"), "feature", "by its words: the model's answer is no analysis"),
+        ("I would rather not", "feature", "by cue words: the model's answer is not a valid classification"),
+        (
+            SAID.replace("0.95", "7"),
+            "feature",
+            "by cue words: the model's answer is not a valid classification",
+        ),
+        (
+            SAID.replace("capability", "galaxy"),
+            "feature",
+            "by cue words: the model's answer is not a valid classification",
+        ),
     ],
 )
 def test_a_model_may_say_what_a_text_asks_for_and_its_words_if_that_is_nothing(
@@ -299,4 +307,4 @@ def test_a_model_may_say_what_a_text_asks_for_and_its_words_if_that_is_nothing(
     monkeypatch.setattr(settings().model, "budget", 0.5)
     again = classify_by_model(engine, "Fix the invoices that nobody gets")
     if found.usage:
-        assert again.reasons[-1] == "by its words: the day's budget of 0.5 is spent"
+        assert again.reasons[-1] == "by cue words: the day's budget of 0.5 is spent"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.execution.sparc_strategies import STRATEGIES, Evidence, choose, fitting, named
+from qflow_dagster.execution.sparc_strategies import STRATEGIES, Evidence, choose, matching, named
 from qflow_dagster.execution.sparc_targets import Target
 
 NAMES = [one.name for one in STRATEGIES]
@@ -49,13 +49,13 @@ def test_any_evidence_chooses_one_of_them(rows: list[tuple[int, int, float, floa
         name: Evidence(good + bad, good, 0.5, seconds, cost)
         for name, (good, bad, seconds, cost) in zip(NAMES, rows, strict=True)
     }
-    chosen, worth = choose(fitting("finding", "Python"), known, random.Random(3).betavariate)
+    chosen, worth = choose(matching("finding", "Python"), known, random.Random(3).betavariate)
     assert set(worth) == set(NAMES)
     assert worth[chosen.name] == max(worth.values())
 
 
 def test_an_unknown_strategy_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="there are: together, cheapest-first, most-trusted-first"):
+    with pytest.raises(UsageError, match="strategies: together, cheapest-first, most-trusted-first"):
         named("magic")
 
 
@@ -75,4 +75,4 @@ def test_a_target_holds_or_not(operator: str, value: float | None, holds: bool) 
         {"kind": "measure", "measure": "cognitive", "path": "a.py", "operator": operator, "value": 15}
     )
     assert target.holds(value) is holds
-    assert target.words == f"cognitive of a.py {operator} 15"
+    assert target.description == f"cognitive of a.py {operator} 15"

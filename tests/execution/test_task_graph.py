@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.execution import references, task_graph, task_records
+from qflow_dagster.execution import references, task_graph, task_interventions, task_records
 from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailedError
 from qflow_dagster.execution.task_definitions import Task, read_graph
 from qflow_dagster.execution.task_policy import PolicyViolationError, check
@@ -101,7 +101,7 @@ def test_a_task_gets_the_outputs_of_what_it_depends_on_by_name(engine: Engine, s
     )
     assert do(engine, script) == Summary(completed=3)
     assert script.names[-1] == "report"
-    assert script.calls[-1].seen == {
+    assert script.calls[-1].inputs == {
         "run": {"word": "hello"},
         "left": "hello",
         "right": {"deep": [1, "hello"]},
@@ -113,10 +113,10 @@ def test_a_task_gets_the_outputs_of_what_it_depends_on_by_name(engine: Engine, s
 
 def test_the_parallel_example_of_pgflow(engine: Engine, script: Script) -> None:
     script.answers["fetch"] = lambda call: {"title": "A page", "length": 40}
-    script.answers["summarise"] = lambda call: f"{call.seen['fetch']['title']}, short"
+    script.answers["summarise"] = lambda call: f"{call.inputs['fetch']['title']}, short"
     script.answers["tags"] = lambda call: ["a", "b"]
     script.answers["save"] = lambda call: {
-        "saved": [call.seen["summarise"], call.seen["tags"], call.seen["run"]["url"]]
+        "saved": [call.inputs["summarise"], call.inputs["tags"], call.inputs["run"]["url"]]
     }
     id_ = submit(
         engine,
@@ -135,7 +135,7 @@ def test_the_parallel_example_of_pgflow(engine: Engine, script: Script) -> None:
 
 def test_the_map_example_of_pgflow_outputs_come_back_in_order(engine: Engine, script: Script) -> None:
     script.answers["double"] = lambda call: call.arguments["n"] * 2
-    script.answers["sum"] = lambda call: sum(call.seen["double"])
+    script.answers["sum"] = lambda call: sum(call.inputs["double"])
     id_ = submit(
         engine,
         script,
@@ -161,9 +161,9 @@ def test_a_map_over_nothing_ends_at_once_and_what_is_no_array_fails(engine: Engi
     wrong = submit(engine, script, {"name": "each", "map": "run.list"}, input={"list": "text"})
     do(engine, script)
     assert states(engine, empty) == {"each": "completed", "after": "completed"}
-    assert script.calls[-1].seen["each"] == []
+    assert script.calls[-1].inputs["each"] == []
     assert states(engine, wrong) == {"each": "failed"}
-    assert "is no array but str" in whole(engine, wrong)["tasks"][0]["error"]["message"]
+    assert "is not an array but str" in whole(engine, wrong)["tasks"][0]["error"]["message"]
 
 
 def test_conditions_skip_a_task_its_dependents_too_or_fail(engine: Engine, script: Script) -> None:
@@ -191,7 +191,7 @@ def test_conditions_skip_a_task_its_dependents_too_or_fail(engine: Engine, scrip
         "cascade": "skipped",
         "under_cascade": "skipped",
     }
-    assert "paid" not in next(call for call in script.calls if call.name == "after_paid").seen
+    assert "paid" not in next(call for call in script.calls if call.name == "after_paid").inputs
     assert whole(engine, id_)["state"] == "completed"
 
 
@@ -227,7 +227,7 @@ def test_a_failed_task_blocks_what_depends_on_it_and_the_rest_is_kept(engine: En
     shown = whole(engine, id_)
     assert shown["state"] == "failed"
     with engine.begin() as connection:
-        assert task_graph.retry_failed(connection, id_, actor="ada") == 1
+        assert task_interventions.retry_failed(connection, id_, actor="ada") == 1
     assert states(engine, id_)["last"] == "pending"
     do(engine, script)
     assert set(states(engine, id_).values()) == {"completed"}
@@ -250,7 +250,7 @@ def test_what_depends_on_a_failure_goes_on_where_it_says_so(engine: Engine, scri
     )
     do(engine, script)
     assert states(engine, id_) == {"bad": "failed", "next": "completed"}
-    assert script.calls[-1].seen == {"run": {}}
+    assert script.calls[-1].inputs == {"run": {}}
     assert whole(engine, id_)["state"] == "completed"
 
 
@@ -285,7 +285,7 @@ def test_a_goal_is_done_by_its_parts(engine: Engine, script: Script) -> None:
     )
     do(engine, script)
     assert script.names == ["before", "a", "b", "after"]
-    assert script.calls[-1].seen["goal"] == {"b": "b"}
+    assert script.calls[-1].inputs["goal"] == {"b": "b"}
     assert states(engine, id_)["goal"] == "completed"
 
 
@@ -296,7 +296,7 @@ def test_a_part_that_fails_fails_the_goal_and_a_retry_mends_both(engine: Engine,
     do(engine, script)
     assert states(engine, id_) == {"goal": "failed", "a": "failed", "b": "blocked", "after": "blocked"}
     with engine.begin() as connection:
-        task_graph.retry_failed(connection, id_, actor="ada")
+        task_interventions.retry_failed(connection, id_, actor="ada")
     do(engine, script)
     assert set(states(engine, id_).values()) == {"completed"}
 
@@ -314,7 +314,7 @@ def test_an_amended_task_is_tried_again_and_the_change_is_in_its_history(
     do(engine, script)
     failed = task_id(engine, id_, "task")
     with engine.begin() as connection:
-        task_graph.amend(
+        task_interventions.amend(
             connection, failed, script.adapters, actor="ada", reason="typo", arguments={"value": "ok"}
         )
     do(engine, script)
@@ -331,7 +331,7 @@ def test_a_failed_task_is_split_or_gets_another_before_it(engine: Engine, script
     do(engine, script)
     parts = [Task(name="one", adapter="python"), Task(name="two", adapter="python", depends_on=("one",))]
     with engine.begin() as connection:
-        task_graph.amend(
+        task_interventions.amend(
             connection,
             task_id(engine, id_, "big"),
             script.adapters,
@@ -339,7 +339,7 @@ def test_a_failed_task_is_split_or_gets_another_before_it(engine: Engine, script
             reason="too big",
             parts=parts,
         )
-        task_graph.amend(
+        task_interventions.amend(
             connection,
             task_id(engine, id_, "needy"),
             script.adapters,
@@ -366,13 +366,13 @@ def test_a_task_done_before_stands_beside_the_others_and_is_seen(engine: Engine,
 
     def amend(**change: Any) -> None:
         with engine.begin() as connection:
-            task_graph.amend(connection, needy, script.adapters, actor="ada", reason="r", **change)
+            task_interventions.amend(connection, needy, script.adapters, actor="ada", reason="r", **change)
 
     for wrong, words in (
-        ({"before": Task(name="base", adapter="python")}, "is there twice"),
+        ({"before": Task(name="base", adapter="python")}, "is defined twice"),
         ({"before": Task(name="new", adapter="python", depends_on=("nobody",))}, "no task beside it"),
         ({"before": Task(name="new", adapter="python", depends_on=("needy",))}, "cycle"),
-        ({"arguments": {"value": "${new}"}}, "is nothing it sees"),
+        ({"arguments": {"value": "${new}"}}, "is not visible to it"),
     ):
         with pytest.raises(QflowError, match=words):
             amend(**wrong)
@@ -390,7 +390,7 @@ def test_cancelling_ends_everything_unfinished(engine: Engine, script: Script) -
     id_ = submit(engine, script, {"name": "ok"}, {"name": "bad"}, {"name": "later", "depends_on": ["bad"]})
     do(engine, script)
     with engine.begin() as connection:
-        assert task_graph.cancel_graph(connection, id_, actor="ada", reason="no more") == 2
+        assert task_interventions.cancel_graph(connection, id_, actor="ada", reason="no more") == 2
     assert states(engine, id_) == {"ok": "completed", "bad": "cancelled", "later": "cancelled"}
     assert do(engine, script) == Summary()
 
@@ -420,22 +420,26 @@ def test_a_worker_that_lost_its_lease_is_not_believed(engine: Engine, script: Sc
 @pytest.mark.parametrize(
     ("tasks", "place", "words"),
     [
-        ([{"name": "a", "depends_on": ["b"]}], "", "depends on 'b', which is no task beside it"),
-        ([{"name": "a", "depends_on": ["b"]}, {"name": "b", "depends_on": ["a"]}], "", "circle: "),
-        ([{"name": "a"}, {"name": "a"}], "", "'a' is there twice"),
+        ([{"name": "a", "depends_on": ["b"]}], "", "depends on 'b', which is not a task beside it"),
+        ([{"name": "a", "depends_on": ["b"]}, {"name": "b", "depends_on": ["a"]}], "", "cycle: "),
+        ([{"name": "a"}, {"name": "a"}], "", "'a' is defined twice"),
         ([{"name": "a", "adapter": "teleport"}], "", "has the adapter 'teleport'; there are: "),
         ([{"name": "a", "map": "b.items"}], "", "maps over 'b' and does not depend on it"),
         ([{"name": "a b"}], "", "should match pattern"),
         ([{"name": "a", "colour": "red"}], "", "Extra inputs are not permitted"),
         ([{"name": "a", "tasks": [{"name": "b"}]}], "", "exactly one of adapter, tasks, template"),
-        ([{"name": "a", "arguments": {"x": ["${b.y}"]}}], "", "${b...} is nothing it sees; it sees: run"),
-        ([{"name": "a", "arguments": {"x": "${item}"}}], "", "${item...} is nothing it sees"),
-        ([{"name": "a", "when": {"b": 1}}], "", "does not see it; it sees: run"),
-        ([{"name": "a", "adapter": "shell"}], "", "shell needs `command`, a list of words"),
+        (
+            [{"name": "a", "arguments": {"x": ["${b.y}"]}}],
+            "",
+            "${b...} is not visible to it; visible are: run",
+        ),
+        ([{"name": "a", "arguments": {"x": "${item}"}}], "", "${item...} is not visible to it"),
+        ([{"name": "a", "when": {"b": 1}}], "", "which is not visible to it; visible are: run"),
+        ([{"name": "a", "adapter": "shell"}], "", "shell needs `command`, a list of strings"),
         (
             [{"name": "a", "adapter": "shell", "arguments": {"command": "ls"}}],
             "",
-            "`command` of shell is a list of words, not 'ls'",
+            "`command` of shell must be a list of strings, not 'ls'",
         ),
         (
             [{"name": "a", "adapter": "shell", "arguments": {"command": ["ls"], "repo": "x"}}],
@@ -445,7 +449,7 @@ def test_a_worker_that_lost_its_lease_is_not_believed(engine: Engine, script: Sc
         (
             [{"name": "a", "adapter": "files", "arguments": {"repository": 3, "paths": ["a"]}}],
             "",
-            "`repository` of files is a text, not 3",
+            "`repository` of files must be a string, not 3",
         ),
         (
             [
@@ -457,7 +461,7 @@ def test_a_worker_that_lost_its_lease_is_not_believed(engine: Engine, script: Sc
                 }
             ],
             "",
-            "`method` of http is one of GET, POST",
+            "`method` of http must be one of GET, POST",
         ),
         (
             [
@@ -469,7 +473,7 @@ def test_a_worker_that_lost_its_lease_is_not_believed(engine: Engine, script: Sc
                 }
             ],
             "",
-            "`headers` of http is an object of texts",
+            "`headers` of http must be an object of strings",
         ),
     ],
 )
@@ -506,7 +510,7 @@ def test_an_argument_that_is_wrong_once_filled_in_is_refused_before_it_runs(
     do(engine, script)
     [row] = whole(engine, id_)["tasks"]
     assert (row["state"], row["attempt"]) == ("failed", 1)
-    assert row["error"] == {"kind": "arguments", "message": "`repository` of files is a text, not 7"}
+    assert row["error"] == {"kind": "arguments", "message": "`repository` of files must be a string, not 7"}
 
 
 def test_what_was_filled_in_is_no_reference(engine: Engine, script: Script) -> None:
@@ -543,7 +547,7 @@ def test_filling_in_twice_is_filling_in_once(template: str, one: str, other: str
     value = {"text": template, "list": ["${b}", "${item}", 1]}
     elements, seen = {"item": other, "index": 3}, {"b": {"x": one}}
     once = references.fill(value, seen | elements)
-    assert references.fill(references.fill_but(elements, value, seen), elements) == once
+    assert references.fill(references.fill_except(elements, value, seen), elements) == once
     assert set(references.names_in(template)) <= {"b", "item", "index"}
 
 
@@ -574,7 +578,7 @@ def test_an_argument_of_another_kind_is_refused_though_it_looks_like_a_reference
     )
     do(engine, script)
     [row] = whole(engine, id_)["tasks"]
-    assert row["error"]["message"] == "`paths` of files is a list of words, not '${run.name}'"
+    assert row["error"]["message"] == "`paths` of files must be a list of strings, not '${run.name}'"
 
 
 @pytest.mark.parametrize(
@@ -583,7 +587,7 @@ def test_an_argument_of_another_kind_is_refused_though_it_looks_like_a_reference
         ("coder", "http", {"url": "https://docs.rs/x"}, None, "may not use http"),
         ("coder", "shell", {"command": ["mixer"]}, None, "may not run 'mixer'"),
         ("coder", "shell", {"command": ["./git"]}, None, "may not run './git'"),
-        ("coder", "shell", {"command": "git status"}, None, "is a list of words"),
+        ("coder", "shell", {"command": "git status"}, None, "is a list of strings"),
         ("coder", "shell", {"command": ["git"]}, 301, "may take 300 s, not 301"),
         ("tester", "shell", {"command": ["git", "push"]}, None, "may not run 'git'"),
         ("critic", "shell", {"command": ["cat"]}, None, "may not use shell"),
@@ -593,14 +597,14 @@ def test_an_argument_of_another_kind_is_refused_though_it_looks_like_a_reference
             "http",
             {"url": "https://github.com.evil.com/"},
             None,
-            "may not ask github.com.evil.com",
+            "may not request github.com.evil.com",
         ),
         ("researcher", "http", {"url": "https://github.com@evil.com/"}, None, "a URL with a password"),
-        ("researcher", "http", {"url": "file:///etc/passwd"}, None, "is no http or https URL"),
-        ("researcher", "http", {"url": "https://evilgithub.com"}, None, "may not ask"),
-        ("researcher", "files", {"paths": ["../etc/passwd"]}, None, "no path within a repository"),
-        ("researcher", "files", {"paths": ["/etc/passwd"]}, None, "no path within a repository"),
-        ("researcher", "files", {"paths": ["a/.git/config"]}, None, "no path within a repository"),
+        ("researcher", "http", {"url": "file:///etc/passwd"}, None, "is not an http or https URL"),
+        ("researcher", "http", {"url": "https://evilgithub.com"}, None, "may not request"),
+        ("researcher", "files", {"paths": ["../etc/passwd"]}, None, "not a path within a repository"),
+        ("researcher", "files", {"paths": ["/etc/passwd"]}, None, "not a path within a repository"),
+        ("researcher", "files", {"paths": ["a/.git/config"]}, None, "not a path within a repository"),
         ("architect", "shell", {"command": ["ls"]}, None, "no role 'architect'"),
     ],
 )
@@ -633,7 +637,7 @@ def test_a_value_filled_in_is_checked_before_anything_runs(engine: Engine, scrip
     do(engine, script)
     [row] = whole(engine, id_)["tasks"]
     assert (row["state"], row["error"]["kind"]) == ("failed", "policy_violation")
-    assert "may not ask evil.com" in row["error"]["message"]
+    assert "may not request evil.com" in row["error"]["message"]
 
 
 def test_files_and_commands_see_the_ingested_commit_and_nothing_else(
@@ -792,7 +796,7 @@ def test_what_cannot_be_stored_of_an_output_is_replaced_and_the_task_completes(
 
 def test_a_task_that_breaks_what_begins_it_takes_no_other_with_it(engine: Engine, script: Script) -> None:
     class Broken:
-        takes = property(lambda self: 1 / 0)
+        argument_spec = property(lambda self: 1 / 0)
 
     id_ = submit(engine, script, {"name": "bad", "max_attempts": 1}, {"name": "good"})
     with engine.begin() as connection:

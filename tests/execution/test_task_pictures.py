@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qflow_dagster.execution.task_records import critical_path
-from qflow_dagster.pictures.task_graph import DRAWN, layers, lines, svg
+from qflow_dagster.pictures.task_graph import MAX_BOXES, layers, lines, svg
 
 
 def task(
@@ -53,7 +53,7 @@ def test_any_name_is_text_and_no_markup(names: list[str], title: str) -> None:
 
 
 def test_a_graph_too_large_to_draw_is_counted_by_layer() -> None:
-    tasks = [task(f"t{n}") for n in range(DRAWN + 1)]
+    tasks = [task(f"t{n}") for n in range(MAX_BOXES + 1)]
     picture = svg(tasks, "large")
-    assert f"{DRAWN + 1} completed" in picture
-    assert f"{DRAWN + 1:,} tasks by layer" in picture
+    assert f"{MAX_BOXES + 1} completed" in picture
+    assert f"{MAX_BOXES + 1:,} tasks by layer" in picture

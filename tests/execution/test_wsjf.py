@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qflow_dagster.errors import UsageError
 from qflow_dagster.execution import wsjf
 from qflow_dagster.execution.classifier import classify
-from qflow_dagster.execution.work_items import followed
+from qflow_dagster.execution.work_items import parent_state
 
 VALUES = st.integers(1, 10)
 SHARES = st.none() | st.floats(0, 1)
@@ -84,7 +84,7 @@ def test_a_parent_is_done_when_all_its_children_ended_and_one_was_done(
         min(done, ended, children),
         min(working, children - min(ended, children)),
     )
-    state = followed("capability", children, ended, done, working)
+    state = parent_state("capability", children, ended, done, working)
     assert (state == "done") == (ended == children and done > 0)
     if working:
         assert state == "implementing"

@@ -67,7 +67,7 @@ def call(arguments: dict[str, Any]) -> Any:
             role="admin",
             adapter="http",
             arguments=arguments,
-            seen={},
+            inputs={},
             timeout=10,
             attempt=1,
             engine=ground.engine(),

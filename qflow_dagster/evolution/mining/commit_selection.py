@@ -73,7 +73,7 @@ def _mined(
     lines = sum(
         max(change.added_lines or 0, change.deleted_lines or 0)
         for change in commit.changes
-        if matchers.named(languages.detect(change.path, b"")) in chosen
+        if matchers.rule_language(languages.detect(change.path, b"")) in chosen
     )
     small = len(commit.changes) <= most_files and lines <= most_lines and not is_revert(commit)
     author = commit.author_email.strip().lower() or commit.author_name
@@ -93,5 +93,5 @@ def _pair(change: history.Change, chosen: Sequence[str]) -> FilePair | None:
     # A quoted path holds what no line of a request to git can.
     if flags.vendored or flags.generated or '"' in change.path or '"' in previous:
         return None
-    language = matchers.named(languages.detect(change.path, b""))
+    language = matchers.rule_language(languages.detect(change.path, b""))
     return FilePair(change.path, previous, language) if language in chosen else None

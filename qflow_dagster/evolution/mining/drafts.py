@@ -53,7 +53,7 @@ def mine(
 def keep(connection: Connection, repository: str, found: Sequence[Mined]) -> list[Verdict]:
     """Keep mined rules as drafts, the best first, as many as are offered at a time; those known are passed over."""
     rule_set.one_at_a_time(connection)
-    known = rule_evolver.matchers_tried(connection)
+    known = rule_evolver.tried_fingerprints(connection)
     kept: list[Verdict] = []
     for one in found:
         if len(kept) == settings().evolution.drafts:
@@ -78,7 +78,7 @@ def keep(connection: Connection, repository: str, found: Sequence[Mined]) -> lis
             "still_there": check.open,
             "fix": rule.fix,
         }
-        life = rule_set.begin(connection, rule, "mined", words, actor=ACTOR, evidence=evidence)
+        life = rule_set.begin_lifecycle(connection, rule, "mined", words, actor=ACTOR, evidence=evidence)
         if life is not None:
             kept.append(Verdict(life, rule.id, rule.version, "trial", words, evidence))
     return kept

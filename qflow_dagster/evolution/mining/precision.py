@@ -137,7 +137,7 @@ def count_open(
     files: list[tuple[str, str, str]] = []
     chosen = {language for rule in rules for language in rule.language}
     for entry in git.list_tree(objects, commit) if rules else ():
-        language = matchers.named(languages.detect(entry.path, b""))
+        language = matchers.rule_language(languages.detect(entry.path, b""))
         flags = classify(entry.path)
         fits = entry.size is not None and entry.size <= LARGEST and entry.mode in ("100644", "100755")
         if language in chosen and fits and not flags.vendored and not flags.generated:

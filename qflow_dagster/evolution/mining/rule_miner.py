@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.confidence import Belief
+from qflow_dagster.evolution.confidence import BetaEstimate
 from qflow_dagster.evolution.mining import precision
 from qflow_dagster.evolution.mining.edit_groups import (
     Known,
@@ -257,7 +257,7 @@ def _believed(decided: Sequence[Verdict], minima: Minima) -> float:
     told = Counter(one.commit for one in decided)
     weights = [min(1.0, minima.of_commit / told[one.commit]) for one in decided]
     right = sum(weight for one, weight in zip(decided, weights, strict=True) if one.outcome == "right")
-    return Belief(1 + right, 1 + sum(weights) - right).lower
+    return BetaEstimate(1 + right, 1 + sum(weights) - right).lower
 
 
 def _holds(mined: Mined, decided: Sequence[Verdict], until: datetime, minima: Minima) -> bool:

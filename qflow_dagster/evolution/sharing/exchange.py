@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.evolution import outcomes, rule_set, standings, thresholds
+from qflow_dagster.evolution import outcomes, rule_set, thresholds, trust
 from qflow_dagster.evolution.rules import load_rules
 from qflow_dagster.evolution.sharing import publisher, votes
 from qflow_dagster.evolution.sharing.consensus import Outcomes
@@ -63,7 +63,7 @@ def take_in(engine: Engine, place: str | Path, *, trust: Sequence[str] = (), act
             if one.was_here:
                 continue
             words = f"imported from {one.instance.label}"
-            life = rule_set.begin(connection, one.rule, "imported", words, actor=actor)
+            life = rule_set.begin_lifecycle(connection, one.rule, "imported", words, actor=actor)
             if life is not None:
                 rule_set.change(connection, life, "trial", actor=actor, reason=words)
                 begun.append(one.rule.id)
@@ -79,15 +79,15 @@ def take_in(engine: Engine, place: str | Path, *, trust: Sequence[str] = (), act
 def publishables(connection: Connection) -> list[Publishable]:
     """Every rule that holds, with what this instance saw of it itself."""
     rules = rule_set.current(connection)
-    known = standings.of(connection, rules)
+    known = trust.of_rules(connection, rules)
     evidence = outcomes.evidence(connection)
     counted = {bytes(row["digest"]): row for row in outcomes.counts(connection)}
-    lives = {bytes(life.digest): life for life in rule_set.lives(connection)}
+    lives = {bytes(life.digest): life for life in rule_set.lifecycles(connection)}
     chains = {
         one.rule.digest: (*one.package.chain, one.instance.fingerprint) for one in imported_rules(connection)
     }
     when = {bytes(row.digest): row for row in connection.execute(_WHEN)}
-    score = standings.calibrated(connection).brier
+    score = trust.evaluate_calibration(connection).brier
     found = []
     for rule in rules:
         one, own = known[rule.digest], _own(evidence.get(rule.digest))
@@ -132,4 +132,4 @@ WHERE weight > 0 GROUP BY digest
 def _own(evidence: outcomes.Evidence | None) -> Outcomes:
     if evidence is None:
         return Outcomes(0, 0)
-    return Outcomes(len(evidence.judged), sum(one.good for one in evidence.judged))
+    return Outcomes(len(evidence.labelled), sum(one.good for one in evidence.labelled))

@@ -30,7 +30,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     read,
     refusals,
 )
-from qflow_dagster.evolution.sharing.shared_places import open_place
+from qflow_dagster.evolution.sharing.shared_stores import open_place
 from qflow_dagster.evolution.sharing.tables import rule_imports, rule_votes
 from qflow_dagster.evolution.sharing.votes import VOTE_FORMAT, Taken, VoteFile
 from qflow_dagster.quantumflow import send_with_notify
@@ -277,7 +277,7 @@ def _store(connection: Connection, place: str, fresh: Sequence[_Fresh], here: se
             "origin": one.package.origin,
             "confidence": one.package.confidence.lower,
             "was_here": one.was_here,
-            "place": place,
+            "store": place,
         }
         for one in found
     ]
@@ -305,7 +305,7 @@ def _row(digest: bytes, one: _Fresh, place: str, here: set[bytes]) -> dict[str, 
         "confidence_mean": package.confidence.mean,
         "confidence_lower": package.confidence.lower,
         "package": one.file.raw,
-        "place": place,
+        "store": place,
         "published_at": package.published_at,
     }
 

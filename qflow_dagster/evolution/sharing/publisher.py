@@ -35,7 +35,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     rule_data,
     sign,
 )
-from qflow_dagster.evolution.sharing.shared_places import open_place
+from qflow_dagster.evolution.sharing.shared_stores import open_place
 from qflow_dagster.evolution.sharing.tables import rule_publications
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.registry import Queue
@@ -205,7 +205,7 @@ def _record(
                 "version": one.rule.version,
                 "rule_digest": one.rule.digest,
                 "package_digest": digest_of(raw),
-                "place": place,
+                "store": place,
                 "name": name,
                 "origin": one.origin,
                 "confidence_mean": package.confidence.mean,
@@ -238,7 +238,7 @@ def _record(
             "origin": row["origin"],
             "confidence": row["confidence_lower"],
             "evidence": row["evidence"],
-            "place": place,
+            "store": place,
             "published_at": row["published_at"].isoformat(),
         }
         for row in rows

@@ -228,7 +228,9 @@ def rule_data(rule: Rule) -> dict[str, Any]:
 def refusals(rules: Sequence[Rule], known: Mapping[str, Rule]) -> list[str]:
     """Why each rule cannot be taken in, in their order; '' where nothing speaks against it."""
     found = [_foreign_code(rule, known) or _misleading_name(rule) for rule in rules]
-    tried = iter(examples.tried_out([rule for rule, words in zip(rules, found, strict=True) if not words]))
+    tried = iter(
+        examples.first_problems_of([rule for rule, words in zip(rules, found, strict=True) if not words])
+    )
     return [words or next(tried) for words in found]
 
 

@@ -31,15 +31,15 @@ rule_publications = Table(
     Column("rule_digest", LargeBinary, nullable=False),
     # SHA-256 of the file.
     Column("package_digest", LargeBinary, nullable=False),
-    Column("place", Text, nullable=False),
-    # Of the file, in the place.
+    Column("store", Text, nullable=False),
+    # Of the file, in the store.
     Column("name", Text, nullable=False),
     Column("origin", Text, nullable=False),
     Column("confidence_mean", Float, nullable=False),
     Column("confidence_lower", Float, nullable=False),
     Column("evidence", JSONB, nullable=False),
     timestamp_column("published_at"),
-    UniqueConstraint("place", "package_digest"),
+    UniqueConstraint("store", "package_digest"),
     CheckConstraint("origin IN ('shipped', 'mined', 'variant', 'imported')", name="origin"),
     Index("ix_rule_publications_rule_digest", "rule_digest"),
 )
@@ -67,7 +67,7 @@ rule_imports = Table(
     Column("confidence_lower", Float, nullable=False),
     # The file as it was signed.
     Column("package", LargeBinary, nullable=False),
-    Column("place", Text, nullable=False),
+    Column("store", Text, nullable=False),
     timestamp_column("published_at"),
     timestamp_column("imported_at", default_now=True),
     CheckConstraint("successes <= uses", name="successes"),

@@ -30,7 +30,7 @@ from qflow_dagster.evolution.sharing.rule_packages import (
     opened,
     sign,
 )
-from qflow_dagster.evolution.sharing.shared_places import open_place
+from qflow_dagster.evolution.sharing.shared_stores import open_place
 from qflow_dagster.evolution.sharing.tables import rule_votes
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, transition
 from qflow_dagster.settings import settings
@@ -255,7 +255,7 @@ def pooled(connection: Connection, digests: Collection[bytes]) -> dict[bytes, li
     return found
 
 
-def withheld(connection: Connection) -> set[bytes]:
+def quarantined(connection: Connection) -> set[bytes]:
     """Digests of the rules that may only be shown: those from elsewhere without an agreement, those rolled back."""
     query = text(f"""
         SELECT r.rule_digest FROM rule_imports r

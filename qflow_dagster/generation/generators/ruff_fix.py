@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution.matchers import ruff_command, run_ruff
+from qflow_dagster.evolution.ruff_matcher import ruff_command, run_ruff
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators.protocol import Proposal, Request
 from qflow_dagster.generation.narrowing import within

@@ -4,8 +4,8 @@ import os
 from typing import Any
 
 
-def try_out(context: None, batch: list[Any]) -> list[tuple[int, str]]:
-    """Instead of `examples.try_out`."""
+def check_batch(context: None, batch: list[Any]) -> list[tuple[int, str]]:
+    """Instead of `examples.check_batch`."""
     if any(task.rule.id == "own/deadly" for task in batch):
         os._exit(3)
     return [(task.position, "") for task in batch]

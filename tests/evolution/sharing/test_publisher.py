@@ -27,7 +27,7 @@ from qflow_dagster.evolution.sharing.imports import (
 )
 from qflow_dagster.evolution.sharing.publisher import Publishable, publish
 from qflow_dagster.evolution.sharing.rule_packages import LARGEST
-from qflow_dagster.evolution.sharing.shared_places import BRANCH, open_place
+from qflow_dagster.evolution.sharing.shared_stores import BRANCH, open_place
 from qflow_dagster.evolution.sharing.votes import withheld
 from qflow_dagster.quantumflow import workflow_type
 from tests.evolution.sharing.rule_instances import (
@@ -103,7 +103,7 @@ def test_only_what_is_sure_enough_is_published_the_surest_first(ours: Home, plac
     with ours.connected() as connection:
         report = publish(connection, place, rules, limit=2)
     assert [told.what for told in report.published] == ["own/best", "own/better"]
-    assert {told.what: told.words for told in report.skipped} == {
+    assert {told.what: told.description for told in report.skipped} == {
         "own/low": "its confidence is at least 0.85, 0.85 is needed",
         "own/good": "2 are published at a time",
         "own/draft": "it is draft",
@@ -118,7 +118,7 @@ def test_publishing_again_changes_nothing_until_there_is_news(ours: Home, place:
     def go(**evidence: float) -> tuple[int, list[str]]:
         with ours.connected() as connection:
             report = publish(connection, place, [publishable(RULE, evidence.pop("lower", 0.9), **evidence)])
-        return len(report.published), [told.words for told in report.skipped]
+        return len(report.published), [told.description for told in report.skipped]
 
     assert go() == (1, [])
     before = files_in(place)
@@ -176,7 +176,7 @@ def test_a_mined_rule_whose_example_cannot_be_made_up_stays_at_home(ours: Home, 
     )
     with ours.connected() as connection:
         (failed,) = publish(connection, place, [one]).failed
-    assert "bad is not found" in failed.words
+    assert "bad is not found" in failed.description
     assert files_in(place) == {}
 
 
@@ -438,7 +438,7 @@ def test_a_single_file_can_be_imported_and_not_published_into(ours: Home, tmp_pa
     assert len(take(ours, file, peer.key).imported) == 1
     with ours.connected() as connection:
         (failed,) = publish(connection, file, [publishable(RULE)]).failed
-    assert "is a file" in failed.words
+    assert "is a file" in failed.description
     with pytest.raises(UsageError, match="does not exist"):
         take(ours, tmp_path / "nowhere")
     with pytest.raises(UsageError, match="not supported"):

@@ -220,7 +220,7 @@ def test_a_fix_by_our_own_code_is_taken_for_a_rule_that_we_have() -> None:
 def test_a_rule_that_ends_or_hangs_its_checker_takes_no_other_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qflow_dagster.evolution.examples.try_out", deadly_checker.try_out)
+    monkeypatch.setattr("qflow_dagster.evolution.examples.check_batch", deadly_checker.check_batch)
     found = refusals([make_rule("own/fine"), make_rule("own/deadly")], {})
     assert found == ["", "own/deadly: trying it out took too long or ended its process"]
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from qflow_dagster.evolution import confidence, outcomes, rule_set, standings, thresholds
+from qflow_dagster.evolution import confidence, outcomes, rule_set, thresholds, trust
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.evolution.standings import Standing
+from qflow_dagster.evolution.trust import RuleTrust
 from tests.evolution.judgements_in_database import decided
 
 RULE = "python/mutable-default"
@@ -20,21 +20,21 @@ def rule(engine: Engine) -> Rule:
         return rule_set.by_id(rule_set.current(connection))[RULE]
 
 
-def standing(engine: Engine, rule: Rule) -> Standing:
+def standing(engine: Engine, rule: Rule) -> RuleTrust:
     with engine.connect() as connection:
-        return standings.one(connection, rule)
+        return trust.of_rule(connection, rule)
 
 
-def refresh(engine: Engine) -> list[standings.Moved]:
+def refresh(engine: Engine) -> list[trust.LevelChange]:
     """What moved of the rule; others of its family may move with it."""
     with engine.begin() as connection:
-        return [one for one in standings.refresh(connection) if one.rule_id == RULE]
+        return [one for one in trust.refresh(connection) if one.rule_id == RULE]
 
 
 def test_a_rule_nobody_decided_on_asks_and_says_why_it_does_not_act(engine: Engine, rule: Rule) -> None:
     one = standing(engine, rule)
     assert one.level == "ask"
-    assert one.because == f"0 decisions, {confidence.ENOUGH} are needed"
+    assert one.because == f"0 decisions, {confidence.MIN_DECISIONS} are needed"
 
 
 def test_acceptance_brings_it_to_act_and_denials_back_to_showing(
@@ -82,16 +82,16 @@ def test_its_family_speaks_for_a_new_rule(engine: Engine, rule: Rule) -> None:
         family = [
             one
             for one in rule_set.current(connection)
-            if standings.family_of(one) == standings.family_of(rule) and one.id != rule.id
+            if trust.family_of(one) == trust.family_of(rule) and one.id != rule.id
         ]
     before = standing(engine, rule).mean
     decided(engine, family[0], [False] * 10)
     assert standing(engine, rule).mean < before
     # Of another family nothing is concluded.
     with engine.connect() as connection:
-        known = standings.of(connection, rule_set.current(connection))
-        others = [one for one in known.values() if standings.family_of(one.rule) != standings.family_of(rule)]
-    assert all(one.belief == confidence.prior(one.rule.confidence) for one in others)
+        known = trust.of_rules(connection, rule_set.current(connection))
+        others = [one for one in known.values() if trust.family_of(one.rule) != trust.family_of(rule)]
+    assert all(one.estimate == confidence.prior(one.rule.confidence) for one in others)
 
 
 def test_a_variant_inherits_half_of_what_its_parent_proved_where_both_agree(
@@ -99,7 +99,7 @@ def test_a_variant_inherits_half_of_what_its_parent_proved_where_both_agree(
 ) -> None:
     variant = rule.model_copy(update={"version": rule.version + 1, "status": "trial"})
     with engine.begin() as connection:
-        rule_set.begin(
+        rule_set.begin_lifecycle(
             connection,
             variant,
             "variant",
@@ -109,7 +109,7 @@ def test_a_variant_inherits_half_of_what_its_parent_proved_where_both_agree(
             evidence={"kept": 10, "remaining": 2},
         )
     one, plain = standing(engine, variant), confidence.prior(rule.confidence)
-    assert one.belief == plain.plus(5, 1)
+    assert one.estimate == plain.plus(5, 1)
     assert one.decisions == 0
 
 
@@ -117,7 +117,7 @@ def test_the_threshold_of_acting_follows_what_was_decided(engine: Engine, rule: 
     # People accept all of what the rule was not sure enough of to act.
     decided(engine, rule, [True] * 20, believed=(0.93, 0.88))
     with engine.begin() as connection:
-        [change] = standings.adapt(connection)
+        [change] = trust.adapt(connection)
         assert thresholds.current(connection)["act"] == change.value == pytest.approx(0.87)
 
 
@@ -126,22 +126,22 @@ def test_beliefs_that_do_not_come_true_are_mended_and_make_rules_more_careful(
 ) -> None:
     decided(engine, rule, [n % 2 == 0 for n in range(120)], believed=(0.95, 0.92), digest=b"another rule")
     with engine.connect() as connection:
-        found = standings.calibrated(connection)
+        found = trust.evaluate_calibration(connection)
     assert found.calibrator is not None
-    assert found.mended is not None
+    assert found.recalibrated is not None
     assert found.brier is not None
-    assert found.mended < found.brier
+    assert found.recalibrated < found.brier
     one = standing(engine, rule)
-    assert one.mean < one.belief.mean
-    assert one.lower <= one.belief.lower
+    assert one.mean < one.estimate.mean
+    assert one.lower <= one.estimate.lower
 
 
 def test_a_policy_that_acted_above_the_evidence_is_found(engine: Engine, rule: Rule) -> None:
     with engine.connect() as connection:
-        assert standings.above_evidence(connection) == []
+        assert trust.above_evidence(connection) == []
     decided(engine, rule, [True], actor="policy:edit", believed=(0.99, 0.97))
     with engine.connect() as connection:
-        [found] = standings.above_evidence(connection)
+        [found] = trust.above_evidence(connection)
     assert found["rule"] == RULE
 
 
@@ -159,6 +159,6 @@ def test_a_timeline_is_kept_for_the_picture(engine: Engine, rule: Rule) -> None:
     decided(engine, rule, [True] * 12)
     refresh(engine)
     with engine.connect() as connection:
-        line = standings.timeline(connection, RULE)
+        line = trust.timeline(connection, RULE)
     assert [row["decisions"] for row in line] == [0, 12]
     assert line[0]["mean"] < line[1]["mean"]

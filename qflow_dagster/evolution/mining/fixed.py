@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from qflow_dagster.evolution import examples, matchers
+from qflow_dagster.evolution import examples, matchers, ruff_matcher
+from qflow_dagster.evolution.locations import Location
 from qflow_dagster.evolution.matchers import Match, Source
 from qflow_dagster.evolution.mining import commit_selection
 from qflow_dagster.evolution.mining.small_commits import MinedCommit, TextPair, batches_of, read_texts
-from qflow_dagster.evolution.places import Place
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.processes import Lost, in_processes
 
@@ -25,7 +25,9 @@ ALIKE = 0.5
 STALL_SECONDS = 60.0
 
 
-def mended(objects: Path, rule: Rule, *, tip: str, commits: int = COMMITS, processes: int = 2) -> list[Place]:
+def find_fixed(
+    objects: Path, rule: Rule, *, tip: str, commits: int = COMMITS, processes: int = 2
+) -> list[Location]:
     """Matches of the rule that a small commit before `tip` did away with, changing their line; newest first.
 
     Raises:
@@ -38,7 +40,7 @@ def mended(objects: Path, rule: Rule, *, tip: str, commits: int = COMMITS, proce
         objects, tip=tip, chosen=languages, most_commits=commits, processes=processes
     )
     small = sorted((one for one in chosen if one.small), key=lambda one: one.at, reverse=True)
-    found: list[Place] = []
+    found: list[Location] = []
     results = in_processes(
         find_batch,
         (objects, rule),
@@ -55,7 +57,7 @@ def mended(objects: Path, rule: Rule, *, tip: str, commits: int = COMMITS, proce
     return found[:ENOUGH]
 
 
-def find_batch(context: tuple[Path, Rule], batch: list[MinedCommit]) -> list[Place]:
+def find_batch(context: tuple[Path, Rule], batch: list[MinedCommit]) -> list[Location]:
     """In a worker process: the mended places of a batch of commits."""
     objects, rule = context
     pairs = [pair for _, pairs in read_texts(objects, batch) for pair in pairs]
@@ -71,7 +73,7 @@ def find_batch(context: tuple[Path, Rule], batch: list[MinedCommit]) -> list[Pla
     ]
 
 
-def _gone(pair: TextPair, matches: Sequence[Match], left: Sequence[Match]) -> list[Place]:
+def _gone(pair: TextPair, matches: Sequence[Match], left: Sequence[Match]) -> list[Location]:
     still = Counter(match.anchor for match in left)
     old, new = pair.before.splitlines(), pair.after.splitlines()
     replaced: dict[int, str] = {}
@@ -88,7 +90,7 @@ def _gone(pair: TextPair, matches: Sequence[Match], left: Sequence[Match]) -> li
         like = max((_ratio(line, other.strip()) for other in became.splitlines()), default=0.0)
         if like >= ALIKE:
             found.append(
-                Place(pair.before, pair.file.path, pair.file.language, match.start, match.end, wanted=True)
+                Location(pair.before, pair.file.path, pair.file.language, match.start, match.end, wanted=True)
             )
     return found
 
@@ -101,7 +103,7 @@ def _matches(rule: Rule, pairs: Sequence[TextPair], *, after: bool) -> list[list
     sources = [Source(pair.after if after else pair.before, pair.file.path) for pair in pairs]
     found: list[list[Match]] = [[] for _ in pairs]
     if rule.matcher.ruff is not None:
-        for position, match in matchers.find_with_ruff(sources, [rule], examples.TARGET):
+        for position, match in ruff_matcher.find_with_ruff(sources, [rule], examples.TARGET):
             found[position].append(match)
     else:
         for position, (source, pair) in enumerate(zip(sources, pairs, strict=True)):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qflow_dagster.evolution.mining.mended import mended
+from qflow_dagster.evolution.mining.fixed import find_fixed
 from qflow_dagster.evolution.rules import Rule, load_rules
 from tests.ingestion.conftest import GitRepository, make_repository, repository
 
@@ -16,7 +16,7 @@ AFTER = "def collect(item, found=None):\n    found = found or []\n    found.appe
 
 def places(repository: GitRepository, rule: Rule = MUTABLE) -> list[tuple[str, str]]:
     """(path, text of the match)."""
-    found = mended(repository.path, rule, tip="HEAD", processes=1)
+    found = find_fixed(repository.path, rule, tip="HEAD", processes=1)
     assert all(place.wanted for place in found)
     return [(place.path, place.text[place.start : place.end]) for place in found]
 

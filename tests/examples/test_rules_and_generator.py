@@ -1,4 +1,4 @@
-"""The generator package: built, put where Python finds it, and asked by the improvement loop."""
+"""The rule pack and the generator package: built, put where Python finds it, and called by the improvement loop."""
 
 import json
 import subprocess
@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from qflow_dagster.generation.generators import generators
+from tests.cli.test_commands import ok
 from tests.examples.conftest import EXAMPLES
 from tests.improvement_loop import Loop
 from tests.ingestion.conftest import GitRepository
@@ -29,17 +30,30 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_settings: Cal
     return site
 
 
-def test_the_loop_asks_it_and_suggests_what_it_proposes(
+def test_its_rules_find_and_fix_the_sample_project(
     installed: Path, shop: GitRepository, loop: Loop, use_settings: Callable[[str, str], None]
 ) -> None:
     shop.commit({"tool.py": "#!/usr/bin/env python3\nprint('hello')\n"})
     use_settings("QFLOW_RULES_FOLDERS", json.dumps([str(EXAMPLES / "rule_pack")]))
+    use_settings("QFLOW_GENERATION_TESTS", "off")
     assert "license-header" in generators()
     suggested = {row["title"] for row in loop.improve()}
-    assert {"No license header: shop/cart.py", "No license header: tool.py"} <= suggested
+    files = ("shop/__init__.py", "shop/cart.py", "shop/mail.py", "tests/test_cart.py", "tool.py")
+    assert {(rule, path) for rule, path, _ in loop.open() if rule.startswith("team/")} == {
+        ("team/old-mail-function", "shop/cart.py"),
+        *(("team/license-header", path) for path in files),
+    }
+    assert "The old function for mail to customers: shop/cart.py" in suggested
+    assert {f"No license header: {path}" for path in files} <= suggested
     with loop.engine.connect() as connection:
         patches = connection.scalars(
             text("SELECT patch FROM candidates WHERE sources = ARRAY['license-header']")
         ).all()
     [tool] = [patch for patch in patches if "tool.py" in patch]
     assert " #!/usr/bin/env python3\n+# SPDX-License-Identifier: Apache-2.0\n print('hello')\n" in tool
+
+
+def test_every_rule_of_the_pack_does_what_its_examples_say(
+    qflow: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    assert "4 rules, 0 failed" in ok(qflow("rules", "test", str(EXAMPLES / "rule_pack" / "team.yaml")))
