@@ -32,17 +32,6 @@ class Gate(NamedTuple):
     seconds: float
 
 
-class Judged(NamedTuple):
-    """The gates a candidate was put to, in order; `passed` where none failed."""
-
-    gates: list[Gate]
-
-    @property
-    def passed(self) -> bool:
-        """Whether no gate failed."""
-        return all(gate.verdict != "failed" for gate in self.gates)
-
-
 class Subject:
     """A candidate as the gates see it: the request, and the texts before and after."""
 

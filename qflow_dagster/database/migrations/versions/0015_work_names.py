@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0015_work_names"
-down_revision = "0012_publishing"
+down_revision = "0014_rule_terms"
 
 RENAMED = (("agents", "most", "max_assignments"),)
 
