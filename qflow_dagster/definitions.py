@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from qflow_dagster.assets.catalog import catalogued
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
 
@@ -35,7 +36,7 @@ def of_all_groups(kind: str) -> list[Any]:
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Return a fresh set of all definitions; `resources` replaces resources by name."""
     return dg.Definitions(
-        assets=of_all_groups("assets"),
+        assets=catalogued(of_all_groups("assets")),
         asset_checks=of_all_groups("checks"),
         jobs=of_all_groups("jobs"),
         sensors=of_all_groups("sensors"),

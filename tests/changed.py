@@ -5,7 +5,6 @@ changed, the nearest first, until `SECONDS` are over; what is left over then is 
 Does not belong here: whole runs (`make test`).
 """
 
-import os
 import subprocess
 import sys
 import time
@@ -17,18 +16,28 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("qflow_dagster", "tests")
-# No test starts later; pytest's own start, and the last tests, come on top.
+# From the first test on. No test starts later; collecting, and the last tests, come on top.
 SECONDS = 35
-DEADLINE = "QFLOW_TESTS_DEADLINE"
 # Always run: they look at all files, and are quick.
 ALWAYS = ("tests.test_repository_rules", "tests.test_settings")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
-    """Skip what would start after the deadline (this module is a plugin of the pytest that it starts)."""
-    if time.time() > float(os.environ[DEADLINE]):
-        pytest.skip("no time left for it in `make quick`")
+class TimeLimit:
+    """Skips what would start too late."""
+
+    def __init__(self) -> None:
+        self.end: float | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        self.end = self.end or time.monotonic() + SECONDS
+        if time.monotonic() > self.end:
+            pytest.skip("no time left for it in `make quick`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the limit: this module is a plugin of the pytest that it starts."""
+    config.pluginmanager.register(TimeLimit())
 
 
 def changed_files() -> list[str]:
@@ -86,12 +95,8 @@ def main() -> int:
     commands += [
         ["pytest", "-n", "2", "--dist", "load", "-p", "tests.changed", "--durations=5", "-rs", *tests]
     ]
-    environment = {**os.environ, DEADLINE: str(time.time() + SECONDS)}
     programs = Path(sys.executable).parent
-    running = [
-        subprocess.Popen([programs / name, *arguments], cwd=ROOT, env=environment)
-        for name, *arguments in commands
-    ]
+    running = [subprocess.Popen([programs / name, *arguments], cwd=ROOT) for name, *arguments in commands]
     failed = [command[0] for command, process in zip(commands, running, strict=True) if process.wait()]
     print(f"failed: {', '.join(failed)}" if failed else "all of it holds")
     return len(failed)

@@ -1,8 +1,7 @@
 """Databases of tests: copies of a template, and their end."""
 
-from contextlib import closing
-
-from sqlalchemy import URL, create_engine
+import psycopg
+from sqlalchemy import URL
 
 
 def copy(template: URL, name: str) -> URL:
@@ -27,8 +26,7 @@ def drop(database: URL) -> None:
 
 
 def _on_server(database: URL, *statements: str) -> None:
-    server = create_engine(database.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with closing(server.raw_connection()) as connection:
+    server = database.set(drivername="postgresql", database="postgres")
+    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as connection:
         for statement in statements:
-            connection.cursor().execute(statement)
-    server.dispose()
+            connection.execute(statement)  # type: ignore[arg-type]

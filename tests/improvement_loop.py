@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import edits, self_improvement
@@ -100,3 +101,9 @@ class Loop:
         with self.engine.connect() as connection:
             rows = findings.find(connection, limit=1_000)
         return sorted((row["rule"], row["path"], row["line"]) for row in rows)
+
+
+@pytest.fixture
+def loop(engine: Engine, repository: GitRepository, ingested: Ingested, in_this_process: None) -> Loop:
+    """The loop in the process of the test."""
+    return Loop(engine, repository, ingested)

@@ -208,7 +208,7 @@ def _plan(engine: Engine, arguments: dict[str, Any]) -> Any:
 
 
 def _validate(engine: Engine, arguments: dict[str, Any]) -> Any:
-    return single.judge_patch(engine, _required(arguments, "repository"), _required(arguments, "patch"))
+    return single.check_patch(engine, _required(arguments, "repository"), _required(arguments, "patch"))
 
 
 def _answer(engine: Engine, arguments: dict[str, Any]) -> Any:

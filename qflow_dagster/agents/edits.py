@@ -255,7 +255,7 @@ def _verify(engine: Engine, row: Any) -> VerifyResult:
     if edit_commits.read_branch(objects, row.branch) is None:
         raise QflowError(f"branch {row.branch} is gone; nothing is left to verify")
     before, after = (_measure(objects, row, rule, commit) for commit in (row.base_commit, row.commit_oid))
-    gate = Suite(engine, objects, _at(snapshot, row.base_commit)).judge(patches.read(row.patch))
+    gate = Suite(engine, objects, _at(snapshot, row.base_commit)).check(patches.read(row.patch))
     problems = []
     if gate.verdict == "failed":
         problems.append(gate.evidence)
@@ -264,7 +264,7 @@ def _verify(engine: Engine, row: Any) -> VerifyResult:
         problems.append(f"{row.rule_id} has {after['findings']} findings, {before['findings']} before")
     if after["parse_errors"] > before["parse_errors"]:
         problems.append("it has new syntax errors")
-    if after["cognitive"] > validation.most_complex(before["cognitive"], before["findings"]):
+    if after["cognitive"] > validation.max_complexity(before["cognitive"], before["findings"]):
         problems.append(f"cognitive complexity is {after['cognitive']}, {before['cognitive']} before")
     outcome = {"before": before, "after": after, "tests": f"{gate.verdict}: {gate.evidence}"}
     if problems:
@@ -339,7 +339,7 @@ def _measure(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[st
         facts = extract(data, matchers.LANGUAGES.get(row.language, ""))
         content = matchers.decode(data)
         if rule is not None and content is not None:
-            total["findings"] += remaining.places(rule, content, path, row.language, facts)
+            total["findings"] += remaining.count_findings(rule, content, path, row.language, facts)
         total["cognitive"] += sum(symbol.cognitive or 0 for symbol in facts.symbols)
         total["code_lines"] += facts.code_lines
         total["parse_errors"] += facts.parse_error_count

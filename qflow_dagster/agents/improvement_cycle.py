@@ -61,7 +61,7 @@ def generate(
             total = orchestrator.Summary(*(a + b for a, b in zip(total, batch, strict=True)))
             if not batch.items:
                 break
-        record({"asked": len(requested), **total._asdict()})
+        record({"requested": len(requested), **total._asdict()})
     with engine.begin() as connection:
         builtin_agents.record_outcomes(connection)
     return CycleResult(snapshot, capacity, total)

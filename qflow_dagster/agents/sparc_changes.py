@@ -59,7 +59,7 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
         "patch": chosen and chosen.patch.text,
         "lost_names": lost_names,
         "problems": [
-            f"{attempt.ask.generator}: {attempt.problem}" for attempt in result.attempts if attempt.problem
+            f"{attempt.call.generator}: {attempt.problem}" for attempt in result.attempts if attempt.problem
         ],
     }
     cost = sum(float(attempt.usage.get("cost", 0.0)) for attempt in result.attempts)
@@ -112,8 +112,8 @@ def _generators_to_call(engine: Engine, goal: Goal, step: dict[str, Any]) -> lis
     if order == "cheapest":
         return [min(left, key=lambda name: (by_name[name].cost, name))]
     with engine.connect() as connection:
-        belief = candidate_records.beliefs(connection)
-    return [max(left, key=lambda name: (belief(step["rule"], name, 0.5), name))]
+        estimate = candidate_records.acceptance_estimates(connection)
+    return [max(left, key=lambda name: (estimate(step["rule"], name, 0.5), name))]
 
 
 def _restricted_to(names: list[str]) -> Callable[[Rule], frozenset[str]]:

@@ -1,10 +1,16 @@
 """Assets of the group `agents`: edits, what became of them, and how the agents perform."""
 
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
+from sqlalchemy import Connection
 
 from qflow_dagster.agents import assignments, builtin_agents, coordination, self_improvement, tables
 from qflow_dagster.agents import edits as agent_edits
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, approval_link, picture, table, table_metadata
+from qflow_dagster.ingestion import repositories
 from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.workers import worker
@@ -22,7 +28,7 @@ AGENT_PERFORMANCE = dg.AssetKey([GROUP, "performance"])
     kinds={"git", "postgres"},
     code_version="1",
     description="Approved suggestions applied: a commit on a branch of its own for each.",
-    metadata={"dagster/column_schema": column_schema(tables.edits)},
+    metadata=table_metadata(tables.edits),
 )
 def edits(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Drain the approved ones; one that cannot be applied holds up no other."""
@@ -33,15 +39,27 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
     for result in problems:
         context.log.warning("suggestion %s: %s", result.suggestion_id, visible_line(result.problem or ""))
     with engine.connect() as connection:
-        found = agent_edits.find(connection, limit=MAX_ROWS)
-    shown = ("state", "repository", "branch", "commit", "title", "applied_at")
+        rows = agent_edits.find(connection, limit=MAX_ROWS)
+        links = _links_of(connection, rows[0]) if rows else {}
+    columns = ("state", "repository", "branch", "commit", "title", "applied_at")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(applied),
             "not_applied": len(problems),
-            "edits": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
+            "edits": table(rows, MAX_ROWS, columns),
+            **links,
         }
     )
+
+
+def _links_of(connection: Connection, edit: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
+    """Return where the newest edit is to be seen: its approval in the inbox, its branch in git."""
+    objects = repositories.find(connection, edit["repository"]).objects
+    command = shlex.join(["git", "-C", str(objects), "log", "-p", "-1", edit["branch"]])
+    return {
+        "newest": approval_link(agent_edits.show(connection, edit["id"])["approval"]),
+        "newest_branch": dg.MetadataValue.text(visible_line(command)),
+    }
 
 
 @dg.asset(
@@ -74,11 +92,12 @@ def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.M
 
 @dg.asset(
     key=AGENT_PERFORMANCE,
+    freshness_policy=HOURLY,
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Agents: who is there, what waits for them, and how they did by domain.",
-    metadata={"dagster/column_schema": column_schema(tables.outcomes)},
+    metadata=table_metadata(tables.outcomes),
 )
 def agent_performance(database: Database) -> dg.MaterializeResult:
     """Count what generators did in the improvement loop, and look at all agents."""

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from qflow_dagster.approvals import records, tables
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, picture, table, table_metadata
 from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.resources.database import Database
 from qflow_dagster.settings import settings
@@ -15,22 +15,23 @@ APPROVALS = dg.AssetKey(["agents", "approvals"])
 
 @dg.asset(
     key=APPROVALS,
+    freshness_policy=HOURLY,
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Approvals: what waits for a person, and what became of the rest.",
-    metadata={"dagster/column_schema": column_schema(tables.approvals)},
+    metadata=table_metadata(tables.approvals),
 )
 def approvals(database: Database) -> dg.MaterializeResult:
     """Look at the approvals."""
     with database.engine().connect() as connection:
         counts = records.counts(connection)
         pending = records.find(connection, status="pending", limit=MAX_ROWS)
-    shown = ("kind", "target", "reason", "requested_by", "approvals", "required_approvals", "expires_at")
+    columns = ("kind", "target", "reason", "requested_by", "approvals", "required_approvals", "expires_at")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(counts.values()),
-            "pending": table([{name: row[name] for name in shown} for row in pending], MAX_ROWS),
+            "pending": table(pending, MAX_ROWS, columns),
             "by_status": picture(histogram(list(counts.items()), "Approvals by status")),
             "inbox": dg.MetadataValue.url(settings().inbox.address),
         }

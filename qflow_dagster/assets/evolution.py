@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from qflow_dagster.agents import rule_evolution
 from qflow_dagster.assets import agents, generation, rules
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import MAX_ROWS, NIGHTLY, picture, table, table_metadata
 from qflow_dagster.evolution import (
     outcomes,
     rule_set,
@@ -27,12 +27,13 @@ RULE_SET = dg.AssetKey([GROUP, "rule_set"])
 
 @dg.asset(
     key=RULE_OUTCOMES,
+    freshness_policy=NIGHTLY,
     group_name=GROUP,
     deps=[rules.FINDINGS, generation.SUGGESTIONS, agents.EDIT_OUTCOMES],
     kinds={"postgres", "git"},
     code_version="1",
     description="What became of what each rule version found and proposed, counted once, with the code it is about.",
-    metadata={"dagster/column_schema": column_schema(tables.rule_outcomes)},
+    metadata=table_metadata(tables.rule_outcomes),
 )
 def rule_outcomes(database: Database) -> dg.MaterializeResult:
     """Count what is new, and keep its code."""
@@ -54,12 +55,13 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
 
 @dg.asset(
     key=RULE_CONFIDENCE,
+    freshness_policy=NIGHTLY,
     group_name=GROUP,
     deps=[RULE_OUTCOMES],
     kinds={"postgres"},
     code_version="1",
     description="What is believed of each rule version, what it may do, and whether beliefs come true.",
-    metadata={"dagster/column_schema": column_schema(tables.rule_confidence)},
+    metadata=table_metadata(tables.rule_confidence),
 )
 def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Thresholds first: what rules may do follows from them."""
@@ -109,12 +111,13 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
 
 @dg.asset(
     key=RULE_CANDIDATES,
+    freshness_policy=NIGHTLY,
     group_name=GROUP,
     deps=[RULE_CONFIDENCE],
     kinds={"python", "postgres"},
     code_version="1",
     description="Variants of rules that separate what people accept from what they deny; they go on trial.",
-    metadata={"dagster/column_schema": column_schema(tables.rule_lifecycles)},
+    metadata=table_metadata(tables.rule_lifecycles),
 )
 def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Seek variants, and begin their trials."""
@@ -146,6 +149,7 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
 
 @dg.asset(
     key=RULE_SET,
+    freshness_policy=NIGHTLY,
     group_name=GROUP,
     deps=[RULE_CANDIDATES],
     kinds={"postgres"},

@@ -3,7 +3,15 @@
 import dagster as dg
 
 from qflow_dagster.assets import rules
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, markdown, picture, table
+from qflow_dagster.assets.metadata import (
+    HOURLY,
+    MAX_ROWS,
+    ON_COMMIT,
+    markdown,
+    picture,
+    table,
+    table_metadata,
+)
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.execution import (
     safe_work_planner,
@@ -29,13 +37,14 @@ SPARC_GOALS = dg.AssetKey([GROUP, "sparc_goals"])
 
 @dg.asset(
     key=WORK_ITEMS,
+    freshness_policy=ON_COMMIT,
     group_name=GROUP,
     deps=[rules.FINDINGS],
     partitions_def=repositories,
     kinds={"python", "postgres"},
     code_version="1",
     description="Work in the SAFe hierarchy: what findings, measures and errors ask for, scored by WSJF.",
-    metadata={"dagster/column_schema": column_schema(tables.work_items)},
+    metadata=table_metadata(tables.work_items),
 )
 def work_items_asset(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
@@ -50,7 +59,7 @@ def work_items_asset(
         )
         why = safe_work_planner.explain(connection, best[0]["id"]) if best else ["no feature is open"]
     progress("planning", 1, 1)
-    shown = ("wsjf", "state", "title")
+    columns = ("wsjf", "state", "title")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),
         metadata={
@@ -59,7 +68,7 @@ def work_items_asset(
             "done_by_themselves": planned.done,
             "ranked": planned.ranked,
             "without_score": planned.without_score,
-            "next": table([{name: row[name] for name in shown} for row in best], MAX_ROWS),
+            "next": table(best, MAX_ROWS, columns),
             "why_the_first": dg.MetadataValue.text(visible("\n".join(why))),
         },
     )
@@ -67,6 +76,7 @@ def work_items_asset(
 
 @dg.asset(
     key=PLAN,
+    freshness_policy=ON_COMMIT,
     group_name=GROUP,
     deps=[WORK_ITEMS],
     partitions_def=repositories,
@@ -108,11 +118,12 @@ def plan(context: dg.AssetExecutionContext, database: Database) -> dg.Materializ
 
 @dg.asset(
     key=TASK_GRAPHS,
+    freshness_policy=HOURLY,
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Task graphs: what each has done, and the newest one drawn with the states of its tasks.",
-    metadata={"dagster/column_schema": column_schema(tables.tasks)},
+    metadata=table_metadata(tables.tasks),
 )
 def task_graphs(database: Database) -> dg.MaterializeResult:
     """Look at the graphs; a running one is drawn before an ended one."""
@@ -123,11 +134,11 @@ def task_graphs(database: Database) -> dg.MaterializeResult:
     states: dict[str, int] = {}
     for row in found:
         states[row["state"]] = states.get(row["state"], 0) + 1
-    shown = ("name", "state", "tasks", "completed", "failed", "seconds", "requested_by")
+    columns = ("name", "state", "tasks", "completed", "failed", "seconds", "requested_by")
     path, seconds = task_records.critical_path(tasks)
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(found),
-        "graphs": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
+        "graphs": table(found, MAX_ROWS, columns),
         "by_state": picture(histogram(sorted(states.items()), "Task graphs by state")),
     }
     if drawn:
@@ -138,11 +149,12 @@ def task_graphs(database: Database) -> dg.MaterializeResult:
 
 @dg.asset(
     key=SPARC_GOALS,
+    freshness_policy=HOURLY,
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="SPARC goals: how far each is, and how the strategies did.",
-    metadata={"dagster/column_schema": column_schema(tables.sparc_goals)},
+    metadata=table_metadata(tables.sparc_goals),
 )
 def sparc_goals(database: Database) -> dg.MaterializeResult:
     """Look at the goals."""
@@ -150,11 +162,11 @@ def sparc_goals(database: Database) -> dg.MaterializeResult:
         states = sparc_records.progress(connection)
         found = sparc_records.find(connection, limit=MAX_ROWS)
         strategies = sparc_strategies.statistics(connection)
-    shown = ("state", "phase", "round", "strategy", "repository", "target", "reason")
+    columns = ("state", "phase", "round", "strategy", "repository", "target", "reason")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(number for _, number in states),
-            "goals": table([{name: row[name] for name in shown} for row in found], MAX_ROWS),
+            "goals": table(found, MAX_ROWS, columns),
             "by_state": picture(histogram(states, "Goals by state")),
             "strategies": table(strategies, MAX_ROWS),
         }

@@ -5,7 +5,7 @@ import dagster as dg
 from qflow_dagster.agents import improvement_cycle, self_improvement
 from qflow_dagster.agents import tables as agent_tables
 from qflow_dagster.assets import execution
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import MAX_ROWS, approval_link, picture, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.generation import candidate_records, tables
 from qflow_dagster.ingestion.queries import current_snapshot
@@ -34,7 +34,7 @@ class GenerationConfig(dg.Config):
     kinds={"python", "git", "postgres"},
     code_version="1",
     description="Patches for the best work items, each put to the gates; the best become suggestions.",
-    metadata={"dagster/column_schema": column_schema(tables.candidates)},
+    metadata=table_metadata(tables.candidates),
 )
 def candidates(
     context: dg.AssetExecutionContext,
@@ -65,7 +65,7 @@ def candidates(
             "dagster/row_count": total.candidates,
             "work_items": total.items,
             "passed_all_gates": total.passed,
-            "without_candidate": total.nothing,
+            "without_candidate": total.without_candidate,
             "capacity_for_suggestions": capacity,
             **analytics,
         },
@@ -80,7 +80,7 @@ def candidates(
     kinds={"postgres"},
     code_version="1",
     description="Changes that passed the gates: what waits for a person, and what became of the rest.",
-    metadata={"dagster/column_schema": column_schema(agent_tables.suggestions)},
+    metadata=table_metadata(agent_tables.suggestions),
 )
 def suggestions(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Follow what was decided, and show what waits."""
@@ -92,15 +92,16 @@ def suggestions(context: dg.AssetExecutionContext, database: Database) -> dg.Mat
     states: dict[str, int] = {}
     for row in found:
         states[row["state"]] = states.get(row["state"], 0) + 1
-    shown = ("title", "risk", "lines", "branch", "approval")
-    waiting = [{name: row[name] for name in shown} for row in found if row["state"] == "awaiting_approval"]
+    columns = ("title", "risk", "lines", "branch", "approval")
+    waiting = [row for row in found if row["state"] == "awaiting_approval"]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(found),
-            "awaiting_approval": table(waiting, MAX_ROWS),
+            "awaiting_approval": table(waiting, MAX_ROWS, columns),
             "by_state": picture(histogram(sorted(states.items()), "Suggestions by state")),
             "by_rule": table(by_rule, MAX_ROWS),
             "inbox": dg.MetadataValue.url(settings().inbox.address),
+            **({"newest": approval_link(waiting[0]["approval"])} if waiting else {}),
         }
     )
 

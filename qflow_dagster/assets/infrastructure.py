@@ -6,7 +6,7 @@ The tables change by themselves; a materialization is a look at them, every hour
 import dagster as dg
 
 from qflow_dagster.assets.approvals import APPROVALS
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, picture, table, table_metadata
 from qflow_dagster.infrastructure import circuit_breaker, error_records, health_agent, tables
 from qflow_dagster.infrastructure.error_rate_tracker import rates
 from qflow_dagster.pictures.charts import histogram, trend
@@ -20,22 +20,23 @@ HEALTH = dg.AssetKey([GROUP, "health"])
 
 @dg.asset(
     key=ERROR_GROUPS,
+    freshness_policy=HOURLY,
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Errors grouped by what is the same, with advice and the suspected commit.",
-    metadata={"dagster/column_schema": column_schema(tables.error_groups)},
+    metadata=table_metadata(tables.error_groups),
 )
 def error_groups(database: Database) -> dg.MaterializeResult:
     """Look at the errors of the last day."""
     with database.engine().connect() as connection:
         open_groups = error_records.find(connection, limit=1_000)
         timeline = error_records.timeline(connection)
-    shown = ("state", "count", "last_seen", "operation", "kind", "classification", "message")
+    columns = ("state", "count", "last_seen", "operation", "kind", "classification", "message")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(open_groups),
-            "errors": table([{name: row[name] for name in shown} for row in open_groups], MAX_ROWS),
+            "errors": table(open_groups, MAX_ROWS, columns),
             "last_day": picture(
                 trend(
                     [row["at"].strftime("%H:%M") for row in timeline],
@@ -50,12 +51,13 @@ def error_groups(database: Database) -> dg.MaterializeResult:
 
 @dg.asset(
     key=CIRCUIT_BREAKERS,
+    freshness_policy=HOURLY,
     deps=[ERROR_GROUPS],
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Circuit breakers: which operations fail fast, since when and why; rates of all operations.",
-    metadata={"dagster/column_schema": column_schema(tables.circuit_breakers)},
+    metadata=table_metadata(tables.circuit_breakers),
 )
 def circuit_breakers(database: Database) -> dg.MaterializeResult:
     """Look at the breakers and the rates."""
@@ -63,12 +65,12 @@ def circuit_breakers(database: Database) -> dg.MaterializeResult:
         breakers = circuit_breaker.breakers(connection)
         hour = sorted(rates(connection, window=3_600), key=lambda rate: -rate.rate)
     breakers.sort(key=lambda row: row["state"] == "closed")
-    shown = ("operation", "state", "since", "failures", "next_probe_in", "reason")
+    columns = ("operation", "state", "since", "failures", "next_probe_in", "reason")
     bars = [(rate.operation[-18:], round(rate.rate * 100)) for rate in hour[:8]]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(breakers),
-            "breakers": table([{name: row[name] for name in shown} for row in breakers], MAX_ROWS),
+            "breakers": table(breakers, MAX_ROWS, columns),
             "rates": table(
                 [
                     {"operation": r.operation, "errors": r.errors, "calls": r.total, "rate": r.rate}
@@ -83,12 +85,13 @@ def circuit_breakers(database: Database) -> dg.MaterializeResult:
 
 @dg.asset(
     key=HEALTH,
+    freshness_policy=HOURLY,
     deps=[CIRCUIT_BREAKERS, APPROVALS],
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
     description="Health: what is believed of every check, incidents, uptime, and where values are heading.",
-    metadata={"dagster/column_schema": column_schema(tables.health_states)},
+    metadata=table_metadata(tables.health_states),
 )
 def health(database: Database) -> dg.MaterializeResult:
     """Look at the health checks."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from qflow_dagster.assets.metadata import column_schema, table
+from qflow_dagster.assets.metadata import ON_COMMIT, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion import queries, tables
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
@@ -37,9 +37,10 @@ def _spec(name: str, description: str, deps: list[dg.AssetKey], table_name: str)
         description=description,
         deps=deps,
         group_name=GROUP,
+        freshness_policy=ON_COMMIT,
         kinds={"python", "postgres", "git"},
         code_version=CODE_VERSION,
-        metadata={"dagster/column_schema": column_schema(tables.metadata.tables[table_name])},
+        metadata=table_metadata(tables.metadata.tables[table_name]),
     )
 
 
@@ -131,12 +132,13 @@ def ingest_snapshot(
 
 @dg.asset(
     key=COMMITS,
+    freshness_policy=ON_COMMIT,
     deps=[SNAPSHOT],
     partitions_def=repositories,
     group_name=GROUP,
     kinds={"python", "postgres", "git"},
     code_version="1",
-    metadata={"dagster/column_schema": column_schema(tables.commits)},
+    metadata=table_metadata(tables.commits),
 )
 def commits(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from qflow_dagster.assets import ingestion
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import MAX_ROWS, ON_COMMIT, picture, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import index, producers, requests, tables
@@ -17,13 +17,16 @@ KNOWLEDGE_INDEX = dg.AssetKey([GROUP, "index"])
 
 @dg.asset(
     key=KNOWLEDGE_INDEX,
+    freshness_policy=ON_COMMIT,
+    # Whatever ingests a commit, the index follows, also where that job does not include it.
+    automation_condition=dg.AutomationCondition.eager(),
     group_name=GROUP,
     deps=[ingestion.SNAPSHOT],
     partitions_def=repositories,
     kinds={"python", "postgres"},
     code_version=str(index.VERSION),
     description="Words of the current snapshot and its commits, for search; raises requests of its own.",
-    metadata={"dagster/column_schema": column_schema(tables.knowledge_entries)},
+    metadata=table_metadata(tables.knowledge_entries),
 )
 def knowledge_index(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
@@ -38,14 +41,14 @@ def knowledge_index(
         kinds = index.kinds(connection, snapshot)
         asked = requests.find(connection, limit=1_000)
     own = [row for row in asked if row["repository"] == snapshot.repository]
-    shown = ("state", "kind", "about", "seconds", "problem")
+    columns = ("state", "kind", "about", "seconds", "problem")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),
         metadata={
             "dagster/row_count": sum(number for _, number in kinds),
             **indexed._asdict(),
             "requests_raised": len(raised),
-            "requests": table([{name: row[name] for name in shown} for row in own], MAX_ROWS),
+            "requests": table(own, MAX_ROWS, columns),
             "by_kind": picture(histogram(kinds[:8], "Entries by kind")),
         },
     )

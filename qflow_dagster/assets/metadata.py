@@ -2,28 +2,46 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
+from qflow_dagster.assets.column_descriptions import COMMON, OF_TABLE
+from qflow_dagster.database import public_address
 from qflow_dagster.safety.display import visible, visible_line
+from qflow_dagster.settings import settings
 
 # Types are shown by the names the database has for them.
 POSTGRESQL = postgresql.dialect()
-# Rows of a table that metadata shows.
+# Rows of a table that metadata shows, and characters of a cell.
 MAX_ROWS = 20
+MAX_CELL = 200
+
+# How old an asset may get. What changes by itself is looked at every hour, what is measured or learned every night.
+HOURLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=3), warn_window=timedelta(hours=2))
+NIGHTLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
+# What follows commits: nobody has to commit every day, but a month without any hints at something broken.
+ON_COMMIT = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=30), warn_window=timedelta(days=7))
 
 
-def table(rows: Sequence[Mapping[str, Any]], limit: int = 10) -> dg.MarkdownMetadataValue:
-    """The first `limit` rows as a Markdown table; says so where there is none."""
-    if not rows:
-        return dg.MetadataValue.md("*no rows*")
-    header = list(rows[0])
-    lines = [_line(header), _line(["---"] * len(header))]
-    lines += [_line([_cell(row[name]) for name in header]) for row in rows[:limit]]
-    return dg.MetadataValue.md("\n".join(lines))
+def table(
+    rows: Sequence[Mapping[str, Any]], limit: int = 10, columns: Sequence[str] | None = None
+) -> dg.TableMetadataValue:
+    """Return the first `limit` rows as a table of those columns (default: all of the first row)."""
+    names = columns or list(rows[0] if rows else ())
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: _cell(row[name]) for name in names}) for row in rows[:limit]],
+        dg.TableSchema(columns=[dg.TableColumn(name) for name in names]),
+    )
+
+
+def approval_link(approval_id: UUID) -> dg.UrlMetadataValue:
+    """Return a link to an approval in the inbox."""
+    return dg.MetadataValue.url(f"{settings().inbox.address}/approvals/{approval_id}")
 
 
 def picture(svg: str) -> dg.MarkdownMetadataValue:
@@ -32,41 +50,41 @@ def picture(svg: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![picture](data:image/svg+xml;base64,{encoded})")
 
 
-def column_schema(table: Any) -> dg.TableSchema:
-    """The columns of a SQLAlchemy table, for the asset's catalogue page."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                column.type.compile(dialect=POSTGRESQL).lower(),
-                constraints=dg.TableColumnConstraints(nullable=bool(column.nullable)),
-            )
-            for column in table.columns
-        ]
-    )
+def table_metadata(table: Table) -> dict[str, Any]:
+    """Return what the catalogue says of an asset that is a table: its columns, its name and where it is."""
+    own = OF_TABLE.get(table.name, {})
+    columns = [
+        dg.TableColumn(
+            column.name,
+            column.type.compile(dialect=POSTGRESQL).lower(),
+            description=own.get(column.name) or COMMON.get(column.name),
+            constraints=dg.TableColumnConstraints(nullable=bool(column.nullable)),
+        )
+        for column in table.columns
+    ]
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/table_name": f"public.{table.name}",
+        "dagster/uri": f"{public_address()}#public.{table.name}",
+        "dagster/storage_kind": "postgres",
+    }
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _cell(value: Any) -> str:
-    """A value as a table cell. File names come from outside: nothing of theirs may become markup."""
-    if value is None:
-        return ""
+def _cell(value: Any) -> str | int | float | bool | None:
+    """Return a value as a table's cell. Dagster's page shows cells as plain text; nothing of it may hide."""
+    if value is None or isinstance(value, bool | int):
+        return value
     if isinstance(value, float):
-        return f"{value:,.2f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
+        return round(value, 2)
     if isinstance(value, datetime):
         value = value.strftime("%Y-%m-%d %H:%M:%S")
-    return markdown(value, 200)
+    text = visible_line(" ".join(visible(str(value)).split()))
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
 
-def markdown(value: Any, limit: int | None = None) -> str:
+def markdown(value: Any) -> str:
     """Return a value as one line of Markdown that shows it: nothing of it becomes markup, or hides."""
     text = visible_line(" ".join(visible(str(value)).split()))
     escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~&$" else c for c in text)
     # What looks like an address would become a link.
-    escaped = escaped.replace("://", "\\://").replace("www.", "www\\.")
-    return escaped if limit is None or len(escaped) <= limit else escaped[: limit - 1] + "…"
+    return escaped.replace("://", "\\://").replace("www.", "www\\.")

@@ -1,14 +1,13 @@
 """Assets of the group `metrics`: the current snapshot, measured."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.assets import ingestion
-from qflow_dagster.assets.metadata import column_schema, picture, table
+from qflow_dagster.assets.metadata import NIGHTLY, picture, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.metrics import METRICS_PIPELINE, queries, tables
@@ -39,7 +38,6 @@ def metric_asset(
     *,
     table_name: str,
     deps: Sequence[dg.AssetKey],
-    freshness: dg.FreshnessPolicy | None = None,
 ) -> dg.AssetsDefinition:
     """The asset that computes one table of metrics for the current snapshot and describes it."""
 
@@ -51,8 +49,8 @@ def metric_asset(
         group_name=GROUP,
         kinds={"python", "pandas", "postgres"},
         code_version=str(VERSION),
-        freshness_policy=freshness,
-        metadata={"dagster/column_schema": column_schema(tables.metadata.tables[table_name])},
+        freshness_policy=NIGHTLY,
+        metadata=table_metadata(tables.metadata.tables[table_name]),
     )
     def compute_asset(
         context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
@@ -200,7 +198,5 @@ assets = [
         _repository,
         table_name="repository_metrics",
         deps=[FILES, CHANGES, DUPLICATION],
-        # Measured every night at least, whether or not somebody commits.
-        freshness=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36)),
     ),
 ]

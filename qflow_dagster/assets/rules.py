@@ -3,7 +3,7 @@
 import dagster as dg
 
 from qflow_dagster.assets import metrics
-from qflow_dagster.assets.metadata import MAX_ROWS, column_schema, picture, table
+from qflow_dagster.assets.metadata import MAX_ROWS, ON_COMMIT, picture, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.evolution import findings as finding_records
 from qflow_dagster.evolution import rule_engine, tables
@@ -18,13 +18,14 @@ FINDINGS = dg.AssetKey([GROUP, "findings"])
 
 @dg.asset(
     key=FINDINGS,
+    freshness_policy=ON_COMMIT,
     group_name=GROUP,
     deps=[metrics.REPOSITORY, metrics.HOTSPOTS, metrics.FUNCTIONS],
     partitions_def=repositories,
     kinds={"python", "postgres"},
     code_version="1",
     description="What the rules find in the current snapshot: open, fixed, suppressed, found again.",
-    metadata={"dagster/column_schema": column_schema(tables.findings)},
+    metadata=table_metadata(tables.findings),
 )
 def findings(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
@@ -41,7 +42,7 @@ def findings(
         (severity, sum(row["open"] for row in counted if row["severity"] == severity))
         for severity in finding_records.SEVERITIES
     ]
-    shown = ("severity", "rule", "path", "line", "message")
+    columns = ("severity", "rule", "path", "line", "message")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(snapshot.commit_oid),
         metadata={
@@ -50,7 +51,7 @@ def findings(
             "files_not_readable": evaluation.problems,
             "seconds": round(evaluation.seconds, 2),
             **changes,
-            "worst": table([{name: row[name] for name in shown} for row in worst], MAX_ROWS),
+            "worst": table(worst, MAX_ROWS, columns),
             "by_rule": table(counted, MAX_ROWS),
             "by_severity": picture(histogram(by_severity, "Open findings by severity")),
         },

@@ -22,13 +22,13 @@ from qflow_dagster.safety.redaction import redact_text
 
 # Set while commands are only listed.
 _LISTING = f"{__name__}.listing"
-# Noun -> what it is for; its module of this package is imported when it is asked for.
+# Noun -> its help text; the module of that name is imported when the noun is used.
 NOUNS = {
     "repos": "Registered repositories: add, list, show, remove.",
     "workflows": "Workflows: list, show, history; retry, cancel, pause, resume.",
     "history": "The tamper-evident history of all workflows.",
-    "approvals": "Approvals: ask, list, show, approve, deny, revoke, use, export.",
-    "inbox": "The page to decide in; health, metrics and error intake over HTTP; the notifier.",
+    "approvals": "Approvals: request, list, show, approve, deny, revoke, use, export.",
+    "inbox": "The inbox page for decisions; health, metrics and error intake over HTTP; the notifier.",
     "errors": "Errors: track, list, show, rates; ack, resolve, mute, reopen.",
     "breakers": "Circuit breakers: list, show, reset, open.",
     "findings": "Findings: list, summary, show, suppress, restore, baseline, export, import.",
@@ -38,58 +38,58 @@ NOUNS = {
     "suggestions": "Suggestions: list, show, statistics.",
     "edits": "Edits: list, show, apply, revert, push, export.",
     "tasks": "Task graphs: submit, work, list, show, graph; retry, amend, cancel.",
-    "sparc": "Goals through the five SPARC phases: start, work, list, show, strategies; go-on, give-up.",
+    "sparc": "Goals through the five SPARC phases: start, work, list, show, strategies; resume, abandon.",
     "agent": "Agents: register, list, show, availability, work; assign, assignments, message, statistics.",
     "knowledge": "Knowledge requests: add, list, show, retry, resolve; work, listen.",
-    "health": "Health: how everything is; incidents, services.",
+    "health": "Health: the status of everything; incidents, services.",
     "notify": "Notifications: add, list, test, remove endpoints; work.",
     "db": "The PostgreSQL server: address, migrations, psql, stop.",
 }
-# Commands without a noun -> module and what they do.
+# Commands without a noun -> module and help text.
 VERBS = {
     "run": ("run", "Run the whole loop on a repository, up to what awaits approval."),
     "up": ("up", "Start PostgreSQL, Dagster's daemon and web page, and the inbox."),
     "ask": ("ask", "Ask a question about a repository, and get the answer with its evidence."),
-    "hotspots": ("metrics", "Where work pays: complex files that change often."),
-    "metrics": ("metrics", "Measures of a repository, its files and functions."),
+    "hotspots": ("metrics", "Hotspots: complex files that change often."),
+    "metrics": ("metrics", "Metrics of a repository, its files and functions."),
     "listen": ("listen", "Follow a queue's messages as they come."),
-    "identity": ("identity", "Who you act as; sign a token that lets a script act under a name."),
+    "identity": ("identity", "The name you act under; sign a token that lets a script act under a name."),
     "config": ("config", "Every setting, its value and where it comes from."),
 }
 
 
 class LazyGroup(TyperGroup):
-    """Imports a command's module when the command is asked for: all of them take a second.
+    """Imports a command's module only when the command is used: importing all of them takes a second.
 
     Contexts and commands are typer's: which classes those are depends on its version.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Verbs, then nouns, in the order of the tables."""
+        """Return verbs, then nouns, in the order of the tables."""
         return [*VERBS, *NOUNS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of that name; its module is imported now."""
+        """Return the command of that name, importing its module now."""
         if cmd_name not in VERBS and cmd_name not in NOUNS:
             return None
-        about = VERBS[cmd_name][1] if cmd_name in VERBS else NOUNS[cmd_name]
+        description = VERBS[cmd_name][1] if cmd_name in VERBS else NOUNS[cmd_name]
         if ctx.meta.get(_LISTING):
-            return TyperCommand(cmd_name, help=about)
+            return TyperCommand(cmd_name, help=description)
         if cmd_name in VERBS:
-            loaded = typer.Typer(add_completion=False)
+            command_app = typer.Typer(add_completion=False)
             module = import_module(f"{__name__}.{VERBS[cmd_name][0]}")
-            loaded.command(cmd_name)(getattr(module, cmd_name))
+            command_app.command(cmd_name)(getattr(module, cmd_name))
         else:
-            loaded = import_module(f"{__name__}.{cmd_name}").app
-            loaded.info.help = about
-            # A noun is no program of its own: the options to install completion are the root's.
-            loaded._add_completion = False
-        command = typer.main.get_command(loaded)
+            command_app = import_module(f"{__name__}.{cmd_name}").app
+            command_app.info.help = description
+            # A noun is not a program of its own: the options to install completion belong to the root.
+            command_app._add_completion = False
+        command = typer.main.get_command(command_app)
         command.name = cmd_name
         return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands, without importing any."""
+        """Format the list of commands without importing any."""
         ctx.meta[_LISTING] = True
         super().format_help(ctx, formatter)
 
@@ -102,7 +102,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Point it at a git repository: it ingests the code, measures it and shows where work pays.\n\n"
+        "Point it at a git repository: it ingests the code, measures it and shows its hotspots.\n\n"
         "Start with `qflow run` in a checkout, then `qflow hotspots`, then `qflow up` for the web page.\n\n"
         "Lists take `--json`. Exit codes: 0 done, 1 failed, 2 wrong usage."
     ),
@@ -111,43 +111,43 @@ app = typer.Typer(
 
 @app.callback()
 def root() -> None:
-    """What all commands share: nothing. Without it there would be no group to hold them."""
+    """Do nothing: typer needs a callback to make the app a group."""
 
 
 def main() -> None:
-    """Run the command line; every error a person can mend is one line on stderr."""
+    """Run the command line; every error a person can fix is one line on stderr."""
     try:
         app()
     except QflowError as error:
         _fail(str(error), error.exit_code)
     except DBAPIError as error:
-        _fail(_database_words(error), 1)
+        _fail(_database_message(error), 1)
     except BrokenPipeError:
-        # The reader (head, less) went away; that is no failure of ours.
+        # The reader (head, less) has ended; that is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
         _fail(_report(error), 1)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing half-done is kept, the next run goes on", 130)
+        _fail("interrupted; unfinished work is rolled back, the next run resumes", 130)
 
 
 def _report(error: Exception) -> str:
-    """An error nobody foresaw, as one line; its trace goes to a file, for whoever mends it."""
+    """Return an unexpected error as one line, and store its traceback in a file."""
     # Imported here: `qflow --help` needs no settings.
     from qflow_dagster.settings import settings
 
     try:
-        # Not in /tmp: a name there can be guessed, and taken. mkstemp makes it anew, for us alone.
+        # Not in /tmp, where others could create a file of that name first; mkstemp creates it for us alone.
         folder = settings().home / "errors"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, report = tempfile.mkstemp(prefix="error-", suffix=".txt", dir=folder)
         with os.fdopen(descriptor, "w", errors="backslashreplace") as file:
             file.write(redact_text("".join(traceback.format_exception(error))))
-        where = f"; please report it with {report}"
+        hint = f"; please report it with {report}"
     except (OSError, UsageError):
-        where = ""
-    return f"unexpected {type(error).__name__}: {redact_text(str(error))}{where}"
+        hint = ""
+    return f"unexpected {type(error).__name__}: {redact_text(str(error))}{hint}"
 
 
 def _fail(message: str, code: int) -> None:
@@ -156,12 +156,12 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _database_words(error: DBAPIError) -> str:
-    """A database error as one line: what went wrong and what to do, without the statement."""
+def _database_message(error: DBAPIError) -> str:
+    """Return a database error as one line: the reason and the remedy, without the statement."""
     reason = " ".join(str(error.orig).split("\n")[0].split())
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return (
-            f"the database is not there or went away: {reason}; check QFLOW_DATABASE_URL (qflow db url), "
-            "or unset it to use the embedded server; nothing half-written is kept, run again"
+            f"the database is not reachable: {reason}; check QFLOW_DATABASE_URL (qflow db url), "
+            "or unset it to use the embedded server; unfinished work is rolled back; run the command again"
         )
     return f"the database refused: {reason}"

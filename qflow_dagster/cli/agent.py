@@ -1,4 +1,4 @@
-"""`qflow agent`: who can do what, giving them assignments, and being one."""
+"""`qflow agent`: registering agents, giving them assignments, and acting as one."""
 
 from typing import Annotated, Any
 
@@ -11,30 +11,35 @@ from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
     actor_name,
+    check_choice,
     console,
-    known,
     print_fields,
     print_json,
     print_rows,
+    renamed,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
 from qflow_dagster.safety.storable import read_json
 
 app = typer.Typer(no_args_is_help=True)
+# The name for the agents that ship; `ours` is its older form.
+BUILTIN = ("builtin", "ours")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The agent.")]
 Domains = Annotated[
     list[str] | None, typer.Option("--domain", "-d", help=f"Of: {', '.join(coordination.DOMAINS)}.")
 ]
-Inputs = Annotated[list[str] | None, typer.Option("--input", help="What it takes; default: code.")]
-Outputs = Annotated[list[str] | None, typer.Option("--output", help="What it gives; default: analysis.")]
-Role = Annotated[str, typer.Option(help="What it is: refactoring, architect, quality_enforcer, ...")]
-Complexity = Annotated[str, typer.Option(help="Up to which it is good: simple, medium, complex.")]
-Cost = Annotated[float, typer.Option(help="What an assignment of medium complexity costs.")]
-Heartbeat = Annotated[float, typer.Option(help="Seconds between heartbeats; three missed: it is offline.")]
+Inputs = Annotated[list[str] | None, typer.Option("--input", help="Its input types; default: code.")]
+Outputs = Annotated[list[str] | None, typer.Option("--output", help="Its output types; default: analysis.")]
+Role = Annotated[str, typer.Option(help="Its role: refactoring, architect, quality_enforcer, ...")]
+Complexity = Annotated[str, typer.Option(help="The highest complexity it handles: simple, medium, complex.")]
+Cost = Annotated[float, typer.Option(help="Cost of an assignment of medium complexity.")]
+Heartbeat = Annotated[
+    float, typer.Option(help="Seconds between heartbeats; after three missed ones it is offline.")
+]
 
 
-@app.command()
+@app.command(context_settings=renamed(most="max-assignments"))
 def register(
     name: Name,
     domain: Domains = None,
@@ -44,10 +49,10 @@ def register(
     complexity: Complexity = "medium",
     cost: Cost = 100.0,
     heartbeat: Heartbeat = 15.0,
-    most: Annotated[int, typer.Option(help="Assignments at a time.")] = 1,
+    max_assignments: Annotated[int, typer.Option(help="Assignments at the same time.")] = 1,
 ) -> None:
-    """Make an agent known, or say anew what it can do."""
-    capability = _capability(name, domain, input_, output, role, complexity, cost, heartbeat, most)
+    """Register an agent, or update its capability."""
+    capability = _capability(name, domain, input_, output, role, complexity, cost, heartbeat, max_assignments)
     with ready_engine().begin() as connection:
         coordination.register(connection, capability)
     console.print(f"registered {name}")
@@ -55,12 +60,12 @@ def register(
 
 @app.command("list")
 def list_(json: JsonFlag = False) -> None:
-    """Who is there: ours, and those that were registered."""
+    """List all agents: the built-in ones and registered ones."""
     with ready_engine().begin() as connection:
         builtin_agents.register_all(connection)
-        found = coordination.agents(connection)
+        agents = coordination.agents(connection)
     if json:
-        print_json([_fields(agent) for agent in found])
+        print_json([_fields(agent) for agent in agents])
         return
     rows = [
         {
@@ -72,28 +77,28 @@ def list_(json: JsonFlag = False) -> None:
             "success": f"{agent.success_rate:.2f}",
             "outcomes": agent.successes + agent.failures,
         }
-        for agent in found
+        for agent in agents
     ]
     print_rows(rows, empty="No agent.")
 
 
 @app.command()
 def show(name: Name, json: JsonFlag = False) -> None:
-    """What an agent says it can do, what it has in hand, how it did."""
+    """Show an agent's capability, its current load, and its results."""
     with ready_engine().connect() as connection:
-        found, outcomes = coordination.show(connection, name), coordination.statistics(connection, name)
+        agent, outcomes = coordination.show(connection, name), coordination.statistics(connection, name)
     if json:
-        print_json({**_fields(found), "outcomes": outcomes})
+        print_json({**_fields(agent), "outcomes": outcomes})
         return
-    print_fields(_fields(found))
-    print_rows(outcomes, empty="Nothing is known of its work yet.")
+    print_fields(_fields(agent))
+    print_rows(outcomes, empty="No outcome was recorded yet.")
 
 
 @app.command()
 def availability(
     name: Name, state: Annotated[str, typer.Argument(help="available, busy, overloaded, offline.")]
 ) -> None:
-    """Say whether an agent is to be given work."""
+    """Set whether an agent gets assignments."""
     with ready_engine().begin() as connection:
         coordination.set_availability(connection, name, state)  # type: ignore[arg-type]
     console.print(f"{name} is {state}")
@@ -102,15 +107,17 @@ def availability(
 @app.command()
 def assign(
     domain: Annotated[str, typer.Argument(help=f"One of: {', '.join(coordination.DOMAINS)}.")],
-    task: Annotated[str, typer.Argument(help="What is to be done, as JSON.")],
-    input_: Annotated[str, typer.Option("--input", help="What is given.")] = "code",
-    output: Annotated[str, typer.Option("--output", help="What is wanted.")] = "analysis",
+    task: Annotated[str, typer.Argument(help="The task, as JSON.")],
+    input_: Annotated[str, typer.Option("--input", help="The input type.")] = "code",
+    output: Annotated[str, typer.Option("--output", help="The output type.")] = "analysis",
     complexity: Annotated[str, typer.Option(help="simple, medium, complex.")] = "medium",
-    key: Annotated[str | None, typer.Option(help="The same key again is the same assignment.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: the same key again is the same assignment.")
+    ] = None,
     as_: As = None,
     json: JsonFlag = False,
 ) -> None:
-    """Ask for something to be done by whoever fits best."""
+    """Create an assignment for the agent that fits best."""
     with ready_engine().begin() as connection:
         id_ = assignments.create(
             connection,
@@ -124,7 +131,9 @@ def assign(
 
 @app.command("assignments")
 def assignments_(
-    id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="One of them, or its beginning.")] = None,
+    id_: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Id of an assignment, or a unique prefix.")
+    ] = None,
     state: Annotated[str | None, typer.Option(help="queued, assigned, running, succeeded, failed.")] = None,
     agent: Annotated[str | None, typer.Option(help="Only those of this agent.")] = None,
     json: JsonFlag = False,
@@ -133,23 +142,23 @@ def assignments_(
     """List assignments, the newest first, or show one with its history."""
     with ready_engine().connect() as connection:
         if id_ is not None:
-            found: Any = assignments.show(connection, assignments.resolve_id(connection, id_))
+            result: Any = assignments.show(connection, assignments.resolve_id(connection, id_))
         else:
-            known("state of an assignment", state, assignments.MACHINE.states)
-            found = assignments.find(connection, state=state, agent=agent, limit=limit)
+            check_choice("state of an assignment", state, assignments.MACHINE.states)
+            result = assignments.find(connection, state=state, agent=agent, limit=limit)
     if json:
-        print_json(found)
+        print_json(result)
     elif id_ is not None:
-        events = found.pop("history", [])
-        print_fields(found)
+        events = result.pop("history", [])
+        print_fields(result)
         print_rows([{name: e[name] for name in ("at", "from", "to", "actor")} for e in events], empty="")
     else:
-        print_rows([{**row, "id": str(row["id"])[:18]} for row in found], empty="No assignment.")
+        print_rows([{**row, "id": str(row["id"])[:18]} for row in result], empty="No assignment.")
 
 
 @app.command()
 def work(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The agent; `ours` for those that ship.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The agent; `builtin` for those that ship.")],
     command: Annotated[list[str] | None, typer.Argument(help="The program, after --.")] = None,
     domain: Domains = None,
     input_: Inputs = None,
@@ -158,39 +167,39 @@ def work(
     complexity: Complexity = "medium",
     cost: Cost = 100.0,
     heartbeat: Heartbeat = 15.0,
-    timeout: Annotated[float, typer.Option(help="Seconds an assignment may take.")] = 3_600.0,
-    idle: Annotated[float | None, typer.Option(help="End after so many seconds without work.")] = None,
+    timeout: Annotated[float, typer.Option(help="Time limit of an assignment, in seconds.")] = 3_600.0,
+    idle: Annotated[float | None, typer.Option(help="End after this many seconds without work.")] = None,
 ) -> None:
-    """Be an agent: each assignment goes to the program as JSON, and what it prints, JSON too, comes back.
+    """Act as an agent: pass each assignment to a program as JSON, and report the JSON it prints as the result.
 
-    As: qflow agent work mender -d refactoring --input code --output patch -- ./mend.sh
+    Example: qflow agent work fixer -d refactoring --input code --output patch -- ./fix.sh
     """
-    if name == "ours":
-        done = builtin_agents.work(ready_engine(), worker=f"{actor_name(None)} by hand")
-        console.print(f"{done.routed:,} given, {done.succeeded:,} succeeded, {done.failed:,} failed")
+    if name in BUILTIN:
+        result = builtin_agents.work(ready_engine(), worker=f"{actor_name(None)} by hand")
+        console.print(f"{result.routed:,} routed, {result.succeeded:,} succeeded, {result.failed:,} failed")
         return
     if not command:
         raise UsageError("no program: qflow agent work NAME -- PROGRAM ARGUMENTS")
     capability = _capability(name, domain, input_, output, role, complexity, cost, heartbeat, 1)
-    number = agent_program.work(
+    count = agent_program.work(
         ready_engine(),
         capability,
         command,
         timeout=timeout,
         idle=idle,
-        report=lambda words: console.print(words),
+        report=lambda line: console.print(line),
     )
-    console.print(f"{number:,} done")
+    console.print(f"{count:,} done")
 
 
 @app.command()
 def message(
     sender: Annotated[str, typer.Argument(help="The agent that sends.")],
-    kind: Annotated[str, typer.Argument(help="What it is about, in a word.")],
+    kind: Annotated[str, typer.Argument(help="The kind of message.")],
     payload: Annotated[str, typer.Argument(help="JSON.")] = "null",
-    to: Annotated[str | None, typer.Option(help="The agent to tell; default: all others.")] = None,
+    to: Annotated[str | None, typer.Option(help="The receiving agent; default: all others.")] = None,
 ) -> None:
-    """Tell other agents something; they hear it with `qflow listen agent.NAME`."""
+    """Send a message to other agents; they receive it with `qflow listen agent.NAME`."""
     with ready_engine().begin() as connection:
         id_ = agent_messages.send(connection, sender, to, kind, _json(payload, "the payload"))
     console.print(str(id_))
@@ -201,11 +210,11 @@ def statistics(
     agent: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this agent.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """How agents did, by domain."""
+    """Show the results of agents by domain."""
     with ready_engine().begin() as connection:
         builtin_agents.record_outcomes(connection)
-        found = coordination.statistics(connection, agent)
-    print_json(found) if json else print_rows(found, empty="Nothing is known of any agent's work yet.")
+        rows = coordination.statistics(connection, agent)
+    print_json(rows) if json else print_rows(rows, empty="No outcome was recorded yet.")
 
 
 def _capability(
@@ -217,10 +226,10 @@ def _capability(
     complexity: str,
     cost: float,
     heartbeat: float,
-    most: int,
+    max_assignments: int,
 ) -> Capability:
-    if name in {known.name for known in builtin_agents.capabilities()} or name == "ours":
-        raise UsageError(f"{name!r} is an agent that ships; choose another name")
+    if name in {agent.name for agent in builtin_agents.capabilities()} or name in BUILTIN:
+        raise UsageError(f"{name!r} is a built-in agent; choose another name")
     return Capability(
         name=name,
         domains=domains or (),
@@ -230,7 +239,7 @@ def _capability(
         complexity=complexity,  # type: ignore[arg-type]
         cost=cost,
         heartbeat=heartbeat,
-        max_assignments=most,
+        max_assignments=max_assignments,
     )
 
 
@@ -238,8 +247,8 @@ def _fields(agent: coordination.Agent) -> dict[str, Any]:
     return {**agent._asdict(), "success_rate": round(agent.success_rate, 3)}
 
 
-def _json(given: str, what: str) -> Any:
+def _json(text: str, noun: str) -> Any:
     try:
-        return read_json(given)
+        return read_json(text)
     except ValueError as error:
-        raise UsageError(f"{what} is no JSON: {error}") from None
+        raise UsageError(f"{noun} is not valid JSON: {error}") from None

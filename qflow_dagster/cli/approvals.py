@@ -1,4 +1,4 @@
-"""`qflow approvals`: what waits for a decision, deciding it, and the record of who decided what."""
+"""`qflow approvals`: pending approvals, deciding on them, and the record of decisions."""
 
 import json as json_module
 import sys
@@ -29,22 +29,22 @@ from qflow_dagster.safety.display import visible_json
 from qflow_dagster.settings import settings
 
 app = typer.Typer(no_args_is_help=True)
-Id = Annotated[str, typer.Argument(help="The approval's id, or the beginning of it.")]
+Id = Annotated[str, typer.Argument(help="Id of the approval, or a unique prefix.")]
 Kind = Annotated[str, typer.Argument(help="edit, workflow, rule or rollback.")]
-Target = Annotated[str, typer.Argument(help="What it is about: a path, a workflow type, a rule, an edit.")]
+Target = Annotated[str, typer.Argument(help="The target: a path, a workflow type, a rule, an edit.")]
 Content = Annotated[
     Path | None,
     typer.Option(
         "--content",
         "-c",
-        help="File with exactly what is approved: JSON, or a patch. Default: standard input.",
+        help="File with the content to approve: JSON, or a patch. Default: standard input.",
     ),
 ]
-Comment = Annotated[str | None, typer.Option("--comment", "-m", help="Why; it stays in the record.")]
+Comment = Annotated[str | None, typer.Option("--comment", "-m", help="The reason; it stays in the record.")]
 Digest = Annotated[
     str | None,
     typer.Option(
-        help="Digest of what you saw, as `show` prints it; default: it is shown now, and you confirm."
+        help="Digest of the content you saw (see `show`); default: show the content now and ask you to confirm."
     ),
 ]
 
@@ -58,11 +58,13 @@ def list_(
     json: JsonFlag = False,
     limit: Limit = 30,
 ) -> None:
-    """List approvals, newest first; by default those that wait for a decision."""
+    """List approvals, newest first; by default the pending ones."""
     with ready_engine().connect() as connection:
-        found = records.find(connection, status=None if status == "all" else status, kind=kind, limit=limit)
+        approvals = records.find(
+            connection, status=None if status == "all" else status, kind=kind, limit=limit
+        )
     if json:
-        print_json(found)
+        print_json(approvals)
         return
     rows = [
         {
@@ -75,27 +77,27 @@ def list_(
             "expires_at": row["expires_at"],
             "reason": row["reason"],
         }
-        for row in found
+        for row in approvals
     ]
-    print_rows(rows, empty="No approval fits." if status != "pending" else "Nothing waits for a decision.")
+    print_rows(rows, empty="No approval matches." if status != "pending" else "No approval is pending.")
 
 
 @app.command()
 def show(approval: Id, json: JsonFlag = False) -> None:
-    """Show one approval: what exactly is asked for, by whom, why, and who decided what."""
+    """Show one approval: the exact content, the requester, the reason, and the decisions."""
     with ready_engine().connect() as connection:
-        found = records.show(connection, records.resolve(connection, approval))
+        approval_row = records.show(connection, records.resolve(connection, approval))
     if json:
-        print_json(found)
+        print_json(approval_row)
         return
-    print_approval(found)
+    print_approval(approval_row)
 
 
 @app.command()
 def approve(
     approval: Id, digest: Digest = None, actor: As = None, comment: Comment = None, json: JsonFlag = False
 ) -> None:
-    """Approve what is shown. The decision that completes the quorum prints the token, once."""
+    """Approve the content shown. The decision that completes the quorum prints the token, once."""
     _decide(arbiter.approve, "approve", approval, digest, actor, comment, json)
 
 
@@ -103,18 +105,18 @@ def approve(
 def deny(
     approval: Id, digest: Digest = None, actor: As = None, comment: Comment = None, json: JsonFlag = False
 ) -> None:
-    """Deny what is shown: one denial ends it."""
+    """Deny the content shown: one denial ends the approval."""
     _decide(arbiter.deny, "deny", approval, digest, actor, comment, json)
 
 
 @app.command()
 def revoke(
     approval: Id,
-    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    reason: Annotated[str, typer.Option("--reason", help="The reason.")],
     digest: Digest = None,
     actor: As = None,
 ) -> None:
-    """Take back a request, or an approval that was not used yet."""
+    """Revoke a request, or an approval that was not used yet."""
     name = actor_name(actor)
     id_, seen = _seen("revoke", approval, digest)
     with ready_engine().begin() as connection:
@@ -124,7 +126,7 @@ def revoke(
 
 @app.command()
 def history(approval: Id, json: JsonFlag = False) -> None:
-    """Show everything that happened to an approval, refused uses of its token included."""
+    """Show the history of an approval, including refused uses of its token."""
     with ready_engine().connect() as connection:
         entries = records.approval_history(connection, records.resolve(connection, approval))
     print_json(entries) if json else print_rows(entries, empty="No event.")
@@ -141,7 +143,7 @@ def request(
     ttl: Annotated[float | None, typer.Option(min=1, help="Seconds it waits for a decision.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Ask for an approval, from a script or by hand; prints its id."""
+    """Request an approval, from a script or by hand; prints its id."""
     with ready_engine().begin() as connection:
         id_ = arbiter.request_approval(
             connection,
@@ -166,7 +168,7 @@ def use(
     ] = "",
     actor: As = None,
 ) -> None:
-    """Use an approval up: exit code 0 says that exactly this may be done, now and once."""
+    """Use up an approval: exit code 0 permits exactly this content, now and once."""
     if not token:
         raise UsageError("set QFLOW_APPROVAL_TOKEN to the token that the approval printed")
     with ready_engine().begin() as connection:
@@ -185,27 +187,27 @@ def export(
 ) -> None:
     """Export every approval with its history."""
     if format_ not in ("json", "csv"):
-        raise UsageError(f"{format_!r} is no format of an export: json or csv")
+        raise UsageError(f"{format_!r} is not an export format: json or csv")
     with ready_engine().connect() as connection:
         rows = records.export(connection)
-        words = records.as_csv(rows) if format_ == "csv" else visible_json(list(rows))
+        output_text = records.as_csv(rows) if format_ == "csv" else visible_json(list(rows))
     if output is None:
-        print_text(words)
+        print_text(output_text)
         return
     try:
-        output.write_text(words, encoding="utf-8")
+        output.write_text(output_text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{output} cannot be written: {error.strerror}") from None
 
 
 @app.command()
 def policy(
-    approval: Annotated[str | None, typer.Argument(help="An approval: would the policy grant it?")] = None,
+    approval: Annotated[str | None, typer.Argument(help="An approval to check against the policy.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Show when a policy approves without a person, and why it would or would not grant one approval."""
     limits = settings().approvals
-    shown: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "kinds": limits.policy_kinds or "none: a person decides all",
         "least_confidence": limits.policy_confidence,
         "most_files": limits.policy_files,
@@ -214,37 +216,37 @@ def policy(
     }
     if approval is not None:
         with ready_engine().connect() as connection:
-            found = records.show(connection, records.resolve(connection, approval))
-        evidence = found["evidence"] if isinstance(found["evidence"], dict) else {}
-        against = approval_policy.objections(
+            row = records.show(connection, records.resolve(connection, approval))
+        evidence = row["evidence"] if isinstance(row["evidence"], dict) else {}
+        objections = approval_policy.objections(
             limits,
-            found["kind"],
-            found["content"],
+            row["kind"],
+            row["content"],
             approval_policy.Evidence(
                 confidence=float(evidence.get("confidence", 0)), gates=evidence.get("gates") or {}
             ),
         )
-        shown["would_grant"] = not against
-        shown["against"] = against
-    print_json(shown) if json else print_fields(shown)
+        fields["would_grant"] = not objections
+        fields["against"] = objections
+    print_json(fields) if json else print_fields(fields)
 
 
 def read_content(path: Path | None) -> Any:
-    """What is to be approved: JSON as it is, any other text as `{"patch": text}`."""
+    """Read what is to be approved: JSON as it is, any other text as `{"patch": text}`."""
     try:
-        words = sys.stdin.read() if path is None else path.read_text(encoding="utf-8")
+        content = sys.stdin.read() if path is None else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path or 'standard input'} cannot be read: {error}") from None
-    if not words.strip():
+    if not content.strip():
         raise UsageError("there is nothing to approve: give --content FILE, or pipe it in")
     try:
-        return json_module.loads(words)
+        return json_module.loads(content)
     except ValueError:
-        return {"patch": words}
+        return {"patch": content}
 
 
 def print_approval(found: dict[str, Any]) -> None:
-    """Everything that a decision is about: who asks and why, the evidence, and all of the content."""
+    """Print everything that a decision is about: requester, reason, evidence, and the complete content."""
     fields = {
         name: value for name, value in found.items() if name not in ("content", "evidence", "decisions")
     }

@@ -21,31 +21,33 @@ def ask(
     as_: As = None,
     json: JsonFlag = False,
 ) -> None:
-    """Ask a question about a repository; the answer comes with places that show it.
+    """Ask a question about a repository; the answer comes with evidence.
 
-    What is understood: where X is defined or used, who calls it, what it calls, what it does; what depends on a
-    file, what it imports, who knows it, what changes with it, when it changed, why it is a hotspot, which findings,
-    tests, copies it has; hotspots, authors, languages. All else is searched for.
+    Questions it understands: where X is defined or used, who calls it, what it calls, what it does; what depends on
+    a file, what it imports, who knows it, what changes with it, when it changed, why it is a hotspot, which findings,
+    tests, copies it has; hotspots, authors, languages. Any other question becomes a full-text search.
     """
     engine = ready_engine()
     worker = actor_name(as_)
     with engine.begin() as connection:
         name = repository_name(connection, repo)
         id_ = requests.ask(connection, name, " ".join(question), source=worker)
-    # Nobody has to be there to answer: this process does, unless one has it already.
+    # This process answers the request, unless another one has claimed it already.
     requests.work(engine, worker=f"{worker} by hand", limit=1, among=[id_])
     deadline = time.monotonic() + timeout
     while True:
         with engine.connect() as connection:
-            found = requests.show(connection, id_)
-        if found["state"] in ("resolved", "failed", "dead", "cancelled"):
+            request = requests.show(connection, id_)
+        if request["state"] in ("resolved", "failed", "dead", "cancelled"):
             break
         if time.monotonic() > deadline:
-            raise QflowError(f"no answer within {timeout:g} s; it goes on: qflow knowledge show {id_}")
+            raise QflowError(
+                f"no answer within {timeout:g} s; the request stays open: qflow knowledge show {id_}"
+            )
         time.sleep(0.1)
-    if found["state"] != "resolved":
-        raise QflowError(found["problem"] or f"the question was {found['state']}")
-    resolution = found["resolutions"][0]["resolution"]
+    if request["state"] != "resolved":
+        raise QflowError(request["problem"] or f"the question was {request['state']}")
+    resolution = request["resolutions"][0]["resolution"]
     if json:
         print_json({"id": str(id_), "repository": name, **resolution})
         return
@@ -53,11 +55,13 @@ def ask(
 
 
 def show_answer(resolution: dict) -> None:
-    """An answer for people: its words, then the places that show it."""
+    """Print an answer for people: its text, then the evidence."""
     console.print(resolution["answer"])
     if resolution["evidence"]:
         console.print()
-    for one in resolution["evidence"]:
-        place = f"{one['path']}:{one['line']}" if one.get("line") else one.get("path") or ""
-        commit = "" if one.get("line") else one["commit"][:10]
-        console.print("  ".join(part for part in (place, commit, one["words"][:160]) if part))
+    for evidence in resolution["evidence"]:
+        location = (
+            f"{evidence['path']}:{evidence['line']}" if evidence.get("line") else evidence.get("path") or ""
+        )
+        commit = "" if evidence.get("line") else evidence["commit"][:10]
+        console.print("  ".join(part for part in (location, commit, evidence["words"][:160]) if part))

@@ -30,19 +30,19 @@ def list_(
 ) -> None:
     """List circuit breakers with the seconds until the next probe."""
     with ready_engine().connect() as connection:
-        found = circuit_breaker.breakers(connection, status=state, limit=limit)
+        breakers = circuit_breaker.breakers(connection, status=state, limit=limit)
     if json:
-        print_json(found)
+        print_json(breakers)
         return
-    rows = [{name: value for name, value in row.items() if name != "id"} for row in found]
-    print_rows(rows, empty="No circuit breaker fits: one is made when a call of its operation fails.")
+    rows = [{name: value for name, value in row.items() if name != "id"} for row in breakers]
+    print_rows(rows, empty="No circuit breaker matches; one is created when a call of its operation fails.")
 
 
 @app.command()
 def show(operation: Operation, json: JsonFlag = False) -> None:
     """Show one circuit breaker and its history."""
     with ready_engine().connect() as connection:
-        found = circuit_breaker.show(connection, operation)
+        breaker = circuit_breaker.show(connection, operation)
         events = [
             {
                 "at": event.at,
@@ -51,12 +51,12 @@ def show(operation: Operation, json: JsonFlag = False) -> None:
                 "actor": event.actor,
                 "reason": (event.data or {}).get("reason"),
             }
-            for event in get_events(connection, found["id"])
+            for event in get_events(connection, breaker["id"])
         ]
     if json:
-        print_json({**found, "history": events})
+        print_json({**breaker, "history": events})
         return
-    print_fields(found)
+    print_fields(breaker)
     print_rows(events[-20:], empty="", title="History")
 
 
@@ -70,9 +70,11 @@ def reset(operation: Operation, actor: As = None) -> None:
 
 @app.command("open")
 def open_(
-    operation: Operation, reason: Annotated[str, typer.Option("--reason", help="Why.")], actor: As = None
+    operation: Operation,
+    reason: Annotated[str, typer.Option("--reason", help="The reason.")],
+    actor: As = None,
 ) -> None:
-    """Open a circuit breaker, as before maintenance; it probes and closes by itself as always."""
+    """Open a circuit breaker, for example before maintenance; it probes and closes by itself as usual."""
     with ready_engine().begin() as connection:
         circuit_breaker.open_by_hand(connection, operation, actor=actor_name(actor), reason=reason)
     console.print(f"{operation}: open")

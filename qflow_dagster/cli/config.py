@@ -1,16 +1,18 @@
-"""`qflow config`: every setting, its value and where it comes from."""
+"""`qflow config`: every setting, its value and where it comes from; and what differs in Dagster's configuration."""
 
 import os
 
 from pydantic import BaseModel, SecretStr
 
+from qflow_dagster.cli import dagster_configuration
 from qflow_dagster.cli.output import JsonFlag, print_json, print_rows
+from qflow_dagster.safety.redaction import redact
 from qflow_dagster.settings import Settings, environment_name, settings
 
 
 def config(json: JsonFlag = False) -> None:
     """Print every setting with its source; secrets are hidden."""
-    rows = list(_rows(settings(), ()))
+    rows = [*_rows(settings(), ()), *_dagster_rows()]
     print_json(rows) if json else print_rows(rows, empty="")
 
 
@@ -27,6 +29,19 @@ def _rows(model: BaseModel, path: tuple[str, ...]):
             "value": "(hidden)" if isinstance(value, SecretStr) else None if value is None else str(value),
             "source": "environment" if variable in os.environ else "default",
             "meaning": field.description or "",
+        }
+
+
+def _dagster_rows():
+    """What the operator's `dagster.yaml` changes of the project's defaults."""
+    ours = dagster_configuration.defaults()
+    result = dagster_configuration.merged(ours, dagster_configuration.overrides())
+    for name, default, value in dagster_configuration.differences(ours, result):
+        yield {
+            "setting": f"dagster.yaml: {name}",
+            "value": "(removed)" if value is None else str(redact({name: value})[name]),
+            "source": str(dagster_configuration.operator_file()),
+            "meaning": "new" if default is None else f"the default is {default}",
         }
 
 

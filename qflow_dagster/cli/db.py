@@ -20,22 +20,22 @@ def url(
     dagster: Annotated[bool, typer.Option("--dagster", help="Dagster's own database.")] = False,
     password: Annotated[bool, typer.Option("--password", help="Print the password too.")] = False,
 ) -> None:
-    """Print the database's address, starting the embedded server if it is the one."""
+    """Print the database's address; start the embedded server if that one is used."""
     address = dagster_url() if dagster else database_url().set(drivername="postgresql")
-    # Dagster's is printed to be put into a variable, which is of no use without the password.
-    print_text(_for_every_program(address.render_as_string(hide_password=not (password or dagster))))
+    # Dagster's address is meant for an environment variable, which needs the password.
+    print_text(_portable(address.render_as_string(hide_password=not (password or dagster))))
 
 
 @app.command()
 def migrate() -> None:
-    """Create the database if it is missing and bring it to the present shape."""
+    """Create the database if it is missing, and apply all migrations."""
     ready_engine()
     console.print(f"at revision {newest_revision()}")
 
 
 @app.command()
 def stop() -> None:
-    """Stop the embedded server. Running work is interrupted; nothing committed is lost."""
+    """Stop the embedded server. Running work is interrupted; committed work is kept."""
     if settings().database.url is not None:
         raise UsageError("QFLOW_DATABASE_URL names a server of yours; qflow stops only the embedded one")
     console.print("stopped" if embedded.stop(settings().home) else "was not running")
@@ -55,13 +55,13 @@ def psql(arguments: Annotated[list[str] | None, typer.Argument(help="Passed on t
         program,
         [
             str(program),
-            _for_every_program(address._replace(password=None).render_as_string()),
+            _portable(address._replace(password=None).render_as_string()),
             *(arguments or []),
         ],
     )
 
 
-def _for_every_program(address: str) -> str:
-    """The address with blanks as `%20`: PostgreSQL's own programs do not read `+` as one."""
-    place, mark, options = address.partition("?")
-    return place.replace(" ", "%20") + mark + options.replace("+", "%20")
+def _portable(address: str) -> str:
+    """Return the address with blanks as `%20`: PostgreSQL's own programs do not read `+` as a blank."""
+    location, separator, options = address.partition("?")
+    return location.replace(" ", "%20") + separator + options.replace("+", "%20")

@@ -23,7 +23,9 @@ from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import remotes, repositories
 
 app = typer.Typer(no_args_is_help=True)
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of an edit (its suggestion's), or its beginning.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the edit (that of its suggestion), or a unique prefix.")
+]
 
 
 @app.command("list")
@@ -39,7 +41,7 @@ def list_(
     if json:
         print_json(rows)
         return
-    shown = [
+    table_rows = [
         {
             "id": str(row["id"])[:18],
             "state": row["state"],
@@ -50,19 +52,19 @@ def list_(
         }
         for row in rows
     ]
-    print_rows(shown, empty="No edit; approve a suggestion: qflow approvals list")
+    print_rows(table_rows, empty="No edit; approve a suggestion: qflow approvals list")
 
 
 @app.command()
 def show(id_: Id, json: JsonFlag = False) -> None:
-    """One edit: its patch, what it did, and its history."""
+    """Show one edit: its patch, its outcome, and its history."""
     with ready_engine().connect() as connection:
-        shown = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
+        edit = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
     if json:
-        print_json(shown)
+        print_json(edit)
         return
-    patch, gates, history = (shown.pop(name) for name in ("patch", "gates", "history"))
-    print_fields(shown)
+    patch, gates, history = (edit.pop(name) for name in ("patch", "gates", "history"))
+    print_fields(edit)
     console.print()
     print_code(patch, "diff")
     print_rows(gates, empty="", title="Gates before it was suggested")
@@ -71,30 +73,32 @@ def show(id_: Id, json: JsonFlag = False) -> None:
 
 @app.command()
 def apply(json: JsonFlag = False) -> None:
-    """Apply and verify what is approved, now; `qflow up` does it by itself."""
+    """Apply and verify approved suggestions now; `qflow up` does it automatically."""
     engine = ready_engine()
     applied, problems = agent_edits.apply_all_approved(engine, worker="qflow edits apply")
     verified = {result.edit_id: result for result in agent_edits.verify_all(engine)}
     rows = [
         {
-            "id": str(one.suggestion_id)[:18],
-            "branch": one.branch,
-            "commit": one.commit and one.commit[:10],
-            "problem": one.problem,
-            "verified": verified[one.suggestion_id].good if one.suggestion_id in verified else None,
+            "id": str(result.suggestion_id)[:18],
+            "branch": result.branch,
+            "commit": result.commit and result.commit[:10],
+            "problem": result.problem,
+            "verified": verified[result.suggestion_id].good if result.suggestion_id in verified else None,
         }
-        for one in (*applied, *problems)
+        for result in (*applied, *problems)
     ]
-    print_json(rows) if json else print_rows(rows, empty="Nothing is approved; see qflow approvals list")
+    print_json(rows) if json else print_rows(
+        rows, empty="No suggestion is approved; see qflow approvals list"
+    )
 
 
 @app.command()
 def revert(
     id_: Id,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it goes into the commit.")],
+    reason: Annotated[str, typer.Option("--reason", help="The reason; it goes into the commit message.")],
     as_: As = None,
 ) -> None:
-    """Take an edit back by a commit on its branch."""
+    """Revert an edit by a commit on its branch."""
     engine = ready_engine()
     with engine.connect() as connection:
         edit = self_improvement.resolve_id(connection, id_)
@@ -109,10 +113,10 @@ def push(
 ) -> None:
     """Push the branch of an edit; nothing is pushed otherwise."""
     with ready_engine().connect() as connection:
-        shown = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
-        repository = repositories.find(connection, shown["repository"])
-    remotes.push(repository.objects, remote, shown["branch"])
-    console.print(f"pushed {shown['branch']} to {remote}")
+        edit = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
+        repository = repositories.find(connection, edit["repository"])
+    remotes.push(repository.objects, remote, edit["branch"])
+    console.print(f"pushed {edit['branch']} to {remote}")
 
 
 @app.command()
@@ -122,11 +126,11 @@ def export(
         Path | None, typer.Option("--output", "-o", help="A file; default: standard output.")
     ] = None,
 ) -> None:
-    """Write an edit as a mail that `git am` takes."""
+    """Write an edit as a mail for `git am`."""
     with ready_engine().connect() as connection:
-        shown = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
-        repository = repositories.find(connection, shown["repository"])
-    mail = edit_commits.format_patch(repository.objects, shown["commit"])
+        edit = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
+        repository = repositories.find(connection, edit["repository"])
+    mail = edit_commits.format_patch(repository.objects, edit["commit"])
     if output is None:
         print_exactly(mail)
     else:

@@ -1,4 +1,4 @@
-"""`qflow findings`: what rules and other tools found."""
+"""`qflow findings`: findings of rules and of other tools."""
 
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -11,8 +11,8 @@ from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
     actor_name,
+    check_choice,
     console,
-    known,
     messages,
     print_fields,
     print_json,
@@ -29,7 +29,7 @@ app = typer.Typer(no_args_is_help=True)
 Repository = Annotated[
     str | None, typer.Argument(help="Repository name; not needed where there is only one.")
 ]
-Ids = Annotated[list[str], typer.Argument(help="Ids of findings, or their beginnings.")]
+Ids = Annotated[list[str], typer.Argument(help="Ids of findings, or unique prefixes.")]
 STATES = {"open": findings.OPEN, "all": ("open", "fixed", "suppressed", "reopened")}
 MAX_REPORT_BYTES = 200_000_000
 
@@ -49,8 +49,8 @@ def list_(
     limit: Limit = 50,
 ) -> None:
     """List findings: errors first, hotspots first among equals."""
-    known("state", state, [*STATES["all"], "all"])
-    known("severity", severity, get_args(Severity))
+    check_choice("state", state, [*STATES["all"], "all"])
+    check_choice("severity", severity, get_args(Severity))
     with ready_engine().connect() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
         rows = findings.find(
@@ -67,7 +67,7 @@ def list_(
     if json:
         print_json(rows)
         return
-    shown = [
+    table_rows = [
         {
             "id": str(row["id"])[:8],
             "severity": row["severity"],
@@ -78,12 +78,12 @@ def list_(
         }
         for row in rows
     ]
-    print_rows(shown, empty="No finding.")
+    print_rows(table_rows, empty="No finding.")
 
 
 @app.command()
 def summary(repository: Repository = None, json: JsonFlag = False) -> None:
-    """How many findings each rule has open."""
+    """Count the open findings of each rule."""
     with ready_engine().connect() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
         rows = findings.counts(connection, snapshot.repository_id)
@@ -95,15 +95,15 @@ def summary(repository: Repository = None, json: JsonFlag = False) -> None:
 
 @app.command()
 def show(id_: Annotated[str, typer.Argument(metavar="ID")], json: JsonFlag = False) -> None:
-    """One finding, what was seen, and its history."""
+    """Show one finding, its evidence, and its history."""
     with ready_engine().connect() as connection:
-        found = findings.show(connection, findings.resolve_id(connection, id_))
+        finding = findings.show(connection, findings.resolve_id(connection, id_))
     if json:
-        print_json(found)
+        print_json(finding)
         return
-    snippet = found["evidence"].pop("snippet", None)
-    history = found.pop("history")
-    print_fields(found)
+    snippet = finding["evidence"].pop("snippet", None)
+    history = finding.pop("history")
+    print_fields(finding)
     if snippet:
         console.print()
         console.print(snippet, style="dim")
@@ -113,33 +113,33 @@ def show(id_: Annotated[str, typer.Argument(metavar="ID")], json: JsonFlag = Fal
 @app.command()
 def suppress(
     ids: Ids,
-    reason: Annotated[str, typer.Option("--reason", help="Why; whoever finds it later wants to know.")],
+    reason: Annotated[str, typer.Option("--reason", help="The reason; it is shown with the finding.")],
     as_: As = None,
 ) -> None:
-    """Take findings off the list."""
+    """Suppress findings."""
     with ready_engine().begin() as connection:
-        found = [findings.resolve_id(connection, id_) for id_ in ids]
-        done = findings.suppress(connection, found, actor=actor_name(as_), reason=reason)
-    console.print(f"{done} suppressed")
+        finding_ids = [findings.resolve_id(connection, id_) for id_ in ids]
+        count = findings.suppress(connection, finding_ids, actor=actor_name(as_), reason=reason)
+    console.print(f"{count} suppressed")
 
 
 @app.command()
 def restore(ids: Ids, as_: As = None) -> None:
-    """Put suppressed findings back on the list."""
+    """Restore suppressed findings."""
     with ready_engine().begin() as connection:
-        found = [findings.resolve_id(connection, id_) for id_ in ids]
-        done = findings.restore(connection, found, actor=actor_name(as_))
-    console.print(f"{done} back on the list")
+        finding_ids = [findings.resolve_id(connection, id_) for id_ in ids]
+        count = findings.restore(connection, finding_ids, actor=actor_name(as_))
+    console.print(f"{count} restored")
 
 
 @app.command()
 def baseline(repository: Repository = None, as_: As = None) -> None:
-    """Suppress all that is open now: only what comes later is worked on."""
+    """Suppress all open findings: only new ones are worked on."""
     with ready_engine().begin() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
-        done = findings.baseline(connection, snapshot.repository_id, actor=actor_name(as_))
+        count = findings.baseline(connection, snapshot.repository_id, actor=actor_name(as_))
     console.print(
-        f"{done:,} findings are the baseline now; `qflow findings list --state suppressed` shows them"
+        f"{count:,} findings are the baseline now; `qflow findings list --state suppressed` lists them"
     )
 
 
@@ -150,7 +150,7 @@ def export(
         Path | None, typer.Option("--output", "-o", help="A file; default: standard output.")
     ] = None,
     suppressed: Annotated[
-        bool, typer.Option("--suppressed", help="The suppressed ones too, marked so.")
+        bool, typer.Option("--suppressed", help="Include the suppressed ones, marked as such.")
     ] = False,
 ) -> None:
     """Write the findings as SARIF 2.1.0."""
@@ -172,25 +172,25 @@ def import_(
     repository: Repository = None,
     json: JsonFlag = False,
 ) -> None:
-    """Take another tool's results as findings; what it no longer reports is fixed."""
+    """Import another tool's results as findings; those it no longer reports become fixed."""
     if report.stat().st_size > MAX_REPORT_BYTES:
         raise UsageError(f"{report} is larger than {MAX_REPORT_BYTES // 1_000_000} MB")
     with ready_engine().begin() as connection:
         snapshot = current_snapshot(connection, repository_name(connection, repository))
         imported = sarif.import_log(connection, snapshot, report.read_bytes())
-    for one in imported:
-        if one.refused:
+    for result in imported:
+        if result.refused:
             messages.print(
-                visible_line(f"{len(one.refused):,} results are left out, the first: {one.refused[0]}")
+                visible_line(f"{len(result.refused):,} results were skipped, the first: {result.refused[0]}")
             )
     rows: list[dict[str, Any]] = [
         {
-            "tool": one.tool,
-            "taken": one.taken,
-            "on_other_paths": one.elsewhere,
-            "not_read": len(one.refused),
-            **one.changes,
+            "tool": result.tool,
+            "taken": result.taken,
+            "on_other_paths": result.elsewhere,
+            "not_read": len(result.refused),
+            **result.changes,
         }
-        for one in imported
+        for result in imported
     ]
-    print_json(rows) if json else print_rows(rows, empty="The log has no run.")
+    print_json(rows) if json else print_rows(rows, empty="The file contains no run.")

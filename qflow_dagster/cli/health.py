@@ -1,4 +1,4 @@
-"""`qflow health`: how the whole is, what is wrong since when, and the services that are watched."""
+"""`qflow health`: the status of all checks, incidents, and watched services."""
 
 from typing import Annotated, Any
 
@@ -16,13 +16,11 @@ COLOURS = {"healthy": "green", "unknown": "magenta", "degraded": "yellow", "unhe
 @app.callback(invoke_without_command=True)
 def health(
     context: typer.Context,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Also what takes long: every chain of history.")
-    ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Include slow checks: every history chain.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on anything but healthy.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Check everything now. Exit code 0: all is healthy or degraded; 1: something is unhealthy or unknown."""
+    """Run all checks now. Exit code 0: healthy or degraded; 1: a check is unhealthy or unknown."""
     if context.invoked_subcommand is not None:
         return
     import os
@@ -33,11 +31,11 @@ def health(
     from qflow_dagster.resources.health import all_checks
 
     checks = [check for check in all_checks(engine) if deep or not check.deep]
-    found = health_agent.probe_all(checks)
+    findings = health_agent.probe_all(checks)
     with engine.begin() as connection:
-        health_agent.record(connection, found)
+        health_agent.record(connection, findings)
         forecasts = health_agent.forecasts(connection)
-    # What was seen now, not what is believed after damping: whoever asks wants to know.
+    # The results of this run, not the damped status, which changes only after several results.
     rows: list[dict[str, Any]] = [
         {
             "check": name,
@@ -48,7 +46,7 @@ def health(
             "threshold_in_days": round(forecasts[name] / 86_400, 1) if name in forecasts else None,
             "message": result.message,
         }
-        for finding in found.values()
+        for finding in findings.values()
         for name, result in finding.items()
     ]
     rows.sort(key=lambda row: (-health_agent.STATUSES.index(row["status"]), row["check"]))
@@ -65,7 +63,7 @@ def health(
             empty="",
         )
     failed = {"unhealthy", "unknown"} | ({"degraded"} if strict else set())
-    # Not by the worst alone: what is unknown must not hide behind what is merely degraded.
+    # Not by the worst status alone: an unknown check must not hide behind a degraded one.
     raise typer.Exit(1 if any(row["status"] in failed for row in rows) else 0)
 
 
@@ -81,22 +79,22 @@ def incidents(
     print_json(rows) if json else print_rows(rows, empty="No incident.")
 
 
-service_app = typer.Typer(no_args_is_help=True, help="Services outside that are watched: add, list, remove.")
+service_app = typer.Typer(no_args_is_help=True, help="Watched external services: add, list, remove.")
 app.add_typer(service_app, name="services")
 
 
 @service_app.command("add")
 def add_service(
-    name: Annotated[str, typer.Argument(help="How you call it.")],
-    url: Annotated[str, typer.Argument(help="What is asked, as http://host:port/health.")],
-    expect: Annotated[int, typer.Option(min=100, max=599, help="The status it should answer with.")] = 200,
-    timeout: Annotated[int | None, typer.Option(min=1, max=60_000, help="Milliseconds it may take.")] = None,
+    name: Annotated[str, typer.Argument(help="A name for it.")],
+    url: Annotated[str, typer.Argument(help="The URL to check, such as http://host:port/health.")],
+    expect: Annotated[int, typer.Option(min=100, max=599, help="The expected HTTP status.")] = 200,
+    timeout: Annotated[int | None, typer.Option(min=1, max=60_000, help="Timeout in milliseconds.")] = None,
     restart: Annotated[
         str | None, typer.Option(help="Command that restarts it, run when it is unhealthy. Default: never.")
     ] = None,
     restart_limit: Annotated[int, typer.Option(min=0, max=100, help="Restarts an hour.")] = 3,
 ) -> None:
-    """Watch a service; again with the same name changes it."""
+    """Watch a service; the same name again changes it."""
     with ready_engine().begin() as connection:
         services.add(
             connection,
@@ -123,7 +121,7 @@ def list_services(json: JsonFlag = False) -> None:
 
 @service_app.command("remove")
 def remove_service(name: Annotated[str, typer.Argument(help="The service.")]) -> None:
-    """Watch a service no more."""
+    """Stop watching a service."""
     with ready_engine().begin() as connection:
         services.remove(connection, name)
-    console.print(f"{name} is not watched any more")
+    console.print(f"{name} is no longer watched")

@@ -1,4 +1,4 @@
-"""`qflow history`: whether the record of what happened is what was written."""
+"""`qflow history`: verify that the recorded history was not changed."""
 
 from typing import Annotated
 
@@ -19,13 +19,14 @@ def history() -> None:
 
 @app.command()
 def verify(
-    workflow: Annotated[str | None, typer.Argument(help="A workflow's id; default: all of them.")] = None,
+    workflow: Annotated[str | None, typer.Argument(help="Id of a workflow; default: all.")] = None,
     kept_hash: Annotated[
-        str | None, typer.Option("--seal", help="Hash of a seal kept outside the database, in hexadecimal.")
+        str | None,
+        typer.Option("--seal", help="Hash of a seal that was stored outside the database, in hexadecimal."),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Recompute every hash; name the first broken link, if there is one (exit code 1)."""
+    """Recompute every hash; report the first broken link, if any (exit code 1)."""
     try:
         kept = bytes.fromhex(kept_hash) if kept_hash else None
     except ValueError:
@@ -35,11 +36,17 @@ def verify(
         broken = quantumflow.verify_history(connection, id_, kept_hash=kept)
         damaged = quantumflow.damaged_archives(connection) if workflow is None else []
     if json:
-        found = broken and {"workflow_id": broken.workflow_id, "seq": broken.seq, "reason": broken.reason}
-        print_json({"sound": broken is None and not damaged, "broken": found, "damaged_archives": damaged})
+        broken_link = broken and {
+            "workflow_id": broken.workflow_id,
+            "seq": broken.seq,
+            "reason": broken.reason,
+        }
+        print_json(
+            {"sound": broken is None and not damaged, "broken": broken_link, "damaged_archives": damaged}
+        )
     if broken is not None:
-        where = f"workflow {broken.workflow_id}, event" if broken.workflow_id else "seal"
-        raise QflowError(f"history is broken at {where} {broken.seq}: {broken.reason}")
+        position = f"workflow {broken.workflow_id}, event" if broken.workflow_id else "seal"
+        raise QflowError(f"history is broken at {position} {broken.seq}: {broken.reason}")
     if damaged:
         raise QflowError(f"archives are missing or altered: {', '.join(damaged)}")
     if not json:

@@ -1,4 +1,4 @@
-"""`qflow identity`: the name under which commands act, and tokens that establish another one."""
+"""`qflow identity`: the name under which commands act, and tokens that establish another name."""
 
 from typing import Annotated
 
@@ -8,12 +8,14 @@ from qflow_dagster.cli.output import console, print_text
 
 
 def identity(
-    name: Annotated[str | None, typer.Argument(help="Whose name to sign; default: print yours.")] = None,
-    days: Annotated[float, typer.Option(help="How long the token holds.")] = 30,
+    name: Annotated[
+        str | None, typer.Argument(help="The name to sign a token for; default: print yours.")
+    ] = None,
+    days: Annotated[float, typer.Option(help="Days the token is valid.")] = 30,
 ) -> None:
     """Print the name you act under, or sign a token for another: QFLOW_IDENTITY=TOKEN qflow approvals approve ID.
 
-    Who holds a token decides under its name: hand it over as a password, and do not put it on a command line.
+    The holder of a token decides under its name: treat it as a password, and do not put it on a command line.
     """
     from qflow_dagster.web import identities
 

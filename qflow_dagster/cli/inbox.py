@@ -1,4 +1,4 @@
-"""`qflow inbox`: the one address (the page to decide in, health, metrics, intake), and the notifier."""
+"""`qflow inbox`: one server for the inbox page, health, metrics and error intake, and the notifier."""
 
 import contextlib
 import logging
@@ -34,13 +34,13 @@ def inbox(
     workspace: Annotated[
         Path | None,
         typer.Option(
-            "--workspace", "-w", exists=True, help="Serve Dagster's page too, of this workspace.yaml."
+            "--workspace", "-w", exists=True, help="Also serve Dagster's page, with this workspace.yaml."
         ),
     ] = None,
-    notifier: Annotated[bool, typer.Option(help="Deliver notifications too.")] = True,
+    notifier: Annotated[bool, typer.Option(help="Also deliver notifications.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the address.")] = False,
 ) -> None:
-    """Serve until Ctrl-C. On loopback you decide as the user of this system, elsewhere people log in."""
+    """Serve until Ctrl-C. On loopback you act as the user of this system; otherwise people log in."""
     if context.invoked_subcommand is not None:
         return
     import uvicorn
@@ -53,7 +53,7 @@ def inbox(
         handler.addFilter(SafeFilter())
     address, number = host or settings().inbox.host, port or settings().inbox.port
     engine = ready_engine()
-    # What is wrong with the settings is said before anything is started.
+    # Invalid settings are reported before anything is started.
     build_app(engine, host=address)
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,7 +61,7 @@ def inbox(
             probe.bind((address, number))
         except OSError as error:
             raise UsageError(
-                f"{address}:{number} cannot be served on: {error.strerror}; choose another with --port"
+                f"{address}:{number} is not available: {error.strerror}; choose another port with --port"
             ) from None
     stop = threading.Event()
     worker = threading.Thread(
@@ -73,7 +73,7 @@ def inbox(
     if notifier:
         worker.start()
     try:
-        # uvicorn ends in order, then raises the interrupt again.
+        # uvicorn shuts down in order, then raises the interrupt again.
         with contextlib.suppress(KeyboardInterrupt), _dagster_page(workspace) as (pages, locations):
             application = build_app(engine, host=address, pages=pages, locations=locations)
             if not quiet:
@@ -90,7 +90,7 @@ def inbox(
 def _dagster_page(
     workspace: Path | None,
 ) -> "Iterator[tuple[list[BaseRoute], Callable[[], Mapping[str, bool]]]]":
-    """Nothing, unless a workspace is given: Dagster takes seconds to import."""
+    """Yield Dagster's routes if a workspace is passed, else none: Dagster takes seconds to import."""
     if workspace is None:
         yield [], dict
         return
@@ -102,10 +102,10 @@ def _dagster_page(
 
 
 def server_config(application: "Starlette", host: str, port: int) -> "uvicorn.Config":
-    """How the one address is served.
+    """Return the configuration of the web server.
 
-    No header and no variable of the environment (FORWARDED_ALLOW_IPS, WEB_CONCURRENCY) says who a peer
-    is, or how many of us there are.
+    Neither a header nor an environment variable (FORWARDED_ALLOW_IPS, WEB_CONCURRENCY) determines who a peer
+    is, or how many workers run.
     """
     import uvicorn
 
@@ -125,8 +125,8 @@ def server_config(application: "Starlette", host: str, port: int) -> "uvicorn.Co
 
 
 @app.command()
-def password(name: Annotated[str, typer.Argument(help="Whose.")]) -> None:
-    """Make the entry of an account for QFLOW_INBOX_ACCOUNTS; the password is asked for, or piped in."""
+def password(name: Annotated[str, typer.Argument(help="Name of the account.")]) -> None:
+    """Create an account entry for QFLOW_INBOX_ACCOUNTS; the password is prompted for, or piped in."""
     import json
     import sys
 
@@ -138,5 +138,5 @@ def password(name: Annotated[str, typer.Argument(help="Whose.")]) -> None:
         else sys.stdin.readline().rstrip("\n")
     )
     if len(secret) < 12:
-        raise UsageError("a password has at least 12 characters")
+        raise UsageError("a password needs at least 12 characters")
     print_text(json.dumps({name: hash_password(secret)}))

@@ -1,4 +1,4 @@
-"""`qflow knowledge`: requests for knowledge, their answers, and answering them."""
+"""`qflow knowledge`: knowledge requests, their answers, and answering them."""
 
 from typing import Annotated
 
@@ -10,8 +10,8 @@ from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
     actor_name,
+    check_choice,
     console,
-    known,
     print_fields,
     print_json,
     print_rows,
@@ -22,19 +22,21 @@ from qflow_dagster.knowledge import listener, requests
 from qflow_dagster.safety.storable import read_json
 
 app = typer.Typer(no_args_is_help=True)
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a request, or its beginning.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the request, or a unique prefix.")]
 
 
 @app.command()
 def add(
     kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(requests.KINDS)}.")],
-    payload: Annotated[str, typer.Argument(help='What the kind needs, as JSON: {"symbol": "connect"}.')],
-    repo: Annotated[str | None, typer.Option("--repo", "-r", help="About this repository.")] = None,
-    key: Annotated[str | None, typer.Option(help="The same key again is the same request.")] = None,
+    payload: Annotated[str, typer.Argument(help='Input of the kind, as JSON: {"symbol": "connect"}.')],
+    repo: Annotated[str | None, typer.Option("--repo", "-r", help="The repository it concerns.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: the same key again is the same request.")
+    ] = None,
     as_: As = None,
     json: JsonFlag = False,
 ) -> None:
-    """Raise a request; whoever listens answers it."""
+    """Raise a request; the listener answers it."""
     with ready_engine().begin() as connection:
         id_ = requests.enqueue(
             connection,
@@ -55,65 +57,65 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List requests, the newest first."""
-    known("state of a request", state, requests.MACHINE.states)
-    known("kind", kind, requests.KINDS)
+    check_choice("state of a request", state, requests.MACHINE.states)
+    check_choice("kind", kind, requests.KINDS)
     with ready_engine().connect() as connection:
         rows = requests.find(connection, state=state, kind=kind, limit=limit)
     if json:
         print_json(rows)
         return
     names = ("state", "kind", "repository", "about", "seconds", "problem")
-    shown = [{"id": str(row["id"])[:18], **{name: row[name] for name in names}} for row in rows]
-    print_rows(shown, empty='No request; `qflow ask "..."` asks a question.')
+    table_rows = [{"id": str(row["id"])[:18], **{name: row[name] for name in names}} for row in rows]
+    print_rows(table_rows, empty='No request; `qflow ask "..."` asks a question.')
 
 
 @app.command()
 def show(id_: Id, json: JsonFlag = False) -> None:
-    """One request, its answers and its history."""
+    """Show one request, its answers and its history."""
     with ready_engine().connect() as connection:
-        found = requests.show(connection, requests.resolve_id(connection, id_))
+        request = requests.show(connection, requests.resolve_id(connection, id_))
     if json:
-        print_json(found)
+        print_json(request)
         return
-    resolutions, events = found.pop("resolutions"), found.pop("history")
-    print_fields(found)
-    for one in resolutions:
-        console.print(f"\n{one['at']:%Y-%m-%d %H:%M:%S} by {one['resolved_by']}:")
-        show_answer(one["resolution"])
+    resolutions, events = request.pop("resolutions"), request.pop("history")
+    print_fields(request)
+    for resolution in resolutions:
+        console.print(f"\n{resolution['at']:%Y-%m-%d %H:%M:%S} by {resolution['resolved_by']}:")
+        show_answer(resolution["resolution"])
     print_rows([{name: event[name] for name in ("at", "from", "to", "actor")} for event in events], empty="")
 
 
 @app.command()
 def retry(ids: Annotated[list[str], typer.Argument(help="Ids of requests.")], as_: As = None) -> None:
-    """Try failed or given-up requests at once."""
+    """Retry failed or dead requests at once."""
     with ready_engine().begin() as connection:
-        given = [requests.resolve_id(connection, id_) for id_ in ids]
-        requests.retry(connection, given, actor=actor_name(as_))
-    console.print(f"{len(given)} tried again")
+        request_ids = [requests.resolve_id(connection, id_) for id_ in ids]
+        requests.retry(connection, request_ids, actor=actor_name(as_))
+    console.print(f"{len(request_ids)} retried")
 
 
 @app.command()
 def resolve(
     id_: Id,
-    answer: Annotated[str, typer.Option("--answer", help="The answer, in words.")],
-    data: Annotated[str | None, typer.Option("--data", help="More of it, a JSON object.")] = None,
+    answer: Annotated[str, typer.Option("--answer", help="The answer, as text.")],
+    data: Annotated[str | None, typer.Option("--data", help="Further data, a JSON object.")] = None,
     as_: As = None,
 ) -> None:
-    """Answer a request yourself."""
-    found = {"evidence": [], **(_object(data, "--data") if data else {}), "answer": answer}
+    """Answer a request by hand."""
+    resolution = {"evidence": [], **(_object(data, "--data") if data else {}), "answer": answer}
     with ready_engine().begin() as connection:
-        requests.settle_by_hand(
-            connection, requests.resolve_id(connection, id_), found, actor=actor_name(as_)
+        requests.resolve_by_hand(
+            connection, requests.resolve_id(connection, id_), resolution, actor=actor_name(as_)
         )
     console.print("resolved")
 
 
 @app.command()
 def work(json: JsonFlag = False) -> None:
-    """Answer what waits, in this process."""
-    done = requests.work(ready_engine(), worker=f"{actor_name(None)} by hand", limit=10_000)
-    print_json(done._asdict()) if json else console.print(
-        f"{done.resolved:,} resolved, {done.failed:,} failed"
+    """Answer pending requests in this process."""
+    result = requests.work(ready_engine(), worker=f"{actor_name(None)} by hand", limit=10_000)
+    print_json(result._asdict()) if json else console.print(
+        f"{result.resolved:,} resolved, {result.failed:,} failed"
     )
 
 
@@ -122,15 +124,15 @@ def listen(
     idle: Annotated[float | None, typer.Option(help="End after so many seconds without a request.")] = None,
 ) -> None:
     """Answer requests the moment they are raised; Ctrl-C ends it."""
-    for done in listener.listen(ready_engine(), worker=f"listener of {actor_name(None)}", idle=idle):
-        console.print(f"{done.resolved:,} resolved, {done.failed:,} failed")
+    for result in listener.listen(ready_engine(), worker=f"listener of {actor_name(None)}", idle=idle):
+        console.print(f"{result.resolved:,} resolved, {result.failed:,} failed")
 
 
-def _object(given: str, what: str) -> dict:
+def _object(text: str, noun: str) -> dict:
     try:
-        value = read_json(given)
+        value = read_json(text)
     except ValueError as error:
-        raise UsageError(f"{what} is no JSON: {error}") from None
+        raise UsageError(f"{noun} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise UsageError(f"{what} is no JSON object")
+        raise UsageError(f"{noun} is not a JSON object")
     return value

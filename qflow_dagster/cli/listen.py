@@ -1,4 +1,4 @@
-"""`qflow listen`: the messages of a queue, as they come."""
+"""`qflow listen`: follow the messages of a queue."""
 
 import os
 import socket
@@ -15,13 +15,15 @@ def listen(
     queue: Annotated[str, typer.Argument(help="The queue, for example code_ingestion_notifications.")],
     consumer: Annotated[
         str | None,
-        typer.Option(help="Go on where the consumer of this name stopped; default: a new one, from now on."),
+        typer.Option(
+            help="Resume where the consumer of this name stopped; default: a new consumer, from now on."
+        ),
     ] = None,
     idle: Annotated[float | None, typer.Option(min=0, help="End after so many seconds without one.")] = None,
 ) -> None:
     """Print each message of a queue as a line of JSON; Ctrl-C ends it.
 
-    A named consumer misses nothing: what came while it was away is printed first.
+    A named consumer misses nothing: messages sent while it was away are printed first.
     """
     engine = ready_engine()
     name = consumer or f"cli-{socket.gethostname()}-{os.getpid()}"

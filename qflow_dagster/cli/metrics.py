@@ -1,4 +1,4 @@
-"""`qflow hotspots` and `qflow metrics`: what was measured."""
+"""`qflow hotspots` and `qflow metrics`: metrics of repositories, files and functions."""
 
 from typing import Annotated, Any
 
@@ -23,32 +23,34 @@ def hotspots(
     json: JsonFlag = False,
     limit: Limit = 20,
 ) -> None:
-    """Files that change often and are complex: where work pays first."""
+    """List hotspots: files that change often and are complex."""
     with ready_engine().connect() as connection:
         snapshot = ingestion_queries.current_snapshot(connection, repository_name(connection, repository))
         rows = queries.hotspots(connection, snapshot.repository_id, limit)
-    print_json(rows) if json else print_rows(rows, empty="No hotspot: nothing changes and is complex.")
+    print_json(rows) if json else print_rows(rows, empty="No hotspot: no file is complex and changes often.")
 
 
 def metrics(
-    name: Annotated[str, typer.Argument(help="A file's path, its end, or a function's name.")],
+    name: Annotated[
+        str, typer.Argument(help="Path of a file, the end of the path, or the name of a function.")
+    ],
     repository: Repository = None,
     json: JsonFlag = False,
 ) -> None:
-    """Everything measured of one file or function."""
+    """Show all metrics of one file or function."""
     with ready_engine().connect() as connection:
         snapshot = ingestion_queries.current_snapshot(connection, repository_name(connection, repository))
-        found = queries.metrics_of(connection, snapshot.repository_id, name)
+        measures = queries.metrics_of(connection, snapshot.repository_id, name)
     if json:
-        print_json(found)
+        print_json(measures)
         return
-    show(found)
+    show(measures)
 
 
-def show(found: dict[str, Any]) -> None:
+def show(measures: dict[str, Any]) -> None:
     """Print one file's or function's metrics: plain values as fields, lists of rows as tables."""
-    print_fields({key: value for key, value in found.items() if not isinstance(value, list | dict)})
-    for title, value in found.items():
+    print_fields({key: value for key, value in measures.items() if not isinstance(value, list | dict)})
+    for title, value in measures.items():
         if isinstance(value, dict):
             console.print(f"\n{title.replace('_', ' ')}", style="bold")
             print_fields(value)
@@ -59,10 +61,10 @@ def show(found: dict[str, Any]) -> None:
             print_rows(value[:15], empty="", title=title.replace("_", " "))
 
 
-def repository_name(connection: Connection, given: str | None) -> str:
-    """The repository meant: the one given, or the only one there is."""
-    if given is not None:
-        return given
+def repository_name(connection: Connection, requested: str | None) -> str:
+    """Return the requested repository name, or that of the only repository."""
+    if requested is not None:
+        return requested
     names = [row["name"] for row in ingestion_queries.repositories(connection)]
     if len(names) == 1:
         return names[0]

@@ -1,4 +1,4 @@
-"""`qflow notify`: where messages of queues go, and the worker that brings them there."""
+"""`qflow notify`: notification endpoints, and the worker that delivers to them."""
 
 import os
 import signal
@@ -21,32 +21,36 @@ QUEUES = ", ".join(Queue)
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="How you call it.")],
-    queue: Annotated[str, typer.Argument(help=f"Whose messages it gets: {QUEUES}, or one of your own.")],
+    name: Annotated[str, typer.Argument(help="A name for it.")],
+    queue: Annotated[
+        str, typer.Argument(help=f"The queue whose messages it gets: {QUEUES}, or one of your own.")
+    ],
     address: Annotated[
         str,
         typer.Argument(
             help="https://... for signed JSON, an address of Apprise (slack://, msteams://, mailto://, ...), "
-            "or where it is kept: env:NAME, file:PATH."
+            "or a reference to it: env:NAME, file:PATH."
         ),
     ],
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="FIELD=VALUE, several times: only messages that fit.")
+        list[str] | None, typer.Option("--only", help="FIELD=VALUE, repeatable: only matching messages.")
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option("--key", envvar="QFLOW_WEBHOOK_KEY", help="Signs the JSON; better by the variable."),
+        typer.Option(
+            "--key", envvar="QFLOW_WEBHOOK_KEY", help="Key that signs the JSON; better set by the variable."
+        ),
     ] = None,
 ) -> None:
-    """Send the messages of a queue somewhere, from now on. The address is kept encrypted."""
+    """Send the messages of a queue to an endpoint from now on. The address is stored encrypted."""
     with ready_engine().begin() as connection:
         endpoints.add(connection, name, queue, address, filters=_filters(only or []), signing_key=key)
-    console.print(f"{name}: messages of {queue} go there; try it with `qflow notify test {name}`")
+    console.print(f"{name}: receives messages of {queue}; try it with `qflow notify test {name}`")
 
 
 @app.command("list")
 def list_(json: JsonFlag = False) -> None:
-    """List endpoints; of their addresses only what is no secret."""
+    """List endpoints; secrets in their addresses are hidden."""
     with ready_engine().connect() as connection:
         rows = [endpoints.masked(endpoint) for endpoint in endpoints.find(connection)]
     print_json(rows) if json else print_rows(
@@ -56,7 +60,7 @@ def list_(json: JsonFlag = False) -> None:
 
 @app.command()
 def test(name: Annotated[str, typer.Argument(help="The endpoint.")]) -> None:
-    """Send a message to an endpoint now, past the queue."""
+    """Send a test message to an endpoint now, bypassing the queue."""
     with ready_engine().connect() as connection:
         [endpoint] = endpoints.find(connection, name=name)
     note = delivery.Note(
@@ -68,7 +72,7 @@ def test(name: Annotated[str, typer.Argument(help="The endpoint.")]) -> None:
 
 @app.command()
 def remove(name: Annotated[str, typer.Argument(help="The endpoint.")]) -> None:
-    """Forget an endpoint."""
+    """Remove an endpoint."""
     with ready_engine().begin() as connection:
         endpoints.remove(connection, name)
     console.print(f"{name}: removed")
@@ -76,7 +80,7 @@ def remove(name: Annotated[str, typer.Argument(help="The endpoint.")]) -> None:
 
 @app.command()
 def work() -> None:
-    """Deliver until Ctrl-C. `qflow up` and `qflow inbox` do it too; several may run."""
+    """Deliver notifications until Ctrl-C, as `qflow up` and `qflow inbox` do; several may run."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

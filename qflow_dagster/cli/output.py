@@ -1,8 +1,8 @@
 """How results are printed: tables for people, JSON for programs, both on stdout.
 
-Belongs here: printing shared by all nouns, and who acts. Whatever is printed comes from a
-repository, an error or an agent sooner or later, so nothing reaches a terminal but through the
-consoles here: characters that hide or move something are written out, and brackets are text.
+Belongs here: printing shared by all nouns, hidden aliases, and the acting name. Output may contain text from a
+repository, an error or an agent, so everything that reaches a terminal passes the consoles here:
+characters that hide or move text are written out, and brackets are plain text.
 """
 
 import os
@@ -27,63 +27,63 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="A
 As = Annotated[
     str | None,
     typer.Option(
-        "--as", help="Who acts: the account, or the name that the token in QFLOW_IDENTITY is signed for."
+        "--as", help="The name to act under: your account, or the name in the token of QFLOW_IDENTITY."
     ),
 ]
 
-# Where nobody looks (a pipe, a log) there is no width to keep to; 80 columns would fold every path.
-UNSEEN_WIDTH = 160
+# Columns when the output is not a terminal (a pipe, a log); the usual 80 would fold every path.
+PIPE_WIDTH = 160
 
 
 class SafeConsole(Console):
-    """A console on which text from outside can only be read.
+    """A console on which text from outside is displayed, never interpreted.
 
-    Text is no markup unless a call says `markup=True`; then the caller escapes what it puts in.
+    Text is markup only if a call says `markup=True`; then the caller escapes what it inserts.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, **options})
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as rich does. Rich itself drops some control characters unseen, so texts are treated first."""
+        """Print as rich does. Rich itself drops some control characters silently, so texts are treated first."""
         super().print(*(visible(each) if isinstance(each, str) else each for each in objects), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render as rich does; what came in as part of a table or a picture is treated here."""
+        """Render as rich does; text inside tables and pictures is treated here."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
 
 console = SafeConsole()
-# Progress, problems and what is said to a person beside the result.
+# Progress, problems and hints for a person, beside the result.
 messages = SafeConsole(stderr=True, soft_wrap=True)
 if not console.is_terminal and "COLUMNS" not in os.environ:
-    console.width = UNSEEN_WIDTH
+    console.width = PIPE_WIDTH
 
 
-def actor_name(given: str | None) -> str:
-    """Return the name this process acts under; `given` (`--as`) has to be that name.
+def actor_name(requested_name: str | None) -> str:
+    """Return the name this process acts under; `requested_name` (`--as`) has to be that name.
 
     Raises:
-        UsageError: nothing establishes the name.
+        UsageError: the name is not established.
     """
     from qflow_dagster.web import identities
 
-    return identities.established(given)
+    return identities.established(requested_name)
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
-    """One JSON document, times as ISO 8601."""
+    """Print one JSON document, with times as ISO 8601."""
     print_text(visible_json(value, default=_plain, indent=indent))
 
 
 def print_text(text: str) -> None:
-    """Print lines that a program reads; what hides or moves something is written out."""
+    """Print lines that a program reads; characters that hide or move text are written out."""
     typer.echo(visible(text))
 
 
 def print_code(code: str, language: str) -> None:
-    """Print a patch or a document: at a terminal in colour, with numbers that tell a line from one that is wrapped."""
+    """Print a patch or a document; on a terminal in colour, with line numbers."""
     if not console.is_terminal:
         print_text(code)
         return
@@ -103,7 +103,7 @@ def print_code(code: str, language: str) -> None:
 
 
 def print_exactly(content: bytes) -> None:
-    """Bytes for another program (a patch for git); a terminal gets them as a text that can be read."""
+    """Print bytes for another program (a patch for git); on a terminal, as readable text."""
     if sys.stdout.isatty():
         print_text(content.decode(errors="replace"))
         return
@@ -114,7 +114,7 @@ def print_exactly(content: bytes) -> None:
 def print_rows(
     rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, empty: str, title: str = ""
 ) -> None:
-    """A table of `rows` (their keys are the header), or the sentence `empty` where there is none."""
+    """Print a table of `rows` (their keys are the header), or the sentence `empty` if there are none."""
     if not rows:
         console.print(empty)
         return
@@ -122,14 +122,14 @@ def print_rows(
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for name in header:
         numeric = all(isinstance(row[name], int | float | None) for row in rows)
-        # An id is copied, a time is compared: neither is folded.
-        whole = name == "id" or any(isinstance(row[name], datetime) for row in rows)
+        # Ids are copied and times compared: neither is folded.
+        unfolded = name == "id" or any(isinstance(row[name], datetime) for row in rows)
         wide = name in {"path", "file", "location", "name"}
         table.add_column(
             name.replace("_", " "),
             justify="right" if numeric else "left",
             overflow="fold",
-            no_wrap=numeric or whole,
+            no_wrap=numeric or unfolded,
             ratio=None,
             min_width=20 if wide else None,
         )
@@ -138,20 +138,29 @@ def print_rows(
     console.print(table)
 
 
-def known(what: str, given: str | None, there: Iterable[str]) -> None:
-    """Refuse a filter that nothing can fit.
+def check_choice(noun: str, value: str | None, choices: Iterable[str]) -> None:
+    """Refuse a filter value that can match nothing.
 
     Raises:
-        UsageError: it is given, and not one of those there are.
+        UsageError: the value is not among the choices.
     """
-    there = list(there)
-    if given is not None and given not in there:
-        raise UsageError(f"no {what} {given!r}; there are: {', '.join(there)}")
+    choices = list(choices)
+    if value is not None and value not in choices:
+        raise UsageError(f"unknown {noun} {value!r}; choose one of: {', '.join(choices)}")
+
+
+def renamed(**names: str) -> dict[str, Any]:
+    """Return typer context settings that keep old names of commands and options as hidden aliases.
+
+    `renamed(go_on="resume")` accepts the old command `go-on`; of an option, name both without `--`.
+    """
+    current = {old.replace("_", "-"): new for old, new in names.items()}
+    return {"token_normalize_func": lambda token: current.get(token, token)}
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
-    """One record as `name  value` lines."""
-    # A column of its own for the values: no line of theirs, broken or wrapped, can pose as another field.
+    """Print one record as `name  value` lines."""
+    # Values have a column of their own, so that no line of a value can look like another field.
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

@@ -1,4 +1,4 @@
-"""`qflow repos`: which repositories are watched."""
+"""`qflow repos`: registered repositories."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from qflow_dagster.database import ready_engine
 from qflow_dagster.ingestion import queries, repositories
 
 app = typer.Typer(no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="The repository's name, as in `qflow repos list`.")]
+Name = Annotated[str, typer.Argument(help="Name of the repository (qflow repos list).")]
 
 
 @app.command()
@@ -25,13 +25,13 @@ def add(
 
 @app.command("list")
 def list_(json: JsonFlag = False, limit: Limit = 100) -> None:
-    """List repositories with what is ingested of each."""
+    """List repositories with their ingested snapshots."""
     with ready_engine().connect() as connection:
         rows = queries.repositories(connection)[:limit]
     if json:
         print_json(rows)
         return
-    shown = [
+    table_rows = [
         {
             "name": row["name"],
             "commit": (row["commit"] or "")[:10] or None,
@@ -42,7 +42,7 @@ def list_(json: JsonFlag = False, limit: Limit = 100) -> None:
         }
         for row in rows
     ]
-    print_rows(shown, empty="No repository yet. Add one: qflow repos add PATH_OR_URL")
+    print_rows(table_rows, empty="No repository yet. Add one: qflow repos add PATH_OR_URL")
 
 
 @app.command()
@@ -71,8 +71,10 @@ def show(name: Name, json: JsonFlag = False) -> None:
 
 
 @app.command()
-def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Forget a repository: its rows and its mirror. The repository itself is not touched."""
+def remove(
+    name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False
+) -> None:
+    """Remove a repository's rows and its mirror. The repository itself is not changed."""
     engine = ready_engine()
     with engine.connect() as connection:
         repositories.find(connection, name)

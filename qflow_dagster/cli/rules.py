@@ -7,8 +7,15 @@ import typer
 from sqlalchemy import Connection
 
 from qflow_dagster.cli import rule_evolution
-from qflow_dagster.cli.output import JsonFlag, Limit, console, print_fields, print_json, print_rows
-from qflow_dagster.cli.output import known as refuse_unknown
+from qflow_dagster.cli.output import (
+    JsonFlag,
+    Limit,
+    check_choice,
+    console,
+    print_fields,
+    print_json,
+    print_rows,
+)
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import confidence, examples, matchers, outcomes, rule_set, thresholds, trust
@@ -29,9 +36,9 @@ def list_(
     json: JsonFlag = False,
 ) -> None:
     """List the rules that hold, with what each may do."""
-    refuse_unknown("language", language, (*matchers.LANGUAGES, "any"))
-    refuse_unknown("category", category, get_args(Category))
-    refuse_unknown("level", level, confidence.LEVELS)
+    check_choice("language", language, (*matchers.LANGUAGES, "any"))
+    check_choice("category", category, get_args(Category))
+    check_choice("level", level, confidence.LEVELS)
     with ready_engine().connect() as connection:
         rules = rule_set.current(connection)
         known = trust.of_rules(connection, rules)

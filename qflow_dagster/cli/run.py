@@ -38,7 +38,7 @@ def run(
 ) -> None:
     """Run the whole loop on a repository, up to the approval: what to change, tested, and how to approve it.
 
-    What was read before is not read again: a second run costs what changed.
+    Unchanged files are not read again: a second run costs only what changed.
     """
     started = time.monotonic()
     with TerminalProgress() as progress:
@@ -59,7 +59,7 @@ def execute(
     """Run the main job on the repository called `name`; return the run's id and seconds per asset group.
 
     Raises:
-        QflowError: what stopped the job, if it is something a person can mend.
+        QflowError: the job failed for a reason that a person can fix.
     """
     progress("starting Dagster", 0, 0)
     instance = dagster_instance()
@@ -89,7 +89,7 @@ def execute(
 
 
 def seconds_per_group(steps: Sequence[Any]) -> dict[str, float]:
-    """Seconds of each asset group of a run, from Dagster's step statistics."""
+    """Return the seconds of each asset group of a run, from Dagster's step statistics."""
     seconds: dict[str, float] = {}
     for step in steps:
         if step.start_time and step.end_time:
@@ -99,9 +99,9 @@ def seconds_per_group(steps: Sequence[Any]) -> dict[str, float]:
 
 
 def summary(connection: Any, name: str) -> dict[str, Any]:
-    """What `qflow run` prints of the repository called `name`."""
+    """Return what `qflow run` prints for the repository called `name`."""
     snapshot = queries.current_snapshot(connection, name)
-    waiting = self_improvement.find(
+    pending = self_improvement.find(
         connection, repository_id=snapshot.repository_id, states=["awaiting_approval"], limit=1_000
     )
     return {
@@ -119,8 +119,8 @@ def summary(connection: Any, name: str) -> dict[str, Any]:
             connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=MAX_ROWS
         ),
         "candidates": candidate_records.counts(connection, snapshot.repository_id),
-        "suggestions": waiting,
-        "approvals": [row["approval"] for row in waiting],
+        "suggestions": pending,
+        "approvals": [row["approval"] for row in pending],
     }
 
 
@@ -138,17 +138,15 @@ def show(result: dict[str, Any]) -> None:
         {name: spot[name] for name in ("rank", "path", "score", "commits_365", "cognitive", "reason")}
         for spot in result["hotspots"]
     ]
-    print_rows(
-        hotspots, empty="No hotspot: nothing of this repository changes and is complex.", title="Hotspots"
-    )
-    found = [
+    print_rows(hotspots, empty="No hotspot: no file is complex and changes often.", title="Hotspots")
+    findings = [
         {name: row[name] for name in ("severity", "rule", "open", "files", "fixable")}
         for row in result["findings"]
     ]
-    print_rows(found[:MAX_ROWS], empty="No rule finds anything.", title="Findings")
+    print_rows(findings[:MAX_ROWS], empty="No finding.", title="Findings")
     work = [{name: row[name] for name in ("wsjf", "state", "title")} for row in result["work_items"]]
-    print_rows(work, empty="Nothing is left to do.", title="Work, the highest WSJF first")
-    waiting = [
+    print_rows(work, empty="No open work item.", title="Work items, the highest WSJF first")
+    pending = [
         {
             "approval": str(row["approval"])[:18],
             "risk": row["risk"],
@@ -158,28 +156,28 @@ def show(result: dict[str, Any]) -> None:
         for row in result["suggestions"]
     ]
     print_rows(
-        waiting[:MAX_ROWS],
+        pending[:MAX_ROWS],
         empty="No change awaits approval.",
         title="Awaiting approval: changes that passed all gates",
     )
     console.print("Next:")
-    if waiting:
+    if pending:
         console.print(
-            f"  qflow approvals approve {waiting[0]['approval']}    see the first change, and decide"
+            f"  qflow approvals approve {pending[0]['approval']}    show the first change, and decide"
         )
         console.print(
-            "  qflow edits apply    commit what is approved, each on a branch of its own, and verify it"
+            "  qflow edits apply    commit approved changes, each on a branch of its own, and verify them"
         )
     if hotspots:
         console.print(f"  qflow metrics {hotspots[0]['path']}    why it is a hotspot", soft_wrap=True)
     console.print(
-        f"  qflow findings list {result['repository']}    what was found; qflow work tree    the plan"
+        f"  qflow findings list {result['repository']}    the findings; qflow work tree    the plan"
     )
     console.print("  qflow up    the web page: assets, history, pictures, checks")
 
 
 class TerminalProgress:
-    """Progress bars on stderr, one per stage; takes the place of the log in `Progress`."""
+    """Progress bars on stderr, one per stage, in place of the log."""
 
     def __init__(self) -> None:
         self._bars = Bars(
@@ -201,7 +199,7 @@ class TerminalProgress:
         self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show that `done` of `total` of `stage` is done; `total` is 0 where it is not known."""
+        """Show the progress of a stage; `total` is 0 if unknown."""
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total or None)
         self._bars.update(self._tasks[stage], completed=done, total=total or None)

@@ -1,13 +1,10 @@
-"""What a command needs before it can work with Dagster: an instance of its own.
-
-Belongs here: getting ready. Does not belong here: any command.
-"""
+"""What a command needs before it can work with Dagster: an instance, and the environment of its processes."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qflow_dagster.cli.dagster_configuration import write_instance
 from qflow_dagster.database import dagster_url, ensure_database
 from qflow_dagster.database.engines import DRIVER
 from qflow_dagster.safety.private_folders import private_folder
@@ -24,11 +21,8 @@ def dagster_environment() -> dict[str, str]:
     url = dagster_url()
     ensure_database(url.set(drivername=DRIVER))
     private_folder(settings().home)
-    home = private_folder((settings().home / "dagster").absolute())
-    shutil.copyfile(PACKAGE / "dagster.yaml", home / "dagster.yaml")
-    (home / "dagster.yaml").chmod(0o600)
     return {
-        "DAGSTER_HOME": str(home),
+        "DAGSTER_HOME": str(write_instance()),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "QFLOW_DAGSTER_URL": url.render_as_string(hide_password=False),
         "QFLOW_HOME": str(settings().home.absolute()),

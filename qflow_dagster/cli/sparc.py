@@ -11,35 +11,34 @@ from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
     actor_name,
+    check_choice,
     console,
-    known,
     print_fields,
     print_json,
     print_rows,
+    renamed,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.safety.display import visible
 
-app = typer.Typer(no_args_is_help=True)
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a goal, or its beginning.")]
+app = typer.Typer(no_args_is_help=True, context_settings=renamed(go_on="resume", give_up="abandon"))
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the goal, or a unique prefix.")]
 
 
 @app.command()
 def start(
     goal: Annotated[
         str | None,
-        typer.Argument(help="What is to be reached: 'cognitive complexity of src/app.py below 15'."),
+        typer.Argument(help="The target: 'cognitive complexity of src/app.py below 15'."),
     ] = None,
-    repo: Annotated[
-        str | None, typer.Option("--repo", "-r", help="The repository, with a goal in words.")
-    ] = None,
+    repo: Annotated[str | None, typer.Option("--repo", "-r", help="The repository of the target.")] = None,
     item: Annotated[
         str | None, typer.Option("--item", "-i", help="A work item instead (qflow work list).")
     ] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="Its name (qflow sparc strategies); default: chosen by how they did.")
+        str | None, typer.Option(help="Its name (qflow sparc strategies); default: chosen by past results.")
     ] = None,
     as_: As = None,
     json: JsonFlag = False,
@@ -60,20 +59,20 @@ def start(
 
 @app.command()
 def work(json: JsonFlag = False) -> None:
-    """Work on goals in this process until all wait for somebody."""
+    """Work on goals in this process until no phase is ready."""
     with console.status("working on goals"):
-        done = sparc_worker.work(
+        result = sparc_worker.work(
             ready_engine(),
             sparc_changes.MAKERS,
             sparc_changes.check_completion,
             worker=f"{actor_name(None)} by hand",
         )
     if json:
-        print_json(done._asdict())
+        print_json(result._asdict())
         return
     console.print(
-        f"{done.phases:,} phases, {done.rejected:,} of them rejected; {done.failed:,} attempts failed; "
-        f"{done.met:,} goals met"
+        f"{result.phases:,} phases, {result.rejected:,} of them rejected; {result.failed:,} attempts failed; "
+        f"{result.met:,} goals met"
     )
 
 
@@ -87,7 +86,7 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List goals, the newest first."""
-    known("state of a goal", state, sparc.GOAL.states)
+    check_choice("state of a goal", state, sparc.GOAL.states)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = sparc_records.find(connection, state=state, repository_id=id_, limit=limit)
@@ -95,27 +94,27 @@ def list_(
         print_json(rows)
         return
     names = ("state", "phase", "round", "strategy", "repository", "target")
-    shown = [{"id": str(row["id"])[:18], **{name: row[name] for name in names}} for row in rows]
-    print_rows(shown, empty="No goal; `qflow sparc start` starts one.")
+    table_rows = [{"id": str(row["id"])[:18], **{name: row[name] for name in names}} for row in rows]
+    print_rows(table_rows, empty="No goal; `qflow sparc start` starts one.")
 
 
 @app.command()
 def show(
     id_: Id,
     artifacts: Annotated[
-        bool, typer.Option("--artifacts", "-a", help="With what each phase put out.")
+        bool, typer.Option("--artifacts", "-a", help="Include the artifact of each phase.")
     ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """One goal: its phases, their gates, and what was measured."""
+    """Show one goal: its phases, their gates, and what was measured."""
     with ready_engine().connect() as connection:
-        found = sparc_records.show(connection, sparc_records.resolve_id(connection, id_))
+        goal = sparc_records.show(connection, sparc_records.resolve_id(connection, id_))
     if json:
-        print_json(found)
+        print_json(goal)
         return
-    phases = found.pop("phases")
-    events = found.pop("history")
-    print_fields(found)
+    phases = goal.pop("phases")
+    events = goal.pop("history")
+    print_fields(goal)
     console.print()
     names = ("phase", "round", "state", "author", "gate", "seconds", "reason")
     print_rows([{name: phase[name] for name in names} for phase in phases], empty="No phase yet.")
@@ -131,12 +130,12 @@ def show(
 
 @app.command()
 def strategies(json: JsonFlag = False) -> None:
-    """The strategies, and how they did."""
+    """List the strategies and their results."""
     with ready_engine().connect() as connection:
-        known = {row["strategy"]: row for row in sparc_strategies.statistics(connection)}
+        by_name = {row["strategy"]: row for row in sparc_strategies.statistics(connection)}
     rows = [
-        {"about": one.description, **known.get(one.name, {}), "strategy": one.name}
-        for one in sparc_strategies.STRATEGIES
+        {"about": strategy.description, **by_name.get(strategy.name, {}), "strategy": strategy.name}
+        for strategy in sparc_strategies.STRATEGIES
     ]
     if json:
         print_json(rows)
@@ -145,30 +144,32 @@ def strategies(json: JsonFlag = False) -> None:
     print_rows([{name: row.get(name) for name in names} for row in rows], empty="No strategy.")
 
 
-@app.command("go-on")
+@app.command()
 def resume(
     id_: Id,
     at: Annotated[
-        str, typer.Option("--at", help="The phase to go on with; what is before it is taken as accepted.")
+        str, typer.Option("--at", help="The phase to resume at; earlier phases count as accepted.")
     ],
-    reason: Annotated[str | None, typer.Option("--reason", help="Why; it goes into the history.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="The reason; it goes into the history.")
+    ] = None,
     as_: As = None,
 ) -> None:
-    """Let a goal that asked for a person go on."""
+    """Resume a goal that needs a person or was abandoned."""
     with ready_engine().begin() as connection:
         goal = sparc_records.resolve_id(connection, id_)
         sparc.resume(connection, goal, at, actor=actor_name(as_), reason=reason)
-    console.print(f"it goes on with {at}")
+    console.print(f"resumed at {at}")
 
 
-@app.command("give-up")
+@app.command()
 def abandon(
     id_: Id,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")],
+    reason: Annotated[str, typer.Option("--reason", help="The reason; it goes into the history.")],
     as_: As = None,
 ) -> None:
-    """Give a goal up; its work item goes back to the backlog."""
+    """Abandon a goal; its work item goes back to the backlog."""
     with ready_engine().begin() as connection:
         goal = sparc_records.resolve_id(connection, id_)
         sparc.abandon(connection, goal, actor=actor_name(as_), reason=reason)
-    console.print("given up")
+    console.print("abandoned")

@@ -1,4 +1,4 @@
-"""`qflow suggestions`: changes that passed the gates."""
+"""`qflow suggestions`: changes that passed all gates."""
 
 from typing import Annotated
 
@@ -8,8 +8,8 @@ from qflow_dagster.agents import self_improvement
 from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
+    check_choice,
     console,
-    known,
     print_code,
     print_fields,
     print_json,
@@ -25,13 +25,13 @@ app = typer.Typer(no_args_is_help=True)
 def list_(
     repo: Annotated[str | None, typer.Option("--repo", "-r", help="Only of this repository.")] = None,
     state: Annotated[
-        str | None, typer.Option(help="As `awaiting_approval` or `verified`; default: all.")
+        str | None, typer.Option(help="Such as `awaiting_approval` or `verified`; default: all.")
     ] = None,
     json: JsonFlag = False,
     limit: Limit = 30,
 ) -> None:
     """List suggestions, the newest first."""
-    known("state of a suggestion", state, self_improvement.SUGGESTION.states)
+    check_choice("state of a suggestion", state, self_improvement.SUGGESTION.states)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = self_improvement.find(
@@ -40,7 +40,7 @@ def list_(
     if json:
         print_json(rows)
         return
-    shown = [
+    table_rows = [
         {
             "id": str(row["id"])[:18],
             "state": row["state"],
@@ -52,19 +52,22 @@ def list_(
         }
         for row in rows
     ]
-    print_rows(shown, empty="No suggestion; `qflow run` makes some where rules find what they can mend.")
+    print_rows(
+        table_rows,
+        empty="No suggestion; `qflow run` creates them where rules have findings that can be fixed.",
+    )
 
 
 @app.command()
 def show(id_: Annotated[str, typer.Argument(metavar="ID")], json: JsonFlag = False) -> None:
-    """One suggestion: its patch, its gates, and its history."""
+    """Show one suggestion: its patch, its gates, and its history."""
     with ready_engine().connect() as connection:
-        shown = self_improvement.show(connection, self_improvement.resolve_id(connection, id_))
+        suggestion = self_improvement.show(connection, self_improvement.resolve_id(connection, id_))
     if json:
-        print_json(shown)
+        print_json(suggestion)
         return
-    patch, gates, history = (shown.pop(name) for name in ("patch", "gates", "history"))
-    print_fields(shown)
+    patch, gates, history = (suggestion.pop(name) for name in ("patch", "gates", "history"))
+    print_fields(suggestion)
     console.print()
     print_code(patch, "diff")
     print_rows(gates, empty="", title="Gates")
@@ -76,7 +79,7 @@ def statistics(
     by: Annotated[str, typer.Option(help="rule, generator, agent, repository or week.")] = "rule",
     json: JsonFlag = False,
 ) -> None:
-    """How suggestions fared: accepted, rejected, reverted, and how long it took."""
+    """Show how many suggestions were accepted, rejected and reverted, and how long it took."""
     with ready_engine().connect() as connection:
         rows = self_improvement.statistics(connection, by)
     print_json(rows) if json else print_rows(rows, empty="No suggestion yet.")

@@ -13,8 +13,8 @@ from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
     actor_name,
+    check_choice,
     console,
-    known,
     print_fields,
     print_json,
     print_rows,
@@ -31,24 +31,25 @@ from qflow_dagster.safety import documents
 from qflow_dagster.safety.storable import read_json
 
 app = typer.Typer(no_args_is_help=True)
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a task graph, or its beginning.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why; it goes into the history.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the task graph, or a unique prefix.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="The reason; it goes into the history.")]
 
 
 @app.command()
 def submit(
     file: Annotated[Path, typer.Argument(help="The graph, as YAML or JSON; - for standard input.")],
     input_: Annotated[
-        str | None, typer.Option("--input", help="JSON object, over the graph's own input.")
+        str | None, typer.Option("--input", help="JSON object that overrides the graph's own input.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Submitting a graph with this key again finds the first.")
+        str | None,
+        typer.Option(help="Idempotency key: submitting with the same key again returns the first graph."),
     ] = None,
     as_: As = None,
     json: JsonFlag = False,
 ) -> None:
-    """Submit a task graph; the daemon does its tasks, or `qflow tasks work` here."""
-    given = {} if input_ is None else _object(input_, "--input")
+    """Submit a task graph; the daemon runs its tasks, or `qflow tasks work` in this process."""
+    input_values = {} if input_ is None else _object(input_, "--input")
     if str(file) == "-":
         document = documents.parse(typer.get_text_stream("stdin").read(), "standard input")
     else:
@@ -56,13 +57,13 @@ def submit(
     try:
         graph = read_graph(document, ADAPTERS)
     except PolicyViolationError as violation:
-        # Nothing of it is stored; that somebody wanted it is.
+        # The graph is not stored; the violation is recorded as an error.
         context: Any = {"file": document.name, "requested_by": actor_name(as_)}
         with ready_engine().begin() as connection:
             track_errors(connection, [occurrence_of("tasks.submit", violation, context=context)])
         raise
     with ready_engine().begin() as connection:
-        id_ = task_graph.submit(connection, graph, requested_by=actor_name(as_), input=given, key=key)
+        id_ = task_graph.submit(connection, graph, requested_by=actor_name(as_), input=input_values, key=key)
     print_json({"id": str(id_)}) if json else console.print(str(id_))
 
 
@@ -71,11 +72,11 @@ def work(
     threads: Annotated[int | None, typer.Option(min=1, max=256, help="Tasks at the same time.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Do ready tasks in this process until none is left."""
+    """Run ready tasks in this process until none is left."""
     columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,}"), TimeElapsedColumn())
     with Bars(*columns, console=None if json else console, transient=True, disable=json) as bars:
         bar = bars.add_task("tasks done", total=None)
-        done = task_worker.work(
+        result = task_worker.work(
             ready_engine(),
             worker=f"{actor_name(None)} by hand",
             adapters=ADAPTERS,
@@ -83,11 +84,11 @@ def work(
             progress=lambda stage, completed, total: bars.update(bar, completed=completed),
         )
     if json:
-        print_json(done._asdict())
+        print_json(result._asdict())
         return
     console.print(
-        f"{done.completed:,} completed, {done.failed:,} attempts failed, {done.skipped:,} skipped, "
-        f"{done.split:,} split or handed on"
+        f"{result.completed:,} completed, {result.failed:,} attempts failed, {result.skipped:,} skipped, "
+        f"{result.split:,} split or handed on"
     )
 
 
@@ -98,28 +99,28 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List task graphs, the newest first."""
-    known("state of a task graph", state, task_graph.GRAPH.states)
+    check_choice("state of a task graph", state, task_graph.GRAPH.states)
     with ready_engine().connect() as connection:
         rows = task_records.find(connection, state=state, limit=limit)
     if json:
         print_json(rows)
         return
     names = ("name", "state", "tasks", "completed", "failed", "seconds", "requested_by")
-    shown = [{"id": str(row["id"])[:18], **{name: row[name] for name in names}} for row in rows]
-    print_rows(shown, empty="No task graph; `qflow tasks submit FILE` submits one.")
+    table_rows = [{"id": str(row["id"])[:18], **{name: row[name] for name in names}} for row in rows]
+    print_rows(table_rows, empty="No task graph; `qflow tasks submit FILE` submits one.")
 
 
 @app.command()
 def show(id_: Id, json: JsonFlag = False) -> None:
-    """One graph: its tasks, what they put out, and its critical path."""
+    """Show one graph: its tasks, their results, and its critical path."""
     with ready_engine().connect() as connection:
-        found = task_records.show(connection, task_records.resolve_id(connection, id_))
-    path, seconds = task_records.critical_path(found["tasks"])
+        graph_row = task_records.show(connection, task_records.resolve_id(connection, id_))
+    path, seconds = task_records.critical_path(graph_row["tasks"])
     if json:
-        print_json({**found, "critical_path": path, "critical_seconds": seconds})
+        print_json({**graph_row, "critical_path": path, "critical_seconds": seconds})
         return
-    tasks = found.pop("tasks")
-    print_fields({**found, "critical_path": f"{' > '.join(path[:12])} ({seconds:.1f} s)"})
+    tasks = graph_row.pop("tasks")
+    print_fields({**graph_row, "critical_path": f"{' > '.join(path[:12])} ({seconds:.1f} s)"})
     console.print()
     for line in task_pictures.lines(tasks):
         console.print(line)
@@ -128,16 +129,16 @@ def show(id_: Id, json: JsonFlag = False) -> None:
 @app.command()
 def graph(
     id_: Id,
-    svg: Annotated[Path | None, typer.Option(help="Write a picture there instead.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write an SVG picture to this file instead.")] = None,
 ) -> None:
-    """The graph with its states, layer by layer."""
+    """Print the graph with its states, layer by layer."""
     with ready_engine().connect() as connection:
-        found = task_records.show(connection, task_records.resolve_id(connection, id_), limit=100_000)
+        graph_row = task_records.show(connection, task_records.resolve_id(connection, id_), limit=100_000)
     if svg is not None:
-        svg.write_text(task_pictures.svg(found["tasks"], found["name"]), encoding="utf-8")
+        svg.write_text(task_pictures.svg(graph_row["tasks"], graph_row["name"]), encoding="utf-8")
         console.print(f"wrote {svg}")
         return
-    for number, layer in enumerate(task_pictures.layers(found["tasks"])):
+    for number, layer in enumerate(task_pictures.layers(graph_row["tasks"])):
         marks = "  ".join(f"{task_pictures.MARKS.get(t['state'], '?')} {t['name']}" for t in layer[:40])
         more = f"  and {len(layer) - 40:,} more" if len(layer) > 40 else ""
         console.print(f"{number:>4}  {marks}{more}")
@@ -145,37 +146,35 @@ def graph(
 
 @app.command()
 def retry(id_: Id, reason: Reason = None, as_: As = None) -> None:
-    """Try the failed tasks of a graph, or one task, once more; what they blocked goes on."""
+    """Retry the failed tasks of a graph, or one task; tasks they blocked become pending again."""
     with ready_engine().begin() as connection:
         try:
             target = task_records.resolve_id(connection, id_)
         except WorkflowNotFoundError:
             target = task_records.resolve_task(connection, id_)
         count = task_interventions.retry_failed(connection, target, actor=actor_name(as_), reason=reason)
-    console.print(f"{count} tasks are tried again")
+    console.print(f"{count} tasks are retried")
 
 
 @app.command()
 def amend(
-    id_: Annotated[str, typer.Argument(metavar="TASK", help="Id of a failed task, or its beginning.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")],
+    id_: Annotated[str, typer.Argument(metavar="TASK", help="Id of the failed task, or a unique prefix.")],
+    reason: Annotated[str, typer.Option("--reason", help="The reason; it goes into the history.")],
     arguments: Annotated[
         str | None, typer.Option("--arguments", help="Its new arguments, a JSON object.")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option("--split", help="A file with a list of tasks that it is split into.")
+        Path | None, typer.Option("--split", help="File with the list of tasks to split it into.")
     ] = None,
-    before: Annotated[
-        Path | None, typer.Option("--before", help="A file with a task to be done first.")
-    ] = None,
+    before: Annotated[Path | None, typer.Option("--before", help="File with a task to run first.")] = None,
     as_: As = None,
 ) -> None:
-    """Try a failed task again: with other arguments, split into parts, or after another task."""
+    """Retry a failed task with other arguments, split into parts, or after another task."""
     if arguments is None and split is None and before is None:
-        raise UsageError("say what changes: --arguments, --split or --before")
+        raise UsageError("nothing to change: pass --arguments, --split or --before")
     if arguments is not None and split is not None:
-        raise UsageError("a task that is split has no arguments: give --arguments or --split")
-    given = None if arguments is None else _object(arguments, "--arguments")
+        raise UsageError("a task that is split has no arguments: pass either --arguments or --split")
+    new_arguments = None if arguments is None else _object(arguments, "--arguments")
     parts = None if split is None else read_tasks(documents.read(split))
     first = [] if before is None else read_tasks(documents.read(before))
     if len(first) > 1:
@@ -188,11 +187,11 @@ def amend(
             ADAPTERS,
             actor=actor_name(as_),
             reason=reason,
-            arguments=given,
+            arguments=new_arguments,
             parts=parts,
             before=first[0] if first else None,
         )
-    console.print("it is tried again")
+    console.print("the task is retried")
 
 
 @app.command()
@@ -201,14 +200,14 @@ def cancel(id_: Id, reason: Reason = None, as_: As = None) -> None:
     with ready_engine().begin() as connection:
         target = task_records.resolve_id(connection, id_)
         count = task_interventions.cancel_graph(connection, target, actor=actor_name(as_), reason=reason)
-    console.print(f"cancelled, with {count} tasks")
+    console.print(f"cancelled, including {count} tasks")
 
 
-def _object(given: str, what: str) -> dict[str, Any]:
+def _object(text: str, noun: str) -> dict[str, Any]:
     try:
-        value = read_json(given)
+        value = read_json(text)
     except ValueError as error:
-        raise UsageError(f"{what} is no JSON: {error}") from None
+        raise UsageError(f"{noun} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise UsageError(f"{what} is no JSON object")
+        raise UsageError(f"{noun} is not a JSON object")
     return value

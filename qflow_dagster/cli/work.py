@@ -1,4 +1,4 @@
-"""`qflow work`: the plan."""
+"""`qflow work`: work items and their plan."""
 
 import sys
 from typing import Annotated
@@ -12,8 +12,8 @@ from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
     actor_name,
+    check_choice,
     console,
-    known,
     print_fields,
     print_json,
     print_rows,
@@ -29,22 +29,22 @@ from qflow_dagster.settings import settings
 
 app = typer.Typer(no_args_is_help=True)
 Repo = Annotated[str | None, typer.Option("--repo", "-r", help="Only of this repository.")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a work item, or its beginning.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the work item, or a unique prefix.")]
 
 
 @app.command("list")
 def list_(
     repo: Repo = None,
     level: Annotated[str | None, typer.Option(help="theme, epic, capability or feature.")] = "feature",
-    state: Annotated[str, typer.Option(help="open, all, or a state as `in_progress`.")] = "open",
+    state: Annotated[str, typer.Option(help="open, all, or a state such as `in_progress`.")] = "open",
     source: Annotated[str | None, typer.Option(help="findings, metric, error or text.")] = None,
     json: JsonFlag = False,
     limit: Limit = 30,
 ) -> None:
     """List work items, the highest WSJF first."""
-    known("level", level, work_items.LEVELS)
-    known("state", state, ("open", "all", *work_items.STATES))
-    known("source", source, work_items.SOURCES)
+    check_choice("level", level, work_items.LEVELS)
+    check_choice("state", state, ("open", "all", *work_items.STATES))
+    check_choice("source", source, work_items.SOURCES)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = work_items.find(
@@ -53,16 +53,16 @@ def list_(
     if json:
         print_json(rows)
         return
-    shown = [
+    table_rows = [
         {"id": str(row["id"])[:18], **{k: row[k] for k in ("wsjf", "state", "repository", "title")}}
         for row in rows
     ]
-    print_rows(shown, empty="Nothing is planned; `qflow run` plans what it finds.")
+    print_rows(table_rows, empty="No work item; `qflow run` creates them from findings.")
 
 
 @app.command()
 def tree(repo: Repo = None, json: JsonFlag = False) -> None:
-    """Themes, epics and capabilities, with how many features each has."""
+    """Show themes, epics and capabilities with their numbers of features."""
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = work_items.tree(connection, id_)
@@ -70,7 +70,7 @@ def tree(repo: Repo = None, json: JsonFlag = False) -> None:
         print_json(rows)
         return
     if not rows:
-        console.print("Nothing is planned; `qflow run` plans what it finds.")
+        console.print("No work item; `qflow run` creates them from findings.")
     for row in rows:
         features = (
             f"  {row['done']}/{row['features']} features"
@@ -78,63 +78,63 @@ def tree(repo: Repo = None, json: JsonFlag = False) -> None:
             if row["features"]
             else ""
         )
-        words = f"{'  ' * row['depth']}{row['level']} {row['title']}  ({row['state']}){features}"
-        console.print(words, soft_wrap=True)
+        line = f"{'  ' * row['depth']}{row['level']} {row['title']}  ({row['state']}){features}"
+        console.print(line, soft_wrap=True)
 
 
 @app.command("next")
 def next_(
     repo: Repo = None,
-    claim: Annotated[bool, typer.Option("--claim", help="Take it: nobody else gets it then.")] = False,
+    claim: Annotated[bool, typer.Option("--claim", help="Claim it, so that nobody else gets it.")] = False,
     as_: As = None,
     json: JsonFlag = False,
 ) -> None:
-    """The feature that pays most for its size, and why."""
+    """Show the ready feature with the highest score, and how the score is computed."""
     with ready_engine().begin() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
-        found = next_work.get_next_work(connection, actor=actor_name(as_), repository_id=id_, claim=claim)
-        shown = work_items.show(connection, found[0]) if found else None
-        why = safe_work_planner.explain(connection, found[0]) if found else []
+        ids = next_work.get_next_work(connection, actor=actor_name(as_), repository_id=id_, claim=claim)
+        item = work_items.show(connection, ids[0]) if ids else None
+        explanation = safe_work_planner.explain(connection, ids[0]) if ids else []
     if json:
-        print_json(shown)
+        print_json(item)
         return
-    if shown is None:
+    if item is None:
         console.print("No feature is ready.")
         return
     print_fields(
-        {k: shown[k] for k in ("id", "title", "state", "repository", "path", "description", "acceptance")}
+        {k: item[k] for k in ("id", "title", "state", "repository", "path", "description", "acceptance")}
     )
     console.print()
-    for line in why:
+    for line in explanation:
         console.print(line)
 
 
 @app.command()
 def show(id_: Id, json: JsonFlag = False) -> None:
-    """One item, how its score comes about, and its history."""
+    """Show one item, how its score is computed, and its history."""
     with ready_engine().connect() as connection:
         item = work_items.resolve_id(connection, id_)
-        shown = work_items.show(connection, item)
-        why = safe_work_planner.explain(connection, item)
+        row = work_items.show(connection, item)
+        explanation = safe_work_planner.explain(connection, item)
     if json:
-        print_json({**shown, "explanation": why})
+        print_json({**row, "explanation": explanation})
         return
-    history = shown.pop("history")
-    shown.pop("inputs")
-    print_fields(shown)
+    history = row.pop("history")
+    row.pop("inputs")
+    print_fields(row)
     console.print()
-    for line in why:
+    for line in explanation:
         console.print(line)
     print_rows(history, empty="", title="History")
 
 
 @app.command()
 def progress(repo: Repo = None, json: JsonFlag = False) -> None:
-    """Items by level and state; percentages weighted by job size."""
+    """Count items by level and state; percentages are weighted by job size."""
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = work_items.progress(connection, id_)
-    print_json(rows) if json else print_rows(rows, empty="Nothing is planned.")
+    print_json(rows) if json else print_rows(rows, empty="No work item.")
 
 
 @app.command("set")
@@ -146,20 +146,20 @@ def set_(
     value: Annotated[int, typer.Argument(help="1 to 10; job_size one of 1 2 3 5 8 13 20.")],
     as_: As = None,
 ) -> None:
-    """State an input of the score; what was derived for it no longer counts."""
+    """Set an input of the score; the derived value no longer counts."""
     with ready_engine().begin() as connection:
         item = work_items.resolve_id(connection, id_)
         safe_work_planner.set_input(connection, item, name, value, actor=actor_name(as_))
-        why = safe_work_planner.explain(connection, item)
-    for line in why:
+        explanation = safe_work_planner.explain(connection, item)
+    for line in explanation:
         console.print(line)
 
 
 @app.command()
 def move(
-    id_: Id, state: Annotated[str, typer.Argument(help="As `done` or `cancelled`.")], as_: As = None
+    id_: Id, state: Annotated[str, typer.Argument(help="Such as `done` or `cancelled`.")], as_: As = None
 ) -> None:
-    """Move an item to another state; its parents follow."""
+    """Move an item to another state; the states of its parents follow."""
     with ready_engine().begin() as connection:
         item = work_items.resolve_id(connection, id_)
         work_items.move(connection, [item], state, actor=actor_name(as_))
@@ -168,38 +168,38 @@ def move(
 
 @app.command()
 def depend(
-    id_: Id, on: Annotated[list[str], typer.Argument(help="Items of the same level it waits for.")]
+    id_: Id, on: Annotated[list[str], typer.Argument(help="Items of the same level that it depends on.")]
 ) -> None:
-    """Make an item wait for others."""
+    """Make an item depend on others."""
     with ready_engine().begin() as connection:
         item = work_items.resolve_id(connection, id_)
         work_items.depend(connection, item, [work_items.resolve_id(connection, other) for other in on])
-    console.print(f"{item} waits for {len(on)}")
+    console.print(f"{item} depends on {len(on)} items")
 
 
 @app.command()
 def add(
-    text: Annotated[str, typer.Argument(help="What is wanted; - reads standard input.")],
+    text: Annotated[str, typer.Argument(help="The request; - reads standard input.")],
     relates_to: Annotated[
-        str | None, typer.Option(help="The item above it; default: the most similar.")
+        str | None, typer.Option(help="The parent item; default: the most similar one.")
     ] = None,
     updates: Annotated[str | None, typer.Option(help="The item whose description it replaces.")] = None,
-    repo: Annotated[str | None, typer.Option("--repo", "-r", help="The repository it is about.")] = None,
+    repo: Annotated[str | None, typer.Option("--repo", "-r", help="The repository it concerns.")] = None,
     as_: As = None,
     json: JsonFlag = False,
 ) -> None:
-    """Plan a free text: at once where it is clear, by an approval where it is likely, else by `qflow work decide`."""
-    given = sys.stdin.read() if text == "-" else text
+    """Turn a free text into a work item: at once if the confidence is high, else after a decision."""
+    request = sys.stdin.read() if text == "-" else text
     actor = actor_name(as_)
     engine = ready_engine()
     analysis = None
     if settings().execution.classifier == "model":
-        analysis = classify_by_model(engine, given, updates=updates is not None)
+        analysis = classify_by_model(engine, request, updates=updates is not None)
     with engine.begin() as connection:
         repository = None if repo is None else current_snapshot(connection, repository_name(connection, repo))
-        added = work_chunks.add_chunk(
+        result = work_chunks.add_chunk(
             connection,
-            given,
+            request,
             requested_by=actor,
             relates_to=work_items.resolve_id(connection, relates_to) if relates_to else None,
             updates=work_items.resolve_id(connection, updates) if updates else None,
@@ -207,48 +207,50 @@ def add(
             analysis=analysis,
         )
         approval = None
-        if added.state == "waiting":
-            payload = work_chunks.decision_payload(added.chunk_id)
+        if result.state == "waiting":
+            payload = work_chunks.decision_payload(result.chunk_id)
             approval = request_workflow(
                 connection,
                 work_chunks.DECISION,
                 payload,
                 requested_by=actor,
-                reason=added.analysis.name,
-                evidence={"text": given, **added.analysis.as_json()},
+                reason=result.analysis.name,
+                evidence={"text": request, **result.analysis.as_json()},
             )
-    result = {
-        "chunk": added.chunk_id,
-        "state": added.state,
-        "level": added.analysis.level,
-        "name": added.analysis.name,
-        "confidence": added.analysis.confidence,
-        "reasons": "; ".join(added.analysis.reasons),
-        "work_item": added.work_item_id,
+    fields = {
+        "chunk": result.chunk_id,
+        "state": result.state,
+        "level": result.analysis.level,
+        "name": result.analysis.name,
+        "confidence": result.analysis.confidence,
+        "reasons": "; ".join(result.analysis.reasons),
+        "work_item": result.work_item_id,
         "approval": approval,
     }
-    print_json(result) if json else print_fields(result)
-    if added.state == "escalated" and not json:
-        console.print(f"\nIt is not clear enough: qflow work decide {str(added.chunk_id)[:18]} --apply")
+    print_json(fields) if json else print_fields(fields)
+    if result.state == "escalated" and not json:
+        console.print(f"\nThe confidence is too low: qflow work decide {str(result.chunk_id)[:18]} --apply")
 
 
 @app.command()
 def texts(json: JsonFlag = False, limit: Limit = 30) -> None:
-    """Texts that nobody has decided yet."""
+    """List texts that are not decided yet."""
     with ready_engine().connect() as connection:
         rows = work_chunks.undecided(connection, limit)
-    print_json(rows) if json else print_rows(rows, empty="No text waits.")
+    print_json(rows) if json else print_rows(rows, empty="No text is pending.")
 
 
 @app.command()
 def decide(
-    id_: Annotated[str, typer.Argument(metavar="TEXT", help="Id of a text, or its beginning.")],
-    apply: Annotated[bool | None, typer.Option("--apply/--reject", help="Make it work, or not.")] = None,
+    id_: Annotated[str, typer.Argument(metavar="TEXT", help="Id of the text, or a unique prefix.")],
+    apply: Annotated[
+        bool | None, typer.Option("--apply/--reject", help="Turn it into a work item, or reject it.")
+    ] = None,
     as_: As = None,
 ) -> None:
-    """Decide a text that was escalated."""
+    """Decide on a text that was escalated."""
     if apply is None:
-        raise UsageError("say --apply or --reject")
+        raise UsageError("pass --apply or --reject")
     with ready_engine().begin() as connection:
         chunk = resolve(connection, id_, table="work_chunks", noun="text", see="qflow work texts")
         item = work_chunks.decide(connection, chunk, apply=apply, actor=actor_name(as_))

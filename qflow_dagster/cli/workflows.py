@@ -1,4 +1,4 @@
-"""`qflow workflows`: what waits, runs, failed or ended, and deciding on it by hand."""
+"""`qflow workflows`: pending, running, failed and ended workflows, and interventions by hand."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -39,9 +39,9 @@ DOMAINS = (
 )
 
 app = typer.Typer(no_args_is_help=True)
-Id = Annotated[str, typer.Argument(help="The workflow's id, or the beginning of it.")]
-Ids = Annotated[list[str], typer.Argument(help="Ids of workflows, or their beginnings.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why; it goes into the history.")]
+Id = Annotated[str, typer.Argument(help="Id of the workflow, or a unique prefix.")]
+Ids = Annotated[list[str], typer.Argument(help="Ids of workflows, or unique prefixes.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="The reason; it goes into the history.")]
 
 
 @app.command("list")
@@ -53,13 +53,13 @@ def list_(
 ) -> None:
     """List workflows, newest first."""
     with ready_engine().connect() as connection:
-        found = quantumflow.find(connection, type_name=type_name, status=status, limit=limit)
+        workflows = quantumflow.find(connection, type_name=type_name, status=status, limit=limit)
     if json:
-        print_json([row._asdict() for row in found])
+        print_json([row._asdict() for row in workflows])
         return
     rows = [
         {
-            # The first half of an id is its time: the beginning that tells two apart is long.
+            # The first half of an id is its time, so a unique prefix is long.
             "id": str(row.id)[:18],
             "type": row.type,
             "status": row.status,
@@ -68,24 +68,24 @@ def list_(
             "about": _about(row.payload),
             "error": _message(row.error),
         }
-        for row in found
+        for row in workflows
     ]
-    print_rows(rows, empty="No workflow fits.")
+    print_rows(rows, empty="No workflow matches.")
 
 
 @app.command()
 def show(workflow: Id, json: JsonFlag = False) -> None:
-    """Show one workflow with all its fields and what it depends on."""
+    """Show one workflow with all its fields and dependencies."""
     with ready_engine().connect() as connection:
         id_ = quantumflow.resolve(connection, workflow)
-        found = quantumflow.get(connection, id_)._asdict()
-        found["depends_on"] = [str(row.id) for row in quantumflow.dependencies(connection, id_)]
-    print_json(found) if json else print_fields(found)
+        fields = quantumflow.get(connection, id_)._asdict()
+        fields["depends_on"] = [str(row.id) for row in quantumflow.dependencies(connection, id_)]
+    print_json(fields) if json else print_fields(fields)
 
 
 @app.command()
 def history(workflow: Id, json: JsonFlag = False) -> None:
-    """Show every event of a workflow: when, from what to what, by whom."""
+    """Show every event of a workflow: time, transition, actor."""
     with ready_engine().connect() as connection:
         events = quantumflow.get_events(connection, quantumflow.resolve(connection, workflow))
     rows: list[dict[str, Any]] = [
@@ -110,7 +110,7 @@ def history(workflow: Id, json: JsonFlag = False) -> None:
 @app.command()
 def retry(workflows: Ids, reason: Reason = None, actor: As = None) -> None:
     """Give ended workflows one more attempt, at once."""
-    _decide(quantumflow.retry, workflows, reason, actor, "will be tried again")
+    _decide(quantumflow.retry, workflows, reason, actor, "will be retried")
 
 
 @app.command()
@@ -132,14 +132,14 @@ def resume(workflows: Ids, reason: Reason = None, actor: As = None) -> None:
 
 
 def _decide(
-    operation: Callable[..., None], prefixes: list[str], reason: str | None, actor: str | None, done: str
+    operation: Callable[..., None], prefixes: list[str], reason: str | None, actor: str | None, message: str
 ) -> None:
-    """All of them or none, in one transaction."""
+    """Change all of the workflows or none, in one transaction."""
     with ready_engine().begin() as connection:
         ids = [quantumflow.resolve(connection, prefix) for prefix in prefixes]
         operation(connection, ids, actor=actor_name(actor), reason=reason)
     for id_ in ids:
-        console.print(f"{id_} {done}")
+        console.print(f"{id_} {message}")
 
 
 def _about(payload: Any) -> str | None:

@@ -6,7 +6,14 @@ Public names: `engine`, `database_url`, `dagster_url`, `embedded`, `migrate`,
 """
 
 from qflow_dagster.database.copy import copy_rows, stage_rows
-from qflow_dagster.database.engines import dagster_url, database_url, engine, engine_for, ready_engine
+from qflow_dagster.database.engines import (
+    dagster_url,
+    database_url,
+    engine,
+    engine_for,
+    public_address,
+    ready_engine,
+)
 from qflow_dagster.database.revisions import ensure_database, migrate
 
 __all__ = [
@@ -17,6 +24,7 @@ __all__ = [
     "engine_for",
     "ensure_database",
     "migrate",
+    "public_address",
     "ready_engine",
     "stage_rows",
 ]

@@ -38,6 +38,7 @@ from qflow_dagster.safety.key_files import kept_key
 from qflow_dagster.safety.private_folders import private_folder
 
 USER = "qflow"
+DATABASE = "qflow"
 SOCKET = ".s.PGSQL.5432"
 # A socket's address holds 104 bytes on macOS, 108 on Linux, one of them the final NUL.
 SOCKET_PATH_LIMIT = 103
@@ -69,7 +70,7 @@ class EmbeddedServerError(QflowError):
     """The embedded server cannot be created, started or stopped."""
 
 
-def url(home: Path, database: str = "qflow") -> URL:
+def url(home: Path, database: str = DATABASE) -> URL:
     """Return the server's address once it runs, with its password; `home` is `$QFLOW_HOME`."""
     return URL.create(
         "postgresql+psycopg",

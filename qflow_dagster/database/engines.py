@@ -34,6 +34,21 @@ def database_url() -> URL:
     return _postgresql_url("QFLOW_DATABASE_URL", configured.get_secret_value())
 
 
+def public_address() -> str:
+    """Return the address of our database for people: without user, password and options. Starts nothing.
+
+    Raises:
+        UsageError: QFLOW_DATABASE_URL is no PostgreSQL address.
+        EmbeddedServerError: there is no folder for the embedded server.
+    """
+    configured = settings().database.url
+    if configured is None:
+        return f"postgresql:///{embedded.DATABASE}?host={embedded.data_folder(settings().home)}"
+    url = _postgresql_url("QFLOW_DATABASE_URL", configured.get_secret_value())
+    host = f"{url.host or ''}:{url.port}" if url.port else url.host or ""
+    return f"postgresql://{host}/{url.database}"
+
+
 def dagster_url() -> URL:
     """Return the address of Dagster's own database, as dagster-postgres wants it (plain `postgresql://`)."""
     configured = settings().dagster.url

@@ -4,7 +4,11 @@ Belongs here: taking and releasing them. What each is for is in `qflow_dagster.r
 waited for as long as for any other (`settings().database.lock_timeout`).
 """
 
-from sqlalchemy import Connection, text
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from qflow_dagster.registry import Lock
 
@@ -27,6 +31,29 @@ def unlock_session(connection: Connection, key: Lock, id_: int | None = None) ->
 def lock_name(connection: Connection, name: str) -> None:
     """Take the lock of a name (a folder, a workflow type) until the transaction ends."""
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+
+@contextmanager
+def holding_name(engine: Engine, name: str, *, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of a name while the block runs, in a transaction of its own.
+
+    Another holder is waited for without a limit; `on_wait` is called before. The lock ends with the process.
+    """
+    connection = engine.connect()
+    try:
+        # Nothing is written in this transaction, so that it holds up no vacuum, however long it takes.
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        taken = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+        if not connection.scalar(taken, {"name": name}):
+            on_wait()
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            lock_name(connection, name)
+        yield
+    finally:
+        # If the server went away, the lock went with the connection.
+        with suppress(DBAPIError):
+            connection.close()
 
 
 def try_lock_session_name(connection: Connection, name: str) -> bool:

@@ -1,9 +1,9 @@
-"""Changing code: patches for work items, proposed by generators, judged by gates.
+"""Changing code: patches for work items, proposed by generators, checked by gates.
 
-- `orchestrator`: a batch of work items from request to best candidate
-- `generators`, `codemods`, `proposing`: who proposes, each on its own
-- `validation`, `suite_gate`, `repository_tests`: the gates
-- `patches`: what a patch may touch, and git's side of it; `candidate_records`: what is stored
+- `orchestrator`: a batch of work items from request to best candidate; `single`: one item or patch on request
+- `generators`, `codemods`, `narrowing`: what proposes a change; `item_requests`, `proposing`, `workers`: calling them
+- `validation`, `remaining`, `suite_gate`, `repository_tests`: the gates
+- `patches`: what a patch may change, and git's side of it; `candidates`, `candidate_records`: what is stored
 
 Does not belong here: approving and applying (`agents`), what to change (`execution`).
 

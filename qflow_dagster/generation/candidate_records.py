@@ -1,31 +1,33 @@
-"""Storing and reading attempts, candidates and gate results.
+"""Store and read attempts, candidates and gate results.
 
-Belongs here: their SQL, and what past outcomes say of a rule and a generator.
+Belongs here: their SQL, and the acceptance expected from past outcomes of a rule and a generator.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import validation
 from qflow_dagster.generation.candidates import Candidate
-from qflow_dagster.generation.tables import generation_attempts
+from qflow_dagster.generation.tables import candidates as table
+from qflow_dagster.generation.tables import gate_results, generation_attempts
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.generation.workers import Attempt
 from qflow_dagster.quantumflow.rows import to_json
 
-# What a rule's confidence is worth in decisions: so many real ones outweigh it.
-PRIOR = 5.0
+# The weight of a rule's stated confidence, in decisions: as many real decisions count as much.
+PRIOR_WEIGHT = 5.0
 
 
-def beliefs(connection: Connection) -> Callable[[str, str, float], float]:
-    """Expected acceptance of (rule, generator, the rule's confidence): a Beta posterior's mean.
+def acceptance_estimates(connection: Connection) -> Callable[[str, str, float], float]:
+    """Return a function of (rule, generator, the rule's confidence): the expected acceptance, a Beta posterior's mean.
 
-    Prior Beta(5 c, 5 (1 - c)) of the rule's stated confidence c; accepted and denied or reverted
+    The prior is Beta(5 c, 5 (1 - c)) with the rule's stated confidence c; accepted and denied or reverted
     candidates are the evidence.
     """
     query = text("""
@@ -33,28 +35,29 @@ def beliefs(connection: Connection) -> Callable[[str, str, float], float]:
         FROM candidates c CROSS JOIN unnest(c.sources) AS source
         WHERE c.outcome IS NOT NULL GROUP BY 1, 2
     """)
-    known = {(row.rule_id, row.source): (row.accepted, row.decided) for row in connection.execute(query)}
+    by_source = {(row.rule_id, row.source): (row.accepted, row.decided) for row in connection.execute(query)}
 
-    def belief(rule: str, generator: str, confidence: float) -> float:
-        accepted, decided = known.get((rule, generator), (0, 0))
-        return (PRIOR * confidence + accepted) / (PRIOR + decided)
+    def estimate(rule: str, generator: str, confidence: float) -> float:
+        accepted, decided = by_source.get((rule, generator), (0, 0))
+        return (PRIOR_WEIGHT * confidence + accepted) / (PRIOR_WEIGHT + decided)
 
-    return belief
+    return estimate
 
 
-def known_gates(connection: Connection, candidate: Candidate) -> list[Gate]:
-    """What the gates of this version said of the same patch on the same commit before; in order."""
-    query = text("""
-        SELECT gate, verdict, evidence, seconds FROM gate_results
-        WHERE base_commit = :base AND digest = :digest AND rule_id = :rule AND version = :version ORDER BY seq
-    """)
-    parameters = {
-        "base": candidate.base,
-        "digest": candidate.patch.digest,
-        "version": validation.VERSION,
-        "rule": candidate.request.rule.id,
-    }
-    return [Gate(*row) for row in connection.execute(query, parameters)]
+def stored_gates(connection: Connection, candidate: Candidate) -> list[Gate]:
+    """Return the stored results of this version's gates for the same patch on the same commit, in order."""
+    results = gate_results.c
+    query = (
+        select(results.gate, results.verdict, results.evidence, results.seconds)
+        .where(
+            results.base_commit == candidate.base,
+            results.digest == candidate.patch.digest,
+            results.rule_id == candidate.request.rule.id,
+            results.version == validation.VERSION,
+        )
+        .order_by(results.seq)
+    )
+    return [Gate(*row) for row in connection.execute(query)]
 
 
 def store(
@@ -64,7 +67,7 @@ def store(
     attempts: Sequence[Attempt],
     candidates: Sequence[Candidate],
 ) -> None:
-    """Store what was tried for one item, the candidates, and the gates' answers."""
+    """Store the attempts for one item, the candidates, and their gate results."""
     columns = [
         "work_item_id",
         "repository_id",
@@ -83,56 +86,54 @@ def store(
         (
             work_item,
             repository_id,
-            one.ask.generator,
-            one.ask.request.rule.id,
-            one.ask.request.language,
-            one.input_digest,
-            one.outcome,
-            len(one.proposals),
-            one.problem,
-            one.seconds,
-            to_json(one.usage, "the usage"),
-            float(one.usage.get("cost", 0.0)),
+            attempt.call.generator,
+            attempt.call.request.rule.id,
+            attempt.call.request.language,
+            attempt.input_digest,
+            attempt.outcome,
+            len(attempt.proposals),
+            attempt.problem,
+            attempt.seconds,
+            to_json(attempt.usage, "the usage"),
+            float(attempt.usage.get("cost", 0.0)),
         )
-        for one in attempts
+        for attempt in attempts
     ]
     copy_rows(connection, generation_attempts, columns, rows)
-    insert = text("""
-        INSERT INTO candidates (id, work_item_id, repository_id, base_commit, digest, patch, paths, lines, rule_id,
-                                rule_version, rule_digest, language, sources, status, score)
-        VALUES (:id, :work_item, :repository_id, :base, :digest, :patch, :paths, :lines, :rule, :rule_version,
-                :rule_digest, :language, :sources, :status, :score)
-        ON CONFLICT (work_item_id, base_commit, digest) DO UPDATE SET status = excluded.status,
-            sources = excluded.sources, score = excluded.score, rule_version = excluded.rule_version,
-            rule_digest = excluded.rule_digest
-        RETURNING id
-    """)
-    gate = text("""
-        INSERT INTO gate_results (base_commit, digest, rule_id, gate, version, seq, verdict, evidence, seconds)
-        VALUES (:base, :digest, :rule, :gate, :version, :seq, :verdict, :evidence, :seconds)
-        ON CONFLICT (base_commit, digest, rule_id, gate, version) DO NOTHING
-    """)
-    for one in candidates:
-        shared = {"base": one.base, "digest": one.patch.digest, "rule": one.request.rule.id}
-        one.id = connection.execute(
-            insert,
+    insert_candidate = insert(table)
+    insert_candidate = insert_candidate.on_conflict_do_update(
+        index_elements=[table.c.work_item_id, table.c.base_commit, table.c.digest],
+        set_={
+            name: insert_candidate.excluded[name]
+            for name in ("status", "sources", "score", "rule_version", "rule_digest")
+        },
+    ).returning(table.c.id)
+    insert_gate = insert(gate_results).on_conflict_do_nothing()
+    for candidate in candidates:
+        shared = {
+            "base_commit": candidate.base,
+            "digest": candidate.patch.digest,
+            "rule_id": candidate.request.rule.id,
+        }
+        candidate.id = connection.execute(
+            insert_candidate,
             {
                 **shared,
-                "id": one.id,
-                "work_item": one.work_item_id,
-                "repository_id": one.repository_id,
-                "patch": one.patch.text,
-                "paths": list(one.patch.paths),
-                "lines": one.patch.lines,
-                "rule_version": one.request.rule.version,
-                "rule_digest": one.request.rule.digest,
-                "language": one.request.language,
-                "sources": one.sources,
-                "status": one.status,
-                "score": one.score,
+                "id": candidate.id,
+                "work_item_id": candidate.work_item_id,
+                "repository_id": candidate.repository_id,
+                "patch": candidate.patch.text,
+                "paths": list(candidate.patch.paths),
+                "lines": candidate.patch.lines,
+                "rule_version": candidate.request.rule.version,
+                "rule_digest": candidate.request.rule.digest,
+                "language": candidate.request.language,
+                "sources": candidate.sources,
+                "status": candidate.status,
+                "score": candidate.score,
             },
         ).scalar_one()
-        answers = [
+        results = [
             {
                 **shared,
                 "gate": g.name,
@@ -142,27 +143,26 @@ def store(
                 "evidence": g.evidence.replace("\0", ""),
                 "seconds": g.seconds,
             }
-            for seq, g in enumerate(one.gates)
+            for seq, g in enumerate(candidate.gates)
         ]
-        if answers:
-            connection.execute(gate, answers)
+        if results:
+            connection.execute(insert_gate, results)
 
 
 def get(connection: Connection, candidate_id: UUID) -> dict[str, Any]:
-    """One candidate, whole.
+    """Return one candidate with all of its columns.
 
     Raises:
-        QflowError: there is none.
+        QflowError: there is no such candidate.
     """
-    row = connection.execute(text("SELECT * FROM candidates WHERE id = :id"), {"id": candidate_id}).mappings()
-    found = row.one_or_none()
-    if found is None:
+    row = connection.execute(select(table).where(table.c.id == candidate_id)).mappings().one_or_none()
+    if row is None:
         raise QflowError(f"there is no candidate {candidate_id}")
-    return dict(found)
+    return dict(row)
 
 
 def gates_of(connection: Connection, candidate_id: UUID) -> list[dict[str, Any]]:
-    """The gates of one candidate, in order."""
+    """Return the gate results of one candidate, in order."""
     query = text("""
         SELECT g.gate, g.verdict, g.evidence, g.seconds FROM candidates c JOIN gate_results g
           ON g.base_commit = c.base_commit AND g.digest = c.digest AND g.rule_id = c.rule_id
@@ -173,25 +173,25 @@ def gates_of(connection: Connection, candidate_id: UUID) -> list[dict[str, Any]]
 
 
 def record_outcome(connection: Connection, candidate_id: UUID, outcome: str) -> None:
-    """What became of a candidate: accepted, denied or reverted."""
-    connection.execute(
-        text("UPDATE candidates SET outcome = :outcome WHERE id = :id"),
-        {"id": candidate_id, "outcome": outcome},
-    )
+    """Record what became of a candidate: accepted, denied or reverted."""
+    connection.execute(update(table).where(table.c.id == candidate_id).values(outcome=outcome))
 
 
 def counts(connection: Connection, repository_id: int) -> dict[str, int]:
-    """Candidates of a repository by status."""
-    query = text(
-        "SELECT status, count(*) AS number FROM candidates WHERE repository_id = :id GROUP BY 1 ORDER BY 1"
+    """Count the candidates of a repository by status."""
+    query = (
+        select(table.c.status, func.count().label("number"))
+        .where(table.c.repository_id == repository_id)
+        .group_by(table.c.status)
+        .order_by(table.c.status)
     )
-    return {row.status: row.number for row in connection.execute(query, {"id": repository_id})}
+    return {row.status: row.number for row in connection.execute(query)}
 
 
 def analytics(
     connection: Connection, repository_id: int | None = None, *, by: str = "generator"
 ) -> list[dict[str, Any]]:
-    """By generator, rule or language: asked, proposed, failed, candidates passed, accepted, reverted, seconds, cost."""
+    """Return by generator, rule or language: calls, proposals, failures, outcomes of candidates, seconds, cost."""
     attempt, candidate = {
         "generator": ("generator", "source"),
         "rule": ("rule_id", "rule_id"),

@@ -1,4 +1,4 @@
-"""A candidate: a proposed patch on its way through the gates. Storing it is `candidate_records`."""
+"""A candidate: a proposed patch on its way through the gates. `candidate_records` stores it."""
 
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -11,7 +11,7 @@ from qflow_dagster.quantumflow import uuid7
 
 @dataclass
 class Candidate:
-    """A proposed patch: what it is for, who proposed it, what the gates said, and its rank."""
+    """A proposed patch: its work item and request, the generators that proposed it, its gate results and rank."""
 
     work_item_id: UUID
     repository_id: int
@@ -27,6 +27,6 @@ class Candidate:
     id: UUID = field(default_factory=uuid7)
 
     @property
-    def standing(self) -> bool:
-        """Whether no gate has failed it so far."""
+    def viable(self) -> bool:
+        """Return whether no gate has failed so far."""
         return all(gate.verdict != "failed" for gate in self.gates)

@@ -1,7 +1,7 @@
 """Codemods: changes of Python that need the syntax tree, made with libcst.
 
-Each is named after the rule whose finding it mends, and changes every place in the file that
-the rule finds. Does not belong here: fixes that are a template (the rule has it) or ruff's.
+Each is named after the rule whose finding it fixes, and changes every place in the file that
+the rule finds. Does not belong here: fixes that are a template (part of the rule) or ruff's.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,10 +20,10 @@ MUTABLE = m.List() | m.Dict() | m.Set() | m.Call(func=m.Name("list") | m.Name("d
 
 
 def rewrite(rule_id: str, text: str) -> str:
-    """The text after the codemod of that rule; the same text where there is none, or nothing to do.
+    """Return the text after the codemod of that rule; the same text if there is none, or nothing to change.
 
     Raises:
-        libcst.ParserSyntaxError: the text is no Python.
+        libcst.ParserSyntaxError: the text is not Python.
     """
     change = CODEMODS.get(rule_id)
     return text if change is None else change(cst.parse_module(text)).code
@@ -35,7 +35,7 @@ class BareExcept(cst.CSTTransformer):
     def leave_ExceptHandler(  # noqa: N802
         self, original_node: cst.ExceptHandler, updated_node: cst.ExceptHandler
     ) -> cst.ExceptHandler:
-        """A handler that raises again has to see everything."""
+        """Change the handler, unless it raises again: then it has to catch everything."""
         if original_node.type is not None or m.findall(original_node.body, m.Raise(exc=None)):
             return updated_node
         return updated_node.with_changes(
@@ -49,10 +49,10 @@ class MutableDefault(cst.CSTTransformer):
     def leave_FunctionDef(  # noqa: N802
         self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
     ) -> cst.FunctionDef:
-        """Left alone: a body on the line of its def, and an annotation that does not allow None."""
+        """Change the defaults, unless the body is on the line of its def or an annotation does not allow None."""
         if not isinstance(updated_node.body, cst.IndentedBlock):
             return updated_node
-        made: list[cst.BaseStatement] = []
+        initialisers: list[cst.BaseStatement] = []
 
         def without(parameters: Sequence[cst.Param]) -> list[cst.Param]:
             changed = []
@@ -61,7 +61,7 @@ class MutableDefault(cst.CSTTransformer):
                 if default is None or parameter.annotation is not None or not m.matches(default, MUTABLE):
                     changed.append(parameter)
                     continue
-                made.append(_if_none(parameter.name.value, default))
+                initialisers.append(_if_none(parameter.name.value, default))
                 changed.append(parameter.with_changes(default=cst.Name("None")))
             return changed
 
@@ -71,11 +71,11 @@ class MutableDefault(cst.CSTTransformer):
             params=without(parameters.params),
             kwonly_params=without(parameters.kwonly_params),
         )
-        if not made:
+        if not initialisers:
             return updated_node
         body = list(updated_node.body.body)
         after = 1 if body and m.matches(body[0], _DOCSTRING) else 0
-        block = updated_node.body.with_changes(body=[*body[:after], *made, *body[after:]])
+        block = updated_node.body.with_changes(body=[*body[:after], *initialisers, *body[after:]])
         return updated_node.with_changes(params=parameters, body=block)
 
 
@@ -98,7 +98,7 @@ class NoneComparison(cst.CSTTransformer):
     def leave_Comparison(  # noqa: N802
         self, original_node: cst.Comparison, updated_node: cst.Comparison
     ) -> cst.Comparison:
-        """Each link of a chain."""
+        """Change each link of a chain."""
         targets = []
         for target in updated_node.comparisons:
             operator = target.operator
@@ -129,7 +129,7 @@ class LazyLogging(cst.CSTTransformer):
     )
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:  # noqa: N802
-        """Only of plain values: a format specification has no equal there."""
+        """Change a call with plain values only: a format specification has no equivalent there."""
         if not m.matches(updated_node, self.CALL):
             return updated_node
         text = cast(cst.FormattedString, updated_node.args[0].value)
@@ -166,7 +166,7 @@ class ReadWithin(cst.CSTTransformer):
     def leave_SimpleStatementLine(  # noqa: N802
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
     ) -> cst.BaseStatement:
-        """Of whole statements only: elsewhere the order of evaluation would change."""
+        """Change complete statements only: elsewhere the order of evaluation would change."""
         if not m.matches(updated_node, self.LINE):
             return updated_node
         [call] = m.findall(updated_node, self.READ)
@@ -185,7 +185,7 @@ class AwareNow(m.MatcherDecoratableTransformer):
         self.changed = False
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:  # noqa: N802
-        """Of the class, imported by name or through its module."""
+        """Change calls of the class, imported by name or through its module."""
         if m.matches(updated_node, m.Call(func=m.Attribute(m.Name("datetime"), m.Name("utcnow")), args=[])):
             self.changed = True
             return cst.ensure_type(cst.parse_expression("datetime.now(timezone.utc)"), cst.Call)
@@ -208,9 +208,9 @@ def _aware_now(module: cst.Module) -> cst.Module:
 
 
 class PathQueries(cst.CSTTransformer):
-    """``os.path.exists(p)`` becomes ``Path(p).exists()``, ``open(os.path.join(a, b))`` takes a Path.
+    """``os.path.exists(p)`` becomes ``Path(p).exists()``, ``open(os.path.join(a, b))`` becomes ``open(Path(a, b))``.
 
-    Where the answer is the same for paths that are text; a path of bytes pathlib refuses.
+    The result is the same for paths of type str; pathlib refuses paths of bytes.
     """
 
     NAMES: ClassVar = {"exists": "exists", "isfile": "is_file", "isdir": "is_dir"}
@@ -220,7 +220,7 @@ class PathQueries(cst.CSTTransformer):
         self.changed = False
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:  # noqa: N802
-        """The inner call first, so that a join inside a question becomes the parts of its Path."""
+        """Change the inner call first, so that a join inside a query becomes the parts of its Path."""
         name = get_full_name_for_node(original_node.func) or ""
         arguments = updated_node.args
         if name == "open" and arguments and m.matches(arguments[0].value, _JOIN):
@@ -250,7 +250,7 @@ _JOIN = m.Call(func=m.Attribute(m.Attribute(m.Name("os"), m.Name("path")), m.Nam
 def _path_queries(module: cst.Module) -> cst.Module:
     transformer = PathQueries()
     changed = module.visit(transformer)
-    # A Path of the file's own would be mistaken for pathlib's.
+    # A class named Path that the file defines or imports would be mistaken for pathlib's.
     if not transformer.changed or m.findall(module, _OTHER_PATH):
         return module
     context = CodemodContext()
@@ -271,20 +271,20 @@ _OTHER_PATH = (
 
 
 class DocstringSkeleton(cst.CSTTransformer):
-    """A public function without a docstring gets one that says what its signature says, to be filled in."""
+    """A public function without a docstring gets one made of its signature, to be filled in."""
 
     def visit_ClassDef(self, node: cst.ClassDef) -> bool:  # noqa: N802
-        """Methods are another rule's."""
+        """Skip methods, which are another rule's."""
         return False
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:  # noqa: N802
-        """Nor functions inside of functions."""
+        """Skip functions inside functions."""
         return False
 
     def leave_FunctionDef(  # noqa: N802
         self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
     ) -> cst.FunctionDef:
-        """Private ones are left alone, and those on one line."""
+        """Add the docstring, unless the function is private or on one line."""
         name, body = updated_node.name.value, updated_node.body
         if (
             name.startswith("_")
@@ -317,7 +317,7 @@ def _f_strings(module: cst.Module) -> cst.Module:
     try:
         return ConvertFormatStringCommand(CodemodContext()).transform_module(module)
     except cst.CSTValidationError:
-        # The command gives a prefix to text that has one (u"..."), and libcst refuses it.
+        # The command adds a prefix to strings that have one (u"..."), and libcst refuses that.
         return module
 
 

@@ -1,6 +1,6 @@
-"""What a generator is asked for a work item: the file, the version of the rule that serves it, its findings.
+"""The request a generator gets for a work item: the file, the serving version of the rule, its findings.
 
-Does not belong here: asking (`proposing`), in what order (`orchestrator`).
+Does not belong here: calling generators (`proposing`), in what order (`orchestrator`).
 """
 
 import random
@@ -16,15 +16,15 @@ from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.ingestion import trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 
-# Where versions on trial share traffic; a test may bring its own.
-CHANCE = random.Random()  # noqa: S311  (it draws samples, no secrets)
+# Draws which version of a rule serves while one is on trial; tests replace it.
+RANDOM = random.Random()  # noqa: S311  (it draws samples, no secrets)
 
 
 def repository_of(connection: Connection, work_item: UUID) -> str:
-    """The name of the repository a work item is about.
+    """Return the name of the repository of a work item.
 
     Raises:
-        QflowError: there is no such item, or it is about none.
+        QflowError: there is no such item, or it belongs to no repository.
     """
     query = text(
         "SELECT r.name FROM work_items i JOIN repositories r ON r.id = i.repository_id WHERE i.id = :id"
@@ -44,15 +44,15 @@ def request_for(
     *,
     digest: bytes | None = None,
 ) -> tuple[Request | None, str]:
-    """What a generator is asked for a work item; without a rule or file of its own, none and the reason.
+    """Return the request for a work item, or None and the reason if its rule or file is gone.
 
-    Where a version of the rule is on trial, a draw decides which one serves; `digest` names one instead.
+    While a version of the rule is on trial, a random draw decides which one serves; `digest` selects one instead.
     """
     query = text("SELECT rule_id, path, repository_id FROM work_items WHERE id = :id")
     row = connection.execute(query, {"id": work_item}).one_or_none()
     rule = None if row is None else _version(connection, row.rule_id, digest)
     if row is None or rule is None:
-        return None, "its rule is not there any more"
+        return None, "its rule no longer exists"
     blob = connection.execute(
         text(f"""
             SELECT b.id, f.oid, b.language, b.bytes FROM files f JOIN blobs b ON b.id = f.blob_id
@@ -61,12 +61,12 @@ def request_for(
         {**snapshot.interval, "path": row.path},
     ).one_or_none()
     if blob is None:
-        return None, f"{row.path} is not there any more"
+        return None, f"{row.path} no longer exists"
     data = trees.read_texts(objects, [(row.path, blob.oid)]).get(row.path)
     content = matchers.decode(data) if data is not None else None
     if content is None:
-        return None, f"{row.path} is too large or no UTF-8"
-    found = connection.execute(
+        return None, f"{row.path} is too large or not UTF-8"
+    findings = connection.execute(
         text("""
             SELECT g.line, g.message FROM findings g
             WHERE g.repository_id = :repository_id AND g.rule_id = :rule AND g.path = :path
@@ -84,8 +84,8 @@ def request_for(
             "on_trial": rule.status == "trial",
         },
     ).all()
-    if not found and rule.status == "trial":
-        return None, f"version {rule.version} of the rule, on trial, objects to nothing here"
+    if not findings and rule.status == "trial":
+        return None, f"version {rule.version} of the rule, on trial, has no finding here"
     return Request(
         repository=snapshot.repository,
         base=snapshot.commit_oid,
@@ -94,7 +94,7 @@ def request_for(
         text=content,
         rule=rule,
         target=target,
-        findings=tuple((one.line, one.message) for one in found),
+        findings=tuple((finding.line, finding.message) for finding in findings),
     ), ""
 
 
@@ -103,6 +103,6 @@ def _version(connection: Connection, rule_id: str, digest: bytes | None) -> Rule
     versions = [rule for rule in rules if rule.id == rule_id and digest in (None, rule.digest)]
     if len(versions) < 2:
         return versions[0] if versions else None
-    known = trust.of_rules(connection, rules)
+    levels = trust.of_rules(connection, rules)
     serving = [rule for rule in versions if rule.status in ("active", "trial")] or versions[:1]
-    return rule_evolver.draw_version(serving, known, CHANCE)
+    return rule_evolver.draw_version(serving, levels, RANDOM)

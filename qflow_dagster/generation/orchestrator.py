@@ -1,8 +1,8 @@
 """The generation orchestrator: work items in, validated candidates out, in batches.
 
-Belongs here: the order of things for a batch of items, and what is stored of it. Does not
+Belongs here: the order of steps for a batch of items, and what is stored of it. Does not
 belong here: generators (`generators`, `proposing`), gates (`validation`, `suite_gate`), what
-becomes of the best candidate (the caller's `accept`).
+happens to the best candidate (the caller's `accept`).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import rule_set, trust
@@ -23,9 +23,9 @@ from qflow_dagster.generation import candidate_records, item_requests, patches, 
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.generators import fixable_rules
 from qflow_dagster.generation.generators.protocol import Request
-from qflow_dagster.generation.proposing import Choose, ask_all, judge_all
+from qflow_dagster.generation.proposing import Choose, call_generators, run_gates
 from qflow_dagster.generation.validation import Gate
-from qflow_dagster.generation.workers import Attempt, Question
+from qflow_dagster.generation.workers import Attempt, GateTask
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.progress import ReportProgress
@@ -40,6 +40,7 @@ from qflow_dagster.quantumflow import (
     register,
 )
 from qflow_dagster.quantumflow.recording import kept_alive
+from qflow_dagster.quantumflow.tables import workflows as workflow_table
 from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.safety import logs
 
@@ -51,7 +52,7 @@ Accept = Callable[[Connection, Candidate], None]
 
 
 class Item(NamedTuple):
-    """A claimed generation and what is to be mended; without a request the reason why not."""
+    """A claimed generation and its request; without a request, the problem says why."""
 
     workflow: Workflow
     work_item_id: UUID
@@ -60,18 +61,18 @@ class Item(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a batch did: items, candidates made, those that passed, items without any."""
+    """What a batch did: items, candidates generated, items with a candidate that passed, items without one."""
 
     items: int
     candidates: int
     passed: int
-    nothing: int
+    without_candidate: int
 
 
 def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int) -> list[UUID]:
-    """Ask for changes of the `limit` best items that none was tried for on this commit; they are in progress then.
+    """Request changes of the `limit` best items not tried on this commit yet; move them to in_progress.
 
-    Findings of rules that may only show are left alone.
+    Findings of rules that may only show are skipped.
     """
     known = trust.of_rules(connection, evaluated(rule_set.current(connection)))
     rules = sorted({one.rule.id for one in known.values() if one.level != "show"})
@@ -110,10 +111,10 @@ def work(
     progress: ReportProgress | None = None,
     choose: Choose | None = None,
 ) -> Summary:
-    """Claim up to `limit` requested generations, carry them out, and hand the best of each to `accept`.
+    """Claim up to `limit` requested generations, carry them out, and pass the best candidate of each to `accept`.
 
-    `accept` is called in the transaction that completes the generation. `choose` says which
-    generators may be asked for a rule (default: all that fit).
+    `accept` is called in the transaction that completes the generation. `choose` selects the
+    generators for a rule (default: all that fit).
     """
     report = progress or (lambda stage, done, total: None)
     with engine.begin() as connection:
@@ -136,7 +137,7 @@ def work(
 
 
 def gating_rules(connection: Connection) -> list[Rule]:
-    """The rules that a change must give no new reason to."""
+    """Return the rules of which a change must bring no new finding."""
     return [rule for rule in evaluated(rule_set.current(connection)) if rule.matcher.metric is None]
 
 
@@ -153,25 +154,31 @@ def _work_on(
         snapshot = current_snapshot(connection, name)
         target = python_target(objects, snapshot, connection)
         items = [_item(connection, objects, snapshot, workflow, target) for workflow in workflows]
-        beliefs = candidate_records.beliefs(connection)
+        estimates = candidate_records.acceptance_estimates(connection)
         rules = gating_rules(connection)
-    asked = [item for item in items if item.request is not None]
-    report("generating changes", 0, len(asked))
-    attempts = ask_all(engine, [item.request for item in asked if item.request is not None], choose)
-    report("generating changes", len(asked), len(asked))
-    candidates = candidates_of(objects, snapshot, [item.work_item_id for item in asked], attempts, beliefs)
-    judge(engine, candidates, rules, report)
+    requested = [item for item in items if item.request is not None]
+    report("generating changes", 0, len(requested))
+    attempts = call_generators(
+        engine, [item.request for item in requested if item.request is not None], choose
+    )
+    report("generating changes", len(requested), len(requested))
+    candidates = candidates_of(
+        objects, snapshot, [item.work_item_id for item in requested], attempts, estimates
+    )
+    run_file_gates(engine, candidates, rules, report)
     best = best_of(engine, objects, snapshot, candidates, report)
     passed = 0
     for item in items:
-        own = [candidate for candidate in candidates if candidate.work_item_id == item.work_item_id]
+        own_candidates = [
+            candidate for candidate in candidates if candidate.work_item_id == item.work_item_id
+        ]
         chosen = best.get(item.work_item_id)
-        tried = [attempt for attempt in attempts if asked[attempt.ask.item] is item]
+        own_attempts = [attempt for attempt in attempts if requested[attempt.call.item] is item]
         try:
             with engine.begin() as connection:
-                _store(connection, snapshot, item, tried, own, chosen, accept)
+                _store(connection, snapshot, item, own_attempts, own_candidates, chosen, accept)
         except LeaseLostError:
-            # Somebody else has it by now; what they find is stored instead.
+            # Another worker holds it by now; its results are stored instead.
             logger.warning("the generation for %s took longer than its lease", item.work_item_id)
             continue
         passed += chosen is not None
@@ -181,7 +188,7 @@ def _work_on(
 def _item(connection: Connection, objects: Path, snapshot: Snapshot, workflow: Workflow, target: str) -> Item:
     work_item_id = UUID(workflow.payload["work_item"])
     if workflow.payload["base"] != snapshot.commit_oid:
-        return Item(workflow, work_item_id, None, "the repository has moved on: it is asked again")
+        return Item(workflow, work_item_id, None, "the repository has moved on: it is requested again")
     return Item(
         workflow,
         work_item_id,
@@ -192,29 +199,29 @@ def _item(connection: Connection, objects: Path, snapshot: Snapshot, workflow: W
 def candidates_of(
     objects: Path,
     snapshot: Snapshot,
-    asked_for: Sequence[UUID],
+    work_items_by_position: Sequence[UUID],
     attempts: Sequence[Attempt],
-    beliefs: Callable[[str, str, float], float],
+    estimates: Callable[[str, str, float], float],
 ) -> list[Candidate]:
-    """The patches of all proposals for these work items; equal ones of one item are one, with all who proposed it."""
-    found: dict[tuple[UUID, bytes], Candidate] = {}
+    """Return the patches of all proposals for these work items; equal ones of one item become one with all sources."""
+    by_digest: dict[tuple[UUID, bytes], Candidate] = {}
     for attempt in attempts:
-        item = asked_for[attempt.ask.item]
-        request = attempt.ask.request
+        item = work_items_by_position[attempt.call.item]
+        request = attempt.call.request
         for proposal in attempt.proposals:
             try:
                 contents = {path: content.encode() for path, content in proposal.contents.items()}
                 patch = patches.make(objects, request.base, contents)
             except QflowError as error:
-                logger.info("%s on %s: %s", attempt.ask.generator, request.path, error)
+                logger.info("%s on %s: %s", attempt.call.generator, request.path, error)
                 continue
-            belief = beliefs(request.rule.id, attempt.ask.generator, request.rule.confidence)
-            known = found.get((item, patch.digest))
-            if known is not None:
-                known.sources.append(attempt.ask.generator)
-                known.score = max(known.score, belief)
+            estimate = estimates(request.rule.id, attempt.call.generator, request.rule.confidence)
+            existing = by_digest.get((item, patch.digest))
+            if existing is not None:
+                existing.sources.append(attempt.call.generator)
+                existing.score = max(existing.score, estimate)
                 continue
-            found[item, patch.digest] = Candidate(
+            by_digest[item, patch.digest] = Candidate(
                 item,
                 snapshot.repository_id,
                 snapshot.repository,
@@ -222,61 +229,61 @@ def candidates_of(
                 patch,
                 request,
                 dict(proposal.contents),
-                [attempt.ask.generator],
-                belief,
+                [attempt.call.generator],
+                estimate,
             )
-    return list(found.values())
+    return list(by_digest.values())
 
 
-def judge(
+def run_file_gates(
     engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule], report: ReportProgress
 ) -> None:
-    """The gates that look at the files; what is known of a patch is not asked again."""
+    """Run the gates that read files alone; stored results of a patch are reused."""
     with engine.connect() as connection:
         for candidate in candidates:
-            candidate.gates = candidate_records.known_gates(connection, candidate)
-    unknown = [
-        Question(number, candidate.request, candidate.after)
+            candidate.gates = candidate_records.stored_gates(connection, candidate)
+    tasks = [
+        GateTask(number, candidate.request, candidate.after)
         for number, candidate in enumerate(candidates)
         if not candidate.gates
     ]
-    report("validating changes", 0, len(unknown))
-    for number, gates in judge_all(unknown, rules).items():
+    report("validating changes", 0, len(tasks))
+    for number, gates in run_gates(tasks, rules).items():
         candidates[number].gates = [Gate("applies", "passed", "made from the commit", 0.0), *gates]
-    report("validating changes", len(unknown), len(unknown))
+    report("validating changes", len(tasks), len(tasks))
 
 
 def best_of(
     engine: Engine, objects: Path, snapshot: Snapshot, candidates: Sequence[Candidate], report: ReportProgress
 ) -> dict[UUID, Candidate]:
-    """The best candidate of each item that also passes the tests: by expected acceptance, then the smaller one."""
-    standing: dict[UUID, list[Candidate]] = {}
+    """Return the best candidate of each item that also passes the tests: by expected acceptance, then by size."""
+    viable: dict[UUID, list[Candidate]] = {}
     for candidate in candidates:
-        candidate.status = "not_needed" if candidate.standing else "failed"
-        if candidate.standing:
-            standing.setdefault(candidate.work_item_id, []).append(candidate)
+        candidate.status = "not_needed" if candidate.viable else "failed"
+        if candidate.viable:
+            viable.setdefault(candidate.work_item_id, []).append(candidate)
     suite = suite_gate.Suite(engine, objects, snapshot)
     done = 0
-    report("testing changes", 0, len(standing))
+    report("testing changes", 0, len(viable))
 
-    def first_that_passes(own: list[Candidate]) -> Candidate | None:
-        for candidate in sorted(own, key=lambda c: (-c.score, c.patch.lines)):
+    def first_that_passes(candidates_of_item: list[Candidate]) -> Candidate | None:
+        for candidate in sorted(candidates_of_item, key=lambda c: (-c.score, c.patch.lines)):
             if not any(gate.name == suite_gate.NAME for gate in candidate.gates):
-                candidate.gates.append(suite.judge(candidate.patch))
-            if candidate.standing:
+                candidate.gates.append(suite.check(candidate.patch))
+            if candidate.viable:
                 candidate.status = "passed"
                 return candidate
             candidate.status = "failed"
         return None
 
     best: dict[UUID, Candidate] = {}
-    # Each has a checkout and processes of its own; two at a time keep a machine usable.
+    # Each has a checkout and processes of its own; two at a time keep the machine usable.
     with ThreadPoolExecutor(max_workers=2) as threads:
-        for item, chosen in zip(standing, threads.map(first_that_passes, standing.values()), strict=True):
+        for item, chosen in zip(viable, threads.map(first_that_passes, viable.values()), strict=True):
             if chosen is not None:
                 best[item] = chosen
             done += 1
-            report("testing changes", done, len(standing))
+            report("testing changes", done, len(viable))
     return best
 
 
@@ -299,13 +306,13 @@ def _store(
     if chosen is not None:
         accept(connection, chosen)
         return
-    failures = sorted({gate.name for one in candidates for gate in one.gates if gate.verdict == "failed"})
+    failures = sorted(
+        {gate.name for candidate in candidates for gate in candidate.gates if gate.verdict == "failed"}
+    )
     reason = item.problem or (
         f"no candidate passed: {', '.join(failures)}" if candidates else "nothing was proposed"
     )
-    # A person may have finished or cancelled it meanwhile.
-    status = connection.scalar(
-        text("SELECT status FROM workflows WHERE id = :id FOR UPDATE"), {"id": item.work_item_id}
-    )
-    if status == "in_progress":
+    # A person may have finished or cancelled the item in the meantime.
+    query = select(workflow_table.c.status).where(workflow_table.c.id == item.work_item_id).with_for_update()
+    if connection.scalar(query) == "in_progress":
         work_items.move(connection, [item.work_item_id], "backlog", actor=ACTOR, data={"reason": reason})

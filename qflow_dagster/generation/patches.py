@@ -1,8 +1,8 @@
-"""Patches: made of new contents, checked, and turned into trees; all by git, none in a work tree.
+"""Patches: made from new contents, checked, and turned into trees; all by git, none in a work tree.
 
-Belongs here: what a patch may touch, and git's side of it. New objects go to a scratch store
+Belongs here: what a patch may change, and git's side of it. New objects go to a scratch store
 beside the repository's own, so that a candidate leaves nothing behind. Does not belong here:
-judging a patch (`validation`), commits and branches (`agents.edits`).
+checking a patch's content (`validation`), commits and branches (`agents.edits`).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from qflow_dagster.safety.display import visible_line
 
 MAX_PATCH_BYTES = 2_000_000
 _HEADER = re.compile(r"^diff --git a/(?P<old>.+) b/(?P<new>.+)$")
-# What a patch may say of a file besides its lines: nothing that creates, deletes, moves or changes modes.
+# Header lines a patch may have: none that creates, deletes, moves or changes modes.
 _ALLOWED = re.compile(r"^(?:index [0-9a-f]+\.\.[0-9a-f]+(?: 100(?:644|755))?|--- a/.+|\+\+\+ b/.+)$")
 _HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 FILE_MODES = ("100644", "100755")
@@ -30,7 +30,7 @@ _RANGES = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
 class PatchRefusedError(QflowError):
-    """A patch that may not be applied; the message names the path and the rule it broke."""
+    """A patch that may not be applied; the message names the path and the rule it violates."""
 
 
 class Patch(NamedTuple):
@@ -42,13 +42,13 @@ class Patch(NamedTuple):
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the text: what is approved, and what is applied."""
+        """Return the SHA-256 of the text: it identifies what is approved and applied."""
         return hashlib.sha256(self.text.encode()).digest()
 
 
 def changed_lines(patch: str) -> dict[str, list[int]]:
-    """By path: the lines of the files before that the patch deletes, or adds something after."""
-    found: dict[str, list[int]] = {}
+    """Return by path the line numbers of the old files that the patch deletes, or after which it adds lines."""
+    by_path: dict[str, list[int]] = {}
     lines: list[int] = []
     number = old = new = 0
     for line in patch.splitlines():
@@ -56,22 +56,22 @@ def changed_lines(patch: str) -> dict[str, list[int]]:
         if kind == "\\":
             continue
         if old or new:
-            # Inside a hunk: a deleted line "-- a" is no header.
+            # Inside a hunk: a deleted line "-- a" is not a header.
             if kind in ("-", "+"):
                 lines.append(number if kind == "-" else number - 1)
             number += kind != "+"
             old, new = old - (kind != "+"), new - (kind != "-")
         elif line.startswith("--- "):
-            lines = found.setdefault(line[4:].removeprefix("a/"), [])
+            lines = by_path.setdefault(line[4:].removeprefix("a/"), [])
         elif hunk := _RANGES.match(line):
             number, old, new = int(hunk[1]), int(hunk[2] or 1), int(hunk[3] or 1)
-            # Of a hunk that deletes nothing git names the line before.
+            # For a hunk that deletes nothing, git gives the number of the line before.
             number += old == 0
-    return found
+    return by_path
 
 
 def make(objects: Path, base: str, contents: Mapping[str, bytes]) -> Patch:
-    """The patch that gives these tracked files of the commit `base` these contents.
+    """Return the patch that gives these tracked files of the commit `base` these contents.
 
     Raises:
         PatchRefusedError: a path is not a tracked, ordinary file, or nothing changes.
@@ -105,10 +105,10 @@ def make(objects: Path, base: str, contents: Mapping[str, bytes]) -> Patch:
 
 
 def read(text: str) -> Patch:
-    """Read a unified diff of git's form and check what it does.
+    """Read a unified diff in git's format and check what it changes.
 
     Raises:
-        PatchRefusedError: it is none, or does more than change lines of files.
+        PatchRefusedError: it is not such a diff, or does more than change lines of files.
     """
     if len(text) > MAX_PATCH_BYTES:
         raise PatchRefusedError(f"the patch has {len(text):,} characters, {MAX_PATCH_BYTES:,} are allowed")
@@ -155,13 +155,13 @@ def check_path(path: str) -> None:
     """Refuse a path that is not plainly inside a repository.
 
     Raises:
-        PatchRefusedError: a rule of `ingestion.paths`, or of patches, is broken.
+        PatchRefusedError: the path violates a rule of `ingestion.paths`, or of patches.
     """
     rule = broken_rule(path.encode(errors="surrogatepass"), link=True, written=True)
-    # As a file .gitmodules is git's too: it says what git fetches and runs.
+    # The file .gitmodules belongs to git too: it controls what git fetches and runs.
     if not rule and any(part.lower().rstrip(". ") == ".gitmodules" for part in path.split("/")):
         rule = ".gitmodules is not changed by a patch"
-    # Quotes would be read as git's own way to write a path.
+    # Quotes would be read as git's own quoting of a path.
     if not rule and '"' in path:
         rule = "it has a quote"
     if rule:
@@ -169,10 +169,10 @@ def check_path(path: str) -> None:
 
 
 def apply(store: Scratch, base: str, patch: Patch) -> str:
-    """Apply the patch to the commit `base`; returns the new tree's id, in that store.
+    """Apply the patch to the commit `base`; return the new tree's id in that store.
 
     Raises:
-        PatchRefusedError: it does not apply, or touches what is no tracked ordinary file.
+        PatchRefusedError: it does not apply, or changes something other than tracked ordinary files.
     """
     _modes(store, base, dict.fromkeys(patch.paths, b""))
     store.git("read-tree", base)
@@ -184,7 +184,7 @@ def apply(store: Scratch, base: str, patch: Patch) -> str:
 
 
 def contents(store: Scratch, tree: str, paths: tuple[str, ...]) -> dict[str, bytes]:
-    """The files at these paths of a tree."""
+    """Return the files at these paths of a tree."""
     return {
         path: store.git("cat-file", "blob", f"{tree}:{path}", max_output=MAX_BLOB_BYTES) for path in paths
     }
@@ -200,6 +200,6 @@ def _modes(store: Scratch, base: str, paths: Mapping[str, bytes]) -> dict[str, s
         modes[raw.decode("utf-8", "replace")] = header.decode().split()[0]
     for path in paths:
         if modes.get(path) not in FILE_MODES:
-            what = "a link or submodule" if path in modes else "not tracked"
-            raise PatchRefusedError(f"{path} may not be changed: it is {what}")
+            kind = "a link or submodule" if path in modes else "not tracked"
+            raise PatchRefusedError(f"{path} may not be changed: it is {kind}")
     return modes

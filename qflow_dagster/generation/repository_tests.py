@@ -1,6 +1,6 @@
-"""The repository's own test command: found out, run in the sandbox, its result read.
+"""The repository's own test command: detected, run in the sandbox, its result read.
 
-Belongs here: which command, and what it says test by test. Does not belong here: isolation
+Belongs here: which command, and the outcome of each test. Does not belong here: isolation
 (`sandbox`), comparing two results (`suite_gate`).
 """
 
@@ -23,14 +23,14 @@ REPORT = ".qflow-junit.xml"
 MAX_REPORT_BYTES = 5_000_000
 _CARGO = re.compile(r"^test (?P<name>\S+)(?: - [^.]*)? \.\.\. (?P<outcome>ok|FAILED|ignored)", re.M)
 _GO = re.compile(r"^[ \t]*+--- (?P<outcome>PASS|FAIL|SKIP): (?P<name>\S+)", re.M)
-# Codes that say that nothing was tested: pytest's usage error, no tests; not found, not executable.
+# Exit codes that mean nothing was tested: pytest's usage error, no tests; not found, not executable.
 NOT_RUN = {"pytest": {2, 3, 4, 5}}
 NEVER_STARTED = {126, 127}
 
 
 @dataclass(frozen=True)
 class SuiteCommand:
-    """A command, and the tool that tells how to read its result."""
+    """A test command, and the tool that determines how its output is read."""
 
     tool: str
     arguments: tuple[str, ...]
@@ -41,18 +41,18 @@ class SuiteCommand:
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """What a run said: each test's outcome where the tool tells, whether it ran, and why not."""
+    """The result of a run: whether it ran and succeeded, each test's outcome if the tool reports it, and a summary."""
 
     ran: bool
     succeeded: bool
     tests: Mapping[str, Outcome] = field(default_factory=dict)
-    words: str = ""
+    summary: str = ""
     seconds: float = 0.0
     isolation: str = ""
 
     @property
     def failed(self) -> set[str]:
-        """The names of the tests that failed."""
+        """Return the names of the tests that failed."""
         return {name for name, outcome in self.tests.items() if outcome == "failed"}
 
 
@@ -62,7 +62,7 @@ PYTEST = SuiteCommand(
 
 
 def configured(command: str) -> SuiteCommand:
-    """A command that a person named; the tool is known by its words."""
+    """Return the command that a person configured; the tool is recognised by its name."""
     arguments = tuple(shlex.split(command))
     if any(Path(argument).name in ("pytest", "py.test") for argument in arguments[:3]):
         return SuiteCommand("pytest", (*arguments, f"--junitxml={REPORT}"))
@@ -73,9 +73,9 @@ def configured(command: str) -> SuiteCommand:
 
 
 def detect(files: Mapping[str, bytes], paths: set[str]) -> SuiteCommand | None:
-    """The command a repository's manifests ask for; None where nothing says how it is tested.
+    """Return the test command according to a repository's manifests, or None.
 
-    `files`: contents of manifests at the top; `paths`: all paths.
+    `files`: contents of manifests in the root folder, by name; `paths`: all paths.
     """
     pyproject = _toml(files.get("pyproject.toml"))
     tested = any(re.search(r"(^|/)(test_[^/]*|[^/]*_test)\.py$", path) for path in paths)
@@ -107,38 +107,38 @@ def run(command: SuiteCommand, folder: Path) -> SuiteRun:
     """Run the tests of the checkout in `folder`.
 
     Raises:
-        NotIsolatedError: nothing isolates them here.
+        NotIsolatedError: no isolation is available on this machine.
     """
-    done = sandbox.run(command.arguments, folder)
-    tail = " ".join(done.output[-400:].split())
-    if done.timed_out:
+    process = sandbox.run(command.arguments, folder)
+    tail = " ".join(process.output[-400:].split())
+    if process.timed_out:
         return SuiteRun(
-            False, False, words="it took too long", seconds=done.seconds, isolation=done.isolation
+            False, False, summary="it took too long", seconds=process.seconds, isolation=process.isolation
         )
-    if done.code in NEVER_STARTED or done.code in NOT_RUN.get(command.tool, ()):
+    if process.code in NEVER_STARTED or process.code in NOT_RUN.get(command.tool, ()):
         return SuiteRun(
             False,
             False,
-            words=f"it does not run here (exit {done.code}): {tail}",
-            seconds=done.seconds,
-            isolation=done.isolation,
+            summary=f"it does not run here (exit {process.code}): {tail}",
+            seconds=process.seconds,
+            isolation=process.isolation,
         )
-    tests = _outcomes(command.tool, done.output, folder)
+    tests = _outcomes(command.tool, process.output, folder)
     if command.tool == "pytest" and not tests:
-        # A program without pytest says so with the code that pytest has for failed tests.
+        # Python without pytest exits with the same code as pytest with failed tests.
         return SuiteRun(
             False,
             False,
-            words=f"it does not run here: {tail}",
-            seconds=done.seconds,
-            isolation=done.isolation,
+            summary=f"it does not run here: {tail}",
+            seconds=process.seconds,
+            isolation=process.isolation,
         )
-    words = f"{len(tests)} tests" if tests else f"exit {done.code}"
-    return SuiteRun(True, done.code == 0, tests, words, done.seconds, done.isolation)
+    summary = f"{len(tests)} tests" if tests else f"exit {process.code}"
+    return SuiteRun(True, process.code == 0, tests, summary, process.seconds, process.isolation)
 
 
 def _outcomes(tool: str, output: str, folder: Path) -> dict[str, Outcome]:
-    words: dict[str, Outcome] = {
+    by_word: dict[str, Outcome] = {
         "ok": "passed",
         "FAILED": "failed",
         "ignored": "skipped",
@@ -148,12 +148,12 @@ def _outcomes(tool: str, output: str, folder: Path) -> dict[str, Outcome]:
     }
     if tool in ("cargo", "go"):
         pattern = _CARGO if tool == "cargo" else _GO
-        return {found["name"]: words[found["outcome"]] for found in pattern.finditer(output)}
+        return {match["name"]: by_word[match["outcome"]] for match in pattern.finditer(output)}
     return _junit(folder / REPORT) if tool == "pytest" else {}
 
 
 def _junit(path: Path) -> dict[str, Outcome]:
-    # What the command left there is as hostile as the command: a link, a device, entities.
+    # The file is as hostile as the command that wrote it: it may be a link, a device, or contain entities.
     try:
         with open(path, "rb", opener=_open_itself) as file:
             is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
@@ -161,35 +161,35 @@ def _junit(path: Path) -> dict[str, Outcome]:
     except OSError:
         return {}
     if len(content) > MAX_REPORT_BYTES or b"\0" in content:
-        # With NUL it is no UTF-8 that XML may be written in, and the parser could take it for UTF-16.
+        # XML in UTF-8 contains no NUL; the parser could take such a file for UTF-16.
         return {}
     report = _Report()
     try:
         report.read(content)
     except (expat.ExpatError, _RefusedError):
         return {}
-    return report.found
+    return report.outcomes
 
 
 def _open_itself(path: str, flags: int) -> int:
-    """Open what is there and nothing that it leads to, without waiting for anybody."""
+    """Open the file itself, never the target of a link, without blocking."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 class _RefusedError(Exception):
-    """The report has what no report of tests needs."""
+    """The report contains something that no test report needs."""
 
 
 class _Report:
-    """The outcomes in a JUnit report, taken as it is read: no tree of it is held."""
+    """Reads the outcomes of a JUnit report while parsing, without building a tree."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Outcome] = {}
+        self.outcomes: dict[str, Outcome] = {}
         self._name: str | None = None
         self._outcome: Outcome = "passed"
 
     def read(self, content: bytes) -> None:
-        # UTF-8, whatever it says of itself.
+        # UTF-8, whatever encoding it declares.
         parser = expat.ParserCreate("utf-8")
         parser.StartDoctypeDeclHandler = self._refuse
         parser.StartElementHandler = self._start
@@ -210,11 +210,11 @@ class _Report:
 
     def _end(self, tag: str) -> None:
         if tag == "testcase" and self._name is not None:
-            # A test that fails in one phase has a second entry for another.
+            # A test that fails in one phase (set-up, call, tear-down) may have a second entry.
             if self._outcome == "failed":
-                self.found[self._name] = "failed"
+                self.outcomes[self._name] = "failed"
             else:
-                self.found.setdefault(self._name, self._outcome)
+                self.outcomes.setdefault(self._name, self._outcome)
             self._name = None
 
 

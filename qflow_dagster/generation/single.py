@@ -1,4 +1,4 @@
-"""One work item, or one patch, at a time: what an assignment or a phase of a goal asks for.
+"""One work item, or one patch, at a time: what an assignment or a phase of a goal requires.
 
 Belongs here: doing on request what the orchestrator does in batches. Does not belong here:
 suggesting candidates (its callers).
@@ -14,10 +14,10 @@ from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.generation import candidate_records, item_requests, orchestrator, patches
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.patches import PatchRefusedError
-from qflow_dagster.generation.proposing import Choose, ask_all, judge_all
+from qflow_dagster.generation.proposing import Choose, call_generators, run_gates
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.generation.validation import Gate
-from qflow_dagster.generation.workers import Attempt, Question
+from qflow_dagster.generation.workers import Attempt, GateTask
 from qflow_dagster.ingestion import checkouts, languages, repositories
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.processes import Lost, in_processes
@@ -25,7 +25,7 @@ from qflow_dagster.settings import settings
 
 
 def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, Any]]:
-    """Patches of one generator for a work item, each with what the gates that read files say of it.
+    """Return the patches of one generator for a work item, each with the results of the gates that read files.
 
     Raises:
         QflowError: the item has no rule and file, or the generator does not fit or failed.
@@ -40,30 +40,32 @@ def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, A
     if request is None:
         raise QflowError(f"{problem}: {work_item}")
     attempts = [
-        one for one in ask_all(engine, [request], lambda rule: {generator}) if one.ask.generator == generator
+        attempt
+        for attempt in call_generators(engine, [request], lambda rule: {generator})
+        if attempt.call.generator == generator
     ]
     if not attempts:
         raise QflowError(f"{generator} has nothing to propose for {request.rule.id}")
     if attempts[0].problem:
         raise QflowError(f"{generator}: {attempts[0].problem}")
-    found = []
+    results = []
     for proposal in attempts[0].proposals:
         patch = patches.make(objects, request.base, {p: c.encode() for p, c in proposal.contents.items()})
-        gates = judge_all([Question(0, request, proposal.contents)], rules)[0]
-        found.append({"base": request.base, "patch": patch.text, "gates": [_plain(gate) for gate in gates]})
-    return found
+        gates = run_gates([GateTask(0, request, proposal.contents)], rules)[0]
+        results.append({"base": request.base, "patch": patch.text, "gates": [_plain(gate) for gate in gates]})
+    return results
 
 
-class Tried(NamedTuple):
-    """What came of asking for one work item: attempts, candidates with their gates, and the best that passed."""
+class ItemResult(NamedTuple):
+    """The result for one work item: attempts, candidates with their gates, and the best that passed."""
 
     attempts: list[Attempt]
     candidates: list[Candidate]
     best: Candidate | None
 
 
-def try_item(engine: Engine, work_item: UUID, choose: Choose) -> Tried:
-    """Ask the chosen generators for a work item, put what they propose to all gates, and store it.
+def try_item(engine: Engine, work_item: UUID, choose: Choose) -> ItemResult:
+    """Call the chosen generators for a work item, run all gates on their proposals, and store the results.
 
     Raises:
         QflowError: the item has no rule and file.
@@ -75,23 +77,23 @@ def try_item(engine: Engine, work_item: UUID, choose: Choose) -> Tried:
         target = python_target(objects, snapshot, connection)
         request, problem = item_requests.request_for(connection, objects, snapshot, work_item, target)
         rules = orchestrator.gating_rules(connection)
-        beliefs = candidate_records.beliefs(connection)
+        estimates = candidate_records.acceptance_estimates(connection)
     if request is None:
         raise QflowError(f"{problem}: {work_item}")
-    attempts = ask_all(engine, [request], choose)
-    found = orchestrator.candidates_of(objects, snapshot, [work_item], attempts, beliefs)
-    orchestrator.judge(engine, found, rules, _silent)
-    best = orchestrator.best_of(engine, objects, snapshot, found, _silent)
+    attempts = call_generators(engine, [request], choose)
+    candidates = orchestrator.candidates_of(objects, snapshot, [work_item], attempts, estimates)
+    orchestrator.run_file_gates(engine, candidates, rules, _silent)
+    best = orchestrator.best_of(engine, objects, snapshot, candidates, _silent)
     with engine.begin() as connection:
-        candidate_records.store(connection, snapshot.repository_id, work_item, attempts, found)
-    return Tried(attempts, found, best.get(work_item))
+        candidate_records.store(connection, snapshot.repository_id, work_item, attempts, candidates)
+    return ItemResult(attempts, candidates, best.get(work_item))
 
 
 def restore(connection: Connection, candidate_id: UUID) -> Candidate:
-    """A stored candidate, as it was when it passed its gates.
+    """Return a stored candidate as it was when it passed its gates.
 
     Raises:
-        QflowError: there is none, or the repository has moved on since.
+        QflowError: there is no such candidate, or the repository has moved on since.
     """
     row = candidate_records.get(connection, candidate_id)
     name = item_requests.repository_of(connection, row["work_item_id"])
@@ -123,11 +125,11 @@ def restore(connection: Connection, candidate_id: UUID) -> Candidate:
 
 
 def _silent(stage: str, done: int, total: int) -> None:
-    """Nobody watches the progress of a single item."""
+    """Report no progress."""
 
 
-def judge_patch(engine: Engine, repository: str, text: str) -> dict[str, Any]:
-    """What the gates say of any patch on the current commit: it applies, it parses, the tests pass."""
+def check_patch(engine: Engine, repository: str, text: str) -> dict[str, Any]:
+    """Return what the gates say of any patch on the current commit: it applies, it parses, the tests pass."""
     with engine.connect() as connection:
         objects = repositories.find(connection, repository).objects
         snapshot = current_snapshot(connection, repository)
@@ -147,15 +149,15 @@ def judge_patch(engine: Engine, repository: str, text: str) -> dict[str, Any]:
         for path in batch
     ]
     gates.append(
-        Gate("parses", "failed" if worse else "passed", ", ".join(worse) or "no syntax error is new", 0.0)
+        Gate("parses", "failed" if worse else "passed", ", ".join(worse) or "no new syntax errors", 0.0)
     )
     if not worse:
-        gates.append(Suite(engine, objects, snapshot).judge(patch))
+        gates.append(Suite(engine, objects, snapshot).check(patch))
     return _verdict(snapshot.commit_oid, gates)
 
 
 def parse_batch(context: None, batch: list[tuple[str, bytes, bytes]]) -> list[str]:
-    """In a worker process: the files that have more syntax errors after than before."""
+    """Return the files that have more syntax errors after than before (in a worker process)."""
     from qflow_dagster.ingestion.extraction import extract
 
     worse = []
@@ -175,5 +177,5 @@ def _plain(gate: Gate) -> dict[str, Any]:
 
 
 def _verdict(base: str, gates: list[Gate]) -> dict[str, Any]:
-    good = all(gate.verdict != "failed" for gate in gates)
-    return {"base": base, "passed": good, "gates": [_plain(gate) for gate in gates]}
+    passed = all(gate.verdict != "failed" for gate in gates)
+    return {"base": base, "passed": passed, "gates": [_plain(gate) for gate in gates]}

@@ -1,7 +1,7 @@
-"""Tables of generation: what each generator tried, the candidates, what the gates said.
+"""Declare the tables of generation: attempts of generators, candidates, gate results.
 
-A candidate is a patch against a commit, by its content: what several generators propose alike is
-one. Gate results belong to (commit, patch), so that nothing is judged twice.
+A candidate is a patch against a commit, identified by its content: equal proposals of several generators are
+one candidate. Gate results belong to (commit, patch), so that no gate runs twice on the same patch.
 """
 
 from sqlalchemy import (
@@ -38,13 +38,13 @@ generation_attempts = Table(
     Column("generator", Text, nullable=False),
     Column("rule_id", Text, nullable=False),
     Column("language", Text, nullable=False),
-    # SHA-256 of what it was asked.
+    # SHA-256 of the generator's input.
     Column("input_digest", LargeBinary, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("proposals", Integer, nullable=False),
     Column("problem", Text),
     Column("seconds", Float, nullable=False),
-    # Tokens and cost, of a model.
+    # Tokens and cost of a language model.
     Column("usage", JSONB, nullable=False),
     Column("cost", Float, nullable=False),
     timestamp_column("at", default_now=True),
@@ -76,7 +76,7 @@ candidates = Table(
     Column("status", Text, nullable=False),
     # Expected acceptance, 0 to 1.
     Column("score", Float, nullable=False),
-    # What became of it: accepted, denied, reverted.
+    # The decision on it: accepted, denied, reverted.
     Column("outcome", Text),
     timestamp_column("created_at", default_now=True),
     UniqueConstraint("work_item_id", "base_commit", "digest"),
@@ -102,7 +102,7 @@ gate_results = Table(
     CheckConstraint("verdict IN ('passed', 'failed', 'skipped')", name="verdict"),
 )
 
-# The repository's own tests, on a commit as it is: what a change is held against.
+# The repository's own tests on an unchanged commit, to which the result of a change is compared.
 suite_runs = Table(
     "suite_runs",
     metadata,
@@ -113,7 +113,7 @@ suite_runs = Table(
     Column("succeeded", Boolean, nullable=False),
     # Test -> passed, failed, skipped.
     Column("tests", JSONB, nullable=False),
-    Column("words", Text, nullable=False),
+    Column("summary", Text, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("isolation", Text, nullable=False),
     timestamp_column("at", default_now=True),

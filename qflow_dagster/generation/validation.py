@@ -1,6 +1,6 @@
-"""Gates: what a candidate must pass before a person sees it. Cheapest first, the first failure ends it.
+"""Gates: what a candidate must pass before a person sees it. Cheapest first; the first failure ends the run.
 
-Belongs here: the gates that look at the changed files alone. They run in worker processes: the
+Belongs here: the gates that read the changed files alone. They run in worker processes, because the
 code is hostile. Does not belong here: the repository's own tests (`repository_tests`), choosing among
 candidates (`orchestrator`).
 """
@@ -14,17 +14,17 @@ from typing import Any, Literal, NamedTuple
 from qflow_dagster.evolution import matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators.protocol import Request
-from qflow_dagster.generation.remaining import places
+from qflow_dagster.generation.remaining import count_findings
 from qflow_dagster.ingestion.facts import BlobFacts
 
-# Raised with every change of what a gate asks: results of another version are not used again.
+# Raised with every change of a gate's condition: results of another version are not reused.
 VERSION = 2
 Verdict = Literal["passed", "failed", "skipped"]
-LINTED = "E4,E7,E9,F"
+LINT_RULES = "E4,E7,E9,F"
 
 
 class Gate(NamedTuple):
-    """What a gate said of a candidate: verdict, evidence in words, seconds."""
+    """The result of a gate for a candidate: verdict, evidence as text, seconds."""
 
     name: str
     verdict: Verdict
@@ -41,8 +41,8 @@ class Subject:
         self._facts: dict[bool, BlobFacts] = {}
 
     def facts(self, new: bool) -> BlobFacts:
-        """What extraction says of the file before or after."""
-        # Imported late: commands that only show things need no parsers.
+        """Return what extraction says of the file before (`new` false) or after the change."""
+        # Imported late: commands that only read need no parsers.
         from qflow_dagster.ingestion.extraction import extract
 
         if new not in self._facts:
@@ -56,7 +56,7 @@ Answer = tuple[Verdict, str]
 
 
 def intended_files(subject: Subject) -> Answer:
-    """Only the file that the finding is in changes."""
+    """Pass if only the file of the finding changes."""
     others = sorted(set(subject.after) - {subject.request.path})
     if others:
         return "failed", f"it also changes {', '.join(others)}"
@@ -64,33 +64,33 @@ def intended_files(subject: Subject) -> Answer:
 
 
 def parses(subject: Subject) -> Answer:
-    """No place the parser could make no sense of is new."""
+    """Pass if the change adds no syntax error."""
     before, after = subject.facts(False).parse_error_count, subject.facts(True).parse_error_count
     if subject.request.language == "python":
         try:
             compile(subject.new, subject.request.path, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            return "failed", f"no Python: {error}"
+            return "failed", f"not valid Python: {error}"
     if after > before:
         return "failed", f"{after} syntax errors, {before} before"
     return "passed", f"{after} syntax errors"
 
 
 def finding_gone(subject: Subject) -> Answer:
-    """The rule finds less than before; how much less is the evidence."""
+    """Pass if the rule finds less than before; how much less is the evidence."""
     request = subject.request
     before, after = (
-        places(request.rule, text, request.path, request.language, subject.facts(new))
+        count_findings(request.rule, text, request.path, request.language, subject.facts(new))
         for text, new in ((request.text, False), (subject.new, True))
     )
-    words = f"{before - after} of {before} gone"
-    return ("passed" if after < before else "failed"), words
+    evidence = f"{before - after} of {before} gone"
+    return ("passed" if after < before else "failed"), evidence
 
 
 def no_new_finding(subject: Subject) -> Answer:
-    """No rule finds what it did not find before."""
+    """Pass if no rule finds more than before."""
     before, after = (_anchors(subject, text) for text in (subject.request.text, subject.new))
-    # A line that changed has another anchor: what counts is how often a rule finds something.
+    # A changed line has another anchor, so the number of findings per rule is compared.
     counts = Counter(rule for rule, _ in after.elements()), Counter(rule for rule, _ in before.elements())
     new = sorted(rule for rule in counts[0] if counts[0][rule] > counts[1][rule])
     if new:
@@ -99,7 +99,7 @@ def no_new_finding(subject: Subject) -> Answer:
 
 
 def linter(subject: Subject) -> Answer:
-    """Ruff's default rules find no more than before (Python only)."""
+    """Pass if ruff's default rules find no more than before (Python only)."""
     if subject.request.language != "python":
         return "skipped", f"no linter for {subject.request.language} is built in"
     before, after = (_lint(subject.request, text) for text in (subject.request.text, subject.new))
@@ -110,21 +110,21 @@ def linter(subject: Subject) -> Answer:
 
 
 def metrics(subject: Subject) -> Answer:
-    """The file's cognitive complexity does not grow."""
+    """Pass if the file's cognitive complexity does not grow beyond what is allowed."""
     if not subject.facts(False).parsed or not subject.facts(True).parsed:
         return "skipped", "no syntax tree"
     before, after = (
         sum(symbol.cognitive or 0 for symbol in subject.facts(new).symbols) for new in (False, True)
     )
-    allowed = most_complex(before, len(subject.request.findings))
-    words = f"cognitive complexity {after}, {before} before"
-    return ("failed" if after > allowed else "passed"), words
+    allowed = max_complexity(before, len(subject.request.findings))
+    evidence = f"cognitive complexity {after}, {before} before"
+    return ("failed" if after > allowed else "passed"), evidence
 
 
-def most_complex(before: int, findings: int) -> int:
-    """How complex a file may be after so many findings were mended.
+def max_complexity(before: int, findings: int) -> int:
+    """Return how complex a file may be after so many findings were fixed.
 
-    Making a default inside costs one branch; more than that is another design.
+    Moving a mutable default into the body costs one branch; more than that is another design.
     """
     return before + max(2, findings)
 
@@ -139,8 +139,8 @@ GATES: dict[str, Callable[[Subject], Answer]] = {
 }
 
 
-def judge(request: Request, after: Mapping[str, str], rules: Sequence[Rule]) -> list[Gate]:
-    """Put a change to the gates, until one fails."""
+def run_gates(request: Request, after: Mapping[str, str], rules: Sequence[Rule]) -> list[Gate]:
+    """Run the gates on a change until one fails; return the results."""
     subject = Subject(request, after, rules)
     gates: list[Gate] = []
     for name, gate in GATES.items():
@@ -155,10 +155,12 @@ def judge(request: Request, after: Mapping[str, str], rules: Sequence[Rule]) -> 
 def _anchors(subject: Subject, text: str) -> Counter[tuple[str, bytes]]:
     request = subject.request
     source = matchers.Source(text, request.path)
-    found = matchers.find(source, request.language, subject.rules)
+    matches = matchers.find(source, request.language, subject.rules)
     if request.language == "python":
-        found += [match for _, match in ruff_matcher.find_with_ruff([source], subject.rules, request.target)]
-    return Counter((subject.rules[match.rule].id, match.anchor) for match in found if not match.suppressed)
+        matches += [
+            match for _, match in ruff_matcher.find_with_ruff([source], subject.rules, request.target)
+        ]
+    return Counter((subject.rules[match.rule].id, match.anchor) for match in matches if not match.suppressed)
 
 
 def _lint(request: Request, text: str) -> Counter[str]:
@@ -166,12 +168,12 @@ def _lint(request: Request, text: str) -> Counter[str]:
         "--output-format",
         "json",
         "--select",
-        LINTED,
+        LINT_RULES,
         "--target-version",
         request.target,
         "--stdin-filename",
         "file.py",
         "-",
     )
-    found: list[dict[str, Any]] = json.loads(ruff_matcher.run_ruff(command, "/", text.encode()))
-    return Counter(str(one["code"]) for one in found)
+    problems: list[dict[str, Any]] = json.loads(ruff_matcher.run_ruff(command, "/", text.encode()))
+    return Counter(str(problem["code"]) for problem in problems)

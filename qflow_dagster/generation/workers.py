@@ -1,9 +1,9 @@
-"""Asking generators and judging what they propose, in worker processes.
+"""Calls of generators and runs of gates, in worker processes.
 
-Belongs here: what a worker does with one question, and what becomes of one it does not survive. Does
-not belong here: which questions (`proposing`), generators (`generators`), gates (`validation`).
+Belongs here: what a worker does with one task, and the result of a task that kills its worker. Does
+not belong here: which tasks (`proposing`), generators (`generators`), gates (`validation`).
 
-A worker imports this, and starts in a third of the time without a database driver.
+Workers import only this: without a database driver they start in a third of the time.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from qflow_dagster.processes import Lost
 from qflow_dagster.settings import settings
 
 
-class Ask(NamedTuple):
-    """One generator asked for one item (its position)."""
+class GeneratorCall(NamedTuple):
+    """The call of one generator for one item (its position in the batch)."""
 
     item: int
     generator: str
@@ -29,69 +29,69 @@ class Ask(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """How that went: `outcome` is proposed, nothing, failed or refused."""
+    """The result of a call: `outcome` is proposed, nothing, failed or refused."""
 
-    ask: Ask
+    call: GeneratorCall
     outcome: str
     proposals: list[Proposal]
     problem: str | None
     seconds: float
-    # Tokens and cost, whatever came of it.
+    # Tokens and cost, whatever the outcome.
     usage: Mapping[str, Any] = {}
 
     @property
     def input_digest(self) -> bytes:
-        """SHA-256 of what was asked."""
-        r = self.ask.request
-        words = "\x1f".join((r.base, r.path, r.rule.id, str(r.rule.version), r.text))
-        return hashlib.sha256(words.encode()).digest()
+        """Return the SHA-256 of the call's input."""
+        r = self.call.request
+        fields = "\x1f".join((r.base, r.path, r.rule.id, str(r.rule.version), r.text))
+        return hashlib.sha256(fields.encode()).digest()
 
 
-def ask_batch(context: None, batch: list[Ask]) -> Attempt:
-    """In a worker process: one generator, asked once (batches are of one)."""
-    return ask_one(batch[0])
+def call_batch(context: None, batch: list[GeneratorCall]) -> Attempt:
+    """Call one generator (in a worker process; batches are of one)."""
+    return call_generator(batch[0])
 
 
-def ask_one(ask: Ask) -> Attempt:
-    """Ask, and take whatever the generator raises for its answer."""
+def call_generator(call: GeneratorCall) -> Attempt:
+    """Call a generator; whatever it raises becomes a failed attempt."""
     started = time.monotonic()
     usage: Mapping[str, Any] = {}
     try:
-        answers = list(generators()[ask.generator].generate(ask.request))
-    # A generator may be anybody's: whatever it raises is its own failure.
+        answers = list(generators()[call.generator].generate(call.request))
+    # A generator may come from any package: whatever it raises is its own failure.
     except Exception as error:
-        words = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
+        problem = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}: {error}"
         if isinstance(error, NotApplicableError):
             usage = error.usage
-        return Attempt(ask, "failed", [], words[:1_000], time.monotonic() - started, usage)
+        return Attempt(call, "failed", [], problem[:1_000], time.monotonic() - started, usage)
     proposals = [answer for answer in answers if answer.contents]
     # The first of several proposals carries what all of them cost.
     usage = answers[0].usage if answers else usage
     outcome = "proposed" if proposals else "nothing"
-    return Attempt(ask, outcome, proposals, None, time.monotonic() - started, usage)
+    return Attempt(call, outcome, proposals, None, time.monotonic() - started, usage)
 
 
-def lost_ask(ask: Ask, code: int | None) -> Lost:
-    """A generator that does not survive what it was asked has failed."""
-    words = "it did not answer in time" if code is None or code == -9 else f"it ended with code {code}"
-    return Lost(result=Attempt(ask, "failed", [], words, float(settings().generation.timeout)))
+def lost_call(call: GeneratorCall, code: int | None) -> Lost:
+    """Return a failed attempt for a call that killed its worker."""
+    problem = "it did not answer in time" if code is None or code == -9 else f"it ended with code {code}"
+    return Lost(result=Attempt(call, "failed", [], problem, float(settings().generation.timeout)))
 
 
-class Question(NamedTuple):
-    """A change to be judged: which candidate (its position), the request, the new contents."""
+class GateTask(NamedTuple):
+    """A change to run the gates on: the candidate (its position), the request, the new contents."""
 
     candidate: int
     request: Request
     after: dict[str, str]
 
 
-def judge_batch(rules: list[Any], batch: list[Question]) -> tuple[int, list[Gate]]:
-    """In a worker process: the gates on one change."""
-    question = batch[0]
-    return question.candidate, validation.judge(question.request, question.after, rules)
+def run_gates_batch(rules: list[Any], batch: list[GateTask]) -> tuple[int, list[Gate]]:
+    """Run the gates on one change (in a worker process)."""
+    task = batch[0]
+    return task.candidate, validation.run_gates(task.request, task.after, rules)
 
 
-def lost_question(question: Question, code: int | None) -> Lost:
-    """A change that its judge does not survive is none."""
-    gate = Gate("parses", "failed", f"what reads it ended with code {code}", 0.0)
-    return Lost(result=(question.candidate, [gate]))
+def lost_gate_task(task: GateTask, code: int | None) -> Lost:
+    """Return a failed gate for a change that killed its worker."""
+    gate = Gate("parses", "failed", f"its parser ended with code {code}", 0.0)
+    return Lost(result=(task.candidate, [gate]))

@@ -27,7 +27,7 @@ class MiningConfig(dg.Config):
     )
 
 
-@dg.op(description="Mines histories for rules, and requests approval of trials of the best.")
+@dg.op(pool="mining", description="Mines histories for rules, and requests approval of trials of the best.")
 def mine_histories(
     context: dg.OpExecutionContext,
     config: MiningConfig,

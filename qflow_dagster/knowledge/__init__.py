@@ -1,8 +1,9 @@
-"""Knowledge requests: what somebody wanted to know, answered from what was ingested, with evidence.
+"""Knowledge requests: questions and tickets, answered from ingested facts, with evidence.
 
-Room by room: `requests` (the life of a request), `questions` (what a question asks), `answers`,
-`evidence` and `lookups` (where answers come from), `tickets` (requests of other kinds), `index` and
-`words` (full-text search), `producers` (requests nobody typed), `listener` (at once).
+- `requests`: the lifecycle of a request; `tickets`: requests of other kinds than questions; `producers`: requests
+  that the system raises itself; `listener`: answers requests as they come
+- `questions`: what a question asks; `answers`, `evidence`, `lookups`: where answers come from
+- `index`, `entries`, `workers`: full-text search
 
 Imports nothing itself: worker processes import parts of it, and need no database.
 """

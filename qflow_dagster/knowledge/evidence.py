@@ -1,4 +1,4 @@
-"""What an answer is made of: what was asked of which snapshot, its evidence, and how facts are listed in words.
+"""What answers are made of: the question and its snapshot, evidence, and lists of facts as text.
 
 Belongs here: what every answering function uses. Does not belong here: the answers (`answers`), SQL (`lookups`).
 """
@@ -11,18 +11,18 @@ from sqlalchemy import Connection
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import lookups
-from qflow_dagster.knowledge.lookups import Place
-from qflow_dagster.knowledge.questions import Understood
+from qflow_dagster.knowledge.lookups import SymbolLocation
+from qflow_dagster.knowledge.questions import ParsedQuestion
 
 MAX_ROWS = 10
 
 
 class UnansweredError(QflowError):
-    """Nothing that was ingested answers it; another attempt, after more was ingested, may."""
+    """No ingested fact answers it; another attempt may succeed after more was ingested."""
 
 
 class Evidence(NamedTuple):
-    """Where an answer comes from: a line (1-based) of a path at a commit, or the commit alone; and what is there."""
+    """Where an answer comes from: a line (1-based) of a path at a commit, or the commit alone; and its text."""
 
     commit: str
     path: str | None
@@ -31,22 +31,22 @@ class Evidence(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What was understood, the answer in words, and its evidence, best first."""
+    """The parsed question, the answer as text, and its evidence, best first."""
 
-    understood: Understood
+    understood: ParsedQuestion
     words: str
     evidence: list[Evidence]
 
     def as_json(self) -> dict[str, Any]:
-        """As it is stored with the request."""
+        """Return the answer as it is stored with the request."""
         return {
             "understood": self.understood._asdict(),
             "answer": self.words,
-            "evidence": [one._asdict() for one in self.evidence],
+            "evidence": [item._asdict() for item in self.evidence],
         }
 
 
-class Asked(NamedTuple):
+class QuestionContext(NamedTuple):
     """What every answering function gets."""
 
     connection: Connection
@@ -54,32 +54,32 @@ class Asked(NamedTuple):
     subject: str
 
     def at(self, path: str, line: int, words: str) -> Evidence:
-        """Evidence in the snapshot."""
+        """Return evidence in the snapshot."""
         return Evidence(self.snapshot.commit_oid, path, line, " ".join(words.split())[:300])
 
     def path(self) -> str:
-        """The one file the subject means: by path, else where the symbol of that name is defined."""
-        found = lookups.files(self.connection, self.snapshot, self.subject)
-        if found:
-            return found[0]
-        return self.place().path
+        """Return the file the subject means: by its path, else where the symbol of that name is defined."""
+        paths = lookups.files(self.connection, self.snapshot, self.subject)
+        if paths:
+            return paths[0]
+        return self.definition().path
 
-    def place(self) -> Place:
-        """The first definition of the subject."""
-        found = lookups.symbols(self.connection, self.snapshot, self.subject)
-        if not found:
+    def definition(self) -> SymbolLocation:
+        """Return the first definition of the subject."""
+        symbols = lookups.symbols(self.connection, self.snapshot, self.subject)
+        if not symbols:
             raise UnansweredError(
-                f"no file or symbol of {self.snapshot.repository} is called {self.subject!r}"
+                f"no file or symbol of {self.snapshot.repository} has the name {self.subject!r}"
             )
-        return found[0]
+        return symbols[0]
 
 
 def count(number: int, noun: str) -> str:
-    """The number with its noun, in the plural where it is not one."""
+    """Return the number with its noun, in the plural unless it is 1."""
     return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def listed(items: Sequence[str], total: int | None = None) -> str:
-    """The first of the items, and how many more there are of `total` (all of them, unless told)."""
+    """Return the first items as text, and how many more of `total` (default: all items) there are."""
     more = (total or len(items)) - min(len(items), MAX_ROWS)
     return ", ".join(items[:MAX_ROWS]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,35 +1,35 @@
 """The full-text index: names, docstrings, comments, sections and commit messages, in PostgreSQL.
 
-Belongs here: bringing it up to date (per blob, once, whoever holds it), and searching. Does not
-belong here: reading blobs (`workers`), what their words are (`words`), what a search answers (`answers`).
+Belongs here: updating it (each blob once, for all repositories), and searching. Does not
+belong here: reading blobs (`workers`), extracting their text (`entries`), answers (`answers`).
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, delete, select, text
 
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.ingestion.store import lock_facts
-from qflow_dagster.knowledge import words
+from qflow_dagster.knowledge import entries as index_entries
+from qflow_dagster.knowledge.entries import Entry, Symbol
 from qflow_dagster.knowledge.tables import knowledge_entries
-from qflow_dagster.knowledge.words import Entry, Symbol
 from qflow_dagster.knowledge.workers import Task, lost, read_batch
 from qflow_dagster.processes import in_processes
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
 
-# Raised whenever the entries of a blob would come out differently.
+# Raised whenever the entries of a blob change.
 VERSION = 1
-LARGEST = 1_000_000
+MAX_BLOB_BYTES = 1_000_000
 BATCH_BYTES, BATCH_FILES = 1_500_000, 200
 
 
-class Indexed(NamedTuple):
-    """What was added: blobs, entries, commits."""
+class UpdateResult(NamedTuple):
+    """What was added to the index: blobs, entries, commits."""
 
     blobs: int
     entries: int
@@ -40,7 +40,7 @@ _MISSING = text(f"""
 SELECT DISTINCT ON (b.id) b.id AS blob_id, b.oid, b.language, f.path, b.bytes AS size
 FROM files f JOIN blobs b ON b.id = f.blob_id
 WHERE {IN_SNAPSHOT} AND NOT b.binary AND NOT b.generated AND NOT f.vendored AND NOT f.generated
-  AND b.lfs_bytes IS NULL AND b.bytes <= {LARGEST} AND b.language <> ''
+  AND b.lfs_bytes IS NULL AND b.bytes <= {MAX_BLOB_BYTES} AND b.language <> ''
   AND NOT EXISTS (SELECT FROM knowledge_entries e WHERE e.blob_id = b.id AND e.seq = 0 AND e.version = {VERSION})
 ORDER BY b.id
 """)
@@ -56,8 +56,8 @@ ON CONFLICT DO NOTHING
 """)
 
 
-def update(engine: Engine, snapshot: Snapshot, *, progress: ReportProgress | None = None) -> Indexed:
-    """Index what of the snapshot is not indexed yet; batches are committed as they are done."""
+def update(engine: Engine, snapshot: Snapshot, *, progress: ReportProgress | None = None) -> UpdateResult:
+    """Index the blobs of the snapshot that are not indexed yet; each batch is committed when it is done."""
     report = progress or (lambda stage, done, total: None)
     with engine.connect() as connection:
         objects = repositories.find(connection, snapshot.repository).objects
@@ -75,18 +75,18 @@ def update(engine: Engine, snapshot: Snapshot, *, progress: ReportProgress | Non
         report("indexing words", done, len(tasks))
     with engine.begin() as connection:
         commits = connection.execute(_COMMITS, {"id": snapshot.repository_id}).rowcount
-    return Indexed(len(tasks), entries, commits)
+    return UpdateResult(len(tasks), entries, commits)
 
 
 def kinds(connection: Connection, snapshot: Snapshot) -> list[tuple[str, int]]:
-    """Entries of the snapshot by kind, most first."""
+    """Count the entries of the snapshot by kind, most first."""
     query = text(f"""SELECT e.kind, count(*) FROM files f JOIN knowledge_entries e ON e.blob_id = f.blob_id
         WHERE {IN_SNAPSHOT} GROUP BY 1 ORDER BY 2 DESC, 1""")
     return [(row[0], row[1]) for row in connection.execute(query, snapshot.interval)]
 
 
 def missing(connection: Connection, snapshot: Snapshot) -> list[str]:
-    """Paths of the snapshot that ought to be indexed and are not, or by an older version."""
+    """Return the paths of the snapshot that should be indexed and are not, or by an older version."""
     return [row.path for row in connection.execute(_MISSING, snapshot.interval)]
 
 
@@ -110,24 +110,23 @@ def _batches(tasks: Sequence[Task]) -> list[list[Task]]:
 
 
 def _store(connection: Connection, batch: Sequence[tuple[int, list[Entry]]]) -> int:
-    # Two runs may read the same blob; the second finds it done.
+    # Two runs may read the same blob; the second one skips it.
     lock_facts(connection)
     ids = [blob_id for blob_id, _ in batch]
-    query = text(
-        f"SELECT blob_id FROM knowledge_entries WHERE blob_id = ANY(:ids) AND seq = 0 AND version = {VERSION}"
+    table = knowledge_entries
+    query = select(table.c.blob_id).where(
+        table.c.blob_id.in_(ids), table.c.seq == 0, table.c.version == VERSION
     )
-    there = set(connection.scalars(query, {"ids": ids}))
-    new = [(blob_id, entries) for blob_id, entries in batch if blob_id not in there]
-    connection.execute(
-        text("DELETE FROM knowledge_entries WHERE blob_id = ANY(:ids)"), {"ids": [i for i, _ in new]}
-    )
+    indexed = set(connection.scalars(query))
+    new = [(blob_id, entries) for blob_id, entries in batch if blob_id not in indexed]
+    connection.execute(delete(table).where(table.c.blob_id.in_([blob_id for blob_id, _ in new])))
     columns = ["blob_id", "seq", "version", "line", "kind", "name", "name_words", "words"]
     rows = [(blob_id, e.seq, VERSION, *e[1:]) for blob_id, entries in new for e in entries]
     return copy_rows(connection, knowledge_entries, columns, rows)
 
 
 class Hit(NamedTuple):
-    """A place that fits a search: where, what, how well."""
+    """A place that matches a search: location, content, score."""
 
     path: str
     line: int
@@ -138,14 +137,14 @@ class Hit(NamedTuple):
 
 
 _LEXEMES = text("SELECT tsvector_to_array(to_tsvector('english', :question))")
-# How many entries and files have each word: what is rare says more.
+# How many entries contain each lexeme: rare ones weigh more.
 _RARITY = text("""
 SELECT lexeme, (SELECT count(*) FROM (SELECT FROM knowledge_entries WHERE tsv @@ CAST(quote_literal(lexeme) AS tsquery)
-                                      LIMIT 20000) AS found) AS entries
+                                      LIMIT 20000) AS matching) AS entries
 FROM unnest(CAST(:lexemes AS text[])) AS lexeme
 """)
 _SEARCH = text(f"""
-WITH wanted AS (
+WITH terms AS (
     SELECT * FROM unnest(CAST(:lexemes AS text[]), CAST(:weights AS float8[])) AS w(lexeme, weight)
 ), likely AS MATERIALIZED (
     SELECT e.blob_id, e.seq, f.path, f.test
@@ -159,7 +158,7 @@ CROSS JOIN LATERAL (
     SELECT sum(CASE WHEN e.tsv @@ CAST(quote_literal(w.lexeme) || '\\:A' AS tsquery) THEN 1.6 * w.weight
                     WHEN e.tsv @@ CAST(quote_literal(w.lexeme) AS tsquery) THEN w.weight ELSE 0 END
                + CASE WHEN strpos(lower(l.path), w.lexeme) > 0 THEN 0.8 * w.weight ELSE 0 END)
-           / (1 + 0.15 * ln(1 + length(e.tsv))) AS score FROM wanted w
+           / (1 + 0.15 * ln(1 + length(e.tsv))) AS score FROM terms w
 ) AS scored
 ORDER BY score DESC, l.path, e.line LIMIT :limit
 """)
@@ -174,10 +173,10 @@ ORDER BY score DESC, c.authored_at DESC LIMIT :limit
 
 
 def search(connection: Connection, snapshot: Snapshot, question: str, *, limit: int = 10) -> list[Hit]:
-    """The places that say most of what was asked, best first.
+    """Return the places that match the question best, best first.
 
-    The score sums, over the words of the question, how rare each is (inverse document frequency), more
-    where it is part of a name, damped by the length of the entry.
+    The score is the sum of the words' inverse document frequencies, higher for words in names, damped by the
+    length of the entry.
     """
     terms = _terms(connection, question)
     if not terms:
@@ -187,7 +186,7 @@ def search(connection: Connection, snapshot: Snapshot, question: str, *, limit: 
 
 
 def search_commits(connection: Connection, snapshot: Snapshot, question: str, *, limit: int = 5) -> list[Any]:
-    """The commits whose messages say most of what was asked: (oid, subject, author_name, authored_at, score)."""
+    """Return the commits whose messages match best: (oid, subject, author_name, authored_at, score)."""
     terms = _terms(connection, question)
     if not terms:
         return []
@@ -196,7 +195,7 @@ def search_commits(connection: Connection, snapshot: Snapshot, question: str, *,
 
 
 def _terms(connection: Connection, question: str) -> dict[str, float]:
-    lexemes = connection.scalar(_LEXEMES, {"question": f"{question} {words.parts(question)}"}) or []
+    lexemes = connection.scalar(_LEXEMES, {"question": f"{question} {index_entries.parts(question)}"}) or []
     rows = connection.execute(_RARITY, {"lexemes": lexemes[:24]}).all()
     return {row.lexeme: math.log(1 + 20_000 / (1 + row.entries)) for row in rows if row.entries}
 

@@ -1,7 +1,7 @@
 """The listener: requests are answered the moment they are raised.
 
 It follows the queue `knowledge_requests` by NOTIFY, catches up from its cursor after an outage, and
-looks every minute whatever it heard. Does not belong here: answering (`requests`).
+looks for due requests every minute in any case. Does not belong here: answering (`requests`).
 """
 
 from collections.abc import Iterator
@@ -9,20 +9,22 @@ from collections.abc import Iterator
 from sqlalchemy import Engine
 
 from qflow_dagster.knowledge import requests
-from qflow_dagster.knowledge.requests import Done
+from qflow_dagster.knowledge.requests import WorkResult
 from qflow_dagster.quantumflow import acknowledge
 from qflow_dagster.quantumflow import listen as listen_to
 from qflow_dagster.registry import Queue
 
 CONSUMER = "knowledge listener"
-# Seconds after which what is due (a failed attempt's time has come) is looked for without a message.
+# Seconds between two looks for due requests (such as failed attempts) without a message.
 POLL = 60.0
 
 
-def listen(engine: Engine, *, worker: str, idle: float | None = None, poll: float = POLL) -> Iterator[Done]:
-    """Answer what is waiting and what comes; yields what each look did. Ends after `idle` seconds of silence.
+def listen(
+    engine: Engine, *, worker: str, idle: float | None = None, poll: float = POLL
+) -> Iterator[WorkResult]:
+    """Answer pending requests and those that come; yield each result. End after `idle` seconds without messages.
 
-    A message only wakes: the rows are what is worked on, so a message seen twice answers nothing twice.
+    A message only wakes the listener: it works on the rows, so a repeated message answers nothing twice.
     """
     yield requests.work(engine, worker=worker)
     while True:
@@ -32,13 +34,13 @@ def listen(engine: Engine, *, worker: str, idle: float | None = None, poll: floa
         ):
             heard = True
             if isinstance(message.payload, dict) and message.payload.get("to") == "pending":
-                done = requests.work(engine, worker=worker)
-                if any(done):
-                    yield done
+                result = requests.work(engine, worker=worker)
+                if any(result):
+                    yield result
             with engine.begin() as connection:
                 acknowledge(connection, CONSUMER, message)
-        done = requests.work(engine, worker=worker)
-        if any(done):
-            yield done
+        result = requests.work(engine, worker=worker)
+        if any(result):
+            yield result
         elif idle is not None and not heard:
             return

@@ -1,7 +1,7 @@
-"""Looking up names in the current snapshot: files, symbols, calls, imports, and what was measured.
+"""Look up names in the current snapshot: files, symbols, calls, imports, and metrics.
 
-Belongs here: SQL over what was ingested, each row with its place. Does not belong here: words
-around it (`answers`).
+Belongs here: SQL over ingested facts, each row with its location. Does not belong here: answers as text
+(`answers`).
 """
 
 from typing import Any, NamedTuple
@@ -10,11 +10,11 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 
-MOST = 20
+MAX_ROWS = 20
 
 
-class Place(NamedTuple):
-    """A symbol or file: its path and line, what it is, its name, signature and last line."""
+class SymbolLocation(NamedTuple):
+    """A symbol or file: its path and line, kind, name, signature and last line."""
 
     path: str
     line: int
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def files(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
-    """Paths that are `name`, else those that end in it, else those whose file name without extension it is."""
+    """Return the paths that equal `name`, else those that end with it, else those whose file stem it is."""
     query = text(f"""
         SELECT f.path, CASE WHEN f.path = :name THEN 0 WHEN right(f.path, length(:name) + 1) = '/' || :name THEN 1
                             ELSE 2 END AS rank
@@ -45,37 +45,44 @@ _SYMBOLS = f"""
     WHERE {IN_SNAPSHOT} AND s.seq > 0 AND {{condition}}
     ORDER BY f.vendored, f.generated, f.test, s.qualified_name <> :name,
              s.kind NOT IN ('class', 'struct', 'interface', 'trait', 'enum', 'type', 'function', 'method', 'macro'),
-             length(s.qualified_name), f.path, s.start_line LIMIT {MOST}
+             length(s.qualified_name), f.path, s.start_line LIMIT {MAX_ROWS}
 """
 
 
-def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Place]:
-    """Definitions called that (qualified or not, `::` and `#` as dots), own code before tests and what is vendored."""
+def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[SymbolLocation]:
+    """Return the definitions of that name (qualified or not, `::` and `#` as dots), own code first."""
     name = name.replace("::", ".").replace("#", ".").replace("->", ".")
-    last = name.rpartition(".")[2]
-    parameters = {**snapshot.interval, "name": name, "last": last}
-    exact = "s.name = :last AND (s.qualified_name = :name OR right(s.qualified_name, length(:name) + 1) = '.' || :name)"
-    for condition in (exact, "s.name = :last" if last != name else None, "lower(s.name) = lower(:last)"):
-        if condition is None or not last:
+    short_name = name.rpartition(".")[2]
+    parameters = {**snapshot.interval, "name": name, "short_name": short_name}
+    exact = (
+        "s.name = :short_name AND "
+        "(s.qualified_name = :name OR right(s.qualified_name, length(:name) + 1) = '.' || :name)"
+    )
+    for condition in (
+        exact,
+        "s.name = :short_name" if short_name != name else None,
+        "lower(s.name) = lower(:short_name)",
+    ):
+        if condition is None or not short_name:
             continue
         rows = connection.execute(text(_SYMBOLS.format(condition=condition)), parameters).all()
-        # Of `module.function`, a function of that name in a file of that name.
-        if rows and condition == "s.name = :last":
+        # For `module.function`, prefer a function in a file of the module's name.
+        if rows and condition == "s.name = :short_name":
             module = name.rpartition(".")[0].replace(".", "/")
             rows = [row for row in rows if module in row.path] or rows
         if rows:
-            return [Place(*row) for row in rows]
+            return [SymbolLocation(*row) for row in rows]
     return []
 
 
 def calls_of(connection: Connection, snapshot: Snapshot, name: str) -> tuple[int, list[Any]]:
-    """Symbols that call something of that name: how many, and the first (path, line, caller, test)."""
+    """Return how many symbols call something of that name, and the first (path, line, caller, test)."""
     query = text(f"""
         SELECT f.path, s.call_lines[array_position(s.calls, :name)] AS line,
                coalesce(nullif(s.qualified_name, ''), 'top level') AS caller, f.test, count(*) OVER () AS total
         FROM files f JOIN symbols s ON s.blob_id = f.blob_id
         WHERE {IN_SNAPSHOT} AND NOT f.vendored AND :name = ANY(s.calls)
-        ORDER BY f.test, f.path, line LIMIT {MOST}
+        ORDER BY f.test, f.path, line LIMIT {MAX_ROWS}
     """)
     rows = connection.execute(
         query, {**snapshot.interval, "name": name.replace("::", ".").rpartition(".")[2]}
@@ -84,71 +91,73 @@ def calls_of(connection: Connection, snapshot: Snapshot, name: str) -> tuple[int
 
 
 def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
-    """Files that import that name: (path, line, module)."""
+    """Return the files that import that name: (path, line, module)."""
     query = text(f"""
         SELECT f.path, i.line, i.module FROM files f JOIN imports i ON i.blob_id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND :name = ANY(i.names) ORDER BY f.test, f.path LIMIT {MOST}
+        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND :name = ANY(i.names) ORDER BY f.test, f.path LIMIT {MAX_ROWS}
     """)
     return list(connection.execute(query, {**snapshot.interval, "name": name.rpartition(".")[2]}))
 
 
-def called_by(connection: Connection, snapshot: Snapshot, place: Place) -> list[tuple[str, int]]:
-    """What a symbol calls: (name, line of the first call)."""
+def called_by(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[tuple[str, int]]:
+    """Return what a symbol calls: (name, line of the first call)."""
     query = text("""
         SELECT s.calls, s.call_lines FROM symbols s JOIN blobs b ON b.id = s.blob_id
         WHERE b.oid = :oid AND s.start_line = :line AND s.qualified_name = :name LIMIT 1
     """)
-    row = connection.execute(query, {"oid": place.oid, "line": place.line, "name": place.name}).one_or_none()
+    row = connection.execute(
+        query, {"oid": symbol.oid, "line": symbol.line, "name": symbol.name}
+    ).one_or_none()
     return list(zip(row.calls, row.call_lines, strict=True)) if row else []
 
 
-def members(connection: Connection, snapshot: Snapshot, place: Place) -> list[Place]:
-    """The symbols right within another one."""
+def members(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[SymbolLocation]:
+    """Return the symbols directly within another one."""
     condition = (
         "f.path = :path AND s.start_line >= :line AND s.end_line <= :end_line "
         "AND s.qualified_name LIKE :prefix AND s.qualified_name NOT LIKE :deeper"
     )
-    escaped = place.name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
+    escaped = symbol.name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
     parameters = {
         **snapshot.interval,
-        "name": place.name,
-        "path": place.path,
-        "line": place.line,
-        "end_line": place.end_line,
+        "name": symbol.name,
+        "path": symbol.path,
+        "line": symbol.line,
+        "end_line": symbol.end_line,
         "prefix": f"{escaped}.%",
         "deeper": f"{escaped}.%.%",
     }
     rows = connection.execute(
-        text(_SYMBOLS.format(condition=condition).replace(f"LIMIT {MOST}", "LIMIT 60")), parameters
+        text(_SYMBOLS.format(condition=condition).replace(f"LIMIT {MAX_ROWS}", "LIMIT 60")), parameters
     )
-    return sorted((Place(*row) for row in rows), key=lambda one: one.line)
+    return sorted((SymbolLocation(*row) for row in rows), key=lambda member: member.line)
 
 
-def within(connection: Connection, snapshot: Snapshot, path: str) -> list[Place]:
-    """The top-level symbols of a file, in order."""
+def within(connection: Connection, snapshot: Snapshot, path: str) -> list[SymbolLocation]:
+    """Return the top-level symbols of a file, in order."""
     query = text(f"""
         SELECT f.path, s.start_line, s.kind, s.qualified_name, s.signature, s.end_line, f.oid
         FROM files f JOIN symbols s ON s.blob_id = f.blob_id
         WHERE {IN_SNAPSHOT} AND f.path = :path AND s.seq > 0 AND coalesce(s.parent_seq, 0) = 0
         ORDER BY s.start_line LIMIT 60
     """)
-    return [Place(*row) for row in connection.execute(query, {**snapshot.interval, "path": path})]
+    return [SymbolLocation(*row) for row in connection.execute(query, {**snapshot.interval, "path": path})]
 
 
 def dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Files that import this one: (path, line, total), own code first."""
+    """Return the files that import this one: (path, line, total), own code before tests."""
     query = text(f"""
-        WITH found AS (
+        WITH importing AS (
             SELECT f.source_path AS path, min(f.line) AS line FROM dependencies f
             WHERE {IN_SNAPSHOT} AND f.target_path = :path AND f.source_path <> :path GROUP BY 1)
-        SELECT path, line, count(*) OVER () AS total FROM found
-        ORDER BY path ~* '(^|/)tests?/|test_|_test', path LIMIT {MOST}
+        SELECT path, line, count(*) OVER () AS total FROM importing
+        ORDER BY path ~* '(^|/)tests?/|test_|_test', path LIMIT {MAX_ROWS}
     """)
     return list(connection.execute(query, {**snapshot.interval, "path": path}))
 
 
 def dependencies(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """What a file imports: (line, module, target_path or None where external)."""
+    """Return what a file imports: (line, module, target_path or None if external)."""
     query = text(f"""
         SELECT DISTINCT ON (coalesce(f.target_path, f.module)) f.line, f.module, f.target_path FROM dependencies f
         WHERE {IN_SNAPSHOT} AND f.source_path = :path ORDER BY coalesce(f.target_path, f.module), f.line
@@ -158,9 +167,9 @@ def dependencies(connection: Connection, snapshot: Snapshot, path: str) -> list[
 
 
 def authors(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Who changed a file: (author_name, commits, added, last commit's oid, last), most commits first.
+    """Return who changed a file: (author_name, commits, added, oid and time of the last), most commits first.
 
-    A rename is followed to the name before, once.
+    One rename is followed to the previous name.
     """
     query = text("""
         SELECT c.author_name, count(*) AS commits, sum(coalesce(x.added_lines, 0)) AS added,
@@ -174,7 +183,7 @@ def authors(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
 
 
 def changes(connection: Connection, snapshot: Snapshot, path: str, *, oldest: bool = False) -> list[Any]:
-    """Commits that touched a file: (oid, subject, author_name, authored_at, kind), newest (or oldest) first."""
+    """Return commits that changed a file: (oid, subject, author_name, authored_at, kind), newest (or oldest) first."""
     query = text(f"""
         SELECT c.oid, c.subject, c.author_name, c.authored_at, x.kind
         FROM file_changes x JOIN commits c ON c.id = x.commit_id
@@ -185,27 +194,27 @@ def changes(connection: Connection, snapshot: Snapshot, path: str, *, oldest: bo
 
 
 def similar(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Files that share copied code with this one: (path, line, other_line, tokens), most first."""
+    """Return files that share copied code with this one: (path, line, own_line, tokens), most first."""
     query = text(f"""
         SELECT CASE WHEN path_a = :path THEN path_b ELSE path_a END AS path,
                min(CASE WHEN path_a = :path THEN start_b ELSE start_a END) AS line,
                min(CASE WHEN path_a = :path THEN start_a ELSE start_b END) AS own_line, sum(tokens) AS tokens
         FROM clones WHERE snapshot_id = :id AND :path IN (path_a, path_b)
-        GROUP BY 1 ORDER BY tokens DESC, 1 LIMIT {MOST}
+        GROUP BY 1 ORDER BY tokens DESC, 1 LIMIT {MAX_ROWS}
     """)
     return list(connection.execute(query, {"id": snapshot.id, "path": path}))
 
 
-def documented(connection: Connection, place: Place) -> str:
-    """The words that document a symbol, as the index has them."""
+def documented(connection: Connection, symbol: SymbolLocation) -> str:
+    """Return the indexed documentation of a symbol."""
     query = text("""
         SELECT e.words FROM knowledge_entries e JOIN blobs b ON b.id = e.blob_id
         WHERE b.oid = :oid AND e.line = :line AND e.name = :name LIMIT 1
     """)
-    return connection.scalar(query, {"oid": place.oid, "line": place.line, "name": place.name}) or ""
+    return connection.scalar(query, {"oid": symbol.oid, "line": symbol.line, "name": symbol.name}) or ""
 
 
 def is_test(connection: Connection, snapshot: Snapshot, path: str) -> bool:
-    """Whether a path holds tests."""
+    """Return whether a path contains tests."""
     query = text(f"SELECT f.test FROM files f WHERE {IN_SNAPSHOT} AND f.path = :path")
     return bool(connection.scalar(query, {**snapshot.interval, "path": path}))

@@ -1,22 +1,23 @@
-"""Requests that nobody typed: file types nobody knows, rules people keep refusing.
+"""Requests that the system raises itself: unknown file types, rules that people keep refusing.
 
-Belongs here: when such a request is raised, and what its answer leads to in our tables. Does not
+Belongs here: when such a request is raised, and the effect of its answer on our tables. Does not
 belong here: finding the answer (`tickets`).
 """
 
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from qflow_dagster.execution import work_items
 from qflow_dagster.execution.work_items import NewItem
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.knowledge import requests, tickets
+from qflow_dagster.knowledge.tables import knowledge_requests
 
 SOURCE = "knowledge listener"
-# More than so many files of a type make it worth knowing; so many types at a time.
-LEAST_FILES, MOST_TYPES = 5, 20
+# File types with more files than this are asked about, at most so many types at a time.
+MIN_FILES, MAX_TYPES = 5, 20
 
 _UNKNOWN = text(f"""
 SELECT extension, count(*) AS files, min(path) AS example FROM (
@@ -25,7 +26,7 @@ SELECT extension, count(*) AS files, min(path) AS example FROM (
     WHERE {IN_SNAPSHOT} AND b.language = '' AND NOT b.binary AND b.lfs_bytes IS NULL
       AND NOT f.vendored AND NOT f.generated
 ) AS unknown WHERE extension IS NOT NULL
-GROUP BY extension HAVING count(*) > :least ORDER BY files DESC, extension LIMIT :most
+GROUP BY extension HAVING count(*) > :min_files ORDER BY files DESC, extension LIMIT :max_types
 """)
 _REFUSED = text("""
 SELECT rule_id, sum(refused)::int AS refused, sum(kept)::int AS kept FROM (
@@ -36,53 +37,57 @@ SELECT rule_id, sum(refused)::int AS refused, sum(kept)::int AS kept FROM (
     SELECT rule_id, count(*) FILTER (WHERE outcome IN ('denied', 'reverted')),
            count(*) FILTER (WHERE outcome = 'accepted')
     FROM candidates WHERE repository_id = :id GROUP BY rule_id
-) AS decided GROUP BY rule_id HAVING sum(refused) >= :least AND sum(refused) > :share * (sum(refused) + sum(kept))
+) AS decided GROUP BY rule_id HAVING sum(refused) >= :min_refusals
+  AND sum(refused) > :share * (sum(refused) + sum(kept))
 """)
 
 
 def raise_requests(connection: Connection, snapshot: Snapshot) -> list[UUID]:
-    """Raise what the snapshot and its decisions give reason for; what was raised before is not raised again."""
-    wanted = []
-    for row in connection.execute(_UNKNOWN, {**snapshot.interval, "least": LEAST_FILES, "most": MOST_TYPES}):
+    """Raise the requests that the snapshot and its decisions give reason for, each once; return their ids."""
+    candidates = []
+    for row in connection.execute(
+        _UNKNOWN, {**snapshot.interval, "min_files": MIN_FILES, "max_types": MAX_TYPES}
+    ):
         payload = {
             "pattern_type": "file type",
             "extension": row.extension,
             "files": row.files,
             "example": row.example,
         }
-        wanted.append(("pattern", f"pattern:file_type:{snapshot.repository}:{row.extension}", payload))
-    limits = {"id": snapshot.repository_id, "least": tickets.LEAST_REFUSALS, "share": tickets.LEAST_SHARE}
+        candidates.append(("pattern", f"pattern:file_type:{snapshot.repository}:{row.extension}", payload))
+    limits = {"id": snapshot.repository_id, "min_refusals": tickets.MIN_REFUSALS, "share": tickets.MIN_SHARE}
     for row in connection.execute(_REFUSED, limits):
         payload = {"rule": row.rule_id, "refused": row.refused, "kept": row.kept}
-        wanted.append(("anti_pattern", f"anti_pattern:{snapshot.repository}:{row.rule_id}", payload))
-    keys = [key[: requests.MAX_KEY_LENGTH] for _, key, _ in wanted]
-    known = set(
+        candidates.append(("anti_pattern", f"anti_pattern:{snapshot.repository}:{row.rule_id}", payload))
+    keys = [key[: requests.MAX_KEY_LENGTH] for _, key, _ in candidates]
+    existing = set(
         connection.scalars(
-            text("SELECT external_key FROM knowledge_requests WHERE external_key = ANY(:keys)"),
-            {"keys": keys},
+            select(knowledge_requests.c.external_key).where(knowledge_requests.c.external_key.in_(keys))
         )
     )
     return [
         requests.enqueue(connection, kind, payload, source=SOURCE, repository=snapshot.repository, key=key)
-        for (kind, _, payload), key in zip(wanted, keys, strict=True)
-        if key not in known
+        for (kind, _, payload), key in zip(candidates, keys, strict=True)
+        if key not in existing
     ]
 
 
 def flag(connection: Connection) -> int:
-    """Make work of rules found to be wrong here; returns how many. A rule is flagged once per repository."""
-    taken = requests.take_follow_ups(connection, "flag")
-    for one in taken:
-        rule = one.payload["rule"]
-        repository_id = repositories.find(connection, one.repository).id if one.repository else None
+    """Create work items for rules found to be wrong here, once per rule and repository; return how many."""
+    follow_ups = requests.claim_follow_ups(connection, "flag")
+    for follow_up in follow_ups:
+        rule = follow_up.payload["rule"]
+        repository_id = (
+            repositories.find(connection, follow_up.repository).id if follow_up.repository else None
+        )
         item = NewItem(
             level="feature",
             title=f"{rule} is often wrong here: narrow it, or switch it off",
-            description=f"{one.payload.get('refused')} decisions were against it.",
+            description=f"{follow_up.payload.get('refused')} decisions were against it.",
             source="text",
             kind="enabler",
             repository_id=repository_id,
-            key=f"flag:{one.repository}:{rule}",
+            key=f"flag:{follow_up.repository}:{rule}",
         )
         work_items.create(connection, [item], actor=SOURCE)
-    return len(taken)
+    return len(follow_ups)

@@ -1,15 +1,14 @@
-"""What a question asks: pure, by patterns. What fits none is a search.
+"""What a question asks: pure, by patterns. A question that matches none is a search.
 
-Belongs here: the kinds of questions and the words they are asked in. Does not belong here:
-answering them (`answers`).
+Belongs here: the kinds of questions and their wordings. Does not belong here: answering them (`answers`).
 """
 
 import re
 from typing import NamedTuple
 
-LONGEST = 2_000
+MAX_LENGTH = 2_000
 
-# The first that fits counts. S is what it is about.
+# The first match counts. S is the subject.
 _S = r"(?P<subject>.+?)"
 _PATTERNS = {
     "used": [
@@ -111,30 +110,30 @@ _TRAILING = re.compile(
 _NAME = re.compile(r"[\w./:\-<>$@#~*+!?]+(?:\(\))?$")
 
 
-class Understood(NamedTuple):
-    """What is asked (a kind of question, or `search`), and about what."""
+class ParsedQuestion(NamedTuple):
+    """The kind of a question (or `search`) and its subject."""
 
     kind: str
     subject: str
 
 
-def understand(question: str) -> Understood:
-    """The kind of a question and its subject; whatever fits no pattern is a search for its words."""
-    asked = " ".join(question.strip().rstrip("?!. ").split())[:LONGEST]
+def parse(question: str) -> ParsedQuestion:
+    """Return the kind of a question and its subject; a question that matches no pattern is a search for its words."""
+    normalized = " ".join(question.strip().rstrip("?!. ").split())[:MAX_LENGTH]
     for kind, patterns in _COMPILED.items():
         for pattern in patterns:
-            found = pattern.match(asked)
-            if not found:
+            match = pattern.match(normalized)
+            if not match:
                 continue
-            subject = subject_of(next(value for value in found.groups() if value))
-            # A sentence is no name: its words are searched for.
+            subject = subject_of(next(value for value in match.groups() if value))
+            # A subject that is not a name makes the question a search.
             if kind == "overview" or _NAME.match(subject):
-                return Understood(kind, subject)
-    return Understood("search", asked)
+                return ParsedQuestion(kind, subject)
+    return ParsedQuestion("search", normalized)
 
 
-def subject_of(words: str) -> str:
-    """The name in what was written: without quotes, articles, what sort of thing it is, and parentheses."""
-    quoted = re.search(r"[`'\"]([^`'\"]+)[`'\"]", words)
-    subject = quoted.group(1) if quoted else _TRAILING.sub("", _NOISE.sub("", words.strip()))
+def subject_of(phrase: str) -> str:
+    """Return the name in a phrase: without quotes, articles, its kind (function, class, ...) and parentheses."""
+    quoted = re.search(r"[`'\"]([^`'\"]+)[`'\"]", phrase)
+    subject = quoted.group(1) if quoted else _TRAILING.sub("", _NOISE.sub("", phrase.strip()))
     return subject.strip().removesuffix("()")

@@ -1,7 +1,7 @@
-"""Knowledge requests: something is not known, is found out, and what follows from it happens once.
+"""Knowledge requests: something unknown is found out, and what follows from it happens once.
 
-Belongs here: the life of a request, answering in batches, follow-ups. Does not belong here: where
-answers come from (`answers`, `tickets`), who asks by itself (`producers`).
+Belongs here: the lifecycle of a request, answering in batches, follow-ups. Does not belong here: where
+answers come from (`answers`, `tickets`), requests raised by the system (`producers`).
 """
 
 import hashlib
@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, index, questions, tickets
+from qflow_dagster.knowledge.tables import knowledge_requests, knowledge_resolutions
 from qflow_dagster.quantumflow import (
     Held,
     LeaseLostError,
@@ -33,7 +34,7 @@ from qflow_dagster.quantumflow import (
     uuid7,
 )
 from qflow_dagster.quantumflow.recording import kept_alive
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
@@ -45,10 +46,10 @@ MACHINE = StateMachine(
     transitions={
         "pending": frozenset({"in_progress", "resolved", "cancelled"}),
         "in_progress": frozenset({"resolved", "failed", "dead", "pending", "cancelled"}),
-        # Due again after a while that grows.
+        # Due again after a growing delay.
         "failed": frozenset({"in_progress", "resolved", "pending", "cancelled"}),
         "resolved": frozenset({"pending"}),
-        # Given up; a person may answer, or ask again.
+        # Out of attempts; a person may answer, or raise it again.
         "dead": frozenset({"pending", "resolved"}),
         "cancelled": frozenset({"pending"}),
     },
@@ -64,7 +65,7 @@ MACHINE = StateMachine(
 )
 TYPE = register(WorkflowTypeName.KNOWLEDGE_REQUEST, machine=MACHINE, queue=Queue.KNOWLEDGE_REQUESTS).name
 KINDS = ("question", "pattern", "signature", "dataset", "model", "workflow", "anti_pattern")
-ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 MAX_KEY_LENGTH = 255
 
 
@@ -79,16 +80,16 @@ def enqueue(
     source_reference: str | None = None,
     priority: int = 0,
 ) -> UUID:
-    """Raise a request; return its id. What is asked already is not asked twice.
+    """Raise a request and return its id; an open request with the same key is returned instead.
 
-    One that was resolved, or given up, is asked anew: its earlier resolutions stay.
+    A request that has ended becomes pending again; its earlier resolutions stay.
 
     Raises:
-        UsageError: there is no such kind, or the key is too long.
+        UsageError: unknown kind, or the key is too long.
         QflowError: there is no such repository.
     """
     if kind not in KINDS:
-        raise UsageError(f"no kind {kind!r}; there are: {', '.join(KINDS)}")
+        raise UsageError(f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}")
     key = (
         key
         or f"{kind}:{hashlib.sha256(json.dumps([repository, payload], sort_keys=True).encode()).hexdigest()}"
@@ -96,78 +97,75 @@ def enqueue(
     if not 0 < len(key) <= MAX_KEY_LENGTH:
         raise UsageError(f"a key has 1 to {MAX_KEY_LENGTH} characters, this one {len(key)}")
     repository_id = repositories.find(connection, repository).id if repository is not None else None
-    there = connection.execute(
+    existing = connection.execute(
         text(
             "SELECT k.id, w.status FROM knowledge_requests k JOIN workflows w ON w.id = k.id "
             "WHERE k.external_key = :key FOR UPDATE OF w"
         ),
         {"key": key},
     ).one_or_none()
-    if there is not None:
-        if there.status in MACHINE.terminal:
-            transition(connection, [there.id], "pending", actor=source, data={"reason": "asked again"})
-        return there.id
+    if existing is not None:
+        if existing.status in MACHINE.terminal:
+            transition(connection, [existing.id], "pending", actor=source, data={"reason": "requested again"})
+        return existing.id
     id_ = uuid7()
     new = NewWorkflow(
         type=TYPE,
         key=key,
         payload={"kind": kind, "repository": repository},
         priority=priority,
-        max_attempts=ATTEMPTS,
+        max_attempts=MAX_ATTEMPTS,
         id=id_,
     )
-    [made] = create_workflows(connection, [new], actor=source)
-    if made == id_:
-        query = text("""
-            INSERT INTO knowledge_requests (id, kind, external_key, repository_id, payload, source, source_reference)
-            VALUES (:id, :kind, :key, :repository_id, CAST(:payload AS jsonb), :source, :reference)
-        """)
-        values = {
-            "id": id_,
-            "kind": kind,
-            "key": key,
-            "repository_id": repository_id,
-            "payload": to_json(payload, "a request"),
-            "source": source,
-            "reference": source_reference,
-        }
-        connection.execute(query, values)
-    return made
+    [created_id] = create_workflows(connection, [new], actor=source)
+    if created_id == id_:
+        connection.execute(
+            insert(knowledge_requests).values(
+                id=id_,
+                kind=kind,
+                external_key=key,
+                repository_id=repository_id,
+                payload=to_jsonb(payload, "a request"),
+                source=source,
+                source_reference=source_reference,
+            )
+        )
+    return created_id
 
 
 def ask(connection: Connection, repository: str, question: str, *, source: str) -> UUID:
-    """Ask a question about an ingested repository; asked of the same commit again, it is the same request.
+    """Ask a question about an ingested repository; the same question on the same commit is the same request.
 
-    What is answered stands, but for questions about findings: a person or another tool changes those on
-    the same commit, so they are answered anew.
+    A resolved request is returned as it is, except for questions about findings: those change on the same
+    commit by a person or another tool, so they are answered again.
 
     Raises:
         UsageError: the question is empty or too long.
-        QflowError: nothing of the repository is ingested.
+        QflowError: the repository is not ingested.
     """
-    words = " ".join(question.split())
-    if not 0 < len(words) <= 2_000:
-        raise UsageError(f"the question has {len(words)} characters; 1 to 2,000 are taken")
+    normalized = " ".join(question.split())
+    if not 0 < len(normalized) <= 2_000:
+        raise UsageError(f"the question has {len(normalized)} characters; allowed are 1 to 2,000")
     commit = current_snapshot(connection, repository).commit_oid
-    digest = hashlib.sha256(f"{repository}\0{words.lower()}\0{commit}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{repository}\0{normalized.lower()}\0{commit}".encode()).hexdigest()
     key = f"question:{digest}"
-    there = connection.scalar(
+    resolved = connection.scalar(
         text(
             "SELECT k.id FROM knowledge_requests k JOIN workflows w ON w.id = k.id "
             "WHERE k.external_key = :key AND w.status = 'resolved'"
         ),
         {"key": key},
     )
-    payload = {"question": redact(words)}
-    if there is not None and questions.understand(words).kind != "rules":
-        return there
+    payload = {"question": redact(normalized)}
+    if resolved is not None and questions.parse(normalized).kind != "rules":
+        return resolved
     return enqueue(
         connection, "question", payload, source=source, repository=repository, key=key, priority=10
     )
 
 
-class Done(NamedTuple):
-    """What a drain did."""
+class WorkResult(NamedTuple):
+    """How many requests were resolved, and how many attempts failed."""
 
     resolved: int
     failed: int
@@ -180,8 +178,8 @@ def work(
     run_id: str | None = None,
     limit: int = 50,
     among: Sequence[UUID] | None = None,
-) -> Done:
-    """Answer up to `limit` waiting requests (`among` these), until none is due."""
+) -> WorkResult:
+    """Answer up to `limit` pending requests (`among` these), until none is due."""
     resolved = failed = 0
     indexed: set[str] = set()
     while resolved + failed < limit:
@@ -200,7 +198,7 @@ def work(
             for workflow in claimed:
                 done = _resolve(engine, workflow, worker, indexed)
                 resolved, failed = resolved + done, failed + (not done)
-    return Done(resolved, failed)
+    return WorkResult(resolved, failed)
 
 
 def _resolve(engine: Engine, workflow: Workflow, worker: str, indexed: set[str]) -> bool:
@@ -213,74 +211,70 @@ def _resolve(engine: Engine, workflow: Workflow, worker: str, indexed: set[str])
             indexed.add(repository)
         with engine.begin() as connection:
             row = _row(connection, workflow.id)
-            found = _find_out(connection, row, repository)
-            _settle(connection, workflow, row, found, worker)
+            answer = _answer(connection, row, repository)
+            _complete(connection, workflow, row, answer, worker)
         return True
     except LeaseLostError:
-        logger.warning("the request %s is somebody else's by now", workflow.id)
+        logger.warning("request %s is held by another worker by now", workflow.id)
     except Exception as error:
-        # One request that cannot be answered must not keep the others from it.
+        # An error in one request must not stop the others.
         if not isinstance(error, QflowError):
-            logger.exception("the request %s could not be answered", workflow.id)
-        why = {"kind": type(error).__name__, "message": redact(str(error))[:2_000]}
+            logger.exception("request %s could not be answered", workflow.id)
+        error_data = {"kind": type(error).__name__, "message": redact(str(error))[:2_000]}
         try:
             with engine.begin() as connection:
-                fail(connection, [workflow], [why])
+                fail(connection, [workflow], [error_data])
         except LeaseLostError:
-            logger.warning("the request %s is somebody else's by now", workflow.id)
+            logger.warning("request %s is held by another worker by now", workflow.id)
     return False
 
 
 def _row(connection: Connection, id_: UUID) -> Any:
-    return connection.execute(text("SELECT * FROM knowledge_requests WHERE id = :id"), {"id": id_}).one()
+    return connection.execute(select(knowledge_requests).where(knowledge_requests.c.id == id_)).one()
 
 
-def _find_out(connection: Connection, row: Any, repository: str | None) -> dict[str, Any]:
+def _answer(connection: Connection, row: Any, repository: str | None) -> dict[str, Any]:
     if row.kind == "question":
         snapshot = current_snapshot(connection, str(repository))
         return answers.answer(connection, snapshot, row.payload["question"]).as_json()
-    return tickets.find_out(connection, row.kind, row.payload, repository)
+    return tickets.answer(connection, row.kind, row.payload, repository)
 
 
-def _settle(connection: Connection, held: Held, row: Any, found: dict[str, Any], by: str) -> None:
-    resolution = _store(connection, row, found, by)
+def _complete(connection: Connection, held: Held, row: Any, answer: dict[str, Any], resolved_by: str) -> None:
+    resolution = _store(connection, row, answer, resolved_by)
     complete(connection, [held], [{"resolution": resolution}])
 
 
-def _store(connection: Connection, row: Any, found: dict[str, Any], by: str) -> int:
-    """What was found out, with its follow-up: they are one row, so there is one of each."""
-    query = text("""
-        INSERT INTO knowledge_resolutions (request_id, resolution, resolved_by, follow_up)
-        VALUES (:id, CAST(:resolution AS jsonb), :by, :follow_up) RETURNING id
-    """)
-    follow_up = tickets.FOLLOW_UPS.get(row.kind) if found.get("confirmed", True) else None
-    values = {
-        "id": row.id,
-        "resolution": to_json(found, "a resolution", default=str),
-        "by": by,
-        "follow_up": follow_up,
-    }
-    return connection.scalar(query, values) or 0
+def _store(connection: Connection, row: Any, answer: dict[str, Any], resolved_by: str) -> int:
+    """Store an answer with its follow-up in one row, so that there is one of each; return the row's id."""
+    follow_up = tickets.FOLLOW_UPS.get(row.kind) if answer.get("confirmed", True) else None
+    statement = insert(knowledge_resolutions).values(
+        request_id=row.id,
+        resolution=to_jsonb(answer, "a resolution", default=str),
+        resolved_by=resolved_by,
+        follow_up=follow_up,
+    )
+    return connection.scalars(statement.returning(knowledge_resolutions.c.id)).one()
 
 
-def settle_by_hand(connection: Connection, id_: UUID, found: dict[str, Any], *, actor: str) -> None:
-    """Let a person answer what waits, failed or was given up.
+def resolve_by_hand(connection: Connection, id_: UUID, answer: dict[str, Any], *, actor: str) -> None:
+    """Resolve a pending, failed or dead request with a person's answer.
 
     Raises:
-        IllegalTransitionError: it is being answered, or was.
+        IllegalTransitionError: it is being answered, or was resolved.
     """
     row = _row(connection, id_)
-    resolution = _store(connection, row, found, actor)
+    resolution = _store(connection, row, answer, actor)
     transition(connection, [id_], "resolved", actor=actor, results=[{"resolution": resolution}])
 
 
 def retry(connection: Connection, ids: Sequence[UUID], *, actor: str) -> None:
-    """Try failed or given-up requests at once."""
+    """Make failed or dead requests pending again, at once."""
     transition(connection, ids, "pending", actor=actor, data={"reason": "retried"})
 
 
 class FollowUp(NamedTuple):
-    """What a resolution leads to: rescan this repository, or flag this rule."""
+    """What follows from a resolution: rescan this repository, or flag this rule."""
 
     resolution_id: int
     kind: str
@@ -288,24 +282,24 @@ class FollowUp(NamedTuple):
     payload: dict[str, Any]
 
 
-def take_follow_ups(connection: Connection, kind: str, *, limit: int = 100) -> list[FollowUp]:
-    """Follow-ups nobody has taken; they are the caller's, in its transaction, and nobody else's ever."""
+def claim_follow_ups(connection: Connection, kind: str, *, limit: int = 100) -> list[FollowUp]:
+    """Claim follow-ups in the caller's transaction; each is claimed once for ever."""
     query = text("""
         WITH due AS (
             SELECT id FROM knowledge_resolutions WHERE follow_up = :kind AND followed_up_at IS NULL
             ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
-        ), taken AS (
+        ), claimed AS (
             UPDATE knowledge_resolutions s SET followed_up_at = clock_timestamp() FROM due WHERE s.id = due.id
             RETURNING s.id, s.follow_up, s.request_id
         )
-        SELECT t.id, t.follow_up, r.name, k.payload FROM taken t JOIN knowledge_requests k ON k.id = t.request_id
+        SELECT t.id, t.follow_up, r.name, k.payload FROM claimed t JOIN knowledge_requests k ON k.id = t.request_id
         LEFT JOIN repositories r ON r.id = k.repository_id ORDER BY t.id
     """)
     return [FollowUp(*row) for row in connection.execute(query, {"kind": kind, "limit": limit})]
 
 
 def due_follow_ups(connection: Connection, kind: str, *, limit: int = 100) -> list[FollowUp]:
-    """Follow-ups that were not done; for what is done outside this database, and told by `followed_up`."""
+    """Return follow-ups not done yet; for work outside this database, which reports by `followed_up`."""
     query = text("""
         SELECT s.id, s.follow_up, r.name, k.payload FROM knowledge_resolutions s
         JOIN knowledge_requests k ON k.id = s.request_id LEFT JOIN repositories r ON r.id = k.repository_id
@@ -315,12 +309,13 @@ def due_follow_ups(connection: Connection, kind: str, *, limit: int = 100) -> li
 
 
 def followed_up(connection: Connection, ids: Sequence[int]) -> None:
-    """Note that these follow-ups are done."""
-    query = text(
-        "UPDATE knowledge_resolutions SET followed_up_at = clock_timestamp() "
-        "WHERE id = ANY(:ids) AND followed_up_at IS NULL"
+    """Record that these follow-ups are done."""
+    table = knowledge_resolutions
+    connection.execute(
+        update(table)
+        .where(table.c.id.in_(ids), table.c.followed_up_at.is_(None))
+        .values(followed_up_at=func.clock_timestamp())
     )
-    connection.execute(query, {"ids": list(ids)})
 
 
 _ROWS = """
@@ -334,7 +329,7 @@ FROM knowledge_requests k JOIN workflows w ON w.id = k.id LEFT JOIN repositories
 def find(
     connection: Connection, *, state: str | None = None, kind: str | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Requests, newest first; of that state, of that kind."""
+    """Return requests, newest first, optionally only those in one state or of one kind."""
     query = text(f"""{_ROWS} WHERE (CAST(:state AS text) IS NULL OR w.status = :state)
         AND (CAST(:kind AS text) IS NULL OR k.kind = :kind) ORDER BY k.id DESC LIMIT :limit""")
     return [
@@ -344,19 +339,21 @@ def find(
 
 
 def show(connection: Connection, id_: UUID) -> dict[str, Any]:
-    """One request with all its resolutions (newest first) and its history.
+    """Return one request with all its resolutions (newest first) and its history.
 
     Raises:
-        QflowError: there is none.
+        QflowError: there is no such request.
     """
     row = connection.execute(text(f"{_ROWS} WHERE k.id = :id"), {"id": id_}).mappings().one_or_none()
     if row is None:
         raise QflowError(f"there is no knowledge request {id_}")
-    query = text(
-        "SELECT at, resolved_by, resolution, follow_up, followed_up_at FROM knowledge_resolutions "
-        "WHERE request_id = :id ORDER BY id DESC"
+    table = knowledge_resolutions.c
+    query = (
+        select(table.at, table.resolved_by, table.resolution, table.follow_up, table.followed_up_at)
+        .where(table.request_id == id_)
+        .order_by(table.id.desc())
     )
-    resolutions = [dict(one) for one in connection.execute(query, {"id": id_}).mappings()]
+    resolutions = [dict(resolution) for resolution in connection.execute(query).mappings()]
     events = [
         {"at": e.at, "from": e.from_status, "to": e.to_status, "actor": e.actor, "data": e.data}
         for e in get_events(connection, id_)
@@ -365,7 +362,7 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
-    """The request whose id begins with `prefix`."""
+    """Return the id of the request whose id begins with `prefix`."""
     return resolve(
         connection, prefix, table="knowledge_requests", noun="knowledge request", see="qflow knowledge list"
     )

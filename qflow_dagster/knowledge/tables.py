@@ -1,4 +1,4 @@
-"""Tables of knowledge: requests with their resolutions, and the full-text index.
+"""Declare the tables of knowledge: requests with their resolutions, and the full-text index.
 
 The state of a request is that of the workflow with the same id.
 """
@@ -30,12 +30,12 @@ knowledge_requests = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("kind", Text, nullable=False),
-    # The same thing asked again is the same request.
+    # A second request with the same key is the same request.
     Column("external_key", Text, nullable=False, unique=True),
     Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE")),
-    # What is asked: a question's text, or what the kind needs.
+    # The text of a question, or the input that the kind needs.
     Column("payload", JSONB, nullable=False),
-    # Who asked, and what of theirs it is about.
+    # Who raised it, and the reference of theirs it is about.
     Column("source", Text, nullable=False),
     Column("source_reference", Text),
     timestamp_column("created_at", default_now=True),
@@ -46,7 +46,7 @@ knowledge_requests = Table(
     Index("ix_knowledge_requests_repository_id", "repository_id"),
 )
 
-# Asked again after the code changed, a request gets another; the earlier ones stay.
+# A request raised again after the code changed gets another resolution; the earlier ones stay.
 knowledge_resolutions = Table(
     "knowledge_resolutions",
     metadata,
@@ -55,7 +55,7 @@ knowledge_resolutions = Table(
     # {answer, evidence: [{path, line, commit, words}], understood}
     Column("resolution", JSONB, nullable=False),
     Column("resolved_by", Text, nullable=False),
-    # What it led to: rescan, flag; done once.
+    # What follows from it: rescan or flag; done once.
     Column("follow_up", Text),
     timestamp_column("followed_up_at", nullable=True),
     timestamp_column("at", default_now=True),
@@ -63,7 +63,7 @@ knowledge_resolutions = Table(
     Index("ix_knowledge_resolutions_request_id", "request_id"),
 )
 
-# What a blob says in words: its symbols with their comments, its sections. 0 is the whole.
+# The text of a blob: its symbols with their comments, its sections. seq 0 is the complete blob.
 knowledge_entries = Table(
     "knowledge_entries",
     metadata,
@@ -73,7 +73,7 @@ knowledge_entries = Table(
     Column("line", Integer, nullable=False),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
-    # The name taken apart, and the text that documents it.
+    # The name split into words, and the text that documents it.
     Column("name_words", Text, nullable=False),
     Column("words", Text, nullable=False),
     Column(

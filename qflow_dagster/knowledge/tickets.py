@@ -1,4 +1,4 @@
-"""Requests that programs raise: what each kind needs, and how it is found out.
+"""Requests that programs raise: the input each kind needs, and how it is answered.
 
 Belongs here: pattern, signature, dataset, model, workflow and anti_pattern. Does not belong
 here: questions (`answers`), who raises tickets (`producers`).
@@ -18,25 +18,25 @@ from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.evidence import UnansweredError
 from qflow_dagster.quantumflow import get, get_events
 
-# What a resolution leads to, by kind.
+# What follows from a resolution, by kind.
 FOLLOW_UPS = {"pattern": "rescan", "anti_pattern": "flag"}
-# A rule is held to be wrong where most of what people decided was against it, and that is no accident.
-LEAST_REFUSALS, LEAST_SHARE = 3, 0.5
+# A rule counts as wrong from so many refusals on, if they are more than this share of the decisions.
+MIN_REFUSALS, MIN_SHARE = 3, 0.5
 
 
-def find_out(
+def answer(
     connection: Connection, kind: str, payload: dict[str, Any], repository: str | None
 ) -> dict[str, Any]:
-    """What is known about a ticket: {answer, evidence, ...}.
+    """Answer a ticket; return {answer, evidence, ...}.
 
     Raises:
-        UnansweredError: nothing is.
+        UnansweredError: no ingested fact answers it.
         QflowError: the payload lacks what the kind needs.
     """
     return _KINDS[kind](connection, payload, repository)
 
 
-def _needed(payload: dict[str, Any], name: str) -> str:
+def _required(payload: dict[str, Any], name: str) -> str:
     if not isinstance(payload.get(name), str) or not payload[name]:
         raise QflowError(f"this kind of request needs {name!r} in its payload")
     return payload[name]
@@ -44,13 +44,13 @@ def _needed(payload: dict[str, Any], name: str) -> str:
 
 def _snapshot(connection: Connection, repository: str | None) -> Any:
     if repository is None:
-        raise QflowError("this kind of request is about a repository, and names none")
+        raise QflowError("this kind of request needs a repository")
     return current_snapshot(connection, repository)
 
 
 def _pattern(connection: Connection, payload: dict[str, Any], repository: str | None) -> dict[str, Any]:
-    """A file type nobody knew: known by now, or said by the files themselves."""
-    extension = _needed(payload, "extension")
+    """Identify an unknown file type: by the current language list, or by the files' content."""
+    extension = _required(payload, "extension")
     snapshot = _snapshot(connection, repository)
     query = text(f"""
         SELECT f.path, f.oid FROM files f WHERE {IN_SNAPSHOT} AND f.path LIKE :like AND f.blob_id IS NOT NULL
@@ -62,24 +62,26 @@ def _pattern(connection: Connection, payload: dict[str, Any], repository: str | 
         return {"answer": f"no file ends in .{extension} any more", "evidence": [], "confirmed": False}
     objects = repositories.find(connection, str(repository)).objects
     contents = trees.read_texts(objects, [(row.path, row.oid) for row in rows])
-    found = {
+    by_path = {
         path: languages.detect(path, data[: trees.HEAD_BYTES]) or _guess(data)
         for path, data in contents.items()
     }
-    said = {language for language in found.values() if language}
-    if len(said) != 1 or (len(found) > 1 and sum(map(bool, found.values())) < 2):
+    languages_found = {language for language in by_path.values() if language}
+    if len(languages_found) != 1 or (len(by_path) > 1 and sum(map(bool, by_path.values())) < 2):
         raise UnansweredError(
-            f"what .{extension} files are is not known: {', '.join(found) or 'none can be read'}"
+            f"the type of .{extension} files is unknown: {', '.join(by_path) or 'no file can be read'}"
         )
-    [language] = said
-    evidence = [{"commit": snapshot.commit_oid, "path": path, "line": 1, "words": language} for path in found]
+    [language] = languages_found
+    evidence = [
+        {"commit": snapshot.commit_oid, "path": path, "line": 1, "words": language} for path in by_path
+    ]
     return {"answer": f".{extension} files are {language}", "language": language, "evidence": evidence}
 
 
 def _guess(data: bytes) -> str:
-    """What the first bytes of a file say of it."""
+    """Guess the language from the first bytes of a file."""
     head = data[:512].lstrip()
-    for mark, language in (
+    for prefix, language in (
         (b"<?xml", "XML"),
         (b"<!DOCTYPE html", "HTML"),
         (b"<html", "HTML"),
@@ -87,27 +89,27 @@ def _guess(data: bytes) -> str:
         (b"%YAML", "YAML"),
         (b"---\n", "YAML"),
     ):
-        if head.startswith(mark):
+        if head.startswith(prefix):
             return language
     return ""
 
 
 def _signature(connection: Connection, payload: dict[str, Any], repository: str | None) -> dict[str, Any]:
     snapshot = _snapshot(connection, repository)
-    symbol = _needed(payload, "symbol")
-    found = lookups.symbols(connection, snapshot, symbol)
-    if not found:
-        raise UnansweredError(f"no symbol of {repository} is called {symbol!r}")
+    symbol = _required(payload, "symbol")
+    symbols = lookups.symbols(connection, snapshot, symbol)
+    if not symbols:
+        raise UnansweredError(f"no symbol of {repository} has the name {symbol!r}")
     evidence = [
-        {"commit": snapshot.commit_oid, "path": one.path, "line": one.line, "words": one.signature}
-        for one in found
+        {"commit": snapshot.commit_oid, "path": match.path, "line": match.line, "words": match.signature}
+        for match in symbols
     ]
-    return {"answer": found[0].signature, "evidence": evidence}
+    return {"answer": symbols[0].signature, "evidence": evidence}
 
 
 def _dataset(connection: Connection, payload: dict[str, Any], repository: str | None) -> dict[str, Any]:
-    """A table of ours: its columns and about how many rows."""
-    name = _needed(payload, "table")
+    """Describe one of our tables: its columns and the approximate number of rows."""
+    name = _required(payload, "table")
     table = metadata.tables.get(name)
     if table is None:
         raise UnansweredError(f"there is no table {name!r}")
@@ -122,8 +124,8 @@ def _dataset(connection: Connection, payload: dict[str, Any], repository: str | 
 
 
 def _model(connection: Connection, payload: dict[str, Any], repository: str | None) -> dict[str, Any]:
-    """A generator, a language model among them: how it did."""
-    name = _needed(payload, "generator")
+    """Summarise the results of a generator or language model."""
+    name = _required(payload, "generator")
     query = text("""
         SELECT count(*) AS attempts, count(*) FILTER (WHERE outcome = 'proposed') AS proposed,
                count(*) FILTER (WHERE outcome = 'failed') AS failed, coalesce(sum(cost), 0)::float AS cost,
@@ -132,44 +134,44 @@ def _model(connection: Connection, payload: dict[str, Any], repository: str | No
     """)
     row = dict(connection.execute(query, {"name": name}).one()._mapping)
     if not row["attempts"]:
-        raise UnansweredError(f"{name!r} was never asked")
-    words = (
-        f"{name}: asked {row['attempts']:,} times, proposed {row['proposed']:,}, failed {row['failed']:,}, "
+        raise UnansweredError(f"{name!r} was never called")
+    summary = (
+        f"{name}: called {row['attempts']:,} times, proposed {row['proposed']:,}, failed {row['failed']:,}, "
         f"cost {row['cost']:.4f}"
     )
-    return {"answer": words, **row, "evidence": []}
+    return {"answer": summary, **row, "evidence": []}
 
 
 def _workflow(connection: Connection, payload: dict[str, Any], repository: str | None) -> dict[str, Any]:
-    """What became of a workflow."""
+    """Summarise the history of a workflow."""
     try:
-        id_ = UUID(_needed(payload, "workflow"))
+        id_ = UUID(_required(payload, "workflow"))
     except ValueError:
-        raise QflowError(f"{payload['workflow']!r} is no id of a workflow") from None
-    found = get(connection, id_)
+        raise QflowError(f"{payload['workflow']!r} is not the id of a workflow") from None
+    workflow = get(connection, id_)
     events = [
         {"at": e.at.isoformat(), "to": e.to_status, "actor": e.actor} for e in get_events(connection, id_)
     ]
     return {
-        "answer": f"{found.type} is {found.status}, attempt {found.attempt}",
+        "answer": f"{workflow.type} is {workflow.status}, attempt {workflow.attempt}",
         "events": events,
         "evidence": [],
     }
 
 
 def _anti_pattern(connection: Connection, payload: dict[str, Any], repository: str | None) -> dict[str, Any]:
-    """A rule suspected to be wrong: what people said of its findings and suggestions."""
-    rule = _needed(payload, "rule")
+    """Count the decisions against a rule that is suspected to be wrong."""
+    rule = _required(payload, "rule")
     repository_id = repositories.find(connection, repository).id if repository else None
     parameters = {"rule": rule, "id": repository_id}
-    found = connection.execute(
+    findings = connection.execute(
         text("""
         SELECT count(*) FILTER (WHERE state = 'suppressed') AS refused, count(*) FILTER (WHERE state = 'fixed') AS kept
         FROM findings WHERE rule_id = :rule AND (CAST(:id AS bigint) IS NULL OR repository_id = :id)
     """),
         parameters,
     ).one()
-    decided = connection.execute(
+    candidates = connection.execute(
         text("""
         SELECT count(*) FILTER (WHERE outcome IN ('denied', 'reverted')) AS refused,
                count(*) FILTER (WHERE outcome = 'accepted') AS kept
@@ -177,12 +179,12 @@ def _anti_pattern(connection: Connection, payload: dict[str, Any], repository: s
     """),
         parameters,
     ).one()
-    refused, kept = found.refused + decided.refused, found.kept + decided.kept
-    confirmed = refused >= LEAST_REFUSALS and refused / (refused + kept) > LEAST_SHARE
-    words = f"{rule}: {refused} of {refused + kept} decisions were against it"
-    verdict = "; it is often wrong here" if confirmed else "; that is no sign that it is wrong"
+    refused, kept = findings.refused + candidates.refused, findings.kept + candidates.kept
+    confirmed = refused >= MIN_REFUSALS and refused / (refused + kept) > MIN_SHARE
+    summary = f"{rule}: {refused} of {refused + kept} decisions were against it"
+    verdict = "; it is often wrong here" if confirmed else "; that does not show that it is wrong"
     return {
-        "answer": words + verdict,
+        "answer": summary + verdict,
         "confirmed": confirmed,
         "refused": refused,
         "kept": kept,

@@ -1,16 +1,41 @@
 """The database as a Dagster resource. Nothing connects until a run or tick asks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 from sqlalchemy import Engine, make_url
 
 from qflow_dagster.database import engine_for, ready_engine
+from qflow_dagster.database.locks import holding_name
+from qflow_dagster.safety import logs
+
+logger = logs.logger(__name__)
 
 
 class Database(dg.ConfigurableResource):
-    """Our PostgreSQL database; `url` overrides what the settings say (tests do)."""
+    """Our PostgreSQL database; `url` overrides what the settings say (tests do).
+
+    A run on a repository holds that repository until it ends, however it was launched: another run on it waits.
+    (The run queue starts no second one; this holds for runs that do not pass through the queue, too.)
+    """
 
     url: str | None = None
 
     def engine(self) -> Engine:
-        """The engine of this process; migrates first, where Dagster was started by itself."""
+        """Return the engine of this process; migrates first, where Dagster was started by itself."""
         return ready_engine() if self.url is None else engine_for(make_url(self.url))
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Database"]:
+        """Hold the run's repository, if it is on one. With the in-process executor that is once per run."""
+        repository = context.run.tags.get("dagster/partition") if context.run else None
+        if repository is None:
+            yield self
+            return
+
+        def on_wait() -> None:
+            logger.warning("another run works on %s; waiting for its end", repository)
+
+        with holding_name(self.engine(), f"run on {repository}", on_wait=on_wait):
+            yield self

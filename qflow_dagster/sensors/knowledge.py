@@ -61,4 +61,12 @@ def knowledge_follow_ups(context: dg.SensorEvaluationContext, database: Database
     )
 
 
-sensors = [knowledge_requests, knowledge_follow_ups]
+automated_assets = dg.AutomationConditionSensorDefinition(
+    "automated_assets",
+    target=dg.AssetSelection.all(),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description="Requests assets by their automation conditions: the search index follows each new snapshot.",
+)
+
+sensors = [knowledge_requests, knowledge_follow_ups, automated_assets]

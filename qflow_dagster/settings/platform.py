@@ -31,6 +31,15 @@ class DagsterSettings(BaseModel):
         default=None,
         description="address of Dagster's page as people reach it, for links; unset: the inbox's, with /dagster",
     )
+    owners: list[str] = Field(
+        default=[],
+        description='who is responsible for the assets: e-mail addresses, or teams as "team:platform"',
+    )
+    git_url: str | None = Field(
+        default=None,
+        description="address of this project on GitHub or GitLab, for links from assets to their source",
+    )
+    git_branch: str = Field(default="main", description="branch that those links show")
     host: None = Field(default=None, description="removed: QFLOW_INBOX_HOST")
     port: None = Field(default=None, description="removed: QFLOW_INBOX_PORT")
 

@@ -14,8 +14,8 @@ from qflow_dagster.database import engine_for
 from qflow_dagster.generation import candidate_records, orchestrator
 
 POINTS = {
-    "ask": (orchestrator, "ask_all"),
-    "judge": (orchestrator, "judge_all"),
+    "ask": (orchestrator, "call_generators"),
+    "judge": (orchestrator, "run_gates"),
     "store": (candidate_records, "store"),
     "suggest": (self_improvement, "suggest"),
     "authorize": (edits, "authorize_edit"),

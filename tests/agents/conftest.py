@@ -1,14 +1,7 @@
-"""The improvement loop on a small repository."""
+"""The improvement loop on a small repository, without worker processes."""
 
-import pytest
-from sqlalchemy import Engine
+from tests.improvement_loop import loop
+from tests.ingestion.conftest import ingested, make_repository, repository
+from tests.worker_processes import in_this_process
 
-from tests.improvement_loop import Loop
-from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
-
-__all__ = ["ingested", "make_repository", "repository"]
-
-
-@pytest.fixture
-def loop(engine: Engine, repository: GitRepository, ingested: Ingested) -> Loop:
-    return Loop(engine, repository, ingested)
+__all__ = ["in_this_process", "ingested", "loop", "make_repository", "repository"]

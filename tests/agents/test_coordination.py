@@ -165,7 +165,7 @@ def test_bad_agents_and_assignments_are_refused(engine: Engine) -> None:
         {"name": "a b"},
         {"name": "a", "role": "boss"},
         {"name": "a", "domains": ("gossip",)},
-        {"name": "a", "most": 0},
+        {"name": "a", "max_assignments": 0},
     ):
         with pytest.raises(UsageError):
             Capability(**fields)

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.agents import assignments, coordination
-from qflow_dagster.agents.coordination import Wanted
+from qflow_dagster.agents.coordination import Requirement
 from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired, verify_history
 
 EXTERNAL = Path(__file__).with_name("external.py")
@@ -32,7 +32,7 @@ def test_killed_at_random_nothing_is_lost_and_nothing_is_done_twice(engine: Engi
 
     def create(connection: Connection, count: int) -> None:
         for _ in range(count):
-            wanted = Wanted("refactoring", "code", "patch", "simple")
+            wanted = Requirement("refactoring", "code", "patch", "simple")
             ids.append(assignments.create(connection, {"number": len(ids)}, wanted, requested_by="test"))
         # However often its agents are killed, the test is about who does it, not about giving up.
         connection.execute(text("UPDATE workflows SET max_attempts = 50"))
@@ -111,11 +111,14 @@ def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:
             )
             coordination.register(connection, capability)
         id_ = assignments.create(
-            connection, {"number": 1}, Wanted("refactoring", "code", "patch", "simple"), requested_by="test"
+            connection,
+            {"number": 1},
+            Requirement("refactoring", "code", "patch", "simple"),
+            requested_by="test",
         )
         assignments.route(connection)
     with engine.begin() as connection:
-        [late] = assignments.take(connection, "slow")
+        [late] = assignments.claim_assigned(connection, "slow")
         connection.execute(
             text("UPDATE workflows SET lease_expires_at = now() - interval '1 s' WHERE id = :id"), {"id": id_}
         )
@@ -123,7 +126,7 @@ def test_a_slow_agent_loses_its_lease_and_is_fenced(engine: Engine) -> None:
         connection.execute(text("UPDATE workflows SET available_at = now() WHERE id = :id"), {"id": id_})
     with engine.begin() as connection:
         assignments.route(connection)
-        [taken] = assignments.take(connection, "quick")
+        [taken] = assignments.claim_assigned(connection, "quick")
     with pytest.raises(LeaseLostError):
         assignments.succeed(engine, late, "slow", "too late")
     assignments.succeed(engine, taken, "quick", "in time")

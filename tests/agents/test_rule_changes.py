@@ -103,7 +103,7 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
         }
     assert all(request is not None for request, _ in found["app_7.py"])
     assert [problem for _, problem in found["test_7.py"]] == [
-        f"version {one.version} of the rule, on trial, objects to nothing here" for one in lives
+        f"version {one.version} of the rule, on trial, has no finding here" for one in lives
     ]
     with loop.engine.connect() as connection:
         assert verify_history(connection) is None
@@ -197,7 +197,7 @@ def test_a_veto_denies_what_waits_and_ends_what_is_on_trial(engine: Engine) -> N
     assert versions(engine) == {1: "active"}
     with (
         engine.begin() as connection,
-        pytest.raises(QflowError, match="nothing of python/mutable-default waits"),
+        pytest.raises(QflowError, match="python/mutable-default has no pending approval"),
     ):
         rule_changes.veto(connection, RULE, actor="ada", reason="again")
 

@@ -120,7 +120,7 @@ def test_an_edit_that_makes_the_code_harder_to_follow_is_reverted(
     [suggestion] = loop.improve()
     loop.approve(suggestion)
     loop.apply()
-    monkeypatch.setattr(validation, "most_complex", lambda before, findings: before)
+    monkeypatch.setattr(validation, "max_complexity", lambda before, findings: before)
     [verified] = edits.verify_applied(loop.engine)
     assert (verified.good, verified.reason) == (False, "cognitive complexity is 1, 0 before")
     assert loop.state(suggestion["id"]) == "reverted"
@@ -236,7 +236,7 @@ def test_a_day_has_its_limit_and_what_is_over_it_waits(loop: Loop, monkeypatch: 
         loop.approve(suggestion)
     problems = [one.problem for one in loop.apply()]
     assert problems.count(None) == 1
-    assert "no more are allowed" in str(next(filter(None, problems)))
+    assert "the limit; it stays approved" in str(next(filter(None, problems)))
     with loop.engine.begin() as connection:
         connection.execute(text("UPDATE edits SET applied_at = applied_at - interval '1 day'"))
     assert [one.problem for one in loop.apply()] == [None]

@@ -75,7 +75,7 @@ def test_a_filter_that_nothing_can_fit(qflow: Run) -> None:
         "sparc list --state",
         "agent assignments --state",
     ):
-        refused(qflow(*command.split(), "nope"), 2, "'nope'; there are: ")
+        refused(qflow(*command.split(), "nope"), 2, "'nope'; choose one of: ")
 
 
 def test_an_id_that_is_none_names_the_list_to_look_at(qflow: Run) -> None:

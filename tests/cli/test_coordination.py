@@ -62,10 +62,12 @@ def test_a_failed_task_is_retried_amended_or_its_graph_cancelled(qflow: Run, hom
     assert "1 tasks" in ok(qflow("tasks", "retry", id_, "--reason", "again"))
     ok(qflow("tasks", "work"))
     bad = str(next(task["id"] for task in found["tasks"] if task["name"] == "bad"))
-    refused(qflow("tasks", "amend", bad, "--arguments", "{", "--reason", "r"), 2, "--arguments is no JSON")
+    refused(
+        qflow("tasks", "amend", bad, "--arguments", "{", "--reason", "r"), 2, "--arguments is not valid JSON"
+    )
     words = json.dumps({"command": ["rm", "-rf", "/"]})
     refused(qflow("tasks", "amend", bad, "--arguments", words, "--reason", "r"), 1, "rm")
-    refused(qflow("tasks", "amend", bad, "--arguments", "[1]", "--reason", "r"), 2, "is no JSON object")
+    refused(qflow("tasks", "amend", bad, "--arguments", "[1]", "--reason", "r"), 2, "is not a JSON object")
     refused(qflow("tasks", "amend", bad, "--reason", "r"), 2, "--arguments, --split or --before")
     parts = home / "parts.yaml"
     parts.write_text("- {name: one, adapter: shell}\n- {name: two, adaptor: shell}\n")
@@ -106,7 +108,7 @@ def test_what_is_wrong_with_a_graph_is_said_with_its_place(qflow: Run, home: Pat
     refused(qflow("tasks", "submit", str(file)), 2, "g.yaml:5:")
     refused(qflow("tasks", "submit", str(home / "none.yaml")), 2, "none.yaml")
     file.write_text(GRAPH)
-    refused(qflow("tasks", "submit", str(file), "--input", "[1]"), 2, "--input is no JSON object")
+    refused(qflow("tasks", "submit", str(file), "--input", "[1]"), 2, "--input is not a JSON object")
 
 
 def test_what_a_role_may_not_is_refused_and_recorded(qflow: Run, home: Path) -> None:
@@ -132,7 +134,7 @@ def test_a_goal_from_a_work_item_to_a_suggestion(qflow: Run, project: Path) -> N
     assert suggestion["state"] == "awaiting_approval"
     rows = json.loads(ok(qflow("sparc", "strategies", "--json")))
     assert {row["strategy"]: row.get("uses") for row in rows}["together"] == 1
-    ok(qflow("sparc", "give-up", goal, "--reason", "enough"))
+    ok(qflow("sparc", "abandon", goal, "--reason", "enough"))
     assert json.loads(ok(qflow("sparc", "list", "--json")))[0]["state"] == "given_up"
 
 
@@ -186,14 +188,14 @@ def test_an_assignment_for_a_program_in_any_language(qflow: Run) -> None:
     ("arguments", "code", "words"),
     [
         (("tasks", "show", "zzz"), 2, "matches no task graph"),
-        (("sparc", "start"), 2, "a goal is a work item, or words and a repository"),
+        (("sparc", "start"), 2, "a goal needs a work item, or a description and a repository"),
         (("sparc", "start", "--item", "zzz"), 2, "matches no work item"),
         (("sparc", "show", "zzz"), 2, "matches no goal"),
         (("agent", "work", "mender"), 2, "no program"),
-        (("agent", "work", "planner", "--", "true"), 2, "an agent that ships"),
-        (("agent", "assign", "cooking", "{}"), 2, "no domain 'cooking'"),
+        (("agent", "work", "planner", "--", "true"), 2, "a built-in agent"),
+        (("agent", "assign", "cooking", "{}"), 2, "unknown domain 'cooking'"),
         (("agent", "message", "nobody", "hello"), 2, "there is no agent 'nobody'"),
-        (("knowledge", "add", "gossip", "{}"), 2, "no kind 'gossip'"),
+        (("knowledge", "add", "gossip", "{}"), 2, "unknown kind 'gossip'"),
         (("ask", "-r", "nowhere", "why?"), 1, "nowhere"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

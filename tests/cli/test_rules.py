@@ -50,7 +50,11 @@ def test_a_variant_is_promoted_by_a_person_or_vetoed(qflow: Run, engine: Engine)
     assert "version 3, a trial, is retired" in ok(
         qflow("rules", "veto", RULE, "--reason", "no more", actor="ada")
     )
-    refused(qflow("rules", "veto", RULE, "--reason", "no more"), 1, f"nothing of {RULE} waits or is on trial")
+    refused(
+        qflow("rules", "veto", RULE, "--reason", "no more"),
+        1,
+        f"{RULE} has no pending approval and no version on trial",
+    )
 
 
 def test_a_rule_is_retired_for_good(qflow: Run, engine: Engine) -> None:

@@ -1,14 +1,18 @@
 """The assets, checks and jobs in process: what they make, show, record, and what stops them."""
 
 import base64
+import threading
+import time
 import xml.etree.ElementTree
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 import pytest
 from sqlalchemy import Engine, text
 
 from qflow_dagster.assets.partitions import REPOSITORIES
+from qflow_dagster.database.locks import holding_name
 from qflow_dagster.definitions import build_definitions
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import repositories
@@ -186,3 +190,28 @@ def test_maintenance_seals_history_and_archives_what_is_old(run: Runner, engine:
     with engine.connect() as connection:
         sealed = connection.execute(text("SELECT head_count FROM seals ORDER BY id LIMIT 1")).scalar_one()
         assert sealed == connection.execute(text("SELECT count(*) FROM workflows")).scalar_one() >= 9
+
+
+def test_a_run_on_a_repository_waits_for_another_however_it_was_launched(run: Runner, engine: Engine) -> None:
+    """The database holds the repository, not a tag that only some launch paths set; a killed holder lets go."""
+    waits = threading.Event()
+    with holding_name(engine, "run on project", on_wait=lambda: None), ThreadPoolExecutor(1) as pool:
+        result = pool.submit(run, "ingest_repository")
+        with engine.connect() as connection:
+            for _ in range(200):
+                if connection.scalar(
+                    text("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
+                ):
+                    waits.set()
+                    break
+                time.sleep(0.1)
+            connection.rollback()
+            # The holder dies: nothing has to be cleaned up.
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+                    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                )
+            )
+        assert result.result(60).success
+    assert waits.is_set()

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import assignments, coordination
-from qflow_dagster.agents.coordination import Wanted
+from qflow_dagster.agents.coordination import Requirement
 from qflow_dagster.agents.task_agents import ADAPTERS
 from qflow_dagster.definitions import of_all_groups
 from qflow_dagster.execution import sparc, sparc_records, task_graph, task_records, task_worker, work_items
@@ -99,7 +99,7 @@ def test_an_assignment_for_ours_is_done_in_a_run_and_counted(
         id_ = assignments.create(
             connection,
             {"repository": "project", "question": "where is collect defined?"},
-            Wanted("knowledge", "question", "answer", "simple"),
+            Requirement("knowledge", "question", "answer", "simple"),
             requested_by="test",
         )
     assert ran(dagster, "open_assignments").success
@@ -110,7 +110,7 @@ def test_an_assignment_for_ours_is_done_in_a_run_and_counted(
     assert ran(dagster, "open_assignments") is None
     looked = dagster.run("observe_coordination")
     assert verdicts(looked)["every_assignment_is_counted"]
-    assert "knowledge" in metadata(looked)["performance"]["by_domain"].value
+    assert "knowledge" in str(metadata(looked)["performance"]["by_domain"].value)
 
 
 def test_a_goal_is_worked_on_until_it_waits_for_a_person(
@@ -125,7 +125,7 @@ def test_a_goal_is_worked_on_until_it_waits_for_a_person(
         assert sparc_records.show(connection, goal)["phase"] == "completion"
     looked = dagster.run("observe_coordination")
     assert verdicts(looked)["no_goal_is_left_alone"]
-    assert "completion" in metadata(looked)["sparc_goals"]["goals"].value
+    assert "completion" in str(metadata(looked)["sparc_goals"]["goals"].value)
 
 
 def test_questions_are_answered_in_a_run_and_the_index_is_complete(
@@ -230,7 +230,7 @@ def test_an_answer_leads_to_a_new_look_once(dagster: Dagster, engine: Engine, lo
             source="test",
             repository="project",
         )
-        requests.settle_by_hand(connection, id_, {"answer": "plain text"}, actor="ada")
+        requests.resolve_by_hand(connection, id_, {"answer": "plain text"}, actor="ada")
     first, second = (dagster.tick(knowledge_sensors.knowledge_follow_ups).run_requests for _ in range(2))
     assert [one.run_key for one in first] == [one.run_key for one in second]
     assert first[0].partition_key == "project"

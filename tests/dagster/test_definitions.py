@@ -103,6 +103,7 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
         "requested_jobs",
         "requested_assets",
         "knowledge_follow_ups",
+        "automated_assets",
     }
     assert {s.name for s in repository.schedule_defs} == {
         "nightly_metrics",

@@ -88,8 +88,7 @@ def test_nothing_a_repository_says_hides_anywhere_in_dagsters_page(
 
     for record in dagster.instance.all_logs(result.run_id):
         read(json.loads(dg.serialize_value(record)))
-    # As Markdown shows it.
-    assert any(r"\<U\+202E\>" in text for text in found)
+    assert any("<U+202E>" in text for text in found)
     assert [text for text in found if visible(text) != text] == []
 
 
@@ -117,6 +116,8 @@ def test_an_approved_edit_is_applied_and_verified_by_one_run_that_the_sensor_req
     result = dagster.run("apply_approved_edits")
     found = metadata(result)
     assert found["edits"]["dagster/row_count"].value == 2
+    assert "/approvals/" in str(found["edits"]["newest"].value)
+    assert "log -p -1 qflow/" in str(found["edits"]["newest_branch"].value)
     assert found["edit_outcomes"]["verified"].value == 2
     assert dagster.tick(approval_decisions).run_requests == []
     assert len(repository.git("for-each-ref", "refs/heads/qflow").splitlines()) == 2

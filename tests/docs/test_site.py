@@ -47,6 +47,13 @@ def test_the_table_of_packages_is_the_order_of_imports() -> None:
     assert re.findall(r"`(\w+)`", " ".join(rows)) == layers
 
 
+def test_no_page_is_too_long_to_be_read_at_a_sitting() -> None:
+    lengths = {str(page.relative_to(ROOT)): len(page.read_text().splitlines()) for page in MARKDOWN}
+    assert [
+        (name, lines) for name, lines in lengths.items() if lines > (200 if name == "README.md" else 300)
+    ] == []
+
+
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in LINK.findall(CODE.sub("", page.read_text())):

@@ -370,7 +370,7 @@ def test_a_task_done_before_stands_beside_the_others_and_is_seen(engine: Engine,
 
     for wrong, words in (
         ({"before": Task(name="base", adapter="python")}, "is defined twice"),
-        ({"before": Task(name="new", adapter="python", depends_on=("nobody",))}, "no task beside it"),
+        ({"before": Task(name="new", adapter="python", depends_on=("nobody",))}, "not a task beside it"),
         ({"before": Task(name="new", adapter="python", depends_on=("needy",))}, "cycle"),
         ({"arguments": {"value": "${new}"}}, "is not visible to it"),
     ):

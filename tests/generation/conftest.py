@@ -1,4 +1,4 @@
-"""The improvement loop on a small repository."""
+"""The improvement loop on a small repository, with worker processes: what ends or hangs them is tried here."""
 
 import pytest
 from sqlalchemy import Engine

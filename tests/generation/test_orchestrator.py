@@ -63,7 +63,9 @@ def request(rule: str = "python/comparison-to-none", code: str = NONE, path: str
     ],
 )
 def test_each_gate_stops_what_it_is_for(after: dict[str, str], gate: str) -> None:
-    gates = validation.judge(request(), after, [rule for rule in RULES.values() if not rule.matcher.metric])
+    gates = validation.run_gates(
+        request(), after, [rule for rule in RULES.values() if not rule.matcher.metric]
+    )
     assert (gates[-1].name, gates[-1].verdict) == (gate, "failed")
     assert all(one.verdict != "failed" for one in gates[:-1])
     assert gates[-1].evidence
@@ -71,7 +73,7 @@ def test_each_gate_stops_what_it_is_for(after: dict[str, str], gate: str) -> Non
 
 def test_a_good_change_passes_all_gates() -> None:
     rules = [rule for rule in RULES.values() if not rule.matcher.metric]
-    gates = validation.judge(request(), {"a.py": NONE.replace("== None", "is None")}, rules)
+    gates = validation.run_gates(request(), {"a.py": NONE.replace("== None", "is None")}, rules)
     assert [gate.name for gate in gates] == list(validation.GATES)
     assert {gate.verdict for gate in gates} == {"passed"}
 
@@ -409,7 +411,7 @@ def test_a_model_is_asked_where_no_fix_is_known_even_for_what_is_measured(
 
 
 def test_a_measure_that_did_not_change_is_no_finding_gone() -> None:
-    gates = validation.judge(request("maintainability/deep-nesting", DEEP), {"a.py": DEEP + "\n"}, [])
+    gates = validation.run_gates(request("maintainability/deep-nesting", DEEP), {"a.py": DEEP + "\n"}, [])
     assert (gates[-1].name, gates[-1].evidence) == ("finding_gone", "0 of 1 gone")
 
 

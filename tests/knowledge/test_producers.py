@@ -44,7 +44,7 @@ def test_a_confirmed_anti_pattern_is_flagged_once_by_many_at_once(
             source="test",
             repository="project",
         )
-        requests.settle_by_hand(
+        requests.resolve_by_hand(
             connection, id_, {"answer": "often wrong here", "confirmed": True}, actor="ada"
         )
     barrier = threading.Barrier(8)
@@ -73,5 +73,5 @@ def test_what_was_not_confirmed_is_not_flagged(
             source="test",
             repository="project",
         )
-        requests.settle_by_hand(connection, id_, {"answer": "it is fine", "confirmed": False}, actor="ada")
+        requests.resolve_by_hand(connection, id_, {"answer": "it is fine", "confirmed": False}, actor="ada")
         assert producers.flag(connection) == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.knowledge.questions import understand
+from qflow_dagster.knowledge.questions import parse
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ from qflow_dagster.knowledge.questions import understand
     ],
 )
 def test_what_is_understood(question: str, kind: str, subject: str) -> None:
-    understood = understand(question)
+    understood = parse(question)
     assert (understood.kind, understood.subject) == (kind, subject)
 
 
 def test_what_fits_no_pattern_is_searched_for() -> None:
-    assert understand("how does the server sign its session cookie").kind == "search"
+    assert parse("how does the server sign its session cookie").kind == "search"
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_a_question(question: str) -> None:
-    assert understand(question).kind
+    assert parse(question).kind

@@ -100,7 +100,7 @@ def test_a_name_nobody_knows_is_said_so_and_given_up_after_a_few_attempts(
         id_ = requests.enqueue(
             connection, "signature", {"symbol": "nowhere"}, source="test", repository="project"
         )
-    for _ in range(requests.ATTEMPTS):
+    for _ in range(requests.MAX_ATTEMPTS):
         requests.work(engine, worker="test")
         with engine.begin() as connection:
             connection.execute(
@@ -110,7 +110,7 @@ def test_a_name_nobody_knows_is_said_so_and_given_up_after_a_few_attempts(
     assert found["state"] == "dead"
     assert "nowhere" in found["problem"]
     with engine.begin() as connection:
-        requests.settle_by_hand(connection, id_, {"answer": "it was removed", "evidence": []}, actor="ann")
+        requests.resolve_by_hand(connection, id_, {"answer": "it was removed", "evidence": []}, actor="ann")
     assert shown(engine, id_)["state"] == "resolved"
 
 

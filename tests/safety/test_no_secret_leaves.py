@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
 from qflow_dagster.agents import agent_program, assignments
-from qflow_dagster.agents.coordination import Capability, Wanted
+from qflow_dagster.agents.coordination import Capability, Requirement
 from qflow_dagster.execution import task_graph
 from qflow_dagster.execution.task_adapters import ADAPTERS
 from qflow_dagster.execution.task_definitions import read_graph
@@ -123,7 +123,7 @@ def test_no_notification_carries_a_secret(
 def test_what_agents_and_tasks_say_of_their_failures_has_no_secrets(engine: Engine) -> None:
     with engine.begin() as connection:
         for planted in CORPUS[::8]:
-            wanted = Wanted("refactoring", "code", "patch", "simple")
+            wanted = Requirement("refactoring", "code", "patch", "simple")
             # Asked for without the secret, which the program knows from elsewhere.
             assignments.create(connection, planted.kind, wanted, requested_by="test")
         connection.execute(text("UPDATE workflows SET max_attempts = 1"))

@@ -3,9 +3,11 @@
 import os
 import resource
 from pathlib import Path
+from unittest import mock
 
 from qflow_dagster.generation import patches
 from qflow_dagster.ingestion import checkouts, git, remotes
+from qflow_dagster.settings import settings
 from tests.security.corpus import attempt
 from tests.security.raw_git import FILE, FOLDER, LINK, PROGRAM, RawRepository
 
@@ -183,8 +185,12 @@ def tree_that_multiplies(folder: Path, name: str) -> None:
         oid = repository.tree(*((mode, b"f%d" % number, oid) for number in range(10)))
         mode = FOLDER
     repository.commit(oid)
+    limits = settings().ingestion
+    # The larger one by the limit that is the default; to get there takes its time.
+    most = 100_000 if depth < 9 else limits.tree_paths
     try:
-        git.list_tree(repository.path, "HEAD")
+        with mock.patch.object(limits, "tree_paths", most):
+            git.list_tree(repository.path, "HEAD")
     finally:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         assert peak < 2 * 1024**3, f"{peak:,} bytes"

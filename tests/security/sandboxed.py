@@ -21,7 +21,13 @@ MARK = "pwned by the sandboxed command"
 
 
 def inside(
-    folder: Path, program: str, *, seconds: float = 15, memory: int = 2**31, processes: int = 60
+    folder: Path,
+    program: str,
+    *,
+    seconds: float = 15,
+    memory: int = 2**31,
+    processes: int = 60,
+    disk: int = Limits.disk,
 ) -> Ran:
     """Run a Python program in the sandbox; its folder is `folder/work`."""
     work = folder / "work"
@@ -30,7 +36,7 @@ def inside(
     (work / name).write_text(f"open('began', 'w').close()\n{program}")
     # An attack that never began would prove nothing; on a busy machine it takes longer to.
     for patience in (1, 2, 4, 8):
-        limits = Limits(seconds * patience, memory, processes)
+        limits = Limits(seconds * patience, memory, processes, disk)
         done = sandbox.run([PYTHON, name], work, limits=limits)
         if (work / "began").exists():
             return done
@@ -231,7 +237,7 @@ while time.monotonic() < end:
     open('alive', 'w').write(str(n))
     time.sleep(0.02)
 """,
-        seconds=2,
+        seconds=1,
     )
     counter = work / "alive"
     first = counter.read_text() if counter.exists() else ""
@@ -368,6 +374,8 @@ GREEDY = {
     "sleep": ("import time\ntime.sleep(1000)", None),
     "descriptors": ("import os\nwhile True: os.dup(0)", None),
 }
+# They go on, and keep the processor busy, for as long as they may.
+ENDLESS = ("processes", "output", "time", "sleep")
 
 
 @attempt("resources", *GREEDY)
@@ -375,7 +383,8 @@ def greedy(folder: Path, name: str) -> None:
     program, most = GREEDY[name]
     free = psutil.virtual_memory().available
     started = time.monotonic()
-    done = inside(folder, program, seconds=3, memory=2**30, processes=30)
+    seconds = 1 if name in ENDLESS else 3
+    done = inside(folder, program, seconds=seconds, memory=2**30, processes=30, disk=1024**3)
     assert time.monotonic() - started < 60
     assert done.timed_out or done.code != 0
     written = sum(path.lstat().st_size for path in (folder / "work").rglob("*"))

@@ -108,7 +108,8 @@ def metadata(_folder: Path, name: str) -> None:
     from qflow_dagster.pictures.charts import histogram
 
     hostile = TEXTS[name]
-    for shown in (table([{"path": hostile}]).value or "", histogram([(hostile, 1)], hostile)):
+    [record] = table([{"path": hostile}]).records
+    for shown in (str(record.data["path"]), histogram([(hostile, 1)], hostile)):
         assert visible(shown) == shown, repr(shown)
 
 

@@ -1,8 +1,8 @@
-"""Generators: whatever proposes a change for a finding. Further ones come as entry points.
+"""Generators: whatever proposes a change for a finding. Further ones are registered as entry points.
 
-A package that offers one names it under the entry point group `qflow_dagster.generators`; it is
-loaded beside those of this folder. Does not belong here: running them (`orchestrator`),
-judging what they propose (`validation`).
+A package offers one under the entry point group `qflow_dagster.generators`; it is
+loaded beside those of this folder. Does not belong here: calling them (`proposing`),
+checking their proposals (`validation`).
 """
 
 from functools import cache
@@ -16,24 +16,29 @@ GROUP = "qflow_dagster.generators"
 
 
 def fixable_rules() -> list[str]:
-    """Rules that some generator may mend whether or not the finding brings a fix."""
-    # Those that carry out a rule's own fix have nothing to propose where a finding has none.
-    own = {"rule-fix", "ruff-fix", "codemod"}
-    asked = [generator for name, generator in generators().items() if name not in own]
+    """Return the rules that some generator may fix whether or not the finding brings a fix."""
+    # These only carry out a rule's own fix: they have nothing to propose for a finding without one.
+    fix_only = {"rule-fix", "ruff-fix", "codemod"}
+    independent = [generator for name, generator in generators().items() if name not in fix_only]
     return [
         rule.id
         for rule in evaluated(load_rules())
-        if any(generator.fits(rule, language) for generator in asked for language in rule.language)
+        if any(generator.fits(rule, language) for generator in independent for language in rule.language)
     ]
 
 
 @cache
 def generators() -> dict[str, Generator]:
-    """Every generator there is, by name."""
-    found: dict[str, Generator] = {}
-    for one in (rule_fix.RuleFix(), ruff_fix.RuffFix(), codemod.Codemod(), language_model.LanguageModel()):
-        found[one.name] = one
+    """Return every generator by name."""
+    by_name: dict[str, Generator] = {}
+    for builtin in (
+        rule_fix.RuleFix(),
+        ruff_fix.RuffFix(),
+        codemod.Codemod(),
+        language_model.LanguageModel(),
+    ):
+        by_name[builtin.name] = builtin
     for point in entry_points(group=GROUP):
         generator = point.load()()
-        found[generator.name] = generator
-    return found
+        by_name[generator.name] = generator
+    return by_name

@@ -19,11 +19,11 @@ class Codemod:
     cost = 0.0
 
     def fits(self, rule: Rule, language: str) -> bool:
-        """Rules of Python that there is a codemod for."""
+        """Return whether there is a codemod for this Python rule."""
         return language == "python" and rule.id in codemods.CODEMODS
 
     def generate(self, request: Request) -> Iterable[Proposal]:
-        """One proposal: all places of the file."""
+        """Yield one proposal that changes all places of the file."""
         try:
             text = within(request, codemods.rewrite(request.rule.id, request.text))
         except (libcst.ParserSyntaxError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What a generator is: the request it gets, the proposals it answers with, and the protocol it follows."""
+"""What a generator is: the request it gets, the proposals it returns, and the protocol it implements."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from qflow_dagster.evolution.rules import Rule
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a generator is asked: to mend what a rule found in one file of a commit."""
+    """What a generator is called with: the findings of a rule in one file of a commit, to be fixed."""
 
     repository: str
     base: str
@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A change: new contents by path; and what it cost. Without contents: asked, and nothing to change."""
+    """A change: new contents by path, and the usage (tokens, cost). Empty contents: nothing to change."""
 
     contents: dict[str, str]
     note: str = ""
@@ -34,7 +34,7 @@ class Proposal:
 
 
 class NotApplicableError(QflowError):
-    """A generator was asked and answered with what is no proposal; `usage` is what that cost."""
+    """A generator's answer is not a valid proposal; `usage` is what the answer cost."""
 
     def __init__(self, message: str, usage: dict[str, Any]) -> None:
         super().__init__(message)
@@ -45,15 +45,15 @@ class Generator(Protocol):
     """Something that proposes changes."""
 
     name: str
-    # True: called in a worker process, which has no network settings and no secrets.
+    # True: called in a worker process, which has neither network settings nor secrets.
     isolated: bool
     # What one request is expected to cost, in the currency of the model's prices.
     cost: float
 
     def fits(self, rule: Rule, language: str) -> bool:
-        """Whether it has something to propose for findings of that rule."""
+        """Return whether it can propose changes for findings of that rule."""
         ...
 
     def generate(self, request: Request) -> Iterable[Proposal]:
-        """Proposals, none where there is nothing to do."""
+        """Yield proposals, none where there is nothing to change."""
         ...

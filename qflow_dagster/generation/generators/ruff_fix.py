@@ -1,4 +1,4 @@
-"""Ruff's own fixes, of one rule, to the end."""
+"""Ruff's own fixes of one rule."""
 
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -11,18 +11,18 @@ from qflow_dagster.generation.narrowing import within
 
 
 class RuffFix:
-    """Has ruff fix the file; it knows what has to change together (imports that become unused)."""
+    """Lets ruff fix the file; ruff knows what has to change together (imports that become unused)."""
 
     name = "ruff-fix"
     isolated = True
     cost = 0.0
 
     def fits(self, rule: Rule, language: str) -> bool:
-        """Rules of ruff that it can fix."""
+        """Return whether it is a rule of ruff that ruff can fix."""
         return rule.matcher.ruff is not None and rule.fix in ("ruff", "ruff-unsafe")
 
     def generate(self, request: Request) -> Iterable[Proposal]:
-        """One proposal: all places of the file."""
+        """Yield one proposal that changes all places of the file."""
         unsafe = ["--unsafe-fixes"] if request.rule.fix == "ruff-unsafe" else []
         name = PurePosixPath(request.path).name
         command = ruff_command(
@@ -40,6 +40,6 @@ class RuffFix:
         try:
             text = within(request, run_ruff(command, "/", request.text.encode()).decode() or request.text)
         except UnicodeError as error:
-            raise QflowError(f"ruff answered with what is no text: {error}") from None
+            raise QflowError(f"ruff did not return text: {error}") from None
         if text != request.text:
             yield Proposal(contents={request.path: text}, note=f"ruff {request.rule.matcher.ruff}")

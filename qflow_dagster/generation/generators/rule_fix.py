@@ -1,4 +1,4 @@
-"""The rule's own fix: an ast-grep template, filled in at each place."""
+"""The rule's own fix: an ast-grep template, filled in at each match."""
 
 from collections.abc import Iterable
 
@@ -9,22 +9,22 @@ from qflow_dagster.generation.generators.protocol import Proposal, Request
 
 
 class RuleFix:
-    """Applies the template of the rule until it finds nothing more."""
+    """Applies the template of the rule until the rule matches nothing more."""
 
     name = "rule-fix"
     isolated = True
     cost = 0.0
 
     def fits(self, rule: Rule, language: str) -> bool:
-        """Rules of ast-grep with a template."""
+        """Return whether it is a rule of ast-grep with a template."""
         return rule.matcher.ast_grep is not None and rule.fix is not None and rule.fix != "codemod"
 
     def generate(self, request: Request) -> Iterable[Proposal]:
-        """One proposal: all places of the file."""
+        """Yield one proposal that changes all places of the file."""
         text = request.text
         for _ in range(ROUNDS):
-            found = matches_in(request.rule, text, request.path, request.language)
-            edits = [edit for match in found if not match.suppressed for edit in match.edits or []]
+            matches = matches_in(request.rule, text, request.path, request.language)
+            edits = [edit for match in matches if not match.suppressed for edit in match.edits or []]
             if not edits:
                 break
             text = matchers.apply_edits(text, edits)

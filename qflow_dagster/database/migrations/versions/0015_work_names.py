@@ -5,7 +5,10 @@ from alembic import op
 revision = "0015_work_names"
 down_revision = "0014_rule_terms"
 
-RENAMED = (("agents", "most", "max_assignments"),)
+RENAMED = (
+    ("agents", "most", "max_assignments"),
+    ("suite_runs", "words", "summary"),
+)
 
 
 def upgrade() -> None:

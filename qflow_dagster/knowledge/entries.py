@@ -1,6 +1,6 @@
-"""What a blob says in words: names taken apart, docstrings, comments, sections of a document.
+"""The text of a blob as index entries: names split into words, docstrings, comments, sections of documents.
 
-Pure, and run in worker processes: the text is somebody else's. Does not belong here: storing it
+Pure; runs in worker processes, because the text comes from outside. Does not belong here: storing it
 (`index`).
 """
 
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from qflow_dagster.ingestion.extraction import grammars, syntax, text
 
-# Of one entry; what is longer is data, or a licence.
-LONGEST = 4_000
+# Characters of one entry; longer texts are data or licences.
+MAX_ENTRY_LENGTH = 4_000
 MAX_SECTIONS = 500
 DOCUMENTS = frozenset({"Markdown", "reStructuredText", "AsciiDoc", "Text", "MDX", "Org", "RDoc"})
-# Comments without an end of their own words: kept out, they would answer every question about copyright.
+# Licence headers are left out: they would match every question about copyright.
 _LICENCE = re.compile(r"copyright|licen[cs]e|all rights reserved|spdx", re.IGNORECASE)
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MARKS = re.compile(
@@ -29,7 +29,7 @@ _HEADING = re.compile(
 
 
 class Symbol(NamedTuple):
-    """A symbol of the blob, as ingestion found it."""
+    """A symbol of the blob, as ingested."""
 
     seq: int
     kind: str
@@ -40,7 +40,7 @@ class Symbol(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is searched: a place (1-based line), its name, and words."""
+    """What is searched: a location (1-based line), its name, and its text."""
 
     seq: int
     line: int
@@ -51,24 +51,24 @@ class Entry(NamedTuple):
 
 
 def parts(identifier: str) -> str:
-    """An identifier as words: itself, and what camel case, underscores and dots separate."""
-    found = _PARTS.findall(identifier)
-    return " ".join(dict.fromkeys([identifier.rpartition(".")[2], *(part.lower() for part in found)]))
+    """Return an identifier as words: itself, and its parts by camel case, underscores and dots."""
+    pieces = _PARTS.findall(identifier)
+    return " ".join(dict.fromkeys([identifier.rpartition(".")[2], *(part.lower() for part in pieces)]))
 
 
 def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) -> list[Entry]:
-    """The entries of a blob; the first (seq 0) is the file's own."""
+    """Return the entries of a blob; the first (seq 0) is that of the complete file."""
     encoding = text.encoding(data)
     source = text.as_utf8(data, encoding) if encoding else b""
     if language in DOCUMENTS:
         return _sections(source.decode("utf-8", "replace"))
-    said: dict[int, list[str]] = {}
-    found = _comments(source, language, timeout)
-    for line, last, words in found:
-        said.setdefault(_owner(symbols, line, last), []).append(words)
+    comments_by_symbol: dict[int, list[str]] = {}
+    comments = _comments(source, language, timeout)
+    for line, last, comment in comments:
+        comments_by_symbol.setdefault(_owner(symbols, line, last), []).append(comment)
     entries = []
     for symbol in symbols:
-        own = "\n".join(said.get(symbol.seq, ()))[:LONGEST]
+        documentation = "\n".join(comments_by_symbol.get(symbol.seq, ()))[:MAX_ENTRY_LENGTH]
         name = symbol.qualified_name
         entries.append(
             Entry(
@@ -77,16 +77,21 @@ def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) 
                 symbol.kind,
                 name,
                 parts(name) if symbol.seq else "",
-                _clean(own),
+                _clean(documentation),
             )
         )
     if not entries or entries[0].seq != 0:
-        entries.insert(0, Entry(0, 1, "module", "", "", _clean("\n".join(said.get(0, ()))[:LONGEST])))
+        entries.insert(
+            0,
+            Entry(
+                0, 1, "module", "", "", _clean("\n".join(comments_by_symbol.get(0, ()))[:MAX_ENTRY_LENGTH])
+            ),
+        )
     return entries
 
 
 def _comments(source: bytes, language: str, timeout: float) -> list[tuple[int, int, str]]:
-    """(first line, last line, words) of each comment and docstring; neighbours are one."""
+    """Return (first line, last line, text) of each comment and docstring; adjacent ones are joined."""
     grammar = grammars.grammar(language)
     tree = grammar and syntax.parse(grammar, source, timeout)
     spans = (
@@ -95,19 +100,19 @@ def _comments(source: bytes, language: str, timeout: float) -> list[tuple[int, i
         else text.comment_spans(source, language)
     )
     newlines = [match.start() for match in re.finditer(rb"\n", source)]
-    found: list[tuple[int, int, str]] = []
+    comments: list[tuple[int, int, str]] = []
     for start, end in sorted(spans):
         first, last = bisect_right(newlines, start - 1) + 1, bisect_right(newlines, max(end - 2, start)) + 1
-        words = _MARKS.sub("", source[start:end].decode("utf-8", "replace")).strip()
-        if found and found[-1][1] + 1 == first:
-            found[-1] = (found[-1][0], last, f"{found[-1][2]}\n{words}")
+        comment = _MARKS.sub("", source[start:end].decode("utf-8", "replace")).strip()
+        if comments and comments[-1][1] + 1 == first:
+            comments[-1] = (comments[-1][0], last, f"{comments[-1][2]}\n{comment}")
         else:
-            found.append((first, last, words))
-    return [one for one in found if one[2] and not (one[0] <= 5 and _LICENCE.search(one[2]))]
+            comments.append((first, last, comment))
+    return [entry for entry in comments if entry[2] and not (entry[0] <= 5 and _LICENCE.search(entry[2]))]
 
 
 def _owner(symbols: Sequence[Symbol], first: int, last: int) -> int:
-    """The symbol a comment is about: the one it is in, innermost; or the one that begins right below it."""
+    """Return the symbol a comment belongs to: the innermost around it, or the one that starts right below it."""
     inside = below = None
     for symbol in symbols:
         if symbol.seq == 0:
@@ -122,14 +127,14 @@ def _owner(symbols: Sequence[Symbol], first: int, last: int) -> int:
 
 
 def _sections(document: str) -> list[Entry]:
-    marks = list(_HEADING.finditer(document))[:MAX_SECTIONS]
-    first = document[: marks[0].start() if marks else LONGEST]
-    entries = [Entry(0, 1, "document", "", "", _clean(first[:LONGEST]))]
-    for number, mark in enumerate(marks, 1):
-        title = next(group for group in mark.groups() if group)[:200]
-        end = marks[number].start() if number < len(marks) else len(document)
-        line = document.count("\n", 0, mark.start()) + 1
-        body = document[mark.end() : min(end, mark.end() + LONGEST)]
+    headings = list(_HEADING.finditer(document))[:MAX_SECTIONS]
+    preamble = document[: headings[0].start() if headings else MAX_ENTRY_LENGTH]
+    entries = [Entry(0, 1, "document", "", "", _clean(preamble[:MAX_ENTRY_LENGTH]))]
+    for number, heading in enumerate(headings, 1):
+        title = next(group for group in heading.groups() if group)[:200]
+        end = headings[number].start() if number < len(headings) else len(document)
+        line = document.count("\n", 0, heading.start()) + 1
+        body = document[heading.end() : min(end, heading.end() + MAX_ENTRY_LENGTH)]
         entries.append(
             Entry(
                 number,
@@ -143,7 +148,7 @@ def _sections(document: str) -> list[Entry]:
     return entries
 
 
-def _clean(words: str) -> str:
-    """Without what PostgreSQL refuses, and words too long for it."""
-    kept = "".join(c if c.isprintable() or c == "\n" else " " for c in words)
-    return " ".join(word for word in kept.split() if len(word) < 200)
+def _clean(source: str) -> str:
+    """Remove characters that PostgreSQL refuses, and words that are too long for it."""
+    printable = "".join(c if c.isprintable() or c == "\n" else " " for c in source)
+    return " ".join(word for word in printable.split() if len(word) < 200)
