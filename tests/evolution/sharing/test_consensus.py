@@ -25,7 +25,7 @@ from qflow_dagster.evolution.sharing.consensus import (
 from qflow_dagster.evolution.sharing.imports import ImportReport, import_packages
 from qflow_dagster.evolution.sharing.publisher import publish
 from qflow_dagster.evolution.sharing.rule_packages import opened, sign
-from qflow_dagster.evolution.sharing.votes import OwnVote, cast, pooled, settle, subjects, withheld
+from qflow_dagster.evolution.sharing.votes import OwnVote, cast, pooled, quarantined, settle, subjects
 from qflow_dagster.quantumflow import expire_due, verify_history
 from tests.evolution.sharing.rule_instances import (
     AT,
@@ -210,7 +210,7 @@ class Vote:
     @property
     def gates(self) -> bool:
         with self.home.connected() as connection:
-            return RULE.digest not in withheld(connection)
+            return RULE.digest not in quarantined(connection)
 
 
 @pytest.fixture
@@ -382,12 +382,12 @@ def test_three_instances_agree_by_what_each_saw_itself(make_home: Callable[[str]
     with homes[0].connected() as connection:
         assert publish(connection, place, [publishable(rule, origin="mined")]).failed == []
         # Its own rule needs nobody's word to gate at home; it votes like the others.
-        assert rule.digest not in withheld(connection)
+        assert rule.digest not in quarantined(connection)
         assert outcomes_of(connection, place, (60, 59)) == {}
     for home in homes[1:]:
         with home.connected() as connection:
             import_packages(connection, place, actor="ada")
-            assert withheld(connection) == {rule.digest}
+            assert quarantined(connection) == {rule.digest}
     for home in homes[1:]:
         with home.connected() as connection:
             assert [subject.state for subject in subjects(connection)] == ["voting"]
@@ -401,7 +401,7 @@ def test_three_instances_agree_by_what_each_saw_itself(make_home: Callable[[str]
         home.pass_time(301)
         with home.connected() as connection:
             assert [settled.state for settled in settle(connection)] == ["agreed"]
-            assert rule.digest not in withheld(connection)
+            assert rule.digest not in quarantined(connection)
         with home.connected() as connection:
             assert [settled.state for settled in settle(connection)] == ["promoted"]
     # Saying the same again writes nothing.

@@ -28,7 +28,7 @@ from qflow_dagster.evolution.sharing.imports import (
 from qflow_dagster.evolution.sharing.publisher import Publishable, publish
 from qflow_dagster.evolution.sharing.rule_packages import LARGEST
 from qflow_dagster.evolution.sharing.shared_stores import BRANCH, open_place
-from qflow_dagster.evolution.sharing.votes import withheld
+from qflow_dagster.evolution.sharing.votes import quarantined
 from qflow_dagster.quantumflow import workflow_type
 from tests.evolution.sharing.rule_instances import (
     AT,
@@ -84,7 +84,7 @@ def test_a_rule_goes_from_one_instance_to_another_with_its_evidence(
     with bob.connected() as connection:
         assert imported_priors(connection) == {(RULE.id, RULE.digest): pytest.approx((9.5, 0.5))}
         assert [one.rule.id for one in imported_rules(connection)] == [RULE.id]
-        assert RULE.digest in withheld(connection)
+        assert RULE.digest in quarantined(connection)
     assert {message["type"] for message in bob.sent()} == {"rule_imported", "rule_consensus"}
     again = take(bob, place)
     assert (again.imported, again.known, again.refused) == ([], 1, [])
@@ -189,7 +189,7 @@ def test_a_package_of_the_rules_that_are_shipped_is_taken_as_prior_evidence_only
     (imported,) = take(ours, place, peer.key).imported
     assert imported.was_here
     with ours.connected() as connection:
-        assert rule.digest not in withheld(connection)
+        assert rule.digest not in quarantined(connection)
         assert imported_priors(connection).keys() == {(rule.id, rule.digest)}
         assert connection.scalar(text("SELECT count(*) FROM workflows")) == 0
 
@@ -220,7 +220,7 @@ def test_nobody_is_trusted_by_default_and_nobody_imports_from_himself(
     with bob.connected() as connection:
         assert distrust(connection, fingerprint, actor="ada") == 1
         assert imported_priors(connection) == {}
-        assert RULE.digest in withheld(connection)
+        assert RULE.digest in quarantined(connection)
         with pytest.raises(UsageError, match="nothing was taken in"):
             distrust(connection, fingerprint, actor="ada")
 
@@ -233,7 +233,7 @@ def test_trust_that_is_withdrawn_no_longer_weighs(ours: Home, place: Path) -> No
     ours.trusted = []
     with ours.connected() as connection:
         assert imported_priors(connection) == {}
-        assert RULE.digest in withheld(connection)
+        assert RULE.digest in quarantined(connection)
 
 
 def test_an_old_package_does_not_come_back(ours: Home, place: Path) -> None:
@@ -523,7 +523,7 @@ def test_rules_of_ours_that_no_pack_has_are_known_when_they_are_named(ours: Home
         own: list[Rule] = [*load_rules(), RULE]
         report = import_packages(connection, place, trust=[peer.key], actor="ada", rules=own)
         assert report.imported[0].was_here
-        assert RULE.digest not in withheld(connection)
+        assert RULE.digest not in quarantined(connection)
 
 
 def test_the_queue_and_the_format_are_what_others_read() -> None:
