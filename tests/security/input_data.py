@@ -288,7 +288,9 @@ def text_that_makes_a_pattern_slow(_folder: Path, name: str) -> None:
     for reader in (
         redaction.redact_text,
         fingerprints.frames_of,
-        fingerprints.normalise if hasattr(fingerprints, "normalised_message") else redaction.redact_text,
+        fingerprints.normalised_message
+        if hasattr(fingerprints, "normalised_message")
+        else redaction.redact_text,
     ):
         started = time.process_time()
         reader(hostile)
