@@ -62,25 +62,25 @@ def objections(limits: Limits, kind: str, content: Json, evidence: Evidence) -> 
     """Return every condition of the policy that does not hold; none means that it may approve."""
     if kind not in limits.policy_kinds:
         return [f"QFLOW_APPROVALS_POLICY_KINDS does not name {kind}: a person decides"]
-    objections = []
+    reasons = []
     least = limits.policy_confidence if evidence.least is None else evidence.least
     if not evidence.confidence >= least:
-        objections.append(f"confidence {evidence.confidence:.2f} is below {least:.2f}")
+        reasons.append(f"confidence {evidence.confidence:.2f} is below {least:.2f}")
     if not evidence.gates:
-        objections.append("no gate was tried")
+        reasons.append("no gate was tried")
     if failed := sorted(name for name, passed in evidence.gates.items() if not passed):
-        objections.append(f"not all gates are green: {', '.join(failed)}")
+        reasons.append(f"not all gates are green: {', '.join(failed)}")
     if kind == "rule":
         # It changes no file; what it finds from then on is asked about like everything else.
-        return objections
+        return reasons
     if not isinstance(content, dict) or not isinstance(content.get("patch"), str):
-        return [*objections, "its content is no patch, so nobody knows how far it reaches"]
+        return [*reasons, "its content is no patch, so nobody knows how far it reaches"]
     try:
         files, lines = blast_radius(content["patch"])
     except (ValueError, KeyError, IndexError):
-        return [*objections, "its patch cannot be read"]
+        return [*reasons, "its patch cannot be read"]
     if not 0 < files <= limits.policy_files:
-        objections.append(f"it changes {files} files, 1 to {limits.policy_files} are allowed")
+        reasons.append(f"it changes {files} files, 1 to {limits.policy_files} are allowed")
     if lines > limits.policy_lines:
-        objections.append(f"it changes {lines} lines, at most {limits.policy_lines} are allowed")
-    return objections
+        reasons.append(f"it changes {lines} lines, at most {limits.policy_lines} are allowed")
+    return reasons

@@ -202,12 +202,12 @@ def observe_successes(connection: Connection) -> list[str]:
         query, {"reset": limits.breaker_reset, "enough": limits.breaker_successes}
     ).all()
     closed = []
-    for row in recovered:
-        row = _lock(connection, row.operation)
+    for observed in recovered:
+        row = _lock(connection, observed.operation)
         if row.status == "open":
             transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "it succeeds again"})
         if row.status in ("open", "half_open") and row.probe is None:
-            _probe_succeeded(connection, row, int(row.successes))
+            _probe_succeeded(connection, row, int(observed.successes))
             closed.append(row.operation)
     return closed
 

@@ -4,14 +4,16 @@ Does not belong here: making groups (`error_analysis`).
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, func, select, text
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
 from qflow_dagster.infrastructure.fingerprints import CLASSES
+from qflow_dagster.infrastructure.tables import error_occurrences, operation_successes
 from qflow_dagster.quantumflow import resolve, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
@@ -90,17 +92,20 @@ def set_suspects(connection: Connection, suspects: dict[UUID, dict[str, Any]]) -
 
 def newest_unanalysed(connection: Connection) -> int | None:
     """Return the highest id of an occurrence that belongs to no group yet; None where there is none."""
-    query = text("SELECT id FROM error_occurrences WHERE group_id IS NULL ORDER BY id DESC LIMIT 1")
+    columns = error_occurrences.c
+    query = select(columns.id).where(columns.group_id.is_(None)).order_by(columns.id.desc()).limit(1)
     return connection.scalar(query)
 
 
 def is_recorded(connection: Connection, operation: str, run_id: str) -> bool:
     """Return whether the failure of a run of an operation was recorded in the last day."""
-    query = text("""
-        SELECT EXISTS (SELECT FROM error_occurrences WHERE operation = :operation AND run_id = :run_id
-                       AND at > statement_timestamp() - interval '1 day')
-    """)
-    return bool(connection.scalar(query, {"operation": operation, "run_id": run_id}))
+    columns = error_occurrences.c
+    query = select(columns.id).where(
+        columns.operation == operation,
+        columns.run_id == run_id,
+        columns.at > func.statement_timestamp() - timedelta(days=1),
+    )
+    return bool(connection.scalar(select(query.exists())))
 
 
 def timeline(connection: Connection, *, hours: int = 24, buckets: int = 96) -> list[dict[str, Any]]:
@@ -123,11 +128,9 @@ def timeline(connection: Connection, *, hours: int = 24, buckets: int = 96) -> l
 
 def prune_occurrences(connection: Connection) -> int:
     """Drop occurrences and successes past their retention; groups and their counts stay. Returns how many."""
-    days = settings().errors.retention
-    dropped = 0
-    for table, condition in (("error_occurrences", "AND group_id IS NOT NULL"), ("operation_successes", "")):
-        delete = text(f"""
-            DELETE FROM {table} WHERE at < statement_timestamp() - make_interval(days => :days) {condition}
-        """)
-        dropped += connection.execute(delete, {"days": days}).rowcount
-    return dropped
+    oldest = func.statement_timestamp() - timedelta(days=settings().errors.retention)
+    occurrences = delete(error_occurrences).where(
+        error_occurrences.c.at < oldest, error_occurrences.c.group_id.is_not(None)
+    )
+    successes = delete(operation_successes).where(operation_successes.c.at < oldest)
+    return sum(connection.execute(statement).rowcount for statement in (occurrences, successes))

@@ -9,15 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row, delete, func, text
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.infrastructure import INCIDENT
 from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, damp, worst
+from qflow_dagster.infrastructure.tables import health_samples
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Lock
@@ -217,10 +218,8 @@ def uptime(connection: Connection, name: str, *, days: float = 30) -> float | No
 
 def prune_samples(connection: Connection) -> int:
     """Drop samples past their retention; return how many."""
-    delete = text(
-        "DELETE FROM health_samples WHERE at < statement_timestamp() - make_interval(days => :days)"
-    )
-    return connection.execute(delete, {"days": settings().health.retention}).rowcount
+    oldest = func.statement_timestamp() - timedelta(days=settings().health.retention)
+    return connection.execute(delete(health_samples).where(health_samples.c.at < oldest)).rowcount
 
 
 def run(engine: Engine, checks: Sequence[Check]) -> list[dict[str, Any]]:

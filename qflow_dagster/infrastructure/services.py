@@ -10,12 +10,13 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, delete, select, text
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
 from qflow_dagster.infrastructure.health_agent import Result
 from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
+from qflow_dagster.infrastructure.tables import health_services
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.quantumflow.rows import to_json
@@ -87,18 +88,13 @@ def remove(connection: Connection, name: str) -> None:
     Raises:
         UsageError: there is none of that name.
     """
-    if not connection.execute(
-        text("DELETE FROM health_services WHERE name = :name"), {"name": name}
-    ).rowcount:
+    if not connection.execute(delete(health_services).where(health_services.c.name == name)).rowcount:
         raise UsageError(f"there is no service {name!r}; see `qflow health services`")
 
 
 def find(connection: Connection) -> list[dict[str, Any]]:
     """Return all services that are watched."""
-    query = text("""
-        SELECT name, url, expected_status, timeout_ms, restart_command, restart_limit FROM health_services
-        ORDER BY name
-    """)
+    query = select(health_services).order_by(health_services.c.name)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

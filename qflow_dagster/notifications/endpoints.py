@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.exc import IntegrityError
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications.sealing import seal, unseal
+from qflow_dagster.notifications.tables import notification_endpoints
 from qflow_dagster.quantumflow import subscribe, uuid7
 from qflow_dagster.quantumflow.queues import check_queue
 from qflow_dagster.quantumflow.rows import to_json
@@ -88,8 +89,8 @@ def remove(connection: Connection, name: str) -> None:
     Raises:
         UsageError: there is none of that name.
     """
-    delete = text("DELETE FROM notification_endpoints WHERE name = :name")
-    if not connection.execute(delete, {"name": name}).rowcount:
+    named = notification_endpoints.c.name == name
+    if not connection.execute(delete(notification_endpoints).where(named)).rowcount:
         raise UsageError(f"there is no endpoint {name!r}; see `qflow notify list`")
 
 
@@ -99,11 +100,11 @@ def find(connection: Connection, *, name: str | None = None) -> list[Endpoint]:
     Raises:
         UsageError: there is none of that name.
     """
-    query = text("""
-        SELECT id, name, queue, address, signing_key, filters FROM notification_endpoints
-        WHERE CAST(:name AS text) IS NULL OR name = :name ORDER BY name
-    """)
-    rows = [Endpoint(*row) for row in connection.execute(query, {"name": name})]
+    columns = notification_endpoints.c
+    query = select(*(columns[field] for field in Endpoint._fields)).order_by(columns.name)
+    if name is not None:
+        query = query.where(columns.name == name)
+    rows = [Endpoint(*row) for row in connection.execute(query)]
     if name is not None and not rows:
         raise UsageError(f"there is no endpoint {name!r}; see `qflow notify list`")
     return rows

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 
 from qflow_dagster.database.locks import lock
-from qflow_dagster.quantumflow.rows import Event, column_list
+from qflow_dagster.quantumflow.rows import Event
+from qflow_dagster.quantumflow.tables import seals, workflow_events
 from qflow_dagster.registry import Lock
 
 _SEAL = """
@@ -135,10 +136,12 @@ class Seal:
 
 def get_events(connection: Connection, workflow_id: UUID) -> list[Event]:
     """Return the events of a workflow, first to last."""
-    query = text(
-        f"SELECT {column_list(Event, 'e')} FROM workflow_events e WHERE e.workflow_id = :id ORDER BY e.seq"
+    query = (
+        select(*(workflow_events.c[name] for name in Event._fields))
+        .where(workflow_events.c.workflow_id == workflow_id)
+        .order_by(workflow_events.c.seq)
     )
-    return [Event(*row) for row in connection.execute(query, {"id": workflow_id})]
+    return [Event(*row) for row in connection.execute(query)]
 
 
 def checkpoint(connection: Connection) -> Seal:
@@ -177,8 +180,8 @@ def verify_history(
         if row is not None:
             return BrokenLink(row.workflow_id, row.seq, row.reason)
     if kept_hash is not None:
-        kept = connection.scalar(text("SELECT id FROM seals WHERE hash = :hash"), {"hash": kept_hash})
+        kept = connection.scalar(select(seals.c.id).where(seals.c.hash == kept_hash))
         if kept is None:
-            last = connection.scalar(text("SELECT coalesce(max(id), 0) FROM seals"))
+            last = connection.scalar(select(func.max(seals.c.id)))
             return BrokenLink(None, last or 0, "the seal that was kept outside is not in the chain")
     return None

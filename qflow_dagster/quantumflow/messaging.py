@@ -20,13 +20,14 @@ from time import monotonic, sleep
 from typing import Literal, NamedTuple, cast
 
 import psycopg
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, delete, text
 from sqlalchemy.exc import OperationalError
 
 from qflow_dagster.database.locks import try_lock_session_name
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow.queues import check_queue
 from qflow_dagster.quantumflow.rows import Json, to_json
+from qflow_dagster.quantumflow.tables import subscriptions
 from qflow_dagster.safety import logs
 
 logger = logs.logger(__name__)
@@ -144,8 +145,8 @@ def subscribe(
 
 def unsubscribe(connection: Connection, queue: str, consumer: str) -> None:
     """Remove a consumer and its cursor."""
-    delete = text("DELETE FROM subscriptions WHERE queue = :queue AND consumer = :consumer")
-    connection.execute(delete, {"queue": queue, "consumer": consumer})
+    ours = (subscriptions.c.queue == queue) & (subscriptions.c.consumer == consumer)
+    connection.execute(delete(subscriptions).where(ours))
 
 
 def acknowledge(connection: Connection, consumer: str, message: Message) -> None:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from graphlib import CycleError, TopologicalSorter
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.quantumflow.errors import (
@@ -18,8 +18,11 @@ from qflow_dagster.quantumflow.errors import (
 )
 from qflow_dagster.quantumflow.rows import Json, NewWorkflow, Workflow, column_list, distinct, to_json
 from qflow_dagster.quantumflow.state_machine import notified_queues, registered_types, workflow_type
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.registry import Lock
 from qflow_dagster.settings import settings
+
+_COLUMNS = [workflows.c[name] for name in Workflow._fields]
 
 _CREATE = text("""
 WITH type AS MATERIALIZED (
@@ -198,8 +201,7 @@ def get(connection: Connection, workflow_id: UUID) -> Workflow:
     Raises:
         WorkflowNotFoundError: there is none.
     """
-    query = text(f"SELECT {column_list(Workflow, 'w')} FROM workflows w WHERE w.id = :id")
-    row = connection.execute(query, {"id": workflow_id}).one_or_none()
+    row = connection.execute(select(*_COLUMNS).where(workflows.c.id == workflow_id)).one_or_none()
     if row is None:
         raise WorkflowNotFoundError(f"there is no workflow {workflow_id}; it may have been pruned")
     return Workflow(*row)
@@ -217,29 +219,14 @@ def find(
     limit: int = 100,
 ) -> list[Workflow]:
     """Return workflows that fit all that is given, newest first; the next page is `before` the last id."""
-    filters = {
-        "type = :type": type_name,
-        "status = :status": status,
-        "key = :key": key,
-        "parent_id = :parent_id": parent_id,
-        "run_id = :run_id": run_id,
-        "id < :before": before,
-    }
-    chosen = [f"w.{condition}" for condition, value in filters.items() if value is not None]
-    query = text(
-        f"SELECT {column_list(Workflow, 'w')} FROM workflows w WHERE {' AND '.join(chosen) or 'true'} "
-        "ORDER BY w.id DESC LIMIT :limit"
-    )
-    parameters = {
-        "type": type_name,
-        "status": status,
-        "key": key,
-        "parent_id": parent_id,
-        "run_id": run_id,
-        "before": before,
-        "limit": limit,
-    }
-    return [Workflow(*row) for row in connection.execute(query, parameters)]
+    query = select(*_COLUMNS).order_by(workflows.c.id.desc()).limit(limit)
+    filters = {"type": type_name, "status": status, "key": key, "parent_id": parent_id, "run_id": run_id}
+    for name, value in filters.items():
+        if value is not None:
+            query = query.where(workflows.c[name] == value)
+    if before is not None:
+        query = query.where(workflows.c.id < before)
+    return [Workflow(*row) for row in connection.execute(query)]
 
 
 def due(connection: Connection, types: Sequence[str]) -> bool:

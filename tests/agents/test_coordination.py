@@ -257,7 +257,7 @@ def test_twenty_programs_some_of_which_fail_do_every_assignment_once(engine: Eng
             assert found["result"] == {"heard": {"number": number}}
         else:
             # Given up only after three programs failed it.
-            assert moves.count("running") == assignments.ATTEMPTS
+            assert moves.count("running") == assignments.MAX_ATTEMPTS
     assert sum(shown(engine, id_)["state"] == "succeeded" for id_ in ids) > 30
 
 

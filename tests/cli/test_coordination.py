@@ -187,10 +187,10 @@ def test_an_assignment_for_a_program_in_any_language(qflow: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("tasks", "show", "zzz"), 2, "fits no task graph"),
+        (("tasks", "show", "zzz"), 2, "matches no task graph"),
         (("sparc", "start"), 2, "a goal needs a work item, or a description and a repository"),
-        (("sparc", "start", "--item", "zzz"), 2, "fits no work item"),
-        (("sparc", "show", "zzz"), 2, "fits no goal"),
+        (("sparc", "start", "--item", "zzz"), 2, "matches no work item"),
+        (("sparc", "show", "zzz"), 2, "matches no goal"),
         (("agent", "work", "mender"), 2, "no program"),
         (("agent", "work", "planner", "--", "true"), 2, "a built-in agent"),
         (("agent", "assign", "cooking", "{}"), 2, "unknown domain 'cooking'"),

@@ -146,11 +146,11 @@ def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("approvals", "show", "zzz"), 2, "fits no approval"),
+        (("approvals", "show", "zzz"), 2, "matches no approval"),
         (("approvals", "list", "--status", "lost"), 2, "'lost' is unknown"),
         (("approvals", "request", "party", "x", "--reason", "r", "-c", "/nowhere"), 2, "/nowhere"),
         (("approvals", "export", "--format", "xml"), 2, "json or csv"),
-        (("errors", "show", "123"), 2, "fits no error"),
+        (("errors", "show", "123"), 2, "matches no error"),
         (("errors", "list", "--state", "lost"), 2, "no state of an error"),
         (("errors", "track", "op", "m", "--severity", "huge"), 2, "no severity"),
         (("breakers", "show", "none"), 2, "there is no circuit breaker 'none'"),

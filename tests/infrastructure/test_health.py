@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import circuit_breaker, health_agent, health_checks, services
 from qflow_dagster.infrastructure.health_agent import Check, Result
-from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, settle, worst
+from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, damp, worst
 from qflow_dagster.infrastructure.trends import theil_sen, time_to_threshold
 from qflow_dagster.quantumflow import claim, create_workflow, register
 from tests.http_server import local_server
@@ -50,26 +50,26 @@ def test_one_bad_result_is_no_change_two_are() -> None:
     for at, found in enumerate(
         ("healthy", "unhealthy", "healthy", "unhealthy", "unhealthy", "healthy", "healthy")
     ):
-        state = settle(state, found, float(at), confirmations=2, flapping=6)  # type: ignore[arg-type]
+        state = damp(state, found, float(at), confirmations=2, flapping=6)  # type: ignore[arg-type]
         seen.append(state.status)
     assert seen == ["healthy"] * 4 + ["unhealthy"] * 2 + ["healthy"]
 
 
 def test_the_first_result_is_believed_at_once() -> None:
-    assert settle(None, "degraded", 0.0, confirmations=3, flapping=6).status == "degraded"
+    assert damp(None, "degraded", 0.0, confirmations=3, flapping=6).status == "degraded"
 
 
 def test_what_comes_and_goes_stays_bad_until_it_is_well_for_long() -> None:
-    state = settle(None, "healthy", 0.0, confirmations=1, flapping=4)
+    state = damp(None, "healthy", 0.0, confirmations=1, flapping=4)
     now = 0.0
     for _ in range(20):
         for found in ("unhealthy", "healthy"):
             now += 60
-            state = settle(state, found, now, confirmations=1, flapping=4)  # type: ignore[arg-type]
+            state = damp(state, found, now, confirmations=1, flapping=4)  # type: ignore[arg-type]
     assert state.status == "unhealthy"
     for _ in range(5):
         now += 60
-        state = settle(state, "healthy", now, confirmations=1, flapping=4)
+        state = damp(state, "healthy", now, confirmations=1, flapping=4)
     assert state.status == "healthy"
 
 
@@ -84,7 +84,7 @@ def test_what_is_believed_was_seen_and_changes_only_when_confirmed(
     state: Damped | None = None
     for at, found in enumerate(results):
         before = state
-        state = settle(state, found, at * 60.0, confirmations=confirmations, flapping=flapping)
+        state = damp(state, found, at * 60.0, confirmations=confirmations, flapping=flapping)
         assert state.status in results[: at + 1]
         if before is not None and state.status != before.status:
             assert set(results[at + 1 - confirmations : at + 1]) == {found}
@@ -276,9 +276,9 @@ def test_tampered_history_is_unhealthy(engine: Engine) -> None:
 def test_a_service_is_healthy_slow_wrong_or_away(engine: Engine) -> None:
     with local_server() as server:
         with engine.begin() as connection:
-            services.add(connection, "shop", server.url, timeout_ms=100)
+            services.add(connection, "shop", server.url, timeout_ms=500)
         assert services.probe_all(engine)["service:shop"].status == "healthy"
-        server.delay = 0.2
+        server.delay = 0.7
         assert services.probe_all(engine)["service:shop"].status == "degraded"
         server.delay, server.status = 0.0, 500
         assert services.probe_all(engine)["service:shop"].message == "answered 500, expected 200"

@@ -254,7 +254,7 @@ def test_addresses_and_keys_are_kept_encrypted_and_never_shown(engine: Engine) -
         stored = "".join(
             connection.scalars(text("SELECT notification_endpoints::text FROM notification_endpoints"))
         )
-        shown = json.dumps([endpoints.shown(endpoint) for endpoint in endpoints.find(connection)])
+        shown = json.dumps([endpoints.masked(endpoint) for endpoint in endpoints.find(connection)])
     for words in (stored, shown):
         assert "planted" not in words
         assert "TokenAAAAAAAA" not in words
@@ -310,7 +310,7 @@ def test_an_address_may_be_kept_elsewhere(
     deliver_all(engine)
     assert sorted(request.path for request in webhook.received) == ["/env", "/file"]
     with engine.connect() as connection:
-        assert endpoints.shown(endpoints.find(connection, name="a")[0])["address"] == "env:HOOK"
+        assert endpoints.masked(endpoints.find(connection, name="a")[0])["address"] == "env:HOOK"
 
 
 @pytest.mark.parametrize(

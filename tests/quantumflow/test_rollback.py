@@ -93,7 +93,7 @@ def test_no_operation_is_left_out() -> None:
         "due",
         "find",
         "get",
-        "history",
+        "get_events",
         "listen",
         "register",
         "registered_types",

@@ -158,7 +158,7 @@ def test_an_id_may_be_shortened_to_a_unique_beginning(connection: Connection) ->
     ids = create_workflows(connection, [job() for _ in range(20)], actor="test")
     assert resolve(connection, str(ids[7])) == ids[7]
     assert resolve(connection, str(ids[7]).replace("-", "").upper()) == ids[7]
-    with pytest.raises(WorkflowNotFoundError, match="fits several"):
+    with pytest.raises(WorkflowNotFoundError, match="matches several"):
         resolve(connection, str(ids[0])[:8])
     for unknown in ("ffffffff", "xyz", "", "0" * 33):
         with pytest.raises(WorkflowNotFoundError):
