@@ -67,8 +67,8 @@ COMMON = {
     "vendored": "Whether the file is a copy of another project's.",
     "version": "Version of the rule.",
     "work_item_id": "The work item it is for (table work_items).",
-    "believed": "Estimated confidence when it was written, 0 to 1.",
-    "believed_lower": "Lower bound of the estimated confidence when it was written, 0 to 1.",
+    "confidence_mean": "Estimated confidence when it was written, 0 to 1.",
+    "confidence_lower": "Lower bound of the estimated confidence when it was written, 0 to 1.",
     "estimated": "Estimated confidence when it was written, 0 to 1.",
     "estimated_lower": "Lower bound of the estimated confidence when it was written, 0 to 1.",
 }

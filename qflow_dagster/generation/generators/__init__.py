@@ -9,7 +9,6 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from qflow_dagster.evolution.rules import evaluated, load_rules
-from qflow_dagster.generation.generators import codemod, language_model, ruff_fix, rule_fix
 from qflow_dagster.generation.generators.protocol import Generator
 
 GROUP = "qflow_dagster.generators"
@@ -30,6 +29,9 @@ def fixable_rules() -> list[str]:
 @cache
 def generators() -> dict[str, Generator]:
     """Return every generator by name."""
+    # Imported late: worker processes import this package, and need no database.
+    from qflow_dagster.generation.generators import codemod, language_model, ruff_fix, rule_fix
+
     by_name: dict[str, Generator] = {}
     for builtin in (
         rule_fix.RuleFix(),
