@@ -241,7 +241,7 @@ rule_thresholds = Table(
     CheckConstraint("value BETWEEN 0 AND 1", name="value"),
 )
 
-# Rule versions created in this installation, and shipped ones whose status was changed. The status is that
+# Rule versions created in this instance, and shipped ones whose status was changed. The status is that
 # of the workflow with the same id.
 rule_lifecycles = Table(
     "rule_lifecycles",

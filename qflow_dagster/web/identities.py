@@ -4,7 +4,7 @@ Belongs here: who acts on the command line. Does not belong here: who asks over 
 who may decide what (`approvals.arbiter`).
 
 A token is ``qfi_`` and, in base64, a name, the second it expires and an HMAC-SHA256 over both with
-the installation's key. Whoever has the key can sign any name: that is the operator, who holds
+the instance's key. Whoever has the key can sign any name: that is the operator, who holds
 the database too.
 """
 
@@ -63,7 +63,7 @@ def verify(token: str) -> str:
     """Return the name that a token establishes.
 
     Raises:
-        UsageError: it is none of this installation's, was altered, or has expired.
+        UsageError: it is none of this instance's, was altered, or has expired.
     """
     encoded = token.removeprefix(PREFIX) if token.startswith(PREFIX) else ""
     try:
@@ -73,7 +73,7 @@ def verify(token: str) -> str:
     signature, claim = signed[:32], signed[32:]
     # Base64 spells the same bytes in several ways; one of them is ours.
     if _encoded(signed) != encoded or not hmac.compare_digest(signature, _signature(claim)):
-        raise UsageError(f"{VARIABLE} is no token of this installation; `qflow identity NAME` signs one")
+        raise UsageError(f"{VARIABLE} is no token of this instance; `qflow identity NAME` signs one")
     name, expires = json.loads(claim)
     if expires <= time.time():
         raise UsageError(

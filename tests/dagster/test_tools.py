@@ -1,7 +1,11 @@
-"""What Dagster's users do with a project by its own tools works here: `dagster`, `dg`, and a notebook."""
+"""What Dagster's users do with a project by its own tools works here: `dagster`, `dg`, and a notebook.
+
+The commands and the notebook are those of docs/how_to/dagster_tools.md.
+"""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +14,14 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, text
 
-from qflow_dagster.assets.ingestion import ingest_snapshot
 from qflow_dagster.assets.partitions import REPOSITORIES
 from qflow_dagster.ingestion import repositories
-from qflow_dagster.resources.database import Database
-from qflow_dagster.resources.progress import Progress
 from tests.ingestion.conftest import GitRepository, Ingested, ingested, make_repository, repository
 
 __all__ = ["ingested", "make_repository", "repository"]
 ROOT = Path(__file__).parents[2]
 MODULE = "qflow_dagster.definitions"
+PAGE = (ROOT / "docs/how_to/dagster_tools.md").read_text()
 
 
 @pytest.fixture
@@ -34,6 +36,7 @@ def environment(tmp_path: Path, engine: Engine) -> dict[str, str]:
 
 
 def tool(environment: dict[str, str], *command: str) -> str:
+    assert " ".join(command) in PAGE.splitlines()
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True
     )
@@ -42,6 +45,7 @@ def tool(environment: dict[str, str], *command: str) -> str:
 
 
 def dg_tool(environment: dict[str, str], *command: str) -> str:
+    assert " ".join(("dg", *command)) in PAGE.splitlines()
     program = Path(sys.executable).parent / "dg"
     path = f"{program.parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
@@ -57,6 +61,7 @@ def dg_tool(environment: dict[str, str], *command: str) -> str:
 
 def test_dg_checks_and_lists_the_definitions(environment: dict[str, str]) -> None:
     dg_tool(environment, "check", "defs")
+    tool(environment, "dagster", "definitions", "validate", "-m", MODULE)
     listed = json.loads(dg_tool(environment, "list", "defs", "--json"))
     index = next(asset for asset in listed["assets"] if asset["asset_key"] == "knowledge/index")
     assert index["group_name"] == "knowledge"
@@ -89,17 +94,11 @@ def test_a_notebook_materializes_with_resources_of_its_own(
     repository.commit({"a.py": "x = 1\n"})
     with engine.begin() as connection:
         repositories.register(connection, str(repository.path))
-    with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions(REPOSITORIES, ["project"])
-        result = dg.materialize(
-            [ingest_snapshot],
-            partition_key="project",
-            instance=instance,
-            resources={
-                "database": Database(url=engine.url.render_as_string(hide_password=False)),
-                "progress": Progress(),
-            },
-        )
+    [cell] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    notebook = {"url": engine.url.render_as_string(hide_password=False)}
+    exec(cell, notebook)
+    result = notebook["result"]
+    assert isinstance(result, dg.ExecuteInProcessResult)
     assert result.success
     [snapshot] = result.asset_materializations_for_node("ingest_snapshot")[:1]
     assert snapshot.metadata["dagster/row_count"].value == 1

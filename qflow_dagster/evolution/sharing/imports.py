@@ -92,7 +92,7 @@ def import_packages(
     """Take in what other instances put into the store (or one file): rules with their evidence, and votes.
 
     Only of instances whose key is trusted: by `QFLOW_EVOLUTION_TRUSTED`, or named in `trust` by `actor`.
-    `rules` are those this installation has of its own (default: those of the packs). Several may import
+    `rules` are those this instance has of its own (default: those of the packs). Several may import
     at once; each package is imported by one of them.
 
     Raises:

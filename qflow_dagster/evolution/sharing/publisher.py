@@ -224,7 +224,7 @@ def _record(
     statement = insert(rule_publications).on_conflict_do_nothing()
     statement = statement.returning(rule_publications.c.package_digest)
     new = {bytes(digest) for digest in connection.execute(statement, rows).scalars()}
-    # What every installation ships needs no vote.
+    # What every instance ships needs no vote.
     votes.open_votes(
         connection,
         [

@@ -235,11 +235,11 @@ def refusals(rules: Sequence[Rule], local_rules: Mapping[str, Rule]) -> list[str
 
 
 def _foreign_code(rule: Rule, local_rules: Mapping[str, Rule]) -> str:
-    """Why a rule's fix is refused that is code of this installation: only for rules it was written for."""
+    """Why a rule's fix is refused that is code of this instance: only for rules it was written for."""
     by_code = rule.fix is not None and (rule.fix.startswith("codemod") or rule.matcher.ruff is not None)
     if not by_code or rule.id in local_rules:
         return ""
-    return f"{rule.id}: its fix is {rule.fix!r}, and this installation has no such rule"
+    return f"{rule.id}: its fix is {rule.fix!r}, and this instance has no such rule"
 
 
 def _misleading_name(rule: Rule) -> str:

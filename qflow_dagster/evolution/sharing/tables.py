@@ -57,7 +57,7 @@ rule_imports = Table(
     Column("instance", Text, nullable=False),
     # Who named the key on the command line; NULL: it was one of QFLOW_EVOLUTION_TRUSTED.
     Column("named_by", Text),
-    # Whether this installation had the very rule before: then its own word decides.
+    # Whether this instance had the very rule before: then its own word decides.
     Column("was_here", Boolean, nullable=False),
     Column("accepted", Float, nullable=False),
     Column("denied", Float, nullable=False),
