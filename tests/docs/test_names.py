@@ -37,6 +37,11 @@ OTHERS = {
     "kernel.apparmor_restrict_unprivileged_userns", "get_a", "get_b", "with_stderr", "with_stderr_data",
     "make.whitespace", "verify_path",
 }  # fmt: skip
+# What the changelog names that was renamed or removed since.
+FORMER = {
+    "QFLOW_EXECUTION_TASK_LANES", "brier_mended", "room_for_suggestions", "left_alone", "rule_lives", "rule_places",
+    "believed_lower",
+}  # fmt: skip
 FOREIGN = re.compile(r".*\.(com|org)|.*\bGROUP\.py")
 
 
@@ -145,7 +150,8 @@ def test_names_in_docstrings_and_comments_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_names_in_the_documentation_exist(page: Path) -> None:
-    assert sorted(set(problems(page.read_text()))) == []
+    former = FORMER if page.name == "CHANGELOG.md" else set()
+    assert sorted(set(problems(page.read_text())) - former) == []
 
 
 @cache
@@ -182,4 +188,5 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_settings_in_the_documentation_exist(page: Path) -> None:
     mentioned = set(re.findall(r"QFLOW_[A-Z_]*[A-Z]\b", page.read_text()))
-    assert sorted(mentioned - code().words - {"QFLOW_TEST_DATABASE_URL"}) == []
+    former = FORMER if page.name == "CHANGELOG.md" else set()
+    assert sorted(mentioned - code().words - former - {"QFLOW_TEST_DATABASE_URL"}) == []
