@@ -170,7 +170,7 @@ def prior(counts: Iterable[tuple[float, float]], discount: float, limit: float) 
 
 
 def distrust(connection: Connection, fingerprint: str, *, actor: str) -> int:
-    """Revoke trust in an instance that was named by a person; return the number of packages that count no more.
+    """Revoke trust in an instance that was named by a person; return the number of files that count no more.
 
     Its rules stay and remain quarantined: without the rows they would look like rules of our own.
 
