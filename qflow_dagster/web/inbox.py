@@ -1,7 +1,8 @@
 """The inbox: pages that show pending approvals and accept decisions on them.
 
 Everything works without JavaScript; the script only refreshes the list and adds keyboard shortcuts.
-All data is untrusted: the templates escape it, and the content security policy allows only our script. Does not belong here: deciding (`approvals.arbiter`).
+All data is untrusted: the templates escape it, and the content security policy allows only our script.
+Does not belong here: deciding (`approvals.arbiter`).
 """
 
 from pathlib import Path

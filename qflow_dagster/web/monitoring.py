@@ -1,6 +1,7 @@
 """Health endpoints for probes, and metrics for Prometheus.
 
-`live`: this process responds; `ready`: it can work; `deep`: results of the scheduled checks. Does not belong here: checking (`infrastructure.health_checks`).
+`live`: this process responds; `ready`: it can work; `deep`: results of the scheduled checks.
+Does not belong here: checking (`infrastructure.health_checks`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
