@@ -207,7 +207,7 @@ def publish(connection: Connection, plan: Plan) -> int | None:
     store.replace_files(connection, repository.id, seq, rows, removed)
     store.fill_totals(connection, repository.id, snapshot_id)
     changed = [row.path for row in rows]
-    # An import of an unchanged file may mean another file once paths come or go, or once a
+    # An import of an unchanged file may resolve differently once paths come or go, or once a
     # manifest says where modules lie: then all are resolved again.
     everything = (
         before is None

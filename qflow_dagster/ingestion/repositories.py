@@ -97,7 +97,7 @@ def find(connection: Connection, name: str) -> Repository:
     """Return the repository called `name`.
 
     Raises:
-        QflowError: there is none.
+        QflowError: There is no such repository.
     """
     return _require(_one(connection, repositories.c.name == name), name)
 
@@ -106,7 +106,7 @@ def find_by_id(connection: Connection, repository_id: int) -> Repository:
     """Return the repository of that id.
 
     Raises:
-        QflowError: there is none.
+        QflowError: There is no such repository.
     """
     return _require(_one(connection, repositories.c.id == repository_id), str(repository_id))
 
