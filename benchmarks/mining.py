@@ -6,7 +6,7 @@ judged on what came until the next. Right, wrong, undone, gone and recall are as
 `qflow_dagster.evolution.mining.verdicts` and `rolling` define them. Printed are the rules that decided
 something, with how often and at how many origins, and a row for each repository.
 
-What one commit does in many changes_of is one decision: "by" is how many commits decided, "of each" the
+What one commit does in many places is one decision: "by" is how many commits decided, "of each" the
 mean of their own precisions, and the interval (Wilson) is of as many decisions as the clusters are worth.
 """
 

@@ -81,7 +81,7 @@ class Rolling(NamedTuple):
 
     @property
     def commits(self) -> list[Score]:
-        """The same of each commit that decided something: what one commit does in many changes_of is one decision."""
+        """The same of each commit that decided something: what one commit does in many places is one decision."""
         return [score for one in self.periods for score in one.commits.values()]
 
     @property

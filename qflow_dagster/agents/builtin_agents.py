@@ -150,10 +150,10 @@ def work(engine: Engine, *, worker: str, run_id: str | None = None, rounds: int 
     with engine.begin() as connection:
         register_all(connection)
     names = [capability.name for capability in capabilities()]
-    arguments = succeeded = failed = 0
+    routed = succeeded = failed = 0
     for _ in range(rounds):
         with engine.begin() as connection:
-            arguments += assignments.route(connection)
+            routed += assignments.route(connection)
             taken = [
                 (name, workflow)
                 for name in names
@@ -167,7 +167,7 @@ def work(engine: Engine, *, worker: str, run_id: str | None = None, rounds: int 
             for name, workflow in taken:
                 good = _do(engine, name, workflow)
                 succeeded, failed = succeeded + good, failed + (not good)
-    return WorkResult(arguments, succeeded, failed)
+    return WorkResult(routed, succeeded, failed)
 
 
 def _do(engine: Engine, agent: str, workflow: Workflow) -> bool:

@@ -69,8 +69,6 @@ COMMON = {
     "work_item_id": "The work item it is for (table work_items).",
     "confidence_mean": "Estimated confidence when it was written, 0 to 1.",
     "confidence_lower": "Lower bound of the estimated confidence when it was written, 0 to 1.",
-    "estimated": "Estimated confidence when it was written, 0 to 1.",
-    "estimated_lower": "Lower bound of the estimated confidence when it was written, 0 to 1.",
 }
 
 OF_TABLE = {
@@ -111,7 +109,7 @@ OF_TABLE = {
     "dependencies": {
         "source_path": "The file that imports.",
         "module": "What is imported, as it is written.",
-        "target_path": "The file of the repository that it is; null where it is none.",
+        "target_path": "The file of the repository that it resolves to; null if there is none.",
     },
     "commits": {
         "oid": "Object id of the commit in git.",
@@ -334,11 +332,10 @@ OF_TABLE = {
         "bad": "Weight of the outcomes against it, halved with age.",
         "drifted": "Whether newer outcomes differ from older ones.",
     },
-}
-OF_TABLE["rule_lives"] = OF_TABLE["rule_lifecycles"] = {
-    "origin": "shipped, mined, variant or imported.",
-    "parent": "Digest of the version it is a variant of.",
-    "words": "What was added or dropped, for people.",
-    "wanted": "The state that approval was requested for.",
-    "requested_state": "The state that approval was requested for.",
+    "rule_lifecycles": {
+        "origin": "shipped, mined, variant or imported.",
+        "parent": "Digest of the version it is a variant of.",
+        "description": "What was added or dropped, for people.",
+        "requested_status": "The state that approval was requested for.",
+    },
 }

@@ -2,7 +2,7 @@
 
 import os
 
-from pydantic import BaseModel, SecretStr
+from pydantic import AliasChoices, BaseModel, SecretStr
 
 from qflow_dagster.cli import dagster_configuration
 from qflow_dagster.cli.output import JsonFlag, print_json, print_rows
@@ -24,10 +24,14 @@ def _rows(model: BaseModel, path: tuple[str, ...]):
             yield from _rows(value, here)
             continue
         variable = environment_name(*here)
+        # A renamed setting is still read by its former name.
+        alias = field.validation_alias
+        names = alias.choices if isinstance(alias, AliasChoices) else [name]
+        variables = [environment_name(*path, str(name)) for name in names]
         yield {
             "setting": variable,
             "value": "(hidden)" if isinstance(value, SecretStr) else None if value is None else str(value),
-            "source": "environment" if variable in os.environ else "default",
+            "source": "environment" if any(name in os.environ for name in variables) else "default",
             "meaning": field.description or "",
         }
 

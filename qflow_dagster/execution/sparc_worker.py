@@ -1,4 +1,4 @@
-"""Work on goals: claim phases and run them, follow_up up waiting completions, measure targets.
+"""Work on goals: claim phases and run them, follow up waiting completions, measure targets.
 
 Belongs here: one worker's loop. Does not belong here: what follows a verdict (`sparc`), producing
 the artifacts of phases (passed as `makers`).
@@ -45,7 +45,7 @@ def work(
     run_id: str | None = None,
     limit: int = 500,
 ) -> WorkResult:
-    """Run phases until none is ready, follow_up up waiting completions, and measure targets."""
+    """Run phases until none is ready, follow up waiting completions, and measure targets."""
     release_ended(engine)
     totals = WorkResult()
     while totals.phases + totals.failed < limit:

@@ -19,7 +19,7 @@ from qflow_dagster.ingestion.tables import snapshots
 from qflow_dagster.metrics.tables import measurements
 from qflow_dagster.settings import settings
 
-# Raised whenever the metrics of an unchanged snapshot would come out differently.
+# Incremented when a change of the code changes the metrics of an unchanged snapshot.
 VERSION = 1
 HISTORY = text("""
     SELECT count(*) FROM commits c JOIN snapshots s ON s.repository_id = c.repository_id
@@ -28,14 +28,14 @@ HISTORY = text("""
 
 
 class Computed(NamedTuple):
-    """What a computation wrote."""
+    """The result of computing a metric."""
 
     row_count: int
     seconds: float
 
 
 class SnapshotKey(NamedTuple):
-    """Which rows belong to a snapshot; `committed_at` is a timezone-aware datetime."""
+    """The keys that select the rows of a snapshot; `committed_at` is a timezone-aware datetime."""
 
     id: int
     repository_id: int
@@ -45,15 +45,15 @@ class SnapshotKey(NamedTuple):
 
     @property
     def interval(self) -> dict[str, int]:
-        """The parameters of `IN_SNAPSHOT`."""
+        """Return the parameters of `IN_SNAPSHOT`."""
         return {"repository_id": self.repository_id, "seq": self.seq}
 
 
 def snapshot_key(connection: Connection, snapshot_id: int) -> SnapshotKey:
-    """The snapshot called `snapshot_id`.
+    """Return the snapshot with this id.
 
     Raises:
-        QflowError: there is none.
+        QflowError: There is no such snapshot.
     """
     columns = [snapshots.c[name] for name in SnapshotKey._fields]
     row = connection.execute(select(*columns).where(snapshots.c.id == snapshot_id)).one_or_none()
@@ -63,7 +63,7 @@ def snapshot_key(connection: Connection, snapshot_id: int) -> SnapshotKey:
 
 
 def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> pd.DataFrame:
-    """The result of a statement as a frame."""
+    """Return the result of a statement as a data frame."""
     result = connection.execute(text(statement), parameters)
     return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
 
@@ -71,7 +71,7 @@ def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) 
 def compute(
     engine: Engine, snapshot_id: int, table: Table, work: Callable[[Connection, SnapshotKey], pd.DataFrame]
 ) -> Computed:
-    """Replace the snapshot's rows of `table` by what `work` returns, in one transaction."""
+    """Replace the snapshot's rows of `table` by the result of `work`, in a transaction."""
     started = time.monotonic()
     with engine.begin() as connection:
         key = snapshot_key(connection, snapshot_id)
@@ -83,10 +83,10 @@ def compute(
 def compute_once(
     engine: Engine, snapshot_id: int, metric: str, compute: Callable[[Engine, int], Computed]
 ) -> Computed:
-    """`compute` the metric of the snapshot, unless that was done before on the same basis.
+    """Compute a metric of the snapshot, unless that was done before on the same basis.
 
-    The same snapshot measures the same, but for this code, the settings, and a history that a
-    deepened clone made longer.
+    The basis is what the metric depends on besides the snapshot: version of this code, settings, and
+    length of the history, which grows when a shallow clone is deepened.
     """
     started = time.monotonic()
     with engine.connect() as connection:
@@ -116,7 +116,7 @@ def compute_once(
 
 
 def replace(connection: Connection, table: Table, key: SnapshotKey, frame: pd.DataFrame) -> None:
-    """Write `frame` as the snapshot's rows of `table`; drop those of snapshots past the limit."""
+    """Write `frame` as the snapshot's rows of `table`; delete those of the oldest snapshots above the limit."""
     connection.execute(delete(table).where(table.c.snapshot_id == key.id))
     past_limit = (
         select(snapshots.c.id)
@@ -140,7 +140,7 @@ def insert(connection: Connection, table: Table, columns: list[str], frame: pd.D
 
 
 def _plain(column: pd.Series) -> list[Any]:
-    """The values as Python's own types."""
+    """Convert the values to Python's own types."""
     if pd.api.types.is_float_dtype(column.dtype):
         return [None if value != value else value for value in column.astype(float).tolist()]
     if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_integer_dtype(column.dtype):

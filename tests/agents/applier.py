@@ -22,7 +22,7 @@ POINTS = {
     "make_commit": (edit_commits, "make_commit"),
     "record": (candidate_records, "record_outcome"),
     "set_branch": (edit_commits, "set_branch"),
-    "verify": (edits, "_measured"),
+    "verify": (edits, "_measure"),
 }
 
 

@@ -1,47 +1,27 @@
 """Suggestions and edits: applied only when approved, once, on a branch of their own; verified; reverted."""
 
 import json
-import random
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import text
 
-from qflow_dagster.agents import edit_commits, edits, improvement_policy, self_improvement
-from qflow_dagster.agents.improvement_policy import PROFILES, Record, exceeds, should_act
+from qflow_dagster.agents import edit_commits, edits, self_improvement
+from qflow_dagster.agents.improvement_policy import PROFILES
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import load_rules
 from qflow_dagster.execution import work_items
-from qflow_dagster.generation import orchestrator, validation
+from qflow_dagster.generation import validation
 from qflow_dagster.infrastructure.error_analysis import analyse
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
-from qflow_dagster.quantumflow import reclaim_expired, verify_history
+from qflow_dagster.quantumflow import verify_history
 from qflow_dagster.settings import settings
 from tests import decisions
+from tests.agents.conftest import branches, untouched
 from tests.evolution.judgements_in_database import decided
 from tests.improvement_loop import MUTABLE, NONE, Loop
-
-ROOT = Path(__file__).parents[2]
-APPLIER = Path(__file__).with_name("applier.py")
-
-
-def branches(loop: Loop) -> list[str]:
-    listing = loop.repository.git("for-each-ref", "--format=%(refname:short)", "refs/heads/qflow")
-    return listing.split()
-
-
-def untouched(loop: Loop, head: str) -> None:
-    """The user's branch and work tree are as they were."""
-    assert loop.repository.git("rev-parse", "HEAD") == head
-    assert loop.repository.git("status", "--porcelain") == ""
-    assert loop.repository.git("symbolic-ref", "HEAD") == "refs/heads/main"
 
 
 def test_from_a_finding_to_a_verified_commit_with_trailers(loop: Loop) -> None:
@@ -292,80 +272,6 @@ def test_a_vanished_commit_ends_the_suggestion_and_frees_its_approval(loop: Loop
     assert loop.state(suggestion["id"]) == "failed"
 
 
-# kill -9
-
-POINTS = [
-    "authorize:before",
-    "authorize:after",
-    "make_commit:before",
-    "make_commit:after",
-    "record:after",
-    "set_branch:before",
-    "set_branch:after",
-    "verify:before",
-    "verify:after",
-]
-
-
-def killed(loop: Loop, point: str) -> None:
-    url = loop.engine.url.render_as_string(hide_password=False)
-    done = subprocess.run(
-        [sys.executable, str(APPLIER), url, point], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == -9, done.stderr
-
-
-def test_killed_anywhere_no_edit_is_lost_none_made_twice_no_approval_used_for_nothing(loop: Loop) -> None:
-    """Every point once, then some in a random order, on one loop after another."""
-    head = loop.repository.commit({f"f{n}.py": NONE.replace("missing", f"missing_{n}") for n in range(10)})
-    suggestions = loop.improve()
-    order = POINTS + random.Random(4).choices(POINTS, k=4)
-    for suggestion, point in zip(suggestions, order, strict=False):
-        loop.approve(suggestion)
-        killed(loop, point)
-        with loop.engine.connect() as connection:
-            used = connection.scalar(
-                text("SELECT count(*) FROM workflows WHERE type = 'edit_approval' AND status = 'consumed'")
-            )
-            made = connection.scalar(text("SELECT count(*) FROM edits"))
-        assert used == made, f"after {point} approvals and edits go together"
-        untouched(loop, head)
-    for _ in range(3):
-        loop.apply()
-        edits.verify_applied(loop.engine)
-    approved = suggestions[: len(order)]
-    assert {loop.state(suggestion["id"]) for suggestion in approved} == {"verified"}
-    for suggestion in approved:
-        assert loop.repository.git("rev-list", "--count", f"main..{suggestion['branch']}") == "1"
-    untouched(loop, head)
-    with loop.engine.connect() as connection:
-        assert verify_history(connection) is None
-
-
-def test_killed_while_generating_the_next_run_takes_the_work_up_once_the_lease_is_over(loop: Loop) -> None:
-    loop.repository.commit({"a.py": MUTABLE})
-    loop.find()
-    loop.plan()
-    with loop.engine.begin() as connection:
-        orchestrator.request_generation(connection, loop.snapshot(), limit=1)
-        # Each kill costs an attempt.
-        connection.execute(text("UPDATE workflows SET max_attempts = 20 WHERE type = 'generation'"))
-    for point in ("ask:before", "ask:after", "judge:after", "store:before", "store:after", "suggest:after"):
-        killed(loop, point)
-        with loop.engine.begin() as connection:
-            assert connection.scalar(text("SELECT count(*) FROM suggestions")) == 0, point
-            connection.execute(
-                text("UPDATE workflows SET lease_expires_at = now() WHERE type = 'generation'")
-            )
-            assert len(reclaim_expired(connection)) == 1, point
-    assert loop.generate().passed == 1
-    [suggestion] = loop.waiting()
-    with loop.engine.connect() as connection:
-        for table in ("suggestions", "candidates", "approvals"):
-            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 1
-    assert suggestion["rule"] == "python/mutable-default"
-
-
 def test_an_edit_that_new_errors_are_put_down_to_is_reverted(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,56 +304,3 @@ def test_an_edit_that_new_errors_are_put_down_to_is_reverted(
     assert (reverted.edit_id, reverted.good) == (suggestion["id"], False)
     assert "shop: no list (33 of 1030 failed)" in reverted.reason
     assert loop.state(suggestion["id"]) == "reverted"
-
-
-def test_a_branch_left_by_a_kill_goes_when_its_approval_ends(loop: Loop) -> None:
-    loop.repository.commit({"a.py": MUTABLE})
-    [suggestion] = loop.improve()
-    loop.approve(suggestion)
-    killed(loop, "set_branch:after")
-    assert branches(loop) == [suggestion["branch"]]
-    with loop.engine.begin() as connection:
-        arbiter.revoke(connection, suggestion["approval"], actor="ada", reason="enough")
-    loop.apply()
-    assert branches(loop) == []
-    assert loop.state(suggestion["id"]) == "rejected"
-
-
-# When to act
-
-
-@given(st.lists(st.booleans(), max_size=30), st.integers(0, 200), st.none() | st.integers(0, 200))
-def test_the_numbers_of_acting(outcomes: list[bool], idle: int, failure: int | None) -> None:
-    record = Record(outcomes, idle, failure)
-    act, why = should_act(record)
-    assert why
-    assert should_act(record, forced=True)[0]
-    if failure is not None and failure < 10:
-        assert not act
-    elif idle >= 30:
-        assert act
-    elif len(outcomes) < 8:
-        assert not act
-    rate = record.success_rate
-    experimental = improvement_policy.is_experimental(record)
-    assert experimental == (idle > 100 or (len(outcomes) >= 8 and rate is not None and rate < 0.3))
-
-
-def test_a_patch_that_reaches_too_far_is_no_suggestion() -> None:
-    lines = "".join(f"+{n}\n" for n in range(600))
-    patch = f"diff --git a/x b/x\nindex 1..2 100644\n--- a/x\n+++ b/x\n@@ -0,0 +1,600 @@\n{lines}"
-    assert exceeds(PROFILES["code_quality"], patch) == "it changes 600 lines, 500 are allowed"
-    assert exceeds(PROFILES["refactoring"], patch) is None
-    assert exceeds(PROFILES["refactoring"], patch, 51) == "it changes 51 public definitions, 50 are allowed"
-
-
-def test_a_change_of_more_public_definitions_than_allowed_is_no_suggestion(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    none = "def {}(value):\n    return value == None\n\n\n"
-    loop.repository.commit({"a.py": none.format("first") + none.format("second") + none.format("_own")})
-    for symbols, suggested in ((1, 0), (2, 1)):
-        changed = {name: replace(one, max_symbols=symbols) for name, one in PROFILES.items()}
-        monkeypatch.setattr(self_improvement, "PROFILES", changed)
-        loop.repository.commit({"b.py": f"x = {symbols}\n"})
-        assert len(loop.improve()) == suggested

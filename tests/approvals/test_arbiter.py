@@ -1,160 +1,23 @@
-"""Approvals: bound to their content, decided by others than the asker, used once, never after their end."""
+"""Deciding on approvals: by others than the asker, on what was shown, by a policy or a quorum, before their end."""
 
-import random
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from qflow_dagster.approvals import approval, arbiter, authorization, records
-from qflow_dagster.approvals.approved_workflows import request_workflow, start_approved
 from qflow_dagster.approvals.arbiter import DecisionRefusedError
-from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference
+from qflow_dagster.approvals.authorization import ApprovalRefusedError
 from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.errors import UsageError
-from qflow_dagster.quantumflow import expire_due, find, register, verify_history
-from qflow_dagster.settings import settings
-from qflow_dagster.settings.platform import ApprovalsSettings
+from qflow_dagster.quantumflow import expire_due, verify_history
 from tests import decisions
-
-PATCH = {"patch": "diff --git a/src/a.py b/src/a.py\n--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@\n-a\n+b\n"}
-register("test.report")
-
-
-@pytest.fixture
-def approvals_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Change settings of approvals for one test."""
-
-    def change(**values: Any) -> None:
-        current = settings()
-        monkeypatch.setattr(current, "approvals", ApprovalsSettings(**values))
-
-    return change
-
-
-def ask(
-    connection: Connection, kind: str = "edit", target: str = "src/a.py", content: Any = PATCH, **options: Any
-) -> UUID:
-    return arbiter.request_approval(
-        connection, kind, target, content, **{"requested_by": "bot", "reason": "because", **options}
-    )
-
-
-def approved(engine: Engine, **options: Any) -> tuple[UUID, str]:
-    with engine.begin() as connection:
-        id_ = ask(connection, **options)
-        token = decisions.approve(connection, id_, actor="ada").token
-    assert token is not None
-    return id_, token
-
-
-def status(engine: Engine, id_: UUID) -> str:
-    with engine.connect() as connection:
-        return records.show(connection, id_)["status"]
-
-
-def end_its_term(engine: Engine, id_: UUID) -> None:
-    with engine.begin() as connection:
-        for table in ("workflows", "approvals"):
-            connection.execute(
-                text(f"UPDATE {table} SET expires_at = clock_timestamp() WHERE id = :id"), {"id": id_}
-            )
-
-
-def reason_of(
-    engine: Engine, token: str | Reference, kind: str = "edit", target: str = "src/a.py", content: Any = PATCH
-) -> str:
-    with pytest.raises(ApprovalRefusedError) as refused, engine.begin() as connection:
-        authorization.authorize(connection, token, kind, target, content, actor="run")
-    return refused.value.reason
-
-
-def test_an_approved_edit_may_be_made_once(engine: Engine) -> None:
-    id_, token = approved(engine)
-    with engine.begin() as connection:
-        used = authorization.authorize_edit(connection, token, "src/a.py", PATCH, actor="run", run_id="r1")
-    assert used == (id_, "edit", "src/a.py", PATCH)
-    assert status(engine, id_) == "consumed"
-    assert reason_of(engine, token) == "already_used"
-
-
-@pytest.mark.parametrize(
-    ("kind", "target", "content"),
-    [
-        ("workflow", "src/a.py", PATCH),
-        ("edit", "src/b.py", PATCH),
-        ("edit", "src/a.py", {"patch": PATCH["patch"] + "\n"}),
-        ("edit", "src/a.py", {**PATCH, "more": 1}),
-    ],
-    ids=["kind", "target", "content", "more"],
-)
-def test_a_token_is_refused_for_anything_else_and_stays_good(
-    engine: Engine, kind: str, target: str, content: Any
-) -> None:
-    id_, token = approved(engine)
-    assert reason_of(engine, token, kind, target, content) == "mismatch"
-    assert status(engine, id_) == "approved"
-
-
-def test_the_refusal_says_the_same_whatever_the_reason_and_the_history_says_which(engine: Engine) -> None:
-    id_, token = approved(engine)
-    words = set()
-    for presented, target in ((token, "other"), ("qfa_wrong", "src/a.py"), ("", "src/a.py")):
-        with pytest.raises(ApprovalRefusedError) as refused, engine.begin() as connection:
-            authorization.authorize_edit(connection, presented, target, PATCH, actor="run")
-        words.add(str(refused.value))
-    assert len(words) == 1
-    with engine.connect() as connection:
-        events = [entry["event"] for entry in records.approval_history(connection, id_)]
-    assert events == ["created", "requested", "approve", "refused: mismatch"]
-
-
-def test_an_action_that_fails_does_not_burn_its_approval(engine: Engine) -> None:
-    id_, token = approved(engine)
-    with pytest.raises(DBAPIError, match="division by zero"), engine.begin() as connection:  # noqa: PT012
-        authorization.authorize_edit(connection, token, "src/a.py", PATCH, actor="run")
-        connection.execute(text("SELECT 1 / 0"))
-    assert status(engine, id_) == "approved"
-    with engine.begin() as connection:
-        authorization.authorize_edit(connection, token, "src/a.py", PATCH, actor="run")
-
-
-def test_a_reference_stands_for_the_token_within_our_own_database(engine: Engine) -> None:
-    id_, _ = approved(engine)
-    assert reason_of(engine, Reference(id_), content={"patch": "other"}) == "mismatch"
-    with engine.begin() as connection:
-        authorization.authorize_edit(connection, Reference(id_), "src/a.py", PATCH, actor="run")
-    assert reason_of(engine, Reference(uuid4())) == "not_found"
-
-
-def test_only_the_hash_of_a_token_is_stored_and_no_message_carries_it(
-    engine: Engine, sent: Callable[[str], list[Any]]
-) -> None:
-    id_, token = approved(engine)
-    with engine.connect() as connection:
-        everything = ""
-        for table in ("approvals", "approval_decisions", "workflows", "workflow_events", "messages"):
-            everything += "".join(connection.scalars(text(f"SELECT {table}::text FROM {table}")))
-    assert token not in everything
-    messages = sent("approval_notifications")
-    assert [message["to"] for message in messages] == ["pending", "pending", "approved"]
-    assert {message["workflow_id"] for message in messages} == {str(id_)}
-
-
-def test_requests_for_workflows_go_to_a_queue_of_their_own(
-    engine: Engine, sent: Callable[[str], list[Any]]
-) -> None:
-    with engine.begin() as connection:
-        ask(connection, "workflow", "test.report", {"type": "test.report", "payload": {}})
-    assert sent("approval_notifications") == []
-    assert {message["type"] for message in sent("workflow_approval_notifications")} == {"workflow_approval"}
-
+from tests.approvals.conftest import PATCH, approved, ask, end_its_term, reason_of, status
 
 # Deciding
 
@@ -368,37 +231,6 @@ def test_a_policy_approves_what_is_sure_small_and_green(
         authorization.authorize_edit(connection, issued.token, "src/a.py", PATCH, actor="run")
 
 
-# Workflows that wait for an approval
-
-
-def test_an_approved_workflow_starts_once_with_exactly_what_was_asked(engine: Engine) -> None:
-    with engine.begin() as connection:
-        id_ = request_workflow(connection, "test.report", {"week": 47}, requested_by="bot", reason="weekly")
-        assert find(connection, type_name="test.report") == []
-    assert start_approved(engine, worker="w") == []
-    with engine.begin() as connection:
-        decisions.approve(connection, id_, actor="ada")
-    [started] = start_approved(engine, worker="w", run_id="r")
-    assert start_approved(engine, worker="w") == []
-    with engine.connect() as connection:
-        [workflow] = find(connection, type_name="test.report")
-        used = records.approval_history(connection, id_)[-1]
-    assert (workflow.id, workflow.payload) == (started.workflow_id, {"week": 47})
-    assert (used["event"], used["run_id"]) == ("consumed", "r")
-
-
-def test_one_that_cannot_start_holds_up_no_other(engine: Engine) -> None:
-    with engine.begin() as connection:
-        wrong = ask(connection, "workflow", "no.such", {"type": "no.such", "payload": {}})
-        right = request_workflow(connection, "test.report", {}, requested_by="bot", reason="r")
-        for id_ in (wrong, right):
-            decisions.approve(connection, id_, actor="ada")
-    results = {item.approval_id: item for item in start_approved(engine, worker="w")}
-    assert results[right].workflow_id
-    assert "unknown workflow type" in (results[wrong].problem or "")
-    assert status(engine, wrong) == "approved"
-
-
 # Properties
 
 
@@ -463,39 +295,3 @@ def test_whatever_the_order_of_decisions_the_rules_hold(
     assert used <= 1
     with engine.connect() as connection:
         assert verify_history(connection, id_) is None
-
-
-def test_none_of_100_000_mutated_tokens_is_accepted(engine: Engine) -> None:
-    """Each differs from a good one by a character, its case, its length or its order."""
-    _, token = approved(engine)
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    chance = random.Random(47)
-    mutants = set()
-    while len(mutants) < 100_000:
-        letters = list(token)
-        for _ in range(chance.randint(1, 3)):
-            at = chance.randrange(len(letters))
-            match chance.randrange(5):
-                case 0:
-                    letters[at] = chance.choice(alphabet)
-                case 1:
-                    letters[at] = letters[at].swapcase()
-                case 2:
-                    del letters[at]
-                case 3:
-                    letters.insert(at, chance.choice(alphabet + " \0\n%'é"))
-                case _:
-                    other = chance.randrange(len(letters))
-                    letters[at], letters[other] = letters[other], letters[at]
-        mutants.add("".join(letters))
-    mutants.discard(token)
-    hashes = [approval.hash_token(mutant) for mutant in mutants]
-    with engine.connect() as connection:
-        found = connection.scalar(
-            text("SELECT count(*) FROM approvals WHERE token_hash = ANY(:h)"), {"h": hashes}
-        )
-    assert found == 0
-    for mutant in chance.sample(sorted(mutants), 200):
-        assert reason_of(engine, mutant) == "not_found"
-    with engine.begin() as connection:
-        authorization.authorize_edit(connection, token, "src/a.py", PATCH, actor="run")

@@ -10,6 +10,8 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
+from qflow_dagster.assets import column_descriptions
+from qflow_dagster.database.schema import metadata
 from qflow_dagster.definitions import GROUPS, build_definitions
 
 ROOT = Path(__file__).parents[2]
@@ -132,3 +134,11 @@ def test_the_workspace_validates_in_a_fresh_interpreter_without_a_database() -> 
     command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_only_tables_and_columns_that_exist_are_described() -> None:
+    tables = {table.name: set(table.columns.keys()) for table in metadata.tables.values()}
+    assert set(column_descriptions.OF_TABLE) <= set(tables)
+    for name, described in column_descriptions.OF_TABLE.items():
+        assert set(described) <= tables[name], name
+    assert set(column_descriptions.COMMON) <= set().union(*tables.values())

@@ -1,17 +1,21 @@
-"""Migrations and declared tables say the same, and every migration survives data."""
+"""Migrations and declared tables agree, and migrations that rename keep what the tables hold."""
 
 import importlib
 import pkgutil
+import uuid
+from collections.abc import Iterator
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import URL, Engine, text
 
 import qflow_dagster
+from qflow_dagster.database import engine_for, ensure_database
 from qflow_dagster.database.revisions import current_revision, migrate, newest_revision
 from qflow_dagster.database.schema import metadata
 from qflow_dagster.errors import QflowError
+from tests import databases
 
 
 def declare_all_tables() -> None:
@@ -37,3 +41,51 @@ def test_a_database_of_a_newer_version_is_refused_by_name(engine: Engine) -> Non
         connection.execute(text("UPDATE alembic_version SET version_num = '9999_future'"))
     with pytest.raises(QflowError, match=r"9999_future.*install the version"):
         migrate(engine)
+
+
+@pytest.fixture
+def empty(server: URL) -> Iterator[Engine]:
+    """An engine on a database without any table."""
+    url = server.set(database=f"test_{uuid.uuid4().hex}")
+    ensure_database(url)
+    engine = engine_for(url)
+    yield engine
+    engine.dispose()
+    databases.drop(url)
+
+
+def test_renamed_tables_columns_and_outcomes_keep_their_rows(empty: Engine) -> None:
+    migrate(empty, revision="0012_publishing")
+    with empty.begin() as connection:
+        connection.execute(
+            text("""
+            WITH outcome AS (
+                INSERT INTO rule_outcomes (kind, rule_id, version, digest, good, weight, subject, reference, at,
+                                           believed, believed_lower)
+                VALUES ('mended', 'a/b', 1, 'd', true, 0.25, 's', 'r', now(), 0.5, 0.25),
+                       ('denied', 'a/b', 1, 'd', false, 1, 's', 'q', now(), 0.5, 0.25)
+                RETURNING id, kind
+            )
+            INSERT INTO rule_places (outcome_id, seq, path, language, text, start, "end")
+            SELECT id, 0, 'p.py', 'python', 'x', 0, 1 FROM outcome WHERE kind = 'mended'
+        """)
+        )
+        connection.execute(
+            text("""
+            INSERT INTO rule_lives (id, rule_id, version, digest, definition, origin, words, evidence, approval_id, wanted)
+            VALUES (gen_random_uuid(), 'a/b', 2, 'e', '{}', 'variant', 'less', '{}', gen_random_uuid(), 'active')
+        """)
+        )
+    assert migrate(empty) == newest_revision()
+    with empty.connect() as connection:
+        kinds = connection.execute(
+            text("""
+                SELECT o.kind, o.confidence_mean, o.confidence_lower, l.path FROM rule_outcomes o
+                LEFT JOIN rule_locations l ON l.outcome_id = o.id ORDER BY o.id
+            """)
+        ).all()
+        lifecycle = connection.execute(
+            text("SELECT description, requested_status FROM rule_lifecycles")
+        ).one()
+    assert [tuple(row) for row in kinds] == [("fixed", 0.5, 0.25, "p.py"), ("denied", 0.5, 0.25, None)]
+    assert tuple(lifecycle) == ("less", "active")

@@ -1,7 +1,9 @@
-"""What the tests of ingestion share: a real repository to commit to, and it ingested."""
+"""What the tests of ingestion share: a real repository, one written without git, and them ingested."""
 
+import hashlib
 import os
 import subprocess
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from qflow_dagster.ingestion import history, pipeline, queries, repositories
+from qflow_dagster.ingestion import checkouts, history, pipeline, queries, repositories
+from qflow_dagster.settings import settings
 
 ANN, BOB = ("Ann", "ann@example.com"), ("Bob", "bob@example.com")
 
@@ -121,9 +124,84 @@ def repository(make_repository: Callable[..., GitRepository]) -> GitRepository:
 @pytest.fixture
 def ingested(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ingested:
     """Ingestion into this test's database, with mirrors in its folder."""
-    from qflow_dagster.settings import settings
-
     monkeypatch.setenv("QFLOW_HOME", str(tmp_path / "home"))
     settings.cache_clear()
     yield Ingested(engine)
+    settings.cache_clear()
+
+
+Entry = tuple[str, bytes, str]
+
+
+class HandMade:
+    """A bare repository whose objects are written without git, which would refuse them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", path], check=True)
+
+    def put(self, kind: str, data: bytes) -> str:
+        raw = b"%s %d\0%s" % (kind.encode(), len(data), data)
+        oid = hashlib.sha1(raw).hexdigest()
+        file = self.path / "objects" / oid[:2] / oid[2:]
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(zlib.compress(raw))
+        return oid
+
+    def tree(self, *entries: Entry) -> str:
+        return self.put(
+            "tree",
+            b"".join(b"%s %s\0%s" % (mode.encode(), name, bytes.fromhex(oid)) for mode, name, oid in entries),
+        )
+
+    def commit(self, tree: str, parent: str = "") -> str:
+        """Commit a tree, and put the branch there."""
+        who = "a <a@b> 1700000000 +0000"
+        above = f"parent {parent}\n" if parent else ""
+        oid = self.put("commit", f"tree {tree}\n{above}author {who}\ncommitter {who}\n\nx\n".encode())
+        (self.path / "refs" / "heads" / "main").write_text(f"{oid}\n")
+        return oid
+
+    def commit_names(self, *names: bytes, mode: str = "100644", content: bytes = b"x\n") -> str:
+        """Commit files (or links) of these names beside an honest one."""
+        blob, honest = self.put("blob", content), self.put("blob", b"y = 1\n")
+        return self.commit(self.tree(("100644", b"ok.py", honest), *((mode, name, blob) for name in names)))
+
+    def bomb(self, depth: int, leaf: Entry | None = None) -> str:
+        """Commit a tree of 10^depth paths made of `depth` trees (without `leaf`: of folders alone)."""
+        entry = leaf or ("40000", b"", self.tree())
+        for _ in range(depth):
+            oid = self.tree(*((entry[0], b"f%d" % n, entry[2]) for n in range(10)))
+            entry = ("40000", b"", oid)
+        return self.commit(entry[2])
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> HandMade:
+    return HandMade(tmp_path / "made.git")
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Callable[[HandMade | GitRepository, str], Path]:
+    """Check a commit out and return the folder."""
+
+    def checked_out(repository: HandMade | GitRepository, commit: str) -> Path:
+        folder = tmp_path / "outer" / "work"
+        folder.mkdir(parents=True)
+        with checkouts.scratch(repository.path) as store:
+            checkouts.export(store, commit, folder)
+        return folder
+
+    return checked_out
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def limited(**values: int) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"QFLOW_INGESTION_{name.upper()}", str(value))
+        settings.cache_clear()
+
+    yield limited
+    monkeypatch.undo()
     settings.cache_clear()

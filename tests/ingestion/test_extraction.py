@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from qflow_dagster.ingestion.extraction import extract
 from qflow_dagster.ingestion.extraction.grammars import GRAMMARS
 from qflow_dagster.ingestion.facts import SymbolFact
-from tests.ingestion.samples import SAMPLES
+from tests.ingestion.samples import dynamically_typed, statically_typed
 
+SAMPLES = [*dynamically_typed.SAMPLES, *statically_typed.SAMPLES]
 LANGUAGES = pytest.mark.parametrize("sample", SAMPLES, ids=[sample.language for sample in SAMPLES])
 
 

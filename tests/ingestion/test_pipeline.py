@@ -1,20 +1,14 @@
 """From a commit to a snapshot: everything in git is accounted for, once, and costs what changed."""
 
 import os
-import signal
 import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Engine, text
 
-from qflow_dagster import processes
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion import git, pipeline, queries, repositories
+from qflow_dagster.ingestion import git, queries, repositories
 from tests.ingestion.conftest import GitRepository, Ingested
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 999\n"
@@ -211,167 +205,6 @@ def test_the_work_tree_is_not_looked_at(repository: GitRepository, ingested: Ing
     assert set(ingested.files()) == {"a.py"}
 
 
-def test_a_repository_that_changes_meanwhile_is_ingested_as_it_was(
-    repository: GitRepository, ingested: Ingested
-) -> None:
-    first = repository.commit({"a.py": "x = 1\n", "b.py": "y = 1\n"})
-    with ingested.engine.begin() as connection:
-        repositories.register(connection, str(repository.path))
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if stage == "reading files" and not done:
-            repository.git("rm", "--quiet", "b.py")
-            repository.commit({"a.py": "x = 2\n", "c.py": "z = 1\n"})
-
-    result = pipeline.ingest(ingested.engine, "project", progress=progress, processes=1)
-    assert result.commit_oid == first
-    assert set(ingested.files()) == {"a.py", "b.py"}
-    ingested(repository)
-    assert set(ingested.files()) == {"a.py", "c.py"}
-
-
-def test_two_ingestions_of_one_repository_take_turns(repository: GitRepository, ingested: Ingested) -> None:
-    repository.commit({f"m{n}.py": f"x = {n}\n" for n in range(50)})
-    with ingested.engine.begin() as connection:
-        repositories.register(connection, str(repository.path))
-    results: list[pipeline.SnapshotResult] = []
-    threads = [
-        threading.Thread(target=lambda: results.append(pipeline.ingest(ingested.engine, "project")))
-        for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(result.new for result in results) == [False, False, True]
-    assert len({result.snapshot_id for result in results}) == 1
-
-
-def test_two_repositories_with_the_same_blobs_are_ingested_at_once(
-    make_repository: Callable[..., GitRepository], ingested: Ingested
-) -> None:
-    files = {f"m{n}.py": f"def f{n}():\n    return {n}\n" for n in range(300)}
-    names = ["one", "two"]
-    for name in names:
-        each = make_repository(name)
-        each.commit(files)
-        with ingested.engine.begin() as connection:
-            repositories.register(connection, str(each.path))
-    threads = [
-        threading.Thread(target=pipeline.ingest, args=(ingested.engine, name), kwargs={"processes": 1})
-        for name in names
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert ingested.rows("SELECT count(*) FROM blobs") == [(300,)]
-    for name in names:
-        assert len(ingested.files(name=name)) == 300
-
-
-def test_a_killed_ingestion_leaves_no_half_snapshot_and_is_continued(
-    repository: GitRepository, ingested: Ingested, database: URL
-) -> None:
-    source = "".join(f"def f{n}(a, b):\n    return a + b * {n}\n" for n in range(400))
-    repository.commit({f"m{n}.py": f"# {n}\n{source}" for n in range(600)})
-    with ingested.engine.begin() as connection:
-        repositories.register(connection, str(repository.path))
-    script = (
-        "import sys; from sqlalchemy import make_url; from qflow_dagster.database import engine_for;"
-        "from qflow_dagster.ingestion import pipeline;"
-        "pipeline.ingest(engine_for(make_url(sys.argv[1])), 'project', processes=1)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, database.render_as_string(hide_password=False)])
-    deadline = time.monotonic() + 200
-    while ingested.rows("SELECT count(*) FROM blobs") == [(0,)]:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    with ingested.engine.connect() as connection, pytest.raises(QflowError, match="nothing of 'project'"):
-        queries.current_snapshot(connection, "project")
-    [(kept,)] = ingested.rows("SELECT count(*) FROM blobs")
-    assert 0 < kept < 600
-    result = ingested(repository)
-    assert result.blobs_read == 600 - kept
-    assert len(ingested.files()) == 600
-
-
-def test_a_blob_that_kills_its_parser_is_stored_with_its_lines(
-    repository: GitRepository, ingested: Ingested, monkeypatch: pytest.MonkeyPatch, caplog
-) -> None:
-    """The worker really dies, of the signal a crash in native code ends with."""
-    monkeypatch.setattr(
-        processes,
-        "ENTRY",
-        "import os; from qflow_dagster import processes; from qflow_dagster.ingestion import extraction; real = extraction.extract\n"
-        "def extract(data, language, **options):\n"
-        "    if b'poison' in data and options.get('parse_limit'): os.kill(os.getpid(), 11)\n"
-        "    return real(data, language, **options)\n"
-        "extraction.extract = extract; processes.serve()",
-    )
-    repository.commit({"good.py": "def f():\n    pass\n", "bad.py": "poison = 1\n", "fine.py": "x = 1\n"})
-    ingested(repository)
-    assert ingested.files("b.parsed, b.lines") == {
-        "good.py": (True, 2),
-        "bad.py": (False, 1),
-        "fine.py": (True, 1),
-    }
-    assert "bad.py is stored without syntax tree" in caplog.text
-
-
-def test_a_worker_that_hangs_is_replaced(
-    repository: GitRepository, ingested: Ingested, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processes, "STALL_SECONDS", 1.5)
-    monkeypatch.setattr(
-        processes,
-        "ENTRY",
-        "import time; from qflow_dagster import processes; from qflow_dagster.ingestion import extraction; real = extraction.extract\n"
-        "def extract(data, language, **options):\n"
-        "    if b'sleepy' in data: time.sleep(600)\n"
-        "    return real(data, language, **options)\n"
-        "extraction.extract = extract; processes.serve()",
-    )
-    repository.commit({"good.py": "x = 1\n", "bad.py": "sleepy = 1\n"})
-    ingested(repository)
-    assert ingested.files("b.binary, b.lines") == {"good.py": (False, 1), "bad.py": (True, 0)}
-
-
-def test_a_missing_object_is_named_with_the_remedy(repository: GitRepository, ingested: Ingested) -> None:
-    repository.commit({"a.py": "x = 1\n"})
-    oid = repository.git("rev-parse", "HEAD:a.py")
-    (repository.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
-    with pytest.raises(QflowError, match=f"object {oid} of a.py is missing or damaged; see git"):
-        ingested(repository)
-    assert ingested.rows("SELECT count(*) FROM snapshots") == [(0,)]
-
-
-def test_a_database_that_restarts_meanwhile_costs_a_retry(
-    repository: GitRepository, ingested: Ingested
-) -> None:
-    """All connections are cut while blobs are being written, as a restart does."""
-    repository.commit({f"m{n}.py": f"x = {n}\n" for n in range(1_500)})
-    cuts = iter([True, True])
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if stage == "reading files" and done and next(cuts, False):
-            with ingested.engine.begin() as connection:
-                connection.execute(
-                    text(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                    )
-                )
-
-    with ingested.engine.begin() as connection:
-        repositories.register(connection, str(repository.path))
-    pipeline.ingest(ingested.engine, "project", progress=progress, processes=1)
-    assert len(ingested.files()) == 1_500
-
-
 def test_removing_a_repository_removes_what_only_it_had(
     make_repository: Callable[..., GitRepository], ingested: Ingested
 ) -> None:
@@ -388,33 +221,3 @@ def test_removing_a_repository_removes_what_only_it_had(
             f"SELECT count(*) FROM {table} JOIN repositories r ON r.id = repository_id WHERE r.name <> 'two'"
         ) == [(0,)]
     assert set(ingested.files()) == {"shared.py"}
-
-
-def test_facts_deleted_with_another_repository_meanwhile_are_read_again(
-    make_repository: Callable[..., GitRepository], ingested: Ingested, engine: Engine
-) -> None:
-    one, two = make_repository("one"), make_repository("two")
-    one.commit({"shared.py": "x = 1\n"})
-    two.commit({"shared.py": "x = 1\n", "own.py": "y = 1\n"})
-    ingested(one)
-    with engine.begin() as connection:
-        repositories.register(connection, str(two.path))
-    removals = iter(["one"])
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if stage == "publishing" and (name := next(removals, None)):
-            repositories.remove(engine, name)
-
-    result = pipeline.ingest(engine, "two", progress=progress, processes=1)
-    assert set(ingested.files(name="two")) == {"shared.py", "own.py"}
-    assert ingested.files("b.lines", name="two") == {"shared.py": 1, "own.py": 1}
-    assert result.blobs_read == 3
-
-
-def test_a_worker_starts_without_a_database_driver() -> None:
-    """It doubles the start, and a reader of hostile bytes has no use for it."""
-    check = (
-        "import sys; from qflow_dagster import processes; from qflow_dagster.ingestion import workers; from qflow_dagster.ingestion.extraction "
-        "import extract; sys.exit(any(name in sys.modules for name in ('sqlalchemy', 'psycopg', 'dagster')))"
-    )
-    assert subprocess.run([sys.executable, "-c", check]).returncode == 0

@@ -256,10 +256,10 @@ def _order(mined: MinedRule) -> tuple[int, int, int, str]:
 
 
 def _precision_bound(decided: Sequence[Verdict], minima: Minima) -> float:
-    """What the share of a rule's suggestions that are right is at least, nine in ten.
+    """Return the lower bound (90 %) of the share of a rule's suggestions that are right.
 
-    By the posterior of a rule nobody knows, Beta(1, 1), after what was `decided`. What one commit does in many
-    changes_of is one decision, told often: it counts no more than `minima.of_commit`.
+    By the posterior after the verdicts `decided`, from the uniform prior Beta(1, 1). Many equal changes in one
+    commit are one decision: they count no more than `minima.of_commit`.
     """
     told = Counter(one.commit for one in decided)
     weights = [min(1.0, minima.of_commit / told[one.commit]) for one in decided]

@@ -14,6 +14,10 @@ from sqlalchemy import URL, Connection, Engine, text
 
 from qflow_dagster.database import engine_for
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.evolution.sharing.imports import (
+    ImportReport,
+    import_packages,
+)
 from qflow_dagster.evolution.sharing.instances import Identity, Instance, identity
 from qflow_dagster.evolution.sharing.publisher import Publishable, _body
 from qflow_dagster.evolution.sharing.rule_packages import Origin, sign
@@ -155,3 +159,16 @@ def place(tmp_path: Path) -> Path:
     folder = tmp_path / "shared"
     folder.mkdir()
     return folder
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def take(home: Home, place: Path | str, *trust: str) -> ImportReport:
+    with home.connected() as connection:
+        return import_packages(connection, place, trust=trust, actor="ada")
+
+
+def refused(report: ImportReport) -> dict[str, str]:
+    return dict(report.refused)

@@ -1,0 +1,101 @@
+"""The improvement loop killed anywhere: no edit is lost or made twice, no approval used for nothing."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from sqlalchemy import text
+
+from qflow_dagster.agents import edits
+from qflow_dagster.approvals import arbiter
+from qflow_dagster.generation import orchestrator
+from qflow_dagster.quantumflow import reclaim_expired, verify_history
+from tests.agents.conftest import branches, untouched
+from tests.improvement_loop import MUTABLE, NONE, Loop
+
+ROOT = Path(__file__).parents[2]
+APPLIER = Path(__file__).with_name("applier.py")
+POINTS = [
+    "authorize:before",
+    "authorize:after",
+    "make_commit:before",
+    "make_commit:after",
+    "record:after",
+    "set_branch:before",
+    "set_branch:after",
+    "verify:before",
+    "verify:after",
+]
+
+
+def killed(loop: Loop, point: str) -> None:
+    url = loop.engine.url.render_as_string(hide_password=False)
+    done = subprocess.run(
+        [sys.executable, str(APPLIER), url, point], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == -9, done.stderr
+
+
+def test_killed_anywhere_no_edit_is_lost_none_made_twice_no_approval_used_for_nothing(loop: Loop) -> None:
+    """Every point once, then some in a random order, on one loop after another."""
+    head = loop.repository.commit({f"f{n}.py": NONE.replace("missing", f"missing_{n}") for n in range(10)})
+    suggestions = loop.improve()
+    order = POINTS + random.Random(4).choices(POINTS, k=4)
+    for suggestion, point in zip(suggestions, order, strict=False):
+        loop.approve(suggestion)
+        killed(loop, point)
+        with loop.engine.connect() as connection:
+            used = connection.scalar(
+                text("SELECT count(*) FROM workflows WHERE type = 'edit_approval' AND status = 'consumed'")
+            )
+            made = connection.scalar(text("SELECT count(*) FROM edits"))
+        assert used == made, f"after {point} approvals and edits go together"
+        untouched(loop, head)
+    for _ in range(3):
+        loop.apply()
+        edits.verify_applied(loop.engine)
+    approved = suggestions[: len(order)]
+    assert {loop.state(suggestion["id"]) for suggestion in approved} == {"verified"}
+    for suggestion in approved:
+        assert loop.repository.git("rev-list", "--count", f"main..{suggestion['branch']}") == "1"
+    untouched(loop, head)
+    with loop.engine.connect() as connection:
+        assert verify_history(connection) is None
+
+
+def test_killed_while_generating_the_next_run_takes_the_work_up_once_the_lease_is_over(loop: Loop) -> None:
+    loop.repository.commit({"a.py": MUTABLE})
+    loop.find()
+    loop.plan()
+    with loop.engine.begin() as connection:
+        orchestrator.request_generation(connection, loop.snapshot(), limit=1)
+        # Each kill costs an attempt.
+        connection.execute(text("UPDATE workflows SET max_attempts = 20 WHERE type = 'generation'"))
+    for point in ("ask:before", "ask:after", "judge:after", "store:before", "store:after", "suggest:after"):
+        killed(loop, point)
+        with loop.engine.begin() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM suggestions")) == 0, point
+            connection.execute(
+                text("UPDATE workflows SET lease_expires_at = now() WHERE type = 'generation'")
+            )
+            assert len(reclaim_expired(connection)) == 1, point
+    assert loop.generate().passed == 1
+    [suggestion] = loop.waiting()
+    with loop.engine.connect() as connection:
+        for table in ("suggestions", "candidates", "approvals"):
+            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 1
+    assert suggestion["rule"] == "python/mutable-default"
+
+
+def test_a_branch_left_by_a_kill_goes_when_its_approval_ends(loop: Loop) -> None:
+    loop.repository.commit({"a.py": MUTABLE})
+    [suggestion] = loop.improve()
+    loop.approve(suggestion)
+    killed(loop, "set_branch:after")
+    assert branches(loop) == [suggestion["branch"]]
+    with loop.engine.begin() as connection:
+        arbiter.revoke(connection, suggestion["approval"], actor="ada", reason="enough")
+    loop.apply()
+    assert branches(loop) == []
+    assert loop.state(suggestion["id"]) == "rejected"
