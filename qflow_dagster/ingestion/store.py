@@ -1,4 +1,4 @@
-"""Writing what was ingested: facts of blobs, snapshots as intervals, dependencies.
+"""Writing of ingested data: facts of blobs, snapshots as intervals, dependencies.
 
 Contains every writing statement of ingestion except those of commits (``history``).
 Each function works in its caller's transaction; nothing is visible before that commits.
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, exists, select, text, update
 
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database import stage_rows
@@ -36,7 +36,7 @@ BlobKey = tuple[str, str]
 
 
 class FileRow(NamedTuple):
-    """A path of a commit as it will be stored; `language` is None where there are no facts to have."""
+    """A path of a commit to be stored; `language` is None if it has no facts."""
 
     path: str
     kind: str
@@ -50,7 +50,7 @@ class FileRow(NamedTuple):
 
 
 class BaseSnapshot(NamedTuple):
-    """The newest snapshot of a repository, which the next one is a change of."""
+    """The newest snapshot of a repository, to which the next is compared."""
 
     seq: int
     commit_oid: str
@@ -66,7 +66,7 @@ class ImportRow(NamedTuple):
 
 
 def known_blobs(connection: Connection, keys: Collection[BlobKey]) -> set[BlobKey]:
-    """Those of `keys` (object id, language) whose facts of the present extractor are stored."""
+    """Return those of `keys` (object id, language) whose facts of the current extractor are stored."""
     rows = connection.execute(
         text("""
             SELECT b.oid, b.language
@@ -83,13 +83,13 @@ def known_blobs(connection: Connection, keys: Collection[BlobKey]) -> set[BlobKe
 
 
 def reserve_blob_ids(connection: Connection, count: int) -> list[int]:
-    """`count` ids for rows to come."""
+    """Reserve `count` ids for new rows."""
     statement = "SELECT nextval(pg_get_serial_sequence('blobs', 'id')) FROM generate_series(1, :count)"
     return list(connection.scalars(text(statement), {"count": count}))
 
 
 def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str, bytes]]]) -> None:
-    """Store the facts of `blobs`; those another ingestion stored meanwhile are left as they are."""
+    """Store the facts of `blobs`, except those that another ingestion stored meanwhile."""
     lock_facts(connection)
     there = known_blobs(connection, [key for key, _ in blobs])
     new = [lines for key, lines in blobs if key not in there]
@@ -100,46 +100,46 @@ def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str,
 
 
 def lock_facts(connection: Connection) -> None:
-    """Be the only one who adds or removes facts, until the transaction ends."""
+    """Lock the facts against additions and removals until the transaction ends."""
     lock(connection, Lock.FACTS)
 
 
 def delete_unused_facts(connection: Connection) -> None:
     """Delete the facts of blobs that no file of any snapshot refers to."""
     lock_facts(connection)
-    connection.execute(
-        text("DELETE FROM blobs WHERE NOT EXISTS (SELECT FROM files WHERE files.blob_id = blobs.id)")
-    )
+    used = exists().where(tables.files.c.blob_id == tables.blobs.c.id)
+    connection.execute(delete(tables.blobs).where(~used))
 
 
 def find_snapshot(connection: Connection, repository_id: int, commit_oid: str) -> int | None:
-    """The id of the snapshot of that commit by the present extractor, if it was published."""
+    """Return the id of the commit's snapshot by the current extractor, if it was published."""
+    table = tables.snapshots.c
     return connection.scalar(
-        text(
-            "SELECT id FROM snapshots WHERE repository_id = :id AND commit_oid = :oid "
-            "AND extractor_version = :version"
-        ),
-        {"id": repository_id, "oid": commit_oid, "version": EXTRACTOR_VERSION},
+        select(table.id).where(
+            table.repository_id == repository_id,
+            table.commit_oid == commit_oid,
+            table.extractor_version == EXTRACTOR_VERSION,
+        )
     )
 
 
 def newest_snapshot(connection: Connection, repository_id: int) -> BaseSnapshot | None:
-    """The snapshot with the highest sequence number."""
+    """Return the snapshot with the highest sequence number."""
+    table = tables.snapshots.c
     row = connection.execute(
-        text(
-            "SELECT seq, commit_oid, extractor_version FROM snapshots WHERE repository_id = :id "
-            "ORDER BY seq DESC LIMIT 1"
-        ),
-        {"id": repository_id},
+        select(table.seq, table.commit_oid, table.extractor_version)
+        .where(table.repository_id == repository_id)
+        .order_by(table.seq.desc())
+        .limit(1)
     ).one_or_none()
     return BaseSnapshot(*row) if row else None
 
 
 def set_current_snapshot(connection: Connection, repository_id: int, snapshot_id: int) -> None:
-    """Make `snapshot_id` the one readers see."""
+    """Make `snapshot_id` the current snapshot, which readers use."""
+    table = tables.repositories
     connection.execute(
-        text("UPDATE repositories SET current_snapshot_id = :snapshot WHERE id = :id"),
-        {"snapshot": snapshot_id, "id": repository_id},
+        update(table).where(table.c.id == repository_id).values(current_snapshot_id=snapshot_id)
     )
 
 
@@ -150,7 +150,8 @@ def insert_snapshot(
 
     Locks the repository's row, so snapshots of one repository are published one at a time.
     """
-    connection.execute(text("SELECT FROM repositories WHERE id = :id FOR UPDATE"), {"id": repository_id})
+    row_id = tables.repositories.c.id
+    connection.execute(select(row_id).where(row_id == repository_id).with_for_update())
     row = connection.execute(
         text("""
             INSERT INTO snapshots (repository_id, seq, commit_oid, tree_oid, revision, committed_at,
@@ -231,18 +232,18 @@ def fill_totals(connection: Connection, repository_id: int, snapshot_id: int) ->
 
 
 def current_paths(connection: Connection, repository_id: int) -> list[tuple[str, str]]:
-    """(path, object id) of the files that are open now: of the snapshot being published."""
+    """Return (path, object id) of the open files: those of the snapshot being published."""
+    table = tables.files.c
     rows = connection.execute(
-        text(
-            "SELECT path, oid FROM files WHERE repository_id = :id AND to_seq IS NULL AND kind <> 'submodule'"
-        ),
-        {"id": repository_id},
+        select(table.path, table.oid).where(
+            table.repository_id == repository_id, table.to_seq.is_(None), table.kind != "submodule"
+        )
     )
     return [(row.path, row.oid) for row in rows]
 
 
 def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] | None) -> list[ImportRow]:
-    """The imports of the open files at `paths` (None: of all of them)."""
+    """Return the imports of the open files at `paths` (None: of all)."""
     restriction = "" if paths is None else "AND f.path = ANY(:paths)"
     rows = connection.execute(
         text(f"""
@@ -253,7 +254,7 @@ def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] 
         {"id": repository_id, "paths": list(paths or ())},
         execution_options={"yield_per": 10_000},
     )
-    # Paths, languages and modules repeat: one text for each instead of one per row.
+    # Paths, languages and modules repeat, so rows share a string object for each.
     same: dict[str, str] = {}
     row = same.setdefault
     return [
@@ -271,8 +272,8 @@ def replace_dependencies(
 ) -> None:
     """Make `edges` (source, line, module, target) the dependencies of `sources` (None: of all) from `seq` on.
 
-    Only what differs is written: an edge that stays keeps its row. Edges of files that are
-    gone are closed whatever `sources` says.
+    Only changes are written: an unchanged edge keeps its row. Edges of removed files are closed
+    whatever `sources` is.
     """
     columns = ("source_path", "line", "module", "target_path")
     stage_rows(connection, tables.dependencies, columns, edges)

@@ -9,37 +9,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, Table, delete, text
+from sqlalchemy import Connection, Engine, Table, delete, select, text
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion.tables import snapshots
+from qflow_dagster.metrics.tables import measurements
 from qflow_dagster.settings import settings
 
-# Raised whenever the metrics of an unchanged snapshot would come out differently.
+# Incremented when a change of the code changes the metrics of an unchanged snapshot.
 VERSION = 1
 HISTORY = text("""
     SELECT count(*) FROM commits c JOIN snapshots s ON s.repository_id = c.repository_id
     WHERE s.id = :id AND c.reachable
 """)
-DONE = text(
-    "SELECT row_count FROM measurements WHERE snapshot_id = :id AND metric = :metric AND basis = :basis"
-)
-NOTE = text("""
-    INSERT INTO measurements (snapshot_id, metric, basis, row_count) VALUES (:id, :metric, :basis, :count)
-    ON CONFLICT (snapshot_id, metric) DO UPDATE SET basis = excluded.basis, row_count = excluded.row_count
-""")
 
 
 class Computed(NamedTuple):
-    """What a computation wrote."""
+    """The result of computing a metric."""
 
     row_count: int
     seconds: float
 
 
 class SnapshotKey(NamedTuple):
-    """Which rows belong to a snapshot; `committed_at` is a timezone-aware datetime."""
+    """The keys that select the rows of a snapshot; `committed_at` is a timezone-aware datetime."""
 
     id: int
     repository_id: int
@@ -49,27 +45,25 @@ class SnapshotKey(NamedTuple):
 
     @property
     def interval(self) -> dict[str, int]:
-        """The parameters of `IN_SNAPSHOT`."""
+        """Return the parameters of `IN_SNAPSHOT`."""
         return {"repository_id": self.repository_id, "seq": self.seq}
 
 
 def snapshot_key(connection: Connection, snapshot_id: int) -> SnapshotKey:
-    """The snapshot called `snapshot_id`.
+    """Return the snapshot with this id.
 
     Raises:
-        QflowError: there is none.
+        QflowError: There is no such snapshot.
     """
-    row = connection.execute(
-        text("SELECT id, repository_id, seq, commit_oid, committed_at FROM snapshots WHERE id = :id"),
-        {"id": snapshot_id},
-    ).one_or_none()
+    columns = [snapshots.c[name] for name in SnapshotKey._fields]
+    row = connection.execute(select(*columns).where(snapshots.c.id == snapshot_id)).one_or_none()
     if row is None:
         raise QflowError(f"there is no snapshot {snapshot_id}; ingest the repository first")
     return SnapshotKey(*row)
 
 
 def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> pd.DataFrame:
-    """The result of a statement as a frame."""
+    """Return the result of a statement as a data frame."""
     result = connection.execute(text(statement), parameters)
     return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
 
@@ -77,7 +71,7 @@ def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) 
 def compute(
     engine: Engine, snapshot_id: int, table: Table, work: Callable[[Connection, SnapshotKey], pd.DataFrame]
 ) -> Computed:
-    """Replace the snapshot's rows of `table` by what `work` returns, in one transaction."""
+    """Replace the snapshot's rows of `table` by the result of `work`, in a transaction."""
     started = time.monotonic()
     with engine.begin() as connection:
         key = snapshot_key(connection, snapshot_id)
@@ -89,36 +83,49 @@ def compute(
 def compute_once(
     engine: Engine, snapshot_id: int, metric: str, compute: Callable[[Engine, int], Computed]
 ) -> Computed:
-    """`compute` the metric of the snapshot, unless that was done before on the same basis.
+    """Compute a metric of the snapshot, unless that was done before on the same basis.
 
-    The same snapshot measures the same, but for this code, the settings, and a history that a
-    deepened clone made longer.
+    The basis is what the metric depends on besides the snapshot: version of this code, settings, and
+    length of the history, which grows when a shallow clone is deepened.
     """
     started = time.monotonic()
-    parameters = {"id": snapshot_id, "metric": metric}
     with engine.connect() as connection:
-        basis = f"{VERSION} {settings().metrics.model_dump_json()} {connection.scalar(HISTORY, parameters)}"
-        exists = connection.scalar(DONE, {**parameters, "basis": basis})
+        history = connection.scalar(HISTORY, {"id": snapshot_id})
+        basis = f"{VERSION} {settings().metrics.model_dump_json()} {history}"
+        exists = connection.scalar(
+            select(measurements.c.row_count).where(
+                measurements.c.snapshot_id == snapshot_id,
+                measurements.c.metric == metric,
+                measurements.c.basis == basis,
+            )
+        )
     if exists is not None:
         return Computed(exists, time.monotonic() - started)
     computed = compute(engine, snapshot_id)
+    note = pg_insert(measurements).values(
+        snapshot_id=snapshot_id, metric=metric, basis=basis, row_count=computed.row_count
+    )
     with engine.begin() as connection:
-        connection.execute(NOTE, {**parameters, "basis": basis, "count": computed.row_count})
+        connection.execute(
+            note.on_conflict_do_update(
+                index_elements=["snapshot_id", "metric"],
+                set_={"basis": note.excluded.basis, "row_count": note.excluded.row_count},
+            )
+        )
     return computed
 
 
 def replace(connection: Connection, table: Table, key: SnapshotKey, frame: pd.DataFrame) -> None:
-    """Write `frame` as the snapshot's rows of `table`; drop those of snapshots past the limit."""
+    """Write `frame` as the snapshot's rows of `table`; delete those of the oldest snapshots above the limit."""
     connection.execute(delete(table).where(table.c.snapshot_id == key.id))
-    for name in (table.name, "measurements"):
-        connection.execute(
-            text(f"""
-                DELETE FROM {name} WHERE snapshot_id IN (
-                    SELECT id FROM snapshots WHERE repository_id = :id AND id <> :snapshot
-                    ORDER BY seq DESC OFFSET :kept)
-            """),
-            {"id": key.repository_id, "snapshot": key.id, "kept": settings().metrics.snapshots - 1},
-        )
+    past_limit = (
+        select(snapshots.c.id)
+        .where(snapshots.c.repository_id == key.repository_id, snapshots.c.id != key.id)
+        .order_by(snapshots.c.seq.desc())
+        .offset(settings().metrics.snapshots - 1)
+    )
+    for pruned in (table, measurements):
+        connection.execute(delete(pruned).where(pruned.c.snapshot_id.in_(past_limit)))
     columns = [column.name for column in table.columns if column.name != "snapshot_id"]
     insert(connection, table, ["snapshot_id", *columns], frame.assign(snapshot_id=key.id))
 
@@ -133,7 +140,7 @@ def insert(connection: Connection, table: Table, columns: list[str], frame: pd.D
 
 
 def _plain(column: pd.Series) -> list[Any]:
-    """The values as Python's own types."""
+    """Convert the values to Python's own types."""
     if pd.api.types.is_float_dtype(column.dtype):
         return [None if value != value else value for value in column.astype(float).tolist()]
     if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_integer_dtype(column.dtype):
