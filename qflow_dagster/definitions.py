@@ -1,4 +1,4 @@
-"""The whole factory on one screen: what Dagster loads, and how tests and the CLI vary it."""
+"""The Dagster definitions of the project, and how tests and the CLI replace their resources."""
 
 from collections.abc import Mapping
 from importlib import import_module

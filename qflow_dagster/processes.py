@@ -1,8 +1,8 @@
-"""Worker processes that work through batches of hostile input, and survive what it does to them.
+"""Worker processes for batches of untrusted input that may crash or hang them.
 
-Belongs here: handing out batches, noticing a worker that died or hangs, and isolating the
-task that did it. Does not belong here: what is done with a task (the handler's), where
-results go (the caller's).
+Belongs here: distributing batches, detecting a worker that died or hangs, and isolating the task
+that caused it. Does not belong here: the processing of a task (the handler), storing results (the
+caller).
 
 A worker is a fresh interpreter on this module, not a fork or a spawned copy: it inherits neither
 threads nor connections, does not import the program that started it (Dagster: seconds), and
@@ -27,20 +27,20 @@ from typing import Any, NamedTuple
 
 from qflow_dagster.errors import QflowError
 
-# Seconds a batch may take before its worker is held to hang.
+# Seconds after which the worker of a batch is considered hanging.
 STALL_SECONDS = 180.0
 # Address space of a worker, in bytes: a task that explodes ends its worker, not the machine.
 WORKER_MEMORY = 3 * 1024**3
 
-# What a worker gets of our environment, beside LC_*: where programs and libraries are, language, time,
-# the folder for temporary files.
+# Environment variables passed to a worker, besides LC_*: paths of programs and libraries, language, time
+# zone, folder for temporary files.
 ENVIRONMENT = {"PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
 
 ENTRY = f"import {__name__} as processes; processes.serve()"
 
 
 class Lost(NamedTuple):
-    """What becomes of a task that its worker did not survive alone: it is tried as `again`, or has `result`."""
+    """The decision on a task that crashed its worker by itself: retry it as `again`, or use `result`."""
 
     again: Any = None
     result: Any = None
@@ -48,7 +48,7 @@ class Lost(NamedTuple):
 
 @dataclass(eq=False)
 class Worker:
-    """A process, our end of its pipe, the batch it has, and since when."""
+    """A worker process, our end of its pipe, its current batch, and when that was sent."""
 
     process: subprocess.Popen[bytes]
     pipe: pipes.Connection
@@ -65,14 +65,14 @@ def in_processes(
     lost: Callable[[Any, int | None], Lost],
     stall: float | None = None,
 ) -> Generator[Any]:
-    """Yield ``handler(context, batch)`` of every batch as they come, from `processes` worker processes.
+    """Yield ``handler(context, batch)`` of every batch as results arrive, from `processes` worker processes.
 
-    `handler` is a function of a module, tasks and results can be pickled. A worker that dies, or
-    says nothing for `stall` seconds (default: `STALL_SECONDS`), is replaced; its batch is tried
-    again task by task, and `lost(task, exit code)` decides on a task that does it alone.
+    `handler` is a module-level function; tasks and results can be pickled. A worker that dies, or sends
+    nothing for `stall` seconds (default: `STALL_SECONDS`), is replaced. Its batch is retried task by
+    task, and `lost(task, exit code)` decides on a task that crashes its worker by itself.
 
     Raises:
-        QflowError: as the handler did.
+        QflowError: The handler raised it.
     """
     stall = stall or STALL_SECONDS
     waiting = deque(batches)
@@ -91,7 +91,7 @@ def in_processes(
                 if worker.pipe in ready:
                     done, result = _receive(worker)
                     if done:
-                        # It goes on while what it found is stored.
+                        # The worker continues while the caller stores the result.
                         if waiting:
                             _hand_out(worker, waiting.popleft())
                         yield result
@@ -114,11 +114,11 @@ def in_processes(
 
 
 class WorkerTimeoutError(Exception):
-    """A call that took longer than it may; its process was ended."""
+    """A call exceeded its time limit; its process was killed."""
 
 
 class WorkerDiedError(Exception):
-    """A call that its process did not survive; `code` is the process's exit code."""
+    """The process died during a call; `code` is its exit code."""
 
     def __init__(self, code: int | None) -> None:
         super().__init__(f"its process died (exit code {code})")
@@ -126,23 +126,23 @@ class WorkerDiedError(Exception):
 
 
 class Pool:
-    """Processes that stay, called one task at a time each, by threads; one that dies is replaced."""
+    """A pool of long-lived processes, each called by a thread with a task at a time; dead ones are replaced."""
 
     def __init__(self, handler: Callable[[Any, list[Any]], Any], context: Any, processes: int) -> None:
         self._make = lambda: _start(handler, context)
-        # None: a place that has no process yet.
+        # None stands for a process that is not started yet.
         self._places: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()
         self._count = processes
         for _ in range(processes):
             self._places.put(None)
 
     def call(self, task: Any, timeout: float) -> Any:
-        """``handler(context, [task])``; waits for a free process first, which `timeout` (seconds) does not count.
+        """Return ``handler(context, [task])`` from a free process; `timeout` (seconds) excludes waiting for it.
 
         Raises:
-            WorkerTimeoutError: it took longer.
-            WorkerDiedError: the process did not survive it.
-            QflowError: as the handler did.
+            WorkerTimeoutError: The call took longer than `timeout`.
+            WorkerDiedError: The process died during the call.
+            QflowError: The handler raised it.
         """
         worker = self._places.get() or self._make()
         keep: Worker | None = None
@@ -166,7 +166,7 @@ class Pool:
             self._places.put(keep)
 
     def close(self) -> None:
-        """End the processes; nobody may be calling."""
+        """End the processes; no call may be in progress."""
         for _ in range(self._count):
             worker = self._places.get()
             if worker is not None:
@@ -176,7 +176,8 @@ class Pool:
 def _start(handler: Callable[..., Any], context: Any) -> Worker:
     ours, theirs = pipes.Pipe()
     # -P and another folder: the folder we were started in may be a hostile checkout, with modules
-    # named as Python's own. Our environment, in which passwords may stand, is not for a reader of hostile bytes.
+    # named as Python's own. A process that reads untrusted bytes must not get our environment, which may hold
+    # passwords.
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", ENTRY, str(theirs.fileno()), handler.__module__, handler.__qualname__],
         pass_fds=[theirs.fileno()],
@@ -195,7 +196,7 @@ def _start(handler: Callable[..., Any], context: Any) -> Worker:
 
 def _hand_out(worker: Worker, batch: list[Any]) -> None:
     worker.batch, worker.since = batch, time.monotonic()
-    # A worker that died meanwhile is noticed when its pipe is read.
+    # A worker that died meanwhile is detected when its pipe is read.
     with suppress(OSError):
         worker.pipe.send(batch)
 
@@ -219,7 +220,7 @@ def _end(worker: Worker) -> None:
 
 
 def _leave_privileges() -> None:
-    """Leave the keyring of the login session, and gain no rights by programs that would give some."""
+    """Leave the keyring of the login session, and disable privileges from set-user-ID programs."""
     libc = ctypes.CDLL(None)
     if sys.platform == "linux":
         # keyctl(KEYCTL_JOIN_SESSION_KEYRING), which libc has no function for; prctl(PR_SET_NO_NEW_PRIVS).
@@ -228,16 +229,16 @@ def _leave_privileges() -> None:
 
 
 def serve() -> None:
-    """Be a worker: batches in, results out, until the pipe closes."""
+    """Run as a worker: read batches and write results until the pipe closes."""
     descriptor, module, name = sys.argv[1:]
     pipe = pipes.Connection(int(descriptor))
-    # macOS knows no such limit.
+    # macOS does not support this limit.
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _leave_privileges()
     handler = getattr(importlib.import_module(module), name)
-    # Facts have no cycles: looking for some while they pile up costs a tenth of the time.
+    # Results have no reference cycles, and searching for some takes a tenth of the time.
     gc.freeze()
     gc.disable()
     with suppress(EOFError, ConnectionError):

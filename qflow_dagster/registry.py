@@ -1,7 +1,7 @@
 """Names and numbers that must be unique in the whole project: workflow types, queues, advisory locks.
 
-Belongs here: a value that two modules could otherwise choose by accident. Does not belong here: what
-stands behind it (state machines, messages, statements), which its domain declares.
+Belongs here: a value that two modules could otherwise choose by accident. Does not belong here: the
+state machines, messages and statements that use it, which the domains declare.
 """
 
 from enum import IntEnum, StrEnum, unique

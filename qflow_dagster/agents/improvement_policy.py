@@ -1,6 +1,7 @@
 """When the agent acts by itself, how far it may reach, and how risky a change is: pure functions.
 
-The numbers are those of the seed platform. Does not belong here: granting an approval (`approvals.arbiter`).
+The numbers are those of the original QuantumFlow platform.
+Does not belong here: granting an approval (`approvals.arbiter`).
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Approvals: asking a person, deciding, and using what was approved (the seed's Arbiter).
+"""Approvals: requesting a person's decision, deciding, and using it (the Arbiter of QuantumFlow).
 
 - `approval`: what an approval is: state machine, kinds, digest
 - `arbiter`: requests, decisions, revocations

@@ -1,1 +1,1 @@
-"""Assets: what is derived from code, and looks at the tables. The file is named after the asset group."""
+"""Assets: data derived from code, and summaries of the tables. Each file is named after its asset group."""

@@ -1,4 +1,4 @@
-"""Assets of the group `agents`: edits, what became of them, and how the agents perform."""
+"""Assets of the group `agents`: edits, their verification, and how the agents perform."""
 
 import shlex
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ AGENT_PERFORMANCE = dg.AssetKey([GROUP, "performance"])
     group_name=GROUP,
     kinds={"git", "postgres"},
     code_version="1",
-    description="Approved suggestions applied: a commit on a branch of its own for each.",
+    description="Approved suggestions that were applied: each as a commit on its own branch.",
     metadata=table_metadata(tables.edits),
 )
 def edits(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
-    """Drain the approved ones; one that cannot be applied holds up no other."""
+    """Apply all approved suggestions; one that cannot be applied does not stop the others."""
     engine = database.engine()
     applied, problems = agent_edits.apply_all_approved(
         engine, worker=worker(context), run_id=context.run.run_id
@@ -53,7 +53,7 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
 
 
 def _links_of(connection: Connection, edit: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
-    """Return where the newest edit is to be seen: its approval in the inbox, its branch in git."""
+    """Return links to the newest edit: its approval in the inbox, and its branch in git."""
     objects = repositories.find(connection, edit["repository"]).objects
     command = shlex.join(["git", "-C", str(objects), "log", "-p", "-1", edit["branch"]])
     return {
@@ -68,10 +68,10 @@ def _links_of(connection: Connection, edit: Mapping[str, Any]) -> dict[str, dg.M
     deps=[EDITS],
     kinds={"git", "postgres"},
     code_version="1",
-    description="What edits did: tests, finding and measures before and after; what got worse is reverted.",
+    description="Effects of edits: tests, finding and metrics before and after; edits with worse results are reverted.",
 )
 def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
-    """Drain the edits not verified yet."""
+    """Verify all edits that are not verified yet."""
     engine = database.engine()
     verified = agent_edits.verify_all(engine)
     for result in verified:
@@ -96,11 +96,11 @@ def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.M
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
-    description="Agents: who is there, what waits for them, and how they did by domain.",
+    description="Agents: who is registered, their pending assignments, and their success rates by domain.",
     metadata=table_metadata(tables.outcomes),
 )
 def agent_performance(database: Database) -> dg.MaterializeResult:
-    """Count what generators did in the improvement loop, and look at all agents."""
+    """Count the outcomes of generators in the improvement loop, and summarize all agents."""
     with database.engine().begin() as connection:
         builtin_agents.register_all(connection)
         counted = builtin_agents.record_outcomes(connection)

@@ -1,4 +1,4 @@
-"""Assets of the group `approvals`: what awaits a decision, and what was decided."""
+"""Assets of the group `approvals`: approvals that are pending, and those that were decided."""
 
 import dagster as dg
 
@@ -19,11 +19,11 @@ APPROVALS = dg.AssetKey(["agents", "approvals"])
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
-    description="Approvals: what waits for a person, and what became of the rest.",
+    description="Approvals: those pending a person's decision, and the status of the others.",
     metadata=table_metadata(tables.approvals),
 )
 def approvals(database: Database) -> dg.MaterializeResult:
-    """Look at the approvals."""
+    """Summarize the approvals."""
     with database.engine().connect() as connection:
         counts = records.counts(connection)
         pending = records.find(connection, status="pending", limit=MAX_ROWS)

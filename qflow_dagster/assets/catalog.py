@@ -1,4 +1,4 @@
-"""What Dagster's catalogue says of every asset alike: its owners, its scope, and the lines that define it."""
+"""Catalogue entries common to all assets: owners, scope tags, and references to the source."""
 
 import warnings
 from collections.abc import Sequence

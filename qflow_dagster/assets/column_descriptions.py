@@ -109,7 +109,7 @@ OF_TABLE = {
     "dependencies": {
         "source_path": "The file that imports.",
         "module": "What is imported, as it is written.",
-        "target_path": "The file of the repository that it is; null where it is none.",
+        "target_path": "The file of the repository that it resolves to; null if there is none.",
     },
     "commits": {
         "oid": "Object id of the commit in git.",

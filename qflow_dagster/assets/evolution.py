@@ -32,11 +32,11 @@ RULE_SET = dg.AssetKey([GROUP, "rule_set"])
     deps=[rules.FINDINGS, generation.SUGGESTIONS, agents.EDIT_OUTCOMES],
     kinds={"postgres", "git"},
     code_version="1",
-    description="What became of what each rule version found and proposed, counted once, with the code it is about.",
+    description="Outcomes of the findings and fixes of each rule version, each counted once, with the code concerned.",
     metadata=table_metadata(tables.rule_outcomes),
 )
 def rule_outcomes(database: Database) -> dg.MaterializeResult:
-    """Count what is new, and keep its code."""
+    """Record new outcomes with their code."""
     engine = database.engine()
     new, stored_matches = rule_evolution.collect_outcomes(engine)
     with engine.connect() as connection:
@@ -60,11 +60,11 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
     deps=[RULE_OUTCOMES],
     kinds={"postgres"},
     code_version="1",
-    description="What is believed of each rule version, what it may do, and whether beliefs come true.",
+    description="Estimated confidence of each rule version, its trust level, and the calibration of the estimates.",
     metadata=table_metadata(tables.rule_confidence),
 )
 def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
-    """Thresholds first: what rules may do follows from them."""
+    """Update the thresholds first, because the trust levels of rules depend on them."""
     engine = database.engine()
     changed, moved = rule_evolution.update_confidence(engine, run_id=context.run.run_id)
     with engine.connect() as connection:
@@ -96,7 +96,7 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
         "thresholds": ", ".join(f"{name} {value:.2f}" for name, value in sorted(limits.items())),
         "thresholds_moved": "; ".join(change.reason for change in changed) or "none",
         "rules": table(rows, MAX_ROWS),
-        "by_level": picture(histogram(levels, "Rules by what they may do")),
+        "by_level": picture(histogram(levels, "Rules by trust level")),
         "predictions": calibrated.count,
     }
     if calibrated.brier is not None:
@@ -116,11 +116,11 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
     deps=[RULE_CONFIDENCE],
     kinds={"python", "postgres"},
     code_version="1",
-    description="Variants of rules that separate what people accept from what they deny; they go on trial.",
+    description="Variants of rules that separate accepted from denied changes; they go on trial.",
     metadata=table_metadata(tables.rule_lifecycles),
 )
 def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
-    """Seek variants, and begin their trials."""
+    """Search for variants of rules, and start their trials."""
     engine = database.engine()
     made = rule_evolution.start_trials(engine, worker=worker(context), run_id=context.run.run_id)
     with engine.connect() as connection:
@@ -154,10 +154,10 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
     deps=[RULE_CANDIDATES],
     kinds={"postgres"},
     code_version="1",
-    description="The rules that hold: verdicts on trials, carried out or put to a person.",
+    description="The rules in force: verdicts on trials, applied automatically or submitted for approval.",
 )
 def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
-    """Follow what was decided, judge the trials, ask for what is to become active."""
+    """Apply decisions, evaluate the trials, and request approval to activate rules."""
     run_id = context.run.run_id
     engine = database.engine()
     settled = rule_evolution.judge_trials(engine, worker=worker(context), run_id=run_id)

@@ -43,13 +43,13 @@ SPARC_GOALS = dg.AssetKey([GROUP, "sparc_goals"])
     partitions_def=repositories,
     kinds={"python", "postgres"},
     code_version="1",
-    description="Work in the SAFe hierarchy: what findings, measures and errors ask for, scored by WSJF.",
+    description="Work items in the SAFe hierarchy, derived from findings, metrics and errors, scored by WSJF.",
     metadata=table_metadata(tables.work_items),
 )
 def work_items_asset(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
-    """Ranks what changed."""
+    """Rank the work items that changed."""
     progress("planning", 0, 1)
     with database.engine().begin() as connection:
         snapshot = current_snapshot(connection, context.partition_key)
@@ -82,10 +82,10 @@ def work_items_asset(
     partitions_def=repositories,
     kinds={"postgres"},
     code_version="1",
-    description="The plan as a tree, with how far it is.",
+    description="The plan as a tree, with the progress of each item.",
 )
 def plan(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
-    """Look at the hierarchy."""
+    """Summarize the hierarchy of work items."""
     with database.engine().connect() as connection:
         snapshot = current_snapshot(connection, context.partition_key)
         tree = work_items.tree(connection, snapshot.repository_id)
@@ -122,11 +122,11 @@ def plan(context: dg.AssetExecutionContext, database: Database) -> dg.Materializ
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
-    description="Task graphs: what each has done, and the newest one drawn with the states of its tasks.",
+    description="Task graphs: the progress of each, and a drawing of the newest with the states of its tasks.",
     metadata=table_metadata(tables.tasks),
 )
 def task_graphs(database: Database) -> dg.MaterializeResult:
-    """Look at the graphs; a running one is drawn before an ended one."""
+    """Summarize the task graphs; draw a running graph in preference to an ended one."""
     with database.engine().connect() as connection:
         found = task_records.find(connection, limit=1_000)
         drawn = next((row for row in found if row["state"] == "running"), found[0] if found else None)
@@ -153,11 +153,11 @@ def task_graphs(database: Database) -> dg.MaterializeResult:
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
-    description="SPARC goals: how far each is, and how the strategies did.",
+    description="SPARC goals: the progress of each, and the success of the strategies.",
     metadata=table_metadata(tables.sparc_goals),
 )
 def sparc_goals(database: Database) -> dg.MaterializeResult:
-    """Look at the goals."""
+    """Summarize the goals."""
     with database.engine().connect() as connection:
         states = sparc_records.progress(connection)
         found = sparc_records.find(connection, limit=MAX_ROWS)

@@ -1,4 +1,4 @@
-"""Assets of the group `generation`: candidates for changes, and the suggestions that became of them."""
+"""Assets of the group `generation`: candidates for changes, and the suggestions made from them."""
 
 import dagster as dg
 
@@ -33,7 +33,7 @@ class GenerationConfig(dg.Config):
     partitions_def=repositories,
     kinds={"python", "git", "postgres"},
     code_version="1",
-    description="Patches for the best work items, each put to the gates; the best become suggestions.",
+    description="Candidate patches for the best work items, checked by the quality gates; the best become suggestions.",
     metadata=table_metadata(tables.candidates),
 )
 def candidates(
@@ -42,7 +42,7 @@ def candidates(
     database: Database,
     progress: dg.ResourceParam[Progress],
 ) -> dg.MaterializeResult:
-    """As many items as are allowed and as there is room for suggestions; in batches."""
+    """Generate candidates in batches, up to the run's limit and the number of open suggestions allowed."""
     engine = database.engine()
     snapshot, capacity, total = improvement_cycle.generate(
         engine,
@@ -79,11 +79,11 @@ def candidates(
     partitions_def=repositories,
     kinds={"postgres"},
     code_version="1",
-    description="Changes that passed the gates: what waits for a person, and what became of the rest.",
+    description="Changes that passed the quality gates: those pending a decision, and the results of the others.",
     metadata=table_metadata(agent_tables.suggestions),
 )
 def suggestions(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
-    """Follow what was decided, and show what waits."""
+    """Update suggestions from decisions on their approvals, and show those that are pending."""
     with database.engine().begin() as connection:
         snapshot = current_snapshot(connection, context.partition_key)
         self_improvement.follow_decisions(connection)

@@ -1,6 +1,6 @@
 """Assets of the group `infrastructure`: errors, circuit breakers and health.
 
-The tables change by themselves; a materialization is a look at them, every hour and on request.
+The tables change by themselves; a materialization summarizes them, every hour and on request.
 """
 
 import dagster as dg
@@ -24,11 +24,11 @@ HEALTH = dg.AssetKey([GROUP, "health"])
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
-    description="Errors grouped by what is the same, with advice and the suspected commit.",
+    description="Errors grouped by fingerprint, with advice and the suspected commit.",
     metadata=table_metadata(tables.error_groups),
 )
 def error_groups(database: Database) -> dg.MaterializeResult:
-    """Look at the errors of the last day."""
+    """Summarize the errors of the last day."""
     with database.engine().connect() as connection:
         open_groups = error_records.find(connection, limit=1_000)
         timeline = error_records.timeline(connection)
@@ -56,11 +56,11 @@ def error_groups(database: Database) -> dg.MaterializeResult:
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
-    description="Circuit breakers: which operations fail fast, since when and why; rates of all operations.",
+    description="Circuit breakers: which operations fail fast, since when and why; error rates of all operations.",
     metadata=table_metadata(tables.circuit_breakers),
 )
 def circuit_breakers(database: Database) -> dg.MaterializeResult:
-    """Look at the breakers and the rates."""
+    """Summarize the circuit breakers and the error rates."""
     with database.engine().connect() as connection:
         breakers = circuit_breaker.breakers(connection)
         hour = sorted(rates(connection, window=3_600), key=lambda rate: -rate.rate)
@@ -90,11 +90,11 @@ def circuit_breakers(database: Database) -> dg.MaterializeResult:
     group_name=GROUP,
     kinds={"postgres"},
     code_version="1",
-    description="Health: what is believed of every check, incidents, uptime, and where values are heading.",
+    description="Health: the current status of every check, incidents, uptime, and forecasts of measured values.",
     metadata=table_metadata(tables.health_states),
 )
 def health(database: Database) -> dg.MaterializeResult:
-    """Look at the health checks."""
+    """Summarize the health checks."""
     with database.engine().connect() as connection:
         states = health_agent.states(connection)
         incidents = health_agent.incidents(connection, limit=MAX_ROWS)

@@ -1,8 +1,8 @@
 """Assets of the group `ingestion`: a commit of a repository, read into tables.
 
-`snapshot`, `files`, `symbols` and `dependencies` come out of one pass over the commit's
-blobs and are published in one transaction, so one multi-asset makes them; `commits` is the
-history behind the snapshot.
+`snapshot`, `files`, `symbols` and `dependencies` are results of a single pass over the commit's
+blobs and are published in one transaction, so a multi-asset computes them; `commits` is the
+history of the snapshot's commit.
 """
 
 from collections.abc import Iterator
@@ -54,10 +54,20 @@ COMMITS = dg.AssetKey([GROUP, "commits"])
 @dg.multi_asset(
     name="ingest_snapshot",
     specs=[
-        _spec("snapshot", "A commit of the repository: the state all else refers to.", [], "snapshots"),
+        _spec(
+            "snapshot",
+            "An ingested commit of the repository, which all other assets refer to.",
+            [],
+            "snapshots",
+        ),
         _spec("files", "Every path of the snapshot, with language, lines and flags.", [SNAPSHOT], "files"),
         _spec("symbols", "Functions, methods, classes and modules, with span and calls.", [FILES], "symbols"),
-        _spec("dependencies", "Imports, resolved to files where they can be.", [FILES], "dependencies"),
+        _spec(
+            "dependencies",
+            "Imports, resolved to files of the repository where possible.",
+            [FILES],
+            "dependencies",
+        ),
     ],
     partitions_def=repositories,
 )
@@ -67,7 +77,7 @@ def ingest_snapshot(
     database: Database,
     progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.MaterializeResult]:
-    """Read the blobs of one commit that were never read before, and publish the snapshot."""
+    """Read the blobs of a commit that are not stored yet, and publish the snapshot."""
     engine = database.engine()
     name = context.partition_key
     payload = {"repository": name, "revision": config.revision}
@@ -143,7 +153,7 @@ def ingest_snapshot(
 def commits(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
-    """The history behind the snapshot: commits, authors, and what each changed."""
+    """The history of the snapshot's commit: commits, authors, and changed files."""
     engine = database.engine()
     with engine.connect() as connection:
         snapshot = queries.current_snapshot(connection, context.partition_key)

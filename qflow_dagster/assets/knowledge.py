@@ -18,20 +18,20 @@ KNOWLEDGE_INDEX = dg.AssetKey([GROUP, "index"])
 @dg.asset(
     key=KNOWLEDGE_INDEX,
     freshness_policy=ON_COMMIT,
-    # Whatever ingests a commit, the index follows, also where that job does not include it.
+    # The index follows every ingested commit, even if the ingesting job does not include this asset.
     automation_condition=dg.AutomationCondition.eager(),
     group_name=GROUP,
     deps=[ingestion.SNAPSHOT],
     partitions_def=repositories,
     kinds={"python", "postgres"},
     code_version=str(index.VERSION),
-    description="Words of the current snapshot and its commits, for search; raises requests of its own.",
+    description="Search index of the current snapshot and its commits; also raises knowledge requests.",
     metadata=table_metadata(tables.knowledge_entries),
 )
 def knowledge_index(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
-    """Each blob is read once."""
+    """Index the blobs that are not indexed yet."""
     engine = database.engine()
     with engine.connect() as connection:
         snapshot = current_snapshot(connection, context.partition_key)

@@ -1,4 +1,4 @@
-"""How values become metadata of assets: tables, pictures, Markdown, column schemas."""
+"""Conversion of values to asset metadata: tables, pictures, Markdown, column schemas."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,17 @@ from qflow_dagster.database import public_address
 from qflow_dagster.safety.display import visible, visible_line
 from qflow_dagster.settings import settings
 
-# Types are shown by the names the database has for them.
+# Types are shown by their PostgreSQL names.
 POSTGRESQL = postgresql.dialect()
-# Rows of a table that metadata shows, and characters of a cell.
+# Maximum rows of a table in metadata, and maximum characters of a cell.
 MAX_ROWS = 20
 MAX_CELL = 200
 
-# How old an asset may get. What changes by itself is looked at every hour, what is measured or learned every night.
+# Maximum ages of assets (freshness). Tables that change by themselves are summarized hourly, metrics and learning
+# run nightly.
 HOURLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=3), warn_window=timedelta(hours=2))
 NIGHTLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
-# What follows commits: nobody has to commit every day, but a month without any hints at something broken.
+# For assets that follow commits: not every day has a commit, but a month without any hints at a fault.
 ON_COMMIT = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=30), warn_window=timedelta(days=7))
 
 
@@ -45,13 +46,13 @@ def approval_link(approval_id: UUID) -> dg.UrlMetadataValue:
 
 
 def picture(svg: str) -> dg.MarkdownMetadataValue:
-    """An SVG picture, inline, so that it needs no file and no server."""
+    """Return an SVG picture as inline metadata, so that it needs no file and no server."""
     encoded = base64.b64encode(svg.encode()).decode()
     return dg.MetadataValue.md(f"![picture](data:image/svg+xml;base64,{encoded})")
 
 
 def table_metadata(table: Table) -> dict[str, Any]:
-    """Return what the catalogue says of an asset that is a table: its columns, its name and where it is."""
+    """Return the catalogue metadata of an asset that is a table: column schema, table name and URI."""
     own = OF_TABLE.get(table.name, {})
     columns = [
         dg.TableColumn(
@@ -71,7 +72,7 @@ def table_metadata(table: Table) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str | int | float | bool | None:
-    """Return a value as a table's cell. Dagster's page shows cells as plain text; nothing of it may hide."""
+    """Return a value as a table's cell. Dagster's page shows cells as plain text; invisible characters are escaped."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
@@ -83,8 +84,8 @@ def _cell(value: Any) -> str | int | float | bool | None:
 
 
 def markdown(value: Any) -> str:
-    """Return a value as one line of Markdown that shows it: nothing of it becomes markup, or hides."""
+    """Return a value as one line of Markdown, with markup and invisible characters escaped."""
     text = visible_line(" ".join(visible(str(value)).split()))
     escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~&$" else c for c in text)
-    # What looks like an address would become a link.
+    # Text that looks like an address would become a link.
     return escaped.replace("://", "\\://").replace("www.", "www\\.")

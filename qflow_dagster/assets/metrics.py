@@ -1,4 +1,4 @@
-"""Assets of the group `metrics`: the current snapshot, measured."""
+"""Assets of the group `metrics`: measurements of the current snapshot."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -39,7 +39,7 @@ def metric_asset(
     table_name: str,
     deps: Sequence[dg.AssetKey],
 ) -> dg.AssetsDefinition:
-    """The asset that computes one table of metrics for the current snapshot and describes it."""
+    """Build the asset that computes a table of metrics for the current snapshot and describes it."""
 
     @dg.asset(
         key=[GROUP, name],
@@ -122,7 +122,7 @@ def _repository(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def key(name: str) -> dg.AssetKey:
-    """The key of a metric's asset."""
+    """Return the key of a metric's asset."""
     return dg.AssetKey([GROUP, name])
 
 
@@ -177,7 +177,7 @@ assets = [
     ),
     metric_asset(
         "duplication",
-        "Clones across files, and how much of each file they make up.",
+        "Clones across files, and the share of each file that is duplicated.",
         compute_duplication,
         _top("clones", "path_a, start_a, end_a, path_b, start_b, end_b, tokens", "clone"),
         table_name="duplication",
@@ -185,7 +185,7 @@ assets = [
     ),
     metric_asset(
         "hotspots",
-        "Files ranked by change frequency and complexity: where work pays first.",
+        "Files ranked by change frequency and complexity: where work pays off most.",
         compute_hotspots,
         _hotspots,
         table_name="hotspots",
@@ -193,7 +193,7 @@ assets = [
     ),
     metric_asset(
         "repository",
-        "Totals of the repository, what git says of delivery, and the trend by month.",
+        "Totals of the repository, delivery metrics from git history, and the trend by month.",
         compute_repository,
         _repository,
         table_name="repository_metrics",

@@ -1,4 +1,4 @@
-"""Assets of the group `rules`: what the rules find in the current snapshot."""
+"""Assets of the group `rules`: findings of the rules in the current snapshot."""
 
 import dagster as dg
 
@@ -24,13 +24,13 @@ FINDINGS = dg.AssetKey([GROUP, "findings"])
     partitions_def=repositories,
     kinds={"python", "postgres"},
     code_version="1",
-    description="What the rules find in the current snapshot: open, fixed, suppressed, found again.",
+    description="Findings of the rules in the current snapshot: open, fixed, suppressed, or reopened.",
     metadata=table_metadata(tables.findings),
 )
 def findings(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
-    """Each rule looks at each blob once."""
+    """Check each blob once with each rule version, and update the findings."""
     engine = database.engine()
     evaluation = rule_engine.evaluate(engine, context.partition_key, progress=progress)
     with engine.begin() as connection:

@@ -1,1 +1,1 @@
-"""Asset checks: a verdict on what a domain says of its rows. The file is named after the asset group."""
+"""Asset checks: pass or fail according to rows that domains select. Each file is named after its asset group."""

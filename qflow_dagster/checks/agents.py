@@ -1,4 +1,4 @@
-"""Checks on agents: nothing is uncounted."""
+"""Checks on agents: every outcome is counted."""
 
 import dagster as dg
 
@@ -9,10 +9,11 @@ from qflow_dagster.resources.database import Database
 
 
 @dg.asset_check(
-    asset=assets.AGENT_PERFORMANCE, description="Every assignment that was tried has its outcomes."
+    asset=assets.AGENT_PERFORMANCE,
+    description="Every attempted assignment has its outcomes in the agents' statistics.",
 )
 def every_assignment_is_counted(database: Database) -> dg.AssetCheckResult:
-    """Ended assignments that the statistics do not know of."""
+    """Fail for ended assignments that are missing in the statistics."""
     with database.engine().connect() as connection:
         found = assignments.without_outcome(connection)
     return dg.AssetCheckResult(passed=not found, metadata={"uncounted": table(found, MAX_ROWS)})

@@ -1,4 +1,4 @@
-"""Checks on approvals: nothing is altered, nothing is overdue."""
+"""Checks on approvals: none is altered or overdue."""
 
 import dagster as dg
 
@@ -10,18 +10,21 @@ from qflow_dagster.resources.database import Database
 
 @dg.asset_check(
     asset=assets.APPROVALS,
-    description="What is asked for is what was asked for, and the history of open approvals holds.",
+    description="Open approvals are unaltered: content digests and history hashes match.",
 )
 def approvals_are_unaltered(database: Database) -> dg.AssetCheckResult:
-    """Digest and chain of every open approval."""
+    """Verify the digest and the hash chain of every open approval."""
     with database.engine().connect() as connection:
         found = records.disagreements(connection)
     return dg.AssetCheckResult(passed=not found, metadata={"altered": table(found, MAX_ROWS)})
 
 
-@dg.asset_check(asset=assets.APPROVALS, description="No approval is open past its end: the sweep runs.")
+@dg.asset_check(
+    asset=assets.APPROVALS,
+    description="No approval is open past its expiry.",
+)
 def no_approval_is_overdue(database: Database) -> dg.AssetCheckResult:
-    """Open approvals two minutes past their expiry."""
+    """Fail for open approvals more than two minutes past their expiry."""
     with database.engine().connect() as connection:
         late = records.pending_past_expiry(connection)
     return dg.AssetCheckResult(passed=not late, metadata={"overdue": late})

@@ -1,4 +1,4 @@
-"""Checks on rule evolution: nothing acts above its evidence, nothing is uncounted, nothing out of bounds."""
+"""Checks on rule evolution: trust follows the evidence, decisions are counted, thresholds are within bounds."""
 
 import dagster as dg
 
@@ -9,27 +9,30 @@ from qflow_dagster.resources.database import Database
 from qflow_dagster.safety.display import visible_line
 
 
-@dg.asset_check(asset=assets.RULE_OUTCOMES, description="Every decision of a person is counted.")
+@dg.asset_check(
+    asset=assets.RULE_OUTCOMES, description="Every decision of a person is recorded as an outcome."
+)
 def every_decision_is_counted(database: Database) -> dg.AssetCheckResult:
-    """Decisions that no rule learnt of."""
+    """Fail for decisions that are not recorded as outcomes of a rule."""
     with database.engine().connect() as connection:
         missing = outcomes.count_pending(connection)
     return dg.AssetCheckResult(passed=not missing, metadata={"uncounted": missing})
 
 
 @dg.asset_check(
-    asset=assets.RULE_CONFIDENCE, description="No policy acted for a rule whose evidence does not allow it."
+    asset=assets.RULE_CONFIDENCE,
+    description="No policy approved a change of a rule whose evidence does not allow it.",
 )
 def no_rule_acts_above_its_evidence(database: Database) -> dg.AssetCheckResult:
-    """Changes approved by policy with too low a bound, or too few decisions before them."""
+    """Fail for changes that a policy approved with too low a bound or too few earlier decisions."""
     with database.engine().connect() as connection:
         found = trust.above_evidence(connection)
     return dg.AssetCheckResult(passed=not found, metadata={"above_evidence": table(found, MAX_ROWS)})
 
 
-@dg.asset_check(asset=assets.RULE_CONFIDENCE, description="Thresholds are within what they may move in.")
+@dg.asset_check(asset=assets.RULE_CONFIDENCE, description="Thresholds are within their configured bounds.")
 def thresholds_are_within_bounds(database: Database) -> dg.AssetCheckResult:
-    """Thresholds that somebody set by hand, or whose bounds were moved since."""
+    """Fail for thresholds out of bounds: set by hand, or before the bounds changed."""
     with database.engine().connect() as connection:
         now = thresholds.current(connection)
     outside = {
@@ -40,9 +43,11 @@ def thresholds_are_within_bounds(database: Database) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=not outside, metadata={"outside": str(outside or "none")})
 
 
-@dg.asset_check(asset=assets.RULE_SET, description="Every rule that came into being here holds its examples.")
+@dg.asset_check(
+    asset=assets.RULE_SET, description="Every mined or variant rule still passes its own examples."
+)
 def every_evolved_rule_holds_its_examples(database: Database) -> dg.AssetCheckResult:
-    """Rules on trial or active that do not do what they say."""
+    """Fail for rules on trial or active that do not pass their own examples."""
     with database.engine().connect() as connection:
         lives = {bytes(life.digest) for life in rule_set.lifecycles(connection, states=["trial", "active"])}
         rules = [rule for rule in rule_set.current(connection) if rule.digest in lives]

@@ -8,17 +8,17 @@ from qflow_dagster.execution import sparc_records, task_records
 from qflow_dagster.resources.database import Database
 
 
-@dg.asset_check(asset=assets.TASK_GRAPHS, description="Every running graph has something that can go on.")
+@dg.asset_check(asset=assets.TASK_GRAPHS, description="Every running task graph has a task that can proceed.")
 def no_graph_is_stuck(database: Database) -> dg.AssetCheckResult:
-    """Graphs without a task to go on with; tasks whose worker is gone."""
+    """Fail for graphs without a task that can proceed, and tasks whose worker is gone."""
     with database.engine().connect() as connection:
         found = task_records.stuck(connection)
     return dg.AssetCheckResult(passed=not found, metadata={"stuck": table(found, MAX_ROWS)})
 
 
-@dg.asset_check(asset=assets.SPARC_GOALS, description="Every goal that is worked on has an open phase.")
+@dg.asset_check(asset=assets.SPARC_GOALS, description="Every goal in progress has an open phase.")
 def no_goal_is_left_alone(database: Database) -> dg.AssetCheckResult:
-    """Goals that nothing would ever move."""
+    """Fail for goals that no event or worker can advance."""
     with database.engine().connect() as connection:
         found = sparc_records.orphaned(connection)
     return dg.AssetCheckResult(passed=not found, metadata={"orphaned": table(found, MAX_ROWS)})

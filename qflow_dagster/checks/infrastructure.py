@@ -1,4 +1,4 @@
-"""Checks on errors, circuit breakers and health: nothing has come back, nothing is down."""
+"""Checks on errors, circuit breakers and health: no regression, no open breaker, nothing unhealthy."""
 
 import dagster as dg
 
@@ -8,9 +8,9 @@ from qflow_dagster.infrastructure import circuit_breaker, error_records, health_
 from qflow_dagster.resources.database import Database
 
 
-@dg.asset_check(asset=assets.ERROR_GROUPS, description="No error has regressed and waits to be looked at.")
+@dg.asset_check(asset=assets.ERROR_GROUPS, description="No error group has regressed and is pending review.")
 def no_error_has_regressed(database: Database) -> dg.AssetCheckResult:
-    """Groups that were resolved and came back."""
+    """Fail for error groups that occurred again after they were resolved."""
     with database.engine().connect() as connection:
         found = error_records.find(connection, state="regressed", limit=20)
     shown = [{"operation": row["operation"], "kind": row["kind"], "count": row["count"]} for row in found]
@@ -21,7 +21,7 @@ def no_error_has_regressed(database: Database) -> dg.AssetCheckResult:
 
 @dg.asset_check(asset=assets.CIRCUIT_BREAKERS, description="No circuit breaker is open.")
 def no_breaker_is_open(database: Database) -> dg.AssetCheckResult:
-    """Breakers that are open or half open."""
+    """Fail for circuit breakers that are open or half open."""
     with database.engine().connect() as connection:
         found = [row for row in circuit_breaker.breakers(connection) if row["state"] != "closed"]
     shown = [{"operation": row["operation"], "state": row["state"], "reason": row["reason"]} for row in found]
@@ -30,9 +30,9 @@ def no_breaker_is_open(database: Database) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset=assets.HEALTH, description="Nothing is unhealthy.")
+@dg.asset_check(asset=assets.HEALTH, description="No health check is unhealthy.")
 def nothing_is_unhealthy(database: Database) -> dg.AssetCheckResult:
-    """Checks believed unhealthy."""
+    """Fail for health checks with the status unhealthy."""
     with database.engine().connect() as connection:
         states = health_agent.states(connection)
     found = [{"check": s["name"], "message": s["message"]} for s in states if s["status"] == "unhealthy"]

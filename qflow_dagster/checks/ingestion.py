@@ -1,4 +1,4 @@
-"""Checks on what was ingested: nothing lost, nothing invented, readable, and fresh."""
+"""Checks on ingestion: snapshots are complete, consistent, parsed and current."""
 
 import dagster as dg
 from sqlalchemy import Connection
@@ -9,13 +9,13 @@ from qflow_dagster.checks.repository_check import repository_check
 from qflow_dagster.ingestion import git, queries, remotes
 from qflow_dagster.ingestion import repositories as registered
 
-# Share of parsed files that may have a syntax error before the grammars are to be doubted.
+# Maximum share of parsed files with a syntax error; above it, a grammar is probably wrong.
 PARSE_ERROR_LIMIT = 0.05
 
 
 @repository_check(assets.SNAPSHOT, blocking=True)
 def every_path_is_accounted_for(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
-    """The snapshot holds exactly the paths and objects that git lists for the commit."""
+    """Check that the snapshot has exactly the paths and objects that git lists for the commit."""
     objects = registered.find(connection, snapshot.repository).objects
     listed = {entry.path: entry.oid for entry in git.list_tree(objects, snapshot.commit_oid)}
     stored = queries.snapshot_paths(connection, snapshot)
@@ -34,7 +34,7 @@ def every_path_is_accounted_for(connection: Connection, snapshot: queries.Snapsh
 
 @repository_check(assets.FILES, blocking=True)
 def totals_add_up(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
-    """Files, bytes and lines of the rows are those the snapshot was published with."""
+    """Check that files, bytes and lines of the rows add up to the totals of the snapshot."""
     summed = queries.totals_of_files(connection, snapshot)
     stated = {name: getattr(snapshot, name) for name in summed}
     return dg.AssetCheckResult(passed=summed == stated, metadata={"summed": summed, "stated": stated})
@@ -42,14 +42,14 @@ def totals_add_up(connection: Connection, snapshot: queries.Snapshot) -> dg.Asse
 
 @repository_check(assets.DEPENDENCIES)
 def no_dependency_points_nowhere(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
-    """Both ends of every resolved import are files of the snapshot."""
+    """Check that source and target of every resolved import are files of the snapshot."""
     dangling = queries.dangling_dependencies(connection, snapshot)
     return dg.AssetCheckResult(passed=not dangling, metadata={"dangling": table(dangling, MAX_ROWS)})
 
 
 @repository_check(assets.SYMBOLS)
 def few_parse_errors(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
-    """At most 5 % of the files with a syntax tree have a syntax error (tests and vendored code aside)."""
+    """Check that at most 5 % of the parsed files have a syntax error (tests and vendored code excluded)."""
     rate = queries.parse_error_rate(connection, snapshot)
     share = rate["with_errors"] / rate["parsed"] if rate["parsed"] else 0.0
     return dg.AssetCheckResult(
@@ -66,7 +66,7 @@ def few_parse_errors(connection: Connection, snapshot: queries.Snapshot) -> dg.A
 
 @repository_check(assets.SNAPSHOT)
 def is_at_head(connection: Connection, snapshot: queries.Snapshot) -> dg.AssetCheckResult:
-    """The snapshot is the repository's present HEAD (an older revision may have been asked for)."""
+    """Check that the snapshot is the repository's current HEAD (an older revision may have been requested)."""
     head = remotes.head(snapshot.location)
     return dg.AssetCheckResult(
         passed=head == snapshot.commit_oid,

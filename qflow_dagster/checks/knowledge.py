@@ -1,4 +1,4 @@
-"""Checks on the knowledge index: nothing is stale."""
+"""Checks on the knowledge index: its entries are up to date."""
 
 import dagster as dg
 from sqlalchemy import Connection
@@ -11,7 +11,7 @@ from qflow_dagster.knowledge import index
 
 @repository_check(assets.KNOWLEDGE_INDEX)
 def every_file_is_indexed(connection: Connection, snapshot: Snapshot) -> dg.AssetCheckResult:
-    """Every text file of the snapshot has its entries, by this version."""
+    """Check that every text file of the snapshot has index entries of the current index version."""
     found = index.missing(connection, snapshot)
     return dg.AssetCheckResult(
         passed=not found, metadata={"missing": len(found), "for_example": ", ".join(found[:10]) or "none"}

@@ -1,4 +1,4 @@
-"""Checks on what was measured: nothing impossible, nothing left out."""
+"""Checks on metrics: values are possible and complete."""
 
 import dagster as dg
 from sqlalchemy import Connection
@@ -12,14 +12,14 @@ from qflow_dagster.metrics import queries
 
 @repository_check(assets.HOTSPOTS)
 def metrics_are_in_range(connection: Connection, snapshot: Snapshot) -> dg.AssetCheckResult:
-    """Ratios lie between 0 and 1, shorter windows hold no more than longer ones, counts fit each other."""
+    """Check that ratios are between 0 and 1, shorter windows do not exceed longer ones, and counts are consistent."""
     wrong = queries.out_of_range(connection, snapshot.id)
     return dg.AssetCheckResult(passed=not wrong, metadata={"wrong": table(wrong, MAX_ROWS)})
 
 
 @repository_check(assets.FUNCTIONS)
 def every_function_is_measured(connection: Connection, snapshot: Snapshot) -> dg.AssetCheckResult:
-    """No function or method of the snapshot is without metrics."""
+    """Check that every function and method of the snapshot has metrics."""
     left_out = queries.functions_without_metrics(connection, snapshot.interval)
     return dg.AssetCheckResult(passed=left_out == 0, metadata={"left_out": left_out})
 

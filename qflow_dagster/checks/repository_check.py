@@ -1,4 +1,4 @@
-"""Checks that are partitioned by repository: the verdict on one repository must not hide another's."""
+"""Asset checks partitioned by repository, so that each repository has its own result."""
 
 import warnings
 from collections.abc import Callable
@@ -17,7 +17,7 @@ warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec
 def repository_check(
     asset: dg.AssetKey, *, blocking: bool = False
 ) -> Callable[[Callable[[Connection, Snapshot], dg.AssetCheckResult]], dg.AssetChecksDefinition]:
-    """Make an asset check, partitioned by repository, of a function of (connection, snapshot)."""
+    """Build an asset check, partitioned by repository, from a function of (connection, snapshot)."""
 
     def decorate(
         verdict: Callable[[Connection, Snapshot], dg.AssetCheckResult],

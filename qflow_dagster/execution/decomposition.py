@@ -2,7 +2,8 @@
 
 Belongs here: the templates, and when a goal is small enough for one agent. Does not belong here:
 storing the parts (`task_graph`). The split of a feature into specification, architecture,
-implementation and test by 20, 25, 40 and 15 % of its complexity is taken from the seed platform.
+implementation and test by 20, 25, 40 and 15 % of its complexity is that of the original QuantumFlow
+platform.
 """
 
 from typing import Any, NamedTuple

@@ -1,13 +1,13 @@
-"""Infrastructure: errors, circuit breakers and health (seed: infrastructure).
+"""Infrastructure: errors, circuit breakers and health.
 
-- `error_rate_tracker`: taking occurrences in, buffered; counting successes; rates
-- `error_analysis`: grouping what came in, alerts, what it does to breakers
-- `error_records`: error groups as people read them and decide on them
-- `fingerprints`: which occurrences are the same, what kind of error it is, what may help
-- `circuit_breaker`: failing fast while something is down
+- `error_rate_tracker`: recording occurrences, buffered; counting successes; error rates
+- `error_analysis`: grouping new occurrences, alerts, updates of circuit breakers
+- `error_records`: reading error groups, and people's decisions on them
+- `fingerprints`: identity and classification of errors, with advice
+- `circuit_breaker`: failing fast while a remote system is down
 - `health_agent`, `health_checks`, `incidents`: checks, their results, incidents
 
-Other domains call remote things through `circuit_breaker`, so this one lies below them.
+Other domains call remote systems through `circuit_breaker`, so they import this one, not the reverse.
 Importing the package registers its workflow types. Does not belong here: Dagster, pages.
 """
 

@@ -1,11 +1,11 @@
 """Circuit breakers: one per operation, in the database, shared by all processes.
 
-Closed, it counts consecutive failures; open, it refuses at once and says for how long; half
-open, it lets one probe through at a time, whoever takes it first under the row's lock. Every
-change of state is an event and a notification.
+Closed, it counts consecutive failures; open, it refuses calls and returns the remaining time; half
+open, it admits one probe at a time, selected by the row's lock. Every change of state is an event and
+a notification.
 
 The names of states and their meaning are Nygard's (Release It!, 2007). Does not belong here:
-what counts as an error of an operation (its caller decides).
+which exceptions count as failures (the caller decides).
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ class CircuitOpenError(QflowError):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """That a call may go through; as a probe it must report under this id before its time is over."""
+    """The admission of a call; a probe must report under this id before its time limit."""
 
     operation: str
     probe: UUID | None = None
@@ -76,13 +76,12 @@ WHERE CAST(:status AS text) IS NULL OR w.status = :status ORDER BY b.operation L
 def through_breaker(
     engine: Engine, operation: str, *, ignore: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
-    """Do the body through the breaker of `operation`; what it raises counts as a failure, unless in `ignore`.
+    """Run the body guarded by the circuit breaker of `operation`; exceptions not in `ignore` count as failures.
 
-    A database that is away must not stop calls that would succeed: then the call goes
-    through unguarded.
+    While the database is unavailable, calls are admitted without a guard, because they may succeed.
 
     Raises:
-        CircuitOpenError: the breaker is open; the body was not begun.
+        CircuitOpenError: The breaker is open; the body was not run.
     """
     try:
         with engine.begin() as connection:
@@ -96,14 +95,14 @@ def through_breaker(
     try:
         yield
     except ignore:
-        # The other side answered; the call was wrong.
+        # The remote system answered; the call was wrong.
         _report(engine, admission, None)
         raise
     except Exception as error:
         _report(engine, admission, error)
         raise
     except BaseException:
-        # An interrupted probe has shown nothing; another may be made at once.
+        # An interrupted probe has no result; another may follow at once.
         with engine.begin() as connection:
             _release_probe(connection, admission)
         raise
@@ -111,9 +110,9 @@ def through_breaker(
 
 
 def admit(connection: Connection, operation: str) -> Admission | CircuitOpenError:
-    """Let a call through, as the one probe where the breaker is not closed.
+    """Admit a call, as the only probe if the breaker is not closed.
 
-    A refusal is returned and not raised: what it found (a probe that died) must be committed.
+    A refusal is returned, not raised, so that its changes (an expired probe) are committed.
     """
     row = _read(connection, operation)
     if row is None or row.status == "closed":
@@ -124,7 +123,7 @@ def admit(connection: Connection, operation: str) -> Admission | CircuitOpenErro
     if row.status == "half_open" and row.probe is not None:
         if row.probe_left > 0:
             return CircuitOpenError(operation, row.probe_left)
-        # Nobody knows what became of it: that is how a hanging service looks.
+        # A probe without a report counts as a failure, because the service may hang.
         _open(connection, row, "the probe did not report back")
         return CircuitOpenError(operation, settings().errors.breaker_reset)
     if row.status == "open":
@@ -169,7 +168,7 @@ def record_failure(connection: Connection, admission: Admission, error: BaseExce
 
 
 def observe(connection: Connection, operation: str, *, failures: int, successes_before: int) -> str:
-    """Take account of failures that did not come through the breaker; return its state now.
+    """Count failures of calls that bypassed the breaker; return its current state.
 
     `successes_before`: successes since the failure before these.
     """
@@ -179,7 +178,7 @@ def observe(connection: Connection, operation: str, *, failures: int, successes_
             row = _set(connection, operation, "failures = 0")
         return _failed(connection, row, failures, "reported errors")
     if row.status == "open" and row.wait <= 0:
-        # A call was made and failed: as a probe would have.
+        # A call failed, which counts as a failed probe.
         transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "time to probe"})
         _open(connection, row, "a call after the wait failed")
     elif row.status == "half_open" and row.probe is None:
@@ -188,7 +187,7 @@ def observe(connection: Connection, operation: str, *, failures: int, successes_
 
 
 def observe_successes(connection: Connection) -> list[str]:
-    """Close breakers whose operation succeeds again without going through them; return which."""
+    """Close breakers whose operation succeeds again in calls that bypass them; return these operations."""
     limits = settings().errors
     query = text(f"""
         SELECT b.operation, sum(s.count) AS successes
@@ -213,9 +212,10 @@ def observe_successes(connection: Connection) -> list[str]:
 
 
 def observe_quiet(connection: Connection) -> list[str]:
-    """Close breakers that no call goes through, once nobody reports a failure any more; return which.
+    """Close breakers without guarded calls once no failure is reported any more; return these operations.
 
-    Of what only reports its errors, silence is all there is to go by: twice the wait of an open breaker.
+    If an operation only reports errors, their absence for twice the wait of an open breaker is the only sign
+    of recovery.
     """
     query = text(f"""
         SELECT b.operation FROM workflows w JOIN circuit_breakers b ON b.id = w.id
@@ -238,7 +238,7 @@ def reset(connection: Connection, operation: str, *, actor: str) -> None:
     """Close a breaker by hand.
 
     Raises:
-        UsageError: there is none of that name, or it is closed.
+        UsageError: There is no breaker of that name, or it is closed.
     """
     row = _require(connection, operation)
     if row.status == "closed":
@@ -247,10 +247,10 @@ def reset(connection: Connection, operation: str, *, actor: str) -> None:
 
 
 def open_by_hand(connection: Connection, operation: str, *, actor: str, reason: str) -> None:
-    """Open a breaker by hand, as before maintenance; it probes and closes by itself as always.
+    """Open a breaker by hand, for example before maintenance; it probes and closes by itself as usual.
 
     Raises:
-        UsageError: it is open already.
+        UsageError: It is already open.
     """
     row = _ensure(connection, operation)
     if row.status == "open":
@@ -269,10 +269,10 @@ def breakers(
 
 
 def show(connection: Connection, operation: str) -> dict[str, Any]:
-    """Return one breaker.
+    """Return a breaker.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: There is no breaker of that name.
     """
     row = _read(connection, operation)
     if row is None:
@@ -294,7 +294,7 @@ def _as_dict(row: Row[Any]) -> dict[str, Any]:
 
 
 def _report(engine: Engine, admission: Admission, error: Exception | None) -> None:
-    """What the call did is the caller's; that it could not be counted is only a warning."""
+    """Log a database error of counting as a warning, because the call itself was made."""
     try:
         with engine.begin() as connection:
             if error is None:
@@ -358,7 +358,7 @@ def _release_probe(connection: Connection, admission: Admission) -> None:
 
 
 def _ensure(connection: Connection, operation: str) -> Row[Any]:
-    """Return the breaker's row, locked; made if there is none yet."""
+    """Return the breaker's row, locked; insert it if it does not exist."""
     if _read(connection, operation) is None:
         id_ = create_workflow(
             connection,

@@ -1,8 +1,8 @@
-"""What came in, made sense of: groups, regressions, alerts, and what it does to breakers.
+"""Analysis of new errors: groups, regressions, alerts, and updates of circuit breakers.
 
-`analyse` takes the occurrences that belong to no group yet, whoever inserted them, a batch
-per transaction. Does not belong here: taking them in (`error_rate_tracker`), what a person
-decides on a group (`error_records`).
+`analyse` processes the occurrences that belong to no group yet, from any program, a batch per
+transaction. Does not belong here: recording errors (`error_rate_tracker`), people's decisions on
+groups (`error_records`).
 """
 
 import math
@@ -33,7 +33,7 @@ from qflow_dagster.settings import settings
 logger = logs.logger(__name__)
 
 BATCH = 5_000
-# What is old news when it is read (a backlog) alerts nobody.
+# Errors that are older than this when they are analysed (a backlog) cause no alert.
 OLDEST_ALERT = 3_600
 # A spike: the errors of the last five minutes beside those of the hour before.
 SPIKE_STRETCH = 300
@@ -43,18 +43,18 @@ MIN_SPIKE = 10
 
 @dataclass
 class Analysis:
-    """What one analysis found."""
+    """The result of an analysis."""
 
     occurrences: int = 0
     new_groups: list[UUID] = field(default_factory=list)
     regressed: list[UUID] = field(default_factory=list)
     alerts: list[str] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
-    # Every group that got an occurrence.
+    # Every group with a new occurrence.
     groups: set[UUID] = field(default_factory=set)
 
     def add(self, other: "Analysis") -> None:
-        """Take another batch's findings in."""
+        """Add the result of another batch."""
         self.occurrences += other.occurrences
         self.groups |= other.groups
         for name in ("new_groups", "regressed", "alerts", "opened"):
@@ -64,7 +64,7 @@ class Analysis:
 
 @dataclass
 class _Group:
-    """The occurrences of a batch that are one error."""
+    """The occurrences of a batch that belong to a group."""
 
     first: Row[Any]
     frames: tuple[Frame, ...]
@@ -73,7 +73,7 @@ class _Group:
     severities: set[str] = field(default_factory=set)
 
 
-# Any program may insert: a text of any length, and a time that no calendar of Python has.
+# Any program may insert texts of any length, and times outside the range of Python's datetime.
 _TAKE = text(f"""
 SELECT id, operation, left(kind, 200) AS kind, left(message, {MAX_MESSAGE_LENGTH}) AS message,
        left(stack, {MAX_STACK_LENGTH}) AS stack, severity, source,
@@ -100,8 +100,8 @@ ON CONFLICT (id) DO UPDATE SET
 RETURNING id, (xmax = 0) AS is_new
 """)
 
-# The worst window that ends with any of the batch's errors: a burst that has slid out of the
-# last minute by the time it is read alerts all the same.
+# The worst window that ends with any of the batch's errors: so that
+# a burst older than a minute when it is analysed causes an alert too.
 _WORST_WINDOW = text("""
 WITH calls AS (
     SELECT operation, at, 1 AS errors, 1 AS total FROM error_occurrences
@@ -139,7 +139,7 @@ GROUP BY given.operation
 
 
 def analyse(engine: Engine, *, limit: int = 100_000, run_id: str | None = None) -> Analysis:
-    """Group up to `limit` new occurrences, batch by batch; then alerts and breakers see them."""
+    """Group up to `limit` new occurrences in batches; then send alerts and update circuit breakers."""
     whole = Analysis()
     while whole.occurrences < limit:
         with engine.begin() as connection:
@@ -153,7 +153,7 @@ def analyse(engine: Engine, *, limit: int = 100_000, run_id: str | None = None) 
 
 
 def recover(connection: Connection) -> list[str]:
-    """Take note of operations that are well again: alerts end, breakers close. Returns which."""
+    """End alerts and close circuit breakers of recovered operations; return these operations."""
     return [
         *recover_alerts(connection),
         *circuit_breaker.observe_successes(connection),
@@ -201,7 +201,7 @@ def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
 
 
 def recover_alerts(connection: Connection) -> list[str]:
-    """Tell of operations that alerted and are well again; return which."""
+    """Notify of recovered operations that had an alert; return these operations."""
     alerting = text("SELECT DISTINCT operation FROM operation_alerts WHERE alerting")
     operations = connection.scalars(alerting).all()
     if not operations:
@@ -214,7 +214,7 @@ def recover_alerts(connection: Connection) -> list[str]:
             UPDATE operation_alerts SET alerting = false, since = clock_timestamp()
             WHERE alerting AND operation = ANY(:well) RETURNING operation
         """)
-        # Of two sensors at once, one tells.
+        # Of concurrent sensors, only the one that updates the row notifies.
         well = sorted(set(connection.scalars(update, {"well": well})))
         send_with_notify(
             connection,
@@ -239,7 +239,7 @@ def _grouped(rows: Iterable[Row[Any]]) -> dict[bytes, _Group]:
 
 
 def _readable_stack(row: Row[Any]) -> str | None:
-    """Return the stack of an occurrence; None if it cannot be read: one alone must not stop all analysis."""
+    """Return the stack of an occurrence; None if it cannot be parsed, so that analysis of others continues."""
     try:
         innermost(row.stack)
     except Exception:
@@ -268,7 +268,7 @@ def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
 
 
 def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | None) -> list[UUID]:
-    """Resolved groups that came back: an occurrence after they were resolved."""
+    """Mark resolved groups as regressed that have an occurrence after they were resolved."""
     query = text("""
         SELECT id, updated_at FROM workflows WHERE id = ANY(:ids) AND status = 'resolved' ORDER BY id FOR UPDATE
     """)
@@ -285,10 +285,10 @@ def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | N
 
 
 def is_spike(lately: int, before: int, stretches: int) -> bool:
-    """Return whether `lately` errors in a stretch of time are far more than in the `stretches` like it before.
+    """Return whether `lately`, the errors in a period, are far more than in the equal `stretches` before it.
 
-    Ten at least, and more than three standard deviations above the mean: errors that come
-    independently are Poisson distributed, so that the variance is the mean (Poisson, 1837).
+    That is at least ten, and more than three standard deviations above the mean. Independent errors
+    are Poisson distributed, so that the variance equals the mean (Poisson, 1837).
     """
     mean = before / stretches
     return lately >= MIN_SPIKE and lately > mean + 3 * math.sqrt(max(mean, 1.0))
@@ -313,7 +313,7 @@ def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
     spikes = [
         (c.operation, c.lately, c.lately + c.before)
         for c in counted
-        # Where nothing is known of before, the rate says what is to be said.
+        # Without earlier errors there is no baseline for a spike; the rate alert covers that case.
         if c.before and is_spike(c.lately, c.before, SPIKE_STRETCHES)
     ]
     notified = _notify(connection, "error_spike", spikes, parameters["until"])
@@ -323,11 +323,11 @@ def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
 def _notify(
     connection: Connection, kind: str, alerts: Sequence[tuple[str, int, int]], until: datetime
 ) -> list[str]:
-    """Send an alert for each (operation, errors, total) that had none lately; return their operations."""
+    """Send an alert for each (operation, errors, total) without a recent one; return their operations."""
     if not alerts:
         return []
     limits = settings().errors
-    # The cooldown is part of the upsert: of two analyses at once, one alerts.
+    # The cooldown is part of the upsert, so that only one of concurrent analyses alerts.
     upsert = text("""
         INSERT INTO operation_alerts AS a (operation, kind, alerting, since, told_at, errors, total)
         SELECT operation, :kind, true, clock_timestamp(), clock_timestamp(), errors, total
@@ -370,14 +370,14 @@ def _notify(
 
 
 def _count_in_breakers(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
-    """Failures that did not come through a breaker count for it as well."""
+    """Report failures of calls that bypassed the circuit breaker to it."""
     failures: dict[str, list[datetime]] = defaultdict(list)
     for row in rows:
         if row.source != "breaker" and row.severity in ("error", "critical"):
             failures[row.operation].append(row.at)
     if not failures:
         return []
-    # In one order everywhere: two analyses must not wait for each other's breakers.
+    # Always in the same order, so that concurrent analyses cannot deadlock.
     operations = sorted(failures)
     parameters = {"operations": operations, "first": [min(failures[name]) for name in operations]}
     successes = {row.operation: row.successes for row in connection.execute(_SUCCESSES_SINCE, parameters)}
@@ -386,7 +386,7 @@ def _count_in_breakers(connection: Connection, rows: Sequence[Row[Any]]) -> list
     for name in operations:
         breaker = by_operation.get(name)
         if breaker and breaker["state"] == "open" and breaker["next_probe_in"]:
-            # More of the same tells it nothing.
+            # Further failures of the same batch do not change its state.
             continue
         state = circuit_breaker.observe(
             connection, name, failures=len(failures[name]), successes_before=successes[name]

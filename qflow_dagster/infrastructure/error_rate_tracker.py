@@ -1,8 +1,8 @@
-"""Taking errors and successes in, and the rates they make.
+"""Recording of errors and successes, and error rates.
 
-`track_errors` stores in the caller's transaction. `ErrorTracker` is for programs that meet
-errors by the thousand: it buffers and writes in batches. Everything that looks like a secret
-is taken out before it is stored. Does not belong here: grouping (`error_analysis`).
+`track_errors` stores in the caller's transaction. `ErrorTracker` is for programs with
+thousands of errors: it buffers and writes in batches. Text that looks like a secret is removed before
+it is stored. Does not belong here: grouping (`error_analysis`).
 """
 
 import atexit
@@ -39,13 +39,13 @@ MAX_OPERATION_LENGTH = 200
 MAX_MESSAGE_LENGTH = 10_000
 MAX_STACK_LENGTH = 100_000
 MAX_LINE_LENGTH = 2_000
-# Characters of a context as JSON, and entries of one object or list in it.
+# Maximum characters of a context as JSON, and entries of an object or list in it.
 MAX_CONTEXT_BYTES = 100_000
 MAX_CONTEXT_ENTRIES = 200
-# No error is reported later than that, in seconds.
+# Maximum age of a reported error in seconds.
 MAX_AGE = 10 * 365 * 86_400.0
 MAX_COUNT = 1_000_000_000
-# An `ErrorTracker` writes after so many seconds, or entries, and holds at most so many.
+# An `ErrorTracker` writes after this many seconds or entries, and buffers at most this many.
 FLUSH_SECONDS = 0.2
 FLUSH_ENTRIES = 1_000
 MAX_BUFFERED = 100_000
@@ -56,12 +56,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Occurrence:
-    """One error as it is reported."""
+    """An error as it is reported."""
 
     operation: str
     kind: str = "Error"
     message: str = ""
-    # The stack trace as its language prints it.
+    # The stack trace as the program's language prints it.
     stack: str | None = None
     context: Json = None
     severity: str = "error"
@@ -83,7 +83,7 @@ class Rate:
 
     @property
     def rate(self) -> float:
-        """Errors per call, 0 to 1; 0 without a call."""
+        """Return errors per call, 0 to 1; 0 without a call."""
         return self.errors / self.total if self.total else 0.0
 
 
@@ -119,10 +119,10 @@ SELECT operation, sum(errors)::bigint AS errors, sum(total)::bigint AS total FRO
 def track_errors(connection: Connection, occurrences: Sequence[Occurrence]) -> None:
     """Store errors, without their secrets, in the caller's transaction: all or none.
 
-    What the database cannot hold of a text or a context is replaced, what is too long is cut.
+    Characters that the database cannot store are replaced, and long texts are truncated.
 
     Raises:
-        UsageError: one has no operation, an unknown severity, or a context that is no JSON.
+        UsageError: An error has no operation, an unknown severity, or a context that is not JSON.
     """
     if not occurrences:
         return
@@ -134,7 +134,7 @@ def track_successes(connection: Connection, successes: Sequence[tuple[str, float
     """Store successes as (operation, seconds ago, count) in the caller's transaction: all or none.
 
     Raises:
-        UsageError: one has no operation, or counts none.
+        UsageError: An entry has no operation, or a count below 1.
     """
     if not successes:
         return
@@ -167,12 +167,12 @@ def occurrence_of(operation: str, error: BaseException, **details: Any) -> Occur
 
 
 class ErrorTracker:
-    """Buffers errors and successes and writes them in batches; one per process is enough.
+    """Buffer errors and successes and write them in batches; an instance per process is enough.
 
-    `track` and `succeeded` never wait for the database. What is buffered is written within
-    `FLUSH_SECONDS`, on `close` and at the end of the process; while the database is away it
-    is kept and tried again, up to `MAX_BUFFERED` entries. What had to be dropped beyond that,
-    or can never be stored, is counted in `dropped` and reported as an error itself.
+    `track` and `succeeded` never wait for the database. The buffer is written within `FLUSH_SECONDS`,
+    on `close` and at the end of the process; while the database is unavailable, entries are kept and
+    retried, up to `MAX_BUFFERED`. Entries dropped beyond that, or that can never be stored, are counted
+    in `dropped` and reported as an error.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -190,10 +190,10 @@ class ErrorTracker:
         atexit.register(self.close)
 
     def track(self, occurrence: Occurrence) -> None:
-        """Take an error in.
+        """Buffer an error.
 
         Raises:
-            UsageError: it could never be stored; said here, where the caller is to be found.
+            UsageError: It could never be stored; raised here, so that the stack shows the caller.
         """
         _check(occurrence)
         with self._lock:
@@ -206,10 +206,10 @@ class ErrorTracker:
             self._wake.set()
 
     def succeeded(self, operation: str) -> None:
-        """Count a success.
+        """Buffer a success.
 
         Raises:
-            UsageError: the operation has no name, or one that is too long.
+            UsageError: The operation has no name, or one that is too long.
         """
         _operation(operation)
         with self._lock:
@@ -217,7 +217,7 @@ class ErrorTracker:
 
     @contextmanager
     def operation(self, name: str, *, context: Json = None) -> Iterator[str]:
-        """Count the body as a success, or track what it raises; yields the correlation id."""
+        """Count the body as a success, or track the exception it raises; yields the correlation id."""
         _operation(name)
         correlation_id = uuid4().hex
         try:
@@ -241,10 +241,10 @@ class ErrorTracker:
         return decorate
 
     def flush(self) -> None:
-        """Write what is buffered now; what can never be stored is dropped, and holds up nothing else.
+        """Write the buffer now; entries that can never be stored are dropped, without stopping the others.
 
         Raises:
-            SQLAlchemyError: the database is away; everything is kept for the next try.
+            SQLAlchemyError: The database is unavailable; all entries are kept for the next attempt.
         """
         with self._writing:
             with self._lock:
@@ -272,7 +272,7 @@ class ErrorTracker:
                 logger.error("an error that cannot be stored is dropped: %s", type(problem).__name__)
 
     def close(self) -> None:
-        """Write what is left, and stop."""
+        """Write the remaining entries, and stop."""
         if self._closed:
             return
         self._closed = True
@@ -292,7 +292,7 @@ class ErrorTracker:
                 self.flush()
             except (SQLAlchemyError, QflowError) as error:
                 logger.warning("errors are kept until the database is back: %s", type(error).__name__)
-                # Not at once again: a full buffer wakes this thread with every entry.
+                # Do not retry at once, because a full buffer wakes this thread with every entry.
                 time.sleep(FLUSH_SECONDS)
 
 
@@ -325,7 +325,7 @@ def _prepared(occurrence: Occurrence) -> dict[str, Any]:
     _check(occurrence)
 
     def clean(value: str | None, limit: int) -> str | None:
-        # A secret that the limit would cut in two is found whole, and then cut.
+        # Redact before truncating, because a truncated secret would not be recognised.
         return None if value is None else redact_text(storable_text(value[: limit + 1_000]))[:limit]
 
     stack = clean(occurrence.stack, MAX_STACK_LENGTH)
@@ -353,7 +353,7 @@ def _context(context: Json) -> Json:
         return kept
     if not isinstance(kept, dict):
         return f"[{size:,} characters left out]"
-    # The largest first: what is small, tags and a release, says most.
+    # Shorten the largest entries first: small ones, such as tags and the release, are the most useful.
     sizes = {name: len(json.dumps(value)) for name, value in kept.items()}
     for name in sorted(sizes, key=lambda name: sizes[name], reverse=True):
         if size <= MAX_CONTEXT_BYTES:
@@ -364,7 +364,7 @@ def _context(context: Json) -> Json:
 
 
 def _bounded(value: Json) -> Json:
-    """`value` with the first entries of each list and object, and the beginnings of its texts."""
+    """Return `value` with the first entries of each list and object, and the prefixes of its texts."""
     if isinstance(value, str):
         return value[:MAX_MESSAGE_LENGTH]
     if isinstance(value, Mapping):

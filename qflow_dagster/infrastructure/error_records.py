@@ -1,6 +1,6 @@
-"""Error groups as people read them, and what people decide on them.
+"""Reading of error groups, and people's decisions on them.
 
-Does not belong here: making groups (`error_analysis`).
+Does not belong here: creating groups (`error_analysis`).
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def find(
     """Return error groups, the latest seen first; without `state` all that are neither resolved nor muted.
 
     Raises:
-        UsageError: the state is unknown.
+        UsageError: The state is unknown.
     """
     if state is not None and state not in (*STATES, "all"):
         raise UsageError(f"{state!r} is no state of an error; there are: {', '.join(STATES)}, all")
@@ -53,7 +53,7 @@ def resolve_id(connection: Connection, prefix: str) -> UUID:
 
 
 def show(connection: Connection, group_id: UUID, *, occurrences: int = 5) -> dict[str, Any]:
-    """Return one group with its advice and its last occurrences."""
+    """Return a group with its advice and its last occurrences."""
     query = text(f"SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id WHERE g.id = :id")
     group = dict(connection.execute(query, {"id": group_id}).mappings().one())
     latest = text("""
@@ -81,7 +81,7 @@ def without_suspect(connection: Connection, ids: Sequence[UUID]) -> list[tuple[U
 
 
 def set_suspects(connection: Connection, suspects: dict[UUID, dict[str, Any]]) -> None:
-    """Store which commit is suspected of each group."""
+    """Store the suspected commit of each group."""
     update = text("""
         UPDATE error_groups g SET suspect = given.suspect
         FROM json_to_recordset(CAST(:given AS json)) AS given(id uuid, suspect jsonb) WHERE g.id = given.id
@@ -109,7 +109,7 @@ def is_recorded(connection: Connection, operation: str, run_id: str) -> bool:
 
 
 def timeline(connection: Connection, *, hours: int = 24, buckets: int = 96) -> list[dict[str, Any]]:
-    """Errors and successes per bucket of the last `hours`, oldest first, all operations together."""
+    """Return errors and successes per bucket of the last `hours`, oldest first, over all operations."""
     query = text("""
         WITH bucket AS (
             SELECT n, statement_timestamp() - make_interval(secs => :seconds * (:buckets - n)) AS since
@@ -127,7 +127,7 @@ def timeline(connection: Connection, *, hours: int = 24, buckets: int = 96) -> l
 
 
 def prune_occurrences(connection: Connection) -> int:
-    """Drop occurrences and successes past their retention; groups and their counts stay. Returns how many."""
+    """Delete occurrences and successes past their retention, but not groups and their counts; return the number."""
     oldest = func.statement_timestamp() - timedelta(days=settings().errors.retention)
     occurrences = delete(error_occurrences).where(
         error_occurrences.c.at < oldest, error_occurrences.c.group_id.is_not(None)

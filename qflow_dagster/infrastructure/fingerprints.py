@@ -1,9 +1,9 @@
-"""Which occurrences are the same error, what kind of error that is, and what may help: pure functions.
+"""Fingerprints and classification of errors, with advice. Pure functions.
 
-Two occurrences are one when operation, type and innermost frames agree. Where there is no
-stack, the message stands for it, with everything that differs from call to call taken out.
+Two occurrences are the same error if operation, type and innermost frames agree. Without a stack, the
+message is used instead, without parts that vary between calls.
 Grouping by in-app frames rather than messages follows what error trackers such as Sentry
-document; lines are left out, so that an edit above does not make a new error.
+document; lines are left out, so that an unrelated edit does not create a new group.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ MAX_LINE_LENGTH = 2_000
 
 
 class Frame(NamedTuple):
-    """One call of a stack trace."""
+    """A call in a stack trace."""
 
     file: str
     line: int
@@ -26,15 +26,15 @@ class Frame(NamedTuple):
 
 
 class Classification(NamedTuple):
-    """What kind of error it is."""
+    """The classification of an error."""
 
     name: str
     retryable: bool
     advice: str
 
 
-# Nine digits at most: a line number of more is none, and fits no column. No pattern tries the same
-# characters twice: a stack is outside text, and a quadratic pattern costs minutes on one line of it.
+# Line numbers have at most nine digits, to fit the column. No pattern may backtrack over the same characters,
+# because stacks are untrusted and a quadratic pattern would take minutes on a long line.
 _FRAMES = (
     re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d{1,9})(?:, in (?P<function>.+))?$'),  # Python
     re.compile(r"^\s*at (?P<function>[\w$.<>/ ]+)\((?P<file>[\w$-]+\.\w+):(?P<line>\d{1,9})\)"),  # JVM
@@ -68,7 +68,7 @@ _VARIABLE = (
     (re.compile(r"\s+"), " "),
 )
 
-# The first that fits decides; the words are looked for in the type, then in the message.
+# The first match decides; the words are searched in the type, then in the message.
 _CLASSES: tuple[tuple[Classification, re.Pattern[str], re.Pattern[str]], ...] = tuple(
     (Classification(name, retryable, advice), re.compile(kind, re.I), re.compile(message, re.I))
     for name, retryable, advice, kind, message in (
@@ -148,7 +148,7 @@ CLASSES = (*(declared[0] for declared in _CLASSES), _INTERNAL)
 
 @lru_cache(maxsize=10_000)
 def normalise(message: str) -> str:
-    """`message` without what differs from one occurrence to the next: numbers, ids, paths, addresses."""
+    """Return `message` without parts that vary between occurrences: numbers, ids, paths, addresses."""
     normalized = message[:MAX_MESSAGE_LENGTH]
     for pattern, replacement in _VARIABLE:
         normalized = pattern.sub(replacement, normalized)
@@ -157,7 +157,7 @@ def normalise(message: str) -> str:
 
 @lru_cache(maxsize=10_000)
 def frames_of(stack: str | None) -> tuple[Frame, ...]:
-    """Return the calls a stack trace names, outermost first; none if it is in no form that is known."""
+    """Return the calls of a stack trace, outermost first; empty if its format is unknown."""
     frames: list[Frame] = []
     innermost_last = True
     for line in (stack or "")[:MAX_STACK_LENGTH].splitlines():
@@ -173,7 +173,7 @@ def frames_of(stack: str | None) -> tuple[Frame, ...]:
 
 
 def innermost(stack: str | None) -> tuple[Frame, ...]:
-    """Return the innermost frames of the program itself, or of its libraries where all are theirs."""
+    """Return the innermost frames of the program, or of its libraries if it has none."""
     frames = frames_of(stack)
     own = [frame for frame in frames if not _FOREIGN.search(frame.file)]
     return tuple((own or frames)[-INNERMOST:])
@@ -181,9 +181,9 @@ def innermost(stack: str | None) -> tuple[Frame, ...]:
 
 @lru_cache(maxsize=10_000)
 def fingerprint(operation: str, kind: str, message: str, stack: str | None) -> bytes:
-    """SHA-256 of what makes occurrences one group."""
+    """Return the SHA-256 of the features that occurrences of a group share."""
     frames = innermost(stack)
-    # The file's last two parts: the rest is where somebody installed it.
+    # The last two parts of the path; the rest depends on the installation.
     same = [f"{'/'.join(_parts(frame.file)[-2:])} {frame.function}" for frame in frames] or [
         normalise(message)
     ]
@@ -192,7 +192,7 @@ def fingerprint(operation: str, kind: str, message: str, stack: str | None) -> b
 
 @lru_cache(maxsize=10_000)
 def classify(kind: str, message: str) -> Classification:
-    """Return what kind of error it is, by the words of its type, then of its message."""
+    """Classify an error by the words of its type, then of its message."""
     for declared, by_kind, _ in _CLASSES:
         if by_kind.search(kind):
             return declared

@@ -1,8 +1,8 @@
-"""The health agent: runs checks, believes their results after damping, opens and closes incidents.
+"""The health agent: runs checks, updates their status after damping, opens and closes incidents.
 
-A check is a probe with a name; it may find several things (`queue_depth:code_ingestion`). A
-probe that raises or hangs is unknown, never healthy. Does not belong here: what is checked
-(`health_checks`, and the domains), when (schedules).
+A check is a named probe and may have several results (`queue_depth:code_ingestion`). A probe that
+raises or hangs is unknown, never healthy. Does not belong here: the checks (`health_checks`, and the
+domains), their times (schedules).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,17 +29,17 @@ from qflow_dagster.settings import settings
 logger = logs.logger(__name__)
 
 AT_ONCE = 6
-# Seconds all probes together may take: a tick of Dagster has sixty.
+# Maximum seconds of all probes together; a tick of Dagster has sixty.
 DEADLINE = 20.0
-# A state nobody has renewed for so many seconds says nothing any more.
+# Seconds after which a status without a new result becomes unknown.
 STALE = 300.0
-# Seconds between two samples that still count as one stretch of time.
+# Maximum seconds between two samples of a continuous period.
 MAX_GAP_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a probe found."""
+    """The result of a probe."""
 
     status: Status
     message: str
@@ -71,10 +71,10 @@ def threshold_result(value: float, warning: float, critical: float | None, messa
 
 
 def probe_all(checks: Sequence[Check], *, deadline: float = DEADLINE) -> dict[str, dict[str, Result]]:
-    """Return the findings of each check, by its name; all run at once, none longer than `deadline` seconds."""
+    """Run all checks concurrently, at most `deadline` seconds, and return their results by name."""
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="health")
     futures = {check.name: pool.submit(check.probe) for check in checks}
-    # One that hangs is not waited for; its thread ends with its own timeout.
+    # Do not wait for hanging probes; their threads end with their own timeouts.
     pool.shutdown(wait=False)
     findings: dict[str, dict[str, Result]] = {}
     end = datetime.now(UTC).timestamp() + deadline
@@ -94,9 +94,9 @@ def probe_all(checks: Sequence[Check], *, deadline: float = DEADLINE) -> dict[st
 
 
 def record(connection: Connection, findings: Mapping[str, Mapping[str, Result]]) -> list[dict[str, Any]]:
-    """Store what was found, open and close incidents; return the changes that are believed.
+    """Store the results, open and close incidents; return the status changes.
 
-    One process at a time; a state whose check ran and did not name it any more is forgotten.
+    One process at a time. A stored result that its check no longer returns is deleted.
     """
     lock(connection, Lock.HEALTH_STATES)
     now: float = connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8"))  # type: ignore[assignment]
@@ -108,7 +108,7 @@ def record(connection: Connection, findings: Mapping[str, Mapping[str, Result]])
     results = {name: result for finding in findings.values() for name, result in finding.items()}
     gone = [name for name in before if name not in results and name.split(":")[0] in findings]
     for name in gone:
-        # Its probe failed as a whole: of what it found before, nothing is known.
+        # The complete probe failed, so all its earlier results become unknown.
         check = name.split(":")[0]
         if check in findings[check] and findings[check][check].status == "unknown" and check != name:
             results[name] = findings[check][check]
@@ -139,7 +139,7 @@ def record(connection: Connection, findings: Mapping[str, Mapping[str, Result]])
 
 
 def states(connection: Connection) -> list[dict[str, Any]]:
-    """Return what is believed of every check, the worst first; what nobody renewed is unknown."""
+    """Return the current status of every check, the worst first; outdated ones are unknown."""
     query = text("""
         SELECT name, status, message, value, threshold, unit, since, at,
                extract(epoch FROM clock_timestamp() - at)::float8 AS age FROM health_states ORDER BY name
@@ -157,12 +157,12 @@ def states(connection: Connection) -> list[dict[str, Any]]:
 
 
 def overall(states: Sequence[Mapping[str, Any]]) -> Status:
-    """Return the worst status of all."""
+    """Return the worst status of all checks."""
     return worst([state["status"] for state in states])
 
 
 def incidents(connection: Connection, *, status: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """Incidents, newest first, with their duration in seconds (so far, for open ones)."""
+    """Return incidents, newest first, with their duration in seconds (so far, for open ones)."""
     query = text(f"""
         SELECT id, status, payload ->> 'check' AS "check", payload ->> 'message' AS message,
                (SELECT e.data ->> 'status' FROM workflow_events e WHERE e.workflow_id = w.id
@@ -177,8 +177,8 @@ def incidents(connection: Connection, *, status: str | None = None, limit: int =
 
 
 def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
-    """Return seconds until each check's value reaches its threshold, of those that are heading there."""
-    # Imported late, for the sake of commands that ask nothing of it: it brings numpy along.
+    """Forecast the seconds until values reach their thresholds, for checks whose trend leads there."""
+    # Imported late, because it imports numpy, which slows down every command.
     from qflow_dagster.infrastructure.trends import time_to_threshold
 
     query = text("""
@@ -198,10 +198,10 @@ def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
 
 
 def uptime(connection: Connection, name: str, *, days: float = 30) -> float | None:
-    """Return the part of the time, 0 to 1, that a check was healthy or degraded; None where nothing is known.
+    """Return the share of time, 0 to 1, that a check was healthy or degraded; None without samples.
 
-    Each sample stands for the time until the next, at most ten minutes: time nobody looked
-    counts neither way.
+    Each sample stands for the time until the next, at most ten minutes; other time without
+    samples is ignored.
     """
     query = text("""
         WITH stretch AS (
@@ -217,20 +217,20 @@ def uptime(connection: Connection, name: str, *, days: float = 30) -> float | No
 
 
 def prune_samples(connection: Connection) -> int:
-    """Drop samples past their retention; return how many."""
+    """Delete samples past their retention; return the number."""
     oldest = func.statement_timestamp() - timedelta(days=settings().health.retention)
     return connection.execute(delete(health_samples).where(health_samples.c.at < oldest)).rowcount
 
 
 def run(engine: Engine, checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """Probe and record; return the believed changes."""
+    """Run the checks and store the results; return the status changes."""
     findings = probe_all(checks)
     with engine.begin() as connection:
         return record(connection, findings)
 
 
 def _patience(name: str) -> float:
-    """Return seconds a state is good for; deep checks run hourly."""
+    """Return the seconds for which a result is valid; deep checks run hourly."""
     return 3 * 3_600.0 if name.split(":")[0] in DEEP_CHECKS else STALE
 
 
@@ -247,7 +247,7 @@ def _damped(row: Row[Any] | None) -> Damped | None:
 def _follow(
     connection: Connection, name: str, result: Result, status: Status, incident: UUID | None
 ) -> UUID | None:
-    """Open, change or close the incident of a check; return the one that is open now."""
+    """Open, update or close the incident of a check; return the id of the open incident."""
     data = {"status": status, "message": result.message}
     if status == "healthy":
         if incident is not None:
@@ -265,7 +265,7 @@ def _follow(
 
 
 def _store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """What is believed now, and a sample of what was seen, of every check: two statements."""
+    """Store the current status and a sample of every check, in two statements."""
     source = """json_to_recordset(CAST(:given AS json)) AS given(
         name text, status text, message text, value float8, threshold float8, unit text, since float8,
         result text, streak integer, changes jsonb, incident_id uuid)"""

@@ -1,7 +1,7 @@
-"""What this domain checks: database, disk, queues, leases, breakers, error rates, services, this process.
+"""Health checks of database, disk, queues, leases, circuit breakers, error rates, services and this process.
 
-Each probe opens what it needs and closes it. Does not belong here: what other domains know
-of themselves (they bring checks of their own), what is done with results (`health_agent`).
+Each probe opens and closes its own resources. Does not belong here: checks of other domains (they
+register their own), processing of results (`health_agent`).
 """
 
 import shutil
@@ -18,9 +18,9 @@ from qflow_dagster.infrastructure.health_agent import Check, Result, threshold_r
 from qflow_dagster.quantumflow import registered_types, verify_history
 from qflow_dagster.settings import settings
 
-# A breaker that is open for less is doing its work.
+# A circuit breaker that is open for less than this is no problem.
 OPEN_TOO_LONG = 60.0
-# Leases that ran out are returned every half minute.
+# Expired leases are returned every half minute.
 RETURNED_LATE = 120.0
 
 
@@ -61,7 +61,7 @@ def database(engine: Engine) -> dict[str, Result]:
 
 
 def migrations(engine: Engine) -> dict[str, Result]:
-    """Return whether the database has the shape this code needs."""
+    """Return whether the database has the migrations that this code needs."""
     current, needed = current_revision(engine), newest_revision()
     if current == needed:
         return {"migrations": Result("healthy", f"at revision {current}")}
@@ -85,7 +85,7 @@ def disk() -> dict[str, Result]:
 
 
 def process() -> dict[str, Result]:
-    """Memory of this process, and how busy the machine's cores are."""
+    """Measure memory of this process, and CPU load of the machine."""
     limits = settings().health
     memory = psutil.Process().memory_info().rss / 2**20
     cpu = psutil.cpu_percent(interval=0.2)
@@ -98,7 +98,7 @@ def process() -> dict[str, Result]:
 
 
 def queue_depth(connection: Connection) -> dict[str, Result]:
-    """Return rows of each type that a worker could take now."""
+    """Return the number of claimable rows of each type."""
     limits = settings().health
     query = text("""
         SELECT type, count(*) AS depth FROM workflows
@@ -113,7 +113,7 @@ def queue_depth(connection: Connection) -> dict[str, Result]:
 
 
 def queue_age(connection: Connection) -> dict[str, Result]:
-    """Return how long the oldest row that a worker could take waits."""
+    """Return how long the oldest claimable row has been pending."""
     query = text("""
         SELECT extract(epoch FROM statement_timestamp() - min(available_at))::float8 AS age,
                (array_agg(type ORDER BY available_at))[1] AS type
@@ -126,7 +126,7 @@ def queue_age(connection: Connection) -> dict[str, Result]:
 
 
 def leases(connection: Connection) -> dict[str, Result]:
-    """Leases that ran out and were not taken back: nobody sweeps, or this code does not know their type."""
+    """Find expired leases that were not returned: no sweep runs, or this code does not know their type."""
     query = text("""
         SELECT count(*) FROM workflows
         WHERE lease_expires_at <= statement_timestamp() - make_interval(secs => :late)
@@ -138,7 +138,7 @@ def leases(connection: Connection) -> dict[str, Result]:
 
 
 def open_breakers(connection: Connection) -> dict[str, Result]:
-    """Breakers that have been open for over a minute."""
+    """Find circuit breakers that have been open for over a minute."""
     query = text("""
         SELECT b.operation FROM circuit_breakers b JOIN workflows w ON w.id = b.id
         WHERE w.status <> 'closed' AND b.opened_at < clock_timestamp() - make_interval(secs => :long)
@@ -166,7 +166,7 @@ def error_rate(connection: Connection) -> dict[str, Result]:
 
 
 def dead_workflows(connection: Connection) -> dict[str, Result]:
-    """Return workflows that ran out of attempts within a day."""
+    """Count workflows that exhausted their attempts within a day."""
     query = text("""
         SELECT type, count(*) AS died FROM workflows
         WHERE status = 'dead' AND finished_at > statement_timestamp() - interval '1 day' AND type = ANY(:types)
@@ -180,7 +180,7 @@ def dead_workflows(connection: Connection) -> dict[str, Result]:
 
 
 def history(connection: Connection) -> dict[str, Result]:
-    """Return whether the chains of hashes hold. Deep: reads every event."""
+    """Verify the hash chains of all histories. Deep: reads every event."""
     broken = verify_history(connection)
     if broken is None:
         return {"history": Result("healthy", "every chain holds")}

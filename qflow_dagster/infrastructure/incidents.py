@@ -1,7 +1,7 @@
-"""When a change of health is believed: damping, as a pure function.
+"""Damping of health checks: when a result changes the current status. Pure functions.
 
-A check that fails once is no incident, and one that comes and goes is one incident and not
-twenty. Does not belong here: storing and notifying (`health_agent`).
+A check that fails once is no incident, and one that alternates is a single incident, not twenty.
+Does not belong here: storing and notifying (`health_agent`).
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,15 @@ from typing import Literal
 Status = Literal["healthy", "unknown", "degraded", "unhealthy"]
 # From best to worst.
 STATUSES: tuple[Status, ...] = ("healthy", "unknown", "degraded", "unhealthy")
-# Changes of the last hour count; while there are many, an improvement must last this many times longer.
+# Status changes within the last hour count; while there are many, an improvement needs this many times more
+# results.
 HOUR = 3_600.0
 FLAPPING_PATIENCE = 5
 
 
 @dataclass(frozen=True)
 class Damped:
-    """What is believed of a check, and what it takes to change that; times in seconds."""
+    """The current status of a check, and the results since that may change it; times in seconds."""
 
     status: Status
     result: Status
@@ -28,16 +29,15 @@ class Damped:
 
 
 def worst(statuses: Sequence[Status]) -> Status:
-    """Return the worst of several; nothing at all is unknown."""
+    """Return the worst status; unknown if there are none."""
     return STATUSES[max(map(STATUSES.index, statuses), default=STATUSES.index("unknown"))]
 
 
 def damp(before: Damped | None, result: Status, now: float, *, confirmations: int, flapping: int) -> Damped:
-    """Return what is believed after one more result.
+    """Return the state of a check after another result.
 
-    A status is believed after `confirmations` equal results. After `flapping` changes within
-    an hour, better ones are believed only after five times as many, so that a check that
-    comes and goes stays what it is at its worst.
+    The status changes after `confirmations` equal results. After `flapping` changes within an hour, it
+    improves only after five times as many, so that an alternating check keeps its worst status.
     """
     if before is None:
         return Damped(result, result, 1, (), now)

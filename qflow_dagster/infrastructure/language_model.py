@@ -1,7 +1,7 @@
-"""Asking a language model behind an OpenAI-compatible endpoint: one question, its answer, its cost.
+"""Requests to a language model with an OpenAI-compatible endpoint: question, answer, cost.
 
-Belongs here: the call, its limits, tokens and cost. Does not belong here: what is asked, and what
-the answer is worth (whoever asks); budgets and circuit breakers (whoever asks, around it).
+Belongs here: the call, its limits, tokens and cost. Does not belong here: prompts, evaluation
+of answers, budgets and circuit breakers (all by the caller).
 """
 
 from typing import Any
@@ -12,14 +12,14 @@ from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.safety.storable import storable_text
 from qflow_dagster.settings import settings
 
-# Headers of a question; all others are left out.
+# Headers of a request; all others are removed.
 SENT = frozenset(
     {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
 )
 
 
 def configured() -> bool:
-    """Return whether there is a model to ask."""
+    """Return whether a model is configured."""
     return bool(settings().model.url and settings().model.name)
 
 
@@ -27,9 +27,9 @@ def complete(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
     """Return the model's answer, and its usage: input_tokens, output_tokens, cost.
 
     Raises:
-        QflowError: the endpoint failed.
+        QflowError: The endpoint failed.
     """
-    # Half a second; most machines have no model.
+    # Imported late: it takes half a second, and most machines have no model.
     import openai
 
     model = settings().model
@@ -64,10 +64,10 @@ def complete(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
 
 
 def _http_client(key: str) -> Any:
-    """Return a client that sends the question and the key, to the endpoint alone.
+    """Return a client that sends only the question and the key, and only to the endpoint.
 
-    By itself it would take credentials from ``~/.netrc``, proxies, an organisation and further headers
-    from the environment, say what machine this is, and carry the question to wherever it is redirected.
+    By default it would use credentials of ``~/.netrc``, proxies, an organisation and further headers of
+    the environment, send details of this machine, and follow redirects with the question.
     """
     import httpx2
 

@@ -1,4 +1,4 @@
-"""The nightly care of the database: sealing histories, archiving workflows, dropping what is past its retention."""
+"""Nightly maintenance of the database: sealing histories, archiving workflows, deleting rows past their retention."""
 
 from sqlalchemy import Engine
 
@@ -14,7 +14,7 @@ def seal(engine: Engine) -> Seal:
 
 
 def prune_all(engine: Engine) -> dict[str, int]:
-    """Archive and drop what is past its retention; return how many rows of each kind.
+    """Archive and delete rows past their retention; return the number of each kind.
 
     Workflows are archived in batches, each in a transaction of its own.
     """

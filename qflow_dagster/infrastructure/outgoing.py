@@ -1,12 +1,11 @@
-"""Asking other machines over HTTP: what was given is sent, to where it was meant, within limits.
+"""HTTP requests to other machines: only the given data is sent, only to the given host, within limits.
 
-Belongs here: one request and its answer, and what may become of a request that is redirected.
-Does not belong here: who may ask which host (`execution.task_policy`), circuit breakers (whoever
-asks, around it), git.
+Belongs here: a request and its response, and the rules for redirects. Does not belong here: which
+hosts a task may contact (`execution.task_policy`), circuit breakers (the caller adds them), git.
 
-Nothing is added to a request: no ``~/.netrc``, no proxy of the environment, no cookie. The limit
-is of the whole, from the name's resolution to the last byte: a server that sends a byte now and
-then gains nothing. The only proxy is `settings().outgoing.proxy`.
+Nothing is added to a request: no ``~/.netrc``, no proxy of the environment, no cookie. The time
+limit is for the complete request, from name resolution to the last byte, so that a slow server cannot
+extend it. The only proxy is `settings().outgoing.proxy`.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.settings import settings
 
 REDIRECTS = (301, 302, 303, 307, 308)
-# What may follow a redirect to another origin; any other header could be a credential.
+# Headers that may be sent to another origin after a redirect; any other could be a credential.
 HARMLESS = frozenset({"accept", "accept-language", "accept-encoding", "user-agent"})
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # zlib: gzip or zlib, as the data says.
@@ -27,7 +26,7 @@ ANY_FORMAT = 47
 
 
 class Request(NamedTuple):
-    """What is sent; `body` empty for none."""
+    """A request; an empty `body` means none."""
 
     method: str
     url: str
@@ -36,7 +35,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back; header names are in lower case."""
+    """A response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -44,40 +43,40 @@ class Answer(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The body by the character set it says, UTF-8 without."""
+        """Decode the body with its declared character set, by default UTF-8."""
         charset = self.headers.get("content-type", "").lower().partition("charset=")[2].split(";")[0]
         try:
             return self.body.decode(charset.strip(" \"'") or "utf-8", "replace")
-        # Of a name that Python does not have, or that is none of a character set.
+        # The character set is unknown to Python, or no text encoding.
         except (LookupError, UnicodeError, ValueError):
             return self.body.decode("utf-8", "replace")
 
 
 class NoResponseError(QflowError):
-    """Nothing came back. The message says why, not from where: an address may be a secret."""
+    """There was no response. The message omits the address, which may be a secret."""
 
 
 class ResponseTimeoutError(NoResponseError):
-    """It was not there in time."""
+    """The response exceeded the time limit."""
 
 
 class ResponseTooLargeError(NoResponseError):
-    """It has more bytes than are read."""
+    """The response exceeded the size limit."""
 
 
 class RedirectRefusedError(QflowError):
-    """To go on would send what was given to somebody it was not given for."""
+    """Following the redirect would disclose data to another host."""
 
 
 def fetch(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
-    """Send one request and return its answer, a redirect too; of the body `max_bytes`, by default none.
+    """Send a request and return its response, even a redirect, with up to `max_bytes` of the body (default: none).
 
     Raises:
-        ResponseTimeoutError: it took longer than `seconds` in all.
-        ResponseTooLargeError: the body is larger than `max_bytes` (and that is not 0).
-        NoResponseError: the address is none, or nobody is there.
+        ResponseTimeoutError: It took longer than `seconds` in total.
+        ResponseTooLargeError: The body is larger than `max_bytes` (and that is not 0).
+        NoResponseError: The address is invalid, or the host does not respond.
     """
-    # Imported late, here and below: most commands ask nobody.
+    # Imported late, here and below, because most commands send no request.
     import httpx2
 
     try:
@@ -86,20 +85,20 @@ def fetch(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
         raise ResponseTimeoutError("Timeout") from None
     except httpx2.TransportError:
         raise NoResponseError("ConnectionError") from None
-    # An address or a header that cannot be sent (ValueError is that of text that ASCII does not have, too).
+    # An address or a header that cannot be sent (ValueError includes text that is not ASCII).
     except (httpx2.InvalidURL, ValueError, OSError) as error:
         raise NoResponseError(type(error).__name__) from None
 
 
 def redirected(request: Request, answer: Answer) -> Request:
-    """Return the request that a redirect asks for (RFC 9110, section 15.4).
+    """Return the request that follows a redirect (RFC 9110, section 15.4).
 
-    A POST becomes a GET where browsers make it one; a body goes to another origin (scheme, host,
-    port) never, and of the headers only what is harmless.
+    A POST becomes a GET as in browsers. Another origin (scheme, host, port) never gets the body, and only
+    harmless headers.
 
     Raises:
-        RedirectRefusedError: it leads nowhere, or from https to http, or would carry a body to
-            another origin.
+        RedirectRefusedError: It has no valid target, leads from https to another scheme, or would send
+            a body to another origin.
     """
     try:
         url = urljoin(request.url, answer.headers["location"])
@@ -131,9 +130,9 @@ async def _fetch(request: Request, max_bytes: int) -> Answer:
     import httpx2
 
     url = httpx2.URL(request.url)
-    # Reading the port raises ValueError for one that is none.
+    # Reading an invalid port raises ValueError.
     _, host, _ = _origin(request.url)
-    # Who is allowed to ask whom was decided by one reading of the address; no other may be acted on.
+    # The address was authorized as parsed here, so it must not be parsed differently for sending.
     if not host or (host.isascii() and url.raw_host.decode("ascii", "replace").lower() != host):
         raise ValueError
     proxy = settings().outgoing.proxy
@@ -142,7 +141,7 @@ async def _fetch(request: Request, max_bytes: int) -> Answer:
             trust_env=False,
             follow_redirects=False,
             timeout=None,
-            # Whom OpenSSL's variables say we believe, else certifi's list.
+            # Certificate authorities of OpenSSL's environment variables, else of certifi.
             verify=httpx2.create_ssl_context() if url.scheme == "https" else False,
             proxy=proxy.get_secret_value() if proxy and host not in LOOPBACK else None,
         ) as client,
@@ -165,7 +164,7 @@ async def _fetch(request: Request, max_bytes: int) -> Answer:
 
 
 def _inflated(body: bytes, max_bytes: int) -> bytes:
-    """Return what was sent packed though nobody asked for that; never more than `max_bytes` of it."""
+    """Decompress a body that was compressed without our request; at most `max_bytes`."""
     try:
         unpacked = zlib.decompressobj(ANY_FORMAT).decompress(body, max_bytes + 1)
     except zlib.error:

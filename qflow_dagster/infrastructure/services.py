@@ -1,7 +1,7 @@
-"""Services outside: registering them, asking whether they answer, restarting them if that was allowed.
+"""External services: registration, availability checks, and restarts where allowed.
 
-A restart command is an argument list that the operator registered; it never comes from what
-is watched. It runs through a circuit breaker, so many times an hour at most, each recorded.
+A restart command is an argument list that the operator registered; it never comes from the service.
+It runs through a circuit breaker, with a limit per hour, and each restart is recorded.
 """
 
 import shlex
@@ -31,7 +31,7 @@ RESTART_TIMEOUT = 120.0
 
 
 class RestartFailedError(QflowError):
-    """A restart command did not end well."""
+    """A restart command failed."""
 
 
 def add(
@@ -44,10 +44,10 @@ def add(
     restart_command: str | None = None,
     restart_limit: int = 3,
 ) -> None:
-    """Watch a service; again with the same name changes it.
+    """Register a service to monitor, or update the one of the same name.
 
     Raises:
-        UsageError: the name, address or command makes no sense.
+        UsageError: The name, address or command is invalid.
     """
     try:
         parts = urlsplit(url)
@@ -83,34 +83,34 @@ def add(
 
 
 def remove(connection: Connection, name: str) -> None:
-    """Watch a service no more.
+    """Remove a service from monitoring.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: There is no service of that name.
     """
     if not connection.execute(delete(health_services).where(health_services.c.name == name)).rowcount:
         raise UsageError(f"there is no service {name!r}; see `qflow health services`")
 
 
 def find(connection: Connection) -> list[dict[str, Any]]:
-    """Return all services that are watched."""
+    """Return all monitored services."""
     query = select(health_services).order_by(health_services.c.name)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def probe_all(engine: Engine) -> dict[str, Result]:
-    """Return what each service answers."""
+    """Check each service and return the results."""
     with engine.connect() as connection:
         watched = find(connection)
     return {f"service:{service['name']}": probe(service) for service in watched}
 
 
 def probe(service: dict[str, Any]) -> Result:
-    """Return what one service answers: unhealthy if it is another status or none, degraded if it is slow."""
+    """Check a service: unhealthy if the status differs or there is no response, degraded if it is slow."""
     limit = service["timeout_ms"]
     started = time.perf_counter()
     try:
-        # Headers alone tell the status; a body without end must not be read.
+        # Only the status is needed; the body may be endless and is not read.
         status = fetch(Request("GET", service["url"]), seconds=max(limit / 1_000 * 2, 1.0)).status
     except NoResponseError as error:
         return Result("unhealthy", f"no answer: {error}", None, limit, "ms")
@@ -124,7 +124,7 @@ def probe(service: dict[str, Any]) -> Result:
 
 
 def restart_unhealthy(engine: Engine, *, worker: str, run_id: str | None = None) -> list[str]:
-    """Restart services believed unhealthy whose operator allowed it; return what was done, in words."""
+    """Restart unhealthy services whose operator allowed it; return messages about the restarts."""
     query = text(f"""
         SELECT s.name, s.restart_command, s.restart_limit,
                (SELECT count(*) FROM workflows w WHERE w.type = '{SERVICE_RESTART}'

@@ -36,10 +36,10 @@ error_occurrences = Table(
     Column("severity", Text, nullable=False, server_default="error"),
     Column("correlation_id", Text),
     Column("run_id", Text),
-    # Where it came from: insert, python, cli, sentry, dagster, breaker.
+    # Source: insert, python, cli, sentry, dagster, breaker.
     Column("source", Text, nullable=False, server_default="insert"),
     timestamp_column("at", default_now=True),
-    # Null until it was analysed.
+    # NULL until it is analysed.
     Column("group_id", Uuid),
     CheckConstraint("severity IN ('debug', 'info', 'warning', 'error', 'critical')", name="severity"),
     CheckConstraint("operation <> ''", name="named"),
@@ -71,7 +71,7 @@ error_groups = Table(
     Column("classification", Text, nullable=False),
     Column("retryable", Boolean, nullable=False),
     Column("severity", Text, nullable=False),
-    # The innermost frames it is known by: [{"file", "line", "function"}], outermost first.
+    # The innermost frames that identify it: [{"file", "line", "function"}], outermost first.
     Column("frames", JSONB, nullable=False),
     # The commit that last changed where it happens: {"repository", "commit", "path", ...}.
     Column("suspect", JSONB),
@@ -82,7 +82,7 @@ error_groups = Table(
     Index("ix_error_groups_last_seen", "last_seen"),
 )
 
-# What was said of an operation, so that it is said once.
+# Alerts sent for an operation, so that each is sent once.
 operation_alerts = Table(
     "operation_alerts",
     metadata,
@@ -111,11 +111,11 @@ circuit_breakers = Table(
     Column("probe", Uuid),
     timestamp_column("probe_until", nullable=True),
     Column("reason", Text),
-    # Whether calls go through it, or it only hears of errors.
+    # Whether calls are guarded by it, or it only counts reported errors.
     Column("guarded", Boolean, nullable=False),
 )
 
-# What each check last found, and what of it is believed (after damping).
+# The last result of each check, and its current status (after damping).
 health_states = Table(
     "health_states",
     metadata,
@@ -127,7 +127,7 @@ health_states = Table(
     Column("unit", Text),
     timestamp_column("since"),
     timestamp_column("at"),
-    # Damping: the last result, how often in a row, and when believed changes were (newest last).
+    # Damping: the last result, how often in a row, and the times of status changes (newest last).
     Column("result", Text, nullable=False),
     Column("streak", Integer, nullable=False),
     Column("changes", JSONB, nullable=False),
@@ -145,7 +145,7 @@ health_samples = Table(
     Index("ix_health_samples_name_at", "name", "at"),
 )
 
-# Services outside that are watched. The command, if any, restarts one; it is an argument list.
+# Monitored external services. The optional command restarts the service; it is an argument list.
 health_services = Table(
     "health_services",
     metadata,

@@ -1,4 +1,4 @@
-"""Where a value is heading: robust slope and forecast. Pure functions.
+"""Trends of measured values: robust slope and forecast. Pure functions.
 
 Does not belong here: reading samples (`health_agent`).
 """
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Pairs grow with the square of the samples; more change the median little.
+# The number of pairs is quadratic in the samples, and more samples change the median little.
 MAX_SAMPLES = 300
 
 
@@ -15,7 +15,7 @@ def theil_sen(times: Sequence[float], values: Sequence[float]) -> float | None:
     """Return the median slope between all pairs of samples, per unit of `times`; None without two times.
 
     Sen, "Estimates of the regression coefficient based on Kendall's tau", JASA 63 (1968): up
-    to 29 % of the samples may be wild without moving it.
+    to 29 % of the samples may be outliers without effect.
     """
     # Imported late: it takes longer than everything else that a command imports.
     from scipy.stats import theilslopes
@@ -32,7 +32,7 @@ def theil_sen(times: Sequence[float], values: Sequence[float]) -> float | None:
 def time_to_threshold(times: Sequence[float], values: Sequence[float], threshold: float) -> float | None:
     """Return how long until `threshold` is reached if the trend continues, in the unit of `times`.
 
-    0 where the last value has reached it; None where the trend does not lead there.
+    0 if the last value has reached it; None if the trend does not lead there.
     """
     if len(values) == 0:
         return None

@@ -1,7 +1,7 @@
-"""A commit's files in a folder, and a store for objects beside a repository's own; no work tree is involved.
+"""Checkouts of commits into a folder, and scratch object stores, without a repository's work tree.
 
 Belongs here: the scratch store and writing a tree out, without filters, hooks, or links that leave
-the folder. Does not belong here: what is done in the folder (tests, a task's command).
+the folder. Does not belong here: use of the folder (tests, a task's command).
 """
 
 import os
@@ -17,15 +17,15 @@ from qflow_dagster.safety.folders import empty, open_folder
 from qflow_dagster.settings import settings
 
 PIECE = 1 << 20
-# Linux follows no longer name than this, nor more than 40 links in one.
+# Linux follows no longer path than this, and at most 40 links in it.
 MAX_TARGET_LENGTH = 4_095
 MAX_STEPS = 1_000
 
 
 class Scratch:
-    """A place for objects and an index of its own, that sees the repository's objects.
+    """A temporary object store and index with access to the repository's objects.
 
-    `objects` is the repository, `stand_in` where git runs: nothing the repository configures counts.
+    `objects` is the repository; git runs in `stand_in`, without the repository's configuration.
     """
 
     def __init__(self, objects: Path, stand_in: Path) -> None:
@@ -39,7 +39,7 @@ class Scratch:
 
 @contextmanager
 def scratch(objects: Path) -> Iterator[Scratch]:
-    """A scratch store for the repository whose objects are there; gone afterwards."""
+    """Create a scratch store for the repository at `objects`, and delete it afterwards."""
     with stand_ins.stand_in(objects) as repository:
         yield Scratch(objects, repository)
 
@@ -47,14 +47,14 @@ def scratch(objects: Path) -> Iterator[Scratch]:
 def export(store: Scratch, tree: str, folder: Path) -> None:
     """Write a tree's files into an empty folder: no filters, no hooks, no submodules.
 
-    A link that leads out of the folder, or nowhere for going in a circle, is left out: nothing
-    outside is reached through one. Where the tree is refused, the folder is empty again.
+    A link that leads out of the folder, or in a circle, is left out, so that no file outside is
+    accessible. If the tree is refused, the folder is emptied.
 
     Raises:
-        UnsafePathError: a path is none that a file may be written to.
-        TooLargeError: there are more paths or bytes than `settings().ingestion` allows.
-        GitError: an object cannot be read.
-        QflowError: two entries have one name, or the folder cannot be written to.
+        UnsafePathError: A path is not safe to write.
+        TooLargeError: There are more paths or bytes than `settings().ingestion` allows.
+        GitError: An object cannot be read.
+        QflowError: Two entries have the same name, or the folder cannot be written to.
     """
     entries = _listed(store, tree)
     try:
@@ -83,7 +83,7 @@ Entry = tuple[git.TreeEntry, bytes]
 
 
 def _listed(store: Scratch, tree: str) -> list[Entry]:
-    """What is to be written, submodules left out; refused before anything is, where it is too much."""
+    """Return the entries to write, without submodules; refuse too many before writing any."""
     most = settings().ingestion.checkout_bytes
     entries = []
     for entry, path in git.read_tree(store.stand_in, tree, written=True):
@@ -99,7 +99,7 @@ def _listed(store: Scratch, tree: str) -> list[Entry]:
 
 
 def _write_files(store: Scratch, tree: str, entries: Sequence[Entry], folder: Path) -> dict[bytes, bytes]:
-    """Write all but the links, piece by piece; where each link points, by path."""
+    """Write all files in pieces; return the targets of links, by path."""
     links = {}
     stdin = "".join(f"{entry.oid}\n" for entry, _ in entries).encode()
     with git.stream(store.stand_in, "cat-file", "--batch", "--buffer", stdin=stdin) as blobs:
@@ -124,7 +124,7 @@ def _copy(blobs: IO[bytes], file: IO[bytes] | None, size: int) -> None:
 
 
 def _new_file(name: bytes, folder: int) -> IO[bytes]:
-    # It must not be there: what is, was made by another entry of the tree and could be a link.
+    # The file must not exist: it would be from another entry of the tree and could be a link.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     return os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb")
 
@@ -138,10 +138,10 @@ def _name(path: bytes) -> bytes:
 
 
 def _leads_out(path: bytes, links: Mapping[bytes, bytes]) -> bool:
-    """Whether a link of the tree leads out of it, all its other links taken into account.
+    """Return whether a link leads out of the tree, considering all its other links.
 
-    After a link, `..` is the folder above where that leads, so the text of a target says little.
-    What goes on for too long is held to lead out.
+    After a link, `..` is the parent of the link's target, so the text of a target is not sufficient.
+    A link that exceeds the system's limits is treated as leading out.
     """
     here: list[bytes] = []
     ahead = path.split(b"/")[::-1]

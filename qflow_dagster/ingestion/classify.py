@@ -1,6 +1,6 @@
-"""What a path says of a file: test, vendored, generated, documentation (linguist's rules in spirit).
+"""Classification of files by path: test, vendored, generated, documentation (similar to linguist's rules).
 
-Belongs here: rules on paths. What the content says (generated) is found by ``extraction``.
+Belongs here: rules on paths. Generated files are also recognised by content, in ``extraction``.
 """
 
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Flags(NamedTuple):
-    """What a path says of its file."""
+    """The flags of a file according to its path."""
 
     test: bool
     vendored: bool
@@ -60,7 +60,7 @@ DOCUMENTATION = _any(
 
 
 def classify(path: str) -> Flags:
-    """The flags of the file at `path` (as `paths.quote_path` writes it)."""
+    """Return the flags of the file at `path` (as `paths.quote_path` writes it)."""
     return Flags(
         TEST.search(path) is not None,
         VENDORED.search(path) is not None,

@@ -51,7 +51,7 @@ CONTACT = re.compile(r"[^<>\x00-\x1f\x85\u2028\u2029]* ?<[^<>\s]+>")
 
 
 class Change(NamedTuple):
-    """What a commit did to a path; lines are None for binary files."""
+    """The change of a path by a commit; lines are None for binary files."""
 
     path: str
     kind: str
@@ -104,7 +104,7 @@ def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[Log
     try:
         commits = parse_log(_log(objects, oids, mailmap_commit, ("--raw", "--numstat", "-M")))
     except git.GitError as error:
-        # One commit can change more paths than can be held; its neighbours are read without it.
+        # A commit can change more paths than fit into memory; the others of the batch are read without it.
         if len(oids) > 1:
             middle = len(oids) // 2
             parts = (oids[:middle], oids[middle:])
@@ -234,7 +234,7 @@ def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
 
 
 def _time(seconds: str) -> str:
-    """A time as ISO 8601 in UTC; one that no calendar holds becomes the epoch, as git shows it."""
+    """Return a time as ISO 8601 in UTC; out of range, it becomes the epoch, as in git."""
     try:
         return datetime.fromtimestamp(int(seconds), UTC).isoformat()
     except (ValueError, OverflowError, OSError):

@@ -1,6 +1,6 @@
-"""Facts of a blob as lines for COPY, and the columns those lines have.
+"""Encoding of a blob's facts as lines for COPY, and the columns of these lines.
 
-Belongs here: what the worker processes need for that, without a database (see ``copy_format``).
+Imports no database, because worker processes use this module (see ``copy_format``).
 """
 
 from qflow_dagster.copy_format import copy_line
@@ -24,7 +24,7 @@ BLOB_COLUMNS = (
     "parse_error_count",
     "tokens",
 )
-# Column lists of the tables that hang from a blob, in the order they are written.
+# Columns of the tables that refer to a blob, in the order of writing.
 FACT_COLUMNS = {
     "blobs": BLOB_COLUMNS,
     "symbols": ("blob_id", *SymbolFact._fields),
@@ -35,7 +35,7 @@ FACT_COLUMNS = {
 
 
 def fact_lines(oid: str, row_id: int, facts: BlobFacts) -> dict[str, bytes]:
-    """The COPY lines of a blob's facts, by table; `row_id` is its reserved `blobs.id`."""
+    """Return the COPY lines of a blob's facts, by table; `row_id` is its reserved `blobs.id`."""
     own = {"id": row_id, "oid": oid, "extractor_version": EXTRACTOR_VERSION}
     blob = [own[name] if name in own else getattr(facts, name) for name in BLOB_COLUMNS]
     lines = {"blobs": copy_line(blob).encode()}

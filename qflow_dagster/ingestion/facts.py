@@ -1,19 +1,19 @@
-"""What is known of one blob after reading it once: plain values, ready to be stored.
+"""Facts of a blob: plain values, ready to be stored.
 
-Belongs here: the value types that extraction makes and the store writes. Their fields are
-the columns of ``tables.py`` (same names, same units). Does not belong here: how they are
-found (``extraction``) or written (``store``).
+Belongs here: the value types that extraction returns and the store writes. Their fields are
+the columns of ``tables.py`` (same names, same units). Does not belong here:
+extracting (``extraction``) and writing them (``store``).
 """
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# Raised whenever the facts of an unchanged blob would come out differently.
+# Incremented when a change of the code changes the facts of an unchanged blob.
 EXTRACTOR_VERSION = 1
 
 
 class SymbolFact(NamedTuple):
-    """One definition (or the file itself, ``seq`` 0); fields as in table ``symbols``."""
+    """A definition (or the file itself, ``seq`` 0); fields as in table ``symbols``."""
 
     seq: int
     parent_seq: int | None
@@ -41,7 +41,7 @@ class SymbolFact(NamedTuple):
 
 
 class ImportFact(NamedTuple):
-    """One import as written; fields as in table ``imports``."""
+    """An import as written; fields as in table ``imports``."""
 
     seq: int
     line: int
@@ -52,7 +52,7 @@ class ImportFact(NamedTuple):
 
 
 class ParseErrorFact(NamedTuple):
-    """One place the parser could not make sense of; fields as in table ``parse_errors``."""
+    """A syntax error found by the parser; fields as in table ``parse_errors``."""
 
     seq: int
     line: int
@@ -70,7 +70,7 @@ class Fingerprints(NamedTuple):
 
 @dataclass(slots=True)
 class BlobFacts:
-    """Everything extraction says of one blob read as one language; fields as in table ``blobs``."""
+    """All facts of a blob read as a language; fields as in table ``blobs``."""
 
     language: str
     bytes: int

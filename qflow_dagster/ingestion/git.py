@@ -1,13 +1,13 @@
-"""Every call of git, hardened: the repository is hostile, its configuration included.
+"""Hardened calls of git, because repositories and their configurations are untrusted.
 
-Belongs here: running git, and what is asked of a repository on this machine. Does not belong
-here: URLs (``remotes``), blobs and changes (``trees``), commits (``commit_log``), what is stored.
+Belongs here: running git, and basic queries of a repository on this machine. Does not belong
+here: URLs (``remotes``), blobs and changes (``trees``), commits (``commit_log``), storage.
 
-What a repository could use to make git run something is switched off on every call: hooks,
+Everything that could make git execute code of a repository is disabled on every call: hooks,
 fsmonitor, pagers, external diffs and text conversions, credential helpers, remote helpers,
-lazy fetching, replacement objects, signature programs. The person's own configuration is
-not read, and the work tree is not looked at: every repository is read as a bare one. A few
-objects can stand for more than any machine holds, so memory, output and time of git are bounded.
+lazy fetching, replacement objects, signature programs. The user's configuration and the
+work tree are not read: every repository is read as a bare one. A few objects can expand to more than
+any machine holds, so memory, output and time of git are limited.
 """
 
 import os
@@ -31,7 +31,7 @@ from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 
 TIMEOUT = 120
-# Bytes that are read into memory of what git prints; listings of trees and blobs are streamed.
+# Maximum bytes of git's output that are read into memory; listings of trees and blobs are streamed.
 MAX_OUTPUT = 256_000_000
 OLDEST = (2, 31)
 REDIRECTED = re.compile(r"returned error: 30[12378]\b|HTTP 30[12378]\b")
@@ -39,15 +39,15 @@ OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class GitError(QflowError):
-    """Git refused; the message says what was asked for and what git said."""
+    """Git failed; the message names the operation and git's own message."""
 
 
 class TooLargeError(QflowError):
-    """More paths or bytes than the settings allow; nothing was read, or what was written is gone."""
+    """There are more paths or bytes than the settings allow; partial results are removed."""
 
 
 class TreeEntry(NamedTuple):
-    """One path of a commit; `size` in bytes, None for submodules; `path` as `paths.quote_path` gives it."""
+    """A path of a commit; `size` in bytes, None for submodules; `path` as `paths.quote_path` gives it."""
 
     mode: str
     kind: str
@@ -57,7 +57,7 @@ class TreeEntry(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """A commit as `resolve` finds it; the time in seconds since the epoch."""
+    """A commit returned by `resolve`; the time is in seconds since the epoch."""
 
     oid: str
     tree: str
@@ -65,14 +65,14 @@ class Commit(NamedTuple):
 
 
 def command(repository: Path | str | None, *arguments: str, configuration: tuple[str, ...] = ()) -> list[str]:
-    """The hardened command line of git; `repository` is a work tree or git directory, None for none.
+    """Return the hardened command line of git; `repository` is a work tree or git directory, None for none.
 
     `configuration` (``name=value``) is set last.
     """
     settings = [*(f"{name}={value}" for name, value in CONFIGURATION.items()), *configuration]
     options = [part for setting in settings for part in ("-c", setting)]
     if repository is not None:
-        # Named, not searched for: git neither wanders into a repository above, nor refuses one that
+        # Named explicitly, so that git neither searches the folders above, nor refuses one that
         # another user owns (which it does for what a configuration could run, switched off here).
         inside = Path(repository).absolute() / ".git"
         options += ["--git-dir", str(inside if inside.exists() else inside.parent), "--bare"]
@@ -80,7 +80,7 @@ def command(repository: Path | str | None, *arguments: str, configuration: tuple
 
 
 def environment(protocol: str = "") -> dict[str, str]:
-    """The environment of a git process; `protocol` is the only transport it may use, '' for none."""
+    """Return the environment of a git process; `protocol` is the only transport it may use, '' for none."""
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {**passed_on, **ENVIRONMENT, "GIT_ALLOW_PROTOCOL": protocol}
 
@@ -95,12 +95,12 @@ def run(
     variables: Mapping[str, str] | None = None,
     max_output: int = MAX_OUTPUT,
 ) -> bytes:
-    """Run git on `stdin` and return what it prints.
+    """Run git on `stdin` and return its output.
 
     `configuration` are further `name=value` settings, `variables` of its environment.
 
     Raises:
-        GitError: it failed, took longer than `timeout` seconds, or printed more than `max_output` bytes.
+        GitError: It failed, took longer than `timeout` seconds, or printed more than `max_output` bytes.
     """
     with stream(
         repository,
@@ -127,13 +127,13 @@ def stream(
     configuration: tuple[str, ...] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[IO[bytes]]:
-    """Run git on `stdin` and read what it prints while it runs; on leaving early it is ended.
+    """Run git on `stdin` and stream its output; on leaving the context early, git is ended.
 
     Raises:
-        GitError: it failed, or took longer than `timeout` seconds; known only once its output was
+        GitError: It failed, or took longer than `timeout` seconds; raised only after its output was
             read to the end.
     """
-    # Files, not pipes, for what goes in and what is complained: no side can wait for the other.
+    # Files, not pipes, for input and error messages, so that neither side can block the other.
     with tempfile.TemporaryFile() as stdin_file, tempfile.TemporaryFile() as errors:
         stdin_file.write(stdin)
         stdin_file.seek(0)
@@ -156,7 +156,7 @@ def stream(
 
 @contextmanager
 def ended_after(process: subprocess.Popen[bytes], seconds: float | None) -> Iterator[threading.Event]:
-    """End the process if it still runs after so many seconds (None: never); the event says that it was."""
+    """End the process if it still runs after the timeout in seconds (None: never), and set the event then."""
     overdue = threading.Event()
 
     def end() -> None:
@@ -181,7 +181,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a hardened command line, allowed one transport `protocol` ('' for none)."""
     try:
-        # A session of its own, so that everything git started can be ended with it.
+        # A new session, so that all child processes of git can be ended with it.
         process = subprocess.Popen(
             arguments,
             stdin=stdin,
@@ -198,16 +198,16 @@ def start(
 
 
 def limit(process: subprocess.Popen[bytes], what: str, most: int) -> None:
-    """Bound a resource of git and of all it starts: DATA (bytes it allocates) or FSIZE (bytes of one file)."""
-    # From outside, on Linux: code between fork and exec may hang where there are threads.
+    """Limit a resource of git and its child processes: DATA (bytes it allocates) or FSIZE (bytes of one file)."""
+    # Set from outside, on Linux: code between fork and exec may hang in a program with threads.
     if sys.platform == "linux":
-        # It may have ended already, or have a lower limit than this.
+        # It may have ended already, or have a lower limit.
         with suppress(OSError, ValueError):
             resource.prlimit(process.pid, getattr(resource, f"RLIMIT_{what}"), (most, most))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End git and everything it started, if it still runs, and let go of it."""
+    """End git and its child processes, if it still runs, and release its resources."""
     kill_group(process)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
@@ -217,17 +217,17 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End git and everything it started, if it still runs."""
+    """End git and its child processes, if it still runs."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
 def require_git() -> None:
-    """Refuse to start without a git that knows the switches relied on here.
+    """Check that git is installed and supports the required options.
 
     Raises:
-        QflowError: git is missing or older than 2.31.
+        QflowError: Git is missing or older than 2.31.
     """
     if shutil.which("git") is None:
         raise QflowError("git is not on PATH; install it (on Debian: apt-get install git)")
@@ -238,14 +238,14 @@ def require_git() -> None:
 
 
 def find_repository(path: Path) -> Path:
-    """The top folder of the work tree that holds `path`, or the bare repository it is.
+    """Return the top folder of the work tree that contains `path`, or the bare repository at `path`.
 
     Raises:
         UsageError: `path` does not exist or lies in no repository.
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a folder of a git repository, or a URL")
-    # Found by looking, not by asking git: git would read the configuration of whatever lies above.
+    # Search the folders here, because git would read the configuration of any repository above.
     for folder in (path, *path.parents):
         is_bare = (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
         if is_bare or (folder / ".git").exists():
@@ -259,15 +259,15 @@ def find_repository(path: Path) -> Path:
 
 
 def object_format(repository: Path | str) -> str:
-    """`sha1` or `sha256`."""
+    """Return the object format, `sha1` or `sha256`."""
     return run(repository, "rev-parse", "--show-object-format").decode().strip()
 
 
 def resolve(repository: Path | str, revision: str) -> Commit:
-    """The commit that `revision` (branch, tag, commit id, HEAD) names.
+    """Return the commit that `revision` (branch, tag, commit id, HEAD) names.
 
     Raises:
-        GitError: no commit has that name, or there are no commits at all.
+        GitError: No commit has that name, or there are no commits.
     """
     if revision.startswith("-") or any(c < " " for c in revision):
         raise GitError(f"{revision!r} is not a revision")
@@ -281,7 +281,7 @@ def resolve(repository: Path | str, revision: str) -> Commit:
         raise GitError(
             f"{repository} has no revision {revision!r}; see git branch --all and git tag for what it has"
         ) from None
-    # No `log`: how that prints is for the repository's configuration to say.
+    # Not `log`, whose output depends on the repository's configuration.
     commit = oid.decode().strip()
     tree = run(repository, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
     committed_at = run(repository, "rev-list", "--max-count=1", "--timestamp", commit).split()[0]
@@ -289,11 +289,11 @@ def resolve(repository: Path | str, revision: str) -> Commit:
 
 
 def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:
-    """Every path of a commit, in git's order; submodules are listed, not entered.
+    """Return every path of a commit, in git's order; submodules are listed, not entered.
 
     Raises:
-        UnsafePathError: git itself would refuse one of the paths.
-        TooLargeError: there are more than `settings().ingestion.tree_paths`.
+        UnsafePathError: Git itself would refuse a path.
+        TooLargeError: There are more than `settings().ingestion.tree_paths`.
         GitError: it cannot be read.
     """
     return [entry for entry, _ in read_tree(repository, commit)]
@@ -302,12 +302,12 @@ def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:
 def read_tree(
     repository: Path | str, tree: str, *, written: bool = False
 ) -> Iterator[tuple[TreeEntry, bytes]]:
-    """As `list_tree`, one by one as git finds them, with the path as bytes.
+    """Yield entries as `list_tree`, streamed from git, with the path as bytes.
 
-    `written`: files are to be written there, so that the paths must be good for that, and different.
+    `written`: files will be written, so the paths must be valid for that, and different.
     """
     names: set[bytes] = set()
-    # With -t folders are listed too: trees without any file can multiply as well.
+    # With -t folders are listed and counted too, because trees without files can multiply as well.
     arguments = ("ls-tree", "-r", "-t", "-z", "-l", "--full-tree", tree)
     with stream(repository, *arguments, timeout=TIMEOUT) as output:
         for record in records(output, tree):
@@ -320,18 +320,18 @@ def read_tree(
             if written:
                 names.add(path)
             if kind != "tree":
-                # Git says "-" of submodules, "BAD" of objects that are not there.
+                # Git prints "-" for submodules, "BAD" for missing objects.
                 length = int(size) if size.isdigit() else None
                 yield TreeEntry(mode, kind, oid, length, quote_path(path)), path
 
 
 def records(output: IO[bytes], commit: str, per_path: int = 1) -> Iterator[bytes]:
-    """What git prints of a commit with -z, as it comes, `per_path` records for each path.
+    """Yield the NUL-terminated records that git prints (-z), `per_path` records for each path.
 
-    A record longer than any path may be is cut short.
+    A record longer than the maximum length of a path is truncated.
 
     Raises:
-        TooLargeError: there are more paths than `settings().ingestion.tree_paths`.
+        TooLargeError: There are more paths than `settings().ingestion.tree_paths`.
     """
     most = settings().ingestion.tree_paths
     capacity = most * per_path
@@ -349,7 +349,7 @@ def records(output: IO[bytes], commit: str, per_path: int = 1) -> Iterator[bytes
 
 
 def reason(errors: bytes, code: int) -> str:
-    """Git's complaint as one line: its first fatal or error line."""
+    """Return git's error message as a line: the first fatal or error line."""
     lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
     chosen = (telling or lines or [f"exit code {code}"])[0]

@@ -1,9 +1,9 @@
-"""The environment and configuration of every call of git: what could execute code or read other files is off."""
+"""The environment and configuration of every call of git; options that execute code or read other files are off."""
 
 import os
 
-# What git, curl and ssh may see of our environment, to find and authenticate themselves; nothing
-# else, above all no GIT_DIR and no secret.
+# Environment variables that git, curl and ssh need for paths and authentication; no others, above all no
+# GIT_DIR and no secret.
 PASSED_ON = (
     "PATH",
     "HOME",
@@ -42,7 +42,7 @@ CONFIGURATION = {
     "core.pager": "cat",
     "core.attributesFile": os.devnull,
     "core.bigFileThreshold": "50m",
-    # A summary of commits beside them, which may say what they do not.
+    # The commit-graph file summarizes commits and may contradict them.
     "core.commitGraph": "false",
     "attr.tree": "",
     "credential.helper": "",
@@ -55,7 +55,7 @@ CONFIGURATION = {
     "uploadpack.packObjectsHook": "",
     "fetch.recurseSubmodules": "false",
     "submodule.recurse": "false",
-    # Credentials would go with one to where it leads.
+    # A redirect could send credentials to another host.
     "http.followRedirects": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",

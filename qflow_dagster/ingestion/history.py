@@ -47,7 +47,7 @@ CHANGE_COLUMNS = (
 
 
 class HistoryResult(NamedTuple):
-    """The number of stored commits and changes, and the seconds it took."""
+    """The number of stored commits and changes, and the duration in seconds."""
 
     new_commits: int
     new_changes: int

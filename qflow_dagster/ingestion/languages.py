@@ -1,8 +1,8 @@
-"""Which language a file is written in: by its name, and where that leaves doubt, by its first bytes.
+"""Detection of a file's language by its name, and if that is ambiguous, by its first bytes.
 
-Belongs here: linguist's names of languages (tables in ``languages.toml``), and the rules in its
-spirit: file name, extension, shebang, editor line, and a few patterns for extensions that several
-languages share. Does not belong here: what is done with a language (``extraction``).
+Belongs here: linguist's names of languages (tables in ``languages.toml``), and rules similar to
+linguist's: file name, extension, shebang, editor line, and a few patterns for extensions that several
+languages share. Does not belong here: processing of a language (``extraction``).
 """
 
 import re
@@ -20,7 +20,7 @@ BY_EXTENSION = _inverted(_TABLES["extensions"])
 BY_NAME = _inverted(_TABLES["names"])
 INTERPRETERS = _inverted(_TABLES["interpreters"])
 EDITOR_NAMES = _inverted(_TABLES["editors"])
-# Extensions that several languages share: the first pattern found decides, else the last name.
+# Extensions that several languages share: the first matching pattern decides, else the last name.
 _C_PLUS_PLUS = (
     rb"^[ \t]*+(?:template\s*<|class\s++\w++[^;{]{0,500}+\{|namespace\s+\w*\s*\{|using\s+(?:namespace\s)?\w+|"
     rb"public:|private:|protected:)|\bstd::|^[ \t]*+#\s*include\s*<(?:string|vector|memory|map|iostream|cstdint)>"
@@ -67,9 +67,9 @@ EDITOR_LINE = re.compile(
 
 
 def detect(path: str, head: bytes) -> str:
-    """The language of the file at `path`, whose first bytes are `head`; '' where it is not known.
+    """Return the language of the file at `path`, whose first bytes are `head`; '' if it is unknown.
 
-    `head` is looked at only where `needs_head(path)`.
+    `head` is used only if `needs_head(path)`.
     """
     by_path, ambiguous = _by_path(path)
     if by_path is not None:
@@ -84,7 +84,7 @@ def detect(path: str, head: bytes) -> str:
 
 
 def needs_head(path: str) -> bool:
-    """Whether the name alone leaves the language open."""
+    """Return whether the language is ambiguous by the name alone."""
     return _by_path(path)[0] is None
 
 
@@ -104,7 +104,7 @@ def _by_name(name: str) -> tuple[str | None, str]:
 
 
 def _by_path(path: str) -> tuple[str | None, str]:
-    """(language or None where the name leaves it open, the extension that is ambiguous)."""
+    """Return (language, or None if it is ambiguous by name; the ambiguous extension)."""
     return _by_name(path.rpartition("/")[2].rstrip('"').lower())
 
 

@@ -16,7 +16,7 @@ MANIFESTS = frozenset(
 
 
 def is_manifest(path: str) -> bool:
-    """Whether the content of the file at `path` says where modules lie."""
+    """Return whether the file at `path` is a manifest that locates modules."""
     return posixpath.basename(path) in MANIFESTS
 
 
@@ -87,7 +87,7 @@ class ModuleManifests:
 
 
 def join_path(*parts: str) -> str:
-    """Join and normalise; a path that would leave the repository becomes one that cannot exist."""
+    """Join and normalise paths; one that would leave the repository becomes a path that cannot exist."""
     path = "/".join([part for part in parts if part])
     if (
         "./" not in path
@@ -101,7 +101,7 @@ def join_path(*parts: str) -> str:
 
 
 def _lenient_json(content: bytes) -> dict[str, Any]:
-    """JSON with comments and trailing commas, as tsconfig.json is written."""
+    """Parse JSON with comments and trailing commas, as in tsconfig.json."""
     text = content.decode("utf-8-sig", "replace")
     text = re.sub(r'("(?:[^"\\]|\\.)*+"?)|//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?', lambda m: m[1] or "", text)
     return json.loads(re.sub(r",(\s*[}\]])", r"\1", text))

@@ -1,8 +1,8 @@
-"""From a revision to a published snapshot: the order of things, and what makes it resumable.
+"""Ingestion of a revision up to the published snapshot, in resumable steps.
 
-Facts of blobs are committed batch by batch as they are found; they are content-addressed, so
-a killed run's work is found again by the next. The snapshot itself (files, dependencies, what
-readers see) is published in one transaction at the end: a half one is never visible.
+Facts of blobs are committed in batches; they are content-addressed, so the next run continues the
+work of a killed one. The snapshot itself (files, dependencies, current snapshot) is published in a
+single transaction at the end, so that it is never partially visible.
 
 Does not belong here: git's output (``git``), worker processes (``workers``), SQL (``store``).
 """
@@ -37,17 +37,17 @@ from qflow_dagster.settings import settings
 
 T = TypeVar("T")
 
-# A batch is read, parsed and committed as one: large enough that its overhead does not show,
-# small enough that memory stays flat and little is lost with a killed run.
+# A batch is read, parsed and committed together: large enough for a low overhead, small enough to limit
+# memory and the loss with a killed run.
 BATCH_BYTES = 1_500_000
 BATCH_BLOBS = 400
 RECONNECT_SECONDS = (1, 2, 4, 8)
-# SQL states of a server that is going down or coming up; None: there was no answer at all.
+# SQL states of a server that is shutting down or starting; None: there was no response.
 NOT_THERE = (None, "57P01", "57P02", "57P03")
 
 
 class SnapshotResult(NamedTuple):
-    """What an ingestion did; `blobs_read` are those never read before."""
+    """The result of an ingestion; `blobs_read` counts blobs that were not stored before."""
 
     snapshot_id: int
     commit_oid: str
@@ -59,13 +59,13 @@ class SnapshotResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be stored so that the newest snapshot, `base`, becomes `commit`."""
+    """The rows to store so that `commit` follows the newest snapshot, `base`."""
 
     repository: Repository
     commit: git.Commit
     revision: str
     base: store.BaseSnapshot | None
-    # Paths as they are now, with their sizes in bytes, and paths that are gone (None: all others).
+    # Added and changed paths, with their sizes in bytes, and removed paths (None: all others).
     rows: list[FileRow]
     sizes: list[int]
     removed: list[str] | None
@@ -81,11 +81,11 @@ def ingest(
 ) -> SnapshotResult:
     """Ingest `revision` of the repository called `name` and make it the current snapshot.
 
-    A commit that was ingested before is only made current. Otherwise it costs what changed
-    since the newest snapshot: changed paths, and blobs never seen in any repository.
+    A commit that was ingested before only becomes current. Otherwise only the changes since the newest
+    snapshot are processed: changed paths, and blobs that are not stored from any repository.
 
     Raises:
-        QflowError: the repository or revision cannot be read, or it is being ingested right now.
+        QflowError: The repository or revision cannot be read, or it is being ingested.
     """
     started = time.monotonic()
     report = progress or (lambda stage, done, total: None)
@@ -104,7 +104,7 @@ def ingest(
         plan = plan_snapshot(repository, commit, revision, base)
         blobs_read = 0
         snapshot_id = None
-        # Facts that were there may be deleted with another repository before the snapshot refers to
+        # Stored facts may be deleted with another repository before the snapshot refers to
         # them; then it is not published, and what is missing is read.
         while snapshot_id is None:
             blobs_read += read_blobs(engine, plan, report, processes)
@@ -118,7 +118,7 @@ def ingest(
 def plan_snapshot(
     repository: Repository, commit: git.Commit, revision: str, base: store.BaseSnapshot | None
 ) -> Plan:
-    """Find what `commit` changes against `base`; without a usable base everything is new."""
+    """Determine the changes from `base` to `commit`; without a usable base everything is new."""
     entries, removed = None, None
     if base is not None and base.extractor_version == EXTRACTOR_VERSION:
         # The base may have been rewritten away and collected; then everything is listed.
@@ -131,7 +131,7 @@ def plan_snapshot(
 
 
 def file_rows(objects: Path, entries: Sequence[git.TreeEntry]) -> list[FileRow]:
-    """The rows of `entries`: kind, language, flags, where links point."""
+    """Return the rows of `entries`: kind, language, flags, targets of links."""
     files = [entry for entry in entries if entry.mode in ("100644", "100755", "100664")]
     heads = trees.read_heads(objects, [entry for entry in files if languages.needs_head(entry.path)])
     targets = trees.read_links(objects, [entry for entry in entries if entry.mode == "120000"])
@@ -147,7 +147,7 @@ def file_rows(objects: Path, entries: Sequence[git.TreeEntry]) -> list[FileRow]:
 
 
 def read_blobs(engine: Engine, plan: Plan, report: ReportProgress, processes: int | None) -> int:
-    """Read and store the facts of blobs of `plan` that have none yet; returns how many those are."""
+    """Read and store the facts of blobs of `plan` that have none yet; return their number."""
     required: dict[store.BlobKey, tuple[str, int]] = {}
     for row, size in zip(plan.rows, plan.sizes, strict=True):
         if row.language is not None:
@@ -170,7 +170,7 @@ def read_blobs(engine: Engine, plan: Plan, report: ReportProgress, processes: in
 
 
 def batches_of(tasks: Sequence[BlobTask]) -> list[list[BlobTask]]:
-    """Batches of about `BATCH_BYTES`, largest blobs first, so that no large one is left for the end."""
+    """Return batches of about `BATCH_BYTES`, largest blobs first, so that no large blob delays the end."""
     batches: list[list[BlobTask]] = []
     remaining = 0
     for task in sorted(tasks, key=lambda task: -task.size):
@@ -185,14 +185,14 @@ def batches_of(tasks: Sequence[BlobTask]) -> list[list[BlobTask]]:
 def publish(connection: Connection, plan: Plan) -> int | None:
     """Make the commit visible as the repository's current snapshot; returns its id.
 
-    None, and nothing is written, where facts of its files are missing.
+    Returns None, and writes nothing, if facts of its files are missing.
 
     Raises:
-        QflowError: the repository has another newest snapshot than the one the plan is based on.
+        QflowError: The newest snapshot is no longer the base of the plan.
     """
     repository, rows, removed = plan.repository, plan.rows, plan.removed
     store.lock_facts(connection)
-    # Published already, when the connection was lost with the answer.
+    # Already published, if the connection was lost after the commit.
     existing = store.find_snapshot(connection, repository.id, plan.commit.oid)
     if existing is not None:
         return existing
@@ -201,13 +201,13 @@ def publish(connection: Connection, plan: Plan) -> int | None:
         return None
     before = None if removed is None else {path for path, _ in store.current_paths(connection, repository.id)}
     snapshot_id, seq = store.insert_snapshot(connection, repository.id, plan.commit, plan.revision)
-    # The lock on the repository is lost with a server that restarts, so this can happen.
+    # This can happen, because the lock on the repository is lost if the server restarts.
     if seq != (plan.base.seq if plan.base else 0) + 1:
         raise QflowError(f"{repository.name} was ingested by another process meanwhile; run again")
     store.replace_files(connection, repository.id, seq, rows, removed)
     store.fill_totals(connection, repository.id, snapshot_id)
     changed = [row.path for row in rows]
-    # An import of an unchanged file may mean another file once paths come or go, or once a
+    # An import of an unchanged file may resolve differently once paths come or go, or once a
     # manifest says where modules lie: then all are resolved again.
     everything = (
         before is None
@@ -224,7 +224,7 @@ def publish(connection: Connection, plan: Plan) -> int | None:
 def resolve_imports(
     connection: Connection, repository: Repository, sources: Sequence[str] | None
 ) -> list[tuple[str, int, str, str | None]]:
-    """(source, line, module, target) of the imports of `sources` (None: all files), one per target."""
+    """Return (source, line, module, target) of the imports of `sources` (None: all files), a row per target."""
     imports = store.imports_of(connection, repository.id, sources)
     if not imports:
         return []
@@ -241,13 +241,13 @@ def resolve_imports(
 
 
 def with_reconnect(engine: Engine, work: Callable[[Connection], T]) -> T:
-    """Do `work` in a transaction; where the connection is lost, do it again on a new one.
+    """Run `work` in a transaction, and repeat it on a new connection if the connection is lost.
 
-    Every transaction here either happened whole or not at all, and doing one twice changes
-    nothing, so an answer lost with the connection is no matter.
+    The transactions of this module are idempotent, so it does not matter whether the lost one was
+    committed.
 
     Raises:
-        QflowError: the database did not come back.
+        QflowError: The database did not recover.
     """
     lost: DBAPIError | None = None
     for pause in (0, *RECONNECT_SECONDS):

@@ -1,4 +1,4 @@
-"""What readers ask of ingested code: snapshots, files, symbols, and whether they hold together.
+"""Queries on ingested code: snapshots, files, symbols, and consistency checks.
 
 Belongs here: reading statements of this domain, for the assets, the checks and the command
 line. Does not belong here: writing (``store``), and anything measured (``metrics``).
@@ -37,15 +37,15 @@ class Snapshot:
 
     @property
     def interval(self) -> dict[str, int]:
-        """The parameters of `IN_SNAPSHOT`."""
+        """Return the parameters of `IN_SNAPSHOT`."""
         return {"repository_id": self.repository_id, "seq": self.seq}
 
 
 def current_snapshot(connection: Connection, repository: str) -> Snapshot:
-    """The snapshot readers of `repository` (its name) see.
+    """Return the current snapshot of the repository of that name.
 
     Raises:
-        QflowError: no repository has that name, or nothing of it is ingested yet.
+        QflowError: No repository has that name, or nothing of it is ingested yet.
     """
     row = connection.execute(
         text("""
@@ -64,7 +64,7 @@ def current_snapshot(connection: Connection, repository: str) -> Snapshot:
 
 
 def languages(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Per language: files, and physical, code, comment and blank lines; most code first.
+    """Count per language: files, and physical, code, comment and blank lines; most code first.
 
     Vendored and generated files are left out, as in linguist's statistics.
     """
@@ -82,7 +82,7 @@ def languages(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]
 
 
 def file_kinds(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Number of paths by kind (file, executable, symlink, submodule) and how they were read."""
+    """Return the number of paths by kind (file, executable, symlink, submodule) and how they were read."""
     return _rows(
         connection,
         f"""
@@ -101,7 +101,7 @@ def file_kinds(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any
 
 
 def symbol_kinds(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Number of symbols by kind, with the share (0 to 1) that has a docstring."""
+    """Return the number of symbols by kind, with the share (0 to 1) that has a docstring."""
     return _rows(
         connection,
         f"""
@@ -114,7 +114,7 @@ def symbol_kinds(connection: Connection, snapshot: Snapshot) -> list[dict[str, A
 
 
 def most_imported(connection: Connection, snapshot: Snapshot, limit: int = 10) -> list[dict[str, Any]]:
-    """The files of the repository that most other files import."""
+    """Return the files of the repository that most other files import."""
     return _rows(
         connection,
         f"""
@@ -128,7 +128,7 @@ def most_imported(connection: Connection, snapshot: Snapshot, limit: int = 10) -
 
 
 def dependency_counts(connection: Connection, snapshot: Snapshot) -> dict[str, int]:
-    """How many imports there are, and how many of them mean a file of the repository."""
+    """Count the imports, and those that resolve to a file of the repository."""
     return dict(
         connection.execute(
             text(
@@ -143,7 +143,7 @@ def dependency_counts(connection: Connection, snapshot: Snapshot) -> dict[str, i
 
 
 def commit_summary(connection: Connection, repository_id: int) -> dict[str, Any]:
-    """Commits, authors, changes and time span of the reachable history."""
+    """Return commits, authors, changes and time span of the reachable history."""
     return dict(
         connection.execute(
             text("""
@@ -160,7 +160,7 @@ def commit_summary(connection: Connection, repository_id: int) -> dict[str, Any]
 
 
 def top_authors(connection: Connection, repository_id: int, limit: int = 10) -> list[dict[str, Any]]:
-    """The authors of most reachable commits, with their first and last."""
+    """Return the authors of most reachable commits, with their first and last commit."""
     return _rows(
         connection,
         """
@@ -174,7 +174,7 @@ def top_authors(connection: Connection, repository_id: int, limit: int = 10) -> 
 
 
 def repositories(connection: Connection) -> list[dict[str, Any]]:
-    """Every registered repository with its current snapshot, if any."""
+    """Return every registered repository with its current snapshot, if any."""
     return _rows(
         connection,
         """
@@ -187,7 +187,7 @@ def repositories(connection: Connection) -> list[dict[str, Any]]:
 
 
 def seconds_since_measured(connection: Connection) -> dict[str, float | None]:
-    """Seconds since each repository was ingested or measured last, whether or not it had changed; None: never."""
+    """Return seconds since each repository was last ingested or measured, even without changes; None: never."""
     ingested, measured = WorkflowTypeName.CODE_INGESTION, WorkflowTypeName.METRICS_PIPELINE
     query = text(f"""
         SELECT r.name, extract(epoch FROM clock_timestamp() - greatest(s.created_at, w.at))::float AS age
@@ -202,7 +202,7 @@ def seconds_since_measured(connection: Connection) -> dict[str, float | None]:
 
 
 def snapshot_paths(connection: Connection, snapshot: Snapshot) -> dict[str, str]:
-    """Object id by path, for every path of the snapshot."""
+    """Return the object id by path, for every path of the snapshot."""
     rows = connection.execute(
         text(f"SELECT f.path, f.oid FROM files f WHERE {IN_SNAPSHOT}"), snapshot.interval
     )
@@ -210,7 +210,7 @@ def snapshot_paths(connection: Connection, snapshot: Snapshot) -> dict[str, str]
 
 
 def files_without_facts(connection: Connection, snapshot: Snapshot, limit: int = 20) -> list[str]:
-    """Paths of files (not links, not submodules) whose blob was never read: none in a whole snapshot."""
+    """Return paths of files (not links, not submodules) whose blob is not stored: none in a complete snapshot."""
     return list(
         connection.scalars(
             text(
@@ -223,7 +223,7 @@ def files_without_facts(connection: Connection, snapshot: Snapshot, limit: int =
 
 
 def totals_of_files(connection: Connection, snapshot: Snapshot) -> dict[str, int]:
-    """File count, bytes and lines summed over the rows of the snapshot, to hold against its own totals."""
+    """Sum file count, bytes and lines over the rows of the snapshot, to compare with its stored totals."""
     return dict(
         connection.execute(
             text(f"""
@@ -241,7 +241,7 @@ def totals_of_files(connection: Connection, snapshot: Snapshot) -> dict[str, int
 def dangling_dependencies(
     connection: Connection, snapshot: Snapshot, limit: int = 20
 ) -> list[dict[str, Any]]:
-    """Dependencies whose source or target is no path of the snapshot: none in a sound one."""
+    """Return dependencies whose source or target is no path of the snapshot: none in a consistent one."""
     return _rows(
         connection,
         f"""
@@ -258,7 +258,7 @@ def dangling_dependencies(
 
 
 def parse_error_rate(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
-    """Parsed files, those with parse errors, and the worst of them by number of errors."""
+    """Count parsed files and those with parse errors, and return the files with most errors."""
     parameters = snapshot.interval
     counts = connection.execute(
         text(f"""

@@ -1,13 +1,13 @@
-"""Repositories behind URLs: which URLs are allowed, asking them, mirroring them.
+"""Repositories behind URLs: validation of URLs, queries, mirrors, and pushing.
 
-Belongs here: everything that talks to another machine. Does not belong here: where mirrors lie
-and which repositories there are (``repositories``).
+Belongs here: all communication of git with other machines. Does not belong here: paths of mirrors
+and registration (``repositories``).
 
-https authenticates by ``~/.netrc``, ssh by agent or key file; never by asking, never by the URL,
-which is stored and shown. An unknown ssh host is refused.
+https authenticates by ``~/.netrc``, ssh by agent or key file; never by a prompt or in the URL, which
+is stored and shown. An unknown ssh host is refused.
 
-No git that talks to another reads the configuration of a repository that is not ours: where it
-needs objects of one, a stand-in of our own borrows them.
+Git processes that communicate never read the configuration of an untrusted repository: a stand-in
+(``stand_ins``) gives access to its objects.
 """
 
 import os
@@ -74,10 +74,10 @@ def url_protocol(location: str) -> str | None:
 
 
 def head(location: str) -> str:
-    """The commit id of HEAD of a local repository, or of a remote one by asking it.
+    """Return the commit id of HEAD of a local or remote repository.
 
     Raises:
-        GitError: it cannot be read or has no commits.
+        GitError: It cannot be read or has no commits.
     """
     protocol = url_protocol(location)
     if protocol is None:
@@ -94,12 +94,12 @@ def head(location: str) -> str:
 
 
 def mirror(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
-    """Make or refresh the bare mirror `target` of `url`: branches, tags and HEAD.
+    """Create or update the bare mirror `target` of `url`: branches, tags and HEAD.
 
     A new mirror appears only when complete. `timeout` is in seconds.
 
     Raises:
-        GitError: it cannot be reached or read; a mirror that was there stays as it was.
+        GitError: It cannot be reached or read; an existing mirror is unchanged.
     """
     try:
         with readable(url) as source:
@@ -114,12 +114,12 @@ def mirror(url: str, target: Path, timeout: float, progress: ReportProgress) -> 
 def push(objects: Path, remote: str, branch: str) -> None:
     """Push one branch to `remote`: the name of a remote of the repository, a URL or a path.
 
-    A remote that the repository names must be behind https or ssh; a path or file:// is taken
-    only from whoever calls, and must belong to the same user. No hook runs on either side.
+    A remote that the repository names must be behind https or ssh; a path or file:// is accepted
+    only from the caller, and must belong to the same user. No hook runs on either side.
 
     Raises:
-        GitError: there is no such remote, or it refused.
-        UsageError: it is none that may be pushed to.
+        GitError: There is no such remote, or it refused.
+        UsageError: Pushing to this remote is not allowed.
     """
     url, protocol = _target(objects, remote)
     receive_pack = ("--receive-pack", RECEIVE_PACK) if protocol == "file" else ()
@@ -168,7 +168,7 @@ def readable(url: str) -> Iterator[str]:
 
 
 def _target(objects: Path, remote: str) -> tuple[str, str]:
-    """The URL or path that `remote` means, and the protocol to it."""
+    """Return the URL or path of `remote`, and its protocol."""
     # A word is a name: a folder of that name, where the caller happens to be, may be the repository's own.
     named_by_caller = url_protocol(remote) is not None or "/" in remote
     url = remote
@@ -206,7 +206,7 @@ def _require_own(target: Path) -> None:
 
 
 def _local_path(url: str) -> Path:
-    """The repository that a file:// URL names, as git finds it."""
+    """Return the repository that a file:// URL names, by git's rules."""
     path = Path(unquote(url.removeprefix("file://")))
     if not path.exists():
         path = path.with_name(f"{path.name}.git")
@@ -217,7 +217,7 @@ def _local_path(url: str) -> Path:
 
 def _clone(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
     partial = target.with_name(f"{target.name}.partial")
-    # What a killed run left; two runs at once are kept apart by the caller's lock.
+    # Leftovers of a killed run; the caller's lock excludes concurrent runs.
     remove(partial)
     partial.parent.mkdir(parents=True, exist_ok=True)
     protocol = url_protocol(url) or ""
@@ -233,9 +233,9 @@ def _clone(url: str, target: Path, timeout: float, progress: ReportProgress) -> 
 
 def _fetch(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
     protocol = url_protocol(url) or ""
-    # Packs pile up with the years: git may tidy up, but before we go on, not behind our back.
+    # Packs accumulate over years, so git may run garbage collection, but not in the background.
     tidying = ("gc.auto=6700", "gc.autoDetach=false", "maintenance.auto=true", "maintenance.autoDetach=false")
-    # Branches of edits are ours alone: the other side has none to take or to prune.
+    # Branches of edits are local only, and must be neither fetched nor pruned.
     own = (f"^refs/heads/{settings().improvement.branch_prefix}*",)
     command = git.command(
         target,
@@ -259,7 +259,7 @@ def _fetch(url: str, target: Path, timeout: float, progress: ReportProgress) -> 
 
 
 def _transfer(command: list[str], protocol: str, timeout: float, progress: ReportProgress) -> None:
-    """Run a clone or fetch, reporting what it says of its progress."""
+    """Run a clone or fetch, and report its progress."""
     process = git.start(command, protocol)
     git.limit(process, "FSIZE", settings().ingestion.mirror_bytes)
     output = b""
@@ -267,7 +267,7 @@ def _transfer(command: list[str], protocol: str, timeout: float, progress: Repor
         with git.ended_after(process, timeout) as overdue:
             pipe = cast(IO[bytes], process.stderr).fileno()
             while piece := os.read(pipe, 1 << 16):
-                # Only the end counts of what it says: a server may say a lot.
+                # Keep only the end of its messages, because a server may send many.
                 output = (output + piece)[-(1 << 16) :]
                 match = PROGRESS.findall(piece)
                 if match:

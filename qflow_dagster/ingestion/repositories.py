@@ -1,7 +1,7 @@
-"""Which repositories are known, by what name, and where their objects are read from.
+"""Registration of repositories: names, locations, mirrors.
 
-Belongs here: registering, finding, locking and removing. Does not belong here: what is read
-of them. A path is read in place; a URL is mirrored bare under `$QFLOW_HOME/mirrors`.
+Belongs here: registering, finding, locking and removing. Does not belong here: reading
+their content. A path is read in place; a URL is mirrored bare under `$QFLOW_HOME/mirrors`.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from qflow_dagster.safety.private_folders import close_to_others, private_folder
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
-# Fit to be a Dagster partition key: three dots in a row mean a range there.
+# Valid as a Dagster partition key, where three dots in a row mean a range.
 NAME = re.compile(r"(?!.*\.\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -45,21 +45,21 @@ class Repository(NamedTuple):
 
     @property
     def objects(self) -> Path:
-        """The folder git reads: the repository itself, or its mirror."""
+        """Return the folder that git reads: the repository itself, or its mirror."""
         return mirror_folder(self.location) if self.mirrored else Path(self.location)
 
 
 def register(
     connection: Connection, location: str, name: str | None = None, *, progress: ReportProgress | None = None
 ) -> Repository:
-    """Register the repository at `location`; one that is registered already is returned as it is.
+    """Register the repository at `location`, or return it if it is already registered.
 
-    A URL is mirrored now, so that one that cannot be read is not registered; without `name` the
-    last part of the location is taken, with a number where another repository has it.
+    A URL is mirrored first, so that an unreadable one is not registered. The default name is the last
+    part of the location, with a number if that is taken.
 
     Raises:
         UsageError: `location` is no repository, or `name` is taken or not allowed.
-        GitError: the URL cannot be reached.
+        GitError: The URL cannot be reached.
     """
     git.require_git()
     mirrored = remotes.url_protocol(location) is not None
@@ -77,7 +77,7 @@ def register(
     if mirrored:
         _mirror(connection, location, progress)
     objects = mirror_folder(location) if mirrored else Path(location)
-    # Two processes that register at once must not choose the same name.
+    # Concurrent registrations must not choose the same name.
     connection.execute(text("LOCK TABLE repositories IN SHARE ROW EXCLUSIVE MODE"))
     used_names = set(connection.scalars(select(repositories.c.name)))
     if name in used_names:
@@ -94,19 +94,19 @@ def register(
 
 
 def find(connection: Connection, name: str) -> Repository:
-    """The repository called `name`.
+    """Return the repository called `name`.
 
     Raises:
-        QflowError: there is none.
+        QflowError: There is no such repository.
     """
     return _require(_one(connection, repositories.c.name == name), name)
 
 
 def find_by_id(connection: Connection, repository_id: int) -> Repository:
-    """The repository of that id.
+    """Return the repository of that id.
 
     Raises:
-        QflowError: there is none.
+        QflowError: There is no such repository.
     """
     return _require(_one(connection, repositories.c.id == repository_id), str(repository_id))
 
@@ -114,7 +114,7 @@ def find_by_id(connection: Connection, repository_id: int) -> Repository:
 def find_or_register(
     connection: Connection, name_or_location: str, *, progress: ReportProgress | None = None
 ) -> Repository:
-    """The repository of that name, else the one at that location, registered if need be."""
+    """Return the repository of that name, else that at the location, which is registered if necessary."""
     if NAME.fullmatch(name_or_location) and not Path(name_or_location).exists():
         existing = _one(connection, repositories.c.name == name_or_location)
         if existing is not None:
@@ -124,12 +124,12 @@ def find_or_register(
 
 @contextmanager
 def locked(engine: Engine, repository: Repository) -> Iterator[None]:
-    """Be the only one who changes what is stored of the repository.
+    """Hold the exclusive lock for changing the stored data of the repository.
 
-    Another holder is waited for as long as for any lock (`settings().database.lock_timeout`).
+    Waits for another holder up to `settings().database.lock_timeout`.
 
     Raises:
-        QflowError: it is held for longer.
+        QflowError: The lock is held for longer.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         with _held_by_another(f"{repository.name} is being ingested"):
@@ -137,13 +137,13 @@ def locked(engine: Engine, repository: Repository) -> Iterator[None]:
         try:
             yield
         finally:
-            # If the server went away, the lock went with the connection.
+            # If the connection is lost, the server releases the lock.
             with suppress(DBAPIError):
                 unlock_session(connection, Lock.REPOSITORY, repository.id)
 
 
 def refresh(connection: Connection, repository: Repository, progress: ReportProgress | None = None) -> None:
-    """Bring the mirror up to date; a local repository is read in place and needs nothing.
+    """Update the mirror; a local repository is read in place and needs no update.
 
     Raises:
         GitError: the URL cannot be reached.
@@ -153,10 +153,10 @@ def refresh(connection: Connection, repository: Repository, progress: ReportProg
 
 
 def remove(engine: Engine, name: str) -> None:
-    """Forget the repository: its rows, its mirror, and the facts that no repository has a use for.
+    """Remove the repository: its rows, its mirror, and the facts that no other repository refers to.
 
     Raises:
-        QflowError: there is none of that name, or it is being ingested.
+        QflowError: There is no repository of that name, or it is being ingested.
     """
     with engine.connect() as connection:
         repository = find(connection, name)
@@ -169,13 +169,13 @@ def remove(engine: Engine, name: str) -> None:
 
 
 def mirror_folder(url: str) -> Path:
-    """Where the mirror of `url` lies: a readable name and a digest of the whole URL."""
+    """Return the path of the mirror of `url`: a readable name and a digest of the URL."""
     digest = hashlib.sha256(url.encode()).hexdigest()[:12]
     return settings().home.absolute() / "mirrors" / f"{_last_part(url)}-{digest}.git"
 
 
 def free_name(location: str, used_names: set[str]) -> str:
-    """A name for `location` that is not taken: its last part, with a number where needed."""
+    """Return a free name for `location`: its last part, with a number if necessary."""
     base = _last_part(location)
     number = 1
     name = base
@@ -193,7 +193,7 @@ def _last_part(location: str) -> str:
 
 def _mirror(connection: Connection, url: str, progress: ReportProgress | None) -> None:
     folder = mirror_folder(url)
-    # Two processes that mirror at once would take each other's half-made folder away.
+    # Concurrent processes would remove each other's incomplete mirror.
     with _held_by_another(f"{url} is being fetched"):
         lock_name(connection, folder.name)
     for outer in (settings().home, folder.parent):
@@ -205,7 +205,7 @@ def _mirror(connection: Connection, url: str, progress: ReportProgress | None) -
 
 @contextmanager
 def _held_by_another(activity: str) -> Iterator[None]:
-    """Say what another process is doing where a lock is not free in time."""
+    """Name the other process's activity in the error if a lock is not free in time."""
     try:
         yield
     except OperationalError as error:

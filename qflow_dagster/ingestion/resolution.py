@@ -1,8 +1,8 @@
-"""Which files of the repository an import means: from its text and the set of all paths.
+"""Resolution of imports to files of the repository, from their text and the set of all paths.
 
-Belongs here: the module systems of languages, as far as paths and manifests tell. What lies
-outside the repository (packages, system headers) resolves to nothing. Does not belong here:
-reading imports (``extraction.imports``). Nothing is run, no file system is asked.
+Belongs here: the module systems of languages, as far as paths and manifests tell. Imports from
+outside the repository (packages, system headers) resolve to nothing. Does not belong here:
+reading imports (``extraction.imports``). No code is executed and no file system is read.
 
 A `Resolver` is built once per snapshot. Where a package of several files is imported (Go, wildcard
 imports of the JVM), each of its files is a target, up to `MAX_TARGETS`.
@@ -53,7 +53,7 @@ class Resolver:
         self._cache: dict[tuple[Any, ...], Targets] = {}
 
     def resolve(self, source: str, language: str, imported: ImportFact) -> Targets:
-        """The files that an import in the file `source` means; none where they are outside, or unknown."""
+        """Return the files that an import in `source` refers to; empty if they are external or unknown."""
         reader = READERS.get(language)
         if reader is None:
             return ()
@@ -85,7 +85,7 @@ class Resolver:
                 base = posixpath.dirname(base)
             return self._python_module(base, parts, imported.names)
         own = posixpath.dirname(source)
-        # A script finds its neighbours first; then the roots, nearest ones before far ones.
+        # A script imports from its own folder first, then from the source roots, nearest first.
         roots = [own] if f"{own}/__init__.py".lstrip("/") not in self.paths else []
         roots += sorted(self.python_roots, key=lambda root: not _inside(source, root))
         for root in roots:
@@ -184,7 +184,7 @@ class Resolver:
         return self._rust_module(own, parts, exact=True)
 
     def _rust_module(self, base: str, parts: list[str], *, exact: bool = False) -> list[str]:
-        """The file of the longest prefix of `parts` that is a module below `base`, else that of `base`."""
+        """Return the file of the longest prefix of `parts` that is a module below `base`, else that of `base`."""
         for length in range(len(parts), 0, -1):
             module = join_path(base, *parts[:length])
             for path in (f"{module}.rs", f"{module}/mod.rs"):
@@ -247,7 +247,7 @@ class Resolver:
             path for folder in folders for name in names if (path := join_path(folder, name)) in self.paths
         ][:1]
 
-    # C and C++: beside the file, then wherever exactly one path of the repository ends so.
+    # C and C++: relative to the file, then any unique path of the repository with this ending.
 
     def _include(self, source: str, imported: ImportFact) -> list[str]:
         beside = join_path(posixpath.dirname(source), imported.module)
@@ -261,7 +261,7 @@ class Resolver:
             matching = [p for p in matching if len(posixpath.commonpath([p, source])) == nearest]
         return matching if len(matching) == 1 else []
 
-    # The rest: one short rule each.
+    # Other languages: a short rule each.
 
     def _ruby(self, source: str, imported: ImportFact) -> list[str]:
         name = imported.module.removesuffix(".rb") + ".rb"
@@ -297,7 +297,7 @@ class Resolver:
         return next(([path] for path in candidates if path in self.paths), [])
 
     def _ending(self, ending: str, roots: tuple[str, ...]) -> list[str]:
-        """The one path that is `ending` below the top or below a folder named in `roots` (none: any)."""
+        """Return the unique path that is `ending` below the top or below a folder named in `roots` (empty: any)."""
         matching = [
             path
             for path in self.by_name.get(posixpath.basename(ending), ())
@@ -325,7 +325,7 @@ READERS: dict[str, Callable[[Resolver, str, ImportFact], list[str]]] = {
 }
 
 
-# An import there means the same wherever it is written.
+# Imports of these languages do not depend on the importing file.
 ABSOLUTE = frozenset({"Java", "Kotlin", "Scala", "Go", "Elixir"})
 
 

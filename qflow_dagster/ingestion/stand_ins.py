@@ -1,9 +1,8 @@
-"""Stand-ins: bare repositories of repository, for the moment, that borrow the objects of another.
+"""Stand-ins: temporary bare repositories that use the objects of another repository.
 
 Git reads the configuration, grafts and attributes of the repository it runs in, and some of them
-decide what it prints or makes. What prints or makes anything for us (``log``, ``format-patch``,
-``apply``, ``commit-tree``, ``push``, ...) therefore runs in a stand-in. Does not belong here: what
-is done in one.
+change its output. Commands with output or new objects (``log``, ``format-patch``, ``apply``,
+``commit-tree``, ``push``, ...) therefore run in a stand-in. Does not belong here: these commands.
 """
 
 import os
@@ -17,9 +16,9 @@ from qflow_dagster.ingestion import git
 
 @contextmanager
 def stand_in(objects: Path) -> Iterator[Path]:
-    """A bare repository with the objects of another, and nothing of its configuration and branches.
+    """Create a bare repository with the objects of another, without its configuration and branches.
 
-    What is written to it is gone afterwards; `keep` copies a commit from it.
+    It is deleted afterwards; `keep` copies a commit from it.
     """
     with tempfile.TemporaryDirectory(prefix="qflow-stand-in-") as folder:
         repository = Path(folder, "repository.git")
@@ -28,7 +27,7 @@ def stand_in(objects: Path) -> Iterator[Path]:
         (repository / "objects" / "info").mkdir(exist_ok=True)
         store = _quoted(os.fsencode(inner_path(objects, "objects")))
         (repository / "objects" / "info" / "alternates").write_bytes(store + b"\n")
-        # Where its history was cut off is not in the objects.
+        # The boundary of a shallow history is not stored in the objects.
         shallow = inner_path(objects, "shallow")
         if shallow.is_file():
             shallow_oids = [
@@ -39,9 +38,9 @@ def stand_in(objects: Path) -> Iterator[Path]:
 
 
 def keep(repository: Path, commit: str, objects: Path) -> None:
-    """Copy a commit that was made in the stand-in, and what it adds to its parents, to the repository.
+    """Copy a commit from the stand-in to the repository, with the objects that its parents lack.
 
-    Objects are named by what they hold: nothing that is configured there changes them.
+    Objects are content-addressed, so the repository's configuration cannot change them.
     """
     revisions = f"{commit}\n^{commit}^@\n".encode()
     pack = git.run(repository, "pack-objects", "--revs", "--stdout", "--quiet", stdin=revisions)
@@ -49,12 +48,12 @@ def keep(repository: Path, commit: str, objects: Path) -> None:
 
 
 def inner_path(repository: Path | str, name: str) -> Path:
-    """Where `name` (objects, shallow) of the repository lies; work trees share most with their repository."""
+    """Return the path of `name` (objects, shallow) of the repository, which its work trees share."""
     path = git.run(repository, "rev-parse", "--path-format=absolute", "--git-path", name)
     return Path(os.fsdecode(path).removesuffix("\n"))
 
 
 def _quoted(path: bytes) -> bytes:
-    """As git takes a path in its list of alternates, where a line break ends one and `#` is a comment."""
+    """Quote a path for git's list of alternates, where a line break ends a path and `#` starts a comment."""
     escaped = path.replace(b"\\", rb"\\").replace(b'"', rb"\"").replace(b"\n", rb"\n")
     return b'"' + escaped + b'"'

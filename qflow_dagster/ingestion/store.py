@@ -1,4 +1,4 @@
-"""Writing what was ingested: facts of blobs, snapshots as intervals, dependencies.
+"""Writing of ingested data: facts of blobs, snapshots as intervals, dependencies.
 
 Contains every writing statement of ingestion except those of commits (``history``).
 Each function works in its caller's transaction; nothing is visible before that commits.
@@ -36,7 +36,7 @@ BlobKey = tuple[str, str]
 
 
 class FileRow(NamedTuple):
-    """A path of a commit as it will be stored; `language` is None where there are no facts to have."""
+    """A path of a commit to be stored; `language` is None if it has no facts."""
 
     path: str
     kind: str
@@ -50,7 +50,7 @@ class FileRow(NamedTuple):
 
 
 class BaseSnapshot(NamedTuple):
-    """The newest snapshot of a repository, which the next one is a change of."""
+    """The newest snapshot of a repository, to which the next is compared."""
 
     seq: int
     commit_oid: str
@@ -66,7 +66,7 @@ class ImportRow(NamedTuple):
 
 
 def known_blobs(connection: Connection, keys: Collection[BlobKey]) -> set[BlobKey]:
-    """Those of `keys` (object id, language) whose facts of the present extractor are stored."""
+    """Return those of `keys` (object id, language) whose facts of the current extractor are stored."""
     rows = connection.execute(
         text("""
             SELECT b.oid, b.language
@@ -83,13 +83,13 @@ def known_blobs(connection: Connection, keys: Collection[BlobKey]) -> set[BlobKe
 
 
 def reserve_blob_ids(connection: Connection, count: int) -> list[int]:
-    """`count` ids for rows to come."""
+    """Reserve `count` ids for new rows."""
     statement = "SELECT nextval(pg_get_serial_sequence('blobs', 'id')) FROM generate_series(1, :count)"
     return list(connection.scalars(text(statement), {"count": count}))
 
 
 def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str, bytes]]]) -> None:
-    """Store the facts of `blobs`; those another ingestion stored meanwhile are left as they are."""
+    """Store the facts of `blobs`, except those that another ingestion stored meanwhile."""
     lock_facts(connection)
     there = known_blobs(connection, [key for key, _ in blobs])
     new = [lines for key, lines in blobs if key not in there]
@@ -100,7 +100,7 @@ def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str,
 
 
 def lock_facts(connection: Connection) -> None:
-    """Be the only one who adds or removes facts, until the transaction ends."""
+    """Lock the facts against additions and removals until the transaction ends."""
     lock(connection, Lock.FACTS)
 
 
@@ -113,7 +113,7 @@ def delete_unused_facts(connection: Connection) -> None:
 
 
 def find_snapshot(connection: Connection, repository_id: int, commit_oid: str) -> int | None:
-    """The id of the snapshot of that commit by the present extractor, if it was published."""
+    """Return the id of the commit's snapshot by the current extractor, if it was published."""
     return connection.scalar(
         text(
             "SELECT id FROM snapshots WHERE repository_id = :id AND commit_oid = :oid "
@@ -124,7 +124,7 @@ def find_snapshot(connection: Connection, repository_id: int, commit_oid: str) -
 
 
 def newest_snapshot(connection: Connection, repository_id: int) -> BaseSnapshot | None:
-    """The snapshot with the highest sequence number."""
+    """Return the snapshot with the highest sequence number."""
     row = connection.execute(
         text(
             "SELECT seq, commit_oid, extractor_version FROM snapshots WHERE repository_id = :id "
@@ -136,7 +136,7 @@ def newest_snapshot(connection: Connection, repository_id: int) -> BaseSnapshot 
 
 
 def set_current_snapshot(connection: Connection, repository_id: int, snapshot_id: int) -> None:
-    """Make `snapshot_id` the one readers see."""
+    """Make `snapshot_id` the current snapshot, which readers use."""
     connection.execute(
         text("UPDATE repositories SET current_snapshot_id = :snapshot WHERE id = :id"),
         {"snapshot": snapshot_id, "id": repository_id},
@@ -231,7 +231,7 @@ def fill_totals(connection: Connection, repository_id: int, snapshot_id: int) ->
 
 
 def current_paths(connection: Connection, repository_id: int) -> list[tuple[str, str]]:
-    """(path, object id) of the files that are open now: of the snapshot being published."""
+    """Return (path, object id) of the open files: those of the snapshot being published."""
     rows = connection.execute(
         text(
             "SELECT path, oid FROM files WHERE repository_id = :id AND to_seq IS NULL AND kind <> 'submodule'"
@@ -242,7 +242,7 @@ def current_paths(connection: Connection, repository_id: int) -> list[tuple[str,
 
 
 def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] | None) -> list[ImportRow]:
-    """The imports of the open files at `paths` (None: of all of them)."""
+    """Return the imports of the open files at `paths` (None: of all)."""
     restriction = "" if paths is None else "AND f.path = ANY(:paths)"
     rows = connection.execute(
         text(f"""
@@ -253,7 +253,7 @@ def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] 
         {"id": repository_id, "paths": list(paths or ())},
         execution_options={"yield_per": 10_000},
     )
-    # Paths, languages and modules repeat: one text for each instead of one per row.
+    # Paths, languages and modules repeat, so rows share a string object for each.
     same: dict[str, str] = {}
     row = same.setdefault
     return [
@@ -271,8 +271,8 @@ def replace_dependencies(
 ) -> None:
     """Make `edges` (source, line, module, target) the dependencies of `sources` (None: of all) from `seq` on.
 
-    Only what differs is written: an edge that stays keeps its row. Edges of files that are
-    gone are closed whatever `sources` says.
+    Only changes are written: an unchanged edge keeps its row. Edges of removed files are closed
+    whatever `sources` is.
     """
     columns = ("source_path", "line", "module", "target_path")
     stage_rows(connection, tables.dependencies, columns, edges)

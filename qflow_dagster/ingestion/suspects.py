@@ -1,7 +1,6 @@
-"""Which commit is suspected of an error: the last one that changed where it happens.
+"""Suspected commits of errors: the last commit that changed the file where an error happens.
 
-Goes by what is ingested: files of current snapshots, and their history. Does not belong
-here: errors themselves.
+Uses ingested files of current snapshots and their history. Does not belong here: errors themselves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.infrastructure import error_analysis, error_records
 from qflow_dagster.infrastructure.error_analysis import Analysis
 
-# Deeper paths exist; their first folders are where somebody installed the program.
+# Deeper paths exist; their first folders depend on the installation.
 MAX_PATH_PARTS = 16
 
 _FILE = text("""
@@ -28,7 +27,7 @@ WHERE fc.repository_id = :repository_id AND fc.path = :path ORDER BY c.committed
 
 
 def analyse_errors(engine: Engine, *, run_id: str | None = None) -> tuple[Analysis, int]:
-    """Group new errors, and store the suspected commit of each group; return the analysis and how many have one."""
+    """Group new errors, and store suspected commits of the groups; return the analysis and their number."""
     analysis = error_analysis.analyse(engine, run_id=run_id)
     with engine.begin() as connection:
         groups = error_records.without_suspect(connection, sorted(analysis.groups))
@@ -40,9 +39,9 @@ def analyse_errors(engine: Engine, *, run_id: str | None = None) -> tuple[Analys
 
 
 def suspected_commit(connection: Connection, frames: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The last commit to the innermost file of the stack that belongs to an ingested repository.
+    """Return the last commit to the innermost file of the stack that belongs to an ingested repository.
 
-    `frames`: file, line and function of each call, outermost first. None if no file is ours.
+    `frames`: file, line and function of each call, outermost first. None if no file is ingested.
     """
     for frame in reversed(frames):
         row = connection.execute(_FILE, {"candidates": candidates(str(frame["file"]))}).one_or_none()
@@ -65,9 +64,9 @@ def suspected_commit(connection: Connection, frames: Sequence[Mapping[str, Any]]
 
 
 def candidates(file: str) -> list[str]:
-    """The paths within a repository that a file of a stack trace may be, the longest first.
+    """Return possible paths within a repository of a file in a stack trace, longest first.
 
-    A bare name counts only where the trace gives no more: `__init__.py` is in every repository.
+    A bare name counts only if the trace has no folder: `__init__.py` is in every repository.
     """
     parts = [part for part in file.replace("\\", "/").split("/") if part not in ("", ".")][-MAX_PATH_PARTS:]
     paths = ["/".join(parts[start:]) for start in range(len(parts))]

@@ -1,10 +1,10 @@
-"""Tables of ingestion: what was read from git objects, and nothing derived from it.
+"""Tables of ingestion: data read from git objects, without metrics derived from it.
 
 Facts of a blob (``blobs`` and the tables that hang from it) are content-addressed: one row
 per (object id, language, extractor version), shared by every commit and repository that
-holds the blob. What a snapshot consists of (``files``, ``dependencies``) is kept as
-half-open intervals of the repository's snapshot sequence, so that a new commit costs what
-it changed: a row belongs to snapshot ``s`` when ``from_seq <= s AND (to_seq IS NULL OR
+holds the blob. The rows of a snapshot (``files``, ``dependencies``) are stored with
+half-open intervals of the repository's snapshot sequence, so that a new commit only writes its
+changes: a row belongs to snapshot ``s`` when ``from_seq <= s AND (to_seq IS NULL OR
 s < to_seq)``.
 """
 
@@ -36,12 +36,12 @@ repositories = Table(
     Column("name", Text, nullable=False, unique=True),
     # An absolute path or a URL without credentials.
     Column("location", Text, nullable=False, unique=True),
-    # True where a bare mirror is kept under $QFLOW_HOME (URLs); False for local paths.
+    # True if a bare mirror is stored under $QFLOW_HOME (URLs); False for local paths.
     Column("mirrored", Boolean, nullable=False),
     Column("object_format", Text, nullable=False),
-    # The snapshot that readers see: the last one asked for and completed.
+    # The snapshot that readers use: the last that was requested and completed.
     Column("current_snapshot_id", BigInteger),
-    # The commit whose history is ingested.
+    # The commit up to which history is ingested.
     Column("history_tip", Text),
     timestamp_column("added_at", default_now=True),
 )
@@ -54,7 +54,7 @@ snapshots = Table(
     Column("seq", Integer, nullable=False),
     Column("commit_oid", Text, nullable=False),
     Column("tree_oid", Text, nullable=False),
-    # What was asked for: a branch, a tag, a commit.
+    # The requested revision: a branch, a tag, a commit.
     Column("revision", Text, nullable=False),
     timestamp_column("committed_at"),
     Column("extractor_version", Integer, nullable=False),
@@ -72,7 +72,7 @@ blobs = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("oid", Text, nullable=False),
-    # '' where the language is not known.
+    # '' if the language is unknown.
     Column("language", Text, nullable=False),
     Column("extractor_version", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
@@ -83,11 +83,11 @@ blobs = Table(
     Column("code_lines", Integer, nullable=False),
     Column("comment_lines", Integer, nullable=False),
     Column("blank_lines", Integer, nullable=False),
-    # By its content (a path may say so too, see files.generated).
+    # Detected by content (for detection by path, see files.generated).
     Column("generated", Boolean, nullable=False),
     # Size in bytes of the real content where the blob is a Git LFS pointer.
     Column("lfs_bytes", BigInteger),
-    # True where a syntax tree was made.
+    # True if the blob has a syntax tree.
     Column("parsed", Boolean, nullable=False),
     Column("parse_error_count", Integer, nullable=False),
     # Lexical tokens, comments and white space not counted.
@@ -101,7 +101,7 @@ files = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("repository_id", BigInteger, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
-    # As git prints it with core.quotePath=off: raw UTF-8, C-quoted where it cannot be.
+    # As git prints it with core.quotePath=off: raw UTF-8, C-quoted if necessary.
     Column("path", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("oid", Text, nullable=False),
@@ -176,7 +176,7 @@ imports = Table(
     Column("line", Integer, nullable=False),
     # As written, without quotes: a.b, ./util, "net/http", crate::x, stdio.h.
     Column("module", Text, nullable=False),
-    # Names taken from it where the language has them (from a import b, c).
+    # Imported names, in languages that list them (from a import b, c).
     Column("names", ARRAY(Text), nullable=False),
     # Leading dots of a Python relative import.
     Column("level", SmallInteger, nullable=False),
@@ -215,7 +215,7 @@ dependencies = Table(
     Column("source_path", Text, nullable=False),
     Column("line", Integer, nullable=False),
     Column("module", Text, nullable=False),
-    # The file of the repository it means; NULL where it is external.
+    # The file of the repository that it resolves to; NULL if external.
     Column("target_path", Text),
     Column("from_seq", Integer, nullable=False),
     Column("to_seq", Integer),
@@ -255,7 +255,7 @@ file_changes = Table(
     Column("path", Text, primary_key=True),
     Column("repository_id", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
-    # Where a rename or copy came from.
+    # The old path of a rename or copy.
     Column("previous_path", Text),
     # NULL for binary files.
     Column("added_lines", Integer),

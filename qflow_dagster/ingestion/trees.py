@@ -1,6 +1,6 @@
-"""Trees of commits, and small reads of their blobs: what changed, heads, links, manifests.
+"""Trees of commits, and small reads of their blobs: changes, first bytes, links, manifests.
 
-Belongs here: reading that the pipeline does itself, before or after the worker processes.
+Belongs here: reading by the pipeline itself, before or after the worker processes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,17 +21,17 @@ HEAD_BYTES = 4096
 # Larger blobs are not loaded: they are listed as binary, with their size.
 MAX_BLOB_BYTES = 50 * 1024**2
 MAX_TEXT_BYTES = 1_000_000
-# Of all texts that are held at once.
+# Maximum bytes of all texts in memory.
 MAX_TEXTS_BYTES = 256_000_000
 
 
 def changed_entries(objects: Path, base: str, commit: str) -> tuple[list[git.TreeEntry], list[str]]:
-    """(entries added or changed, paths removed) from commit `base` to `commit`; renames are both.
+    """Return (entries added or changed, paths removed) from commit `base` to `commit`; renames are in both.
 
     Raises:
-        UnsafePathError: git itself would refuse one of the paths.
-        TooLargeError: more than `settings().ingestion.tree_paths` are changed.
-        GitError: one of the commits is no longer there.
+        UnsafePathError: Git itself would refuse a path.
+        TooLargeError: More than `settings().ingestion.tree_paths` are changed.
+        GitError: One of the commits no longer exists.
     """
     changed: list[tuple[str, str, str]] = []
     removed: list[str] = []
@@ -65,7 +65,7 @@ def changed_entries(objects: Path, base: str, commit: str) -> tuple[list[git.Tre
 
 
 def blob_sizes(objects: Path, oids: Sequence[str]) -> dict[str, int]:
-    """The size in bytes of each blob."""
+    """Return the size in bytes of each blob."""
     if not oids:
         return {}
     stdin = "".join(f"{oid}\n" for oid in oids).encode()
@@ -75,23 +75,23 @@ def blob_sizes(objects: Path, oids: Sequence[str]) -> dict[str, int]:
 
 
 def read_heads(objects: Path, entries: Sequence[git.TreeEntry]) -> dict[str, bytes]:
-    """The first 4 KB of each blob, by object id."""
+    """Return the first 4 KB of each blob, by object id."""
     return dict(_read(objects, [entry.oid for entry in entries if entry.size], HEAD_BYTES))
 
 
 def read_links(objects: Path, entries: Sequence[git.TreeEntry]) -> dict[str, str]:
-    """Where each symbolic link points, by object id, as `paths.quote_path` writes it.
+    """Return the target of each symbolic link, by object id, as `paths.quote_path` writes it.
 
-    Of one that is longer than any system follows (4 KB) the beginning.
+    Targets longer than any system supports (4 KB) are truncated.
     """
     targets = _read(objects, [entry.oid for entry in entries], HEAD_BYTES)
     return {oid: quote_path(data) for oid, data in targets}
 
 
 def read_texts(objects: Path, files: Sequence[tuple[str, str]]) -> dict[str, bytes]:
-    """The content of small files, by path; `files` are (path, object id).
+    """Return the content of small files, by path; `files` are (path, object id).
 
-    Those over 1 MB are left out, and so are the last ones where all together have more than 256 MB.
+    Files over 1 MB are left out, and so are the last ones if the total exceeds 256 MB.
     """
     sizes = blob_sizes(objects, list(dict.fromkeys(oid for _, oid in files)))
     capacity = MAX_TEXTS_BYTES
@@ -105,11 +105,11 @@ def read_texts(objects: Path, files: Sequence[tuple[str, str]]) -> dict[str, byt
 
 
 def read_blobs(objects: Path, blobs: Sequence[tuple[str, str]]) -> Iterator[bytes]:
-    """The content of each blob; `blobs` are (object id, a path of it), the path for the message.
+    """Yield the content of each blob; `blobs` are (object id, a path of it), the path for the message.
 
     Raises:
-        GitError: one cannot be read.
-        TooLargeError: one has more than 50 MB.
+        GitError: A blob cannot be read.
+        TooLargeError: A blob has more than 50 MB.
     """
     stdin = "".join(f"{oid}\n" for oid, _ in blobs).encode()
     with git.stream(objects, "cat-file", "--batch", "--buffer", stdin=stdin) as output:
@@ -122,10 +122,10 @@ def read_blobs(objects: Path, blobs: Sequence[tuple[str, str]]) -> Iterator[byte
 
 
 def blob_follows(output: IO[bytes], oid: str, path: str, objects: Path) -> int:
-    """The size in bytes of the blob that comes next from `git cat-file --batch`.
+    """Read the size in bytes of the next blob from `git cat-file --batch`.
 
     Raises:
-        GitError: it is missing or damaged.
+        GitError: The blob is missing or damaged.
     """
     header = output.readline().split()
     if len(header) != 3 or header[1] != b"blob":
@@ -137,7 +137,7 @@ def blob_follows(output: IO[bytes], oid: str, path: str, objects: Path) -> int:
 
 
 def _read(objects: Path, oids: Iterable[str], most: int) -> Iterator[tuple[str, bytes]]:
-    """(object id, the first `most` bytes) of each blob that is there."""
+    """Yield (object id, the first `most` bytes) of each existing blob."""
     distinct = list(dict.fromkeys(oids))
     if not distinct:
         return

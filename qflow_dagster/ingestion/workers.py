@@ -1,11 +1,11 @@
 """Reading blobs and extracting their facts in worker processes.
 
-Belongs here: what a worker does with a batch of blobs, and what becomes of a blob that no
-worker survives. Does not belong here: the processes (``processes``), which blobs are read
-(``pipeline``), what is found in them (``extraction``), where it is written (``store``).
+Belongs here: processing of a batch in a worker, and of blobs that crash a worker. Does not belong
+here: the processes (``processes``), selection of blobs (``pipeline``), extraction of facts
+(``extraction``), writing (``store``).
 
-The facts come back as finished COPY lines: encoding them is a good part of the work of
-storing them, and here it is done on all cores.
+Workers return the facts as COPY lines, because encoding is a large part of the work of storing
+them, and workers use all cores.
 """
 
 from collections.abc import Generator, Sequence
@@ -29,12 +29,12 @@ class BlobTask(NamedTuple):
     row_id: int
     path: str
     size: int
-    # Set once the parser did not survive it.
+    # Set after the parser crashed on it.
     lines_only: bool = False
 
 
 class BlobLines(NamedTuple):
-    """What a blob became: COPY lines by table; `problem` says why there is no syntax tree."""
+    """The result for a blob: COPY lines by table; `problem` is the reason if there is no syntax tree."""
 
     task: BlobTask
     lines: dict[str, bytes]
@@ -42,7 +42,7 @@ class BlobLines(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What extraction may use: bytes that are parsed, seconds of one parse."""
+    """Limits of extraction: maximum bytes to parse, and seconds per parse."""
 
     parse_limit: int
     parse_timeout: int
@@ -53,8 +53,8 @@ def extract_all(
 ) -> Generator[list[BlobLines]]:
     """Read and extract every batch in `processes` worker processes; yields results as they come.
 
-    A blob that no worker survives is read for its lines only, and if even that fails, stored by
-    its size.
+    For a blob that crashes the worker, only the lines are read; if that fails too, only its size is
+    stored.
 
     Raises:
         GitError: an object cannot be read.
@@ -90,7 +90,7 @@ def _read_batch(context: tuple[Path, Limits], batch: list[BlobTask]) -> list[Blo
 
 
 def _extracted(task: BlobTask, data: bytes, limits: Limits) -> BlobLines:
-    # Imported in the worker: its parent needs no parser.
+    # Imported only in the worker, because its parent needs no parser.
     from qflow_dagster.ingestion.extraction import extract
 
     problem = None
@@ -98,7 +98,7 @@ def _extracted(task: BlobTask, data: bytes, limits: Limits) -> BlobLines:
         try:
             facts = extract(data, task.language, timeout=limits.parse_timeout, parse_limit=limits.parse_limit)
             return BlobLines(task, fact_lines(task.oid, task.row_id, facts))
-        # Whatever one blob brings about (a recursion too deep, no memory), the others have no part in it.
+        # Any error of a blob (deep recursion, no memory) must not affect the others.
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
     facts = extract(data, task.language, parse_limit=0)

@@ -1,4 +1,4 @@
-"""The workflow types of ingestion: how its runs are recorded, and on which queue they are told."""
+"""The workflow types of ingestion: states of its runs, and the queue of their messages."""
 
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED

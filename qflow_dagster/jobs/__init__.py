@@ -1,1 +1,1 @@
-"""Jobs: what a run does. The file is named after the asset group that the job is about."""
+"""Jobs: the work that a run does. Each file is named after an asset group."""

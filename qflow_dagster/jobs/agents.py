@@ -1,4 +1,4 @@
-"""Jobs of the agents: applying approved edits, and doing assignments."""
+"""Jobs of the agents: apply approved edits, and complete assignments."""
 
 import dagster as dg
 
@@ -11,23 +11,23 @@ apply_approved_edits = dg.define_asset_job(
     "apply_approved_edits",
     selection=dg.AssetSelection.assets(EDITS, EDIT_OUTCOMES),
     tags={"qflow/drain": "edit_approvals"},
-    description="Applies approved edits, each as a commit on its branch, and verifies what they did.",
+    description="Applies approved edits, each as a commit on its branch, and verifies their effects.",
 )
 
 
-@dg.op(description="Routes assignments, and does those of the built-in agents.")
+@dg.op(description="Routes assignments, and completes those of the built-in agents.")
 def do_assignments(context: dg.OpExecutionContext, database: Database) -> None:
-    """Work until no assignment is left for them."""
+    """Process assignments of the built-in agents until none is left."""
     result = builtin_agents.work(database.engine(), worker=worker(context), run_id=context.run_id)
     context.add_output_metadata(result._asdict())
 
 
 @dg.job(
     tags={"qflow/drain": "assignments"},
-    description="Routes assignments, and does those of the built-in agents.",
+    description="Routes assignments, and completes those of the built-in agents.",
 )
 def work_assignments() -> None:
-    """External agents take their own assignments themselves."""
+    """Route assignments and process those of the built-in agents; external agents claim theirs themselves."""
     do_assignments()
 
 

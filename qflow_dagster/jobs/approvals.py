@@ -1,4 +1,4 @@
-"""Jobs that use approvals, and which job uses the approvals of a kind.
+"""Jobs that use approvals, and the mapping from kinds of approvals to jobs.
 
 No job decides on an approval: a run does not know who launched it.
 """
@@ -18,7 +18,7 @@ from qflow_dagster.settings import settings
 
 @dg.op(description="Uses approved requests for workflows, and starts the workflows, a hundred at a time.")
 def use_workflow_approvals(context: dg.OpExecutionContext, database: Database) -> None:
-    """Start each in a transaction of its own: one that fails holds up no other."""
+    """Start each workflow in its own transaction, so that a failure does not stop the others."""
     started, problems = start_all_approved(database.engine(), worker=worker(context), run_id=context.run_id)
     for result in problems:
         context.log.warning("approval %s: %s", result.approval_id, visible_line(result.problem or ""))
@@ -38,11 +38,11 @@ def use_workflow_approvals(context: dg.OpExecutionContext, database: Database) -
 
 @dg.job(tags={"qflow/drain": "workflow_approvals"}, description="Starts workflows whose start was approved.")
 def start_approved_workflows() -> None:
-    """The consumer of approvals of kind `workflow`."""
+    """Use the approvals of kind `workflow`."""
     use_workflow_approvals()
 
 
-# Which job uses the approvals of a kind; a kind without one is used by whoever holds the token.
+# Which job uses the approvals of a kind; those of a kind without a job are used by the holder of the token.
 CONSUMERS: dict[str, Any] = {
     "workflow": start_approved_workflows,
     "edit": apply_approved_edits,

@@ -1,4 +1,4 @@
-"""Jobs of rule evolution: learning from outcomes, mining histories, carrying out approved changes."""
+"""Jobs of rule evolution: learn from outcomes, mine histories, apply approved changes."""
 
 import dagster as dg
 from pydantic import Field
@@ -15,26 +15,26 @@ evolve_rules = dg.define_asset_job(
     "evolve_rules",
     selection=dg.AssetSelection.groups(evolution.GROUP),
     tags={"qflow/drain": "rule_outcomes"},
-    description="Counts outcomes, moves confidence and thresholds, tries variants, judges trials.",
+    description="Counts outcomes, updates confidence and thresholds, starts trials of variants, evaluates trials.",
 )
 
 
 class MiningConfig(dg.Config):
-    """Whose history is mined."""
+    """Select the repositories whose histories are mined."""
 
     repositories: list[str] = Field(
-        default=[], description="Names of registered repositories; none: all that are ingested."
+        default=[], description="Names of registered repositories; if empty, all that are ingested."
     )
 
 
-@dg.op(pool="mining", description="Mines histories for rules, and requests approval of trials of the best.")
+@dg.op(pool="mining", description="Mines histories for rules, and requests approval for trials of the best.")
 def mine_histories(
     context: dg.OpExecutionContext,
     config: MiningConfig,
     database: Database,
     progress: dg.ResourceParam[Progress],
 ) -> None:
-    """Mine one repository after the other: mining uses every core."""
+    """Mine the repositories one after the other, because mining uses every core."""
     engine = database.engine()
     with engine.connect() as connection:
         ingested = [row["name"] for row in queries.repositories(connection) if row["snapshot_id"]]
@@ -53,13 +53,13 @@ def mine_histories(
     tags={"qflow/drain": "rule_mining"}, description="New rules from the history of repositories, as drafts."
 )
 def mine_rules() -> None:
-    """One pass over what people change again and again."""
+    """Mine the histories for recurring changes."""
     mine_histories()
 
 
-@dg.op(description="Carries out approved changes of rules, a hundred at a time.")
+@dg.op(description="Applies approved changes of rules, a hundred at a time.")
 def change_rules(context: dg.OpExecutionContext, database: Database) -> None:
-    """Carry out each in a transaction of its own: one that fails holds up no other."""
+    """Apply each in its own transaction, so that a failure does not stop the others."""
     changed, problems = rule_changes.apply_all_approved(
         database.engine(), worker=worker(context), run_id=context.run_id
     )
@@ -68,11 +68,9 @@ def change_rules(context: dg.OpExecutionContext, database: Database) -> None:
     context.add_output_metadata({"changed": len(changed), "not_changed": len(problems)})
 
 
-@dg.job(
-    tags={"qflow/drain": "rule_approvals"}, description="Carries out changes of rules that were approved."
-)
+@dg.job(tags={"qflow/drain": "rule_approvals"}, description="Applies changes of rules that were approved.")
 def apply_approved_rule_changes() -> None:
-    """The consumer of approvals of kind `rule`."""
+    """Use the approvals of kind `rule`."""
     change_rules()
 
 

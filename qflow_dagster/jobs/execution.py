@@ -1,4 +1,4 @@
-"""Jobs of execution: task graphs, SPARC goals, approved texts. Each drains its pending rows in batches."""
+"""Jobs of execution: task graphs, SPARC goals, approved texts. Each processes its pending rows in batches."""
 
 from collections.abc import Iterator
 
@@ -17,17 +17,17 @@ from qflow_dagster.settings import settings
 
 @dg.op(
     out=dg.DynamicOut(int),
-    description="Starts the task workers: steps that share the ready tasks of all graphs among them.",
+    description="Starts the task workers: steps that share the ready tasks of all graphs.",
 )
 def start_task_workers() -> Iterator[dg.DynamicOutput[int]]:
-    """Start as many as are set; each claims what it can do, so none waits for another."""
+    """Start the configured number of workers; each claims tasks by itself, so that none waits for another."""
     for number in range(settings().execution.task_workers):
         yield dg.DynamicOutput(number, mapping_key=str(number))
 
 
-@dg.op(description="Claims ready tasks in batches and does them, until none is ready.")
+@dg.op(description="Claims ready tasks in batches and executes them, until none is ready.")
 def do_tasks(context: dg.OpExecutionContext, database: Database, number: int) -> dict[str, int]:
-    """Return what this worker did; if it is killed, its tasks are claimed again when their leases run out."""
+    """Return the worker's counts; if it is killed, its tasks are claimed again when their leases expire."""
     result = task_worker.work(
         database.engine(),
         worker=f"{worker(context)} worker {number}",
@@ -38,21 +38,23 @@ def do_tasks(context: dg.OpExecutionContext, database: Database, number: int) ->
     return result._asdict()
 
 
-@dg.op(description="Adds up what the task workers did.")
+@dg.op(description="Adds up the counts of the task workers.")
 def add_up_results(context: dg.OpExecutionContext, results: list[dict[str, int]]) -> None:
     """Show the totals on the run's page."""
     context.add_output_metadata({name: sum(result[name] for result in results) for name in results[0]})
 
 
-@dg.job(tags={"qflow/drain": "tasks"}, description="Does the ready tasks of all task graphs.")
+@dg.job(tags={"qflow/drain": "tasks"}, description="Executes the ready tasks of all task graphs.")
 def run_task_graphs() -> None:
-    """Map over the workers; with an executor of many processes they run side by side."""
+    """Map over the workers; a multi-process executor runs them in parallel."""
     add_up_results(start_task_workers().map(do_tasks).collect())
 
 
-@dg.op(description="Moves goals through their phases, follows their suggestions, measures their targets.")
+@dg.op(
+    description="Advances SPARC goals through their phases, tracks their suggestions, measures their targets."
+)
 def do_phases(context: dg.OpExecutionContext, database: Database) -> None:
-    """Work until every goal waits for somebody."""
+    """Advance goals until each is pending an event from outside."""
     result = sparc_worker.work(
         database.engine(),
         sparc_changes.MAKERS,
@@ -63,13 +65,16 @@ def do_phases(context: dg.OpExecutionContext, database: Database) -> None:
     context.add_output_metadata(result._asdict())
 
 
-@dg.job(tags={"qflow/drain": "sparc"}, description="Works on SPARC goals until each waits for somebody.")
+@dg.job(
+    tags={"qflow/drain": "sparc"},
+    description="Advances SPARC goals until each is pending an event from outside.",
+)
 def work_on_goals() -> None:
-    """All goals, one phase at a time."""
+    """Advance all goals, a phase at a time."""
     do_phases()
 
 
-@dg.op(description="Turns texts whose approval was granted into work items.")
+@dg.op(description="Converts approved texts into work items.")
 def decide_chunks(context: dg.OpExecutionContext, database: Database) -> None:
     """Apply each in a transaction of its own, until none is pending."""
     results = work_chunks.apply_approved(database.engine(), worker=worker(context), run_id=context.run_id)
@@ -79,16 +84,18 @@ def decide_chunks(context: dg.OpExecutionContext, database: Database) -> None:
     context.add_output_metadata({"applied": sum(result.problem is None for result in results)})
 
 
-@dg.job(tags={"qflow/drain": "work_chunks"}, description="Plans free texts that were approved.")
+@dg.job(
+    tags={"qflow/drain": "work_chunks"}, description="Creates work items from free texts that were approved."
+)
 def plan_approved_work() -> None:
-    """The consumer of approved texts."""
+    """Use the approvals of free texts."""
     decide_chunks()
 
 
 observe_coordination = dg.define_asset_job(
     "observe_coordination",
     selection=dg.AssetSelection.assets(TASK_GRAPHS, SPARC_GOALS, AGENT_PERFORMANCE),
-    description="Look at task graphs, goals and agents.",
+    description="Summarizes task graphs, goals and agents.",
 )
 
 jobs = [run_task_graphs, work_on_goals, plan_approved_work, observe_coordination]

@@ -8,7 +8,7 @@ improve_repository = dg.define_asset_job(
     "improve_repository",
     selection=dg.AssetSelection.groups(ingestion.GROUP, metrics.GROUP, rules.GROUP, generation.GROUP)
     | dg.AssetSelection.assets(execution.WORK_ITEMS, execution.PLAN),
-    description="The complete loop up to the approval: ingest, measure, find, plan, generate, validate, suggest.",
+    description="The improvement loop up to the approvals: ingest, measure, find, plan, generate, validate, suggest.",
 )
 
 jobs = [improve_repository]

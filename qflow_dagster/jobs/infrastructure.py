@@ -1,4 +1,4 @@
-"""Jobs of infrastructure: analysing errors, checking health, delivering notifications, maintenance."""
+"""Jobs of infrastructure: analyse errors, check health, deliver notifications, maintain the database."""
 
 import dagster as dg
 
@@ -13,9 +13,9 @@ from qflow_dagster.resources.workers import worker
 from qflow_dagster.safety.display import visible_line
 
 
-@dg.op(description="Groups new errors, alerts, updates circuit breakers, and names suspected commits.")
+@dg.op(description="Groups new errors, sends alerts, updates circuit breakers, and finds suspected commits.")
 def analyse_new_errors(context: dg.OpExecutionContext, database: Database) -> None:
-    """Analyse all there are, in batches, each a transaction."""
+    """Analyse all new errors, in batches of a transaction each."""
     analysis, suspects = analyse_errors(database.engine(), run_id=context.run_id)
     context.add_output_metadata(
         {
@@ -29,13 +29,15 @@ def analyse_new_errors(context: dg.OpExecutionContext, database: Database) -> No
     )
 
 
-@dg.job(tags={"qflow/drain": "errors"}, description="Makes sense of errors that came in.")
+@dg.job(tags={"qflow/drain": "errors"}, description="Analyses new errors.")
 def analyze_errors() -> None:
     """One analysis."""
     analyse_new_errors()
 
 
-@dg.op(description="Runs every health check, the deep ones too, and restarts services that may be restarted.")
+@dg.op(
+    description="Runs every health check, including deep ones, and restarts services that may be restarted."
+)
 def check_everything(context: dg.OpExecutionContext, database: Database) -> None:
     """Store the results; the asset `infrastructure/health` shows them."""
     engine = database.engine()
@@ -49,9 +51,9 @@ def check_everything(context: dg.OpExecutionContext, database: Database) -> None
     )
 
 
-@dg.job(tags={"qflow/drain": "health"}, description="Runs every health check, the deep ones too.")
+@dg.job(tags={"qflow/drain": "health"}, description="Runs every health check, including deep ones.")
 def check_health() -> None:
-    """One look at everything."""
+    """Run all health checks once."""
     check_everything()
 
 
@@ -68,35 +70,35 @@ def deliver_notifications() -> None:
     deliver_pending()
 
 
-@dg.op(description="Seals the heads of all histories, so that a history that vanishes later is detected.")
+@dg.op(description="Seals the heads of all histories, so that a history that is deleted later is detected.")
 def seal_histories(context: dg.OpExecutionContext, database: Database) -> None:
-    """Seal what changed since the last seal."""
+    """Seal the histories that changed since the last seal."""
     seal = maintenance.seal(database.engine())
     context.add_output_metadata({"seal": seal.id, "heads": seal.head_count, "hash": seal.hash.hex()})
 
 
 @dg.op(
     ins={"after": dg.In(dg.Nothing)},
-    description="Archives workflows that ended before the retention, and drops what is past its own.",
+    description="Archives ended workflows, and deletes other rows, when their retention is over.",
 )
 def prune_workflows(context: dg.OpExecutionContext, database: Database) -> None:
-    """Archive in batches, each a transaction, until nothing is old enough."""
+    """Archive in batches of a transaction each, until no workflow is old enough."""
     context.add_output_metadata(maintenance.prune_all(database.engine()))
 
 
 @dg.job(
     tags={"qflow/drain": "maintenance"},
-    description="Seals the history of the day and archives what is past its retention.",
+    description="Seals the histories and archives rows past their retention.",
 )
 def maintain_workflows() -> None:
-    """Seal first: what is archived then was sealed before."""
+    """Seal before archiving, so that every archived history is sealed."""
     prune_workflows(after=seal_histories())
 
 
 observe_operations = dg.define_asset_job(
     "observe_operations",
     selection=dg.AssetSelection.groups(infrastructure.GROUP) | dg.AssetSelection.assets(APPROVALS),
-    description="Look at approvals, errors, breakers and health.",
+    description="Summarizes approvals, errors, circuit breakers and health.",
 )
 
 jobs = [analyze_errors, check_health, deliver_notifications, maintain_workflows, observe_operations]

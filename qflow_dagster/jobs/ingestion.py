@@ -7,7 +7,7 @@ from qflow_dagster.assets import execution, ingestion, knowledge, metrics, rules
 ingest_repository = dg.define_asset_job(
     "ingest_repository",
     selection=dg.AssetSelection.groups(ingestion.GROUP),
-    description="Read a commit of the repository and the history behind it.",
+    description="Reads a commit of the repository and its history.",
 )
 run_repository = dg.define_asset_job(
     "run_repository",

@@ -1,4 +1,4 @@
-"""Jobs of knowledge: answering requests, and bringing the index up to date."""
+"""Jobs of knowledge: answer requests, and update the search index."""
 
 import dagster as dg
 
@@ -8,9 +8,11 @@ from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.workers import worker
 
 
-@dg.op(description="Answers knowledge requests, and makes work of rules found to be wrong.")
+@dg.op(
+    description="Answers knowledge requests, and creates work items for rules that were reported as wrong."
+)
 def answer_pending(context: dg.OpExecutionContext, database: Database) -> None:
-    """Answer the requests that are due; what fails is due again later."""
+    """Answer the requests that are due; failed ones become due again later."""
     engine = database.engine()
     result = requests.work(engine, worker=worker(context), run_id=context.run_id, limit=1_000)
     with engine.begin() as connection:
@@ -29,7 +31,7 @@ def answer_knowledge_requests() -> None:
 index_knowledge = dg.define_asset_job(
     "index_knowledge",
     selection=dg.AssetSelection.assets(KNOWLEDGE_INDEX),
-    description="Bring the search index of a repository up to date.",
+    description="Updates the search index of a repository.",
 )
 
 jobs = [answer_knowledge_requests, index_knowledge]

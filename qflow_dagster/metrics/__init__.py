@@ -1,4 +1,4 @@
-"""Measuring what was ingested: one module per asset, ``compute_<name>(engine, snapshot_id)``.
+"""Metrics of ingested code: a module per asset, with ``compute_<name>(engine, snapshot_id)``.
 
 Belongs here: complexity, change history, duplication, coupling, hotspots. Formulae are pure
 functions in ``formulae`` with their sources; SQL for reading is in ``store`` and ``queries``.

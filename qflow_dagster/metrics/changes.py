@@ -1,7 +1,7 @@
 """Metrics of change: how often and by whom each file of the snapshot was changed.
 
 Times count back from the snapshot's commit, not from today: the same snapshot always measures
-the same. A file's history goes on under its former names (git's renames).
+the same. A file's history includes that under its former names (git's renames).
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ from qflow_dagster.metrics.formulae import fewest_holding_half
 from qflow_dagster.metrics.store import Computed, SnapshotKey, compute, read
 from qflow_dagster.metrics.tables import change_metrics
 
-# A subject that says so makes a commit a bug fix: the usual approximation (Mockus, Votta 2000).
+# A commit is a bug fix if its subject has such a word: the usual approximation (Mockus, Votta 2000).
 BUG_FIX = r"(?i)\b(?:fix(?:e[sd]|ing)?|bug(?:s|fix(?:es)?)?|defects?|hotfix|regressions?|crash(?:e[sd])?)\b"
 WINDOWS = (30, 90, 365)
-# An author without a commit for so many days before the snapshot has left.
+# An author without a commit for this many days before the snapshot is considered to have left.
 GONE_DAYS = 365
 
 PATHS = f"SELECT f.path FROM files f WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')"
@@ -39,7 +39,7 @@ def compute_changes(engine: Engine, snapshot_id: int) -> Computed:
 
 
 def read_commits(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
-    """The commits up to the snapshot's, with days before it and whether they fix a bug."""
+    """Return the commits up to the snapshot's, with their age in days and whether they fix a bug."""
     parameters = {"repository_id": key.repository_id, "committed_at": key.committed_at}
     commits = read(connection, COMMITS, parameters)
     commits["committed_at"] = pd.to_datetime(commits["committed_at"], utc=True)
@@ -49,7 +49,7 @@ def read_commits(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
 
 
 def read_changes(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
-    """The changes up to the snapshot's commit, each with the present path of its file."""
+    """Return the changes up to the snapshot's commit, each with the current path of its file."""
     parameters = {"repository_id": key.repository_id, "committed_at": key.committed_at}
     changes = read(connection, CHANGES, parameters)
     changes["path"] = present_paths(changes)
@@ -58,13 +58,13 @@ def read_changes(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
 
 
 def present_paths(changes: pd.DataFrame) -> pd.Series:
-    """For each change, what its file is called now.
+    """Return the current path of the file of each change.
 
-    Commits are numbered as they were stored, parents first. Going back through them, a rename
-    hands the earlier history of the old name to the new one.
+    Commits are numbered as they were stored, parents first. In reverse order, each rename assigns
+    the earlier history of the old path to the new path.
     """
     newest_first = changes.sort_values("commit_id", ascending=False, kind="stable")
-    # Renames alone name a path before; copies do too, but hand nothing on.
+    # Only renames move history; copies have an old path too, but start a new history.
     previous_paths = newest_first["previous_path"].where(newest_first["kind"] == "renamed")
     current_names: dict[str, str] = {}
     paths = []
@@ -77,7 +77,7 @@ def present_paths(changes: pd.DataFrame) -> pd.Series:
 
 
 def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
-    """The rows of `change_metrics` of a snapshot."""
+    """Compute the rows of `change_metrics` of a snapshot."""
     commits = read_commits(connection, key)
     changes = read_changes(connection, key)
     if changes.empty:
@@ -106,9 +106,9 @@ def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
 
 
 def ownership(joined: pd.DataFrame, commits: pd.DataFrame) -> pd.DataFrame:
-    """Authors, main author, ownership, bus factor and knowledge loss of each path.
+    """Compute authors, main author, ownership, bus factor and knowledge loss of each path.
 
-    Shares are of lines added; a change that adds none counts as one line, so that no author vanishes.
+    Shares are of lines added; a change that adds none counts as one line, so that every author has a share.
     """
     lines = joined.assign(added=np.maximum(joined["added"], 1))
     held = lines.groupby(["path", "author_email"])["added"].sum().reset_index()

@@ -19,7 +19,7 @@ def compute_coupling(engine: Engine, snapshot_id: int) -> Computed:
 
 
 def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
-    """The rows of `change_coupling`: pairs with enough common commits, the strongest `MAX_PAIRS`."""
+    """Compute the rows of `change_coupling`: the `MAX_PAIRS` strongest pairs with enough common commits."""
     limits = settings().metrics
     changes = read_changes(connection, key)[["commit_id", "path"]].drop_duplicates()
     pairs = count_pairs(changes, limits.coupling_support, limits.coupling_files)
@@ -31,10 +31,10 @@ def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
 
 
 def count_pairs(changes: pd.DataFrame, support: int, max_files: int) -> pd.DataFrame:
-    """Pairs of paths with at least `support` common commits (columns commit_id, path; no duplicates).
+    """Return pairs of paths with at least `support` common commits (columns commit_id, path; no duplicates).
 
-    Commits of more than `max_files` files say nothing of any two of them and are left out. A
-    path with fewer than `support` commits cannot be in a pair, which prunes nearly everything.
+    Commits of more than `max_files` files are no evidence of coupling and are left out. A path with
+    fewer than `support` commits cannot be in a pair; most paths are excluded by that.
     """
     size = changes.groupby("commit_id")["path"].transform("size")
     changes = changes[(size >= 2) & (size <= max_files)]

@@ -1,9 +1,9 @@
-"""Duplication: clones across and within files, from the token fingerprints of their blobs.
+"""Duplicated code (clones) across and within files, from the token fingerprints of their blobs.
 
 Fingerprints are winnowed hashes of 32 normalised tokens (``ingestion.extraction.tokens``), so
-renamed copies are clones too. Equal fingerprints at a constant distance are one clone; its
-length is that of the fingerprints it covers, so it is never overstated, and a clone is found
-for certain when it is 56 tokens longer than the shortest reported.
+renamed copies are clones too. Equal fingerprints at a constant distance form a clone. Its length is
+that of the fingerprints it covers, so it is never overstated, and a clone is certain to be found if
+it is 56 tokens longer than the shortest reported.
 """
 
 import time
@@ -19,7 +19,7 @@ from qflow_dagster.settings import settings
 
 # As in ingestion.extraction.tokens: a clone's fingerprints are at most WINDOW tokens apart.
 GRAM, WINDOW = 32, 29
-# A hash in more places is idiom or boilerplate: pairs of them would be quadratic and say little.
+# A hash with more occurrences is an idiom or boilerplate: its pairs would be quadratic and mean little.
 MAX_LOCATIONS = 24
 MAX_CLONES = 50_000
 
@@ -32,7 +32,7 @@ CLONE_COLUMNS = ["path_a", "start_a", "end_a", "path_b", "start_b", "end_b", "to
 
 
 def compute_duplication(engine: Engine, snapshot_id: int) -> Computed:
-    """Find the clones of the snapshot and how much of each file they make up; counts files."""
+    """Find the clones of the snapshot and the duplicated share of each file; return the number of files."""
     started = time.monotonic()
     with engine.begin() as connection:
         key = snapshot_key(connection, snapshot_id)
@@ -44,7 +44,7 @@ def compute_duplication(engine: Engine, snapshot_id: int) -> Computed:
 
 
 def find_clones(connection: Connection, key: SnapshotKey) -> tuple[pd.DataFrame, pd.Series]:
-    """(the clones of a snapshot, longest first; lines by path)."""
+    """Return the clones of a snapshot, longest first, and the lines by path."""
     files = read(connection, FINGERPRINTS, key.interval)
     parts = {
         "hash": [np.frombuffer(data, "<u8") for data in files["hashes"]],
@@ -70,7 +70,7 @@ def find_clones(connection: Connection, key: SnapshotKey) -> tuple[pd.DataFrame,
 def match(
     file: np.ndarray, hashes: np.ndarray, position: np.ndarray, span: np.ndarray, shortest: int
 ) -> pd.DataFrame:
-    """Clones of at least `shortest` tokens among fingerprints given as parallel arrays.
+    """Return clones of at least `shortest` tokens among fingerprints given as parallel arrays.
 
     `file` numbers the file of each, `position` is its first token, `span` (n, 2) its first and
     last line.
@@ -108,14 +108,14 @@ def match(
     )
     overlapping = (frame["file_a"] == frame["file_b"]) & (frame["start_b"] <= frame["end_a"])
     frame = frame[(frame["tokens"] >= shortest) & ~overlapping]
-    # Slightly shifted copies of one clone (lists of like statements) end at the same lines.
+    # Slightly shifted copies of a clone (lists of similar statements) end at the same lines.
     return frame.sort_values("tokens", ascending=False).drop_duplicates(
         ["file_a", "file_b", "end_a", "end_b"]
     )
 
 
 def equal_pairs(hashes: np.ndarray, file: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index pairs of equal hashes, the first of each pair in file order; frequent hashes are left out."""
+    """Return index pairs of equal hashes, each in file order, without frequent hashes."""
     order = np.lexsort((position, file, hashes))
     ordered = hashes[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
@@ -130,7 +130,7 @@ def equal_pairs(hashes: np.ndarray, file: np.ndarray, position: np.ndarray) -> t
 
 
 def duplicated_lines(found: pd.DataFrame, lines: pd.Series) -> pd.DataFrame:
-    """Per file with clones: how many it is in, lines they cover together, and the share of its lines."""
+    """Compute per file with clones: their number, the duplicated lines, and their share of its lines."""
     sides = [
         found[[f"path_{s}", f"start_{s}", f"end_{s}"]].set_axis(["path", "start", "end"], axis=1)
         for s in "ab"

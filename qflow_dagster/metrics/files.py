@@ -1,4 +1,4 @@
-"""Metrics of files: their functions summed up, documentation, and their place among imports."""
+"""Metrics of files: totals over their functions, documentation, and coupling by imports."""
 
 from collections.abc import Iterable
 
@@ -41,12 +41,12 @@ COUNTS = ["functions", "cyclomatic", "cyclomatic_max", "cognitive", "cognitive_m
 
 
 def compute_files(engine: Engine, snapshot_id: int) -> Computed:
-    """Measure the text files of the snapshot; functions must be measured already."""
+    """Measure the text files of the snapshot; requires the metrics of functions."""
     return compute(engine, snapshot_id, file_metrics, measure)
 
 
 def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
-    """The rows of `file_metrics` of a snapshot."""
+    """Compute the rows of `file_metrics` of a snapshot."""
     files = read(connection, FILES, key.interval)
     edges = read(connection, EDGES, key.interval)
     numeric = [
@@ -78,7 +78,7 @@ def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
         for path in members:
             cycle_of[path], size_of[path] = number, len(members)
     files["cycle_size"] = files["path"].map(size_of).fillna(0).astype("int64")
-    # Whole numbers with gaps: as objects, so that a gap does not make them floats.
+    # Integers with missing values are kept as objects; pandas would convert them to floats.
     files["cycle"] = pd.Series([cycle_of.get(path) for path in files["path"]], dtype=object)
     return files.replace({np.nan: np.nan})
 

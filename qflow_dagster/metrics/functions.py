@@ -1,4 +1,4 @@
-"""Metrics of functions: content-addressed like the symbols they measure, so computed once."""
+"""Metrics of functions; content-addressed like the symbols they measure, so computed only once."""
 
 import time
 
@@ -11,7 +11,7 @@ from qflow_dagster.metrics.store import Computed, insert, read, snapshot_key
 from qflow_dagster.metrics.tables import function_metrics
 
 BATCH = 100_000
-# The file's top level (seq 0) is measured like a function: it has structure of its own.
+# The file's top level (seq 0) is measured like a function, because it has control structures too.
 MISSING = f"""
     SELECT s.id AS symbol_id, s.code_lines, s.parameters, s.nesting, s.decisions, s.cognitive,
            s.operators, s.operands, s.distinct_operators, s.distinct_operands
@@ -29,13 +29,13 @@ COUNT = f"""
 
 
 def compute_functions(engine: Engine, snapshot_id: int) -> Computed:
-    """Measure the functions of the snapshot that were never measured; counts all it has."""
+    """Measure the functions of the snapshot that are not measured yet; return the number of all."""
     started = time.monotonic()
     with engine.connect() as connection:
         key = snapshot_key(connection, snapshot_id)
     while True:
         with engine.begin() as connection:
-            # Two runs at once would measure the same symbols.
+            # Concurrent runs would measure the same symbols.
             connection.execute(text("LOCK TABLE function_metrics IN SHARE ROW EXCLUSIVE MODE"))
             frame = measure(read(connection, MISSING, key.interval))
             insert(connection, function_metrics, [c.name for c in function_metrics.columns], frame)
@@ -47,12 +47,12 @@ def compute_functions(engine: Engine, snapshot_id: int) -> Computed:
 
 
 def function_count(connection: Connection, interval: dict[str, int]) -> int:
-    """Measured functions and methods in a snapshot."""
+    """Count the measured functions and methods in a snapshot."""
     return connection.scalar(text(COUNT), interval) or 0
 
 
 def measure(symbols: pd.DataFrame) -> pd.DataFrame:
-    """The metrics of symbols with structure counts, as columns of `function_metrics`."""
+    """Compute the metrics of symbols from their structure counts, as columns of `function_metrics`."""
     counts = symbols.astype("int64") if len(symbols) else symbols
     volume = formulae.halstead_volume(
         counts["operators"], counts["operands"], counts["distinct_operators"] + counts["distinct_operands"]

@@ -2,7 +2,7 @@
 
 Score = percentile rank of commits in the last year x percentile rank of cognitive complexity,
 among the files with a syntax tree that are neither vendored, generated nor tests. A repository
-without a commit in the year before the snapshot's is ranked by all its commits.
+without another commit in that year is ranked by all its commits.
 """
 
 import pandas as pd
@@ -24,17 +24,17 @@ CANDIDATES = """
 
 
 def compute_hotspots(engine: Engine, snapshot_id: int) -> Computed:
-    """Rank the snapshot's files; files, changes and duplication must be measured already."""
+    """Rank the snapshot's files; requires the metrics of files, changes and duplication."""
     return compute(engine, snapshot_id, hotspots, measure)
 
 
 def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
-    """The rows of `hotspots`: every file that changed and has any complexity, best first."""
+    """Return the rows of `hotspots`: every file that changed and has any complexity, highest score first."""
     return rank(read(connection, CANDIDATES, {"id": key.id}))
 
 
 def rank(files: pd.DataFrame) -> pd.DataFrame:
-    """Rank candidate files (columns as `CANDIDATES` names them) and say why each is where it is."""
+    """Rank candidate files (columns as in `CANDIDATES`), with an explanation of each rank."""
     recent = files["commits_365"] if (files["commits_365"] > 0).any() else files["commits"]
     ranked = files.assign(
         change_rank=percentile_rank(recent.to_numpy()),
@@ -49,7 +49,7 @@ def rank(files: pd.DataFrame) -> pd.DataFrame:
 
 
 def reason(file: dict) -> str:
-    """Why a file is a hotspot, in words: its change, its complexity, and what aggravates them."""
+    """Explain in words why a file is a hotspot: its changes, complexity, and aggravating factors."""
     reasons = [f"{file['commits_365']} commits in a year", f"cognitive complexity {file['cognitive']}"]
     if file["cognitive_max"] > 15:
         reasons.append(f"{file['cognitive_max']} in one function")

@@ -1,7 +1,7 @@
-"""What readers ask of metrics: hotspots, one file, one function, and data for pictures.
+"""Queries on metrics: hotspots, a file, a function, and data for pictures.
 
-Belongs here: reading statements for the command line, the assets and the checks. No pandas,
-so that a command answers at once.
+Belongs here: reading statements for the command line, the assets and the checks. Imports no
+pandas, which would slow down every command.
 """
 
 from typing import Any
@@ -18,13 +18,13 @@ MAX_SUGGESTED_NAMES = 8
 
 
 def function_count(connection: Connection, snapshot_id: int) -> int:
-    """Functions and methods of the snapshot, vendored and generated files left out."""
+    """Count functions and methods of the snapshot, without vendored and generated files."""
     statement = text("SELECT functions FROM repository_metrics WHERE snapshot_id = :id")
     return connection.scalar(statement, {"id": snapshot_id}) or 0
 
 
 def hotspots(connection: Connection, repository_id: int, limit: int) -> list[dict[str, Any]]:
-    """The hotspots of the repository's current snapshot, best first."""
+    """Return the hotspots of the repository's current snapshot, highest score first."""
     return _rows(
         connection,
         """
@@ -38,12 +38,12 @@ def hotspots(connection: Connection, repository_id: int, limit: int) -> list[dic
 
 
 def metrics_of(connection: Connection, repository_id: int, name: str) -> dict[str, Any]:
-    """Everything measured of the file or function called `name` in the current snapshot.
+    """Return all metrics of the file or function called `name` in the current snapshot.
 
-    A file by its path or the end of it, a function by its qualified name or the end of that.
+    `name` is a path, a qualified name, or the end of either.
 
     Raises:
-        QflowError: nothing, or more than one thing, has that name; the message lists what is near.
+        QflowError: Nothing has that name, or several have; the message lists similar names.
     """
     paths = _matching_paths(connection, repository_id, name)
     if len(paths) == 1:
@@ -63,7 +63,7 @@ def metrics_of(connection: Connection, repository_id: int, name: str) -> dict[st
 
 
 def file_metrics(connection: Connection, repository_id: int, path: str) -> dict[str, Any]:
-    """Size, complexity, changes, coupling, clones and worst functions of one file."""
+    """Return size, complexity, changes, coupling, clones and most complex functions of a file."""
     key = {"id": repository_id, "path": path}
     current = "FROM repositories r JOIN {} x ON x.snapshot_id = r.current_snapshot_id WHERE r.id = :id"
     result: dict[str, Any] = {"kind": "file", "path": path}
@@ -112,7 +112,7 @@ def file_metrics(connection: Connection, repository_id: int, path: str) -> dict[
 
 
 def tiles(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
-    """(path, code_lines, score) of every own file with code, for the hotspot map."""
+    """Return (path, code_lines, score) of every file with code that is neither vendored nor generated."""
     return _rows(
         connection,
         """
@@ -126,7 +126,7 @@ def tiles(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
 
 
 def cognitive_histogram(connection: Connection, snapshot_id: int) -> list[tuple[str, int]]:
-    """Functions by cognitive complexity; the last two classes are above the usual limit of 15."""
+    """Count functions by class of cognitive complexity; the last two are above the usual limit of 15."""
     bounds = [
         (0, 0, "0"),
         (1, 2, "1-2"),
@@ -150,7 +150,7 @@ def cognitive_histogram(connection: Connection, snapshot_id: int) -> list[tuple[
 
 
 def worst_functions(connection: Connection, snapshot_id: int, limit: int = 10) -> list[dict[str, Any]]:
-    """The functions of highest cognitive complexity, vendored and generated files left out."""
+    """Return the functions of highest cognitive complexity, without vendored and generated files."""
     return _rows(
         connection,
         f"""
@@ -168,13 +168,13 @@ def worst_functions(connection: Connection, snapshot_id: int, limit: int = 10) -
 def top(
     connection: Connection, snapshot_id: int, table: str, columns: str, order: str
 ) -> list[dict[str, Any]]:
-    """The first ten rows of a metrics table in an order; names come from code, never from outside."""
+    """Return the first ten rows of a metrics table in an order; the arguments must be literals of our code."""
     statement = f"SELECT {columns} FROM {table} WHERE snapshot_id = :id ORDER BY {order} LIMIT 10"
     return _rows(connection, statement, {"id": snapshot_id})
 
 
 def trend(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
-    """The months of the repository's history."""
+    """Return the monthly trend of the repository's history."""
     return _rows(
         connection,
         "SELECT month::text, commits, authors, added_lines, deleted_lines, net_lines, bug_fixes "
@@ -184,13 +184,13 @@ def trend(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
 
 
 def repository_metrics(connection: Connection, snapshot_id: int) -> dict[str, Any]:
-    """The figures of the whole repository; empty where they were not computed."""
+    """Return the metrics of the repository; empty if they are not computed."""
     rows = _rows(connection, "SELECT * FROM repository_metrics WHERE snapshot_id = :id", {"id": snapshot_id})
     return {k: v for k, v in rows[0].items() if k != "snapshot_id"} if rows else {}
 
 
 def out_of_range(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
-    """Rows whose metrics cannot be: none in a sound snapshot."""
+    """Return rows with impossible metrics; there are none in a consistent snapshot."""
     return _rows(
         connection,
         """
@@ -221,7 +221,7 @@ def out_of_range(connection: Connection, snapshot_id: int) -> list[dict[str, Any
 
 
 def functions_without_metrics(connection: Connection, interval: dict[str, int]) -> int:
-    """How many functions of a snapshot (:repository_id, :seq) were not measured."""
+    """Count the functions of a snapshot (:repository_id, :seq) without metrics."""
     statement = """
         SELECT count(*) FROM files f JOIN symbols s ON s.blob_id = f.blob_id
         WHERE f.repository_id = :repository_id

@@ -1,4 +1,4 @@
-"""Metrics of the whole repository at a snapshot, and its trend by month from history alone."""
+"""Metrics of a repository at a snapshot, and its monthly trend from history alone."""
 
 import time
 
@@ -12,9 +12,9 @@ from qflow_dagster.metrics.formulae import fewest_holding_half
 from qflow_dagster.metrics.store import Computed, SnapshotKey, read, replace, snapshot_key
 from qflow_dagster.metrics.tables import repository_metrics, repository_trend
 
-# Figures of delivery look at so many days before the snapshot's commit.
+# Delivery metrics cover this many days before the snapshot's commit.
 DELIVERY_DAYS = 90
-# A change that takes back or hurriedly mends an earlier one stands for a failed change.
+# A revert or an urgent fix of an earlier change stands for a failed change.
 FAILURE = r"(?i)^revert\b|\bhot-?fix\b"
 
 FUNCTIONS = f"""
@@ -36,7 +36,7 @@ MONTHS = """
 
 
 def compute_repository(engine: Engine, snapshot_id: int) -> Computed:
-    """Measure the repository at the snapshot, and its months; counts months."""
+    """Measure the repository at the snapshot, and its months; return the number of months."""
     started = time.monotonic()
     with engine.begin() as connection:
         key = snapshot_key(connection, snapshot_id)
@@ -48,7 +48,7 @@ def compute_repository(engine: Engine, snapshot_id: int) -> Computed:
 
 
 def totals(connection: Connection, key: SnapshotKey, commits: pd.DataFrame) -> pd.DataFrame:
-    """The one row of `repository_metrics`; vendored and generated files are left out."""
+    """Compute the row of `repository_metrics`, without vendored and generated files."""
     files = read(connection, FILES, {"id": key.id})
     files = files[~files["vendored"].astype(bool) & ~files["generated"].astype(bool)]
     functions = read(connection, FUNCTIONS, key.interval)
@@ -79,7 +79,7 @@ def totals(connection: Connection, key: SnapshotKey, commits: pd.DataFrame) -> p
 
 
 def delivery(recent: pd.DataFrame) -> dict[str, float]:
-    """What git alone says of delivery in the last `DELIVERY_DAYS` (after DORA's four keys, as proxies).
+    """Compute delivery metrics of the last `DELIVERY_DAYS` from git (proxies for DORA's four keys).
 
     Deployments and incidents are not in git: commits and merges a week stand for how often
     changes land, the median time from writing to committing on the branch for lead time, and the
@@ -99,7 +99,7 @@ def delivery(recent: pd.DataFrame) -> dict[str, float]:
 
 
 def trend(connection: Connection, key: SnapshotKey, commits: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `repository_trend`, one per month with a commit."""
+    """Compute the rows of `repository_trend`, one per month with a commit."""
     parameters = {"repository_id": key.repository_id, "committed_at": key.committed_at}
     months = read(connection, MONTHS, parameters)
     month = commits["committed_at"].dt.tz_localize(None).dt.to_period("M").dt.start_time.dt.date

@@ -16,7 +16,7 @@ from qflow_dagster.database.copy import copy_text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.settings import settings
 
-# Raised whenever the metrics of an unchanged snapshot would come out differently.
+# Incremented when a change of the code changes the metrics of an unchanged snapshot.
 VERSION = 1
 HISTORY = text("""
     SELECT count(*) FROM commits c JOIN snapshots s ON s.repository_id = c.repository_id
@@ -32,14 +32,14 @@ NOTE = text("""
 
 
 class Computed(NamedTuple):
-    """What a computation wrote."""
+    """The result of computing a metric."""
 
     row_count: int
     seconds: float
 
 
 class SnapshotKey(NamedTuple):
-    """Which rows belong to a snapshot; `committed_at` is a timezone-aware datetime."""
+    """The keys that select the rows of a snapshot; `committed_at` is a timezone-aware datetime."""
 
     id: int
     repository_id: int
@@ -49,15 +49,15 @@ class SnapshotKey(NamedTuple):
 
     @property
     def interval(self) -> dict[str, int]:
-        """The parameters of `IN_SNAPSHOT`."""
+        """Return the parameters of `IN_SNAPSHOT`."""
         return {"repository_id": self.repository_id, "seq": self.seq}
 
 
 def snapshot_key(connection: Connection, snapshot_id: int) -> SnapshotKey:
-    """The snapshot called `snapshot_id`.
+    """Return the snapshot with this id.
 
     Raises:
-        QflowError: there is none.
+        QflowError: There is no such snapshot.
     """
     row = connection.execute(
         text("SELECT id, repository_id, seq, commit_oid, committed_at FROM snapshots WHERE id = :id"),
@@ -69,7 +69,7 @@ def snapshot_key(connection: Connection, snapshot_id: int) -> SnapshotKey:
 
 
 def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> pd.DataFrame:
-    """The result of a statement as a frame."""
+    """Return the result of a statement as a data frame."""
     result = connection.execute(text(statement), parameters)
     return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
 
@@ -77,7 +77,7 @@ def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) 
 def compute(
     engine: Engine, snapshot_id: int, table: Table, work: Callable[[Connection, SnapshotKey], pd.DataFrame]
 ) -> Computed:
-    """Replace the snapshot's rows of `table` by what `work` returns, in one transaction."""
+    """Replace the snapshot's rows of `table` by the result of `work`, in a transaction."""
     started = time.monotonic()
     with engine.begin() as connection:
         key = snapshot_key(connection, snapshot_id)
@@ -89,10 +89,10 @@ def compute(
 def compute_once(
     engine: Engine, snapshot_id: int, metric: str, compute: Callable[[Engine, int], Computed]
 ) -> Computed:
-    """`compute` the metric of the snapshot, unless that was done before on the same basis.
+    """Compute a metric of the snapshot, unless that was done before on the same basis.
 
-    The same snapshot measures the same, but for this code, the settings, and a history that a
-    deepened clone made longer.
+    The basis is what the metric depends on besides the snapshot: version of this code, settings, and
+    length of the history, which grows when a shallow clone is deepened.
     """
     started = time.monotonic()
     parameters = {"id": snapshot_id, "metric": metric}
@@ -108,7 +108,7 @@ def compute_once(
 
 
 def replace(connection: Connection, table: Table, key: SnapshotKey, frame: pd.DataFrame) -> None:
-    """Write `frame` as the snapshot's rows of `table`; drop those of snapshots past the limit."""
+    """Write `frame` as the snapshot's rows of `table`; delete those of the oldest snapshots above the limit."""
     connection.execute(delete(table).where(table.c.snapshot_id == key.id))
     for name in (table.name, "measurements"):
         connection.execute(
@@ -133,7 +133,7 @@ def insert(connection: Connection, table: Table, columns: list[str], frame: pd.D
 
 
 def _plain(column: pd.Series) -> list[Any]:
-    """The values as Python's own types."""
+    """Convert the values to Python's own types."""
     if pd.api.types.is_float_dtype(column.dtype):
         return [None if value != value else value for value in column.astype(float).tolist()]
     if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_integer_dtype(column.dtype):

@@ -1,4 +1,4 @@
-"""Tables of metrics. Functions are measured once per symbol; all else belongs to a snapshot."""
+"""Tables of metrics. Functions are measured once per symbol; all other rows belong to a snapshot."""
 
 from sqlalchemy import (
     BigInteger,
@@ -71,16 +71,16 @@ file_metrics = Table(
     _count("cognitive"),
     _count("cognitive_max"),
     _number("halstead_volume"),
-    # NULL where there is no syntax tree.
+    # NULL if there is no syntax tree.
     _number("maintainability", nullable=True),
-    # 0 to 1; NULL where there is nothing to divide by.
+    # 0 to 1; NULL if the denominator is 0.
     _number("comment_ratio", nullable=True),
     _number("docstring_ratio", nullable=True),
     # Files of the repository that import this one, and that this one imports.
     _count("fan_in"),
     _count("fan_out"),
     _number("instability", nullable=True),
-    # Files in the import cycle this one is in, 0 for none, and the cycle's number in the snapshot.
+    # Number of files in this file's import cycle (0: no cycle), and the cycle's number in the snapshot.
     _count("cycle_size"),
     Column("cycle", Integer),
 )
@@ -90,7 +90,7 @@ change_metrics = Table(
     metadata,
     _snapshot_column(),
     Column("path", Text, primary_key=True),
-    # Commits that touched the file and lines they added and deleted: ever, and in the days
+    # Commits that changed the file and lines they added and deleted: in total, and in the days
     # before the snapshot's commit.
     _count("commits"),
     _count("commits_30"),
@@ -190,7 +190,7 @@ repository_metrics = Table(
     _count("contributors"),
     _count("contributors_90"),
     _count("bus_factor"),
-    # What git alone says of delivery; see docs/metrics.md for what each stands for.
+    # Delivery metrics from git; see docs/metrics.md for their meaning.
     _number("commits_per_week"),
     _number("merges_per_week"),
     _number("lead_time_hours", nullable=True),
@@ -212,13 +212,13 @@ repository_trend = Table(
     _count("bug_fixes"),
 )
 
-# What was measured of a snapshot, so that measuring it again costs nothing.
+# Metrics already computed for a snapshot, so that they are not computed again.
 measurements = Table(
     "measurements",
     metadata,
     _snapshot_column(),
     Column("metric", Text, primary_key=True),
-    # What the outcome depends on besides the snapshot: version, settings, length of the history.
+    # What the metrics depend on besides the snapshot: version, settings, length of the history.
     Column("basis", Text, nullable=False),
     _count("row_count"),
 )

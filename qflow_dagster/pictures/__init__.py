@@ -1,4 +1,4 @@
-"""Pictures as SVG text: charts, how far rules are to be relied on, graphs of tasks.
+"""Pictures as SVG text: charts, the confidence in rules, task graphs.
 
 - `charts`: treemap of hotspots, histogram, trend
 - `confidence`: a rule's confidence over time, reliability of predictions

@@ -1,7 +1,7 @@
-"""Pictures of metrics as small self-contained SVG: hotspot map, histogram, trend.
+"""Pictures of metrics as self-contained SVG: hotspot map, histogram, trend.
 
 Belongs here: pure functions from plain values to SVG text. Does not belong here: reading
-tables, or how Dagster shows a picture. Every text from outside is escaped.
+tables, or how Dagster shows a picture. All text is escaped.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Box(NamedTuple):
 
 
 def hotspot_map(tiles: Sequence[Tile], title: str, *, limit: int = 300, height: int = 420) -> str:
-    """A treemap: one rectangle per file, area = lines of code, colour = heat, grouped by top folder.
+    """Draw a treemap: a rectangle per file, area = lines of code, colour = heat, grouped by top folder.
 
     Only the `limit` largest files are drawn, and the title says so. Layout: squarified
     treemaps (Bruls, Huizing and van Wijk 2000).
@@ -68,7 +68,7 @@ def hotspot_map(tiles: Sequence[Tile], title: str, *, limit: int = 300, height: 
 
 
 def histogram(counts: Sequence[tuple[str, int]], title: str, *, height: int = 240, marked: int = 0) -> str:
-    """Vertical bars with their counts; bars from index `marked` on are coloured as too many (0: none)."""
+    """Draw vertical bars with their counts; bars from index `marked` on have a warning colour (0: none)."""
     top, bottom, most = 44, height - 28, max((n for _, n in counts), default=0) or 1
     step = WIDTH / max(len(counts), 1)
     body = [f"<line x1='0' y1='{bottom}' x2='{WIDTH}' y2='{bottom}' stroke='{FAINT}'/>"]
@@ -88,7 +88,7 @@ def histogram(counts: Sequence[tuple[str, int]], title: str, *, height: int = 24
 def trend(
     labels: Sequence[str], bars: Sequence[float], line: Sequence[float], title: str, *, height: int = 260
 ) -> str:
-    """Bars (say, commits) and a line (say, lines of code) over time; all three of one length.
+    """Draw bars (such as commits) and a line (such as lines of code) over time; all three have the same length.
 
     The two have scales of their own: the bars' largest value is written on the left, the
     line's on the right.
@@ -119,7 +119,7 @@ def trend(
 
 
 def squarify(sizes: Sequence[float], box: Box) -> list[Box]:
-    """Rectangles in `box` with areas in proportion to `sizes` (descending), as square as can be."""
+    """Lay out rectangles in `box` with areas in proportion to `sizes` (descending), as square as can be."""
     total = sum(sizes)
     if total <= 0:
         return [Box(box.x, box.y, 0, 0) for _ in sizes]
@@ -139,7 +139,7 @@ def squarify(sizes: Sequence[float], box: Box) -> list[Box]:
 
 
 def _worst(row: Sequence[float], side: float) -> float:
-    """The largest aspect ratio in a row of areas laid along `side`."""
+    """Return the largest aspect ratio in a row of areas laid along `side`."""
     total = sum(row)
     if total <= 0 or side <= 0:
         return float("inf")
@@ -193,7 +193,7 @@ def _legend(height: int) -> list[str]:
 
 
 def frame(height: int, title: str, body: Sequence[str]) -> str:
-    """A whole picture: the title, and its elements."""
+    """Return the complete picture with its title and elements."""
     heading = words(0, 18, title, 14, INK, weight=600)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' "
@@ -205,7 +205,7 @@ def frame(height: int, title: str, body: Sequence[str]) -> str:
 def words(
     x: float, y: float, text: str, size: int, colour: str, *, anchor: str = "start", weight: int = 400
 ) -> str:
-    """Escaped text at a place, in pixels."""
+    """Return escaped text at a position in pixels."""
     anchored = "" if anchor == "start" else f" text-anchor='{anchor}'"
     weighted = "" if weight == 400 else f" font-weight='{weight}'"
     style = f"font-size='{size}' fill='{colour}'{anchored}{weighted}"
@@ -213,18 +213,18 @@ def words(
 
 
 def _fit(text: str, width: float, size: int) -> str:
-    """`text`, cut so that it likely fits `width` pixels at `size` (0.56 em per letter)."""
+    """Return `text`, cut so that it probably fits `width` pixels at `size` (0.56 em per letter)."""
     available = int(width / (size * 0.56))
     return text if len(text) <= available else text[: max(available - 1, 1)] + "…"
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """At most `most` indices of `count`, evenly spread."""
+    """Return at most `most` indices of `count`, evenly spread."""
     if count <= most:
         return list(range(count))
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
 def _safe(text: str) -> str:
-    """Escaped, and without the control characters that XML forbids."""
+    """Escape text, and remove the control characters that XML forbids."""
     return escape(visible_line(text), quote=True)

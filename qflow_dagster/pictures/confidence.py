@@ -1,7 +1,6 @@
-"""Pictures of rules as small self-contained SVG: confidence over time with outcomes, reliability.
+"""Pictures of rules as SVG: confidence over time with outcomes, and the reliability diagram.
 
-Belongs here: pure functions from plain values to SVG. The frame, colours and escaping are those of
-the metric pictures.
+Belongs here: pure functions from plain values to SVG. Frame, colours and escaping are those of `charts`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ class Point(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """An outcome at a time; good, bad, or neither."""
+    """An outcome at a time: good, bad, or neither."""
 
     at: datetime
     good: bool | None
@@ -48,7 +47,7 @@ def of_rule(
 def confidence(
     points: Sequence[Point], marks: Sequence[Mark], thresholds: Mapping[str, float], title: str
 ) -> str:
-    """Mean (line) and lower bound (area below it) over time, thresholds, and outcomes along the bottom."""
+    """Draw mean (line) and lower bound (area) over time, thresholds, and outcomes along the bottom."""
     times = [point.at.timestamp() for point in [*points, *marks]]
     first, last = (min(times), max(times)) if times else (0.0, 1.0)
     span = (last - first) or 1.0
@@ -95,7 +94,7 @@ def confidence(
 
 
 def reliability(bins: Sequence[Bin], title: str) -> str:
-    """The reliability diagram: what came true against what was predicted; on the line is right."""
+    """Draw the reliability diagram: observed against predicted rates; the diagonal is perfect calibration."""
     side = BOTTOM - TOP
 
     def x(value: float) -> float:
@@ -126,7 +125,7 @@ def reliability(bins: Sequence[Bin], title: str) -> str:
 
 
 def _steps(points: Sequence[tuple[float, float]]) -> str:
-    """A step function's corners."""
+    """Return the corners of a step function."""
     corners = [f"{points[0][0]:.1f},{points[0][1]:.1f}"]
     for (_, before), (at, value) in pairwise(points):
         corners += [f"{at:.1f},{before:.1f}", f"{at:.1f},{value:.1f}"]

@@ -1,7 +1,7 @@
 """Pictures of a task graph: boxes with arrows as SVG, and lines for a terminal.
 
-Belongs here: pure functions from rows of `task_records.tasks_of` to text. Every name from outside
-is escaped.
+Belongs here: pure functions from rows of `task_records.tasks_of` to text. All names
+are escaped.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Memory and processes of a sandbox in sum, where we may make control groups: mostly as root.
 
 Belongs here: making, limiting and removing a group, in either version of the kernel's interface.
-Does not belong here: who joins it (the launcher writes itself into `joined_by`).
+Does not belong here: joining a group (done by `launcher`).
 """
 
 import itertools

@@ -1,1 +1,1 @@
-"""Schedules: what runs by the clock. The file is named after the asset group of the job."""
+"""Schedules: runs at fixed times. Each file is named after the asset group of its jobs."""

@@ -1,4 +1,4 @@
-"""Let rules learn every night, and mine histories for new ones every week."""
+"""The nightly evolution of rules, and the weekly mining of histories for new ones."""
 
 import dagster as dg
 
@@ -9,14 +9,14 @@ nightly_evolution = dg.ScheduleDefinition(
     job=evolve_rules,
     cron_schedule="0 5 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Rules learn from the day, few decisions or many; trials that are over end.",
+    description="Evolves rules from the outcomes of the day, and ends trials whose time is over.",
 )
 
 weekly_mining = dg.ScheduleDefinition(
     name="weekly_mining",
     job=mine_rules,
     cron_schedule="0 6 * * 0",
-    # Minutes of every core for each repository, and it sends requests to people: whoever wants that turns it on.
+    # Off by default: it takes minutes on all cores for each repository, and sends approval requests to people.
     default_status=dg.DefaultScheduleStatus.STOPPED,
     description="Mines every repository's history for rules.",
 )

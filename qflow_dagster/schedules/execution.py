@@ -1,4 +1,4 @@
-"""Look at task graphs, goals and agents every hour: they change by themselves."""
+"""The hourly summary of task graphs, goals and agents, which change by themselves."""
 
 import dagster as dg
 
@@ -9,7 +9,7 @@ coordination_each_hour = dg.ScheduleDefinition(
     job=observe_coordination,
     cron_schedule="22 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Looks at task graphs, goals and agents: the assets and their checks.",
+    description="Summarizes task graphs, goals and agents: materializes the assets and runs their checks.",
 )
 
 schedules = [coordination_each_hour]

@@ -1,4 +1,4 @@
-"""Run the improvement loop at night, on repositories whose record calls for it."""
+"""The nightly run of the improvement loop, for repositories whose recent outcomes require it."""
 
 import dagster as dg
 
@@ -12,12 +12,12 @@ from qflow_dagster.resources.database import Database
 @dg.schedule(
     job=improve_repository,
     cron_schedule="0 4 * * *",
-    # It writes to no repository, but sends requests to people: whoever wants that turns it on.
+    # Off by default: it writes to no repository, but sends approval requests to people.
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Runs the improvement loop where it is time to act: poor outcomes, or none for long.",
+    description="Runs the improvement loop for repositories with poor outcomes, or with none for a long time.",
 )
 def nightly_improvement(context: dg.ScheduleEvaluationContext, database: Database) -> list[dg.RunRequest]:
-    """Request one run per repository whose record calls for one."""
+    """Request a run for each repository whose recent outcomes require it."""
     requests = []
     night = context.scheduled_execution_time.date().isoformat()
     with database.engine().connect() as connection:

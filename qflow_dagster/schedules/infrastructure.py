@@ -1,4 +1,4 @@
-"""Health by the clock, a look at operations every hour, and maintenance every night.
+"""Health checks every minute, a summary of operations every hour, and maintenance every night.
 
 Quick health checks run each minute within the tick: a run a minute would flood the event log and keep a core
 busy, while a tick that requests no run leaves a row.
@@ -37,7 +37,7 @@ health_each_hour = dg.ScheduleDefinition(
     job=check_health,
     cron_schedule="7 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Runs every health check, the deep ones too.",
+    description="Runs every health check, including deep ones.",
 )
 
 operations_each_hour = dg.ScheduleDefinition(
@@ -45,14 +45,14 @@ operations_each_hour = dg.ScheduleDefinition(
     job=observe_operations,
     cron_schedule="12 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Looks at approvals, errors, breakers and health: the assets and their checks.",
+    description="Summarizes approvals, errors, breakers and health: materializes the assets and runs their checks.",
 )
 
 nightly_maintenance = dg.ScheduleDefinition(
     job=maintain_workflows,
     cron_schedule="30 2 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Seals the history of the day and archives what is past its retention.",
+    description="Seals the histories and archives rows past their retention.",
 )
 
 schedules = [health_each_minute, health_each_hour, operations_each_hour, nightly_maintenance]

@@ -1,4 +1,4 @@
-"""Measure each repository every night."""
+"""The nightly measurement of each repository."""
 
 import dagster as dg
 
@@ -11,10 +11,10 @@ from qflow_dagster.resources.database import Database
     job=compute_metrics,
     cron_schedule="0 3 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Measures every repository that is ingested.",
+    description="Measures every ingested repository.",
 )
 def nightly_metrics(context: dg.ScheduleEvaluationContext, database: Database) -> list[dg.RunRequest]:
-    """Request one run per ingested repository."""
+    """Request a run for each ingested repository."""
     with database.engine().connect() as connection:
         ingested = [row["name"] for row in queries.repositories(connection) if row["snapshot_id"]]
     night = context.scheduled_execution_time.date().isoformat()

@@ -1,5 +1,5 @@
-"""Sensors: what reacts to tables and repositories. The file is named after the asset group of the job.
+"""Sensors: reactions to changes of tables and repositories. Each file is named after an asset group.
 
-A tick reads, decides and returns a result, in less than a second; work of any length belongs in the run. Shared by
-sensors: when pending rows get a run (`drains`), runs that rows request (`requested_runs`), killed runs (`dead_runs`).
+A tick reads, decides and returns a result in less than a second; longer work belongs in the run. Shared by
+sensors: runs for pending rows (`drains`), runs requested by rows (`requested_runs`), killed runs (`dead_runs`).
 """

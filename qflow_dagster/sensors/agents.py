@@ -8,7 +8,7 @@ from qflow_dagster.sensors.drains import drain_sensor
 
 
 def has_assignments(connection: Connection) -> bool:
-    """Route assignments, which is quick; return whether the built-in agents have any then."""
+    """Route assignments, which is quick; return whether any are pending for the built-in agents."""
     builtin_agents.register_all(connection)
     assignments.route(connection)
     return assignments.has_unclaimed(connection, [agent.name for agent in builtin_agents.capabilities()])
@@ -18,7 +18,7 @@ unverified_edits = drain_sensor(
     "unverified_edits",
     apply_approved_edits,
     edits.has_unverified,
-    "Edits that are not verified, or are suspected of new errors: requests one run that looks at them.",
+    "Edits that are not verified, or are suspected of new errors: requests a run that verifies them.",
     interval=30,
 )
 open_assignments = drain_sensor(

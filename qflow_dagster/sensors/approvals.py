@@ -1,4 +1,4 @@
-"""Sensors on approvals: those that were granted are used, and people are warned of those about to expire."""
+"""Sensors on approvals: use granted ones, and warn people of those about to expire."""
 
 import dagster as dg
 
@@ -10,13 +10,13 @@ from qflow_dagster.sensors.drains import decide_for
 
 @dg.sensor(
     jobs=list(CONSUMERS.values()),
-    # The daemon's own pace: somebody has just decided and waits.
+    # The shortest interval of the daemon, because a person who has just decided is waiting.
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Approved and unused: requests one run of the job that uses approvals of the kind.",
+    description="Granted and unused approvals: requests a run of the job that uses approvals of the kind.",
 )
 def approval_decisions(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
-    """Request one run per kind, however many approvals are unused."""
+    """Request a run per kind, regardless of the number of unused approvals."""
     requests, reasons = [], []
     with database.engine().connect() as connection:
         newest = {kind: records.newest_approved(connection, kind) for kind in CONSUMERS}
@@ -34,7 +34,7 @@ def approval_decisions(context: dg.SensorEvaluationContext, database: Database) 
     description="Warns of approvals about to expire. (`expired_leases` lets them expire.)",
 )
 def approval_expiry(context: dg.SensorEvaluationContext, database: Database) -> dg.SkipReason:
-    """Execute one statement; no run."""
+    """Send the warnings in the tick itself; no run is needed."""
     with database.engine().begin() as connection:
         warned = arbiter.warn_of_expiry(connection)
     return dg.SkipReason(f"{len(warned)} approvals are about to expire")

@@ -1,8 +1,8 @@
-"""Which runs were killed: their process is gone, and they never said so.
+"""Detection of killed runs: their process is gone, but their status is still in progress.
 
 Dagster's own monitoring asks the launcher whether a run is alive, and the default launcher cannot tell: such a run
-would stay "started" for ever. It runs on the machine where the sensor is evaluated, so a look at the process is
-enough. Other launchers know themselves.
+would stay "started" for ever. It runs on the machine where the sensor is evaluated, so checking the process is
+enough. Other launchers support Dagster's monitoring.
 """
 
 import re
@@ -11,22 +11,22 @@ from collections.abc import Callable
 import dagster as dg
 import psutil
 
-# What the default launcher writes on its runs. One that a command runs by itself has none, and may be
-# on another machine.
+# Tag that the default launcher sets. A run that a command executes itself has none, and may be on another
+# machine.
 LAUNCHED = ".dagster/grpc_info"
-# A run that began less than so many seconds ago may not have written its process's number yet.
+# Seconds after its start within which a run may not have recorded its process id yet.
 GRACE_PERIOD_SECONDS = 10.0
-# A process that has not reported its start in so many seconds was killed before it could.
+# Seconds after which a process that has not reported its start is considered killed.
 START_TIMEOUT_SECONDS = 90.0
 # The first message of the process that the default launcher starts for a run.
 STARTED_MESSAGE = re.compile(r"Started process for run \(pid: (\d+)\)")
 
 
 def is_alive(pid: int, began: float) -> bool:
-    """Return whether the process that had this number at `began` (seconds since the epoch) still runs."""
+    """Return whether the process that had this id at `began` (seconds since the epoch) is still running."""
     try:
         process = psutil.Process(pid)
-        # A number is used again; whoever has it now began before the run did, or is another.
+        # Process ids are reused, so the start time of the process is compared as well.
         return process.create_time() <= began + 1.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
@@ -35,7 +35,7 @@ def is_alive(pid: int, began: float) -> bool:
 def find_dead(
     instance: dg.DagsterInstance, now: float, alive: Callable[[int, float], bool] = is_alive
 ) -> list[dg.DagsterRun]:
-    """Return the runs under way whose process is gone, or never started."""
+    """Return the runs in progress whose process is gone or never started."""
     under_way = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     records = instance.get_run_records(dg.RunsFilter(statuses=under_way), limit=100)
     dead = []
@@ -54,7 +54,7 @@ def find_dead(
 
 
 def started_process(entry: dg.EventLogEntry) -> int | None:
-    """Return the number of the process that reports with this event that it executes the run."""
+    """Return the id of the process that reports in this event that it executes the run."""
     event = entry.dagster_event
     if event is None:
         return None

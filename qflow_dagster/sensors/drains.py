@@ -1,4 +1,4 @@
-"""When the pending rows of a table get a run that drains them: one decision, and one factory of such sensors."""
+"""Sensors that request a run while a table has pending rows: the decision, and the factory of such sensors."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 
 from qflow_dagster.resources.database import Database
 
-# Wait after a failed run in seconds; doubles with each that failed in a row.
+# Seconds to wait after a failed run; doubled for each consecutive failure.
 RETRY_SECONDS = 30.0
 MAX_RETRY_SECONDS = 3_600.0
-# Runs of the job that are looked at.
+# Number of recent runs that the decision considers.
 MAX_RUNS = 8
 
 IN_FLIGHT = frozenset(
@@ -28,17 +28,17 @@ FAILED = frozenset({dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
 
 
 class Recent(NamedTuple):
-    """A run of the draining job: its status, and when it last changed (seconds since the epoch)."""
+    """A run of the processing job: its status, and the time of its last change (seconds since the epoch)."""
 
     status: dg.DagsterRunStatus
     updated_at: float
 
 
 def decide(pending: bool, recent: Sequence[Recent], now: float) -> tuple[bool, str]:
-    """Whether to request a run, and why (not).
+    """Decide whether to request a run, with the reason.
 
-    `recent`: the job's last runs, newest first. Rows are claimed in the run, so one run at a
-    time drains what is pending, however much; after failures the pause grows.
+    `recent`: the job's last runs, newest first. Rows are claimed in the run, so a single run at
+    a time processes all that is pending; the pause grows with consecutive failures.
     """
     if not pending:
         return False, "nothing is pending"
@@ -58,7 +58,7 @@ def decide(pending: bool, recent: Sequence[Recent], now: float) -> tuple[bool, s
 
 
 def decide_for(context: dg.SensorEvaluationContext, pending: bool, job_name: str) -> tuple[bool, str]:
-    """Return `decide` for the runs of that job; Dagster is queried only where something is pending."""
+    """Return the decision of `decide` for the job's runs; Dagster is queried only if rows are pending."""
     if not pending:
         return decide(False, (), 0.0)
     records = context.instance.get_run_records(dg.RunsFilter(job_name=job_name), limit=MAX_RUNS)
@@ -67,7 +67,7 @@ def decide_for(context: dg.SensorEvaluationContext, pending: bool, job_name: str
 
 
 class Pending(NamedTuple):
-    """Whether rows are pending, what a skipped tick says besides, and the tags of the run."""
+    """Whether rows are pending, an additional message for skipped ticks, and the tags of the run."""
 
     rows: bool
     message: str = ""
@@ -82,9 +82,9 @@ def drain_sensor(
     *,
     interval: int = 5,
 ) -> dg.SensorDefinition:
-    """Make a sensor that requests a run of `job` while rows are pending and no such run is under way.
+    """Build a sensor that requests a run of `job` while rows are pending and no such run is in progress.
 
-    `pending` looks at the tables in a transaction, for which it has the time of a tick; `interval` is in seconds.
+    `pending` queries the tables in a transaction, which must fit into a tick; `interval` is in seconds.
     """
 
     @dg.sensor(

@@ -9,7 +9,7 @@ from qflow_dagster.settings import settings
 
 
 def enough_outcomes(connection: Connection) -> Pending:
-    """Return whether there are as many new decisions as the setting wants."""
+    """Return whether there are at least as many new decisions as configured."""
     new = outcomes.count_pending(connection)
     needed = settings().evolution.outcomes
     return Pending(new >= needed, f"{new} new decisions, {needed} are waited for")
@@ -19,7 +19,7 @@ new_outcomes = drain_sensor(
     "new_outcomes",
     evolve_rules,
     enough_outcomes,
-    "Decisions no rule has learned from: once there are enough, requests one run that evolves the rules.",
+    "Decisions that no rule has learned from: once there are enough, requests a run that evolves the rules.",
     interval=60,
 )
 

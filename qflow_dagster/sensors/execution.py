@@ -33,12 +33,12 @@ REQUESTABLE_JOBS = [
 
 
 def has_open_goals(connection: Connection) -> bool:
-    """Return whether a goal has a phase to make, a suggestion that ended, or a target to measure."""
+    """Return whether a goal has a phase to complete, a suggestion that ended, or a target to measure."""
     return sparc_worker.waiting(connection) or sparc_changes.decided(connection)
 
 
 def has_approved_texts(connection: Connection) -> bool:
-    """Return whether a text was approved to become work."""
+    """Return whether an approved text is pending."""
     return due(connection, [DECISION])
 
 
@@ -46,19 +46,19 @@ ready_tasks = drain_sensor(
     "ready_tasks",
     run_task_graphs,
     task_worker.waiting,
-    "Tasks that are ready, or parents whose parts are done: requests one run that does them.",
+    "Tasks that are ready, or parents whose subtasks have ended: requests a run that executes them.",
 )
 open_goals = drain_sensor(
     "open_goals",
     work_on_goals,
     has_open_goals,
-    "Goals with a phase to make, a change that was decided, or a target to measure.",
+    "Goals with a phase to complete, a change that was decided, or a target to measure: requests a run.",
 )
 approved_work = drain_sensor(
     "approved_work",
     plan_approved_work,
     has_approved_texts,
-    "Texts approved to become work: requests one run that plans them.",
+    "Approved texts: requests a run that creates work items from them.",
     interval=10,
 )
 

@@ -17,15 +17,15 @@ from qflow_dagster.safety.display import visible
 from qflow_dagster.sensors.dead_runs import find_dead
 from qflow_dagster.sensors.drains import Pending, drain_sensor
 
-# Dagster's own decorator passes a parameter that is in beta on.
+# Dagster's own decorator passes on a parameter that is in beta.
 warnings.filterwarnings("ignore", message="Parameter `owners`", category=dg.BetaWarning)
 
-# Sensors on the status of runs take five runs a tick otherwise, and in a storm of failures fall behind by days.
+# By default, run status sensors process five runs per tick, and would fall behind by days after many failures.
 os.environ.setdefault("DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT", "200")
 
 
 def has_new_errors(connection: Connection) -> Pending:
-    """Return whether errors came in; note operations that have recovered, which needs no run."""
+    """Return whether there are new errors; also record recovered operations, which needs no run."""
     newest = error_records.newest_unanalysed(connection)
     recovered = error_analysis.recover(connection)
     return Pending(
@@ -37,14 +37,14 @@ new_errors = drain_sensor(
     "new_errors",
     analyze_errors,
     has_new_errors,
-    "New rows in error_occurrences, whoever wrote them: requests one run that analyses them.",
+    "New rows in error_occurrences from any program: requests a run that analyses them.",
     interval=10,
 )
 undelivered_notifications = drain_sensor(
     "undelivered_notifications",
     deliver_notifications,
     delivery.has_overdue,
-    "Notifications nobody delivers: requests a run that does, where no notifier is running.",
+    "Undelivered notifications: requests a run that delivers them, if no notifier is running.",
     interval=30,
 )
 
@@ -52,10 +52,10 @@ undelivered_notifications = drain_sensor(
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Returns workflows whose worker stopped reporting, expires those whose time is over.",
+    description="Returns workflows whose lease has expired to the queue, and expires those past their time limit.",
 )
 def expired_leases(context: dg.SensorEvaluationContext, database: Database) -> dg.SkipReason:
-    """Handle at most a thousand of each in a tick; the next one takes the rest."""
+    """Process at most a thousand of each per tick."""
     with database.engine().begin() as connection:
         reclaimed, expired = reclaim_expired(connection), expire_due(connection)
     return dg.SkipReason(f"{len(reclaimed)} leases returned, {len(expired)} workflows expired")
@@ -64,10 +64,10 @@ def expired_leases(context: dg.SensorEvaluationContext, database: Database) -> d
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Marks runs failed whose process was killed; Dagster then tries them again.",
+    description="Marks runs as failed whose process was killed; Dagster then retries them.",
 )
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Do nothing where the launcher can tell by itself."""
+    """Skip if the launcher detects dead runs itself."""
     instance = context.instance
     if instance.run_launcher.supports_check_run_worker_health:
         return dg.SkipReason("the launcher watches its runs itself")
@@ -85,10 +85,10 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     description="Records every failed run as an error.",
 )
 def run_failures(context: dg.RunFailureSensorContext, database: Database) -> None:
-    """Record it once per run, even where Dagster reports it twice."""
+    """Record the failure once per run, even if Dagster reports it twice."""
     run = context.dagster_run
     step_errors = [event.step_failure_data.error for event in context.get_step_failure_events()]
-    # The innermost cause: what a step raised, rather than that it did.
+    # The innermost cause is what the step raised, not Dagster's report of it.
     error = next((e for e in step_errors if e), None)
     while error is not None and error.cause is not None:
         error = error.cause
@@ -117,10 +117,10 @@ def run_failures(context: dg.RunFailureSensorContext, database: Database) -> Non
     monitor_all_code_locations=True,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Counts every finished run: a rate needs successes as well.",
+    description="Counts every successful run, because error rates need successes as well.",
 )
 def run_successes(context: dg.RunStatusSensorContext, database: Database) -> None:
-    """Count one success of the job's operation."""
+    """Count a success of the job's operation."""
     with database.engine().begin() as connection:
         track_successes(connection, [(f"dagster.{context.dagster_run.job_name}", 0.0, 1)])
 

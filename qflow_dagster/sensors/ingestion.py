@@ -1,4 +1,4 @@
-"""The sensor on registered repositories: new commits get a run of the main job, one per repository."""
+"""The sensor on registered repositories: requests a run of the main job for each that has new commits."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -16,18 +16,18 @@ from qflow_dagster.resources.database import Database
 from qflow_dagster.safety.display import visible_line
 from qflow_dagster.sensors.drains import IN_FLIGHT
 
-# Runs requested per tick: the queue holds the rest of a burst anyway, and a tick must stay short.
+# Maximum runs requested per tick, which must stay short.
 MAX_REQUESTS = 10
-# Seconds of a tick for asking repositories for their head. Each tick starts with another one,
-# so that with many of them, or slow remotes, every repository has its turn.
+# Seconds of a tick for querying the heads of repositories. Each tick starts with a different repository, so
+# that every repository is queried in turn even with many of them or slow remotes.
 TICK_SECONDS = 0.6
 MAX_ATTEMPTS_PER_HEAD = 4
-# Wait after the first failed run of a commit in seconds; doubles with each.
+# Seconds to wait after the first failed run of a commit; doubled for each further one.
 RETRY_SECONDS = 300.0
 
 
 class Observed(NamedTuple):
-    """A repository as the tick found it: its head now, and what is ingested."""
+    """The state of a repository: its current head, and the ingested commit."""
 
     name: str
     head: str
@@ -36,7 +36,7 @@ class Observed(NamedTuple):
 
 @dataclass
 class Requested:
-    """What was last requested for a repository; times in seconds since the epoch."""
+    """The last request for a repository; times in seconds since the epoch."""
 
     head: str
     attempt: int
@@ -50,12 +50,12 @@ CURSOR = TypeAdapter(Cursor)
 def decide(
     observed: Iterable[Observed], cursor: Mapping[str, Requested], in_flight: set[str], now: float
 ) -> tuple[list[tuple[str, str]], Cursor]:
-    """Which repositories to run: [(name, run key)], and the cursor after that.
+    """Select the repositories to run: [(name, run key)], and return the next cursor.
 
-    A repository is run when its head is not what is ingested and no run of it is under way.
-    The same head is asked for again only after a growing pause and at most `MAX_ATTEMPTS_PER_HEAD`
-    times: the earlier run failed, or the head would be ingested. The run key holds the time
-    (`now`, seconds since the epoch): Dagster remembers run keys for ever, and heads come back.
+    A repository is selected if its head is not ingested and it has no run in progress. The same head
+    is requested again only after a growing pause and at most `MAX_ATTEMPTS_PER_HEAD` times, because
+    the earlier run must have failed. The run key contains the time (`now`, seconds since the epoch):
+    Dagster never repeats a run key, but a branch may return to an earlier head.
     """
     requests: list[tuple[str, str]] = []
     after = dict(cursor)
@@ -81,7 +81,7 @@ def decide(
     description="Requests the main job for every registered repository whose head is not ingested.",
 )
 def repository_commits(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
-    """Ask each registered repository for its head; request a run where it moved."""
+    """Query the head of each registered repository; request a run if it changed."""
     state = CURSOR.validate_json(context.cursor) if context.cursor else {}
     with database.engine().connect() as connection:
         registered = queries.repositories(connection)
@@ -94,7 +94,7 @@ def repository_commits(context: dg.SensorEvaluationContext, database: Database) 
     requests, state = decide(observed, state, in_flight, time.time())
 
     known = set(context.instance.get_dynamic_partitions(REPOSITORIES))
-    # A partition with a run under way stays: the run could not store its result.
+    # A partition with a run in progress stays, because that run could not store its result otherwise.
     new, gone = sorted(names - known), sorted(known - names - in_flight)
     changes = []
     if new:
@@ -115,7 +115,7 @@ def repository_commits(context: dg.SensorEvaluationContext, database: Database) 
 
 
 def observe(registered: list[dict], deadline: float) -> tuple[list[Observed], dict[str, str]]:
-    """The heads of `registered` as far as time goes (`deadline`, monotonic), and why others have none."""
+    """Return the heads queried before `deadline` (monotonic), and the reasons why others have none."""
     observed: list[Observed] = []
     unreadable: dict[str, str] = {}
     first = int(time.time()) % len(registered) if registered else 0

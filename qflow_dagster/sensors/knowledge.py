@@ -1,4 +1,4 @@
-"""Sensors on knowledge: requests that nobody answers, and answers that need a new look at a repository."""
+"""Sensors on knowledge: unanswered requests, and answers that require a new run for a repository."""
 
 import dagster as dg
 from sqlalchemy import Connection
@@ -16,7 +16,7 @@ FOLLOW_UP_TAG = "qflow/follow_up"
 
 
 def has_requests(connection: Connection) -> bool:
-    """Return whether a request is due, or a rule is to be flagged."""
+    """Return whether a request is due, or a rule must be flagged."""
     return due(connection, [requests.TYPE]) or bool(requests.due_follow_ups(connection, "flag", limit=1))
 
 
@@ -24,7 +24,7 @@ knowledge_requests = drain_sensor(
     "knowledge_requests",
     answer_knowledge_requests,
     has_requests,
-    "Knowledge requests that are due and nobody listens for: requests one run that answers them.",
+    "Knowledge requests that are due and have no listener: requests a run that answers them.",
 )
 
 
@@ -32,15 +32,15 @@ knowledge_requests = drain_sensor(
     job=run_repository,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Answers that need a new look at a repository: requests the run, once for each.",
+    description="Answers that require a new run for a repository: requests the run, once for each.",
 )
 def knowledge_follow_ups(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
-    """Request the runs, and note a follow-up as done when its run exists."""
+    """Request the runs, and mark a follow-up as done when its run exists."""
     with database.engine().connect() as connection:
         due = requests.due_follow_ups(connection, "rescan", limit=MAX_REQUESTS)
     runs = runs_by_tag(context.instance, FOLLOW_UP_TAG, [str(row.resolution_id) for row in due])
     registered = set(context.instance.get_dynamic_partitions(REPOSITORIES))
-    # A repository that was removed has nothing to be looked at again.
+    # A removed repository needs no further run.
     done = [
         row.resolution_id for row in due if str(row.resolution_id) in runs or row.repository not in registered
     ]

@@ -1,7 +1,7 @@
-"""Runs that rows request: what a tick does about each row, given its run.
+"""Runs requested by rows of a table: the decision of a sensor tick about each row, given its run.
 
-A row requests, a run tagged with the row's id answers. A tick reads open rows and their runs, and does what is
-missing, so a tick that is lost or repeated changes nothing.
+A run is tagged with the id of the row that requested it. A tick reads open rows and their runs, and does only
+what is missing, so it is idempotent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,14 +18,14 @@ from qflow_dagster.resources.database import Database
 
 TAG = "qflow/workflow"
 WORKER = "requested runs"
-# Seconds: a run may take so long.
+# Maximum duration of a run in seconds.
 LEASE = 86_400.0
-# Rows a tick looks at.
+# Maximum rows per tick.
 MAX_REQUESTS = 20
 
 
 class Step(NamedTuple):
-    """What a tick does about a row: request its run, end it (with a problem: as failed), or wait."""
+    """A decision about a row: request its run, end the row (as failed if there is a problem), or wait."""
 
     action: str
     workflow: Workflow
@@ -36,7 +36,7 @@ class Step(NamedTuple):
 def decide(
     rows: Sequence[Workflow], runs: Mapping[str, dg.DagsterRun], problem_of: Callable[[Any], str | None]
 ) -> list[Step]:
-    """What to do about each row: `runs` by row id, `problem_of` says what is wrong with a request."""
+    """Decide about each row: `runs` by row id; `problem_of` returns what is wrong with a request, or None."""
     steps = []
     for row in rows:
         run = runs.get(str(row.id))
@@ -53,7 +53,7 @@ def decide(
 
 
 def end_rows(connection: Connection, steps: Sequence[Step]) -> None:
-    """End the rows whose run has ended, or that cannot have one."""
+    """End the rows whose run has ended or cannot be started."""
     for step in steps:
         if step.action == "complete" and step.run is not None:
             complete(connection, [step.workflow], [{"run": step.run.run_id}])
@@ -105,7 +105,7 @@ def partition_problem(context: dg.SensorEvaluationContext, needed: bool, partiti
 
 
 def run_request(step: Step, **target: Any) -> dg.RunRequest:
-    """Request the run of a row once per attempt; `target` says of what."""
+    """Request the run of a row once per attempt, for the given target."""
     partition = step.workflow.payload.get("partition")
     return dg.RunRequest(
         run_key=f"{step.workflow.id}:{step.workflow.attempt}",

@@ -1,12 +1,12 @@
-"""Pages and endpoints over HTTP: the inbox to decide in, health and metrics, error intake.
+"""Pages and endpoints over HTTP: the inbox for decisions, health and metrics, error intake.
 
 - `app`: the application and its routes
-- `access`: the guard: who is asking, from where, and what every answer carries
-- `origins`, `peers`: what headers say of pages, and what the kernel says of processes
+- `access`: authentication, origins, and security headers
+- `origins`, `peers`: origins of pages from headers, owners of local connections from the kernel
 - `inbox`: pages of approvals
 - `monitoring`: health for probes, metrics for Prometheus
 - `sentry`: errors from any Sentry SDK
 
-One small server (`qflow inbox`). Does not belong here: Dagster, whose page `launching` puts behind the
-same guard; any decision, which the domains make.
+All are served by `qflow inbox`. Does not belong here: Dagster, whose page `launching` puts behind the
+same guard; decisions, which the domains make.
 """

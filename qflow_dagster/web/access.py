@@ -1,10 +1,10 @@
-"""The one guard of the one address: who is asking, from where, and the headers every answer carries.
+"""The access guard of the server: authentication, origins, and the security headers of responses.
 
-Everything served passes here, HTTP and WebSocket, and what no rule lets through is refused. On
-loopback the user this process runs as decides, as on the command line, and the kernel says that it is
-that user's process that asks. Anywhere else a request needs an account (HTTP Basic, passwords hashed
-with scrypt) or a header set by a proxy. Does not belong here: who may decide which kind (the arbiter
-knows).
+All HTTP and WebSocket requests pass through it, and those that no rule admits are refused. On loopback,
+the actor is the user of this process, as on the command line, and the kernel confirms that the client is
+a process of that user. Anywhere else a request needs an account (HTTP Basic, passwords hashed
+with scrypt) or a header set by a proxy. Does not belong here: who may decide which kind of approval
+(the arbiter).
 """
 
 import base64
@@ -29,15 +29,15 @@ from qflow_dagster.web import peers
 from qflow_dagster.web.identities import is_name
 from qflow_dagster.web.origins import from_pages_of, host_name, is_reading, origin, origin_of
 
-# RFC 7914's interactive parameters: some 50 ms and 16 MB a try.
+# RFC 7914's interactive parameters: about 50 ms and 16 MB per attempt.
 SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
-# Where programs send errors: they bring a key of their own.
+# Programs send errors there, authenticated by their own key.
 INTAKE = "/api/"
-# Probes of an orchestrator have no account; they learn only that we live, and what is loaded.
+# Probes of an orchestrator have no account; responses only say that the server runs, and what is loaded.
 OPEN = ("/health/live", "/health/ready")
-# Numbers alone: on loopback every process of the machine may read them.
+# Only numbers: on loopback every process of the machine may read them.
 MONITORING = ("/health/deep", "/metrics")
 
 HEADERS = {
@@ -55,7 +55,7 @@ HEADERS = {
 
 
 class Access:
-    """What decides who a request is from, and whether a page of ours made it."""
+    """The configuration for authentication and for the check of origins."""
 
     def __init__(self, limits: InboxSettings, errors: ErrorsSettings, host: str) -> None:
         self.limits = limits
@@ -83,10 +83,10 @@ class Access:
             )
 
     def actor(self, connection: HTTPConnection) -> str | None:
-        """Who asks; None if that is nobody we know."""
+        """Return the actor of a request; None if it is not authenticated."""
         if self.limits.trusted_header and self._is_proxy(connection):
             names = connection.headers.getlist(self.limits.trusted_header)
-            # Two names: the proxy added its own to one that came from outside.
+            # With two names, the proxy added its own to a forged header.
             return names[0] if len(names) == 1 and is_name(names[0]) else None
         if self.limits.accounts:
             return self._account(connection.headers.getlist("Authorization"))
@@ -97,24 +97,24 @@ class Access:
 
     @property
     def needs_nobody(self) -> bool:
-        """Whether a process of this machine may read numbers without being anybody."""
+        """Return whether a local process may read the metrics without authentication."""
         return self.loopback and not self.limits.accounts and not self.limits.trusted_header
 
     def names_us(self, connection: HTTPConnection) -> bool:
-        """Return whether the request names us: a foreign name that leads here (DNS rebinding) is refused."""
+        """Return whether the Host header is a name of this server; others are refused (DNS rebinding)."""
         if len(connection.headers.getlist("Host")) != 1:
             return False
         names = {
             host_name(authority) for authority in (connection.headers["Host"], self._authority(connection))
         }
-        # Behind an address for everybody any name may lead here; there accounts protect.
+        # On a public address any name may lead here; accounts protect the server there.
         return None not in names and (names <= self.hosts or not (self.loopback or self.limits.hosts))
 
     def may_come_from(self, connection: HTTPConnection) -> bool:
         """Return whether the page that made the request, if any did, may make it: ours, except for what only reads."""
         headers = connection.headers
         if connection.scope["type"] == "websocket":
-            # Every browser names the origin of a WebSocket, and nobody else has a use for one here.
+            # Every browser sends the origin of a WebSocket, and only browsers need one here.
             return "Origin" in headers and from_pages_of(self._own_origins(connection), headers)
         sources = headers.getlist("Origin")
         if (
@@ -134,14 +134,14 @@ class Access:
         return self._forwarded(connection, "X-Forwarded-Host") or connection.headers["Host"]
 
     def _forwarded(self, connection: HTTPConnection, name: str) -> str | None:
-        """Return what the proxy next to us says; what came to it from further out stands left of that."""
+        """Return the last entry of a header, which the adjacent proxy added; earlier entries are untrusted."""
         values = connection.headers.getlist(name)
         if not values or not self._is_proxy(connection):
             return None
         return values[-1].rpartition(",")[2].strip()
 
     def _is_proxy(self, connection: HTTPConnection) -> bool:
-        """Return whether the peer itself, never one that a header names, is a proxy of ours."""
+        """Return whether the peer of the connection, not one named in a header, is a configured proxy."""
         peer = _address(connection)
         if peer is None or not any(peer in network for network in self.proxies):
             return False
@@ -157,13 +157,13 @@ class Access:
         except (binascii.Error, UnicodeDecodeError):
             return None
         stored = self.limits.accounts.get(name)
-        # An unknown name costs as much time as a wrong password.
+        # An unknown name takes as much time as a wrong password.
         hashed = stored.get_secret_value() if stored else _NOBODY
         return name if _matches(hashed, password) and stored else None
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a server on this address is reached from this machine alone."""
+    """Return whether a server on this address is reachable only from this machine."""
     if host.lower() == "localhost":
         return True
     try:
@@ -173,23 +173,23 @@ def is_loopback(host: str) -> bool:
 
 
 def hash_password(password: str) -> str:
-    """Return what `QFLOW_INBOX_ACCOUNTS` holds of a password: ``salt$hash``, both hexadecimal."""
+    """Return the entry of `QFLOW_INBOX_ACCOUNTS` for a password: ``salt$hash``, both hexadecimal."""
     salt = os.urandom(16)
     return f"{salt.hex()}${hashlib.scrypt(password.encode(), salt=salt, **SCRYPT).hex()}"
 
 
 def csrf_token(actor: str, about: str) -> str:
-    """Return what a form must bring back: only a page of ours, shown to this actor, has it."""
+    """Return the token of forms (against CSRF), which only pages shown to this actor contain."""
     return hmac.new(key_for("csrf"), f"{actor}\0{about}".encode(), hashlib.sha256).hexdigest()
 
 
 def is_own_form(actor: str, about: str, token: str) -> bool:
-    """Return whether a form was shown to this actor by a page of ours; where it comes from, the guard has looked at."""
+    """Verify the token of a form shown to this actor; the guard has already checked the origin."""
     return hmac.compare_digest(token.encode(errors="replace"), csrf_token(actor, about).encode())
 
 
 def _name(host: str) -> str:
-    """Return a configured name or address as a request writes it."""
+    """Return a configured name or address in the form of a Host header."""
     return host_name(f"[{host}]" if host.count(":") > 1 and "[" not in host else host) or host.lower()
 
 
@@ -208,7 +208,7 @@ def _user_id(name: str) -> int:
 
 
 def _address(connection: HTTPConnection) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the peer's address, as its socket has it."""
+    """Return the address of the connection's peer."""
     try:
         peer = ipaddress.ip_address(connection.scope["client"][0])
     except (TypeError, ValueError):
@@ -235,13 +235,13 @@ _NOBODY = "00" * 16 + "$" + "00" * 64
 
 
 class Guard:
-    """ASGI middleware: only who is known comes in, from pages of ours, and every answer carries the headers."""
+    """ASGI middleware: admits authenticated requests from allowed origins, and adds the security headers."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self.app, self.access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or let through with `state.actor` set."""
+        """Refuse a request, or pass it on with `state.actor` set."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The application: its routes, and what answers when something goes wrong."""
+"""The ASGI application: routes and error responses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -31,12 +31,12 @@ def build_app(
     pages: Sequence[BaseRoute] = (),
     locations: Callable[[], Mapping[str, bool]] = dict,
 ) -> Starlette:
-    """Return the application for a server on `host`, with `pages` of others behind the same guard.
+    """Return the application for a server on `host`, with additional `pages` behind the same guard.
 
-    `locations` says of each code location that those pages show whether it is loaded.
+    `locations` returns for each code location of these pages whether it is loaded.
 
     Raises:
-        UsageError: `host` is not loopback and nobody would have to log in; a setting is wrong.
+        UsageError: `host` is not loopback and no login is configured, or a setting is invalid.
     """
     access = Access(settings().inbox, settings().errors, host)
     inbox, monitoring = Inbox(engine), Monitoring(engine, locations)

@@ -1,7 +1,7 @@
-"""Names that somebody else than their bearer vouches for: the operating system's, or a signed token's.
+"""Authenticated names of actors: of the operating system's user, or of a signed token.
 
-Belongs here: who acts on the command line. Does not belong here: who asks over HTTP (`access`),
-who may decide what (`approvals.arbiter`).
+Belongs here: the actor on the command line. Does not belong here: the actor of an HTTP request
+(`access`), permissions (`approvals.arbiter`).
 
 A token is ``qfi_`` and, in base64, a name, the second it expires and an HMAC-SHA256 over both with
 the installation's key. Whoever has the key can sign any name: that is the operator, who holds
@@ -29,9 +29,9 @@ _DAY = 86_400
 
 
 def is_name(text: str) -> bool:
-    """Return whether somebody may act under this name.
+    """Return whether a name is allowed for actors.
 
-    It can be seen as it is; it is no list, as a proxy makes of two headers; it is no policy's.
+    It must have no invisible characters or commas (proxies join headers by commas), and not be a policy's.
     """
     return (
         0 < len(text) <= MAX_NAME
@@ -43,7 +43,7 @@ def is_name(text: str) -> bool:
 
 
 def sign(name: str, *, days: float) -> str:
-    """Return a token that establishes `name` for that many days.
+    """Return a token that authenticates `name` for that many days.
 
     Raises:
         UsageError: the name is empty, too long, reserved or not readable; or the days are out of range.
@@ -60,10 +60,10 @@ def sign(name: str, *, days: float) -> str:
 
 
 def verify(token: str) -> str:
-    """Return the name that a token establishes.
+    """Verify a token and return its name.
 
     Raises:
-        UsageError: it is none of this installation's, was altered, or has expired.
+        UsageError: It is of another installation, was altered, or has expired.
     """
     encoded = token.removeprefix(PREFIX) if token.startswith(PREFIX) else ""
     try:
@@ -71,7 +71,7 @@ def verify(token: str) -> str:
     except (binascii.Error, ValueError):
         signed = b""
     signature, claim = signed[:32], signed[32:]
-    # Base64 spells the same bytes in several ways; one of them is ours.
+    # Base64 has several encodings of the same bytes; only the canonical one is accepted.
     if _encoded(signed) != encoded or not hmac.compare_digest(signature, _signature(claim)):
         raise UsageError(f"{VARIABLE} is no token of this installation; `qflow identity NAME` signs one")
     name, expires = json.loads(claim)

@@ -1,8 +1,8 @@
-"""The inbox: pages that show what waits for a decision, and take the decision.
+"""The inbox: pages that show pending approvals and accept decisions on them.
 
-Everything works without JavaScript; the script only refreshes the list and adds keys. All
-that comes from outside is text: the templates escape it, the content security policy runs
-no script but ours. Does not belong here: deciding (`approvals.arbiter`).
+Everything works without JavaScript; the script only refreshes the list and adds keyboard shortcuts.
+All data is untrusted: the templates escape it, and the content security policy allows only our script.
+Does not belong here: deciding (`approvals.arbiter`).
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ from qflow_dagster.web.access import csrf_token, is_own_form
 FOLDER = Path(__file__).parent
 PAGE = 200
 MAX_FORM_BYTES = 100_000
-# More lines of a patch are shown when asked for; who has not seen them cannot decide.
+# More lines of a patch are shown on request; a decision requires that they were shown.
 MAX_DIFF_LINES = 5_000
 
 
@@ -35,12 +35,12 @@ def _visible(value: Any) -> Any:
 
 
 templates = Jinja2Templates(FOLDER / "templates")
-# Of every expression, so that no template can forget it.
+# Escape every expression, so that no template can forget it.
 templates.env.finalize = _visible
 
 
 class DiffLine(NamedTuple):
-    """A line of a diff as the page shows it."""
+    """A line of a diff as displayed on the page."""
 
     kind: str
     old: int | None
@@ -78,7 +78,7 @@ def diff_lines(patch: str) -> list[DiffLine]:
 
 
 class Inbox:
-    """The pages, on one database."""
+    """The pages of the inbox, for a database."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -95,7 +95,7 @@ class Inbox:
         return self._page(request, template, rows=rows, status=status, counts=counts, most=PAGE)
 
     def show(self, request: Request, *, problem: str | None = None, status_code: int = 200) -> Response:
-        """Return one approval: what exactly, why, its evidence, decisions and history."""
+        """Return the page of an approval: content, reason, evidence, decisions and history."""
         approval_id = request.path_params["id"]
         with self.engine.connect() as connection:
             approval = records.show(connection, approval_id)
@@ -121,7 +121,7 @@ class Inbox:
         )
 
     async def decide(self, request: Request) -> Response:
-        """Take a decision from the form; the answer to the one that approves shows the token."""
+        """Record a decision from the form; the response to the approving actor shows the token."""
         approval_id: UUID = request.path_params["id"]
         actor: str = request.state.actor
         form = await read_form(request)
@@ -159,7 +159,7 @@ class Inbox:
 
 
 async def read_form(request: Request) -> dict[str, str] | None:
-    """Return the fields of a urlencoded form; None if it is none, or too large."""
+    """Return the fields of a urlencoded form; None if it is invalid or too large."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -173,7 +173,7 @@ async def read_form(request: Request) -> dict[str, str] | None:
 
 
 def _hunk(text: str) -> tuple[int, int, int, int] | None:
-    """Start and length of a hunk in the old and the new file, from its header."""
+    """Return start and length of a hunk in the old and the new file, from its header."""
     parts = text.split(" ")
     if len(parts) < 4 or parts[0] != "@@" or parts[3] != "@@":
         return None

@@ -1,7 +1,7 @@
-"""Health for whoever probes, metrics for Prometheus.
+"""Health endpoints for probes, and metrics for Prometheus.
 
-`live` says that this process answers, `ready` that it can work, `deep` what the scheduled
-checks found. Does not belong here: checking (`infrastructure.health_checks`).
+`live`: this process responds; `ready`: it can work; `deep`: results of the scheduled checks.
+Does not belong here: checking (`infrastructure.health_checks`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,17 +21,17 @@ from qflow_dagster.safety.display import visible_line
 
 
 class Monitoring:
-    """The endpoints, on one database."""
+    """The health and metrics endpoints, for a database."""
 
     def __init__(self, engine: Engine, locations: Callable[[], Mapping[str, bool]]) -> None:
         self.engine, self.locations = engine, locations
 
     def live(self, _request: Request) -> Response:
-        """200 while the process answers at all."""
+        """Return 200 while the process responds."""
         return JSONResponse({"status": "healthy"})
 
     def ready(self, _request: Request) -> Response:
-        """200 if the database is there and migrated, else 503; and which code locations Dagster's page has loaded."""
+        """Return 200 if the database is available and migrated, else 503; with the loaded code locations of Dagster."""
         try:
             revision = current_revision(self.engine)
         except SQLAlchemyError:
@@ -41,7 +41,7 @@ class Monitoring:
         return JSONResponse({"status": "healthy", "code_locations": dict(self.locations())})
 
     def deep(self, _request: Request) -> Response:
-        """Return what is believed of every check; 503 if one is unhealthy, or nobody checks."""
+        """Return the current status of every check; 503 if one is unhealthy, or there are no recent results."""
         try:
             with self.engine.connect() as connection:
                 states = health_agent.states(connection)
@@ -61,7 +61,7 @@ class Monitoring:
         return JSONResponse({"status": status, "checks": checks}, 503 if failed else 200)
 
     def metrics(self, _request: Request) -> Response:
-        """Everything that has a number, in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         registry = CollectorRegistry()
         registry.register(_Collector(self.engine))  # type: ignore[arg-type]  (a protocol, not a base class)
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -86,7 +86,7 @@ class _Collector:
 
 
 def _visible(metric: Metric) -> Metric:
-    """Labels come from outside: operations, names of services."""
+    """Escape a label, which is untrusted: names of operations and services."""
     metric.samples = [
         sample._replace(labels={name: visible_line(value) for name, value in sample.labels.items()})
         for sample in metric.samples

@@ -1,6 +1,6 @@
-"""Which name a request calls us by, and whether its browser says that a page of ours made it.
+"""Host and origin of requests: the requested name, and whether a page of this server made the request.
 
-Pure functions over headers. Does not belong here: which names are ours (`access`).
+Pure functions over headers. Does not belong here: the configured names (`access`).
 """
 
 import re
@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from qflow_dagster.errors import UsageError
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
-# What a browser sends of a host: a name, an IPv4 address, or an IPv6 address in brackets.
+# A host as browsers send it: a name, an IPv4 address, or an IPv6 address in brackets.
 _AUTHORITY = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 
 
@@ -23,7 +23,7 @@ def host_name(authority: str) -> str | None:
 
 
 def origin(scheme: str, authority: str) -> str:
-    """Return the origin as a browser writes it: lower case, without the scheme's own port."""
+    """Return the origin as a browser writes it: lower case, without the scheme's default port."""
     return f"{scheme}://{authority.lower().removesuffix(':' + DEFAULT_PORTS[scheme])}"
 
 
@@ -31,7 +31,7 @@ def origin_of(url: str, setting: str) -> str:
     """Return the origin of a configured URL.
 
     Raises:
-        UsageError: it is no http or https address; the message names `setting`.
+        UsageError: It is no http or https address; the message names `setting`.
     """
     try:
         parts = urlsplit(url)
@@ -43,10 +43,10 @@ def origin_of(url: str, setting: str) -> str:
 
 
 def from_pages_of(origins: Collection[str], headers: Headers) -> bool:
-    """Return whether nothing in a request contradicts that a page of these origins made it.
+    """Return whether the headers of a request are consistent with a page of these origins.
 
-    Browsers say where a request comes from, and no page can change what they say. Whoever says
-    nothing is no browser.
+    Browsers send the origin of a request, and no page can change it. A request without one is not made by
+    a browser.
     """
     site, source, referrer = (headers.getlist(name) for name in ("Sec-Fetch-Site", "Origin", "Referer"))
     if max(len(site), len(source), len(referrer)) > 1:
@@ -59,7 +59,7 @@ def from_pages_of(origins: Collection[str], headers: Headers) -> bool:
 
 
 def is_reading(method: str, headers: Headers) -> bool:
-    """Whether a request changes nothing and may be made by anybody: a person who follows a link, or no browser."""
+    """Return whether a request is read-only and may come from any site: a followed link, or no browser."""
     if method not in ("GET", "HEAD", "OPTIONS"):
         return False
     site = headers.getlist("Sec-Fetch-Site")

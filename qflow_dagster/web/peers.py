@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection within this machine, as the kernel says it.
+"""The owner of the other end of a connection within this machine, according to the kernel.
 
 Belongs here: looking up the owner of a socket (Linux). Does not belong here: what that owner may do
 (`access`).
@@ -22,7 +22,7 @@ Address = tuple[str, int]
 def socket_owner(client: Address, server: Address) -> int | None:
     """Return the user id that owns the `client` end of a TCP connection between two addresses of this machine.
 
-    None if it cannot be told: a client that closed its end already is nobody's, though the table says 0.
+    None if it is unknown: for a connection that the client has closed, the table says 0, wrongly.
     """
     try:
         tables = TABLES[ipaddress.ip_address(client[0]).version]
@@ -36,14 +36,14 @@ def socket_owner(client: Address, server: Address) -> int | None:
             except OSError:
                 continue
             if found:
-                # State, queues, timer, retransmits, user, time-out, inode.
+                # Columns: state, queues, timer, retransmits, user, time-out, inode.
                 fields = rest.split(maxsplit=7)
                 return int(fields[4]) if fields[6] != b"0" else None
     return None
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user of this system; the number where it has none."""
+    """Return the name of a user of this system; the number if it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -56,7 +56,7 @@ def own_name() -> str:
 
 
 def _hexadecimal(address: Address, table: str) -> bytes:
-    """Write an address as the table does: words of 32 bits in the machine's byte order."""
+    """Format an address as in the table: words of 32 bits in the machine's byte order."""
     ip = ipaddress.ip_address(address[0])
     packed = ip.packed
     if ip.version == 4 and table.endswith("6"):

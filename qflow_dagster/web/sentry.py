@@ -1,8 +1,8 @@
 """Errors from any Sentry SDK: the envelope format, as its developer documentation describes it.
 
 A program sets its DSN to ``http://KEY@HOST:PORT/1`` and needs nothing else. Events become
-occurrences, transactions become successes or errors of their operation; everything else of
-an envelope (sessions, attachments) is read over. Does not belong here: storing and grouping
+occurrences, transactions become successes or errors of their operation; all other items
+of an envelope (sessions, attachments) are ignored. Does not belong here: storing and grouping
 (`infrastructure.error_rate_tracker`).
 """
 
@@ -31,7 +31,7 @@ logger = logs.logger(__name__)
 
 MAX_BODY_BYTES = 2_000_000
 MAX_ENVELOPE_BYTES = 20_000_000
-# Sentry's own limit of an event; attachments may be larger, they are read over.
+# Sentry's own limit of an event; attachments may be larger, they are ignored.
 MAX_EVENT_BYTES = 1_000_000
 MAX_ITEMS = 1_000
 MAX_FRAMES = 200
@@ -42,22 +42,22 @@ MAX_ID_LENGTH = 64
 
 
 class InvalidEnvelopeError(QflowError):
-    """What was sent is no envelope."""
+    """The request body is no valid envelope."""
 
 
 class TooLargeError(InvalidEnvelopeError):
-    """What was sent is more than is read."""
+    """The request body is too large."""
 
 
 @dataclass
 class Envelope:
-    """What we take from an envelope."""
+    """The relevant content of an envelope."""
 
     event_id: str | None = None
     occurrences: list[Occurrence] = field(default_factory=list)
     # (operation, seconds ago, count).
     successes: list[tuple[str, float, int]] = field(default_factory=list)
-    # What is wrong with items that were left out; the others are kept.
+    # Problems of invalid items; the other items are kept.
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -67,7 +67,7 @@ class Envelope:
 
 
 class Intake:
-    """Writes what several requests bring in one transaction, and answers when it is stored."""
+    """Store the items of concurrent requests in a transaction, and respond when they are stored."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -75,11 +75,11 @@ class Intake:
         self._writer: asyncio.Task[None] | None = None
 
     async def store(self, envelope: Envelope) -> None:
-        """Return when the envelope is in the database, without items that can never be.
+        """Return when the envelope is stored, without items that can never be stored.
 
         Raises:
-            InvalidEnvelopeError: none of its items can ever be stored.
-            SQLAlchemyError: it could not be stored; the sender has to send it again.
+            InvalidEnvelopeError: None of its items can ever be stored.
+            SQLAlchemyError: It could not be stored; the sender has to send it again.
         """
         stored = asyncio.get_running_loop().create_future()
         self._waiting.append((envelope, stored))
@@ -88,7 +88,7 @@ class Intake:
         await stored
 
     async def _write(self) -> None:
-        """While one batch is written the next gathers: the busier, the larger the batches."""
+        """Write batches in a loop; requests during a write form the next batch, so batches grow with the load."""
         while self._waiting:
             batch, self._waiting = self._waiting, []
             envelopes = [envelope for envelope, _ in batch]
@@ -96,7 +96,7 @@ class Intake:
             try:
                 problems = await run_in_threadpool(self._write_batch, envelopes)
             except Exception as error:
-                # Whatever it is: who waits for an answer gets one, and the next batch is written.
+                # On any error, waiting requests get a response, and the next batch is written.
                 problems = [error] * len(batch)
             for problem, (_, stored) in zip(problems, batch, strict=True):
                 if stored.done():
@@ -107,7 +107,7 @@ class Intake:
                     stored.set_exception(problem)
 
     def _write_batch(self, envelopes: list[Envelope]) -> list[Exception | None]:
-        """Store all that can be stored; return of each envelope why nothing of it could, or None."""
+        """Store all valid items; return for each envelope the error if it had none, else None."""
         errors = [(owner, item) for owner, envelope in enumerate(envelopes) for item in envelope.occurrences]
         successes = [(owner, item) for owner, envelope in enumerate(envelopes) for item in envelope.successes]
         refused = [0] * len(envelopes)
@@ -133,14 +133,14 @@ def _store(
 
 
 class Sentry:
-    """The endpoints SDKs send to."""
+    """The endpoints for Sentry SDKs."""
 
     def __init__(self, engine: Engine, *, key_needed: bool) -> None:
         self.intake = Intake(engine)
         self.key_needed = key_needed
 
     async def envelope(self, request: Request) -> Response:
-        """Take an envelope (`/api/N/envelope/`), or a bare event (`/api/N/store/`)."""
+        """Receive an envelope (`/api/N/envelope/`), or a bare event (`/api/N/store/`)."""
         if not self._may(request):
             return JSONResponse({"detail": "unknown key: see QFLOW_ERRORS_SENTRY_KEY"}, 403)
         body = bytearray()
@@ -151,7 +151,7 @@ class Sentry:
         try:
             plain = decompress(bytes(body), request.headers.get("Content-Encoding", ""))
             bare = request.url.path.rstrip("/").endswith("/store")
-            # Not in the event loop: a large envelope would keep all others waiting.
+            # Not in the event loop, which a large envelope would block.
             parsed = await run_in_threadpool(parse_event if bare else parse_envelope, plain)
             await self.intake.store(parsed)
         except InvalidEnvelopeError as error:
@@ -172,10 +172,10 @@ class Sentry:
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
-    """Return the body without its compression, at most `MAX_ENVELOPE_BYTES` bytes.
+    """Return the decompressed body, at most `MAX_ENVELOPE_BYTES` bytes.
 
     Raises:
-        InvalidEnvelopeError: it is damaged, grows too large, or is compressed in a way we do not read.
+        InvalidEnvelopeError: It is damaged, too large, or has an unsupported compression.
     """
     windows = {"gzip": 31, "deflate": 15}
     if not encoding or encoding == "identity":
@@ -195,20 +195,20 @@ def decompress(body: bytes, encoding: str) -> bytes:
 
 
 def parse_event(body: bytes) -> Envelope:
-    """Return a bare event, as an envelope of that one.
+    """Return a bare event as an envelope.
 
     Raises:
-        InvalidEnvelopeError: it is none.
+        InvalidEnvelopeError: It is no valid event.
     """
     event = _object(body, "the event")
     return Envelope(_text(event.get("event_id"), MAX_ID_LENGTH), [occurrence_from(event)])
 
 
 def parse_envelope(body: bytes) -> Envelope:
-    """Return the events and transactions of an envelope; what is none of them is left out.
+    """Return the events and transactions of an envelope; other items are ignored.
 
     Raises:
-        InvalidEnvelopeError: it is no envelope, holds too much, or nothing but items that cannot be read.
+        InvalidEnvelopeError: It is no envelope, has too many items, or only invalid ones.
     """
     header_line, _, rest = body.partition(b"\n")
     header = _object(header_line, "the envelope's header")
@@ -228,7 +228,7 @@ def parse_envelope(body: bytes) -> Envelope:
     except TooLargeError:
         raise
     except InvalidEnvelopeError as error:
-        # Where one item ends is lost; what was read before it is kept.
+        # The end of the item is unknown; items before it are kept.
         envelope.problems.append(str(error))
     if envelope.problems and not envelope.kept:
         raise InvalidEnvelopeError(envelope.problems[0])
@@ -240,7 +240,7 @@ def parse_envelope(body: bytes) -> Envelope:
 
 
 def occurrence_from(event: Mapping[str, Any]) -> Occurrence:
-    """Return a Sentry event as an occurrence; a field that is not of its type is as if it were not there."""
+    """Return a Sentry event as an occurrence; fields of a wrong type are ignored."""
     exceptions = _values(event.get("exception"))
     error = exceptions[-1] if exceptions else {}
     logentry = event.get("logentry") or event.get("message")
@@ -281,7 +281,7 @@ def occurrence_from(event: Mapping[str, Any]) -> Occurrence:
 def _add_transaction(envelope: Envelope, event: Mapping[str, Any]) -> None:
     operation = _text(event.get("transaction"), 200) or "sentry"
     status = (_trace(event) or {}).get("status")
-    # A failed transaction's error arrives as an event of its own.
+    # The error of a failed transaction arrives as a separate event.
     if status is None or (isinstance(status, str) and status in FINE):
         envelope.successes.append((operation, 0.0, 1))
 
@@ -326,7 +326,7 @@ def _object(line: bytes, what: str) -> dict[str, Any]:
 
 
 def _values(value: Any) -> list[Mapping[str, Any]]:
-    """Sentry writes lists bare or as {"values": [...]}."""
+    """Return a list that Sentry writes bare or as {"values": [...]}."""
     items = value.get("values") if isinstance(value, Mapping) else value
     return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
 
@@ -341,7 +341,7 @@ def _frames(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _stack(frames: list[Mapping[str, Any]]) -> str | None:
-    """Frames as Python prints them, which `fingerprints` reads; outermost first in both."""
+    """Format frames as a Python traceback, which `fingerprints` parses; outermost first in both."""
     lines = []
     for frame in frames[-MAX_FRAMES:]:
         paths = (_line(frame.get(name), 500) for name in ("abs_path", "filename", "module"))
@@ -352,14 +352,14 @@ def _stack(frames: list[Mapping[str, Any]]) -> str | None:
 
 
 def _line_number(value: Any) -> int:
-    """Return a line of a file; 0 if it is none. Some SDKs send numbers as texts."""
+    """Return a line of a file; 0 if it is invalid. Some SDKs send numbers as strings."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
 
 
 def _text(value: Any, limit: int) -> str:
-    """Return a text or a number as text, without blanks around it; nothing of anything else."""
+    """Return a string or number as stripped text; empty for other types."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return str(value).strip()[:limit]

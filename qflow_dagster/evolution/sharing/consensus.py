@@ -14,18 +14,18 @@ from qflow_dagster.registry import Queue, WorkflowTypeName
 
 Vote = Literal["approve", "reject", "abstain"]
 
-# An agreement takes this many votes, this share of approvals among them, this mean confidence of the
+# An agreement requires this many votes, this share of approvals among them, this mean confidence of the
 # approvals; a rejection more confident than that prevents it. Two of three are less than 0.67.
 MIN_VOTES = 3
 MIN_APPROVAL_SHARE = 0.67
 MIN_CONFIDENCE = 0.85
 VETO_CONFIDENCE = 0.90
-# What an instance needs of its own before it votes, and the rate of success it votes on.
+# Outcomes that an instance needs before it votes, and the success rate that decides its vote.
 MIN_OWN_DECISIONS = 10
 MIN_OWN_RATE = 0.85
-# Promotion to all: at least this much success of so many instances and uses.
+# Promotion on all instances requires this success rate, with this many instances and uses.
 PROMOTION_RATE, PROMOTION_INSTANCES, PROMOTION_USES = 0.95, 3, 100
-# Rollback for all: less success than the lower bound of the publishing threshold.
+# Rollback on all instances: a success rate below the lower bound of the publishing threshold.
 ROLLBACK_RATE, ROLLBACK_USES = 0.75, 10
 
 MACHINE = StateMachine(
@@ -52,28 +52,28 @@ MAY_GATE = ("agreed", "promoted")
 
 
 class Ballot(NamedTuple):
-    """One instance's vote; its confidence is the probability that it is right."""
+    """The vote of an instance; its confidence is the probability that it is right."""
 
     vote: Vote
     confidence: float
 
 
 class Outcomes(NamedTuple):
-    """How often an instance used a rule, and how often that was a success."""
+    """The number of an instance's uses of a rule, and of successes among them."""
 
     uses: int
     successes: int
 
 
 class Decision(NamedTuple):
-    """What a consensus comes to, and why."""
+    """The result of a consensus, and the reason."""
 
     state: str
     reason: str
 
 
 def own_ballot(outcomes: Outcomes) -> Ballot:
-    """This instance's vote on its own outcomes, under a uniform prior.
+    """Return this instance's vote from its own outcomes, under a uniform prior.
 
     Approval where the posterior's mean reaches `MIN_OWN_RATE`, else rejection; its confidence is the
     posterior probability that the rate of success lies on that side. Too few outcomes: an abstention.
@@ -86,7 +86,7 @@ def own_ballot(outcomes: Outcomes) -> Ballot:
 
 
 def probability_above(rate: float, outcomes: Outcomes) -> float:
-    """The probability that the true rate of success exceeds `rate` (0 < rate < 1), under a uniform prior.
+    """Return the probability that the true success rate exceeds `rate` (0 < rate < 1), under a uniform prior.
 
     The posterior is Beta(s + 1, n - s + 1).
     """
@@ -94,9 +94,9 @@ def probability_above(rate: float, outcomes: Outcomes) -> float:
 
 
 def count(ballots: Iterable[Ballot]) -> Decision:
-    """What a vote comes to when it closes; abstentions do not count.
+    """Return the result of a vote that closes; abstentions do not count.
 
-    The mean confidence is that of the approvals: with all votes in it, a surer rejection would help.
+    The mean confidence is that of the approvals: if it included all votes, a more confident rejection would raise it.
     """
     cast = [ballot for ballot in ballots if ballot.vote != "abstain"]
     approvals = [ballot.confidence for ballot in cast if ballot.vote == "approve"]
@@ -118,7 +118,7 @@ def count(ballots: Iterable[Ballot]) -> Decision:
 
 
 def next_state(state: str, reports: Sequence[Outcomes]) -> Decision | None:
-    """Where the pooled outcomes of all instances take an agreed or promoted rule; None: it stays."""
+    """Return the next state of an agreed or promoted rule by the outcomes of all instances; None: unchanged."""
     used = [report for report in reports if report.uses]
     uses, successes = sum(r.uses for r in used), sum(r.successes for r in used)
     rate = successes / uses if uses else 1.0

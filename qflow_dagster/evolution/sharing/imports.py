@@ -45,8 +45,8 @@ class Refusal(NamedTuple):
 class ImportedRule(NamedTuple):
     """A rule that another instance published.
 
-    The rule is on trial, whatever it is where it came from. `prior` are the decisions (accepted, denied) of
-    this package alone, as we weigh them.
+    The rule is on trial, whatever its status on the publishing instance. `prior` are the decisions
+    (accepted, denied) of this package alone, with our discount.
     """
 
     rule: Rule
@@ -89,14 +89,14 @@ def import_packages(
     actor: str,
     rules: Iterable[Rule] | None = None,
 ) -> ImportReport:
-    """Take in what other instances put into the store (or one file): rules with their evidence, and votes.
+    """Import rules with their evidence, and votes, of other instances from a store or a single file.
 
-    Only of instances whose key is trusted: by `QFLOW_EVOLUTION_TRUSTED`, or named in `trust` by `actor`.
-    `rules` are those this installation has of its own (default: those of the packs). Several may import
-    at once; each package is imported by one of them.
+    Only those of instances whose key is trusted: by `QFLOW_EVOLUTION_TRUSTED`, or named in `trust` by `actor`.
+    `rules` are this installation's own (default: those of the packs). Concurrent imports are safe; each
+    package is imported once.
 
     Raises:
-        QflowError: the store cannot be used; a key in `trust` is none.
+        QflowError: The store cannot be used, or a key in `trust` is invalid.
     """
     report, at = ImportReport(), votes.now(connection)
     own_rules = {rule.id: rule for rule in (load_rules() if rules is None else rules)}
@@ -117,7 +117,7 @@ def import_packages(
             report.refused.append(Refusal(one.file.name, refusal))
         else:
             sound.append(one)
-    # One importer at a time stores; the next then sees what is stored, and no two wait for each other.
+    # Importers store one after the other, so that each sees the rows of the previous one, without deadlocks.
     lock(connection, Lock.RULE_IMPORTS)
     report.imported = _store(connection, str(store), sound, {rule.digest for rule in own_rules.values()})
     report.known += len(sound) - len(report.imported)
@@ -126,7 +126,7 @@ def import_packages(
 
 
 def imported_rules(connection: Connection) -> list[ImportedRule]:
-    """All rules imported, each with the newest package of it, by rule id."""
+    """Return all imported rules, each from its newest package, by rule id."""
     query = text("""
         SELECT DISTINCT ON (rule_digest) package, was_here FROM rule_imports
         ORDER BY rule_digest, published_at DESC, id DESC
@@ -139,7 +139,7 @@ def imported_rules(connection: Connection) -> list[ImportedRule]:
 
 
 def imported_priors(connection: Connection) -> dict[tuple[str, bytes], tuple[float, float]]:
-    """Pseudo-counts (accepted, denied) by (rule id, digest), pooled over the instances trusted now.
+    """Return pseudo-counts (accepted, denied) by (rule id, digest), pooled over the instances trusted now.
 
     Each instance contributes once, with its newest package.
     """
@@ -161,21 +161,21 @@ def imported_priors(connection: Connection) -> dict[tuple[str, bytes], tuple[flo
 
 
 def prior(counts: Iterable[tuple[float, float]], discount: float, limit: float) -> tuple[float, float]:
-    """(accepted, denied) of several instances as one prior: discounted, and worth `limit` decisions at most.
+    """Combine (accepted, denied) of several instances to a prior: discounted, at most `limit` decisions in total.
 
-    The limit holds for each instance and for all together: a large one does not drown the others.
+    The limit applies to each instance and to the total, so that a large instance does not dominate.
     """
     capped = [_capped(accepted * discount, denied * discount, limit) for accepted, denied in counts]
     return _capped(sum(a for a, _ in capped), sum(d for _, d in capped), limit)
 
 
 def distrust(connection: Connection, fingerprint: str, *, actor: str) -> int:
-    """Let nothing count any more that was taken in of an instance because somebody vouched; how much that was.
+    """Revoke trust in an instance that was named by a person; return the number of files that count no more.
 
-    Its rules stay, and stay withheld: without the rows they would look like rules of our own.
+    Its rules stay and remain quarantined: without the rows they would look like rules of our own.
 
     Raises:
-        UsageError: nothing was vouched for; the settings trust the key, and would go on to.
+        UsageError: No person named the key, or the settings trust it too.
     """
     if any(Instance("", key).fingerprint == fingerprint for key in trusted_keys()):
         raise UsageError(
@@ -202,7 +202,7 @@ def distrust(connection: Connection, fingerprint: str, *, actor: str) -> int:
 def _of_trusted(
     connection: Connection, store: str | Path, trusted: Mapping[bytes, str | None], report: ImportReport
 ) -> Iterable[_Opened]:
-    """The files of the store that trusted instances signed; the report counts the others."""
+    """Return the files in the store that trusted instances signed; the report counts the others."""
     me = identity().instance.public_key
     with open_store(store, connection.engine) as opened_store:
         for file in opened_store.read():
@@ -224,7 +224,7 @@ def _of_trusted(
 def _fresh(
     connection: Connection, packages: Mapping[bytes, _Opened], at: datetime, report: ImportReport
 ) -> list[_Fresh]:
-    """The packages that were not imported before, of each instance and rule the newest; others are replays."""
+    """Return the packages to import, the newest per instance and rule; older ones are replays."""
     query = text("SELECT package_digest FROM rule_imports WHERE package_digest = ANY(:digests)")
     imported = {bytes(digest) for digest in connection.scalars(query, {"digests": list(packages)})}
     report.known += len(imported)
@@ -262,7 +262,7 @@ def _newest(connection: Connection, digests: Sequence[bytes]) -> dict[tuple[byte
 def _store(
     connection: Connection, store: str, fresh: Sequence[_Fresh], here: set[bytes]
 ) -> list[ImportedRule]:
-    """Store packages, open the votes on rules that are new here, tell of them; those another stored are left out."""
+    """Store packages that are not stored yet, open votes on rules that are new here, and notify of them."""
     if not fresh:
         return []
     by_digest = {digest_of(imported.file.raw): imported for imported in fresh}

@@ -19,35 +19,35 @@ KEY_BYTES = 32
 
 # Points of order 1, 2, 4 and 8 by their y (both signs of x): under such a key anybody can sign
 # anything, since the key's part of the equation vanishes (Chalkias and others, "Taming the many
-# EdDSAs", 2020, table 6). A key that is not below the prime spells a second time what another is.
+# EdDSAs", 2020, table 6). An encoding not below the prime is a second encoding of another key.
 _PRIME = 2**255 - 19
 _OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = {0, 1, _PRIME - 1, _OF_ORDER_8, _PRIME - _OF_ORDER_8}
 
 
 class Instance(NamedTuple):
-    """An instance as others see it. The key is the instance; the name is only what it calls itself."""
+    """The identity of an instance: its public key. The name is chosen freely and identifies nothing."""
 
     name: str
     public_key: bytes
 
     @property
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of the key's SHA-256, for people to compare."""
+        """Return the first 16 hexadecimal digits of the key's SHA-256, for people to compare."""
         return hashlib.sha256(self.public_key).hexdigest()[:16]
 
     @property
     def label(self) -> str:
-        """Name and fingerprint: its folder in a shared place."""
+        """Return name and fingerprint: the instance's folder in a shared store."""
         return f"{self.name}-{self.fingerprint}"
 
     @property
     def key(self) -> str:
-        """The public key in base64, as `QFLOW_EVOLUTION_TRUSTED` takes it."""
+        """Return the public key in base64, as in `QFLOW_EVOLUTION_TRUSTED`."""
         return base64.b64encode(self.public_key).decode()
 
     def signed(self, content: bytes, signature: bytes) -> bool:
-        """Whether the signature is this instance's, over exactly this content."""
+        """Return whether this is the instance's signature of exactly this content."""
         if not is_sound(self.public_key):
             return False
         try:
@@ -59,22 +59,22 @@ class Instance(NamedTuple):
 
 @dataclass(frozen=True)
 class Identity:
-    """This instance, which can sign."""
+    """The identity of this instance, with the private key."""
 
     instance: Instance
     _private: Ed25519PrivateKey = field(repr=False)
 
     def sign(self, content: bytes) -> bytes:
-        """The signature (64 bytes) over `content`."""
+        """Return the signature (64 bytes) of `content`."""
         return self._private.sign(content)
 
 
 def identity() -> Identity:
-    """This instance: the key of `QFLOW_EVOLUTION_KEY`, or one kept in `QFLOW_HOME`, made on first use.
+    """Return this instance, with the key of `QFLOW_EVOLUTION_KEY` or that in `QFLOW_HOME`, created on first use.
 
     Raises:
-        UsageError: what is configured or kept is no key.
-        QflowError: the file can be neither read nor made.
+        UsageError: The configured or stored key is invalid.
+        QflowError: The file can be neither read nor created.
     """
     configured = settings().evolution.key
     if configured is not None:
@@ -90,10 +90,10 @@ def identity() -> Identity:
 
 
 def public_key(encoded: str) -> bytes:
-    """The public key written so.
+    """Parse a public key in base64.
 
     Raises:
-        UsageError: it is none, or one under which anybody can sign.
+        UsageError: It is invalid, or a weak key under which anybody can sign.
     """
     key = _key_bytes(encoded, f"{encoded[:60]!r}")
     if not is_sound(key):
@@ -102,16 +102,16 @@ def public_key(encoded: str) -> bytes:
 
 
 def is_sound(key: bytes) -> bool:
-    """Whether a public key is in its one spelling, and not of small order."""
+    """Return whether a public key has its canonical encoding and is not of small order."""
     y = int.from_bytes(key, "little") & (2**255 - 1)
     return len(key) == KEY_BYTES and y < _PRIME and y not in _SMALL_ORDER
 
 
 def trusted_keys(named: Iterable[str] = (), by: str = "") -> dict[bytes, str | None]:
-    """Keys that may be imported from, each with who named it: `by`, or None for those of the settings.
+    """Return the trusted keys, each with the actor who named it: `by`, or None for those of the settings.
 
     Raises:
-        UsageError: one of them is no key.
+        UsageError: One of the keys is invalid.
     """
     keys: dict[bytes, str | None] = {public_key(encoded): by for encoded in named}
     return keys | {public_key(encoded): None for encoded in settings().evolution.trusted}

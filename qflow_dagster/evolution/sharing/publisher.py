@@ -40,27 +40,27 @@ from qflow_dagster.registry import Queue
 THRESHOLD = 0.85
 # Rules of these statuses are published.
 PUBLISHED = ("trial", "active")
-# Their examples, reasons and names come from repositories, not from whoever wrote a pack.
+# Origins whose examples, reasons and names come from repositories, not from the author of a pack.
 FROM_REPOSITORIES = ("mined", "variant")
 _VARIABLE = re.compile(r"\$\$\$([A-Z_][A-Z0-9_]*)|\$([A-Z_][A-Z0-9_]*)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Publishable:
-    """A rule as its instance knows it. `evidence` has the fields of `rule_packages.Evidence`."""
+    """A rule with this instance's evidence, which has the fields of `rule_packages.Evidence`."""
 
     rule: Rule
     confidence_mean: float
     confidence_lower: float
     evidence: Mapping[str, Any]
-    # Unless said otherwise it is treated as if it had come from a repository.
+    # By default it is treated as if it had come from a repository.
     origin: Origin = "mined"
     # Of an imported rule: fingerprints of the instances it came through.
     chain: tuple[str, ...] = ()
 
 
 class PublishedRule(NamedTuple):
-    """A rule id, or the name of a file, and what happened to it."""
+    """A rule id or file name, and what happened to it."""
 
     subject: str
     message: str
@@ -68,7 +68,7 @@ class PublishedRule(NamedTuple):
 
 @dataclass
 class PublishReport:
-    """What became of each rule that was to be published; `published` names the files."""
+    """The result for each rule to publish; `published` names the files."""
 
     published: list[PublishedRule] = field(default_factory=list)
     skipped: list[PublishedRule] = field(default_factory=list)
@@ -84,14 +84,14 @@ def publish(
     limit: int = 10,
     include_examples: bool = False,
 ) -> PublishReport:
-    """Publish the rules whose confidence (lower bound) reaches the threshold, at most `limit`, the surest first.
+    """Publish the rules whose confidence (lower bound) reaches the threshold, at most `limit`, highest first.
 
-    A rule that was published before is published again whatever its confidence is now, so that others hear of
-    it. What says the same as before is left as it is. Of rules from repositories, examples are replaced by
-    made-up ones unless `include_examples`.
+    A rule that was published before is published again whatever its confidence is now, so that others get
+    the update; an unchanged package is not. Examples of rules from repositories are replaced by
+    synthetic ones unless `include_examples`.
 
     Raises:
-        QflowError: the store cannot be used; the key of this instance cannot.
+        QflowError: The store or the key of this instance cannot be used.
     """
     report, me, at = PublishReport(), identity(), votes.now(connection)
     before = set(connection.scalars(text("SELECT DISTINCT rule_digest FROM rule_publications")))
@@ -147,9 +147,9 @@ def publish(
 
 
 def private(rule: Rule, origin: Origin, instance: Instance) -> Rule:
-    """The rule without what it has of the repositories it came from: examples, source, reasons, owner.
+    """Return the rule without private content of its repositories: examples, source, reasons, owner.
 
-    Its matcher and its fix stay: they are the rule. What its digest covers is not changed.
+    Its matcher and its fix stay. What its digest covers is not changed.
     """
     if origin not in FROM_REPOSITORIES:
         return rule
@@ -164,9 +164,9 @@ def private(rule: Rule, origin: Origin, instance: Instance) -> Rule:
 
 
 def made_up_example(rule: Rule) -> Example:
-    """An example made of the rule's own pattern, its metavariables filled with made-up names.
+    """Return an example made from the rule's pattern, with synthetic names for its metavariables.
 
-    It may not hold (of a rule that is more than a pattern, say); then the rule is not published without examples.
+    The rule may not match it, if it is more than a pattern; then the rule is not published without examples.
     """
     pattern = rule.matcher.ast_grep.rule.get("pattern") if rule.matcher.ast_grep else None
     bad, good = (_filled(str(pattern or "")), _filled(rule.fix or ""))
@@ -179,7 +179,7 @@ def _filled(template: str) -> str:
 
 def _body(candidate: Publishable, rule: Rule, at: datetime) -> dict[str, Any]:
     evidence = Evidence.model_validate(dict(candidate.evidence))
-    # Decay changes the last digits every day; that alone is no news.
+    # Decay changes the last digits every day; that alone is no update.
     counts = {"accepted": round(evidence.accepted, 1), "denied": round(evidence.denied, 1)}
     return {
         "format": PACKAGE_FORMAT,
@@ -200,7 +200,7 @@ def _body(candidate: Publishable, rule: Rule, at: datetime) -> dict[str, Any]:
 def _record(
     connection: Connection, store: str, me: Identity, files: Sequence[tuple[str, Publishable, bytes]]
 ) -> None:
-    """Store what lies in the store, and tell of what was not stored before."""
+    """Record the packages in the store, and notify of those that were not recorded before."""
     rows = []
     for name, candidate, raw in sorted(files, key=lambda file: digest_of(file[2])):
         package = Package.model_validate(opened(raw))
@@ -224,7 +224,7 @@ def _record(
     statement = insert(rule_publications).on_conflict_do_nothing()
     statement = statement.returning(rule_publications.c.package_digest)
     new = {bytes(digest) for digest in connection.execute(statement, rows).scalars()}
-    # What every installation ships needs no vote.
+    # Rules that every installation ships need no vote.
     votes.open_votes(
         connection,
         [

@@ -33,7 +33,7 @@ from qflow_dagster.safety.names import check_name
 
 PACKAGE_FORMAT = "qflow-rule/1"
 MAX_FILE_BYTES = 1_000_000
-# What another clock may be ahead of ours.
+# Maximum time that another clock may be ahead of ours.
 MAX_CLOCK_SKEW = timedelta(hours=1)
 MAX_COUNTED = 1_000_000_000
 _Model = TypeVar("_Model", bound="Signed")
@@ -46,7 +46,7 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class PackageRefusedError(QflowError):
-    """A file that is not taken in; the message is one line that says why."""
+    """A file that is refused; the message is the reason in a line."""
 
 
 def _plausible(moment: datetime) -> datetime:
@@ -59,32 +59,32 @@ Moment = Annotated[AwareDatetime, AfterValidator(_plausible)]
 
 
 class Strict(BaseModel):
-    """Nothing in it that is not declared."""
+    """A model that refuses undeclared fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Sender(Strict):
-    """Who signed: the name it gave itself, and its public key."""
+    """The signer of a file: its chosen name, and its public key."""
 
     name: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,39}$")
     key: str = Field(pattern="^[A-Za-z0-9+/]{43}=$")
 
     @property
     def instance(self) -> Instance:
-        """The same as an instance."""
+        """Return the signer as an instance."""
         return Instance(self.name, base64.b64decode(self.key))
 
 
 class Signed(Strict):
-    """What every signed file has, besides its `format`."""
+    """The common fields of signed files, besides `format`."""
 
     instance: Sender
     signature: str
 
 
 class Evidence(Strict):
-    """What the publishing instance itself saw of the rule; never what it heard of others."""
+    """The publishing instance's own outcomes of the rule, without those it imported."""
 
     # Decisions, with the weight that is left of each after decay.
     accepted: Count
@@ -109,7 +109,7 @@ class Evidence(Strict):
 
 
 class Confidence(Strict):
-    """Of the rule, by its own instance: the posterior's mean and lower bound."""
+    """The publishing instance's confidence in the rule: the posterior's mean and lower bound."""
 
     mean: Fraction
     lower: Fraction
@@ -120,7 +120,7 @@ class Package(Signed):
 
     format: Literal["qflow-rule/1"]
     rule: Rule
-    # Of the rule, so that what it stands for can be compared before it is read.
+    # Digest of the rule, so that rules can be compared without parsing.
     digest: Digest
     evidence: Evidence
     confidence: Confidence
@@ -140,20 +140,20 @@ class Package(Signed):
 
 
 def canonical(data: Any) -> bytes:
-    """The one spelling of JSON data that is signed: keys sorted, no white space, UTF-8.
+    """Return the canonical form of JSON data that is signed: keys sorted, no white space, UTF-8.
 
     Raises:
-        ValueError: it is no JSON, or holds half a surrogate pair.
+        ValueError: The data is not valid JSON, or contains an unpaired surrogate.
     """
     encoded = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return encoded.encode()
 
 
 def sign(body: Mapping[str, Any], identity: Identity) -> bytes:
-    """The file of `body`: with who signs it, and the signature over all of it.
+    """Return the signed file of `body`, with its signer and the signature of all of it.
 
     Raises:
-        PackageRefusedError: it could not be opened again: too large, or with characters nobody can see.
+        PackageRefusedError: Importing instances would refuse it: too large, or with invisible characters.
     """
     sender = {"name": identity.instance.name, "key": identity.instance.key}
     unsigned = {**body, "instance": sender}
@@ -164,10 +164,10 @@ def sign(body: Mapping[str, Any], identity: Identity) -> bytes:
 
 
 def opened(raw: bytes) -> dict[str, Any]:
-    """The data of a file whose form and signature hold, whoever signed it.
+    """Verify form and signature of a file, whoever signed it, and return its data.
 
     Raises:
-        PackageRefusedError: one of them does not.
+        PackageRefusedError: The form or the signature is invalid.
     """
     if len(raw) > MAX_FILE_BYTES:
         raise PackageRefusedError(f"it is larger than {MAX_FILE_BYTES:,} bytes")
@@ -177,10 +177,10 @@ def opened(raw: bytes) -> dict[str, Any]:
         same = canonical(data) == raw
     except (ValueError, RecursionError):
         raise PackageRefusedError("it is no JSON") from None
-    # White space, doubled keys, other spellings of a number: what was signed had none of them.
+    # White space, duplicate keys, other notations of a number: the canonical form has none of them.
     if not isinstance(data, dict) or not same:
         raise PackageRefusedError("it is not in canonical form")
-    # Nobody may be shown other than what is there.
+    # Invisible characters could mislead a person who reads it.
     if any(visible(lines) != lines for text in _texts(data) if (lines := text.replace("\r\n", "\n"))):
         raise PackageRefusedError("it has control characters, or others that hide")
     try:
@@ -189,7 +189,7 @@ def opened(raw: bytes) -> dict[str, Any]:
     except (KeyError, ValidationError, binascii.Error, TypeError, ValueError):
         raise PackageRefusedError("it is not signed") from None
     content = canonical({name: value for name, value in data.items() if name != "signature"})
-    # Base64 spells some bytes in several ways; only one of them is ours.
+    # Base64 has several encodings of some bytes; only the canonical one is accepted.
     spelled = base64.b64encode(signature).decode() == data["signature"] and sender.instance.key == sender.key
     if not spelled or not sender.instance.signed(content, signature):
         raise PackageRefusedError(f"the signature is not that of {sender.instance.label}")
@@ -197,10 +197,10 @@ def opened(raw: bytes) -> dict[str, Any]:
 
 
 def read(data: Mapping[str, Any], model: type[_Model], now: datetime, at: str) -> _Model:
-    """The data of a signed file as what it says it is; `at` names its time.
+    """Parse the data of a signed file as the model of its format; `at` names its time.
 
     Raises:
-        PackageRefusedError: it is of another shape, or of the future.
+        PackageRefusedError: It does not fit the model, or its time is in the future.
     """
     try:
         package = model.model_validate(data)
@@ -216,17 +216,17 @@ def read(data: Mapping[str, Any], model: type[_Model], now: datetime, at: str) -
 
 
 def digest_of(raw: bytes) -> bytes:
-    """What identifies a file: the SHA-256 of its bytes."""
+    """Return the SHA-256 of a file's bytes, which identifies it."""
     return hashlib.sha256(raw).digest()
 
 
 def rule_data(rule: Rule) -> dict[str, Any]:
-    """A rule as JSON data that reads back as the same rule."""
+    """Return a rule as JSON data from which the same rule can be read."""
     return rule.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def refusals(rules: Sequence[Rule], local_rules: Mapping[str, Rule]) -> list[str]:
-    """Why each rule cannot be taken in, in their order; '' where nothing speaks against it."""
+    """Return the reasons why rules cannot be imported, in their order; '' for valid ones."""
     reasons = [_foreign_code(rule, local_rules) or _misleading_name(rule) for rule in rules]
     tried = iter(
         examples.first_problems_of([rule for rule, reason in zip(rules, reasons, strict=True) if not reason])
@@ -235,7 +235,7 @@ def refusals(rules: Sequence[Rule], local_rules: Mapping[str, Rule]) -> list[str
 
 
 def _foreign_code(rule: Rule, local_rules: Mapping[str, Rule]) -> str:
-    """Why a rule's fix is refused that is code of this installation: only for rules it was written for."""
+    """Return why a fix that is code of this installation is refused: it is only for the rules it was written for."""
     by_code = rule.fix is not None and (rule.fix.startswith("codemod") or rule.matcher.ruff is not None)
     if not by_code or rule.id in local_rules:
         return ""

@@ -27,7 +27,7 @@ from qflow_dagster.safety.redaction import redact_text
 
 BRANCH = "qflow-rules"
 SUFFIX = ".json"
-# Others may write there as much as they like; this much of it is looked at.
+# Maximum amount that is read, since others may write any amount.
 MAX_FILES = 10_000
 MAX_DEPTH = 12
 MAX_TRIES = 3
@@ -92,7 +92,7 @@ def open_store(location: str | Path, engine: Engine) -> Iterator[Store]:
 
 
 class FileStore:
-    """One file, to import from."""
+    """A store of a single file, to import from."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -138,7 +138,7 @@ class FolderStore:
                     yield _read_file(display_name, name, descriptor)
 
     def get(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The content of those that are there."""
+        """Return the content of those that exist."""
         contents = {}
         for name in names:
             with suppress(OSError), open_folder(self.path, os.fsencode(name).split(b"/")[:-1]) as descriptor:
@@ -183,7 +183,7 @@ class GitStore:
             yield File(display_name, b"", f"more than {MAX_FILES:,} files are there; the rest was not read")
 
     def get(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The content of those that are there."""
+        """Return the content of those that exist."""
         if not self.head or not names:
             return {}
         listing = git.run(self.objects, "ls-tree", "-r", "-z", self.head, "--", *names)
@@ -244,13 +244,13 @@ class GitStore:
             .decode()
             .strip()
         )
-        # Only from where it was read: of two that write at once, one tries again.
+        # Only from the commit that was read: of two concurrent writers, one tries again.
         before = self.head or "0" * len(commit)
         git.run(self.objects, "update-ref", "--no-deref", f"refs/heads/{BRANCH}", commit, before)
         self.head = commit
 
     def _publish(self) -> None:
-        """A local branch is published by moving it."""
+        """Move the local branch to the commit."""
 
     def _refresh(self) -> None:
         self.head = self._head()
@@ -261,7 +261,7 @@ class GitStore:
 
 
 class RemoteStore(GitStore):
-    """The same behind a URL: only that branch is fetched, into a folder for the occasion."""
+    """The branch `qflow-rules` behind a URL; only that branch is fetched, into a temporary folder."""
 
     def __init__(self, url: str, objects: Path, engine: Engine) -> None:
         self.url, self.engine = url, engine

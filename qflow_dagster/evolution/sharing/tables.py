@@ -1,4 +1,4 @@
-"""Tables of what is shared with other instances: rules published, rules imported, votes.
+"""Tables of rules published to and imported from other instances, and of votes.
 
 An instance is its public key: names are chosen freely. Times that another instance claims are
 called `published_at` and `cast_at`; those of our database are `imported_at` and `received_at`.
@@ -48,7 +48,7 @@ rule_imports = Table(
     "rule_imports",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    # SHA-256 of the file: what was stored is acknowledged, and not imported again.
+    # SHA-256 of the file, so that it is not imported again.
     Column("package_digest", LargeBinary, nullable=False, unique=True),
     Column("rule_id", Text, nullable=False),
     Column("version", Integer, nullable=False),
@@ -57,7 +57,7 @@ rule_imports = Table(
     Column("instance", Text, nullable=False),
     # Who named the key on the command line; NULL: it was one of QFLOW_EVOLUTION_TRUSTED.
     Column("named_by", Text),
-    # Whether this installation had the very rule before: then its own word decides.
+    # Whether this installation had the same rule before; then its own evidence decides.
     Column("was_here", Boolean, nullable=False),
     Column("accepted", Float, nullable=False),
     Column("denied", Float, nullable=False),

@@ -41,7 +41,7 @@ _CLOSES = "w.updated_at + make_interval(secs => (w.payload->>'seconds')::float8)
 
 
 class VoteFile(Signed):
-    """An instance's vote on a rule, and its outcomes so far, as it travels."""
+    """The file of an instance's vote on a rule, and its outcomes so far."""
 
     format: Literal["qflow-rule-vote/1"]
     rule_id: str = Field(pattern=r"^[a-z0-9]+(/[a-z0-9][a-z0-9-]*)+$", max_length=100)
@@ -71,7 +71,7 @@ class Subject(NamedTuple):
 
 
 class OwnVote(NamedTuple):
-    """What this instance says of a rule."""
+    """This instance's outcomes of a rule, and its vote from them."""
 
     rule_id: str
     version: int
@@ -81,19 +81,19 @@ class OwnVote(NamedTuple):
 
     @classmethod
     def of(cls, subject: Subject, outcomes: Outcomes) -> "OwnVote":
-        """The vote that follows from this instance's own outcomes."""
+        """Return the vote that follows from this instance's own outcomes."""
         return cls(subject.rule_id, subject.version, subject.digest, consensus.own_ballot(outcomes), outcomes)
 
 
 class StoredVotes(NamedTuple):
-    """What was done with votes: counted, or too late to be (then only their outcomes are), by rule id."""
+    """The result of storing votes, by rule id: counted, or too late (then only their outcomes count)."""
 
     counted: list[str]
     late: list[str]
 
 
 class ConsensusChange(NamedTuple):
-    """A consensus that moved."""
+    """A state change of a consensus."""
 
     rule_id: str
     digest: bytes
@@ -102,7 +102,7 @@ class ConsensusChange(NamedTuple):
 
 
 def open_votes(connection: Connection, rules: Iterable[tuple[str, int, bytes]]) -> list[UUID]:
-    """Begin a vote on each rule (id, version, digest) that has had none; the clock starts now."""
+    """Open a vote on each rule (id, version, digest) that has had none; its duration starts now."""
     seconds = settings().evolution.voting
     new = [
         NewWorkflow(
@@ -116,7 +116,7 @@ def open_votes(connection: Connection, rules: Iterable[tuple[str, int, bytes]]) 
 
 
 def subjects(connection: Connection) -> list[Subject]:
-    """The rules on which this instance should say what it knows: not rejected, not rolled back."""
+    """Return the rules on which this instance should vote: neither rejected nor rolled back."""
     query = text(f"""
         SELECT w.payload->>'rule_id' AS rule_id, (w.payload->>'version')::int AS version,
                decode(w.payload->>'digest', 'hex') AS digest, w.status,
@@ -128,10 +128,10 @@ def subjects(connection: Connection) -> list[Subject]:
 
 
 def cast(connection: Connection, store: str | Path, votes: Sequence[OwnVote]) -> dict[str, str]:
-    """Record this instance's votes and put those that changed into the store; why some were not, by rule id.
+    """Record this instance's votes and write changed ones to the store; return reasons of failures by rule id.
 
     Raises:
-        QflowError: the store cannot be used; the key of this instance cannot.
+        QflowError: The store or the key of this instance cannot be used.
     """
     me, at = identity(), now(connection)
     files, rule_ids = {}, {}
@@ -155,7 +155,7 @@ def cast(connection: Connection, store: str | Path, votes: Sequence[OwnVote]) ->
         }
         changed = {name: content for name, content in files.items() if name not in unchanged}
         problems = opened_store.put(changed) if changed else {}
-    # After the store, which may be far away: no lock is held meanwhile. Whoever is killed here finds the file.
+    # After writing to the store, which may be slow: no lock is held. After an abort here, the file exists and is used.
     vote_files = [(VoteFile.model_validate(opened(raw)), raw, None) for raw in (files | unchanged).values()]
     store_votes(connection, vote_files, own=True)
     return {rule_ids[name]: reason for name, reason in problems.items()}
@@ -164,7 +164,7 @@ def cast(connection: Connection, store: str | Path, votes: Sequence[OwnVote]) ->
 def store_votes(
     connection: Connection, votes: Sequence[tuple[VoteFile, bytes, str | None]], *, own: bool = False
 ) -> StoredVotes:
-    """Store votes (the file, its bytes, who named its key), one per instance and rule, the newest.
+    """Store the newest vote per instance and rule, from (file, its bytes, who named its key).
 
     A vote that closed takes no more; one that expired without a decision is opened again.
     """
@@ -176,7 +176,7 @@ def store_votes(
     if not fresh:
         return StoredVotes([], [])
     rules = _rules_here(connection, [digest for digest, _ in fresh])
-    # Of a rule nobody here has heard of, it is read again when the rule is there; one that names the rule
+    # A vote on a rule unknown here is read again when the rule is known; one that names the rule
     # wrongly, never.
     fresh = {k: entry for k, entry in fresh.items() if rules.get(k[0], ("",))[0] == entry[0].rule_id}
     voting = _voted_on(connection, [vote for vote, _, _ in fresh.values()], rules)
@@ -237,7 +237,7 @@ def finalize(connection: Connection) -> list[ConsensusChange]:
 
 
 def pooled(connection: Connection, digests: Collection[bytes]) -> dict[bytes, list[Outcomes]]:
-    """What each trusted instance, and this one, last said of its outcomes with these rules."""
+    """Return the latest outcomes of these rules from each trusted instance and this one."""
     query = text("""
         SELECT DISTINCT ON (rule_digest, public_key) rule_digest, uses, successes FROM (
             SELECT rule_digest, public_key, uses, successes, published_at AS at FROM rule_imports
@@ -256,7 +256,7 @@ def pooled(connection: Connection, digests: Collection[bytes]) -> dict[bytes, li
 
 
 def quarantined(connection: Connection) -> set[bytes]:
-    """Digests of the rules that may only be shown: those from elsewhere without an agreement, those rolled back."""
+    """Return digests of quarantined rules: imported without an agreement, or rolled back."""
     query = text(f"""
         SELECT r.rule_digest FROM rule_imports r
         LEFT JOIN workflows w ON w.type = :type AND w.key = {_KEY}
@@ -270,7 +270,7 @@ def quarantined(connection: Connection) -> set[bytes]:
 
 
 def same_but(own: bytes, existing: bytes, at: str) -> bool:
-    """Whether a file found where ours would be is ours and says the same, apart from its time `at`."""
+    """Return whether a file at the path of ours is ours and equal except for its time `at`."""
     try:
         left, right = opened(own), opened(existing)
     except PackageRefusedError:
@@ -279,14 +279,14 @@ def same_but(own: bytes, existing: bytes, at: str) -> bool:
 
 
 def now(connection: Connection) -> datetime:
-    """The time by the database's clock."""
+    """Return the time by the database's clock."""
     return connection.execute(text("SELECT clock_timestamp()")).scalar_one()
 
 
 def _cast_times(
     connection: Connection, keys: Collection[tuple[bytes, bytes]]
 ) -> dict[tuple[bytes, bytes], datetime]:
-    """When the votes that are stored under these keys (rule, instance) were cast."""
+    """Return when the stored votes of these keys (rule, instance) were cast."""
     query = text("""
         SELECT v.rule_digest, v.public_key, v.cast_at FROM rule_votes v
         JOIN unnest(CAST(:digests AS bytea[]), CAST(:keys AS bytea[])) AS given(digest, key)
@@ -297,7 +297,7 @@ def _cast_times(
 
 
 def _rules_here(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, tuple[str, int, bool]]:
-    """Of the rules imported or published here: id, version, and whether they are voted on at all."""
+    """Return id, version, and whether votes are accepted, of the rules imported or published here."""
     query = text("""
         SELECT rule_digest, rule_id, version, bool_or(votable) FROM (
             SELECT rule_digest, rule_id, version, NOT was_here AS votable FROM rule_imports
@@ -311,9 +311,9 @@ def _rules_here(connection: Connection, digests: Sequence[bytes]) -> dict[bytes,
 def _voted_on(
     connection: Connection, votes: Sequence[VoteFile], known: Mapping[bytes, tuple[str, int, bool]]
 ) -> set[bytes]:
-    """The rules of these votes that are voted on, after opening again what they open.
+    """Return the rules of these votes with an open vote, after reopening expired votes on them.
 
-    Holds the locks of their consensus until the transaction ends: nobody closes it under the votes.
+    Holds the locks of their consensus until the transaction ends: no other process closes it meanwhile.
     """
     parameters = {"type": TYPE, "keys": [f"{vote.rule_id} {vote.digest}" for vote in votes]}
     lock = text("""
@@ -334,7 +334,7 @@ def _voted_on(
 
 
 def _store(connection: Connection, rows: Sequence[dict[str, Any]], *ballot: str) -> None:
-    """Put rows into `rule_votes`; what is there is replaced by what is newer, of the ballot only the columns named."""
+    """Upsert rows into `rule_votes` if they are newer; of the ballot, only the named columns are updated."""
     if not rows:
         return
     statement = insert(rule_votes)
@@ -348,7 +348,7 @@ def _store(connection: Connection, rows: Sequence[dict[str, Any]], *ballot: str)
 
 
 def _ballots(connection: Connection, digests: Collection[bytes]) -> dict[bytes, list[Ballot]]:
-    """The votes on these rules that count: of this instance, and of those trusted now."""
+    """Return the votes on these rules that count: of this instance, and of those trusted now."""
     query = text("""
         SELECT rule_digest, vote, confidence FROM rule_votes
         WHERE rule_digest = ANY(:digests) AND (own OR named_by IS NOT NULL OR public_key = ANY(:trusted))

@@ -1,8 +1,8 @@
-"""Facts of one blob: lines, symbols, imports, calls, structure, tokens. Pure; nothing is run.
+"""Extraction of a blob's facts: lines, symbols, imports, calls, structure, tokens. Executes no code of it.
 
-Belongs here: everything found by looking at a blob's bytes alone. Does not belong here: where
-blobs come from or facts go (``workers``, ``store``), which language a path means (``languages``).
-What is looked for in a language is data: one query per grammar in ``queries/``.
+Belongs here: everything that depends on a blob's bytes alone. Does not belong here: reading blobs and
+storing facts (``workers``, ``store``), detection of languages (``languages``). The patterns of a language
+are data: a query per grammar in ``queries/``.
 """
 
 from qflow_dagster.ingestion.extraction import grammars, syntax, text, tokens
@@ -12,10 +12,10 @@ __all__ = ["extract"]
 
 
 def extract(data: bytes, language: str, *, timeout: float = 10.0, parse_limit: int = 2_000_000) -> BlobFacts:
-    """The facts of a blob read as `language` (linguist's name, '' unknown).
+    """Return the facts of a blob read as `language` (linguist's name, '' if unknown).
 
     `timeout` is the time a parse may take in seconds, `parse_limit` the size in bytes beyond
-    which only lines are counted. Any bytes are accepted; what cannot be parsed has lines only.
+    which only lines are counted. Any bytes are accepted; content that cannot be parsed has lines only.
     """
     facts = BlobFacts(language=language, bytes=len(data))
     facts.lfs_bytes = text.lfs_size(data)

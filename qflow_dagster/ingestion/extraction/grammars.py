@@ -1,4 +1,4 @@
-"""The languages that get a syntax tree: which grammar, which query, and what differs between them.
+"""Languages with a syntax tree: their grammars, queries, and differences.
 
 Belongs here: data about languages, and loading a grammar once per process at its first use.
 """
@@ -33,9 +33,9 @@ GRAMMARS: dict[str, SupportedLanguage] = {
     "Scala": "scala",
     "Shell": "bash",
 }
-# Here any comment right above a definition documents it; elsewhere only /** and ///.
+# Languages where any comment right above a definition documents it; elsewhere only /** and /// do.
 PLAIN_DOC_COMMENTS = frozenset({"go", "ruby", "bash", "c", "cpp"})
-# Words of the language that read like calls.
+# Keywords with the syntax of calls.
 NOT_CALLS: dict[str, frozenset[bytes]] = {
     "bash": frozenset({b"source", b"."}),
     "elixir": frozenset(
@@ -44,7 +44,7 @@ NOT_CALLS: dict[str, frozenset[bytes]] = {
         b"unquote".split()
     ),
 }
-# Here a lifetime ('a) looks like the start of a character literal.
+# Languages where a lifetime ('a) looks like the start of a character literal.
 LIFETIMES = frozenset({"rust"})
 
 
@@ -60,7 +60,7 @@ class Grammar:
 
 
 def grammar(language: str) -> Grammar | None:
-    """The grammar of `language` (linguist's name), loaded once per process; None where there is none."""
+    """Return the grammar of `language` (linguist's name), loaded once per process; None if there is none."""
     name = GRAMMARS.get(language)
     return None if name is None else _load(name)
 
@@ -74,7 +74,7 @@ def _load(name: SupportedLanguage) -> Grammar:
 
 
 def _keywords(language: Language) -> frozenset[bytes]:
-    """The words a grammar spells out: its anonymous nodes that read like identifiers."""
+    """Return the keywords of a grammar: its anonymous nodes that look like identifiers."""
     kinds = (language.node_kind_for_id(i) for i in range(language.node_kind_count))
     named = (language.node_kind_is_named(i) for i in range(language.node_kind_count))
     return frozenset(

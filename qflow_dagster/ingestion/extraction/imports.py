@@ -1,7 +1,6 @@
-"""What an import says, as written: one reader per grammar, from the text of the captured node.
+"""Parsing of import statements: a reader per grammar, from the text of the captured node.
 
-Belongs here: reading import statements. Which file of the repository they mean is not known
-here (``resolution``).
+Does not belong here: the files of the repository that they refer to (``resolution``).
 """
 
 import re
@@ -26,7 +25,7 @@ class Read(NamedTuple):
 
 
 def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[ImportFact]:
-    """The imports of a file in order."""
+    """Return the imports of a file in order."""
     reader = READERS.get(grammar)
     if reader is None:
         return []

@@ -1,6 +1,6 @@
-"""What a definition is called, where its body begins, and how many parameters it has.
+"""Names, body positions and parameter counts of definitions in a syntax tree.
 
-Belongs here: the places where grammars differ in how they say so.
+Belongs here: the differences between grammars in these nodes.
 """
 
 from tree_sitter import Node
@@ -17,7 +17,7 @@ NOT_PARAMETERS = frozenset(
 
 
 def name_of(grammar: str, node: Node, source: bytes) -> str:
-    """The name of a definition as it is written, receivers and scopes included."""
+    """Return the name of a definition as written, including receivers and scopes."""
     if grammar in ("c", "cpp") and node.type == "function_definition":
         return _text(_declared(node), source)
     if grammar == "elixir":
@@ -39,7 +39,7 @@ def name_of(grammar: str, node: Node, source: bytes) -> str:
 
 
 def body_of(grammar: str, node: Node) -> int:
-    """The byte where the declaration ends and the body begins; the node's end where it has none."""
+    """Return the byte position where the body begins; the node's end if it has no body."""
     body = node.child_by_field_name("body")
     if body is None and grammar in ("javascript", "typescript", "tsx"):
         value = node.child_by_field_name("value") or node.child_by_field_name("right")
@@ -53,7 +53,7 @@ BODIES = frozenset({"function_body", "class_body", "enum_class_body", "do_block"
 
 
 def parameter_count(grammar: str, node: Node) -> int:
-    """Parameters as written, `self` and receivers named in the list among them."""
+    """Count parameters as written, including `self` and receivers named in the list."""
     holder: Node | None = node
     if grammar in ("c", "cpp"):
         holder = node.child_by_field_name("declarator")
@@ -87,7 +87,7 @@ def parameter_count(grammar: str, node: Node) -> int:
 
 
 def _declared(node: Node) -> Node | None:
-    """The name at the bottom of a C declarator: `int *(*f)(void)` declares f."""
+    """Return the innermost name of a C declarator: `int *(*f)(void)` declares f."""
     declarator = node.child_by_field_name("declarator")
     while declarator is not None:
         inner = declarator.child_by_field_name("declarator")
@@ -102,7 +102,7 @@ def _declared(node: Node) -> Node | None:
 
 
 def _elixir_head(node: Node) -> Node | None:
-    """The `name(args)` of a def, without its `when` guard."""
+    """Return the `name(args)` of a def, without its `when` guard."""
     arguments = next((n for n in node.named_children if n.type == "arguments"), None)
     head = arguments.named_children[0] if arguments and arguments.named_children else None
     while head is not None and head.type == "binary_operator":

@@ -1,8 +1,8 @@
-"""One reading of a syntax tree: definitions, calls, imports, comments, control structures, errors.
+"""Facts from a syntax tree: definitions, calls, imports, comments, control structures, errors.
 
 Belongs here: turning the captures of a query (``queries/*.scm``) into facts. The captures are
-swept once in order of position with a stack of what encloses them, so no tree is walked in
-Python. What an import says is read by ``imports``, what a definition is called by ``names``.
+processed once in order of position with a stack of enclosing nodes, so no tree is walked in Python.
+Import statements are parsed by ``imports``, names of definitions by ``names``.
 
 How structures count, for all languages:
 
@@ -27,7 +27,7 @@ from qflow_dagster.ingestion.extraction.text import Lines, Span
 from qflow_dagster.ingestion.facts import ImportFact, ParseErrorFact, SymbolFact
 
 LOCATED_ERRORS = 20
-# Calling back costs; only a file that could take long is watched while it is parsed.
+# Progress callbacks are slow, so only files above this size have a timeout while they are parsed.
 WATCHED_BYTES = 200_000
 SIGNATURE_LENGTH = 200
 FUNCTIONS = frozenset({"function", "method"})
@@ -58,7 +58,7 @@ CAPTURES = {
 
 @dataclass(slots=True)
 class Definition:
-    """A definition as it is swept; counts are those of a function, or of the file's top level."""
+    """A definition during processing; counts are those of a function, or of the file's top level."""
 
     kind: str
     name: str
@@ -76,7 +76,7 @@ class Definition:
 
 
 class Found:
-    """What a tree holds: spans to blank out, imports, errors, and the definitions to be made symbols."""
+    """The content of a tree: spans to blank out, imports, errors, and the definitions that become symbols."""
 
     def __init__(self, grammar: Grammar, source: bytes) -> None:
         self.grammar, self.source = grammar, source
@@ -88,16 +88,16 @@ class Found:
         self.newlines: list[int] = [match.start() for match in re.finditer(rb"\n", source)]
 
     def line_of(self, position: int) -> int:
-        """The 1-based line of a byte position."""
+        """Return the 1-based line of a byte position."""
         return bisect_right(self.newlines, position - 1) + 1
 
     @property
     def function_spans(self) -> list[Span]:
-        """(start, end) of each function and method, in order."""
+        """Return (start, end) of each function and method, in order."""
         return [(d.start, d.end) for d in self.definitions if d.kind in FUNCTIONS]
 
     def symbols(self, lines: Lines, lexed: tokens.Lexed) -> list[SymbolFact]:
-        """The definitions as facts, with the counts of lines and tokens."""
+        """Return the definitions as facts, with the counts of lines and tokens."""
         halstead = iter(tokens.halstead(lexed))
         counts = {id(d): next(halstead) for d in self.definitions if d.kind in FUNCTIONS}
         top_level = next(halstead)
@@ -148,14 +148,14 @@ class Found:
 
 
 def parse(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
-    """The syntax tree of a source, None where making it takes longer than `timeout` seconds."""
+    """Parse a source to a syntax tree; None if that takes longer than `timeout` seconds."""
     if len(source) < WATCHED_BYTES:
         return grammar.parser.parse(source)
     return _parse_watched(grammar, source, timeout)
 
 
 def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
-    """Read everything of a tree in one query and one sweep."""
+    """Extract all facts of a tree with a single query and pass."""
     result = Found(grammar, source)
     root = tree.root_node
     captures = QueryCursor(grammar.query).captures(root)
@@ -173,7 +173,7 @@ def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
 
 
 def _definitions(grammar: Grammar, captures: dict[str, list[Node]], source: bytes) -> list[Definition]:
-    """The file itself and its definitions in order, each with the index of the one around it."""
+    """Return the file itself and its definitions in order, each with the index of the enclosing one."""
     definitions = [Definition("module", "", 0, len(source), len(source), None)]
     visited: set[Span] = set()
     for capture, nodes in captures.items():
@@ -230,7 +230,7 @@ def _document(result: Found, comments: list[Node], docs: list[Node]) -> None:
         while lines and above > 0 and lines[above].lstrip().startswith(b"#["):
             above -= 1
         definition.documented = above in ends
-    # Captures come in no certain order.
+    # Captures have no defined order.
     if any(node.start_byte == 0 for node in comments):
         definitions[0].documented = True
 
@@ -243,7 +243,7 @@ def _innermost(definitions: list[Definition], starts: list[int], position: int) 
 
 
 def _sweep(result: Found, captures: dict[str, list[Node]]) -> None:
-    """Hand each call and structure to the function it is in, counting as the module says."""
+    """Assign each call and structure to its enclosing function, with the counts defined above."""
     definitions, source = result.definitions, result.source
     events = [(d.start, -d.end, DEFINITION, i) for i, d in enumerate(definitions) if i]
     else_ifs = {node.byte_range for node in captures.get("elseif", ())}
@@ -265,7 +265,7 @@ def _sweep(result: Found, captures: dict[str, list[Node]]) -> None:
             if (start, end) not in skipped:
                 events.append((start, -end, code, 0))
     events.sort()
-    # What encloses: (end, index of the function or file, nesting, definition, kind, start).
+    # Enclosing nodes: (end, index of the function or file, nesting, definition, kind, start).
     stack: list[tuple[int, int, int, int, int, int]] = [(len(source) + 1, 0, 0, 0, DEFINITION, 0)]
     for start, minus_end, code, index in events:
         end = -minus_end
@@ -314,7 +314,7 @@ def _sweep(result: Found, captures: dict[str, list[Node]]) -> None:
 
 
 def _function_values(definitions: list[Definition], captures: dict[str, list[Node]]) -> set[Span]:
-    """Lambdas that are the value of a named function (`const f = () => ..`): they are it, not in it."""
+    """Return lambdas that are the value of a named function (`const f = () => ..`), and so not nested in it."""
     ends = {d.end: d for d in definitions[1:] if d.kind in FUNCTIONS}
     values: dict[int, Span] = {}
     for node in captures.get("lambda", ()):
@@ -356,7 +356,7 @@ def _parse_watched(grammar: Grammar, source: bytes, timeout: float) -> Tree | No
 
 
 def _signature(definition: Definition, code_text: bytes) -> str:
-    """The declaration up to its body, on one line, without comments."""
+    """Return the declaration up to its body, on one line, without comments."""
     declared = code_text[definition.start : min(definition.body, definition.start + 2_000)]
     return " ".join(_text(declared).split())[:SIGNATURE_LENGTH].rstrip(" {:=")
 

@@ -1,7 +1,7 @@
 """Lexical tokens of a source: Halstead's counts per function, and fingerprints for finding clones.
 
 Belongs here: everything counted over tokens. One regular expression does the lexing at C
-speed, on text whose comments were blanked out by their places in the syntax tree; the counting
+speed, on text whose comments were blanked out by their spans in the syntax tree; the counting
 is vectorised.
 """
 
@@ -20,10 +20,10 @@ from qflow_dagster.ingestion.facts import Fingerprints
 # GRAM + WINDOW - 1 = 60 equal tokens shares a fingerprint.
 GRAM = 32
 WINDOW = 29
-# A gram of fewer different tokens is a literal table or a list of closers: no clone worth naming.
-# Told by a bit of 64 per token, so two different ones may pass for one.
+# A gram with fewer different tokens is a literal table or a list of closing brackets, not a useful clone.
+# Counted in a 64-bit set by hash, so two different tokens may count once.
 MIN_DISTINCT_TOKENS = 6
-# Texts kept for the next files of a grammar: some 5 MB.
+# Token texts cached for the next files of a grammar: about 5 MB.
 MAX_VOCABULARY = 50_000
 
 SKIPPED, OPERATOR, OPERAND = 0, 1, 2
@@ -62,9 +62,9 @@ RUBY_LIKE = _pattern(_NAME, _TRIPLE, _STRING, _QUOTED, _BACKTICK)
 
 
 class Lexed(NamedTuple):
-    """Tokens of a file in order (newlines among them), as numbers of their vocabulary.
+    """The tokens of a file in order, including newlines, as numbers of their vocabulary.
 
-    `owner` is the index of the innermost function each token lies in, -1 for none.
+    `owner` is the index of the innermost function that contains each token, -1 for none.
     """
 
     token_count: int
@@ -84,7 +84,7 @@ class Halstead(NamedTuple):
 
 
 class Vocabulary(dict[bytes, int]):
-    """Numbers each token text of a grammar, and classifies it once; kept from file to file.
+    """Numbers and classifies each token text of a grammar once; shared by all files.
 
     `kinds`, `codes`, `bits` and `newlines` are arrays over the numbers.
     """
@@ -169,7 +169,7 @@ def lex(code_text: bytes, grammar: Grammar, function_spans: Sequence[tuple[int, 
 
 
 def segments(spans: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int, int]]:
-    """Cut 0..length where functions begin and end: (start, end, index of the innermost function or -1)."""
+    """Split 0..length at the bounds of functions: (start, end, index of the innermost function or -1)."""
     cuts: list[tuple[int, int, int]] = []
     stack: list[tuple[int, int]] = []
     position = 0
@@ -193,7 +193,7 @@ def segments(spans: Sequence[tuple[int, int]], length: int) -> list[tuple[int, i
 
 
 def halstead(lexed: Lexed) -> list[Halstead]:
-    """Counts per function, in order, and last those of the code outside all functions."""
+    """Return counts per function, in order, and last those of the code outside all functions."""
     count = lexed.functions + 1
     if not len(lexed.ids):
         return [Halstead(0, 0, 0, 0)] * count
@@ -209,9 +209,9 @@ def halstead(lexed: Lexed) -> list[Halstead]:
 
 
 def fingerprints(lexed: Lexed) -> Fingerprints | None:
-    """Winnowed fingerprints of the normalised tokens; None where the file is too short for any.
+    """Return winnowed fingerprints of the normalised tokens; None if the file is too short.
 
-    Names, numbers and strings each count as one, so renamed copies match (type-2 clones).
+    All names are the same token, as are all numbers and all strings, so renamed copies match (type-2 clones).
     """
     codes = lexed.vocabulary.codes[lexed.ids]
     present = codes != 0
@@ -243,7 +243,7 @@ def fingerprints(lexed: Lexed) -> Fingerprints | None:
 
 
 def _gram_hashes(stream: np.ndarray) -> np.ndarray:
-    """A polynomial hash of every run of GRAM tokens, modulo 2^64, by doubling the length each step."""
+    """Return a polynomial hash of every run of GRAM tokens, modulo 2^64, by doubling the length each step."""
     with np.errstate(over="ignore"):
         hashes = stream * np.uint64(MULTIPLIER)
         factor = np.uint64(MULTIPLIER | 1)
@@ -252,7 +252,7 @@ def _gram_hashes(stream: np.ndarray) -> np.ndarray:
             hashes = hashes[:-length] * factor + hashes[length:]
             factor = factor * factor
             length *= 2
-        # Mixing, so that the smallest hash is no property of the last token.
+        # Mix the bits, so that the smallest hash does not depend mainly on the last token.
         hashes ^= hashes >> np.uint64(31)
         hashes *= np.uint64(0xBF58476D1CE4E5B9)
         hashes ^= hashes >> np.uint64(29)
