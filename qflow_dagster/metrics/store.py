@@ -31,7 +31,7 @@ NOTE = text("""
 """)
 
 
-class Computed(NamedTuple):
+class ComputeResult(NamedTuple):
     """The result of computing a metric."""
 
     row_count: int
@@ -76,19 +76,19 @@ def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) 
 
 def compute(
     engine: Engine, snapshot_id: int, table: Table, work: Callable[[Connection, SnapshotKey], pd.DataFrame]
-) -> Computed:
+) -> ComputeResult:
     """Replace the snapshot's rows of `table` by the result of `work`, in a transaction."""
     started = time.monotonic()
     with engine.begin() as connection:
         key = snapshot_key(connection, snapshot_id)
         frame = work(connection, key)
         replace(connection, table, key, frame)
-    return Computed(len(frame), time.monotonic() - started)
+    return ComputeResult(len(frame), time.monotonic() - started)
 
 
 def compute_once(
-    engine: Engine, snapshot_id: int, metric: str, compute: Callable[[Engine, int], Computed]
-) -> Computed:
+    engine: Engine, snapshot_id: int, metric: str, compute: Callable[[Engine, int], ComputeResult]
+) -> ComputeResult:
     """Compute a metric of the snapshot, unless that was done before on the same basis.
 
     The basis is what the metric depends on besides the snapshot: version of this code, settings, and
@@ -100,7 +100,7 @@ def compute_once(
         basis = f"{VERSION} {settings().metrics.model_dump_json()} {connection.scalar(HISTORY, parameters)}"
         exists = connection.scalar(DONE, {**parameters, "basis": basis})
     if exists is not None:
-        return Computed(exists, time.monotonic() - started)
+        return ComputeResult(exists, time.monotonic() - started)
     computed = compute(engine, snapshot_id)
     with engine.begin() as connection:
         connection.execute(NOTE, {**parameters, "basis": basis, "count": computed.row_count})

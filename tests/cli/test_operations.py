@@ -140,7 +140,7 @@ def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:
         ok(qflow("approvals", "policy", ids[0], "--json", QFLOW_APPROVALS_POLICY_KINDS='["edit"]'))
     )
     assert judged["would_grant"] is False
-    assert "its content is no patch, so nobody knows how far it reaches" in judged["against"]
+    assert "its content is not a patch, so its extent is unknown" in judged["against"]
 
 
 @pytest.mark.parametrize(
