@@ -142,7 +142,7 @@ def test_a_person_lets_a_goal_go_on_where_what_it_builds_on_is_there(loop: Loop)
     work(loop)
     found = shown(loop.engine, goal)
     assert (found["state"], found["phases"][2]["verdict"]) == ("needs_person", "accepted")
-    assert found["phases"][3]["reason"] == "no step is left that an agent could do"
+    assert found["phases"][3]["reason"] == "no step is left that an agent can do"
 
 
 def test_what_no_agent_can_do_is_for_a_person_and_is_no_fault_of_the_strategy(loop: Loop) -> None:
@@ -154,7 +154,7 @@ def test_what_no_agent_can_do_is_for_a_person_and_is_no_fault_of_the_strategy(lo
     found = shown(loop.engine, goal)
     assert (found["state"], found["reason"]) == (
         "needs_person",
-        "no rule, codemod or model can do a step of it",
+        "no rule, codemod or model can do any step",
     )
     assert found["success"] is None
     # A person mends it: the next snapshot shows it.

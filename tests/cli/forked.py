@@ -2,7 +2,7 @@
 
 Run as a program, this imports what the commands need, and then forks once per line of its
 standard input: the fork becomes `qflow` with the arguments, environment and standard streams the
-line names, and ends as the program does. Nothing that depends on the environment is read before
+line names, and ends as the program does. No database is reached, and no setting kept, before
 (`Forked` checks it). The installed program itself is started by tests of its own, and in tests/e2e.
 """
 
@@ -73,7 +73,9 @@ def fork_until_forked() -> None:
     from qflow_dagster.settings import settings
 
     assert threading.active_count() == 1, "a fork has none of the other threads"
-    assert not any(read.cache_info().currsize for read in (settings, engine, ready_engine))
+    assert not any(connected.cache_info().currsize for connected in (engine, ready_engine))
+    # Owners and links of the definitions stay those of this process; every command reads its own settings.
+    settings.cache_clear()
     # What lies there is left alone, and so stays shared with the forks.
     gc.freeze()
     for line in iter(sys.stdin.readline, ""):

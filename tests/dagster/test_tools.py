@@ -80,7 +80,7 @@ def test_an_asset_and_a_job_run_from_the_command_line(
         assert connection.scalar(text("SELECT count(*) FROM snapshots")) == 1
     tool(environment, "dagster", "job", "execute", "-m", MODULE, "-j", "maintain_workflows")
     with engine.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM workflow_seals")) == 1
+        assert connection.scalar(text("SELECT count(*) FROM seals")) == 1
 
 
 def test_a_notebook_materializes_with_resources_of_its_own(

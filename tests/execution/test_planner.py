@@ -293,7 +293,7 @@ def test_a_model_may_say_what_a_text_asks_for_and_its_words_if_that_is_nothing(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, said: str, level: str, words: str
 ) -> None:
     usage = {"input_tokens": 10, "output_tokens": 5, "cost": 0.75}
-    monkeypatch.setattr(language_model, "ask", lambda instructions, question: (said, usage))
+    monkeypatch.setattr(language_model, "complete", lambda instructions, question: (said, usage))
     monkeypatch.setattr(settings().model, "url", "http://model")
     monkeypatch.setattr(settings().model, "name", "m")
     found = classify_by_model(engine, "Fix the invoices that nobody gets")
