@@ -193,7 +193,7 @@ def test_another_tools_report_becomes_findings_and_what_it_no_longer_says_is_fix
         (b'{"version": "2.0.0", "runs": []}', "2.1.0"),
         (b'{"version": "2.1.0", "runs": [{}]}', r"runs\[0\]\.tool\.driver is missing"),
         (report({"ruleId": "x"}), r"results\[0\]\.message is missing"),
-        (report(tool="rules"), "no name of another tool"),
+        (report(tool="rules"), "not the name of another tool"),
     ],
 )
 def test_what_is_no_sarif_is_refused_and_nothing_is_stored(loop: Loop, content: bytes, words: str) -> None:
