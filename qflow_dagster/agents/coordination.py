@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import Connection, func, text, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.agents.tables import agents as table
 from qflow_dagster.errors import QflowError, UsageError
@@ -132,26 +133,21 @@ class Requirement(NamedTuple):
 
 def register(connection: Connection, capability: Capability) -> None:
     """Register an agent, or update its capability; this counts as a heartbeat."""
-    query = text("""
-        INSERT INTO agents (name, role, domains, input_types, output_types, complexity, cost, availability,
-                            max_assignments, heartbeat_interval)
-        VALUES (:name, :role, :domains, :input_types, :output_types, :complexity, :cost, 'available',
-                :max_assignments, :heartbeat)
-        ON CONFLICT (name) DO UPDATE SET
-            role = excluded.role, domains = excluded.domains, input_types = excluded.input_types,
-            output_types = excluded.output_types, complexity = excluded.complexity, cost = excluded.cost,
-            max_assignments = excluded.max_assignments, heartbeat_interval = excluded.heartbeat_interval,
-            -- An agent of ours that a person set offline stays offline.
-            availability = CASE WHEN excluded.heartbeat_interval IS NULL THEN agents.availability
-                                ELSE 'available' END,
-            heartbeat_at = clock_timestamp()
-    """)
-    values = {
-        name: getattr(capability, name)
-        for name in ("name", "role", "complexity", "cost", "max_assignments", "heartbeat")
+    values: dict[str, Any] = {
+        name: getattr(capability, name) for name in ("role", "complexity", "cost", "max_assignments")
     }
-    lists = {name: list(getattr(capability, name)) for name in ("domains", "input_types", "output_types")}
-    connection.execute(query, values | lists)
+    values |= {name: list(getattr(capability, name)) for name in ("domains", "input_types", "output_types")}
+    values["heartbeat_interval"] = capability.heartbeat
+    # An agent of ours that a person set offline stays offline.
+    availability = table.c.availability if capability.heartbeat is None else "available"
+    connection.execute(
+        pg_insert(table)
+        .values(name=capability.name, availability="available", **values)
+        .on_conflict_do_update(
+            index_elements=["name"],
+            set_={**values, "availability": availability, "heartbeat_at": func.clock_timestamp()},
+        )
+    )
 
 
 def set_availability(connection: Connection, name: str, availability: Availability) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from qflow_dagster.agents import edit_commits, improvement_policy
 from qflow_dagster.agents.improvement_policy import AGENTS, PROFILES, Record
-from qflow_dagster.agents.tables import suggestions
+from qflow_dagster.agents.tables import edits, suggestions
 from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.approvals.requests import issue_or_request
 from qflow_dagster.errors import QflowError
@@ -265,11 +265,14 @@ def remaining_capacity(connection: Connection, repository_id: int) -> int:
 
 def record_of(connection: Connection, repository_id: int) -> Record:
     """Return the past results of the repository's edits for `improvement_policy`. A cycle is a night."""
-    outcomes = text("""
-        SELECT reverted_at IS NULL AS verified, coalesce(reverted_at, verified_at) AS at FROM edits
-        WHERE repository_id = :id AND (verified_at IS NOT NULL OR reverted_at IS NOT NULL) ORDER BY at DESC LIMIT 100
-    """)
-    rows = connection.execute(outcomes, {"id": repository_id}).all()
+    ended_at = func.coalesce(edits.c.reverted_at, edits.c.verified_at)
+    outcomes = (
+        select(edits.c.reverted_at.is_(None).label("verified"), ended_at.label("at"))
+        .where(edits.c.repository_id == repository_id, ended_at.is_not(None))
+        .order_by(ended_at.desc())
+        .limit(100)
+    )
+    rows = connection.execute(outcomes).all()
     nights = text("""
         SELECT floor(extract(epoch FROM clock_timestamp() - coalesce(CAST(:since AS timestamptz), added_at))
                      / 86400)::int

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 
 from qflow_dagster.agents import builtin_agents, self_improvement, sparc_phases
+from qflow_dagster.agents.tables import suggestions
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution import sparc_strategies
@@ -138,7 +139,7 @@ def completion(engine: Engine, goal: Goal) -> PhaseResult:
         return PhaseResult(f"# Not suggested\n\n{reason}.", {}, AUTHOR, Gate("gates", "rejected", reason))
     with engine.begin() as connection:
         existing = connection.scalar(
-            text("SELECT id FROM suggestions WHERE candidate_id = :id"), {"id": UUID(chosen)}
+            select(suggestions.c.id).where(suggestions.c.candidate_id == UUID(chosen))
         )
         # A worker that was killed after suggesting finds its suggestion.
         suggestion = existing or self_improvement.suggest(

@@ -6,7 +6,7 @@ Does not belong here: choosing the agent (`coordination`), the other adapters (`
 
 from typing import get_args
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select
 
 from qflow_dagster.agents import assignments
 from qflow_dagster.agents.coordination import DOMAINS, Complexity, Requirement
@@ -14,6 +14,7 @@ from qflow_dagster.execution import task_adapters
 from qflow_dagster.execution.task_adapters import Adapters, Call, ExternalAdapter
 from qflow_dagster.execution.task_arguments import ANYTHING, OBJECT, TEXT, ArgumentSpec, one_of
 from qflow_dagster.quantumflow import NewWorkflow, Workflow, get, register
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.settings import settings
 
@@ -61,9 +62,14 @@ def start_run(connection: Connection, call: Call) -> NewWorkflow:
 
 def open_runs(connection: Connection, what: str, *, limit: int) -> list[Workflow]:
     """Return requested runs of a `job` or an `asset` (`what`) that have not ended, oldest first."""
-    query = text("""SELECT id FROM workflows WHERE type = :type AND finished_at IS NULL AND payload ? :what
-        ORDER BY id LIMIT :limit""")
-    ids = connection.scalars(query, {"type": DAGSTER_RUN, "what": what, "limit": limit}).all()
+    table = workflows.c
+    query = (
+        select(table.id)
+        .where(table.type == DAGSTER_RUN, table.finished_at.is_(None), table.payload.has_key(what))
+        .order_by(table.id)
+        .limit(limit)
+    )
+    ids = connection.scalars(query).all()
     return [get(connection, id_) for id_ in ids]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, insert, select, text, update
 
 from qflow_dagster.approvals.approval import (
     KINDS,
@@ -31,6 +31,8 @@ from qflow_dagster.approvals.approval import (
     is_over,
 )
 from qflow_dagster.approvals.policy import Evidence, objections
+from qflow_dagster.approvals.tables import approval_decisions
+from qflow_dagster.approvals.tables import approvals as approvals_table
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import (
     Json,
@@ -305,8 +307,9 @@ def _decide(
         _refuse_role(row.kind, actor)
     if digest is not None:
         _refuse_unseen(row, actor, digest)
-    earlier = text("SELECT actor, decision FROM approval_decisions WHERE approval_id = :id")
-    decisions = {row.actor: row.decision for row in connection.execute(earlier, {"id": approval_id})}
+    table = approval_decisions.c
+    earlier = select(table.actor, table.decision).where(table.approval_id == approval_id)
+    decisions = {row.actor: row.decision for row in connection.execute(earlier)}
     if actor in decisions:
         if decisions[actor] != decision:
             raise DecisionRefusedError(f"{actor} has decided already ({decisions[actor]}): one decision each")
@@ -316,26 +319,24 @@ def _decide(
     if row.status != "pending":
         raise DecisionRefusedError(f"approval {approval_id} is {row.status} already")
 
-    insert = text("""
-        INSERT INTO approval_decisions (approval_id, actor, requested_by, decision, comment)
-        VALUES (:id, :actor, :requested_by, :decision, :comment)
-    """)
     connection.execute(
-        insert,
-        {
-            "id": approval_id,
-            "actor": actor,
-            "requested_by": row.requested_by,
-            "decision": decision,
-            "comment": comment,
-        },
+        insert(approval_decisions).values(
+            approval_id=approval_id,
+            actor=actor,
+            requested_by=row.requested_by,
+            decision=decision,
+            comment=comment,
+        )
     )
     approvals = _count({**decisions, actor: decision})
     status, token = ("denied" if decision == "deny" else "pending"), None
     if decision == "approve" and approvals >= row.required_approvals:
         status, token = "approved", TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-        store = text("UPDATE approvals SET token_hash = :hash WHERE id = :id")
-        connection.execute(store, {"hash": hash_token(token), "id": approval_id})
+        connection.execute(
+            update(approvals_table)
+            .where(approvals_table.c.id == approval_id)
+            .values(token_hash=hash_token(token))
+        )
     data = {"decision": decision, "comment": comment, "digest": row.digest.hex(), "approvals": approvals}
     transition(connection, [approval_id], status, actor=actor, data=data)
     return DecisionResult(approval_id, status, approvals, row.required_approvals, token)

@@ -8,13 +8,14 @@ import hmac
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.approvals.approval import LOCK_BY_ID, LOCK_BY_TOKEN, digest_of, hash_token, is_over
+from qflow_dagster.approvals.tables import approval_refusals
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import Json, transition
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.safety import logs
 
 logger = logs.logger(__name__)
@@ -147,10 +148,6 @@ def _record_refusal(
     run_id: str | None,
 ) -> None:
     """On a connection of its own: the caller's transaction is about to be rolled back."""
-    insert = text("""
-        INSERT INTO approval_refusals (approval_id, reason, presented)
-        VALUES (:id, :reason, CAST(:presented AS jsonb))
-    """)
     presented = {
         "kind": kind,
         "target": target[:1_000],
@@ -161,7 +158,9 @@ def _record_refusal(
     try:
         with connection.engine.begin() as own:
             own.execute(
-                insert, {"id": approval_id, "reason": reason, "presented": to_json(presented, "the target")}
+                insert(approval_refusals).values(
+                    approval_id=approval_id, reason=reason, presented=to_jsonb(presented, "the target")
+                )
             )
     except (SQLAlchemyError, QflowError) as error:
         logger.warning("a refused approval (%s) could not be recorded: %s", reason, error)

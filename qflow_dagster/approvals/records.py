@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from qflow_dagster.approvals.approval import TYPES, digest_of
+from qflow_dagster.approvals.tables import approval_decisions, approval_refusals, approvals
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import get_events, verify_history
 from qflow_dagster.quantumflow import resolve as resolve_id
@@ -95,7 +96,12 @@ def approval_history(connection: Connection, approval_id: UUID) -> list[dict[str
         }
         for event in get_events(connection, approval_id)
     ]
-    query = text("SELECT at, reason, presented FROM approval_refusals WHERE approval_id = :id ORDER BY id")
+    table = approval_refusals.c
+    query = (
+        select(table.at, table.reason, table.presented)
+        .where(table.approval_id == approval_id)
+        .order_by(table.id)
+    )
     refusals = [
         {
             "at": row.at,
@@ -105,14 +111,14 @@ def approval_history(connection: Connection, approval_id: UUID) -> list[dict[str
             "data": row.presented,
             "run_id": row.presented.get("run_id"),
         }
-        for row in connection.execute(query, {"id": approval_id})
+        for row in connection.execute(query)
     ]
     return sorted([*events, *refusals], key=lambda entry: entry["at"])
 
 
 def export(connection: Connection) -> Iterator[dict[str, Any]]:
     """Yield every complete approval with its history, oldest first."""
-    ids = connection.scalars(text("SELECT id FROM approvals ORDER BY id")).all()
+    ids = connection.scalars(select(approvals.c.id).order_by(approvals.c.id)).all()
     for id_ in ids:
         yield {**show(connection, id_), "history": approval_history(connection, id_)}
 
@@ -205,10 +211,13 @@ def counts(connection: Connection) -> dict[str, int]:
 
 
 def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
-    query = text("""
-        SELECT actor, decision, comment, at FROM approval_decisions WHERE approval_id = :id ORDER BY at, actor
-    """)
-    return [dict(row) for row in connection.execute(query, {"id": approval_id}).mappings()]
+    table = approval_decisions.c
+    query = (
+        select(table.actor, table.decision, table.comment, table.at)
+        .where(table.approval_id == approval_id)
+        .order_by(table.at, table.actor)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def _harmless(value: Any) -> str:

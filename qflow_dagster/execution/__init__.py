@@ -1,8 +1,9 @@
 """Planned work, task graphs and SPARC goals.
 
 - `work_items`: the hierarchy (theme > epic > capability > feature), its states, reading it
-- `safe_work_planner`: turns findings, regressions and errors into ranked work items; `next_work`: what to do next;
-  `work_chunks`: free text as work; `classifier`, `model_classifier`: what a free text requests
+- `planned_features`: the features that findings, regressions and errors call for; `safe_work_planner`: stores and
+  ranks them; `next_work`: what to do next; `work_chunks`: free text as work; `classifier`, `model_classifier`: what
+  a free text requests
 - `wsjf`: the score (weighted shortest job first), and how its inputs follow from measures
 - `task_definitions`, `task_arguments`, `references`: a task graph as people write it; `task_policy`: limits per role
 - `task_graph`, `task_worker`, `task_adapters`: the engine; `task_interventions`: cancel, retry, amend;

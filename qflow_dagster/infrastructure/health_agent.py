@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, text
 from qflow_dagster.database.locks import lock
 from qflow_dagster.infrastructure import INCIDENT
 from qflow_dagster.infrastructure.incidents import STATUSES, DampedState, Status, damp, worst
-from qflow_dagster.infrastructure.tables import health_samples
+from qflow_dagster.infrastructure.tables import health_samples, health_states
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Lock
@@ -134,7 +134,7 @@ def record(connection: Connection, findings: Mapping[str, Mapping[str, Result]])
             ended = Result("healthy", "it is not there any more")
             _follow(connection, name, ended, "healthy", before[name].incident_id)
     if left:
-        connection.execute(text("DELETE FROM health_states WHERE name = ANY(:names)"), {"names": left})
+        connection.execute(delete(health_states).where(health_states.c.name.in_(left)))
     return changes
 
 

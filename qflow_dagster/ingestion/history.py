@@ -7,7 +7,7 @@ They are read in `commit_log`.
 import time
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, select, text, update
+from sqlalchemy import ARRAY, Connection, Engine, Text, any_, literal, select, text, update
 
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
@@ -100,12 +100,12 @@ def forget_unreachable(
     """Mark which stored commits are ancestors of the new tip; nothing changes if the branch only grew."""
     if tip is None or tip in set(reachable):
         return
+    table = commits.c
+    is_reachable = table.oid == any_(literal(reachable, ARRAY(Text)))
     connection.execute(
-        text("""
-            UPDATE commits SET reachable = NOT reachable
-            WHERE repository_id = :id AND reachable <> (oid = ANY(:oids))
-        """),
-        {"id": repository_id, "oids": reachable},
+        update(commits)
+        .where(table.repository_id == repository_id, table.reachable != is_reachable)
+        .values(reachable=~table.reachable)
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, exists, select, text, update
 
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database import stage_rows
@@ -107,39 +107,39 @@ def lock_facts(connection: Connection) -> None:
 def delete_unused_facts(connection: Connection) -> None:
     """Delete the facts of blobs that no file of any snapshot refers to."""
     lock_facts(connection)
-    connection.execute(
-        text("DELETE FROM blobs WHERE NOT EXISTS (SELECT FROM files WHERE files.blob_id = blobs.id)")
-    )
+    used = exists().where(tables.files.c.blob_id == tables.blobs.c.id)
+    connection.execute(delete(tables.blobs).where(~used))
 
 
 def find_snapshot(connection: Connection, repository_id: int, commit_oid: str) -> int | None:
     """Return the id of the commit's snapshot by the current extractor, if it was published."""
+    table = tables.snapshots.c
     return connection.scalar(
-        text(
-            "SELECT id FROM snapshots WHERE repository_id = :id AND commit_oid = :oid "
-            "AND extractor_version = :version"
-        ),
-        {"id": repository_id, "oid": commit_oid, "version": EXTRACTOR_VERSION},
+        select(table.id).where(
+            table.repository_id == repository_id,
+            table.commit_oid == commit_oid,
+            table.extractor_version == EXTRACTOR_VERSION,
+        )
     )
 
 
 def newest_snapshot(connection: Connection, repository_id: int) -> BaseSnapshot | None:
     """Return the snapshot with the highest sequence number."""
+    table = tables.snapshots.c
     row = connection.execute(
-        text(
-            "SELECT seq, commit_oid, extractor_version FROM snapshots WHERE repository_id = :id "
-            "ORDER BY seq DESC LIMIT 1"
-        ),
-        {"id": repository_id},
+        select(table.seq, table.commit_oid, table.extractor_version)
+        .where(table.repository_id == repository_id)
+        .order_by(table.seq.desc())
+        .limit(1)
     ).one_or_none()
     return BaseSnapshot(*row) if row else None
 
 
 def set_current_snapshot(connection: Connection, repository_id: int, snapshot_id: int) -> None:
     """Make `snapshot_id` the current snapshot, which readers use."""
+    table = tables.repositories
     connection.execute(
-        text("UPDATE repositories SET current_snapshot_id = :snapshot WHERE id = :id"),
-        {"snapshot": snapshot_id, "id": repository_id},
+        update(table).where(table.c.id == repository_id).values(current_snapshot_id=snapshot_id)
     )
 
 
@@ -150,7 +150,8 @@ def insert_snapshot(
 
     Locks the repository's row, so snapshots of one repository are published one at a time.
     """
-    connection.execute(text("SELECT FROM repositories WHERE id = :id FOR UPDATE"), {"id": repository_id})
+    row_id = tables.repositories.c.id
+    connection.execute(select(row_id).where(row_id == repository_id).with_for_update())
     row = connection.execute(
         text("""
             INSERT INTO snapshots (repository_id, seq, commit_oid, tree_oid, revision, committed_at,
@@ -232,11 +233,11 @@ def fill_totals(connection: Connection, repository_id: int, snapshot_id: int) ->
 
 def current_paths(connection: Connection, repository_id: int) -> list[tuple[str, str]]:
     """Return (path, object id) of the open files: those of the snapshot being published."""
+    table = tables.files.c
     rows = connection.execute(
-        text(
-            "SELECT path, oid FROM files WHERE repository_id = :id AND to_seq IS NULL AND kind <> 'submodule'"
-        ),
-        {"id": repository_id},
+        select(table.path, table.oid).where(
+            table.repository_id == repository_id, table.to_seq.is_(None), table.kind != "submodule"
+        )
     )
     return [(row.path, row.oid) for row in rows]
 

@@ -8,12 +8,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, select, text
+from sqlalchemy import ARRAY, BigInteger, Connection, Engine, any_, delete, literal, select, text
 
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.ingestion.store import lock_facts
+from qflow_dagster.ingestion.tables import symbols as symbols_table
 from qflow_dagster.knowledge import entries as index_entries
 from qflow_dagster.knowledge.entries import Entry, Symbol
 from qflow_dagster.knowledge.tables import knowledge_entries
@@ -43,10 +44,6 @@ WHERE {IN_SNAPSHOT} AND NOT b.binary AND NOT b.generated AND NOT f.vendored AND 
   AND b.lfs_bytes IS NULL AND b.bytes <= {MAX_BLOB_BYTES} AND b.language <> ''
   AND NOT EXISTS (SELECT FROM knowledge_entries e WHERE e.blob_id = b.id AND e.seq = 0 AND e.version = {VERSION})
 ORDER BY b.id
-""")
-_SYMBOLS = text("""
-SELECT blob_id, seq, kind, name, qualified_name, start_line, end_line FROM symbols
-WHERE blob_id = ANY(:ids) ORDER BY blob_id, seq
 """)
 _COMMITS = text("""
 INSERT INTO knowledge_commits (commit_id, tsv)
@@ -91,8 +88,14 @@ def missing(connection: Connection, snapshot: Snapshot) -> list[str]:
 
 
 def _with_symbols(connection: Connection, missing: Sequence[Any]) -> list[Task]:
+    table = symbols_table.c
+    query = (
+        select(table.blob_id, *(table[name] for name in Symbol._fields))
+        .where(table.blob_id == any_(literal([blob.blob_id for blob in missing], ARRAY(BigInteger))))
+        .order_by(table.blob_id, table.seq)
+    )
     symbols: dict[int, list[Symbol]] = {}
-    for row in connection.execute(_SYMBOLS, {"ids": [blob.blob_id for blob in missing]}):
+    for row in connection.execute(query):
         symbols.setdefault(row.blob_id, []).append(Symbol(*row[1:]))
     return [Task(b.blob_id, b.oid, b.language, b.path, b.size, symbols.get(b.blob_id, [])) for b in missing]
 

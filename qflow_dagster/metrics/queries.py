@@ -6,9 +6,10 @@ pandas, which would slow down every command.
 
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.metrics import tables
 
 IN_CURRENT = """
     JOIN snapshots n ON n.id = r.current_snapshot_id
@@ -19,8 +20,8 @@ MAX_SUGGESTED_NAMES = 8
 
 def function_count(connection: Connection, snapshot_id: int) -> int:
     """Count functions and methods of the snapshot, without vendored and generated files."""
-    statement = text("SELECT functions FROM repository_metrics WHERE snapshot_id = :id")
-    return connection.scalar(statement, {"id": snapshot_id}) or 0
+    table = tables.repository_metrics.c
+    return connection.scalar(select(table.functions).where(table.snapshot_id == snapshot_id)) or 0
 
 
 def hotspots(connection: Connection, repository_id: int, limit: int) -> list[dict[str, Any]]:
@@ -185,8 +186,10 @@ def trend(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
 
 def repository_metrics(connection: Connection, snapshot_id: int) -> dict[str, Any]:
     """Return the metrics of the repository; empty if they are not computed."""
-    rows = _rows(connection, "SELECT * FROM repository_metrics WHERE snapshot_id = :id", {"id": snapshot_id})
-    return {k: v for k, v in rows[0].items() if k != "snapshot_id"} if rows else {}
+    table = tables.repository_metrics
+    columns = [column for column in table.c if column is not table.c.snapshot_id]
+    query = select(*columns).where(table.c.snapshot_id == snapshot_id)
+    return dict(connection.execute(query).mappings().one_or_none() or {})
 
 
 def out_of_range(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:

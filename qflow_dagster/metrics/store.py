@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, Table, delete, text
+from sqlalchemy import Connection, Engine, Table, delete, select, text
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion.tables import snapshots
+from qflow_dagster.metrics.tables import measurements
 from qflow_dagster.settings import settings
 
 # Incremented when a change of the code changes the metrics of an unchanged snapshot.
@@ -21,13 +24,6 @@ VERSION = 1
 HISTORY = text("""
     SELECT count(*) FROM commits c JOIN snapshots s ON s.repository_id = c.repository_id
     WHERE s.id = :id AND c.reachable
-""")
-DONE = text(
-    "SELECT row_count FROM measurements WHERE snapshot_id = :id AND metric = :metric AND basis = :basis"
-)
-NOTE = text("""
-    INSERT INTO measurements (snapshot_id, metric, basis, row_count) VALUES (:id, :metric, :basis, :count)
-    ON CONFLICT (snapshot_id, metric) DO UPDATE SET basis = excluded.basis, row_count = excluded.row_count
 """)
 
 
@@ -59,10 +55,8 @@ def snapshot_key(connection: Connection, snapshot_id: int) -> SnapshotKey:
     Raises:
         QflowError: There is no such snapshot.
     """
-    row = connection.execute(
-        text("SELECT id, repository_id, seq, commit_oid, committed_at FROM snapshots WHERE id = :id"),
-        {"id": snapshot_id},
-    ).one_or_none()
+    columns = [snapshots.c[name] for name in SnapshotKey._fields]
+    row = connection.execute(select(*columns).where(snapshots.c.id == snapshot_id)).one_or_none()
     if row is None:
         raise QflowError(f"there is no snapshot {snapshot_id}; ingest the repository first")
     return SnapshotKey(*row)
@@ -95,30 +89,43 @@ def compute_once(
     length of the history, which grows when a shallow clone is deepened.
     """
     started = time.monotonic()
-    parameters = {"id": snapshot_id, "metric": metric}
     with engine.connect() as connection:
-        basis = f"{VERSION} {settings().metrics.model_dump_json()} {connection.scalar(HISTORY, parameters)}"
-        exists = connection.scalar(DONE, {**parameters, "basis": basis})
+        history = connection.scalar(HISTORY, {"id": snapshot_id})
+        basis = f"{VERSION} {settings().metrics.model_dump_json()} {history}"
+        exists = connection.scalar(
+            select(measurements.c.row_count).where(
+                measurements.c.snapshot_id == snapshot_id,
+                measurements.c.metric == metric,
+                measurements.c.basis == basis,
+            )
+        )
     if exists is not None:
         return ComputeResult(exists, time.monotonic() - started)
     computed = compute(engine, snapshot_id)
+    note = pg_insert(measurements).values(
+        snapshot_id=snapshot_id, metric=metric, basis=basis, row_count=computed.row_count
+    )
     with engine.begin() as connection:
-        connection.execute(NOTE, {**parameters, "basis": basis, "count": computed.row_count})
+        connection.execute(
+            note.on_conflict_do_update(
+                index_elements=["snapshot_id", "metric"],
+                set_={"basis": note.excluded.basis, "row_count": note.excluded.row_count},
+            )
+        )
     return computed
 
 
 def replace(connection: Connection, table: Table, key: SnapshotKey, frame: pd.DataFrame) -> None:
     """Write `frame` as the snapshot's rows of `table`; delete those of the oldest snapshots above the limit."""
     connection.execute(delete(table).where(table.c.snapshot_id == key.id))
-    for name in (table.name, "measurements"):
-        connection.execute(
-            text(f"""
-                DELETE FROM {name} WHERE snapshot_id IN (
-                    SELECT id FROM snapshots WHERE repository_id = :id AND id <> :snapshot
-                    ORDER BY seq DESC OFFSET :kept)
-            """),
-            {"id": key.repository_id, "snapshot": key.id, "kept": settings().metrics.snapshots - 1},
-        )
+    past_limit = (
+        select(snapshots.c.id)
+        .where(snapshots.c.repository_id == key.repository_id, snapshots.c.id != key.id)
+        .order_by(snapshots.c.seq.desc())
+        .offset(settings().metrics.snapshots - 1)
+    )
+    for pruned in (table, measurements):
+        connection.execute(delete(pruned).where(pruned.c.snapshot_id.in_(past_limit)))
     columns = [column.name for column in table.columns if column.name != "snapshot_id"]
     insert(connection, table, ["snapshot_id", *columns], frame.assign(snapshot_id=key.id))
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import ARRAY, Connection, Uuid, any_, delete, literal, select, text
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow.history import seal_archive
 from qflow_dagster.quantumflow.rows import Event, Workflow, column_list
+from qflow_dagster.quantumflow.tables import seals, workflow_dependencies, workflow_events
+from qflow_dagster.quantumflow.tables import workflows as workflows_table
 from qflow_dagster.settings import settings
 
 if TYPE_CHECKING:
@@ -77,29 +79,30 @@ def prune(
     table = _archive_table(connection, workflows)
     archive, digest = _write(table, folder or archive_folder())
     seal_archive(connection, ids, archive.name, digest)
+    pruned = literal(ids, ARRAY(Uuid))
     events = connection.execute(
-        text("DELETE FROM workflow_events WHERE workflow_id = ANY(:ids)"), {"ids": ids}
+        delete(workflow_events).where(workflow_events.c.workflow_id == any_(pruned))
     ).rowcount
-    connection.execute(text("DELETE FROM workflows WHERE id = ANY(:ids)"), {"ids": ids})
+    connection.execute(delete(workflows_table).where(workflows_table.c.id == any_(pruned)))
     return PruneResult(len(ids), events, archive)
 
 
 def prune_messages(connection: Connection, *, older_than: float | None = None) -> int:
     """Delete messages older than `older_than` seconds that every consumer of their queue has acknowledged."""
     seconds = settings().quantumflow.retention * 86_400 if older_than is None else older_than
-    delete = text("""
+    statement = text("""
         DELETE FROM messages m
         WHERE m.created_at <= statement_timestamp() - make_interval(secs => :older_than)
           AND NOT EXISTS (SELECT FROM subscriptions s
                           WHERE s.queue = m.queue AND (s.xact, s.id) < (m.xact, m.id))
     """)
-    return connection.execute(delete, {"older_than": float(seconds)}).rowcount
+    return connection.execute(statement, {"older_than": float(seconds)}).rowcount
 
 
 def damaged_archives(connection: Connection, folder: Path | None = None) -> list[str]:
     """Return the names of sealed archives that are not in `folder`, or not as they were written."""
     sealed = connection.execute(
-        text("SELECT archive, archive_hash FROM seals WHERE kind = 'prune' ORDER BY id")
+        select(seals.c.archive, seals.c.archive_hash).where(seals.c.kind == "prune").order_by(seals.c.id)
     )
     archives = folder or archive_folder()
     return [
@@ -155,19 +158,22 @@ def _archive_table(connection: Connection, workflows: Sequence[Workflow]) -> "pa
     import pyarrow as pa
 
     schema = _archive_schema()
-    ids = [workflow.id for workflow in workflows]
+    ids = literal([workflow.id for workflow in workflows], ARRAY(Uuid))
     depends_on: defaultdict[UUID, list[str]] = defaultdict(list)
-    for row in connection.execute(
-        text("SELECT workflow_id, depends_on_id FROM workflow_dependencies WHERE workflow_id = ANY(:ids)"),
-        {"ids": ids},
-    ):
+    dependencies = workflow_dependencies.c
+    query = select(dependencies.workflow_id, dependencies.depends_on_id).where(
+        dependencies.workflow_id == any_(ids)
+    )
+    for row in connection.execute(query):
         depends_on[row.workflow_id].append(str(row.depends_on_id))
     events: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    query = text(
-        f"SELECT {column_list(Event, 'e')} FROM workflow_events e WHERE e.workflow_id = ANY(:ids) "
-        "ORDER BY e.workflow_id, e.seq"
+    columns = workflow_events.c
+    query = (
+        select(*(columns[name] for name in Event._fields))
+        .where(columns.workflow_id == any_(ids))
+        .order_by(columns.workflow_id, columns.seq)
     )
-    for row in connection.execute(query, {"ids": ids}):
+    for row in connection.execute(query):
         events[row.workflow_id].append({**row._mapping, "data": _json_text(row.data)})
     return pa.Table.from_pylist(
         [

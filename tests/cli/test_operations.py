@@ -300,7 +300,7 @@ def test_the_inbox_is_served_until_it_is_interrupted(qflow: Run, environment: di
             except (requests.ConnectionError, requests.Timeout):
                 assert time.monotonic() < end, "it does not answer"
                 time.sleep(0.1)
-        refused(qflow("inbox", "--port", str(port)), 2, "choose another with --port")
+        refused(qflow("inbox", "--port", str(port)), 2, "choose another port with --port")
     finally:
         served.send_signal(signal.SIGINT)
         assert served.wait(90) == 0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, func, select
 
 from qflow_dagster.evolution import outcomes, rule_set, thresholds, trust
 from qflow_dagster.evolution.rules import load_rules
@@ -17,6 +17,7 @@ from qflow_dagster.evolution.sharing.consensus import Outcomes
 from qflow_dagster.evolution.sharing.imports import ImportReport, import_packages, imported_rules
 from qflow_dagster.evolution.sharing.publisher import Publishable, PublishReport
 from qflow_dagster.evolution.sharing.votes import ConsensusChange, OwnVote
+from qflow_dagster.evolution.tables import rule_outcomes
 
 
 class ExchangeResult(NamedTuple):
@@ -133,10 +134,16 @@ def publishables(connection: Connection) -> list[Publishable]:
     ]
 
 
-_WHEN = text("""
-SELECT digest, count(DISTINCT repository_id) AS repositories, min(at) AS first, max(at) AS last FROM rule_outcomes
-WHERE weight > 0 GROUP BY digest
-""")
+_WHEN = (
+    select(
+        rule_outcomes.c.digest,
+        func.count(rule_outcomes.c.repository_id.distinct()).label("repositories"),
+        func.min(rule_outcomes.c.at).label("first"),
+        func.max(rule_outcomes.c.at).label("last"),
+    )
+    .where(rule_outcomes.c.weight > 0)
+    .group_by(rule_outcomes.c.digest)
+)
 
 
 def _own(evidence: outcomes.Evidence | None) -> Outcomes:

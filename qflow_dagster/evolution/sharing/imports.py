@@ -127,10 +127,12 @@ def import_packages(
 
 def imported_rules(connection: Connection) -> list[ImportedRule]:
     """Return all imported rules, each from its newest package, by rule id."""
-    query = text("""
-        SELECT DISTINCT ON (rule_digest) package, was_here FROM rule_imports
-        ORDER BY rule_digest, published_at DESC, id DESC
-    """)
+    table = rule_imports.c
+    query = (
+        select(table.package, table.was_here)
+        .distinct(table.rule_digest)
+        .order_by(table.rule_digest, table.published_at.desc(), table.id.desc())
+    )
     rules = [
         _imported(Package.model_validate(opened(bytes(row.package))), row.was_here)
         for row in connection.execute(query)
@@ -143,13 +145,15 @@ def imported_priors(connection: Connection) -> dict[tuple[str, bytes], tuple[flo
 
     Each instance contributes once, with its newest package.
     """
-    query = text("""
-        SELECT DISTINCT ON (rule_digest, public_key) rule_id, rule_digest, accepted, denied FROM rule_imports
-        WHERE named_by IS NOT NULL OR public_key = ANY(:trusted)
-        ORDER BY rule_digest, public_key, published_at DESC, id DESC
-    """)
+    table = rule_imports.c
+    query = (
+        select(table.rule_id, table.rule_digest, table.accepted, table.denied)
+        .distinct(table.rule_digest, table.public_key)
+        .where(table.named_by.is_not(None) | table.public_key.in_(trusted_keys()))
+        .order_by(table.rule_digest, table.public_key, table.published_at.desc(), table.id.desc())
+    )
     counts_by_rule: dict[tuple[str, bytes], list[tuple[float, float]]] = {}
-    for row in connection.execute(query, {"trusted": list(trusted_keys())}):
+    for row in connection.execute(query):
         counts_by_rule.setdefault((row.rule_id, bytes(row.rule_digest)), []).append(
             (row.accepted, row.denied)
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.evolution.rules import Example, Rule, load_rules
@@ -94,7 +94,7 @@ def publish(
         QflowError: The store or the key of this instance cannot be used.
     """
     report, me, at = PublishReport(), identity(), votes.now(connection)
-    before = set(connection.scalars(text("SELECT DISTINCT rule_digest FROM rule_publications")))
+    before = set(connection.scalars(select(rule_publications.c.rule_digest).distinct()))
     selected: list[Publishable] = []
     for candidate in sorted(rules, key=lambda candidate: -candidate.confidence_lower):
         if candidate.rule.status not in PUBLISHED:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import Field, model_validator
-from sqlalchemy import Connection, func, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.evolution.sharing import consensus
@@ -280,7 +280,7 @@ def same_but(own: bytes, existing: bytes, at: str) -> bool:
 
 def now(connection: Connection) -> datetime:
     """Return the time by the database's clock."""
-    return connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return connection.execute(select(func.clock_timestamp())).scalar_one()
 
 
 def _cast_times(
