@@ -49,7 +49,7 @@ TICKS = 20
 console = Console()
 
 
-def decided(connection: Any, approval_id: UUID) -> arbiter.Decided:
+def decided(connection: Any, approval_id: UUID) -> arbiter.DecisionResult:
     """Approve as a page does: with the digest of what it read."""
     digest = records.show(connection, approval_id)["digest"]
     return arbiter.approve(connection, approval_id, actor="ada", digest=digest)

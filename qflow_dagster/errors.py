@@ -1,7 +1,7 @@
 """The one error type whose text is meant for a person.
 
 Belongs here: the base of every error that the user can fix (a wrong setting, a path
-that is no repository, a database that is down). Does not belong here: errors of one
+that is not a repository, a database that is down). Does not belong here: errors of one
 domain, which subclass it where they arise.
 """
 

@@ -39,7 +39,7 @@ ENVIRONMENT = {"PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "L
 ENTRY = f"import {__name__} as processes; processes.serve()"
 
 
-class Lost(NamedTuple):
+class LostResult(NamedTuple):
     """The decision on a task that crashed its worker by itself: retry it as `again`, or use `result`."""
 
     again: Any = None
@@ -62,7 +62,7 @@ def in_processes(
     batches: Sequence[list[Any]],
     processes: int,
     *,
-    lost: Callable[[Any, int | None], Lost],
+    lost: Callable[[Any, int | None], LostResult],
     stall: float | None = None,
 ) -> Generator[Any]:
     """Yield ``handler(context, batch)`` of every batch as results arrive, from `processes` worker processes.

@@ -13,9 +13,9 @@ def seen(connection: Connection, approval_id: UUID) -> str:
     return records.show(connection, approval_id)["digest"]
 
 
-def approve(connection: Connection, approval_id: UUID, **options: Any) -> arbiter.Decided:
+def approve(connection: Connection, approval_id: UUID, **options: Any) -> arbiter.DecisionResult:
     return arbiter.approve(connection, approval_id, digest=seen(connection, approval_id), **options)
 
 
-def deny(connection: Connection, approval_id: UUID, **options: Any) -> arbiter.Decided:
+def deny(connection: Connection, approval_id: UUID, **options: Any) -> arbiter.DecisionResult:
     return arbiter.deny(connection, approval_id, digest=seen(connection, approval_id), **options)

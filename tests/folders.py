@@ -8,13 +8,13 @@ from pathlib import Path
 
 MEMORY = Path("/dev/shm")
 # What the servers of all workers take at most.
-ENOUGH = 2 * 1024**3
+MIN_FREE_BYTES = 2 * 1024**3
 
 
 @cache
 def fastest_folder() -> Path:
     """Memory, where there is enough of it; else the folder for temporary files."""
-    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MIN_FREE_BYTES:
         return MEMORY
     return Path(tempfile.gettempdir())
 

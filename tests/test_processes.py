@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 from tests.sandbox.test_system_calls import (
     ADD_KEY,
     KEYCTL,
@@ -27,7 +27,7 @@ def told(what: str, tasks: list[Any]) -> list[Any]:
 
 
 def ask(what: str) -> Any:
-    return next(iter(in_processes(told, what, [[1]], 1, lost=lambda *_: Lost())))[0]
+    return next(iter(in_processes(told, what, [[1]], 1, lost=lambda *_: LostResult())))[0]
 
 
 def test_it_gets_of_our_environment_only_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

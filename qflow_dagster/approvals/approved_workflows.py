@@ -17,7 +17,7 @@ from qflow_dagster.quantumflow import create_workflow, workflow_type
 from qflow_dagster.quantumflow.draining import drain
 
 
-class Started(NamedTuple):
+class StartResult(NamedTuple):
     """An approval that was used, and the workflow it started, or why it could not."""
 
     approval_id: UUID
@@ -44,14 +44,14 @@ def request_workflow(
 
 def start_all_approved(
     engine: Engine, *, worker: str, run_id: str | None = None
-) -> tuple[list[Started], list[Started]]:
+) -> tuple[list[StartResult], list[StartResult]]:
     """Start approved workflows, batch after batch; return those that were started and those that could not be."""
     return drain(lambda: start_approved(engine, worker=worker, run_id=run_id))
 
 
 def start_approved(
     engine: Engine, *, worker: str, run_id: str | None = None, limit: int = 100
-) -> list[Started]:
+) -> list[StartResult]:
     """Use up to `limit` approved requests and start their workflows, each in a transaction of its own."""
     query = text(f"""
         SELECT a.id, a.target, a.content FROM workflows w JOIN approvals a ON a.id = w.id
@@ -73,10 +73,10 @@ def start_approved(
                     actor=worker,
                     key=f"approval:{row.id}",
                 )
-            started.append(Started(row.id, workflow_id, None))
+            started.append(StartResult(row.id, workflow_id, None))
         except ApprovalRefusedError as refused:
             # Somebody else used it, or it ended, since it was read: nothing is lost.
-            started.append(Started(row.id, None, refused.reason))
+            started.append(StartResult(row.id, None, refused.reason))
         except QflowError as error:
-            started.append(Started(row.id, None, str(error)))
+            started.append(StartResult(row.id, None, str(error)))
     return started

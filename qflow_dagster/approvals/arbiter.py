@@ -52,7 +52,7 @@ class DecisionRefusedError(QflowError):
     """Somebody may not decide, or there is nothing left to decide."""
 
 
-class Decided(NamedTuple):
+class DecisionResult(NamedTuple):
     """What a decision led to; the token only in the answer to the decision that approved."""
 
     approval_id: UUID
@@ -88,7 +88,7 @@ def request_approval(
     """Ask for an approval of exactly this; return its id. It waits `ttl` seconds (default: the setting).
 
     Raises:
-        UsageError: the kind is unknown, a name is missing or too long, the content is no JSON or too large.
+        UsageError: the kind is unknown, a name is missing or too long, the content is not valid JSON or too large.
     """
     limits = settings().approvals
     return _create(
@@ -116,7 +116,7 @@ def issue_approval(
     reason: str,
     evidence: Evidence,
     run_id: str | None = None,
-) -> Decided:
+) -> DecisionResult:
     """Let the policy of this kind approve, without a person; the token lives a minute (a setting).
 
     Raises:
@@ -149,11 +149,11 @@ def approve(
     actor: str,
     digest: str,
     comment: str | None = None,
-) -> Decided:
+) -> DecisionResult:
     """Approve; at the quorum the approval is approved, and the answer carries the token.
 
     `digest` (hex) is that of the content which a page or command showed the actor: what is decided
-    is what was seen. Approving again is no new decision and shows no token again.
+    is what was seen. Approving again is not a new decision and does not show the token again.
 
     Raises:
         DecisionRefusedError: the actor may not decide it, or it is decided or expired.
@@ -169,7 +169,7 @@ def deny(
     actor: str,
     digest: str,
     comment: str | None = None,
-) -> Decided:
+) -> DecisionResult:
     """Deny: one denial ends it. Raises as `approve`."""
     _refuse_decider(actor)
     return _decide(connection, approval_id, "deny", actor, comment, digest)
@@ -240,7 +240,7 @@ def _create(
     warn: bool,
 ) -> UUID:
     if kind not in KINDS:
-        raise UsageError(f"{kind!r} is no kind of approval; there are: {', '.join(KINDS)}")
+        raise UsageError(f"{kind!r} is not a kind of approval; valid ones: {', '.join(KINDS)}")
     for name, value in (("target", target), ("requester", requested_by), ("reason", reason)):
         if not value.strip():
             raise UsageError(f"an approval needs a {name}")
@@ -298,7 +298,7 @@ def _decide(
     actor: str,
     comment: str | None,
     digest: str | None,
-) -> Decided:
+) -> DecisionResult:
     # Only a policy, which looks at the content itself, gives no digest.
     row = _locked(connection, approval_id)
     if actor == row.requested_by:
@@ -313,7 +313,7 @@ def _decide(
     if actor in decisions:
         if decisions[actor] != decision:
             raise DecisionRefusedError(f"{actor} has decided already ({decisions[actor]}): one decision each")
-        return Decided(approval_id, row.status, _count(decisions), row.required_approvals, None)
+        return DecisionResult(approval_id, row.status, _count(decisions), row.required_approvals, None)
     if row.status == "expired" or (row.status == "pending" and is_over(connection, row)):
         raise DecisionRefusedError(f"approval {approval_id} has expired: ask for it again")
     if row.status != "pending":
@@ -339,7 +339,7 @@ def _decide(
         )
     data = {"decision": decision, "comment": comment, "digest": row.digest.hex(), "approvals": approvals}
     transition(connection, [approval_id], status, actor=actor, data=data)
-    return Decided(approval_id, status, approvals, row.required_approvals, token)
+    return DecisionResult(approval_id, status, approvals, row.required_approvals, token)
 
 
 def _count(decisions: Mapping[str, str]) -> int:

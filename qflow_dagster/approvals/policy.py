@@ -74,7 +74,7 @@ def objections(limits: Limits, kind: str, content: Json, evidence: Evidence) -> 
         # It changes no file; what it finds from then on is asked about like everything else.
         return reasons
     if not isinstance(content, dict) or not isinstance(content.get("patch"), str):
-        return [*reasons, "its content is no patch, so nobody knows how far it reaches"]
+        return [*reasons, "its content is not a patch, so its extent is unknown"]
     try:
         files, lines = blast_radius(content["patch"])
     except (ValueError, KeyError, IndexError):

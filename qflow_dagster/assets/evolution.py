@@ -66,35 +66,37 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
 def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Update the thresholds first, because the trust levels of rules depend on them."""
     engine = database.engine()
-    changed, moved = rule_evolution.update_confidence(engine, run_id=context.run.run_id)
+    threshold_changes, moved = rule_evolution.update_confidence(engine, run_id=context.run.run_id)
     with engine.connect() as connection:
-        known = trust.of_rules(connection, rule_set.current(connection))
+        trust_levels = trust.of_rules(connection, rule_set.current(connection))
         calibrated = trust.evaluate_calibration(connection)
         limits = thresholds.current(connection)
-    for change in changed:
+    for change in threshold_changes:
         context.log.info("threshold moved to %.2f: %s", change.value, change.reason)
-    ranked = sorted(known.values(), key=lambda one: (-one.decisions, one.rule.id))
+    ranked = sorted(trust_levels.values(), key=lambda rule_trust: (-rule_trust.decisions, rule_trust.rule.id))
     rows = [
         {
-            "rule": one.rule.id,
-            "version": one.rule.version,
-            "level": one.level,
-            "mean": one.mean,
-            "lower": one.lower,
-            "wilson": one.wilson,
-            "decisions": one.decisions,
-            "drifted": one.drifted,
-            "because": one.because,
+            "rule": rule_trust.rule.id,
+            "version": rule_trust.rule.version,
+            "level": rule_trust.level,
+            "mean": rule_trust.mean,
+            "lower": rule_trust.lower,
+            "wilson": rule_trust.wilson,
+            "decisions": rule_trust.decisions,
+            "drifted": rule_trust.drifted,
+            "because": rule_trust.because,
         }
-        for one in ranked
+        for rule_trust in ranked
     ]
-    levels = [(level, sum(one.level == level for one in known.values())) for level in ("show", "ask", "act")]
+    levels = [
+        (level, sum(rule_trust.level == level for rule_trust in ranked)) for level in ("show", "ask", "act")
+    ]
     metadata: dict[str, dg.MetadataValue | int | float | str] = {
-        "dagster/row_count": len(known),
+        "dagster/row_count": len(ranked),
         "moved": len(moved),
-        "drifting": sum(one.drifted for one in known.values()),
+        "drifting": sum(rule_trust.drifted for rule_trust in ranked),
         "thresholds": ", ".join(f"{name} {value:.2f}" for name, value in sorted(limits.items())),
-        "thresholds_moved": "; ".join(change.reason for change in changed) or "none",
+        "thresholds_moved": "; ".join(change.reason for change in threshold_changes) or "none",
         "rules": table(rows, MAX_ROWS),
         "by_level": picture(histogram(levels, "Rules by trust level")),
         "predictions": calibrated.count,
@@ -122,25 +124,25 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
 def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Search for variants of rules, and start their trials."""
     engine = database.engine()
-    made = rule_evolution.start_trials(engine, worker=worker(context), run_id=context.run.run_id)
+    started = rule_evolution.start_trials(engine, worker=worker(context), run_id=context.run.run_id)
     with engine.connect() as connection:
-        living = rule_set.lifecycles(connection, states=["draft", "trial"])
+        lifecycles = rule_set.lifecycles(connection, states=["draft", "trial"])
     rows = [
         {
-            "rule": life.rule_id,
-            "version": life.version,
-            "state": life.status,
-            "origin": life.origin,
-            "description": life.description,
-            "waits_for_approval": life.approval_id is not None,
+            "rule": lifecycle.rule_id,
+            "version": lifecycle.version,
+            "state": lifecycle.status,
+            "origin": lifecycle.origin,
+            "description": lifecycle.description,
+            "waits_for_approval": lifecycle.approval_id is not None,
         }
-        for life in living
+        for lifecycle in lifecycles
     ]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
             "new": table(
-                [{**one._asdict(), "lifecycle_id": str(one.lifecycle_id)} for one in made], MAX_ROWS
+                [{**trial._asdict(), "lifecycle_id": str(trial.lifecycle_id)} for trial in started], MAX_ROWS
             ),
             "candidates": table(rows, MAX_ROWS),
         }
@@ -160,10 +162,10 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
     """Apply decisions, evaluate the trials, and request approval to activate rules."""
     run_id = context.run.run_id
     engine = database.engine()
-    settled = rule_evolution.judge_trials(engine, worker=worker(context), run_id=run_id)
+    result = rule_evolution.judge_trials(engine, worker=worker(context), run_id=run_id)
     with engine.connect() as connection:
         rules = rule_set.current(connection)
-        lives = rule_set.lifecycles(connection)
+        lifecycles = rule_set.lifecycles(connection)
         limits = thresholds.current(connection)
         busiest = outcomes.counts(connection)[:1]
         drawn = [_picture(connection, row["rule"], limits) for row in busiest]
@@ -172,22 +174,23 @@ def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.
         states[rule.status] = states.get(rule.status, 0) + 1
     changes = [
         {
-            "rule": life.rule_id,
-            "version": life.version,
-            "state": life.status,
-            "origin": life.origin,
-            "description": life.description,
-            "since": life.updated_at,
+            "rule": lifecycle.rule_id,
+            "version": lifecycle.version,
+            "state": lifecycle.status,
+            "origin": lifecycle.origin,
+            "description": lifecycle.description,
+            "since": lifecycle.updated_at,
         }
-        for life in lives
+        for lifecycle in lifecycles
     ]
     metadata: dict[str, dg.MetadataValue | int | str] = {
         "dagster/row_count": len(rules),
-        "retired": sum(one.to == "retired" for one in settled.verdicts),
-        "asked_for": len(settled.requested),
-        "became_active": sum(one.problem is None and one.to == "active" for one in settled.changed),
+        "retired": sum(verdict.to == "retired" for verdict in result.verdicts),
+        "asked_for": len(result.requested),
+        "became_active": sum(change.problem is None and change.to == "active" for change in result.changed),
         "verdicts": table(
-            [{**one._asdict(), "lifecycle_id": str(one.lifecycle_id)} for one in settled.verdicts], MAX_ROWS
+            [{**verdict._asdict(), "lifecycle_id": str(verdict.lifecycle_id)} for verdict in result.verdicts],
+            MAX_ROWS,
         ),
         "changed_here": table(changes, MAX_ROWS),
         "by_state": picture(histogram(sorted(states.items()), "Rules by state")),

@@ -26,8 +26,10 @@ def every_decision_is_counted(database: Database) -> dg.AssetCheckResult:
 def no_rule_acts_above_its_evidence(database: Database) -> dg.AssetCheckResult:
     """Fail for changes that a policy approved with too low a bound or too few earlier decisions."""
     with database.engine().connect() as connection:
-        found = trust.above_evidence(connection)
-    return dg.AssetCheckResult(passed=not found, metadata={"above_evidence": table(found, MAX_ROWS)})
+        above_evidence = trust.above_evidence(connection)
+    return dg.AssetCheckResult(
+        passed=not above_evidence, metadata={"above_evidence": table(above_evidence, MAX_ROWS)}
+    )
 
 
 @dg.asset_check(asset=assets.RULE_CONFIDENCE, description="Thresholds are within their configured bounds.")
@@ -49,11 +51,12 @@ def thresholds_are_within_bounds(database: Database) -> dg.AssetCheckResult:
 def every_evolved_rule_holds_its_examples(database: Database) -> dg.AssetCheckResult:
     """Fail for rules on trial or active that do not pass their own examples."""
     with database.engine().connect() as connection:
-        lives = {bytes(life.digest) for life in rule_set.lifecycles(connection, states=["trial", "active"])}
-        rules = [rule for rule in rule_set.current(connection) if rule.digest in lives]
-    found = [words for words in examples.first_problems_of(rules) if words]
+        lifecycles = rule_set.lifecycles(connection, states=["trial", "active"])
+        digests = {bytes(lifecycle.digest) for lifecycle in lifecycles}
+        rules = [rule for rule in rule_set.current(connection) if rule.digest in digests]
+    problems = [problem for problem in examples.first_problems_of(rules) if problem]
     return dg.AssetCheckResult(
-        passed=not found, metadata={"problems": visible_line("; ".join(found[:20])) or "none"}
+        passed=not problems, metadata={"problems": visible_line("; ".join(problems[:20])) or "none"}
     )
 
 

@@ -305,7 +305,7 @@ def _decide(
     name = actor_name(actor)
     id_, seen = _seen(verb, approval, digest)
     with ready_engine().begin() as connection:
-        decided: arbiter.Decided = decide(connection, id_, actor=name, digest=seen, comment=comment)
+        decided: arbiter.DecisionResult = decide(connection, id_, actor=name, digest=seen, comment=comment)
     if json:
         print_json(decided._asdict())
         return

@@ -38,7 +38,7 @@ def overrides() -> dict[str, Any]:
     """Return what the operator's file says; nothing where there is none.
 
     Raises:
-        UsageError: the file is no YAML, or no mapping.
+        UsageError: the file is not valid YAML, or not a mapping.
     """
     path = operator_file()
     if not path.exists():
@@ -49,7 +49,7 @@ def overrides() -> dict[str, Any]:
     try:
         parsed = yaml.safe_load(content)
     except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(parsed or {}, dict):
         raise UsageError(f"{path} must hold sections, as Dagster's documentation has them")
     return parsed or {}

@@ -83,7 +83,6 @@ def execute(
                 # The run's log is in the web page; here only the progress is shown.
                 loggers={"console": {"config": {"log_level": "CRITICAL"}}},
             ),
-            tags={"qflow/repository": name},
         )
         return result.run_id, seconds_per_group(instance.get_run_step_stats(result.run_id))
 

@@ -8,7 +8,7 @@ parent folder, private homes included, to everybody.
 
 Access is by Unix socket only, with a password from a file in `$QFLOW_HOME`, and the socket lies
 inside the data folder, which only its owner may enter. Everybody connects as a role that owns its
-databases and is no superuser: it runs no programs and reads no files of the server. The superuser
+databases and is not a superuser: it runs no programs and reads no files of the server. The superuser
 has no password, so nobody connects as it; what needs it is done while the server is down
 (`embedded_roles`).
 """

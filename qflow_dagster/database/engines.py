@@ -23,7 +23,7 @@ def database_url() -> URL:
     """Return the address of our database, with the psycopg 3 driver; starts the embedded server if it is the one.
 
     Raises:
-        UsageError: QFLOW_DATABASE_URL is no PostgreSQL address.
+        UsageError: QFLOW_DATABASE_URL is not a PostgreSQL address.
         EmbeddedServerError: the embedded server does not start.
     """
     configured = settings().database.url
@@ -38,7 +38,7 @@ def public_address() -> str:
     """Return the address of our database for people: without user, password and options. Starts nothing.
 
     Raises:
-        UsageError: QFLOW_DATABASE_URL is no PostgreSQL address.
+        UsageError: QFLOW_DATABASE_URL is not a PostgreSQL address.
         EmbeddedServerError: there is no folder for the embedded server.
     """
     configured = settings().database.url

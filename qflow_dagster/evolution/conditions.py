@@ -60,7 +60,7 @@ class Condition(NamedTuple):
         parsed = _FORM.fullmatch(text)
         if not parsed or parsed[1] not in measures:
             raise ConditionError(
-                f"{text!r} is no condition: MEASURE {'|'.join(OPERATORS)} NUMBER, where a {of} has the "
+                f"{text!r} is not a condition: MEASURE {'|'.join(OPERATORS)} NUMBER, where a {of} has the "
                 f"measures {', '.join(sorted(measures))}"
             )
         return cls(parsed[1], parsed[2], float(parsed[3]), measures[parsed[1]])

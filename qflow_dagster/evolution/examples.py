@@ -6,7 +6,7 @@ from typing import NamedTuple
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Example, Rule
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 
 # Maximum number of times a fix is applied to an example: each round may expose another match.
 ROUNDS = 5
@@ -71,8 +71,10 @@ def check_batch(context: None, batch: list[_Task]) -> list[tuple[int, str]]:
     return results
 
 
-def _lost(task: _Task, code: int | None) -> Lost:
-    return Lost(result=[(task.position, f"{task.rule.id}: trying it out took too long or ended its process")])
+def _lost(task: _Task, code: int | None) -> LostResult:
+    return LostResult(
+        result=[(task.position, f"{task.rule.id}: trying it out took too long or ended its process")]
+    )
 
 
 def _measured(rule: Rule, example: Example, where: str) -> list[str]:

@@ -19,7 +19,7 @@ from qflow_dagster.evolution.locations import Location
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.tables import rule_locations
 from qflow_dagster.ingestion import git, languages, repositories, trees
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.settings import settings
 
 # Files up to so many characters are stored completely; of longer ones, the statement around the match.
@@ -196,5 +196,5 @@ def _oid(objects: Path, commit: str, path: str) -> str | None:
         return None
 
 
-def _lost(task: OutcomeFile, code: int | None) -> Lost:
-    return Lost(result=[])
+def _lost(task: OutcomeFile, code: int | None) -> LostResult:
+    return LostResult(result=[])

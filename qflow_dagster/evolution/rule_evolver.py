@@ -26,7 +26,7 @@ from qflow_dagster.evolution.tables import rule_lifecycles
 from qflow_dagster.evolution.trust import RuleTrust
 from qflow_dagster.evolution.variants import Location, Variant, matched, narrower, wider
 from qflow_dagster.ingestion import repositories
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED
 from qflow_dagster.registry import WorkflowTypeName
@@ -270,7 +270,7 @@ def _begin(
 def _count_matched(rule: Rule, locations: list[Location]) -> int:
     """Return how many of the locations the rule matches; 0 if they end the worker process."""
     batches = [[(rule, locations)]] if locations else []
-    return sum(in_processes(count_batch, None, batches, 1, lost=lambda task, code: Lost(result=0)))
+    return sum(in_processes(count_batch, None, batches, 1, lost=lambda task, code: LostResult(result=0)))
 
 
 def fingerprint(rule: Rule) -> tuple[str, str]:
@@ -287,6 +287,6 @@ def tried_fingerprints(connection: Connection) -> set[tuple[str, str]]:
     return {fingerprint(rule) for rule in [*rules, *load_rules()]}
 
 
-def _lost(task: Any, code: int | None) -> Lost:
+def _lost(task: Any, code: int | None) -> LostResult:
     logger.warning("the search for variants of %s ended its worker (code %s)", task[0].id, code)
-    return Lost(result=[])
+    return LostResult(result=[])

@@ -155,18 +155,22 @@ def _read_log(content: bytes) -> dict[str, _ToolResults]:
     try:
         log = read_json(content)
     except ValueError as error:
-        raise UsageError(f"no SARIF: {error}") from None
+        raise UsageError(f"not valid SARIF: {error}") from None
     if not isinstance(log, dict) or log.get("version") != VERSION or not isinstance(log.get("runs"), list):
-        raise UsageError(f'no SARIF {VERSION}: an object with "version": "{VERSION}" and "runs" is expected')
+        raise UsageError(
+            f'not valid SARIF {VERSION}: an object with "version": "{VERSION}" and "runs" is expected'
+        )
     by_tool: dict[str, _ToolResults] = {}
     for number, run in enumerate(log["runs"]):
         driver = _at(run, f"runs[{number}]", "tool", "driver")
         name = driver.get("name")
         if not isinstance(name, str) or not name.strip() or name == findings.OWN_SOURCE:
-            raise UsageError(f"no SARIF: runs[{number}].tool.driver.name is no name of another tool")
+            raise UsageError(
+                f"not valid SARIF: runs[{number}].tool.driver.name is not the name of another tool"
+            )
         results = run.get("results") or []
         if not isinstance(results, list):
-            raise UsageError(f"no SARIF: runs[{number}].results is no list")
+            raise UsageError(f"not valid SARIF: runs[{number}].results is not a list")
         tool = by_tool.setdefault(name, _ToolResults([], {}))
         tool.results.extend(results)
         tool.rules.update(
@@ -261,7 +265,7 @@ def _at(value: Any, where: str, *names: str) -> dict[str, Any]:
         value = value.get(name) if isinstance(value, dict) else None
         where = f"{where}.{name}"
     if not isinstance(value, dict):
-        raise UsageError(f"no SARIF: {where} is missing or no object")
+        raise UsageError(f"not valid SARIF: {where} is missing or not an object")
     return value
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from qflow_dagster.evolution import matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import trees
-from qflow_dagster.processes import Lost
+from qflow_dagster.processes import LostResult
 
 
 class Task(NamedTuple):
@@ -52,6 +52,6 @@ def evaluate_batch(context: tuple[Path, list[Rule], str], batch: list[Task]) -> 
     return results
 
 
-def lost(task: Task, code: int | None) -> Lost:
+def lost(task: Task, code: int | None) -> LostResult:
     """Return the result for a blob whose evaluation ended the worker process: no matches."""
-    return Lost(result=[BlobResult(task, [], f"the parser ended with code {code} on it")])
+    return LostResult(result=[BlobResult(task, [], f"the parser ended with code {code} on it")])

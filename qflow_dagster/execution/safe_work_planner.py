@@ -130,7 +130,7 @@ def _create_hierarchy(
 
 def _reopen(connection: Connection, ids: Sequence[UUID]) -> None:
     """Move features that were done and whose finding is back to the backlog; cancelled ones stay cancelled."""
-    # A verified edit that is not merged yet leaves its finding in place: that is no recurrence.
+    # A verified edit that is not merged yet leaves its finding in place: that is not a recurrence.
     query = text("""
         SELECT w.id FROM workflows w JOIN work_items i ON i.id = w.id
         WHERE w.id = ANY(:ids) AND w.status = 'done' AND NOT EXISTS (

@@ -36,7 +36,7 @@ from qflow_dagster.registry import Queue, WorkflowTypeName
 ACTOR = "task graph engine"
 
 _ENDED = frozenset({"completed", "failed", "skipped", "cancelled", "blocked"})
-# Ready is no state of its own: it is pending without remaining dependencies, and needs no transition.
+# Ready is not a state of its own: it is pending without remaining dependencies, and needs no transition.
 TASK = StateMachine(
     name="task",
     initial="pending",

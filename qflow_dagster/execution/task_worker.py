@@ -231,7 +231,7 @@ def _begin(
         with suppress(ValueError):
             in_flight.remove(held)
     except Exception as error:
-        # An error of one task must not stop the others; an unreachable database is no task's error.
+        # An error of one task must not stop the others; an unreachable database is not an error of a task.
         if isinstance(error, SQLAlchemyError) and not is_refusal(error):
             raise
         if not isinstance(error, QflowError):

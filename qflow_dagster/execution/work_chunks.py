@@ -175,7 +175,7 @@ def decide(connection: Connection, chunk: UUID, *, apply: bool, actor: str) -> U
     return _apply(connection, chunk, stored, actor=actor)
 
 
-class DecisionResult(NamedTuple):
+class ChunkDecisionResult(NamedTuple):
     """An approved chunk: the work item it became, or why it could not be applied."""
 
     chunk: str
@@ -183,9 +183,9 @@ class DecisionResult(NamedTuple):
     problem: str | None
 
 
-def apply_approved(engine: Engine, *, worker: str, run_id: str | None = None) -> list[DecisionResult]:
+def apply_approved(engine: Engine, *, worker: str, run_id: str | None = None) -> list[ChunkDecisionResult]:
     """Turn every chunk whose approval was granted into a work item, each in a transaction of its own."""
-    results: list[DecisionResult] = []
+    results: list[ChunkDecisionResult] = []
     while True:
         with engine.begin() as connection:
             claimed = claim(connection, DECISION, worker=worker, limit=1, run_id=run_id)
@@ -197,11 +197,11 @@ def apply_approved(engine: Engine, *, worker: str, run_id: str | None = None) ->
             with engine.begin() as connection:
                 item = decide(connection, UUID(chunk), apply=True, actor=worker)
                 complete(connection, [decision], [{"work_item": str(item)}])
-            results.append(DecisionResult(chunk, item, None))
+            results.append(ChunkDecisionResult(chunk, item, None))
         except QflowError as error:
             with engine.begin() as connection:
                 fail(connection, [decision], [{"message": str(error)}], retry=False)
-            results.append(DecisionResult(chunk, None, str(error)))
+            results.append(ChunkDecisionResult(chunk, None, str(error)))
 
 
 def undecided(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:

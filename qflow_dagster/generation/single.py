@@ -20,7 +20,7 @@ from qflow_dagster.generation.validation import Gate
 from qflow_dagster.generation.workers import Attempt, GateTask
 from qflow_dagster.ingestion import checkouts, languages, repositories
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.settings import settings
 
 
@@ -168,8 +168,8 @@ def parse_batch(context: None, batch: list[tuple[str, bytes, bytes]]) -> list[st
     return worse
 
 
-def _lost(task: tuple[str, bytes, bytes], code: int | None) -> Lost:
-    return Lost(result=[task[0]])
+def _lost(task: tuple[str, bytes, bytes], code: int | None) -> LostResult:
+    return LostResult(result=[task[0]])
 
 
 def _plain(gate: Gate) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from qflow_dagster.generation import validation
 from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.generators.protocol import NotApplicableError, Proposal, Request
 from qflow_dagster.generation.validation import Gate
-from qflow_dagster.processes import Lost
+from qflow_dagster.processes import LostResult
 from qflow_dagster.settings import settings
 
 
@@ -71,10 +71,10 @@ def call_generator(call: GeneratorCall) -> Attempt:
     return Attempt(call, outcome, proposals, None, time.monotonic() - started, usage)
 
 
-def lost_call(call: GeneratorCall, code: int | None) -> Lost:
+def lost_call(call: GeneratorCall, code: int | None) -> LostResult:
     """Return a failed attempt for a call that killed its worker."""
     problem = "it did not answer in time" if code is None or code == -9 else f"it ended with code {code}"
-    return Lost(result=Attempt(call, "failed", [], problem, float(settings().generation.timeout)))
+    return LostResult(result=Attempt(call, "failed", [], problem, float(settings().generation.timeout)))
 
 
 class GateTask(NamedTuple):
@@ -91,7 +91,7 @@ def run_gates_batch(rules: list[Any], batch: list[GateTask]) -> tuple[int, list[
     return task.candidate, validation.run_gates(task.request, task.after, rules)
 
 
-def lost_gate_task(task: GateTask, code: int | None) -> Lost:
+def lost_gate_task(task: GateTask, code: int | None) -> LostResult:
     """Return a failed gate for a change that killed its worker."""
     gate = Gate("parses", "failed", f"its parser ended with code {code}", 0.0)
-    return Lost(result=(task.candidate, [gate]))
+    return LostResult(result=(task.candidate, [gate]))

@@ -315,7 +315,7 @@ def _count(count: int) -> int:
 def _check(occurrence: Occurrence) -> None:
     _operation(occurrence.operation)
     if occurrence.severity not in SEVERITIES:
-        raise UsageError(f"{occurrence.severity!r} is no severity; there are: {', '.join(SEVERITIES)}")
+        raise UsageError(f"{occurrence.severity!r} is not a severity; valid ones: {', '.join(SEVERITIES)}")
     if occurrence.context is not None:
         to_json(occurrence.context, "an error's context")
 

@@ -36,7 +36,7 @@ def find(
         UsageError: The state is unknown.
     """
     if state is not None and state not in (*STATES, "all"):
-        raise UsageError(f"{state!r} is no state of an error; there are: {', '.join(STATES)}, all")
+        raise UsageError(f"{state!r} is not a state of an error; valid ones: {', '.join(STATES)}, all")
     states = {None: ["open", "acknowledged", "regressed"], "all": list(STATES)}.get(state, [state])
     query = text(f"""
         SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, text
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.infrastructure import INCIDENT
-from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, damp, worst
+from qflow_dagster.infrastructure.incidents import STATUSES, DampedState, Status, damp, worst
 from qflow_dagster.infrastructure.tables import health_samples, health_states
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.quantumflow.rows import to_json
@@ -238,10 +238,10 @@ def _patience(name: str) -> float:
 DEEP_CHECKS = frozenset({"history"})
 
 
-def _damped(row: Row[Any] | None) -> Damped | None:
+def _damped(row: Row[Any] | None) -> DampedState | None:
     if row is None:
         return None
-    return Damped(row.status, row.result, row.streak, tuple(row.changes), row.since)
+    return DampedState(row.status, row.result, row.streak, tuple(row.changes), row.since)
 
 
 def _follow(
@@ -290,7 +290,7 @@ def _store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     connection.execute(sample, parameters)
 
 
-def _row(name: str, result: Result, damped: Damped, incident: UUID | None) -> dict[str, Any]:
+def _row(name: str, result: Result, damped: DampedState, incident: UUID | None) -> dict[str, Any]:
     return {
         "name": name,
         "status": damped.status,

@@ -18,7 +18,7 @@ from qflow_dagster.infrastructure.health_agent import Check, Result, threshold_r
 from qflow_dagster.quantumflow import registered_types, verify_history
 from qflow_dagster.settings import settings
 
-# A circuit breaker that is open for less than this is no problem.
+# A circuit breaker that is open for less than this is not a problem.
 OPEN_TOO_LONG = 60.0
 # Expired leases are returned every half minute.
 RETURNED_LATE = 120.0

@@ -1,6 +1,6 @@
 """Damping of health checks: when a result changes the current status. Pure functions.
 
-A check that fails once is no incident, and one that alternates is a single incident, not twenty.
+A check that fails once is not an incident, and one that alternates is a single incident, not twenty.
 Does not belong here: storing and notifying (`health_agent`).
 """
 
@@ -18,7 +18,7 @@ FLAPPING_PATIENCE = 5
 
 
 @dataclass(frozen=True)
-class Damped:
+class DampedState:
     """The current status of a check, and the results since that may change it; times in seconds."""
 
     status: Status
@@ -33,14 +33,16 @@ def worst(statuses: Sequence[Status]) -> Status:
     return STATUSES[max(map(STATUSES.index, statuses), default=STATUSES.index("unknown"))]
 
 
-def damp(before: Damped | None, result: Status, now: float, *, confirmations: int, flapping: int) -> Damped:
+def damp(
+    before: DampedState | None, result: Status, now: float, *, confirmations: int, flapping: int
+) -> DampedState:
     """Return the state of a check after another result.
 
     The status changes after `confirmations` equal results. After `flapping` changes within an hour, it
     improves only after five times as many, so that an alternating check keeps its worst status.
     """
     if before is None:
-        return Damped(result, result, 1, (), now)
+        return DampedState(result, result, 1, (), now)
     streak = before.streak + 1 if result == before.result else 1
     changes = tuple(at for at in before.changes if at > now - HOUR)
     after = replace(before, result=result, streak=streak, changes=changes)

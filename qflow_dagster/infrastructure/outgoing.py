@@ -104,7 +104,7 @@ def redirected(request: Request, answer: Answer) -> Request:
         url = urljoin(request.url, answer.headers["location"])
         same = _origin(url) == _origin(request.url)
     except ValueError:
-        raise RedirectRefusedError("a redirect to what is no URL is not followed") from None
+        raise RedirectRefusedError("a redirect to an invalid URL is not followed") from None
     if urlsplit(request.url).scheme == "https" and urlsplit(url).scheme != "https":
         raise RedirectRefusedError("a redirect from https to another scheme is not followed")
     becomes_get = (answer.status == 303 and request.method != "HEAD") or (

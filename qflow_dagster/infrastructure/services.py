@@ -54,7 +54,7 @@ def add(
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{url!r} is no address of a service; expected http(s)://host/path")
+        raise UsageError(f"{url!r} is not an address of a service; expected http(s)://host/path")
     if parts.username or parts.password:
         raise UsageError("an address of a service is stored in clear: leave the password out")
     if not name or ":" in name or len(name) > 100:

@@ -241,7 +241,7 @@ def totals_of_files(connection: Connection, snapshot: Snapshot) -> dict[str, int
 def dangling_dependencies(
     connection: Connection, snapshot: Snapshot, limit: int = 20
 ) -> list[dict[str, Any]]:
-    """Return dependencies whose source or target is no path of the snapshot: none in a consistent one."""
+    """Return dependencies whose source or target is not a path of the snapshot: none in a consistent one."""
     return _rows(
         connection,
         f"""

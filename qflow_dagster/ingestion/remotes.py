@@ -60,7 +60,7 @@ def url_protocol(location: str) -> str | None:
     except ValueError as error:
         # The URL itself is not shown: it may carry credentials.
         raise UsageError(
-            f"that is no URL: {error}; write it as https://host/path or ssh://host/path"
+            f"that is not a valid URL: {error}; write it as https://host/path or ssh://host/path"
         ) from None
     if parts.scheme not in PROTOCOLS:
         raise UsageError(f"{parts.scheme}:// is not supported; use a path, file://, https:// or ssh://")

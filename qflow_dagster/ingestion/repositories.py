@@ -58,7 +58,7 @@ def register(
     part of the location, with a number if that is taken.
 
     Raises:
-        UsageError: `location` is no repository, or `name` is taken or not allowed.
+        UsageError: `location` is not a repository, or `name` is taken or not allowed.
         GitError: The URL cannot be reached.
     """
     git.require_git()

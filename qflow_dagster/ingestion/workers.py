@@ -15,7 +15,7 @@ from typing import NamedTuple
 from qflow_dagster.ingestion import trees
 from qflow_dagster.ingestion.fact_lines import fact_lines
 from qflow_dagster.ingestion.facts import BlobFacts
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.safety import logs
 
 logger = logs.logger(__name__)
@@ -66,11 +66,11 @@ def extract_all(
         yield results
 
 
-def _lost(task: BlobTask, code: int | None) -> Lost:
+def _lost(task: BlobTask, code: int | None) -> LostResult:
     if task.lines_only:
-        return Lost(result=[_by_size(task, "not even its lines could be read")])
+        return LostResult(result=[_by_size(task, "not even its lines could be read")])
     logger.warning("%s is stored without syntax tree: the parser ended with code %s on it", task.path, code)
-    return Lost(again=task._replace(lines_only=True))
+    return LostResult(again=task._replace(lines_only=True))
 
 
 def _by_size(task: BlobTask, problem: str) -> BlobLines:

@@ -178,7 +178,7 @@ def _hotspot(context: QuestionContext) -> tuple[str, list[Evidence]]:
         parts.append(f"{path} is hotspot {spot['rank']}: {spot['reason']}")
     elif size:
         parts.append(
-            f"{path} is no hotspot: {size['code_lines']:,} lines of code, cognitive complexity {size['cognitive']}"
+            f"{path} is not a hotspot: {size['code_lines']:,} lines of code, cognitive complexity {size['cognitive']}"
         )
     if changes:
         parts.append(

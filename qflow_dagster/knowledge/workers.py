@@ -12,7 +12,7 @@ from typing import NamedTuple
 from qflow_dagster.ingestion import trees
 from qflow_dagster.knowledge import entries
 from qflow_dagster.knowledge.entries import Entry, Symbol
-from qflow_dagster.processes import Lost
+from qflow_dagster.processes import LostResult
 
 
 class Task(NamedTuple):
@@ -36,6 +36,6 @@ def read_batch(context: tuple[Path, float], batch: list[Task]) -> list[tuple[int
     ]
 
 
-def lost(task: Task, code: int | None) -> Lost:
+def lost(task: Task, code: int | None) -> LostResult:
     """Return an empty entry for a blob that killed its worker."""
-    return Lost(result=[(task.blob_id, [Entry(0, 1, "module", "", "", "")])])
+    return LostResult(result=[(task.blob_id, [Entry(0, 1, "module", "", "", "")])])

@@ -6,14 +6,14 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.metrics.changes import read_changes
 from qflow_dagster.metrics.formulae import coupling_degree
-from qflow_dagster.metrics.store import Computed, SnapshotKey, compute
+from qflow_dagster.metrics.store import ComputeResult, SnapshotKey, compute
 from qflow_dagster.metrics.tables import change_coupling
 from qflow_dagster.settings import settings
 
 MAX_PAIRS = 20_000
 
 
-def compute_coupling(engine: Engine, snapshot_id: int) -> Computed:
+def compute_coupling(engine: Engine, snapshot_id: int) -> ComputeResult:
     """Find the coupled pairs of the snapshot's files."""
     return compute(engine, snapshot_id, change_coupling, measure)
 
@@ -33,7 +33,7 @@ def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
 def count_pairs(changes: pd.DataFrame, support: int, max_files: int) -> pd.DataFrame:
     """Return pairs of paths with at least `support` common commits (columns commit_id, path; no duplicates).
 
-    Commits of more than `max_files` files are no evidence of coupling and are left out. A path with
+    Commits of more than `max_files` files are not evidence of coupling and are left out. A path with
     fewer than `support` commits cannot be in a pair; most paths are excluded by that.
     """
     size = changes.groupby("commit_id")["path"].transform("size")

@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.metrics.formulae import percentile_rank
-from qflow_dagster.metrics.store import Computed, SnapshotKey, compute, read
+from qflow_dagster.metrics.store import ComputeResult, SnapshotKey, compute, read
 from qflow_dagster.metrics.tables import hotspots
 
 CANDIDATES = """
@@ -23,7 +23,7 @@ CANDIDATES = """
 """
 
 
-def compute_hotspots(engine: Engine, snapshot_id: int) -> Computed:
+def compute_hotspots(engine: Engine, snapshot_id: int) -> ComputeResult:
     """Rank the snapshot's files; requires the metrics of files, changes and duplication."""
     return compute(engine, snapshot_id, hotspots, measure)
 

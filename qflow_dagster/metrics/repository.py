@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.metrics.changes import read_commits
 from qflow_dagster.metrics.formulae import fewest_holding_half
-from qflow_dagster.metrics.store import Computed, SnapshotKey, read, replace, snapshot_key
+from qflow_dagster.metrics.store import ComputeResult, SnapshotKey, read, replace, snapshot_key
 from qflow_dagster.metrics.tables import repository_metrics, repository_trend
 
 # Delivery metrics cover this many days before the snapshot's commit.
@@ -35,7 +35,7 @@ MONTHS = """
 """
 
 
-def compute_repository(engine: Engine, snapshot_id: int) -> Computed:
+def compute_repository(engine: Engine, snapshot_id: int) -> ComputeResult:
     """Measure the repository at the snapshot, and its months; return the number of months."""
     started = time.monotonic()
     with engine.begin() as connection:
@@ -44,7 +44,7 @@ def compute_repository(engine: Engine, snapshot_id: int) -> Computed:
         replace(connection, repository_metrics, key, totals(connection, key, commits))
         months = trend(connection, key, commits)
         replace(connection, repository_trend, key, months)
-    return Computed(len(months), time.monotonic() - started)
+    return ComputeResult(len(months), time.monotonic() - started)
 
 
 def totals(connection: Connection, key: SnapshotKey, commits: pd.DataFrame) -> pd.DataFrame:

@@ -34,7 +34,7 @@ from qflow_dagster.notifications.endpoints import (
     resolved_address,
 )
 from qflow_dagster.notifications.sealing import unseal
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.quantumflow import (
     Lease,
     NewWorkflow,
@@ -183,7 +183,7 @@ def send(endpoint: Endpoint, note: Note) -> None:
         proxy.get_secret_value() if proxy else None,
         note_batches,
         1,
-        lost=lambda task, code: Lost(result=False),
+        lost=lambda task, code: LostResult(result=False),
         stall=APPRISE_TIMEOUT,
     )
     with closing(sent) as taken:

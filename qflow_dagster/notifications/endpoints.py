@@ -111,7 +111,7 @@ def find(connection: Connection, *, name: str | None = None) -> list[Endpoint]:
 
 
 def masked(endpoint: Endpoint) -> dict[str, Any]:
-    """Return an endpoint as people may see it: of the address only what is no secret."""
+    """Return an endpoint as people may see it: of the address only what is not secret."""
     address = unseal(endpoint.address)
     kept = address if address.startswith(("env:", "file:")) else f"{urlsplit(address).scheme}://..."
     return {
@@ -169,7 +169,7 @@ def check_address(address: str) -> None:
                 return
         except ValueError:
             pass
-        raise UsageError("the address is no http(s) address; expected https://host/path")
+        raise UsageError("the address is not an http(s) address; expected https://host/path")
     # Imported late: it brings a hundred services along.
     from apprise import Apprise
 

@@ -18,7 +18,7 @@ from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetc
 from qflow_dagster.ingestion import queries
 from qflow_dagster.settings import settings
 
-# A daemon beats every half minute.
+# A daemon sends a heartbeat every 30 seconds.
 HEARTBEAT_LATE = 120.0
 HEARTBEAT_GONE = 300.0
 # A run that reports nothing for so long hangs.
@@ -30,7 +30,7 @@ MAX_RESPONSE_BYTES = 1_000_000
 
 def all_checks(engine: Engine, instance: dg.DagsterInstance | None = None) -> list[Check]:
     """Every check there is; Dagster's need its instance (default: that of the environment)."""
-    found = instance or dg.DagsterInstance.get()
+    instance = instance or dg.DagsterInstance.get()
 
     def approvals() -> Mapping[str, Result]:
         with engine.connect() as connection:
@@ -44,10 +44,10 @@ def all_checks(engine: Engine, instance: dg.DagsterInstance | None = None) -> li
         *health_checks.checks(engine),
         Check("approvals", approvals),
         Check("freshness", freshness),
-        Check("daemon", lambda: daemon_alive(found)),
-        Check("runs", lambda: no_run_hangs(found)),
-        Check("ticks", lambda: ticks_succeed(found)),
-        Check("code_location", lambda: code_location_loads(found)),
+        Check("daemon", lambda: daemon_alive(instance)),
+        Check("runs", lambda: no_run_hangs(instance)),
+        Check("ticks", lambda: ticks_succeed(instance)),
+        Check("code_location", lambda: code_location_loads(instance)),
     ]
 
 
@@ -82,21 +82,23 @@ def repositories_fresh(connection: Connection) -> dict[str, Result]:
 
 
 def daemon_alive(instance: dg.DagsterInstance) -> dict[str, Result]:
-    """Whether Dagster's daemon beats."""
-    beats = instance.get_daemon_heartbeats()
-    if not beats:
+    """Check that Dagster's daemon sends heartbeats."""
+    heartbeats = instance.get_daemon_heartbeats()
+    if not heartbeats:
         return {"daemon": Result("unknown", "no daemon has ever run here: qflow up starts one")}
-    newest = max(beat.timestamp for beat in beats.values())
+    newest = max(heartbeat.timestamp for heartbeat in heartbeats.values())
     age = max(time.time() - newest, 0.0)
     errors = [
-        name for name, beat in beats.items() if beat.errors and beat.timestamp > time.time() - HEARTBEAT_GONE
+        name
+        for name, heartbeat in heartbeats.items()
+        if heartbeat.errors and heartbeat.timestamp > time.time() - HEARTBEAT_GONE
     ]
-    words = f"the last heartbeat was {age:.0f} s ago"
+    message = f"the last heartbeat was {age:.0f} s ago"
     if errors:
-        words += f"; errors in: {', '.join(sorted(errors))}"
-    result = threshold_result(age, HEARTBEAT_LATE, HEARTBEAT_GONE, words, "s")
+        message += f"; errors in: {', '.join(sorted(errors))}"
+    result = threshold_result(age, HEARTBEAT_LATE, HEARTBEAT_GONE, message, "s")
     if errors and result.status == "healthy":
-        result = Result("degraded", words, age, HEARTBEAT_LATE, "s")
+        result = Result("degraded", message, age, HEARTBEAT_LATE, "s")
     return {"daemon": result}
 
 
@@ -106,10 +108,10 @@ def no_run_hangs(instance: dg.DagsterInstance) -> dict[str, Result]:
     records = instance.get_run_records(dg.RunsFilter(statuses=under_way), limit=200)
     hanging = [r for r in records if r.update_timestamp.timestamp() < time.time() - STUCK]
     waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
-    words = f"{len(records)} under way, {waiting} queued"
+    message = f"{len(records)} under way, {waiting} queued"
     if hanging:
-        words += f"; {hanging[0].dagster_run.job_name} {hanging[0].dagster_run.run_id[:8]} reports nothing"
-    return {"runs": threshold_result(len(hanging), 0, None, words, "runs")}
+        message += f"; {hanging[0].dagster_run.job_name} {hanging[0].dagster_run.run_id[:8]} reports nothing"
+    return {"runs": threshold_result(len(hanging), 0, None, message, "runs")}
 
 
 def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, Result]:
@@ -122,8 +124,8 @@ def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, Result]:
         ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=RECENT_TICKS)
         if len(ticks) == RECENT_TICKS and all(tick.is_failure for tick in ticks):
             failing.append(state.instigator_name)
-    words = f"failing: {', '.join(sorted(failing))}" if failing else f"{seen} sensors and schedules tick"
-    return {"ticks": threshold_result(len(failing), 0, None, words, "sensors")}
+    message = f"failing: {', '.join(sorted(failing))}" if failing else f"{seen} sensors and schedules tick"
+    return {"ticks": threshold_result(len(failing), 0, None, message, "sensors")}
 
 
 def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
@@ -142,8 +144,8 @@ def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
         return {"code_location": Result("unhealthy", f"does not load: {', '.join(broken)}")}
     if locations:
         return {"code_location": Result("healthy", f"{len(locations)} loaded")}
-    beats = instance.get_daemon_heartbeats()
-    if any(beat.timestamp > time.time() - HEARTBEAT_GONE for beat in beats.values()):
+    heartbeats = instance.get_daemon_heartbeats()
+    if any(heartbeat.timestamp > time.time() - HEARTBEAT_GONE for heartbeat in heartbeats.values()):
         # The schedule that asks runs inside the code location: that is loaded at least there.
         return {"code_location": Result("healthy", f"the daemon has it; no page of Dagster's at {address}")}
     return {"code_location": Result("unknown", f"no page of Dagster's answers at {address}")}

@@ -17,8 +17,8 @@ from qflow_dagster.safety.storable import MAX_DEPTH, storable
 
 # Values of a document with every alias written out: a few lines of aliases can mean billions.
 MAX_VALUES = 2_000_000
-# Some 12 microseconds a character: the slowest document takes seconds.
-LARGEST = 1_000_000
+# In bytes of a file and characters of a text. Some 12 microseconds a character: the slowest document takes seconds.
+MAX_SIZE = 1_000_000
 MAX_DIGITS = 300
 
 
@@ -49,7 +49,9 @@ class Document(NamedTuple):
         for detail in error.errors():
             path = (*above, *detail["loc"])
             name = ".".join(map(str, detail["loc"])) or "the document"
-            message = "is no mapping of names to values" if detail["type"] == "model_type" else detail["msg"]
+            message = (
+                "is not a mapping of names to values" if detail["type"] == "model_type" else detail["msg"]
+            )
             yield f"{self.location(path)}: {name}: {message}"
 
 
@@ -57,11 +59,11 @@ def read(path: Path) -> Document:
     """Return the document in a file.
 
     Raises:
-        UsageError: the file cannot be read, is too large, or is no YAML; with line and column.
+        UsageError: the file cannot be read, is too large, or is not valid YAML; with line and column.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path} is larger than {LARGEST:,} bytes")
+        if path.stat().st_size > MAX_SIZE:
+            raise UsageError(f"{path} is larger than {MAX_SIZE:,} bytes")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
@@ -71,15 +73,15 @@ def read(path: Path) -> Document:
 def parse(text: str, name: str) -> Document:
     """Return the document of that text (JSON is YAML); `name` is what messages call it.
 
-    All of it can be stored: what JSON has not (types of YAML's own, keys that are no text, NaN), and
+    All of it can be stored: what JSON has not (types of YAML's own, keys that are not text, NaN), and
     the database has not (NUL, integers of any length), is refused. A date is the text it is written as.
 
     Raises:
-        UsageError: it is no YAML, names a key twice, holds what cannot be stored, or is too large;
+        UsageError: it is not valid YAML, names a key twice, holds what cannot be stored, or is too large;
             with line and column.
     """
-    if len(text) > LARGEST:
-        raise UsageError(f"{name} is larger than {LARGEST:,} characters")
+    if len(text) > MAX_SIZE:
+        raise UsageError(f"{name} is larger than {MAX_SIZE:,} characters")
     loader = None
     try:
         loader = _Loader(text)
@@ -118,10 +120,10 @@ class _Loader(yaml.SafeLoader):
         """
         try:
             value = super().construct_object(node, deep=deep)
-        # A date that is none, a text where its tag promises a number.
+        # An invalid date, or text where its tag promises a number.
         except (ValueError, TypeError, OverflowError, AttributeError, KeyError, IndexError) as error:
             why = f": {error}" if isinstance(error, ValueError) else ""
-            problem = f"{str(node.value)[:40]!r} is no {node.tag.rpartition(':')[2]}{why}"
+            problem = f"{str(node.value)[:40]!r} is not a valid {node.tag.rpartition(':')[2]}{why}"
             raise self._refusal(node, problem) from None
         if isinstance(node, yaml.ScalarNode) and storable(value) != value:
             problem = "this cannot be stored: it is not a number, or holds NUL or half a surrogate pair"

@@ -29,7 +29,7 @@ _NO_COUNT = rf"(?!s?{_PARTS}{{0,3}}{_CLOSED}{_IS}[\"']?[0-9]{{1,9}}(?![\w.-]))"
 # The shell's folders end as a short word for a password does.
 _NO_FOLDER = r"(?!(?-i:(?<=\bPWD)|(?<=OLDPWD))(?:\Z|[\"']?\s{0,20}[=:]\s{0,20}[\"']?[/~]))"
 # The name of what is a secret, whatever it looks like: of keys of data and in text. What comes before
-# (DB_PASSWORD) is no part of it: that would make it quadratic.
+# (DB_PASSWORD) is not part of it: that would make it quadratic.
 _NAME = (
     r"(?i:(?:pass(?:word|wd|phrase|code)[a-z]{0,10}|secret[a-z]{0,10}|(?:csrf|xsrf)[a-z]{0,20}"
     rf"|token{_NO_COUNT}|pass(?<!bypass)(?<!compass)(?<!trespass)(?<!surpass){_NO_COUNT}|pwd{_NO_FOLDER}"
@@ -189,8 +189,8 @@ def _is_secret(name: str, item: Any) -> bool:
     return not (isinstance(item, int | float) and _COUNTED.search(name))
 
 
-def _is_told_by(before: Any, item: Any, *, paired: bool) -> bool:
-    """Return whether the item before one in a list says that it is a secret: an option, or the name in a pair."""
+def _is_announced_by(before: Any, item: Any, *, paired: bool) -> bool:
+    """Return whether the preceding item of a list marks `item` as a secret: an option, or the name in a pair."""
     if not isinstance(before, str) or len(before) > 200 or re.search(r"[\s=]", before):
         return False
     if _OPTION_ALONE.fullmatch(before):
@@ -234,7 +234,7 @@ def redact(value: Any, _depth: int = 0) -> Any:
     if isinstance(value, list | tuple):
         paired = len(value) == 2
         return [
-            REDACTED if _is_told_by(before, item, paired=paired) else redact(item, _depth + 1)
+            REDACTED if _is_announced_by(before, item, paired=paired) else redact(item, _depth + 1)
             for before, item in zip((None, *value), value, strict=False)
         ]
     return value

@@ -75,7 +75,7 @@ MOVED = (
     ".rustup/settings.toml",
 )
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-# What is no folder of files: the kernel's, devices, and the sockets of services.
+# Not folders of files: the kernel's, devices, and the sockets of services.
 KERNEL = ("/proc", "/sys", "/dev", "/run")
 # Of the kernel's own files, those that tell of others than the command.
 MASKED = ("/proc/keys", "/proc/key-users", "/proc/timer_list", "/proc/kcore")
@@ -140,7 +140,7 @@ def _followed(path: Path) -> Path:
 
 
 def _more_than_a_toolchain(path: Path, home: Path) -> bool:
-    """Return whether a link leads to a whole home, or to what is no folder of files."""
+    """Return whether a link leads to a whole home, or to something that is not a folder of files."""
     return _followed(home).is_relative_to(path) or any(path.is_relative_to(folder) for folder in KERNEL)
 
 

@@ -26,7 +26,7 @@ def nightly_improvement(context: dg.ScheduleEvaluationContext, database: Databas
                 continue
             act, why = should_act(record_of(connection, row["id"]))
             if act:
-                tags = {"qflow/repository": row["name"], "qflow/why": why}
+                tags = {"qflow/why": why}
                 requests.append(
                     dg.RunRequest(run_key=f"{row['name']}:{night}", partition_key=row["name"], tags=tags)
                 )

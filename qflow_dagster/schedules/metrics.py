@@ -18,10 +18,7 @@ def nightly_metrics(context: dg.ScheduleEvaluationContext, database: Database) -
     with database.engine().connect() as connection:
         ingested = [row["name"] for row in queries.repositories(connection) if row["snapshot_id"]]
     night = context.scheduled_execution_time.date().isoformat()
-    return [
-        dg.RunRequest(run_key=f"{name}:{night}", partition_key=name, tags={"qflow/repository": name})
-        for name in ingested
-    ]
+    return [dg.RunRequest(run_key=f"{name}:{night}", partition_key=name) for name in ingested]
 
 
 schedules = [nightly_metrics]

@@ -102,10 +102,7 @@ def repository_commits(context: dg.SensorEvaluationContext, database: Database) 
     if gone:
         changes.append(repositories.build_delete_request(gone))
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=key, partition_key=name, tags={"qflow/repository": name})
-            for name, key in requests
-        ],
+        run_requests=[dg.RunRequest(run_key=key, partition_key=name) for name, key in requests],
         dynamic_partitions_requests=changes,
         cursor=CURSOR.dump_json({name: last for name, last in state.items() if name in names}).decode(),
         skip_reason=None

@@ -53,7 +53,7 @@ def knowledge_follow_ups(context: dg.SensorEvaluationContext, database: Database
             dg.RunRequest(
                 run_key=f"follow-up:{row.resolution_id}",
                 partition_key=row.repository,
-                tags={FOLLOW_UP_TAG: str(row.resolution_id), "qflow/repository": str(row.repository)},
+                tags={FOLLOW_UP_TAG: str(row.resolution_id)},
             )
             for row in open_rows
         ],

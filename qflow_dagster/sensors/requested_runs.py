@@ -110,6 +110,6 @@ def run_request(step: Step, **target: Any) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{step.workflow.id}:{step.workflow.attempt}",
         partition_key=partition,
-        tags={TAG: str(step.workflow.id), **({"qflow/repository": partition} if partition else {})},
+        tags={TAG: str(step.workflow.id)},
         **target,
     )

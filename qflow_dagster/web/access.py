@@ -92,7 +92,7 @@ class Access:
             return self._account(connection.headers.getlist("Authorization"))
         if not self.loopback or self.limits.trusted_header:
             return None
-        ours = not peers.CAN_TELL or _owner(connection) == os.geteuid()
+        ours = not peers.OWNERS_AVAILABLE or _owner(connection) == os.geteuid()
         return peers.own_name() if ours else None
 
     @property

@@ -50,8 +50,8 @@ def sign(name: str, *, days: float) -> str:
     """
     if not is_name(name):
         raise UsageError(
-            f"{visible_line(name, 50)!r} is no name: 1 to {MAX_NAME} characters that can be seen, no space around, "
-            "no comma, not 'policy:' in front"
+            f"{visible_line(name, 50)!r} is not a valid name: 1 to {MAX_NAME} visible characters, "
+            "no surrounding space, no comma, no prefix 'policy:'"
         )
     if not 0 < days <= MAX_DAYS:
         raise UsageError(f"a name is signed for more than 0 and at most {MAX_DAYS} days, not {days:g}")
@@ -73,7 +73,7 @@ def verify(token: str) -> str:
     signature, claim = signed[:32], signed[32:]
     # Base64 has several encodings of the same bytes; only the canonical one is accepted.
     if _encoded(signed) != encoded or not hmac.compare_digest(signature, _signature(claim)):
-        raise UsageError(f"{VARIABLE} is no token of this instance; `qflow identity NAME` signs one")
+        raise UsageError(f"{VARIABLE} is not a token of this instance; `qflow identity NAME` signs one")
     name, expires = json.loads(claim)
     if expires <= time.time():
         raise UsageError(

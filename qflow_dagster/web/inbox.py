@@ -24,7 +24,7 @@ from qflow_dagster.settings import settings
 from qflow_dagster.web.access import csrf_token, is_own_form
 
 FOLDER = Path(__file__).parent
-PAGE = 200
+MAX_ROWS = 200
 MAX_FORM_BYTES = 100_000
 # More lines of a patch are shown on request; a decision requires that they were shown.
 MAX_DIFF_LINES = 5_000
@@ -89,10 +89,10 @@ class Inbox:
         if status not in (*records.STATUSES, "all"):
             status = "pending"
         with self.engine.connect() as connection:
-            rows = records.find(connection, status=None if status == "all" else status, limit=PAGE)
+            rows = records.find(connection, status=None if status == "all" else status, limit=MAX_ROWS)
             counts = records.counts(connection)
         template = "rows.html" if "part" in request.query_params else "list.html"
-        return self._page(request, template, rows=rows, status=status, counts=counts, most=PAGE)
+        return self._page(request, template, rows=rows, status=status, counts=counts, max_rows=MAX_ROWS)
 
     def show(self, request: Request, *, problem: str | None = None, status_code: int = 200) -> Response:
         """Return the page of an approval: content, reason, evidence, decisions and history."""

@@ -31,14 +31,14 @@ def origin_of(url: str, setting: str) -> str:
     """Return the origin of a configured URL.
 
     Raises:
-        UsageError: It is no http or https address; the message names `setting`.
+        UsageError: It is not an http or https address; the message names `setting`.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in DEFAULT_PORTS or host_name(parts.netloc) is None:
-        raise UsageError(f"{setting}: {url!r} is no address as https://name.example.org")
+        raise UsageError(f"{setting}: {url!r} is not an address such as https://name.example.org")
     return origin(parts.scheme, parts.netloc)
 
 

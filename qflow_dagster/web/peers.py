@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 TABLES = {4: ("/proc/net/tcp", "/proc/net/tcp6"), 6: ("/proc/net/tcp6",)}
-CAN_TELL = sys.platform == "linux"
+OWNERS_AVAILABLE = sys.platform == "linux"
 # Rows may shift while the kernel writes the table.
 ATTEMPTS = 3
 
@@ -32,10 +32,10 @@ def socket_owner(client: Address, server: Address) -> int | None:
         for table in tables:
             ends = b" %b %b " % (_hexadecimal(client, table), _hexadecimal(server, table))
             try:
-                _, found, rest = Path(table).read_bytes().partition(ends)
+                _, separator, rest = Path(table).read_bytes().partition(ends)
             except OSError:
                 continue
-            if found:
+            if separator:
                 # Columns: state, queues, timer, retransmits, user, time-out, inode.
                 fields = rest.split(maxsplit=7)
                 return int(fields[4]) if fields[6] != b"0" else None
@@ -56,10 +56,10 @@ def own_name() -> str:
 
 
 def _hexadecimal(address: Address, table: str) -> bytes:
-    """Format an address as in the table: words of 32 bits in the machine's byte order."""
+    """Format an address as in the table: groups of 32 bits in the machine's byte order."""
     ip = ipaddress.ip_address(address[0])
     packed = ip.packed
     if ip.version == 4 and table.endswith("6"):
         packed = bytes(10) + b"\xff\xff" + packed
     groups = struct.unpack(f"={len(packed) // 4}I", packed)
-    return b"%b:%04X" % (b"".join(b"%08X" % word for word in groups), address[1])
+    return b"%b:%04X" % (b"".join(b"%08X" % group for group in groups), address[1])

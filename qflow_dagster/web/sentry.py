@@ -42,7 +42,7 @@ MAX_ID_LENGTH = 64
 
 
 class InvalidEnvelopeError(QflowError):
-    """The request body is no valid envelope."""
+    """The request body is not a valid envelope."""
 
 
 class TooLargeError(InvalidEnvelopeError):
@@ -188,7 +188,7 @@ def decompress(body: bytes, encoding: str) -> bytes:
     try:
         plain = reader.decompress(body, MAX_ENVELOPE_BYTES)
     except zlib.error:
-        raise InvalidEnvelopeError(f"the body is no {encoding}") from None
+        raise InvalidEnvelopeError(f"the body is not valid {encoding}") from None
     if reader.unconsumed_tail:
         raise InvalidEnvelopeError(f"the envelope is larger than {MAX_ENVELOPE_BYTES} bytes")
     return plain
@@ -198,7 +198,7 @@ def parse_event(body: bytes) -> Envelope:
     """Return a bare event as an envelope.
 
     Raises:
-        InvalidEnvelopeError: It is no valid event.
+        InvalidEnvelopeError: It is not a valid event.
     """
     event = _object(body, "the event")
     return Envelope(_text(event.get("event_id"), MAX_ID_LENGTH), [occurrence_from(event)])
@@ -208,7 +208,7 @@ def parse_envelope(body: bytes) -> Envelope:
     """Return the events and transactions of an envelope; other items are ignored.
 
     Raises:
-        InvalidEnvelopeError: It is no envelope, has too many items, or only invalid ones.
+        InvalidEnvelopeError: It is not an envelope, has too many items, or only invalid ones.
     """
     header_line, _, rest = body.partition(b"\n")
     header = _object(header_line, "the envelope's header")
@@ -319,9 +319,9 @@ def _object(line: bytes, what: str) -> dict[str, Any]:
     try:
         value = read_json(line)
     except ValueError:
-        raise InvalidEnvelopeError(f"{what} is no JSON") from None
+        raise InvalidEnvelopeError(f"{what} is not valid JSON") from None
     if not isinstance(value, dict):
-        raise InvalidEnvelopeError(f"{what} is no JSON object")
+        raise InvalidEnvelopeError(f"{what} is not a JSON object")
     return value
 
 

@@ -153,7 +153,7 @@ def test_it_can_be_revoked_until_it_is_used(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kind": "party"}, "no kind of approval"),
+        ({"kind": "party"}, "not a kind of approval"),
         ({"target": " "}, "needs a target"),
         ({"requested_by": ""}, "needs a requester"),
         ({"reason": ""}, "needs a reason"),

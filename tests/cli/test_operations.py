@@ -140,7 +140,7 @@ def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:
         ok(qflow("approvals", "policy", ids[0], "--json", QFLOW_APPROVALS_POLICY_KINDS='["edit"]'))
     )
     assert judged["would_grant"] is False
-    assert "its content is no patch, so nobody knows how far it reaches" in judged["against"]
+    assert "its content is not a patch, so its extent is unknown" in judged["against"]
 
 
 @pytest.mark.parametrize(
@@ -151,13 +151,13 @@ def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:
         (("approvals", "request", "party", "x", "--reason", "r", "-c", "/nowhere"), 2, "/nowhere"),
         (("approvals", "export", "--format", "xml"), 2, "json or csv"),
         (("errors", "show", "123"), 2, "matches no error"),
-        (("errors", "list", "--state", "lost"), 2, "no state of an error"),
-        (("errors", "track", "op", "m", "--severity", "huge"), 2, "no severity"),
+        (("errors", "list", "--state", "lost"), 2, "not a state of an error"),
+        (("errors", "track", "op", "m", "--severity", "huge"), 2, "not a severity"),
         (("breakers", "show", "none"), 2, "there is no circuit breaker 'none'"),
         (("notify", "add", "a", "q", "nowhere"), 2, "of no known form"),
         (("notify", "add", "a", "no queue", "https://example.org"), 2, "cannot name a queue"),
         (("notify", "test", "none"), 2, "there is no endpoint 'none'"),
-        (("health", "services", "add", "a", "ftp://x"), 2, "no address of a service"),
+        (("health", "services", "add", "a", "ftp://x"), 2, "not an address of a service"),
         (("inbox", "--host", "0.0.0.0"), 2, "would let everybody decide"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

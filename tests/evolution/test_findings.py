@@ -188,12 +188,12 @@ def test_another_tools_report_becomes_findings_and_what_it_no_longer_says_is_fix
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"not json", "no SARIF"),
+        (b"not json", "not valid SARIF"),
         (b"[]", "an object with"),
         (b'{"version": "2.0.0", "runs": []}', "2.1.0"),
         (b'{"version": "2.1.0", "runs": [{}]}', r"runs\[0\]\.tool\.driver is missing"),
         (report({"ruleId": "x"}), r"results\[0\]\.message is missing"),
-        (report(tool="rules"), "no name of another tool"),
+        (report(tool="rules"), "not the name of another tool"),
     ],
 )
 def test_what_is_no_sarif_is_refused_and_nothing_is_stored(loop: Loop, content: bytes, words: str) -> None:
@@ -231,7 +231,7 @@ def test_a_result_that_cannot_be_read_costs_only_itself(loop: Loop) -> None:
             connection, loop.snapshot(), report(result(), *UNREADABLE, odd, result("//[", line=2))
         )
     assert (done.taken, done.elsewhere, len(done.refused)) == (2, 2, 4)
-    assert done.refused[0] == "no SARIF: othertool: results[1].message is missing or no object"
+    assert done.refused[0] == "not valid SARIF: othertool: results[1].message is missing or not an object"
     assert loop.open() == [("othertool/X1", "a.py", 1), ("othertool/unnamed", "a.py", 1)]
     with loop.engine.connect() as connection:
         messages = set(connection.scalars(text("SELECT message FROM findings")))

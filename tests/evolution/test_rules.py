@@ -73,7 +73,7 @@ rules:
             "{ast-grep: {rule: {pattern: foo($A)}}}",
             "{metric: {of: file, where: [size > 3]}}",
             "",
-            "no condition",
+            "not a condition",
         ),
         ("rules:", "rules: [", ":4:3", "expected"),
     ],

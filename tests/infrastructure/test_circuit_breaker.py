@@ -20,19 +20,19 @@ from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.quantumflow import verify_history
 
 
-class Down(Exception):  # noqa: N818
-    """What a call raises here."""
+class DownError(Exception):
+    """Raised by a failing call."""
 
 
 def call(engine: Engine, *, fails: bool = False, operation: str = "model") -> None:
     with through_breaker(engine, operation):
         if fails:
-            raise Down("no answer")
+            raise DownError("no answer")
 
 
 def fail(engine: Engine, times: int = 1, operation: str = "model") -> None:
     for _ in range(times):
-        with pytest.raises(Down):
+        with pytest.raises(DownError):
             call(engine, fails=True, operation=operation)
 
 
@@ -159,7 +159,7 @@ def test_by_hand_it_is_opened_and_closed(engine: Engine) -> None:
 def test_without_the_database_calls_go_through_unguarded() -> None:
     away = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
     call(away)
-    with pytest.raises(Down):
+    with pytest.raises(DownError):
         call(away, fails=True)
 
 
@@ -218,7 +218,7 @@ def test_it_follows_its_machine_whatever_happens(
                 try:
                     call(engine, fails=step == "failure", operation=operation)
                     called = True
-                except Down:
+                except DownError:
                     called = True
                 except CircuitOpenError:
                     called = False

@@ -73,7 +73,7 @@ def test_people_decide_within_the_machine(engine: Engine) -> None:
     with engine.connect() as connection:
         assert error_records.find(connection) == []
         assert error_records.find(connection, state="resolved")[0]["id"] == group
-        with pytest.raises(UsageError, match="no state of an error"):
+        with pytest.raises(UsageError, match="not a state of an error"):
             error_records.find(connection, state="mended")
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import circuit_breaker, health_agent, health_checks, services
 from qflow_dagster.infrastructure.health_agent import Check, Result
-from qflow_dagster.infrastructure.incidents import STATUSES, Damped, Status, damp, worst
+from qflow_dagster.infrastructure.incidents import STATUSES, DampedState, Status, damp, worst
 from qflow_dagster.infrastructure.trends import theil_sen, time_to_threshold
 from qflow_dagster.quantumflow import claim, create_workflow, register
 from tests.http_server import local_server
@@ -45,7 +45,7 @@ def probe(engine: Engine, name: str) -> dict[str, Result]:
 
 
 def test_one_bad_result_is_no_change_two_are() -> None:
-    state: Damped | None = None
+    state: DampedState | None = None
     seen = []
     for at, found in enumerate(
         ("healthy", "unhealthy", "healthy", "unhealthy", "unhealthy", "healthy", "healthy")
@@ -81,7 +81,7 @@ def test_what_comes_and_goes_stays_bad_until_it_is_well_for_long() -> None:
 def test_what_is_believed_was_seen_and_changes_only_when_confirmed(
     results: list[Status], confirmations: int, flapping: int
 ) -> None:
-    state: Damped | None = None
+    state: DampedState | None = None
     for at, found in enumerate(results):
         before = state
         state = damp(state, found, at * 60.0, confirmations=confirmations, flapping=flapping)

@@ -16,7 +16,7 @@ from qflow_dagster.web import peers
 from tests.web.conftest import ME, serving
 from tests.web.test_inbox import form_of, status
 
-pytestmark = pytest.mark.skipif(not peers.CAN_TELL, reason="the kernel tells on Linux alone")
+pytestmark = pytest.mark.skipif(not peers.OWNERS_AVAILABLE, reason="the kernel tells on Linux alone")
 as_another = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
 STRANGER = 4242
 

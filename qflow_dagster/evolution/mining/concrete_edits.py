@@ -20,7 +20,7 @@ from qflow_dagster.evolution.mining.anti_unification import Edit, Term
 MAX_FILE_CHARACTERS = 300_000
 MAX_DEPTH = 150
 MAX_LIST_LENGTH = 400
-# Characters and tokens of each side of an edit. Larger ones are no idioms.
+# Characters and tokens of each side of an edit. Larger ones are not idioms.
 MAX_EDIT_CHARACTERS = 400
 MAX_TOKENS = 48
 # Two statements correspond if their similarity (difflib ratio) is at least this.

@@ -15,7 +15,7 @@ from qflow_dagster.evolution.matchers import Match, Source
 from qflow_dagster.evolution.mining import mined_commits
 from qflow_dagster.evolution.mining.mined_commits import MinedCommit, TextPair, batches_of, read_texts
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 
 # The number of newest commits read, and of locations after which the search ends.
 MAX_COMMITS, MAX_LOCATIONS = 2_000, 100
@@ -47,7 +47,7 @@ def find_fixed(
         (objects, rule),
         batches_of(small),
         processes,
-        lost=lambda task, code: Lost(result=[]),
+        lost=lambda task, code: LostResult(result=[]),
         stall=STALL_SECONDS,
     )
     for batch in results:

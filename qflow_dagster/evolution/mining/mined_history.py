@@ -14,7 +14,7 @@ from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.mining import mined_commits
 from qflow_dagster.evolution.mining.edit_groups import PackedEdit, extract_batch
 from qflow_dagster.evolution.mining.mined_commits import MinedCommit, batches_of
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.progress import ReportProgress
 
 PROCESSES = 2
@@ -71,7 +71,7 @@ def read_history(
         objects,
         batches_of(small),
         processes,
-        lost=lambda task, code: Lost(result=(1, [])),
+        lost=lambda task, code: LostResult(result=(1, [])),
         stall=STALL_SECONDS,
     )
     processed = 0

@@ -19,7 +19,7 @@ from qflow_dagster.evolution.mining.verdicts import Remainder, Verdict, count_ba
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import git, languages
 from qflow_dagster.ingestion.classify import classify
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.progress import ReportProgress
 
 PROCESSES = 2
@@ -103,7 +103,7 @@ def judge(
         (objects, list(rules)),
         batches_of(commits) if rules else [],
         processes,
-        lost=lambda task, code: Lost(result=(1, [], [])),
+        lost=lambda task, code: LostResult(result=(1, [], [])),
         stall=STALL_SECONDS,
     )
     processed = 0
@@ -159,7 +159,7 @@ def count_open(
         (objects, list(rules)),
         batches,
         processes,
-        lost=lambda task, code: Lost(result=[]),
+        lost=lambda task, code: LostResult(result=[]),
         stall=STALL_SECONDS,
     )
     for processed, batch in enumerate(results, 1):

@@ -32,7 +32,7 @@ from qflow_dagster.evolution.mining.mined_rules import write_batch
 from qflow_dagster.evolution.mining.precision import Record, Score
 from qflow_dagster.evolution.mining.verdicts import Verdict
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.processes import Lost, in_processes
+from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.progress import ReportProgress
 
 BATCH_TEMPLATES = 20
@@ -169,7 +169,12 @@ def written(templates: Sequence[Template], processes: int) -> list[list[Candidat
     batches = [tasks[start : start + BATCH_TEMPLATES] for start in range(0, len(tasks), BATCH_TEMPLATES)]
     candidates: list[list[Candidate]] = [[] for _ in templates]
     results = in_processes(
-        write_batch, None, batches, processes, lost=lambda task, code: Lost(result=[]), stall=STALL_SECONDS
+        write_batch,
+        None,
+        batches,
+        processes,
+        lost=lambda task, code: LostResult(result=[]),
+        stall=STALL_SECONDS,
     )
     for batch in results:
         for position, rules in batch:

@@ -90,16 +90,17 @@ def publishables(connection: Connection) -> list[Publishable]:
     counted = {bytes(row["digest"]): row for row in outcomes.counts(connection)}
     lifecycles = {bytes(lifecycle.digest): lifecycle for lifecycle in rule_set.lifecycles(connection)}
     chains = {
-        one.rule.digest: (*one.package.chain, one.instance.fingerprint) for one in imported_rules(connection)
+        imported.rule.digest: (*imported.package.chain, imported.instance.fingerprint)
+        for imported in imported_rules(connection)
     }
     periods = {bytes(row.digest): row for row in connection.execute(_WHEN)}
     score = trust.evaluate_calibration(connection).brier
     candidates = []
     for rule in rules:
-        one, own = trust_levels[rule.digest], _own(evidence.get(rule.digest))
+        rule_trust, own = trust_levels[rule.digest], _own(evidence.get(rule.digest))
         seen_evidence: dict[str, Any] = {
-            "accepted": one.good,
-            "denied": one.bad,
+            "accepted": rule_trust.good,
+            "denied": rule_trust.bad,
             "uses": own.uses,
             "successes": own.successes,
         }
@@ -117,8 +118,8 @@ def publishables(connection: Connection) -> list[Publishable]:
         candidates.append(
             Publishable(
                 rule=rule,
-                confidence_mean=one.mean,
-                confidence_lower=one.lower,
+                confidence_mean=rule_trust.mean,
+                confidence_lower=rule_trust.lower,
                 evidence=seen_evidence,
                 origin="shipped" if lifecycle is None else lifecycle.origin,
                 chain=chains.get(rule.digest, ()),
@@ -126,7 +127,11 @@ def publishables(connection: Connection) -> list[Publishable]:
         )
     shipped = {rule.digest for rule in load_rules()}
     # A shipped rule without outcomes adds nothing to its pack.
-    return [one for one in candidates if one.rule.digest not in shipped or one.evidence["uses"]]
+    return [
+        candidate
+        for candidate in candidates
+        if candidate.rule.digest not in shipped or candidate.evidence["uses"]
+    ]
 
 
 _WHEN = (
@@ -144,4 +149,4 @@ _WHEN = (
 def _own(evidence: outcomes.Evidence | None) -> Outcomes:
     if evidence is None:
         return Outcomes(0, 0)
-    return Outcomes(len(evidence.labelled), sum(one.good for one in evidence.labelled))
+    return Outcomes(len(evidence.labelled), sum(outcome.good for outcome in evidence.labelled))

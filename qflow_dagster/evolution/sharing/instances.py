@@ -97,7 +97,7 @@ def public_key(encoded: str) -> bytes:
     """
     key = _key_bytes(encoded, f"{encoded[:60]!r}")
     if not is_sound(key):
-        raise UsageError(f"{encoded[:60]!r} is no key of an instance: anybody can sign under it")
+        raise UsageError(f"{encoded[:60]!r} is not a valid key of an instance: anybody can sign under it")
     return key
 
 
@@ -123,5 +123,5 @@ def _key_bytes(encoded: str, where: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise UsageError(f"{where} is no ed25519 key: base64 of {KEY_BYTES} bytes is expected")
+        raise UsageError(f"{where} is not an ed25519 key: base64 of {KEY_BYTES} bytes is expected")
     return key

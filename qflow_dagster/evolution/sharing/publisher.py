@@ -179,7 +179,7 @@ def _filled(template: str) -> str:
 
 def _body(candidate: Publishable, rule: Rule, at: datetime) -> dict[str, Any]:
     evidence = Evidence.model_validate(dict(candidate.evidence))
-    # Decay changes the last digits every day; that alone is no update.
+    # Decay changes the last digits every day; that alone is not an update.
     counts = {"accepted": round(evidence.accepted, 1), "denied": round(evidence.denied, 1)}
     return {
         "format": PACKAGE_FORMAT,

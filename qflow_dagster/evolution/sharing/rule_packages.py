@@ -176,7 +176,7 @@ def opened(raw: bytes) -> dict[str, Any]:
         data = from_json(raw, allow_inf_nan=False)
         same = canonical(data) == raw
     except (ValueError, RecursionError):
-        raise PackageRefusedError("it is no JSON") from None
+        raise PackageRefusedError("it is not valid JSON") from None
     # White space, duplicate keys, other notations of a number: the canonical form has none of them.
     if not isinstance(data, dict) or not same:
         raise PackageRefusedError("it is not in canonical form")

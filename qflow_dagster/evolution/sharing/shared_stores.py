@@ -172,7 +172,7 @@ class GitStore:
         entries = [entry for entry in entries if entry.path.strip('"').endswith(SUFFIX)]
         for entry in entries[:MAX_FILES]:
             if entry.mode not in ("100644", "100755"):
-                yield File(entry.path, b"", "it is no ordinary file")
+                yield File(entry.path, b"", "it is not a regular file")
             elif entry.size is None or entry.size > MAX_FILE_BYTES:
                 yield _too_large(entry.path)
             else:
@@ -317,10 +317,10 @@ def _read_file(display_name: str, name: str, folder: int) -> File:
         # Without waiting: a named pipe would wait for its writer.
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
-        return File(display_name, b"", "it is no ordinary file, or may not be read")
+        return File(display_name, b"", "it is not a regular file, or is not readable")
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return File(display_name, b"", "it is no ordinary file")
+            return File(display_name, b"", "it is not a regular file")
         return _of_size(display_name, file.read(MAX_FILE_BYTES + 1))
 
 

@@ -248,7 +248,7 @@ def _sweep(result: Found, captures: dict[str, list[Node]]) -> None:
     events = [(d.start, -d.end, DEFINITION, i) for i, d in enumerate(definitions) if i]
     else_ifs = {node.byte_range for node in captures.get("elseif", ())}
     not_calls = NOT_CALLS.get(result.grammar.name, frozenset())
-    # An else-if is no if of its own, and no else; the name in an Elixir definition is no call.
+    # An else-if is not an if of its own, nor an else; the name in an Elixir definition is not a call.
     skip = {
         IF: else_ifs,
         ELSE: else_ifs,

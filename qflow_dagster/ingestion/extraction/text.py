@@ -145,7 +145,7 @@ class Lines:
 
 
 def lfs_size(data: bytes) -> int | None:
-    """Return the size in bytes of the content of a Git LFS pointer; None if `data` is no pointer."""
+    """Return the size in bytes of the content of a Git LFS pointer; None if `data` is not a pointer."""
     if len(data) > 1024 or not data.startswith(b"version https://"):
         return None
     pointer = LFS_POINTER.match(data)

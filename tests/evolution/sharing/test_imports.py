@@ -185,11 +185,11 @@ def test_hostile_files_are_named_and_the_others_taken(ours: Home, place: Path, t
     assert reasons.pop("liar.json").startswith("own/liar, example 1")
     assert reasons == {
         "huge.json": "it is larger than 1,000,000 bytes",
-        "deep.json": "it is no JSON",
-        "latin.json": "it is no JSON",
+        "deep.json": "it is not valid JSON",
+        "latin.json": "it is not valid JSON",
         '"escape\\033[2J.json"': "it is not signed",
-        "link.json": "it is no ordinary file, or may not be read",
-        "pipe.json": "it is no ordinary file",
+        "link.json": "it is not a regular file, or is not readable",
+        "pipe.json": "it is not a regular file",
     }
     assert all("\n" not in words for words in reasons.values())
 

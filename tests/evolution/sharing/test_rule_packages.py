@@ -110,14 +110,14 @@ def test_another_key_with_the_same_content_is_another_instance() -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"", "no JSON"),
-        (b"[" * 400_000, "no JSON"),
-        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "no JSON"),
-        (b"9" * 900_000, "no JSON|canonical"),
-        (b"\xff\xfe{}", "no JSON"),
-        ("{}".encode("utf-16"), "no JSON"),
-        (b'{"a":"\\ud800"}', "no JSON"),
-        (b'{"a":NaN}', "no JSON"),
+        (b"", "not valid JSON"),
+        (b"[" * 400_000, "not valid JSON"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "not valid JSON"),
+        (b"9" * 900_000, "not valid JSON|canonical"),
+        (b"\xff\xfe{}", "not valid JSON"),
+        ("{}".encode("utf-16"), "not valid JSON"),
+        (b'{"a":"\\ud800"}', "not valid JSON"),
+        (b'{"a":NaN}', "not valid JSON"),
         (b"[]", "canonical"),
         (b'"text"', "canonical"),
         (b"{}", "not signed"),
@@ -251,7 +251,7 @@ def test_machines_on_one_database_may_be_given_one_key(ours: Home, monkeypatch: 
         assert secret not in repr(settings())
         monkeypatch.setenv("QFLOW_EVOLUTION_KEY", "planted-secret")
         settings.cache_clear()
-        with pytest.raises(UsageError, match="QFLOW_EVOLUTION_KEY is no ed25519 key") as refusal:
+        with pytest.raises(UsageError, match="QFLOW_EVOLUTION_KEY is not an ed25519 key") as refusal:
             identity()
         assert "planted" not in str(refusal.value)
 
@@ -264,7 +264,7 @@ def test_trust_is_a_list_of_keys_and_says_who_named_which(
     with ours.active():
         assert trusted_keys() == {public_key(PEER.key): None}
         assert trusted_keys([other.key], "ada") == {public_key(PEER.key): None, public_key(other.key): "ada"}
-        with pytest.raises(UsageError, match="'nonsense' is no ed25519 key"):
+        with pytest.raises(UsageError, match="'nonsense' is not an ed25519 key"):
             trusted_keys(["nonsense"], "ada")
     ours.trusted = ["nonsense"]
     with ours.active(), pytest.raises(UsageError, match="QFLOW_EVOLUTION_TRUSTED"):

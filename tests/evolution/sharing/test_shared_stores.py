@@ -83,7 +83,7 @@ def test_links_and_large_files_in_git_are_refused(ours: Home, tmp_path: Path) ->
     report = take(ours, repository.path, peer.key)
     assert [one.rule.id for one in report.imported] == [RULE.id]
     assert refused(report) == {
-        "link.json": "it is no ordinary file",
+        "link.json": "it is not a regular file",
         "huge.json": "it is larger than 1,000,000 bytes",
         '"odd \\033.json"': "it is not signed",
     }
