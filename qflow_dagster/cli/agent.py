@@ -17,6 +17,7 @@ from qflow_dagster.cli.output import (
     print_json,
     print_rows,
     renamed,
+    worker_name,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
@@ -175,7 +176,7 @@ def work(
     Example: qflow agent work fixer -d refactoring --input code --output patch -- ./fix.sh
     """
     if name in BUILTIN:
-        result = builtin_agents.work(ready_engine(), worker=f"{actor_name(None)} by hand")
+        result = builtin_agents.work(ready_engine(), worker=worker_name())
         console.print(f"{result.routed:,} routed, {result.succeeded:,} succeeded, {result.failed:,} failed")
         return
     if not command:

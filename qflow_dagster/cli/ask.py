@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from qflow_dagster.cli.metrics import repository_name
-from qflow_dagster.cli.output import As, JsonFlag, actor_name, console, print_json
+from qflow_dagster.cli.output import As, JsonFlag, actor_name, console, print_json, worker_name
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError
 from qflow_dagster.knowledge import requests
@@ -28,12 +28,12 @@ def ask(
     tests, copies it has; hotspots, authors, languages. Any other question becomes a full-text search.
     """
     engine = ready_engine()
-    worker = actor_name(as_)
+    actor = actor_name(as_)
     with engine.begin() as connection:
         name = repository_name(connection, repo)
-        id_ = requests.ask(connection, name, " ".join(question), source=worker)
+        id_ = requests.ask(connection, name, " ".join(question), source=actor)
     # This process answers the request, unless another one has claimed it already.
-    requests.work(engine, worker=f"{worker} by hand", limit=1, among=[id_])
+    requests.work(engine, worker=worker_name(as_), limit=1, among=[id_])
     deadline = time.monotonic() + timeout
     while True:
         with engine.connect() as connection:

@@ -15,6 +15,7 @@ from qflow_dagster.cli.output import (
     print_fields,
     print_json,
     print_rows,
+    worker_name,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
@@ -113,7 +114,7 @@ def resolve(
 @app.command()
 def work(json: JsonFlag = False) -> None:
     """Answer pending requests in this process."""
-    result = requests.work(ready_engine(), worker=f"{actor_name(None)} by hand", limit=10_000)
+    result = requests.work(ready_engine(), worker=worker_name(), limit=10_000)
     print_json(result._asdict()) if json else console.print(
         f"{result.resolved:,} resolved, {result.failed:,} failed"
     )

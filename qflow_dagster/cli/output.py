@@ -72,6 +72,11 @@ def actor_name(requested_name: str | None) -> str:
     return identities.established(requested_name)
 
 
+def worker_name(requested_name: str | None = None) -> str:
+    """Return the name of this process as a worker: who works by hand. Raises as `actor_name`."""
+    return f"{actor_name(requested_name)} by hand"
+
+
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print one JSON document, with times as ISO 8601."""
     print_text(visible_json(value, default=_plain, indent=indent))

@@ -10,7 +10,16 @@ import typer
 from sqlalchemy import Connection, Row
 
 from qflow_dagster.agents import rule_changes, rule_evolution
-from qflow_dagster.cli.output import As, JsonFlag, Limit, actor_name, console, print_json, print_rows
+from qflow_dagster.cli.output import (
+    As,
+    JsonFlag,
+    Limit,
+    actor_name,
+    console,
+    print_json,
+    print_rows,
+    worker_name,
+)
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import rule_set, thresholds
@@ -33,9 +42,9 @@ Reason = Annotated[str, typer.Option("--reason", help="The reason; it goes into 
 def evolve(as_: As = None, json: JsonFlag = False) -> None:
     """Evolve the rules from past decisions: confidence, thresholds, variants, verdicts on trials."""
     engine = ready_engine()
-    actor = actor_name(as_)
+    worker = worker_name(as_)
     with console.status("evolving the rules"):
-        result = rule_evolution.evolve(engine, worker=f"{actor} by hand")
+        result = rule_evolution.evolve(engine, worker=worker)
     thresholds, levels = result.confidence
     verdicts = result.verdicts
     if json:
@@ -86,12 +95,12 @@ def mine(
 ) -> None:
     """Mine a repository's history for repeated changes; the best become draft rules to approve."""
     engine = ready_engine()
-    actor = actor_name(as_)
+    worker = worker_name(as_)
     with console.status(f"mining the history of {repo}") as status:
         mined = rule_evolution.mine(
             engine,
             repo,
-            worker=f"{actor} by hand",
+            worker=worker,
             progress=lambda stage, done, total: status.update(
                 f"{stage} {done:,} of {total:,}" if total else stage
             ),

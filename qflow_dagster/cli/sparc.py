@@ -17,6 +17,7 @@ from qflow_dagster.cli.output import (
     print_json,
     print_rows,
     renamed,
+    worker_name,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
@@ -65,7 +66,7 @@ def work(json: JsonFlag = False) -> None:
             ready_engine(),
             sparc_changes.MAKERS,
             sparc_changes.check_completion,
-            worker=f"{actor_name(None)} by hand",
+            worker=worker_name(),
         )
     if json:
         print_json(result._asdict())

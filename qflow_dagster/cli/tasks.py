@@ -18,6 +18,7 @@ from qflow_dagster.cli.output import (
     print_fields,
     print_json,
     print_rows,
+    worker_name,
 )
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import UsageError
@@ -78,7 +79,7 @@ def work(
         bar = bars.add_task("tasks done", total=None)
         result = task_worker.work(
             ready_engine(),
-            worker=f"{actor_name(None)} by hand",
+            worker=worker_name(),
             adapters=ADAPTERS,
             threads=threads,
             progress=lambda stage, completed, total: bars.update(bar, completed=completed),

@@ -16,11 +16,10 @@ from typing import Annotated
 
 import typer
 import yaml
-from sqlalchemy import text
 
 from qflow_dagster.cli.output import messages
 from qflow_dagster.cli.session import dagster_environment, workspace_file
-from qflow_dagster.database import embedded, ready_engine
+from qflow_dagster.database import count_other_clients, embedded, ready_engine
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.settings import settings
 from qflow_dagster.settings.platform import DAGSTER_PATH
@@ -162,11 +161,6 @@ def _stop_database_if_unused() -> bool:
         return True
     engine = ready_engine()
     with engine.connect() as connection:
-        others = connection.scalar(
-            text(
-                "SELECT count(*) FROM pg_stat_activity "
-                "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-            )
-        )
+        others = count_other_clients(connection)
     engine.dispose()
     return not others and embedded.stop(settings().home)

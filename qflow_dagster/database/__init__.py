@@ -7,6 +7,7 @@ Public names: `engine`, `database_url`, `dagster_url`, `embedded`, `migrate`,
 
 from qflow_dagster.database.copy import copy_rows, stage_rows
 from qflow_dagster.database.engines import (
+    count_other_clients,
     dagster_url,
     database_url,
     engine,
@@ -18,6 +19,7 @@ from qflow_dagster.database.revisions import ensure_database, migrate
 
 __all__ = [
     "copy_rows",
+    "count_other_clients",
     "dagster_url",
     "database_url",
     "engine",

@@ -7,7 +7,7 @@ started the first time an address is asked for.
 from functools import cache
 
 from pydantic_core import from_json
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from qflow_dagster.database import embedded
@@ -112,3 +112,11 @@ def _postgresql_url(variable: str, text: str) -> URL:
     if not url.database:
         raise UsageError(f"{variable} names no database; expected postgresql://user:password@host/database")
     return url.set(drivername=DRIVER)
+
+
+def count_other_clients(connection: Connection) -> int:
+    """Count the clients of the server, this connection apart."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    return connection.execute(query).scalar_one()

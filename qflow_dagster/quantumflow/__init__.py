@@ -61,6 +61,7 @@ from qflow_dagster.quantumflow.transitions import (
 )
 from qflow_dagster.quantumflow.workflows import (
     add_dependencies,
+    count_unfinished,
     create_workflow,
     create_workflows,
     dependencies,
@@ -95,6 +96,7 @@ __all__ = [
     "checkpoint",
     "claim",
     "complete",
+    "count_unfinished",
     "create_workflow",
     "create_workflows",
     "damaged_archives",

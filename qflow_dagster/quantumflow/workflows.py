@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from graphlib import CycleError, TopologicalSorter
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.quantumflow.errors import (
@@ -227,6 +227,15 @@ def find(
     if before is not None:
         query = query.where(workflows.c.id < before)
     return [Workflow(*row) for row in connection.execute(query)]
+
+
+def count_unfinished(connection: Connection) -> dict[tuple[str, str], int]:
+    """Count the workflows that have not ended, by type and status."""
+    query = select(workflows.c.type, workflows.c.status, func.count()).where(
+        workflows.c.finished_at.is_(None)
+    )
+    rows = connection.execute(query.group_by(workflows.c.type, workflows.c.status))
+    return {(type_name, status): count for type_name, status, count in rows}
 
 
 def due(connection: Connection, types: Sequence[str]) -> bool:

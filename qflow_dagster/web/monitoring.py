@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,6 +17,7 @@ from qflow_dagster.approvals import records
 from qflow_dagster.database.revisions import current_revision, newest_revision
 from qflow_dagster.infrastructure import circuit_breaker, health_agent
 from qflow_dagster.infrastructure.error_rate_tracker import rates
+from qflow_dagster.quantumflow import count_unfinished
 from qflow_dagster.safety.display import visible_line
 
 
@@ -127,9 +128,6 @@ def _metrics(connection: Connection) -> Iterator[Metric]:
     yield from (errors, calls)
 
     waiting = GaugeMetricFamily("qflow_workflows", "Unfinished workflows.", labels=["type", "status"])
-    query = text(
-        "SELECT type, status, count(*) AS many FROM workflows WHERE finished_at IS NULL GROUP BY 1, 2"
-    )
-    for row in connection.execute(query):
-        waiting.add_metric([row.type, row.status], row.many)
+    for (type_name, status), count in count_unfinished(connection).items():
+        waiting.add_metric([type_name, status], count)
     yield waiting
