@@ -125,7 +125,8 @@ import asyncio, multiprocessing, os, pty, socket, subprocess, tempfile, threadin
 assert subprocess.run(["echo", "x"], capture_output=True).stdout == b"x\\n"
 done = []
 thread = threading.Thread(target=done.append, args=[1]); thread.start(); thread.join(); assert done
-with multiprocessing.get_context("fork").Pool(2) as pool: assert pool.map(abs, [-1, 2]) == [1, 2]
+pool = multiprocessing.get_context("fork").Pool(2)
+assert pool.map(abs, [-1, 2]) == [1, 2]; pool.close(); pool.join()
 one, two = socket.socketpair(); one.send(b"x"); assert two.recv(1) == b"x"
 server = socket.socket(socket.AF_UNIX); server.bind(tempfile.mktemp()); server.listen()
 assert pty.spawn(["true"]) == 0
