@@ -203,7 +203,9 @@ def work_in_the_page(address: str) -> None:
 
 def launch_in_the_page(page: Page, address: str) -> None:
     page.goto(f"{address}/dagster/assets")
-    expect(page.get_by_text("Approvals: those pending a person's decision").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Approvals: those pending a person's decision").first).to_be_visible(
+        timeout=60_000
+    )
     page.goto(f"{address}/dagster/locations/qflow_dagster.definitions/jobs/check_health/playground")
     page.get_by_role("button", name="Launch run").first.click(timeout=60_000)
     page.wait_for_url("**/dagster/runs/*", timeout=60_000)
