@@ -35,7 +35,7 @@ def visible(text: str) -> str:
 
     Newlines and tabulators stay; a carriage return is written out, since it overprints its line.
     """
-    return _without_piles(_UNSAFE.sub(_written_out, text))
+    return _replace(_UNSAFE, text, _written_out)
 
 
 def visible_line(text: str, limit: int | None = None) -> str:
@@ -43,7 +43,7 @@ def visible_line(text: str, limit: int | None = None) -> str:
 
     What is longer than `limit` characters is cut, with ``…`` at the end.
     """
-    line = _without_piles(_UNSAFE_IN_LINE.sub(_written_out, text if limit is None else text[: limit + 1]))
+    line = _replace(_UNSAFE_IN_LINE, text if limit is None else text[: limit + 1], _written_out)
     return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -54,18 +54,23 @@ def visible_json(value: Any, *, indent: int | None = 2, default: Callable[[Any],
     """
     encoded = json.dumps(value, default=default, ensure_ascii=False, indent=indent)
     # What hides, or is one mark too many, stands in a string, where an escape means the same character.
-    return _without_piles(_UNSAFE.sub(lambda match: _escaped(match[0]), encoded), _escaped)
+    return _replace(_UNSAFE, encoded, _escaped)
 
 
 def _escaped(character: str) -> str:
     return json.dumps(character)[1:-1]
 
 
-def _written_out(match: re.Match[str]) -> str:
-    return f"<U+{ord(match[0]):04X}>"
+def _written_out(character: str) -> str:
+    return f"<U+{ord(character):04X}>"
 
 
-def _without_piles(text: str, written_out: Callable[[str], str] = lambda mark: f"<U+{ord(mark):04X}>") -> str:
+def _replace(unsafe: re.Pattern[str], text: str, written_out: Callable[[str], str]) -> str:
+    """Return `text` with what is unsafe, and marks that are too many on one letter, as `written_out` writes them."""
+    return _without_piles(unsafe.sub(lambda match: written_out(match[0]), text), written_out)
+
+
+def _without_piles(text: str, written_out: Callable[[str], str]) -> str:
     """Return `text` with the marks written out that are too many on one letter."""
     if text.isascii():
         return text
