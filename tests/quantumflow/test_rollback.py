@@ -88,6 +88,7 @@ def test_an_operation_rolls_back_whole(
 
 def test_no_operation_is_left_out() -> None:
     reading = {
+        "count_unfinished",
         "damaged_archives",
         "dependencies",
         "due",
