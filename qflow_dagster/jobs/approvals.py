@@ -1,6 +1,6 @@
 """Jobs that use approvals, and the mapping from kinds of approvals to jobs.
 
-No job decides on an approval: a run does not know who launched it.
+No job decides on an approval: a run has no proof of who launched it.
 """
 
 from typing import Any

@@ -16,6 +16,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
+from graphene import Schema
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from qflow_dagster.launching.launched_by import tag_launches
 from qflow_dagster.settings.platform import DAGSTER_PATH
 
 # As Dagster's own server has them: milliseconds, seconds, connections.
@@ -59,8 +61,14 @@ GRAPHIQL_POLICY = (
 class Page(DagsterWebserver):
     """Dagster's page as it is, except that nothing but a POST of JSON changes anything."""
 
+    def build_graphql_schema(self) -> Schema:
+        """Return Dagster's schema, with launches tagged with their actor."""
+        schema = super().build_graphql_schema()
+        tag_launches(schema.graphql_schema)
+        return schema
+
     def make_csp_header(self, nonce: str) -> str:
-        """Dagster's own policy, and that nobody frames it."""
+        """Return Dagster's own policy, extended so that no site can frame the page."""
         return f"{super().make_csp_header(nonce).rstrip().rstrip(';')}; frame-ancestors 'none'; form-action 'self'"
 
     async def graphql_http_endpoint(
@@ -76,7 +84,7 @@ class Page(DagsterWebserver):
         return page
 
     def served_routes(self) -> list[BaseRoute]:
-        """The routes that are kept, below `DAGSTER_PATH`."""
+        """Return the routes that are kept, below `DAGSTER_PATH`."""
         [prefix, _redirect] = self.build_routes()
         files = {route.path for route in self.build_static_routes()}
         kept = [route for route in prefix.routes if route.path in SERVED | files]
