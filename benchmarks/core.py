@@ -27,7 +27,7 @@ LATENCY_PAUSE = 0.01
 
 
 def fresh_database(server: URL, system: str) -> URL:
-    """An empty database with the system's tables."""
+    """Yield an empty database with the system's tables."""
     url = server.set(database=f"benchmark_{system.replace(' ', '_')}")
     with create_engine(server, isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {url.database} WITH (FORCE)"))
@@ -39,7 +39,7 @@ def fresh_database(server: URL, system: str) -> URL:
 
 
 def start(system: str, command: str, url: URL, number: int) -> subprocess.Popen:
-    """A process of that system that is ready to go."""
+    """Start a process of that system that is ready to go."""
     process = subprocess.Popen(
         [
             sys.executable,

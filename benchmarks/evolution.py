@@ -51,7 +51,7 @@ PREFERENCES = ("in a test", "in a loop", "in a handler", "in async", "literal")
 
 @dataclass
 class Hidden:
-    """What the reviewers think of a rule: how often they want its changes, and where never."""
+    """The opinion of the reviewers on a rule: how often they want its changes, and where never."""
 
     rule: Rule
     wanted: float
@@ -59,7 +59,7 @@ class Hidden:
     not_where: str | None
 
     def chance(self, place: Location, setting: str, late: bool) -> float:
-        """The probability that this change is wanted."""
+        """Return the probability that this change is wanted."""
         if self.not_where == setting or (self.not_where == "literal" and '"' in place.text):
             return NOISE
         return self.wanted_later if late else self.wanted
@@ -106,7 +106,7 @@ class Learner:
         )
 
     def level(self, rule: Rule) -> str:
-        """What this way lets a rule do; without learning, by what the rule says of itself."""
+        """Return what this way lets a rule do; without learning, by the confidence that the rule states."""
         if not self.learns:
             return "act" if rule.confidence >= 0.9 else "ask" if rule.confidence >= 0.7 else "show"
         return self.known[rule.digest].level
@@ -202,7 +202,7 @@ def world(chance: random.Random) -> list[Hidden]:
 
 
 def arrives(hidden: Hidden, chance: random.Random) -> tuple[Location, str]:
-    """A place where a rule finds something, and the setting it is in."""
+    """Draw a location where a rule matches, and its surroundings."""
     setting = chance.choice(list(SETTINGS))
     call = hidden.rule.title and f"old_{hidden.rule.id.rsplit('-', 1)[1]}"
     argument = chance.choice(["value", "other.value", '"text"', "1"])

@@ -42,7 +42,7 @@ def blobs_of(repository: Path) -> list[tuple[Blob, int]]:
 
 
 def read(repository: Path, blobs: list[Blob]) -> Iterable[tuple[Blob, bytes]]:
-    """The content of the blobs."""
+    """Yield the content of the blobs."""
     stdin = "".join(f"{oid}\n" for oid, _, _ in blobs).encode()
     with git.stream(repository, "cat-file", "--batch", "--buffer", stdin=stdin) as output:
         for blob in blobs:
@@ -89,7 +89,7 @@ def only_lizard(repository: Path, blobs: list[Blob]) -> tuple[int, int]:
 
 
 def peer(work: Callable[[Path, list[Blob]], tuple[int, int]]) -> Callable[..., tuple[int, int]]:
-    """A step that does `work` on all blobs in batches like ours, in `processes` processes."""
+    """Return a step that does `work` on all blobs in batches like ours, in `processes` processes."""
 
     def step(repository: Path, _home: Path, processes: int) -> tuple[int, int]:
         tasks = [pipeline.BlobTask(*b[:2], 0, b[2], size) for b, size in blobs_of(repository)]

@@ -33,7 +33,7 @@ class Pair(NamedTuple):
 
 
 def compare(path: Path) -> Iterator[Pair]:
-    """What radon (Python) and lizard say of the functions of a file, beside what we say."""
+    """Compare the values of radon (Python) and lizard for the functions of a file with ours."""
     data = path.read_bytes()
     language = languages.detect(path.name, data[:4096])
     if language not in GRAMMARS or any(classify.classify(path.name)[1:3]):

@@ -60,7 +60,7 @@ def measure(name: str, objects: Path, options: argparse.Namespace) -> Measured:
 
 
 def rolled(name: str, history: History, seconds: float, options: argparse.Namespace) -> Measured:
-    """The measure of a history that is read."""
+    """Measure a history that is read."""
     window = timedelta(days=365.25 * options.window) if options.window else None
     origins = rolling_mining.origins_of(history, options.share, options.origins)
     result = rolling_mining.evaluate(history, origins, window=window, processes=options.processes)
@@ -68,7 +68,7 @@ def rolled(name: str, history: History, seconds: float, options: argparse.Namesp
 
 
 def print_rules(measured: Measured) -> None:
-    """The rules of one repository, those that decided most first; of those that decided nothing the number."""
+    """List the rules of one repository, those with most decisions first; those without any are counted."""
     offered: dict[tuple[str, str], list[tuple[Rule, Score]]] = defaultdict(list)
     for period in measured.rolling.periods:
         for mined, score in zip(period.rules, period.scores, strict=True):
@@ -90,8 +90,10 @@ def print_rules(measured: Measured) -> None:
 
 
 def print_summary(all_measured: list[Measured], options: argparse.Namespace) -> None:
-    """A row for each repository."""
-    title = f"MinedRule at {options.origins} origins after {options.share:.0%} of the commits, judged until the next"
+    """Print a row for each repository."""
+    title = (
+        f"Rules at {options.origins} origins after {options.share:.0%} of the commits, judged until the next"
+    )
     table = Table(title=f"{title}; {os.cpu_count()} cores", title_justify="left")
     columns = (
         "repository",
@@ -148,7 +150,7 @@ def print_summary(all_measured: list[Measured], options: argparse.Namespace) -> 
 
 
 def options() -> argparse.ArgumentParser:
-    """What can be asked for."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("repositories", nargs="+", metavar="NAME=PATH")
     parser.add_argument("--tip", default="HEAD", help="where the history ends")

@@ -56,7 +56,7 @@ def decided(connection: Any, approval_id: UUID) -> arbiter.DecisionResult:
 
 
 def fresh(home: Path, name: str) -> Engine:
-    """An engine on a new migrated database."""
+    """Yield an engine on a new migrated database."""
     url = embedded.url(home, name)
     ensure_database(url)
     engine = engine_for(url)
@@ -226,7 +226,7 @@ def fill(engine: Engine) -> None:
 
 
 def measure_ticks(database: Database, waiting: int) -> list[tuple[str, int, float, float]]:
-    """The time of a tick of each sensor."""
+    """Measure the time of a tick of each sensor."""
     sensors: list[Any] = [
         approval_decisions,
         approval_expiry,

@@ -26,7 +26,7 @@ console = Console()
 
 
 def fails(answer: dict[str, Any], question: dict[str, Any]) -> str | None:
-    """What is missing of the known answer; None: it is right, and so is its evidence."""
+    """Return what is missing of the known answer; None if the answer and its evidence are right."""
     missing = [words for words in question["answer"] if words.lower() not in answer["answer"].lower()]
     places = {f"{one['path']}:{one['line']}" for one in answer["evidence"]}
     places |= {str(one["path"]) for one in answer["evidence"]}

@@ -76,7 +76,7 @@ class Rolling(NamedTuple):
 
     @property
     def total(self) -> Score:
-        """What became of the suggestions of all periods."""
+        """Return the outcomes of the suggestions of all periods."""
         return Score(*map(sum, zip(*(one.total for one in self.periods), strict=True)))
 
     @property
@@ -96,14 +96,14 @@ class Rolling(NamedTuple):
 
 
 def origins_of(history: History, share: float, number: int) -> list[datetime]:
-    """`number` days that cut the commits after the first `share` of a history into equal parts."""
+    """Return `number` days that cut the commits after the first `share` of a history into equal parts."""
     commits = history.commits
     first = int(share * len(commits))
     return sorted({commits[first + i * (len(commits) - first) // number].at for i in range(number)})
 
 
 def between(history: History, after: datetime | None, until: datetime | None) -> History:
-    """The part of a history that was committed after `after` and not after `until`."""
+    """Return the part of a history that was committed after `after` and not after `until`."""
     commits = [c for c in history.commits if (not after or c.at > after) and (not until or c.at <= until)]
     oids = {commit.oid for commit in commits}
     return History(history.objects, commits, [edit for edit in history.edits if edit.oid in oids])
@@ -159,14 +159,14 @@ def evaluate(
 
 
 def _identity(template: Template) -> bytes:
-    """What a rule is written from."""
+    """Return the changes that a rule is written from."""
     parts = [template.language.encode(), digest(template.edit), str(len(template.members)).encode()]
     parts += sorted(map(digest, template.instances))
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).digest()
 
 
 def _says(one: Candidate | MinedRule) -> tuple[str, ...]:
-    """What a rule finds and does."""
+    """Return what a rule matches and changes."""
     return *one.rule.language, one.rule.matcher.model_dump_json(), str(one.rule.fix)
 
 
@@ -178,7 +178,7 @@ def period_of(
     records: Sequence[Record],
     minima: Minima,
 ) -> Period:
-    """What `rules`, mined at `origin`, are worth until `until`; `records` are of any time."""
+    """Return the results of `rules`, mined at `origin`, until `until`; `records` are of any time."""
     counted: Counter[tuple[str, str, int, int, str]] = Counter()
     verdicts: dict[tuple[str, str, int, int, str], Verdict] = {}
     for record in records:
@@ -211,7 +211,7 @@ def _covered(changes: dict[Change, tuple[int, int]], right: Iterable[Verdict]) -
 
 
 def repeated_changes(before: History, period: History, minima: Minima) -> dict[Change, tuple[int, int]]:
-    """The repeated changes of a period, with the lines (before) they are in."""
+    """Return the repeated changes of a period, with the lines (before) they are in."""
     groups: dict[bytes, list[PackedEdit]] = defaultdict(list)
     for one in period.edits:
         groups[one.group].append(one)

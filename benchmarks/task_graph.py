@@ -35,7 +35,7 @@ SAMPLE = 0.2
 
 
 def nothing(call: Any) -> int:
-    """What every task does."""
+    """Do the work of every task."""
     return 1
 
 
@@ -43,7 +43,7 @@ ADAPTERS = {"python": nothing}
 
 
 def shapes(count: int) -> Iterator[tuple[str, TaskGraph]]:
-    """The graphs, of `count` tasks each."""
+    """Return the graphs, of `count` tasks each."""
     one: dict[str, Any] = {"adapter": "python", "role": "coder"}
     wide = [{"name": f"t{n}", **one} for n in range(count - 1)]
     wide.append({"name": "last", "depends_on": [task["name"] for task in wide], **one})
@@ -61,7 +61,7 @@ def shapes(count: int) -> Iterator[tuple[str, TaskGraph]]:
 
 
 def work(url: str) -> None:
-    """A worker process: until nothing is ready any more."""
+    """Run a worker process, until no task is ready."""
     engine = engine_for(make_url(url))
     while task_worker.work(engine, worker=f"benchmark {os.getpid()}", adapters=ADAPTERS, threads=2).completed:
         pass
@@ -148,12 +148,12 @@ def step(number: int) -> int:
 
 @dg.job(executor_def=dg.in_process_executor)
 def stock() -> None:
-    """A mapped step."""
+    """Run a mapped step."""
     fan_out().map(step)
 
 
 def measure_dagster(url: URL, folder: Path, steps: int) -> list[str]:
-    """The same of stock Dagster, which has neither claims nor dependencies to keep."""
+    """Measure the same with stock Dagster, which has neither claims nor dependencies to keep."""
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     instance = dg.DagsterInstance.from_config(str(folder)) if (folder / "dagster.yaml").exists() else None
     if instance is None:

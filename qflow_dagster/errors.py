@@ -17,6 +17,6 @@ class QflowError(Exception):
 
 
 class UsageError(QflowError):
-    """What was asked for makes no sense as asked (exit code 2)."""
+    """A request that makes no sense as it stands (exit code 2)."""
 
     exit_code = 2

@@ -42,7 +42,7 @@ _GENERATOR_DOMAINS = tuple(sorted(set(DOMAIN_OF.values())))
 
 
 class WorkResult(NamedTuple):
-    """What a worker did: assignments routed, and of our agents' those that succeeded and failed."""
+    """The result of a worker: assignments routed, and those of the built-in agents that succeeded and failed."""
 
     routed: int
     succeeded: int

@@ -50,7 +50,7 @@ MAX_ASSIGNMENTS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Capability:
-    """What an agent declares that it can do."""
+    """The declaration of what an agent can do."""
 
     name: str
     role: Role = "chat"
@@ -123,7 +123,7 @@ class Agent(NamedTuple):
 
 
 class Requirement(NamedTuple):
-    """What an assignment requires of an agent."""
+    """The requirements of an assignment."""
 
     domain: str
     input_type: str = "code"

@@ -31,7 +31,7 @@ class ConfidenceResult(NamedTuple):
 
 
 class EvolutionResult(NamedTuple):
-    """What one pass of rule evolution did, step by step."""
+    """The result of one pass of rule evolution, step by step."""
 
     outcomes: CollectResult
     confidence: ConfidenceResult

@@ -1,4 +1,4 @@
-"""What an approval is: its machine, its kinds, what it is bound to, and reading one under its lock.
+"""Approvals: their state machine, their kinds, what they are bound to, and how one is read under its lock.
 
 Does not belong here: asking and deciding (`arbiter`), using one up (`authorization`).
 """

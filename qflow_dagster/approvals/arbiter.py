@@ -53,7 +53,7 @@ class DecisionRefusedError(QflowError):
 
 
 class DecisionResult(NamedTuple):
-    """What a decision led to; the token only in the answer to the decision that approved."""
+    """The result of a decision; it has the token only if this decision approved."""
 
     approval_id: UUID
     status: str

@@ -21,7 +21,7 @@ class Limits(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What speaks for acting without a person."""
+    """The evidence for acting without a person."""
 
     # Of the rule behind it, 0 to 1.
     confidence: float

@@ -1,4 +1,4 @@
-"""What the columns of table assets hold, for Dagster's catalogue.
+"""Descriptions of the columns of table assets, for Dagster's catalogue.
 
 `COMMON` describes columns that mean the same in every table; `OF_TABLE` the columns of one table, and comes first.
 """

@@ -153,7 +153,7 @@ def ingest_snapshot(
 def commits(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
-    """The history of the snapshot's commit: commits, authors, and changed files."""
+    """Read the history of the snapshot's commit: commits, authors, and changed files."""
     engine = database.engine()
     with engine.connect() as connection:
         snapshot = queries.current_snapshot(connection, context.partition_key)

@@ -37,7 +37,7 @@ def _rows(model: BaseModel, path: tuple[str, ...]):
 
 
 def _dagster_rows():
-    """What the operator's `dagster.yaml` changes of the project's defaults."""
+    """List what the operator's `dagster.yaml` changes of the project's defaults."""
     ours = dagster_configuration.defaults()
     result = dagster_configuration.merged(ours, dagster_configuration.overrides())
     for name, default, value in dagster_configuration.differences(ours, result):

@@ -1,4 +1,4 @@
-"""What a command needs before it can work with Dagster: an instance, and the environment of its processes."""
+"""The Dagster instance that commands use, and the environment of its processes."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent
 
 
 def dagster_environment() -> dict[str, str]:
-    """The variables a Dagster process needs to work on our instance, with its home prepared."""
+    """Prepare the home of our Dagster instance, and return the variables that a Dagster process needs to use it."""
     url = dagster_url()
     ensure_database(url.set(drivername=DRIVER))
     private_folder(settings().home)

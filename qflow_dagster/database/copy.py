@@ -67,7 +67,7 @@ def stage_rows(
 
 @contextmanager
 def _copy(connection: Connection, table: Table | str, columns: Sequence[str]) -> Iterator[psycopg.Copy]:
-    """A COPY in progress; what goes wrong is raised as SQLAlchemy raises it of any statement."""
+    """Yield a COPY in progress; errors are raised as SQLAlchemy raises them for any statement."""
     name = table if isinstance(table, str) else table.name
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, columns))

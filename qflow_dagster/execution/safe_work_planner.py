@@ -34,7 +34,7 @@ CATEGORIES = {
 
 
 class PlanResult(NamedTuple):
-    """What planning did.
+    """The result of planning.
 
     `features` is the number of open features, `created` and `done` those created and finished by this run,
     `ranked` those whose score changed, `without_score` those that lack an input of the score.

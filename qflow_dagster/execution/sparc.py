@@ -93,7 +93,7 @@ class Gate(NamedTuple):
 
 
 class PhaseResult(NamedTuple):
-    """What a phase produced: a Markdown artifact, data, its author, the gate's verdict, and the cost."""
+    """The result of a phase: a Markdown artifact, data, its author, the gate's verdict, and the cost."""
 
     artifact: str
     data: dict[str, Any]

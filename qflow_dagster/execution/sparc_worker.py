@@ -28,7 +28,7 @@ logger = logs.logger(__name__)
 
 
 class WorkResult(NamedTuple):
-    """What a worker did: phases run, of those rejected, failed attempts; goals met."""
+    """The result of a worker: phases run, of those rejected, failed attempts; goals met."""
 
     phases: int = 0
     rejected: int = 0

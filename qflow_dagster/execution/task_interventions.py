@@ -1,4 +1,4 @@
-"""What a person does to a task graph: cancel it, retry its failed tasks, amend one of them.
+"""Interventions of a person in a task graph: cancel it, retry its failed tasks, amend one of them.
 
 Does not belong here: how graphs run and end by themselves (`task_graph`).
 """

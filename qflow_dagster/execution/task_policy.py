@@ -1,4 +1,4 @@
-"""What a role may do: adapters, commands, hosts, paths, time. Whatever is not allowed is denied.
+"""The permissions of a role: adapters, commands, hosts, paths, time. Whatever is not allowed is denied.
 
 Belongs here: the limits per role and one pure check, called when a task graph is submitted and
 again, with the references filled in, before a task runs. Commands and hosts must match exactly, and

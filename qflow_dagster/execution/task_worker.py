@@ -49,7 +49,7 @@ REPORT_INTERVAL = 0.05
 
 
 class Summary(NamedTuple):
-    """What a worker did: tasks completed, failed attempts, tasks skipped, tasks split or handed on."""
+    """The result of a worker: tasks completed, failed attempts, tasks skipped, tasks split or handed on."""
 
     completed: int = 0
     failed: int = 0

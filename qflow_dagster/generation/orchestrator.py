@@ -61,7 +61,7 @@ class Item(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a batch did: items, candidates generated, items with a candidate that passed, items without one."""
+    """The result of a batch: items, candidates generated, items with a candidate that passed, items without one."""
 
     items: int
     candidates: int

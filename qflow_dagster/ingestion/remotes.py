@@ -143,7 +143,7 @@ def push(objects: Path, remote: str, branch: str) -> None:
 
 @contextmanager
 def readable(url: str) -> Iterator[str]:
-    """What git may read `url` from: itself, or for file:// a stand-in of what is there.
+    """Yield the URL that git may read `url` from: itself, or for file:// a stand-in of that repository.
 
     Git would read the other repository's configuration, and for that refuses one of another user;
     of a stand-in it reads ours.

@@ -31,7 +31,7 @@ def analyse_new_errors(context: dg.OpExecutionContext, database: Database) -> No
 
 @dg.job(tags={"qflow/drain": "errors"}, description="Analyses new errors.")
 def analyze_errors() -> None:
-    """One analysis."""
+    """Analyze once."""
     analyse_new_errors()
 
 
@@ -66,7 +66,7 @@ def deliver_pending(context: dg.OpExecutionContext, database: Database) -> None:
 
 @dg.job(tags={"qflow/drain": "notifications"}, description="Delivers notifications, where no notifier runs.")
 def deliver_notifications() -> None:
-    """The fallback for `qflow inbox` and `qflow notify work`."""
+    """Deliver what neither `qflow inbox` nor `qflow notify work` has delivered."""
     deliver_pending()
 
 

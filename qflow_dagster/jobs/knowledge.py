@@ -24,7 +24,7 @@ def answer_pending(context: dg.OpExecutionContext, database: Database) -> None:
     tags={"qflow/drain": "knowledge"}, description="Answers knowledge requests that no listener has taken."
 )
 def answer_knowledge_requests() -> None:
-    """The fallback for `qflow ask` and `qflow knowledge listen`."""
+    """Answer what neither `qflow ask` nor `qflow knowledge listen` has answered."""
     answer_pending()
 
 

@@ -40,7 +40,7 @@ class Symbol(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is searched: a location (1-based line), its name, and its text."""
+    """An entry of the search index: a location (1-based line), its name, and its text."""
 
     seq: int
     line: int

@@ -1,4 +1,4 @@
-"""What answers are made of: the question and its snapshot, evidence, and lists of facts as text.
+"""The parts of answers: the question and its snapshot, evidence, and lists of facts as text.
 
 Belongs here: what every answering function uses. Does not belong here: the answers (`answers`), SQL (`lookups`).
 """
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 class QuestionContext(NamedTuple):
-    """What every answering function gets."""
+    """The arguments of every answering function."""
 
     connection: Connection
     snapshot: Snapshot

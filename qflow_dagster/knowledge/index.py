@@ -30,7 +30,7 @@ BATCH_BYTES, BATCH_FILES = 1_500_000, 200
 
 
 class UpdateResult(NamedTuple):
-    """What was added to the index: blobs, entries, commits."""
+    """The additions to the index: blobs, entries, commits."""
 
     blobs: int
     entries: int

@@ -1,4 +1,4 @@
-"""What a question asks: pure, by patterns. A question that matches none is a search.
+"""The subject of a question, by patterns and without the database. A question that matches none is a search.
 
 Belongs here: the kinds of questions and their wordings. Does not belong here: answering them (`answers`).
 """

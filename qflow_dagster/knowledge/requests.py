@@ -274,7 +274,7 @@ def retry(connection: Connection, ids: Sequence[UUID], *, actor: str) -> None:
 
 
 class FollowUp(NamedTuple):
-    """What follows from a resolution: rescan this repository, or flag this rule."""
+    """The consequence of a resolution: rescan this repository, or flag this rule."""
 
     resolution_id: int
     kind: str

@@ -8,7 +8,7 @@ MAX_BATCHES = 50
 
 
 class RowResult(Protocol):
-    """What became of one row."""
+    """The result of processing one row."""
 
     @property
     def problem(self) -> str | None:

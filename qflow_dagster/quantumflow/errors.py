@@ -1,4 +1,4 @@
-"""What the core refuses, as exceptions.
+"""The exceptions of the core.
 
 Each refusal leaves the caller's transaction as it was: usable, with nothing of the refused
 operation in it.

@@ -220,7 +220,7 @@ def listen(
 def _listening(
     engine: Engine, queue: str, consumer: str, start: Literal["first", "next"]
 ) -> Iterator[Connection]:
-    """A connection of its own, outside the pool, that hears the queue's notifications."""
+    """Yield a connection outside the pool that receives the queue's notifications."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # Detached, so that closing it ends the session and with it LISTEN and the lock.
         connection.detach()

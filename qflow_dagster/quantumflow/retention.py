@@ -43,7 +43,7 @@ FOR UPDATE OF w SKIP LOCKED
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """What one `prune` moved, and where to; no archive if there was nothing to move."""
+    """The result of one `prune`: what was moved, and the archive; no archive if there was nothing to move."""
 
     workflows: int
     events: int

@@ -62,7 +62,7 @@ class Held(Protocol):
 
 
 class Lease(NamedTuple):
-    """What a worker outside this process must hand back to report on its work."""
+    """The handle with which a worker outside this process reports on its work."""
 
     id: UUID
     attempt: int
@@ -70,7 +70,7 @@ class Lease(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewWorkflow:
-    """What creates a workflow. Times are seconds from now by the database's clock."""
+    """The parameters of a new workflow. Times are seconds from now by the database's clock."""
 
     type: str
     payload: Json = None

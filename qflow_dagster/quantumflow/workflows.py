@@ -255,7 +255,7 @@ def resolve(
     noun: str = "workflow",
     see: str | None = None,
 ) -> UUID:
-    """The id in `table` (ours, with ids like those of workflows) that begins with `prefix`, as a person types it.
+    """Return the id in `table` (its ids are like those of workflows) that begins with `prefix`, as a person types it.
 
     Raises:
         WorkflowNotFoundError: none does, or several do; the message calls them `noun`, and names the command

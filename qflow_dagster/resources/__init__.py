@@ -1,4 +1,4 @@
-"""What assets, checks and sensors are handed: the database, and where to report progress.
+"""Resources of assets, checks and sensors: the database, and where to report progress.
 
 Belongs here: small Dagster resources. Does not belong here: logic of any domain.
 """

@@ -103,7 +103,7 @@ def daemon_alive(instance: dg.DagsterInstance) -> dict[str, Result]:
 
 
 def no_run_hangs(instance: dg.DagsterInstance) -> dict[str, Result]:
-    """Runs under way that have reported nothing for long, and how many wait."""
+    """Count the runs that have reported nothing for a long time, and those that are queued."""
     under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
     records = instance.get_run_records(dg.RunsFilter(statuses=under_way), limit=200)
     hanging = [r for r in records if r.update_timestamp.timestamp() < time.time() - STUCK]

@@ -23,7 +23,7 @@ MAX_DIGITS = 300
 
 
 class Document(NamedTuple):
-    """What a document says, and where it says so."""
+    """The content of a document, with the line of each part."""
 
     name: str
     data: Any

@@ -41,7 +41,7 @@ def open_folder(root: Path, parts: Sequence[bytes], *, make: bool = False) -> It
 
 @contextmanager
 def work_folder(prefix: str) -> Iterator[Path]:
-    """A new folder of ours alone, where hostile code may work in a folder inside; gone afterwards.
+    """Yield a new private folder, in which hostile code may get a folder of its own; it is removed afterwards.
 
     Raises:
         OSError: something in it cannot be removed.

@@ -16,9 +16,9 @@ _numbers = itertools.count()
 
 @contextmanager
 def control_groups(memory: int, processes: int) -> Iterator[list[str]]:
-    """Groups of at most `memory` bytes and `processes` processes; the files to write a process's number to.
+    """Make groups of at most `memory` bytes and `processes` processes; yield the files to write a process id to.
 
-    An empty list where none can be made. The groups are removed at the end, when nobody is in them.
+    The list is empty where none can be made. The groups are removed at the end, when no process is in them.
     """
     name = f"{PREFIX}{os.getpid()}-{next(_numbers)}"
     made: list[Path] = []

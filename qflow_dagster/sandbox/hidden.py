@@ -1,4 +1,4 @@
-"""What a sandboxed command never sees, by whatever path, and where that lies.
+"""The files that a sandboxed command never sees, by whatever path, and where they are.
 
 Belongs here: our own state, what in the system's folders is not for everybody, and telling whether a
 path leads to either. Does not belong here: what is shown (`view`).

@@ -321,7 +321,7 @@ def attach(tree: int, path: str) -> None:
 
 
 def bring_loopback_up() -> None:
-    """Tests talk to themselves over 127.0.0.1; there is no other interface."""
+    """Bring up 127.0.0.1, over which tests talk to themselves; there is no other interface."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 

@@ -25,7 +25,7 @@ MAX_INODES = 200_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What one command may use: seconds of wall clock, bytes of address space, processes, bytes written."""
+    """The limits of one command: seconds of wall clock, bytes of address space, processes, bytes written."""
 
     seconds: float
     memory: int

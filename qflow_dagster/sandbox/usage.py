@@ -1,4 +1,4 @@
-"""What a sandboxed command writes into its work folder, in sum.
+"""The total of what a sandboxed command writes into its work folder.
 
 The folder lies on a disk of ours, where nothing limits it. Counting is expensive, asking the file
 system how much is free is not: so that is asked, and it is counted only when much is gone. Then what

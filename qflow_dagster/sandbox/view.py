@@ -1,4 +1,4 @@
-"""What a sandboxed command sees: which folders, by what names, and its environment.
+"""The view of a sandboxed command: which folders it sees, by what names, and its environment.
 
 Belongs here: the allow-list. Does not belong here: what is kept out of it (`hidden`), and mounting
 (`launcher`, bubblewrap).
@@ -82,7 +82,7 @@ MASKED = ("/proc/keys", "/proc/key-users", "/proc/timer_list", "/proc/kcore")
 
 
 class View(NamedTuple):
-    """What is mounted read-only (source, path inside), what is a link (target, path), and the environment."""
+    """The read-only mounts (source, path inside), the links (target, path), and the environment."""
 
     mounts: list[tuple[str, str]]
     links: list[tuple[str, str]]

@@ -108,7 +108,7 @@ def settings() -> Settings:
 
 
 def _no_json() -> Iterator[str]:
-    """The variables of lists and mappings whose text is not JSON. Their text is not repeated: it may be a secret."""
+    """Yield the variables of lists and mappings whose text is not JSON; the text itself may be a secret."""
     for domain, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             for name, inner in field.annotation.model_fields.items():

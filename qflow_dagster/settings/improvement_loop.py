@@ -123,7 +123,7 @@ class EvolutionSettings(BaseModel):
 
 
 class RoleSettings(BaseModel):
-    """What is changed of a role's limits; what is not given stays."""
+    """Changes of a role's limits; a limit that is not set stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 

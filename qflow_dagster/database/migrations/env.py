@@ -1,4 +1,4 @@
-"""What alembic runs: every pending migration on the connection it was handed, one transaction each."""
+"""The entry point of Alembic: run every pending migration on a given connection, one transaction each."""
 
 from alembic import context
 

@@ -52,7 +52,7 @@ _BEGIN, _END = "\x1e", "\x1f"
 
 
 class Verdict(NamedTuple):
-    """What a commit did at one suggestion: `outcome` is right, wrong, gone or undone; lines are those before it."""
+    """The effect of a commit on a suggestion: `outcome` is right, wrong, gone or undone; lines are those before."""
 
     rule: int
     commit: str

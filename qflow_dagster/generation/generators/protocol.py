@@ -1,4 +1,4 @@
-"""What a generator is: the request it gets, the proposals it returns, and the protocol it implements."""
+"""The protocol of generators: the request that a generator gets, and the proposals that it returns."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from qflow_dagster.evolution.rules import Rule
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a generator is called with: the findings of a rule in one file of a commit, to be fixed."""
+    """A request to a generator: to fix the findings of a rule in one file of a commit."""
 
     repository: str
     base: str
