@@ -12,18 +12,15 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from qflow_dagster.agents import commit_identity
+from qflow_dagster.agents.commit_identity import CommitIdentity
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.generation import patches
 from qflow_dagster.generation.patches import Patch
 from qflow_dagster.ingestion import checkouts, git
 from qflow_dagster.ingestion.stand_ins import keep, stand_in
+from qflow_dagster.safety.display import visible_line
 
-IDENTITY = {
-    "GIT_AUTHOR_NAME": "qflow",
-    "GIT_AUTHOR_EMAIL": "qflow@localhost",
-    "GIT_COMMITTER_NAME": "qflow",
-    "GIT_COMMITTER_EMAIL": "qflow@localhost",
-}
 NO_COMMIT = "0" * 40
 BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,180}")
 
@@ -46,9 +43,10 @@ def make_commit(
     Raises:
         PatchRefusedError: the patch does not apply.
     """
+    identity = commit_identity.of_repository(objects)
     with checkouts.scratch(objects) as store:
         tree = patches.apply(store, base, patch)
-        commit = _commit(store.stand_in, tree, base, message(subject, body, trailers), at)
+        commit = _commit(store.stand_in, tree, base, message(subject, body, trailers, identity), at, identity)
         keep(store.stand_in, commit, objects)
     return commit
 
@@ -57,11 +55,12 @@ def make_revert(
     objects: Path, commit: str, base: str, reason: str, trailers: Mapping[str, str], at: datetime
 ) -> str:
     """Make the commit that reverts `commit` (whose parent is `base`); return its id."""
+    identity = commit_identity.of_repository(objects)
     with stand_in(objects) as git_dir:
         tree = git.resolve(git_dir, base).tree
-        subject = _show(git_dir, "%s", commit).strip()
+        subject = f'Revert "{_show(git_dir, "%s", commit).strip()}"'
         body = f"This reverts commit {commit}.\n\n{reason}"
-        revert = _commit(git_dir, tree, commit, message(f'Revert "{subject}"', body, trailers), at)
+        revert = _commit(git_dir, tree, commit, message(subject, body, trailers, identity), at, identity)
         keep(git_dir, revert, objects)
     return revert
 
@@ -115,9 +114,10 @@ def read_branch(objects: Path, branch: str) -> str | None:
     return listing.decode().strip() or None
 
 
-def message(subject: str, body: str, trailers: Mapping[str, str]) -> str:
+def message(subject: str, body: str, trailers: Mapping[str, str], identity: CommitIdentity) -> str:
     """Return a commit message: a subject of one line, the body, trailers of one line each."""
     lines = [" ".join(subject.split())[:100], "", body.strip(), ""]
+    trailers = {**trailers, **identity.trailers}
     lines += [f"{name}: {' '.join(str(value).split())}" for name, value in trailers.items()]
     return "\n".join(lines) + "\n"
 
@@ -133,21 +133,29 @@ def _show(git_dir: Path, format_: str, commit: str) -> str:
     return git.run(git_dir, "show", "-s", f"--format={format_}", commit).decode("utf-8", "replace")
 
 
-def _commit(git_dir: Path, tree: str, parent: str, commit_message: str, at: datetime) -> str:
+def _commit(
+    git_dir: Path, tree: str, parent: str, commit_message: str, at: datetime, identity: CommitIdentity
+) -> str:
     date = f"{int(at.timestamp())} +0000"
-    variables = {**IDENTITY, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
-    commit = git.run(
-        git_dir,
-        "commit-tree",
-        "--no-gpg-sign",
-        "-p",
-        parent,
-        "-F",
-        "-",
-        tree,
-        stdin=commit_message.encode(),
-        variables=variables,
-    )
+    variables = {**identity.variables, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+    options, configuration = commit_identity.signing()
+    arguments = ("commit-tree", *options, "-p", parent, "-F", "-", tree)
+    try:
+        commit = git.run(
+            git_dir,
+            *arguments,
+            stdin=commit_message.encode(),
+            variables=variables,
+            configuration=configuration,
+        )
+    except git.GitError as error:
+        if not configuration:
+            raise
+        printed = visible_line(error.stderr.strip(), 500)
+        raise git.GitError(
+            f"the commit could not be signed: {printed or error}; check QFLOW_IMPROVEMENT_SIGNATURE, _SIGNING_KEY and "
+            "_SIGNING_PROGRAM"
+        ) from None
     return commit.decode().strip()
 
 

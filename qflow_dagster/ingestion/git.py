@@ -39,7 +39,11 @@ OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class GitError(QflowError):
-    """Git failed; the message names the operation and git's own message."""
+    """Git failed; the message names the operation and git's own message, `stderr` holds all that git printed."""
+
+    def __init__(self, message: str, stderr: str = "") -> None:
+        super().__init__(message)
+        self.stderr = stderr
 
 
 class TooLargeError(QflowError):
@@ -149,7 +153,9 @@ def stream(
                 raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s and was ended")
             if failed:
                 errors.seek(0)
-                raise GitError(f"git {arguments[0]}: {reason(errors.read(1 << 16), process.returncode)}")
+                printed = errors.read(1 << 16)
+                message = f"git {arguments[0]}: {reason(printed, process.returncode)}"
+                raise GitError(message, printed.decode(errors="replace"))
         finally:
             kill(process)
 

@@ -2,7 +2,7 @@
 
 import os
 
-# Environment variables that git, curl and ssh need for paths and authentication; no others, above all no
+# Environment variables that git, curl, ssh and gpg need for paths and authentication; no others, above all no
 # GIT_DIR and no secret.
 PASSED_ON = (
     "PATH",
@@ -11,6 +11,7 @@ PASSED_ON = (
     "LOGNAME",
     "TMPDIR",
     "SSH_AUTH_SOCK",
+    "GNUPGHOME",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",

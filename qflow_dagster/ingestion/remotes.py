@@ -20,7 +20,7 @@ from typing import IO, cast
 from urllib.parse import unquote, urlsplit
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion import git, push_refusals
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.git_configuration import CONFIGURATION
 from qflow_dagster.ingestion.stand_ins import inner_path, stand_in
@@ -111,34 +111,44 @@ def mirror(url: str, target: Path, timeout: float, progress: ReportProgress) -> 
         raise GitError(f"{url} cannot be read: {error}") from None
 
 
-def push(objects: Path, remote: str, branch: str) -> None:
-    """Push one branch to `remote`: the name of a remote of the repository, a URL or a path.
+def push(objects: Path, remote: str, branch: str, *, replaces: str | None = None) -> str:
+    """Push one branch to `remote`: the name of a remote of the repository, a URL or a path; return its commit.
 
     A remote that the repository names must be behind https or ssh; a path or file:// is accepted
-    only from the caller, and must belong to the same user. No hook runs on either side.
+    only from the caller, and must belong to the same user; then no hook runs on either side.
+    `replaces` is the commit that the remote's branch may be at, though the branch does not contain it.
 
     Raises:
-        GitError: There is no such remote, or it refused.
+        PushRefusedError: The remote refused the branch; the message holds what it said.
+        GitError: There is no such remote, or it cannot be reached.
         UsageError: Pushing to this remote is not allowed.
     """
     url, protocol = _target(objects, remote)
     receive_pack = ("--receive-pack", RECEIVE_PACK) if protocol == "file" else ()
     commit = git.resolve(objects, f"refs/heads/{branch}").oid
+    lease = () if replaces is None else (f"--force-with-lease=refs/heads/{branch}:{replaces}",)
+    report = b""
     try:
-        with stand_in(objects) as repository:
-            git.run(
+        with (
+            stand_in(objects) as repository,
+            git.stream(
                 repository,
                 "push",
                 "--porcelain",
+                *lease,
                 *receive_pack,
                 "--",
                 url,
                 f"{commit}:refs/heads/{branch}",
                 protocol=protocol,
                 timeout=PUSH_TIMEOUT,
-            )
+            ) as output,
+        ):
+            report = output.read(git.MAX_OUTPUT)
     except GitError as error:
-        raise GitError(redact_text(f"{url} cannot be pushed to: {error}")) from None
+        refused = push_refusals.refusal(url, branch, report.decode(errors="replace"), error.stderr)
+        raise refused or GitError(redact_text(f"{url} cannot be pushed to: {error}")) from None
+    return commit
 
 
 @contextmanager

@@ -210,6 +210,24 @@ class ImprovementSettings(BaseModel):
     waiting: int = Field(
         default=25, ge=1, le=100_000, description="suggestions that wait at a time, per repository"
     )
+    author: str | None = Field(
+        default=None,
+        max_length=400,
+        description="author of commits, 'Ada Lovelace <ada@example.com>'; default: git's user.name and user.email",
+    )
+    committer: str | None = Field(
+        default=None, max_length=400, description="committer of commits; default: their author"
+    )
+    sign_off: bool = Field(default=False, description="end commit messages with Signed-off-by: the committer")
+    signature: str = Field(
+        default="none", pattern="^(none|openpgp|ssh)$", description="sign commits: none, openpgp or ssh"
+    )
+    signing_key: str | None = Field(
+        default=None, description="key that signs: an id for openpgp, the file of a key for ssh"
+    )
+    signing_program: str | None = Field(
+        default=None, description="program that signs; default: gpg or ssh-keygen"
+    )
 
 
 class AgentsSettings(BaseModel):

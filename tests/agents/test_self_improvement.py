@@ -26,6 +26,8 @@ from tests.improvement_loop import MUTABLE, NONE, Loop
 
 def test_from_a_finding_to_a_verified_commit_with_trailers(loop: Loop) -> None:
     head = loop.repository.commit({"app/a.py": MUTABLE})
+    loop.repository.git("config", "user.name", "Ann")
+    loop.repository.git("config", "user.email", "ann@example.com")
     [suggestion] = loop.improve()
     assert branches(loop) == []
     loop.approve(suggestion)
@@ -34,7 +36,7 @@ def test_from_a_finding_to_a_verified_commit_with_trailers(loop: Loop) -> None:
     untouched(loop, head)
     assert branches(loop) == [suggestion["branch"]]
     words = loop.repository.git("show", "-s", "--format=%an|%s|%P%n%B", applied.commit or "")
-    assert words.startswith(f"qflow|A mutable default argument: app/a.py|{head}")
+    assert words.startswith(f"Ann|A mutable default argument: app/a.py|{head}")
     for trailer, value in {
         "Qflow-Rule": "python/mutable-default",
         "Qflow-Generators": "codemod",

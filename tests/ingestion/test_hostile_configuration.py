@@ -95,7 +95,6 @@ HOSTILE = {
     "submodule.recurse": "true",
     "tar.umask": "0777",
     "commit.gpgSign": "true",
-    "user.name": "Evil",
     "author.name": "Evil",
     "committer.name": "Evil",
 }
