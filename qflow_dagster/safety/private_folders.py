@@ -22,9 +22,13 @@ def private_folder(path: Path) -> Path:
 
 
 def close_to_others(folder: Path) -> None:
-    """Take from everything in `folder`, and from itself, what others may do with it. Links are not followed."""
-    for parent, _, files in os.walk(folder):
-        for path in (Path(parent), *(Path(parent, name) for name in files)):
-            mode = path.lstat().st_mode
+    """Remove the rights of others on `folder` and all that is in it.
+
+    Symbolic links are not followed: neither one in the folder, nor one that is exchanged for a folder meanwhile,
+    nor `folder` itself. Takes a system call or two per file; a mirror has few, because git packs them.
+    """
+    for _, _, files, descriptor in os.fwalk(folder):
+        for name in (".", *files):
+            mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
             if not stat.S_ISLNK(mode) and mode & 0o077:
-                path.chmod(stat.S_IMODE(mode) & 0o700)
+                os.chmod(name, stat.S_IMODE(mode) & 0o700, dir_fd=descriptor)

@@ -34,17 +34,22 @@ def test_a_folder_is_made_private_and_an_open_one_is_closed(tmp_path: Path) -> N
 
 def test_all_in_a_folder_is_closed_and_links_are_not_followed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
-    outside.write_text("not ours")
+    outside.mkdir(mode=0o777)
+    (outside / "file").write_text("not ours")
     folder = tmp_path / "folder"
     (folder / "inner").mkdir(parents=True)
     (folder / "inner" / "file").write_text("x")
     (folder / "inner" / "tool").write_text("x")
     (folder / "inner" / "tool").chmod(0o755)
-    (folder / "link").symlink_to(outside)
+    (folder / "to_folder").symlink_to(outside)
+    (folder / "to_file").symlink_to(outside / "file")
+    (tmp_path / "itself").symlink_to(outside)
     close_to_others(folder)
+    close_to_others(tmp_path / "itself")
     assert [path for path in folder.rglob("*") if not path.is_symlink() and others(path)] == []
     assert stat.S_IMODE((folder / "inner" / "tool").stat().st_mode) == 0o700
-    assert stat.S_IMODE(outside.stat().st_mode) == 0o666
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o777
+    assert stat.S_IMODE((outside / "file").stat().st_mode) == 0o666
 
 
 def test_a_key_lies_in_a_private_folder(tmp_path: Path) -> None:
