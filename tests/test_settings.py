@@ -39,6 +39,24 @@ def test_a_wrong_setting_is_refused_with_its_name_and_range(
         settings()
 
 
+@pytest.mark.parametrize(
+    ("former", "present", "value"),
+    [
+        ("QFLOW_EXECUTION_TASK_LANES", ("execution", "task_workers"), 7),
+        ("QFLOW_AGENTS_LEAST_FIT", ("agents", "min_fit"), 0.25),
+        ("QFLOW_APPROVALS_LONGEST_TTL", ("approvals", "max_ttl"), 3_600),
+    ],
+)
+def test_a_renamed_setting_is_read_by_both_names(
+    monkeypatch: pytest.MonkeyPatch, former: str, present: tuple[str, str], value: float
+) -> None:
+    for variable in (former, environment_name(*present)):
+        settings.cache_clear()
+        with monkeypatch.context() as environment:
+            environment.setenv(variable, str(value))
+            assert getattr(getattr(settings(), present[0]), present[1]) == value
+
+
 def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QFLOW_DATABASE_URL", "postgresql://ada:planted-secret@example.org/q")
     assert "planted-secret" not in repr(settings())

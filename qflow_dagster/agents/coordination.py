@@ -239,11 +239,11 @@ def fit(agent: Agent, requirement: Requirement) -> float | None:
 def candidates(
     agents: Sequence[Agent], requirement: Requirement, tried: Sequence[str] = ()
 ) -> list[tuple[float, Agent]]:
-    """Return the five agents that fit best and at least `least_fit` (a setting), best first, without those that tried.
+    """Return the five agents that fit best and at least `min_fit` (a setting), best first, without those that tried.
 
     Equal fits go to the cheaper one for that complexity, then by name.
     """
-    min_fit = settings().agents.least_fit
+    min_fit = settings().agents.min_fit
     matching = [
         (value, agent)
         for agent in agents

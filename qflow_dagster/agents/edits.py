@@ -352,6 +352,7 @@ def _at(snapshot: Snapshot, commit: str) -> Snapshot:
 
 _ROWS = """
 SELECT e.id, w.status AS state, r.name AS repository, e.branch, e.commit_oid AS commit, s.title, s.rule_id AS rule,
+       s.approval_id AS approval,
        e.applied_at, e.verified_at, e.reverted_at, e.outcome
 FROM edits e JOIN suggestions s ON s.id = e.id JOIN workflows w ON w.id = e.id
 JOIN repositories r ON r.id = e.repository_id

@@ -250,10 +250,8 @@ def _create(
         raise UsageError(f"the requester's name is longer than {MAX_NAME_LENGTH} characters")
     if not 1 <= required <= 100:
         raise UsageError(f"{required} approvals cannot be required: 1 to 100 can")
-    if not 0 < ttl <= settings().approvals.longest_ttl:
-        raise UsageError(
-            f"an approval waits more than 0 and at most {settings().approvals.longest_ttl} seconds"
-        )
+    if not 0 < ttl <= settings().approvals.max_ttl:
+        raise UsageError(f"an approval waits more than 0 and at most {settings().approvals.max_ttl} seconds")
     encoded = to_json(content, "what is to be approved", exact=True)
     if len(encoded) > MAX_CONTENT_BYTES:
         raise UsageError(

@@ -83,7 +83,7 @@ approval_decisions = Table(
     CheckConstraint("decision IN ('approve', 'deny')", name="decision"),
 )
 
-# Why a token was refused; the one who presented it is not told.
+# Why a token was refused; not shown to whoever presented it.
 approval_refusals = Table(
     "approval_refusals",
     metadata,

@@ -1,21 +1,34 @@
 """Assets of the group `agents`: edits, their verification, and how the agents perform."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 from sqlalchemy import Connection
 
 from qflow_dagster.agents import assignments, builtin_agents, coordination, self_improvement, tables
 from qflow_dagster.agents import edits as agent_edits
-from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, approval_link, picture, table, table_metadata
-from qflow_dagster.ingestion import repositories
+from qflow_dagster.assets.metadata import (
+    HOURLY,
+    MAX_ROWS,
+    approval_link,
+    link,
+    links,
+    markdown,
+    picture,
+    table,
+    table_metadata,
+)
+from qflow_dagster.ingestion import remotes, repositories
 from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.workers import worker
 from qflow_dagster.safety.display import visible_line
 
+# `edits` and `edit_outcomes` have no freshness policy: they are materialized when an edit is approved or unverified
+# (see `sensors/`).
 GROUP = "agents"
 EDITS = dg.AssetKey([GROUP, "edits"])
 EDIT_OUTCOMES = dg.AssetKey([GROUP, "edit_outcomes"])
@@ -40,26 +53,32 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
         context.log.warning("suggestion %s: %s", result.suggestion_id, visible_line(result.problem or ""))
     with engine.connect() as connection:
         rows = agent_edits.find(connection, limit=MAX_ROWS)
-        links = _links_of(connection, rows[0]) if rows else {}
+        branches = list(_branches_of(connection, rows))
     columns = ("state", "repository", "branch", "commit", "title", "applied_at")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(applied),
             "not_applied": len(problems),
             "edits": table(rows, MAX_ROWS, columns),
-            **links,
+            "approvals": links(approval_link(row["approval"], row["title"]) for row in rows),
+            # A page of a branch exists once the edit is pushed (`qflow edits push`).
+            "branches": links(branches),
         }
     )
 
 
-def _links_of(connection: Connection, edit: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
-    """Return links to the newest edit: its approval in the inbox, and its branch in git."""
-    objects = repositories.find(connection, edit["repository"]).objects
-    command = shlex.join(["git", "-C", str(objects), "log", "-p", "-1", edit["branch"]])
-    return {
-        "newest": approval_link(agent_edits.show(connection, edit["id"])["approval"]),
-        "newest_branch": dg.MetadataValue.text(visible_line(command)),
-    }
+def _branches_of(connection: Connection, edits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield for each edit a link to its branch on the page of the repository, or the command that shows it."""
+    names = {edit["repository"] for edit in edits}
+    stored = {name: repositories.find(connection, name) for name in names}
+    pages = {name: remotes.web_page(found.objects, found.location) for name, found in stored.items()}
+    for edit in edits:
+        page, branch = pages[edit["repository"]], edit["branch"]
+        if page:
+            yield link(branch, f"{page}/tree/{quote(branch)}")
+        else:
+            folder = str(stored[edit["repository"]].objects)
+            yield markdown(shlex.join(["git", "-C", folder, "log", "-p", "-1", branch]))
 
 
 @dg.asset(
@@ -69,6 +88,9 @@ def _links_of(connection: Connection, edit: Mapping[str, Any]) -> dict[str, dg.M
     kinds={"git", "postgres"},
     code_version="1",
     description="Effects of edits: tests, finding and metrics before and after; edits with worse results are reverted.",
+    metadata=table_metadata(tables.edits),
+    # Two runs would verify the same edit, and the tests of one could make those of the other exceed their time limit.
+    pool="edit_verification",
 )
 def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Verify all edits that are not verified yet."""

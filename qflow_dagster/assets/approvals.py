@@ -3,7 +3,15 @@
 import dagster as dg
 
 from qflow_dagster.approvals import records, tables
-from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, picture, table, table_metadata
+from qflow_dagster.assets.metadata import (
+    HOURLY,
+    MAX_ROWS,
+    approval_link,
+    links,
+    picture,
+    table,
+    table_metadata,
+)
 from qflow_dagster.pictures.charts import histogram
 from qflow_dagster.resources.database import Database
 from qflow_dagster.settings import settings
@@ -32,6 +40,7 @@ def approvals(database: Database) -> dg.MaterializeResult:
         metadata={
             "dagster/row_count": sum(counts.values()),
             "pending": table(pending, MAX_ROWS, columns),
+            "decide": links(approval_link(row["id"], f"{row['kind']} {row['target']}") for row in pending),
             "by_status": picture(histogram(list(counts.items()), "Approvals by status")),
             "inbox": dg.MetadataValue.url(settings().inbox.address),
         }

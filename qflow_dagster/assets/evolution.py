@@ -5,7 +5,15 @@ from sqlalchemy import Connection
 
 from qflow_dagster.agents import rule_evolution
 from qflow_dagster.assets import agents, generation, rules
-from qflow_dagster.assets.metadata import MAX_ROWS, NIGHTLY, picture, table, table_metadata
+from qflow_dagster.assets.metadata import (
+    MAX_ROWS,
+    NIGHTLY,
+    approval_link,
+    links,
+    picture,
+    table,
+    table_metadata,
+)
 from qflow_dagster.evolution import (
     outcomes,
     rule_set,
@@ -19,6 +27,8 @@ from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.workers import worker
 
 GROUP = "evolution"
+# Two runs would read the same decisions, and move a threshold twice.
+POOL = "evolution"
 RULE_OUTCOMES = dg.AssetKey([GROUP, "rule_outcomes"])
 RULE_CONFIDENCE = dg.AssetKey([GROUP, "rule_confidence"])
 RULE_CANDIDATES = dg.AssetKey([GROUP, "rule_candidates"])
@@ -29,6 +39,7 @@ RULE_SET = dg.AssetKey([GROUP, "rule_set"])
     key=RULE_OUTCOMES,
     freshness_policy=NIGHTLY,
     group_name=GROUP,
+    pool=POOL,
     deps=[rules.FINDINGS, generation.SUGGESTIONS, agents.EDIT_OUTCOMES],
     kinds={"postgres", "git"},
     code_version="1",
@@ -57,6 +68,7 @@ def rule_outcomes(database: Database) -> dg.MaterializeResult:
     key=RULE_CONFIDENCE,
     freshness_policy=NIGHTLY,
     group_name=GROUP,
+    pool=POOL,
     deps=[RULE_OUTCOMES],
     kinds={"postgres"},
     code_version="1",
@@ -115,6 +127,7 @@ def rule_confidence(context: dg.AssetExecutionContext, database: Database) -> dg
     key=RULE_CANDIDATES,
     freshness_policy=NIGHTLY,
     group_name=GROUP,
+    pool=POOL,
     deps=[RULE_CONFIDENCE],
     kinds={"python", "postgres"},
     code_version="1",
@@ -138,6 +151,11 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
         }
         for lifecycle in lifecycles
     ]
+    approvals = [
+        approval_link(lifecycle.approval_id, f"{lifecycle.rule_id} version {lifecycle.version}")
+        for lifecycle in lifecycles[:MAX_ROWS]
+        if lifecycle.approval_id is not None
+    ]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
@@ -145,6 +163,7 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
                 [{**trial._asdict(), "lifecycle_id": str(trial.lifecycle_id)} for trial in started], MAX_ROWS
             ),
             "candidates": table(rows, MAX_ROWS),
+            "approvals": links(approvals),
         }
     )
 
@@ -153,10 +172,12 @@ def rule_candidates(context: dg.AssetExecutionContext, database: Database) -> dg
     key=RULE_SET,
     freshness_policy=NIGHTLY,
     group_name=GROUP,
+    pool=POOL,
     deps=[RULE_CANDIDATES],
     kinds={"postgres"},
     code_version="1",
     description="The rules in force: verdicts on trials, applied automatically or submitted for approval.",
+    metadata=table_metadata(tables.rule_lifecycles),
 )
 def rule_set_asset(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Apply decisions, evaluate the trials, and request approval to activate rules."""

@@ -83,6 +83,7 @@ def work_items_asset(
     kinds={"postgres"},
     code_version="1",
     description="The plan as a tree, with the progress of each item.",
+    metadata=table_metadata(tables.work_items),
 )
 def plan(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
     """Summarize the hierarchy of work items."""

@@ -5,7 +5,7 @@ import dagster as dg
 from qflow_dagster.agents import improvement_cycle, self_improvement
 from qflow_dagster.agents import tables as agent_tables
 from qflow_dagster.assets import execution
-from qflow_dagster.assets.metadata import MAX_ROWS, approval_link, picture, table, table_metadata
+from qflow_dagster.assets.metadata import MAX_ROWS, approval_link, links, picture, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.generation import candidate_records, tables
 from qflow_dagster.ingestion.queries import current_snapshot
@@ -15,6 +15,8 @@ from qflow_dagster.resources.progress import Progress
 from qflow_dagster.resources.workers import worker
 from qflow_dagster.settings import settings
 
+# No asset of this group has a freshness policy: changes are generated when a person starts a run, or at night for
+# repositories that need it (see `nightly_improvement`).
 GROUP = "generation"
 CANDIDATES = dg.AssetKey([GROUP, "candidates"])
 SUGGESTIONS = dg.AssetKey([GROUP, "suggestions"])
@@ -101,7 +103,7 @@ def suggestions(context: dg.AssetExecutionContext, database: Database) -> dg.Mat
             "by_state": picture(histogram(sorted(states.items()), "Suggestions by state")),
             "by_rule": table(by_rule, MAX_ROWS),
             "inbox": dg.MetadataValue.url(settings().inbox.address),
-            **({"newest": approval_link(waiting[0]["approval"])} if waiting else {}),
+            "approvals": links(approval_link(row["approval"], row["title"]) for row in waiting[:MAX_ROWS]),
         }
     )
 

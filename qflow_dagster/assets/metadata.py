@@ -1,9 +1,10 @@
 """Conversion of values to asset metadata: tables, pictures, Markdown, column schemas."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import dagster as dg
@@ -22,7 +23,8 @@ MAX_ROWS = 20
 MAX_CELL = 200
 
 # Maximum ages of assets (freshness). Tables that change by themselves are summarized hourly, metrics and learning
-# run nightly.
+# run nightly. An asset that is materialized only when there is something to do has no maximum age: however old its
+# materialization is, it may be up to date.
 HOURLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=3), warn_window=timedelta(hours=2))
 NIGHTLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
 # For assets that follow commits: not every day has a commit, but a month without any hints at a fault.
@@ -40,9 +42,19 @@ def table(
     )
 
 
-def approval_link(approval_id: UUID) -> dg.UrlMetadataValue:
-    """Return a link to an approval in the inbox."""
-    return dg.MetadataValue.url(f"{settings().inbox.address}/approvals/{approval_id}")
+def approval_link(approval_id: UUID, label: Any) -> str:
+    """Return a Markdown link to an approval in the inbox."""
+    return link(label, f"{settings().inbox.address}/approvals/{approval_id}")
+
+
+def link(label: Any, url: str) -> str:
+    """Return a Markdown link; the label is escaped."""
+    return f"[{markdown(label)}]({quote(url, safe=':/?#@%')})"
+
+
+def links(lines: Iterable[str]) -> dg.MarkdownMetadataValue:
+    """Return Markdown links as a list. (A table's cells are plain text on Dagster's page.)"""
+    return dg.MetadataValue.md("\n".join(f"- {line}" for line in lines) or "*none*")
 
 
 def picture(svg: str) -> dg.MarkdownMetadataValue:

@@ -117,6 +117,8 @@ def _repository(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     figures = queries.repository_metrics(connection, snapshot.id)
     return {
         "figures": table([{"metric": k, "value": v} for k, v in figures.items()], 30),
+        # Once more as numbers, because Dagster's page plots numbers only.
+        **{k: v for k, v in figures.items() if isinstance(v, int | float)},
         "trend": picture(drawn),
     }
 

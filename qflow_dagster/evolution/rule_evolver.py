@@ -97,7 +97,7 @@ def vary(engine: Engine, *, run_id: str | None = None) -> list[StartedTrial]:
         if matched_fixes < MIN_KEPT_SHARE * len(fixes[id_]):
             logger.info("%s, %s: misses too many fixes in the history", id_, variant.description)
             continue
-        history = {"mended_in_history": len(fixes[id_]), "of_these_kept": matched_fixes}
+        history = {"fixed_in_history": len(fixes[id_]), "of_these_matched": matched_fixes}
         with engine.begin() as connection:
             trial = _begin(connection, variant, history, run_id)
         if trial is not None:

@@ -112,7 +112,7 @@ def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[Log
         commits = parse_log(_log(objects, oids, mailmap_commit, ("--no-patch",)))
         logger.warning("commit %s is stored without its changes: %s", oids[0], error)
     if len(commits) != len(oids):
-        raise git.GitError(f"git log of {len(oids)} commits from {oids[0]} told of {len(commits)}")
+        raise git.GitError(f"git log of {len(oids)} commits from {oids[0]} printed {len(commits)}")
     # Git maps authors and committers, not those of trailers.
     contacts = sorted({name for commit in commits for name in commit.co_authors if CONTACT.fullmatch(name)})
     if not contacts:

@@ -93,6 +93,19 @@ def head(location: str) -> str:
     return output.split()[0].decode()
 
 
+def web_page(objects: Path, location: str) -> str | None:
+    """Return the https address of a repository: its location, or its remote `origin`; None if that is not https.
+
+    An address with credentials is not returned either, because it would be shown.
+    """
+    try:
+        protocol = url_protocol(location)
+        url = location if protocol else _remote_url(objects, "origin")
+        return url.removesuffix("/").removesuffix(".git") if url_protocol(url) == "https" else None
+    except (GitError, UsageError):
+        return None
+
+
 def mirror(url: str, target: Path, timeout: float, progress: ReportProgress) -> None:
     """Create or update the bare mirror `target` of `url`: branches, tags and HEAD.
 
@@ -184,9 +197,7 @@ def _target(objects: Path, remote: str) -> tuple[str, str]:
     url = remote
     if not named_by_caller:
         try:
-            url = (
-                git.run(objects, "config", "--no-includes", "--get", f"remote.{remote}.url").decode().strip()
-            )
+            url = _remote_url(objects, remote)
         except GitError:
             raise GitError(
                 f"there is no remote {remote!r}; name one of the repository's, or give a URL or a path (./{remote})"
@@ -202,6 +213,10 @@ def _target(objects: Path, remote: str) -> tuple[str, str]:
         _require_own(target)
         url = str(target)
     return url, protocol
+
+
+def _remote_url(objects: Path, remote: str) -> str:
+    return git.run(objects, "config", "--no-includes", "--get", f"remote.{remote}.url").decode().strip()
 
 
 def _require_own(target: Path) -> None:

@@ -16,7 +16,7 @@ _LOCKED = """w.id, w.type, w.status, w.attempt, w.max_attempts, w.lease_owner, w
 # What the four kinds of operation may take. All lock in the order of ids or skip what is
 # locked, so that operations on the same rows wait for each other and never deadlock. The
 # lateral subquery makes it one probe of the primary key per row, whatever the planner guesses.
-_GIVEN = f"""
+_REPORTED = f"""
     SELECT w.*, given.result, given.error, given.data
     FROM (SELECT * FROM json_to_recordset(CAST(:given AS json))
               AS given(id uuid, attempt integer, result jsonb, error jsonb, data jsonb)
@@ -53,8 +53,8 @@ _DUE = f"""
     LIMIT :limit
     FOR UPDATE SKIP LOCKED"""
 
-# The edge a locked row takes.
-_TAKEN = """e.type = c.type AND e.from_status = c.status
+# Which edge of its state machine a locked row takes.
+_MATCHING_EDGE = """e.type = c.type AND e.from_status = c.status
         AND (e.exhausted IS NULL OR e.exhausted = (c.attempt >= c.max_attempts))"""
 
 _MOVE = """
@@ -87,10 +87,10 @@ WITH edge AS MATERIALIZED (
             c.head_hash, c.id, c.head_seq + 1, c.status, e.to_status, c.attempt + :begun,
             coalesce(CAST(:actor AS text), c.lease_owner, '{system}'), c.data,
             coalesce(CAST(:run_id AS text), w.run_id), statement_timestamp())
-    FROM candidate c JOIN edge e ON {taken}
+    FROM candidate c JOIN edge e ON {matching}
     WHERE w.id = c.id
       AND (CAST(:expected AS integer) IS NULL
-           OR (SELECT count(*) FROM candidate c JOIN edge e ON {taken}) = :expected)
+           OR (SELECT count(*) FROM candidate c JOIN edge e ON {matching}) = :expected)
     RETURNING w.*, c.status AS from_status, c.head_hash AS prev_hash, c.data, e.queues,
               coalesce(CAST(:actor AS text), c.lease_owner, '{system}') AS actor,
               e.succeeded AND w.has_dependents AS releases
@@ -106,7 +106,7 @@ WITH edge AS MATERIALIZED (
     FROM updated CROSS JOIN unnest(queues) AS queue
 ), notified AS MATERIALIZED (
     SELECT pg_notify(queue, pg_current_xact_id()::text)
-    FROM (SELECT DISTINCT unnest(queues) AS queue FROM updated) AS told
+    FROM (SELECT DISTINCT unnest(queues) AS queue FROM updated) AS queues
 )
 SELECT {returning}, (SELECT count(*) FROM notified) FROM updated u {order}
 """
@@ -115,14 +115,18 @@ SELECT {returning}, (SELECT count(*) FROM notified) FROM updated u {order}
 def _statement(candidates: str, returning: str, order: str = "") -> TextClause:
     return text(
         _MOVE.format(
-            candidates=candidates, taken=_TAKEN, returning=returning, order=order, system=SYSTEM_ACTOR
+            candidates=candidates,
+            matching=_MATCHING_EDGE,
+            returning=returning,
+            order=order,
+            system=SYSTEM_ACTOR,
         )
     )
 
 
 # One row for all: a report on hundreds of workflows must not become as many rows to read back.
-MOVE_GIVEN = _statement(
-    _GIVEN,
+MOVE_REPORTED = _statement(
+    _REPORTED,
     "count(*) AS moved, json_object_agg(u.id, u.status) AS statuses, "
     "array_agg(u.id) FILTER (WHERE u.releases) AS releasing",
 )
@@ -155,15 +159,15 @@ SKIP_DEPENDENCY = text("""
 WITH locked AS MATERIALIZED (
     SELECT w.id FROM workflow_dependencies d JOIN workflows w ON w.id = d.workflow_id
     WHERE d.depends_on_id = ANY(CAST(:ids AS uuid[])) ORDER BY w.id FOR UPDATE OF w
-), waived AS (
+), skipped AS (
     DELETE FROM workflow_dependencies d USING locked
     WHERE d.workflow_id = locked.id AND d.depends_on_id = ANY(CAST(:ids AS uuid[]))
     RETURNING d.workflow_id
 ), counted AS (
-    SELECT workflow_id, count(*)::integer AS waived FROM waived GROUP BY workflow_id
+    SELECT workflow_id, count(*)::integer AS number FROM skipped GROUP BY workflow_id
 )
 UPDATE workflows w SET
-    remaining_dependencies = w.remaining_dependencies - counted.waived, updated_at = statement_timestamp()
+    remaining_dependencies = w.remaining_dependencies - counted.number, updated_at = statement_timestamp()
 FROM counted WHERE w.id = counted.workflow_id
 """)
 

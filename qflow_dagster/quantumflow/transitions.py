@@ -23,8 +23,8 @@ from qflow_dagster.quantumflow.statements import (
     CLAIM_AMONG,
     HEARTBEAT,
     MOVE_DUE,
-    MOVE_GIVEN,
     MOVE_LEASE_EXPIRED,
+    MOVE_REPORTED,
     RELEASE_DEPENDENTS,
     SKIP_DEPENDENCY,
     SYSTEM_ACTOR,
@@ -110,7 +110,7 @@ def fail(
     """Record that these attempts failed; return the status of each workflow now.
 
     It waits for its next attempt (exponential backoff with jitter) or, when that was its
-    last or `retry` is False, is dead: kept, told to the queue `workflow_alerts`, and
+    last or `retry` is False, is dead: kept, reported to the queue `workflow_alerts`, and
     retryable by hand.
 
     Raises:
@@ -236,7 +236,7 @@ def _move_given(
         return []
     (done,) = _execute(
         connection,
-        MOVE_GIVEN,
+        MOVE_REPORTED,
         verb,
         to=to,
         given=to_json(moves, f"{verb}: what was handed in"),

@@ -47,16 +47,16 @@ WITH type AS MATERIALIZED (
 ), event AS (
     INSERT INTO workflow_events (workflow_id, seq, to_status, attempt, actor, run_id, at, prev_hash, hash)
     SELECT id, 1, status, 0, :actor, run_id, created_at, '', head_hash FROM inserted
-), told AS MATERIALIZED (
+), notification AS MATERIALIZED (
     SELECT inserted.*, queue
     FROM inserted JOIN type ON type.name = inserted.type CROSS JOIN unnest(queues) AS queue
 ), message AS (
     INSERT INTO messages (queue, payload)
     SELECT queue, jsonb_build_object('workflow_id', id, 'type', type, 'key', key, 'from', NULL,
                                      'to', status, 'attempt', 0, 'actor', CAST(:actor AS text))
-    FROM told
+    FROM notification
 ), notified AS MATERIALIZED (
-    SELECT pg_notify(queue, pg_current_xact_id()::text) FROM (SELECT DISTINCT queue FROM told) AS queue
+    SELECT pg_notify(queue, pg_current_xact_id()::text) FROM (SELECT DISTINCT queue FROM notification) AS queue
 )
 SELECT id, (SELECT count(*) FROM notified) FROM inserted
 """)

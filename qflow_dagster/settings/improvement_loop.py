@@ -233,7 +233,14 @@ class ImprovementSettings(BaseModel):
 class AgentsSettings(BaseModel):
     """Agents and who gets an assignment."""
 
-    least_fit: float = Field(default=0.5, ge=0, le=1, description="fit below which an agent gets nothing")
+    # `least_fit` is its former name.
+    min_fit: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("min_fit", "least_fit"),
+        description="minimum fit of an agent for an assignment",
+    )
     assign_timeout: float = Field(
         default=60.0, gt=0, le=86_400, description="seconds an agent has to take what it was given"
     )

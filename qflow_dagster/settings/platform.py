@@ -3,7 +3,7 @@
 Each value has its default, range and meaning. Does not belong here: reading them (the package).
 """
 
-from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 # Below the address of the inbox.
 DAGSTER_PATH = "/dagster"
@@ -68,8 +68,13 @@ class ApprovalsSettings(BaseModel):
     """Who decides, for how long, and what needs nobody."""
 
     ttl: int = Field(default=86_400, ge=1, le=31_536_000, description="seconds a request waits for a person")
-    longest_ttl: int = Field(
-        default=2_592_000, ge=1, le=31_536_000, description="longest a request may ask for"
+    # `longest_ttl` is its former name.
+    max_ttl: int = Field(
+        default=2_592_000,
+        ge=1,
+        le=31_536_000,
+        validation_alias=AliasChoices("max_ttl", "longest_ttl"),
+        description="maximum of the seconds that a request may state",
     )
     quorum: dict[str, int] = Field(
         default={}, description='approvals needed per kind, {"edit": 2}; default: 1'

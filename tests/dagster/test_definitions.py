@@ -45,6 +45,37 @@ def test_every_asset_is_described_and_what_comes_of_code_is_partitioned_by_repos
         assert spec.description
         assert spec.kinds
         assert spec.code_version
+        assert spec.metadata["dagster/column_schema"].columns
+
+
+def test_every_asset_that_is_materialized_regularly_has_a_maximum_age() -> None:
+    specs = build_definitions().resolve_all_asset_specs()
+    without = {spec.key.to_user_string() for spec in specs if spec.freshness_policy is None}
+    assert without == {
+        "generation/candidates",
+        "generation/suggestions",
+        "agents/edits",
+        "agents/edit_outcomes",
+    }
+
+
+def test_what_must_not_run_twice_at_a_time_has_a_pool() -> None:
+    repository = build_definitions().get_repository_def()
+    pools: dict[str, set[str]] = {}
+    for job in repository.get_all_jobs():
+        for node in job.graph.iterate_op_defs():
+            if node.pool:
+                pools.setdefault(node.pool, set()).add(node.name)
+    assert pools == {
+        "mining": {"mine_histories"},
+        "edit_verification": {"agents__edit_outcomes"},
+        "evolution": {
+            "evolution__rule_outcomes",
+            "evolution__rule_confidence",
+            "evolution__rule_candidates",
+            "evolution__rule_set",
+        },
+    }
 
 
 def test_whoever_sees_a_group_finds_its_file() -> None:

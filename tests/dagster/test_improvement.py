@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 
 from qflow_dagster.agents import self_improvement
 from qflow_dagster.approvals.approved_workflows import request_workflow
+from qflow_dagster.assets.metadata import markdown
 from qflow_dagster.assets.partitions import REPOSITORIES
 from qflow_dagster.execution import work_chunks
 from qflow_dagster.ingestion import repositories
@@ -107,20 +108,39 @@ def test_the_number_of_steps_does_not_depend_on_the_number_of_findings(
 def test_an_approved_edit_is_applied_and_verified_by_one_run_that_the_sensor_requests(
     improve: Any, dagster: Dagster, engine: Engine, repository: GitRepository
 ) -> None:
-    improve()
+    suggested = metadata(improve())["suggestions"]
     with engine.begin() as connection:
-        for suggestion in self_improvement.find(connection):
+        suggestions = self_improvement.find(connection)
+        for suggestion in suggestions:
+            assert f"/approvals/{suggestion['approval']})" in str(suggested["approvals"].value)
             decisions.approve(connection, suggestion["approval"], actor="ada")
     [request] = dagster.tick(approval_decisions).run_requests
     assert request.job_name == "apply_approved_edits"
     result = dagster.run("apply_approved_edits")
     found = metadata(result)
     assert found["edits"]["dagster/row_count"].value == 2
-    assert "/approvals/" in str(found["edits"]["newest"].value)
-    assert "log -p -1 qflow/" in str(found["edits"]["newest_branch"].value)
+    for suggestion in suggestions:
+        assert f"/approvals/{suggestion['approval']})" in str(found["edits"]["approvals"].value)
+        command = markdown(f"git -C {repository.path} log -p -1 {suggestion['branch']}")
+        assert f"- {command}" in str(found["edits"]["branches"].value)
     assert found["edit_outcomes"]["verified"].value == 2
     assert dagster.tick(approval_decisions).run_requests == []
     assert len(repository.git("for-each-ref", "refs/heads/qflow").splitlines()) == 2
+
+
+def test_the_branches_of_edits_are_linked_where_the_repository_has_a_page(
+    improve: Any, dagster: Dagster, engine: Engine, repository: GitRepository
+) -> None:
+    improve()
+    repository.git("remote", "add", "origin", "https://git.example/team/project.git")
+    with engine.begin() as connection:
+        first, *_ = self_improvement.find(connection)
+        decisions.approve(connection, first["approval"], actor="ada")
+    branches = str(metadata(dagster.run("apply_approved_edits"))["edits"]["branches"].value)
+    assert (
+        branches
+        == f"- [{markdown(first['branch'])}](https://git.example/team/project/tree/{first['branch']})"
+    )
 
 
 def test_an_edit_left_unverified_gets_a_run(improve: Any, dagster: Dagster, engine: Engine) -> None:

@@ -40,7 +40,8 @@ OTHERS = {
 # What the changelog names that was renamed or removed since.
 FORMER = {
     "QFLOW_EXECUTION_TASK_LANES", "brier_mended", "room_for_suggestions", "left_alone", "rule_lives", "rule_places",
-    "believed_lower",
+    "believed_lower", "QFLOW_AGENTS_LEAST_FIT", "QFLOW_APPROVALS_LONGEST_TTL", "newest_branch", "mended_in_history",
+    "of_these_kept",
 }  # fmt: skip
 FOREIGN = re.compile(r".*\.(com|org)|.*\bGROUP\.py")
 

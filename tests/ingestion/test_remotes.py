@@ -289,6 +289,31 @@ def test_an_address_that_is_none_is_refused_in_one_line(location: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "page"),
+    [
+        ("https://git.example/team/shop.git", "https://git.example/team/shop"),
+        ("https://git.example/shop/", "https://git.example/shop"),
+        ("https://user:secret@git.example/shop", None),
+        ("git@git.example:team/shop.git", None),
+        ("http://git.example/shop", None),
+        ("javascript://%0aalert(1)", None),
+        ("/srv/shop.git", None),
+    ],
+)
+def test_the_page_of_a_repository_is_its_https_remote(
+    repository: GitRepository, url: str, page: str | None
+) -> None:
+    assert remotes.web_page(repository.path, str(repository.path)) is None
+    repository.git("remote", "add", "origin", url)
+    assert remotes.web_page(repository.path, str(repository.path)) == page
+
+
+def test_the_page_of_a_mirrored_repository_is_its_own_address(tmp_path: Path) -> None:
+    assert remotes.web_page(tmp_path, "https://git.example/shop.git") == "https://git.example/shop"
+    assert remotes.web_page(tmp_path, "ssh://git@git.example/shop.git") is None
+
+
 @pytest.fixture
 def https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
     """A server behind https that git trusts, and credentials for it and its neighbours in ~/.netrc."""

@@ -266,8 +266,8 @@ def _precision_bound(decided: Sequence[Verdict], minima: Minima) -> float:
     By the posterior after the verdicts `decided`, from the uniform prior Beta(1, 1). Many equal changes in one
     commit are one decision: they count no more than `minima.of_commit`.
     """
-    told = Counter(one.commit for one in decided)
-    weights = [min(1.0, minima.of_commit / told[one.commit]) for one in decided]
+    per_commit = Counter(one.commit for one in decided)
+    weights = [min(1.0, minima.of_commit / per_commit[one.commit]) for one in decided]
     right = sum(weight for one, weight in zip(decided, weights, strict=True) if one.outcome == "right")
     return BetaEstimate(1 + right, 1 + sum(weights) - right).lower
 
