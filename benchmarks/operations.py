@@ -98,7 +98,7 @@ def errors(home: Path, count: int) -> list[tuple[str, float]]:
 
     found.append(("track_errors, 1,000 at a time", per_second(count, lambda: stored(1_000))))
     found.append(
-        ("analysis (grouping, alerts, breakers)", per_second(count, lambda: error_analysis.analyse(engine)))
+        ("analysis (grouping, alerts, breakers)", per_second(count, lambda: error_analysis.analyze(engine)))
     )
 
     def tracked() -> None:

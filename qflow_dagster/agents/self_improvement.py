@@ -169,7 +169,7 @@ def _request_approval(
         "agent": agent,
         "risk": risk,
         "expected_acceptance": round(candidate.score, 2),
-        "standing": {
+        "trust": {
             "level": trust_level.level,
             "mean": round(trust_level.mean, 2),
             "lower": round(trust_level.lower, 2),

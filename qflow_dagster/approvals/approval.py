@@ -34,7 +34,7 @@ KINDS: tuple[Kind, ...] = ("edit", "workflow", "rule", "rollback")
 QUEUES = dict.fromkeys(KINDS, Queue.APPROVAL_NOTIFICATIONS) | {
     "workflow": Queue.WORKFLOW_APPROVAL_NOTIFICATIONS
 }
-# A type per kind, so that what waits of one kind is found without looking at the others.
+# A type per kind, so that pending approvals of a kind are selected without reading the others.
 TYPES = {
     kind: register(WorkflowTypeName(f"{kind}_approval"), machine=APPROVAL, queue=QUEUES[kind]).name
     for kind in KINDS

@@ -197,7 +197,7 @@ def revoke(
 
 
 def warn_of_expiry(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
-    """Tell the queues of approvals that are pending and near their end, each once; return their ids."""
+    """Notify the queues of pending approvals that expire soon, once for each; return their ids."""
     query = text("""
         WITH due AS MATERIALIZED (
             SELECT id FROM approvals WHERE warn_at <= statement_timestamp()

@@ -299,7 +299,7 @@ OF_TABLE = {
         "successes": "Successful probes while it is half open.",
         "failed_at": "When a call failed last.",
         "opened_at": "When it opened.",
-        "probe": "The one call under way that tests whether the operation has recovered.",
+        "probe": "The one running call that tests whether the operation has recovered.",
         "probe_until": "When that call is given up.",
         "guarded": "Whether calls go through it, or it only hears of errors.",
     },

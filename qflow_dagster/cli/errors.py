@@ -66,7 +66,7 @@ def list_(
 ) -> None:
     """List errors, the latest seen first; by default the open ones."""
     engine = ready_engine()
-    suspects.analyse_errors(engine)
+    suspects.analyze_errors(engine)
     with engine.connect() as connection:
         groups = error_records.find(connection, state=state, operation=operation, limit=limit)
     if json:

@@ -96,7 +96,7 @@ def show(id_: RuleId, json: JsonFlag = False) -> None:
         if version.digest in levels
     ]
     if json:
-        print_json({**rule_set.definition_of(rule), "standing": version_rows})
+        print_json({**rule_set.definition_of(rule), "trust": version_rows})
         return
     definition = rule_set.definition_of(rule)
     definition.pop("examples")

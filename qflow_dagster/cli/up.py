@@ -107,7 +107,9 @@ def up(
                 running.close()
             with messages.status("stopping PostgreSQL"):
                 stopped = _stop_database_if_unused()
-            messages.print("stopped" + ("" if stopped else "; PostgreSQL goes on, others use it"))
+            messages.print(
+                "stopped" + ("" if stopped else "; PostgreSQL keeps running, because others use it")
+            )
 
 
 def _start(running: contextlib.ExitStack, environment: dict[str, str], *command: str) -> subprocess.Popen:

@@ -1,4 +1,4 @@
-"""How often a rule finds something in one text, before and after a change, as far as the text alone tells.
+"""Number of matches of a rule in one text, before and after a change, as far as the text alone shows.
 
 A condition on a function's metrics is evaluated again if it follows from the text; the others
 (a hotspot's rank, who committed) count as unchanged. Does not belong here: the verdict of a gate

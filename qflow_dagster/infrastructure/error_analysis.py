@@ -1,6 +1,6 @@
 """Analysis of new errors: groups, regressions, alerts, and updates of circuit breakers.
 
-`analyse` processes the occurrences that belong to no group yet, from any program, a batch per
+`analyze` processes the occurrences that belong to no group yet, from any program, a batch per
 transaction. Does not belong here: recording errors (`error_rate_tracker`), people's decisions on
 groups (`error_records`).
 """
@@ -33,7 +33,7 @@ from qflow_dagster.settings import settings
 logger = logs.logger(__name__)
 
 BATCH = 5_000
-# Errors that are older than this when they are analysed (a backlog) cause no alert.
+# Errors that are older than this when they are analyzed (a backlog) cause no alert.
 OLDEST_ALERT = 3_600
 # A spike: the errors of the last five minutes beside those of the hour before.
 SPIKE_STRETCH = 300
@@ -101,7 +101,7 @@ RETURNING id, (xmax = 0) AS is_new
 """)
 
 # The worst window that ends with any of the batch's errors: so that
-# a burst older than a minute when it is analysed causes an alert too.
+# a burst older than a minute when it is analyzed causes an alert too.
 _WORST_WINDOW = text("""
 WITH calls AS (
     SELECT operation, at, 1 AS errors, 1 AS total FROM error_occurrences
@@ -138,12 +138,12 @@ GROUP BY given.operation
 """)
 
 
-def analyse(engine: Engine, *, limit: int = 100_000, run_id: str | None = None) -> Analysis:
+def analyze(engine: Engine, *, limit: int = 100_000, run_id: str | None = None) -> Analysis:
     """Group up to `limit` new occurrences in batches; then send alerts and update circuit breakers."""
     whole = Analysis()
     while whole.occurrences < limit:
         with engine.begin() as connection:
-            batch = analyse_batch(connection, limit=min(BATCH, limit - whole.occurrences), run_id=run_id)
+            batch = analyze_batch(connection, limit=min(BATCH, limit - whole.occurrences), run_id=run_id)
         whole.add(batch)
         if not batch.occurrences:
             break
@@ -161,8 +161,8 @@ def recover(connection: Connection) -> list[str]:
     ]
 
 
-def analyse_batch(connection: Connection, *, limit: int = BATCH, run_id: str | None = None) -> Analysis:
-    """Analyse one batch in the caller's transaction."""
+def analyze_batch(connection: Connection, *, limit: int = BATCH, run_id: str | None = None) -> Analysis:
+    """Analyze one batch in the caller's transaction."""
     rows = connection.execute(_TAKE, {"limit": limit}).all()
     analysis = Analysis(occurrences=len(rows))
     if not rows:

@@ -90,7 +90,7 @@ def set_suspects(connection: Connection, suspects: dict[UUID, dict[str, Any]]) -
     connection.execute(update, {"given": to_json(rows, "a suspected commit")})
 
 
-def newest_unanalysed(connection: Connection) -> int | None:
+def newest_unanalyzed(connection: Connection) -> int | None:
     """Return the highest id of an occurrence that belongs to no group yet; None where there is none."""
     columns = error_occurrences.c
     query = select(columns.id).where(columns.group_id.is_(None)).order_by(columns.id.desc()).limit(1)

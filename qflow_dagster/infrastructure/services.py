@@ -139,7 +139,7 @@ def restart_unhealthy(engine: Engine, *, worker: str, run_id: str | None = None)
     for service in due:
         if service.lately >= service.restart_limit:
             done.append(
-                f"{service.name}: restarted {service.lately} times within an hour already, left alone"
+                f"{service.name}: restarted {service.lately} times within an hour already; not restarted again"
             )
             continue
         try:

@@ -39,7 +39,7 @@ error_occurrences = Table(
     # Source: insert, python, cli, sentry, dagster, breaker.
     Column("source", Text, nullable=False, server_default="insert"),
     timestamp_column("at", default_now=True),
-    # NULL until it is analysed.
+    # NULL until it is analyzed.
     Column("group_id", Uuid),
     CheckConstraint("severity IN ('debug', 'info', 'warning', 'error', 'critical')", name="severity"),
     CheckConstraint("operation <> ''", name="named"),
@@ -107,7 +107,7 @@ circuit_breakers = Table(
     Column("successes", Integer, nullable=False),
     timestamp_column("failed_at", nullable=True),
     timestamp_column("opened_at", nullable=True),
-    # The one probe under way: who may report on it, and until when.
+    # The one running probe: who may report on it, and until when.
     Column("probe", Uuid),
     timestamp_column("probe_until", nullable=True),
     Column("reason", Text),

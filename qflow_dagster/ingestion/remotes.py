@@ -205,7 +205,7 @@ def _target(objects: Path, remote: str) -> tuple[str, str]:
     protocol = url_protocol(url) or "file"
     if protocol == "file" and not named_by_caller:
         raise UsageError(
-            f"remote {remote!r} of the repository is none behind https:// or ssh://, and is not pushed to; to "
+            f"remote {remote!r} of the repository is not an https:// or ssh:// address, so nothing is pushed; to "
             "push to a repository on this machine, give its path"
         )
     if protocol == "file":

@@ -1,6 +1,6 @@
 """Resolution of imports to files of the repository, from their text and the set of all paths.
 
-Belongs here: the module systems of languages, as far as paths and manifests tell. Imports from
+Belongs here: the module systems of languages, as far as paths and manifests show. Imports from
 outside the repository (packages, system headers) resolve to nothing. Does not belong here:
 reading imports (``extraction.imports``). No code is executed and no file system is read.
 

@@ -26,9 +26,9 @@ WHERE fc.repository_id = :repository_id AND fc.path = :path ORDER BY c.committed
 """)
 
 
-def analyse_errors(engine: Engine, *, run_id: str | None = None) -> tuple[Analysis, int]:
+def analyze_errors(engine: Engine, *, run_id: str | None = None) -> tuple[Analysis, int]:
     """Group new errors, and store suspected commits of the groups; return the analysis and their number."""
-    analysis = error_analysis.analyse(engine, run_id=run_id)
+    analysis = error_analysis.analyze(engine, run_id=run_id)
     with engine.begin() as connection:
         groups = error_records.without_suspect(connection, sorted(analysis.groups))
         suspects = {

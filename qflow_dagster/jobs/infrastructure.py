@@ -1,11 +1,11 @@
-"""Jobs of infrastructure: analyse errors, check health, deliver notifications, maintain the database."""
+"""Jobs of infrastructure: analyze errors, check health, deliver notifications, maintain the database."""
 
 import dagster as dg
 
 from qflow_dagster.assets import infrastructure
 from qflow_dagster.assets.approvals import APPROVALS
 from qflow_dagster.infrastructure import health_agent, maintenance, services
-from qflow_dagster.ingestion.suspects import analyse_errors
+from qflow_dagster.ingestion import suspects
 from qflow_dagster.notifications import delivery
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.health import all_checks
@@ -14,9 +14,9 @@ from qflow_dagster.safety.display import visible_line
 
 
 @dg.op(description="Groups new errors, sends alerts, updates circuit breakers, and finds suspected commits.")
-def analyse_new_errors(context: dg.OpExecutionContext, database: Database) -> None:
-    """Analyse all new errors, in batches of a transaction each."""
-    analysis, suspects = analyse_errors(database.engine(), run_id=context.run_id)
+def analyze_new_errors(context: dg.OpExecutionContext, database: Database) -> None:
+    """Analyze all new errors, in batches of a transaction each."""
+    analysis, suspected = suspects.analyze_errors(database.engine(), run_id=context.run_id)
     context.add_output_metadata(
         {
             "occurrences": analysis.occurrences,
@@ -24,15 +24,15 @@ def analyse_new_errors(context: dg.OpExecutionContext, database: Database) -> No
             "regressed": len(analysis.regressed),
             "alerts": visible_line(", ".join(analysis.alerts)) or "none",
             "breakers_opened": visible_line(", ".join(analysis.opened)) or "none",
-            "suspected_commits": suspects,
+            "suspected_commits": suspected,
         }
     )
 
 
-@dg.job(tags={"qflow/drain": "errors"}, description="Analyses new errors.")
+@dg.job(tags={"qflow/drain": "errors"}, description="Analyzes new errors.")
 def analyze_errors() -> None:
     """Analyze once."""
-    analyse_new_errors()
+    analyze_new_errors()
 
 
 @dg.op(

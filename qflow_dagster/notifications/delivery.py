@@ -170,7 +170,7 @@ def send(endpoint: Endpoint, note: Note) -> None:
 
     Raises:
         DeliveryFailedError: it was not taken.
-        UsageError: the endpoint's address is not to be had.
+        UsageError: the endpoint's address cannot be read.
     """
     address = resolved_address(endpoint)
     if is_webhook(address):

@@ -134,7 +134,7 @@ def resolved_address(endpoint: Endpoint) -> str:
     """Return the address itself.
 
     Raises:
-        UsageError: where it should be kept, there is none.
+        UsageError: the variable or file that should hold it does not.
     """
     address = unseal(endpoint.address).strip()
     kind, _, where = address.partition(":")

@@ -41,7 +41,7 @@ def of_rule(
     points = [Point(row["at"], row["mean"], row["lower"]) for row in timeline if row["version"] == newest]
     marks = [Mark(row["at"], row["good"]) for row in reversed(history) if row["weight"] > 0]
     suffix = f", version {newest}" if newest else ""
-    return confidence(points, marks, limits, f"{rule}{suffix}: what is believed of it")
+    return confidence(points, marks, limits, f"{rule}{suffix}: estimated confidence")
 
 
 def confidence(

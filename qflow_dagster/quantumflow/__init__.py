@@ -1,6 +1,6 @@
 """The durable core: workflows in PostgreSQL, their state machines, history and messages.
 
-What waits, decides or can fail is a workflow: a row with a declared state machine, moved by
+What is pending, is decided or can fail is a workflow: a row with a declared state machine, moved by
 workers under leases, with a tamper-evident history and a message at each transition. Every
 function takes the caller's `Connection` first and does its work in the caller's transaction;
 everything that changes workflows takes a sequence of them and changes all or none.
@@ -9,7 +9,7 @@ everything that changes workflows takes a sequence of them and changes all or no
 - `create_workflow(s)`, `add_dependencies`, `get`, `find`, `due`, `resolve`, `dependencies`
 - a worker: `claim`, `heartbeat`, `complete`, `fail`
 - by hand: `transition`, `cancel`, `pause`, `resume`, `retry`
-- `skip_dependency`: what depends on workflows that will not complete goes on without them
+- `skip_dependency`: continue the dependents of workflows that will not complete
 - by the clock: `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
 - messages: `send_with_notify`, `receive`, `listen`, `acknowledge`, `subscribe`, `unsubscribe`
 - audit: `get_events`, `verify_history`, `damaged_archives`

@@ -57,7 +57,7 @@ WITH chained AS (
     FROM workflow_events e
     WHERE CAST(:workflow_id AS uuid) IS NULL OR workflow_id = :workflow_id
     WINDOW chain AS (PARTITION BY workflow_id ORDER BY seq)
-), judged AS (
+), verified AS (
     SELECT c.workflow_id, c.seq, CASE
         WHEN c.hash <> workflow_event_hash(c.prev_hash, c.workflow_id, c.seq, c.from_status, c.to_status,
                                            c.attempt, c.actor, c.data, c.run_id, c.at)
@@ -72,7 +72,7 @@ WITH chained AS (
         END AS reason
     FROM chained c LEFT JOIN workflows w ON w.id = c.workflow_id AND c.is_head
 )
-SELECT workflow_id, seq, reason FROM judged WHERE reason IS NOT NULL
+SELECT workflow_id, seq, reason FROM verified WHERE reason IS NOT NULL
 UNION ALL
 SELECT w.id, 1, 'the history of the workflow is gone' FROM workflows w
 WHERE (CAST(:workflow_id AS uuid) IS NULL OR w.id = :workflow_id)
@@ -100,7 +100,7 @@ WITH gathered AS (
            string_agg(workflow_id || ' ' || seq || ' ' || encode(hash, 'hex'), ','
                       ORDER BY workflow_id) AS heads
     FROM sealed_heads GROUP BY seal_id
-), judged AS (
+), verified AS (
     SELECT id AS seq, CASE
         WHEN seals.head_count <> coalesce(g.head_count, 0) THEN 'heads of it were added or removed'
         WHEN hash <> seal_hash(prev_hash, id, kind, coalesce(g.head_count, 0), archive, archive_hash, at,
@@ -111,7 +111,7 @@ WITH gathered AS (
         END AS reason
     FROM seals LEFT JOIN gathered g ON g.seal_id = seals.id
 )
-SELECT NULL AS workflow_id, seq, reason FROM judged WHERE reason IS NOT NULL ORDER BY seq LIMIT 1
+SELECT NULL AS workflow_id, seq, reason FROM verified WHERE reason IS NOT NULL ORDER BY seq LIMIT 1
 """)
 
 

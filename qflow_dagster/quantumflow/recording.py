@@ -49,7 +49,7 @@ def recorded(
     """Do the body as a workflow of that type (its machine is `RECORDED`); yields a way to set the result.
 
     The workflow is `running` while the body is, kept alive by heartbeats, then `completed` with
-    the result, or `dead` with the error, which goes on to the caller.
+    the result, or `dead` with the error, which is raised to the caller.
     """
     results: list[Json] = [None]
     with engine.begin() as connection:

@@ -197,7 +197,7 @@ def workflow_type(name: str) -> WorkflowType:
     """Return the registered type of that name.
 
     Raises:
-        UsageError: there is none; the message names the known ones.
+        UsageError: there is no such type; the message names the registered ones.
     """
     try:
         return _types[name]

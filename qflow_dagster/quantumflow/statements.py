@@ -8,7 +8,7 @@ from sqlalchemy import TextClause, text
 
 from qflow_dagster.quantumflow.rows import Workflow, column_list
 
-# Who moves what nobody asked for: a lease or a term that ran out.
+# The actor of transitions that nobody requested: expired leases and deadlines.
 SYSTEM_ACTOR = "qflow"
 
 _LOCKED = """w.id, w.type, w.status, w.attempt, w.max_attempts, w.lease_owner, w.head_seq, w.head_hash"""

@@ -155,7 +155,7 @@ def transition(
 def cancel(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: str | None = None) -> None:
     """Cancel workflows; a worker that holds one finds out at its next report. Raises as `transition`.
 
-    What depends on them goes on waiting: cancel it too, or `retry` them.
+    Their dependents stay pending: cancel them too, or `retry` them.
     """
     _move_by_hand(connection, "cancel", ids, actor, reason)
 
@@ -187,7 +187,7 @@ def reclaim_expired(connection: Connection, *, limit: int = 1_000) -> list[UUID]
     """Take up to `limit` workflows from workers whose lease ran out; return their ids.
 
     Each is claimable again, or dead if that was its last attempt, so that a workflow that
-    kills its workers ends. Types not registered in this process are left alone.
+    kills its workers ends. Types that are not registered in this process are skipped.
     """
     types = [declared.name for declared in registered_types()]
     moved = _execute(connection, MOVE_LEASE_EXPIRED, "reclaim", limit=limit, types=types, actor=SYSTEM_ACTOR)

@@ -108,7 +108,7 @@ def no_run_hangs(instance: dg.DagsterInstance) -> dict[str, Result]:
     records = instance.get_run_records(dg.RunsFilter(statuses=under_way), limit=200)
     hanging = [r for r in records if r.update_timestamp.timestamp() < time.time() - STUCK]
     waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
-    message = f"{len(records)} under way, {waiting} queued"
+    message = f"{len(records)} running, {waiting} queued"
     if hanging:
         message += f"; {hanging[0].dagster_run.job_name} {hanging[0].dagster_run.run_id[:8]} reports nothing"
     return {"runs": threshold_result(len(hanging), 0, None, message, "runs")}

@@ -15,7 +15,7 @@ from qflow_dagster.safety.private_folders import private_folder
 
 
 def kept_key(path: Path, make: Callable[[], bytes], *, instead: str) -> bytes:
-    """Return what the file `path` holds; where there is none, it is made of `make()`, mode 0600.
+    """Return what the file `path` holds; if it is missing, it is created with the content `make()`, mode 0600.
 
     Raises:
         QflowError: it can be neither read nor made; the message ends with what to do `instead`.

@@ -13,7 +13,7 @@ from typing import Any
 
 REDACTED = "[redacted]"
 
-# A spelling of a name goes on in parts, as token_value, passwordHash and password2 do.
+# A name may have more parts, as token_value, passwordHash and password2.
 _PARTS = (
     r"(?:[_-]?[0-9]{1,4}|[_-](?!count|limit|length|type|usage|expir)[a-z]{1,20}"
     r"|(?-i:[A-Z][a-z]{1,20})|\[[0-9]{1,4}\])"

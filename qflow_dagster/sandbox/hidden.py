@@ -4,7 +4,7 @@ Belongs here: our own state, what in the system's folders is not for everybody, 
 path leads to either. Does not belong here: what is shown (`view`).
 
 Outside root, the command has the user number of whoever runs us: file modes keep it from nothing. So
-of the system's folders it sees what everybody may read. A path is judged by where it lies in its
+of the system's folders it sees what everybody may read. A path is classified by where it lies in its
 file system, so another name of a folder (a link, a bind mount) is the same folder.
 """
 

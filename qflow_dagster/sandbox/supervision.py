@@ -256,7 +256,7 @@ class _Sandbox:
 
     def output(self) -> str:
         """Return the end of what the command printed, both streams together."""
-        # At most what a pipe holds: without isolation, somebody may be left who goes on writing.
+        # At most what a pipe holds: without isolation, a process may be left that still writes.
         with suppress(BlockingIOError):
             for _ in range(16):
                 if not self._read():

@@ -1,8 +1,8 @@
 """The total of what a sandboxed command writes into its work folder.
 
-The folder lies on a disk of ours, where nothing limits it. Counting is expensive, asking the file
-system how much is free is not: so that is asked, and it is counted only when much is gone. Then what
-cannot be counted counts as too much.
+The folder lies on a disk of ours, where nothing limits it. Counting is expensive, and the file system's
+free space is cheap to read: so the content is counted only when much space is gone. A folder that cannot be
+counted then counts as too large.
 Does not belong here: the temporary folders, which have a size.
 """
 
@@ -25,7 +25,7 @@ SHARE = 0.1
 
 
 class Usage:
-    """A watch on one folder, asked again and again."""
+    """A watch on one folder, which its user polls."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder, self._limit = folder, limit

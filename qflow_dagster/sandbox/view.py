@@ -77,7 +77,7 @@ MOVED = (
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Not folders of files: the kernel's, devices, and the sockets of services.
 KERNEL = ("/proc", "/sys", "/dev", "/run")
-# Of the kernel's own files, those that tell of others than the command.
+# The kernel's own files that show other processes than the command.
 MASKED = ("/proc/keys", "/proc/key-users", "/proc/timer_list", "/proc/kcore")
 
 
@@ -102,7 +102,7 @@ def view() -> View:
     system = [Path(path) for path in SYSTEM]
     toolchains = {home / name: home / name for name in TOOLCHAINS if not (home / name).is_relative_to(INSIDE)}
     toolchains |= {_origin(home, name): Path(HOME, name) for name in MOVED}
-    # Its links are followed: what they lead to is what is judged, and mounted.
+    # Its links are followed: their targets are checked, and mounted.
     followed = [(_followed(path), at) for path, at in toolchains.items()]
     followed = [(path, at) for path, at in followed if not _more_than_a_toolchain(path, home)]
     followed += [(path, path) for path in further]
@@ -193,7 +193,7 @@ def _further(state: Hidden) -> Iterator[Path]:
         if any(path.is_relative_to(folder) for folder in KERNEL):
             raise UsageError(
                 f"QFLOW_GENERATION_SANDBOX_PATHS names {name}, which lies in {path.parents[-1]}{path.parts[1]}: "
-                "that tells of the machine and of other processes; name a folder of files"
+                "that shows the machine and other processes; name a folder of files"
             )
         if path.is_relative_to(INSIDE):
             raise UsageError(

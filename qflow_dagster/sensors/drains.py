@@ -43,7 +43,7 @@ def decide(pending: bool, recent: Sequence[Recent], now: float) -> tuple[bool, s
     if not pending:
         return False, "nothing is pending"
     if any(run.status in IN_FLIGHT for run in recent):
-        return False, "a run is under way"
+        return False, "a run is in progress"
     failures = 0
     for run in recent:
         if run.status not in FAILED:

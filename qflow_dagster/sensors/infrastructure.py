@@ -26,7 +26,7 @@ os.environ.setdefault("DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT", "200")
 
 def has_new_errors(connection: Connection) -> Pending:
     """Return whether there are new errors; also record recovered operations, which needs no run."""
-    newest = error_records.newest_unanalysed(connection)
+    newest = error_records.newest_unanalyzed(connection)
     recovered = error_analysis.recover(connection)
     return Pending(
         newest is not None, f"{len(recovered)} operations have recovered", {"qflow/occurrence": str(newest)}
@@ -37,7 +37,7 @@ new_errors = drain_sensor(
     "new_errors",
     analyze_errors,
     has_new_errors,
-    "New rows in error_occurrences from any program: requests a run that analyses them.",
+    "New rows in error_occurrences from any program: requests a run that analyzes them.",
     interval=10,
 )
 undelivered_notifications = drain_sensor(

@@ -150,7 +150,7 @@ class HealthSettings(BaseModel):
         default=172_800, ge=60, le=31_536_000, description="seconds since a repository was measured"
     )
     confirmations: int = Field(
-        default=2, ge=1, le=20, description="equal results before a change is believed"
+        default=2, ge=1, le=20, description="equal results before a change of status counts"
     )
     flapping: int = Field(default=6, ge=2, le=100, description="changes within an hour that are flapping")
     retention: int = Field(default=30, ge=1, le=3_650, description="days samples are kept")

@@ -14,7 +14,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import load_rules
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import validation
-from qflow_dagster.infrastructure.error_analysis import analyse
+from qflow_dagster.infrastructure.error_analysis import analyze
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
 from qflow_dagster.quantumflow import verify_history
 from qflow_dagster.settings import settings
@@ -285,7 +285,7 @@ def test_an_edit_that_new_errors_are_put_down_to_is_reverted(
     assert edits.revert_suspected(loop.engine) == []
     with loop.engine.begin() as connection:
         track_errors(connection, [Occurrence(operation="shop", message="no list")] * 3)
-    analyse(loop.engine)
+    analyze(loop.engine)
     with loop.engine.begin() as connection:
         suspect = json.dumps({"repository": "project", "commit": applied.commit, "path": "a.py"})
         connection.execute(

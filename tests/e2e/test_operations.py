@@ -116,7 +116,7 @@ def test_decided_in_the_page_used_once_and_errors_of_a_foreign_program_are_told_
                         }
                     return found.get("cards", "")
 
-                eventually(lambda: breaker() == "open", "the errors are analysed and the breaker opens")
+                eventually(lambda: breaker() == "open", "the errors are analyzed and the breaker opens")
                 with engine.connect() as connection:
                     [group] = [g for g in error_records.find(connection) if g["operation"] == "cards"]
                 assert (group["count"], group["classification"]) == (6, "timeout")

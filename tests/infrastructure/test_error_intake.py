@@ -33,7 +33,7 @@ def test_a_row_that_any_program_inserts_is_grouped(engine: Engine) -> None:
                 "INSERT INTO error_occurrences (operation, message) VALUES ('billing', 'no answer from 10.0.0.2')"
             )
         )
-    found = error_analysis.analyse(engine)
+    found = error_analysis.analyze(engine)
     assert (found.occurrences, len(found.new_groups)) == (2, 1)
     with engine.connect() as connection:
         [group] = error_records.find(connection)
@@ -109,7 +109,7 @@ def test_no_value_that_is_tracked_stops_what_is_tracked_after_it(
     tracker.succeeded("go\0od")
     tracker.close()
     assert (count(engine), tracker.dropped) == (2, 0)
-    assert error_analysis.analyse(engine).occurrences == 2
+    assert error_analysis.analyze(engine).occurrences == 2
 
 
 def test_what_the_database_refuses_is_dropped_and_counted_and_the_rest_written(engine: Engine) -> None:
@@ -165,7 +165,7 @@ def test_an_occurrence_that_cannot_be_read_stops_nobodys_analysis(engine: Engine
         for operation, stack, at in rows:
             insert = f"INSERT INTO error_occurrences (operation, stack, at) VALUES (:operation, :stack, {at})"
             connection.execute(text(insert), {"operation": operation, "stack": stack})
-    assert error_analysis.analyse(engine).occurrences == len(rows)
+    assert error_analysis.analyze(engine).occurrences == len(rows)
     with engine.connect() as connection:
         groups = {group["operation"]: group for group in error_records.find(connection)}
         for group in groups.values():
@@ -243,7 +243,7 @@ def test_planted_secrets_are_nowhere_in_the_database(engine: Engine, words: str,
                 )
             ],
         )
-    error_analysis.analyse(engine)
+    error_analysis.analyze(engine)
     with engine.connect() as connection:
         for table in ("error_occurrences", "error_groups", "workflows", "messages", "workflow_events"):
             stored = "".join(connection.scalars(text(f"SELECT {table}::text FROM {table}")))

@@ -36,10 +36,10 @@ def test_a_rate_counts_what_is_within_the_window_and_nothing_else(engine: Engine
 
 def test_groups_count_on_and_keep_the_worst_severity(engine: Engine) -> None:
     failed(engine, times=2, severity="warning")
-    error_analysis.analyse(engine)
+    error_analysis.analyze(engine)
     failed(engine, severity="critical")
     failed(engine, severity="error")
-    again = error_analysis.analyse(engine)
+    again = error_analysis.analyze(engine)
     assert again.new_groups == []
     with engine.connect() as connection:
         [group] = error_records.find(connection)
@@ -50,21 +50,21 @@ def test_a_resolved_error_that_comes_back_has_regressed_and_says_so_once(
     engine: Engine, sent: Callable[[str], list[Any]]
 ) -> None:
     failed(engine)
-    [group] = error_analysis.analyse(engine).new_groups
+    [group] = error_analysis.analyze(engine).new_groups
     with engine.begin() as connection:
         error_records.decide(connection, [group], "resolved", actor="ada", reason="mended")
     failed(engine, age=3_600.0)
-    assert error_analysis.analyse(engine).regressed == []
+    assert error_analysis.analyze(engine).regressed == []
     failed(engine)
-    assert error_analysis.analyse(engine).regressed == [group]
+    assert error_analysis.analyze(engine).regressed == [group]
     failed(engine)
-    assert error_analysis.analyse(engine).regressed == []
+    assert error_analysis.analyze(engine).regressed == []
     assert [m["to"] for m in sent("error_notifications") if "to" in m] == ["open", "resolved", "regressed"]
 
 
 def test_people_decide_within_the_machine(engine: Engine) -> None:
     failed(engine)
-    [group] = error_analysis.analyse(engine).new_groups
+    [group] = error_analysis.analyze(engine).new_groups
     for state in ("acknowledged", "muted", "open", "resolved"):
         with engine.begin() as connection:
             error_records.decide(connection, [group], state, actor="ada")
@@ -81,16 +81,16 @@ def test_an_analysis_that_dies_leaves_its_batch_for_the_next(engine: Engine) -> 
     failed(engine, times=10)
     connection: Connection
     with engine.connect() as connection:
-        assert error_analysis.analyse_batch(connection).occurrences == 10
+        assert error_analysis.analyze_batch(connection).occurrences == 10
         connection.rollback()
     assert count(engine, "error_groups") == 0
-    assert error_analysis.analyse(engine).occurrences == 10
+    assert error_analysis.analyze(engine).occurrences == 10
 
 
 def test_two_analyses_at_once_take_different_rows(engine: Engine) -> None:
     failed(engine, times=3_000)
     with engine.connect() as one, engine.connect() as other:
-        first = error_analysis.analyse_batch(one, limit=1_000)
+        first = error_analysis.analyze_batch(one, limit=1_000)
         second = other.execute(error_analysis._TAKE, {"limit": 5_000}).all()
         assert (first.occurrences, len(second)) == (1_000, 2_000)
 
@@ -104,27 +104,27 @@ def test_it_alerts_from_ten_calls_and_five_percent_on_and_not_before(engine: Eng
     succeeded(engine, "low", times=96, age=1.0)
     failed(engine, "high", times=5)
     succeeded(engine, "high", times=95, age=1.0)
-    assert error_analysis.analyse(engine).alerts == ["high"]
+    assert error_analysis.analyze(engine).alerts == ["high"]
 
 
 def test_a_burst_that_is_over_when_it_is_read_alerts_all_the_same(engine: Engine) -> None:
     failed(engine, times=20, age=600.0)
-    assert error_analysis.analyse(engine).alerts == ["pay"]
+    assert error_analysis.analyze(engine).alerts == ["pay"]
 
 
 def test_spread_over_hours_it_does_not_alert(engine: Engine) -> None:
     for hour in range(20):
         failed(engine, age=hour * 120.0)
-    assert error_analysis.analyse(engine).alerts == []
+    assert error_analysis.analyze(engine).alerts == []
 
 
 def test_one_alert_per_cooldown_then_a_notice_when_it_is_well_again(
     engine: Engine, sent: Callable[[str], list[Any]]
 ) -> None:
     failed(engine, times=50)
-    assert error_analysis.analyse(engine).alerts == ["pay"]
+    assert error_analysis.analyze(engine).alerts == ["pay"]
     failed(engine, times=50)
-    assert error_analysis.analyse(engine).alerts == []
+    assert error_analysis.analyze(engine).alerts == []
     with engine.begin() as connection:
         assert error_analysis.recover_alerts(connection) == []
     succeeded(engine, times=100_000)
@@ -145,10 +145,10 @@ def test_far_more_errors_than_usual_are_a_spike_even_at_a_low_rate(
         failed(engine, "steady", times=6, age=310.0 + n * 59.0)
     succeeded(engine, "busy", times=100_000)
     succeeded(engine, "steady", times=100_000)
-    error_analysis.analyse(engine)
+    error_analysis.analyze(engine)
     failed(engine, "busy", times=30)
     failed(engine, "steady", times=33)
-    assert error_analysis.analyse(engine).alerts == ["busy"]
+    assert error_analysis.analyze(engine).alerts == ["busy"]
     spikes = [message for message in sent("error_notifications") if message.get("event") == "error_spike"]
     assert [(s["operation"], s["errors"], s["before"]) for s in spikes] == [("busy", 30, 60)]
 
@@ -167,17 +167,17 @@ def test_a_spike_is_beyond_three_standard_deviations(lately: int, before: int, s
 def test_five_reported_failures_open_the_breaker_and_successes_between_do_not_add_up(engine: Engine) -> None:
     for _ in range(4):
         failed(engine, times=4)
-        error_analysis.analyse(engine)
+        error_analysis.analyze(engine)
         succeeded(engine, times=20)
     with engine.connect() as connection:
         assert circuit_breaker.show(connection, "pay")["state"] == "closed"
     failed(engine, times=5)
-    assert error_analysis.analyse(engine).opened == ["pay"]
+    assert error_analysis.analyze(engine).opened == ["pay"]
 
 
 def test_warnings_open_nothing(engine: Engine) -> None:
     failed(engine, times=50, severity="warning")
-    assert error_analysis.analyse(engine).opened == []
+    assert error_analysis.analyze(engine).opened == []
 
 
 def test_a_breaker_nobody_calls_through_closes_when_it_succeeds_or_is_quiet(
@@ -185,7 +185,7 @@ def test_a_breaker_nobody_calls_through_closes_when_it_succeeds_or_is_quiet(
 ) -> None:
     failed(engine, "a", times=5)
     failed(engine, "b", times=5)
-    assert error_analysis.analyse(engine).opened == ["a", "b"]
+    assert error_analysis.analyze(engine).opened == ["a", "b"]
     with engine.begin() as connection:
         assert error_analysis.recover(connection) == []
         connection.execute(text("UPDATE circuit_breakers SET opened_at = opened_at - interval '90 s'"))

@@ -92,7 +92,7 @@ def test_errors_by_sdk_and_by_library_are_stored_and_shown_without_secrets(
         with pytest.raises(RuntimeError), tracker.operation("library", context={"said": planted.text}):
             raise RuntimeError(planted.text)
     tracker.close()
-    assert error_analysis.analyse(engine).occurrences == 2 * len(CORPUS)
+    assert error_analysis.analyze(engine).occurrences == 2 * len(CORPUS)
     assert {table: leaked(words) for table, words in stored(engine) if leaked(words)} == {}
     with engine.connect() as connection:
         groups = error_records.find(connection, limit=1_000)

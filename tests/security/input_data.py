@@ -66,7 +66,7 @@ EVENTS: dict[str, bytes] = {
 
 @attempt("events", *EVENTS)
 def event_that_takes_its_neighbours(_folder: Path, name: str) -> None:
-    """It may be refused or cleaned; what others sent at the same moment is stored, and analysed."""
+    """It may be refused or cleaned; what others sent at the same moment is stored, and analyzed."""
     from qflow_dagster.web.app import build_app
 
     engine = ground.engine()
@@ -82,7 +82,7 @@ def event_that_takes_its_neighbours(_folder: Path, name: str) -> None:
             )
     assert {*answers[:6], *answers[8:]} == {200}, answers
     assert {*answers[6:8]} <= {200, 400, 413}, f"a permanent fault called transient: {answers}"
-    error_analysis.analyse(engine)
+    error_analysis.analyze(engine)
     with engine.connect() as connection:
         grouped = text(
             "SELECT count(*) FROM error_occurrences WHERE operation = :name AND group_id IS NOT NULL"

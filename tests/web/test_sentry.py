@@ -77,7 +77,7 @@ def test_a_real_sdk_reports_errors_and_transactions(served: str, engine: Engine)
             pass
     client.flush(timeout=20)
     client.close()
-    error_analysis.analyse(engine)
+    error_analysis.analyze(engine)
     with engine.connect() as connection:
         [group] = error_records.find(connection)
         shown = error_records.show(connection, group["id"])
@@ -222,7 +222,7 @@ def test_what_no_database_can_hold_is_replaced_and_the_rest_of_the_event_stored(
     for path, body in (("envelope", raw(poison)), ("store", poison)):
         assert client.post(f"/api/1/{path}/", content=body).status_code == 200
     assert stored(engine) == 2
-    assert error_analysis.analyse(engine).occurrences == 2
+    assert error_analysis.analyze(engine).occurrences == 2
     with engine.connect() as connection:
         [group] = error_records.find(connection)
         shown = error_records.show(connection, group["id"])
