@@ -63,7 +63,7 @@ def of_repository(objects: Path) -> CommitIdentity:
     """Return who makes commits in the repository at `objects`.
 
     Raises:
-        UsageError: a setting is no `Name <mail address>`.
+        UsageError: a setting is not of the form `Name <mail address>`.
     """
     chosen = settings().improvement
     author = _person(chosen.author, "AUTHOR") or _configured(objects) or DEFAULT

@@ -84,13 +84,13 @@ Entry = tuple[git.TreeEntry, bytes]
 
 def _listed(store: Scratch, tree: str) -> list[Entry]:
     """Return the entries to write, without submodules; refuse too many before writing any."""
-    most = settings().ingestion.checkout_bytes
+    maximum = settings().ingestion.checkout_bytes
     entries = []
     for entry, path in git.read_tree(store.stand_in, tree, written=True):
         if entry.kind == "blob":
-            most -= entry.size or 0
+            maximum -= entry.size or 0
             entries.append((entry, path))
-        if most < 0:
+        if maximum < 0:
             raise git.TooLargeError(
                 f"commit {tree} has more than {settings().ingestion.checkout_bytes:,} bytes and is not checked "
                 "out; if it is meant to have them, raise QFLOW_INGESTION_CHECKOUT_BYTES"

@@ -203,13 +203,13 @@ def start(
     return process
 
 
-def limit(process: subprocess.Popen[bytes], what: str, most: int) -> None:
+def limit(process: subprocess.Popen[bytes], what: str, maximum: int) -> None:
     """Limit a resource of git and its child processes: DATA (bytes it allocates) or FSIZE (bytes of one file)."""
     # Set from outside, on Linux: code between fork and exec may hang in a program with threads.
     if sys.platform == "linux":
         # It may have ended already, or have a lower limit.
         with suppress(OSError, ValueError):
-            resource.prlimit(process.pid, getattr(resource, f"RLIMIT_{what}"), (most, most))
+            resource.prlimit(process.pid, getattr(resource, f"RLIMIT_{what}"), (maximum, maximum))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -339,8 +339,8 @@ def records(output: IO[bytes], commit: str, per_path: int = 1) -> Iterator[bytes
     Raises:
         TooLargeError: There are more paths than `settings().ingestion.tree_paths`.
     """
-    most = settings().ingestion.tree_paths
-    capacity = most * per_path
+    maximum = settings().ingestion.tree_paths
+    capacity = maximum * per_path
     rest = b""
     while piece := output.read(1 << 16):
         *complete, rest = (rest + piece).split(b"\0")
@@ -348,7 +348,7 @@ def records(output: IO[bytes], commit: str, per_path: int = 1) -> Iterator[bytes
         capacity -= len(complete)
         if capacity < 0:
             raise TooLargeError(
-                f"commit {commit} has more than {most:,} paths and is not read; if it is meant to have them, "
+                f"commit {commit} has more than {maximum:,} paths and is not read; if it is meant to have them, "
                 "raise QFLOW_INGESTION_TREE_PATHS"
             )
         yield from complete

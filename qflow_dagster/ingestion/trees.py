@@ -136,7 +136,7 @@ def blob_follows(output: IO[bytes], oid: str, path: str, objects: Path) -> int:
     return int(header[2])
 
 
-def _read(objects: Path, oids: Iterable[str], most: int) -> Iterator[tuple[str, bytes]]:
+def _read(objects: Path, oids: Iterable[str], maximum: int) -> Iterator[tuple[str, bytes]]:
     """Yield (object id, the first `most` bytes) of each existing blob."""
     distinct = list(dict.fromkeys(oids))
     if not distinct:
@@ -147,7 +147,7 @@ def _read(objects: Path, oids: Iterable[str], most: int) -> Iterator[tuple[str, 
             header = output.readline().split()
             if len(header) == 3:
                 rest = int(header[2])
-                contents = output.read(min(rest, most))
+                contents = output.read(min(rest, maximum))
                 yield header[0].decode(), contents
                 rest -= len(contents)
                 while rest > 0 and (passed := len(output.read(min(rest, 1 << 20)))):

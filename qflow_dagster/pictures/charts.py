@@ -69,11 +69,11 @@ def hotspot_map(tiles: Sequence[Tile], title: str, *, limit: int = 300, height: 
 
 def histogram(counts: Sequence[tuple[str, int]], title: str, *, height: int = 240, marked: int = 0) -> str:
     """Draw vertical bars with their counts; bars from index `marked` on have a warning colour (0: none)."""
-    top, bottom, most = 44, height - 28, max((n for _, n in counts), default=0) or 1
+    top, bottom, maximum = 44, height - 28, max((n for _, n in counts), default=0) or 1
     step = WIDTH / max(len(counts), 1)
     body = [f"<line x1='0' y1='{bottom}' x2='{WIDTH}' y2='{bottom}' stroke='{FAINT}'/>"]
     for index, (label, count) in enumerate(counts):
-        tall = (bottom - top) * count / most
+        tall = (bottom - top) * count / maximum
         x = index * step
         colour = ORANGE if marked and index >= marked else BLUE
         body.append(
@@ -94,14 +94,14 @@ def trend(
     line's on the right.
     """
     top, bottom = 48, height - 26
-    most, peak = max(bars, default=0) or 1, max(line, default=0) or 1
+    maximum, peak = max(bars, default=0) or 1, max(line, default=0) or 1
     step = WIDTH / max(len(labels), 1)
     body = [
         f"<line x1='0' y1='{y:.1f}' x2='{WIDTH}' y2='{y:.1f}' stroke='{GRID}'/>"
         for y in (top, (top + bottom) / 2, bottom)
     ]
     for index, value in enumerate(bars):
-        tall = (bottom - top) * value / most
+        tall = (bottom - top) * value / maximum
         body.append(
             f"<rect x='{index * step + step * 0.1:.1f}' y='{bottom - tall:.1f}' width='{step * 0.8:.2f}' "
             f"height='{tall:.1f}' fill='#c3d5e6'/>"
@@ -113,7 +113,7 @@ def trend(
     for index in _spread(len(labels), 7):
         x = min(max(index * step + step / 2, 22), WIDTH - 24)
         body.append(words(x, bottom + 16, labels[index], 10, FAINT, anchor="middle"))
-    body.append(words(0, top - 6, f"{most:,.0f}", 10, BLUE))
+    body.append(words(0, top - 6, f"{maximum:,.0f}", 10, BLUE))
     body.append(words(WIDTH, top - 6, f"{peak:,.0f}", 10, ORANGE, anchor="end"))
     return frame(height, title, body)
 
@@ -218,11 +218,11 @@ def _fit(text: str, width: float, size: int) -> str:
     return text if len(text) <= available else text[: max(available - 1, 1)] + "…"
 
 
-def _spread(count: int, most: int) -> list[int]:
+def _spread(count: int, maximum: int) -> list[int]:
     """Return at most `most` indices of `count`, evenly spread."""
-    if count <= most:
+    if count <= maximum:
         return list(range(count))
-    return [round(i * (count - 1) / (most - 1)) for i in range(most)]
+    return [round(i * (count - 1) / (maximum - 1)) for i in range(maximum)]
 
 
 def _safe(text: str) -> str:

@@ -111,9 +111,9 @@ def reliability(bins: Sequence[Bin], title: str) -> str:
         words(x(0) - 5, y(1) + 8, "1.0", 10, FAINT, anchor="end"),
         words(x(0) - 5, y(0), "0.0", 10, FAINT, anchor="end"),
     ]
-    most = max((point.number for point in bins), default=1)
+    maximum = max((point.number for point in bins), default=1)
     for point in bins:
-        radius = 3 + 6 * (point.number / most) ** 0.5
+        radius = 3 + 6 * (point.number / maximum) ** 0.5
         body.append(
             f"<circle cx='{x(point.predicted):.1f}' cy='{y(point.observed):.1f}' r='{radius:.1f}' fill='{BLUE}' "
             "fill-opacity='.75'/>"

@@ -213,11 +213,11 @@ def parse_envelope(body: bytes) -> Envelope:
     header_line, _, rest = body.partition(b"\n")
     header = _object(header_line, "the envelope's header")
     envelope = Envelope(_text(header.get("event_id"), MAX_ID_LENGTH) or None)
-    most = settings().errors.envelope_items
+    maximum = settings().errors.envelope_items
     try:
         for number, (kind, payload) in enumerate(_items(rest), 1):
-            if number > MAX_ITEMS or (envelope.kept + len(envelope.problems) >= most and kind in READ):
-                raise TooLargeError(f"an envelope holds at most {most} events and {MAX_ITEMS} items")
+            if number > MAX_ITEMS or (envelope.kept + len(envelope.problems) >= maximum and kind in READ):
+                raise TooLargeError(f"an envelope holds at most {maximum} events and {MAX_ITEMS} items")
             try:
                 if kind == "event":
                     envelope.occurrences.append(occurrence_from(_object(payload, "an event")))
