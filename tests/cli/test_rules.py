@@ -17,7 +17,7 @@ from tests.evolution.judgements_in_database import decided
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_what_is_believed_of_a_rule_is_shown_with_its_history(qflow: Run, engine: Engine, home: Path) -> None:
+def test_the_confidence_of_a_rule_is_shown_with_its_history(qflow: Run, engine: Engine, home: Path) -> None:
     decided(engine, active(engine), [True] * 39 + [False], collect=False)
     found = json.loads(ok(qflow("rules", "evolve", "--json")))
     assert found["outcomes"] == 40
@@ -26,7 +26,7 @@ def test_what_is_believed_of_a_rule_is_shown_with_its_history(qflow: Run, engine
     assert [row["rule"] for row in json.loads(ok(qflow("rules", "list", "--level", "act", "--json")))] == [
         RULE
     ]
-    [standing] = json.loads(ok(qflow("rules", "show", RULE, "--json")))["standing"]
+    [standing] = json.loads(ok(qflow("rules", "show", RULE, "--json")))["trust"]
     assert (standing["approved"], standing["denied"]) == (39, 1)
     assert standing["lower"] < standing["mean"]
     assert "wilson" in ok(qflow("rules", "show", RULE))
