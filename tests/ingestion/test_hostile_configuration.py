@@ -209,7 +209,7 @@ def test_a_log_that_tells_of_no_commit_is_an_error(
     repository: GitRepository, commits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commit_log, "FORMAT", "nothing")
-    with pytest.raises(git.GitError, match="told of 0"):
+    with pytest.raises(git.GitError, match="printed 0"):
         list(commit_log.read_commits(repository.path, commits, commits[1], 1))
 
 
