@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import isotonic_regression
+import scipy
 
 # (what was predicted, whether it came true), in the order of the outcomes.
 Pair = tuple[float, bool]
@@ -86,7 +86,9 @@ def fit(pairs: Sequence[Pair]) -> Calibrator:
     for predicted, good in sorted(pairs):
         groups.setdefault(predicted, []).append(good)
     shares = [sum(outcomes) / len(outcomes) for outcomes in groups.values()]
-    fitted = isotonic_regression(shares, weights=[len(outcomes) for outcomes in groups.values()]).x
+    fitted = scipy.optimize.isotonic_regression(
+        shares, weights=[len(outcomes) for outcomes in groups.values()]
+    ).x
     return Calibrator(
         tuple(groups), tuple(float(np.clip(y, MIN_PROBABILITY, 1 - MIN_PROBABILITY)) for y in fitted)
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import special
+import scipy
 
 Level = Literal["show", "ask", "act"]
 LEVELS: tuple[Level, ...] = ("show", "ask", "act")
@@ -57,7 +57,7 @@ class BetaEstimate:
     @property
     def lower(self) -> float:
         """The quantile at 1 - `CREDIBLE`: the share exceeds it with probability `CREDIBLE`."""
-        return float(special.betaincinv(self.good, self.bad, 1 - CREDIBLE))
+        return float(scipy.special.betaincinv(self.good, self.bad, 1 - CREDIBLE))
 
     def plus(self, good: float, bad: float) -> "BetaEstimate":
         """Return the estimate after additional good and bad evidence."""
@@ -99,7 +99,7 @@ def wilson(good: float, total: float, probability: float = CREDIBLE) -> float:
     """Return the one-sided lower bound of Wilson's score interval (Wilson 1927); 0 without evidence."""
     if total <= 0:
         return 0.0
-    z = float(special.ndtri(probability))
+    z = float(scipy.special.ndtri(probability))
     share = good / total
     centre = share + z * z / (2 * total)
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
@@ -111,8 +111,8 @@ def probability_better(estimate: BetaEstimate, other: BetaEstimate, margin: floa
 
     Averages over 512 equally likely values of `other`; exact to about 0.001.
     """
-    values = np.clip(special.betaincinv(other.good, other.bad, _POINTS) - margin, 0.0, 1.0)
-    return float(np.mean(1 - special.betainc(estimate.good, estimate.bad, values)))
+    values = np.clip(scipy.special.betaincinv(other.good, other.bad, _POINTS) - margin, 0.0, 1.0)
+    return float(np.mean(1 - scipy.special.betainc(estimate.good, estimate.bad, values)))
 
 
 def level(

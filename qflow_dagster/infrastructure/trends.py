@@ -6,6 +6,7 @@ Does not belong here: reading samples (`health_agent`).
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 
 # The number of pairs is quadratic in the samples, and more samples change the median little.
 MAX_SAMPLES = 300
@@ -17,16 +18,13 @@ def theil_sen(times: Sequence[float], values: Sequence[float]) -> float | None:
     Sen, "Estimates of the regression coefficient based on Kendall's tau", JASA 63 (1968): up
     to 29 % of the samples may be outliers without effect.
     """
-    # Imported late: it takes longer than everything else that a command imports.
-    from scipy.stats import theilslopes
-
     x, y = np.asarray(times, dtype=float), np.asarray(values, dtype=float)
     if len(x) > MAX_SAMPLES:
         chosen = np.linspace(0, len(x) - 1, MAX_SAMPLES).astype(int)
         x, y = x[chosen], y[chosen]
     if len(x) == 0 or (x == x[0]).all():
         return None
-    return float(theilslopes(y, x).slope)  # type: ignore[attr-defined]
+    return float(scipy.stats.theilslopes(y, x).slope)  # type: ignore[attr-defined]
 
 
 def time_to_threshold(times: Sequence[float], values: Sequence[float], threshold: float) -> float | None:

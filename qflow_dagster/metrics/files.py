@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
-from scipy.sparse import csgraph
+import scipy
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT
@@ -94,8 +93,8 @@ def import_cycles(edges: Iterable[tuple[str, str]]) -> list[list[str]]:
     paths = sorted({path for pair in pairs for path in pair})
     number = {path: position for position, path in enumerate(paths)}
     sources, targets = zip(*((number[source], number[target]) for source, target in pairs), strict=True)
-    graph = sparse.coo_array((np.ones(len(pairs)), (sources, targets)), shape=(len(paths), len(paths)))
-    count, labels = csgraph.connected_components(graph.tocsr(), connection="strong")
+    graph = scipy.sparse.coo_array((np.ones(len(pairs)), (sources, targets)), shape=(len(paths), len(paths)))
+    count, labels = scipy.sparse.csgraph.connected_components(graph.tocsr(), connection="strong")
     components: list[list[str]] = [[] for _ in range(count)]
     for path, label in zip(paths, labels, strict=True):
         components[label].append(path)

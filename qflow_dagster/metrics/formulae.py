@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 Numbers = Any
 
@@ -60,7 +60,7 @@ def percentile_rank(values: np.ndarray) -> np.ndarray:
     """Return the share of other values that are smaller, 0 to 1; ties get their mean rank, a single value 1."""
     if len(values) < 2:
         return np.ones(len(values))
-    return (stats.rankdata(values) - 1) / (len(values) - 1)
+    return (scipy.stats.rankdata(values) - 1) / (len(values) - 1)
 
 
 def fewest_holding_half(shares: np.ndarray) -> int:

@@ -7,7 +7,7 @@ Files and rows are in `votes`.
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from scipy import special
+import scipy
 
 from qflow_dagster.quantumflow import StateMachine, register
 from qflow_dagster.registry import Queue, WorkflowTypeName
@@ -90,7 +90,7 @@ def probability_above(rate: float, outcomes: Outcomes) -> float:
 
     The posterior is Beta(s + 1, n - s + 1).
     """
-    return float(special.betaincc(outcomes.successes + 1, outcomes.uses - outcomes.successes + 1, rate))
+    return float(scipy.special.betaincc(outcomes.successes + 1, outcomes.uses - outcomes.successes + 1, rate))
 
 
 def count(ballots: Iterable[Ballot]) -> Decision:
