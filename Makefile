@@ -10,6 +10,8 @@ UV := $(shell command -v uv 2>/dev/null)
 # Many tests wait for processes most of their time, those end to end nearly all of it.
 WORKERS ?= 3
 E2E_WORKERS ?= 3
+# The tests start hundreds of processes, each of which would compile the project anew.
+unexport PYTHONDONTWRITEBYTECODE
 # What runs side by side prints when it ends, but for a line with `+`, which prints as it goes.
 GROUPED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
