@@ -1,11 +1,7 @@
-"""What the kill tests run: generates, applies and verifies, and dies by kill -9 at the point it is told.
-
-usage: applier.py DATABASE_URL POINT, where POINT is `function:before` or `function:after`.
-"""
+"""What the kill tests run in a process of its own: generates, applies, verifies, and dies by kill -9 at a point."""
 
 import os
 import signal
-import sys
 
 from sqlalchemy import make_url
 
@@ -26,9 +22,8 @@ POINTS = {
 }
 
 
-def main() -> None:
-    """Generate, apply, verify."""
-    url, point = sys.argv[1:]
+def generate_apply_verify(url: str, point: str) -> None:
+    """Die at `point`, which is `function:before` or `function:after`."""
     name, when = point.split(":")
     module, function = POINTS[name]
     real = getattr(module, function)
@@ -45,7 +40,3 @@ def main() -> None:
     orchestrator.work(engine, worker="doomed", accept=lambda c, k: self_improvement.suggest(c, k) and None)
     edits.apply_approved(engine, worker="doomed")
     edits.verify_applied(engine)
-
-
-if __name__ == "__main__":
-    main()

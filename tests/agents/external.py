@@ -1,4 +1,4 @@
-"""One external agent as a process of its own: `external.py URL NAME LANGUAGE`; killed at random by the test."""
+"""One external agent, in a process of its own; killed at random by the test."""
 
 import sys
 
@@ -29,8 +29,9 @@ PROGRAMS = {
     ],
 }
 
-if __name__ == "__main__":
-    url, name, language = sys.argv[1:]
+
+def work(url: str, name: str, language: str) -> None:
+    """Do assignments until killed."""
     agent = Capability(
         name=name, domains=("refactoring",), output_types=("patch",), complexity="complex", heartbeat=2.0
     )

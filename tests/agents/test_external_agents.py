@@ -1,13 +1,9 @@
 """Twenty programs in three languages, killed at random: every assignment is done, and done once."""
 
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+from multiprocessing.context import ForkServerProcess
 from uuid import UUID
 
 import pytest
@@ -16,8 +12,9 @@ from sqlalchemy import Connection, Engine, text
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.agents.coordination import Requirement
 from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired, verify_history
+from tests import forks
+from tests.agents import external
 
-EXTERNAL = Path(__file__).with_name("external.py")
 AGENTS, ASSIGNMENTS, KILLS = 20, 60, 12
 # Seconds of a lease, so that what a killed agent had comes back within the test.
 LEASE = "6"
@@ -27,7 +24,7 @@ LEASE = "6"
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
 def test_killed_at_random_nothing_is_lost_and_nothing_is_done_twice(engine: Engine) -> None:
     url = engine.url.render_as_string(hide_password=False)
-    environment = {**os.environ, "QFLOW_AGENTS_LEASE": LEASE, "QFLOW_AGENTS_ASSIGN_TIMEOUT": "5"}
+    environment = {"QFLOW_AGENTS_LEASE": LEASE, "QFLOW_AGENTS_ASSIGN_TIMEOUT": "5"}
     ids: list[UUID] = []
 
     def create(connection: Connection, count: int) -> None:
@@ -41,9 +38,10 @@ def test_killed_at_random_nothing_is_lost_and_nothing_is_done_twice(engine: Engi
         create(connection, ASSIGNMENTS)
     languages = ("python", "node", "shell")
 
-    def begin(number: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(EXTERNAL), url, f"agent-{number}", languages[number % 3]]
-        return subprocess.Popen(command, env=environment, start_new_session=True)
+    def begin(number: int) -> ForkServerProcess:
+        return forks.start(
+            external.work, url, f"agent-{number}", languages[number % 3], environment=environment
+        )
 
     agents = {number: begin(number) for number in range(AGENTS)}
     chance = random.Random(20)
@@ -70,15 +68,13 @@ def test_killed_at_random_nothing_is_lost_and_nothing_is_done_twice(engine: Engi
             # One that is at work: its program goes with it, as when a machine loses power.
             if busy and killed < KILLS:
                 victim = int(chance.choice(list(busy)).removeprefix("agent-"))
-                os.killpg(agents[victim].pid, signal.SIGKILL)
-                agents[victim].wait()
+                forks.kill_session(agents[victim])
                 agents[victim] = begin(victim)
                 killed += 1
             time.sleep(0.5)
     finally:
         for process in agents.values():
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            forks.kill_session(process)
     assert killed == KILLS
     heard, by = [], set()
     with engine.connect() as connection:

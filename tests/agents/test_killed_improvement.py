@@ -1,9 +1,7 @@
 """The improvement loop killed anywhere: no edit is lost or made twice, no approval used for nothing."""
 
 import random
-import subprocess
-import sys
-from pathlib import Path
+import signal
 
 from sqlalchemy import text
 
@@ -11,11 +9,11 @@ from qflow_dagster.agents import edits
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.generation import orchestrator
 from qflow_dagster.quantumflow import reclaim_expired, verify_history
+from tests import forks
+from tests.agents.applier import generate_apply_verify
 from tests.agents.conftest import branches, untouched
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
-ROOT = Path(__file__).parents[2]
-APPLIER = Path(__file__).with_name("applier.py")
 POINTS = [
     "authorize:before",
     "authorize:after",
@@ -31,10 +29,9 @@ POINTS = [
 
 def killed(loop: Loop, point: str) -> None:
     url = loop.engine.url.render_as_string(hide_password=False)
-    done = subprocess.run(
-        [sys.executable, str(APPLIER), url, point], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == -9, done.stderr
+    process = forks.start(generate_apply_verify, url, point)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_killed_anywhere_no_edit_is_lost_none_made_twice_no_approval_used_for_nothing(loop: Loop) -> None:

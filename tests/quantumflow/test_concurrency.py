@@ -1,13 +1,11 @@
 """Several processes on one database, and what is left of one that is killed."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.context import ForkServerProcess
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, text
@@ -24,24 +22,37 @@ from qflow_dagster.quantumflow import (
     reclaim_expired,
     verify_history,
 )
+from tests import forks
+from tests.quantumflow import worker
 
-Start = Callable[..., subprocess.Popen]
+Start = Callable[..., tuple[ForkServerProcess, Pipe]]
 
 
 @pytest.fixture
 def start(database: URL) -> Start:
-    """Start `worker.py` with a command and its arguments."""
+    """Start a command of `worker` with its arguments; the process, and the pipe on which it says what it does."""
     url = database.render_as_string(hide_password=False)
 
-    def process(command: str, *arguments: object) -> subprocess.Popen:
-        script = Path(__file__).with_name("worker.py")
-        return subprocess.Popen(
-            [sys.executable, str(script), command, url, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def started(command: Callable[..., None], *arguments: object) -> tuple[ForkServerProcess, Pipe]:
+        ours, theirs = forks.Pipe(duplex=False)
+        with theirs:
+            return forks.start(worker.work, url, command, theirs, *arguments), ours
 
-    return process
+    return started
+
+
+def rest(pipe: Pipe) -> Iterator[str]:
+    """What else comes until the process ends."""
+    with suppress(EOFError):
+        while True:
+            yield pipe.recv()
+
+
+def codes(workers: list[tuple[ForkServerProcess, Pipe]]) -> list[int | None]:
+    """The exit codes of processes that end by themselves."""
+    for process, _ in workers:
+        process.join(240)
+    return [process.exitcode for process, _ in workers]
 
 
 def count(connection: Connection, table: str) -> int:
@@ -54,9 +65,9 @@ def test_eight_processes_claim_twenty_thousand_workflows_each_exactly_once(
     with engine.begin() as connection:
         for _ in range(20):
             create_workflows(connection, _jobs(1_000), actor="test")
-    workers = [start("drain", f"worker-{n}", 20) for n in range(8)]
-    done = [line for worker in workers for line in worker.communicate(timeout=240)[0].split()]
-    assert [worker.returncode for worker in workers] == [0] * 8
+    workers = [start(worker.drain, f"worker-{n}", 20) for n in range(8)]
+    done = [id_ for _, pipe in workers for id_ in rest(pipe)]
+    assert codes(workers) == [0] * 8
     assert len(done) == len(set(done)) == 20_000
     with engine.connect() as connection:
         outcome = "SELECT count(*) FROM workflows WHERE status = 'completed' AND attempt = 1"
@@ -69,10 +80,8 @@ def test_eight_processes_claim_twenty_thousand_workflows_each_exactly_once(
 def test_eight_processes_doing_everything_leave_whole_chains_and_no_deadlock(
     engine: Engine, start: Start
 ) -> None:
-    workers = [start("struggle", f"worker-{n}", 3) for n in range(8)]
-    for worker in workers:
-        worker.communicate(timeout=240)
-    assert [worker.returncode for worker in workers] == [0] * 8
+    workers = [start(worker.struggle, f"worker-{n}", 3) for n in range(8)]
+    assert codes(workers) == [0] * 8
     with engine.connect() as connection:
         assert count(connection, "workflows") > 100
         assert find(connection, status="running") == []
@@ -84,13 +93,12 @@ def test_what_a_killed_worker_held_comes_back_and_its_late_report_is_refused(
 ) -> None:
     with engine.begin() as connection:
         ids = create_workflows(connection, _jobs(10), actor="test")
-    worker = start("hold", "victim", 1)
-    assert worker.stdout is not None
-    assert worker.stdout.readline() == "10\n"
+    victim, pipe = start(worker.hold, "victim", 1)
+    assert pipe.recv() == 10
     with engine.connect() as connection:
         late = find(connection, status="running")
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
+    victim.kill()
+    victim.join()
     with engine.begin() as connection:
         returned: list = []
         deadline = time.monotonic() + 60
@@ -113,16 +121,15 @@ def test_a_worker_killed_in_the_middle_of_a_batch_leaves_it_whole_or_untouched(
     with engine.begin() as connection:
         for _ in range(5):
             create_workflows(connection, _jobs(1_000), actor="test")
-    worker = start("drain", "victim", 50)
-    assert worker.stdout is not None
-    printed = [worker.stdout.readline().strip() for _ in range(200)]
-    worker.kill()
-    printed += worker.stdout.read().split()
-    worker.wait()
+    victim, pipe = start(worker.drain, "victim", 50)
+    said = [pipe.recv() for _ in range(200)]
+    victim.kill()
+    said += rest(pipe)
+    victim.join()
     with engine.connect() as connection:
         completed = "SELECT count(*) FROM workflows WHERE status = 'completed'"
         # The batch that was committed when it died may be missing from what it said, no other.
-        assert connection.execute(text(completed)).scalar_one() - len(printed) in range(51)
+        assert connection.execute(text(completed)).scalar_one() - len(said) in range(51)
         assert find(connection, status="running") == []
         assert verify_history(connection) is None
 
@@ -133,20 +140,19 @@ def test_a_listener_killed_again_and_again_misses_nothing_and_repeats_nothing_ac
     sent, seen, acknowledged = [], [], []
     dice = random.Random(7)
     for _ in range(4):
-        listener = start("follow", "reader", 30, 3)
+        listener, pipe = start(worker.follow, "reader", 30, 3)
         with engine.begin() as connection:
             sent += [str(create_workflow(connection, "test.announced", actor="test")) for _ in range(10)]
-        assert listener.stdout is not None
-        for line in (listener.stdout.readline().strip() for _ in range(dice.randint(3, 12))):
+        for line in (pipe.recv() for _ in range(dice.randint(3, 12))):
             _note(line, seen, acknowledged)
-        os.kill(listener.pid, signal.SIGKILL)
-        for line in listener.stdout.read().splitlines():
+        listener.kill()
+        for line in rest(pipe):
             _note(line, seen, acknowledged)
-        listener.wait()
-    last = start("follow", "reader", 2, 1)
-    for line in last.communicate(timeout=240)[0].splitlines():
+        listener.join()
+    last = start(worker.follow, "reader", 2, 1)
+    for line in rest(last[1]):
         _note(line, seen, acknowledged)
-    assert last.returncode == 0
+    assert codes([last]) == [0]
     first_seen = list(dict.fromkeys(seen))
     assert first_seen == sent
     assert acknowledged == sorted(set(acknowledged), key=sent.index)
@@ -156,7 +162,7 @@ def test_a_listener_killed_again_and_again_misses_nothing_and_repeats_nothing_ac
 def _note(line: str, seen: list[str], acknowledged: list[str]) -> None:
     if line.startswith("acknowledged "):
         acknowledged.append(line.removeprefix("acknowledged "))
-    elif line:
+    else:
         # What was acknowledged, and everything before it, is never seen again.
         assert not acknowledged or line not in seen[: seen.index(acknowledged[-1]) + 1]
         seen.append(line)

@@ -1,9 +1,10 @@
-"""What the concurrency tests run in processes of their own: `worker.py COMMAND DATABASE-URL ARGUMENTS`."""
+"""What the concurrency tests run in processes of their own, which say on a pipe what they did."""
 
-import sys
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url
 
 from qflow_dagster.database import engine_for
 from qflow_dagster.quantumflow import (
@@ -23,29 +24,30 @@ register("test.job")
 register("test.announced", queue="announcements")
 
 
-def drain(engine, name: str, batch: str) -> None:
-    """Claim and complete until nothing is left; print each id once it is committed."""
+def drain(engine: Engine, say: Connection, name: str, batch: int) -> None:
+    """Claim and complete until nothing is left; say each id once it is committed."""
     while True:
         with engine.begin() as connection:
-            held = claim(connection, "test.job", worker=name, limit=int(batch))
+            held = claim(connection, "test.job", worker=name, limit=batch)
             complete(connection, held, [name] * len(held))
         if not held:
             return
-        print("\n".join(str(w.id) for w in held), flush=True)
+        for workflow in held:
+            say.send(str(workflow.id))
 
 
-def hold(engine, name: str, seconds: str) -> None:
+def hold(engine: Engine, say: Connection, name: str, seconds: float) -> None:
     """Claim everything for some seconds, say so, and work for ever."""
     with engine.begin() as connection:
-        held = claim(connection, "test.job", worker=name, limit=100, lease=float(seconds))
-    print(len(held), flush=True)
+        held = claim(connection, "test.job", worker=name, limit=100, lease=seconds)
+    say.send(len(held))
     while True:
         time.sleep(1)
 
 
-def struggle(engine, name: str, seconds: str) -> None:
+def struggle(engine: Engine, say: Connection, name: str, seconds: float) -> None:
     """All operations at once, some of them failing, until the time is over."""
-    end = time.monotonic() + float(seconds)
+    end = time.monotonic() + seconds
     number = 0
     while time.monotonic() < end:
         number += 1
@@ -62,16 +64,16 @@ def struggle(engine, name: str, seconds: str) -> None:
             reclaim_expired(connection)
 
 
-def follow(engine, name: str, seconds: str, per_acknowledgement: str) -> None:
-    """Print each announcement as it comes; acknowledge every few of them."""
-    for number, message in enumerate(listen(engine, "announcements", name, idle=float(seconds), poll=1), 1):
-        print(message.payload["workflow_id"], flush=True)
-        if number % int(per_acknowledgement) == 0:
+def follow(engine: Engine, say: Connection, name: str, seconds: float, per_acknowledgement: int) -> None:
+    """Say each announcement as it comes; acknowledge every few of them."""
+    for number, message in enumerate(listen(engine, "announcements", name, idle=seconds, poll=1), 1):
+        say.send(message.payload["workflow_id"])
+        if number % per_acknowledgement == 0:
             with engine.begin() as connection:
                 acknowledge(connection, name, message)
-            print(f"acknowledged {message.payload['workflow_id']}", flush=True)
+            say.send(f"acknowledged {message.payload['workflow_id']}")
 
 
-if __name__ == "__main__":
-    command, url, *arguments = sys.argv[1:]
-    globals()[command](engine_for(make_url(url)), *arguments)
+def work(url: str, command: Callable[..., None], say: Connection, *arguments: object) -> None:
+    """Do one of the above on the database at `url`."""
+    command(engine_for(make_url(url)), say, *arguments)
