@@ -1,5 +1,7 @@
 """Databases of tests: copies of a template, and their end."""
 
+from functools import cache
+
 import psycopg
 from sqlalchemy import URL
 
@@ -27,6 +29,12 @@ def drop(database: URL) -> None:
 
 def _on_server(database: URL, *statements: str) -> None:
     server = database.set(drivername="postgresql", database="postgres")
-    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement)  # type: ignore[arg-type]
+    connection = _connection(server.render_as_string(hide_password=False))
+    for statement in statements:
+        connection.execute(statement)  # type: ignore[arg-type]
+
+
+@cache
+def _connection(server: str) -> psycopg.Connection:
+    """One for all tests of this process: to connect takes as long as to drop a database."""
+    return psycopg.connect(server, autocommit=True)

@@ -1,7 +1,5 @@
 """Agents: who fits, who gets an assignment, and what happens to it when they fail or go away."""
 
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -11,12 +9,14 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import URL, Engine, text
 
 from qflow_dagster.agents import agent_messages, agent_program, assignments, coordination
 from qflow_dagster.agents.coordination import Agent, Capability, Requirement, candidates, fit
+from qflow_dagster.database import engine_for
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import LeaseLostError, reclaim_expired
+from tests import forks
 
 REFACTOR = Requirement("refactoring", "code", "patch", "simple")
 
@@ -261,26 +261,27 @@ def test_twenty_programs_some_of_which_fail_do_every_assignment_once(engine: Eng
     assert sum(shown(engine, id_)["state"] == "succeeded" for id_ in ids) > 30
 
 
+def sleep_over_assignments(database: URL) -> None:
+    first = Capability(
+        name="first",
+        domains=("refactoring",),
+        output_types=("patch",),
+        complexity="complex",
+        cost=1,
+        heartbeat=30.0,
+    )
+    agent_program.work(engine_for(database), first, ["sleep", "600"], poll=0.05)
+
+
 def test_a_killed_agent_loses_its_assignment_to_another(engine: Engine) -> None:
     register(engine, "second", cost=200.0)
     id_ = assign(engine)
-    url = engine.url.render_as_string(hide_password=False)
-    program = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from sqlalchemy import create_engine;"
-            "from qflow_dagster.agents import agent_program; from qflow_dagster.agents.coordination import Capability;"
-            "agent_program.work(create_engine(sys.argv[1]), Capability(name='first', domains=('refactoring',),"
-            "output_types=('patch',), complexity='complex', cost=1, heartbeat=30.0), ['sleep', '600'], poll=0.05)",
-            url,
-        ],
-    )
+    process = forks.start(sleep_over_assignments, engine.url)
     deadline = time.monotonic() + 120
     while shown(engine, id_)["state"] != "running" and time.monotonic() < deadline:
         time.sleep(0.05)
-    program.send_signal(signal.SIGKILL)
-    program.wait()
+    process.kill()
+    process.join()
     with engine.begin() as connection:
         connection.execute(
             text("UPDATE workflows SET lease_expires_at = clock_timestamp() - interval '1 second'")

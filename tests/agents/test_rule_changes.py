@@ -1,8 +1,5 @@
 """Rules that change: variants go on trial by themselves, become active only when somebody agrees; a no ends them."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,11 +13,10 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import item_requests
 from qflow_dagster.quantumflow import verify_history
 from qflow_dagster.settings import settings
-from tests import decisions
+from tests import decisions, forks
 from tests.evolution.judgements_in_database import decided
 from tests.improvement_loop import Loop
 
-ROOT = Path(__file__).parents[2]
 RULE = "python/mutable-default"
 # What people want changed, and the same in tests, where they do not.
 WANTED = "def collect_{0}(item, found=[]):\n    found.append(item)\n    return found\n"
@@ -234,19 +230,14 @@ def test_two_that_evolve_at_the_same_time_count_once_and_begin_a_variant_once(
                 text("INSERT INTO rule_locations VALUES (:id, 0, 'a.py', 'python', :text, :start, :end)"),
                 {"id": row.id, "text": code, "start": start, "end": start + 2},
             )
-    program = "from tests.agents.test_rule_changes import evolve_here; evolve_here()"
     environment = {
-        **os.environ,
         "QFLOW_DATABASE_URL": engine.url.render_as_string(hide_password=False),
         "QFLOW_HOME": str(tmp_path),
     }
-    started = [
-        subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
+    started = [forks.start(evolve_here, environment=environment) for _ in range(2)]
     for process in started:
-        _, words = process.communicate(timeout=120)
-        assert process.returncode == 0, words.decode()
+        process.join(120)
+        assert process.exitcode == 0
     with engine.connect() as connection:
         lives = rule_set.lifecycles(connection, rule=RULE)
         assert verify_history(connection) is None

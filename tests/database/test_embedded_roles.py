@@ -4,8 +4,6 @@ import os
 import random
 import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from sqlalchemy import URL, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from qflow_dagster.database import embedded, embedded_roles, engine_for
+from tests import forks
 from tests.database.conftest import Home
 from tests.database.old_data_folder import start_old
 
@@ -117,22 +116,22 @@ def test_a_folder_of_an_earlier_version_is_made_safe_and_keeps_its_data(old_home
 
 def test_it_is_made_safe_however_often_whoever_does_it_is_killed(old_home: Home) -> None:
     start_old(old_home)
-    program = f"from pathlib import Path; from qflow_dagster.database import embedded; embedded.start(Path({str(old_home)!r}))"
     chance = random.Random(7)
     for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
-        time.sleep(chance.uniform(0.3, 1.5))
+        process = forks.start(embedded.start, old_home)
+        time.sleep(chance.uniform(0, 1))
         process.kill()
-        process.wait()
+        process.join()
     embedded.start(old_home)
     is_present(old_home)
 
 
 def test_processes_that_make_it_safe_at_once_do_it_together(old_home: Home) -> None:
     start_old(old_home)
-    program = f"from pathlib import Path; from qflow_dagster.database import embedded; embedded.start(Path({str(old_home)!r}))"
-    started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(4)]
-    assert [process.wait() for process in started] == [0] * 4
+    started = [forks.start(embedded.start, old_home) for _ in range(4)]
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0] * 4
     is_present(old_home)
 
 

@@ -1,10 +1,8 @@
 """Circuit breakers: open after failures, one probe at a time whoever asks, shared by all processes."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 import pytest
@@ -13,11 +11,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import URL, Engine, create_engine, text
 
+from qflow_dagster.database import engine_for
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import circuit_breaker
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
 from qflow_dagster.infrastructure.error_rate_tracker import rate
 from qflow_dagster.quantumflow import verify_history
+from tests import forks
 
 
 class DownError(Exception):
@@ -163,30 +163,37 @@ def test_without_the_database_calls_go_through_unguarded() -> None:
         call(away, fails=True)
 
 
+def probe_once(database: URL, pipe: Pipe) -> None:
+    """One call through a half-open breaker, at the moment that comes from the pipe."""
+    engine = engine_for(database)
+    with engine.connect():
+        pass
+    pipe.send("ready")
+    time.sleep(max(pipe.recv() - time.time(), 0))
+    try:
+        with through_breaker(engine, "model"):
+            # As long as a real call: the others come meanwhile.
+            time.sleep(1.0)
+        pipe.send("through")
+    except CircuitOpenError:
+        pipe.send("refused")
+
+
 def test_of_16_processes_exactly_one_probes(engine: Engine, database: URL) -> None:
     fail(engine, 5)
     wait_is_over(engine)
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name("prober.py")),
-        database.render_as_string(hide_password=False),
-    ]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(16)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    pipes = [forks.Pipe() for _ in range(16)]
+    for _, theirs in pipes:
+        with theirs:
+            forks.start(probe_once, database, theirs)
+    for ours, _ in pipes:
+        assert ours.recv() == "ready"
     start = time.time() + 0.3
-    answers = []
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(f"{start}\n")
-        process.stdin.flush()
-    for process in processes:
-        answers.append(process.communicate(timeout=240)[0].strip())
+    for ours, _ in pipes:
+        ours.send(start)
+    answers = [ours.recv() for ours, _ in pipes]
     assert answers.count("through") == 1
-    assert sum(answer.startswith("refused") for answer in answers) == 15
+    assert answers.count("refused") == 15
     assert state(engine) == "half_open"
     with engine.connect() as connection:
         into_half_open = connection.scalar(

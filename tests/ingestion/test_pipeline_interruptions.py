@@ -1,6 +1,5 @@
 """Ingestion disturbed: at once with another, killed, hanging, without its objects or its database."""
 
-import signal
 import subprocess
 import sys
 import threading
@@ -11,8 +10,10 @@ import pytest
 from sqlalchemy import URL, Engine, text
 
 from qflow_dagster import processes
+from qflow_dagster.database import engine_for
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import pipeline, queries, repositories
+from tests import forks
 from tests.ingestion.conftest import GitRepository, Ingested
 
 
@@ -75,6 +76,10 @@ def test_two_repositories_with_the_same_blobs_are_ingested_at_once(
         assert len(ingested.files(name=name)) == 300
 
 
+def ingest_project(database: URL) -> None:
+    pipeline.ingest(engine_for(database), "project", processes=1)
+
+
 def test_a_killed_ingestion_leaves_no_half_snapshot_and_is_continued(
     repository: GitRepository, ingested: Ingested, database: URL
 ) -> None:
@@ -82,19 +87,14 @@ def test_a_killed_ingestion_leaves_no_half_snapshot_and_is_continued(
     repository.commit({f"m{n}.py": f"# {n}\n{source}" for n in range(600)})
     with ingested.engine.begin() as connection:
         repositories.register(connection, str(repository.path))
-    script = (
-        "import sys; from sqlalchemy import make_url; from qflow_dagster.database import engine_for;"
-        "from qflow_dagster.ingestion import pipeline;"
-        "pipeline.ingest(engine_for(make_url(sys.argv[1])), 'project', processes=1)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, database.render_as_string(hide_password=False)])
+    process = forks.start(ingest_project, database)
     deadline = time.monotonic() + 200
     while ingested.rows("SELECT count(*) FROM blobs") == [(0,)]:
         assert time.monotonic() < deadline
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     with ingested.engine.connect() as connection, pytest.raises(QflowError, match="nothing of 'project'"):
         queries.current_snapshot(connection, "project")
     [(kept,)] = ingested.rows("SELECT count(*) FROM blobs")

@@ -1,10 +1,6 @@
 """Notifications: every message to every endpoint that wants it, at least once, signed, without secrets."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Engine, text
 
+from qflow_dagster.database import engine_for
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.notifications import delivery, endpoints, sealing
 from qflow_dagster.notifications.delivery import Note, signature
 from qflow_dagster.quantumflow import find, reclaim_expired, register, send_with_notify
 from qflow_dagster.settings import settings
+from tests import forks
 from tests.http_server import LocalServer, local_server
 
 register("test.titled", queue="titled")
@@ -206,25 +204,23 @@ def test_the_worker_delivers_within_a_moment_and_survives_a_lost_connection(
     assert not worker.is_alive()
 
 
+def deliver_for_ever(database: URL) -> None:
+    delivery.work(engine_for(database), threading.Event(), worker="w")
+
+
 def test_killed_at_any_moment_the_worker_loses_nothing(
     engine: Engine, database: URL, webhook: LocalServer, home: Path
 ) -> None:
     """At least once: some may come twice, under the same id, none may be missing."""
     add(engine, "ops", webhook.url)
-    program = (
-        "import sys, threading; from sqlalchemy import make_url; from qflow_dagster.database import engine_for\n"
-        "from qflow_dagster.notifications import delivery\n"
-        "delivery.work(engine_for(make_url(sys.argv[1])), threading.Event(), worker='w')\n"
-    )
-    command = [sys.executable, "-c", program, database.render_as_string(hide_password=False)]
     total = 60
     for start in range(0, total, 15):
-        worker = subprocess.Popen(command, env={**os.environ, "QFLOW_HOME": str(home)})
+        worker = forks.start(deliver_for_ever, database, environment={"QFLOW_HOME": str(home)})
         send(engine, *({"n": n} for n in range(start, start + 15)))
         seen = len(webhook.received)
         until(lambda seen=seen: len(webhook.received) > seen)
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
+        worker.kill()
+        worker.join()
         with engine.begin() as connection:
             connection.execute(
                 text("UPDATE workflows SET lease_expires_at = now() WHERE lease_expires_at IS NOT NULL")

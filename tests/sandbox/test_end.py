@@ -2,18 +2,18 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from uuid import uuid4
 
 import psutil
 import pytest
 
-from qflow_dagster.sandbox import Limits, run, supervision
+from qflow_dagster.sandbox import Kind, Limits, run, supervision
 from qflow_dagster.settings import settings
+from tests import forks
 from tests.sandbox.conftest import PYTHON
 
 # What a command may do to outlive its end. Each goes on for ever after it.
@@ -81,14 +81,13 @@ def test_nothing_is_left_when_it_ended(kind: str, folder: Path, mark: str, code:
     assert left(mark) == []
 
 
-def supervisor(kind: str, folder: Path, command: list[str]) -> subprocess.Popen:
-    text = f"""
-from pathlib import Path
-from qflow_dagster.sandbox import supervision
-supervision.available = lambda: {kind!r}
-supervision.run({command!r}, Path({str(folder)!r}), limits=supervision.Limits(600, 2**31, 60))
-"""
-    return subprocess.Popen([sys.executable, "-c", text], start_new_session=True)
+def supervise(kind: Kind, folder: Path, command: list[str]) -> None:
+    supervision.available = lambda: kind
+    supervision.run(command, folder, limits=Limits(600, 2**31, 60))
+
+
+def supervisor(kind: str, folder: Path, command: list[str]) -> ForkServerProcess:
+    return forks.start(supervise, kind, folder, command)
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -98,15 +97,15 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def kill_one(process: subprocess.Popen) -> None:
-    os.kill(process.pid, signal.SIGKILL)
+def kill_one(process: ForkServerProcess) -> None:
+    process.kill()
 
 
-def kill_group(process: subprocess.Popen) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
+def kill_group(process: ForkServerProcess) -> None:
+    forks.kill_session(process)
 
 
-def kill_both(process: subprocess.Popen) -> None:
+def kill_both(process: ForkServerProcess) -> None:
     """The supervisor and the launcher, which is its child."""
     for child in [*psutil.Process(process.pid).children(), process]:
         os.kill(child.pid, signal.SIGKILL)
@@ -115,14 +114,14 @@ def kill_both(process: subprocess.Popen) -> None:
 @pytest.mark.parametrize("kill", [kill_one, kill_group, kill_both])
 @pytest.mark.parametrize("attempt", ["forgets its death signal and its session", "is many"])
 def test_nothing_is_left_when_the_supervisor_was_killed(
-    kind: str, folder: Path, mark: str, attempt: str, kill: Callable[[subprocess.Popen], None]
+    kind: str, folder: Path, mark: str, attempt: str, kill: Callable[[ForkServerProcess], None]
 ) -> None:
     process = supervisor(kind, folder, program(attempt, mark))
     wait_until((folder / "alive").exists)
     started = psutil.Process(process.pid).children(recursive=True)
     assert left(mark)
     kill(process)
-    process.wait()
+    process.join()
     assert psutil.wait_procs([*started, *left(mark)], timeout=20)[1] == []
     assert left(mark) == []
 
@@ -136,7 +135,7 @@ def test_nothing_is_left_whenever_the_supervisor_is_killed(kind: str, folder: Pa
         time.sleep(0.04 * number)
         started = psutil.Process(process.pid).children(recursive=True)
         process.kill()
-        process.wait()
+        process.join()
         assert psutil.wait_procs(started, timeout=20)[1] == []
         wait_until(lambda: not left(mark))
 
@@ -146,7 +145,8 @@ def test_the_launcher_killed_ends_the_command(kind: str, folder: Path, mark: str
     wait_until((folder / "alive").exists)
     for child in psutil.Process(process.pid).children():
         child.kill()
-    assert process.wait(30) is not None
+    process.join(30)
+    assert process.exitcode is not None
     assert left(mark) == []
 
 

@@ -1,8 +1,7 @@
 """Importing what other instances published: whose word is taken, what it is worth, and what is refused."""
 
 import os
-import subprocess
-import sys
+import signal
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,8 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import URL, text
 
+from qflow_dagster.database import engine_for
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.rules import Rule, load_rules
 from qflow_dagster.evolution.sharing.imports import (
@@ -24,6 +24,7 @@ from qflow_dagster.evolution.sharing.imports import (
 from qflow_dagster.evolution.sharing.publisher import publish
 from qflow_dagster.evolution.sharing.rule_packages import MAX_FILE_BYTES
 from qflow_dagster.evolution.sharing.votes import quarantined
+from tests import forks
 from tests.evolution.sharing.rule_instances import (
     AT,
     Home,
@@ -205,20 +206,20 @@ def test_whoever_is_killed_before_the_commit_imports_it_again(ours: Home, place:
     assert [message["type"] for message in ours.sent()].count("rule_imported") == 1
 
 
+def import_and_die(database: URL, place: Path, key: str) -> None:
+    with engine_for(database).begin() as connection:
+        import_packages(connection, str(place), trust=[key], actor="ada")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_an_importing_process_that_is_killed_leaves_nothing_half_done(ours: Home, place: Path) -> None:
     peer = Peer()
     (place / "p.json").write_bytes(peer.package(RULE))
-    program = f"""
-import os, signal
-from sqlalchemy import create_engine
-from qflow_dagster.evolution.sharing.imports import import_packages
-with create_engine({ours.engine.url.render_as_string(hide_password=False)!r}).begin() as connection:
-    import_packages(connection, {str(place)!r}, trust=[{peer.key!r}], actor="ada")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    environment = {**os.environ, "QFLOW_HOME": str(ours.home)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=120)
-    assert done.returncode == -9
+    process = forks.start(
+        import_and_die, ours.engine.url, place, peer.key, environment={"QFLOW_HOME": str(ours.home)}
+    )
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
     with ours.connected() as connection:
         assert imported_priors(connection) == {}
     assert len(take(ours, place, peer.key).imported) == 1
