@@ -23,6 +23,12 @@ WANTED = "def collect_{0}(item, found=[]):\n    found.append(item)\n    return f
 UNWANTED = "def test_{0}(item, found=[]):\n    found.append(item)\n    assert found\n"
 
 
+@pytest.fixture
+def tests_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files named as tests are what the rules are about here; to run them for each candidate takes a second."""
+    monkeypatch.setattr(settings().generation, "tests", "off")
+
+
 def active(engine: Engine) -> Rule:
     with engine.connect() as connection:
         return rule_set.by_id(rule_set.current(connection))[RULE]
@@ -67,7 +73,7 @@ def decide_by_place(loop: Loop) -> None:
     assert location_records.store_missing(loop.engine) == len(decided_on)
 
 
-def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
+def test_from_decisions_to_a_variant_on_trial(loop: Loop, tests_off: None) -> None:
     """On a real repository: what is denied is in tests, what is accepted is not."""
     files = {f"app_{n}.py": WANTED.format(n) for n in range(6)} | {
         f"test_{n}.py": UNWANTED.format(n) for n in range(6)
@@ -105,7 +111,7 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop) -> None:
         assert verify_history(connection) is None
 
 
-def test_a_variant_that_leaves_out_what_people_mend_unasked_is_not_tried(loop: Loop) -> None:
+def test_a_variant_that_leaves_out_what_people_mend_unasked_is_not_tried(loop: Loop, tests_off: None) -> None:
     """What is denied is in tests; but in the history tests were mended too."""
     files = {f"app_{n}.py": WANTED.format(n) for n in range(5)} | {
         f"test_{n}.py": UNWANTED.format(n) for n in range(5)
