@@ -108,8 +108,8 @@ def _inline(tree: ast.AST, module: str) -> Iterator[tuple[str, re.Pattern[Any], 
         yield f"{module}:{node.lineno}", re.compile(node.args[0].value, value), node.func.attr
 
 
-def inputs(pattern: re.Pattern[Any], size: int) -> Iterator[str | bytes]:
-    """Texts of about `size` characters, each of a part of the pattern over and over."""
+def inputs(pattern: re.Pattern[Any], *sizes: int) -> Iterator[list[str | bytes]]:
+    """Texts of about so many characters, each of a part of the pattern over and over; the same part in each size."""
     source = pattern.pattern
     text = source.decode("latin-1") if isinstance(source, bytes) else source
     tree = parser.parse(text, pattern.flags & ~re.UNICODE if isinstance(source, bytes) else pattern.flags)
@@ -118,10 +118,14 @@ def inputs(pattern: re.Pattern[Any], size: int) -> Iterator[str | bytes]:
     for unit in units:
         for before in befores:
             for end in ENDS:
-                whole = before + unit * max(1, size // len(unit)) + end
-                if whole not in seen:
-                    seen.add(whole)
-                    yield whole.encode("latin-1", "replace") if isinstance(source, bytes) else whole
+                texts = [before + unit * max(1, size // len(unit)) + end for size in sizes]
+                if texts[-1] not in seen:
+                    seen.add(texts[-1])
+                    yield (
+                        [t.encode("latin-1", "replace") for t in texts]
+                        if isinstance(source, bytes)
+                        else texts
+                    )
 
 
 def _units(tree: Any) -> list[str]:
@@ -231,25 +235,28 @@ def slow_input(one: Found, size: int, seconds: float) -> tuple[str, float] | Non
         raise TimeoutError
 
     # The time of this process, not of the clock: other tests run beside it.
+    def seconds_for(given: str | bytes) -> float:
+        started = time.process_time()
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds * 4)
+        try:
+            if one.anchored:
+                one.pattern.match(given)
+                one.pattern.fullmatch(given)
+            else:
+                for _ in one.pattern.finditer(given):
+                    pass
+        except TimeoutError:
+            pass
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        return time.process_time() - started
+
     previous = signal.signal(signal.SIGVTALRM, interrupt)
     try:
-        for given in inputs(one.pattern, size):
-            started = time.process_time()
-            signal.setitimer(signal.ITIMER_VIRTUAL, seconds * 4)
-            try:
-                if one.anchored:
-                    one.pattern.match(given)
-                    one.pattern.fullmatch(given)
-                else:
-                    for _ in one.pattern.finditer(given):
-                        pass
-            except TimeoutError:
-                pass
-            finally:
-                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-            took = time.process_time() - started
-            if took > seconds:
-                return repr(given[:60]), took
+        for tenth, whole in inputs(one.pattern, size // 10, size):
+            # What is quadratic takes a hundredth for it; what takes less than a third of that is not tried in full.
+            if seconds_for(tenth) > seconds / 300 and (took := seconds_for(whole)) > seconds:
+                return repr(whole[:60]), took
     finally:
         signal.signal(signal.SIGVTALRM, previous)
     return None
