@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import Connection, Engine
+from sqlalchemy import ColumnElement, Connection, Engine, Table
 
 from qflow_dagster.assets import ingestion
 from qflow_dagster.assets.metadata import NIGHTLY, picture, table, table_metadata
@@ -26,6 +26,7 @@ from qflow_dagster.resources.progress import Progress
 from qflow_dagster.resources.workers import worker
 
 GROUP = "metrics"
+_FILE, _CHANGES, _COUPLING = tables.file_metrics.c, tables.change_metrics.c, tables.change_coupling.c
 
 Describe = Callable[[Connection, Snapshot], Mapping[str, Any]]
 
@@ -86,9 +87,9 @@ def _functions(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _top(table_name: str, columns: str, order: str) -> Describe:
+def _top(metrics: Table, columns: Sequence[str], *order: ColumnElement[Any]) -> Describe:
     def describe(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
-        return {"top": table(queries.top(connection, snapshot.id, table_name, columns, order))}
+        return {"top": table(queries.top(connection, snapshot.id, metrics, columns, order))}
 
     return describe
 
@@ -145,9 +146,20 @@ assets = [
         "Functions summed up per file, documentation, imports in and out, import cycles.",
         compute_files,
         _top(
-            "file_metrics",
-            "path, language, code_lines, functions, cognitive, maintainability, fan_in, fan_out, cycle_size",
-            "cognitive DESC, path",
+            tables.file_metrics,
+            (
+                "path",
+                "language",
+                "code_lines",
+                "functions",
+                "cognitive",
+                "maintainability",
+                "fan_in",
+                "fan_out",
+                "cycle_size",
+            ),
+            _FILE.cognitive.desc(),
+            _FILE.path,
         ),
         table_name="file_metrics",
         deps=[FUNCTIONS, ingestion.FILES, ingestion.DEPENDENCIES],
@@ -157,10 +169,21 @@ assets = [
         "Churn, age, authors, ownership, bug fixes and knowledge loss of every file.",
         compute_changes,
         _top(
-            "change_metrics",
-            "path, commits, commits_365, churn_365, authors, main_author, bus_factor, "
-            "bug_fixes, knowledge_loss",
-            "commits_365 DESC, commits DESC, path",
+            tables.change_metrics,
+            (
+                "path",
+                "commits",
+                "commits_365",
+                "churn_365",
+                "authors",
+                "main_author",
+                "bus_factor",
+                "bug_fixes",
+                "knowledge_loss",
+            ),
+            _CHANGES.commits_365.desc(),
+            _CHANGES.commits.desc(),
+            _CHANGES.path,
         ),
         table_name="change_metrics",
         deps=[ingestion.COMMITS, ingestion.FILES],
@@ -170,9 +193,12 @@ assets = [
         "Pairs of files that keep changing in the same commits.",
         compute_coupling,
         _top(
-            "change_coupling",
-            "path_a, path_b, common_commits, degree",
-            "degree DESC, common_commits DESC, path_a, path_b",
+            tables.change_coupling,
+            ("path_a", "path_b", "common_commits", "degree"),
+            _COUPLING.degree.desc(),
+            _COUPLING.common_commits.desc(),
+            _COUPLING.path_a,
+            _COUPLING.path_b,
         ),
         table_name="change_coupling",
         deps=[ingestion.COMMITS, ingestion.FILES],
@@ -181,7 +207,11 @@ assets = [
         "duplication",
         "Clones across files, and the share of each file that is duplicated.",
         compute_duplication,
-        _top("clones", "path_a, start_a, end_a, path_b, start_b, end_b, tokens", "clone"),
+        _top(
+            tables.clones,
+            ("path_a", "start_a", "end_a", "path_b", "start_b", "end_b", "tokens"),
+            tables.clones.c.clone,
+        ),
         table_name="duplication",
         deps=[ingestion.SYMBOLS, ingestion.FILES],
     ),

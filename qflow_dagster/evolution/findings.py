@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import metric_findings
 from qflow_dagster.evolution.rule_engine import StoredRule
+from qflow_dagster.evolution.tables import finding_events
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.quantumflow import resolve
 from qflow_dagster.registry import Lock
@@ -219,11 +220,15 @@ def show(connection: Connection, finding_id: UUID) -> dict[str, Any]:
     row = connection.execute(query, {"id": finding_id}).mappings().one_or_none()
     if row is None:
         raise QflowError(f"there is no finding {finding_id}")
-    events = text("""
-        SELECT at, from_state AS "from", to_state AS "to", actor, reason FROM finding_events
-        WHERE finding_id = :id ORDER BY id
-    """)
-    history = [dict(event) for event in connection.execute(events, {"id": finding_id}).mappings()]
+    table = finding_events.c
+    events = (
+        select(
+            table.at, table.from_state.label("from"), table.to_state.label("to"), table.actor, table.reason
+        )
+        .where(table.finding_id == finding_id)
+        .order_by(table.id)
+    )
+    history = [dict(event) for event in connection.execute(events).mappings()]
     hidden = {"repository_id", "rule_version_id", "fingerprint"}
     return {**{k: v for k, v in row.items() if k not in hidden}, "history": history}
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, func, insert, select
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.tables import rule_thresholds
@@ -115,11 +115,12 @@ def adapt(connection: Connection, name: str, decisions: Sequence[Decision]) -> C
     Each move needs `MIN_DECISIONS` new decisions; a change that a person reverted is not made again from
     the same decisions.
     """
-    query = text("""
-        SELECT max(at) AS moved, max(at) FILTER (WHERE reverts IS NOT NULL) AS reverted
-        FROM rule_thresholds WHERE name = :name
-    """)
-    last = connection.execute(query, {"name": name}).one()
+    table = rule_thresholds.c
+    moved = func.max(table.at)
+    reverted = moved.filter(table.reverts.is_not(None))
+    last = connection.execute(
+        select(moved.label("moved"), reverted.label("reverted")).where(table.name == name)
+    ).one()
     considered = [decision for decision in decisions if _is_after(decision, last.reverted)]
     if sum(_is_after(decision, last.moved) for decision in considered) < MIN_DECISIONS:
         return None
@@ -158,15 +159,15 @@ def revert(connection: Connection, id_: int, *, actor: str, reason: str) -> floa
     Raises:
         QflowError: There is no such change, or it is not the newest of its threshold.
     """
-    query = text("""
-        SELECT t.*, (SELECT max(id) FROM rule_thresholds n WHERE n.name = t.name) AS newest
-        FROM rule_thresholds t WHERE id = :id
-    """)
-    row = connection.execute(query, {"id": id_}).one_or_none()
+    table = rule_thresholds.c
+    row = connection.execute(
+        select(table.name, table.previous, table.value).where(table.id == id_)
+    ).one_or_none()
     if row is None:
         raise QflowError(f"there is no change {id_} of a threshold; see qflow rules thresholds")
-    if row.id != row.newest:
-        raise QflowError(f"change {id_} of {row.name!r} is not its newest: take back {row.newest} first")
+    newest = connection.scalar(select(func.max(table.id)).where(table.name == row.name))
+    if newest != id_:
+        raise QflowError(f"change {id_} of {row.name!r} is not its newest: take back {newest} first")
     _record(connection, row.name, row.value, Change(row.previous, reason, {}), actor, id_)
     return row.previous
 

@@ -18,7 +18,7 @@ from qflow_dagster.evolution.outcomes import Evidence
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.sharing import votes
 from qflow_dagster.evolution.sharing.imports import imported_priors
-from qflow_dagster.evolution.tables import rule_confidence
+from qflow_dagster.evolution.tables import rule_confidence, rule_lifecycles
 from qflow_dagster.quantumflow import send_with_notify
 from qflow_dagster.registry import Queue
 from qflow_dagster.settings import settings
@@ -266,13 +266,12 @@ def _level(
 
 def _external_counts(connection: Connection) -> dict[bytes, tuple[float, float]]:
     """Return (good, bad) counts that variants inherit from parents and imported rules from instances, by digest."""
-    query = text("""
-        SELECT digest, (evidence ->> 'kept')::float8 AS good, (evidence ->> 'remaining')::float8 AS bad
-        FROM rule_lifecycles WHERE origin = 'variant' AND evidence ? 'kept'
-    """)
-    weight = INHERITED_WEIGHT
+    table = rule_lifecycles.c
+    good, bad = (table.evidence[name].as_float() for name in ("kept", "remaining"))
+    query = select(table.digest, good, bad).where(table.origin == "variant", table.evidence.has_key("kept"))
     inherited = {
-        bytes(row.digest): (weight * row.good, weight * row.bad) for row in connection.execute(query)
+        bytes(digest): (INHERITED_WEIGHT * good, INHERITED_WEIGHT * bad)
+        for digest, good, bad in connection.execute(query)
     }
     imported = {digest: counts for (_, digest), counts in imported_priors(connection).items()}
     return {**inherited, **imported}

@@ -6,13 +6,15 @@ is data in the prompt, never an instruction. Does not belong here: the confidenc
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, func, select
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution.classifier import MAX_NAME_LENGTH, Analysis, classify
+from qflow_dagster.execution.tables import work_chunks
 from qflow_dagster.infrastructure import language_model
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.safety.redaction import redact_text
@@ -26,10 +28,9 @@ INSTRUCTIONS = (
     '["what is true when it is done"], "depends_on": ["names of other items it says it needs"], "confidence": '
     "0 to 1}."
 )
-_SPENT = text("""
-SELECT coalesce(sum((analysis -> 'usage' ->> 'cost')::float), 0) FROM work_chunks
-WHERE created_at > clock_timestamp() - interval '1 day'
-""")
+_SPENT = select(func.coalesce(func.sum(work_chunks.c.analysis["usage", "cost"].as_float()), 0)).where(
+    work_chunks.c.created_at > func.clock_timestamp() - timedelta(days=1)
+)
 Sentences = Annotated[Sequence[Annotated[str, Field(max_length=500)]], Field(max_length=20)]
 
 

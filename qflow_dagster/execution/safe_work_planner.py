@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Uuid, any_, literal, select, text
+from sqlalchemy import ARRAY, Connection, Uuid, any_, literal, select, text, update
 
 from qflow_dagster.database.copy import stage_rows
 from qflow_dagster.database.locks import lock
@@ -189,7 +189,7 @@ def rank(connection: Connection, ids: Sequence[UUID]) -> int:
         .with_for_update()
     )
     changed = []
-    for row in connection.execute(query, {"ids": list(ids)}):
+    for row in connection.execute(query):
         score = wsjf.score({name: value["value"] for name, value in row.inputs.items()})
         if score != row.wsjf:
             changed.append((row.id, score))
@@ -227,15 +227,11 @@ def set_input(connection: Connection, item: UUID, name: str, value: int, *, acto
         QflowError: there is no such item, or it has ended.
     """
     stated = wsjf.stated(name, value, actor)
-    query = text("SELECT inputs -> CAST(:name AS text) FROM work_items WHERE id = :id")
-    before = connection.scalar(query, {"id": item, "name": name})
+    before = connection.scalar(select(table.c.inputs[name]).where(table.c.id == item))
     data = {"input": name, "from": before and before["value"], "to": value}
     work_items.note(connection, item, actor=actor, data=data)
-    statement = text("""
-        UPDATE work_items SET inputs = jsonb_set(inputs, ARRAY[CAST(:name AS text)], CAST(:given AS jsonb))
-        WHERE id = :id
-    """)
-    connection.execute(statement, {"id": item, "name": name, "given": json.dumps(stated.as_json())})
+    inputs = table.c.inputs.concat({name: stated.as_json()})
+    connection.execute(update(table).where(table.c.id == item).values(inputs=inputs))
     rank(connection, [item])
     inherit(connection)
 

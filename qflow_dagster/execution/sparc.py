@@ -30,6 +30,7 @@ from qflow_dagster.quantumflow import (
     transition,
     uuid7,
 )
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.registry import Queue, WorkflowTypeName
 
 ACTOR = "SPARC orchestrator"
@@ -320,8 +321,8 @@ def release(connection: Connection, goal: Goal, reason: str, *, met: bool, actor
     ids = connection.scalars(open_, {"id": goal.id}).all()
     transition(connection, ids, "cancelled", actor=actor, data={"reason": reason})
     if goal.work_item_id is not None:
-        query = text("SELECT status FROM workflows WHERE id = :id FOR UPDATE")
-        if connection.scalar(query, {"id": goal.work_item_id}) == "in_progress":
+        status = select(workflows.c.status).where(workflows.c.id == goal.work_item_id).with_for_update()
+        if connection.scalar(status) == "in_progress":
             to = "done" if met else "backlog"
             work_items.move(connection, [goal.work_item_id], to, actor=actor, data={"reason": reason})
 

@@ -11,9 +11,10 @@ Belongs here: the strategies, the choice (pure), and the evidence read from the 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.execution.tables import sparc_goals
 
 # Uses from which the evidence of one kind of goal in one language suffices.
 MIN_EVIDENCE = 5
@@ -95,23 +96,17 @@ def choose(
     return max(strategies, key=lambda strategy: values[strategy.name]), values
 
 
-_EVIDENCE = text("""
-SELECT strategy, count(*) AS uses, count(*) FILTER (WHERE success) AS successes,
-       coalesce(avg(quality), 0) AS quality, coalesce(avg(seconds), 0) AS seconds, coalesce(avg(cost), 0) AS cost
-FROM sparc_goals WHERE success IS NOT NULL
-  AND (CAST(:goal_type AS text) IS NULL OR goal_type = :goal_type)
-  AND (CAST(:language AS text) IS NULL OR language = :language)
-GROUP BY strategy
-""")
-
-
 def evidence(connection: Connection, goal_type: str, language: str) -> dict[str, Evidence]:
     """Return the evidence of each strategy: of such goals where there were enough, else of a wider kind."""
+    goals = sparc_goals.c
+    averages = (func.coalesce(func.avg(column), 0) for column in (goals.quality, goals.seconds, goals.cost))
+    uses_and_averages = (func.count(), func.count().filter(goals.success), *averages)
+    of_kind, in_language = goals.goal_type == goal_type, goals.language == language
     by_strategy: dict[str, Evidence] = {}
-    for scope in ((goal_type, language), (goal_type, None), (None, None)):
-        rows = connection.execute(_EVIDENCE, {"goal_type": scope[0], "language": scope[1]})
-        for strategy, *values in rows:
-            if strategy not in by_strategy and (values[0] >= MIN_EVIDENCE or scope == (None, None)):
+    for scope in ((of_kind, in_language), (of_kind,), ()):
+        query = select(goals.strategy, *uses_and_averages).where(goals.success.is_not(None), *scope)
+        for strategy, *values in connection.execute(query.group_by(goals.strategy)):
+            if strategy not in by_strategy and (values[0] >= MIN_EVIDENCE or not scope):
                 by_strategy[strategy] = Evidence(*values)
     return by_strategy
 

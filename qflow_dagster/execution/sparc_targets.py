@@ -7,12 +7,13 @@ import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import findings
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.metrics import queries as metrics
+from qflow_dagster.quantumflow.tables import workflows
 
 MEASURES = ("cognitive", "cyclomatic", "code_lines", "maintainability", "nesting", "parameters", "findings")
 OPERATOR_PHRASES = {
@@ -121,8 +122,8 @@ def read(connection: Connection, snapshot: Snapshot, sentence: str) -> Target:
 def measure(connection: Connection, snapshot: Snapshot, target: Target) -> float | None:
     """Return the target's measure in the snapshot; None if the file or function no longer exists."""
     if target.kind == "work_item":
-        query = text("SELECT CASE WHEN status = 'done' THEN 0 ELSE 1 END FROM workflows WHERE id = :id")
-        return connection.scalar(query, {"id": target.work_item})
+        status = connection.scalar(select(workflows.c.status).where(workflows.c.id == target.work_item))
+        return None if status is None else float(status != "done")
     if target.kind == "rule" or target.measure == "findings":
         if target.kind == "measure" and not _exists(connection, snapshot, target.path):
             return None

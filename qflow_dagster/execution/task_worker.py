@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.database.locks import lock_name
 from qflow_dagster.database.refusals import is_refusal
 from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import decomposition, references, task_adapters, task_graph
+from qflow_dagster.execution.tables import task_graphs, tasks
 from qflow_dagster.execution.task_adapters import Adapters, Call, ExternalAdapter, TaskFailedError
 from qflow_dagster.execution.task_definitions import INPUT, OF_ELEMENTS, Task, check_tasks
 from qflow_dagster.execution.task_policy import PolicyViolationError, check, policy
@@ -36,6 +37,7 @@ from qflow_dagster.quantumflow import (
     heartbeat,
     transition,
 )
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.redaction import redact
 from qflow_dagster.settings import settings
@@ -131,12 +133,6 @@ SELECT type FROM unnest(CAST(:types AS text[])) AS type
 WHERE EXISTS (SELECT FROM workflows w WHERE w.type = type.type AND w.claimable AND w.remaining_dependencies = 0
               AND w.available_at <= statement_timestamp())
 """)
-_RUNNING = text("SELECT count(*) FROM workflows WHERE type = :type AND lease_expires_at IS NOT NULL")
-_SPECS = text("""
-SELECT id, graph_id, depth, position, spec, element, element IS NOT NULL AS mapped FROM tasks WHERE id = ANY(:ids)
-""")
-# Read once per graph: the input of a graph with a large map is as large as all of its elements.
-_GRAPH_INPUTS = text("SELECT id, input FROM task_graphs WHERE id = ANY(:ids)")
 _INPUTS = text("""
 SELECT d.workflow_id, t.name, w.result FROM workflow_dependencies d
 JOIN tasks t ON t.id = d.depends_on_id JOIN workflows w ON w.id = t.id
@@ -157,15 +153,18 @@ def _claim(engine: Engine, worker: str, remaining_capacity: int, run_id: str | N
             if max_running is not None:
                 # Serialized, so that two workers do not both count the same free slots.
                 lock_name(connection, type_)
-                limit = min(limit, max_running - (connection.scalar(_RUNNING, {"type": type_}) or 0))
+                limit = min(limit, max_running - _running(connection, type_))
             if limit > 0:
                 claimed += claim(connection, type_, worker=worker, limit=limit, run_id=run_id)
         if not claimed:
             return []
         ids = [workflow.id for workflow in claimed]
-        specs = {row.id: row for row in connection.execute(_SPECS, {"ids": ids})}
-        graphs = list({row.graph_id for row in specs.values()})
-        graph_inputs = {row.id: row.input for row in connection.execute(_GRAPH_INPUTS, {"ids": graphs})}
+        columns = (*tasks.c, tasks.c.element.is_not(None).label("mapped"))
+        specs = {row.id: row for row in connection.execute(select(*columns).where(tasks.c.id.in_(ids)))}
+        # Read once per graph: the input of a graph with a large map is as large as all of its elements.
+        graphs = task_graphs.c.id.in_({row.graph_id for row in specs.values()})
+        query = select(task_graphs.c.id, task_graphs.c.input).where(graphs)
+        graph_inputs = {row.id: row.input for row in connection.execute(query)}
         inputs: dict[UUID, dict[str, Any]] = {}
         for row in connection.execute(_INPUTS, {"ids": ids}):
             inputs.setdefault(row.workflow_id, {})[row.name] = row.result
@@ -177,6 +176,12 @@ def _claim(engine: Engine, worker: str, remaining_capacity: int, run_id: str | N
             visible |= {"item": row.element, "index": row.position}
         claimed_tasks.append(Held(workflow, row.graph_id, row.depth, Task.model_validate(row.spec), visible))
     return claimed_tasks
+
+
+def _running(connection: Connection, type_: str) -> int:
+    """Return how many tasks of a type are held by workers."""
+    held = (workflows.c.type == type_, workflows.c.lease_expires_at.is_not(None))
+    return connection.scalar(select(func.count()).where(*held)) or 0
 
 
 def _begin(

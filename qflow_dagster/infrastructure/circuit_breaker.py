@@ -11,10 +11,12 @@ which exceptions count as failures (the caller decides).
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row, func, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.errors import QflowError, UsageError
@@ -25,6 +27,7 @@ from qflow_dagster.infrastructure.error_rate_tracker import (
     track_errors,
     track_successes,
 )
+from qflow_dagster.infrastructure.tables import circuit_breakers as table
 from qflow_dagster.quantumflow import create_workflow, transition
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
@@ -131,13 +134,13 @@ def admit(connection: Connection, operation: str) -> Admission | CircuitOpenErro
             return CircuitOpenError(operation, row.wait)
         transition(connection, [row.id], "half_open", actor="qflow", data={"reason": "time to probe"})
     admission = Admission(operation, uuid4())
+    term = timedelta(seconds=settings().errors.breaker_probe)
     _set(
         connection,
         operation,
-        "probe = :probe, probe_until = clock_timestamp() + make_interval(secs => :term)"
-        + (", successes = 0" if row.status == "open" else ""),
         probe=admission.probe,
-        term=settings().errors.breaker_probe,
+        probe_until=func.clock_timestamp() + term,
+        successes=0 if row.status == "open" else table.c.successes,
     )
     return admission
 
@@ -150,7 +153,7 @@ def record_success(connection: Connection, admission: Admission) -> None:
         return
     row = _lock(connection, admission.operation)
     if row.status == "closed":
-        _set(connection, row.operation, "failures = 0")
+        _set(connection, row.operation, failures=0)
     elif row.status == "half_open" and row.probe == admission.probe:
         _probe_succeeded(connection, row, 1)
 
@@ -160,7 +163,7 @@ def record_failure(connection: Connection, admission: Admission, error: BaseExce
     track_errors(connection, [occurrence_of(admission.operation, error, source="breaker")])
     row = _ensure(connection, admission.operation)
     if not row.guarded:
-        row = _set(connection, row.operation, "guarded = true")
+        row = _set(connection, row.operation, guarded=True)
     if row.status == "half_open" and row.probe == admission.probe:
         _open(connection, row, f"the probe failed: {type(error).__name__}")
     elif row.status == "closed":
@@ -175,7 +178,7 @@ def observe(connection: Connection, operation: str, *, failures: int, successes_
     row = _ensure(connection, operation)
     if row.status == "closed":
         if successes_before:
-            row = _set(connection, operation, "failures = 0")
+            row = _set(connection, operation, failures=0)
         return _failed(connection, row, failures, "reported errors")
     if row.status == "open" and row.wait <= 0:
         # A call failed, which counts as a failed probe.
@@ -307,9 +310,7 @@ def _report(engine: Engine, admission: Admission, error: Exception | None) -> No
 
 def _failed(connection: Connection, row: Row[Any], count: int, what: str) -> str:
     limits = settings().errors
-    row = _set(
-        connection, row.operation, "failures = failures + :count, failed_at = clock_timestamp()", count=count
-    )
+    row = _set(connection, row.operation, failures=table.c.failures + count, failed_at=func.clock_timestamp())
     seen = rate(connection, row.operation)
     if row.failures >= limits.breaker_failures:
         reason = f"{row.failures} consecutive failures, the last {what}"
@@ -326,8 +327,11 @@ def _open(connection: Connection, row: Row[Any], reason: str, actor: str = "qflo
     _set(
         connection,
         row.operation,
-        "opened_at = clock_timestamp(), probe = NULL, probe_until = NULL, successes = 0, reason = :why",
-        why=reason,
+        opened_at=func.clock_timestamp(),
+        probe=None,
+        probe_until=None,
+        successes=0,
+        reason=reason,
     )
 
 
@@ -336,7 +340,12 @@ def _close(connection: Connection, row: Row[Any], actor: str, reason: str) -> No
     _set(
         connection,
         row.operation,
-        "failures = 0, successes = 0, probe = NULL, probe_until = NULL, opened_at = NULL, reason = NULL",
+        failures=0,
+        successes=0,
+        probe=None,
+        probe_until=None,
+        opened_at=None,
+        reason=None,
     )
 
 
@@ -344,8 +353,9 @@ def _probe_succeeded(connection: Connection, row: Row[Any], count: int) -> None:
     row = _set(
         connection,
         row.operation,
-        "successes = successes + :count, probe = NULL, probe_until = NULL",
-        count=count,
+        successes=table.c.successes + count,
+        probe=None,
+        probe_until=None,
     )
     if row.successes >= settings().errors.breaker_successes:
         _close(connection, row, "qflow", f"{row.successes} successful probes")
@@ -353,8 +363,8 @@ def _probe_succeeded(connection: Connection, row: Row[Any], count: int) -> None:
 
 def _release_probe(connection: Connection, admission: Admission) -> None:
     if admission.probe is not None:
-        release = text("UPDATE circuit_breakers SET probe = NULL, probe_until = NULL WHERE probe = :probe")
-        connection.execute(release, {"probe": admission.probe})
+        held = table.c.probe == admission.probe
+        connection.execute(update(table).where(held).values(probe=None, probe_until=None))
 
 
 def _ensure(connection: Connection, operation: str) -> Row[Any]:
@@ -367,11 +377,8 @@ def _ensure(connection: Connection, operation: str) -> Row[Any]:
             actor="qflow",
             key=operation,
         )
-        insert = text("""
-            INSERT INTO circuit_breakers (operation, id, failures, successes, guarded)
-            VALUES (:operation, :id, 0, 0, false) ON CONFLICT DO NOTHING
-        """)
-        connection.execute(insert, {"operation": operation, "id": id_})
+        closed = {"operation": operation, "id": id_, "failures": 0, "successes": 0, "guarded": False}
+        connection.execute(insert(table).values(closed).on_conflict_do_nothing())
     return _lock(connection, operation)
 
 
@@ -390,7 +397,6 @@ def _lock(connection: Connection, operation: str) -> Row[Any]:
     return connection.execute(_LOCK, {"operation": operation, "reset": settings().errors.breaker_reset}).one()
 
 
-def _set(connection: Connection, operation: str, assignments: str, **values: Any) -> Row[Any]:
-    update = text(f"UPDATE circuit_breakers SET {assignments} WHERE operation = :operation")
-    connection.execute(update, {"operation": operation, **values})
+def _set(connection: Connection, operation: str, **values: Any) -> Row[Any]:
+    connection.execute(update(table).where(table.c.operation == operation).values(**values))
     return _lock(connection, operation)

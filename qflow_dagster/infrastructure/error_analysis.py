@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row, func, select, text, update
 
 from qflow_dagster.infrastructure import ERROR_GROUP, circuit_breaker
 from qflow_dagster.infrastructure.error_rate_tracker import MAX_MESSAGE_LENGTH, SEVERITIES, rates
@@ -24,8 +24,10 @@ from qflow_dagster.infrastructure.fingerprints import (
     fingerprint,
     innermost,
 )
+from qflow_dagster.infrastructure.tables import operation_alerts
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, send_with_notify, transition
 from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.registry import Queue
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
@@ -202,20 +204,22 @@ def analyze_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
 
 def recover_alerts(connection: Connection) -> list[str]:
     """Notify of recovered operations that had an alert; return these operations."""
-    alerting = text("SELECT DISTINCT operation FROM operation_alerts WHERE alerting")
-    operations = connection.scalars(alerting).all()
+    table = operation_alerts.c
+    operations = connection.scalars(select(table.operation).distinct().where(table.alerting)).all()
     if not operations:
         return []
     now = {rate.operation: rate for rate in rates(connection)}
     limit = settings().errors.alert_rate
     well = [name for name in operations if name not in now or now[name].rate < limit]
     if well:
-        update = text("""
-            UPDATE operation_alerts SET alerting = false, since = clock_timestamp()
-            WHERE alerting AND operation = ANY(:well) RETURNING operation
-        """)
+        ended = (
+            update(operation_alerts)
+            .where(table.alerting, table.operation.in_(well))
+            .values(alerting=False, since=func.clock_timestamp())
+            .returning(table.operation)
+        )
         # Of concurrent sensors, only the one that updates the row notifies.
-        well = sorted(set(connection.scalars(update, {"well": well})))
+        well = sorted(set(connection.scalars(ended)))
         send_with_notify(
             connection,
             Queue.ERROR_NOTIFICATIONS,
@@ -269,14 +273,14 @@ def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
 
 def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | None) -> list[UUID]:
     """Mark resolved groups as regressed that have an occurrence after they were resolved."""
-    query = text("""
-        SELECT id, updated_at FROM workflows WHERE id = ANY(:ids) AND status = 'resolved' ORDER BY id FOR UPDATE
-    """)
-    back = [
-        row.id
-        for row in connection.execute(query, {"ids": list(groups)})
-        if max(groups[row.id].times) > row.updated_at
-    ]
+    columns = workflows.c
+    query = (
+        select(columns.id, columns.updated_at)
+        .where(columns.id.in_(list(groups)), columns.status == "resolved")
+        .order_by(columns.id)
+        .with_for_update()
+    )
+    back = [row.id for row in connection.execute(query) if max(groups[row.id].times) > row.updated_at]
     if back:
         transition(
             connection, back, "regressed", actor="qflow", data={"reason": "it happened again"}, run_id=run_id

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, select, text
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
 from qflow_dagster.infrastructure.fingerprints import CLASSES
-from qflow_dagster.infrastructure.tables import error_occurrences, operation_successes
+from qflow_dagster.infrastructure.tables import error_groups, error_occurrences, operation_successes
 from qflow_dagster.quantumflow import resolve, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
@@ -74,10 +74,11 @@ def decide(
 
 def without_suspect(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, list[dict[str, Any]]]]:
     """Return those of the groups that have frames and no suspected commit, with their frames."""
-    query = text("""
-        SELECT id, frames FROM error_groups WHERE id = ANY(:ids) AND suspect IS NULL AND frames <> '[]'
-    """)
-    return [(row.id, row.frames) for row in connection.execute(query, {"ids": list(ids)})]
+    columns = error_groups.c
+    query = select(columns.id, columns.frames).where(
+        columns.id.in_(ids), columns.suspect.is_(None), columns.frames != []
+    )
+    return [(row.id, row.frames) for row in connection.execute(query)]
 
 
 def set_suspects(connection: Connection, suspects: dict[UUID, dict[str, Any]]) -> None:

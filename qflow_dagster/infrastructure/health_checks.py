@@ -7,15 +7,17 @@ register their own), processing of results (`health_agent`).
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 import psutil
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, func, select, text
 
 from qflow_dagster.database.revisions import current_revision, newest_revision
 from qflow_dagster.infrastructure import services
 from qflow_dagster.infrastructure.error_rate_tracker import rates
 from qflow_dagster.infrastructure.health_agent import Check, Result, threshold_result
 from qflow_dagster.quantumflow import registered_types, verify_history
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.settings import settings
 
 # A circuit breaker that is open for less than this is not a problem.
@@ -127,11 +129,9 @@ def queue_age(connection: Connection) -> dict[str, Result]:
 
 def leases(connection: Connection) -> dict[str, Result]:
     """Find expired leases that were not returned: no sweep runs, or this code does not know their type."""
-    query = text("""
-        SELECT count(*) FROM workflows
-        WHERE lease_expires_at <= statement_timestamp() - make_interval(secs => :late)
-    """)
-    count = connection.scalar(query, {"late": RETURNED_LATE}) or 0
+    late = func.statement_timestamp() - timedelta(seconds=RETURNED_LATE)
+    query = select(func.count()).where(workflows.c.lease_expires_at <= late)
+    count = connection.scalar(query) or 0
     return {
         "leases": threshold_result(count, 0, None, f"{count:,} leases ran out and were not returned", "rows")
     }
@@ -167,13 +167,19 @@ def error_rate(connection: Connection) -> dict[str, Result]:
 
 def dead_workflows(connection: Connection) -> dict[str, Result]:
     """Count workflows that exhausted their attempts within a day."""
-    query = text("""
-        SELECT type, count(*) AS died FROM workflows
-        WHERE status = 'dead' AND finished_at > statement_timestamp() - interval '1 day' AND type = ANY(:types)
-        GROUP BY type ORDER BY count(*) DESC
-    """)
     types = [declared.name for declared in registered_types() if declared.machine.dead]
-    rows = connection.execute(query, {"types": types}).all()
+    columns, died = workflows.c, func.count().label("died")
+    query = (
+        select(columns.type, died)
+        .where(
+            columns.status == "dead",
+            columns.finished_at > func.statement_timestamp() - timedelta(days=1),
+            columns.type.in_(types),
+        )
+        .group_by(columns.type)
+        .order_by(died.desc())
+    )
+    rows = connection.execute(query).all()
     total = sum(row.died for row in rows)
     message = ", ".join(f"{row.died:,} {row.type}" for row in rows[:5]) or "none died within a day"
     return {"dead_workflows": threshold_result(total, 0, None, message, "rows")}

@@ -10,7 +10,8 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Engine, delete, select, text
+from sqlalchemy import Connection, Engine, delete, null, select, text
+from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
@@ -19,7 +20,7 @@ from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetc
 from qflow_dagster.infrastructure.tables import health_services
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.safety.names import check_name
 from qflow_dagster.settings import settings
@@ -64,22 +65,15 @@ def add(
         command = shlex.split(restart_command) if restart_command else None
     except ValueError as error:
         raise UsageError(f"the restart command cannot be read: {error}") from None
-    upsert = text("""
-        INSERT INTO health_services (name, url, expected_status, timeout_ms, restart_command, restart_limit)
-        VALUES (:name, :url, :expected, :timeout, CAST(:command AS jsonb), :limit)
-        ON CONFLICT (name) DO UPDATE SET url = excluded.url, expected_status = excluded.expected_status,
-            timeout_ms = excluded.timeout_ms, restart_command = excluded.restart_command,
-            restart_limit = excluded.restart_limit
-    """)
-    values = {
-        "name": name,
+    service = {
         "url": url,
-        "expected": expected_status,
-        "timeout": timeout_ms or settings().health.response,
-        "limit": restart_limit,
-        "command": to_json(command, "the command") if command else None,
+        "expected_status": expected_status,
+        "timeout_ms": timeout_ms or settings().health.response,
+        "restart_command": to_jsonb(command, "the command") if command else null(),
+        "restart_limit": restart_limit,
     }
-    connection.execute(upsert, values)
+    upsert = insert(health_services).values(name=name, **service)
+    connection.execute(upsert.on_conflict_do_update(index_elements=["name"], set_=service))
 
 
 def remove(connection: Connection, name: str) -> None:

@@ -23,6 +23,7 @@ from qflow_dagster.knowledge.evidence import (
 )
 from qflow_dagster.knowledge.questions import ParsedQuestion, parse
 from qflow_dagster.metrics import queries as metrics
+from qflow_dagster.metrics.tables import change_metrics, file_metrics
 
 
 def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
@@ -318,11 +319,12 @@ def _overview(context: QuestionContext) -> tuple[str, list[Evidence]]:
         ), [context.at(row["path"], 1, f"imported by {row['imported_by']} files") for row in rows]
     if "file" in subject and subject != "files":
         changed = "changed" in subject
-        table, column = ("change_metrics", "commits") if changed else ("file_metrics", "lines")
-        rows = metrics.top(connection, snapshot.id, table, f"path, {column} AS value", f"{column} DESC, path")
-        items = [f"{row['path']} ({row['value']:,} {column})" for row in rows]
+        table, column = (change_metrics, "commits") if changed else (file_metrics, "lines")
+        order = table.c[column].desc(), table.c.path
+        rows = metrics.top(connection, snapshot.id, table, ["path", column], order)
+        items = [f"{row['path']} ({row[column]:,} {column})" for row in rows]
         return f"the files with most {column} are " + listed(items), [
-            context.at(row["path"], 1, f"{row['value']:,} {column}") for row in rows
+            context.at(row["path"], 1, f"{row[column]:,} {column}") for row in rows
         ]
     evidence = [Evidence(snapshot.commit_oid, None, None, f"snapshot of {snapshot.revision}")]
     if "language" in subject:

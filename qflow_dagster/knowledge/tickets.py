@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 
 from qflow_dagster.database.schema import metadata
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.tables import findings
+from qflow_dagster.generation.tables import candidates, generation_attempts
 from qflow_dagster.ingestion import languages, repositories, trees
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
 from qflow_dagster.knowledge import lookups
@@ -126,13 +128,15 @@ def _dataset(connection: Connection, payload: dict[str, Any], repository: str | 
 def _model(connection: Connection, payload: dict[str, Any], repository: str | None) -> dict[str, Any]:
     """Summarise the results of a generator or language model."""
     name = _required(payload, "generator")
-    query = text("""
-        SELECT count(*) AS attempts, count(*) FILTER (WHERE outcome = 'proposed') AS proposed,
-               count(*) FILTER (WHERE outcome = 'failed') AS failed, coalesce(sum(cost), 0)::float AS cost,
-               coalesce(avg(seconds), 0)::float AS seconds
-        FROM generation_attempts WHERE generator = :name
-    """)
-    row = dict(connection.execute(query, {"name": name}).one()._mapping)
+    table = generation_attempts.c
+    query = select(
+        func.count().label("attempts"),
+        func.count().filter(table.outcome == "proposed").label("proposed"),
+        func.count().filter(table.outcome == "failed").label("failed"),
+        func.coalesce(func.sum(table.cost), 0.0).label("cost"),
+        func.coalesce(func.avg(table.seconds), 0.0).label("seconds"),
+    ).where(table.generator == name)
+    row = dict(connection.execute(query).one()._mapping)
     if not row["attempts"]:
         raise UnansweredError(f"{name!r} was never called")
     summary = (
@@ -163,23 +167,18 @@ def _anti_pattern(connection: Connection, payload: dict[str, Any], repository: s
     """Count the decisions against a rule that is suspected to be wrong."""
     rule = _required(payload, "rule")
     repository_id = repositories.find(connection, repository).id if repository else None
-    parameters = {"rule": rule, "id": repository_id}
-    findings = connection.execute(
-        text("""
-        SELECT count(*) FILTER (WHERE state = 'suppressed') AS refused, count(*) FILTER (WHERE state = 'fixed') AS kept
-        FROM findings WHERE rule_id = :rule AND (CAST(:id AS bigint) IS NULL OR repository_id = :id)
-    """),
-        parameters,
-    ).one()
-    candidates = connection.execute(
-        text("""
-        SELECT count(*) FILTER (WHERE outcome IN ('denied', 'reverted')) AS refused,
-               count(*) FILTER (WHERE outcome = 'accepted') AS kept
-        FROM candidates WHERE rule_id = :rule AND (CAST(:id AS bigint) IS NULL OR repository_id = :id)
-    """),
-        parameters,
-    ).one()
-    refused, kept = findings.refused + candidates.refused, findings.kept + candidates.kept
+    refused = kept = 0
+    for table, decision, against, favorable in (
+        (findings, findings.c.state, ("suppressed",), ("fixed",)),
+        (candidates, candidates.c.outcome, ("denied", "reverted"), ("accepted",)),
+    ):
+        query = select(
+            func.count().filter(decision.in_(against)), func.count().filter(decision.in_(favorable))
+        ).where(table.c.rule_id == rule)
+        if repository_id is not None:
+            query = query.where(table.c.repository_id == repository_id)
+        counted = connection.execute(query).one()
+        refused, kept = refused + counted[0], kept + counted[1]
     confirmed = refused >= MIN_REFUSALS and refused / (refused + kept) > MIN_SHARE
     summary = f"{rule}: {refused} of {refused + kept} decisions were against it"
     verdict = "; it is often wrong here" if confirmed else "; that does not show that it is wrong"

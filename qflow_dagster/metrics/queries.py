@@ -4,9 +4,10 @@ Belongs here: reading statements for the command line, the assets and the checks
 pandas, which would slow down every command.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import ColumnElement, Connection, Table, Text, cast, select, text
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.metrics import tables
@@ -167,21 +168,34 @@ def worst_functions(connection: Connection, snapshot_id: int, limit: int = 10) -
 
 
 def top(
-    connection: Connection, snapshot_id: int, table: str, columns: str, order: str
+    connection: Connection,
+    snapshot_id: int,
+    table: Table,
+    columns: Sequence[str],
+    order: Sequence[ColumnElement[Any]],
 ) -> list[dict[str, Any]]:
-    """Return the first ten rows of a metrics table in an order; the arguments must be literals of our code."""
-    statement = f"SELECT {columns} FROM {table} WHERE snapshot_id = :id ORDER BY {order} LIMIT 10"
-    return _rows(connection, statement, {"id": snapshot_id})
+    """Return these columns of the first ten rows of a metrics table in an order."""
+    query = select(*(table.c[name] for name in columns)).where(table.c.snapshot_id == snapshot_id)
+    return [dict(row) for row in connection.execute(query.order_by(*order).limit(10)).mappings()]
 
 
 def trend(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
     """Return the monthly trend of the repository's history."""
-    return _rows(
-        connection,
-        "SELECT month::text, commits, authors, added_lines, deleted_lines, net_lines, bug_fixes "
-        "FROM repository_trend WHERE snapshot_id = :id ORDER BY month",
-        {"id": snapshot_id},
+    table = tables.repository_trend.c
+    query = (
+        select(
+            cast(table.month, Text).label("month"),
+            table.commits,
+            table.authors,
+            table.added_lines,
+            table.deleted_lines,
+            table.net_lines,
+            table.bug_fixes,
+        )
+        .where(table.snapshot_id == snapshot_id)
+        .order_by(table.month)
     )
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def repository_metrics(connection: Connection, snapshot_id: int) -> dict[str, Any]:

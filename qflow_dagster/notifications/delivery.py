@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from qflow_dagster.errors import QflowError
@@ -46,6 +46,7 @@ from qflow_dagster.quantumflow import (
     fail,
     receive,
 )
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.display import visible, visible_line
 from qflow_dagster.safety.redaction import redact, redact_text
@@ -281,11 +282,9 @@ def _titles(connection: Connection, payloads: Sequence[Any]) -> dict[str, str]:
         for payload in payloads
         if isinstance(payload, Mapping) and "workflow_id" in payload
     ]
-    query = text("""
-        SELECT id::text AS id, payload ->> 'title' AS title FROM workflows
-        WHERE id = ANY(CAST(:ids AS uuid[])) AND payload ->> 'title' IS NOT NULL
-    """)
-    return {row.id: row.title for row in connection.execute(query, {"ids": _uuids(ids)})} if ids else {}
+    title = workflows.c.payload["title"].astext
+    query = select(workflows.c.id, title).where(workflows.c.id.in_(_uuids(ids)), title.is_not(None))
+    return {str(id_): title for id_, title in connection.execute(query)} if ids else {}
 
 
 def _uuids(values: Iterable[Any]) -> list[UUID]:

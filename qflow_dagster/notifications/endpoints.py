@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from qflow_dagster.errors import UsageError
@@ -20,7 +20,7 @@ from qflow_dagster.notifications.sealing import seal, unseal
 from qflow_dagster.notifications.tables import notification_endpoints
 from qflow_dagster.quantumflow import subscribe, uuid7
 from qflow_dagster.quantumflow.queues import check_queue
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.safety.names import check_name
 
 # The consumer that all queues with endpoints have.
@@ -60,21 +60,17 @@ def add(
     if signing_key and not is_webhook(address) and not address.startswith(("env:", "file:")):
         raise UsageError("only http(s):// endpoints are signed; leave the signing key away")
     id_ = uuid7()
-    insert = text("""
-        INSERT INTO notification_endpoints (id, name, queue, address, signing_key, filters)
-        VALUES (:id, :name, :queue, :address, :key, CAST(:filters AS jsonb))
-    """)
-    values = {
-        "id": id_,
-        "name": name,
-        "queue": queue,
-        "address": seal(address),
-        "key": seal(signing_key) if signing_key else None,
-        "filters": to_json(dict(filters or {}), "filters"),
-    }
+    endpoint = insert(notification_endpoints).values(
+        id=id_,
+        name=name,
+        queue=queue,
+        address=seal(address),
+        signing_key=seal(signing_key) if signing_key else None,
+        filters=to_jsonb(dict(filters or {}), "filters"),
+    )
     try:
         with connection.begin_nested():
-            connection.execute(insert, values)
+            connection.execute(endpoint)
     except IntegrityError:
         raise UsageError(
             f"there is an endpoint {name!r} already: choose another name, or remove it first"

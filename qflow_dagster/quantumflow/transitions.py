@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import ARRAY, Connection, Row, TextClause, Uuid, any_, literal, select
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow.errors import IllegalTransitionError, LeaseLostError, WorkflowNotFoundError
@@ -29,6 +29,7 @@ from qflow_dagster.quantumflow.statements import (
     SKIP_DEPENDENCY,
     SYSTEM_ACTOR,
 )
+from qflow_dagster.quantumflow.tables import workflows as workflows_table
 from qflow_dagster.settings import settings
 
 
@@ -285,8 +286,10 @@ def _refusal(
 ) -> IllegalTransitionError | LeaseLostError | WorkflowNotFoundError:
     """Return why the statement moved nothing. Its locks are still held, so what is read here is what it saw."""
     ids = [item if isinstance(item, UUID) else item.id for item in items]
-    query = text("SELECT id, type, status, attempt, lease_expires_at FROM workflows WHERE id = ANY(:ids)")
-    by_id = {row.id: row for row in connection.execute(query, {"ids": ids})}
+    columns = workflows_table.c
+    query = select(columns.id, columns.type, columns.status, columns.attempt, columns.lease_expires_at)
+    rows = connection.execute(query.where(columns.id == any_(literal(ids, ARRAY(Uuid)))))
+    by_id = {row.id: row for row in rows}
     lost = [
         item.id
         for item in items

@@ -8,9 +8,10 @@ from contextlib import nullcontext
 from graphlib import CycleError, TopologicalSorter
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ARRAY, Connection, Uuid, any_, func, literal, select, text
 
 from qflow_dagster.database.locks import lock
+from qflow_dagster.database.schema import metadata
 from qflow_dagster.quantumflow.errors import (
     DependencyCycleError,
     IllegalTransitionError,
@@ -180,11 +181,17 @@ def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]])
     reachable = connection.execute(_REACHABLE, {"ids": distinct(depends_on for _, depends_on in pairs)})
     _refuse_cycle([*((row.workflow_id, row.depends_on_id) for row in reachable), *pairs])
     waiting = distinct(workflow for workflow, _ in pairs)
-    locked = text("SELECT id, type, status FROM workflows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+    columns = workflows.c
+    locked = (
+        select(columns.id, columns.type, columns.status)
+        .where(columns.id == any_(literal(waiting, ARRAY(Uuid))))
+        .order_by(columns.id)
+        .with_for_update()
+    )
     with connection.begin_nested():
         # Locks what is depended on before what depends on it, as a completion does.
         _link(connection, pairs)
-        by_id = {row.id: row for row in connection.execute(locked, {"ids": waiting})}
+        by_id = {row.id: row for row in connection.execute(locked)}
         _refuse_missing(waiting, by_id)
         for row in by_id.values():
             machine = workflow_type(row.type).machine
@@ -267,9 +274,9 @@ def resolve(
         raise WorkflowNotFoundError(
             f"{prefix!r} matches no {noun}: it is not the prefix of an id; see `{see}`"
         )
-    query = text(f"SELECT id FROM {table} WHERE id BETWEEN :first AND :last ORDER BY id LIMIT 2")
-    bounds = {"first": UUID(digits.ljust(32, "0")), "last": UUID(digits.ljust(32, "f"))}
-    matches = connection.scalars(query, bounds).all()
+    id_ = metadata.tables[table].c.id
+    bounds = id_.between(UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")))
+    matches = connection.scalars(select(id_).where(bounds).order_by(id_).limit(2)).all()
     if len(matches) != 1:
         matched = f"several {noun}s" if matches else f"no {noun}"
         raise WorkflowNotFoundError(f"{prefix!r} matches {matched}: give more of the id, see `{see}`")

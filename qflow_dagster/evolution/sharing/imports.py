@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.database.locks import lock
@@ -229,8 +229,8 @@ def _fresh(
     connection: Connection, packages: Mapping[bytes, _Opened], at: datetime, report: ImportReport
 ) -> list[_Fresh]:
     """Return the packages to import, the newest per instance and rule; older ones are replays."""
-    query = text("SELECT package_digest FROM rule_imports WHERE package_digest = ANY(:digests)")
-    imported = {bytes(digest) for digest in connection.scalars(query, {"digests": list(packages)})}
+    column = rule_imports.c.package_digest
+    imported = {bytes(digest) for digest in connection.scalars(select(column).where(column.in_(packages)))}
     report.known += len(imported)
     packages_read: list[_Fresh] = []
     for digest in packages.keys() - imported:
@@ -255,12 +255,13 @@ def _fresh(
 
 
 def _newest(connection: Connection, digests: Sequence[bytes]) -> dict[tuple[bytes, bytes], datetime]:
-    query = text("""
-        SELECT rule_digest, public_key, max(published_at) FROM rule_imports
-        WHERE rule_digest = ANY(:digests) GROUP BY rule_digest, public_key
-    """)
-    rows = connection.execute(query, {"digests": list(digests)})
-    return {(bytes(digest), bytes(key)): at for digest, key, at in rows}
+    table = rule_imports.c
+    query = (
+        select(table.rule_digest, table.public_key, func.max(table.published_at))
+        .where(table.rule_digest.in_(digests))
+        .group_by(table.rule_digest, table.public_key)
+    )
+    return {(bytes(digest), bytes(key)): at for digest, key, at in connection.execute(query)}
 
 
 def _store(

@@ -349,12 +349,12 @@ def _store(connection: Connection, rows: Sequence[dict[str, Any]], *ballot: str)
 
 def _ballots(connection: Connection, digests: Collection[bytes]) -> dict[bytes, list[Ballot]]:
     """Return the votes on these rules that count: of this instance, and of those trusted now."""
-    query = text("""
-        SELECT rule_digest, vote, confidence FROM rule_votes
-        WHERE rule_digest = ANY(:digests) AND (own OR named_by IS NOT NULL OR public_key = ANY(:trusted))
-    """)
+    table = rule_votes.c
+    query = select(table.rule_digest, table.vote, table.confidence).where(
+        table.rule_digest.in_(digests),
+        table.own | table.named_by.is_not(None) | table.public_key.in_(trusted_keys()),
+    )
     by_digest: dict[bytes, list[Ballot]] = {}
-    parameters = {"digests": list(digests), "trusted": list(trusted_keys())}
-    for row in connection.execute(query, parameters):
+    for row in connection.execute(query):
         by_digest.setdefault(bytes(row.rule_digest), []).append(Ballot(row.vote, row.confidence))
     return by_digest
