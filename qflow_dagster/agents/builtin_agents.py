@@ -22,12 +22,10 @@ from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.proposing import Choose
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, index
-from qflow_dagster.quantumflow import LeaseLostError, Workflow
+from qflow_dagster.quantumflow import Workflow
+from qflow_dagster.quantumflow.draining import attempt, batches
 from qflow_dagster.quantumflow.recording import kept_alive
-from qflow_dagster.safety import logs
-from qflow_dagster.safety.redaction import redact
 
-logger = logs.logger(__name__)
 PLANNER, VALIDATOR, ANSWERER = "planner", "validator", "knowledge-answerer"
 DOMAIN_OF = {
     "correctness": "code_quality",
@@ -41,7 +39,7 @@ MAX_ASSIGNMENTS = 20
 _GENERATOR_DOMAINS = tuple(sorted(set(DOMAIN_OF.values())))
 
 
-class WorkResult(NamedTuple):
+class AssignmentCounts(NamedTuple):
     """The result of a worker: assignments routed, and those of the built-in agents that succeeded and failed."""
 
     routed: int
@@ -145,34 +143,36 @@ def record_outcomes(connection: Connection) -> int:
     return connection.execute(_OUTCOMES, {"domains": json.dumps(DOMAIN_OF)}).rowcount
 
 
-def work(engine: Engine, *, worker: str, run_id: str | None = None, rounds: int = 50) -> WorkResult:
+def work(engine: Engine, *, worker: str, run_id: str | None = None) -> AssignmentCounts:
     """Route queued assignments and do those of our own agents, until none is left for them."""
     with engine.begin() as connection:
         register_all(connection)
     names = [capability.name for capability in capabilities()]
     routed = succeeded = failed = 0
-    for _ in range(rounds):
+
+    def claim() -> list[tuple[str, Workflow]]:
+        nonlocal routed
         with engine.begin() as connection:
             routed += assignments.route(connection)
-            taken = [
+            return [
                 (name, workflow)
                 for name in names
                 for workflow in assignments.claim_assigned(
                     connection, name, limit=MAX_ASSIGNMENTS, run_id=run_id
                 )
             ]
-        if not taken:
-            break
-        with kept_alive(engine, [workflow for _, workflow in taken]):
-            for name, workflow in taken:
-                good = _do(engine, name, workflow)
-                succeeded, failed = succeeded + good, failed + (not good)
-    return WorkResult(routed, succeeded, failed)
+
+    for claimed in batches(claim):
+        with kept_alive(engine, [workflow for _, workflow in claimed]):
+            for name, workflow in claimed:
+                done = _do(engine, name, workflow)
+                succeeded, failed = succeeded + done, failed + (not done)
+    return AssignmentCounts(routed, succeeded, failed)
 
 
 def _do(engine: Engine, agent: str, workflow: Workflow) -> bool:
-    task = workflow.payload["task"]
-    try:
+    def do() -> bool:
+        task = workflow.payload["task"]
         # In an assignment of a task graph the arguments lie one level deeper.
         arguments = task.get("task") if isinstance(task, dict) and "graph" in task else task
         if not isinstance(arguments, dict):
@@ -180,17 +180,11 @@ def _do(engine: Engine, agent: str, workflow: Workflow) -> bool:
         result = _HANDLERS.get(agent, _generate(agent))(engine, arguments)
         assignments.succeed(engine, workflow, agent, result)
         return True
-    except LeaseLostError:
-        logger.warning("assignment %s is held by another worker by now", workflow.id)
-    except Exception as error:
-        # An error in one assignment must not stop the others.
-        if not isinstance(error, QflowError):
-            logger.exception("%s could not do %s", agent, workflow.id)
-        try:
-            assignments.report_failure(engine, workflow, agent, redact(str(error))[:2_000])
-        except LeaseLostError:
-            logger.warning("assignment %s is held by another worker by now", workflow.id)
-    return False
+
+    def report_failure(error: dict[str, Any]) -> None:
+        assignments.report_failure(engine, workflow, agent, error["message"])
+
+    return attempt(workflow, "assignment", do, report_failure) is not None
 
 
 def _required(arguments: Mapping[str, Any], name: str) -> str:

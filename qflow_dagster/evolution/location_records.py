@@ -20,6 +20,7 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.tables import rule_locations
 from qflow_dagster.ingestion import git, languages, repositories, trees
 from qflow_dagster.processes import LostResult, in_processes
+from qflow_dagster.quantumflow.draining import batches
 from qflow_dagster.settings import settings
 
 # Files up to so many characters are stored completely; of longer ones, the statement around the match.
@@ -78,13 +79,7 @@ def store_missing(engine: Engine) -> int:
 
     Outcomes of a repository or commit that cannot be read are skipped.
     """
-    stored = 0
-    for _ in range(MAX_BATCHES):
-        new = _store_batch(engine, BATCH)
-        stored += new
-        if not new:
-            break
-    return stored
+    return sum(batches(lambda: _store_batch(engine, BATCH), max_batches=MAX_BATCHES))
 
 
 def _store_batch(engine: Engine, limit: int) -> int:

@@ -6,28 +6,27 @@ the artifacts of phases (passed as `makers`).
 
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Select, select, text, update
 
-from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import sparc, sparc_targets
 from qflow_dagster.execution.sparc import GOAL_TYPE, PHASE_TYPE, CompletionCheck, Maker, PhaseResult
 from qflow_dagster.execution.sparc_targets import Target
 from qflow_dagster.execution.tables import sparc_goals, sparc_phases
 from qflow_dagster.ingestion.queries import current_snapshot
-from qflow_dagster.quantumflow import LeaseLostError, Workflow, claim, due, fail
+from qflow_dagster.quantumflow import Workflow, claim, due, fail
+from qflow_dagster.quantumflow.draining import attempt
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.safety import logs
-from qflow_dagster.safety.redaction import redact
 
 logger = logs.logger(__name__)
 
 
-class WorkResult(NamedTuple):
+class PhaseCounts(NamedTuple):
     """The result of a worker: phases run, of those rejected, failed attempts; goals met."""
 
     phases: int = 0
@@ -44,10 +43,10 @@ def work(
     worker: str,
     run_id: str | None = None,
     limit: int = 500,
-) -> WorkResult:
+) -> PhaseCounts:
     """Run phases until none is ready, follow up waiting completions, and measure targets."""
     release_ended(engine)
-    totals = WorkResult()
+    totals = PhaseCounts()
     while totals.phases + totals.failed < limit:
         totals = totals._replace(rejected=totals.rejected + follow_up(engine, check_completion))
         with engine.begin() as connection:
@@ -65,8 +64,8 @@ def work(
 
 
 def _run_phase(engine: Engine, makers: Mapping[str, Maker], held: Workflow) -> str | None:
-    started = time.monotonic()
-    try:
+    def run() -> str:
+        started = time.monotonic()
         with engine.connect() as connection:
             goal, phase = sparc.goal_of(connection, held.id)
         result = makers[phase](engine, goal)
@@ -74,25 +73,15 @@ def _run_phase(engine: Engine, makers: Mapping[str, Maker], held: Workflow) -> s
             _store(connection, held.id, result, time.monotonic() - started)
             sparc.conclude(connection, held, goal, phase, result.gate)
         return result.gate.verdict
-    except LeaseLostError:
-        logger.warning("phase %s is held by another worker by now", held.id)
-    except Exception as error:
-        # An error in one goal must not stop the others.
-        if not isinstance(error, QflowError):
-            logger.exception("phase %s", held.id)
-        _report(engine, held, {"kind": type(error).__name__, "message": redact(str(error))[:2_000]})
-    return None
 
-
-def _report(engine: Engine, held: Workflow, error: dict[str, str]) -> None:
-    try:
+    def report_failure(error: dict[str, Any]) -> None:
         with engine.begin() as connection:
             [status] = fail(connection, [held], [error])
             if status == "failed":
                 goal, phase = sparc.goal_of(connection, held.id)
                 sparc.escalate(connection, goal, f"{phase} failed: {error['message']}")
-    except LeaseLostError:
-        logger.warning("phase %s is held by another worker by now", held.id)
+
+    return attempt(held, "phase", run, report_failure)
 
 
 def _store(connection: Connection, id_: UUID, result: PhaseResult, seconds: float) -> None:

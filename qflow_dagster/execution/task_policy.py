@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.safety.urls import http_url
 from qflow_dagster.settings import settings
 
 
@@ -193,18 +193,14 @@ def _check_host(role: str, limits: RolePolicy, url: Any, filled: bool) -> None:
     # URL parsers differ in how they treat these characters.
     if any(character <= " " or character in "\\\x7f" for character in url):
         raise PolicyViolationError(f"{url!r} has a blank, a backslash or a control character")
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        raise PolicyViolationError(f"{url!r} is not a URL") from None
-    if parts.scheme not in ("http", "https") or not host:
+    parts = http_url(url)
+    if parts is None:
         raise PolicyViolationError(f"{url!r} is not an http or https URL")
     if parts.username or parts.password:
         raise PolicyViolationError("a URL with a password is refused: it would be stored with the task")
-    if limits.hosts is not None and host not in limits.hosts:
+    if limits.hosts is not None and parts.hostname not in limits.hosts:
         raise PolicyViolationError(
-            f"a {role} may not request {host}; it may: {_comma_separated(limits.hosts)}"
+            f"a {role} may not request {parts.hostname}; it may: {_comma_separated(limits.hosts)}"
         )
 
 

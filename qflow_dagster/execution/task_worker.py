@@ -50,7 +50,7 @@ MAX_IN_FLIGHT = 200
 REPORT_INTERVAL = 0.05
 
 
-class Summary(NamedTuple):
+class TaskCounts(NamedTuple):
     """The result of a worker: tasks completed, failed attempts, tasks skipped, tasks split or handed on."""
 
     completed: int = 0
@@ -84,14 +84,14 @@ def work(
     threads: int | None = None,
     progress: ReportProgress | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Summary:
+) -> TaskCounts:
     """Run tasks until none is ready or `stop` returns true; do not wait for tasks that run elsewhere."""
     config = settings().execution
     threads = threads or config.task_threads
     report = progress or (lambda stage, done, total: None)
     with engine.begin() as connection:
         task_graph.finalize_all(connection)
-    total = Summary()
+    total = TaskCounts()
     in_flight: list[Held] = []
     last_heartbeat = time.monotonic()
     pool = Pool(task_adapters.serve, None, threads)
@@ -191,9 +191,9 @@ def _begin(
     executor: ThreadPoolExecutor,
     pool: Pool,
     worker: str,
-    total: Summary,
+    total: TaskCounts,
     in_flight: list[Held],
-) -> Summary:
+) -> TaskCounts:
     """Skip, split, hand on or start a claimed task; record an error if it cannot be started."""
     task = held.task
     in_flight.append(held)
@@ -306,7 +306,7 @@ def _describe(error: BaseException) -> tuple[dict[str, Any], bool]:
     return {"kind": kind, "message": redact(message)[:4_000]}, retry
 
 
-def _end(engine: Engine, done: Sequence[Held], total: Summary) -> Summary:
+def _end(engine: Engine, done: Sequence[Held], total: TaskCounts) -> TaskCounts:
     """Complete and fail finished tasks; skip those whose lease was lost."""
     if not done:
         return total

@@ -4,6 +4,7 @@ Belongs here: the lifecycle of a chunk (one text). It is stored before anything 
 none is lost. Does not belong here: classifying (`classifier`), requesting the approval (the caller).
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,7 +16,9 @@ from qflow_dagster.execution import safe_work_planner, tables, work_items
 from qflow_dagster.execution.classifier import CHANGES, Analysis, classify
 from qflow_dagster.execution.work_items import PARENT, NewItem
 from qflow_dagster.quantumflow import (
+    LeaseLostError,
     StateMachine,
+    Workflow,
     claim,
     complete,
     create_workflow,
@@ -25,6 +28,8 @@ from qflow_dagster.quantumflow import (
     transition,
     uuid7,
 )
+from qflow_dagster.quantumflow.draining import batches
+from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.settings import settings
@@ -47,6 +52,8 @@ TYPE = register(WorkflowTypeName.WORK_CHUNK, machine=CHUNK, queue=Queue.WORK_ITE
 DECISION = register(WorkflowTypeName.WORK_CHUNK_DECISION).name
 MAX_LENGTH = 20_000
 MIN_SIMILARITY = 0.5
+# Approved chunks that a worker claims at a time.
+BATCH = 50
 
 _SIMILAR = text("""
 WITH request AS (SELECT tsvector_to_array(to_tsvector('english', :text)) AS lexemes)
@@ -185,23 +192,32 @@ class ChunkDecisionResult(NamedTuple):
 
 def apply_approved(engine: Engine, *, worker: str, run_id: str | None = None) -> list[ChunkDecisionResult]:
     """Turn every chunk whose approval was granted into a work item, each in a transaction of its own."""
-    results: list[ChunkDecisionResult] = []
-    while True:
+
+    def claim_batch() -> list[Workflow]:
         with engine.begin() as connection:
-            claimed = claim(connection, DECISION, worker=worker, limit=1, run_id=run_id)
-        if not claimed:
-            return results
-        [decision] = claimed
-        chunk = decision.payload["chunk"]
-        try:
-            with engine.begin() as connection:
-                item = decide(connection, UUID(chunk), apply=True, actor=worker)
-                complete(connection, [decision], [{"work_item": str(item)}])
-            results.append(ChunkDecisionResult(chunk, item, None))
-        except QflowError as error:
-            with engine.begin() as connection:
-                fail(connection, [decision], [{"message": str(error)}], retry=False)
-            results.append(ChunkDecisionResult(chunk, None, str(error)))
+            return claim(connection, DECISION, worker=worker, limit=BATCH, run_id=run_id)
+
+    results: list[ChunkDecisionResult] = []
+    for claimed in batches(claim_batch):
+        with kept_alive(engine, claimed):
+            results += [_apply_approved(engine, decision, worker) for decision in claimed]
+    return results
+
+
+def _apply_approved(engine: Engine, decision: Workflow, worker: str) -> ChunkDecisionResult:
+    chunk = decision.payload["chunk"]
+    try:
+        # In one transaction, so that a worker that was killed, or lost its lease, has applied nothing.
+        with engine.begin() as connection:
+            item = decide(connection, UUID(chunk), apply=True, actor=worker)
+            complete(connection, [decision], [{"work_item": str(item)}])
+        return ChunkDecisionResult(chunk, item, None)
+    except LeaseLostError as lost:
+        return ChunkDecisionResult(chunk, None, str(lost))
+    except QflowError as error:
+        with suppress(LeaseLostError), engine.begin() as connection:
+            fail(connection, [decision], [{"message": str(error)}], retry=False)
+        return ChunkDecisionResult(chunk, None, str(error))
 
 
 def undecided(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:

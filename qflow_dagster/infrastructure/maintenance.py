@@ -5,6 +5,10 @@ from sqlalchemy import Engine
 from qflow_dagster.infrastructure.error_records import prune_occurrences
 from qflow_dagster.infrastructure.health_agent import prune_samples
 from qflow_dagster.quantumflow import Seal, checkpoint, prune, prune_messages
+from qflow_dagster.quantumflow.draining import batches
+
+# Batches of archived workflows per night.
+MAX_BATCHES = 1_000
 
 
 def seal(engine: Engine) -> Seal:
@@ -18,13 +22,12 @@ def prune_all(engine: Engine) -> dict[str, int]:
 
     Workflows are archived in batches, each in a transaction of its own.
     """
-    archived = 0
-    while True:
+
+    def archive_batch() -> int:
         with engine.begin() as connection:
-            batch = prune(connection).workflows
-        archived += batch
-        if not batch:
-            break
+            return prune(connection).workflows
+
+    archived = sum(batches(archive_batch, max_batches=MAX_BATCHES))
     with engine.begin() as connection:
         return {
             "workflows_archived": archived,

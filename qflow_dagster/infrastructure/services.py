@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Engine, delete, null, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -23,6 +22,7 @@ from qflow_dagster.quantumflow.recording import RECORDED, recorded
 from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Queue, WorkflowTypeName
 from qflow_dagster.safety.names import check_name
+from qflow_dagster.safety.urls import http_url
 from qflow_dagster.settings import settings
 
 SERVICE_RESTART = register(
@@ -50,11 +50,8 @@ def add(
     Raises:
         UsageError: The name, address or command is invalid.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = http_url(url)
+    if parts is None:
         raise UsageError(f"{url!r} is not an address of a service; expected http(s)://host/path")
     if parts.username or parts.password:
         raise UsageError("an address of a service is stored in clear: leave the password out")

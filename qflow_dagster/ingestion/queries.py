@@ -41,25 +41,42 @@ class Snapshot:
         return {"repository_id": self.repository_id, "seq": self.seq}
 
 
+_COLUMNS = """
+    s.id, r.id AS repository_id, r.name AS repository, r.location, s.seq, s.commit_oid, s.revision, s.committed_at,
+    s.file_count, s.bytes, s.lines
+"""
+
+
 def current_snapshot(connection: Connection, repository: str) -> Snapshot:
     """Return the current snapshot of the repository of that name.
 
     Raises:
         QflowError: No repository has that name, or nothing of it is ingested yet.
     """
-    row = connection.execute(
-        text("""
-            SELECT s.id, r.id AS repository_id, r.name AS repository, r.location, s.seq, s.commit_oid,
-                   s.revision, s.committed_at, s.file_count, s.bytes, s.lines
-            FROM repositories r LEFT JOIN snapshots s ON s.id = r.current_snapshot_id
-            WHERE r.name = :name
-        """),
-        {"name": repository},
-    ).one_or_none()
+    query = text(f"""
+        SELECT {_COLUMNS} FROM repositories r LEFT JOIN snapshots s ON s.id = r.current_snapshot_id
+        WHERE r.name = :name
+    """)
+    row = connection.execute(query, {"name": repository}).one_or_none()
     if row is None:
         raise QflowError(f"no repository is named {repository!r}; see qflow repos list")
     if row.id is None:
         raise QflowError(f"nothing of {repository!r} is ingested yet; run: qflow run {row.location}")
+    return Snapshot(**row._mapping)
+
+
+def snapshot_by_id(connection: Connection, snapshot_id: int) -> Snapshot:
+    """Return the snapshot with this id.
+
+    Raises:
+        QflowError: There is no such snapshot.
+    """
+    query = text(f"""
+        SELECT {_COLUMNS} FROM snapshots s JOIN repositories r ON r.id = s.repository_id WHERE s.id = :id
+    """)
+    row = connection.execute(query, {"id": snapshot_id}).one_or_none()
+    if row is None:
+        raise QflowError(f"there is no snapshot {snapshot_id}; ingest the repository first")
     return Snapshot(**row._mapping)
 
 

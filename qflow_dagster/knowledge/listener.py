@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from sqlalchemy import Engine
 
 from qflow_dagster.knowledge import requests
-from qflow_dagster.knowledge.requests import WorkResult
+from qflow_dagster.knowledge.requests import RequestCounts
 from qflow_dagster.quantumflow import acknowledge
 from qflow_dagster.quantumflow import listen as listen_to
 from qflow_dagster.registry import Queue
@@ -21,7 +21,7 @@ POLL = 60.0
 
 def listen(
     engine: Engine, *, worker: str, idle: float | None = None, poll: float = POLL
-) -> Iterator[WorkResult]:
+) -> Iterator[RequestCounts]:
     """Answer pending requests and those that come; yield each result. End after `idle` seconds without messages.
 
     A message only wakes the listener: it works on the rows, so a repeated message answers nothing twice.

@@ -19,7 +19,6 @@ from qflow_dagster.knowledge import answers, index, questions, tickets
 from qflow_dagster.knowledge.tables import knowledge_requests, knowledge_resolutions
 from qflow_dagster.quantumflow import (
     Held,
-    LeaseLostError,
     NewWorkflow,
     StateMachine,
     Workflow,
@@ -33,6 +32,7 @@ from qflow_dagster.quantumflow import (
     transition,
     uuid7,
 )
+from qflow_dagster.quantumflow.draining import attempt
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Queue, WorkflowTypeName
@@ -164,7 +164,7 @@ def ask(connection: Connection, repository: str, question: str, *, source: str) 
     )
 
 
-class WorkResult(NamedTuple):
+class RequestCounts(NamedTuple):
     """How many requests were resolved, and how many attempts failed."""
 
     resolved: int
@@ -178,7 +178,7 @@ def work(
     run_id: str | None = None,
     limit: int = 50,
     among: Sequence[UUID] | None = None,
-) -> WorkResult:
+) -> RequestCounts:
     """Answer up to `limit` pending requests (`among` these), until none is due."""
     resolved = failed = 0
     indexed: set[str] = set()
@@ -198,11 +198,11 @@ def work(
             for workflow in claimed:
                 done = _resolve(engine, workflow, worker, indexed)
                 resolved, failed = resolved + done, failed + (not done)
-    return WorkResult(resolved, failed)
+    return RequestCounts(resolved, failed)
 
 
 def _resolve(engine: Engine, workflow: Workflow, worker: str, indexed: set[str]) -> bool:
-    try:
+    def resolve() -> bool:
         repository = workflow.payload["repository"]
         if repository is not None and repository not in indexed:
             with engine.connect() as connection:
@@ -214,19 +214,12 @@ def _resolve(engine: Engine, workflow: Workflow, worker: str, indexed: set[str])
             answer = _answer(connection, row, repository)
             _complete(connection, workflow, row, answer, worker)
         return True
-    except LeaseLostError:
-        logger.warning("request %s is held by another worker by now", workflow.id)
-    except Exception as error:
-        # An error in one request must not stop the others.
-        if not isinstance(error, QflowError):
-            logger.exception("request %s could not be answered", workflow.id)
-        error_data = {"kind": type(error).__name__, "message": redact(str(error))[:2_000]}
-        try:
-            with engine.begin() as connection:
-                fail(connection, [workflow], [error_data])
-        except LeaseLostError:
-            logger.warning("request %s is held by another worker by now", workflow.id)
-    return False
+
+    def report_failure(error: dict[str, Any]) -> None:
+        with engine.begin() as connection:
+            fail(connection, [workflow], [error])
+
+    return attempt(workflow, "request", resolve, report_failure) is not None
 
 
 def _row(connection: Connection, id_: UUID) -> Any:

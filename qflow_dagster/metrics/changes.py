@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
-from qflow_dagster.ingestion.queries import IN_SNAPSHOT
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.metrics.formulae import fewest_holding_half
-from qflow_dagster.metrics.store import ComputeResult, SnapshotKey, compute, read
+from qflow_dagster.metrics.store import ComputeResult, compute, read
 from qflow_dagster.metrics.tables import change_metrics
 
 # A commit is a bug fix if its subject has such a word: the usual approximation (Mockus, Votta 2000).
@@ -38,22 +38,24 @@ def compute_changes(engine: Engine, snapshot_id: int) -> ComputeResult:
     return compute(engine, snapshot_id, change_metrics, measure)
 
 
-def read_commits(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+def read_commits(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
     """Return the commits up to the snapshot's, with their age in days and whether they fix a bug."""
-    parameters = {"repository_id": key.repository_id, "committed_at": key.committed_at}
+    parameters = {"repository_id": snapshot.repository_id, "committed_at": snapshot.committed_at}
     commits = read(connection, COMMITS, parameters)
     commits["committed_at"] = pd.to_datetime(commits["committed_at"], utc=True)
-    commits["days"] = (pd.Timestamp(key.committed_at) - commits["committed_at"]).dt.total_seconds() / 86_400
+    commits["days"] = (
+        pd.Timestamp(snapshot.committed_at) - commits["committed_at"]
+    ).dt.total_seconds() / 86_400
     commits["bug_fix"] = commits["subject"].astype(str).str.contains(BUG_FIX, regex=True)
     return commits
 
 
-def read_changes(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+def read_changes(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
     """Return the changes up to the snapshot's commit, each with the current path of its file."""
-    parameters = {"repository_id": key.repository_id, "committed_at": key.committed_at}
+    parameters = {"repository_id": snapshot.repository_id, "committed_at": snapshot.committed_at}
     changes = read(connection, CHANGES, parameters)
     changes["path"] = present_paths(changes)
-    paths = read(connection, PATHS, key.interval)["path"]
+    paths = read(connection, PATHS, snapshot.interval)["path"]
     return changes[changes["path"].isin(set(paths))]
 
 
@@ -76,10 +78,10 @@ def present_paths(changes: pd.DataFrame) -> pd.Series:
     return pd.Series(paths, index=newest_first.index, dtype=object).reindex(changes.index)
 
 
-def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+def measure(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
     """Compute the rows of `change_metrics` of a snapshot."""
-    commits = read_commits(connection, key)
-    changes = read_changes(connection, key)
+    commits = read_commits(connection, snapshot)
+    changes = read_changes(connection, snapshot)
     if changes.empty:
         return pd.DataFrame(columns=[column.name for column in change_metrics.columns])
     joined = changes.merge(commits, on="commit_id")

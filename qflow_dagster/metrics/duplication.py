@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
-from qflow_dagster.ingestion.queries import IN_SNAPSHOT
-from qflow_dagster.metrics.store import ComputeResult, SnapshotKey, read, replace, snapshot_key
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, snapshot_by_id
+from qflow_dagster.metrics.store import ComputeResult, read, replace
 from qflow_dagster.metrics.tables import clones, duplication
 from qflow_dagster.settings import settings
 
@@ -35,17 +35,17 @@ def compute_duplication(engine: Engine, snapshot_id: int) -> ComputeResult:
     """Find the clones of the snapshot and the duplicated share of each file; return the number of files."""
     started = time.monotonic()
     with engine.begin() as connection:
-        key = snapshot_key(connection, snapshot_id)
-        found_clones, lines = find_clones(connection, key)
-        replace(connection, clones, key, found_clones.assign(clone=np.arange(1, len(found_clones) + 1)))
+        snapshot = snapshot_by_id(connection, snapshot_id)
+        found_clones, lines = find_clones(connection, snapshot)
+        replace(connection, clones, snapshot, found_clones.assign(clone=np.arange(1, len(found_clones) + 1)))
         shares = duplicated_lines(found_clones, lines)
-        replace(connection, duplication, key, shares)
+        replace(connection, duplication, snapshot, shares)
     return ComputeResult(len(shares), time.monotonic() - started)
 
 
-def find_clones(connection: Connection, key: SnapshotKey) -> tuple[pd.DataFrame, pd.Series]:
+def find_clones(connection: Connection, snapshot: Snapshot) -> tuple[pd.DataFrame, pd.Series]:
     """Return the clones of a snapshot, longest first, and the lines by path."""
-    files = read(connection, FINGERPRINTS, key.interval)
+    files = read(connection, FINGERPRINTS, snapshot.interval)
     parts = {
         "hash": [np.frombuffer(data, "<u8") for data in files["hashes"]],
         "position": [np.frombuffer(data, "<u4").astype(np.int64) for data in files["positions"]],

@@ -7,9 +7,9 @@ import pandas as pd
 import scipy
 from sqlalchemy import Connection, Engine
 
-from qflow_dagster.ingestion.queries import IN_SNAPSHOT
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.metrics import formulae
-from qflow_dagster.metrics.store import ComputeResult, SnapshotKey, compute, read
+from qflow_dagster.metrics.store import ComputeResult, compute, read
 from qflow_dagster.metrics.tables import file_metrics
 
 FILES = f"""
@@ -44,10 +44,10 @@ def compute_files(engine: Engine, snapshot_id: int) -> ComputeResult:
     return compute(engine, snapshot_id, file_metrics, measure)
 
 
-def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+def measure(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
     """Compute the rows of `file_metrics` of a snapshot."""
-    files = read(connection, FILES, key.interval)
-    edges = read(connection, EDGES, key.interval)
+    files = read(connection, FILES, snapshot.interval)
+    edges = read(connection, EDGES, snapshot.interval)
     numeric = [
         *COUNTS,
         "halstead_volume",

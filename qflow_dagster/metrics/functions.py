@@ -5,9 +5,9 @@ import time
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.ingestion.queries import IN_SNAPSHOT
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, snapshot_by_id
 from qflow_dagster.metrics import formulae
-from qflow_dagster.metrics.store import ComputeResult, insert, read, snapshot_key
+from qflow_dagster.metrics.store import ComputeResult, insert, read
 from qflow_dagster.metrics.tables import function_metrics
 
 BATCH = 100_000
@@ -32,17 +32,17 @@ def compute_functions(engine: Engine, snapshot_id: int) -> ComputeResult:
     """Measure the functions of the snapshot that are not measured yet; return the number of all."""
     started = time.monotonic()
     with engine.connect() as connection:
-        key = snapshot_key(connection, snapshot_id)
+        snapshot = snapshot_by_id(connection, snapshot_id)
     while True:
         with engine.begin() as connection:
             # Concurrent runs would measure the same symbols.
             connection.execute(text("LOCK TABLE function_metrics IN SHARE ROW EXCLUSIVE MODE"))
-            frame = measure(read(connection, MISSING, key.interval))
+            frame = measure(read(connection, MISSING, snapshot.interval))
             insert(connection, function_metrics, [c.name for c in function_metrics.columns], frame)
         if len(frame) < BATCH:
             break
     with engine.connect() as connection:
-        count = function_count(connection, key.interval)
+        count = function_count(connection, snapshot.interval)
     return ComputeResult(count, time.monotonic() - started)
 
 

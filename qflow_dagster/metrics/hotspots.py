@@ -8,8 +8,9 @@ without another commit in that year is ranked by all its commits.
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
+from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.metrics.formulae import percentile_rank
-from qflow_dagster.metrics.store import ComputeResult, SnapshotKey, compute, read
+from qflow_dagster.metrics.store import ComputeResult, compute, read
 from qflow_dagster.metrics.tables import hotspots
 
 CANDIDATES = """
@@ -28,9 +29,9 @@ def compute_hotspots(engine: Engine, snapshot_id: int) -> ComputeResult:
     return compute(engine, snapshot_id, hotspots, measure)
 
 
-def measure(connection: Connection, key: SnapshotKey) -> pd.DataFrame:
+def measure(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
     """Return the rows of `hotspots`: every file that changed and has any complexity, highest score first."""
-    return rank(read(connection, CANDIDATES, {"id": key.id}))
+    return rank(read(connection, CANDIDATES, {"id": snapshot.id}))
 
 
 def rank(files: pd.DataFrame) -> pd.DataFrame:

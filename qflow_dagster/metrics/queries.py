@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, Text, cast, select, text
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.metrics import tables
 
 IN_CURRENT = """
@@ -239,11 +240,9 @@ def out_of_range(connection: Connection, snapshot_id: int) -> list[dict[str, Any
 
 def functions_without_metrics(connection: Connection, interval: dict[str, int]) -> int:
     """Count the functions of a snapshot (:repository_id, :seq) without metrics."""
-    statement = """
+    statement = f"""
         SELECT count(*) FROM files f JOIN symbols s ON s.blob_id = f.blob_id
-        WHERE f.repository_id = :repository_id
-          AND f.from_seq <= :seq AND (f.to_seq IS NULL OR f.to_seq > :seq)
-          AND s.kind IN ('function', 'method')
+        WHERE {IN_SNAPSHOT} AND s.kind IN ('function', 'method')
           AND NOT EXISTS (SELECT FROM function_metrics m WHERE m.symbol_id = s.id)
     """
     return connection.scalar(text(statement), interval) or 0

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
-from qflow_dagster.ingestion.queries import IN_SNAPSHOT
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, snapshot_by_id
 from qflow_dagster.metrics.changes import read_commits
 from qflow_dagster.metrics.formulae import fewest_holding_half
-from qflow_dagster.metrics.store import ComputeResult, SnapshotKey, read, replace, snapshot_key
+from qflow_dagster.metrics.store import ComputeResult, read, replace
 from qflow_dagster.metrics.tables import repository_metrics, repository_trend
 
 # Delivery metrics cover this many days before the snapshot's commit.
@@ -39,20 +39,20 @@ def compute_repository(engine: Engine, snapshot_id: int) -> ComputeResult:
     """Measure the repository at the snapshot, and its months; return the number of months."""
     started = time.monotonic()
     with engine.begin() as connection:
-        key = snapshot_key(connection, snapshot_id)
-        commits = read_commits(connection, key)
-        replace(connection, repository_metrics, key, totals(connection, key, commits))
-        months = trend(connection, key, commits)
-        replace(connection, repository_trend, key, months)
+        snapshot = snapshot_by_id(connection, snapshot_id)
+        commits = read_commits(connection, snapshot)
+        replace(connection, repository_metrics, snapshot, totals(connection, snapshot, commits))
+        months = trend(connection, snapshot, commits)
+        replace(connection, repository_trend, snapshot, months)
     return ComputeResult(len(months), time.monotonic() - started)
 
 
-def totals(connection: Connection, key: SnapshotKey, commits: pd.DataFrame) -> pd.DataFrame:
+def totals(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) -> pd.DataFrame:
     """Compute the row of `repository_metrics`, without vendored and generated files."""
-    files = read(connection, FILES, {"id": key.id})
+    files = read(connection, FILES, {"id": snapshot.id})
     files = files[~files["vendored"].astype(bool) & ~files["generated"].astype(bool)]
-    functions = read(connection, FUNCTIONS, key.interval)
-    duplicated = int(read(connection, DUPLICATED, {"id": key.id})["lines"].iloc[0])
+    functions = read(connection, FUNCTIONS, snapshot.interval)
+    duplicated = int(read(connection, DUPLICATED, {"id": snapshot.id})["lines"].iloc[0])
     by_language = files[files["language"] != ""].groupby("language")["code_lines"].sum()
     languages = by_language.sort_values(ascending=False)
     recent = commits[commits["days"] <= DELIVERY_DAYS]
@@ -98,9 +98,9 @@ def delivery(recent: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def trend(connection: Connection, key: SnapshotKey, commits: pd.DataFrame) -> pd.DataFrame:
+def trend(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) -> pd.DataFrame:
     """Compute the rows of `repository_trend`, one per month with a commit."""
-    parameters = {"repository_id": key.repository_id, "committed_at": key.committed_at}
+    parameters = {"repository_id": snapshot.repository_id, "committed_at": snapshot.committed_at}
     months = read(connection, MONTHS, parameters)
     month = commits["committed_at"].dt.tz_localize(None).dt.to_period("M").dt.start_time.dt.date
     by_month = commits.assign(month=month).groupby("month")

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
-from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion.queries import Snapshot, snapshot_by_id
 from qflow_dagster.ingestion.tables import snapshots
 from qflow_dagster.metrics.tables import measurements
 from qflow_dagster.settings import settings
@@ -34,34 +34,6 @@ class ComputeResult(NamedTuple):
     seconds: float
 
 
-class SnapshotKey(NamedTuple):
-    """The keys that select the rows of a snapshot; `committed_at` is a timezone-aware datetime."""
-
-    id: int
-    repository_id: int
-    seq: int
-    commit_oid: str
-    committed_at: Any
-
-    @property
-    def interval(self) -> dict[str, int]:
-        """Return the parameters of `IN_SNAPSHOT`."""
-        return {"repository_id": self.repository_id, "seq": self.seq}
-
-
-def snapshot_key(connection: Connection, snapshot_id: int) -> SnapshotKey:
-    """Return the snapshot with this id.
-
-    Raises:
-        QflowError: There is no such snapshot.
-    """
-    columns = [snapshots.c[name] for name in SnapshotKey._fields]
-    row = connection.execute(select(*columns).where(snapshots.c.id == snapshot_id)).one_or_none()
-    if row is None:
-        raise QflowError(f"there is no snapshot {snapshot_id}; ingest the repository first")
-    return SnapshotKey(*row)
-
-
 def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> pd.DataFrame:
     """Return the result of a statement as a data frame."""
     result = connection.execute(text(statement), parameters)
@@ -69,14 +41,14 @@ def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) 
 
 
 def compute(
-    engine: Engine, snapshot_id: int, table: Table, work: Callable[[Connection, SnapshotKey], pd.DataFrame]
+    engine: Engine, snapshot_id: int, table: Table, work: Callable[[Connection, Snapshot], pd.DataFrame]
 ) -> ComputeResult:
     """Replace the snapshot's rows of `table` by the result of `work`, in a transaction."""
     started = time.monotonic()
     with engine.begin() as connection:
-        key = snapshot_key(connection, snapshot_id)
-        frame = work(connection, key)
-        replace(connection, table, key, frame)
+        snapshot = snapshot_by_id(connection, snapshot_id)
+        frame = work(connection, snapshot)
+        replace(connection, table, snapshot, frame)
     return ComputeResult(len(frame), time.monotonic() - started)
 
 
@@ -115,19 +87,19 @@ def compute_once(
     return computed
 
 
-def replace(connection: Connection, table: Table, key: SnapshotKey, frame: pd.DataFrame) -> None:
+def replace(connection: Connection, table: Table, snapshot: Snapshot, frame: pd.DataFrame) -> None:
     """Write `frame` as the snapshot's rows of `table`; delete those of the oldest snapshots above the limit."""
-    connection.execute(delete(table).where(table.c.snapshot_id == key.id))
+    connection.execute(delete(table).where(table.c.snapshot_id == snapshot.id))
     past_limit = (
         select(snapshots.c.id)
-        .where(snapshots.c.repository_id == key.repository_id, snapshots.c.id != key.id)
+        .where(snapshots.c.repository_id == snapshot.repository_id, snapshots.c.id != snapshot.id)
         .order_by(snapshots.c.seq.desc())
         .offset(settings().metrics.snapshots - 1)
     )
     for pruned in (table, measurements):
         connection.execute(delete(pruned).where(pruned.c.snapshot_id.in_(past_limit)))
     columns = [column.name for column in table.columns if column.name != "snapshot_id"]
-    insert(connection, table, ["snapshot_id", *columns], frame.assign(snapshot_id=key.id))
+    insert(connection, table, ["snapshot_id", *columns], frame.assign(snapshot_id=snapshot.id))
 
 
 def insert(connection: Connection, table: Table, columns: list[str], frame: pd.DataFrame) -> None:

@@ -46,6 +46,7 @@ from qflow_dagster.quantumflow import (
     fail,
     receive,
 )
+from qflow_dagster.quantumflow.draining import batches
 from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.display import visible, visible_line
@@ -56,8 +57,6 @@ logger = logs.logger(__name__)
 
 MESSAGES = 500
 AT_ONCE = 8
-# Rounds of deliveries per call of `deliver_pending`.
-MAX_ROUNDS = 50
 # A notifier that runs has taken a notification by then.
 OVERDUE_SECONDS = 60.0
 # 5 s, 10 s, 20 s, ... up to an hour each: an endpoint may be away for most of a day.
@@ -133,16 +132,15 @@ def deliver(engine: Engine, *, worker: str, limit: int = 100) -> int:
 
 
 def deliver_pending(engine: Engine, *, worker: str) -> int:
-    """Distribute and deliver what is due, in at most `MAX_ROUNDS` rounds; return how many were delivered."""
-    delivered = 0
-    for _ in range(MAX_ROUNDS):
+    """Distribute and deliver what is due, round after round; return how many were delivered."""
+
+    def deliver_round() -> tuple[int, int] | None:
         with engine.begin() as connection:
             distributed = distribute(connection)
-        batch = deliver(engine, worker=worker)
-        delivered += batch
-        if not distributed and not batch:
-            break
-    return delivered
+        delivered = deliver(engine, worker=worker)
+        return (distributed, delivered) if distributed or delivered else None
+
+    return sum(delivered for _, delivered in batches(deliver_round))
 
 
 _OVERDUE = text(f"""

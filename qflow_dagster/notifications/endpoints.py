@@ -22,6 +22,7 @@ from qflow_dagster.quantumflow import subscribe, uuid7
 from qflow_dagster.quantumflow.queues import check_queue
 from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.safety.names import check_name
+from qflow_dagster.safety.urls import http_url
 
 # The consumer that all queues with endpoints have.
 CONSUMER = "notifier"
@@ -160,12 +161,9 @@ def check_address(address: str) -> None:
     if address.startswith(("env:", "file:")) and address.partition(":")[2]:
         return
     if is_webhook(address):
-        try:
-            if urlsplit(address).hostname and urlsplit(address).port != 0:
-                return
-        except ValueError:
-            pass
-        raise UsageError("the address is not an http(s) address; expected https://host/path")
+        if http_url(address) is None:
+            raise UsageError("the address is not an http(s) address; expected https://host/path")
+        return
     # Imported late: it brings a hundred services along.
     from apprise import Apprise
 

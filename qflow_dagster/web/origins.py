@@ -5,11 +5,11 @@ Pure functions over headers. Does not belong here: the configured names (`access
 
 import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.urls import http_url
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 # A host as browsers send it: a name, an IPv4 address, or an IPv6 address in brackets.
@@ -33,11 +33,8 @@ def origin_of(url: str, setting: str) -> str:
     Raises:
         UsageError: It is not an http or https address; the message names `setting`.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in DEFAULT_PORTS or host_name(parts.netloc) is None:
+    parts = http_url(url)
+    if parts is None or host_name(parts.netloc) is None:
         raise UsageError(f"{setting}: {url!r} is not an address such as https://name.example.org")
     return origin(parts.scheme, parts.netloc)
 

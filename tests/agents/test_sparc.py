@@ -34,7 +34,7 @@ def feature(loop: Loop, title: str = "") -> UUID:
     return next(row["id"] for row in found if title in row["title"])
 
 
-def work(loop: Loop, makers: Any = sparc_changes.MAKERS) -> sparc_worker.WorkResult:
+def work(loop: Loop, makers: Any = sparc_changes.MAKERS) -> sparc_worker.PhaseCounts:
     return sparc_worker.work(loop.engine, makers, sparc_changes.check_completion, worker="test")
 
 
@@ -64,7 +64,7 @@ def test_a_work_item_becomes_a_verified_change_and_the_goal_is_met_once_it_is_me
     [suggestion] = planned.waiting()
     planned.approve(suggestion)
     planned.apply()
-    assert work(planned) == sparc_worker.WorkResult()
+    assert work(planned) == sparc_worker.PhaseCounts()
     [verified] = edits.verify_applied(planned.engine)
     assert verified.good
     work(planned)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from qflow_dagster.execution import task_graph, task_records
 from qflow_dagster.execution.task_adapters import ADAPTERS, Call, TaskFailedError
 from qflow_dagster.execution.task_definitions import read_graph
-from qflow_dagster.execution.task_worker import Summary, work
+from qflow_dagster.execution.task_worker import TaskCounts, work
 from qflow_dagster.safety.documents import parse
 from tests.improvement_loop import loop
 from tests.ingestion.conftest import ingested, make_repository, repository
@@ -69,7 +69,7 @@ def submit(engine: Engine, script: Script, *tasks: dict[str, Any], **fields: Any
         return task_graph.submit(connection, definition, requested_by="tester")
 
 
-def do(engine: Engine, script: Script) -> Summary:
+def do(engine: Engine, script: Script) -> TaskCounts:
     return work(engine, worker="worker", adapters=script.adapters, threads=4)
 
 

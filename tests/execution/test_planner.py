@@ -11,7 +11,13 @@ from qflow_dagster.execution import next_work, safe_work_planner, work_chunks, w
 from qflow_dagster.execution.model_classifier import classify_by_model
 from qflow_dagster.execution.work_items import NewItem
 from qflow_dagster.infrastructure import language_model
-from qflow_dagster.quantumflow import DependencyCycleError, IllegalTransitionError
+from qflow_dagster.quantumflow import (
+    DependencyCycleError,
+    IllegalTransitionError,
+    claim,
+    create_workflow,
+    reclaim_expired,
+)
 from qflow_dagster.settings import settings
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
@@ -202,6 +208,30 @@ def test_an_unclear_text_is_kept_and_can_be_decided(loop: Loop) -> None:
         work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
     with loop.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM work_items")) == 1
+
+
+def test_approved_texts_are_claimed_together_and_applied_one_by_one(engine: Engine) -> None:
+    with engine.begin() as connection:
+        chunks = [
+            work_chunks.add_chunk(connection, f"Fix the crash of page {i}", requested_by="ada").chunk_id
+            for i in range(3)
+        ]
+        for chunk in chunks:
+            create_workflow(
+                connection, work_chunks.DECISION, work_chunks.decision_payload(chunk), actor="bob"
+            )
+        work_chunks.decide(connection, chunks[1], apply=False, actor="bob")
+        # A worker that was killed holds all of them; its leases have run out.
+        assert len(claim(connection, work_chunks.DECISION, worker="killed", limit=9, lease=0.001)) == 3
+    with engine.begin() as connection:
+        reclaim_expired(connection)
+    results = work_chunks.apply_approved(engine, worker="next")
+    assert [result.chunk for result in results] == [str(chunk) for chunk in chunks]
+    assert [result.problem is None for result in results] == [True, False, True]
+    with engine.connect() as connection:
+        titles = {work_items.show(connection, r.work_item_id)["title"] for r in results if r.work_item_id}
+    assert titles == {"Fix the crash of page 0", "Fix the crash of page 2"}
+    assert work_chunks.apply_approved(engine, worker="next") == []
 
 
 def named(connection: Connection, title: str, level: str = "feature") -> UUID:

@@ -10,7 +10,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.execution import task_interventions
 from qflow_dagster.execution.task_adapters import Call, TaskFailedError
 from qflow_dagster.execution.task_definitions import Task
-from qflow_dagster.execution.task_worker import Summary, work
+from qflow_dagster.execution.task_worker import TaskCounts, work
 from qflow_dagster.quantumflow import get_events, verify_history
 from qflow_dagster.settings import settings as configured
 from tests.execution.conftest import Script, do, failing, states, submit, task_id, whole
@@ -181,7 +181,7 @@ def test_cancelling_ends_everything_unfinished(engine: Engine, script: Script) -
     with engine.begin() as connection:
         assert task_interventions.cancel_graph(connection, id_, actor="ada", reason="no more") == 2
     assert states(engine, id_) == {"ok": "completed", "bad": "cancelled", "later": "cancelled"}
-    assert do(engine, script) == Summary()
+    assert do(engine, script) == TaskCounts()
 
 
 def test_a_worker_that_lost_its_lease_is_not_believed(engine: Engine, script: Script) -> None:

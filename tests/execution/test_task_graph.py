@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from qflow_dagster.execution import task_records
-from qflow_dagster.execution.task_worker import Summary
+from qflow_dagster.execution.task_worker import TaskCounts
 from tests.execution.conftest import Script, do, failing, states, submit, whole
 
 
@@ -21,7 +21,7 @@ def test_a_task_gets_the_outputs_of_what_it_depends_on_by_name(engine: Engine, s
         {"name": "right", "arguments": {"value": {"deep": [1, "${run.word}"]}}},
         input={"word": "hello"},
     )
-    assert do(engine, script) == Summary(completed=3)
+    assert do(engine, script) == TaskCounts(completed=3)
     assert script.names[-1] == "report"
     assert script.calls[-1].inputs == {
         "run": {"word": "hello"},

@@ -39,7 +39,7 @@ def mine(
         with engine.connect() as connection:
             objects = repositories.find(connection, repository).objects
             snapshot = current_snapshot(connection, repository)
-        mined_rules = rule_miner.mine(objects, tip=snapshot.commit_oid, progress=progress)
+        mined_rules = rule_miner.mine(objects, tip=snapshot.commit_oid, progress=progress).rules
         with engine.begin() as connection:
             verdicts = store(connection, repository, mined_rules)
         record({"commit": snapshot.commit_oid, "mined": len(mined_rules), "new": len(verdicts)})

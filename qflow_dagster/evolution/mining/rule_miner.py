@@ -89,7 +89,7 @@ def mine(
     minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
     processes: int = PROCESSES,
     progress: ReportProgress | None = None,
-) -> list[MinedRule]:
+) -> MiningResult:
     """Mine rules from the history of `tip` up to `until`, ranked by authors, files and commits.
 
     `objects` is the path of a local repository; the newest `max_commits` commits are read. The rules are
@@ -99,30 +99,6 @@ def mine(
         GitError: The history cannot be read.
         UsageError: A language has no rules.
     """
-    return mine_all(
-        objects,
-        tip=tip,
-        until=until,
-        languages=languages,
-        max_commits=max_commits,
-        minima=minima,
-        processes=processes,
-        progress=progress,
-    ).rules
-
-
-def mine_all(
-    objects: Path,
-    *,
-    tip: str,
-    until: datetime | None = None,
-    languages: Sequence[str] = tuple(matchers.LANGUAGES),
-    max_commits: int = 20_000,
-    minima: Minima = Minima(),  # noqa: B008 (it cannot be changed)
-    processes: int = PROCESSES,
-    progress: ReportProgress | None = None,
-) -> MiningResult:
-    """Mine rules like `mine`, and return the history that was read, too."""
     history = read_history(
         objects,
         tip=tip,

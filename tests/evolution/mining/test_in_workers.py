@@ -28,15 +28,14 @@ def test_hostile_files_cost_only_themselves(repository: GitRepository) -> None:
     for i in range(4):
         files = {name: text % f"f({i})" for name, text in hostile.items()}
         repository.commit({**files, "latin.py": b"x = '\xe9' + %d" % i, f"m{i}.py": module(new(i), f"f{i}")})
-    rules = [
-        one.rule for one in mine(repository.path, tip="HEAD", processes=1, languages=["python"], minima=FEW)
-    ]
+    result = mine(repository.path, tip="HEAD", processes=1, languages=["python"], minima=FEW)
+    rules = [mined.rule for mined in result.rules]
     assert "mined/python-has-key-to-in" in [rule.id for rule in rules]
     assert all(examples.problems(rule) == [] for rule in rules)
 
 
 def test_mining_is_the_same_every_time(repository: GitRepository) -> None:
     history(repository, [(i, new(i), (ANN, BOB)[i % 2]) for i in range(5)])
-    one, other = (mine(repository.path, tip="HEAD", processes=n, minima=FEW) for n in (1, 2))
+    one, other = (mine(repository.path, tip="HEAD", processes=n, minima=FEW).rules for n in (1, 2))
     assert one
     assert one == other

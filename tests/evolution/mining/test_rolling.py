@@ -62,7 +62,7 @@ def test_an_only_origin_judges_all_that_comes_later(read: History) -> None:
 def test_rules_are_those_that_were_mined_that_day(project: GitRepository, read: History) -> None:
     at = read.commits[3].at
     [period] = rolling_mining.evaluate(read, [at], processes=1, minima=FEW).periods
-    [one] = mine(project.path, tip="HEAD", until=at, processes=1, minima=FEW)
+    [one] = mine(project.path, tip="HEAD", until=at, processes=1, minima=FEW).rules
     [same] = period.rules
     assert (same.rule.id, same.rule.fix, same.support) == (one.rule.id, one.rule.fix, one.support)
     assert same.check == one.check._replace(open=0)

@@ -10,7 +10,7 @@ from qflow_dagster.evolution.mining import mined_commits, mined_rules, verdicts
 from qflow_dagster.evolution.mining.anti_unification import anti_unify
 from qflow_dagster.evolution.mining.concrete_edits import concrete_edits
 from qflow_dagster.evolution.mining.mined_commits import FilePair, TextPair
-from qflow_dagster.evolution.mining.rule_miner import MinedRule, Minima, mine, mine_all
+from qflow_dagster.evolution.mining.rule_miner import MinedRule, Minima, mine
 from qflow_dagster.evolution.rules import Rule
 from tests.evolution.mining.histories import history, module, new, old
 from tests.ingestion.conftest import ANN, BOB, GitRepository
@@ -25,7 +25,7 @@ FEW = Minima(precision=0.5)
 def mined(repository: GitRepository, **options) -> list[MinedRule]:
     return mine(
         repository.path, tip="HEAD", processes=1, **{"languages": ["python"], "minima": FEW, **options}
-    )
+    ).rules
 
 
 def fixed(rule, text: str) -> str:
@@ -92,21 +92,21 @@ def test_what_the_last_who_came_by_did_not_do_is_no_rule(repository: GitReposito
 def test_what_was_done_once_is_no_rule(repository: GitRepository) -> None:
     history(repository, [])
     repository.commit({f"m{i}.py": module(new(i), f"f{i}") for i in range(7)})
-    assert mine_all(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).templates == 0
+    assert mine(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).templates == 0
 
 
 def test_what_is_done_and_undone_is_no_rule(repository: GitRepository) -> None:
     changes = [(i, new(i), ANN) for i in range(5)] + [(i, old(i), BOB) for i in range(2)]
     history(repository, changes)
     assert mined(repository, minima=UNCHECKED) == []
-    assert len(mine_all(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).history.edits) >= 7
+    assert len(mine(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).history.edits) >= 7
 
 
 def test_another_number_is_no_idiom(repository: GitRepository) -> None:
     for call in ("wait(m{}, 1)", "wait(m{}, 2)"):
         for i in range(3):
             repository.commit({f"m{i}.py": f"{call.format(i)}\n"})
-    assert mine_all(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).templates == 0
+    assert mine(repository.path, tip="HEAD", processes=1, minima=UNCHECKED).templates == 0
 
 
 def test_what_people_see_and_leave_is_no_rule(repository: GitRepository) -> None:
@@ -135,7 +135,7 @@ def test_reverts_merges_and_large_commits_are_not_mined(repository: GitRepositor
     repository.git("merge", "--quiet", "--no-ff", "-m", "merge", "side")
     large = {f"m{i}.py": module(new(i), f"f{i}", rest="# line\n" * 300) for i in range(3, 7)}
     repository.commit(large)
-    found = mine_all(repository.path, tip="HEAD", processes=1)
+    found = mine(repository.path, tip="HEAD", processes=1)
     assert (any(commit.small for commit in found.history.commits), found.history.edits) == (False, [])
 
 
@@ -152,7 +152,7 @@ def test_formatting_gives_nothing(repository: GitRepository) -> None:
     repository.commit({f"m{i}.py": f"x = f(a,b)\ny{i} = {{'a':1}}\n" for i in range(4)})
     for i in range(4):
         repository.commit({f"m{i}.py": f"x = f(\n    a, b\n)\n\ny{i} = {{'a': 1}}\n"})
-    assert mine_all(repository.path, tip="HEAD", processes=1).history.edits == []
+    assert mine(repository.path, tip="HEAD", processes=1).history.edits == []
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_every_language_is_mined(
     repository.commit({name.format(i): before.format(i, 7 * i) for i in range(4)})
     for i in range(4):
         repository.commit({name.format(i): after.format(i, 7 * i)})
-    found = mine(repository.path, tip="HEAD", processes=1, minima=FEW)
+    found = mine(repository.path, tip="HEAD", processes=1, minima=FEW).rules
     assert [one.rule.language for one in found] == [(language,)]
     assert examples.problems(found[0].rule) == []
     assert found[0].check.right == 2
