@@ -26,7 +26,7 @@ from qflow_dagster.settings import settings
 ACTOR = "agent:rule_evolver"
 
 
-class ChangeResult(NamedTuple):
+class RuleChangeResult(NamedTuple):
     """An approved change that was carried out, or the problem."""
 
     lifecycle: UUID
@@ -40,7 +40,7 @@ class TrialsResult(NamedTuple):
 
     verdicts: list[Verdict]
     requested: list[UUID]
-    changed: list[ChangeResult]
+    changed: list[RuleChangeResult]
 
 
 def finalize_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> TrialsResult:
@@ -71,7 +71,7 @@ def propose(connection: Connection, verdicts: Sequence[Verdict], *, run_id: str 
 
 def apply_approved(
     engine: Engine, *, worker: str, run_id: str | None = None, limit: int = 100
-) -> list[ChangeResult]:
+) -> list[RuleChangeResult]:
     """Carry out up to `limit` approved changes, each in a transaction of its own, and follow denials."""
     with engine.begin() as connection:
         follow_decisions(connection)
@@ -99,18 +99,20 @@ def apply_approved(
                 rule_set.change(
                     connection, id_, lifecycle.requested_status, actor=worker, reason=reason, run_id=run_id
                 )
-            results.append(ChangeResult(id_, lifecycle.rule_id, lifecycle.requested_status, None))
+            results.append(RuleChangeResult(id_, lifecycle.rule_id, lifecycle.requested_status, None))
         except ApprovalRefusedError as refused:
             # The approval was used or ended since it was read: nothing is lost.
-            results.append(ChangeResult(id_, lifecycle.rule_id, lifecycle.requested_status, refused.reason))
+            results.append(
+                RuleChangeResult(id_, lifecycle.rule_id, lifecycle.requested_status, refused.reason)
+            )
         except QflowError as error:
-            results.append(ChangeResult(id_, lifecycle.rule_id, lifecycle.requested_status, str(error)))
+            results.append(RuleChangeResult(id_, lifecycle.rule_id, lifecycle.requested_status, str(error)))
     return results
 
 
 def apply_all_approved(
     engine: Engine, *, worker: str, run_id: str | None = None
-) -> tuple[list[ChangeResult], list[ChangeResult]]:
+) -> tuple[list[RuleChangeResult], list[RuleChangeResult]]:
     """Carry out approved changes, batch after batch; return those that were made and those that could not be."""
     return drain(lambda: apply_approved(engine, worker=worker, run_id=run_id))
 

@@ -16,14 +16,14 @@ from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow.recording import recorded
 
 
-class CollectResult(NamedTuple):
+class CollectedOutcomes(NamedTuple):
     """How many outcomes were new, and of how many matches the code was stored."""
 
     new: int
     stored_matches: int
 
 
-class ConfidenceResult(NamedTuple):
+class ConfidenceChanges(NamedTuple):
     """Thresholds that were changed, and rules whose trust level was."""
 
     thresholds: list[Change]
@@ -33,8 +33,8 @@ class ConfidenceResult(NamedTuple):
 class EvolutionResult(NamedTuple):
     """The result of one pass of rule evolution, step by step."""
 
-    outcomes: CollectResult
-    confidence: ConfidenceResult
+    outcomes: CollectedOutcomes
+    confidence: ConfidenceChanges
     variants: list[StartedTrial]
     verdicts: TrialsResult
 
@@ -49,17 +49,17 @@ def evolve(engine: Engine, *, worker: str, run_id: str | None = None) -> Evoluti
     )
 
 
-def collect_outcomes(engine: Engine) -> CollectResult:
+def collect_outcomes(engine: Engine) -> CollectedOutcomes:
     """Collect new outcomes, and store the code they are about."""
     with engine.begin() as connection:
         new = outcomes.collect(connection)
-    return CollectResult(new, location_records.store_missing(engine))
+    return CollectedOutcomes(new, location_records.store_missing(engine))
 
 
-def update_confidence(engine: Engine, *, run_id: str | None = None) -> ConfidenceResult:
+def update_confidence(engine: Engine, *, run_id: str | None = None) -> ConfidenceChanges:
     """Adapt the thresholds, then the trust levels: what rules may do follows from the thresholds."""
     with engine.begin() as connection:
-        return ConfidenceResult(trust.adapt(connection), trust.refresh(connection, run_id=run_id))
+        return ConfidenceChanges(trust.adapt(connection), trust.refresh(connection, run_id=run_id))
 
 
 def start_trials(engine: Engine, *, worker: str, run_id: str | None = None) -> list[StartedTrial]:

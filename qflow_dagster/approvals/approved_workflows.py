@@ -4,7 +4,7 @@ What is asked for is the whole workflow: its type and payload are the frozen con
 not exist before the approval is used, so nothing can start it by another way.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Engine, text
@@ -14,15 +14,7 @@ from qflow_dagster.approvals.arbiter import request_approval
 from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize_workflow
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import create_workflow, workflow_type
-from qflow_dagster.quantumflow.draining import drain
-
-
-class StartResult(NamedTuple):
-    """An approval that was used, and the workflow it started, or why it could not."""
-
-    approval_id: UUID
-    workflow_id: UUID | None
-    problem: str | None
+from qflow_dagster.quantumflow.draining import CreationResult, drain
 
 
 def request_workflow(
@@ -44,14 +36,14 @@ def request_workflow(
 
 def start_all_approved(
     engine: Engine, *, worker: str, run_id: str | None = None
-) -> tuple[list[StartResult], list[StartResult]]:
+) -> tuple[list[CreationResult], list[CreationResult]]:
     """Start approved workflows, batch after batch; return those that were started and those that could not be."""
     return drain(lambda: start_approved(engine, worker=worker, run_id=run_id))
 
 
 def start_approved(
     engine: Engine, *, worker: str, run_id: str | None = None, limit: int = 100
-) -> list[StartResult]:
+) -> list[CreationResult]:
     """Use up to `limit` approved requests and start their workflows, each in a transaction of its own."""
     query = text(f"""
         SELECT a.id, a.target, a.content FROM workflows w JOIN approvals a ON a.id = w.id
@@ -73,10 +65,10 @@ def start_approved(
                     actor=worker,
                     key=f"approval:{row.id}",
                 )
-            started.append(StartResult(row.id, workflow_id, None))
+            started.append(CreationResult(row.id, workflow_id, None))
         except ApprovalRefusedError as refused:
             # Somebody else used it, or it ended, since it was read: nothing is lost.
-            started.append(StartResult(row.id, None, refused.reason))
+            started.append(CreationResult(row.id, None, refused.reason))
         except QflowError as error:
-            started.append(StartResult(row.id, None, str(error)))
+            started.append(CreationResult(row.id, None, str(error)))
     return started

@@ -18,7 +18,7 @@ from qflow_dagster.metrics.files import compute_files
 from qflow_dagster.metrics.functions import compute_functions
 from qflow_dagster.metrics.hotspots import compute_hotspots
 from qflow_dagster.metrics.repository import compute_repository
-from qflow_dagster.metrics.store import VERSION, ComputeResult, compute_once
+from qflow_dagster.metrics.store import VERSION, MetricResult, compute_once
 from qflow_dagster.pictures import charts
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
@@ -34,7 +34,7 @@ Describe = Callable[[Connection, Snapshot], Mapping[str, Any]]
 def metric_asset(
     name: str,
     description: str,
-    compute: Callable[[Engine, int], ComputeResult],
+    compute: Callable[[Engine, int], MetricResult],
     describe: Describe,
     *,
     table_name: str,

@@ -49,7 +49,7 @@ _COLUMNS = [
 ]
 
 
-class ImportResult(NamedTuple):
+class SarifImportResult(NamedTuple):
     """The result of importing one tool's results: number imported, number on other paths, changes of findings."""
 
     tool: str
@@ -135,7 +135,7 @@ def _result(row: Any, rule_index: int) -> model.Result:
     )
 
 
-def import_log(connection: Connection, snapshot: Snapshot, content: bytes) -> list[ImportResult]:
+def import_log(connection: Connection, snapshot: Snapshot, content: bytes) -> list[SarifImportResult]:
     """Import the results of a SARIF log as findings, one source per tool.
 
     A log is complete for its tool: findings of an earlier log that are missing in this one become fixed. A
@@ -181,7 +181,7 @@ def _read_log(content: bytes) -> dict[str, _ToolResults]:
 
 def _import_tool(
     connection: Connection, snapshot: Snapshot, tool: str, read: _ToolResults, paths: Set[str]
-) -> ImportResult:
+) -> SarifImportResult:
     seen: Counter[tuple[str, ...]] = Counter()
     lines, elsewhere, refused = [], 0, []
     for number, result in enumerate(read.results):
@@ -202,7 +202,7 @@ def _import_tool(
     changes = findings.apply(
         connection, snapshot.repository_id, snapshot.id, source=tool, actor=f"import of {tool}"
     )
-    return ImportResult(tool, len(lines), elsewhere, changes, tuple(refused))
+    return SarifImportResult(tool, len(lines), elsewhere, changes, tuple(refused))
 
 
 def _finding(

@@ -28,7 +28,7 @@ from qflow_dagster.quantumflow import (
     transition,
     uuid7,
 )
-from qflow_dagster.quantumflow.draining import batches
+from qflow_dagster.quantumflow.draining import CreationResult, batches
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Queue, WorkflowTypeName
@@ -67,7 +67,7 @@ WHERE i.level = :level AND w.finished_at IS NULL ORDER BY overlap.share DESC, i.
 """)
 
 
-class AddResult(NamedTuple):
+class AddedChunk(NamedTuple):
     """A chunk, its state (applied, undecided or escalated), its classification, and the item it became."""
 
     chunk_id: UUID
@@ -85,7 +85,7 @@ def add_chunk(
     updates: UUID | None = None,
     repository_id: int | None = None,
     analysis: Analysis | None = None,
-) -> AddResult:
+) -> AddedChunk:
     """Classify a free text (unless `analysis` is passed) and, if the confidence suffices, make it a work item.
 
     In state `undecided` the caller requests an approval of `decision_payload`; in state `escalated` a person
@@ -135,10 +135,10 @@ def add_chunk(
     )
     limits = settings().execution
     if analysis.confidence >= limits.autonomous:
-        return AddResult(chunk, "applied", analysis, _apply(connection, chunk, stored, actor=requested_by))
+        return AddedChunk(chunk, "applied", analysis, _apply(connection, chunk, stored, actor=requested_by))
     state = "waiting" if analysis.confidence >= limits.collaborative else "escalated"
     transition(connection, [chunk], state, actor=requested_by, data={"confidence": analysis.confidence})
-    return AddResult(chunk, state, analysis, None)
+    return AddedChunk(chunk, state, analysis, None)
 
 
 def _similar(connection: Connection, request: str, level: str) -> Any:
@@ -182,42 +182,34 @@ def decide(connection: Connection, chunk: UUID, *, apply: bool, actor: str) -> U
     return _apply(connection, chunk, stored, actor=actor)
 
 
-class ChunkDecisionResult(NamedTuple):
-    """An approved chunk: the work item it became, or why it could not be applied."""
-
-    chunk: str
-    work_item_id: UUID | None
-    problem: str | None
-
-
-def apply_approved(engine: Engine, *, worker: str, run_id: str | None = None) -> list[ChunkDecisionResult]:
+def apply_approved(engine: Engine, *, worker: str, run_id: str | None = None) -> list[CreationResult]:
     """Turn every chunk whose approval was granted into a work item, each in a transaction of its own."""
 
     def claim_batch() -> list[Workflow]:
         with engine.begin() as connection:
             return claim(connection, DECISION, worker=worker, limit=BATCH, run_id=run_id)
 
-    results: list[ChunkDecisionResult] = []
+    results: list[CreationResult] = []
     for claimed in batches(claim_batch):
         with kept_alive(engine, claimed):
             results += [_apply_approved(engine, decision, worker) for decision in claimed]
     return results
 
 
-def _apply_approved(engine: Engine, decision: Workflow, worker: str) -> ChunkDecisionResult:
-    chunk = decision.payload["chunk"]
+def _apply_approved(engine: Engine, decision: Workflow, worker: str) -> CreationResult:
+    chunk = UUID(decision.payload["chunk"])
     try:
         # In one transaction, so that a worker that was killed, or lost its lease, has applied nothing.
         with engine.begin() as connection:
-            item = decide(connection, UUID(chunk), apply=True, actor=worker)
+            item = decide(connection, chunk, apply=True, actor=worker)
             complete(connection, [decision], [{"work_item": str(item)}])
-        return ChunkDecisionResult(chunk, item, None)
+        return CreationResult(chunk, item, None)
     except LeaseLostError as lost:
-        return ChunkDecisionResult(chunk, None, str(lost))
+        return CreationResult(chunk, None, str(lost))
     except QflowError as error:
         with suppress(LeaseLostError), engine.begin() as connection:
             fail(connection, [decision], [{"message": str(error)}], retry=False)
-        return ChunkDecisionResult(chunk, None, str(error))
+        return CreationResult(chunk, None, str(error))
 
 
 def undecided(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ MAX_GAP_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """The result of a probe."""
 
     status: Status
@@ -48,7 +48,7 @@ class Result:
     unit: str | None = None
 
 
-Probe = Callable[[], Mapping[str, Result]]
+Probe = Callable[[], Mapping[str, CheckResult]]
 
 
 @dataclass(frozen=True)
@@ -60,23 +60,25 @@ class Check:
     deep: bool = False
 
 
-def threshold_result(value: float, warning: float, critical: float | None, message: str, unit: str) -> Result:
+def threshold_result(
+    value: float, warning: float, critical: float | None, message: str, unit: str
+) -> CheckResult:
     """Return a result by thresholds: above `warning` degraded, above `critical` (if any) unhealthy."""
     status: Status = "healthy"
     if critical is not None and value > critical:
         status = "unhealthy"
     elif value > warning:
         status = "degraded"
-    return Result(status, message, value, warning if critical is None else critical, unit)
+    return CheckResult(status, message, value, warning if critical is None else critical, unit)
 
 
-def probe_all(checks: Sequence[Check], *, deadline: float = DEADLINE) -> dict[str, dict[str, Result]]:
+def probe_all(checks: Sequence[Check], *, deadline: float = DEADLINE) -> dict[str, dict[str, CheckResult]]:
     """Run all checks concurrently, at most `deadline` seconds, and return their results by name."""
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="health")
     futures = {check.name: pool.submit(check.probe) for check in checks}
     # Do not wait for hanging probes; their threads end with their own timeouts.
     pool.shutdown(wait=False)
-    findings: dict[str, dict[str, Result]] = {}
+    findings: dict[str, dict[str, CheckResult]] = {}
     end = datetime.now(UTC).timestamp() + deadline
     for name, future in futures.items():
         try:
@@ -84,16 +86,16 @@ def probe_all(checks: Sequence[Check], *, deadline: float = DEADLINE) -> dict[st
             findings[name] = dict(future.result(max(left, 0.01)))
         except FutureTimeout:
             future.cancel()
-            findings[name] = {name: Result("unknown", f"no answer within {deadline:.0f} s")}
+            findings[name] = {name: CheckResult("unknown", f"no answer within {deadline:.0f} s")}
         except Exception as error:
             message = redact_text(str(error)).split("\n")[0][:300]
             findings[name] = {
-                name: Result("unknown", f"cannot be checked: {type(error).__name__}: {message}")
+                name: CheckResult("unknown", f"cannot be checked: {type(error).__name__}: {message}")
             }
     return findings
 
 
-def record(connection: Connection, findings: Mapping[str, Mapping[str, Result]]) -> list[dict[str, Any]]:
+def record(connection: Connection, findings: Mapping[str, Mapping[str, CheckResult]]) -> list[dict[str, Any]]:
     """Store the results, open and close incidents; return the status changes.
 
     One process at a time. A stored result that its check no longer returns is deleted.
@@ -131,7 +133,7 @@ def record(connection: Connection, findings: Mapping[str, Mapping[str, Result]])
     left = sorted(set(gone) - set(results))
     for name in left:
         if before[name].incident_id:
-            ended = Result("healthy", "it is not there any more")
+            ended = CheckResult("healthy", "it is not there any more")
             _follow(connection, name, ended, "healthy", before[name].incident_id)
     if left:
         connection.execute(delete(health_states).where(health_states.c.name.in_(left)))
@@ -245,7 +247,7 @@ def _damped(row: Row[Any] | None) -> DampedState | None:
 
 
 def _follow(
-    connection: Connection, name: str, result: Result, status: Status, incident: UUID | None
+    connection: Connection, name: str, result: CheckResult, status: Status, incident: UUID | None
 ) -> UUID | None:
     """Open, update or close the incident of a check; return the id of the open incident."""
     data = {"status": status, "message": result.message}
@@ -290,7 +292,7 @@ def _store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     connection.execute(sample, parameters)
 
 
-def _row(name: str, result: Result, damped: DampedState, incident: UUID | None) -> dict[str, Any]:
+def _row(name: str, result: CheckResult, damped: DampedState, incident: UUID | None) -> dict[str, Any]:
     return {
         "name": name,
         "status": damped.status,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 from qflow_dagster.database.revisions import current_revision, newest_revision
 from qflow_dagster.infrastructure import services
 from qflow_dagster.infrastructure.error_rate_tracker import rates
-from qflow_dagster.infrastructure.health_agent import Check, Result, threshold_result
+from qflow_dagster.infrastructure.health_agent import Check, CheckResult, threshold_result
 from qflow_dagster.quantumflow import registered_types, verify_history
 from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.settings import settings
@@ -29,8 +29,10 @@ RETURNED_LATE = 120.0
 def checks(engine: Engine) -> list[Check]:
     """Return all checks of this domain on that database."""
 
-    def reading(probe: Callable[[Connection], Mapping[str, Result]]) -> Callable[[], Mapping[str, Result]]:
-        def read() -> Mapping[str, Result]:
+    def reading(
+        probe: Callable[[Connection], Mapping[str, CheckResult]],
+    ) -> Callable[[], Mapping[str, CheckResult]]:
+        def read() -> Mapping[str, CheckResult]:
             with engine.connect() as connection:
                 return probe(connection)
 
@@ -52,7 +54,7 @@ def checks(engine: Engine) -> list[Check]:
     ]
 
 
-def database(engine: Engine) -> dict[str, Result]:
+def database(engine: Engine) -> dict[str, CheckResult]:
     """Measure one round trip to the database, in milliseconds."""
     started = time.perf_counter()
     with engine.connect() as connection:
@@ -62,19 +64,19 @@ def database(engine: Engine) -> dict[str, Result]:
     return {"database": threshold_result(took, limit, limit * 5, f"a round trip takes {took:.1f} ms", "ms")}
 
 
-def migrations(engine: Engine) -> dict[str, Result]:
+def migrations(engine: Engine) -> dict[str, CheckResult]:
     """Return whether the database has the migrations that this code needs."""
     current, needed = current_revision(engine), newest_revision()
     if current == needed:
-        return {"migrations": Result("healthy", f"at revision {current}")}
+        return {"migrations": CheckResult("healthy", f"at revision {current}")}
     return {
-        "migrations": Result(
+        "migrations": CheckResult(
             "unhealthy", f"at revision {current}, this code needs {needed}: qflow db migrate"
         )
     }
 
 
-def disk() -> dict[str, Result]:
+def disk() -> dict[str, CheckResult]:
     """Return how full the disk is that holds `QFLOW_HOME`."""
     home = settings().home.absolute()
     while not home.exists():
@@ -86,7 +88,7 @@ def disk() -> dict[str, Result]:
     return {"disk": threshold_result(full, limit, (limit + 100) / 2, message, "%")}
 
 
-def process() -> dict[str, Result]:
+def process() -> dict[str, CheckResult]:
     """Measure memory of this process, and CPU load of the machine."""
     limits = settings().health
     memory = psutil.Process().memory_info().rss / 2**20
@@ -99,7 +101,7 @@ def process() -> dict[str, Result]:
     }
 
 
-def queue_depth(connection: Connection) -> dict[str, Result]:
+def queue_depth(connection: Connection) -> dict[str, CheckResult]:
     """Return the number of claimable rows of each type."""
     limits = settings().health
     query = text("""
@@ -114,7 +116,7 @@ def queue_depth(connection: Connection) -> dict[str, Result]:
     }
 
 
-def queue_age(connection: Connection) -> dict[str, Result]:
+def queue_age(connection: Connection) -> dict[str, CheckResult]:
     """Return how long the oldest claimable row has been pending."""
     query = text("""
         SELECT extract(epoch FROM statement_timestamp() - min(available_at))::float8 AS age,
@@ -127,7 +129,7 @@ def queue_age(connection: Connection) -> dict[str, Result]:
     return {"queue_age": threshold_result(row.age or 0.0, limit, limit * 4, message, "s")}
 
 
-def leases(connection: Connection) -> dict[str, Result]:
+def leases(connection: Connection) -> dict[str, CheckResult]:
     """Find expired leases that were not returned: no sweep runs, or this code does not know their type."""
     late = func.statement_timestamp() - timedelta(seconds=RETURNED_LATE)
     query = select(func.count()).where(workflows.c.lease_expires_at <= late)
@@ -137,7 +139,7 @@ def leases(connection: Connection) -> dict[str, Result]:
     }
 
 
-def open_breakers(connection: Connection) -> dict[str, Result]:
+def open_breakers(connection: Connection) -> dict[str, CheckResult]:
     """Find circuit breakers that have been open for over a minute."""
     query = text("""
         SELECT b.operation FROM circuit_breakers b JOIN workflows w ON w.id = b.id
@@ -149,14 +151,14 @@ def open_breakers(connection: Connection) -> dict[str, Result]:
     return {"circuit_breakers": threshold_result(len(names), 0, None, message, "breakers")}
 
 
-def error_rate(connection: Connection) -> dict[str, Result]:
+def error_rate(connection: Connection) -> dict[str, CheckResult]:
     """Return the highest error rate of an operation with enough calls in the window."""
     limits = settings().errors
     seen = [rate for rate in rates(connection) if rate.total >= limits.alert_total]
     highest = max(seen, key=lambda rate: rate.rate, default=None)
     if highest is None:
         return {
-            "error_rate": Result(
+            "error_rate": CheckResult(
                 "healthy", "no operation has many calls", 0.0, settings().health.error_rate, "rate"
             )
         }
@@ -165,7 +167,7 @@ def error_rate(connection: Connection) -> dict[str, Result]:
     return {"error_rate": threshold_result(highest.rate, limit, limit, message, "rate")}
 
 
-def dead_workflows(connection: Connection) -> dict[str, Result]:
+def dead_workflows(connection: Connection) -> dict[str, CheckResult]:
     """Count workflows that exhausted their attempts within a day."""
     types = [declared.name for declared in registered_types() if declared.machine.dead]
     columns, died = workflows.c, func.count().label("died")
@@ -185,9 +187,9 @@ def dead_workflows(connection: Connection) -> dict[str, Result]:
     return {"dead_workflows": threshold_result(total, 0, None, message, "rows")}
 
 
-def history(connection: Connection) -> dict[str, Result]:
+def history(connection: Connection) -> dict[str, CheckResult]:
     """Verify the hash chains of all histories. Deep: reads every event."""
     broken = verify_history(connection)
     if broken is None:
-        return {"history": Result("healthy", "every chain holds")}
-    return {"history": Result("unhealthy", f"{broken.reason}; see `qflow history verify`")}
+        return {"history": CheckResult("healthy", "every chain holds")}
+    return {"history": CheckResult("unhealthy", f"{broken.reason}; see `qflow history verify`")}

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
-from qflow_dagster.infrastructure.health_agent import Result
+from qflow_dagster.infrastructure.health_agent import CheckResult
 from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
 from qflow_dagster.infrastructure.tables import health_services
 from qflow_dagster.quantumflow import register
@@ -89,14 +89,14 @@ def find(connection: Connection) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def probe_all(engine: Engine) -> dict[str, Result]:
+def probe_all(engine: Engine) -> dict[str, CheckResult]:
     """Check each service and return the results."""
     with engine.connect() as connection:
         watched = find(connection)
     return {f"service:{service['name']}": probe(service) for service in watched}
 
 
-def probe(service: dict[str, Any]) -> Result:
+def probe(service: dict[str, Any]) -> CheckResult:
     """Check a service: unhealthy if the status differs or there is no response, degraded if it is slow."""
     limit = service["timeout_ms"]
     started = time.perf_counter()
@@ -104,14 +104,14 @@ def probe(service: dict[str, Any]) -> Result:
         # Only the status is needed; the body may be endless and is not read.
         status = fetch(Request("GET", service["url"]), seconds=max(limit / 1_000 * 2, 1.0)).status
     except NoResponseError as error:
-        return Result("unhealthy", f"no answer: {error}", None, limit, "ms")
+        return CheckResult("unhealthy", f"no answer: {error}", None, limit, "ms")
     took = (time.perf_counter() - started) * 1_000
     if status != service["expected_status"]:
         message = f"answered {status}, expected {service['expected_status']}"
-        return Result("unhealthy", message, took, limit, "ms")
+        return CheckResult("unhealthy", message, took, limit, "ms")
     if took > limit:
-        return Result("degraded", f"answered {status} after {took:.0f} ms", took, limit, "ms")
-    return Result("healthy", f"answered {status} within {took:.0f} ms", took, limit, "ms")
+        return CheckResult("degraded", f"answered {status} after {took:.0f} ms", took, limit, "ms")
+    return CheckResult("healthy", f"answered {status} within {took:.0f} ms", took, limit, "ms")
 
 
 def restart_unhealthy(engine: Engine, *, worker: str, run_id: str | None = None) -> list[str]:

@@ -21,11 +21,10 @@ def use_workflow_approvals(context: dg.OpExecutionContext, database: Database) -
     """Start each workflow in its own transaction, so that a failure does not stop the others."""
     started, problems = start_all_approved(database.engine(), worker=worker(context), run_id=context.run_id)
     for result in problems:
-        context.log.warning("approval %s: %s", result.approval_id, visible_line(result.problem or ""))
+        context.log.warning("approval %s: %s", result.row, visible_line(result.problem or ""))
     inbox = settings().inbox.address
     rows = [
-        {"approval": f"{inbox}/approvals/{result.approval_id}", "workflow": str(result.workflow_id)}
-        for result in started
+        {"approval": f"{inbox}/approvals/{result.row}", "workflow": str(result.created)} for result in started
     ]
     context.add_output_metadata(
         {

@@ -80,7 +80,7 @@ def decide_chunks(context: dg.OpExecutionContext, database: Database) -> None:
     results = work_chunks.apply_approved(database.engine(), worker=worker(context), run_id=context.run_id)
     for result in results:
         if result.problem is not None:
-            context.log.warning("chunk %s: %s", result.chunk, visible_line(result.problem))
+            context.log.warning("chunk %s: %s", result.row, visible_line(result.problem))
     context.add_output_metadata({"applied": sum(result.problem is None for result in results)})
 
 

@@ -29,7 +29,7 @@ MAX_BLOB_BYTES = 1_000_000
 BATCH_BYTES, BATCH_FILES = 1_500_000, 200
 
 
-class UpdateResult(NamedTuple):
+class IndexUpdateResult(NamedTuple):
     """The additions to the index: blobs, entries, commits."""
 
     blobs: int
@@ -53,7 +53,9 @@ ON CONFLICT DO NOTHING
 """)
 
 
-def update(engine: Engine, snapshot: Snapshot, *, progress: ReportProgress | None = None) -> UpdateResult:
+def update(
+    engine: Engine, snapshot: Snapshot, *, progress: ReportProgress | None = None
+) -> IndexUpdateResult:
     """Index the blobs of the snapshot that are not indexed yet; each batch is committed when it is done."""
     report = progress or (lambda stage, done, total: None)
     with engine.connect() as connection:
@@ -72,7 +74,7 @@ def update(engine: Engine, snapshot: Snapshot, *, progress: ReportProgress | Non
         report("indexing words", done, len(tasks))
     with engine.begin() as connection:
         commits = connection.execute(_COMMITS, {"id": snapshot.repository_id}).rowcount
-    return UpdateResult(len(tasks), entries, commits)
+    return IndexUpdateResult(len(tasks), entries, commits)
 
 
 def kinds(connection: Connection, snapshot: Snapshot) -> list[tuple[str, int]]:

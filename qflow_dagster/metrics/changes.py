@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.metrics.formulae import fewest_holding_half
-from qflow_dagster.metrics.store import ComputeResult, compute, read
+from qflow_dagster.metrics.store import MetricResult, compute, read
 from qflow_dagster.metrics.tables import change_metrics
 
 # A commit is a bug fix if its subject has such a word: the usual approximation (Mockus, Votta 2000).
@@ -33,7 +33,7 @@ COMMITS = """
 """
 
 
-def compute_changes(engine: Engine, snapshot_id: int) -> ComputeResult:
+def compute_changes(engine: Engine, snapshot_id: int) -> MetricResult:
     """Measure the history of each file of the snapshot."""
     return compute(engine, snapshot_id, change_metrics, measure)
 

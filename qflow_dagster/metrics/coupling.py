@@ -7,14 +7,14 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.metrics.changes import read_changes
 from qflow_dagster.metrics.formulae import coupling_degree
-from qflow_dagster.metrics.store import ComputeResult, compute
+from qflow_dagster.metrics.store import MetricResult, compute
 from qflow_dagster.metrics.tables import change_coupling
 from qflow_dagster.settings import settings
 
 MAX_PAIRS = 20_000
 
 
-def compute_coupling(engine: Engine, snapshot_id: int) -> ComputeResult:
+def compute_coupling(engine: Engine, snapshot_id: int) -> MetricResult:
     """Find the coupled pairs of the snapshot's files."""
     return compute(engine, snapshot_id, change_coupling, measure)
 

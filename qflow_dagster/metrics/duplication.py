@@ -13,7 +13,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, snapshot_by_id
-from qflow_dagster.metrics.store import ComputeResult, read, replace
+from qflow_dagster.metrics.store import MetricResult, read, replace
 from qflow_dagster.metrics.tables import clones, duplication
 from qflow_dagster.settings import settings
 
@@ -31,7 +31,7 @@ FINGERPRINTS = f"""
 CLONE_COLUMNS = ["path_a", "start_a", "end_a", "path_b", "start_b", "end_b", "tokens"]
 
 
-def compute_duplication(engine: Engine, snapshot_id: int) -> ComputeResult:
+def compute_duplication(engine: Engine, snapshot_id: int) -> MetricResult:
     """Find the clones of the snapshot and the duplicated share of each file; return the number of files."""
     started = time.monotonic()
     with engine.begin() as connection:
@@ -40,7 +40,7 @@ def compute_duplication(engine: Engine, snapshot_id: int) -> ComputeResult:
         replace(connection, clones, snapshot, found_clones.assign(clone=np.arange(1, len(found_clones) + 1)))
         shares = duplicated_lines(found_clones, lines)
         replace(connection, duplication, snapshot, shares)
-    return ComputeResult(len(shares), time.monotonic() - started)
+    return MetricResult(len(shares), time.monotonic() - started)
 
 
 def find_clones(connection: Connection, snapshot: Snapshot) -> tuple[pd.DataFrame, pd.Series]:

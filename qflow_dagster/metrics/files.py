@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.metrics import formulae
-from qflow_dagster.metrics.store import ComputeResult, compute, read
+from qflow_dagster.metrics.store import MetricResult, compute, read
 from qflow_dagster.metrics.tables import file_metrics
 
 FILES = f"""
@@ -39,7 +39,7 @@ EDGES = f"""
 COUNTS = ["functions", "cyclomatic", "cyclomatic_max", "cognitive", "cognitive_max"]
 
 
-def compute_files(engine: Engine, snapshot_id: int) -> ComputeResult:
+def compute_files(engine: Engine, snapshot_id: int) -> MetricResult:
     """Measure the text files of the snapshot; requires the metrics of functions."""
     return compute(engine, snapshot_id, file_metrics, measure)
 

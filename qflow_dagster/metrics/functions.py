@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, snapshot_by_id
 from qflow_dagster.metrics import formulae
-from qflow_dagster.metrics.store import ComputeResult, insert, read
+from qflow_dagster.metrics.store import MetricResult, insert, read
 from qflow_dagster.metrics.tables import function_metrics
 
 BATCH = 100_000
@@ -28,7 +28,7 @@ COUNT = f"""
 """
 
 
-def compute_functions(engine: Engine, snapshot_id: int) -> ComputeResult:
+def compute_functions(engine: Engine, snapshot_id: int) -> MetricResult:
     """Measure the functions of the snapshot that are not measured yet; return the number of all."""
     started = time.monotonic()
     with engine.connect() as connection:
@@ -43,7 +43,7 @@ def compute_functions(engine: Engine, snapshot_id: int) -> ComputeResult:
             break
     with engine.connect() as connection:
         count = function_count(connection, snapshot.interval)
-    return ComputeResult(count, time.monotonic() - started)
+    return MetricResult(count, time.monotonic() - started)
 
 
 def function_count(connection: Connection, interval: dict[str, int]) -> int:

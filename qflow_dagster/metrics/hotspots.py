@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.metrics.formulae import percentile_rank
-from qflow_dagster.metrics.store import ComputeResult, compute, read
+from qflow_dagster.metrics.store import MetricResult, compute, read
 from qflow_dagster.metrics.tables import hotspots
 
 CANDIDATES = """
@@ -24,7 +24,7 @@ CANDIDATES = """
 """
 
 
-def compute_hotspots(engine: Engine, snapshot_id: int) -> ComputeResult:
+def compute_hotspots(engine: Engine, snapshot_id: int) -> MetricResult:
     """Rank the snapshot's files; requires the metrics of files, changes and duplication."""
     return compute(engine, snapshot_id, hotspots, measure)
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, snapshot_by_id
 from qflow_dagster.metrics.changes import read_commits
 from qflow_dagster.metrics.formulae import fewest_holding_half
-from qflow_dagster.metrics.store import ComputeResult, read, replace
+from qflow_dagster.metrics.store import MetricResult, read, replace
 from qflow_dagster.metrics.tables import repository_metrics, repository_trend
 
 # Delivery metrics cover this many days before the snapshot's commit.
@@ -35,7 +35,7 @@ MONTHS = """
 """
 
 
-def compute_repository(engine: Engine, snapshot_id: int) -> ComputeResult:
+def compute_repository(engine: Engine, snapshot_id: int) -> MetricResult:
     """Measure the repository at the snapshot, and its months; return the number of months."""
     started = time.monotonic()
     with engine.begin() as connection:
@@ -44,7 +44,7 @@ def compute_repository(engine: Engine, snapshot_id: int) -> ComputeResult:
         replace(connection, repository_metrics, snapshot, totals(connection, snapshot, commits))
         months = trend(connection, snapshot, commits)
         replace(connection, repository_trend, snapshot, months)
-    return ComputeResult(len(months), time.monotonic() - started)
+    return MetricResult(len(months), time.monotonic() - started)
 
 
 def totals(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) -> pd.DataFrame:

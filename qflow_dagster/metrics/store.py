@@ -27,7 +27,7 @@ HISTORY = text("""
 """)
 
 
-class ComputeResult(NamedTuple):
+class MetricResult(NamedTuple):
     """The result of computing a metric."""
 
     row_count: int
@@ -42,19 +42,19 @@ def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) 
 
 def compute(
     engine: Engine, snapshot_id: int, table: Table, work: Callable[[Connection, Snapshot], pd.DataFrame]
-) -> ComputeResult:
+) -> MetricResult:
     """Replace the snapshot's rows of `table` by the result of `work`, in a transaction."""
     started = time.monotonic()
     with engine.begin() as connection:
         snapshot = snapshot_by_id(connection, snapshot_id)
         frame = work(connection, snapshot)
         replace(connection, table, snapshot, frame)
-    return ComputeResult(len(frame), time.monotonic() - started)
+    return MetricResult(len(frame), time.monotonic() - started)
 
 
 def compute_once(
-    engine: Engine, snapshot_id: int, metric: str, compute: Callable[[Engine, int], ComputeResult]
-) -> ComputeResult:
+    engine: Engine, snapshot_id: int, metric: str, compute: Callable[[Engine, int], MetricResult]
+) -> MetricResult:
     """Compute a metric of the snapshot, unless that was done before on the same basis.
 
     The basis is what the metric depends on besides the snapshot: version of this code, settings, and
@@ -72,7 +72,7 @@ def compute_once(
             )
         )
     if exists is not None:
-        return ComputeResult(exists, time.monotonic() - started)
+        return MetricResult(exists, time.monotonic() - started)
     computed = compute(engine, snapshot_id)
     note = pg_insert(measurements).values(
         snapshot_id=snapshot_id, metric=metric, basis=basis, row_count=computed.row_count

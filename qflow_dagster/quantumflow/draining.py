@@ -5,7 +5,8 @@ Belongs here: the loop over batches, and doing the work of one claimed row. Does
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
+from uuid import UUID
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow.errors import LeaseLostError
@@ -28,6 +29,14 @@ class RowResult(Hashable, Protocol):
     def problem(self) -> str | None:
         """Why the row could not be acted on; None where it was."""
         ...
+
+
+class CreationResult(NamedTuple):
+    """What became of one row from which something is created: the new workflow or work item, or the problem."""
+
+    row: UUID
+    created: UUID | None
+    problem: str | None
 
 
 Result = TypeVar("Result", bound=RowResult)

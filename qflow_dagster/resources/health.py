@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.approvals import records as approval_records
 from qflow_dagster.infrastructure import health_checks
-from qflow_dagster.infrastructure.health_agent import Check, Result, threshold_result
+from qflow_dagster.infrastructure.health_agent import Check, CheckResult, threshold_result
 from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
 from qflow_dagster.ingestion import queries
 from qflow_dagster.settings import settings
@@ -32,11 +32,11 @@ def all_checks(engine: Engine, instance: dg.DagsterInstance | None = None) -> li
     """Every check there is; Dagster's need its instance (default: that of the environment)."""
     instance = instance or dg.DagsterInstance.get()
 
-    def approvals() -> Mapping[str, Result]:
+    def approvals() -> Mapping[str, CheckResult]:
         with engine.connect() as connection:
             return approvals_in_time(connection)
 
-    def freshness() -> Mapping[str, Result]:
+    def freshness() -> Mapping[str, CheckResult]:
         with engine.connect() as connection:
             return repositories_fresh(connection)
 
@@ -51,12 +51,12 @@ def all_checks(engine: Engine, instance: dg.DagsterInstance | None = None) -> li
     ]
 
 
-def approvals_in_time(connection: Connection) -> dict[str, Result]:
+def approvals_in_time(connection: Connection) -> dict[str, CheckResult]:
     """Approvals about to expire undecided, and expired ones the sweep has not seen."""
     late = approval_records.pending_past_expiry(connection)
     if late:
         return {
-            "approvals": Result(
+            "approvals": CheckResult(
                 "unhealthy", f"{late:,} are past their end and still open", late, 0, "approvals"
             )
         }
@@ -66,14 +66,14 @@ def approvals_in_time(connection: Connection) -> dict[str, Result]:
     }
 
 
-def repositories_fresh(connection: Connection) -> dict[str, Result]:
+def repositories_fresh(connection: Connection) -> dict[str, CheckResult]:
     """How long ago each repository was ingested or found unchanged; never ingested is degraded."""
-    results: dict[str, Result] = {}
+    results: dict[str, CheckResult] = {}
     limit = settings().health.freshness
     for repository, age in queries.seconds_since_measured(connection).items():
         name = f"freshness:{repository}"
         if age is None:
-            results[name] = Result("degraded", "never ingested yet")
+            results[name] = CheckResult("degraded", "never ingested yet")
         else:
             results[name] = threshold_result(
                 age, limit, None, f"ingested or measured {age / 3_600:.1f} h ago", "s"
@@ -81,11 +81,11 @@ def repositories_fresh(connection: Connection) -> dict[str, Result]:
     return results
 
 
-def daemon_alive(instance: dg.DagsterInstance) -> dict[str, Result]:
+def daemon_alive(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
     """Check that Dagster's daemon sends heartbeats."""
     heartbeats = instance.get_daemon_heartbeats()
     if not heartbeats:
-        return {"daemon": Result("unknown", "no daemon has ever run here: qflow up starts one")}
+        return {"daemon": CheckResult("unknown", "no daemon has ever run here: qflow up starts one")}
     newest = max(heartbeat.timestamp for heartbeat in heartbeats.values())
     age = max(time.time() - newest, 0.0)
     errors = [
@@ -98,11 +98,11 @@ def daemon_alive(instance: dg.DagsterInstance) -> dict[str, Result]:
         message += f"; errors in: {', '.join(sorted(errors))}"
     result = threshold_result(age, HEARTBEAT_LATE, HEARTBEAT_GONE, message, "s")
     if errors and result.status == "healthy":
-        result = Result("degraded", message, age, HEARTBEAT_LATE, "s")
+        result = CheckResult("degraded", message, age, HEARTBEAT_LATE, "s")
     return {"daemon": result}
 
 
-def no_run_hangs(instance: dg.DagsterInstance) -> dict[str, Result]:
+def no_run_hangs(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
     """Count the runs that have reported nothing for a long time, and those that are queued."""
     under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
     records = instance.get_run_records(dg.RunsFilter(statuses=under_way), limit=200)
@@ -114,7 +114,7 @@ def no_run_hangs(instance: dg.DagsterInstance) -> dict[str, Result]:
     return {"runs": threshold_result(len(hanging), 0, None, message, "runs")}
 
 
-def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, Result]:
+def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
     """Sensors and schedules whose last ticks all failed."""
     failing, seen = [], 0
     for state in instance.all_instigator_state():
@@ -128,7 +128,7 @@ def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, Result]:
     return {"ticks": threshold_result(len(failing), 0, None, message, "sensors")}
 
 
-def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
+def code_location_loads(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
     """Whether Dagster's page has our definitions, asked of the process that serves it."""
     address = settings().inbox.local_address
     try:
@@ -141,11 +141,13 @@ def code_location_loads(instance: dg.DagsterInstance) -> dict[str, Result]:
         locations = {}
     broken = sorted(name for name, loaded in locations.items() if not loaded)
     if broken:
-        return {"code_location": Result("unhealthy", f"does not load: {', '.join(broken)}")}
+        return {"code_location": CheckResult("unhealthy", f"does not load: {', '.join(broken)}")}
     if locations:
-        return {"code_location": Result("healthy", f"{len(locations)} loaded")}
+        return {"code_location": CheckResult("healthy", f"{len(locations)} loaded")}
     heartbeats = instance.get_daemon_heartbeats()
     if any(heartbeat.timestamp > time.time() - HEARTBEAT_GONE for heartbeat in heartbeats.values()):
         # The schedule that asks runs inside the code location: that is loaded at least there.
-        return {"code_location": Result("healthy", f"the daemon has it; no page of Dagster's at {address}")}
-    return {"code_location": Result("unknown", f"no page of Dagster's answers at {address}")}
+        return {
+            "code_location": CheckResult("healthy", f"the daemon has it; no page of Dagster's at {address}")
+        }
+    return {"code_location": CheckResult("unknown", f"no page of Dagster's answers at {address}")}

@@ -35,7 +35,7 @@ def test_an_approved_workflow_starts_once_with_exactly_what_was_asked(engine: En
     with engine.connect() as connection:
         [workflow] = find(connection, type_name="test.report")
         used = records.approval_history(connection, id_)[-1]
-    assert (workflow.id, workflow.payload) == (started.workflow_id, {"week": 47})
+    assert (workflow.id, workflow.payload) == (started.created, {"week": 47})
     assert (used["event"], used["run_id"]) == ("consumed", "r")
 
 
@@ -45,7 +45,7 @@ def test_one_that_cannot_start_holds_up_no_other(engine: Engine) -> None:
         right = request_workflow(connection, "test.report", {}, requested_by="bot", reason="r")
         for id_ in (wrong, right):
             decisions.approve(connection, id_, actor="ada")
-    results = {item.approval_id: item for item in start_approved(engine, worker="w")}
-    assert results[right].workflow_id
+    results = {item.row: item for item in start_approved(engine, worker="w")}
+    assert results[right].created
     assert "unknown workflow type" in (results[wrong].problem or "")
     assert status(engine, wrong) == "approved"

@@ -226,10 +226,10 @@ def test_approved_texts_are_claimed_together_and_applied_one_by_one(engine: Engi
     with engine.begin() as connection:
         reclaim_expired(connection)
     results = work_chunks.apply_approved(engine, worker="next")
-    assert [result.chunk for result in results] == [str(chunk) for chunk in chunks]
+    assert [result.row for result in results] == chunks
     assert [result.problem is None for result in results] == [True, False, True]
     with engine.connect() as connection:
-        titles = {work_items.show(connection, r.work_item_id)["title"] for r in results if r.work_item_id}
+        titles = {work_items.show(connection, r.created)["title"] for r in results if r.created}
     assert titles == {"Fix the crash of page 0", "Fix the crash of page 2"}
     assert work_chunks.apply_approved(engine, worker="next") == []
 

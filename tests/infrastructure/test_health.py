@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import circuit_breaker, health_agent, health_checks, services
-from qflow_dagster.infrastructure.health_agent import Check, Result
+from qflow_dagster.infrastructure.health_agent import Check, CheckResult
 from qflow_dagster.infrastructure.incidents import STATUSES, DampedState, Status, damp, worst
 from qflow_dagster.infrastructure.trends import theil_sen, time_to_threshold
 from qflow_dagster.quantumflow import claim, create_workflow, register
@@ -21,11 +21,11 @@ from tests.http_server import local_server
 register("test.queue")
 
 
-def result(status: Status, value: float | None = None) -> Result:
-    return Result(status, status, value, 100.0 if value is not None else None)
+def result(status: Status, value: float | None = None) -> CheckResult:
+    return CheckResult(status, status, value, 100.0 if value is not None else None)
 
 
-def record(engine: Engine, **results: Result) -> list[tuple[str, str]]:
+def record(engine: Engine, **results: CheckResult) -> list[tuple[str, str]]:
     with engine.begin() as connection:
         changes = health_agent.record(connection, {name: {name: found} for name, found in results.items()})
     return [(change["name"], change["to"]) for change in changes]
@@ -36,7 +36,7 @@ def believed(engine: Engine) -> dict[str, str]:
         return {state["name"]: state["status"] for state in health_agent.states(connection)}
 
 
-def probe(engine: Engine, name: str) -> dict[str, Result]:
+def probe(engine: Engine, name: str) -> dict[str, CheckResult]:
     [check] = [check for check in health_checks.checks(engine) if check.name == name]
     return health_agent.probe_all([check])[name]
 
@@ -148,17 +148,17 @@ def test_a_state_nobody_renews_is_unknown(engine: Engine) -> None:
 
 
 def test_a_probe_that_raises_or_hangs_is_unknown_never_healthy() -> None:
-    def broken() -> dict[str, Result]:
+    def broken() -> dict[str, CheckResult]:
         raise RuntimeError("password=planted-secret")
 
-    def hanging() -> dict[str, Result]:
+    def hanging() -> dict[str, CheckResult]:
         time.sleep(3)
         return {}
 
     found = health_agent.probe_all([Check("broken", broken), Check("hanging", hanging)], deadline=0.3)
     assert found["broken"]["broken"].status == "unknown"
     assert "planted-secret" not in found["broken"]["broken"].message
-    assert found["hanging"]["hanging"] == Result("unknown", "no answer within 0 s")
+    assert found["hanging"]["hanging"] == CheckResult("unknown", "no answer within 0 s")
 
 
 # Trends

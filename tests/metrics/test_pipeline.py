@@ -15,7 +15,7 @@ from qflow_dagster.metrics.files import compute_files
 from qflow_dagster.metrics.functions import compute_functions
 from qflow_dagster.metrics.hotspots import compute_hotspots
 from qflow_dagster.metrics.repository import compute_repository
-from qflow_dagster.metrics.store import ComputeResult, compute_once
+from qflow_dagster.metrics.store import MetricResult, compute_once
 from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested, ingested, make_repository, repository
 
 __all__ = ["ingested", "make_repository", "repository"]
@@ -172,9 +172,9 @@ def test_what_was_measured_is_not_measured_again_unless_something_it_depends_on_
 
     calls: list[int] = []
 
-    def compute(_engine: object, snapshot_id: int) -> ComputeResult:
+    def compute(_engine: object, snapshot_id: int) -> MetricResult:
         calls.append(snapshot_id)
-        return ComputeResult(7, 0.0)
+        return MetricResult(7, 0.0)
 
     snapshot = measured(repository).snapshot_id
     for _ in range(2):

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from qflow_dagster.infrastructure import circuit_breaker, health_agent
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
-from qflow_dagster.infrastructure.health_agent import Result
+from qflow_dagster.infrastructure.health_agent import CheckResult
 from qflow_dagster.web.app import build_app
 
 
@@ -26,7 +26,7 @@ def away() -> TestClient:
 def record(engine: Engine, status: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM health_states"))
-        health_agent.record(connection, {"disk": {"disk": Result(status, "d", 50.0, 90.0, "%")}})  # type: ignore[arg-type]
+        health_agent.record(connection, {"disk": {"disk": CheckResult(status, "d", 50.0, 90.0, "%")}})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from qflow_dagster.evolution import outcomes, rule_set, thresholds, trust
 from qflow_dagster.evolution.rules import load_rules
 from qflow_dagster.evolution.sharing import publisher, votes
 from qflow_dagster.evolution.sharing.consensus import Outcomes
-from qflow_dagster.evolution.sharing.imports import ImportReport, import_packages, imported_rules
-from qflow_dagster.evolution.sharing.publisher import Publishable, PublishReport
+from qflow_dagster.evolution.sharing.imports import RuleImportResult, import_packages, imported_rules
+from qflow_dagster.evolution.sharing.publisher import PublicationResult, Publishable
 from qflow_dagster.evolution.sharing.votes import ConsensusChange, OwnVote
 from qflow_dagster.evolution.tables import rule_outcomes
 
@@ -23,7 +23,7 @@ from qflow_dagster.evolution.tables import rule_outcomes
 class ExchangeResult(NamedTuple):
     """The result of an import: files, rules now on trial, votes not cast (with reasons), consensus changes."""
 
-    report: ImportReport
+    report: RuleImportResult
     started: list[str]
     not_cast: dict[str, str]
     consensus_changes: list[ConsensusChange]
@@ -36,7 +36,7 @@ def publish(
     rules: Sequence[str] = (),
     limit: int = 10,
     include_examples: bool = False,
-) -> PublishReport:
+) -> PublicationResult:
     """Publish the rules with enough confidence (of `rules`; default: of all) to a store.
 
     Raises:

@@ -57,7 +57,7 @@ class ImportedRule(NamedTuple):
 
 
 @dataclass
-class ImportReport:
+class RuleImportResult:
     """The results for the files of a store: `known` were imported before, `own` are ours."""
 
     imported: list[ImportedRule] = field(default_factory=list)
@@ -88,7 +88,7 @@ def import_packages(
     trust: Sequence[str] = (),
     actor: str,
     rules: Iterable[Rule] | None = None,
-) -> ImportReport:
+) -> RuleImportResult:
     """Import rules with their evidence, and votes, of other instances from a store or a single file.
 
     Only those of instances whose key is trusted: by `QFLOW_EVOLUTION_TRUSTED`, or named in `trust` by `actor`.
@@ -98,7 +98,7 @@ def import_packages(
     Raises:
         QflowError: The store cannot be used, or a key in `trust` is invalid.
     """
-    report, at = ImportReport(), votes.now(connection)
+    report, at = RuleImportResult(), votes.now(connection)
     own_rules = {rule.id: rule for rule in (load_rules() if rules is None else rules)}
     packages: dict[bytes, _Opened] = {}
     ballots: list[tuple[VoteFile, bytes, str | None]] = []
@@ -204,7 +204,7 @@ def distrust(connection: Connection, fingerprint: str, *, actor: str) -> int:
 
 
 def _of_trusted(
-    connection: Connection, store: str | Path, trusted: Mapping[bytes, str | None], report: ImportReport
+    connection: Connection, store: str | Path, trusted: Mapping[bytes, str | None], report: RuleImportResult
 ) -> Iterable[_Opened]:
     """Return the files in the store that trusted instances signed; the report counts the others."""
     me = identity().instance.public_key
@@ -226,7 +226,7 @@ def _of_trusted(
 
 
 def _fresh(
-    connection: Connection, packages: Mapping[bytes, _Opened], at: datetime, report: ImportReport
+    connection: Connection, packages: Mapping[bytes, _Opened], at: datetime, report: RuleImportResult
 ) -> list[_Fresh]:
     """Return the packages to import, the newest per instance and rule; older ones are replays."""
     column = rule_imports.c.package_digest

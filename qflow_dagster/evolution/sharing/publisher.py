@@ -67,7 +67,7 @@ class PublishedRule(NamedTuple):
 
 
 @dataclass
-class PublishReport:
+class PublicationResult:
     """The result for each rule to publish; `published` names the files."""
 
     published: list[PublishedRule] = field(default_factory=list)
@@ -83,7 +83,7 @@ def publish(
     threshold: float = THRESHOLD,
     limit: int = 10,
     include_examples: bool = False,
-) -> PublishReport:
+) -> PublicationResult:
     """Publish the rules whose confidence (lower bound) reaches the threshold, at most `limit`, highest first.
 
     A rule that was published before is published again whatever its confidence is now, so that others get
@@ -93,7 +93,7 @@ def publish(
     Raises:
         QflowError: The store or the key of this instance cannot be used.
     """
-    report, me, at = PublishReport(), identity(), votes.now(connection)
+    report, me, at = PublicationResult(), identity(), votes.now(connection)
     before = set(connection.scalars(select(rule_publications.c.rule_digest).distinct()))
     selected: list[Publishable] = []
     for candidate in sorted(rules, key=lambda candidate: -candidate.confidence_lower):

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, text
 from qflow_dagster.database import engine_for
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.sharing.imports import (
-    ImportReport,
+    RuleImportResult,
     import_packages,
 )
 from qflow_dagster.evolution.sharing.instances import Identity, Instance, identity
@@ -165,10 +165,10 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def take(home: Home, place: Path | str, *trust: str) -> ImportReport:
+def take(home: Home, place: Path | str, *trust: str) -> RuleImportResult:
     with home.connected() as connection:
         return import_packages(connection, place, trust=trust, actor="ada")
 
 
-def refused(report: ImportReport) -> dict[str, str]:
+def refused(report: RuleImportResult) -> dict[str, str]:
     return dict(report.refused)

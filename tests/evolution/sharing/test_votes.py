@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from qflow_dagster.evolution.sharing.consensus import (
     Outcomes,
 )
-from qflow_dagster.evolution.sharing.imports import ImportReport, import_packages
+from qflow_dagster.evolution.sharing.imports import RuleImportResult, import_packages
 from qflow_dagster.evolution.sharing.publisher import publish
 from qflow_dagster.evolution.sharing.rule_packages import opened, sign
 from qflow_dagster.evolution.sharing.votes import OwnVote, cast, finalize, pooled, quarantined, subjects
@@ -47,13 +47,13 @@ class Vote:
     def put(self, raw: bytes, name: str) -> None:
         (self.place / f"{name}.json").write_bytes(raw)
 
-    def take(self) -> ImportReport:
+    def take(self) -> RuleImportResult:
         with self.home.connected() as connection:
             return import_packages(connection, self.place, actor="ada")
 
     def vote(
         self, number: int, vote: str = "approve", confidence: float = 0.95, **given: Any
-    ) -> ImportReport:
+    ) -> RuleImportResult:
         self.put(self.peers[number].vote(RULE, vote, confidence, **given), f"vote-{number}")
         return self.take()
 
