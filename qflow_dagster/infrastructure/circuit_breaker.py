@@ -73,6 +73,7 @@ _ALL = text(f"""
 SELECT {_COLUMNS} FROM circuit_breakers b JOIN workflows w ON w.id = b.id
 WHERE CAST(:status AS text) IS NULL OR w.status = :status ORDER BY b.operation LIMIT :limit
 """)
+_NO_PROBE: dict[str, Any] = {"probe": None, "probe_until": None}
 
 
 @contextmanager
@@ -328,10 +329,9 @@ def _open(connection: Connection, row: Row[Any], reason: str, actor: str = "qflo
         connection,
         row.operation,
         opened_at=func.clock_timestamp(),
-        probe=None,
-        probe_until=None,
         successes=0,
         reason=reason,
+        **_NO_PROBE,
     )
 
 
@@ -342,21 +342,14 @@ def _close(connection: Connection, row: Row[Any], actor: str, reason: str) -> No
         row.operation,
         failures=0,
         successes=0,
-        probe=None,
-        probe_until=None,
         opened_at=None,
         reason=None,
+        **_NO_PROBE,
     )
 
 
 def _probe_succeeded(connection: Connection, row: Row[Any], count: int) -> None:
-    row = _set(
-        connection,
-        row.operation,
-        successes=table.c.successes + count,
-        probe=None,
-        probe_until=None,
-    )
+    row = _set(connection, row.operation, successes=table.c.successes + count, **_NO_PROBE)
     if row.successes >= settings().errors.breaker_successes:
         _close(connection, row, "qflow", f"{row.successes} successful probes")
 
@@ -364,7 +357,7 @@ def _probe_succeeded(connection: Connection, row: Row[Any], count: int) -> None:
 def _release_probe(connection: Connection, admission: Admission) -> None:
     if admission.probe is not None:
         held = table.c.probe == admission.probe
-        connection.execute(update(table).where(held).values(probe=None, probe_until=None))
+        connection.execute(update(table).where(held).values(_NO_PROBE))
 
 
 def _ensure(connection: Connection, operation: str) -> Row[Any]:
