@@ -71,6 +71,7 @@ class Loop:
             worker="test",
             run_id="run-of-the-test",
             accept=lambda c, k: self_improvement.suggest(c, k) and None,
+            limits_of=self_improvement.limits_of,
             limit=limit,
         )
 

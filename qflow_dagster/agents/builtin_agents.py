@@ -123,7 +123,7 @@ _OUTCOMES = text("""
 INSERT INTO outcomes (agent, domain, success, latency, cost, feedback, attempt_id, at)
 SELECT a.generator, coalesce(CAST(:domains AS jsonb) ->> r.category, 'code_quality'),
        a.outcome = 'proposed' AND EXISTS (
-           SELECT FROM candidates c WHERE c.work_item_id = a.work_item_id AND a.generator = ANY(c.sources)
+           SELECT FROM candidates c WHERE a.work_item_id = ANY(c.work_items) AND a.generator = ANY(c.sources)
            AND c.status <> 'failed'),
        a.seconds, a.cost, coalesce(a.problem, failed.gates), a.id, a.at
 FROM generation_attempts a
@@ -131,7 +131,7 @@ LEFT JOIN LATERAL (SELECT category FROM rule_versions v WHERE v.rule_id = a.rule
 LEFT JOIN LATERAL (
     SELECT string_agg(DISTINCT g.gate || ' failed', ', ') AS gates FROM candidates c
     JOIN gate_results g ON g.base_commit = c.base_commit AND g.digest = c.digest AND g.verdict = 'failed'
-    WHERE c.work_item_id = a.work_item_id AND a.generator = ANY(c.sources)) AS failed ON true
+    WHERE a.work_item_id = ANY(c.work_items) AND a.generator = ANY(c.sources)) AS failed ON true
 WHERE a.outcome IN ('proposed', 'failed') AND a.at > clock_timestamp() - interval '7 days'
   AND NOT EXISTS (SELECT FROM outcomes o WHERE o.attempt_id = a.id)
 ON CONFLICT (attempt_id) DO NOTHING

@@ -8,7 +8,7 @@ commit of the transaction, the approval is unused, and the same git commit is ma
 already is recognised. So no edit is lost, none is made twice, and no approval is used without its edit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import matchers, rule_set
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.execution.tables import work_items
 from qflow_dagster.generation import candidate_records, patches, remaining, validation
 from qflow_dagster.generation.patches import PatchRefusedError
 from qflow_dagster.generation.suite_gate import Suite
@@ -54,12 +55,12 @@ class ApplyResult(NamedTuple):
 
 
 _APPROVED = text(f"""
-SELECT s.id, s.approval_id, s.base_commit, s.branch, s.title, s.reason, s.rule_id, s.sources, s.work_item_id,
+SELECT s.id, s.approval_id, s.base_commit, s.branch, s.title, s.reason, s.rule_id, s.sources, s.work_items,
        s.candidate_id, r.name AS repository, r.id AS repository_id, c.patch, aw.updated_at AS approved_at,
        gw.run_id AS generated_by
 FROM workflows aw JOIN suggestions s ON s.approval_id = aw.id JOIN workflows sw ON sw.id = s.id
 JOIN repositories r ON r.id = s.repository_id JOIN candidates c ON c.id = s.candidate_id
-LEFT JOIN workflows gw ON gw.type = '{WorkflowTypeName.GENERATION}' AND gw.key = s.work_item_id || ':' || s.base_commit
+LEFT JOIN workflows gw ON gw.id = c.generation_id
 WHERE aw.type = '{WorkflowTypeName.EDIT_APPROVAL}' AND aw.status = 'approved' AND sw.status = 'awaiting_approval'
 ORDER BY aw.id LIMIT :limit
 """)
@@ -140,7 +141,7 @@ def _trailers(row: Any) -> Mapping[str, str]:
     trailers = {
         "Qflow-Rule": row.rule_id,
         "Qflow-Generators": ", ".join(row.sources),
-        "Qflow-Work-Item": str(row.work_item_id),
+        "Qflow-Work-Items": ", ".join(map(str, row.work_items)),
         "Qflow-Suggestion": str(row.id),
         "Qflow-Approval": str(row.approval_id),
     }
@@ -155,11 +156,11 @@ def _fail(engine: Engine, row: Any, problem: str) -> None:
         )
         arbiter.revoke(connection, row.approval_id, actor=str(requested_by), reason=problem)
         transition(connection, [row.id], "failed", actor=ACTOR, data={"reason": problem})
-        self_improvement.release(connection, row.work_item_id, problem)
+        self_improvement.release(connection, row.work_items, problem)
 
 
 _UNVERIFIED = text("""
-SELECT e.*, s.title, s.rule_id, s.work_item_id, s.candidate_id, s.approval_id, r.name AS repository, c.patch, c.paths,
+SELECT e.*, s.title, s.rule_id, s.work_items, s.candidate_id, s.approval_id, r.name AS repository, c.patch, c.paths,
        c.language, c.rule_digest
 FROM edits e JOIN suggestions s ON s.id = e.id JOIN repositories r ON r.id = e.repository_id
 JOIN candidates c ON c.id = s.candidate_id
@@ -255,6 +256,8 @@ def _verify(engine: Engine, row: Any) -> VerifyResult:
     if edit_commits.read_branch(objects, row.branch) is None:
         raise QflowError(f"branch {row.branch} is gone; nothing is left to verify")
     before, after = (_measure(objects, row, rule, commit) for commit in (row.base_commit, row.commit_oid))
+    before.pop("left")
+    left = after.pop("left")
     gate = Suite(engine, objects, _at(snapshot, row.base_commit)).check(patches.read(row.patch))
     problems = []
     if gate.verdict == "failed":
@@ -279,7 +282,10 @@ def _verify(engine: Engine, row: Any) -> VerifyResult:
         )
         if updated.rowcount:
             transition(connection, [row.id], "verified", actor=ACTOR, data=outcome)
-            self_improvement.release(connection, row.work_item_id, f"edit {row.id} is verified", to="done")
+            done, partial = _by_completion(connection, row.work_items, left)
+            self_improvement.release(connection, done, f"edit {row.id} is verified", to="done")
+            reason = f"edit {row.id} is verified; {row.rule_id} has findings left in the file"
+            self_improvement.release(connection, partial, reason)
     return VerifyResult(row.id, True, outcome["tests"])
 
 
@@ -293,7 +299,7 @@ def revert(
     """
     with engine.begin() as connection:
         query = text("""
-            SELECT e.*, r.name AS repository, s.work_item_id, s.candidate_id, w.status FROM edits e
+            SELECT e.*, r.name AS repository, s.work_items, s.candidate_id, w.status FROM edits e
             JOIN repositories r ON r.id = e.repository_id JOIN suggestions s ON s.id = e.id
             JOIN workflows w ON w.id = e.id WHERE e.id = :id FOR UPDATE OF e, w
         """)
@@ -320,7 +326,7 @@ def revert(
         candidate_records.record_outcome(connection, row.candidate_id, "reverted")
         self_improvement.release(
             connection,
-            row.work_item_id,
+            row.work_items,
             f"edit {edit_id} was reverted: {reason}",
             of=("in_progress", "done"),
         )
@@ -329,21 +335,35 @@ def revert(
 
 
 def _measure(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[str, Any]:
-    """Count findings of the rule, cognitive complexity, code lines and syntax errors of the edited files."""
+    """Count findings of the rule, cognitive complexity, code lines and syntax errors of the edited files.
+
+    `left` are the files in which the rule still finds something.
+    """
     # Imported late: commands that only read need no parsers.
     from qflow_dagster.ingestion.extraction import extract
 
-    total = {"findings": 0, "cognitive": 0, "code_lines": 0, "parse_errors": 0}
+    total: dict[str, Any] = {"findings": 0, "cognitive": 0, "code_lines": 0, "parse_errors": 0, "left": []}
     for path in row.paths:
         data = git.run(objects, "cat-file", "blob", f"{commit}:{path}", max_output=trees.MAX_BLOB_BYTES)
         facts = extract(data, matchers.LANGUAGES.get(row.language, ""))
         content = matchers.decode(data)
         if rule is not None and content is not None:
-            total["findings"] += remaining.count_findings(rule, content, path, row.language, facts)
+            count = remaining.count_findings(rule, content, path, row.language, facts)
+            total["findings"] += count
+            total["left"] += [path] if count else []
         total["cognitive"] += sum(symbol.cognitive or 0 for symbol in facts.symbols)
         total["code_lines"] += facts.code_lines
         total["parse_errors"] += facts.parse_error_count
     return total
+
+
+def _by_completion(
+    connection: Connection, items: Sequence[UUID], left: Sequence[str]
+) -> tuple[list[UUID], list[UUID]]:
+    """Return the work items of files in which nothing is left, and the others."""
+    columns = work_items.c
+    paths = connection.execute(select(columns.id, columns.path).where(columns.id.in_(items))).all()
+    return [row.id for row in paths if row.path not in left], [row.id for row in paths if row.path in left]
 
 
 def _at(snapshot: Snapshot, commit: str) -> Snapshot:

@@ -57,6 +57,7 @@ def generate(
                 limit=BATCH,
                 progress=progress,
                 choose=choose,
+                limits_of=self_improvement.limits_of,
             )
             total = orchestrator.Summary(*(a + b for a, b in zip(total, batch, strict=True)))
             if not batch.items:

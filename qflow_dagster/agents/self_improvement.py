@@ -19,9 +19,11 @@ from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.approvals.requests import issue_or_request
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import thresholds, trust
+from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.trust import RuleTrust
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, patches
+from qflow_dagster.generation.assembling import Limits
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
@@ -80,7 +82,7 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         reason = excess or f"the same change was suggested before: {first}"
         work_items.move(
             connection,
-            [candidate.work_item_id],
+            candidate.work_items,
             "backlog",
             actor=ACTOR,
             data={"reason": reason, "suggestion": first and str(first)},
@@ -88,7 +90,7 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         return None
     id_ = uuid7()
     rule = candidate.request.rule
-    title = f"{rule.title}: {candidate.request.path}"
+    title = f"{rule.title}: {_where(candidate)}"
     branch = edit_commits.branch_name(settings().improvement.branch_prefix, title, str(id_))
     gates = {gate.name: gate.verdict for gate in candidate.gates}
     record = record_of(connection, candidate.repository_id)
@@ -109,7 +111,8 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         insert(suggestions).values(
             id=id_,
             repository_id=candidate.repository_id,
-            work_item_id=candidate.work_item_id,
+            work_item_id=candidate.work_items[0],
+            work_items=candidate.work_items,
             candidate_id=candidate.id,
             fingerprint=fingerprint,
             title=title,
@@ -128,6 +131,19 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
         connection, candidate, id_, title, branch, risk, agent, trust_level, experimental=experimental
     )
     return id_
+
+
+def _where(candidate: Candidate) -> str:
+    """Return what a candidate changes, for the title: its file, or how many locations in how many files."""
+    if len(candidate.files) == 1:
+        return candidate.request.path
+    return f"{len(candidate.findings)} locations in {len(candidate.files)} files"
+
+
+def limits_of(rule: Rule) -> Limits:
+    """Return how large a change of a rule may be, by the safety profile of its agent."""
+    profile = PROFILES[AGENTS.get(rule.category, "default")]
+    return Limits(profile.max_files, profile.max_lines)
 
 
 _CHANGED_SYMBOLS = text(f"""
@@ -176,7 +192,7 @@ def _request_approval(
             "decisions": trust_level.decisions,
             "because": trust_level.because,
         },
-        "findings": [f"line {line}: {message}" for line, message in candidate.request.findings[:20]],
+        "findings": [f"{path}:{line}: {message}" for path, line, message in candidate.findings[:20]],
         "gates": {gate.name: f"{gate.verdict}: {gate.evidence}" for gate in candidate.gates},
     }
     policy_evidence = None
@@ -210,7 +226,7 @@ def content_of(repository: str, id_: UUID, base: str, branch: str, patch: str) -
 
 
 _ENDED_UNUSED = text("""
-SELECT s.id, s.work_item_id, s.candidate_id, s.branch, r.name AS repository, a.status AS decision
+SELECT s.id, s.work_items, s.candidate_id, s.branch, r.name AS repository, a.status AS decision
 FROM suggestions s JOIN repositories r ON r.id = s.repository_id
 JOIN workflows w ON w.id = s.id JOIN workflows a ON a.id = s.approval_id
 WHERE w.status IN ('awaiting_approval', 'approved') AND a.status IN ('denied', 'expired', 'revoked')
@@ -235,22 +251,26 @@ def follow_decisions(connection: Connection, *, limit: int = 1_000) -> int:
         )
         if row.decision == "denied":
             candidate_records.record_outcome(connection, row.candidate_id, "denied")
-        release(connection, row.work_item_id, f"its suggestion was {row.decision}")
+        release(connection, row.work_items, f"its suggestion was {row.decision}")
     return len(rows)
 
 
 def release(
     connection: Connection,
-    work_item: UUID,
+    items: Sequence[UUID],
     reason: str,
     *,
     to: str = "backlog",
     of: Sequence[str] = ("in_progress",),
 ) -> None:
-    """Move the work item of a suggestion on if it is in one of the states `of`; otherwise leave it alone."""
-    query = select(workflows.c.status).where(workflows.c.id == work_item).with_for_update()
-    if connection.scalar(query) in of:
-        work_items.move(connection, [work_item], to, actor=ACTOR, data={"reason": reason})
+    """Move those work items of a suggestion on that are in one of the states `of`; leave the others alone."""
+    query = (
+        select(workflows.c.id)
+        .where(workflows.c.id.in_(items), workflows.c.status.in_(of))
+        .order_by(workflows.c.id)
+        .with_for_update()
+    )
+    work_items.move(connection, connection.scalars(query).all(), to, actor=ACTOR, data={"reason": reason})
 
 
 def remaining_capacity(connection: Connection, repository_id: int) -> int:
@@ -316,7 +336,7 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
         QflowError: there is no such suggestion.
     """
     query = text(
-        f"SELECT base.*, s.reason, s.base_commit, s.candidate_id, s.work_item_id FROM ({_ROWS}) AS base "
+        f"SELECT base.*, s.reason, s.base_commit, s.candidate_id, s.work_items, s.repository_id FROM ({_ROWS}) AS base "
         "JOIN suggestions s ON s.id = base.id WHERE base.id = :id"
     )
     row = connection.execute(query, {"id": id_}).mappings().one_or_none()
@@ -328,7 +348,17 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
         for e in get_events(connection, id_)
     ]
     gates = candidate_records.gates_of(connection, row["candidate_id"])
-    return {**row, "patch": candidate["patch"], "gates": gates, "history": events}
+    withheld = candidate_records.withheld(
+        connection, row["repository_id"], row["base_commit"], row["rule"], row["paths"]
+    )
+    return {
+        **row,
+        "patch": candidate["patch"],
+        "locations": [f"{location['path']}:{location['line']}" for location in candidate["locations"]],
+        "withheld": [f"{location['path']}:{location['line']}: {location['reason']}" for location in withheld],
+        "gates": gates,
+        "history": events,
+    }
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:

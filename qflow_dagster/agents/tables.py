@@ -30,7 +30,9 @@ suggestions = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), nullable=False),
+    # The work item with the highest score of those it serves, and all of them.
     Column("work_item_id", Uuid, nullable=False),
+    Column("work_items", ARRAY(Uuid), nullable=False),
     Column("candidate_id", Uuid, nullable=False),
     # SHA-256 of repository and patch: the same change is suggested once.
     Column("fingerprint", LargeBinary, nullable=False, unique=True),

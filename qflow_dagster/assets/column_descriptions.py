@@ -66,6 +66,7 @@ COMMON = {
     "to_seq": "First snapshot (its number) that no longer has the row; null in the current one.",
     "vendored": "Whether the file is a copy of another project's.",
     "version": "Version of the rule.",
+    "work_items": "The work items it is for (table work_items).",
     "work_item_id": "The work item it is for (table work_items).",
     "confidence_mean": "Estimated confidence when it was written, 0 to 1.",
     "confidence_lower": "Lower bound of the estimated confidence when it was written, 0 to 1.",

@@ -163,7 +163,7 @@ def hold_to_examples(
     ] = None,
 ) -> None:
     """Test rules on their own examples: they match the bad code, not the good, and the fix turns one into the other."""
-    from qflow_dagster.generation.codemods import rewrite
+    from qflow_dagster.generation.fixes import fix_text
 
     rules: list[Rule] = []
     for name in names or []:
@@ -171,7 +171,7 @@ def hold_to_examples(
     rules = rules or list(load_rules())
     failed = 0
     for rule in rules:
-        problems = examples.problems(rule, rewrite)
+        problems = examples.problems(rule, fix_text)
         failed += bool(problems)
         for problem in problems:
             console.print("failed", style="red", end=" ")

@@ -16,10 +16,15 @@ PATH, TARGET = "example.py", "py311"
 BATCH_SECONDS, BATCH_RULES = 30.0, 20
 
 
-def problems(rule: Rule, codemod: Callable[[str, str], str] | None = None) -> list[str]:
+# Returns a text after the fixes of a rule: (rule, text, path, language).
+ApplyFix = Callable[[Rule, str, str, str], str]
+
+
+def problems(rule: Rule, apply_fix: ApplyFix | None = None) -> list[str]:
     """Return every way in which the rule contradicts its examples; an empty list means that it is sound.
 
-    `codemod(rule id, text)` applies the fix of rules that use a codemod; without it those fixes are not checked.
+    With `apply_fix` (see `generation.fixes`) the fixes are those that would be proposed, with their preconditions;
+    without it a template is filled in, and neither codemods nor counter-examples are checked.
     """
     messages: list[str] = []
     try:
@@ -32,8 +37,15 @@ def problems(rule: Rule, codemod: Callable[[str, str], str] | None = None) -> li
             for language in rule.language:
                 messages += [
                     f"{where} ({language}): {message}"
-                    for message in _on_text(rule, example, language, codemod)
+                    for message in _on_text(rule, example, language, apply_fix)
                 ]
+        for number, example in enumerate(rule.counter_examples if apply_fix is not None else ()):
+            for language in rule.language:
+                after = apply_fix(rule, example.code, example.path or PATH, language) if apply_fix else ""
+                if after != example.code:
+                    messages.append(
+                        f"{rule.id}, counter-example {number + 1} ({language}): the fix makes of it {after!r}"
+                    )
     except QflowError as error:
         messages.append(str(error))
     return messages
@@ -89,9 +101,7 @@ def _measured(rule: Rule, example: Example, where: str) -> list[str]:
     return messages
 
 
-def _on_text(
-    rule: Rule, example: Example, language: str, codemod: Callable[[str, str], str] | None
-) -> list[str]:
+def _on_text(rule: Rule, example: Example, language: str, apply_fix: ApplyFix | None) -> list[str]:
     if isinstance(example.bad, dict) or isinstance(example.good, dict):
         return ["bad and good are code"]
     path = example.path or PATH
@@ -100,25 +110,26 @@ def _on_text(
         messages.append("bad is not found")
     if matches_in(rule, example.good, path, language):
         messages.append("good is found")
-    if rule.fix is None or (rule.fix == "codemod" and codemod is None):
+    if rule.fix is None or (rule.fix == "codemod" and apply_fix is None):
         return messages
     fixed = example.bad
-    if rule.fix == "codemod" and codemod is not None:
-        fixed = codemod(rule.id, fixed)
-    else:
-        for _ in range(ROUNDS):
-            edits = [e for match in matches_in(rule, fixed, path, language) for e in match.edits or []]
-            if not edits:
-                break
-            fixed = matchers.apply_edits(fixed, edits)
+    for _ in range(ROUNDS):
+        if apply_fix is not None:
+            after = apply_fix(rule, fixed, path, language)
+        else:
+            matches = matches_in(rule, fixed, path, language)
+            after = matchers.apply_edits(fixed, [edit for match in matches for edit in match.edits or []])
+        if after == fixed:
+            break
+        fixed = after
     if fixed != example.good:
         messages.append(f"the fix makes of bad {fixed!r}")
     return messages
 
 
-def matches_in(rule: Rule, text: str, path: str, language: str) -> list[matchers.Match]:
-    """Return the matches of one rule in one text."""
+def matches_in(rule: Rule, text: str, path: str, language: str, target: str = TARGET) -> list[matchers.Match]:
+    """Return the matches of one rule in one text; `target` is the oldest Python supported, as ruff names it."""
     source = matchers.Source(text, path)
     if rule.matcher.ruff:
-        return [match for _, match in ruff_matcher.find_with_ruff([source], [rule], TARGET)]
+        return [match for _, match in ruff_matcher.find_with_ruff([source], [rule], target)]
     return matchers.find(source, "" if language == "any" else language, [rule])

@@ -8,8 +8,9 @@ and columns start at 1.
 
 import bisect
 import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ast_grep_py import SgNode, SgRoot
@@ -64,6 +65,8 @@ class Match(NamedTuple):
     anchor: bytes
     edits: list[Edit] | None
     suppressed: bool
+    # The spans of what the pattern captured, by the name of its metavariable.
+    captures: Mapping[str, tuple[int, int]] = {}
 
 
 class Source:
@@ -101,6 +104,7 @@ class Source:
         edits: list[Edit] | None,
         *,
         complete_lines: bool = True,
+        captures: Mapping[str, tuple[int, int]] | None = None,
     ) -> Match:
         """Create a match of a span; without `complete_lines` (for secrets) the snippet is the span alone."""
         line, end_line = self.line_of(start), self.line_of(max(start, end - 1))
@@ -127,6 +131,7 @@ class Source:
             anchor,
             edits,
             suppressed,
+            captures or {},
         )
 
     def _read_comments(self) -> None:
@@ -249,7 +254,19 @@ def _ast_match(source: Source, number: int, rule: Rule, node: SgNode) -> Match:
     edits = None
     if rule.fix is not None and not rule.fix.startswith("codemod"):
         edits = [Edit(start, end, fill(source, rule.fix, node, start))]
-    return source.match(number, rule.id, start, end, message, edits)
+    return source.match(number, rule.id, start, end, message, edits, captures=_captures(rule, node))
+
+
+def _captures(rule: Rule, node: SgNode) -> dict[str, tuple[int, int]]:
+    if not rule.requires:
+        return {}
+    names = {single for _, single in _VARIABLE.findall(json.dumps(rule.matcher.model_dump())) if single}
+    captured = {name: node.get_match(name) for name in names}
+    return {
+        name: (found.range().start.index, found.range().end.index)
+        for name, found in captured.items()
+        if found is not None
+    }
 
 
 def fill(source: Source, template: str, node: SgNode, start: int) -> str:
@@ -270,12 +287,36 @@ def _captured(text: str, node: SgNode, name: str, multiple: bool) -> str:
     return node.get_transformed(name) or ""
 
 
-def apply_edits(text: str, edits: Sequence[Edit]) -> str:
+def apply_edits(text: str, edits: Iterable[Edit]) -> str:
     """Apply edits to a text; an edit that overlaps an earlier one is skipped (the next round finds it again)."""
-    parts, position = [], 0
-    for edit in sorted(set(edits)):
-        if edit.start < position:
-            continue
-        parts += [text[position : edit.start], edit.text]
-        position = edit.end
-    return "".join([*parts, text[position:]])
+    return apply_changes(text, [[edit] for edit in sorted(set(edits))])[0]
+
+
+def apply_changes(text: str, changes: Iterable[Sequence[Edit]]) -> tuple[str, list[int]]:
+    """Apply changes, each of one or more edits, to a text; return the new text and the positions of those applied.
+
+    A change is applied as a whole or not at all: not if one of its edits overlaps an edit of an earlier change.
+    Equal edits of two changes (both add the same import) are applied once.
+    """
+    accepted: list[Edit] = []
+    applied = []
+    for position, change in enumerate(changes):
+        slots = [(edit, bisect.bisect_left(accepted, edit)) for edit in change]
+        new = [(edit, slot) for edit, slot in slots if accepted[slot : slot + 1] != [edit]]
+        neighbours = [(edit, accepted[max(0, slot - 1) : slot + 1]) for edit, slot in new]
+        if change and not any(_overlap(edit, other) for edit, others in neighbours for other in others):
+            for edit, _ in new:
+                bisect.insort(accepted, edit)
+            applied.append(position)
+    parts, end = [], 0
+    for edit in accepted:
+        parts += [text[end : edit.start], edit.text]
+        end = edit.end
+    return "".join([*parts, text[end:]]), applied
+
+
+def _overlap(a: Edit, b: Edit) -> bool:
+    if a.start == a.end or b.start == b.end:
+        # An insertion at the edge of a replaced span does not touch it.
+        return a.start < b.start < a.end or b.start < a.start < b.end
+    return a.start < b.end and b.start < a.end

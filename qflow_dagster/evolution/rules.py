@@ -29,6 +29,9 @@ PACKS = Path(__file__).parent.parent / "rules" / "packs"
 Category = Literal["correctness", "security", "maintainability", "performance", "modernisation"]
 Severity = Literal["error", "warning", "info"]
 Status = Literal["draft", "trial", "active", "retired"]
+# safe: syntax alone shows that the fix keeps behaviour; checked: the fix keeps it where every requirement holds;
+# judgement: behaviour may differ, so that the fix is proposed only on request (QFLOW_GENERATION_JUDGEMENT_RULES).
+Safety = Literal["safe", "checked", "judgement"]
 # Rules of these statuses are evaluated.
 EVALUATED = ("trial", "active")
 
@@ -120,6 +123,15 @@ class Example(_Strict):
     path: str | None = None
 
 
+class CounterExample(_Strict):
+    """Code that looks like `bad` and must stay as it is: no fix is proposed for it, whether or not it is a finding."""
+
+    code: str
+    path: str | None = None
+    # A public report of a tool that got it wrong.
+    source: str | None = None
+
+
 class Rule(_Strict):
     """One version of a rule."""
 
@@ -133,6 +145,12 @@ class Rule(_Strict):
     matcher: Matcher
     # An ast-grep replacement template, or the tool that makes the change: `ruff` or `codemod`.
     fix: str | None = None
+    safety: Safety | None = None
+    # Preconditions of the fix (`generation.preconditions`), each by its name, or as {name: argument}.
+    requires: tuple[str | dict[str, Any], ...] = ()
+    # Names of the same rule in other tools, by tool: a suppression comment of that tool counts.
+    peers: dict[str, tuple[str, ...]] = {}
+    counter_examples: tuple[CounterExample, ...] = ()
     examples: Annotated[tuple[Example, ...], Field(min_length=1)]
     source: str
     confidence: float = Field(ge=0, le=1)
@@ -153,6 +171,10 @@ class Rule(_Strict):
             raise ValueError(f"a {self.matcher.engine} rule has no template to fix with")
         if self.matcher.where is not None and "any" in self.language:
             raise ValueError("`where` needs a syntax tree, and so a language: any has none")
+        if self.fix is None and (self.safety or self.requires):
+            raise ValueError("`safety` and `requires` describe a fix, and this rule has none")
+        if any(isinstance(requirement, dict) and len(requirement) != 1 for requirement in self.requires):
+            raise ValueError("an entry of `requires` is a name, or one name with its argument")
         return self
 
     @property
@@ -161,9 +183,18 @@ class Rule(_Strict):
         return self.id, self.version
 
     @property
+    def requirements(self) -> list[tuple[str, Any]]:
+        """(name, argument) of each precondition of the fix; the argument is None where there is none."""
+        pairs = [entry if isinstance(entry, dict) else {entry: None} for entry in self.requires]
+        return [next(iter(pair.items())) for pair in pairs]
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 of everything that its matches and fixes depend on."""
-        content = self.model_dump(include={"language", "matcher", "fix", "id", "version"}, mode="json")
+        fields = {"language", "matcher", "fix", "id", "version"}
+        # Rules without requirements keep the digest they had before there were any: stored rows stay valid.
+        fields |= {"requires"} if self.requires else set()
+        content = self.model_dump(include=fields, mode="json")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 

@@ -4,15 +4,15 @@ Does not belong here: planning and ranking (`safe_work_planner`).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from qflow_dagster.execution import work_items
-from qflow_dagster.registry import WorkflowTypeName
 
 _NEXT = """
-SELECT i.id FROM work_items i JOIN workflows w ON w.id = i.id
+SELECT i.id, i.rule_id, i.path FROM work_items i JOIN workflows w ON w.id = i.id
 LEFT JOIN workflows parent ON parent.id = i.parent_id
 WHERE i.level = 'feature' AND w.status = 'backlog' AND w.remaining_dependencies = 0
   AND (parent.id IS NULL OR parent.status NOT IN ('cancelled'))
@@ -39,38 +39,40 @@ def get_next_work(
     return ids
 
 
-_GENERATABLE = f"""
+_GENERATABLE = """
   AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
       SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id AND g.path = i.path
       AND g.state IN ('open', 'reopened') AND (g.fixable OR g.rule_id = ANY(:fixable_rules)))
-  AND NOT EXISTS (
-      SELECT FROM workflows a WHERE a.type = '{WorkflowTypeName.GENERATION}' AND a.key = i.id || ':' || :base)
 """
-_UNTRIED_FIRST = "EXISTS (SELECT FROM suggestions s WHERE s.work_item_id = i.id),"
+_UNTRIED_FIRST = "EXISTS (SELECT FROM suggestions s WHERE i.id = ANY(s.work_items)),"
+
+
+class GeneratableItem(NamedTuple):
+    """A ready feature for which a change can be generated: its rule and file."""
+
+    id: UUID
+    rule_id: str
+    path: str
 
 
 def get_generatable(
     connection: Connection,
     repository_id: int,
-    base: str,
     *,
     rules: Sequence[str],
-    limit: int,
     fixable_rules: Sequence[str] = (),
-) -> list[UUID]:
+) -> list[GeneratableItem]:
     """Return ready features for which a change can be generated, best first; do not claim them.
 
-    They come from findings of `rules` and were not tried on the commit `base` yet. The finding brings a fix, or
-    its rule is one of `fixable_rules`. Features without a suggestion come before those that have had one:
-    otherwise a few that people keep refusing would be tried at every commit, and nothing else.
-
+    They come from findings of `rules`. The finding brings a fix, or its rule is one of `fixable_rules`. Features
+    without a suggestion come before those that have had one: otherwise a few that people keep refusing would
+    be tried at every commit, and nothing else.
     """
     query = text(_NEXT.format(condition=_GENERATABLE, first=_UNTRIED_FIRST))
     parameters = {
         "repository_id": repository_id,
-        "limit": limit,
-        "base": base,
+        "limit": None,
         "rules": list(rules),
         "fixable_rules": list(fixable_rules),
     }
-    return list(connection.scalars(query, parameters))
+    return [GeneratableItem(*row) for row in connection.execute(query, parameters)]

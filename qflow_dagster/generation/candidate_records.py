@@ -3,7 +3,7 @@
 Belongs here: their SQL, and the acceptance expected from past outcomes of a rule and a generator.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +13,13 @@ from sqlalchemy.dialects.postgresql import insert
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import validation
-from qflow_dagster.generation.candidates import Candidate
+from qflow_dagster.generation.candidates import Candidate, WithheldLocation
 from qflow_dagster.generation.tables import candidates as table
-from qflow_dagster.generation.tables import gate_results, generation_attempts
+from qflow_dagster.generation.tables import gate_results, generation_attempts, withheld_locations
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.generation.workers import Attempt
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.quantumflow.rows import to_json, to_jsonb
 
 # The weight of a rule's stated confidence, in decisions: as many real decisions count as much.
 PRIOR_WEIGHT = 5.0
@@ -63,11 +64,15 @@ def stored_gates(connection: Connection, candidate: Candidate) -> list[Gate]:
 def store(
     connection: Connection,
     repository_id: int,
-    work_item: UUID,
+    work_items: Mapping[str, UUID],
     attempts: Sequence[Attempt],
     candidates: Sequence[Candidate],
+    generation: UUID | None = None,
 ) -> None:
-    """Store the attempts for one item, the candidates, and their gate results."""
+    """Store the attempts for a group of work items (by path), the candidates, and their gate results.
+
+    `generation` is the workflow that requested them.
+    """
     columns = [
         "work_item_id",
         "repository_id",
@@ -84,7 +89,7 @@ def store(
     ]
     rows = [
         (
-            work_item,
+            work_items[attempt.call.request.path],
             repository_id,
             attempt.call.generator,
             attempt.call.request.rule.id,
@@ -105,7 +110,15 @@ def store(
         index_elements=[table.c.work_item_id, table.c.base_commit, table.c.digest],
         set_={
             name: insert_candidate.excluded[name]
-            for name in ("status", "sources", "score", "rule_version", "rule_digest")
+            for name in (
+                "status",
+                "sources",
+                "score",
+                "rule_version",
+                "rule_digest",
+                "work_items",
+                "generation_id",
+            )
         },
     ).returning(table.c.id)
     insert_gate = insert(gate_results).on_conflict_do_nothing()
@@ -120,7 +133,10 @@ def store(
             {
                 **shared,
                 "id": candidate.id,
-                "work_item_id": candidate.work_item_id,
+                "work_item_id": candidate.work_items[0],
+                "work_items": candidate.work_items,
+                "generation_id": generation,
+                "locations": to_jsonb(candidate.locations, "the locations"),
                 "repository_id": candidate.repository_id,
                 "patch": candidate.patch.text,
                 "paths": list(candidate.patch.paths),
@@ -147,6 +163,39 @@ def store(
         ]
         if results:
             connection.execute(insert_gate, results)
+
+
+def store_withheld(connection: Connection, snapshot: Snapshot, locations: Sequence[WithheldLocation]) -> None:
+    """Store the locations of a snapshot for which no change is proposed; the latest reason counts."""
+    if not locations:
+        return
+    statement = insert(withheld_locations)
+    statement = statement.on_conflict_do_update(
+        index_elements=list(withheld_locations.primary_key), set_={"reason": statement.excluded.reason}
+    )
+    key = {"repository_id": snapshot.repository_id, "base_commit": snapshot.commit_oid}
+    rows = [
+        {**key, **location._asdict(), "reason": location.reason.replace("\0", "")} for location in locations
+    ]
+    connection.execute(statement, rows)
+
+
+def withheld(
+    connection: Connection, repository_id: int, base: str, rule_id: str, paths: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return path, line and reason of the locations of a rule, in these files of a commit, that get no change."""
+    columns = withheld_locations.c
+    query = (
+        select(columns.path, columns.line, columns.reason)
+        .where(
+            columns.repository_id == repository_id,
+            columns.base_commit == base,
+            columns.rule_id == rule_id,
+            columns.path.in_(paths),
+        )
+        .order_by(columns.path, columns.line)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def get(connection: Connection, candidate_id: UUID) -> dict[str, Any]:

@@ -15,30 +15,27 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, select
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import rule_set, trust
+from qflow_dagster.evolution import rule_set
 from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.evolution.rules import Rule, evaluated
-from qflow_dagster.execution import next_work, work_items
-from qflow_dagster.generation import candidate_records, item_requests, patches, suite_gate
-from qflow_dagster.generation.candidates import Candidate
-from qflow_dagster.generation.generators import fixable_rules
-from qflow_dagster.generation.generators.protocol import Request
+from qflow_dagster.execution import work_items
+from qflow_dagster.generation import candidate_records, groups, item_requests, repository_gates, suite_gate
+from qflow_dagster.generation.assembling import (
+    NO_LIMITS,
+    Limits,
+    Slot,
+    Validated,
+    assemble,
+    withheld_locations,
+)
+from qflow_dagster.generation.candidates import Candidate, FileChange, WithheldLocation
 from qflow_dagster.generation.proposing import Choose, call_generators, run_gates
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.generation.workers import Attempt, GateTask
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.progress import ReportProgress
-from qflow_dagster.quantumflow import (
-    LeaseLostError,
-    NewWorkflow,
-    Workflow,
-    claim,
-    complete,
-    create_workflows,
-    fail,
-    register,
-)
+from qflow_dagster.quantumflow import LeaseLostError, Workflow, claim, complete, fail, register
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.tables import workflows as workflow_table
 from qflow_dagster.registry import WorkflowTypeName
@@ -49,19 +46,20 @@ ACTOR = "generation orchestrator"
 
 logger = logs.logger(__name__)
 Accept = Callable[[Connection, Candidate], None]
+# Returns how large a change of a rule may be.
+LimitsOf = Callable[[Rule], Limits]
 
 
-class Item(NamedTuple):
-    """A claimed generation and its request; without a request, the problem says why."""
+class Group(NamedTuple):
+    """A claimed generation: the requests of its work items, and why there is none for the others."""
 
     workflow: Workflow
-    work_item_id: UUID
-    request: Request | None
-    problem: str = ""
+    slots: list[Slot]
+    problems: dict[UUID, str]
 
 
 class Summary(NamedTuple):
-    """The result of a batch: items, candidates generated, items with a candidate that passed, items without one."""
+    """The result of a batch: changes requested, candidates generated, changes that passed, those without one."""
 
     items: int
     candidates: int
@@ -70,35 +68,8 @@ class Summary(NamedTuple):
 
 
 def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int) -> list[UUID]:
-    """Request changes of the `limit` best items not tried on this commit yet; move them to in_progress.
-
-    Findings of rules that may only show are skipped.
-    """
-    levels = trust.of_rules(connection, evaluated(rule_set.current(connection)))
-    rules = sorted({level.rule.id for level in levels.values() if level.level != "show"})
-    ids = next_work.get_generatable(
-        connection,
-        snapshot.repository_id,
-        snapshot.commit_oid,
-        rules=rules,
-        limit=limit,
-        fixable_rules=fixable_rules(),
-    )
-    new = [
-        NewWorkflow(
-            type=TYPE,
-            key=f"{id_}:{snapshot.commit_oid}",
-            payload={
-                "work_item": str(id_),
-                "repository": snapshot.repository,
-                "base": snapshot.commit_oid,
-            },
-        )
-        for id_ in ids
-    ]
-    create_workflows(connection, new, actor=ACTOR)
-    work_items.move(connection, ids, "in_progress", actor=ACTOR)
-    return ids
+    """Request the `limit` best changes not tried on this commit yet; return their work items (see `groups`)."""
+    return groups.request_generation(connection, snapshot, type_name=TYPE, actor=ACTOR, limit=limit)
 
 
 def work(
@@ -110,11 +81,12 @@ def work(
     limit: int = 10,
     progress: ReportProgress | None = None,
     choose: Choose | None = None,
+    limits_of: LimitsOf = lambda rule: NO_LIMITS,
 ) -> Summary:
     """Claim up to `limit` requested generations, carry them out, and pass the best candidate of each to `accept`.
 
     `accept` is called in the transaction that completes the generation. `choose` selects the
-    generators for a rule (default: all that fit).
+    generators for a rule (default: all that fit), `limits_of` limits the size of a change.
     """
     report = progress or (lambda stage, done, total: None)
     with engine.begin() as connection:
@@ -126,7 +98,7 @@ def work(
     with kept_alive(engine, claimed):
         for name, workflows in by_repository.items():
             try:
-                done = _work_on(engine, name, workflows, accept, report, choose)
+                done = _work_on(engine, name, workflows, accept, report, choose, limits_of)
             except QflowError as error:
                 logger.warning("%s: %s", name, error)
                 with engine.begin() as connection, suppress(LeaseLostError):
@@ -148,171 +120,199 @@ def _work_on(
     accept: Accept,
     report: ReportProgress,
     choose: Choose | None,
+    limits_of: LimitsOf,
 ) -> Summary:
     with engine.begin() as connection:
         objects = repositories.find(connection, name).objects
         snapshot = current_snapshot(connection, name)
         target = python_target(objects, snapshot, connection)
-        items = [_item(connection, objects, snapshot, workflow, target) for workflow in workflows]
-        estimates = candidate_records.acceptance_estimates(connection)
-        rules = gating_rules(connection)
-    requested = [item for item in items if item.request is not None]
-    report("generating changes", 0, len(requested))
-    attempts = call_generators(
-        engine, [item.request for item in requested if item.request is not None], choose
-    )
-    report("generating changes", len(requested), len(requested))
-    candidates = candidates_of(
-        objects, snapshot, [item.work_item_id for item in requested], attempts, estimates
-    )
-    run_file_gates(engine, candidates, rules, report)
-    best = best_of(engine, objects, snapshot, candidates, report)
+        claimed = [_group(connection, objects, snapshot, workflow, target) for workflow in workflows]
+    done = generate(engine, objects, snapshot, [group.slots for group in claimed], choose, limits_of, report)
     passed = 0
-    for item in items:
-        own_candidates = [
-            candidate for candidate in candidates if candidate.work_item_id == item.work_item_id
-        ]
-        chosen = best.get(item.work_item_id)
-        own_attempts = [attempt for attempt in attempts if requested[attempt.call.item] is item]
+    for number, group in enumerate(claimed):
         try:
             with engine.begin() as connection:
-                _store(connection, snapshot, item, own_attempts, own_candidates, chosen, accept)
+                _store(connection, snapshot, group, done[number], accept)
         except LeaseLostError:
             # Another worker holds it by now; its results are stored instead.
-            logger.warning("the generation for %s took longer than its lease", item.work_item_id)
+            logger.warning("generation %s took longer than its lease", group.workflow.id)
             continue
-        passed += chosen is not None
-    return Summary(len(items), len(candidates), passed, len(items) - passed)
-
-
-def _item(connection: Connection, objects: Path, snapshot: Snapshot, workflow: Workflow, target: str) -> Item:
-    work_item_id = UUID(workflow.payload["work_item"])
-    if workflow.payload["base"] != snapshot.commit_oid:
-        return Item(workflow, work_item_id, None, "the repository has moved on: it is requested again")
-    return Item(
-        workflow,
-        work_item_id,
-        *item_requests.request_for(connection, objects, snapshot, work_item_id, target),
+        passed += done[number].best is not None
+    return Summary(
+        len(claimed), sum(len(result.candidates) for result in done), passed, len(claimed) - passed
     )
 
 
-def candidates_of(
+class Generated(NamedTuple):
+    """What came of one group of requests: attempts, candidates with their gates, and the best that passed."""
+
+    attempts: list[Attempt]
+    candidates: list[Candidate]
+    best: Candidate | None
+    withheld: list[WithheldLocation]
+
+
+def generate(
+    engine: Engine,
     objects: Path,
     snapshot: Snapshot,
-    work_items_by_position: Sequence[UUID],
-    attempts: Sequence[Attempt],
-    estimates: Callable[[str, str, float], float],
-) -> list[Candidate]:
-    """Return the patches of all proposals for these work items; equal ones of one item become one with all sources."""
-    by_digest: dict[tuple[UUID, bytes], Candidate] = {}
-    for attempt in attempts:
-        item = work_items_by_position[attempt.call.item]
-        request = attempt.call.request
-        for proposal in attempt.proposals:
-            try:
-                contents = {path: content.encode() for path, content in proposal.contents.items()}
-                patch = patches.make(objects, request.base, contents)
-            except QflowError as error:
-                logger.info("%s on %s: %s", attempt.call.generator, request.path, error)
-                continue
-            estimate = estimates(request.rule.id, attempt.call.generator, request.rule.confidence)
-            existing = by_digest.get((item, patch.digest))
-            if existing is not None:
-                existing.sources.append(attempt.call.generator)
-                existing.score = max(existing.score, estimate)
-                continue
-            by_digest[item, patch.digest] = Candidate(
-                item,
-                snapshot.repository_id,
-                snapshot.repository,
-                request.base,
-                patch,
-                request,
-                dict(proposal.contents),
-                [attempt.call.generator],
-                estimate,
-            )
-    return list(by_digest.values())
-
-
-def run_file_gates(
-    engine: Engine, candidates: Sequence[Candidate], rules: Sequence[Rule], report: ReportProgress
-) -> None:
-    """Run the gates that read files alone; stored results of a patch are reused."""
-    with engine.connect() as connection:
-        for candidate in candidates:
-            candidate.gates = candidate_records.stored_gates(connection, candidate)
-    tasks = [
-        GateTask(number, candidate.request, candidate.after)
-        for number, candidate in enumerate(candidates)
-        if not candidate.gates
+    slots_by_group: Sequence[Sequence[Slot]],
+    choose: Choose | None,
+    limits_of: LimitsOf,
+    report: ReportProgress,
+) -> list[Generated]:
+    """Generate, assemble and validate changes for groups of requests; store nothing."""
+    with engine.begin() as connection:
+        estimates = candidate_records.acceptance_estimates(connection)
+        rules = gating_rules(connection)
+    slots = [(number, slot) for number, group in enumerate(slots_by_group) for slot in group]
+    report("generating changes", 0, len(slots))
+    attempts = call_generators(engine, [slot.request for _, slot in slots], choose)
+    report("generating changes", len(slots), len(slots))
+    proposals = [
+        (attempt, number, proposal)
+        for attempt in attempts
+        for number, proposal in enumerate(attempt.proposals)
     ]
-    report("validating changes", 0, len(tasks))
-    for number, gates in run_gates(tasks, rules).items():
-        candidates[number].gates = [Gate("applies", "passed", "made from the commit", 0.0), *gates]
-    report("validating changes", len(tasks), len(tasks))
+    report("validating changes", 0, len(proposals))
+    results = run_gates(
+        [
+            GateTask(position, attempt.call.request, proposal)
+            for position, (attempt, _, proposal) in enumerate(proposals)
+        ],
+        rules,
+    )
+    report("validating changes", len(proposals), len(proposals))
+    per_group: list[list[Validated]] = [[] for _ in slots_by_group]
+    for (attempt, number, _), result in zip(proposals, results, strict=True):
+        group, slot = slots[attempt.call.item]
+        per_group[group].append(
+            Validated(attempt.call.generator, number, FileChange(slot.work_item_id, slot.request, result))
+        )
+    candidates = [assemble(objects, snapshot, validated, estimates, limits_of) for validated in per_group]
+    report("checking changes", 0, len(candidates))
+    batch = repository_gates.Batch(engine, objects, snapshot)
+    repository_gates.run(batch, [candidate for group in candidates for candidate in group], rules)
+    report("checking changes", len(candidates), len(candidates))
+    best = best_of(engine, objects, snapshot, candidates, report)
+    generated = []
+    for number in range(len(slots_by_group)):
+        own = [attempt for attempt in attempts if slots[attempt.call.item][0] == number]
+        withheld = withheld_locations(own, per_group[number], candidates[number], best.get(number))
+        generated.append(Generated(own, candidates[number], best.get(number), withheld))
+    return generated
+
+
+def _group(
+    connection: Connection, objects: Path, snapshot: Snapshot, workflow: Workflow, target: str
+) -> Group:
+    slots: list[Slot] = []
+    problems: dict[UUID, str] = {}
+    digest: bytes | None = None
+    for id_ in map(UUID, workflow.payload["work_items"]):
+        if workflow.payload["base"] != snapshot.commit_oid:
+            problems[id_] = "the repository has moved on: it is requested again"
+            continue
+        request, problem = item_requests.request_for(
+            connection, objects, snapshot, id_, target, digest=digest
+        )
+        if request is None:
+            problems[id_] = problem
+            continue
+        # All files of a change are changed by the same version of the rule.
+        digest = request.rule.digest
+        slots.append(Slot(id_, request))
+    return Group(workflow, slots, problems)
 
 
 def best_of(
-    engine: Engine, objects: Path, snapshot: Snapshot, candidates: Sequence[Candidate], report: ReportProgress
-) -> dict[UUID, Candidate]:
-    """Return the best candidate of each item that also passes the tests: by expected acceptance, then by size."""
-    viable: dict[UUID, list[Candidate]] = {}
-    for candidate in candidates:
-        candidate.status = "not_needed" if candidate.viable else "failed"
-        if candidate.viable:
-            viable.setdefault(candidate.work_item_id, []).append(candidate)
+    engine: Engine,
+    objects: Path,
+    snapshot: Snapshot,
+    candidates: Sequence[Sequence[Candidate]],
+    report: ReportProgress,
+) -> dict[int, Candidate]:
+    """Return the best candidate of each group that also passes the tests: by expected acceptance, then by size."""
+    viable: dict[int, list[Candidate]] = {}
+    for number, group in enumerate(candidates):
+        for candidate in group:
+            candidate.status = "not_needed" if candidate.viable else "failed"
+            if candidate.viable:
+                viable.setdefault(number, []).append(candidate)
     suite = suite_gate.Suite(engine, objects, snapshot)
     done = 0
     report("testing changes", 0, len(viable))
 
-    def first_that_passes(candidates_of_item: list[Candidate]) -> Candidate | None:
-        for candidate in sorted(candidates_of_item, key=lambda c: (-c.score, c.patch.lines)):
-            if not any(gate.name == suite_gate.NAME for gate in candidate.gates):
-                candidate.gates.append(suite.check(candidate.patch))
+    def first_that_passes(candidates_of_group: list[Candidate]) -> Candidate | None:
+        for candidate in sorted(candidates_of_group, key=lambda c: (-c.score, c.patch.lines)):
+            candidate.gates.append(stored_tests(engine, candidate) or suite.check(candidate.patch))
             if candidate.viable:
                 candidate.status = "passed"
                 return candidate
             candidate.status = "failed"
         return None
 
-    best: dict[UUID, Candidate] = {}
+    best: dict[int, Candidate] = {}
     # Each has a checkout and processes of its own; two at a time keep the machine usable.
     with ThreadPoolExecutor(max_workers=2) as threads:
-        for item, chosen in zip(viable, threads.map(first_that_passes, viable.values()), strict=True):
+        for number, chosen in zip(viable, threads.map(first_that_passes, viable.values()), strict=True):
             if chosen is not None:
-                best[item] = chosen
+                best[number] = chosen
             done += 1
             report("testing changes", done, len(viable))
     return best
 
 
+def stored_tests(engine: Engine, candidate: Candidate) -> Gate | None:
+    """Return the stored result of the tests for the same patch on the same commit, if there is one."""
+    with engine.connect() as connection:
+        gates = candidate_records.stored_gates(connection, candidate)
+    return next((gate for gate in gates if gate.name == suite_gate.NAME), None)
+
+
 def _store(
-    connection: Connection,
-    snapshot: Snapshot,
-    item: Item,
-    attempts: Sequence[Attempt],
-    candidates: Sequence[Candidate],
-    chosen: Candidate | None,
-    accept: Accept,
+    connection: Connection, snapshot: Snapshot, group: Group, generated: Generated, accept: Accept
 ) -> None:
-    candidate_records.store(connection, snapshot.repository_id, item.work_item_id, attempts, candidates)
+    candidates, chosen = generated.candidates, generated.best
+    by_path = {slot.request.path: slot.work_item_id for slot in group.slots}
+    candidate_records.store(
+        connection, snapshot.repository_id, by_path, generated.attempts, candidates, group.workflow.id
+    )
+    candidate_records.store_withheld(connection, snapshot, generated.withheld)
     result: dict[str, Any] = {
         "candidates": len(candidates),
         "chosen": chosen and str(chosen.id),
-        "problem": item.problem or None,
+        "problem": "; ".join(sorted(set(group.problems.values()))) or None,
     }
-    complete(connection, [item.workflow], [result])
+    complete(connection, [group.workflow], [result])
+    served = set(chosen.work_items) if chosen is not None else set()
     if chosen is not None:
         accept(connection, chosen)
-        return
+    reasons = {**dict.fromkeys(by_path.values(), _reason(generated)), **group.problems}
+    # A person may have finished or cancelled an item in the meantime.
+    query = (
+        select(workflow_table.c.id)
+        .where(workflow_table.c.id.in_(set(reasons) - served), workflow_table.c.status == "in_progress")
+        .with_for_update()
+    )
+    for id_ in connection.scalars(query).all():
+        work_items.move(connection, [id_], "backlog", actor=ACTOR, data={"reason": reasons[id_]})
+
+
+def _reason(generated: Generated) -> str:
+    """Return why a work item got no change."""
+    if generated.best is not None:
+        return "the change was limited to other files of the package; this one is left for a further change"
     failures = sorted(
-        {gate.name for candidate in candidates for gate in candidate.gates if gate.verdict == "failed"}
+        {
+            gate.name
+            for candidate in generated.candidates
+            for gate in candidate.gates
+            if gate.verdict == "failed"
+        }
     )
-    reason = item.problem or (
-        f"no candidate passed: {', '.join(failures)}" if candidates else "nothing was proposed"
-    )
-    # A person may have finished or cancelled the item in the meantime.
-    query = select(workflow_table.c.status).where(workflow_table.c.id == item.work_item_id).with_for_update()
-    if connection.scalar(query) == "in_progress":
-        work_items.move(connection, [item.work_item_id], "backlog", actor=ACTOR, data={"reason": reason})
+    if failures:
+        return f"no candidate passed: {', '.join(failures)}"
+    if generated.withheld:
+        return f"no change is safe: {generated.withheld[0].reason}"
+    return "nothing was proposed"

@@ -17,7 +17,7 @@ from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.tables import generation_attempts
-from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.validation import FileResult
 from qflow_dagster.generation.workers import (
     Attempt,
     GateTask,
@@ -115,8 +115,8 @@ class _GeneratorFailedError(QflowError):
         super().__init__(attempt.problem or "failed")
 
 
-def run_gates(tasks: Sequence[GateTask], rules: Sequence[Any]) -> dict[int, list[Gate]]:
-    """Run the gates on every change in worker processes; return the results by candidate."""
+def run_gates(tasks: Sequence[GateTask], rules: Sequence[Any]) -> list[FileResult]:
+    """Run the gates on every proposal in worker processes; return the results in order."""
     results = in_processes(
         run_gates_batch,
         list(rules),
@@ -125,4 +125,5 @@ def run_gates(tasks: Sequence[GateTask], rules: Sequence[Any]) -> dict[int, list
         lost=lost_gate_task,
         stall=settings().generation.timeout,
     )
-    return dict(results)
+    by_position = dict(results)
+    return [by_position[task.position] for task in tasks]

@@ -4,22 +4,26 @@ Belongs here: doing on request what the orchestrator does in batches. Does not b
 suggesting candidates (its callers).
 """
 
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.matchers import Edit
 from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.generation import candidate_records, item_requests, orchestrator, patches
-from qflow_dagster.generation.candidates import Candidate
+from qflow_dagster.generation.assembling import NO_LIMITS, Slot
+from qflow_dagster.generation.candidates import Candidate, FileChange
+from qflow_dagster.generation.generators.protocol import Fix, Request
 from qflow_dagster.generation.patches import PatchRefusedError
 from qflow_dagster.generation.proposing import Choose, call_generators, run_gates
 from qflow_dagster.generation.suite_gate import Suite
-from qflow_dagster.generation.validation import Gate
-from qflow_dagster.generation.workers import Attempt, GateTask
+from qflow_dagster.generation.validation import FileResult, Gate
+from qflow_dagster.generation.workers import GateTask
 from qflow_dagster.ingestion import checkouts, languages, repositories
-from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.settings import settings
 
@@ -30,15 +34,9 @@ def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, A
     Raises:
         QflowError: the item has no rule and file, or the generator does not fit or failed.
     """
-    with engine.begin() as connection:
-        name = item_requests.repository_of(connection, work_item)
-        objects = repositories.find(connection, name).objects
-        snapshot = current_snapshot(connection, name)
-        target = python_target(objects, snapshot, connection)
-        request, problem = item_requests.request_for(connection, objects, snapshot, work_item, target)
+    objects, _, request = _request(engine, work_item)
+    with engine.connect() as connection:
         rules = orchestrator.gating_rules(connection)
-    if request is None:
-        raise QflowError(f"{problem}: {work_item}")
     attempts = [
         attempt
         for attempt in call_generators(engine, [request], lambda rule: {generator})
@@ -48,45 +46,54 @@ def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, A
         raise QflowError(f"{generator} has nothing to propose for {request.rule.id}")
     if attempts[0].problem:
         raise QflowError(f"{generator}: {attempts[0].problem}")
+    tasks = [GateTask(number, request, proposal) for number, proposal in enumerate(attempts[0].proposals)]
     results = []
-    for proposal in attempts[0].proposals:
-        patch = patches.make(objects, request.base, {p: c.encode() for p, c in proposal.contents.items()})
-        gates = run_gates([GateTask(0, request, proposal.contents)], rules)[0]
-        results.append({"base": request.base, "patch": patch.text, "gates": [_plain(gate) for gate in gates]})
+    for result in run_gates(tasks, rules):
+        patch = patches.make(objects, request.base, {request.path: result.after.encode()})
+        results.append(
+            {"base": request.base, "patch": patch.text, "gates": [_plain(gate) for gate in result.gates]}
+        )
     return results
 
 
-class ItemResult(NamedTuple):
-    """The result for one work item: attempts, candidates with their gates, and the best that passed."""
-
-    attempts: list[Attempt]
-    candidates: list[Candidate]
-    best: Candidate | None
-
-
-def try_item(engine: Engine, work_item: UUID, choose: Choose) -> ItemResult:
+def try_item(engine: Engine, work_item: UUID, choose: Choose) -> orchestrator.Generated:
     """Call the chosen generators for a work item, run all gates on their proposals, and store the results.
 
     Raises:
         QflowError: the item has no rule and file.
     """
+    objects, snapshot, request = _request(engine, work_item)
+    [generated] = orchestrator.generate(
+        engine,
+        objects,
+        snapshot,
+        [[Slot(work_item, request)]],
+        choose,
+        lambda rule: NO_LIMITS,
+        lambda stage, done, total: None,
+    )
+    with engine.begin() as connection:
+        candidate_records.store(
+            connection,
+            snapshot.repository_id,
+            {request.path: work_item},
+            generated.attempts,
+            generated.candidates,
+        )
+        candidate_records.store_withheld(connection, snapshot, generated.withheld)
+    return generated
+
+
+def _request(engine: Engine, work_item: UUID) -> tuple[Path, Snapshot, Request]:
     with engine.begin() as connection:
         name = item_requests.repository_of(connection, work_item)
         objects = repositories.find(connection, name).objects
         snapshot = current_snapshot(connection, name)
         target = python_target(objects, snapshot, connection)
         request, problem = item_requests.request_for(connection, objects, snapshot, work_item, target)
-        rules = orchestrator.gating_rules(connection)
-        estimates = candidate_records.acceptance_estimates(connection)
     if request is None:
         raise QflowError(f"{problem}: {work_item}")
-    attempts = call_generators(engine, [request], choose)
-    candidates = orchestrator.candidates_of(objects, snapshot, [work_item], attempts, estimates)
-    orchestrator.run_file_gates(engine, candidates, rules, _silent)
-    best = orchestrator.best_of(engine, objects, snapshot, candidates, _silent)
-    with engine.begin() as connection:
-        candidate_records.store(connection, snapshot.repository_id, work_item, attempts, candidates)
-    return ItemResult(attempts, candidates, best.get(work_item))
+    return objects, snapshot, request
 
 
 def restore(connection: Connection, candidate_id: UUID) -> Candidate:
@@ -102,30 +109,36 @@ def restore(connection: Connection, candidate_id: UUID) -> Candidate:
     if snapshot.commit_oid != row["base_commit"]:
         raise QflowError(f"{name} has moved on from {row['base_commit'][:10]} to {snapshot.commit_oid[:10]}")
     target = python_target(objects, snapshot, connection)
-    request, problem = item_requests.request_for(
-        connection, objects, snapshot, row["work_item_id"], target, digest=bytes(row["rule_digest"])
-    )
-    if request is None:
-        raise QflowError(f"{problem}: {row['work_item_id']}")
+    patch = patches.read(row["patch"])
+    with checkouts.scratch(objects) as store:
+        after = patches.contents(store, patches.apply(store, row["base_commit"], patch), patch.paths)
+    files = []
+    for id_ in row["work_items"]:
+        request, problem = item_requests.request_for(
+            connection, objects, snapshot, id_, target, digest=bytes(row["rule_digest"])
+        )
+        if request is None:
+            raise QflowError(f"{problem}: {id_}")
+        fixes = tuple(
+            Fix(location["line"], location["end_line"], tuple(Edit(*edit) for edit in location["edits"]))
+            for location in row["locations"]
+            if location["path"] == request.path
+        )
+        text = after[request.path].decode()
+        files.append(FileChange(id_, request, FileResult(text, fixes, [], ())))
     gates = [Gate(*gate.values()) for gate in candidate_records.gates_of(connection, candidate_id)]
     return Candidate(
-        row["work_item_id"],
         row["repository_id"],
         name,
         row["base_commit"],
-        patches.read(row["patch"]),
-        request,
-        {},
+        patch,
+        files,
         row["sources"],
         row["score"],
         gates,
         row["status"],
-        candidate_id,
+        id=candidate_id,
     )
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report no progress."""
 
 
 def check_patch(engine: Engine, repository: str, text: str) -> dict[str, Any]:

@@ -57,13 +57,19 @@ candidates = Table(
     "candidates",
     metadata,
     Column("id", Uuid, primary_key=True),
+    # The work item with the highest score of those it serves.
     Column("work_item_id", Uuid, nullable=False),
+    Column("work_items", ARRAY(Uuid), nullable=False),
+    # The workflow that requested it.
+    Column("generation_id", Uuid),
     Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), nullable=False),
     Column("base_commit", Text, nullable=False),
     # SHA-256 of the patch.
     Column("digest", LargeBinary, nullable=False),
     Column("patch", Text, nullable=False),
     Column("paths", ARRAY(Text), nullable=False),
+    # Path, first and last line, and edits of each changed location; empty: the change is a whole.
+    Column("locations", JSONB, nullable=False),
     # Added and deleted.
     Column("lines", Integer, nullable=False),
     Column("rule_id", Text, nullable=False),
@@ -84,6 +90,20 @@ candidates = Table(
     CheckConstraint("outcome IN ('accepted', 'denied', 'reverted')", name="outcome"),
     Index("ix_candidates_rule_id", "rule_id"),
     Index("ix_candidates_repository_id", "repository_id", "created_at"),
+)
+
+# Locations for which no change is proposed, with the reason: a precondition of the rule's fix does not hold, is not
+# known, or a gate failed.
+withheld_locations = Table(
+    "withheld_locations",
+    metadata,
+    Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), primary_key=True),
+    Column("base_commit", Text, primary_key=True),
+    Column("rule_id", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("reason", Text, nullable=False),
+    timestamp_column("at", default_now=True),
 )
 
 gate_results = Table(

@@ -13,12 +13,12 @@ from typing import Any, Literal, NamedTuple
 
 from qflow_dagster.evolution import matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators.protocol import Request
+from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
 from qflow_dagster.generation.remaining import count_findings
 from qflow_dagster.ingestion.facts import BlobFacts
 
 # Raised with every change of a gate's condition: results of another version are not reused.
-VERSION = 2
+VERSION = 3
 Verdict = Literal["passed", "failed", "skipped"]
 LINT_RULES = "E4,E7,E9,F"
 
@@ -150,6 +150,60 @@ def run_gates(request: Request, after: Mapping[str, str], rules: Sequence[Rule])
         if verdict == "failed":
             break
     return gates
+
+
+class FileResult(NamedTuple):
+    """The fixes of a file that pass its gates together, the gates' results, and the fixes left out, with reasons.
+
+    `after` is the file's text with the fixes; the text of the proposal if that is not made of fixes.
+    """
+
+    after: str
+    fixes: tuple[Fix, ...]
+    gates: list[Gate]
+    withheld: tuple[Withheld, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Return whether there is a change, and no gate has failed."""
+        return bool(self.gates) and all(gate.verdict != "failed" for gate in self.gates)
+
+
+def validate(request: Request, proposal: Proposal, rules: Sequence[Rule]) -> FileResult:
+    """Run the gates on a proposal; where they fail for all fixes together, leave out those that are to blame.
+
+    Each fix is first tried by itself, then those that passed are tried together, and at last one after the other.
+    """
+    gates = run_gates(request, proposal.contents, rules)
+    fixes = proposal.fixes
+    after = proposal.contents.get(request.path, request.text)
+    result = FileResult(after, fixes, gates, ())
+    if result.passed or len(fixes) < 2:
+        return result
+    withheld: list[Withheld] = []
+
+    def attempt(chosen: Sequence[Fix]) -> FileResult:
+        text, _ = matchers.apply_changes(request.text, [fix.edits for fix in chosen])
+        return FileResult(text, tuple(chosen), run_gates(request, {request.path: text}, rules), ())
+
+    good: list[Fix] = []
+    for fix in fixes:
+        alone = attempt([fix])
+        if alone.passed:
+            good.append(fix)
+        else:
+            withheld.append(Withheld(fix.line, f"{alone.gates[-1].name}: {alone.gates[-1].evidence}"))
+    together = attempt(good) if good else result
+    if good and not together.passed:
+        together = attempt(good[:1])
+        for fix in good[1:]:
+            more = attempt([*together.fixes, fix])
+            if more.passed:
+                together = more
+            else:
+                reason = f"together with others, {more.gates[-1].name}: {more.gates[-1].evidence}"
+                withheld.append(Withheld(fix.line, reason))
+    return together._replace(withheld=tuple(sorted(withheld)))
 
 
 def _anchors(subject: Subject, text: str) -> Counter[tuple[str, bytes]]:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import validation
 from qflow_dagster.generation.generators import generators
-from qflow_dagster.generation.generators.protocol import NotApplicableError, Proposal, Request
-from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.generators.protocol import NotApplicableError, Proposal, Request, Withheld
+from qflow_dagster.generation.validation import FileResult, Gate
 from qflow_dagster.processes import LostResult
 from qflow_dagster.settings import settings
 
@@ -38,6 +38,7 @@ class Attempt(NamedTuple):
     seconds: float
     # Tokens and cost, whatever the outcome.
     usage: Mapping[str, Any] = {}
+    withheld: tuple[Withheld, ...] = ()
 
     @property
     def input_digest(self) -> bytes:
@@ -68,7 +69,8 @@ def call_generator(call: GeneratorCall) -> Attempt:
     # The first of several proposals carries what all of them cost.
     usage = answers[0].usage if answers else usage
     outcome = "proposed" if proposals else "nothing"
-    return Attempt(call, outcome, proposals, None, time.monotonic() - started, usage)
+    withheld = tuple(location for answer in answers for location in answer.withheld)
+    return Attempt(call, outcome, proposals, None, time.monotonic() - started, usage, withheld)
 
 
 def lost_call(call: GeneratorCall, code: int | None) -> LostResult:
@@ -78,20 +80,21 @@ def lost_call(call: GeneratorCall, code: int | None) -> LostResult:
 
 
 class GateTask(NamedTuple):
-    """A change to run the gates on: the candidate (its position), the request, the new contents."""
+    """A proposal to run the gates on, and its position among the tasks."""
 
-    candidate: int
+    position: int
     request: Request
-    after: dict[str, str]
+    proposal: Proposal
 
 
-def run_gates_batch(rules: list[Any], batch: list[GateTask]) -> tuple[int, list[Gate]]:
-    """Run the gates on one change (in a worker process)."""
+def run_gates_batch(rules: list[Any], batch: list[GateTask]) -> tuple[int, FileResult]:
+    """Run the gates on one proposal (in a worker process)."""
     task = batch[0]
-    return task.candidate, validation.run_gates(task.request, task.after, rules)
+    return task.position, validation.validate(task.request, task.proposal, rules)
 
 
 def lost_gate_task(task: GateTask, code: int | None) -> LostResult:
     """Return a failed gate for a change that killed its worker."""
     gate = Gate("parses", "failed", f"its parser ended with code {code}", 0.0)
-    return LostResult(result=(task.candidate, [gate]))
+    after = task.proposal.contents.get(task.request.path, "")
+    return LostResult(result=(task.position, FileResult(after, (), [gate], ())))

@@ -170,7 +170,11 @@ class ExecutionSettings(BaseModel):
 class GenerationSettings(BaseModel):
     """Generating and validating changes."""
 
-    items: int = Field(default=10, ge=0, le=10_000, description="work items one loop generates changes for")
+    items: int = Field(default=10, ge=0, le=10_000, description="changes one loop generates")
+    judgement_rules: list[str] = Field(
+        default=[],
+        description='rules whose fix may alter behaviour, to be suggested all the same, ["python/bare-except"]',
+    )
     timeout: int = Field(default=120, ge=1, le=3_600, description="seconds a generator may take for one item")
     tests: str = Field(
         default="auto",

@@ -13,15 +13,15 @@ INSERT INTO repositories (name, location, mirrored, object_format) SELECT 'decid
 WHERE NOT EXISTS (SELECT FROM repositories WHERE name = 'decided')
 """)
 _CANDIDATE = text("""
-INSERT INTO candidates (id, work_item_id, repository_id, base_commit, digest, patch, paths, lines, rule_id, rule_version,
-                        rule_digest, language, sources, status, score)
-SELECT :id, :id, r.id, 'c0ffee', :digest, '', '{a.py}', 1, :rule, :version, :rule_digest, 'python', '{codemod}',
+INSERT INTO candidates (id, work_item_id, work_items, locations, repository_id, base_commit, digest, patch, paths,
+                        lines, rule_id, rule_version, rule_digest, language, sources, status, score)
+SELECT :id, :id, ARRAY[CAST(:id AS uuid)], '[]', r.id, 'c0ffee', :digest, '', '{a.py}', 1, :rule, :version, :rule_digest, 'python', '{codemod}',
        'not_needed', 0.9 FROM repositories r WHERE r.name = 'decided'
 """)
 _SUGGESTION = text("""
-INSERT INTO suggestions (id, repository_id, work_item_id, candidate_id, fingerprint, title, reason, sources, rule_id,
-                         base_commit, branch, risk, approval_id, confidence_mean, confidence_lower)
-SELECT :id, r.id, :id, :id, :digest, 'change', 'because', '{codemod}', :rule, 'c0ffee', 'b', 'low', :id, :mean, :lower
+INSERT INTO suggestions (id, repository_id, work_item_id, work_items, candidate_id, fingerprint, title, reason, sources,
+                         rule_id, base_commit, branch, risk, approval_id, confidence_mean, confidence_lower)
+SELECT :id, r.id, :id, ARRAY[CAST(:id AS uuid)], :id, :digest, 'change', 'because', '{codemod}', :rule, 'c0ffee', 'b', 'low', :id, :mean, :lower
 FROM repositories r WHERE r.name = 'decided'
 """)
 _APPROVAL = text("""

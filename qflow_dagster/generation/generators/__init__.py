@@ -12,18 +12,23 @@ from qflow_dagster.evolution.rules import evaluated, load_rules
 from qflow_dagster.generation.generators.protocol import Generator
 
 GROUP = "qflow_dagster.generators"
+# These only carry out a rule's own fix: they have nothing to propose for a finding without one.
+FIX_ONLY = ("rule-fix", "ruff-fix", "codemod")
 
 
 def fixable_rules() -> list[str]:
     """Return the rules that some generator may fix whether or not the finding brings a fix."""
-    # These only carry out a rule's own fix: they have nothing to propose for a finding without one.
-    fix_only = {"rule-fix", "ruff-fix", "codemod"}
-    independent = [generator for name, generator in generators().items() if name not in fix_only]
+    independent = [generator for name, generator in generators().items() if name not in FIX_ONLY]
     return [
         rule.id
         for rule in evaluated(load_rules())
         if any(generator.fits(rule, language) for generator in independent for language in rule.language)
     ]
+
+
+def location_generators() -> list[Generator]:
+    """Return the generators that carry out a rule's own fix."""
+    return [generators()[name] for name in FIX_ONLY]
 
 
 @cache

@@ -8,7 +8,6 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import codemods
 from qflow_dagster.generation.generators.protocol import Proposal, Request
-from qflow_dagster.generation.narrowing import within
 
 
 class Codemod:
@@ -25,7 +24,7 @@ class Codemod:
     def generate(self, request: Request) -> Iterable[Proposal]:
         """Yield one proposal that changes all places of the file."""
         try:
-            text = within(request, codemods.rewrite(request.rule.id, request.text))
+            text = codemods.rewrite(request.rule.id, request.text)
         except (libcst.ParserSyntaxError, RecursionError) as error:
             raise QflowError(f"{request.path} could not be parsed: {type(error).__name__}") from None
         if text != request.text:

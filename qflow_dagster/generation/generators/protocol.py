@@ -1,11 +1,22 @@
 """The protocol of generators: the request that a generator gets, and the proposals that it returns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.matchers import Edit
 from qflow_dagster.evolution.rules import Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the rest of the repository says of a file; None, or a missing key: not known."""
+
+    # Types of expressions by their span (start, end), as the type checker writes them.
+    types: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    # Names of this file that other files of the repository import or use.
+    imported_names: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +31,39 @@ class Request:
     rule: Rule
     # Oldest Python supported, as ruff names it.
     target: str
-    # (line, message) of each finding.
+    # (line, message) of each finding; empty: every location that the rule matches.
     findings: tuple[tuple[int, str], ...]
+    surroundings: Surroundings = field(default_factory=Surroundings)
+
+
+class Fix(NamedTuple):
+    """The change of one location, from its first line to its last: edits that belong together."""
+
+    line: int
+    end_line: int
+    edits: tuple[Edit, ...]
+
+
+class Withheld(NamedTuple):
+    """A location for which no change is proposed, and the reason."""
+
+    line: int
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A change: new contents by path, and the usage (tokens, cost). Empty contents: nothing to change."""
+    """A change: new contents by path, and the usage (tokens, cost). Empty contents: nothing to change.
+
+    `fixes` are the locations that the contents of the request's file are made of, so that some can be left out;
+    without them the change is taken or refused as a whole.
+    """
 
     contents: dict[str, str]
     note: str = ""
     usage: dict[str, Any] = field(default_factory=dict)
+    fixes: tuple[Fix, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
 
 
 class NotApplicableError(QflowError):

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 
-from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.examples import ROUNDS, matches_in
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation import fixes
 from qflow_dagster.generation.generators.protocol import Proposal, Request
 
 
 class RuleFix:
-    """Applies the template of the rule until the rule matches nothing more."""
+    """Fills in the template of the rule at each location."""
 
     name = "rule-fix"
     isolated = True
@@ -20,13 +19,5 @@ class RuleFix:
         return rule.matcher.ast_grep is not None and rule.fix is not None and rule.fix != "codemod"
 
     def generate(self, request: Request) -> Iterable[Proposal]:
-        """Yield one proposal that changes all places of the file."""
-        text = request.text
-        for _ in range(ROUNDS):
-            matches = matches_in(request.rule, text, request.path, request.language)
-            edits = [edit for match in matches if not match.suppressed for edit in match.edits or []]
-            if not edits:
-                break
-            text = matchers.apply_edits(text, edits)
-        if text != request.text:
-            yield Proposal(contents={request.path: text}, note="the rule's own fix")
+        """Yield one proposal of a fix for each location."""
+        yield fixes.propose(request, fixes.own_edits, "the rule's own fix")

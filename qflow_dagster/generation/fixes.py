@@ -1,0 +1,90 @@
+"""Fixes: the change of each location that a rule matches in a file, where its preconditions hold.
+
+Belongs here: selecting locations, and what holds for every fix (no comment is lost, the parser understood the
+code). Does not belong here: preconditions of a rule (`preconditions`), where edits come from (`generators`).
+"""
+
+from collections.abc import Callable, Sequence
+
+from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.examples import TARGET, matches_in
+from qflow_dagster.evolution.matchers import Edit, Match
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation import preconditions
+from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Surroundings, Withheld
+from qflow_dagster.generation.preconditions.file import File
+
+# Returns the edits of a location; None: there is nothing to change, text: why nothing is changed.
+EditsOf = Callable[[File, Match], Sequence[Edit] | str | None]
+
+
+def own_edits(file: File, match: Match) -> Sequence[Edit] | None:
+    """Return the edits that the matcher itself made (a template of ast-grep, ruff's fix)."""
+    return match.edits
+
+
+def propose(request: Request, edits_of: EditsOf, note: str) -> Proposal:
+    """Return the fixes of the request's locations as one proposal, and the locations that get none."""
+    file = File(request)
+    fixes: list[Fix] = []
+    withheld: list[Withheld] = []
+    for match in locations(request):
+        edits = edits_of(file, match)
+        if edits is None:
+            continue
+        reason = edits if isinstance(edits, str) else _reason_against(file, match, edits)
+        if reason or isinstance(edits, str):
+            withheld.append(Withheld(match.line, str(reason)))
+        elif edits:
+            fixes.append(Fix(match.line, match.end_line, tuple(edits)))
+    text, applied = matchers.apply_changes(request.text, [fix.edits for fix in fixes])
+    withheld += [
+        Withheld(fix.line, "it overlaps another change, and is looked at again after it")
+        for number, fix in enumerate(fixes)
+        if number not in set(applied)
+    ]
+    fixes = [fixes[number] for number in applied]
+    contents = {request.path: text} if text != request.text else {}
+    return Proposal(contents=contents, note=note, fixes=tuple(fixes), withheld=tuple(withheld))
+
+
+def locations(request: Request) -> list[Match]:
+    """Return the matches of the request's rule that nobody suppressed, on the lines of its findings."""
+    lines = {line for line, _ in request.findings}
+    return [
+        match
+        for match in matches_in(request.rule, request.text, request.path, request.language, request.target)
+        if not match.suppressed and (not lines or match.line in lines)
+    ]
+
+
+def fix_text(rule: Rule, text: str, path: str, language: str) -> str:
+    """Return a text after the fixes that would be proposed for it if it were a file of its own."""
+    # Imported late: generators import this module.
+    from qflow_dagster.generation.generators import location_generators
+
+    request = Request(
+        repository="",
+        base="",
+        path=path,
+        language=language,
+        text=text,
+        rule=rule,
+        target=TARGET,
+        findings=(),
+        surroundings=Surroundings(imported_names=frozenset()),
+    )
+    for generator in location_generators():
+        if generator.fits(rule, language):
+            for proposal in generator.generate(preconditions.with_types(request)):
+                return proposal.contents.get(path, text)
+    return text
+
+
+def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | None:
+    if file.has_error(match.start, match.end):
+        return "the parser does not understand the code here"
+    lost = file.comments_lost(match, edits)
+    if lost:
+        return f"the comment in line {lost[0]} would be lost"
+    return preconditions.unmet(file, match)

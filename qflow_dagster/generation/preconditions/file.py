@@ -1,0 +1,84 @@
+"""A file as preconditions see it: its text, syntax tree, comments, and what the repository says of it."""
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+from ast_grep_py import SgNode
+
+from qflow_dagster.evolution.matchers import Edit, Match, Source, covering
+from qflow_dagster.generation.generators.protocol import Request, Surroundings
+
+
+class File:
+    """The file of a request, parsed on first use."""
+
+    def __init__(self, request: Request) -> None:
+        self.path, self.language, self.text = request.path, request.language, request.text
+        self.rule, self.target = request.rule, request.target
+        self.surroundings: Surroundings = request.surroundings
+        self.source = Source(request.text, request.path)
+
+    @property
+    def root(self) -> SgNode:
+        """The root of its syntax tree."""
+        return self.source.root(self.language)
+
+    def node(self, match: Match) -> SgNode:
+        """Return the node that a match covers."""
+        return covering(self.root, match.start, match.end)
+
+    def captured(self, match: Match, name: str) -> str | None:
+        """Return the text that a metavariable captured."""
+        span = match.captures.get(name)
+        return None if span is None else self.text[span[0] : span[1]]
+
+    def type_of(self, span: tuple[int, int]) -> str | None:
+        """Return the type of the expression of a span, as the type checker writes it; None: not known."""
+        return self.surroundings.types.get(span)
+
+    @cached_property
+    def comments(self) -> list[tuple[int, int]]:
+        """The spans of all comments, in order."""
+        found = self.root.find_all(any=[{"kind": kind} for kind in _COMMENT_KINDS.get(self.language, ())])
+        return sorted((node.range().start.index, node.range().end.index) for node in found)
+
+    def comments_lost(self, match: Match, edits: Sequence[Edit]) -> list[int]:
+        """Return the lines of comments that lie within what the edits replace and are not in the replacement."""
+        lost = []
+        for start, end in self.comments:
+            # Some rules are about the comment itself.
+            for edit in () if start <= match.start and match.end <= end else edits:
+                if (
+                    start < edit.end
+                    and edit.start < end
+                    and _plain(self.text[start:end]) not in _plain(edit.text)
+                ):
+                    lost.append(self.source.line_of(start))
+        return lost
+
+    def has_error(self, start: int, end: int) -> bool:
+        """Return whether the parser skipped or invented something within a span."""
+        return any(
+            node.range().start.index < max(end, start + 1) and start <= node.range().end.index
+            for node in self._errors
+        )
+
+    @cached_property
+    def _errors(self) -> list[SgNode]:
+        return self.root.find_all(kind="ERROR")
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+_COMMENT_KINDS = {
+    "python": ("comment",),
+    "javascript": ("comment",),
+    "typescript": ("comment",),
+    "tsx": ("comment",),
+    "go": ("comment",),
+    "rust": ("line_comment", "block_comment"),
+    "java": ("line_comment", "block_comment"),
+}

@@ -1,0 +1,111 @@
+"""Gates that look at more than the changed file: the repository's own tools, on a checkout with the change.
+
+Belongs here: their order, and leaving out the locations that a gate blames. Each gate lies in a module of its own
+and looks at all candidates of a batch at once, so that a slow tool runs once per batch. Does not belong here:
+gates that read the changed file alone (`validation`), the repository's tests (`suite_gate`).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation import patches
+from qflow_dagster.generation.candidates import Candidate, FileChange, WithheldLocation, merged_gates
+from qflow_dagster.generation.generators.protocol import Proposal
+from qflow_dagster.generation.proposing import run_gates
+from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.workers import GateTask
+from qflow_dagster.ingestion import checkouts
+from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.safety.folders import work_folder
+
+
+class Batch:
+    """The repository at the commit that a batch of candidates changes."""
+
+    def __init__(self, engine: Engine, objects: Path, snapshot: Snapshot) -> None:
+        self.engine, self.objects, self.snapshot = engine, objects, snapshot
+
+    @contextmanager
+    def checkout(self, contents: Mapping[str, str] | None = None) -> Iterator[Path]:
+        """Check the commit out, with these files replaced; the folder is removed afterwards."""
+        with work_folder("qflow-gates-") as outer:
+            # The outer folder stays ours alone; the inner one may be owned by the sandbox's user.
+            folder = outer / "work"
+            folder.mkdir()
+            with checkouts.scratch(self.objects) as store:
+                checkouts.export(store, self.snapshot.commit_oid, folder)
+            for path, text in (contents or {}).items():
+                (folder / path).write_bytes(text.encode())
+            yield folder
+
+
+class Result(NamedTuple):
+    """What a gate says of a candidate, and the locations it blames: (path, first line) and the reason."""
+
+    gate: Gate
+    blamed: Mapping[tuple[str, int], str] = {}
+
+
+RepositoryGate = Callable[[Batch, Sequence[Candidate]], Mapping[UUID, Result]]
+# In this order, cheapest first. A gate returns a result for each candidate it is called with.
+GATES: dict[str, RepositoryGate] = {}
+
+
+def run(batch: Batch, candidates: Sequence[Candidate], rules: Sequence[Rule]) -> None:
+    """Run every gate on the candidates that no gate has failed so far.
+
+    A candidate of which a gate blames some locations goes on without them, through that gate once more.
+    """
+    for gate in GATES.values():
+        viable = [candidate for candidate in candidates if candidate.viable]
+        results = gate(batch, viable) if viable else {}
+        again = [
+            candidate
+            for candidate in viable
+            if results[candidate.id].blamed
+            and _without(batch, candidate, results[candidate.id].blamed, rules)
+        ]
+        second = gate(batch, again) if again else {}
+        for candidate in viable:
+            candidate.gates.append({**results, **second}[candidate.id].gate)
+
+
+def _without(
+    batch: Batch, candidate: Candidate, blamed: Mapping[tuple[str, int], str], rules: Sequence[Rule]
+) -> bool:
+    """Leave the blamed locations out of a candidate; return false, and change nothing, if no location is left."""
+    tasks: list[tuple[FileChange, GateTask]] = []
+    kept: list[FileChange] = []
+    for file in candidate.files:
+        path = file.request.path
+        fixes = tuple(fix for fix in file.result.fixes if (path, fix.line) not in blamed)
+        if len(fixes) == len(file.result.fixes):
+            kept.append(file)
+        elif fixes:
+            text, _ = matchers.apply_changes(file.request.text, [fix.edits for fix in fixes])
+            proposal = Proposal(contents={path: text}, fixes=fixes)
+            tasks.append((file, GateTask(len(tasks), file.request, proposal)))
+    for (file, _), result in zip(tasks, run_gates([task for _, task in tasks], rules), strict=True):
+        if result.passed:
+            kept.append(file._replace(result=result))
+    if not kept:
+        return False
+    order = {file.work_item_id: number for number, file in enumerate(candidate.files)}
+    candidate.files = sorted(kept, key=lambda file: order[file.work_item_id])
+    candidate.patch = patches.make(
+        batch.objects, candidate.base, {path: text.encode() for path, text in candidate.after.items()}
+    )
+    later = [gate for gate in candidate.gates if gate.name == "applies" or gate.name in GATES]
+    candidate.gates = [later[0], *merged_gates(candidate.files), *later[1:]]
+    candidate.withheld += [
+        WithheldLocation(candidate.request.rule.id, path, line, reason)
+        for (path, line), reason in blamed.items()
+    ]
+    return True
