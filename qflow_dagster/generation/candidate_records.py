@@ -19,7 +19,8 @@ from qflow_dagster.generation.tables import gate_results, generation_attempts, w
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.generation.workers import Attempt
 from qflow_dagster.ingestion.queries import Snapshot
-from qflow_dagster.quantumflow.rows import to_json, to_jsonb
+from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.safety.storable import storable
 
 # The weight of a rule's stated confidence, in decisions: as many real decisions count as much.
 PRIOR_WEIGHT = 5.0
@@ -136,7 +137,7 @@ def store(
                 "work_item_id": candidate.work_items[0],
                 "work_items": candidate.work_items,
                 "generation_id": generation,
-                "locations": to_jsonb(candidate.locations, "the locations"),
+                "locations": storable(candidate.locations),
                 "repository_id": candidate.repository_id,
                 "patch": candidate.patch.text,
                 "paths": list(candidate.patch.paths),

@@ -71,7 +71,12 @@ class Candidate:
     def locations(self) -> list[dict[str, Any]]:
         """The changed locations: path, first and last line, and edits (start, end, text)."""
         return [
-            {"path": file.request.path, "line": fix.line, "end_line": fix.end_line, "edits": fix.edits}
+            {
+                "path": file.request.path,
+                "line": fix.line,
+                "end_line": fix.end_line,
+                "edits": [list(edit) for edit in fix.edits],
+            }
             for file in self.files
             for fix in file.result.fixes
         ]

@@ -1,19 +1,27 @@
 """Generation: candidates of several generators side by side; a hostile one harms no other."""
 
+import dataclasses
 import time
 from collections.abc import Iterable
 
 import pytest
 from sqlalchemy import text
 
-from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.agents import edits, self_improvement
+from qflow_dagster.agents.improvement_policy import PROFILES
+from qflow_dagster.evolution.matchers import Edit, apply_changes
+from qflow_dagster.evolution.rules import Matcher, Rule, load_rules
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, proposing
 from qflow_dagster.generation import generators as registry
 from qflow_dagster.generation.generators import generators
-from qflow_dagster.generation.generators.protocol import Proposal, Request
+from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request
+from qflow_dagster.generation.validation import validate
 from qflow_dagster.settings import settings
+from tests.generation.conftest import request
 from tests.improvement_loop import MUTABLE, NONE, Loop
+
+PACKAGE = {"setup.py": "", "a.py": NONE}
 
 
 class Hostile:
@@ -93,12 +101,65 @@ def test_what_two_propose_alike_is_one_candidate_with_both_as_sources(loop: Loop
 
 
 def test_the_number_of_items_is_bounded_and_each_commit_is_tried_once(loop: Loop) -> None:
-    loop.repository.commit({f"f{n}.py": NONE for n in range(5)})
+    loop.repository.commit({f"p{n}/{name}": code for n in range(5) for name, code in PACKAGE.items()})
     loop.find()
     loop.plan()
     assert loop.generate(limit=2).items == 2
     assert loop.generate(limit=10).items == 3
     assert loop.generate(limit=10).items == 0
+
+
+def test_a_rule_is_changed_once_per_package_whatever_the_number_of_files(loop: Loop) -> None:
+    loop.repository.commit(
+        {
+            "a.py": NONE,
+            "b/c.py": NONE + "\n\n" + NONE.replace("missing", "also"),
+            "p/setup.py": "",
+            "p/d.py": NONE,
+        }
+    )
+    by_paths = {tuple(row["paths"]): row for row in loop.improve()}
+    assert set(by_paths) == {("a.py", "b/c.py"), ("p/d.py",)}
+    together = by_paths["a.py", "b/c.py"]
+    assert together["title"].endswith("3 locations in 2 files")
+    with loop.engine.connect() as connection:
+        shown = self_improvement.show(connection, together["id"])
+    assert shown["locations"] == ["a.py:2", "b/c.py:2", "b/c.py:6"]
+    loop.approve(together)
+    [applied] = loop.apply()
+    assert applied.problem is None
+    edits.verify_applied(loop.engine)
+    with loop.engine.connect() as connection:
+        done = work_items.find(connection, level="feature", states=["done"])
+    assert sorted(item["path"] for item in done) == ["a.py", "b/c.py"]
+
+
+def test_a_change_has_no_more_files_than_its_agent_may_change_and_the_rest_goes_back(loop: Loop) -> None:
+    loop.repository.commit({f"f{n}.py": NONE for n in range(7)})
+    [suggestion] = loop.improve()
+    assert len(suggestion["paths"]) == PROFILES["code_quality"].max_files
+    with loop.engine.connect() as connection:
+        [*left] = work_items.find(connection, level="feature", states=["backlog"])
+    assert len(left) == 7 - len(suggestion["paths"])
+
+
+def test_a_location_that_fails_a_gate_does_not_block_the_others() -> None:
+    code = "def a(x):\n    return x == 1\n\n\ndef b(x):\n    return x == 2\n"
+    good = Fix(2, 2, (Edit(code.index("x == 1"), code.index("x == 1") + 6, "not x"),))
+    broken = Fix(6, 6, (Edit(code.index("x == 2"), code.index("x == 2") + 6, "x is is"),))
+    rule = next(rule for rule in load_rules() if rule.id == "python/comparison-to-none")
+    rule = rule.model_copy(
+        update={"matcher": Matcher.model_validate({"ast-grep": {"rule": {"pattern": "x == $A"}}})}
+    )
+    text_after, _ = apply_changes(code, [good.edits, broken.edits])
+    result = validate(
+        dataclasses.replace(request(code=code), rule=rule, findings=()),
+        Proposal(contents={"a.py": text_after}, fixes=(good, broken)),
+        [rule],
+    )
+    assert result.passed
+    assert result.fixes == (good,)
+    assert [(location.line, location.reason.split(":")[0]) for location in result.withheld] == [(6, "parses")]
 
 
 def test_an_item_nothing_is_proposed_for_goes_back_with_the_reason(
