@@ -78,6 +78,8 @@ def assemble(
         if existing is not None:
             existing.sources.append(generator)
             existing.score = max(existing.score, estimate)
+            # A change whose locations are known can be taken in part.
+            existing.files = existing.files if existing.locations else files
             continue
         applies = Gate("applies", "passed", "made from the commit", 0.0)
         by_digest[patch.digest] = Candidate(

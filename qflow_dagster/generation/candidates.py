@@ -109,7 +109,7 @@ def merged_gates(files: Sequence[FileChange]) -> list[Gate]:
     merged = []
     for name, results in by_name.items():
         verdicts = {gate.verdict for _, gate in results}
-        verdict = next(verdict for verdict in SEVERITY if verdict in verdicts)
+        verdict: Verdict = next(filter(verdicts.__contains__, SEVERITY))
         deciding = [(path, gate) for path, gate in results if gate.verdict == verdict]
         evidence = (
             deciding[0][1].evidence

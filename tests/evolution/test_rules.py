@@ -11,7 +11,8 @@ from qflow_dagster.evolution import examples, matchers
 from qflow_dagster.evolution.conditions import FILE, FUNCTION, OPERATORS, SHARED, Condition, ConditionError
 from qflow_dagster.evolution.rule_engine import target_of
 from qflow_dagster.evolution.rules import Rule, load_rules, read_pack
-from qflow_dagster.generation.codemods import CODEMODS, rewrite
+from qflow_dagster.generation.codemods import CODEMODS
+from qflow_dagster.generation.fixes import fix_text
 from qflow_dagster.settings import settings
 
 RULES = load_rules()
@@ -19,7 +20,7 @@ RULES = load_rules()
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_every_rule_does_what_its_examples_say(rule: Rule) -> None:
-    assert examples.problems(rule, rewrite) == []
+    assert examples.problems(rule, fix_text) == []
 
 
 def test_there_are_enough_rules_worth_having() -> None:

@@ -124,13 +124,14 @@ def test_a_rule_is_changed_once_per_package_whatever_the_number_of_files(loop: L
     assert together["title"].endswith("3 locations in 2 files")
     with loop.engine.connect() as connection:
         shown = self_improvement.show(connection, together["id"])
-    assert shown["locations"] == ["a.py:2", "b/c.py:2", "b/c.py:6"]
+    # The file of the work item with the highest score is first.
+    assert shown["locations"] == ["b/c.py:2", "b/c.py:6", "a.py:2"]
     loop.approve(together)
     [applied] = loop.apply()
     assert applied.problem is None
     edits.verify_applied(loop.engine)
     with loop.engine.connect() as connection:
-        done = work_items.find(connection, level="feature", states=["done"])
+        done = work_items.find(connection, level="feature", state="done")
     assert sorted(item["path"] for item in done) == ["a.py", "b/c.py"]
 
 
@@ -139,7 +140,7 @@ def test_a_change_has_no_more_files_than_its_agent_may_change_and_the_rest_goes_
     [suggestion] = loop.improve()
     assert len(suggestion["paths"]) == PROFILES["code_quality"].max_files
     with loop.engine.connect() as connection:
-        [*left] = work_items.find(connection, level="feature", states=["backlog"])
+        [*left] = work_items.find(connection, level="feature", state="backlog")
     assert len(left) == 7 - len(suggestion["paths"])
 
 
