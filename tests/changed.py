@@ -20,6 +20,8 @@ PACKAGES = ("qflow_dagster", "tests")
 SECONDS = 35
 # Always run: they look at all files, and are quick.
 ALWAYS = ("tests.test_repository_rules", "tests.test_settings")
+# Last where a page changed: its commands take longer than everything else about a page.
+COMMANDS_OF_PAGES = "tests.docs.test_console"
 
 
 class TimeLimit:
@@ -59,14 +61,16 @@ def tests_of(files: Iterable[str]) -> list[str]:
     """The test files that import any of `files`, the nearest first; end-to-end tests are left out.
 
     A conftest is taken to be imported by every test of its folder, and so is a file that is no module by
-    the tests of its package.
+    the tests of its package, and a page by the tests of the documentation.
     """
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
     tests = {name for name in graph.modules if name.rpartition(".")[2].startswith("test_")}
     distance = dict.fromkeys(ALWAYS, 0)
     nearest = {_module(file) for file in files} & graph.modules
     for file in files:
-        if file.endswith("conftest.py") or (file.startswith("qflow_dagster/") and not file.endswith(".py")):
+        if file.endswith(".md"):
+            nearest |= {name for name in tests if name.startswith("tests.docs.")} - {COMMANDS_OF_PAGES}
+        elif file.endswith("conftest.py") or (file.startswith("qflow_dagster/") and not file.endswith(".py")):
             folder = ".".join(["tests", *Path(file).parts[1:2]]).removesuffix(".conftest.py")
             nearest |= {name for name in tests if name.startswith(f"{folder}.")}
     steps = 0
@@ -75,6 +79,8 @@ def tests_of(files: Iterable[str]) -> list[str]:
         steps += 1
         importers = (graph.find_modules_that_directly_import(name) for name in nearest)
         nearest = set().union(*importers) - distance.keys()
+    if any(file.endswith(".md") for file in files):
+        distance.setdefault(COMMANDS_OF_PAGES, steps)
     found = [name for name in distance if name in tests and not name.startswith("tests.e2e.")]
     return [f"{name.replace('.', '/')}.py" for name in sorted(found, key=lambda name: (distance[name], name))]
 

@@ -18,7 +18,7 @@ from qflow_dagster.ingestion import git
 from qflow_dagster.settings import settings
 
 MAX_LENGTH = 200
-_PERSON = re.compile(r"(?P<name>[^<>]*?) *<(?P<email>[^<>]*)>")
+_PERSON = re.compile(r"(?P<name>[^<>]*)<(?P<email>[^<>]*)>")
 # What git itself strips from both ends of a name; a name of nothing else is refused.
 _STRIPPED = " .,:;\"\\'"
 PROGRAMS = {"openpgp": "gpg", "ssh": "ssh-keygen"}

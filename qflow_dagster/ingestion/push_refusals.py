@@ -15,8 +15,9 @@ from qflow_dagster.safety.redaction import redact_text
 # Lines of the remote that are shown, and characters of each.
 MAX_LINES, MAX_LENGTH = 30, 500
 _STATUS = re.compile(r"^!\t[^\t]*\t\[(?P<side>remote )?rejected\] \((?P<reason>.*)\)$", re.M)
+_REMOTE = re.compile(r"^remote: ?(?P<text>.*)$", re.M)
 # Git pads each line, and on a terminal erases its rest.
-_REMOTE = re.compile(r"^remote: ?(?P<text>.*?)(?: |\x1b\[K)*$", re.M)
+_ERASE = "\x1b[K"
 # Words of git and of forges; the first pattern that matches decides the kind.
 _KINDS = (
     (
@@ -63,7 +64,7 @@ def refusal(url: str, branch: str, report: str, stderr: str) -> PushRefusedError
     status = _STATUS.search(report)
     if status is None:
         return None
-    said = [line["text"] for line in _REMOTE.finditer(stderr)]
+    said = [line["text"].replace(_ERASE, "").rstrip(" ") for line in _REMOTE.finditer(stderr)]
     # The reason that git reports decides; where that is general, the remote's text does.
     texts = (status["reason"], " ".join(said))
     what, remedy = next(
