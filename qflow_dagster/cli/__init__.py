@@ -35,7 +35,7 @@ NOUNS = {
     "rules": "Rules: list, show, history, test; evolve, mine, promote, retire, veto, thresholds; "
     "publish, import, distrust.",
     "work": "The plan: list, tree, next, show, progress; add, set, move, depend, decide.",
-    "suggestions": "Suggestions: list, show, statistics.",
+    "suggestions": "Suggestions: list, show, exclude, statistics.",
     "edits": "Edits: list, show, apply, revert, push, export.",
     "tasks": "Task graphs: submit, work, list, show, graph; retry, amend, cancel.",
     "sparc": "Goals through the five SPARC phases: start, work, list, show, strategies; resume, abandon.",

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
-from qflow_dagster.agents import self_improvement
+from qflow_dagster.agents import exclusion, self_improvement
 from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
+    actor_name,
     check_choice,
     console,
     print_code,
@@ -72,6 +73,24 @@ def show(id_: Annotated[str, typer.Argument(metavar="ID")], json: JsonFlag = Fal
     print_code(patch, "diff")
     print_rows(gates, empty="", title="Gates")
     print_rows(history, empty="", title="History")
+
+
+@app.command()
+def exclude(
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    locations: Annotated[
+        list[str], typer.Argument(metavar="PATH:LINE...", help="Locations that `show` lists.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why they stay as they are; their findings are suppressed.")],
+    actor: Annotated[str | None, typer.Option("--as", help="Your name; default: your account.")] = None,
+) -> None:
+    """Leave locations out of a suggestion; the rest becomes a suggestion, and a request for approval, of its own."""
+    engine = ready_engine()
+    with engine.connect() as connection:
+        suggestion = self_improvement.resolve_id(connection, id_)
+    new = exclusion.exclude(engine, suggestion, locations, actor=actor_name(actor), reason=reason)
+    console.print(f"Suggestion {suggestion} is superseded by {new}, without {', '.join(locations)}.")
+    console.print(f"Next: qflow suggestions show {new}")
 
 
 @app.command()

@@ -5,7 +5,8 @@ belong here: generators (`generators`, `proposing`), gates (`validation`, `suite
 happens to the best candidate (the caller's `accept`).
 """
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -35,7 +36,7 @@ from qflow_dagster.generation.workers import Attempt, GateTask
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.progress import ReportProgress
-from qflow_dagster.quantumflow import LeaseLostError, Workflow, claim, complete, fail, register
+from qflow_dagster.quantumflow import LeaseLostError, Workflow, claim, complete, fail, register, uuid7
 from qflow_dagster.quantumflow.recording import kept_alive
 from qflow_dagster.quantumflow.tables import workflows as workflow_table
 from qflow_dagster.registry import WorkflowTypeName
@@ -261,6 +262,28 @@ def best_of(
             done += 1
             report("testing changes", done, len(viable))
     return best
+
+
+def without_locations(
+    engine: Engine, candidate: Candidate, excluded: Mapping[tuple[str, int], str]
+) -> Candidate:
+    """Return a new candidate without these locations, each left out for a reason, after all gates; store nothing.
+
+    Raises:
+        QflowError: what is left does not pass the gates that read files.
+    """
+    with engine.connect() as connection:
+        objects = repositories.find(connection, candidate.repository).objects
+        snapshot = current_snapshot(connection, candidate.repository)
+        rules = gating_rules(connection)
+    smaller = dataclasses.replace(candidate, id=uuid7(), gates=candidate.gates[:1], withheld=[])
+    batch = repository_gates.Batch(engine, objects, snapshot)
+    if not repository_gates.leave_out(batch, smaller, excluded, rules):
+        raise QflowError("what is left of the change does not pass the gates of its files")
+    repository_gates.run(batch, [smaller], rules)
+    if smaller.viable:
+        smaller.gates.append(suite_gate.Suite(engine, objects, snapshot).check(smaller.patch))
+    return smaller
 
 
 def stored_tests(engine: Engine, candidate: Candidate) -> Gate | None:

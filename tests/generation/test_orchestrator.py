@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import pytest
 from sqlalchemy import text
 
-from qflow_dagster.agents import edits, self_improvement
+from qflow_dagster.agents import edits, exclusion, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES
+from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.matchers import Edit, apply_changes
 from qflow_dagster.evolution.rules import Matcher, Rule, load_rules
 from qflow_dagster.execution import work_items
@@ -132,6 +133,27 @@ def test_a_rule_is_changed_once_per_package_whatever_the_number_of_files(loop: L
     with loop.engine.connect() as connection:
         done = work_items.find(connection, level="feature", state="done")
     assert sorted(item["path"] for item in done) == ["a.py", "b/c.py"]
+
+
+def test_a_reviewer_leaves_a_location_out_and_decides_on_the_rest(loop: Loop) -> None:
+    also = NONE.replace("missing", "also")
+    loop.repository.commit({"a.py": NONE + "\n\n" + also, "b.py": NONE})
+    [before] = loop.improve()
+    with pytest.raises(UsageError, match=r"a\.py:3 is not changed by it; there are"):
+        exclusion.exclude(loop.engine, before["id"], ["a.py:3"], actor="ada", reason="no")
+    with pytest.raises(UsageError, match="nothing would be left"):
+        exclusion.exclude(loop.engine, before["id"], ["a.py:2", "a.py:6", "b.py:2"], actor="ada", reason="no")
+    new = exclusion.exclude(loop.engine, before["id"], ["a.py:2", "b.py:2"], actor="ada", reason="meant")
+    assert loop.state(before["id"]) == "superseded"
+    assert loop.state(before["approval"]) == "revoked"
+    [after] = loop.waiting()
+    assert (after["id"], after["paths"]) == (new, ["a.py"])
+    assert ("python/comparison-to-none", "a.py", 2) not in loop.open()
+    loop.approve(after)
+    [applied] = loop.apply()
+    assert applied.commit is not None
+    text_after = loop.repository.git("show", f"{applied.commit}:a.py")
+    assert text_after.strip() == (NONE + "\n\n" + also.replace("== None", "is None")).strip()
 
 
 def test_a_change_has_no_more_files_than_its_agent_may_change_and_the_rest_goes_back(loop: Loop) -> None:

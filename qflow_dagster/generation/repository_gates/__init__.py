@@ -70,17 +70,20 @@ def run(batch: Batch, candidates: Sequence[Candidate], rules: Sequence[Rule]) ->
             candidate
             for candidate in viable
             if results[candidate.id].blamed
-            and _without(batch, candidate, results[candidate.id].blamed, rules)
+            and leave_out(batch, candidate, results[candidate.id].blamed, rules)
         ]
         second = gate(batch, again) if again else {}
         for candidate in viable:
             candidate.gates.append({**results, **second}[candidate.id].gate)
 
 
-def _without(
+def leave_out(
     batch: Batch, candidate: Candidate, blamed: Mapping[tuple[str, int], str], rules: Sequence[Rule]
 ) -> bool:
-    """Leave the blamed locations out of a candidate; return false, and change nothing, if no location is left."""
+    """Leave locations (path, line) out of a candidate, each for a reason, and run the file gates on what is left.
+
+    Return false, and change nothing, if nothing is left that passes them.
+    """
     tasks: list[tuple[FileChange, GateTask]] = []
     kept: list[FileChange] = []
     for file in candidate.files:
