@@ -253,8 +253,17 @@ def _ast_match(source: Source, number: int, rule: Rule, node: SgNode) -> Match:
         )
     edits = None
     if rule.fix is not None and not rule.fix.startswith("codemod"):
-        edits = [Edit(start, end, fill(source, rule.fix, node, start))]
+        text = fill(source, rule.fix, node, start)
+        edits = [Edit(start, end, text) if text else _deletion(source, start, end)]
     return source.match(number, rule.id, start, end, message, edits, captures=_captures(rule, node))
+
+
+def _deletion(source: Source, start: int, end: int) -> Edit:
+    """Return the edit that deletes a span, with its lines where nothing else is on them."""
+    first, last = source.line_of(start), source.line_of(max(start, end - 1))
+    next_line = source.starts[last] if last < len(source.starts) else len(source.text)
+    around = source.text[source.starts[first - 1] : start] + source.text[end:next_line]
+    return Edit(start, end, "") if around.strip() else Edit(source.starts[first - 1], next_line, "")
 
 
 def _captures(rule: Rule, node: SgNode) -> dict[str, tuple[int, int]]:

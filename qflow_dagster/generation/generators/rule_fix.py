@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 
+from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import fixes
 from qflow_dagster.generation.generators.protocol import Proposal, Request
+from qflow_dagster.generation.javascript_text import in_context
+from qflow_dagster.generation.preconditions.file import File
 
 
 class RuleFix:
@@ -20,4 +23,8 @@ class RuleFix:
 
     def generate(self, request: Request) -> Iterable[Proposal]:
         """Yield one proposal of a fix for each location."""
-        yield fixes.propose(request, fixes.own_edits, "the rule's own fix")
+        yield fixes.propose(request, _edits, "the rule's own fix")
+
+
+def _edits(file: File, match: Match) -> list[Edit] | None:
+    return None if match.edits is None else in_context(file, match, match.edits)

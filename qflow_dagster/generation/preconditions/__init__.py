@@ -5,23 +5,18 @@ does not, or that it is not known. Belongs here: their registry. The checks lie 
 language. Does not belong here: gates, which look at the changed text (`validation`).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation.generators.protocol import Request
-from qflow_dagster.generation.preconditions.file import File
+from qflow_dagster.generation.preconditions import go, java, javascript, rust
+from qflow_dagster.generation.preconditions.file import File, Precondition
 
-
-class Precondition(NamedTuple):
-    """A precondition: what must hold (a sentence), and a check of (file, match, argument): why it does not hold."""
-
-    sentence: str
-    check: Callable[[File, Match, Any], str | None]
-
-
-PRECONDITIONS: dict[str, Precondition] = {}
+PRECONDITIONS: dict[str, Precondition] = {
+    **javascript.PRECONDITIONS,
+    **java.PRECONDITIONS,
+    **rust.PRECONDITIONS,
+    **go.PRECONDITIONS,
+}
 
 
 def unmet(file: File, match: Match) -> str | None:

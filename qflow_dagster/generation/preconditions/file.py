@@ -1,8 +1,9 @@
 """A file as preconditions see it: its text, syntax tree, comments, and what the repository says of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from typing import Any, NamedTuple
 
 from ast_grep_py import SgNode
 
@@ -28,6 +29,15 @@ class File:
         """Return the node that a match covers."""
         return covering(self.root, match.start, match.end)
 
+    def innermost(self, span: tuple[int, int]) -> SgNode:
+        """Return the smallest named node of exactly this span, or else the one that covers it."""
+        node = covering(self.root, *span)
+        while True:
+            inner = [child for child in node.children() if child.is_named() and span_of(child) == span]
+            if not inner:
+                return node
+            node = inner[0]
+
     def captured(self, match: Match, name: str) -> str | None:
         """Return the text that a metavariable captured."""
         span = match.captures.get(name)
@@ -40,8 +50,8 @@ class File:
     @cached_property
     def comments(self) -> list[tuple[int, int]]:
         """The spans of all comments, in order."""
-        found = self.root.find_all(any=[{"kind": kind} for kind in _COMMENT_KINDS.get(self.language, ())])
-        return sorted((node.range().start.index, node.range().end.index) for node in found)
+        found = of_kinds(self.root, _COMMENT_KINDS.get(self.language, ()))
+        return sorted(map(span_of, found))
 
     def comments_lost(self, match: Match, edits: Sequence[Edit]) -> list[int]:
         """Return the lines of comments that lie within what the edits replace and are not in the replacement."""
@@ -67,6 +77,29 @@ class File:
     @cached_property
     def _errors(self) -> list[SgNode]:
         return self.root.find_all(kind="ERROR")
+
+
+class Precondition(NamedTuple):
+    """A precondition: what must hold (a sentence), and a check of (file, match, argument): why it does not hold."""
+
+    sentence: str
+    check: Callable[[File, Match, Any], str | None]
+
+
+def span_of(node: SgNode) -> tuple[int, int]:
+    """Return where a node starts and ends, in characters."""
+    found = node.range()
+    return found.start.index, found.end.index
+
+
+def of_kinds(root: SgNode, kinds: Iterable[str]) -> list[SgNode]:
+    """Return all nodes of these kinds."""
+    return root.find_all(any=[{"kind": kind} for kind in kinds])
+
+
+def named_children(node: SgNode) -> list[SgNode]:
+    """Return the children of a node that are neither punctuation, keywords nor comments."""
+    return [child for child in node.children() if child.is_named() and "comment" not in child.kind()]
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,103 @@
+"""The text of an expression of JavaScript where it is put: parentheses and semicolons that its surroundings need.
+
+Belongs here: what depends on the syntax around a replaced expression. Does not belong here: whether it may be
+replaced (`preconditions`).
+"""
+
+from collections.abc import Sequence
+
+from ast_grep_py import SgNode
+
+from qflow_dagster.evolution.matchers import Edit, Match
+from qflow_dagster.generation.preconditions import javascript_scopes as scopes
+from qflow_dagster.generation.preconditions.file import File, span_of
+
+LANGUAGES = ("javascript", "typescript", "tsx")
+# Within these, by field, an operator such as ** or ! needs parentheses around it.
+_TIGHTER = {
+    "member_expression": "object",
+    "subscript_expression": "object",
+    "call_expression": "function",
+    "new_expression": "constructor",
+    "unary_expression": "argument",
+    "await_expression": None,
+    "non_null_expression": None,
+    "as_expression": None,
+    "satisfies_expression": None,
+    "class_heritage": None,
+    "extends_clause": None,
+}
+
+
+def in_context(file: File, match: Match, edits: Sequence[Edit]) -> list[Edit]:
+    """Return the edits with the parentheses and semicolons that are needed where they are, and no more."""
+    if file.language not in LANGUAGES or [(edit.start, edit.end) for edit in edits] != [
+        (match.start, match.end)
+    ]:
+        return list(edits)
+    text = edits[0].text
+    node = file.innermost((match.start, match.end))
+    if node.kind().endswith(("statement", "declaration")):
+        # A semicolon only where there was one.
+        if not node.text().endswith(";"):
+            text = text.removesuffix(";")
+        return [Edit(match.start, match.end, text)]
+    if _needs_parentheses(node, text):
+        text = f"({text})"
+    statement = _begun_by(node)
+    if statement is not None:
+        before = statement.prev()
+        while before is not None and before.kind() == "comment":
+            before = before.prev()
+        if before is not None and before.is_named() and scopes.continues(before, text):
+            text = f";{text}"
+    return [Edit(match.start, match.end, text)]
+
+
+def _needs_parentheses(node: SgNode, text: str) -> bool:
+    parent = node.parent()
+    if parent is None:
+        return False
+    if text.startswith("{") and (_begun_by(node) is not None or _begins_arrow_body(node)):
+        return True
+    if " ** " in text:
+        if parent.kind() == "binary_expression":
+            left, operator = parent.field("left"), parent.field("operator")
+            return (
+                left is not None
+                and span_of(left) == span_of(node)
+                and operator is not None
+                and operator.text() == "**"
+            )
+        return _is_tighter(parent, node)
+    return False
+
+
+def _is_tighter(parent: SgNode, node: SgNode) -> bool:
+    if parent.kind() not in _TIGHTER:
+        return False
+    name = _TIGHTER[parent.kind()]
+    child = parent.field(name) if name else node
+    return child is not None and span_of(child) == span_of(node)
+
+
+def _begun_by(node: SgNode) -> SgNode | None:
+    """Return the statement whose first token is the node's first token."""
+    start = span_of(node)[0]
+    for ancestor in node.ancestors():
+        if span_of(ancestor)[0] != start:
+            return None
+        if ancestor.kind() == "expression_statement":
+            return ancestor
+    return None
+
+
+def _begins_arrow_body(node: SgNode) -> bool:
+    start = span_of(node)[0]
+    for ancestor in node.ancestors():
+        if ancestor.kind() == "arrow_function":
+            body = ancestor.field("body")
+            return body is not None and span_of(body)[0] == start
+        if span_of(ancestor)[0] != start:
+            return False
+    return False

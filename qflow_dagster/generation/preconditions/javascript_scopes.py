@@ -1,0 +1,209 @@
+"""Names in a file of JavaScript or TypeScript: where they are declared, assigned and used."""
+
+from collections.abc import Iterator
+
+from ast_grep_py import SgNode
+
+from qflow_dagster.generation.preconditions.file import named_children, of_kinds, span_of
+
+FUNCTIONS = (
+    "function_declaration",
+    "function_expression",
+    "generator_function",
+    "generator_function_declaration",
+    "arrow_function",
+    "method_definition",
+)
+BLOCKS = ("statement_block", "program", "for_statement", "for_in_statement", "switch_body", "catch_clause")
+_NAMES = ("identifier", "shorthand_property_identifier_pattern")
+# A line that begins with one of these goes on with the line before, unless that ends in a semicolon.
+CONTINUING = ("(", "[", "`", "/", "+", "-", "*", ",", ".", "?", "in ", "instanceof ")
+# They end where their last token does, whatever follows.
+_COMPLETE = ("statement_block", "class_body", "switch_body")
+
+
+def names_in(pattern: SgNode) -> list[str]:
+    """Return the names that a pattern of a declaration declares."""
+    if pattern.kind() in _NAMES:
+        return [pattern.text()]
+    if pattern.kind() in ("pair_pattern",):
+        value = pattern.field("value")
+        return names_in(value) if value is not None else []
+    if pattern.kind() in ("assignment_pattern", "object_assignment_pattern"):
+        left = pattern.field("left")
+        return names_in(left) if left is not None else []
+    if pattern.kind() in ("required_parameter", "optional_parameter"):
+        inner = pattern.field("pattern")
+        return names_in(inner) if inner is not None else []
+    if pattern.kind() in ("object_pattern", "array_pattern", "rest_pattern", "formal_parameters"):
+        return [name for child in named_children(pattern) for name in names_in(child)]
+    return []
+
+
+def all_declarations(root: SgNode) -> Iterator[tuple[str, SgNode, SgNode]]:
+    """Yield (name, declaring node, scope) of every declaration in a file."""
+    kinds = (
+        "variable_declarator",
+        "formal_parameters",
+        "arrow_function",
+        "function_declaration",
+        "generator_function_declaration",
+        "function_expression",
+        "class_declaration",
+        "enum_declaration",
+        "catch_clause",
+        "for_in_statement",
+        "import_clause",
+    )
+    for node in of_kinds(root, _available(root, kinds)):
+        for pattern in _patterns(node):
+            scope = _scope_of(node)
+            for name in names_in(pattern):
+                yield name, node, scope
+
+
+def declarations(root: SgNode, name: str) -> list[tuple[SgNode, SgNode]]:
+    """Return (declaring node, scope) of each declaration of a name."""
+    return [(node, scope) for declared_name, node, scope in all_declarations(root) if declared_name == name]
+
+
+def declared(root: SgNode, name: str) -> bool:
+    """Return whether the file declares or assigns the name anywhere."""
+    return bool(declarations(root, name)) or bool(writes(root, name))
+
+
+def binding(root: SgNode, node: SgNode) -> tuple[SgNode, SgNode] | None:
+    """Return the only declaration that an identifier can mean, and its scope; None: there is none, or several."""
+    start, end = span_of(node)
+    visible = [
+        (declaration, scope)
+        for declaration, scope in declarations(root, node.text())
+        if span_of(scope)[0] <= start and end <= span_of(scope)[1]
+    ]
+    if not visible:
+        return None
+    innermost = min(span_of(scope)[1] - span_of(scope)[0] for _, scope in visible)
+    nearest = [pair for pair in visible if span_of(pair[1])[1] - span_of(pair[1])[0] == innermost]
+    return nearest[0] if len(nearest) == 1 else None
+
+
+def uses(root: SgNode, name: str) -> list[SgNode]:
+    """Return every identifier of that name, declarations included."""
+    kinds = ("identifier", "shorthand_property_identifier")
+    return [node for node in of_kinds(root, kinds) if node.text() == name]
+
+
+def writes(root: SgNode, name: str) -> list[SgNode]:
+    """Return the assignments to a name after its declaration, in whatever form."""
+    kinds = (
+        "assignment_expression",
+        "augmented_assignment_expression",
+        "update_expression",
+        "for_in_statement",
+    )
+    found = []
+    for node in root.find_all(any=[{"kind": kind} for kind in kinds]):
+        if node.kind() == "for_in_statement" and _declares(node):
+            continue
+        target = node.field("argument") if node.kind() == "update_expression" else node.field("left")
+        if target is None:
+            continue
+        inside = [target, *target.find_all(any=[{"kind": kind} for kind in _NAMES])]
+        if target.kind() in (*_NAMES, "object_pattern", "array_pattern", "parenthesized_expression") and any(
+            part.text() == name for part in inside
+        ):
+            found.append(node)
+    return found
+
+
+def in_function(node: SgNode) -> bool:
+    """Return whether code runs later than where it is written: it is in the body of a function."""
+    return any(ancestor.kind() in FUNCTIONS for ancestor in node.ancestors())
+
+
+def is_require(value: SgNode) -> bool:
+    """Return whether an expression is `require('name')`, or a member of that."""
+    while value.kind() == "member_expression":
+        inner = value.field("object")
+        if inner is None:
+            return False
+        value = inner
+    function = value.field("function")
+    return value.kind() == "call_expression" and function is not None and function.text() == "require"
+
+
+def continues(before: SgNode, text: str) -> bool:
+    """Return whether a text after a statement would be read as its continuation."""
+    return text.startswith(CONTINUING) and not _is_complete(before)
+
+
+def _is_complete(statement: SgNode) -> bool:
+    if statement.text().endswith(";"):
+        return True
+    if statement.kind() in (
+        "variable_declaration",
+        "lexical_declaration",
+        "expression_statement",
+        "return_statement",
+    ):
+        return False
+    last = statement
+    while named_children(last) and span_of(named_children(last)[-1])[1] == span_of(statement)[1]:
+        last = named_children(last)[-1]
+        if last.kind() in _COMPLETE:
+            # The body of a function expression ends an expression, not a statement.
+            parent = last.parent()
+            return parent is None or parent.kind() not in ("function_expression", "arrow_function", "class")
+        if last.kind() in ("variable_declaration", "lexical_declaration", "expression_statement"):
+            return False
+    return statement.kind() in _COMPLETE
+
+
+def _declares(loop: SgNode) -> bool:
+    return any(child.kind() in ("const", "let", "var") for child in loop.children())
+
+
+def _patterns(node: SgNode) -> list[SgNode]:
+    if node.kind() == "formal_parameters":
+        return [node]
+    if node.kind() == "import_clause":
+        return [
+            child.field("alias") or child.field("name") or child
+            if child.kind() == "import_specifier"
+            else child
+            for child in [*node.find_all(kind="import_specifier"), *node.find_all(kind="identifier")]
+        ]
+    if node.kind() == "for_in_statement" and not _declares(node):
+        return []
+    field = {"arrow_function": "parameter", "catch_clause": "parameter", "for_in_statement": "left"}.get(
+        node.kind(), "name"
+    )
+    pattern = node.field(field)
+    if pattern is None:
+        return []
+    # A class or function has a name, which is no pattern.
+    return [pattern]
+
+
+def _scope_of(node: SgNode) -> SgNode:
+    if node.kind() in ("arrow_function", "function_expression", "catch_clause", "for_in_statement"):
+        return node
+    if node.kind() == "formal_parameters":
+        return node.parent() or node
+    declaration = node.parent()
+    function_wide = declaration is not None and declaration.kind() == "variable_declaration"
+    ends = (*FUNCTIONS, "program") if function_wide else (*FUNCTIONS, *BLOCKS)
+    ancestors = node.ancestors()
+    return next((ancestor for ancestor in ancestors if ancestor.kind() in ends), ancestors[-1])
+
+
+def _available(root: SgNode, kinds: tuple[str, ...]) -> list[str]:
+    # A grammar refuses kinds that it does not have.
+    def exists(kind: str) -> bool:
+        try:
+            root.find(kind=kind)
+        except RuntimeError:
+            return False
+        return True
+
+    return [kind for kind in kinds if exists(kind)]
