@@ -1,4 +1,4 @@
-"""Evaluating rules of ast-grep and of Python functions on one file: matches, their edits, suppression comments.
+"""Evaluating rules of ast-grep and of Python functions on one file: matches and their edits.
 
 Ruff is run in `ruff_matcher`, conditions on measures in `metric_findings`; `rule_engine` selects the files.
 
@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ast_grep_py import SgNode, SgRoot
@@ -18,6 +19,7 @@ from ast_grep_py import SgNode, SgRoot
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import functions
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.evolution.suppressions import Suppressions
 
 # Names of languages in rules and ast-grep -> names in ingestion.
 LANGUAGES = {
@@ -30,8 +32,6 @@ LANGUAGES = {
     "java": "Java",
 }
 MAX_SNIPPET_LENGTH = 300
-# Suppression comments: `qflow: ignore`, `qflow: ignore[rule, other]`, `qflow: ignore-file[rule]`.
-_IGNORE = re.compile(r"qflow:\s*ignore(?P<file>-file)?(?![\w-])(?:\[(?P<rules>[^\]\n]*)\])?")
 _LINE = re.compile(r"\r\n|\r|\n")
 _VARIABLE = re.compile(r"\$\$\$([A-Z_][A-Z0-9_]*)|\$([A-Z_][A-Z0-9_]*)")
 _PLACEHOLDER = re.compile(r"\{([A-Z_][A-Z0-9_]*)\}")
@@ -70,15 +70,17 @@ class Match(NamedTuple):
 
 
 class Source:
-    """A decoded file with the offsets of its lines and its suppression comments."""
+    """A decoded file with the offsets of its lines, its syntax tree and its suppression comments."""
 
     def __init__(self, text: str, path: str) -> None:
         self.text, self.path = text, path
         self.starts = [0, *(line.end() for line in _LINE.finditer(text))]
-        self.ignored: dict[int, set[str]] = {}
         self._roots: dict[str, SgNode] = {}
-        if "qflow:" in text:
-            self._read_comments()
+
+    @cached_property
+    def suppressions(self) -> Suppressions:
+        """The comments that suppress rules."""
+        return Suppressions(self.text, self.starts, self.path, self.root)
 
     def root(self, language: str) -> SgNode:
         """Return the root of its syntax tree, parsed on first use."""
@@ -96,8 +98,8 @@ class Source:
 
     def match(
         self,
-        rule: int,
-        rule_id: str,
+        number: int,
+        rule: Rule,
         start: int,
         end: int,
         message: str,
@@ -106,7 +108,10 @@ class Source:
         complete_lines: bool = True,
         captures: Mapping[str, tuple[int, int]] | None = None,
     ) -> Match:
-        """Create a match of a span; without `complete_lines` (for secrets) the snippet is the span alone."""
+        """Create a match of a span by the rule of that number.
+
+        Without `complete_lines` (for secrets) the snippet is the span alone.
+        """
         line, end_line = self.line_of(start), self.line_of(max(start, end - 1))
         first = self.starts[line - 1] if complete_lines else start
         last = (
@@ -117,10 +122,8 @@ class Source:
         snippet = self.text[first : min(last, first + MAX_SNIPPET_LENGTH)].rstrip().replace("\0", "\ufffd")
         folded = " ".join(_LINE.split(snippet.lstrip(), maxsplit=1)[0].split())
         anchor = hashlib.sha256(folded.encode(errors="replace")).digest()[:16]
-        # Line 0 stands for the complete file.
-        suppressed = any({"*", rule_id} & self.ignored.get(at, set()) for at in (0, line))
         return Match(
-            rule,
+            number,
             start,
             end,
             line,
@@ -130,21 +133,9 @@ class Source:
             snippet,
             anchor,
             edits,
-            suppressed,
+            self.suppressions.covers(rule, line, end_line),
             captures or {},
         )
-
-    def _read_comments(self) -> None:
-        for comment in _IGNORE.finditer(self.text):
-            line = self.line_of(comment.start())
-            before = self.text[self.starts[line - 1] : comment.start()]
-            if comment["file"]:
-                line = 0
-            # A comment alone on its line applies to the next line.
-            elif not re.search(r"\w", before):
-                line += 1
-            names = {name.strip() for name in (comment["rules"] or "*").split(",")}
-            self.ignored.setdefault(line, set()).update(names)
 
 
 def decode(data: bytes) -> str | None:
@@ -166,7 +157,7 @@ def find(source: Source, language: str, rules: Sequence[Rule | None]) -> list[Ma
                 if satisfies_where(rule, source, language, start, end):
                     message = message or rule.title
                     matches.append(
-                        source.match(number, rule.id, start, end, message, None, complete_lines=False)
+                        source.match(number, rule, start, end, message, None, complete_lines=False)
                     )
         elif rule.matcher.ast_grep is not None:
             config, where = rule.matcher.ast_grep.config(), rule.matcher.where
@@ -255,7 +246,7 @@ def _ast_match(source: Source, number: int, rule: Rule, node: SgNode) -> Match:
     if rule.fix is not None and not rule.fix.startswith("codemod"):
         text = fill(source, rule.fix, node, start)
         edits = [Edit(start, end, text) if text else _deletion(source, start, end)]
-    return source.match(number, rule.id, start, end, message, edits, captures=_captures(rule, node))
+    return source.match(number, rule, start, end, message, edits, captures=_captures(rule, node))
 
 
 def _deletion(source: Source, start: int, end: int) -> Edit:

@@ -58,7 +58,7 @@ def find_with_ruff(
             for number, rule in by_code[finding["code"]]:
                 if satisfies_where(rule, source, "python", start, end):
                     edits = _ruff_edits(source, rule, finding["fix"])
-                    yield position, source.match(number, rule.id, start, end, finding["message"], edits)
+                    yield position, source.match(number, rule, start, end, finding["message"], edits)
 
 
 def ruff_command(*arguments: str) -> list[str]:

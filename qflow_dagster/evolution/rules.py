@@ -192,8 +192,8 @@ class Rule(_Strict):
     def digest(self) -> bytes:
         """SHA-256 of everything that its matches and fixes depend on."""
         fields = {"language", "matcher", "fix", "id", "version"}
-        # Rules without requirements keep the digest they had before there were any: stored rows stay valid.
-        fields |= {"requires"} if self.requires else set()
+        # Rules without these keep the digest they had before there were any: stored rows stay valid.
+        fields |= {name for name in ("requires", "peers") if getattr(self, name)}
         content = self.model_dump(include=fields, mode="json")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 

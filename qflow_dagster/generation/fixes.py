@@ -84,6 +84,13 @@ def fix_text(rule: Rule, text: str, path: str, language: str) -> str:
 def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | None:
     if file.has_error(match.start, match.end):
         return "the parser does not understand the code here"
+    ignored = file.source.suppressions.lines_of_type_checkers
+    if any(
+        file.source.line_of(edit.start) <= line <= file.source.line_of(edit.end)
+        for line in ignored
+        for edit in edits
+    ):
+        return "a comment tells the type checker to ignore this line, and a change may change what it ignores"
     lost = file.comments_lost(match, edits)
     if lost:
         return f"the comment in line {lost[0]} would be lost"
