@@ -13,12 +13,13 @@ from typing import Any, Literal, NamedTuple
 
 from qflow_dagster.evolution import matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation.comments import CommentChange
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
 from qflow_dagster.generation.remaining import count_findings
 from qflow_dagster.ingestion.facts import BlobFacts
 
 # Raised with every change of a gate's condition: results of another version are not reused.
-VERSION = 3
+VERSION = 4
 Verdict = Literal["passed", "failed", "skipped"]
 LINT_RULES = "E4,E7,E9,F"
 
@@ -38,6 +39,7 @@ class Subject:
     def __init__(self, request: Request, after: Mapping[str, str], rules: Sequence[Rule]) -> None:
         self.request, self.after, self.rules = request, after, rules
         self.new = after.get(request.path, request.text)
+        self.comments = CommentChange(request, self.new)
         self._facts: dict[bool, BlobFacts] = {}
 
     def facts(self, new: bool) -> BlobFacts:
@@ -109,6 +111,20 @@ def linter(subject: Subject) -> Answer:
     return "passed", f"{sum(after.values())} complaints, {sum(before.values())} before"
 
 
+def suppressions(subject: Subject) -> Answer:
+    """Pass if no line changes that a comment suppresses, and no such comment is lost."""
+    problem = subject.comments.suppressed_line()
+    return ("failed", problem) if problem else ("passed", "no suppressed line changes")
+
+
+def comments(subject: Subject) -> Answer:
+    """Pass if every comment is still there, with the code that it describes."""
+    if not subject.comments.before.knows_comments:
+        return "skipped", f"comments of {subject.request.language} are not read"
+    problem = subject.comments.lost_or_moved()
+    return ("failed", problem) if problem else ("passed", f"{len(subject.comments.before.comments)} comments")
+
+
 def metrics(subject: Subject) -> Answer:
     """Pass if the file's cognitive complexity does not grow beyond what is allowed."""
     if not subject.facts(False).parsed or not subject.facts(True).parsed:
@@ -132,6 +148,8 @@ def max_complexity(before: int, findings: int) -> int:
 GATES: dict[str, Callable[[Subject], Answer]] = {
     "intended_files": intended_files,
     "parses": parses,
+    "suppressions": suppressions,
+    "comments": comments,
     "finding_gone": finding_gone,
     "no_new_finding": no_new_finding,
     "linter": linter,

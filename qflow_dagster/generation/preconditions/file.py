@@ -47,6 +47,11 @@ class File:
         """Return the type of the expression of a span, as the type checker writes it; None: not known."""
         return self.surroundings.types.get(span)
 
+    @property
+    def knows_comments(self) -> bool:
+        """Whether comments of its language are read."""
+        return self.language in _COMMENT_KINDS
+
     @cached_property
     def comments(self) -> list[tuple[int, int]]:
         """The spans of all comments, in order."""
