@@ -5,13 +5,8 @@ and looks at all candidates of a batch at once, so that a slow tool runs once pe
 gates that read the changed file alone (`validation`), the repository's tests (`suite_gate`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
-
-from sqlalchemy import Engine
 
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Rule
@@ -19,62 +14,41 @@ from qflow_dagster.generation import patches
 from qflow_dagster.generation.candidates import Candidate, FileChange, WithheldLocation, merged_gates
 from qflow_dagster.generation.generators.protocol import Proposal
 from qflow_dagster.generation.proposing import run_gates
-from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.repository_gates import compiles
+from qflow_dagster.generation.repository_gates.protocol import Batch, Result
 from qflow_dagster.generation.workers import GateTask
-from qflow_dagster.ingestion import checkouts
-from qflow_dagster.ingestion.queries import Snapshot
-from qflow_dagster.safety.folders import work_folder
-
-
-class Batch:
-    """The repository at the commit that a batch of candidates changes."""
-
-    def __init__(self, engine: Engine, objects: Path, snapshot: Snapshot) -> None:
-        self.engine, self.objects, self.snapshot = engine, objects, snapshot
-
-    @contextmanager
-    def checkout(self, contents: Mapping[str, str] | None = None) -> Iterator[Path]:
-        """Check the commit out, with these files replaced; the folder is removed afterwards."""
-        with work_folder("qflow-gates-") as outer:
-            # The outer folder stays ours alone; the inner one may be owned by the sandbox's user.
-            folder = outer / "work"
-            folder.mkdir()
-            with checkouts.scratch(self.objects) as store:
-                checkouts.export(store, self.snapshot.commit_oid, folder)
-            for path, text in (contents or {}).items():
-                (folder / path).write_bytes(text.encode())
-            yield folder
-
-
-class Result(NamedTuple):
-    """What a gate says of a candidate, and the locations it blames: (path, first line) and the reason."""
-
-    gate: Gate
-    blamed: Mapping[tuple[str, int], str] = {}
-
 
 RepositoryGate = Callable[[Batch, Sequence[Candidate]], Mapping[UUID, Result]]
 # In this order, cheapest first. A gate returns a result for each candidate it is called with.
-GATES: dict[str, RepositoryGate] = {}
+GATES: dict[str, RepositoryGate] = {compiles.NAME: compiles.check}
+
+MAX_ROUNDS = 3
 
 
 def run(batch: Batch, candidates: Sequence[Candidate], rules: Sequence[Rule]) -> None:
     """Run every gate on the candidates that no gate has failed so far.
 
-    A candidate of which a gate blames some locations goes on without them, through that gate once more.
+    A candidate of which a gate blames some locations goes on without them, through that gate again: a compiler
+    that has nothing more to say of one location may have of another.
     """
     for gate in GATES.values():
         viable = [candidate for candidate in candidates if candidate.viable]
-        results = gate(batch, viable) if viable else {}
-        again = [
-            candidate
-            for candidate in viable
-            if results[candidate.id].blamed
-            and leave_out(batch, candidate, results[candidate.id].blamed, rules)
-        ]
-        second = gate(batch, again) if again else {}
+        results: dict[UUID, Result] = {}
+        current = viable
+        for _ in range(MAX_ROUNDS):
+            if not current:
+                break
+            results |= gate(batch, current)
+            again: list[Candidate] = []
+            for candidate in current:
+                blamed = results[candidate.id].blamed
+                if blamed and leave_out(batch, candidate, blamed, rules):
+                    again.append(candidate)
+                else:
+                    candidate.withheld += _withheld(candidate, blamed)
+            current = again
         for candidate in viable:
-            candidate.gates.append({**results, **second}[candidate.id].gate)
+            candidate.gates.append(results[candidate.id].gate)
 
 
 def leave_out(
@@ -107,8 +81,10 @@ def leave_out(
     )
     later = [gate for gate in candidate.gates if gate.name == "applies" or gate.name in GATES]
     candidate.gates = [later[0], *merged_gates(candidate.files), *later[1:]]
-    candidate.withheld += [
-        WithheldLocation(candidate.request.rule.id, path, line, reason)
-        for (path, line), reason in blamed.items()
-    ]
+    candidate.withheld += _withheld(candidate, blamed)
     return True
+
+
+def _withheld(candidate: Candidate, blamed: Mapping[tuple[str, int], str]) -> list[WithheldLocation]:
+    rule_id = candidate.request.rule.id
+    return [WithheldLocation(rule_id, path, line, reason) for (path, line), reason in blamed.items()]

@@ -1,0 +1,97 @@
+"""The gate `compiles`: what a compiler refuses is not offered, and what was not compiled is not offered either."""
+
+import shutil
+
+import pytest
+from sqlalchemy import text
+
+from tests.generation.changes.files import FOLDER
+from tests.improvement_loop import Loop
+
+CASES = FOLDER / "cases"
+needs = {
+    tool: pytest.mark.skipif(shutil.which(tool) is None, reason=f"needs {tool}")
+    for tool in ("cargo", "javac")
+}
+CRATE = '[package]\nname = "shop"\nversion = "0.1.0"\nedition = "2021"\n'
+LIBRARY = """pub fn none(xs: &[u8]) -> bool {
+    xs.len() == 0
+}
+
+pub fn empty_file(path: &str) -> bool {
+    let m = std::fs::metadata(path).unwrap();
+    m.len() == 0
+}
+
+#[cfg(windows)]
+pub fn elsewhere(xs: &[u8]) -> bool {
+    xs.len() == 0
+}
+"""
+
+
+def changes(loop: Loop) -> dict[str, list[str]]:
+    """Return the changed lines of each suggested file, after the loop has run."""
+    found: dict[str, list[str]] = {}
+    for suggestion in loop.improve():
+        with loop.engine.connect() as connection:
+            patch = connection.scalar(
+                text(
+                    "SELECT c.patch FROM candidates c JOIN suggestions s ON s.candidate_id = c.id WHERE s.id = :id"
+                ),
+                {"id": suggestion["id"]},
+            )
+        path = ""
+        for line in str(patch).splitlines():
+            path = line.removeprefix("+++ b/") if line.startswith("+++ ") else path
+            if line.startswith("+") and not line.startswith("+++"):
+                found.setdefault(path, []).append(line[1:].strip())
+    return found
+
+
+def withheld(loop: Loop) -> dict[tuple[str, int], str]:
+    with loop.engine.connect() as connection:
+        rows = connection.execute(text("SELECT path, line, reason FROM withheld_locations")).all()
+    return {(row.path, row.line): row.reason for row in rows}
+
+
+def files_of(pattern: str) -> dict[str, str]:
+    return {
+        f"{path.parent.name}/{path.name}".replace("-", "_"): path.read_text() for path in CASES.glob(pattern)
+    }
+
+
+@needs["cargo"]
+def test_of_a_crate_only_what_was_compiled_before_and_after_is_changed(loop: Loop) -> None:
+    loop.repository.commit({"Cargo.toml": CRATE, "src/lib.rs": LIBRARY})
+    assert changes(loop) == {"src/lib.rs": ["xs.is_empty()"]}
+    reasons = withheld(loop)
+    assert "no method named `is_empty`" in reasons["src/lib.rs", 7]
+    assert "another platform" in reasons["src/lib.rs", 12]
+
+
+@needs["cargo"]
+def test_reported_files_of_rust_are_left_alone(loop: Loop) -> None:
+    loop.repository.commit(files_of("rust-*/*.rs"))
+    assert changes(loop) == {}
+
+
+@needs["cargo"]
+def test_a_crate_whose_dependencies_are_missing_is_not_changed(loop: Loop) -> None:
+    loop.repository.commit({"Cargo.toml": CRATE + '[dependencies]\nserde = "1"\n', "src/lib.rs": LIBRARY})
+    assert changes(loop) == {}
+    assert "needs its dependencies" in withheld(loop)["src/lib.rs", 2]
+
+
+@needs["javac"]
+def test_a_class_is_compiled_in_spite_of_classes_that_are_missing(loop: Loop) -> None:
+    code = 'import org.shop.Cart;\n\nclass A {\n    Cart cart;\n    boolean f(String s) {\n        return s.equals("");\n    }\n}\n'
+    loop.repository.commit({"src/A.java": code})
+    assert changes(loop) == {"src/A.java": ["return s.isEmpty();"]}
+
+
+@pytest.mark.skipif(shutil.which("go") is not None, reason="there is a compiler of Go")
+def test_without_the_compiler_nothing_is_changed_and_the_reason_is_kept(loop: Loop) -> None:
+    loop.repository.commit(files_of("go-*/*.go"))
+    assert changes(loop) == {}
+    assert "needs go" in withheld(loop).values()
