@@ -23,7 +23,7 @@ from qflow_dagster.metrics.store import compute_once
 from tests import decisions
 from tests.ingestion.conftest import GitRepository, Ingested
 
-MUTABLE = "def collect(item, found=[]):\n    found.append(item)\n    return found\n"
+MUTABLE = "def collect(item, found=[]):\n    return [*found, item]\n"
 NONE = "def missing(value):\n    return value == None\n"
 METRICS = {
     "functions": compute_functions,

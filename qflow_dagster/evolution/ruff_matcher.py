@@ -51,8 +51,8 @@ def find_with_ruff(
                 # A file ruff cannot parse is reported as a syntax error, which ingestion records.
                 continue
             source = sources[position]
-            start = source.offset(finding["location"]["row"], finding["location"]["column"])
-            end = source.offset(finding["end_location"]["row"], finding["end_location"]["column"])
+            start = _offset(source, finding["location"])
+            end = _offset(source, finding["end_location"])
             if _is_intended(source, finding["code"], start, end):
                 continue
             for number, rule in by_code[finding["code"]]:
@@ -95,13 +95,15 @@ def _ruff_edits(source: Source, rule: Rule, fix: dict | None) -> list[Edit] | No
     if fix is None or fix["applicability"] not in allowed:
         return None
     return [
-        Edit(
-            source.offset(edit["location"]["row"], edit["location"]["column"]),
-            source.offset(edit["end_location"]["row"], edit["end_location"]["column"]),
-            edit["content"],
-        )
+        Edit(_offset(source, edit["location"]), _offset(source, edit["end_location"]), edit["content"])
         for edit in fix["edits"]
     ]
+
+
+def _offset(source: Source, location: dict) -> int:
+    # Ruff does not count a byte order mark as a column.
+    mark = location["row"] == 1 and source.text.startswith("\ufeff")
+    return source.offset(location["row"], location["column"] + mark)
 
 
 _IMPORT = re.compile(r"^[ \t]*(?:from|import)\b.*", re.MULTILINE)

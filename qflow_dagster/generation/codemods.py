@@ -1,337 +1,206 @@
-"""Codemods: changes of Python that need the syntax tree, made with libcst.
+"""Codemods: changes of Python that no template expresses, as edits of one location.
 
-Each is named after the rule whose finding it fixes, and changes every place in the file that
-the rule finds. Does not belong here: fixes that are a template (part of the rule) or ruff's.
+Belongs here: functions that return the edits of a match, each named after the rule whose finding it fixes, or a
+text that says why there are none. Everything else in the file stays byte for byte. Does not belong here: fixes
+that are a template (part of the rule) or ruff's, and the conditions of a fix (`preconditions`).
 """
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar, cast
+import re
 
-import libcst as cst
-import libcst.matchers as m
-from libcst.codemod import CodemodContext
-from libcst.codemod.commands.convert_format_to_fstring import ConvertFormatStringCommand
-from libcst.codemod.commands.remove_unused_imports import RemoveUnusedImportsCommand
-from libcst.codemod.visitors import AddImportsVisitor, RemoveImportsVisitor
-from libcst.helpers import get_full_name_for_node
+from ast_grep_py import SgNode
 
-Change = Callable[[cst.Module], cst.Module]
-MUTABLE = m.List() | m.Dict() | m.Set() | m.Call(func=m.Name("list") | m.Name("dict") | m.Name("set"))
-
-
-def rewrite(rule_id: str, text: str) -> str:
-    """Return the text after the codemod of that rule; the same text if there is none, or nothing to change.
-
-    Raises:
-        libcst.ParserSyntaxError: the text is not Python.
-    """
-    change = CODEMODS.get(rule_id)
-    return text if change is None else change(cst.parse_module(text)).code
-
-
-class BareExcept(cst.CSTTransformer):
-    """``except:`` becomes ``except Exception:``, except where it raises again."""
-
-    def leave_ExceptHandler(  # noqa: N802
-        self, original_node: cst.ExceptHandler, updated_node: cst.ExceptHandler
-    ) -> cst.ExceptHandler:
-        """Change the handler, unless it raises again: then it has to catch everything."""
-        if original_node.type is not None or m.findall(original_node.body, m.Raise(exc=None)):
-            return updated_node
-        return updated_node.with_changes(
-            type=cst.Name("Exception"), whitespace_after_except=cst.SimpleWhitespace(" ")
-        )
-
-
-class MutableDefault(cst.CSTTransformer):
-    """``x=[]`` becomes ``x=None``, and the list is made at the start of the body."""
-
-    def leave_FunctionDef(  # noqa: N802
-        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
-    ) -> cst.FunctionDef:
-        """Change the defaults, unless the body is on the line of its def or an annotation does not allow None."""
-        if not isinstance(updated_node.body, cst.IndentedBlock):
-            return updated_node
-        initialisers: list[cst.BaseStatement] = []
-
-        def without(parameters: Sequence[cst.Param]) -> list[cst.Param]:
-            changed = []
-            for parameter in parameters:
-                default = parameter.default
-                if default is None or parameter.annotation is not None or not m.matches(default, MUTABLE):
-                    changed.append(parameter)
-                    continue
-                initialisers.append(_if_none(parameter.name.value, default))
-                changed.append(parameter.with_changes(default=cst.Name("None")))
-            return changed
-
-        parameters = updated_node.params
-        parameters = parameters.with_changes(
-            posonly_params=without(parameters.posonly_params),
-            params=without(parameters.params),
-            kwonly_params=without(parameters.kwonly_params),
-        )
-        if not initialisers:
-            return updated_node
-        body = list(updated_node.body.body)
-        after = 1 if body and m.matches(body[0], _DOCSTRING) else 0
-        block = updated_node.body.with_changes(body=[*body[:after], *initialisers, *body[after:]])
-        return updated_node.with_changes(params=parameters, body=block)
-
-
-_DOCSTRING = m.SimpleStatementLine(body=[m.Expr(value=m.SimpleString() | m.ConcatenatedString())])
-
-
-def _if_none(name: str, default: cst.BaseExpression) -> cst.BaseStatement:
-    statement = cst.parse_statement(f"if {name} is None:\n    {name} = x\n")
-    return cast(cst.BaseStatement, statement.deep_replace(_assigned(statement), default))
-
-
-def _assigned(statement: cst.CSTNode) -> cst.CSTNode:
-    [assign] = m.findall(statement, m.Assign())
-    return cast(cst.Assign, assign).value
-
-
-class NoneComparison(cst.CSTTransformer):
-    """``x == None`` becomes ``x is None``."""
-
-    def leave_Comparison(  # noqa: N802
-        self, original_node: cst.Comparison, updated_node: cst.Comparison
-    ) -> cst.Comparison:
-        """Change each link of a chain."""
-        targets = []
-        for target in updated_node.comparisons:
-            operator = target.operator
-            if m.matches(target.comparator, m.Name("None")) and isinstance(operator, cst.Equal):
-                target = target.with_changes(operator=cst.Is())
-            elif m.matches(target.comparator, m.Name("None")) and isinstance(operator, cst.NotEqual):
-                target = target.with_changes(operator=cst.IsNot())
-            targets.append(target)
-        return updated_node.with_changes(comparisons=targets)
-
-
-class LazyLogging(cst.CSTTransformer):
-    """``log.info(f"read {path}")`` becomes ``log.info("read %s", path)``."""
-
-    CALL = m.Call(
-        func=m.Attribute(
-            value=m.Name("log")
-            | m.Name("logger")
-            | m.Name("logging")
-            | m.Name("LOG")
-            | m.Name("LOGGER")
-            | m.Name("_log")
-            | m.Name("_logger")
-            | m.Attribute(attr=m.Name("log") | m.Name("logger")),
-            attr=m.Name("debug") | m.Name("info") | m.Name("warning") | m.Name("error"),
-        ),
-        args=[m.Arg(value=m.FormattedString(), keyword=None)],
-    )
-
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:  # noqa: N802
-        """Change a call with plain values only: a format specification has no equivalent there."""
-        if not m.matches(updated_node, self.CALL):
-            return updated_node
-        text = cast(cst.FormattedString, updated_node.args[0].value)
-        if text.start.lower() not in ('f"', "f'"):
-            return updated_node
-        format_, values = [], []
-        for part in text.parts:
-            if isinstance(part, cst.FormattedStringText):
-                format_.append(part.value.replace("%", "%%").replace("{{", "{").replace("}}", "}"))
-            elif isinstance(part, cst.FormattedStringExpression) and not (part.format_spec or part.equal):
-                if part.conversion not in (None, "r", "s"):
-                    return updated_node
-                format_.append("%r" if part.conversion == "r" else "%s")
-                values.append(cst.Arg(part.expression))
-            else:
-                return updated_node
-        quote = text.end
-        arguments = [cst.Arg(cst.SimpleString(f"{quote}{''.join(format_)}{quote}")), *values]
-        return updated_node.with_changes(
-            args=[argument.with_changes(comma=cst.MaybeSentinel.DEFAULT) for argument in arguments]
-        )
-
-
-class ReadWithin(cst.CSTTransformer):
-    """``return open(p).read()`` and ``x = open(p).read()`` close their file with ``with``."""
-
-    READ = m.Call(
-        func=m.Attribute(value=m.Call(func=m.Name("open")), attr=m.Name("read") | m.Name("readlines"))
-    )
-    LINE = m.SimpleStatementLine(
-        body=[m.Return(value=READ) | m.Assign(targets=[m.AssignTarget(target=m.Name())], value=READ)]
-    )
-
-    def leave_SimpleStatementLine(  # noqa: N802
-        self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
-    ) -> cst.BaseStatement:
-        """Change complete statements only: elsewhere the order of evaluation would change."""
-        if not m.matches(updated_node, self.LINE):
-            return updated_node
-        [call] = m.findall(updated_node, self.READ)
-        opened = cst.ensure_type(cst.ensure_type(call, cst.Call).func, cst.Attribute).value
-        inner = cast(cst.SimpleStatementLine, updated_node.deep_replace(opened, cst.Name("file")))
-        item = cst.WithItem(item=cast(cst.BaseExpression, opened), asname=cst.AsName(cst.Name("file")))
-        block = cst.IndentedBlock(body=[inner.with_changes(leading_lines=[])])
-        return cst.With(items=[item], body=block, leading_lines=updated_node.leading_lines)
-
-
-class AwareNow(m.MatcherDecoratableTransformer):
-    """``datetime.utcnow()`` becomes ``datetime.now(timezone.utc)``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changed = False
-
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:  # noqa: N802
-        """Change calls of the class, imported by name or through its module."""
-        if m.matches(updated_node, m.Call(func=m.Attribute(m.Name("datetime"), m.Name("utcnow")), args=[])):
-            self.changed = True
-            return cst.ensure_type(cst.parse_expression("datetime.now(timezone.utc)"), cst.Call)
-        through = m.Attribute(m.Attribute(m.Name("datetime"), m.Name("datetime")), m.Name("utcnow"))
-        if m.matches(updated_node, m.Call(func=through, args=[])):
-            return cst.ensure_type(
-                cst.parse_expression("datetime.datetime.now(datetime.timezone.utc)"), cst.Call
-            )
-        return updated_node
-
-
-def _aware_now(module: cst.Module) -> cst.Module:
-    transformer = AwareNow()
-    module = module.visit(transformer)
-    if not transformer.changed:
-        return module
-    context = CodemodContext()
-    AddImportsVisitor.add_needed_import(context, "datetime", "timezone")
-    return AddImportsVisitor(context).transform_module(module)
-
-
-class PathQueries(cst.CSTTransformer):
-    """``os.path.exists(p)`` becomes ``Path(p).exists()``, ``open(os.path.join(a, b))`` becomes ``open(Path(a, b))``.
-
-    The result is the same for paths of type str; pathlib refuses paths of bytes.
-    """
-
-    NAMES: ClassVar = {"exists": "exists", "isfile": "is_file", "isdir": "is_dir"}
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changed = False
-
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:  # noqa: N802
-        """Change the inner call first, so that a join inside a query becomes the parts of its Path."""
-        name = get_full_name_for_node(original_node.func) or ""
-        arguments = updated_node.args
-        if name == "open" and arguments and m.matches(arguments[0].value, _JOIN):
-            joined = cst.ensure_type(arguments[0].value, cst.Call).with_changes(func=cst.Name("Path"))
-            updated_node = updated_node.with_changes(
-                args=[arguments[0].with_changes(value=joined), *arguments[1:]]
-            )
-        elif (
-            name.removeprefix("os.path.") in self.NAMES
-            and name.startswith("os.path.")
-            and len(arguments) == 1
-        ):
-            inner = arguments[0].value
-            parts = cst.ensure_type(inner, cst.Call).args if m.matches(inner, _JOIN) else arguments
-            path = cst.Call(cst.Name("Path"), [part.with_changes(keyword=None) for part in parts])
-            method = self.NAMES[name.removeprefix("os.path.")]
-            updated_node = cst.Call(cst.Attribute(path, cst.Name(method)))
-        else:
-            return updated_node
-        self.changed = True
-        return updated_node
-
-
-_JOIN = m.Call(func=m.Attribute(m.Attribute(m.Name("os"), m.Name("path")), m.Name("join")))
-
-
-def _path_queries(module: cst.Module) -> cst.Module:
-    transformer = PathQueries()
-    changed = module.visit(transformer)
-    # A class named Path that the file defines or imports would be mistaken for pathlib's.
-    if not transformer.changed or m.findall(module, _OTHER_PATH):
-        return module
-    context = CodemodContext()
-    AddImportsVisitor.add_needed_import(context, "pathlib", "Path")
-    RemoveImportsVisitor.remove_unused_import(context, "os")
-    changed = AddImportsVisitor(context).transform_module(changed)
-    return RemoveImportsVisitor(context).transform_module(changed)
-
-
-_OTHER_PATH = (
-    m.ClassDef(name=m.Name("Path"))
-    | m.AssignTarget(target=m.Name("Path"))
-    | m.ImportFrom(
-        module=m.DoesNotMatch(m.Name("pathlib")),
-        names=[m.ZeroOrMore(), m.ImportAlias(name=m.Name("Path")), m.ZeroOrMore()],
-    )
+from qflow_dagster.evolution.matchers import Edit, Match
+from qflow_dagster.generation.fixes import EditsOf
+from qflow_dagster.generation.preconditions.file import File, named_children, span_of
+from qflow_dagster.generation.preconditions.python_defaults import fields_of
+from qflow_dagster.generation.preconditions.python_syntax import (
+    bindings,
+    class_of,
+    function_of,
+    names_in,
+    node_of,
 )
 
-
-class DocstringSkeleton(cst.CSTTransformer):
-    """A public function without a docstring gets one made of its signature, to be filled in."""
-
-    def visit_ClassDef(self, node: cst.ClassDef) -> bool:  # noqa: N802
-        """Skip methods, which are another rule's."""
-        return False
-
-    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:  # noqa: N802
-        """Skip functions inside functions."""
-        return False
-
-    def leave_FunctionDef(  # noqa: N802
-        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
-    ) -> cst.FunctionDef:
-        """Add the docstring, unless the function is private or on one line."""
-        name, body = updated_node.name.value, updated_node.body
-        if (
-            name.startswith("_")
-            or not isinstance(body, cst.IndentedBlock)
-            or updated_node.get_docstring() is not None
-        ):
-            return updated_node
-        lines = [name.replace("_", " ").strip().capitalize() + "."]
-        all_ = updated_node.params
-        parameters = [*all_.posonly_params, *all_.params, *all_.kwonly_params]
-        if parameters:
-            lines += ["", "    Args:"]
-            lines += [f"        {p.name.value}: {_type(p.annotation)}" for p in parameters]
-        if updated_node.returns is not None and not m.matches(
-            updated_node.returns.annotation, m.Name("None")
-        ):
-            lines += ["", "    Returns:", f"        {_type(updated_node.returns)}"]
-        text = "\n".join(lines) + ("\n    " if len(lines) > 1 else "")
-        docstring = cst.SimpleStatementLine([cst.Expr(cst.SimpleString(f'"""{text}"""'))])
-        return updated_node.with_changes(body=body.with_changes(body=[docstring, *body.body]))
+# Names for a file that is opened; the first one that the source file does not use is taken.
+_FILE_NAMES = ("file", "stream", "opened")
 
 
-def _type(annotation: cst.Annotation | None) -> str:
-    if annotation is None:
-        return "not said."
-    return cst.Module([]).code_for_node(annotation.annotation).strip("\"'").replace('"', "'") + "."
+def bare_except(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``except Exception:`` for ``except:``."""
+    end = match.start + len("except")
+    return [Edit(end, end, " Exception")] if file.text[match.start : end] == "except" else None
 
 
-def _f_strings(module: cst.Module) -> cst.Module:
-    try:
-        return ConvertFormatStringCommand(CodemodContext()).transform_module(module)
-    except cst.CSTValidationError:
-        # The command adds a prefix to strings that have one (u"..."), and libcst refuses that.
-        return module
+def mutable_default(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``x=None`` for ``x=[]``, and make the list at the start of the body."""
+    parameter = node_of(file, match, "default_parameter")
+    function = function_of(parameter) if parameter is not None else None
+    body = function.field("body") if function is not None else None
+    if parameter is None or function is None or body is None:
+        return "only defaults without an annotation can become None"
+    first = named_children(body)[0] if named_children(body) else None
+    if first is None or _on_line_of(file, function, first):
+        return "the body is on the line of its def"
+    name, default = named_children(parameter)[0].text(), file.text[match.start : match.end]
+    if "\n" in default:
+        return "the default is written on several lines"
+    indent = _indent(file, first)
+    lines = (
+        f"{indent}if {name} is None:{_newline(file)}{indent}{_step(indent)}{name} = {default}{_newline(file)}"
+    )
+    at = file.source.starts[file.source.line_of(span_of(first)[0]) - 1]
+    if _is_docstring(first):
+        line = file.source.line_of(span_of(first)[1])
+        if line >= len(file.source.starts):
+            return "nothing follows the docstring"
+        at = file.source.starts[line]
+    return [Edit(match.start, match.end, "None"), Edit(at, at, lines)]
 
 
-CODEMODS: dict[str, Change] = {
-    "python/bare-except": lambda module: module.visit(BareExcept()),
-    "python/mutable-default": lambda module: module.visit(MutableDefault()),
-    "python/comparison-to-none": lambda module: module.visit(NoneComparison()),
-    "python/logging-with-f-string": lambda module: module.visit(LazyLogging()),
-    "python/open-without-with": lambda module: module.visit(ReadWithin()),
-    "python/os-path": _path_queries,
-    "python/undocumented-function": lambda module: module.visit(DocstringSkeleton()),
-    "python/utcnow": _aware_now,
-    "python/format-call": _f_strings,
-    "python/unused-import": lambda module: RemoveUnusedImportsCommand(CodemodContext()).transform_module(
-        module
-    ),
+def duplicate_field(file: File, match: Match) -> list[Edit] | str | None:
+    """Delete the first of two assignments of a class field: the second one counts."""
+    second = node_of(file, match, "assignment")
+    owner = class_of(second) if second is not None else None
+    if second is None or owner is None:
+        return "the field was not understood"
+    first = fields_of(owner, named_children(second)[0].text())[0]
+    line, last = file.source.line_of(span_of(first)[0]), file.source.line_of(span_of(first)[1])
+    start, end = file.source.starts[line - 1], file.source.starts[last]
+    if file.text[start:end].strip() != first.text():
+        return "other code is on its line"
+    return [Edit(start, end, "")]
+
+
+def lazy_logging(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``log.info("read %s", path)`` for ``log.info(f"read {path}")``."""
+    call = node_of(file, match, "call")
+    arguments = named_children(named_children(call)[-1]) if call is not None else []
+    if len(arguments) != 1 or arguments[0].kind() != "string":
+        return "the text is put together from several"
+    parts = arguments[0].children()
+    opening, closing = parts[0].text(), parts[-1].text()
+    if opening.lower() not in ('f"', "f'"):
+        return "the text is raw or has several lines"
+    format_, values = "", []
+    at = span_of(parts[0])[1]
+    for part in parts[1:]:
+        start, end = span_of(part)
+        if part.kind() == "interpolation":
+            conversion = next(
+                (child.text() for child in part.children() if child.kind() == "type_conversion"), ""
+            )
+            if conversion not in ("", "!s", "!r") or not _is_plain(part):
+                return "a value has a format of its own"
+            value = named_children(part)[0]
+            if value.kind() in ("yield", "await", "expression_list", "lambda", "named_expression"):
+                text = f"({value.text()})" if value.kind() == "expression_list" else ""
+                if not text:
+                    return f"`{value.text()}` cannot be an argument"
+                values.append(text)
+            else:
+                values.append(value.text())
+            format_ += _text(file.text[at:start]) + ("%r" if conversion == "!r" else "%s")
+            at = end
+        elif part.kind() == "string_end":
+            format_ += _text(file.text[at:start])
+    if re.search(r"\\[xuUN0-7]", format_):
+        return "an escape in the text may stand for %"
+    start, end = span_of(arguments[0])
+    return [Edit(start, end, ", ".join([f"{closing}{format_}{closing}", *values]))]
+
+
+def _is_plain(interpolation: SgNode) -> bool:
+    """Return whether a value in braces has neither a format nor ``=``."""
+    kinds = [child.kind() for child in interpolation.children()]
+    return "format_specifier" not in kinds and "=" not in kinds
+
+
+def _text(part: str) -> str:
+    return part.replace("%", "%%").replace("{{", "{").replace("}}", "}")
+
+
+def read_within(file: File, match: Match) -> list[Edit] | str | None:
+    """Close the file of ``return open(p).read()`` and ``x = open(p).read()`` by ``with``."""
+    call = node_of(file, match, "call")
+    opened = named_children(named_children(call)[0])[0] if call is not None else None
+    outer = call.parent() if call is not None else None
+    if call is None or opened is None or outer is None:
+        return "the call was not understood"
+    if outer.kind() == "assignment":
+        if named_children(outer)[0].kind() != "identifier" or outer.field("type") is not None:
+            return "only a plain variable can be assigned in a block"
+        outer = outer.parent()
+    if outer is None or outer.kind() not in ("return_statement", "expression_statement"):
+        return "it is part of a larger expression, whose order of evaluation would change"
+    start, end = span_of(outer)
+    line = file.source.line_of(start)
+    first = file.source.starts[line - 1]
+    last = file.source.starts[line] if line < len(file.source.starts) else len(file.text)
+    rest = file.text[end:last].strip()
+    if end > last or file.text[first:start].strip() or (rest and not rest.startswith("#")):
+        return "it is not a statement on a line of its own"
+    names = names_in(file.root)
+    name = next((name for name in _FILE_NAMES if name not in names), None)
+    if name is None:
+        return "every name for the file is taken"
+    indent = _indent(file, outer)
+    opening = f"with {opened.text()} as {name}:{_newline(file)}{indent}{_step(indent)}"
+    return [Edit(start, start, opening), Edit(*span_of(opened), name)]
+
+
+def aware_now(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``datetime.now(timezone.utc)`` for ``datetime.utcnow()``."""
+    call = file.text[match.start : match.end]
+    if call == "datetime.datetime.utcnow()":
+        return [Edit(match.start, match.end, "datetime.datetime.now(datetime.timezone.utc)")]
+    bound = bindings(file)
+    edits = [Edit(match.start, match.end, "datetime.now(timezone.utc)")]
+    imported = re.search(
+        r"^(from datetime import (?!\()[^\n#\\;*]*?datetime)(?=[ \t]*(,|\r?$))", file.text, re.M
+    )
+    if re.search(r"^from datetime import [^\n#]*\btimezone\b(?! as)", file.text, re.M):
+        return edits if len(bound.get("timezone", ())) == 1 else "`timezone` is bound more than once"
+    if imported is None or "timezone" in bound or len(bound.get("datetime", ())) != 1:
+        return "`timezone` cannot be imported beside `datetime`"
+    return [Edit(imported.end(1), imported.end(1), ", timezone"), *edits]
+
+
+def _indent(file: File, node: SgNode) -> str:
+    line = file.text[file.source.starts[file.source.line_of(span_of(node)[0]) - 1] :]
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def _step(indent: str) -> str:
+    """Return one more level of an indentation."""
+    if indent.startswith("\t"):
+        return "\t"
+    return "  " if len(indent) % 4 == 2 else "    "
+
+
+def _newline(file: File) -> str:
+    return "\r\n" if "\r\n" in file.text else "\n"
+
+
+def _on_line_of(file: File, function: SgNode, statement: SgNode) -> bool:
+    line = file.source.line_of(span_of(statement)[0])
+    start = file.source.starts[line - 1]
+    return bool(file.text[start : span_of(statement)[0]].strip()) or line == file.source.line_of(
+        span_of(function)[0]
+    )
+
+
+def _is_docstring(statement: SgNode) -> bool:
+    return statement.kind() == "expression_statement" and named_children(statement)[0].kind() in (
+        "string",
+        "concatenated_string",
+    )
+
+
+CODEMODS: dict[str, EditsOf] = {
+    "python/bare-except": bare_except,
+    "python/duplicate-class-field": duplicate_field,
+    "python/logging-with-f-string": lazy_logging,
+    "python/mutable-default": mutable_default,
+    "python/open-without-with": read_within,
+    "python/utcnow": aware_now,
 }

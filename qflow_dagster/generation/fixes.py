@@ -11,7 +11,7 @@ from qflow_dagster.evolution.examples import TARGET, matches_in
 from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import preconditions
-from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Surroundings, Withheld
+from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
 from qflow_dagster.generation.preconditions.file import File
 
 # Returns the edits of a location; None: there is nothing to change, text: why nothing is changed.
@@ -72,11 +72,10 @@ def fix_text(rule: Rule, text: str, path: str, language: str) -> str:
         rule=rule,
         target=TARGET,
         findings=(),
-        surroundings=Surroundings(imported_names=frozenset()),
     )
     for generator in location_generators():
         if generator.fits(rule, language):
-            for proposal in generator.generate(preconditions.with_types(request)):
+            for proposal in generator.generate(preconditions.alone(request)):
                 return proposal.contents.get(path, text)
     return text
 

@@ -20,7 +20,14 @@ from qflow_dagster.evolution import rule_set
 from qflow_dagster.evolution.rule_engine import python_target
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.execution import work_items
-from qflow_dagster.generation import candidate_records, groups, item_requests, repository_gates, suite_gate
+from qflow_dagster.generation import (
+    candidate_records,
+    groups,
+    item_requests,
+    repository_gates,
+    suite_gate,
+    surroundings,
+)
 from qflow_dagster.generation.assembling import (
     NO_LIMITS,
     Limits,
@@ -168,6 +175,11 @@ def generate(
         rules = gating_rules(connection)
     slots = [(number, slot) for number, group in enumerate(slots_by_group) for slot in group]
     report("generating changes", 0, len(slots))
+    requests = surroundings.look_up(engine, objects, snapshot, [slot.request for _, slot in slots])
+    slots = [
+        (number, slot._replace(request=request))
+        for (number, slot), request in zip(slots, requests, strict=True)
+    ]
     attempts = call_generators(engine, [slot.request for _, slot in slots], choose)
     report("generating changes", len(slots), len(slots))
     proposals = [

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.matchers import Edit
 from qflow_dagster.evolution.rule_engine import python_target
-from qflow_dagster.generation import candidate_records, item_requests, orchestrator, patches
+from qflow_dagster.generation import candidate_records, item_requests, orchestrator, patches, surroundings
 from qflow_dagster.generation.assembling import NO_LIMITS, Slot
 from qflow_dagster.generation.candidates import Candidate, FileChange
 from qflow_dagster.generation.generators.protocol import Fix, Request
@@ -34,7 +34,8 @@ def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, A
     Raises:
         QflowError: the item has no rule and file, or the generator does not fit or failed.
     """
-    objects, _, request = _request(engine, work_item)
+    objects, snapshot, request = _request(engine, work_item)
+    [request] = surroundings.look_up(engine, objects, snapshot, [request])
     with engine.connect() as connection:
         rules = orchestrator.gating_rules(connection)
     attempts = [

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.generation import validation
+from qflow_dagster.generation import preconditions, validation
 from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.generators.protocol import NotApplicableError, Proposal, Request, Withheld
 from qflow_dagster.generation.validation import FileResult, Gate
@@ -98,3 +98,14 @@ def lost_gate_task(task: GateTask, code: int | None) -> LostResult:
     gate = Gate("parses", "failed", f"its parser ended with code {code}", 0.0)
     after = task.proposal.contents.get(task.request.path, "")
     return LostResult(result=(task.position, FileResult(after, (), [gate], ())))
+
+
+def wanted_types_batch(context: None, batch: list[tuple[int, Request]]) -> tuple[int, set[tuple[int, int]]]:
+    """Return the expressions whose types one request needs (in a worker process)."""
+    position, request = batch[0]
+    return position, preconditions.wanted_types(request)
+
+
+def lost_types(task: tuple[int, Request], code: int | None) -> LostResult:
+    """Return no expression for a file that killed its worker: its types are not known."""
+    return LostResult(result=(task[0], set()))

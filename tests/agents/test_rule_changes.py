@@ -19,8 +19,8 @@ from tests.improvement_loop import Loop
 
 RULE = "python/mutable-default"
 # What people want changed, and the same in tests, where they do not.
-WANTED = "def collect_{0}(item, found=[]):\n    found.append(item)\n    return found\n"
-UNWANTED = "def test_{0}(item, found=[]):\n    found.append(item)\n    assert found\n"
+WANTED = "def collect_{0}(item, found=[]):\n    return [*found, item]\n"
+UNWANTED = "def test_{0}(item, found=[]):\n    assert [*found, item]\n"
 
 
 @pytest.fixture

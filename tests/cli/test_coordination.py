@@ -25,7 +25,7 @@ tasks:
 @pytest.fixture
 def project(home: Path, qflow: Run) -> Path:
     repository = GitRepository(home / "project")
-    repository.commit({"a.py": "def collect(item, found=[]):\n    found.append(item)\n    return found\n"})
+    repository.commit({"a.py": "def collect(item, found=[]):\n    return [*found, item]\n"})
     ok(qflow("run", str(repository.path), "--items", "0", "--json"))
     return repository.path
 

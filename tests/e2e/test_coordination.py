@@ -80,7 +80,7 @@ def test_killed_in_the_middle_every_task_ends_once_and_goals_and_questions_go_on
     folder = home / "shop"
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch=main")
-    (folder / "cart.py").write_text("def add(item, cart=[]):\n    cart.append(item)\n    return cart\n")
+    (folder / "cart.py").write_text("def add(item, cart=[]):\n    return [*cart, item]\n")
     commit(folder, "first")
     qflow(environment, "run", str(folder), "--items", "0")
     [item] = qflow(environment, "work", "list")

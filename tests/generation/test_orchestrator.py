@@ -13,10 +13,11 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.matchers import Edit, apply_changes
 from qflow_dagster.evolution.rules import Matcher, Rule, load_rules
 from qflow_dagster.execution import work_items
-from qflow_dagster.generation import candidate_records, proposing
+from qflow_dagster.generation import candidate_records, proposing, workers
 from qflow_dagster.generation import generators as registry
 from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request
+from qflow_dagster.generation.generators.ruff_fix import RuffFix
 from qflow_dagster.generation.validation import validate
 from qflow_dagster.settings import settings
 from tests.generation.conftest import request
@@ -93,10 +94,22 @@ def test_a_generator_that_crashes_hangs_or_lies_harms_no_other(
     assert told["escape"][0] == told["break"][0] == "proposed"
 
 
-def test_what_two_propose_alike_is_one_candidate_with_both_as_sources(loop: Loop) -> None:
+class Twin(RuffFix):
+    """A second generator, which proposes what ruff proposes."""
+
+    name = "twin"
+    isolated = False
+
+
+def test_what_two_propose_alike_is_one_candidate_with_both_as_sources(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = {**generators(), "twin": Twin()}
+    for module in (proposing, registry, workers):
+        monkeypatch.setattr(module, "generators", lambda: everything)
     loop.repository.commit({"b.py": NONE})
     [suggestion] = loop.improve()
-    assert sorted(suggestion["sources"]) == ["codemod", "ruff-fix"]
+    assert sorted(suggestion["sources"]) == ["ruff-fix", "twin"]
     with loop.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM candidates")) == 1
 

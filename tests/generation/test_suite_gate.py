@@ -9,7 +9,7 @@ from qflow_dagster.settings import settings
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 PROJECT = {
-    "shop.py": "def total(prices, found=[]):\n    found.append(1)\n    return sum(prices)\n",
+    "shop.py": "def total(prices, found=[]):\n    return sum(prices) + len(found)\n",
     "check.py": "import shop, sys\nsys.exit(shop.total([1, 2]) != 3)\n",
 }
 

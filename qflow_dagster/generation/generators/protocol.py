@@ -17,6 +17,8 @@ class Surroundings:
     types: Mapping[tuple[int, int], str] = field(default_factory=dict)
     # Names of this file that other files of the repository import or use.
     imported_names: frozenset[str] | None = None
+    # Why == may mean something of its own in this repository (numpy, a class with __eq__); empty: it does not.
+    foreign_equality: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

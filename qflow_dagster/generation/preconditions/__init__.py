@@ -5,13 +5,33 @@ does not, or that it is not known. Belongs here: their registry. The checks lie 
 language. Does not belong here: gates, which look at the changed text (`validation`).
 """
 
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.generators.protocol import Request
-from qflow_dagster.generation.preconditions import go, java, javascript, rust
+from qflow_dagster.generation import type_checker
+from qflow_dagster.generation.generators.protocol import Request, Surroundings
+from qflow_dagster.generation.preconditions import (
+    go,
+    java,
+    javascript,
+    python,
+    python_classes,
+    python_imports,
+    python_types,
+    rust,
+)
 from qflow_dagster.generation.preconditions.file import File, Precondition
 
 PRECONDITIONS: dict[str, Precondition] = {
+    **python.PRECONDITIONS,
+    **python_imports.PRECONDITIONS,
+    **python_types.PRECONDITIONS,
     **javascript.PRECONDITIONS,
     **java.PRECONDITIONS,
     **rust.PRECONDITIONS,
@@ -36,6 +56,43 @@ def unmet(file: File, match: Match) -> str | None:
     return None
 
 
-def with_types(request: Request) -> Request:
-    """Return the request with the types that the preconditions of its rule need, as far as the file alone tells."""
-    return request
+def wanted_types(request: Request) -> set[tuple[int, int]]:
+    """Return the spans of the expressions whose types the preconditions of the request's rule ask for."""
+    typed = _typed(request)
+    if not typed:
+        return set()
+    file = File(request)
+    for match in matches_in(request.rule, request.text, request.path, request.language, request.target):
+        for precondition, argument in typed:
+            precondition.check(file, match, argument)
+    return file.wanted_types
+
+
+def needs_types(request: Request) -> bool:
+    """Return whether a precondition of the request's rule asks for types."""
+    return bool(_typed(request))
+
+
+def _typed(request: Request) -> list[tuple[Precondition, Any]]:
+    checks = [(PRECONDITIONS.get(name), argument) for name, argument in request.rule.requirements]
+    return [
+        (precondition, argument) for precondition, argument in checks if precondition and precondition.typed
+    ]
+
+
+def alone(request: Request) -> Request:
+    """Return the request with what its file alone says, as if it were the only one of its repository."""
+    spans = wanted_types(request)
+    types: Mapping[tuple[int, int], str] = {}
+    if spans:
+        with tempfile.TemporaryDirectory(prefix="qflow-types-") as folder:
+            found = type_checker.types_in(
+                Path(folder), {"file.py": request.text}, {"file.py": spans}, request.target
+            )
+            types = found["file.py"]
+    surroundings = Surroundings(
+        types=types,
+        imported_names=frozenset(),
+        foreign_equality=python_classes.foreign_equality(request.text),
+    )
+    return replace(request, surroundings=surroundings)

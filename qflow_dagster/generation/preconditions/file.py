@@ -19,6 +19,8 @@ class File:
         self.rule, self.target = request.rule, request.target
         self.surroundings: Surroundings = request.surroundings
         self.source = Source(request.text, request.path)
+        # The spans of expressions whose types were asked for.
+        self.wanted_types: set[tuple[int, int]] = set()
 
     @property
     def root(self) -> SgNode:
@@ -45,6 +47,7 @@ class File:
 
     def type_of(self, span: tuple[int, int]) -> str | None:
         """Return the type of the expression of a span, as the type checker writes it; None: not known."""
+        self.wanted_types.add(span)
         return self.surroundings.types.get(span)
 
     @property
@@ -89,6 +92,8 @@ class Precondition(NamedTuple):
 
     sentence: str
     check: Callable[[File, Match, Any], str | None]
+    # Whether the check asks for types of expressions (`File.type_of`).
+    typed: bool = False
 
 
 def span_of(node: SgNode) -> tuple[int, int]:

@@ -1,0 +1,3 @@
+﻿class A(object):
+    def f(self, x=[]):
+        return x == None
