@@ -38,7 +38,10 @@ def test_no_module_is_too_long_to_be_read_at_a_sitting() -> None:
 
 
 def test_every_module_says_what_belongs_in_it() -> None:
-    modules = [p for p in tracked() if p.suffix == ".py" and p.read_text().strip()]
+    # Files that changes are tried on are data.
+    modules = [
+        p for p in tracked() if p.suffix == ".py" and p.read_text().strip() and "changes" not in p.parts
+    ]
     assert [p for p in modules if not p.read_text().startswith(('"""', "#!"))] == []
 
 

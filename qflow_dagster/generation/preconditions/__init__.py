@@ -22,6 +22,7 @@ from qflow_dagster.generation.preconditions import (
     javascript,
     python,
     python_classes,
+    python_exceptions,
     python_imports,
     python_types,
     rust,
@@ -30,6 +31,7 @@ from qflow_dagster.generation.preconditions.file import File, Precondition
 
 PRECONDITIONS: dict[str, Precondition] = {
     **python.PRECONDITIONS,
+    **python_exceptions.PRECONDITIONS,
     **python_imports.PRECONDITIONS,
     **python_types.PRECONDITIONS,
     **javascript.PRECONDITIONS,

@@ -1,8 +1,7 @@
-"""Preconditions of Python that names, effects and exceptions decide; those about types are in `python_types`."""
+"""Preconditions of Python that names and effects decide; those about types are in `python_types`."""
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from ast_grep_py import SgNode
 
@@ -25,112 +24,10 @@ from qflow_dagster.generation.preconditions.python_syntax import (
     shadowed,
 )
 
-# Whatever ends the program, waits to be interrupted, or runs code that may.
-_ENDS = {
-    *(
-        "exit",
-        "quit",
-        "_exit",
-        "SystemExit",
-        "KeyboardInterrupt",
-        "GeneratorExit",
-        "CancelledError",
-        "BaseException",
-    ),
-    *(
-        "main",
-        "cli",
-        "parse_args",
-        "parse_known_args",
-        "run_path",
-        "run_module",
-        "exec",
-        "pytest",
-        "input",
-        "sleep",
-    ),
-    *("wait", "join", "recv", "accept", "serve_forever", "run_forever", "mainloop", "run"),
-}
-_REPORTS = re.compile(
-    r"(print|warnings\.warn|traceback\.print_exc|(self\.)?_?(log|logger|logging)\.\w+)$", re.I
-)
-
 
 def unshadowed(file: File, match: Match, names: Sequence[str]) -> str | None:
     """Check that the file binds none of these builtin names."""
     return shadowed(file, *names)
-
-
-def outside_try(file: File, match: Match, argument: None) -> str | None:
-    """Check that no handler of the same function sees another exception."""
-    if in_try(file.node(match)):
-        return "a handler around it may expect the exception that it raises now"
-    return None
-
-
-def outside_generator(file: File, match: Match, argument: None) -> str | None:
-    """Check that StopIteration does not end, or break, a generator."""
-    node = file.node(match)
-    function = function_of(node)
-    inside = any(outer.kind() == "generator_expression" for outer in node.ancestors())
-    if inside or (function is not None and bool(of_kinds(function, ("yield",)))):
-        return "StopIteration within a generator becomes RuntimeError"
-    return None
-
-
-def handler_swallows(file: File, match: Match, argument: None) -> str | None:
-    """Check that a bare except clause only drops or reports what it catches."""
-    clause = node_of(file, match, "except_clause")
-    statement = clause.parent() if clause is not None else None
-    if clause is None or statement is None:
-        return "the clause was not understood"
-    earlier = [
-        child
-        for child in named_children(statement)
-        if child.kind() == "except_clause" and span_of(child) < span_of(clause)
-    ]
-    if any({"Exception", "BaseException"} & names_in(named_children(child)[0]) for child in earlier):
-        return "an earlier clause catches Exception: this one is there for everything else"
-    if bool(of_kinds(clause, ("raise_statement",))):
-        return "it raises again, and so has to see everything"
-    for call in of_kinds(clause, ("call",)):
-        if not _REPORTS.match(called(call)):
-            return (
-                f"`{called(call)}(...)` in the handler may be meant for KeyboardInterrupt and SystemExit too"
-            )
-    if any(
-        True
-        for _ in of_kinds(
-            clause,
-            (
-                "break_statement",
-                "delete_statement",
-                "with_statement",
-                "await",
-                "yield",
-            ),
-        )
-    ):
-        return "the handler does more than drop or report what it catches"
-    body = statement.field("body")
-    if body is None or any(
-        True
-        for _ in of_kinds(
-            body,
-            (
-                "yield",
-                "await",
-            ),
-        )
-    ):
-        return "GeneratorExit or CancelledError may be raised within"
-    outside_main = [
-        node for node in named_children(file.root) if not re.match(r"if\s+__name__\s*==", node.text())
-    ]
-    ends = _ENDS & ({name for node in outside_main for name in names_in(node)} | names_in(body))
-    if ends & names_in(body) or ends & {"exit", "quit", "_exit", "SystemExit", "KeyboardInterrupt", "pytest"}:
-        return f"`{sorted(ends)[0]}` may raise what only a bare except catches"
-    return None
 
 
 def in_order(file: File, match: Match, argument: None) -> str | None:
@@ -167,29 +64,6 @@ def in_order(file: File, match: Match, argument: None) -> str | None:
         return "a value that is not shown would not be computed"
     if len(values) > 1 and not all(simple):
         return "values would be formatted between the evaluation of others"
-    return None
-
-
-def no_stop_iteration(file: File, match: Match, argument: None) -> str | None:
-    """Check that no StopIteration is raised within, which only a generator turns into RuntimeError."""
-    node = file.node(match)
-    if any(
-        True
-        for _ in of_kinds(
-            node,
-            (
-                "await",
-                "yield",
-            ),
-        )
-    ):
-        return "an asynchronous generator is another object"
-    names = names_in(node)
-    if {"next", "__next__", "StopIteration"} & names:
-        return "StopIteration passes through a comprehension, but not through a generator"
-    calls = {called(call).split(".")[-1] for call in of_kinds(node, ("call",))} - {"list", "dict", "set"}
-    if calls and {"next", "__next__", "StopIteration"} & names_in(file.root):
-        return "a function that is called may raise StopIteration, which passes through a comprehension"
     return None
 
 
@@ -395,30 +269,30 @@ def only_base(file: File, match: Match, argument: None) -> str | None:
     return shadowed(file, "object") if len(others) == 1 else "the bases of the class can be read"
 
 
-def _entry(sentence: str, check: Any) -> Precondition:
-    return Precondition(sentence, check)
-
-
 PRECONDITIONS = {
-    "unshadowed": _entry("the file binds none of these builtin names", unshadowed),
-    "outside-try": _entry("it is not within a try or with statement of its function", outside_try),
-    "outside-generator": _entry("it is not within a generator", outside_generator),
-    "handler-swallows": _entry("the handler only drops or reports what it catches", handler_swallows),
-    "in-order": _entry("values are evaluated and formatted in the same order", in_order),
-    "no-stop-iteration": _entry("no StopIteration is raised within", no_stop_iteration),
-    "ascii-attribute": _entry("the name means the same attribute when written out", ascii_attribute),
-    "target-before-value": _entry("the order of object and value does not matter", target_before_value),
-    "tests-one-name": _entry("the same name is tested, for classes that exist", tests_one_name),
-    "mode-is-last": _entry("no positional argument follows the mode", mode_is_last),
-    "method-of-plain-class": _entry("super() means the same class and object", method_of_plain_class),
-    "not-a-statement": _entry("the literal is not a statement of its own", not_a_statement),
-    "value-without-effect": _entry("computing and keeping the value has no effect", value_without_effect),
-    "whole-statement-in-function": _entry("the statement stands in a function", whole_statement_in_function),
-    "zone-not-visible": _entry("what is done with the time gives the same with a zone", zone_not_visible),
-    "first-field-unused": _entry("nothing reads the first value", python_defaults.first_field_unused),
-    "default-only-read": _entry("the function only reads the default", python_defaults.default_only_read),
-    "logger-of-logging": _entry("the logger is one of Python's logging", logger_of_logging),
-    "builtin-copies": _entry("builtin functions copy a list or tuple", builtin_copies),
-    "not-at-module-level": _entry("the variable is one of a function", not_at_module_level),
-    "only-base": _entry("object is the only base", only_base),
+    "unshadowed": Precondition("the file binds none of these builtin names", unshadowed),
+    "in-order": Precondition("values are evaluated and formatted in the same order", in_order),
+    "ascii-attribute": Precondition("the name means the same attribute when written out", ascii_attribute),
+    "target-before-value": Precondition("the order of object and value does not matter", target_before_value),
+    "tests-one-name": Precondition("the same name is tested, for classes that exist", tests_one_name),
+    "mode-is-last": Precondition("no positional argument follows the mode", mode_is_last),
+    "method-of-plain-class": Precondition("super() means the same class and object", method_of_plain_class),
+    "not-a-statement": Precondition("the literal is not a statement of its own", not_a_statement),
+    "value-without-effect": Precondition(
+        "computing and keeping the value has no effect", value_without_effect
+    ),
+    "whole-statement-in-function": Precondition(
+        "the statement stands in a function", whole_statement_in_function
+    ),
+    "zone-not-visible": Precondition(
+        "what is done with the time gives the same with a zone", zone_not_visible
+    ),
+    "first-field-unused": Precondition("nothing reads the first value", python_defaults.first_field_unused),
+    "default-only-read": Precondition(
+        "the function only reads the default", python_defaults.default_only_read
+    ),
+    "logger-of-logging": Precondition("the logger is one of Python's logging", logger_of_logging),
+    "builtin-copies": Precondition("builtin functions copy a list or tuple", builtin_copies),
+    "not-at-module-level": Precondition("the variable is one of a function", not_at_module_level),
+    "only-base": Precondition("object is the only base", only_base),
 }
