@@ -163,7 +163,7 @@ def hold_to_examples(
     ] = None,
 ) -> None:
     """Test rules on their own examples: they match the bad code, not the good, and the fix turns one into the other."""
-    from qflow_dagster.generation.fixes import fix_text
+    from qflow_dagster.generation.fixed_text import fix_text
 
     rules: list[Rule] = []
     for name in names or []:

@@ -23,7 +23,7 @@ ApplyFix = Callable[[Rule, str, str, str], str]
 def problems(rule: Rule, apply_fix: ApplyFix | None = None) -> list[str]:
     """Return every way in which the rule contradicts its examples; an empty list means that it is sound.
 
-    With `apply_fix` (see `generation.fixes`) the fixes are those that would be proposed, with their preconditions;
+    With `apply_fix` (see `generation.fixed_text`) the fixes are those that would be proposed, with their preconditions;
     without it a template is filled in, and neither codemods nor counter-examples are checked.
     """
     messages: list[str] = []

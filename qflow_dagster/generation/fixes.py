@@ -7,9 +7,8 @@ code). Does not belong here: preconditions of a rule (`preconditions`), where ed
 from collections.abc import Callable, Sequence
 
 from qflow_dagster.evolution import matchers
-from qflow_dagster.evolution.examples import TARGET, matches_in
+from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.matchers import Edit, Match
-from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation import preconditions
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
 from qflow_dagster.generation.preconditions.file import File
@@ -56,28 +55,6 @@ def locations(request: Request) -> list[Match]:
         for match in matches_in(request.rule, request.text, request.path, request.language, request.target)
         if not match.suppressed and (not lines or match.line in lines)
     ]
-
-
-def fix_text(rule: Rule, text: str, path: str, language: str) -> str:
-    """Return a text after the fixes that would be proposed for it if it were a file of its own."""
-    # Imported late: generators import this module.
-    from qflow_dagster.generation.generators import location_generators
-
-    request = Request(
-        repository="",
-        base="",
-        path=path,
-        language=language,
-        text=text,
-        rule=rule,
-        target=TARGET,
-        findings=(),
-    )
-    for generator in location_generators():
-        if generator.fits(rule, language):
-            for proposal in generator.generate(preconditions.alone(request)):
-                return proposal.contents.get(path, text)
-    return text
 
 
 def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | None:

@@ -12,7 +12,7 @@ from qflow_dagster.evolution.conditions import FILE, FUNCTION, OPERATORS, SHARED
 from qflow_dagster.evolution.rule_engine import target_of
 from qflow_dagster.evolution.rules import Rule, load_rules, read_pack
 from qflow_dagster.generation.codemods import CODEMODS
-from qflow_dagster.generation.fixes import fix_text
+from qflow_dagster.generation.fixed_text import fix_text
 from qflow_dagster.settings import settings
 
 RULES = load_rules()

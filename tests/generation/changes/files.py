@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 from qflow_dagster.evolution.rules import load_rules
-from qflow_dagster.generation.fixes import fix_text
+from qflow_dagster.generation.fixed_text import fix_text
 
 FOLDER = Path(__file__).parent
 LANGUAGES = {
