@@ -13,7 +13,7 @@ import pytest
 
 from qflow_dagster.evolution import matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Rule, evaluated, load_rules
-from qflow_dagster.generation.fixes import fix_text
+from qflow_dagster.generation.fixed_text import fix_text
 
 FOLDER = Path(__file__).parent / "changes" / "python"
 FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
