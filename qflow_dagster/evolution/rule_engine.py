@@ -133,11 +133,10 @@ def missing(connection: Connection, snapshot: Snapshot, rules: Sequence[StoredRu
           AND b.lfs_bytes IS NULL AND b.bytes BETWEEN 1 AND :max_bytes
         GROUP BY b.id, e.evaluated ORDER BY b.id
     """)
-    languages = {detected: name for name, detected in matchers.LANGUAGES.items()}
     applicable: dict[str, dict[int, int]] = {}
     tasks = []
     for row in connection.execute(query, {**snapshot.interval, "max_bytes": MAX_FILE_BYTES}):
-        language = languages.get(row.language, "")
+        language = matchers.rule_language(row.language)
         if language not in applicable:
             applicable[language] = {
                 rule.id: position

@@ -1,7 +1,7 @@
 """The improvement loop on a small repository, with worker processes: what ends or hangs them is tried here."""
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from qflow_dagster.evolution.rules import load_rules
 from qflow_dagster.generation.generators.protocol import Request
@@ -33,3 +33,22 @@ def request(rule: str = "python/comparison-to-none", code: str = NONE, path: str
         target="py311",
         findings=((2, "here"),),
     )
+
+
+def changes(loop: Loop) -> dict[str, list[str]]:
+    """Return the changed lines of each suggested file, after the loop has run."""
+    found: dict[str, list[str]] = {}
+    for suggestion in loop.improve():
+        with loop.engine.connect() as connection:
+            patch = connection.scalar(
+                text(
+                    "SELECT c.patch FROM candidates c JOIN suggestions s ON s.candidate_id = c.id WHERE s.id = :id"
+                ),
+                {"id": suggestion["id"]},
+            )
+        path = ""
+        for line in str(patch).splitlines():
+            path = line.removeprefix("+++ b/") if line.startswith("+++ ") else path
+            if line.startswith("+") and not line.startswith("+++"):
+                found.setdefault(path, []).append(line[1:].strip())
+    return found

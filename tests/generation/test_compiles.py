@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.generation.changes.files import FOLDER
+from tests.generation.conftest import changes
 from tests.improvement_loop import Loop
 
 CASES = FOLDER / "cases"
@@ -28,25 +29,6 @@ pub fn elsewhere(xs: &[u8]) -> bool {
     xs.len() == 0
 }
 """
-
-
-def changes(loop: Loop) -> dict[str, list[str]]:
-    """Return the changed lines of each suggested file, after the loop has run."""
-    found: dict[str, list[str]] = {}
-    for suggestion in loop.improve():
-        with loop.engine.connect() as connection:
-            patch = connection.scalar(
-                text(
-                    "SELECT c.patch FROM candidates c JOIN suggestions s ON s.candidate_id = c.id WHERE s.id = :id"
-                ),
-                {"id": suggestion["id"]},
-            )
-        path = ""
-        for line in str(patch).splitlines():
-            path = line.removeprefix("+++ b/") if line.startswith("+++ ") else path
-            if line.startswith("+") and not line.startswith("+++"):
-                found.setdefault(path, []).append(line[1:].strip())
-    return found
 
 
 def withheld(loop: Loop) -> dict[tuple[str, int], str]:
