@@ -14,14 +14,18 @@ from qflow_dagster.generation import patches
 from qflow_dagster.generation.candidates import Candidate, FileChange, WithheldLocation, merged_gates
 from qflow_dagster.generation.generators.protocol import Proposal
 from qflow_dagster.generation.proposing import run_gates
-from qflow_dagster.generation.repository_gates import compiles, formatting
+from qflow_dagster.generation.repository_gates import compiles, formatting, project_linter
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result
 from qflow_dagster.generation.workers import GateTask
 
 RepositoryGate = Callable[[Batch, Sequence[Candidate]], Mapping[UUID, Result]]
 # In this order; formatting comes after the gates that compare lines with locations. A gate returns a result for
 # each candidate it is called with.
-GATES: dict[str, RepositoryGate] = {compiles.NAME: compiles.check, formatting.NAME: formatting.check}
+GATES: dict[str, RepositoryGate] = {
+    compiles.NAME: compiles.check,
+    formatting.NAME: formatting.check,
+    project_linter.NAME: project_linter.check,
+}
 
 MAX_ROUNDS = 3
 

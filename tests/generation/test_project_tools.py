@@ -1,4 +1,4 @@
-"""The gate `format`: the repository's own formatter, with its own configuration."""
+"""The gates `format` and `project_linter`: the repository's own tools, with its own configuration."""
 
 import dataclasses
 import shutil
@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from qflow_dagster.generation import patches
 from qflow_dagster.generation.candidates import Candidate, FileChange
-from qflow_dagster.generation.repository_gates import Batch, formatting
+from qflow_dagster.generation.repository_gates import Batch, RepositoryGate, formatting, project_linter
 from qflow_dagster.generation.validation import FileResult, Gate
 from qflow_dagster.ingestion import repositories
 from tests.generation.conftest import request
@@ -23,7 +23,12 @@ LONG = CLEAN.replace(
 
 
 def formatted(
-    loop: Loop, files: Mapping[str, str], path: str, after: str, language: str = "python"
+    loop: Loop,
+    files: Mapping[str, str],
+    path: str,
+    after: str,
+    language: str = "python",
+    check: RepositoryGate = formatting.check,
 ) -> tuple[Gate, Candidate]:
     """Run the gate on a change of one file of a repository of these files."""
     loop.repository.commit(files)
@@ -37,7 +42,7 @@ def formatted(
     file = FileChange(uuid4(), asked, FileResult(after, (), [], ()))
     patch = patches.make(objects, snapshot.commit_oid, {path: after.encode()})
     candidate = Candidate(snapshot.repository_id, loop.name, snapshot.commit_oid, patch, [file], ["rule-fix"])
-    return formatting.check(Batch(loop.engine, objects, snapshot), [candidate])[candidate.id].gate, candidate
+    return check(Batch(loop.engine, objects, snapshot), [candidate])[candidate.id].gate, candidate
 
 
 def test_a_clean_file_is_clean_after_the_change_too(loop: Loop) -> None:
@@ -137,3 +142,22 @@ def test_it_is_part_of_the_gates_of_a_change(loop: Loop) -> None:
             text("SELECT verdict, evidence FROM gate_results WHERE gate = 'format'")
         ).all()
     assert [tuple(row) for row in rows] == [("passed", "clean with ruff format")]
+
+
+def test_its_linter_finds_nothing_new(loop: Loop) -> None:
+    files = {"ruff.toml": "line-length = 40\nlint.select = ['E', 'S105']\n", "a.py": CLEAN}
+    for after, verdict, evidence in [
+        (CLEAN.replace("not a in b", "a not in b"), "passed", "complains of nothing new"),
+        (LONG, "failed", "a.py: E501"),
+        ("import os\n" + CLEAN, "passed", "complains of nothing new"),
+    ]:
+        gate, _ = formatted(loop, files, "a.py", after, check=project_linter.check)
+        assert (gate.verdict, evidence in gate.evidence) == (verdict, True), gate
+    for configuration in ('extend = "/etc/passwd"\n', "line-length = 'x'\n"):
+        files = {"ruff.toml": configuration, "a.py": CLEAN + "\n" * len(configuration)}
+        gate, _ = formatted(loop, files, "a.py", LONG, check=project_linter.check)
+        assert gate.verdict == "skipped"
+    files = {"setup.cfg": "[flake8]\nmax-line-length = 40\n", "a.py": CLEAN}
+    loop.repository.git("rm", "--quiet", "ruff.toml")
+    gate, _ = formatted(loop, files, "a.py", LONG, check=project_linter.check)
+    assert (gate.verdict, gate.evidence) == ("skipped", "needs flake8")
