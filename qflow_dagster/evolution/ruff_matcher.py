@@ -66,6 +66,11 @@ def ruff_command(*arguments: str) -> list[str]:
     return [str(find_ruff_bin()), "check", "--isolated", "--no-cache", "--exit-zero", *arguments]
 
 
+def ruff_target(target: str) -> str:
+    """Return the version to name to ruff: it knows no Python 2."""
+    return "py37" if target.startswith("py2") else target
+
+
 def run_ruff(arguments: list[str], folder: str | Path, stdin: bytes = b"") -> bytes:
     """Run a ruff command in `folder` on `stdin` and return what it prints.
 
@@ -85,7 +90,7 @@ def run_ruff(arguments: list[str], folder: str | Path, stdin: bytes = b"") -> by
 
 def _run_ruff(folder: str, codes: Sequence[str], target: str) -> list[dict]:
     command = ruff_command(
-        "--output-format", "json", "--select", ",".join(codes), "--target-version", target, "."
+        "--output-format", "json", "--select", ",".join(codes), "--target-version", ruff_target(target), "."
     )
     return json.loads(run_ruff(command, folder))
 

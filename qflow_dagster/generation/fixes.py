@@ -58,6 +58,8 @@ def locations(request: Request) -> list[Match]:
 
 
 def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | None:
+    if file.language == "python" and file.target.startswith("py2"):
+        return "the project supports Python 2, and fixes are written for Python 3"
     if file.has_error(match.start, match.end):
         return "the parser does not understand the code here"
     ignored = file.source.suppressions.lines_of_type_checkers

@@ -116,9 +116,9 @@ def _attributes(objects: Path, snapshot: Snapshot, modules: set[str]) -> dict[st
                 "grep", "-hoE", "-e", pattern, snapshot.commit_oid, "--", "*.py", "*.pyi", "*.cfg"
             )
         except GitError as error:
-            if error.stderr:
+            # Git ends with 1 where nothing matches, perhaps with a hint.
+            if re.search(r"^(?:fatal|error):", error.stderr, re.MULTILINE):
                 raise
-            # Git ends with 1 where nothing matches.
             output = b""
     attributes: dict[str, set[str]] = {}
     for line in output.decode(errors="replace").splitlines():

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.ruff_matcher import ruff_target
 
 Span = tuple[int, int]
 # Seconds for all files of a batch.
@@ -78,7 +79,7 @@ def _run(folder: Path, paths: list[str], target: str) -> list[dict]:
         config = Path(own, "pyrefly.toml")
         config.write_text("skip-interpreter-query = true\nsite-package-path = []\n")
         roots = [str(folder / name) for name in (".", "src") if (folder / name).is_dir()]
-        version = f"3.{target.removeprefix('py3')}"
+        version = f"3.{ruff_target(target).removeprefix('py3')}"
         command = [str(Path(sysconfig.get_path("scripts"), "pyrefly")), "check", "--config", str(config)]
         command += ["--python-version", version, "--output-format", "json"]
         command += [argument for root in roots for argument in ("--search-path", root)]

@@ -184,9 +184,16 @@ def test_edits_change_what_they_name_and_nothing_else(
         ({"pyproject.toml": b'[tool.poetry.dependencies]\npython = "^3.12"\n'}, "py312"),
         ({"setup.cfg": b"[options]\npython_requires = >=3.9, <4\n"}, "py39"),
         ({"setup.py": b"setup(python_requires='>=3.7')"}, "py37"),
-        ({"setup.py": b"setup(python_requires='>=2.7')"}, "py310"),
+        ({"setup.py": b"setup(python_requires='>=2.7')"}, "py27"),
         ({"pyproject.toml": b"[[[broken"}, "py310"),
         ({}, "py310"),
+        ({"setup.py": b"setup(python_requires='>=2.7, !=3.0.*, !=3.1.*')"}, "py27"),
+        ({"pyproject.toml": b"[project]\nrequires-python = '>3.7,<4'\n"}, "py37"),
+        ({"pyproject.toml": b"[project]\nrequires-python = '==3.9.*'\n"}, "py39"),
+        ({"pyproject.toml": b"[tool.ruff]\ntarget-version = 'py312'\n"}, "py312"),
+        ({"pyproject.toml": b"[tool.black]\ntarget-version = ['py39', 'py310']\n"}, "py39"),
+        ({"setup.cfg": b"[metadata]\nclassifiers =\n  Programming Language :: Python :: 3.11\n"}, "py311"),
+        ({"tox.ini": b"[tox]\nenvlist = py38, py312\n"}, "py38"),
     ],
 )
 def test_the_python_a_project_supports_is_read_from_its_manifests(

@@ -14,6 +14,8 @@ import pytest
 from qflow_dagster.evolution import matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Rule, evaluated, load_rules
 from qflow_dagster.generation.fixed_text import fix_text
+from qflow_dagster.generation.generators.protocol import Request, Surroundings
+from qflow_dagster.generation.generators.ruff_fix import RuffFix
 
 FOLDER = Path(__file__).parent / "changes" / "python"
 FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -77,3 +79,44 @@ def _run(code: str, folder: Path) -> tuple[int, str, str]:
     )
     # The traceback of an uncaught exception shows changed lines; its last line is what was raised.
     return result.returncode, result.stdout, result.stderr.strip().rsplit("\n", 1)[-1]
+
+
+def test_a_project_that_supports_python_2_gets_a_reason_and_no_change() -> None:
+    rule = next(rule for rule in _rules() if rule.id == "python/object-base")
+    request = Request(
+        repository="project",
+        base="0" * 40,
+        path="a.py",
+        language="python",
+        text="class A(object):\n    pass\n",
+        rule=rule,
+        target="py27",
+        findings=(),
+    )
+    [proposal] = RuffFix().generate(request)
+    assert (proposal.contents, [location.line for location in proposal.withheld]) == ({}, [1])
+    assert "Python 2" in proposal.withheld[0].reason
+
+
+def test_names_that_other_files_import_are_not_unused() -> None:
+    rule = next(rule for rule in _rules() if rule.id == "python/unused-import")
+    text = "import json\nfrom collections import OrderedDict\n"
+
+    def changed(imported: frozenset[str] | None) -> str:
+        request = Request(
+            repository="project",
+            base="0" * 40,
+            path="shapes.py",
+            language="python",
+            text=text,
+            rule=rule,
+            target="py311",
+            findings=(),
+            surroundings=Surroundings(imported_names=imported),
+        )
+        [proposal] = RuffFix().generate(request)
+        return proposal.contents.get("shapes.py", text)
+
+    assert changed(None) == text
+    assert changed(frozenset({"OrderedDict"})) == "from collections import OrderedDict\n"
+    assert changed(frozenset()) == ""
