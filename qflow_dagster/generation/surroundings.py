@@ -106,15 +106,13 @@ def _module(path: str) -> str:
 
 
 def _attributes(objects: Path, snapshot: Snapshot, modules: set[str]) -> dict[str, set[str]]:
-    """Return what is written behind the name of each module and a dot, in any Python file (code or text)."""
+    """Return what is written behind the name of each module and a dot, in any file (code or text)."""
     pattern = rf"\b({'|'.join(map(re.escape, sorted(modules - {''})))})\.[A-Za-z_]\w*"
     if not modules - {""}:
         return {}
     with checkouts.scratch(objects) as store:
         try:
-            output = store.git(
-                "grep", "-hoE", "-e", pattern, snapshot.commit_oid, "--", "*.py", "*.pyi", "*.cfg"
-            )
+            output = store.git("grep", "-hoIE", "-e", pattern, snapshot.commit_oid)
         except GitError as error:
             # Git ends with 1 where nothing matches, perhaps with a hint.
             if re.search(r"^(?:fatal|error):", error.stderr, re.MULTILINE):
