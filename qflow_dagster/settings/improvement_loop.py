@@ -192,6 +192,12 @@ class GenerationSettings(BaseModel):
     test_disk: int = Field(
         default=4_096, ge=16, le=10_000_000, description="MB one may write into its folder, in sum"
     )
+    behaviour_seconds: float = Field(
+        default=20,
+        ge=0,
+        le=3_600,
+        description="seconds in which a changed function is called before and after a change; 0: never",
+    )
     sandbox_paths: list[str] = Field(
         default=[],
         description='further folders the sandbox may read, ["/srv/venv"]; toolchains in the home are found',

@@ -14,7 +14,7 @@ from qflow_dagster.generation import patches
 from qflow_dagster.generation.candidates import Candidate, FileChange, WithheldLocation, merged_gates
 from qflow_dagster.generation.generators.protocol import Proposal
 from qflow_dagster.generation.proposing import run_gates
-from qflow_dagster.generation.repository_gates import compiles, formatting, project_linter
+from qflow_dagster.generation.repository_gates import behaviour, compiles, formatting, project_linter
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result
 from qflow_dagster.generation.workers import GateTask
 
@@ -23,6 +23,7 @@ RepositoryGate = Callable[[Batch, Sequence[Candidate]], Mapping[UUID, Result]]
 # each candidate it is called with.
 GATES: dict[str, RepositoryGate] = {
     compiles.NAME: compiles.check,
+    behaviour.NAME: behaviour.check,
     formatting.NAME: formatting.check,
     project_linter.NAME: project_linter.check,
 }

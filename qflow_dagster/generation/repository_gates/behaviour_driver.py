@@ -1,0 +1,220 @@
+"""The program that calls functions before and after a change, inside the sandbox.
+
+It runs with whatever Python the repository has (3.8 or later), so it uses the standard library alone, and nothing
+of this project. `driver.py JOBS` reads the jobs (see `behaviour`), prints the results as JSON after a mark.
+`driver.py JOBS JOB FUNCTION` calls one function with all of its inputs, each in a process of its own that is
+forked after the import, so that no call sees what another left behind.
+"""
+
+import ast
+import asyncio
+import importlib
+import inspect
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MARK = "qflow-behaviour:"
+# Seconds for one call; calls of one input in a row: the second sees what the first left in defaults and caches.
+CALL_SECONDS = 2
+CALLS = 2
+MAX_ITEMS = 50
+MAX_LENGTH = 2_000
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+\b")
+
+
+def main(arguments):
+    """Run all jobs, or call one function."""
+    jobs = json.loads(Path(arguments[0]).read_text())
+    if len(arguments) > 1:
+        call_all(jobs[int(arguments[1])], int(arguments[2]))
+        return
+    results = [compare(arguments[0], number, job) for number, job in enumerate(jobs)]
+    sys.stdout.write(f"\n{MARK}{json.dumps(results)}\n")
+
+
+def compare(jobs_file, number, job):
+    """Return for each function of a job: how many inputs were compared, the first difference, or why there is none."""
+    deadline = time.monotonic() + job["seconds"]
+    before = [calls(jobs_file, number, at, deadline) for at in range(len(job["functions"]))]
+    # A function whose results vary without a change cannot be compared.
+    again = [calls(jobs_file, number, at, deadline) for at in range(len(job["functions"]))]
+    originals = {}
+    for path, text in job["files"].items():
+        originals[path] = Path(path).read_bytes()
+        Path(path).write_bytes(text.encode())
+    after = [calls(jobs_file, number, at, deadline) for at in range(len(job["functions"]))]
+    for path, content in originals.items():
+        Path(path).write_bytes(content)
+    return [difference(*three) for three in zip(before, again, after)]  # noqa: B905  (Python 3.8 has no `strict`)
+
+
+def difference(before, again, after):
+    """Return the outcome for one function."""
+    if isinstance(before, str):
+        return {"compared": 0, "reason": before}
+    if isinstance(after, str):
+        return {"compared": 0, "different": ["import", "it worked", after]}
+    steady = {
+        text for text, result in before.items() if not isinstance(again, str) and again.get(text) == result
+    }
+    both = [text for text in before if text in steady and text in after]
+    if not both:
+        return {"compared": 0, "reason": "its results vary, or no call ended in time"}
+    for text in both:
+        if before[text] != after[text]:
+            return {"compared": len(both), "different": [text, before[text], after[text]]}
+    raised = sum(": raised " in before[text] for text in both)
+    return {"compared": len(both), "raised": raised}
+
+
+def calls(jobs_file, number, at, deadline):
+    """Return the description of each input's calls, in a process of its own; text: why there are none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        return "the time was used up"
+    environment = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-B", __file__, jobs_file, str(number), str(at)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            process.wait(left)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        output.seek(0)
+        lines = output.read().splitlines()
+    described = {}
+    for line in lines:
+        if not line.startswith(MARK):
+            continue
+        text, result = json.loads(line[len(MARK) :])
+        if text is None:
+            return result
+        described[text] = result
+    return described or "no call ended in time"
+
+
+def call_all(job, at):
+    """Import the module and call a function with every input; print a line for each."""
+    function = job["functions"][at]
+    say = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    try:
+        module = import_file(Path(function["path"]).resolve())
+        owner, _, name = function["name"].rpartition(".")
+        target = getattr(module, owner) if owner else module
+        getattr(target, name)
+    except BaseException as error:
+        print(MARK + json.dumps([None, "could not be imported: " + raised(error)]), file=say, flush=True)
+        return
+    for text in function["inputs"]:
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(CALL_SECONDS)
+            result = describe_calls(target, name, function["kind"], text)
+            os.write(write, result.encode("utf-8", "backslashreplace")[: 4 * MAX_LENGTH])
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            result = pipe.read().decode("utf-8", "replace")
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            result = f"ended by signal {os.WTERMSIG(status)}"
+        print(MARK + json.dumps([text, result]), file=say, flush=True)
+
+
+def import_file(path):
+    """Import a file as the module that it is in its package."""
+    folder, parts = path.parent, [path.stem]
+    while (folder / "__init__.py").exists():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    if parts[-1] == "__init__" and len(parts) > 1:
+        parts.pop()
+    sys.path[:0] = [str(folder), str(Path.cwd())]
+    return importlib.import_module(".".join(parts))
+
+
+def describe_calls(target, name, kind, text):
+    """Return what calls with one input did: results or exceptions, arguments afterwards, output."""
+    parts = []
+    with tempfile.TemporaryFile("w+") as output:
+        os.dup2(output.fileno(), 1)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        for _ in range(CALLS):
+            constructor, arguments, keywords = ast.literal_eval(text)
+            try:
+                bound = (
+                    target(*constructor) if kind in ("method", "property") and name != "__init__" else target
+                )
+                if kind == "property":
+                    result = getattr(bound, name)
+                elif name == "__init__" and kind == "method":
+                    result = vars(target(*arguments, **keywords))
+                else:
+                    result = getattr(bound, name)(*arguments, **keywords)
+                if inspect.iscoroutine(result):
+                    result = asyncio.run(result)
+                parts.append("returned " + description(result))
+            except BaseException as error:
+                parts.append(": raised " + raised(error))
+            parts.append("arguments " + description([arguments, keywords]))
+        sys.stdout.flush()
+        output.seek(0)
+        printed = output.read(MAX_LENGTH)
+    if printed:
+        parts.append("printed " + repr(printed))
+    return "; ".join(parts)
+
+
+def raised(error):
+    """Return an exception's type and arguments as text."""
+    return _ADDRESS.sub("0x", f"{type(error).__name__}: {error}")[:MAX_LENGTH]
+
+
+def description(value, depth=4):
+    """Return a value as text that is equal for equal values: types, contents, no addresses."""
+    kind = type(value)
+    if value is None or kind in (bool, int, float, complex, str, bytes, bytearray, range):
+        text = repr(value)
+    elif depth == 0:
+        text = kind.__name__
+    elif kind in (list, tuple):
+        text = f"{kind.__name__}({listed(value[:MAX_ITEMS], depth)})"
+    elif kind in (set, frozenset):
+        text = f"{kind.__name__}({', '.join(sorted(description(item, depth - 1) for item in value))})"
+    elif isinstance(value, dict):
+        text = f"{kind.__name__}({listed(list(value.items()), depth)})"
+    elif inspect.isgenerator(value) or hasattr(kind, "__next__"):
+        text = f"iterator({listed(itertools.islice(value, MAX_ITEMS), depth)})"
+    elif callable(value):
+        text = getattr(value, "__qualname__", kind.__name__)
+    else:
+        contents = getattr(value, "__dict__", None)
+        inside = description(contents, depth - 1) if contents else _ADDRESS.sub("0x", repr(value))
+        text = f"{kind.__name__} {inside}"
+    return text[:MAX_LENGTH]
+
+
+def listed(values, depth):
+    """Return the descriptions of values, in order."""
+    return ", ".join(description(value, depth - 1) for value in values)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,129 @@
+"""The gate `behaviour`: a change that makes a function do something else never reaches a person."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qflow_dagster.generation.repository_gates import behaviour_driver
+from qflow_dagster.generation.repository_gates.behaviour_inputs import plan
+from tests.improvement_loop import NONE, Loop
+
+
+def compared(folder: Path, before: str, after: str, line: int) -> dict[str, Any]:
+    """What the driver reports of the function in that line, outside any sandbox."""
+    (folder / "module.py").write_text(before)
+    [function] = plan(before, [line])
+    assert function.inputs, function.reason
+    called = {"path": "module.py", "name": function.name, "kind": function.kind, "inputs": function.inputs}
+    jobs = [{"files": {"module.py": after}, "seconds": 20, "functions": [called]}]
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    ran = subprocess.run(
+        [sys.executable, behaviour_driver.__file__, "jobs.json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [[outcome]] = json.loads(ran.stdout.rpartition(behaviour_driver.MARK)[2])
+    assert (folder / "module.py").read_text() == before
+    return outcome
+
+
+SAME = {
+    "none": ("def f(x):\n    return x == None\n", "def f(x):\n    return x is None\n"),
+    "annotated": (
+        "def f(xs: list[int], n: int = 2) -> int:\n    return sum([x for x in xs]) + n\n",
+        "def f(xs: list[int], n: int = 2) -> int:\n    return sum(xs) + n\n",
+    ),
+    "method": (
+        "class A:\n    def __init__(self, n: int):\n        self.n = n\n\n    def f(self, x: str):\n        return str(x) * self.n\n",
+        "class A:\n    def __init__(self, n: int):\n        self.n = n\n\n    def f(self, x: str):\n        return x * self.n\n",
+    ),
+    "generator": ("def f(n: int):\n    for i in range(n):\n        yield i\n", "def f(n: int):\n    yield from range(n)\n"),
+    "async": ("async def f(x: int):\n    return not not x\n", "async def f(x: int):\n    return bool(x)\n"),
+}  # fmt: skip
+DIFFERENT = {
+    "a state kept in a default": (
+        "def f(x, seen=[]):\n    seen.append(x)\n    return len(seen)\n",
+        "def f(x, seen=None):\n    if seen is None:\n        seen = []\n    seen.append(x)\n    return len(seen)\n",
+    ),
+    "another exception": (
+        "def f(xs: list[int]):\n    return list(xs)[0]\n",
+        "def f(xs: list[int]):\n    return next(iter(xs))\n",
+    ),
+    "None is not False": ("def f(ok):\n    return ok == False\n", "def f(ok):\n    return not ok\n"),
+    "a changed argument": (
+        "def f(xs: list[int]):\n    return sorted(xs)\n",
+        "def f(xs: list[int]):\n    xs.sort()\n    return xs\n",
+    ),
+    "printed": ("def f(x: int):\n    print(x)\n", "def f(x: int):\n    print(x + 0.0)\n"),
+    "the order of evaluation": (
+        "def f(a: str, b: str):\n    return '{1} {0}'.format(a, b)\n",
+        "def f(a: str, b: str):\n    return f'{a} {b}'\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_a_function_that_does_the_same_is_called_with_many_inputs(tmp_path: Path, case: str) -> None:
+    before, after = SAME[case]
+    line = before.count("\n")
+    outcome = compared(tmp_path, before, after, line)
+    assert "different" not in outcome
+    assert outcome["compared"] >= 10
+
+
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_a_difference_is_shown_as_the_smallest_input_with_both_results(tmp_path: Path, case: str) -> None:
+    before, after = DIFFERENT[case]
+    text, was, now = compared(tmp_path, before, after, 2)["different"]
+    assert was != now
+    assert len(text) < 40
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "reason"),
+    [
+        (
+            "import socket\n\n\ndef f(s: socket.socket):\n    return s\n",
+            5,
+            "no s: socket.socket can be generated",
+        ),
+        ("x = 1\n", 1, "code outside functions runs at import"),
+        ("class A(B):\n    def f(self):\n        return 1\n", 3, "the constructor of A is not in its body"),
+    ],
+)
+def test_what_cannot_be_called_says_why(code: str, line: int, reason: str) -> None:
+    [function] = plan(code, [line])
+    assert (function.inputs, function.reason) == ((), reason)
+
+
+def test_a_function_with_varying_results_is_not_compared(tmp_path: Path) -> None:
+    code = "import random\n\n\ndef f(x: int):\n    return random.random() + x\n"
+    outcome = compared(tmp_path, code, code.replace("+ x", "+ 1"), 5)
+    assert outcome == {"compared": 0, "reason": "its results vary, or no call ended in time"}
+
+
+def test_a_module_that_cannot_be_imported_is_not_compared(tmp_path: Path) -> None:
+    code = "import nowhere_to_be_had\n\n\ndef f(x: int):\n    return x\n"
+    outcome = compared(tmp_path, code, code, 5)
+    assert (
+        outcome["reason"] == "could not be imported: ModuleNotFoundError: No module named 'nowhere_to_be_had'"
+    )
+
+
+def test_the_gate_tells_what_it_called_and_withholds_what_differs(loop: Loop) -> None:
+    refused = "def refused(ok):\n    return ok == False\n"
+    loop.repository.commit({"a.py": NONE, "b.py": refused})
+    [suggestion] = loop.improve()
+    assert suggestion["paths"] == ["a.py"]
+    with loop.engine.connect() as connection:
+        from qflow_dagster.agents import self_improvement
+
+        gates = {gate["gate"]: gate for gate in self_improvement.show(connection, suggestion["id"])["gates"]}
+    assert gates["behaviour"]["verdict"] == "passed"
+    assert gates["behaviour"]["evidence"].endswith("inputs, as before")
