@@ -57,25 +57,33 @@ class LocationRecord(NamedTuple):
     end: int
 
 
-# Labelled outcomes that have no location yet, with their file: of a suggestion the file that its patch
+# Labelled outcomes that have no location yet, with their files: of a suggestion the locations that its patch
 # changes, at the base commit; of a finding the file at the last snapshot that contains it.
 _MISSING = text(f"""
-SELECT o.id, o.digest, r.name AS repository, c.paths[1] AS path, c.language, c.base_commit AS commit, NULL::int AS line
+SELECT m.id, m.digest, m.repository, m.language, m.commit, coalesce(l.path, p.path) AS path,
+       coalesce(l.line, m.line) AS line
+FROM (
+SELECT o.id, o.digest, r.name AS repository, c.language, c.base_commit AS commit, c.paths, c.locations,
+       NULL::int AS line
 FROM rule_outcomes o JOIN suggestions s ON s.id::text = o.subject JOIN candidates c ON c.id = s.candidate_id
 JOIN repositories r ON r.id = o.repository_id
 WHERE o.kind IN ('approved', 'denied', 'reverted') AND o.weight > 0 AND {outcomes.NOT_REVERTED}
   AND NOT EXISTS (SELECT FROM rule_locations p WHERE p.outcome_id = o.id)
 UNION ALL
-SELECT o.id, o.digest, r.name, g.path, '', n.commit_oid, g.line
+SELECT o.id, o.digest, r.name, '', n.commit_oid, ARRAY[g.path], '[]', g.line
 FROM rule_outcomes o JOIN findings g ON g.id::text = o.subject JOIN snapshots n ON n.id = g.last_snapshot_id
 JOIN repositories r ON r.id = o.repository_id
 WHERE o.kind IN ('suppressed', 'fixed') AND NOT EXISTS (SELECT FROM rule_locations p WHERE p.outcome_id = o.id)
 ORDER BY 1 DESC LIMIT :limit
+) AS m
+LEFT JOIN LATERAL jsonb_to_recordset(m.locations) AS l(path text, line int) ON true
+LEFT JOIN LATERAL unnest(m.paths) AS p(path) ON m.locations = '[]'
+ORDER BY m.id DESC, path, line
 """)
 
 
 def store_missing(engine: Engine) -> int:
-    """Store the locations of outcomes that have none yet, in batches; return how many were stored.
+    """Store the locations of outcomes that have none yet, in batches; return for how many outcomes.
 
     Outcomes of a repository or commit that cannot be read are skipped.
     """
@@ -108,7 +116,7 @@ def _store_batch(engine: Engine, limit: int) -> int:
         ]
     batches = [files[start : start + 20] for start in range(0, len(files), 20)]
     results = in_processes(find_batch, None, batches, settings().ingestion.processes, lost=_lost)
-    records = [record for batch in results for record in batch]
+    records = _numbered([record for batch in results for record in batch])
     with engine.begin() as connection:
         # Of two concurrent calls, the second skips what the first stored.
         connection.execute(text("LOCK TABLE rule_locations IN SHARE ROW EXCLUSIVE MODE"))
@@ -121,7 +129,18 @@ def _store_batch(engine: Engine, limit: int) -> int:
         )
         new = [record for record in records if record.outcome not in existing]
         copy_rows(connection, rule_locations, [column.name for column in rule_locations.columns], new)
-    return len(new)
+    return len({record.outcome for record in new})
+
+
+def _numbered(records: Sequence[LocationRecord]) -> list[LocationRecord]:
+    """Give each location its position within its outcome, which may have several files; keep the first ones."""
+    counts: dict[int, int] = defaultdict(int)
+    numbered = []
+    for record in records:
+        if counts[record.outcome] < MAX_LOCATIONS_PER_OUTCOME:
+            numbered.append(record._replace(seq=counts[record.outcome]))
+        counts[record.outcome] += 1
+    return numbered
 
 
 def of(connection: Connection, rule: Rule) -> list[Location]:
@@ -153,12 +172,12 @@ def find_batch(context: None, batch: Sequence[OutcomeFile]) -> list[LocationReco
             for match in examples.matches_in(file.rule, content, file.path, language)
             if file.line is None or match.line == file.line
         ]
-        for seq, match in enumerate(matches[:MAX_LOCATIONS_PER_OUTCOME]):
+        for match in matches[:MAX_LOCATIONS_PER_OUTCOME]:
             around, offset = excerpt(content, language, match.start, match.end)
             records.append(
                 LocationRecord(
                     file.outcome,
-                    seq,
+                    0,
                     file.path,
                     language,
                     around.replace("\0", " "),

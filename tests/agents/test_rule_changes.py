@@ -56,6 +56,12 @@ def versions(engine: Engine) -> dict[int, str]:
         return {rule.version: rule.status for rule in rule_set.current(connection) if rule.id == RULE}
 
 
+def in_packages(files: dict[str, str]) -> dict[str, str]:
+    """Each file in a package of its own: a change holds all locations of a rule in a package."""
+    packages = {f"{path.removesuffix('.py')}/{path}": text for path, text in files.items()}
+    return packages | {f"{path.removesuffix('.py')}/setup.py": "" for path in files}
+
+
 def decide_by_place(loop: Loop) -> None:
     """The loop up to the decisions: what is in tests is denied, the rest approved; all of it is counted."""
     loop.find()
@@ -78,14 +84,14 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop, tests_off: None) -> No
     files = {f"app_{n}.py": WANTED.format(n) for n in range(6)} | {
         f"test_{n}.py": UNWANTED.format(n) for n in range(6)
     }
-    loop.repository.commit(files)
+    loop.repository.commit(in_packages(files))
     decide_by_place(loop)
     made = rule_evolver.vary(loop.engine)
     assert {(one.rule_id, one.operation) for one in made} == {(RULE, "narrower")}
     assert rule_evolver.vary(loop.engine) == []
     assert versions(loop.engine)[1] == "active"
     # The engine looks with it too; where it serves, what is in tests is left alone.
-    loop.repository.commit({"app_7.py": WANTED.format(7), "test_7.py": UNWANTED.format(7)})
+    loop.repository.commit(in_packages({"app_7.py": WANTED.format(7), "test_7.py": UNWANTED.format(7)}))
     loop.find()
     loop.plan()
     with loop.engine.connect() as connection:
@@ -103,8 +109,8 @@ def test_from_decisions_to_a_variant_on_trial(loop: Loop, tests_off: None) -> No
                 {"rule": RULE},
             )
         }
-    assert all(request is not None for request, _ in found["app_7.py"])
-    assert [problem for _, problem in found["test_7.py"]] == [
+    assert all(request is not None for request, _ in found["app_7/app_7.py"])
+    assert [problem for _, problem in found["test_7/test_7.py"]] == [
         f"version {one.version} of the rule, on trial, has no finding here" for one in lives
     ]
     with loop.engine.connect() as connection:
@@ -117,8 +123,9 @@ def test_a_variant_that_leaves_out_what_people_mend_unasked_is_not_tried(loop: L
         f"test_{n}.py": UNWANTED.format(n) for n in range(5)
     }
     old = {f"test_old_{n}.py": UNWANTED.format(f"old_{n}") for n in range(3)}
-    loop.repository.commit({**files, **old})
-    mended = {path: text.replace("found=[]", "found=None") for path, text in old.items()}
+    old = in_packages(old)
+    loop.repository.commit({**in_packages(files), **old})
+    mended = {path: text.replace("found=[]", "found=None") for path, text in old.items() if text}
     loop.repository.commit(mended)
     decide_by_place(loop)
     assert rule_evolver.vary(loop.engine) == []

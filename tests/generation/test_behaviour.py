@@ -18,7 +18,13 @@ def compared(folder: Path, before: str, after: str, line: int) -> dict[str, Any]
     (folder / "module.py").write_text(before)
     [function] = plan(before, [line])
     assert function.inputs, function.reason
-    called = {"path": "module.py", "name": function.name, "kind": function.kind, "inputs": function.inputs}
+    called = {
+        "path": "module.py",
+        "name": function.name,
+        "kind": function.kind,
+        "typed": function.typed,
+        "inputs": function.inputs,
+    }
     jobs = [{"files": {"module.py": after}, "seconds": 20, "functions": [called]}]
     (folder / "jobs.json").write_text(json.dumps(jobs))
     ran = subprocess.run(
@@ -34,6 +40,10 @@ def compared(folder: Path, before: str, after: str, line: int) -> dict[str, Any]
 
 
 SAME = {
+    "an input that is not for it": (
+        "def f(item, found=[]):\n    return [*found, item]\n",
+        "def f(item, found=None):\n    if found is None:\n        found = []\n    return [*found, item]\n",
+    ),
     "none": ("def f(x):\n    return x == None\n", "def f(x):\n    return x is None\n"),
     "annotated": (
         "def f(xs: list[int], n: int = 2) -> int:\n    return sum([x for x in xs]) + n\n",

@@ -119,6 +119,7 @@ def _called(
                         "path": item.path,
                         "name": item.function.name,
                         "kind": item.function.kind,
+                        "typed": item.function.typed,
                         "inputs": item.function.inputs,
                     }
                     for item in functions

@@ -35,6 +35,8 @@ class CallPlan(NamedTuple):
     lines: tuple[int, ...]
     inputs: tuple[str, ...]
     reason: str = ""
+    # Every parameter is annotated, so that the inputs are of the types that the function is for.
+    typed: bool = False
 
 
 def plan_batch(context: None, batch: list[InputTask]) -> tuple[int, list[CallPlan]]:
@@ -90,4 +92,6 @@ def _planned(
         inputs = behaviour_strategies.inputs_of(tree, owner, function, kind)
     except behaviour_strategies.UnknownError as unknown:
         return CallPlan(name, kind, lines, (), str(unknown))
-    return CallPlan(name, kind, lines, inputs)
+    arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    typed = all(node.annotation is not None for node in arguments if node.arg not in ("self", "cls"))
+    return CallPlan(name, kind, lines, inputs, typed=typed)
