@@ -15,8 +15,8 @@ from uuid import UUID
 from qflow_dagster import sandbox
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.repository_gates import behaviour_driver
-from qflow_dagster.generation.repository_gates.protocol import Batch, Result
 from qflow_dagster.generation.repository_gates.behaviour_inputs import CallPlan, InputTask, plan_batch
+from qflow_dagster.generation.repository_gates.protocol import Batch, Result
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.settings import settings
