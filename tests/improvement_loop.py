@@ -12,28 +12,12 @@ from qflow_dagster.evolution import findings, rule_engine
 from qflow_dagster.execution import safe_work_planner
 from qflow_dagster.generation import orchestrator
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
-from qflow_dagster.metrics.changes import compute_changes
-from qflow_dagster.metrics.coupling import compute_coupling
-from qflow_dagster.metrics.duplication import compute_duplication
-from qflow_dagster.metrics.files import compute_files
-from qflow_dagster.metrics.functions import compute_functions
-from qflow_dagster.metrics.hotspots import compute_hotspots
-from qflow_dagster.metrics.repository import compute_repository
-from qflow_dagster.metrics.store import compute_once
+from qflow_dagster.metrics.pipeline import compute_all
 from tests import decisions
 from tests.ingestion.conftest import GitRepository, Ingested
 
 MUTABLE = "def collect(item, found=[]):\n    return [*found, item]\n"
 NONE = "def missing(value):\n    return value == None\n"
-METRICS = {
-    "functions": compute_functions,
-    "files": compute_files,
-    "changes": compute_changes,
-    "coupling": compute_coupling,
-    "duplication": compute_duplication,
-    "hotspots": compute_hotspots,
-    "repository": compute_repository,
-}
 
 
 @dataclasses.dataclass
@@ -53,8 +37,7 @@ class Loop:
         """Ingest HEAD, measure it, evaluate all rules; returns what changed."""
         self.ingested(self.repository)
         snapshot = self.snapshot()
-        for name, compute in METRICS.items():
-            compute_once(self.engine, snapshot.id, name, compute)
+        compute_all(self.engine, snapshot.id)
         evaluation = rule_engine.evaluate(self.engine, self.name)
         with self.engine.begin() as connection:
             return findings.update(connection, snapshot, evaluation.rules)

@@ -65,6 +65,23 @@ def make_revert(
     return revert
 
 
+def rebase(git_dir: Path, objects: Path, commit: str, tree: str, onto: str, at: datetime) -> str:
+    """Make `commit` again as the child of `onto` with the merged `tree` of `git_dir`; return the new commit's id."""
+    identity = commit_identity.of_repository(objects)
+    rebased = _commit(git_dir, tree, onto, _show(git_dir, "%B", commit).strip() + "\n", at, identity)
+    keep(git_dir, rebased, objects)
+    return rebased
+
+
+def patch_of(objects: Path, base: str, commit: str) -> Patch:
+    """Return the patch between two commits that differ in the content of tracked files."""
+    arguments = ("diff-tree", "-r", "--no-renames", "--name-only", "-z", base, commit)
+    with checkouts.scratch(objects) as store:
+        paths = tuple(store.git(*arguments).decode().split("\0")[:-1])
+        contents = patches.contents(store, commit, paths)
+    return patches.make(objects, base, contents)
+
+
 def set_branch(objects: Path, branch: str, commit: str, expected: str | None) -> None:
     """Move a branch from `expected` (None: it must not exist) to `commit`, unless it is there already.
 
@@ -78,7 +95,7 @@ def set_branch(objects: Path, branch: str, commit: str, expected: str | None) ->
     current = read_branch(objects, branch)
     if current == commit:
         return
-    if ref in _checked_out(objects):
+    if is_checked_out(objects, branch):
         raise BranchMovedError(
             f"{branch} is checked out; its work tree would no longer match: check out another branch first"
         )
@@ -90,21 +107,31 @@ def set_branch(objects: Path, branch: str, commit: str, expected: str | None) ->
         raise BranchMovedError(f"{branch} could not be moved: {str(error).splitlines()[0]}") from None
 
 
-def remove_branch(objects: Path, branch: str, suggestion: str) -> bool:
-    """Remove the branch of a suggestion that was never recorded as applied; return whether it was removed.
+def made_for(objects: Path, branch: str, suggestion: str) -> str | None:
+    """Return the newest commit of a branch if it was made for that suggestion, else None.
 
-    It is removed only if its newest commit is that suggestion's: commits that somebody built on it stay.
+    Only for a suggestion that was never recorded as applied: then a killed process made the commit.
     """
     commit = read_branch(objects, branch)
     if commit is None:
-        return False
+        return None
     with stand_in(objects) as git_dir:
         commit_message = _show(git_dir, "%B", commit)
-    if f"Qflow-Suggestion: {suggestion}" not in commit_message or f"refs/heads/{branch}" in _checked_out(
-        objects
-    ):
+    return commit if f"Qflow-Suggestion: {suggestion}" in commit_message else None
+
+
+def delete_branch(objects: Path, branch: str, commit: str) -> bool:
+    """Delete a branch that is at `commit`; return False if a work tree has it checked out.
+
+    Raises:
+        BranchMovedError: it has moved.
+    """
+    if is_checked_out(objects, branch):
         return False
-    git.run(objects, "update-ref", "--no-deref", "-d", f"refs/heads/{branch}", commit)
+    try:
+        git.run(objects, "update-ref", "--no-deref", "-d", f"refs/heads/{branch}", commit)
+    except git.GitError as error:
+        raise BranchMovedError(f"{branch} could not be deleted: {str(error).splitlines()[0]}") from None
     return True
 
 
@@ -159,11 +186,11 @@ def _commit(
     return commit.decode().strip()
 
 
-def _checked_out(objects: Path) -> set[str]:
-    """Return the branches that any work tree of the repository has checked out."""
+def is_checked_out(objects: Path, branch: str) -> bool:
+    """Return whether any work tree of the repository has the branch checked out."""
     listing = git.run(objects, "worktree", "list", "--porcelain").decode("utf-8", "replace")
     refs = {line.removeprefix("branch ") for line in listing.splitlines() if line.startswith("branch ")}
     # For a bare repository git does not list the main work tree's branch; a detached HEAD has none.
     with suppress(git.GitError):
         refs.add(git.run(objects, "symbolic-ref", "--quiet", "HEAD").decode().strip())
-    return refs
+    return f"refs/heads/{branch}" in refs

@@ -1,42 +1,36 @@
-"""Edits: applying approved suggestions, verifying them, reverting those that made things worse.
+"""Edits: applying approved suggestions, on the head of the branch they are meant for.
 
 Belongs here: the order of steps between database and git. Does not belong here: commits
-themselves (`edit_commits`), suggestions before they are approved (`self_improvement`).
+themselves (`edit_commits`), the change on a target that has moved (`target_changes`), suggestions before they are
+approved (`self_improvement`), what becomes of edits (`edit_verification`, `edit_lifecycle`).
 
 The branch is moved last in the transaction that uses up the approval. If the process is killed before the
-commit of the transaction, the approval is unused, and the same git commit is made again; a branch that is there
-already is recognised. So no edit is lost, none is made twice, and no approval is used without its edit.
+commit of the transaction, the approval is unused, and the commit is made again; a branch that the killed process
+left is recognised by its commit. So no edit is lost, none is made twice, and no approval is used without its edit.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from qflow_dagster.agents import edit_commits, self_improvement
-from qflow_dagster.agents.improvement_policy import PROFILES
+from qflow_dagster.agents.edit_comparison import short_name
+from qflow_dagster.agents.self_improvement import Replaced
 from qflow_dagster.agents.tables import edits
+from qflow_dagster.agents.target_changes import FINDING_GONE, Change, Targets, difference
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.approvals.authorization import ApprovalRefusedError, Reference, authorize_edit
 from qflow_dagster.approvals.tables import approvals
 from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import matchers, rule_set
-from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.execution.tables import work_items
-from qflow_dagster.generation import candidate_records, patches, remaining, validation
-from qflow_dagster.generation.patches import PatchRefusedError
-from qflow_dagster.generation.suite_gate import Suite
-from qflow_dagster.infrastructure.error_rate_tracker import rate
-from qflow_dagster.ingestion import git, repositories, trees
-from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
+from qflow_dagster.generation import candidate_records
+from qflow_dagster.generation.patches import Patch, PatchRefusedError
+from qflow_dagster.ingestion import git, repositories
 from qflow_dagster.quantumflow import transition
 from qflow_dagster.quantumflow.draining import drain
-from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.registry import Lock, WorkflowTypeName
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
@@ -55,9 +49,9 @@ class ApplyResult(NamedTuple):
 
 
 _APPROVED = text(f"""
-SELECT s.id, s.approval_id, s.base_commit, s.branch, s.title, s.reason, s.rule_id, s.sources, s.work_items,
-       s.candidate_id, r.name AS repository, r.id AS repository_id, c.patch, aw.updated_at AS approved_at,
-       gw.run_id AS generated_by
+SELECT s.id, s.approval_id, s.base_commit, s.target, s.branch, s.title, s.reason, s.rule_id, s.sources, s.work_items,
+       s.candidate_id, r.name AS repository, r.id AS repository_id, c.patch, c.rule_digest,
+       aw.updated_at AS approved_at, gw.run_id AS generated_by
 FROM workflows aw JOIN suggestions s ON s.approval_id = aw.id JOIN workflows sw ON sw.id = s.id
 JOIN repositories r ON r.id = s.repository_id JOIN candidates c ON c.id = s.candidate_id
 LEFT JOIN workflows gw ON gw.id = c.generation_id
@@ -73,20 +67,27 @@ def apply_approved(
     with engine.begin() as connection:
         self_improvement.follow_decisions(connection)
         rows = connection.execute(_APPROVED, {"limit": limit}).all()
-    results = []
-    for row in rows:
-        try:
-            commit = _apply(engine, row, worker, run_id)
-            results.append(ApplyResult(row.id, row.branch, commit, None))
-        except ApprovalRefusedError as refused:
-            # The approval was used or ended since it was read: nothing is lost.
-            results.append(ApplyResult(row.id, row.branch, None, refused.reason))
-        except PatchRefusedError as error:
-            _fail(engine, row, str(error))
-            results.append(ApplyResult(row.id, row.branch, None, str(error)))
-        except QflowError as error:
-            results.append(ApplyResult(row.id, row.branch, None, str(error)))
-    return results
+    targets = Targets(engine)
+    return [_attempt(engine, row, targets, worker, run_id) for row in rows]
+
+
+def _attempt(engine: Engine, row: Any, targets: Targets, worker: str, run_id: str | None) -> ApplyResult:
+    try:
+        with engine.connect() as connection:
+            _refuse_over_limit(connection, row.repository_id)
+        change = targets.change(row)
+        if change.candidate is not None or change.patch is None:
+            return ApplyResult(row.id, row.branch, None, _replace(engine, row, change))
+        commit = _apply(engine, row, change.base, change.patch, worker, run_id)
+        return ApplyResult(row.id, row.branch, commit, None)
+    except ApprovalRefusedError as refused:
+        # The approval was used or ended since it was read: nothing is lost.
+        return ApplyResult(row.id, row.branch, None, refused.reason)
+    except PatchRefusedError as error:
+        _fail(engine, row, str(error))
+        return ApplyResult(row.id, row.branch, None, str(error))
+    except QflowError as error:
+        return ApplyResult(row.id, row.branch, None, str(error))
 
 
 def apply_all_approved(
@@ -96,40 +97,53 @@ def apply_all_approved(
     return drain(lambda: apply_approved(engine, worker=worker, run_id=run_id))
 
 
-def _apply(engine: Engine, row: Any, worker: str, run_id: str | None) -> str:
+def _refuse_over_limit(connection: Connection, repository_id: int) -> None:
+    applied = select(func.count()).where(
+        edits.c.repository_id == repository_id,
+        edits.c.applied_at > func.clock_timestamp() - timedelta(days=1),
+    )
+    count = connection.scalars(applied).one()
+    if count >= settings().improvement.edits_per_day:
+        raise QflowError(f"{count} edits were applied in the last 24 hours, the limit; it stays approved")
+
+
+def _apply(engine: Engine, row: Any, base: str, patch: Patch, worker: str, run_id: str | None) -> str:
+    """Use the approval, and commit the patch on `base`, the head of the target."""
     with engine.begin() as connection:
         lock(connection, Lock.EDITS_OF_REPOSITORY, row.repository_id)
+        _refuse_over_limit(connection, row.repository_id)
         objects = repositories.find(connection, row.repository).objects
-        applied = select(func.count()).where(
-            edits.c.repository_id == row.repository_id,
-            edits.c.applied_at > func.clock_timestamp() - timedelta(days=1),
-        )
-        count = connection.scalars(applied).one()
-        if count >= settings().improvement.edits_per_day:
-            raise QflowError(f"{count} edits were applied in the last 24 hours, the limit; it stays approved")
-        patch = patches.read(row.patch)
+        if git.resolve(objects, row.target).oid != base:
+            raise QflowError(
+                f"{row.target} has just moved; it stays approved, and is applied in the next run"
+            )
+        # What was approved: the patch on the commit it was suggested for. `patch` is the same on `base`.
         content = self_improvement.content_of(row.repository, row.id, row.base_commit, row.branch, row.patch)
         authorize_edit(
             connection, Reference(row.approval_id), row.repository, content, actor=worker, run_id=run_id
         )
         commit = edit_commits.make_commit(
-            objects, row.base_commit, patch, row.title, row.reason, _trailers(row), row.approved_at
+            objects, base, patch, row.title, row.reason, _trailers(row), row.approved_at
         )
         transition(connection, [row.id], "approved", actor=worker, run_id=run_id)
-        transition(connection, [row.id], "applied", actor=worker, data={"commit": commit}, run_id=run_id)
+        data = {"commit": commit, "base": base, "approved_base": row.base_commit}
+        transition(connection, [row.id], "applied", actor=worker, data=data, run_id=run_id)
         connection.execute(
             insert(edits).values(
                 id=row.id,
                 repository_id=row.repository_id,
                 branch=row.branch,
-                base_commit=row.base_commit,
+                base_commit=base,
                 commit_oid=commit,
+                own_commits=[commit],
+                pushed={},
                 applied_by=worker,
                 run_id=run_id,
             )
         )
         candidate_records.record_outcome(connection, row.candidate_id, "accepted")
-        edit_commits.set_branch(objects, row.branch, commit, None)
+        left = edit_commits.made_for(objects, row.branch, str(row.id))
+        edit_commits.set_branch(objects, row.branch, commit, left)
     return commit
 
 
@@ -148,255 +162,38 @@ def _trailers(row: Any) -> Mapping[str, str]:
     return trailers | ({"Qflow-Run": row.generated_by} if row.generated_by else {})
 
 
-def _fail(engine: Engine, row: Any, problem: str) -> None:
-    """Revoke the approval of a suggestion that can never be applied, and mark the suggestion as failed."""
-    with engine.begin() as connection:
-        requested_by = connection.scalar(
-            select(approvals.c.requested_by).where(approvals.c.id == row.approval_id)
-        )
-        arbiter.revoke(connection, row.approval_id, actor=str(requested_by), reason=problem)
-        transition(connection, [row.id], "failed", actor=ACTOR, data={"reason": problem})
-        self_improvement.release(connection, row.work_items, problem)
+def _replace(engine: Engine, row: Any, change: Change) -> str:
+    """End a suggestion whose change is not the approved one any more on its target; return why.
 
-
-_UNVERIFIED = text("""
-SELECT e.*, s.title, s.rule_id, s.work_items, s.candidate_id, s.approval_id, r.name AS repository, c.patch, c.paths,
-       c.language, c.rule_digest
-FROM edits e JOIN suggestions s ON s.id = e.id JOIN repositories r ON r.id = e.repository_id
-JOIN candidates c ON c.id = s.candidate_id
-WHERE e.verified_at IS NULL AND e.reverted_at IS NULL ORDER BY e.applied_at LIMIT :limit
-""")
-
-
-# New errors whose suspected cause is the edit's commit, while the edit is monitored.
-_SUSPECTED_EDITS = text("""
-SELECT e.id, a.requested_by, g.operation, g.message, extract(epoch FROM g.last_seen - e.applied_at)::float AS after,
-       extract(epoch FROM clock_timestamp() - e.applied_at)::float AS age
-FROM edits e JOIN suggestions s ON s.id = e.id JOIN approvals a ON a.id = s.approval_id
-JOIN error_groups g ON g.suspect ->> 'commit' = e.commit_oid AND g.last_seen >= e.applied_at
-WHERE e.reverted_at IS NULL AND e.applied_at > clock_timestamp() - make_interval(secs => :window)
-ORDER BY e.id, g.operation, g.id
-""")
-
-
-class VerifyResult(NamedTuple):
-    """An edit that was verified (`good`) or reverted, and the reason."""
-
-    edit_id: UUID
-    good: bool
-    reason: str
-
-
-def verify_all(engine: Engine) -> list[VerifyResult]:
-    """Verify edits that were not verified yet, and revert those that are suspected of new errors."""
-    return [*verify_applied(engine), *revert_suspected(engine)]
-
-
-def has_unverified(connection: Connection) -> bool:
-    """Return whether an edit was left unverified (its run was killed, or failed) or is suspected of new errors."""
-    query = text("""
-        SELECT EXISTS (SELECT FROM edits WHERE verified_at IS NULL AND reverted_at IS NULL
-                       AND applied_at < clock_timestamp() - interval '30 s')
-            OR EXISTS (SELECT FROM edits e JOIN error_groups g ON g.suspect ->> 'commit' = e.commit_oid
-                       WHERE e.reverted_at IS NULL AND e.applied_at > clock_timestamp() - interval '10 min'
-                         AND g.last_seen >= e.applied_at)
-    """)
-    return bool(connection.scalar(query))
-
-
-def verify_applied(engine: Engine, *, limit: int = 50) -> list[VerifyResult]:
-    """Verify every edit not verified yet by tests, findings and metrics; revert those that made things worse."""
-    with engine.connect() as connection:
-        rows = connection.execute(_UNVERIFIED, {"limit": limit}).all()
-    results = []
-    for row in rows:
-        try:
-            results.append(_verify(engine, row))
-        except QflowError as error:
-            logger.warning("edit %s could not be verified: %s", row.id, error)
-    return results
-
-
-def revert_suspected(engine: Engine) -> list[VerifyResult]:
-    """Revert edits that are suspected of new errors, according to their agent's safety profile.
-
-    An error counts if it occurred within the profile's window, and its operation fails at least at the rate of
-    the profile's threshold.
+    If there is another change, its approval is requested.
     """
-    window = max(profile.window for profile in PROFILES.values())
-    suspected: dict[UUID, list[str]] = {}
-    with engine.connect() as connection:
-        for row in connection.execute(_SUSPECTED_EDITS, {"window": window}).all():
-            profile = PROFILES.get(row.requested_by.removeprefix("agent:"), PROFILES["default"])
-            if not profile.automatic_revert or row.after >= profile.window:
-                continue
-            error_rate = rate(connection, row.operation, window=max(row.age, 1.0))
-            if error_rate.rate >= profile.error_threshold:
-                error = f"{row.operation}: {row.message} ({error_rate.errors} of {error_rate.total} failed)"
-                suspected.setdefault(row.id, []).append(error)
-    results = []
-    for id_, errors in suspected.items():
-        reason = f"{len(errors)} new errors are attributed to it, for example {errors[0]}"[:500]
-        try:
-            revert(engine, id_, actor=ACTOR, reason=reason)
-        except QflowError as error:
-            logger.warning("edit %s could not be reverted: %s", id_, error)
-            continue
-        results.append(VerifyResult(id_, False, reason))
-    return results
-
-
-def _verify(engine: Engine, row: Any) -> VerifyResult:
-    with engine.connect() as connection:
-        objects = repositories.find(connection, row.repository).objects
-        snapshot = current_snapshot(connection, row.repository)
-        rule = next(
-            (rule for rule in rule_set.current(connection) if rule.digest == bytes(row.rule_digest)), None
-        )
-    if edit_commits.read_branch(objects, row.branch) is None:
-        raise QflowError(f"branch {row.branch} is gone; nothing is left to verify")
-    before, after = (_measure(objects, row, rule, commit) for commit in (row.base_commit, row.commit_oid))
-    before.pop("left")
-    left = after.pop("left")
-    gate = Suite(engine, objects, _at(snapshot, row.base_commit)).check(patches.read(row.patch))
-    problems = []
-    if gate.verdict == "failed":
-        problems.append(gate.evidence)
-    # A rule that was retired in the meantime does not count.
-    if rule is not None and after["findings"] >= before["findings"]:
-        problems.append(f"{row.rule_id} has {after['findings']} findings, {before['findings']} before")
-    if after["parse_errors"] > before["parse_errors"]:
-        problems.append("it has new syntax errors")
-    if after["cognitive"] > validation.max_complexity(before["cognitive"], before["findings"]):
-        problems.append(f"cognitive complexity is {after['cognitive']}, {before['cognitive']} before")
-    outcome = {"before": before, "after": after, "tests": f"{gate.verdict}: {gate.evidence}"}
-    if problems:
-        reason = "; ".join(problems)
-        revert(engine, row.id, actor=ACTOR, reason=reason, outcome=outcome)
-        return VerifyResult(row.id, False, reason)
+    moved = f"{short_name(row.target)} has moved from {row.base_commit[:10]} to {change.base[:10]}"
     with engine.begin() as connection:
-        updated = connection.execute(
-            update(edits)
-            .where(edits.c.id == row.id, edits.c.verified_at.is_(None), edits.c.reverted_at.is_(None))
-            .values(verified_at=func.clock_timestamp(), outcome=to_jsonb(outcome, "the outcome"))
-        )
-        if updated.rowcount:
-            transition(connection, [row.id], "verified", actor=ACTOR, data=outcome)
-            done, partial = _by_completion(connection, row.work_items, left)
-            self_improvement.release(connection, done, f"edit {row.id} is verified", to="done")
-            reason = f"edit {row.id} is verified; {row.rule_id} has findings left in the file"
-            self_improvement.release(connection, partial, reason)
-    return VerifyResult(row.id, True, outcome["tests"])
+        if change.candidate is None:
+            reason = f"{moved}: {change.problem}"
+            _end(connection, row, "superseded", reason)
+            done = "done" if change.problem == FINDING_GONE else "backlog"
+            self_improvement.release(connection, row.work_items, reason, to=done)
+            return reason
+        reason = f"{moved}, where the change is another one"
+        _end(connection, row, "superseded", reason)
+        replaced = Replaced(row.id, reason, difference(row.patch, change.candidate.patch.text))
+        new = self_improvement.suggest(connection, change.candidate, replaced=replaced)
+    again = "its approval is requested again" if new else "it cannot be suggested again"
+    return f"{reason}: {again}{f' (suggestion {new})' if new else ''}"
 
 
-def revert(
-    engine: Engine, edit_id: UUID, *, actor: str, reason: str, outcome: Mapping[str, Any] | None = None
-) -> str:
-    """Revert an edit by a commit on its branch; return that commit.
-
-    Raises:
-        QflowError: there is no such edit, it was reverted before, or its branch has moved.
-    """
-    with engine.begin() as connection:
-        query = text("""
-            SELECT e.*, r.name AS repository, s.work_items, s.candidate_id, w.status FROM edits e
-            JOIN repositories r ON r.id = e.repository_id JOIN suggestions s ON s.id = e.id
-            JOIN workflows w ON w.id = e.id WHERE e.id = :id FOR UPDATE OF e, w
-        """)
-        row = connection.execute(query, {"id": edit_id}).one_or_none()
-        if row is None:
-            raise QflowError(f"there is no edit {edit_id}")
-        if row.reverted_at is not None:
-            raise QflowError(f"edit {edit_id} was reverted before, by {row.revert_oid}")
-        objects = repositories.find(connection, row.repository).objects
-        trailers = {"Qflow-Suggestion": str(row.id), "Qflow-Reverted-By": actor}
-        at: datetime = connection.execute(select(func.now())).scalar_one()
-        commit = edit_commits.make_revert(objects, row.commit_oid, row.base_commit, reason, trailers, at)
-        new_outcome = {**(outcome or row.outcome or {}), "reverted": reason}
-        connection.execute(
-            update(edits)
-            .where(edits.c.id == edit_id)
-            .values(
-                reverted_at=func.clock_timestamp(),
-                revert_oid=commit,
-                outcome=to_jsonb(new_outcome, "the outcome"),
-            )
-        )
-        transition(connection, [edit_id], "reverted", actor=actor, data={"reason": reason, "commit": commit})
-        candidate_records.record_outcome(connection, row.candidate_id, "reverted")
-        self_improvement.release(
-            connection,
-            row.work_items,
-            f"edit {edit_id} was reverted: {reason}",
-            of=("in_progress", "done"),
-        )
-        edit_commits.set_branch(objects, row.branch, commit, row.commit_oid)
-    return commit
-
-
-def _measure(objects: Path, row: Any, rule: Rule | None, commit: str) -> dict[str, Any]:
-    """Count findings of the rule, cognitive complexity, code lines and syntax errors of the edited files.
-
-    `left` are the files in which the rule still finds something.
-    """
-    # Imported late: commands that only read need no parsers.
-    from qflow_dagster.ingestion.extraction import extract
-
-    total: dict[str, Any] = {"findings": 0, "cognitive": 0, "code_lines": 0, "parse_errors": 0, "left": []}
-    for path in row.paths:
-        data = git.run(objects, "cat-file", "blob", f"{commit}:{path}", max_output=trees.MAX_BLOB_BYTES)
-        facts = extract(data, matchers.LANGUAGES.get(row.language, ""))
-        content = matchers.decode(data)
-        if rule is not None and content is not None:
-            count = remaining.count_findings(rule, content, path, row.language, facts)
-            total["findings"] += count
-            total["left"] += [path] if count else []
-        total["cognitive"] += sum(symbol.cognitive or 0 for symbol in facts.symbols)
-        total["code_lines"] += facts.code_lines
-        total["parse_errors"] += facts.parse_error_count
-    return total
-
-
-def _by_completion(
-    connection: Connection, items: Sequence[UUID], left: Sequence[str]
-) -> tuple[list[UUID], list[UUID]]:
-    """Return the work items of files in which nothing is left, and the others."""
-    columns = work_items.c
-    paths = connection.execute(select(columns.id, columns.path).where(columns.id.in_(items))).all()
-    return [row.id for row in paths if row.path not in left], [row.id for row in paths if row.path in left]
-
-
-def _at(snapshot: Snapshot, commit: str) -> Snapshot:
-    return replace(snapshot, commit_oid=commit)
-
-
-_ROWS = """
-SELECT e.id, w.status AS state, r.name AS repository, e.branch, e.commit_oid AS commit, s.title, s.rule_id AS rule,
-       s.approval_id AS approval,
-       e.applied_at, e.verified_at, e.reverted_at, e.outcome
-FROM edits e JOIN suggestions s ON s.id = e.id JOIN workflows w ON w.id = e.id
-JOIN repositories r ON r.id = e.repository_id
-"""
-
-
-def find(
-    connection: Connection, *, repository_id: int | None = None, limit: int = 100
-) -> list[dict[str, Any]]:
-    """Return edits, newest first, optionally only those of one repository."""
-    query = text(
-        f"{_ROWS} WHERE CAST(:id AS bigint) IS NULL OR e.repository_id = :id ORDER BY e.applied_at DESC "
-        "LIMIT :limit"
+def _end(connection: Connection, row: Any, state: str, reason: str) -> None:
+    """End a suggestion, and revoke its approval, which was not used."""
+    requested_by = connection.scalar(
+        select(approvals.c.requested_by).where(approvals.c.id == row.approval_id)
     )
-    return [dict(row) for row in connection.execute(query, {"id": repository_id, "limit": limit}).mappings()]
+    arbiter.revoke(connection, row.approval_id, actor=str(requested_by), reason=reason)
+    transition(connection, [row.id], state, actor=ACTOR, data={"reason": reason})
 
 
-def show(connection: Connection, edit_id: UUID) -> dict[str, Any]:
-    """Return one edit with its suggestion.
-
-    Raises:
-        QflowError: there is no such edit.
-    """
-    row = connection.execute(text(f"{_ROWS} WHERE e.id = :id"), {"id": edit_id}).mappings().one_or_none()
-    if row is None:
-        raise QflowError(f"there is no edit {edit_id}; a suggestion becomes an edit when it is applied")
-    return {**self_improvement.show(connection, edit_id), **row}
+def _fail(engine: Engine, row: Any, problem: str) -> None:
+    """Mark a suggestion as failed that can never be applied."""
+    with engine.begin() as connection:
+        _end(connection, row, "failed", problem)
+        self_improvement.release(connection, row.work_items, problem)

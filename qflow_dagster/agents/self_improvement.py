@@ -7,13 +7,14 @@ commits (`edit_commits`), when to act (`improvement_policy`).
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from qflow_dagster.agents import edit_commits, improvement_policy
 from qflow_dagster.agents.improvement_policy import AGENTS, PROFILES, Record
+from qflow_dagster.agents.suggestion_states import OPEN_STATES, TYPE
 from qflow_dagster.agents.tables import edits, suggestions
 from qflow_dagster.approvals.policy import Evidence
 from qflow_dagster.approvals.requests import issue_or_request
@@ -25,10 +26,9 @@ from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records, patches
 from qflow_dagster.generation.assembling import Limits
 from qflow_dagster.generation.candidates import Candidate
-from qflow_dagster.ingestion import repositories
+from qflow_dagster.ingestion import git, repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, current_snapshot
 from qflow_dagster.quantumflow import (
-    StateMachine,
     create_workflow,
     get_events,
     register,
@@ -38,36 +38,23 @@ from qflow_dagster.quantumflow import (
 )
 from qflow_dagster.quantumflow.recording import RECORDED
 from qflow_dagster.quantumflow.tables import workflows
-from qflow_dagster.registry import Queue, WorkflowTypeName
+from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.settings import settings
 
-SUGGESTION = StateMachine(
-    name="suggestion",
-    initial="suggested",
-    transitions={
-        "suggested": frozenset({"validated", "failed", "rejected", "superseded"}),
-        "validated": frozenset({"awaiting_approval", "failed", "rejected", "superseded"}),
-        "awaiting_approval": frozenset({"approved", "rejected", "expired", "failed", "superseded"}),
-        "approved": frozenset({"applied", "expired", "failed", "rejected"}),
-        "applied": frozenset({"verified", "reverted"}),
-        "verified": frozenset({"reverted"}),
-        "reverted": frozenset(),
-        "rejected": frozenset(),
-        "expired": frozenset(),
-        "failed": frozenset(),
-        "superseded": frozenset(),
-    },
-    terminal=frozenset({"verified", "reverted", "rejected", "expired", "failed", "superseded"}),
-    completed="verified",
-)
-TYPE = register(WorkflowTypeName.SUGGESTION, machine=SUGGESTION, queue=Queue.SUGGESTION_NOTIFICATIONS).name
 # One pass of the improvement loop over a repository.
 CYCLE = register(WorkflowTypeName.IMPROVEMENT_CYCLE, machine=RECORDED).name
 ACTOR = "self-improvement agent"
-OPEN_STATES = ("suggested", "validated", "awaiting_approval", "approved")
 
 
-def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
+class Replaced(NamedTuple):
+    """A suggestion that is suggested again, because its target has moved: why, and how the two patches differ."""
+
+    suggestion: UUID
+    reason: str
+    difference: list[str]
+
+
+def suggest(connection: Connection, candidate: Candidate, *, replaced: Replaced | None = None) -> UUID | None:
     """Suggest a candidate that passed its gates, and request its approval.
 
     Return the suggestion's id; None if the same change was suggested before (its work item
@@ -120,7 +107,9 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
             sources=list(candidate.sources),
             rule_id=rule.id,
             base_commit=candidate.base,
+            target=_target(connection, candidate.repository),
             branch=branch,
+            replaces=replaced and replaced.suggestion,
             risk=risk,
             confidence_mean=trust_level.estimate.mean,
             confidence_lower=trust_level.estimate.lower,
@@ -128,7 +117,16 @@ def suggest(connection: Connection, candidate: Candidate) -> UUID | None:
     )
     transition(connection, [id_], "validated", actor=ACTOR, data={"gates": gates})
     _request_approval(
-        connection, candidate, id_, title, branch, risk, agent, trust_level, experimental=experimental
+        connection,
+        candidate,
+        id_,
+        title,
+        branch,
+        risk,
+        agent,
+        trust_level,
+        experimental=experimental,
+        replaced=replaced,
     )
     return id_
 
@@ -144,6 +142,12 @@ def limits_of(rule: Rule) -> Limits:
     """Return how large a change of a rule may be, by the safety profile of its agent."""
     profile = PROFILES[AGENTS.get(rule.category, "default")]
     return Limits(profile.max_files, profile.max_lines)
+
+
+def _target(connection: Connection, repository: str) -> str:
+    """Return the branch that was ingested; the revision itself where that is no branch."""
+    revision = current_snapshot(connection, repository).revision
+    return git.branch_of(repositories.find(connection, repository).objects, revision) or revision
 
 
 _CHANGED_SYMBOLS = text(f"""
@@ -174,6 +178,7 @@ def _request_approval(
     trust_level: RuleTrust,
     *,
     experimental: bool,
+    replaced: Replaced | None,
 ) -> None:
     """Request the approval of exactly this patch on exactly this commit; by policy where that is allowed."""
     rule = candidate.request.rule
@@ -195,6 +200,8 @@ def _request_approval(
         "findings": [f"{path}:{line}: {message}" for path, line, message in candidate.findings[:20]],
         "gates": {gate.name: f"{gate.verdict}: {gate.evidence}" for gate in candidate.gates},
     }
+    if replaced is not None:
+        evidence["replaces"] = {**replaced._asdict(), "suggestion": str(replaced.suggestion)}
     policy_evidence = None
     if not experimental and trust_level.level == "act":
         # A skipped gate does not count as passed: the policy demands that all gates have passed.
@@ -241,7 +248,8 @@ def follow_decisions(connection: Connection, *, limit: int = 1_000) -> int:
     for row in rows:
         # A process killed between git and the database left its branch behind, and the approval has ended since.
         objects = repositories.find(connection, row.repository).objects
-        edit_commits.remove_branch(objects, row.branch, str(row.id))
+        if leftover := edit_commits.made_for(objects, row.branch, str(row.id)):
+            edit_commits.delete_branch(objects, row.branch, leftover)
         transition(
             connection,
             [row.id],
@@ -364,38 +372,3 @@ def show(connection: Connection, id_: UUID) -> dict[str, Any]:
 def resolve_id(connection: Connection, prefix: str) -> UUID:
     """Return the id of the suggestion whose id begins with `prefix`."""
     return resolve(connection, prefix, table="suggestions", noun="suggestion")
-
-
-def statistics(connection: Connection, by: str = "rule") -> list[dict[str, Any]]:
-    """Return acceptance, median times (seconds), reverts and change of complexity.
-
-    Grouped by one of rule, generator, agent, repository, week.
-    """
-    expressions = {
-        "rule": "s.rule_id",
-        "generator": "array_to_string(s.sources, '+')",
-        "repository": "r.name",
-        "week": "to_char(date_trunc('week', s.created_at), 'YYYY-MM-DD')",
-        "agent": "a.requested_by",
-    }
-    if by not in expressions:
-        raise QflowError(f"no statistics by {by!r}; choose one of {', '.join(expressions)}")
-    query = text(f"""
-        SELECT {expressions[by]} AS "{by}", count(*) AS suggested,
-               count(*) FILTER (WHERE e.id IS NOT NULL) AS applied,
-               count(*) FILTER (WHERE w.status = 'rejected') AS rejected,
-               count(*) FILTER (WHERE e.reverted_at IS NOT NULL) AS reverted,
-               round((count(e.id)::numeric / nullif(count(*) FILTER (
-                   WHERE e.id IS NOT NULL OR w.status = 'rejected'), 0)), 2)::float AS acceptance,
-               round(percentile_cont(0.5) WITHIN GROUP (
-                   ORDER BY extract(epoch FROM d.at - s.created_at))::numeric, 1)::float AS to_decision,
-               round(percentile_cont(0.5) WITHIN GROUP (
-                   ORDER BY extract(epoch FROM e.applied_at - d.at))::numeric, 1)::float AS to_apply,
-               sum((e.outcome -> 'after' ->> 'cognitive')::float - (e.outcome -> 'before' ->> 'cognitive')::float)
-                   AS cognitive
-        FROM suggestions s JOIN workflows w ON w.id = s.id JOIN repositories r ON r.id = s.repository_id
-        LEFT JOIN edits e ON e.id = s.id LEFT JOIN approvals a ON a.id = s.approval_id
-        LEFT JOIN LATERAL (SELECT max(at) AS at FROM approval_decisions WHERE approval_id = s.approval_id) AS d ON true
-        GROUP BY 1 ORDER BY suggested DESC, 1
-    """)
-    return [dict(row) for row in connection.execute(query).mappings()]

@@ -23,7 +23,8 @@ from qflow_dagster.registry import WorkflowTypeName
 
 AUTHOR = self_improvement.ACTOR
 STEPS, CHANGES = PHASES[1], PHASES[3]
-DECLINED = ("rejected", "reverted", "failed", "superseded")
+DECLINED = ("rejected", "reverted", "closed", "failed", "superseded")
+ACCEPTED = ("verified", "merged")
 
 
 def refinement(engine: Engine, goal: Goal) -> PhaseResult:
@@ -161,7 +162,7 @@ def completion(engine: Engine, goal: Goal) -> PhaseResult:
 
 
 _OUTCOME = text("""
-SELECT w.status, e.outcome, e.commit_oid, s.branch, a.status AS approval,
+SELECT w.status, e.outcome, e.end_reason, e.commit_oid, s.branch, a.status AS approval,
        (SELECT string_agg(d.comment, '; ') FROM approval_decisions d WHERE d.approval_id = s.approval_id) AS comments
 FROM suggestions s JOIN workflows w ON w.id = s.id LEFT JOIN edits e ON e.id = s.id
 LEFT JOIN workflows a ON a.id = s.approval_id WHERE s.id = :id
@@ -174,16 +175,16 @@ def check_completion(connection: Connection, goal: Goal, data: dict[str, Any]) -
     if row is None:
         return Gate("arbiter", "rejected", f"suggestion {data['suggestion']} no longer exists")
     if row.status in DECLINED:
-        reason = row.comments or (row.outcome or {}).get("reverted") or ""
+        reason = row.end_reason or row.comments or ""
         return Gate(
             "arbiter", "rejected", f"the suggestion was {row.status}{': ' if reason else ''}{reason}", STEPS
         )
     if row.status == "expired":
         return Gate("arbiter", "rejected", "nobody decided in time")
-    if row.status != "verified":
+    if row.status not in ACCEPTED:
         return None
     after = (row.outcome or {}).get("after", {})
-    verified = f"{row.branch} ({row.commit_oid[:10]}) is verified"
+    verified = f"{row.branch} ({row.commit_oid[:10]}) is {row.status}"
     value = after.get({"cognitive": "cognitive", "code_lines": "code_lines"}.get(goal.target.measure, ""))
     of_file = goal.target.kind == "measure" and goal.target.function is None
     if of_file and value is not None and not goal.target.holds(float(value)):
@@ -201,7 +202,7 @@ def decided(connection: Connection) -> bool:
             JOIN workflows s ON s.id = CAST(p.data ->> 'suggestion' AS uuid)
             WHERE w.type = '{WorkflowTypeName.SPARC_PHASE}' AND w.status = 'waiting' AND s.status = ANY(:ended))
     """)
-    return bool(connection.scalar(query, {"ended": ["verified", "expired", *DECLINED]}))
+    return bool(connection.scalar(query, {"ended": [*ACCEPTED, "expired", *DECLINED]}))
 
 
 MAKERS: dict[str, Maker] = {

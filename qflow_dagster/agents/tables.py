@@ -42,7 +42,11 @@ suggestions = Table(
     Column("sources", ARRAY(Text), nullable=False),
     Column("rule_id", Text, nullable=False),
     Column("base_commit", Text, nullable=False),
+    # What it is meant for: a branch (refs/heads/main), or the revision that was ingested where that is no branch.
+    Column("target", Text, nullable=False),
     Column("branch", Text, nullable=False),
+    # The suggestion that it was made instead of, because the target had moved on.
+    Column("replaces", Uuid),
     # low, medium, high; experimental ones are never approved by policy.
     Column("risk", Text, nullable=False),
     # The estimated confidence of its rule when it was made: mean and lower bound.
@@ -53,6 +57,7 @@ suggestions = Table(
     CheckConstraint("risk IN ('low', 'medium', 'high', 'experimental')", name="risk"),
     Index("ix_suggestions_repository_id", "repository_id", "created_at"),
     Index("ix_suggestions_approval_id", "approval_id"),
+    Index("ix_suggestions_replaces", "replaces", postgresql_where=text("replaces IS NOT NULL")),
 )
 
 # A suggestion that was applied; same id.
@@ -62,22 +67,33 @@ edits = Table(
     Column("id", Uuid, primary_key=True),
     Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), nullable=False),
     Column("branch", Text, nullable=False),
+    # The parent of its commit; it differs from the suggestion's where the target had moved when it was applied.
     Column("base_commit", Text, nullable=False),
     Column("commit_oid", Text, nullable=False),
+    # All commits that were made for it, the current one last: before it was rebased it had others.
+    Column("own_commits", ARRAY(Text), nullable=False),
     Column("revert_oid", Text),
     # Measures and gates before and after, once verified; the reason, if reverted.
     Column("outcome", JSONB),
     Column("applied_by", Text, nullable=False),
     Column("run_id", Text),
+    # The snapshot that was current when it was last compared with its target.
+    Column("compared_snapshot_id", BigInteger),
+    # What was pushed: the commit by remote.
+    Column("pushed", JSONB, nullable=False),
+    # How it ended, by which commit of the target (merged, reverted there), and why.
+    Column("ended_as", Text),
+    Column("ended_by", Text),
+    Column("end_reason", Text),
     timestamp_column("applied_at", default_now=True),
     timestamp_column("verified_at", nullable=True),
     timestamp_column("reverted_at", nullable=True),
+    timestamp_column("ended_at", nullable=True),
+    timestamp_column("branch_deleted_at", nullable=True),
+    CheckConstraint("ended_as IN ('merged', 'superseded', 'closed', 'reverted')", name="ended_as"),
+    CheckConstraint("(ended_as IS NULL) = (ended_at IS NULL)", name="ended_at"),
     Index("ix_edits_repository_id", "repository_id", "applied_at"),
-    Index(
-        "ix_edits_unverified",
-        "applied_at",
-        postgresql_where=text("verified_at IS NULL AND reverted_at IS NULL"),
-    ),
+    Index("ix_edits_open", "applied_at", postgresql_where=text("ended_at IS NULL")),
 )
 
 agents = Table(

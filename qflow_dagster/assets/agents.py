@@ -1,6 +1,7 @@
 """Assets of the group `agents`: edits, their verification, and how the agents perform."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -8,7 +9,15 @@ from urllib.parse import quote
 import dagster as dg
 from sqlalchemy import Connection
 
-from qflow_dagster.agents import assignments, builtin_agents, coordination, self_improvement, tables
+from qflow_dagster.agents import (
+    assignments,
+    builtin_agents,
+    coordination,
+    edit_lifecycle,
+    edit_records,
+    suggestion_statistics,
+    tables,
+)
 from qflow_dagster.agents import edits as agent_edits
 from qflow_dagster.assets.metadata import (
     HOURLY,
@@ -52,9 +61,9 @@ def edits(context: dg.AssetExecutionContext, database: Database) -> dg.Materiali
     for result in problems:
         context.log.warning("suggestion %s: %s", result.suggestion_id, visible_line(result.problem or ""))
     with engine.connect() as connection:
-        rows = agent_edits.find(connection, limit=MAX_ROWS)
+        rows = edit_records.find(connection, limit=MAX_ROWS)
         branches = list(_branches_of(connection, rows))
-    columns = ("state", "repository", "branch", "commit", "title", "applied_at")
+    columns = ("state", "repository", "branch", "commit", "title", "applied_at", "end_reason")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(applied),
@@ -87,25 +96,33 @@ def _branches_of(connection: Connection, edits: Sequence[Mapping[str, Any]]) -> 
     deps=[EDITS],
     kinds={"git", "postgres"},
     code_version="1",
-    description="Effects of edits: tests, finding and metrics before and after; edits with worse results are reverted.",
+    description="What became of edits: merged, superseded, conflicting with their target branch, closed or reverted; "
+    "tests, finding and metrics before and after.",
     metadata=table_metadata(tables.edits),
     # Two runs would verify the same edit, and the tests of one could make those of the other exceed their time limit.
     pool="edit_verification",
 )
 def edit_outcomes(context: dg.AssetExecutionContext, database: Database) -> dg.MaterializeResult:
-    """Verify all edits that are not verified yet."""
+    """Compare edits with their target branches, and verify all that are not verified yet."""
     engine = database.engine()
-    verified = agent_edits.verify_all(engine)
-    for result in verified:
+    followed, verified = edit_lifecycle.observe(engine)
+    for result in (*followed, *verified):
         context.log.info("edit %s: %s", result.edit_id, visible_line(result.reason))
+    by_state = Counter(result.state or "not_compared" for result in followed)
+    followed_rows = [
+        {"edit": str(result.edit_id), "state": result.state or "not compared", "reason": result.reason}
+        for result in followed
+    ]
     with engine.connect() as connection:
-        by_week = self_improvement.statistics(connection, "week")
-        by_generator = self_improvement.statistics(connection, "generator")
+        by_week = suggestion_statistics.statistics(connection, "week")
+        by_generator = suggestion_statistics.statistics(connection, "generator")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(verified),
             "verified": sum(result.good for result in verified),
             "reverted": sum(not result.good for result in verified),
+            **{f"became_{state}": count for state, count in sorted(by_state.items())},
+            "followed": table(followed_rows, MAX_ROWS),
             "by_week": table(by_week, MAX_ROWS),
             "by_generator": table(by_generator, MAX_ROWS),
         }

@@ -250,8 +250,18 @@ OF_TABLE = {
     "suggestions": {
         "candidate_id": "The candidate that it suggests (table candidates).",
         "risk": "low, medium, high or experimental.",
+        "target": "The branch that it is meant for.",
+        "replaces": "The suggestion that it was made instead of.",
     },
     "edits": {
+        "own_commits": "All commits that were made for it, the current one last.",
+        "compared_snapshot_id": "The snapshot that was current when it was last compared with its target.",
+        "pushed": "The commit that was pushed, by remote, as JSON.",
+        "ended_as": "merged, superseded, closed or reverted.",
+        "ended_by": "The commit of the target branch that it is due to.",
+        "end_reason": "Why it ended.",
+        "ended_at": "When it ended.",
+        "branch_deleted_at": "When its branch was deleted.",
         "revert_oid": "The commit that took it back.",
         "outcome": "Measures before and after, and what the tests said, as JSON.",
         "applied_by": "Who applied it.",

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from qflow_dagster.agents import improvement_cycle, self_improvement
+from qflow_dagster.agents import improvement_cycle, self_improvement, suggestion_statistics
 from qflow_dagster.agents import tables as agent_tables
 from qflow_dagster.assets import execution
 from qflow_dagster.assets.metadata import MAX_ROWS, approval_link, links, picture, table, table_metadata
@@ -90,7 +90,7 @@ def suggestions(context: dg.AssetExecutionContext, database: Database) -> dg.Mat
         snapshot = current_snapshot(connection, context.partition_key)
         self_improvement.follow_decisions(connection)
         found = self_improvement.find(connection, repository_id=snapshot.repository_id, limit=1_000)
-        by_rule = self_improvement.statistics(connection)
+        by_rule = suggestion_statistics.statistics(connection)
     states: dict[str, int] = {}
     for row in found:
         states[row["state"]] = states.get(row["state"], 0) + 1

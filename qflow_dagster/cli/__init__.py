@@ -36,7 +36,7 @@ NOUNS = {
     "publish, import, distrust.",
     "work": "The plan: list, tree, next, show, progress; add, set, move, depend, decide.",
     "suggestions": "Suggestions: list, show, exclude, statistics.",
-    "edits": "Edits: list, show, apply, revert, push, export.",
+    "edits": "Edits: list, show, apply, follow, revert, close, push, export.",
     "tasks": "Task graphs: submit, work, list, show, graph; retry, amend, cancel.",
     "sparc": "Goals through the five SPARC phases: start, work, list, show, strategies; resume, abandon.",
     "agent": "Agents: register, list, show, availability, work; assign, assignments, message, statistics.",

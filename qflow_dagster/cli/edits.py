@@ -5,13 +5,22 @@ from typing import Annotated
 
 import typer
 
-from qflow_dagster.agents import edit_commits, self_improvement
+from qflow_dagster.agents import (
+    edit_branches,
+    edit_commits,
+    edit_lifecycle,
+    edit_records,
+    edit_verification,
+    self_improvement,
+    suggestion_states,
+)
 from qflow_dagster.agents import edits as agent_edits
 from qflow_dagster.cli.output import (
     As,
     JsonFlag,
     Limit,
     actor_name,
+    check_choice,
     console,
     print_code,
     print_exactly,
@@ -20,7 +29,7 @@ from qflow_dagster.cli.output import (
     print_rows,
 )
 from qflow_dagster.database import ready_engine
-from qflow_dagster.ingestion import remotes, repositories
+from qflow_dagster.ingestion import repositories
 
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[
@@ -31,13 +40,15 @@ Id = Annotated[
 @app.command("list")
 def list_(
     repo: Annotated[str | None, typer.Option("--repo", "-r", help="Only of this repository.")] = None,
+    state: Annotated[str | None, typer.Option(help="Such as `verified` or `merged`; default: all.")] = None,
     json: JsonFlag = False,
     limit: Limit = 30,
 ) -> None:
     """List edits, the newest first."""
+    check_choice("state of an edit", state, suggestion_states.EDIT_STATES)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
-        rows = agent_edits.find(connection, repository_id=id_, limit=limit)
+        rows = edit_records.find(connection, repository_id=id_, state=state, limit=limit)
     if json:
         print_json(rows)
         return
@@ -49,6 +60,7 @@ def list_(
             "commit": row["commit"][:10],
             "branch": row["branch"],
             "applied_at": row["applied_at"],
+            "reason": row["end_reason"] or "",
         }
         for row in rows
     ]
@@ -59,7 +71,7 @@ def list_(
 def show(id_: Id, json: JsonFlag = False) -> None:
     """Show one edit: its patch, its outcome, and its history."""
     with ready_engine().connect() as connection:
-        edit = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
+        edit = edit_records.show(connection, self_improvement.resolve_id(connection, id_))
     if json:
         print_json(edit)
         return
@@ -76,20 +88,64 @@ def apply(json: JsonFlag = False) -> None:
     """Apply and verify approved suggestions now; `qflow up` does it automatically."""
     engine = ready_engine()
     applied, problems = agent_edits.apply_all_approved(engine, worker="qflow edits apply")
-    verified = {result.edit_id: result for result in agent_edits.verify_all(engine)}
+    followed, verified = edit_lifecycle.observe(engine)
+    good = {result.edit_id: result.good for result in verified}
     rows = [
         {
             "id": str(result.suggestion_id)[:18],
             "branch": result.branch,
             "commit": result.commit and result.commit[:10],
             "problem": result.problem,
-            "verified": verified[result.suggestion_id].good if result.suggestion_id in verified else None,
+            "verified": good.get(result.suggestion_id),
         }
         for result in (*applied, *problems)
     ]
-    print_json(rows) if json else print_rows(
-        rows, empty="No suggestion is approved; see qflow approvals list"
-    )
+    if json:
+        print_json(rows)
+        return
+    print_rows(rows, empty="No suggestion is approved; see qflow approvals list")
+    _print_followed(followed)
+
+
+@app.command()
+def follow(json: JsonFlag = False) -> None:
+    """Compare edits with the branches they are meant for: merged, superseded or conflicting.
+
+    `qflow up` does it whenever it has ingested a commit.
+    """
+    followed, _ = edit_lifecycle.observe(ready_engine())
+    if json:
+        print_json([{**result._asdict(), "edit_id": str(result.edit_id)} for result in followed])
+    elif not followed:
+        console.print("No edit has changed since its repository was last ingested (qflow run).")
+    else:
+        _print_followed(followed)
+
+
+def _print_followed(followed: list[edit_lifecycle.FollowResult]) -> None:
+    rows = [
+        {
+            "id": str(result.edit_id)[:18],
+            "state": result.state or "not compared",
+            "reason": result.reason,
+        }
+        for result in followed
+    ]
+    print_rows(rows, empty="", title="Changed since they were last compared with their branch")
+
+
+@app.command()
+def close(
+    id_: Id,
+    reason: Annotated[str, typer.Option("--reason", help="The reason; it stays in the record.")],
+    as_: As = None,
+) -> None:
+    """Close an edit that is not wanted; its branch is deleted, unless others have commits on it."""
+    engine = ready_engine()
+    with engine.connect() as connection:
+        edit = self_improvement.resolve_id(connection, id_)
+    edit_lifecycle.close(engine, edit, actor=actor_name(as_), reason=reason)
+    console.print("closed")
 
 
 @app.command()
@@ -102,7 +158,7 @@ def revert(
     engine = ready_engine()
     with engine.connect() as connection:
         edit = self_improvement.resolve_id(connection, id_)
-    commit = agent_edits.revert(engine, edit, actor=actor_name(as_), reason=reason)
+    commit = edit_verification.revert(engine, edit, actor=actor_name(as_), reason=reason)
     console.print(f"reverted by {commit[:10]}")
 
 
@@ -112,11 +168,11 @@ def push(
     remote: Annotated[str, typer.Option("--remote", help="A remote of the repository, or a URL.")],
 ) -> None:
     """Push the branch of an edit; nothing is pushed otherwise."""
-    with ready_engine().connect() as connection:
-        edit = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
-        repository = repositories.find(connection, edit["repository"])
-    remotes.push(repository.objects, remote, edit["branch"])
-    console.print(f"pushed {edit['branch']} to {remote}")
+    engine = ready_engine()
+    with engine.connect() as connection:
+        edit = self_improvement.resolve_id(connection, id_)
+    branch = edit_branches.push(engine, edit, remote)
+    console.print(f"pushed {branch} to {remote}")
 
 
 @app.command()
@@ -128,7 +184,7 @@ def export(
 ) -> None:
     """Write an edit as a mail for `git am`."""
     with ready_engine().connect() as connection:
-        edit = agent_edits.show(connection, self_improvement.resolve_id(connection, id_))
+        edit = edit_records.show(connection, self_improvement.resolve_id(connection, id_))
         repository = repositories.find(connection, edit["repository"])
     mail = edit_commits.format_patch(repository.objects, edit["commit"])
     if output is None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from qflow_dagster.agents import exclusion, self_improvement
+from qflow_dagster.agents import exclusion, self_improvement, suggestion_states, suggestion_statistics
 from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
@@ -32,7 +32,7 @@ def list_(
     limit: Limit = 30,
 ) -> None:
     """List suggestions, the newest first."""
-    check_choice("state of a suggestion", state, self_improvement.SUGGESTION.states)
+    check_choice("state of a suggestion", state, suggestion_states.SUGGESTION.states)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = self_improvement.find(
@@ -100,5 +100,5 @@ def statistics(
 ) -> None:
     """Show how many suggestions were accepted, rejected and reverted, and how long it took."""
     with ready_engine().connect() as connection:
-        rows = self_improvement.statistics(connection, by)
+        rows = suggestion_statistics.statistics(connection, by)
     print_json(rows) if json else print_rows(rows, empty="No suggestion yet.")

@@ -67,7 +67,7 @@ SELECT o.id, o.digest, r.name AS repository, c.language, c.base_commit AS commit
        NULL::int AS line
 FROM rule_outcomes o JOIN suggestions s ON s.id::text = o.subject JOIN candidates c ON c.id = s.candidate_id
 JOIN repositories r ON r.id = o.repository_id
-WHERE o.kind IN ('approved', 'denied', 'reverted') AND o.weight > 0 AND {outcomes.NOT_REVERTED}
+WHERE o.kind IN ('approved', 'denied', 'closed', 'reverted') AND o.weight > 0 AND {outcomes.NOT_REVERTED}
   AND NOT EXISTS (SELECT FROM rule_locations p WHERE p.outcome_id = o.id)
 UNION ALL
 SELECT o.id, o.digest, r.name, '', n.commit_oid, ARRAY[g.path], '[]', g.line

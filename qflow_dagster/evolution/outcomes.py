@@ -12,6 +12,8 @@ they are about.
 | approved, denied | a person's decision; nothing if by policy | good, bad, 1 |
 | applied | the change was committed | nothing |
 | verified | the change passed verification; nothing where a person had approved it | good, 0.5 |
+| merged | the target branch contains the change; nothing where a person had approved it | good, 0.5 |
+| closed | a person closed the change; its approval no longer counts | bad, 1 |
 | reverted | the change was reverted; its approval no longer counts | bad, 1 |
 | fixed | somebody fixed a finding by a change of their own (implicit acceptance) | good, 0.25 |
 | reappeared | a finding was reopened | nothing |
@@ -34,11 +36,13 @@ KINDS = (
     "denied",
     "applied",
     "verified",
+    "merged",
+    "closed",
     "reverted",
     "fixed",
     "reappeared",
 )
-SUPPRESSED, VERIFIED, FIXED = 0.5, 0.5, 0.25
+SUPPRESSED, VERIFIED, MERGED, FIXED = 0.5, 0.5, 0.5, 0.25
 
 _INSERT = """
 INSERT INTO rule_outcomes (kind, rule_id, version, digest, good, weight, number, gate, subject, reference,
@@ -76,7 +80,7 @@ AND NOT EXISTS (
 AND NOT EXISTS (
     SELECT FROM suggestions s JOIN edits d ON d.id = s.id JOIN candidates c ON c.id = s.candidate_id
     WHERE s.repository_id = g.repository_id AND s.rule_id = g.rule_id AND g.path = ANY(c.paths)
-      AND d.reverted_at IS NULL)
+      AND d.reverted_at IS NULL AND d.ended_as IS DISTINCT FROM 'superseded' AND d.ended_as IS DISTINCT FROM 'closed')
 """
 _CANDIDATES = """
 SELECT c.status, c.rule_id, c.rule_version, c.rule_digest, NULL::boolean, 0, 1, f.gate, c.id::text, c.id::text,
@@ -99,6 +103,10 @@ SELECT CASE d.decision WHEN 'approve' THEN 'approved' ELSE 'denied' END, {_RULE}
        s.confidence_lower, d.at
 {_OF_SUGGESTION} JOIN approvals a ON a.id = s.approval_id JOIN approval_decisions d ON d.approval_id = a.id
 """
+_BY_POLICY = """
+    SELECT coalesce(bool_and(actor LIKE 'policy:%'), false) AS policy FROM approval_decisions
+    WHERE approval_id = s.approval_id
+"""
 _EDITS = f"""
 SELECT 'applied', {_RULE}, NULL::boolean, 0, 1, NULL, s.id::text, s.id::text, s.repository_id, e.applied_by, NULL,
        s.confidence_mean, s.confidence_lower, e.applied_at
@@ -106,13 +114,20 @@ SELECT 'applied', {_RULE}, NULL::boolean, 0, 1, NULL, s.id::text, s.id::text, s.
 UNION ALL
 SELECT 'verified', {_RULE}, CASE WHEN p.policy THEN true END, CASE WHEN p.policy THEN {VERIFIED} ELSE 0 END, 1, NULL,
        s.id::text, s.id::text, s.repository_id, NULL, NULL, s.confidence_mean, s.confidence_lower, e.verified_at
-{_OF_SUGGESTION} JOIN edits e ON e.id = s.id CROSS JOIN LATERAL (
-    SELECT coalesce(bool_and(actor LIKE 'policy:%'), false) AS policy FROM approval_decisions
-    WHERE approval_id = s.approval_id) AS p
+{_OF_SUGGESTION} JOIN edits e ON e.id = s.id CROSS JOIN LATERAL ({_BY_POLICY}) AS p
 WHERE e.verified_at IS NOT NULL
 UNION ALL
+SELECT 'merged', {_RULE}, CASE WHEN p.policy THEN true END, CASE WHEN p.policy THEN {MERGED} ELSE 0 END, 1, NULL,
+       s.id::text, s.id::text, s.repository_id, NULL, e.end_reason, s.confidence_mean, s.confidence_lower, e.ended_at
+{_OF_SUGGESTION} JOIN edits e ON e.id = s.id CROSS JOIN LATERAL ({_BY_POLICY}) AS p
+WHERE e.ended_as = 'merged'
+UNION ALL
+SELECT 'closed', {_RULE}, false, 1, 1, NULL, s.id::text, s.id::text, s.repository_id, NULL, e.end_reason,
+       s.confidence_mean, s.confidence_lower, e.ended_at
+{_OF_SUGGESTION} JOIN edits e ON e.id = s.id WHERE e.ended_as = 'closed' AND c.outcome = 'denied'
+UNION ALL
 SELECT 'reverted', {_RULE}, false, 1, 1, NULL, s.id::text, s.id::text, s.repository_id, NULL,
-       e.outcome ->> 'reverted', s.confidence_mean, s.confidence_lower, e.reverted_at
+       e.end_reason, s.confidence_mean, s.confidence_lower, e.reverted_at
 {_OF_SUGGESTION} JOIN edits e ON e.id = s.id WHERE e.reverted_at IS NOT NULL
 """
 _STATEMENTS = [
@@ -138,10 +153,10 @@ WHERE d.actor NOT LIKE 'policy:%' AND NOT EXISTS (
     SELECT FROM rule_outcomes o WHERE o.reference = d.approval_id || ':' || d.actor
     AND o.kind = CASE d.decision WHEN 'approve' THEN 'approved' ELSE 'denied' END)
 """)
-# An approval or verification does not count if the change was reverted later.
+# An approval, verification or merge does not count if the change was reverted or closed later.
 NOT_REVERTED = """
-NOT (o.kind IN ('approved', 'verified') AND EXISTS (
-    SELECT FROM rule_outcomes r WHERE r.kind = 'reverted' AND r.subject = o.subject))
+NOT (o.kind IN ('approved', 'verified', 'merged') AND EXISTS (
+    SELECT FROM rule_outcomes r WHERE r.kind IN ('reverted', 'closed') AND r.subject = o.subject))
 """
 
 
@@ -173,7 +188,7 @@ def evidence(connection: Connection) -> dict[bytes, Evidence]:
     for row in connection.execute(query):
         evidence = by_digest.setdefault(bytes(row.digest), Evidence([], []))
         evidence.labelled.append(LabelledOutcome(row.age, row.weight, row.good))
-        if row.kind in ("approved", "denied", "reverted"):
+        if row.kind in ("approved", "denied", "closed", "reverted"):
             evidence.decisions.append(row.good)
     return by_digest
 
@@ -203,7 +218,8 @@ def after_publication(connection: Connection) -> list[Decision]:
         SELECT p.confidence_lower, o.good, o.at FROM rule_outcomes o
         JOIN LATERAL (SELECT confidence_lower FROM rule_publications p WHERE p.rule_digest = o.digest
                       AND p.published_at < o.at ORDER BY p.id DESC LIMIT 1) AS p ON true
-        WHERE o.kind IN ('approved', 'denied', 'reverted') AND o.weight > 0 AND {NOT_REVERTED} ORDER BY o.at, o.id
+        WHERE o.kind IN ('approved', 'denied', 'closed', 'reverted') AND o.weight > 0 AND {NOT_REVERTED}
+        ORDER BY o.at, o.id
     """)
     return [Decision(*row) for row in connection.execute(query)]
 

@@ -177,8 +177,8 @@ rule_outcomes = Table(
     timestamp_column("at"),
     UniqueConstraint("kind", "reference"),
     CheckConstraint(
-        "kind IN ('shown', 'suppressed', 'passed', 'failed', 'approved', 'denied', 'applied', 'verified', 'reverted', "
-        "'fixed', 'reappeared')",
+        "kind IN ('shown', 'suppressed', 'passed', 'failed', 'approved', 'denied', 'applied', 'verified', 'merged', "
+        "'closed', 'reverted', 'fixed', 'reappeared')",
         name="kind",
     ),
     CheckConstraint("(good IS NULL) = (weight = 0)", name="weight"),

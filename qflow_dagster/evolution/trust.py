@@ -237,7 +237,7 @@ def above_evidence(connection: Connection) -> list[dict[str, Any]]:
         WHERE d.actor LIKE 'policy:%' AND (
             s.confidence_lower < :min_lower
             OR (SELECT count(*) FROM rule_outcomes o WHERE o.digest = c.rule_digest AND o.at < d.at
-                AND o.weight > 0 AND o.kind IN ('approved', 'denied', 'reverted')) < :min_decisions)
+                AND o.weight > 0 AND o.kind IN ('approved', 'denied', 'closed', 'reverted')) < :min_decisions)
         ORDER BY d.at DESC LIMIT 100
     """)
     parameters = {"min_lower": thresholds.bounds("act")[0], "min_decisions": confidence.MIN_DECISIONS}

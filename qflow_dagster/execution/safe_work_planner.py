@@ -130,12 +130,12 @@ def _create_hierarchy(
 
 def _reopen(connection: Connection, ids: Sequence[UUID]) -> None:
     """Move features that were done and whose finding is back to the backlog; cancelled ones stay cancelled."""
-    # A verified edit that is not merged yet leaves its finding in place: that is not a recurrence.
+    # An edit that is not merged yet leaves its finding in place: that is not a recurrence.
     query = text("""
         SELECT w.id FROM workflows w JOIN work_items i ON i.id = w.id
         WHERE w.id = ANY(:ids) AND w.status = 'done' AND NOT EXISTS (
             SELECT FROM edits e JOIN suggestions s ON s.id = e.id
-            WHERE s.work_item_id = i.id AND e.reverted_at IS NULL AND NOT EXISTS (
+            WHERE s.work_item_id = i.id AND e.ended_at IS NULL AND NOT EXISTS (
                 SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
                 AND g.path = i.path AND g.state IN ('open', 'reopened') AND g.changed_at > e.applied_at))
         ORDER BY w.id

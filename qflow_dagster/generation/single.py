@@ -4,6 +4,7 @@ Belongs here: doing on request what the orchestrator does in batches. Does not b
 suggesting candidates (its callers).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -63,21 +64,33 @@ def try_item(engine: Engine, work_item: UUID, choose: Choose) -> orchestrator.Ge
     Raises:
         QflowError: the item has no rule and file.
     """
-    objects, snapshot, request = _request(engine, work_item)
+    return try_items(engine, [work_item], choose, lambda rule: NO_LIMITS)
+
+
+def try_items(
+    engine: Engine,
+    work_items: Sequence[UUID],
+    choose: Choose,
+    limits_of: orchestrator.LimitsOf,
+    *,
+    digest: bytes | None = None,
+) -> orchestrator.Generated:
+    """Generate one change for work items of one rule, as `try_item`; `digest` selects a version of the rule.
+
+    Raises:
+        QflowError: an item has no rule and file.
+    """
+    requests = [_request(engine, item, digest) for item in work_items]
+    objects, snapshot, _ = requests[0]
+    slots = [Slot(item, request) for item, (_, _, request) in zip(work_items, requests, strict=True)]
     [generated] = orchestrator.generate(
-        engine,
-        objects,
-        snapshot,
-        [[Slot(work_item, request)]],
-        choose,
-        lambda rule: NO_LIMITS,
-        lambda stage, done, total: None,
+        engine, objects, snapshot, [slots], choose, limits_of, lambda stage, done, total: None
     )
     with engine.begin() as connection:
         candidate_records.store(
             connection,
             snapshot.repository_id,
-            {request.path: work_item},
+            {slot.request.path: slot.work_item_id for slot in slots},
             generated.attempts,
             generated.candidates,
         )
@@ -85,13 +98,15 @@ def try_item(engine: Engine, work_item: UUID, choose: Choose) -> orchestrator.Ge
     return generated
 
 
-def _request(engine: Engine, work_item: UUID) -> tuple[Path, Snapshot, Request]:
+def _request(engine: Engine, work_item: UUID, digest: bytes | None = None) -> tuple[Path, Snapshot, Request]:
     with engine.begin() as connection:
         name = item_requests.repository_of(connection, work_item)
         objects = repositories.find(connection, name).objects
         snapshot = current_snapshot(connection, name)
         target = python_target(objects, snapshot, connection)
-        request, problem = item_requests.request_for(connection, objects, snapshot, work_item, target)
+        request, problem = item_requests.request_for(
+            connection, objects, snapshot, work_item, target, digest=digest
+        )
     if request is None:
         raise QflowError(f"{problem}: {work_item}")
     return objects, snapshot, request

@@ -39,11 +39,15 @@ OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class GitError(QflowError):
-    """Git failed; the message names the operation and git's own message, `stderr` holds all that git printed."""
+    """Git failed; the message names the operation and git's own message.
 
-    def __init__(self, message: str, stderr: str = "") -> None:
+    `stderr` holds all that git printed, `code` its exit code (None if it was ended).
+    """
+
+    def __init__(self, message: str, stderr: str = "", code: int | None = None) -> None:
         super().__init__(message)
         self.stderr = stderr
+        self.code = code
 
 
 class TooLargeError(QflowError):
@@ -155,7 +159,7 @@ def stream(
                 errors.seek(0)
                 printed = errors.read(1 << 16)
                 message = f"git {arguments[0]}: {reason(printed, process.returncode)}"
-                raise GitError(message, printed.decode(errors="replace"))
+                raise GitError(message, printed.decode(errors="replace"), process.returncode)
         finally:
             kill(process)
 
@@ -292,6 +296,13 @@ def resolve(repository: Path | str, revision: str) -> Commit:
     tree = run(repository, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()
     committed_at = run(repository, "rev-list", "--max-count=1", "--timestamp", commit).split()[0]
     return Commit(commit, tree, int(committed_at))
+
+
+def branch_of(repository: Path | str, revision: str) -> str | None:
+    """Return the full name of the branch that `revision` (HEAD, a branch) names; None if it names no branch."""
+    arguments = ("rev-parse", "--symbolic-full-name", "--end-of-options", revision)
+    names = run(repository, *arguments).decode("utf-8", "replace").split("\n")
+    return next((name for name in names if name.startswith("refs/heads/")), None)
 
 
 def list_tree(repository: Path | str, commit: str) -> list[TreeEntry]:

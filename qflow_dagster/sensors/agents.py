@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from qflow_dagster.agents import assignments, builtin_agents, edits
+from qflow_dagster.agents import assignments, builtin_agents, edit_lifecycle, edit_verification
 from qflow_dagster.jobs.agents import apply_approved_edits, work_assignments
 from qflow_dagster.sensors.drains import drain_sensor
 
@@ -14,11 +14,17 @@ def has_assignments(connection: Connection) -> bool:
     return assignments.has_unclaimed(connection, [agent.name for agent in builtin_agents.capabilities()])
 
 
+def has_unobserved(connection: Connection) -> bool:
+    """Return whether edits are to be verified, or compared with a target branch that was ingested since."""
+    return edit_lifecycle.has_uncompared(connection) or edit_verification.has_unverified(connection)
+
+
 unverified_edits = drain_sensor(
     "unverified_edits",
     apply_approved_edits,
-    edits.has_unverified,
-    "Edits that are not verified, or are suspected of new errors: requests a run that verifies them.",
+    has_unobserved,
+    "Edits that are not verified, are suspected of new errors, or whose repository has a new commit: requests a run "
+    "that verifies them and compares them with their target branch.",
     interval=30,
 )
 open_assignments = drain_sensor(

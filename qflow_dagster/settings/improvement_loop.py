@@ -220,6 +220,13 @@ class ImprovementSettings(BaseModel):
     waiting: int = Field(
         default=25, ge=1, le=100_000, description="suggestions that wait at a time, per repository"
     )
+    rebase: bool = Field(
+        default=True,
+        description="rebase edits whose files have changed on their target branch, where git can",
+    )
+    delete_branches: bool = Field(
+        default=True, description="delete the branches of ended edits, unless they have commits of others"
+    )
     author: str | None = Field(
         default=None,
         max_length=400,

@@ -1,13 +1,15 @@
-"""What the kill tests run in a process of its own: generates, applies, verifies, and dies by kill -9 at a point."""
+"""What the kill tests run in a process of its own: generates, applies, verifies, follows,
+and dies by kill -9 at a point.
+"""
 
 import os
 import signal
 
 from sqlalchemy import make_url
 
-from qflow_dagster.agents import edit_commits, edits, self_improvement
+from qflow_dagster.agents import edit_commits, edit_lifecycle, edit_verification, edits, self_improvement
 from qflow_dagster.database import engine_for
-from qflow_dagster.generation import candidate_records, orchestrator
+from qflow_dagster.generation import candidate_records, orchestrator, single
 
 POINTS = {
     "ask": (orchestrator, "call_generators"),
@@ -18,7 +20,12 @@ POINTS = {
     "make_commit": (edit_commits, "make_commit"),
     "record": (candidate_records, "record_outcome"),
     "set_branch": (edit_commits, "set_branch"),
-    "verify": (edits, "_measure"),
+    "verify": (edit_verification, "measure"),
+    "change": (single, "try_items"),
+    "request": (self_improvement, "suggest"),
+    "rebase": (edit_commits, "rebase"),
+    "move": (edit_lifecycle, "transition"),
+    "delete": (edit_commits, "delete_branch"),
 }
 
 
@@ -39,4 +46,5 @@ def generate_apply_verify(url: str, point: str) -> None:
     engine = engine_for(make_url(url))
     orchestrator.work(engine, worker="doomed", accept=lambda c, k: self_improvement.suggest(c, k) and None)
     edits.apply_approved(engine, worker="doomed")
-    edits.verify_applied(engine)
+    edit_verification.verify_applied(engine)
+    edit_lifecycle.follow_targets(engine)

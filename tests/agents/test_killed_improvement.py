@@ -5,13 +5,14 @@ import signal
 
 from sqlalchemy import text
 
-from qflow_dagster.agents import edits
+from qflow_dagster.agents import edit_lifecycle, edit_verification
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.generation import orchestrator
 from qflow_dagster.quantumflow import reclaim_expired, verify_history
 from tests import forks
 from tests.agents.applier import generate_apply_verify
 from tests.agents.conftest import branches, untouched
+from tests.agents.test_edit_lifecycle import CODE
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 POINTS = [
@@ -51,7 +52,7 @@ def test_killed_anywhere_no_edit_is_lost_none_made_twice_no_approval_used_for_no
         untouched(loop, head)
     for _ in range(3):
         loop.apply()
-        edits.verify_applied(loop.engine)
+        edit_verification.verify_applied(loop.engine)
     approved = suggestions[: len(order)]
     assert {loop.state(suggestion["id"]) for suggestion in approved} == {"verified"}
     for suggestion in approved:
@@ -59,6 +60,42 @@ def test_killed_anywhere_no_edit_is_lost_none_made_twice_no_approval_used_for_no
     untouched(loop, head)
     with loop.engine.connect() as connection:
         assert verify_history(connection) is None
+
+
+def test_killed_while_the_target_moves_every_edit_follows_it_once(loop: Loop) -> None:
+    loop.repository.commit({f"f{n}.py": f"{CODE}\n\n\nNUMBER = {n}\n" for n in range(2)})
+    applied, waiting = loop.improve()
+    loop.approve(applied)
+    loop.apply()
+    edit_verification.verify_applied(loop.engine)
+    loop.approve(waiting)
+    files = dict.fromkeys(applied["paths"], f'"""A module."""\n\n{CODE}')
+    files |= dict.fromkeys(waiting["paths"], CODE.replace("found=[]", "found=[], limit=3"))
+    head = loop.repository.commit(files)
+    loop.find()
+    for point in ("change:before", "change:after", "request:before", "request:after"):
+        killed(loop, point)
+        assert loop.state(waiting["approval"]) == "approved", point
+    loop.apply()
+    assert loop.state(waiting["approval"]) == "revoked"
+    for point in ("rebase:before", "rebase:after", "move:after", "set_branch:before", "set_branch:after"):
+        killed(loop, point)
+    edit_lifecycle.follow_targets(loop.engine)
+    edit_verification.verify_applied(loop.engine)
+    assert loop.state(applied["id"]) == "verified"
+    assert loop.repository.git("rev-list", f"main..{applied['branch']}", "--count") == "1"
+    loop.repository.git("merge", "--quiet", "--squash", applied["branch"])
+    loop.repository.git("commit", "--quiet", "-m", "squashed")
+    loop.find()
+    for point in ("move:before", "move:after", "delete:before", "delete:after"):
+        killed(loop, point)
+    edit_lifecycle.follow_targets(loop.engine)
+    assert loop.state(applied["id"]) == "merged"
+    assert branches(loop) == []
+    assert loop.repository.git("rev-parse", "main~1") == head
+    with loop.engine.connect() as connection:
+        assert verify_history(connection) is None
+        assert connection.scalar(text("SELECT count(*) FROM suggestions WHERE replaces IS NOT NULL")) == 1
 
 
 def test_killed_while_generating_the_next_run_takes_the_work_up_once_the_lease_is_over(loop: Loop) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from qflow_dagster.agents import edit_commits, edits, self_improvement
+from qflow_dagster.agents import (
+    edit_commits,
+    edit_records,
+    edit_verification,
+    self_improvement,
+    suggestion_statistics,
+)
 from qflow_dagster.agents.improvement_policy import PROFILES
 from qflow_dagster.approvals import arbiter
 from qflow_dagster.errors import QflowError
@@ -46,13 +52,13 @@ def test_from_a_finding_to_a_verified_commit_with_trailers(loop: Loop) -> None:
     }.items():
         assert f"{trailer}: {value}" in words
     assert loop.state(suggestion["approval"]) == "consumed"
-    [verified] = edits.verify_applied(loop.engine)
+    [verified] = edit_verification.verify_applied(loop.engine)
     assert verified.good
     assert loop.state(suggestion["id"]) == "verified"
     with loop.engine.connect() as connection:
         [feature] = work_items.find(connection, level="feature", state="all")
-        [row] = self_improvement.statistics(connection)
-        outcome = edits.show(connection, suggestion["id"])["outcome"]
+        [row] = suggestion_statistics.statistics(connection)
+        outcome = edit_records.show(connection, suggestion["id"])["outcome"]
         assert verify_history(connection) is None
     assert feature["state"] == "done"
     assert (row["suggested"], row["applied"], row["acceptance"]) == (1, 1, 1.0)
@@ -64,7 +70,7 @@ def test_a_finding_whose_edit_waits_to_be_merged_is_not_worked_on_again(loop: Lo
     [suggestion] = loop.improve()
     loop.approve(suggestion)
     loop.apply()
-    edits.verify_applied(loop.engine)
+    edit_verification.verify_applied(loop.engine)
     loop.repository.commit({"other.py": "x = 1\n"})
     loop.find()
     loop.plan()
@@ -72,7 +78,7 @@ def test_a_finding_whose_edit_waits_to_be_merged_is_not_worked_on_again(loop: Lo
         [feature] = work_items.find(connection, level="feature", state="all")
     assert feature["state"] == "done"
     # Taken back, it is work again.
-    edits.revert(loop.engine, suggestion["id"], actor="ada", reason="not so")
+    edit_verification.revert(loop.engine, suggestion["id"], actor="ada", reason="not so")
     with loop.engine.connect() as connection:
         [feature] = work_items.find(connection, level="feature", state="all")
     assert feature["state"] == "backlog"
@@ -103,7 +109,7 @@ def test_an_edit_that_makes_the_code_harder_to_follow_is_reverted(
     loop.approve(suggestion)
     loop.apply()
     monkeypatch.setattr(validation, "max_complexity", lambda before, findings: before)
-    [verified] = edits.verify_applied(loop.engine)
+    [verified] = edit_verification.verify_applied(loop.engine)
     assert (verified.good, verified.reason) == (False, "cognitive complexity is 1, 0 before")
     assert loop.state(suggestion["id"]) == "reverted"
 
@@ -165,7 +171,7 @@ def test_a_regression_after_application_is_reverted_by_itself(
     # Since then somebody has said how it is tested, and the change does not stand that test.
     command = "grep -qF found=[] a.py"
     monkeypatch.setattr(settings().generation, "test_commands", {"project": command})
-    [verified] = edits.verify_applied(loop.engine)
+    [verified] = edit_verification.verify_applied(loop.engine)
     assert not verified.good
     assert loop.state(suggestion["id"]) == "reverted"
     branch = suggestion["branch"]
@@ -175,7 +181,7 @@ def test_a_regression_after_application_is_reverted_by_itself(
     untouched(loop, head)
     with loop.engine.connect() as connection:
         assert connection.scalar(text("SELECT outcome FROM candidates")) == "reverted"
-    assert edits.verify_applied(loop.engine) == []
+    assert edit_verification.verify_applied(loop.engine) == []
 
 
 def test_a_person_reverts_and_a_branch_somebody_built_on_is_left_alone(loop: Loop) -> None:
@@ -184,16 +190,16 @@ def test_a_person_reverts_and_a_branch_somebody_built_on_is_left_alone(loop: Loo
     for suggestion in (first, second):
         loop.approve(suggestion)
     loop.apply()
-    edits.verify_applied(loop.engine)
-    commit = edits.revert(loop.engine, first["id"], actor="ada", reason="changed my mind")
+    edit_verification.verify_applied(loop.engine)
+    commit = edit_verification.revert(loop.engine, first["id"], actor="ada", reason="changed my mind")
     assert loop.repository.git("rev-parse", first["branch"]) == commit
     with pytest.raises(QflowError, match="was reverted before"):
-        edits.revert(loop.engine, first["id"], actor="ada", reason="again")
+        edit_verification.revert(loop.engine, first["id"], actor="ada", reason="again")
     tree = loop.repository.git("rev-parse", f"{second['branch']}^{{tree}}")
     mine = loop.repository.git("commit-tree", "-p", second["branch"], "-m", "mine", tree)
     loop.repository.git("update-ref", f"refs/heads/{second['branch']}", mine)
     with pytest.raises(edit_commits.BranchMovedError):
-        edits.revert(loop.engine, second["id"], actor="ada", reason="too late")
+        edit_verification.revert(loop.engine, second["id"], actor="ada", reason="too late")
     assert loop.state(second["id"]) == "verified"
     assert loop.repository.git("rev-parse", second["branch"]) == mine
 
@@ -205,10 +211,10 @@ def test_a_checked_out_branch_is_never_moved(loop: Loop) -> None:
     loop.apply()
     loop.repository.git("checkout", "--quiet", suggestion["branch"])
     with pytest.raises(edit_commits.BranchMovedError, match="checked out"):
-        edits.revert(loop.engine, suggestion["id"], actor="ada", reason="x")
+        edit_verification.revert(loop.engine, suggestion["id"], actor="ada", reason="x")
     assert loop.repository.git("status", "--porcelain") == ""
     loop.repository.git("checkout", "--quiet", "main")
-    edits.revert(loop.engine, suggestion["id"], actor="ada", reason="x")
+    edit_verification.revert(loop.engine, suggestion["id"], actor="ada", reason="x")
 
 
 def test_a_day_has_its_limit_and_what_is_over_it_waits(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,8 +287,8 @@ def test_an_edit_that_new_errors_are_put_down_to_is_reverted(
     [suggestion] = loop.improve()
     loop.approve(suggestion)
     [applied] = loop.apply()
-    edits.verify_applied(loop.engine)
-    assert edits.revert_suspected(loop.engine) == []
+    edit_verification.verify_applied(loop.engine)
+    assert edit_verification.revert_suspected(loop.engine) == []
     with loop.engine.begin() as connection:
         track_errors(connection, [Occurrence(operation="shop", message="no list")] * 3)
     analyze(loop.engine)
@@ -295,14 +301,14 @@ def test_an_edit_that_new_errors_are_put_down_to_is_reverted(
     with monkeypatch.context() as patched:
         unwatched = {name: replace(profile, window=0.0) for name, profile in PROFILES.items()}
         unwatched["self_improving"] = PROFILES["self_improving"]
-        patched.setattr(edits, "PROFILES", unwatched)
-        assert edits.revert_suspected(loop.engine) == []
+        patched.setattr(edit_verification, "PROFILES", unwatched)
+        assert edit_verification.revert_suspected(loop.engine) == []
     with loop.engine.begin() as connection:
         track_successes(connection, [("shop", 0.0, 997)])
-    assert edits.revert_suspected(loop.engine) == []
+    assert edit_verification.revert_suspected(loop.engine) == []
     with loop.engine.begin() as connection:
         track_errors(connection, [Occurrence(operation="shop", message="no list")] * 30)
-    [reverted] = edits.revert_suspected(loop.engine)
+    [reverted] = edit_verification.revert_suspected(loop.engine)
     assert (reverted.edit_id, reverted.good) == (suggestion["id"], False)
     assert "shop: no list (33 of 1030 failed)" in reverted.reason
     assert loop.state(suggestion["id"]) == "reverted"

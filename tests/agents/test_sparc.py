@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from qflow_dagster.agents import edits, sparc_changes
+from qflow_dagster.agents import edit_verification, sparc_changes
 from qflow_dagster.agents.sparc_phases import risks
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
@@ -65,7 +65,7 @@ def test_a_work_item_becomes_a_verified_change_and_the_goal_is_met_once_it_is_me
     planned.approve(suggestion)
     planned.apply()
     assert work(planned) == sparc_worker.PhaseCounts()
-    [verified] = edits.verify_applied(planned.engine)
+    [verified] = edit_verification.verify_applied(planned.engine)
     assert verified.good
     work(planned)
     assert shown(planned.engine, goal)["state"] == "tracking"

@@ -20,8 +20,8 @@ SELECT :id, :id, ARRAY[CAST(:id AS uuid)], '[]', r.id, 'c0ffee', :digest, '', '{
 """)
 _SUGGESTION = text("""
 INSERT INTO suggestions (id, repository_id, work_item_id, work_items, candidate_id, fingerprint, title, reason, sources,
-                         rule_id, base_commit, branch, risk, approval_id, confidence_mean, confidence_lower)
-SELECT :id, r.id, :id, ARRAY[CAST(:id AS uuid)], :id, :digest, 'change', 'because', '{codemod}', :rule, 'c0ffee', 'b', 'low', :id, :mean, :lower
+                         rule_id, base_commit, target, branch, risk, approval_id, confidence_mean, confidence_lower)
+SELECT :id, r.id, :id, ARRAY[CAST(:id AS uuid)], :id, :digest, 'change', 'because', '{codemod}', :rule, 'c0ffee', 'HEAD', 'b', 'low', :id, :mean, :lower
 FROM repositories r WHERE r.name = 'decided'
 """)
 _APPROVAL = text("""

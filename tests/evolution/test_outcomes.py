@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from qflow_dagster.agents import edits, self_improvement
+from qflow_dagster.agents import edit_verification, self_improvement
 from qflow_dagster.evolution import findings, location_records, outcomes, rule_set
 from tests import decisions
 from tests.improvement_loop import MUTABLE, NONE, Loop
@@ -42,7 +42,7 @@ def test_from_shown_to_verified_each_is_counted_once(loop: Loop) -> None:
     [suggestion] = loop.improve()
     loop.approve(suggestion)
     loop.apply()
-    edits.verify_applied(loop.engine)
+    edit_verification.verify_applied(loop.engine)
     assert collect(loop) > 0
     assert collect(loop) == 0
     assert counted(loop) == {"shown": 1, "passed": 1, "approved": 1, "applied": 1, "verified": 1}
@@ -74,7 +74,7 @@ def test_what_was_approved_and_taken_back_was_no_good_after_all(loop: Loop) -> N
     loop.apply()
     collect(loop)
     assert labelled(loop) == [(1.0, True)]
-    edits.revert(loop.engine, suggestion["id"], actor="ada", reason="it broke the shop")
+    edit_verification.revert(loop.engine, suggestion["id"], actor="ada", reason="it broke the shop")
     collect(loop)
     assert labelled(loop) == [(1.0, False)]
     with loop.engine.connect() as connection:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from qflow_dagster.agents import edits
+from qflow_dagster.agents import edit_verification
 from qflow_dagster.settings import settings
 from tests.generation.conftest import DEEP
 from tests.improvement_loop import NONE, Loop
@@ -119,7 +119,7 @@ def test_a_model_is_asked_where_no_fix_is_known_even_for_what_is_measured(
     assert suggestion["sources"] == ["language-model"]
     loop.approve(suggestion)
     loop.apply()
-    verified = edits.verify_applied(loop.engine)
+    verified = edit_verification.verify_applied(loop.engine)
     assert [one.good for one in verified if one.edit_id == suggestion["id"]] == [True]
 
 
