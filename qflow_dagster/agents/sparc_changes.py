@@ -161,11 +161,18 @@ def completion(engine: Engine, goal: Goal) -> PhaseResult:
     return PhaseResult("\n".join(lines), data, AUTHOR, Gate("arbiter", "waiting", "a person decides"))
 
 
-_OUTCOME = text("""
+# Suggestions, and those that were made instead of them because the target had moved.
+_WITH_SUCCESSORS = """
+WITH RECURSIVE latest AS (
+    {first} UNION ALL SELECT n.id FROM suggestions n JOIN latest l ON n.replaces = l.id
+)
+"""
+_OUTCOME = text(f"""
+{_WITH_SUCCESSORS.format(first="SELECT CAST(:id AS uuid) AS id")}
 SELECT w.status, e.outcome, e.end_reason, e.commit_oid, s.branch, a.status AS approval,
        (SELECT string_agg(d.comment, '; ') FROM approval_decisions d WHERE d.approval_id = s.approval_id) AS comments
 FROM suggestions s JOIN workflows w ON w.id = s.id LEFT JOIN edits e ON e.id = s.id
-LEFT JOIN workflows a ON a.id = s.approval_id WHERE s.id = :id
+LEFT JOIN workflows a ON a.id = s.approval_id JOIN latest l ON l.id = s.id ORDER BY s.id DESC LIMIT 1
 """)
 
 
@@ -196,11 +203,15 @@ def check_completion(connection: Connection, goal: Goal, data: dict[str, Any]) -
 
 def decided(connection: Connection) -> bool:
     """Return whether the suggestion of a waiting completion has ended."""
+    waiting = f"""
+        SELECT CAST(p.data ->> 'suggestion' AS uuid) AS id FROM workflows w JOIN sparc_phases p ON p.id = w.id
+        WHERE w.type = '{WorkflowTypeName.SPARC_PHASE}' AND w.status = 'waiting'
+    """
     query = text(f"""
+        {_WITH_SUCCESSORS.format(first=waiting)}
         SELECT EXISTS (
-            SELECT FROM workflows w JOIN sparc_phases p ON p.id = w.id
-            JOIN workflows s ON s.id = CAST(p.data ->> 'suggestion' AS uuid)
-            WHERE w.type = '{WorkflowTypeName.SPARC_PHASE}' AND w.status = 'waiting' AND s.status = ANY(:ended))
+            SELECT FROM latest l JOIN workflows s ON s.id = l.id
+            WHERE s.status = ANY(:ended) AND NOT EXISTS (SELECT FROM suggestions n WHERE n.replaces = l.id))
     """)
     return bool(connection.scalar(query, {"ended": [*ACCEPTED, "expired", *DECLINED]}))
 
