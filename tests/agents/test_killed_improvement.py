@@ -12,7 +12,7 @@ from qflow_dagster.quantumflow import reclaim_expired, verify_history
 from tests import forks
 from tests.agents.applier import generate_apply_verify
 from tests.agents.conftest import branches, untouched
-from tests.agents.test_edit_lifecycle import CODE
+from tests.agents.test_edit_lifecycle import CODE, MOVED
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 POINTS = [
@@ -32,7 +32,7 @@ def killed(loop: Loop, point: str) -> None:
     url = loop.engine.url.render_as_string(hide_password=False)
     process = forks.start(generate_apply_verify, url, point)
     process.join()
-    assert process.exitcode == -signal.SIGKILL
+    assert process.exitcode == -signal.SIGKILL, point
 
 
 def test_killed_anywhere_no_edit_is_lost_none_made_twice_no_approval_used_for_nothing(loop: Loop) -> None:
@@ -69,9 +69,7 @@ def test_killed_while_the_target_moves_every_edit_follows_it_once(loop: Loop) ->
     loop.apply()
     edit_verification.verify_applied(loop.engine)
     loop.approve(waiting)
-    files = dict.fromkeys(applied["paths"], f'"""A module."""\n\n{CODE}')
-    files |= dict.fromkeys(waiting["paths"], CODE.replace("found=[]", "found=[], limit=3"))
-    head = loop.repository.commit(files)
+    head = loop.repository.commit({"a.py": MOVED, "b.py": NONE.replace("value ==", "value.name ==")})
     loop.find()
     for point in ("change:before", "change:after", "request:before", "request:after"):
         killed(loop, point)
