@@ -20,6 +20,8 @@ from qflow_dagster.database.revisions import newest_revision
 from tests import databases
 from tests.folders import MEMORY, fastest_folder
 
+# Calling every changed function hundreds of times is the subject of test_behaviour.py, and a cost everywhere else.
+os.environ.setdefault("QFLOW_GENERATION_BEHAVIOUR_SECONDS", "0")
 # A slow machine is no bug.
 hypothesis_settings.register_profile("any machine", deadline=None)
 hypothesis_settings.load_profile("any machine")

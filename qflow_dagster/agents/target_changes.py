@@ -29,7 +29,7 @@ FINDING_GONE = "its finding is gone"
 # Lines of the difference between two patches that a person is shown.
 MAX_LINES = 400
 _POSITIONS = re.compile(r"^@@ -[0-9,]+ \+[0-9,]+ @@.*$", re.M)
-_BLOBS = re.compile(r"^index [0-9a-f]+\.\.[0-9a-f]+.*\n", re.M)
+_BLOBS = re.compile(r"^index [0-9a-f]++\.\.[^\n]*+\n", re.M)
 
 
 class Change(NamedTuple):

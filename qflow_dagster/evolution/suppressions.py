@@ -265,7 +265,7 @@ _COMMENTS = tuple(
             "file",
             rf"(?m)^[ \t]*#[ \t]*(?:ruff|flake8)[ \t]*:[ \t]*(?i:noqa)\b(?:[ \t]*:[ \t]*{_CODES})?",
         ),
-        ("bandit", "line", rf"#[ \t]*nosec\b(?:[ \t]*:?[ \t]*{_CODES})?"),
+        ("bandit", "line", rf"#[ \t]*nosec\b(?:[ \t]*+:?[ \t]*+{_CODES})?"),
         ("pylint", "file", r"\bpylint:[ \t]*skip-file\b"),
         ("pylint", "next", r"\bpylint:[ \t]*disable-next[ \t]*=[ \t]*(?P<names>[\w, \t-]+)"),
         ("pylint", "block", r"\bpylint:[ \t]*disable[ \t]*=[ \t]*(?P<names>[\w, \t-]+)"),
@@ -289,7 +289,7 @@ _RANGE_ENDS = {
 _TYPE_CHECKERS = re.compile(
     r"(?P<python>#[ \t]*(?:type|pyright|mypy|pyrefly|ty):[ \t]*ignore\b)|/[/*][ \t]*@ts-(?:ignore|expect-error)\b"
 )
-_ALLOW = re.compile(r"\b(?:allow|expect)\s*\((?P<names>[^)]*)\)")
+_ALLOW = re.compile(r"\b(?:allow|expect)\s*\((?P<names>[^()]*)\)")
 _QUICK = re.compile(
     r"qflow:|(?i:noqa)|nosec|pylint:|(?:es|ox)lint|biome-ignore|nolint|lint:|NOPMD|CHECKSTYLE|SuppressWarnings"
     r"|(?:allow|expect)\s*\(|ignore|@ts-"

@@ -10,6 +10,7 @@ import pytest
 
 from qflow_dagster.generation.repository_gates import behaviour_driver
 from qflow_dagster.generation.repository_gates.behaviour_inputs import plan
+from qflow_dagster.settings import settings
 from tests.improvement_loop import NONE, Loop
 
 
@@ -126,7 +127,10 @@ def test_a_module_that_cannot_be_imported_is_not_compared(tmp_path: Path) -> Non
     )
 
 
-def test_the_gate_tells_what_it_called_and_withholds_what_differs(loop: Loop) -> None:
+def test_the_gate_tells_what_it_called_and_withholds_what_differs(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings().generation, "behaviour_seconds", 20)
     refused = "def refused(ok):\n    return ok == False\n"
     loop.repository.commit({"a.py": NONE, "b.py": refused})
     [suggestion] = loop.improve()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 from sqlalchemy import text
 
-from qflow_dagster.agents import edits, exclusion, self_improvement
+from qflow_dagster.agents import edit_verification, exclusion, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.matchers import Edit, apply_changes
@@ -142,7 +142,7 @@ def test_a_rule_is_changed_once_per_package_whatever_the_number_of_files(loop: L
     loop.approve(together)
     [applied] = loop.apply()
     assert applied.problem is None
-    edits.verify_applied(loop.engine)
+    edit_verification.verify_applied(loop.engine)
     with loop.engine.connect() as connection:
         done = work_items.find(connection, level="feature", state="done")
     assert sorted(item["path"] for item in done) == ["a.py", "b/c.py"]

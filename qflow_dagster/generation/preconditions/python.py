@@ -224,12 +224,12 @@ def logger_of_logging(file: File, match: Match, argument: None) -> str | None:
     if "loguru" in names_in(file.root) or "structlog" in names_in(file.root):
         return "loguru and structlog do not format by %"
     if name == "logging":
-        return None if re.search(r"^\s*import logging\b", file.text, re.M) else "`logging` is not known"
+        return None if re.search(r"^[ \t]*import logging\b", file.text, re.M) else "`logging` is not known"
     made = re.compile(
         rf"^[ \t]*{re.escape(name)}(?:\s*:[^=\n]+)?\s*=\s*(?:logging\.getLogger|getLogger)\(", re.MULTILINE
     )
     others = re.compile(rf"^[ \t]*{re.escape(name)}(?:\s*:[^=\n]+)?\s*=", re.MULTILINE)
-    if not re.search(r"^\s*(?:import logging\b|from logging import\b)", file.text, re.M) or len(
+    if not re.search(r"^[ \t]*(?:import logging\b|from logging import\b)", file.text, re.M) or len(
         made.findall(file.text)
     ) != len(others.findall(file.text)):
         return f"`{name}` is not known to be a logger of Python's logging"

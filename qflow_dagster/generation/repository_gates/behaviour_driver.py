@@ -46,8 +46,6 @@ def compare(jobs_file, number, job):
     """Return for each function of a job: how many inputs were compared, the first difference, or why there is none."""
     deadline = time.monotonic() + job["seconds"]
     before = [calls(jobs_file, number, at, deadline) for at in range(len(job["functions"]))]
-    # A function whose results vary without a change cannot be compared.
-    again = [calls(jobs_file, number, at, deadline) for at in range(len(job["functions"]))]
     originals = {}
     for path, text in job["files"].items():
         originals[path] = Path(path).read_bytes()
@@ -55,8 +53,12 @@ def compare(jobs_file, number, job):
     after = [calls(jobs_file, number, at, deadline) for at in range(len(job["functions"]))]
     for path, content in originals.items():
         Path(path).write_bytes(content)
-    pairs = enumerate(job["functions"])
-    return [difference(function["typed"], before[at], again[at], after[at]) for at, function in pairs]
+    results = []
+    for at, function in enumerate(job["functions"]):
+        # Only what differs is called again: results that vary without a change cannot be compared.
+        again = before[at] if before[at] == after[at] else calls(jobs_file, number, at, deadline)
+        results.append(difference(function["typed"], before[at], again, after[at]))
+    return results
 
 
 def difference(typed, before, again, after):
