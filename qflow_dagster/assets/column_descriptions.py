@@ -66,6 +66,8 @@ COMMON = {
     "to_seq": "First snapshot (its number) that no longer has the row; null in the current one.",
     "vendored": "Whether the file is a copy of another project's.",
     "version": "Version of the rule.",
+    "generation_id": "The workflow that requested it (table workflows).",
+    "locations": "Path, first and last line, and edits of each changed location; empty: the change is a whole.",
     "work_items": "The work items it is for (table work_items).",
     "work_item_id": "The work item it is for (table work_items).",
     "confidence_mean": "Estimated confidence when it was written, 0 to 1.",

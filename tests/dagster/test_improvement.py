@@ -97,7 +97,9 @@ def test_the_number_of_steps_does_not_depend_on_the_number_of_findings(
     improve: Any, engine: Engine, repository: GitRepository
 ) -> None:
     few = improve(items=0)
-    repository.commit({f"more/f{n}.py": NONE for n in range(12)})
+    repository.commit(
+        {f"more{n}/{name}": text for n in range(12) for name, text in (("setup.py", ""), ("f.py", NONE))}
+    )
     many = improve(items=12)
     assert steps(few) == steps(many)
     assert len(many.all_events) == len(few.all_events)

@@ -24,7 +24,7 @@ class InputTask(NamedTuple):
 
 
 class CallPlan(NamedTuple):
-    """A function to call: its name (`Class.method` for a method), how, its lines, and inputs.
+    """A function to call: its name (behind the name of its class for a method), how, its lines, and inputs.
 
     Each input is the text of a literal (constructor's arguments, arguments, keyword arguments). Without inputs,
     `reason` says why it cannot be called.
