@@ -1,6 +1,6 @@
 """A candidate: a proposed patch on its way through the gates, of one or more files. `candidate_records` stores it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,8 +11,7 @@ from qflow_dagster.generation.validation import FileResult, Gate, Verdict
 from qflow_dagster.quantumflow import uuid7
 
 MAX_NAMED_FILES = 5
-# The verdict of a gate over several files is the first of these that it has for one of them.
-SEVERITY: tuple[Verdict, ...] = ("failed", "skipped", "passed")
+_SEVERITY: tuple[Verdict, ...] = ("failed", "skipped", "passed")
 
 
 class WithheldLocation(NamedTuple):
@@ -100,6 +99,11 @@ class Candidate:
         return all(gate.verdict != "failed" for gate in self.gates)
 
 
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict of a gate over several files: failed if it failed for one, passed only if for all."""
+    return min(verdicts, key=_SEVERITY.index)
+
+
 def merged_gates(files: Sequence[FileChange]) -> list[Gate]:
     """Return each gate's result over all files: failed if it failed for one, passed only if it passed for all."""
     by_name: dict[str, list[tuple[str, Gate]]] = {}
@@ -108,8 +112,7 @@ def merged_gates(files: Sequence[FileChange]) -> list[Gate]:
             by_name.setdefault(gate.name, []).append((file.request.path, gate))
     merged = []
     for name, results in by_name.items():
-        verdicts = {gate.verdict for _, gate in results}
-        verdict: Verdict = next(filter(verdicts.__contains__, SEVERITY))
+        verdict = worst(gate.verdict for _, gate in results)
         deciding = [(path, gate) for path, gate in results if gate.verdict == verdict]
         evidence = (
             deciding[0][1].evidence

@@ -3,7 +3,7 @@
 Does not belong here: the requests for them (`item_requests`), the order of steps (`orchestrator`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Set
 from pathlib import PurePosixPath
 from uuid import UUID
 
@@ -92,19 +92,14 @@ def package_folders(connection: Connection, snapshot: Snapshot) -> set[str]:
         SELECT f.path FROM files f WHERE {IN_SNAPSHOT} AND regexp_replace(f.path, '^.*/', '') = ANY(:names)
     """)
     paths = connection.scalars(query, {**snapshot.interval, "names": list(MANIFESTS)})
-    return {_folder(path) for path in paths}
+    return {_above(path)[0] for path in paths}
 
 
-def package_of(path: str, folders: Iterable[str]) -> str:
+def package_of(path: str, folders: Set[str]) -> str:
     """Return the nearest folder above a path that is one of `folders`; '' if there is none."""
-    known = folders if isinstance(folders, set) else set(folders)
-    return next((folder for folder in _above(path) if folder in known), "")
+    return next((folder for folder in _above(path) if folder in folders), "")
 
 
-def _above(path: str) -> Sequence[str]:
-    return [_folder(f"{parent}/x") for parent in PurePosixPath(path).parents]
-
-
-def _folder(path: str) -> str:
-    parent = str(PurePosixPath(path).parent)
-    return "" if parent == "." else parent
+def _above(path: str) -> list[str]:
+    """Return the folders that a path lies in, the nearest first; '' is the repository's root."""
+    return ["" if str(parent) == "." else str(parent) for parent in PurePosixPath(path).parents]

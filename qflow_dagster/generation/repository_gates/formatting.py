@@ -18,7 +18,7 @@ from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
 
 from qflow_dagster import sandbox
 from qflow_dagster.generation import patches
-from qflow_dagster.generation.candidates import SEVERITY, Candidate
+from qflow_dagster.generation.candidates import Candidate, worst
 from qflow_dagster.generation.comments import CommentChange
 from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result
@@ -85,8 +85,7 @@ def _check(batch: Batch, folder: Path, candidate: Candidate) -> Answer:
             texts |= {path: formatted} if formatted != after else {}
         except (FormatterMissingError, ConfigurationError, sandbox.NotIsolatedError) as error:
             answers.append(("skipped", str(error)))
-    verdicts = {verdict for verdict, _ in answers}
-    verdict = next(filter(verdicts.__contains__, SEVERITY))
+    verdict = worst(verdict for verdict, _ in answers)
     if verdict != "failed" and texts:
         use_texts(batch, candidate, texts)
     evidence = sorted({evidence for answer, evidence in answers if answer == verdict})

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
 
-from qflow_dagster.generation.candidates import SEVERITY, Candidate
+from qflow_dagster.generation.candidates import Candidate, worst
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result
 from qflow_dagster.generation.repository_gates.ruff_configuration import (
     ConfigurationError,
@@ -39,8 +39,7 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result
                 for file in candidate.files
                 if file.request.language == "python"
             ] or [("skipped", "linters of other languages than Python are not run")]
-            verdicts = {verdict for verdict, _ in answers}
-            verdict = next(filter(verdicts.__contains__, SEVERITY))
+            verdict = worst(verdict for verdict, _ in answers)
             evidence = "; ".join(sorted({evidence for answer, evidence in answers if answer == verdict})[:5])
             results[candidate.id] = Result(Gate(NAME, verdict, evidence, time.monotonic() - started))
     return results
