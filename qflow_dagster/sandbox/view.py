@@ -65,6 +65,8 @@ TOOLCHAINS = (
     ".pyenv/version",
     ".pyenv/versions",
     ".local/share/uv/python",
+    # The modules of Go that were fetched, as the files of a proxy.
+    "go/pkg/mod/cache/download",
 )
 # Found in the sandbox's home, by programs that write beside them.
 MOVED = (
@@ -220,4 +222,8 @@ def _environment(home: Path, readable: list[Path]) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "CI": "true",
         "CARGO_NET_OFFLINE": "true",
+        "GOPROXY": f"file://{home / 'go/pkg/mod/cache/download'}",
+        "GOTOOLCHAIN": "local",
+        # What it unpacks can be deleted afterwards.
+        "GOFLAGS": "-modcacherw",
     }

@@ -12,7 +12,7 @@ from tests.improvement_loop import Loop
 CASES = FOLDER / "cases"
 needs = {
     tool: pytest.mark.skipif(shutil.which(tool) is None, reason=f"needs {tool}")
-    for tool in ("cargo", "javac")
+    for tool in ("cargo", "go", "javac")
 }
 CRATE = '[package]\nname = "shop"\nversion = "0.1.0"\nedition = "2021"\n'
 LIBRARY = """pub fn none(xs: &[u8]) -> bool {
@@ -63,6 +63,98 @@ def test_a_crate_whose_dependencies_are_missing_is_not_changed(loop: Loop) -> No
     loop.repository.commit({"Cargo.toml": CRATE + '[dependencies]\nserde = "1"\n', "src/lib.rs": LIBRARY})
     assert changes(loop) == {}
     assert "needs its dependencies" in withheld(loop)["src/lib.rs", 2]
+
+
+MODULE = "module example.com/shop\n\ngo 1.17\n"
+GO = """package shop
+
+import "time"
+
+func left(end time.Time) time.Duration {
+	return end.Sub(time.Now())
+}
+
+func leftOf(end *time.Time) time.Duration {
+	return end.Sub(time.Now())
+}
+"""
+GO_ELSEWHERE = GO.partition("func leftOf")[0].replace("left", "elsewhere").rstrip() + "\n"
+
+
+@needs["go"]
+def test_of_a_module_of_go_only_what_was_compiled_before_and_after_is_changed(loop: Loop) -> None:
+    in_test = GO_ELSEWHERE.replace("elsewhere", "inTest")
+    loop.repository.commit(
+        {
+            "go.mod": MODULE,
+            "shop.go": GO,
+            "shop_windows.go": GO_ELSEWHERE,
+            "tagged.go": f"//go:build never\n\n{GO_ELSEWHERE}",
+            "shop_test.go": in_test,
+            # It is compiled, and never run.
+            "fail_test.go": 'package shop\n\nimport "testing"\n\nfunc TestFails(t *testing.T) { t.Fail() }\n',
+        }
+    )
+    assert changes(loop) == {
+        "shop.go": ["return time.Until(end)"],
+        "shop_test.go": ["return time.Until(end)"],
+    }
+    reasons = withheld(loop)
+    assert "cannot use end" in reasons["shop.go", 10]
+    assert "another platform" in reasons["shop_windows.go", 6]
+    assert "another platform" in reasons["tagged.go", 8]
+
+
+@needs["go"]
+def test_reported_files_of_go_are_left_alone(loop: Loop) -> None:
+    loop.repository.commit(files_of("go-*/*.go"))
+    assert changes(loop) == {}
+
+
+@needs["go"]
+def test_a_module_of_go_whose_dependencies_are_missing_is_not_changed(loop: Loop) -> None:
+    loop.repository.commit(
+        {
+            "go.mod": MODULE + "\nrequire example.com/cart v1.0.0\n",
+            "shop.go": GO,
+            "cart.go": 'package shop\n\nimport _ "example.com/cart"\n',
+        }
+    )
+    assert changes(loop) == {}
+    assert "needs its dependencies" in withheld(loop)["shop.go", 6]
+
+
+GO_SINCE = 'package {0}\n\nimport (\n\t"time"\n\n\t"example.com/{1}"\n)\n\nfunc since(t time.Time) time.Duration {{\n\t_ = {1}.X\n\treturn time.Now().Sub(t)\n}}\n'
+
+
+@needs["go"]
+def test_a_module_of_go_is_compiled_with_its_vendored_packages(loop: Loop) -> None:
+    loop.repository.commit(
+        {
+            "shop/go.mod": MODULE + "\nrequire example.com/cart v1.0.0\n",
+            "shop/shop.go": GO_SINCE.format("shop", "cart"),
+            "shop/vendor/modules.txt": "# example.com/cart v1.0.0\n## explicit\nexample.com/cart\n",
+            "shop/vendor/example.com/cart/cart.go": "package cart\n\nconst X = 1\n",
+        }
+    )
+    assert changes(loop) == {"shop/shop.go": ["return time.Since(t)"]}
+
+
+@needs["go"]
+def test_modules_of_go_in_a_workspace_are_compiled_together_and_others_are_not(loop: Loop) -> None:
+    loop.repository.commit(
+        {
+            "go.work": "go 1.18\n\nuse (\n\t./cart\n\t./shop\n)\n",
+            "cart/go.mod": MODULE.replace("shop", "cart"),
+            "cart/cart.go": "package cart\n\nconst X = 1\n",
+            "shop/go.mod": MODULE,
+            "shop/shop.go": GO_SINCE.format("shop", "cart"),
+            "apart/go.mod": MODULE.replace("shop", "apart"),
+            "apart/apart.go": GO,
+        }
+    )
+    assert changes(loop) == {"shop/shop.go": ["return time.Since(t)"]}
+    assert "go.work" in withheld(loop)["apart/apart.go", 6]
 
 
 @needs["javac"]

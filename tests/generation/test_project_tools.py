@@ -121,6 +121,20 @@ def test_what_is_missing_is_named(loop: Loop) -> None:
     assert gate.evidence == ("clean with gofmt" if shutil.which("gofmt") else "needs gofmt")
 
 
+@pytest.mark.skipif(shutil.which("gofmt") is None, reason="needs gofmt")
+def test_go_is_formatted_where_it_was_before(loop: Loop) -> None:
+    before = 'package p\n\nimport (\n\t"errors"\n\t"math/rand"\n)\n\nvar b = errors.New\n'
+    after = before.replace("math", "crypto")
+    gate, candidate = formatted(loop, {"a.go": before}, "a.go", after, language="go")
+    assert (gate.verdict, gate.evidence) == ("passed", "clean with gofmt")
+    assert '\t"crypto/rand"\n\t"errors"\n' in candidate.after["a.go"]
+    untidy = before.replace("var b =", "var b=")
+    gate, _ = formatted(loop, {"a.go": untidy}, "a.go", untidy.replace("New", "Is"), language="go")
+    assert gate.evidence == "a.go was not formatted with gofmt before"
+    gate, _ = formatted(loop, {"a.go": before}, "a.go", before + "func {\n", language="go")
+    assert (gate.verdict, gate.evidence) == ("failed", "gofmt cannot read a.go after the change")
+
+
 @pytest.mark.skipif(shutil.which("rustfmt") is None, reason="needs rustfmt")
 def test_rust_is_formatted_in_the_sandbox(loop: Loop) -> None:
     before = "mod other;\n\nfn f() -> bool {\n    a.len() == 0\n}\n"

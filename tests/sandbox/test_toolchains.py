@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,32 @@ def test_the_tests_of_a_rust_project_run(kind: str, folder: Path) -> None:
     done = run(["cargo", "test", "--offline", "--no-fail-fast"], folder, limits=GENEROUS)
     assert "test t ... ok" in done.output
     assert done.code == 0
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="no go here")
+def test_the_tests_of_a_go_module_run_with_what_was_fetched_before(
+    kind: str, folder: Path, home: Path
+) -> None:
+    fetched = home / "go/pkg/mod/cache/download/example.com/add/@v"
+    fetched.mkdir(parents=True)
+    module = "module example.com/add\n\ngo 1.17\n"
+    (fetched / "v1.0.0.info").write_text('{"Version": "v1.0.0"}')
+    (fetched / "v1.0.0.mod").write_text(module)
+    with zipfile.ZipFile(fetched / "v1.0.0.zip", "w") as archive:
+        archive.writestr("example.com/add@v1.0.0/go.mod", module)
+        archive.writestr(
+            "example.com/add@v1.0.0/add.go", "package add\n\nfunc One(n int) int { return n + 1 }\n"
+        )
+    (folder / "go.mod").write_text("module p\n\ngo 1.17\n\nrequire example.com/add v1.0.0\n")
+    (folder / "p_test.go").write_text(
+        'package p\n\nimport (\n\t"testing"\n\n\t"example.com/add"\n)\n\n'
+        "func TestOne(t *testing.T) {\n\tif add.One(1) != 2 {\n\t\tt.Fail()\n\t}\n}\n"
+    )
+    done = run(
+        ["env", "GONOSUMDB=*", "GOFLAGS=-modcacherw -mod=mod", "go", "test", "./..."], folder, limits=GENEROUS
+    )
+    assert done.code == 0, done.output
+    assert not (home / "go/pkg/mod/example.com").exists()
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="no npm here")

@@ -36,7 +36,7 @@ run() {
   cd "$root/$2"; shift 2
   if command -v "$1" >/dev/null; then "$@" >/tmp/qflow-output 2>&1; code=$?; else code=missing; : >/tmp/qflow-output; fi
   cd "$root"
-  grep -aE 'error|probe|\\.go:|could not|no such' /tmp/qflow-output | head -c 20000
+  grep -aE 'error|probe|\\.go:|go\\.(mod|work)|could not|no such' /tmp/qflow-output | head -c 20000
   echo; echo "$nonce $code"
 }
 """
