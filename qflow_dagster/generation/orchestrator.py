@@ -1,13 +1,12 @@
 """The generation orchestrator: work items in, validated candidates out, in batches.
 
 Belongs here: the order of steps for a batch of items, and what is stored of it. Does not
-belong here: generators (`generators`, `proposing`), gates (`validation`, `suite_gate`), what
-happens to the best candidate (the caller's `accept`).
+belong here: generators (`generators`, `proposing`), gates (`validation`, `repository_gates`), the choice
+among the candidates (`choosing`), what happens to the best (the caller's `accept`).
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import (
     candidate_records,
+    choosing,
     groups,
     item_requests,
     repository_gates,
@@ -38,7 +38,6 @@ from qflow_dagster.generation.assembling import (
 )
 from qflow_dagster.generation.candidates import Candidate, FileChange, WithheldLocation
 from qflow_dagster.generation.proposing import Choose, call_generators, run_gates
-from qflow_dagster.generation.validation import Gate
 from qflow_dagster.generation.workers import Attempt, GateTask
 from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
@@ -207,7 +206,7 @@ def generate(
     batch = repository_gates.Batch(engine, objects, snapshot)
     repository_gates.run(batch, [candidate for group in candidates for candidate in group], rules)
     report("checking changes", len(candidates), len(candidates))
-    best = best_of(engine, objects, snapshot, candidates, report)
+    best = choosing.best_of(batch, candidates, rules, report)
     generated = []
     for number in range(len(slots_by_group)):
         own = [attempt for attempt in attempts if slots[attempt.call.item][0] == number]
@@ -238,44 +237,6 @@ def _group(
     return Group(workflow, slots, problems)
 
 
-def best_of(
-    engine: Engine,
-    objects: Path,
-    snapshot: Snapshot,
-    candidates: Sequence[Sequence[Candidate]],
-    report: ReportProgress,
-) -> dict[int, Candidate]:
-    """Return the best candidate of each group that also passes the tests: by expected acceptance, then by size."""
-    viable: dict[int, list[Candidate]] = {}
-    for number, group in enumerate(candidates):
-        for candidate in group:
-            candidate.status = "not_needed" if candidate.viable else "failed"
-            if candidate.viable:
-                viable.setdefault(number, []).append(candidate)
-    suite = suite_gate.Suite(engine, objects, snapshot)
-    done = 0
-    report("testing changes", 0, len(viable))
-
-    def first_that_passes(candidates_of_group: list[Candidate]) -> Candidate | None:
-        for candidate in sorted(candidates_of_group, key=lambda c: (-c.score, c.patch.lines)):
-            candidate.gates.append(stored_tests(engine, candidate) or suite.check(candidate.patch))
-            if candidate.viable:
-                candidate.status = "passed"
-                return candidate
-            candidate.status = "failed"
-        return None
-
-    best: dict[int, Candidate] = {}
-    # Each has a checkout and processes of its own; two at a time keep the machine usable.
-    with ThreadPoolExecutor(max_workers=2) as threads:
-        for number, chosen in zip(viable, threads.map(first_that_passes, viable.values()), strict=True):
-            if chosen is not None:
-                best[number] = chosen
-            done += 1
-            report("testing changes", done, len(viable))
-    return best
-
-
 def without_locations(
     engine: Engine, candidate: Candidate, excluded: Mapping[tuple[str, int], str]
 ) -> Candidate:
@@ -296,13 +257,6 @@ def without_locations(
     if smaller.viable:
         smaller.gates.append(suite_gate.Suite(engine, objects, snapshot).check(smaller.patch))
     return smaller
-
-
-def stored_tests(engine: Engine, candidate: Candidate) -> Gate | None:
-    """Return the stored result of the tests for the same patch on the same commit, if there is one."""
-    with engine.connect() as connection:
-        gates = candidate_records.stored_gates(connection, candidate)
-    return next((gate for gate in gates if gate.name == suite_gate.NAME), None)
 
 
 def _store(

@@ -213,7 +213,9 @@ def launch_in_the_page(page: Page, address: str) -> None:
 
 
 def is_refusal(message: str) -> bool:
-    return "Content Security Policy" in message or "WebSocket connection" in message
+    # Leaving a page closes its connection, also before it is established; that is no refusal.
+    refused = "WebSocket connection" in message and "closed before the connection" not in message
+    return "Content Security Policy" in message or refused
 
 
 def kill_the_code_server(address: str, process: psutil.Process) -> None:

@@ -146,7 +146,14 @@ def test_a_candidate_that_fails_a_gate_is_counted_by_the_gate_and_says_nothing_o
 
 
 def test_the_code_of_decisions_is_kept_to_try_variants_on(loop: Loop) -> None:
-    loop.repository.commit({"a.py": "x = 1\n\n" + MUTABLE, "b.py": MUTABLE.replace("collect", "gather")})
+    # Two packages: one suggestion for each.
+    loop.repository.commit(
+        {
+            "a.py": "x = 1\n\n" + MUTABLE,
+            "other/pyproject.toml": "",
+            "other/b.py": MUTABLE.replace("collect", "gather"),
+        }
+    )
     first, second = loop.improve()
     loop.approve(first)
     deny(loop, second)

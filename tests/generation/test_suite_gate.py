@@ -49,6 +49,22 @@ def test_a_change_that_breaks_the_tests_never_reaches_a_person(
     assert evidence == "python3 check.py: 1 broken: the command"
 
 
+def test_a_location_that_breaks_the_tests_is_left_out_of_the_change(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_command(monkeypatch, "python3 check.py")
+    check = "import sys\nsys.exit('found=[]' not in open('odd.py').read())\n"
+    loop.repository.commit({"shop.py": MUTABLE, "odd.py": MUTABLE, "check.py": check})
+    [suggestion] = loop.improve()
+    assert suggestion["paths"] == ["shop.py"]
+    with loop.engine.connect() as connection:
+        left_out = text("SELECT line, reason FROM withheld_locations WHERE path = 'odd.py'")
+        assert connection.execute(left_out).all() == [
+            (1, "with it alone, python3 check.py: 1 broken: the command")
+        ]
+        assert connection.scalar(text("SELECT verdict FROM gate_results WHERE gate = 'tests'")) == "passed"
+
+
 def test_tests_that_fail_without_the_change_too_are_no_proof(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
