@@ -224,7 +224,7 @@ def read_pack(path: Path) -> list[Rule]:
     Raises:
         UsageError: The file is not a valid pack; the message has the file, line and column.
     """
-    document = documents.read(path)
+    document = documents.read(path, own=path.parent == PACKS)
     data = document.data
     if not isinstance(data, dict) or not isinstance(data.get("rules"), list):
         raise UsageError(f"{path}:1:1: a pack is a mapping with `pack`, `owner` and a list `rules`")
