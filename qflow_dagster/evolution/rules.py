@@ -29,7 +29,8 @@ PACKS = Path(__file__).parent.parent / "rules" / "packs"
 Category = Literal["correctness", "security", "maintainability", "performance", "modernisation"]
 Severity = Literal["error", "warning", "info"]
 Status = Literal["draft", "trial", "active", "retired"]
-# safe: syntax alone shows that the fix keeps behaviour; checked: the fix keeps it where every requirement holds;
+# safe: syntax alone shows that the fix keeps behaviour; checked: the fix keeps it where every requirement holds, but for
+# what the rule's `differs` states;
 # judgement: behaviour may differ, so that the fix is proposed only on request (QFLOW_GENERATION_JUDGEMENT_RULES).
 Safety = Literal["safe", "checked", "judgement"]
 # Rules of these statuses are evaluated.
@@ -148,6 +149,8 @@ class Rule(_Strict):
     safety: Safety | None = None
     # Preconditions of the fix (`generation.preconditions`), each by its name, or as {name: argument}.
     requires: tuple[str | dict[str, Any], ...] = ()
+    # What the fix of a bug changes on purpose, and nothing else: what the code does now is the bug.
+    differs: str | None = Field(default=None, min_length=10)
     # Names of the same rule in other tools, by tool: a suppression comment of that tool counts.
     peers: dict[str, tuple[str, ...]] = {}
     counter_examples: tuple[CounterExample, ...] = ()
@@ -171,8 +174,10 @@ class Rule(_Strict):
             raise ValueError(f"a {self.matcher.engine} rule has no template to fix with")
         if self.matcher.where is not None and "any" in self.language:
             raise ValueError("`where` needs a syntax tree, and so a language: any has none")
-        if self.fix is None and (self.safety or self.requires):
-            raise ValueError("`safety` and `requires` describe a fix, and this rule has none")
+        if self.fix is None and (self.safety or self.requires or self.differs):
+            raise ValueError("`safety`, `requires` and `differs` describe a fix, and this rule has none")
+        if self.safety == "safe" and self.differs:
+            raise ValueError("a fix that `differs` is not safe: it is checked, or a matter of judgement")
         if any(isinstance(requirement, dict) and len(requirement) != 1 for requirement in self.requires):
             raise ValueError("an entry of `requires` is a name, or one name with its argument")
         return self

@@ -1,4 +1,4 @@
-"""Changes of Python that no template expresses (`generation.codemods`)."""
+"""Changes that no template expresses (`generation.codemods`)."""
 
 from collections.abc import Iterable
 
@@ -15,8 +15,8 @@ class Codemod:
     cost = 0.0
 
     def fits(self, rule: Rule, language: str) -> bool:
-        """Return whether there is a codemod for this Python rule."""
-        return language == "python" and rule.fix == "codemod" and rule.id in codemods.CODEMODS
+        """Return whether there is a codemod for this rule."""
+        return language in rule.language and rule.fix == "codemod" and rule.id in codemods.CODEMODS
 
     def generate(self, request: Request) -> Iterable[Proposal]:
         """Yield one proposal of a change for each location."""

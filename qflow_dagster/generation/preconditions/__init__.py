@@ -23,8 +23,11 @@ from qflow_dagster.generation.preconditions import (
     python,
     python_classes,
     python_exceptions,
+    python_flow,
     python_imports,
+    python_modules,
     python_types,
+    python_values,
     rust,
 )
 from qflow_dagster.generation.preconditions.file import File, Precondition
@@ -32,8 +35,11 @@ from qflow_dagster.generation.preconditions.file import File, Precondition
 PRECONDITIONS: dict[str, Precondition] = {
     **python.PRECONDITIONS,
     **python_exceptions.PRECONDITIONS,
+    **python_flow.PRECONDITIONS,
     **python_imports.PRECONDITIONS,
+    **python_modules.PRECONDITIONS,
     **python_types.PRECONDITIONS,
+    **python_values.PRECONDITIONS,
     **javascript.PRECONDITIONS,
     **java.PRECONDITIONS,
     **rust.PRECONDITIONS,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from ast_grep_py import SgNode
 
 from qflow_dagster.generation.preconditions.file import File, named_children, span_of
+from qflow_dagster.generation.preconditions.python_modules import imported_path
 from qflow_dagster.generation.preconditions.python_syntax import bindings, is_literal, unwrapped
 
 NUMBERS = {"int", "float", "bool", "complex"}
@@ -96,6 +97,11 @@ OWN_EQUALITY = {
         "cvxpy",
     ),
 }
+_STANDARD = {
+    *("datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta", "datetime", "time"),
+    *("decimal.Decimal", "fractions.Fraction", "uuid.UUID"),
+    *("pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath"),
+}
 _LITERAL_KINDS = {
     "string": "str",
     "concatenated_string": "str",
@@ -125,8 +131,11 @@ def types_of(file: File, node: SgNode) -> set[str] | None:
         return {"float" if named_children(node)[0].kind() == "float" else "int"}
     text = file.type_of(span_of(node))
     classes = None if text is None else classes_in(text)
-    # A class of the file with such a name is another class.
-    return None if classes is None or classes & bindings(file).keys() & PLAIN else classes
+    if classes is None:
+        return None
+    # A class of the file, or of another library, with such a name is another class.
+    named = (name for class_ in classes & PLAIN for name in bindings(file).get(class_, ()))
+    return classes if all((imported_path(name) or "") in _STANDARD for name in named) else None
 
 
 def classes_in(text: str) -> set[str] | None:

@@ -39,8 +39,10 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
     if seconds == 0:
         return _skipped(candidates, "QFLOW_GENERATION_BEHAVIOUR_SECONDS is 0")
     started = time.monotonic()
-    changed = _changed_functions(candidates)
-    to_call = [candidate for candidate in candidates if any(f.function.inputs for f in changed[candidate.id])]
+    changed = _changed_functions([candidate for candidate in candidates if not candidate.request.rule.differs])
+    to_call = [
+        candidate for candidate in candidates if any(f.function.inputs for f in changed.get(candidate.id, ()))
+    ]
     outcomes: Mapping[UUID, list[dict[str, Any]]] = {}
     problem = ""
     if to_call:
@@ -55,6 +57,11 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
     results = {}
     for candidate in candidates:
         functions = changed[candidate.id]
+        differs = candidate.request.rule.differs
+        if differs:
+            reason = f"the fix of a bug, which changes behaviour on purpose: {differs}"
+            results[candidate.id] = Result(Gate(NAME, "skipped", reason, each))
+            continue
         if not functions:
             results[candidate.id] = Result(Gate(NAME, "skipped", "only Python functions are compared", each))
             continue

@@ -1,0 +1,25 @@
+"""Codemods: changes that no template expresses, as edits of one location.
+
+Belongs here: functions that return the edits of a match, or a text that says why there are none, each registered under
+the rule whose finding it fixes. Everything else in the file stays byte for byte. Does not belong here: fixes that are a
+template (part of the rule) or ruff's, and the conditions of a fix (`preconditions`).
+"""
+
+from qflow_dagster.generation.codemods import (
+    javascript,
+    python,
+    python_calls,
+    python_files,
+    python_security,
+    python_statements,
+)
+from qflow_dagster.generation.fixes import EditsOf
+
+CODEMODS: dict[str, EditsOf] = {
+    **python.CODEMODS,
+    **python_calls.CODEMODS,
+    **python_files.CODEMODS,
+    **python_security.CODEMODS,
+    **python_statements.CODEMODS,
+    **javascript.CODEMODS,
+}
