@@ -29,9 +29,9 @@ PACKS = Path(__file__).parent.parent / "rules" / "packs"
 Category = Literal["correctness", "security", "maintainability", "performance", "modernisation"]
 Severity = Literal["error", "warning", "info"]
 Status = Literal["draft", "trial", "active", "retired"]
-# safe: syntax alone shows that the fix keeps behaviour; checked: the fix keeps it where every requirement holds, but for
-# what the rule's `differs` states;
-# judgement: behaviour may differ, so that the fix is proposed only on request (QFLOW_GENERATION_JUDGEMENT_RULES).
+# safe: syntax alone shows that the fix keeps behaviour; checked: the fix keeps it where every requirement holds, except
+# for what the rule's `differs` states; judgement: behaviour may differ, so that the fix is proposed only on
+# request (QFLOW_GENERATION_JUDGEMENT_RULES).
 Safety = Literal["safe", "checked", "judgement"]
 # Rules of these statuses are evaluated.
 EVALUATED = ("trial", "active")

@@ -9,7 +9,13 @@ from qflow_dagster.generation.codemods.layout import alone_on_its_lines, indent_
 from qflow_dagster.generation.fixes import EditsOf
 from qflow_dagster.generation.preconditions.file import File, named_children, of_kinds, span_of
 from qflow_dagster.generation.preconditions.python_modules import qualified
-from qflow_dagster.generation.preconditions.python_syntax import called, is_chain, is_literal, names_in, node_of
+from qflow_dagster.generation.preconditions.python_syntax import (
+    called,
+    is_chain,
+    is_literal,
+    names_in,
+    node_of,
+)
 
 # Names for what is opened; the first one that the source file does not use is taken.
 _FILE_NAMES = ("file", "stream", "opened")
@@ -26,6 +32,7 @@ _READERS = frozenset(
     base64.b64encode base64.b64decode json.dump pickle.dump yaml.dump yaml.safe_dump len int float str bytes list
     """.split()  # noqa: SIM905  (a list of each would fill a page)
 )
+_OF_TEXTS = {"strip", "lstrip", "rstrip", "split", "rsplit", "replace", "lower", "upper", "decode", "startswith"}
 
 
 def read_within(file: File, match: Match) -> list[Edit] | str | None:
@@ -39,7 +46,11 @@ def passed_within(file: File, match: Match) -> list[Edit] | str | None:
     """Close the file of ``x = json.load(open(p))`` and ``json.dump(x, open(p, "w"))`` by ``with``."""
     call = node_of(file, match, "call")
     arguments = named_children(named_children(call)[-1]) if call is not None else []
-    opened = [argument for argument in arguments if called(argument) in ("open", "urlopen", "urllib.request.urlopen")]
+    opened = [
+        argument
+        for argument in arguments
+        if called(argument) in ("open", "urlopen", "urllib.request.urlopen")
+    ]
     if len(opened) != 1:
         return "the call was not understood"
     before = [argument for argument in arguments if span_of(argument) < span_of(opened[0])]
@@ -54,9 +65,9 @@ def _within(file: File, opened: SgNode) -> list[Edit] | str:
         return statement
     if not alone_on_its_lines(file, statement):
         return "it is not a statement on a line of its own"
-    if _has_text_of_several_lines(statement) or file.source.line_of(span_of(statement)[0]) != file.source.line_of(
-        span_of(statement)[1]
-    ):
+    if _has_text_of_several_lines(statement) or file.source.line_of(
+        span_of(statement)[0]
+    ) != file.source.line_of(span_of(statement)[1]):
         return "the statement has several lines"
     names = names_in(file.root)
     function = called(opened)
@@ -77,6 +88,16 @@ def _statement_begun_by(file: File, opened: SgNode) -> SgNode | str:
         kind = parent.kind()
         children = named_children(parent)
         first = bool(children) and span_of(children[0]) == span_of(node)
+        if kind == "for_in_clause" and _only_reads_texts(file, parent, opened):
+            # What a comprehension goes over is computed before all else in it.
+            node = parent
+            continue
+        if kind in ("list_comprehension", "set_comprehension", "dictionary_comprehension"):
+            first = len(children) > 1 and span_of(children[1]) == span_of(node)
+            if not first:
+                return _LARGER
+            node = parent
+            continue
         if kind in ("return_statement", "expression_statement"):
             return parent
         if kind == "assignment":
@@ -85,7 +106,9 @@ def _statement_begun_by(file: File, opened: SgNode) -> SgNode | str:
                 return "only a plain variable can be assigned in a block"
         elif kind == "argument_list":
             others = [child for child in children if span_of(child) != span_of(node)]
-            if not all(is_literal(other) or other.kind() in ("identifier", "keyword_argument") for other in others):
+            if not all(
+                is_literal(other) or other.kind() in ("identifier", "keyword_argument") for other in others
+            ):
                 return _LARGER
         elif kind == "call" and not first:
             if qualified(file, children[0]) not in _READERS:
@@ -94,6 +117,20 @@ def _statement_begun_by(file: File, opened: SgNode) -> SgNode | str:
             return _LARGER
         node = parent
     return _LARGER
+
+
+def _only_reads_texts(file: File, clause: SgNode, opened: SgNode) -> bool:
+    """Return whether all that a comprehension does is to take texts apart, so that the file may still be open."""
+    comprehension = clause.parent()
+    if comprehension is None or comprehension.kind() == "generator_expression":
+        return False
+    for call in of_kinds(comprehension, ("call",)):
+        inside = span_of(call)[0] <= span_of(opened)[0] and span_of(opened)[1] <= span_of(call)[1]
+        function = named_children(call)[0]
+        method = named_children(function)[-1].text() if function.kind() == "attribute" else ""
+        if not inside and method not in _OF_TEXTS and qualified(file, function) not in _READERS:
+            return False
+    return True
 
 
 _LARGER = "it is part of a larger expression, whose order of evaluation would change"

@@ -16,7 +16,10 @@ def compare_digest(file: File, match: Match) -> list[Edit] | str | None:
     operands = named_children(comparison)
     left, right = (operand.text() for operand in operands)
     if form == "encoded":
-        if any(operand.kind() not in ("identifier", "attribute", "call", "subscript", "string") for operand in operands):
+        if any(
+            operand.kind() not in ("identifier", "attribute", "call", "subscript", "string")
+            for operand in operands
+        ):
             return "an operand is a larger expression"
         left, right = f"{left}.encode()", f"{right}.encode()"
     negation = "not " if any(child.text() == "!=" for child in comparison.children()) else ""

@@ -40,7 +40,9 @@ def raise_from(file: File, match: Match) -> list[Edit] | str | None:
     statement = node_of(file, match, "raise_statement")
     name = caught_name(file, match)
     values = named_children(statement) if statement is not None else []
-    if statement is None or name is None or len(values) != 1:
+    if name is None:
+        return "the handler does not name what it caught: whether it is the cause is not known"
+    if statement is None or len(values) != 1:
         return "the statement was not understood"
     if values[0].kind() != "call" or values[0].text() == name:
         return "what is raised may be something that was caught before"

@@ -21,11 +21,8 @@ from qflow_dagster.generation.preconditions.python_syntax import (
 # These compute a path from a path and do nothing else.
 _OF_PATHS = {"join", "dirname", "basename", "abspath", "normpath", "expanduser", "realpath"}
 _BRANCHES = ("if_statement", "elif_clause", "else_clause", "case_clause", "except_clause")
-# Methods that return NotImplemented to say that the other operand is to be asked.
-_OPERATORS = {f"__{name}__" for name in "eq ne lt le gt ge add sub mul matmul truediv floordiv mod pow".split()}
-_OPERATORS |= {f"__{side}{name}__" for side in "ri" for name in "add sub mul matmul truediv floordiv mod pow".split()}
-_OPERATORS |= {f"__{side}{name}__" for side in ("", "r", "i") for name in "and or xor lshift rshift divmod".split()}
-_OPERATORS |= {"__subclasshook__", "__instancecheck__", "__length_hint__", "__contains__", "__reduce__"}
+# Special methods that have nothing to return to an operator.
+_NO_OPERATORS = ("__init__", "__new__", "__call__", "__enter__", "__exit__", "__iter__", "__next__")
 
 
 def ends_a_branch(file: File, match: Match, argument: None) -> str | None:
@@ -45,10 +42,10 @@ def ends_a_branch(file: File, match: Match, argument: None) -> str | None:
 
 
 def outside_operator_method(file: File, match: Match, argument: None) -> str | None:
-    """Check that it is not in a method of an operator, which returns NotImplemented."""
+    """Check that it is not in a special method, which may be meant to return NotImplemented to an operator."""
     function = function_of(file.node(match))
     name = function.field("name") if function is not None else None
-    if name is not None and name.text() in _OPERATORS:
+    if name is not None and name.text().startswith("__") and name.text() not in _NO_OPERATORS:
         return f"{name.text()} may be meant to return NotImplemented"
     return None
 
@@ -108,8 +105,12 @@ def _is_pure(file: File, node: SgNode) -> bool:
     if node.kind() == "call":
         function, arguments = named_children(node)
         meaning = qualified(file, function) or ""
-        of_path = meaning == f"os.path.{meaning.rpartition('.')[2]}" and meaning.rpartition(".")[2] in _OF_PATHS
-        return (of_path or meaning == "str") and all(_is_pure(file, child) for child in named_children(arguments))
+        of_path = (
+            meaning == f"os.path.{meaning.rpartition('.')[2]}" and meaning.rpartition(".")[2] in _OF_PATHS
+        )
+        return (of_path or meaning == "str") and all(
+            _is_pure(file, child) for child in named_children(arguments)
+        )
     return False
 
 
@@ -120,7 +121,11 @@ def exceptions_exist(file: File, match: Match, argument: None) -> str | None:
     statement = clause.parent() if clause is not None else None
     if operator is None or clause is None or statement is None:
         return "the clause was not understood"
-    if any(child.kind() == "and" for node in [operator, *of_kinds(operator, ("boolean_operator",))] for child in node.children()):
+    if any(
+        child.kind() == "and"
+        for node in [operator, *of_kinds(operator, ("boolean_operator",))]
+        for child in node.children()
+    ):
         return "which exceptions `and` is meant to catch is not known"
     names = operands(operator)
     for name in names:
@@ -132,7 +137,9 @@ def exceptions_exist(file: File, match: Match, argument: None) -> str | None:
     caught = {name.text() for name in names}
     for other in named_children(statement):
         if other.kind() == "except_clause" and span_of(other) != span_of(clause):
-            shared = caught & {node.text() for node in of_kinds(named_children(other)[0], ("identifier", "attribute"))}
+            shared = caught & {
+                node.text() for node in of_kinds(named_children(other)[0], ("identifier", "attribute"))
+            }
             if shared:
                 return f"another clause catches {sorted(shared)[0]}"
     return None
@@ -192,12 +199,16 @@ def only_csv_writes(file: File, match: Match, variable: str) -> str | None:
 
 
 PRECONDITIONS = {
-    "ends-a-branch": Precondition("nothing follows in its branch, and there is another branch", ends_a_branch),
+    "ends-a-branch": Precondition(
+        "nothing follows in its branch, and there is another branch", ends_a_branch
+    ),
     "outside-operator-method": Precondition("it is not in a method of an operator", outside_operator_method),
     "in-generator": Precondition("the function is a generator", in_generator),
     "coroutine-of-file": Precondition("the function is an async def of the file", coroutine_of_file),
     "without-effect": Precondition("computing it has no effect", without_effect),
-    "exceptions-exist": Precondition("all exceptions exist, and no other clause is there for them", exceptions_exist),
+    "exceptions-exist": Precondition(
+        "all exceptions exist, and no other clause is there for them", exceptions_exist
+    ),
     "cause-at-hand": Precondition("the handler names what it caught", cause_at_hand),
     "only-csv-writes": Precondition("only a writer of csv writes to the file", only_csv_writes),
 }

@@ -75,7 +75,9 @@ def never_uses(file: File, match: Match, names: Sequence[str]) -> str | None:
 
 def in_test_case(file: File, match: Match, argument: None) -> str | None:
     """Check that `self` is a TestCase of unittest, whose class defines no assertions of its own."""
-    owner = next((outer for outer in file.node(match).ancestors() if outer.kind() == "class_definition"), None)
+    owner = next(
+        (outer for outer in file.node(match).ancestors() if outer.kind() == "class_definition"), None
+    )
     bases = owner.field("superclasses") if owner is not None else None
     if owner is None or bases is None:
         return "the class is not known to be a TestCase"
@@ -83,7 +85,9 @@ def in_test_case(file: File, match: Match, argument: None) -> str | None:
         return "the class is not known to be a TestCase"
     for function in of_kinds(file.root, ("function_definition",)):
         name = function.field("name")
-        if name is not None and name.text() in names_in(file.node(match)) | {file.text[match.start : match.end]}:
+        if name is not None and name.text() in names_in(file.node(match)) | {
+            file.text[match.start : match.end]
+        }:
             return f"the file defines its own {name.text()}"
     return None
 
@@ -97,7 +101,13 @@ def default_yaml_tags(file: File, match: Match, argument: None) -> str | None:
     arguments = named_children(named_children(call)[-1])
     if len(arguments) != 1 or arguments[0].kind() in ("keyword_argument", "list_splat", "dictionary_splat"):
         return "the loader is chosen on purpose"
-    own = {"add_constructor", "add_multi_constructor", "YAMLObject", "add_path_resolver", "add_implicit_resolver"}
+    own = {
+        "add_constructor",
+        "add_multi_constructor",
+        "YAMLObject",
+        "add_path_resolver",
+        "add_implicit_resolver",
+    }
     own |= {"dump", "dump_all"}
     used = sorted(own & names_in(file.root))
     return f"`{used[0]}` in this file: its documents may have tags of their own" if used else None

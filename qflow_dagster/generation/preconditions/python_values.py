@@ -13,7 +13,16 @@ from qflow_dagster.generation.preconditions.python_classes import types_of, unkn
 from qflow_dagster.generation.preconditions.python_modules import qualified
 from qflow_dagster.generation.preconditions.python_syntax import is_literal, names_in, node_of
 
-_OTHER_DATABASES = {"psycopg", "psycopg2", "MySQLdb", "pymysql", "asyncpg", "aiosqlite", "sqlalchemy", "duckdb"}
+_OTHER_DATABASES = {
+    "psycopg",
+    "psycopg2",
+    "MySQLdb",
+    "pymysql",
+    "asyncpg",
+    "aiosqlite",
+    "sqlalchemy",
+    "duckdb",
+}
 # Builtins of the shells of POSIX and Windows, and programs that are scripts there.
 _BUILTINS = frozenset(
     """
@@ -76,7 +85,10 @@ def digest_form(file: File, match: Match) -> str:
         return "several comparisons in a row"
     types = [types_of(file, operand) for operand in operands]
     # A digest in hexadecimal digits is ASCII; any other text need not be.
-    if all(operand.text().endswith(".hexdigest()") for operand in operands) or types == [{"bytes"}, {"bytes"}]:
+    if all(operand.text().endswith(".hexdigest()") for operand in operands) or types == [
+        {"bytes"},
+        {"bytes"},
+    ]:
         return "plain"
     if types == [{"str"}, {"str"}]:
         return "encoded"
@@ -98,10 +110,14 @@ def shell_command(file: File, match: Match) -> Command | str:
     if call is None or not (qualified(file, named_children(call)[0]) or "").startswith("subprocess."):
         return "this is not known to be a call of subprocess"
     arguments = named_children(named_children(call)[-1])
-    keywords = {child.text().partition("=")[0].strip() for child in arguments if child.kind() == "keyword_argument"}
+    keywords = {
+        child.text().partition("=")[0].strip() for child in arguments if child.kind() == "keyword_argument"
+    }
     text = arguments[0]
-    if "executable" in keywords or "*" in text.text()[:1] or not any(
-        child.text().replace(" ", "") == "shell=True" for child in arguments
+    if (
+        "executable" in keywords
+        or "*" in text.text()[:1]
+        or not any(child.text().replace(" ", "") == "shell=True" for child in arguments)
     ):
         return "which program runs the command is not known"
     if text.kind() != "string" or text.children()[0].text().lower() not in ('f"', "f'"):
@@ -129,7 +145,10 @@ def shell_command(file: File, match: Match) -> Command | str:
             replaced.append(values[position].text())
             position += 1
             quoted += 1
-        elif not all(character.isalnum() or character in "_-./:=,@+" for character in word) or not word.isascii():
+        elif (
+            not all(character.isalnum() or character in "_-./:=,@+" for character in word)
+            or not word.isascii()
+        ):
             return f"the shell gives `{word}` a meaning of its own"
         else:
             replaced.append(f'"{word}"')
@@ -167,7 +186,7 @@ def shell_values(file: File, match: Match, argument: None) -> str | None:
 
 
 class Statement(NamedTuple):
-    """A statement of SQL put together from values: the text, and each value with the span that it and its quotes take."""
+    """A statement of SQL put together from values: the text, and each value with the span of it and its quotes."""
 
     text: SgNode
     values: list[tuple[SgNode, tuple[int, int]]]
@@ -199,7 +218,9 @@ def sql_statement(file: File, match: Match) -> Statement | str:
         before += "?"
         at = end + quote
     rest = file.text[at : span_of(text)[1]]
-    return Statement(text, values) if values and (before + rest).count("'") % 2 == 0 else "there are no values"
+    return (
+        Statement(text, values) if values and (before + rest).count("'") % 2 == 0 else "there are no values"
+    )
 
 
 def _is_value_expected(before: str) -> bool:
@@ -236,10 +257,13 @@ def changed_collection(file: File, match: Match, argument: None) -> str | None:
     if iterated.kind() == "call":
         collection = named_children(named_children(iterated)[0])[0]
     removes = any(
-        node.text().startswith(f"{collection.text()}.remove(") or node.text().startswith(f"{collection.text()}.discard(")
+        node.text().startswith(f"{collection.text()}.remove(")
+        or node.text().startswith(f"{collection.text()}.discard(")
         for node in of_kinds(loop, ("call",))
     )
-    return unknown(file, [collection], {"list", "set"} if removes else {"dict", "defaultdict", "OrderedDict", "Counter"})
+    return unknown(
+        file, [collection], {"list", "set"} if removes else {"dict", "defaultdict", "OrderedDict", "Counter"}
+    )
 
 
 def same_text(file: File, match: Match, argument: None) -> str | None:

@@ -39,7 +39,9 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
     if seconds == 0:
         return _skipped(candidates, "QFLOW_GENERATION_BEHAVIOUR_SECONDS is 0")
     started = time.monotonic()
-    changed = _changed_functions([candidate for candidate in candidates if not candidate.request.rule.differs])
+    changed = _changed_functions(
+        [candidate for candidate in candidates if not candidate.request.rule.differs]
+    )
     to_call = [
         candidate for candidate in candidates if any(f.function.inputs for f in changed.get(candidate.id, ()))
     ]
