@@ -32,7 +32,18 @@ _READERS = frozenset(
     base64.b64encode base64.b64decode json.dump pickle.dump yaml.dump yaml.safe_dump len int float str bytes list
     """.split()  # noqa: SIM905  (a list of each would fill a page)
 )
-_OF_TEXTS = {"strip", "lstrip", "rstrip", "split", "rsplit", "replace", "lower", "upper", "decode", "startswith"}
+_OF_TEXTS = {
+    "strip",
+    "lstrip",
+    "rstrip",
+    "split",
+    "rsplit",
+    "replace",
+    "lower",
+    "upper",
+    "decode",
+    "startswith",
+}
 
 
 def read_within(file: File, match: Match) -> list[Edit] | str | None:
