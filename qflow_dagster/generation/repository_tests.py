@@ -103,13 +103,13 @@ def detect(files: Mapping[str, bytes], paths: set[str]) -> SuiteCommand | None:
     return None
 
 
-def run(command: SuiteCommand, folder: Path) -> SuiteRun:
-    """Run the tests of the checkout in `folder`.
+def run(command: SuiteCommand, folder: Path, packages: sandbox.Packages = sandbox.NO_PACKAGES) -> SuiteRun:
+    """Run the tests of the checkout in `folder`, which see `packages`.
 
     Raises:
         NotIsolatedError: no isolation is available on this machine.
     """
-    process = sandbox.run(command.arguments, folder)
+    process = sandbox.run(command.arguments, folder, packages=packages)
     tail = " ".join(process.output[-400:].split())
     if process.timed_out:
         return SuiteRun(

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster import sandbox
 from qflow_dagster.generation import patches, repository_tests
+from qflow_dagster.generation.environments import Environments
 from qflow_dagster.generation.patches import Patch
 from qflow_dagster.generation.repository_tests import Outcome, SuiteCommand, SuiteRun
 from qflow_dagster.generation.tables import suite_runs
@@ -34,9 +35,16 @@ MAX_NAMED = 5
 class Suite:
     """The tests of a repository at one commit."""
 
-    def __init__(self, engine: Engine, objects: Path, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        objects: Path,
+        snapshot: Snapshot,
+        environments: Environments | None = None,
+    ) -> None:
         self.engine, self.objects, self.snapshot = engine, objects, snapshot
         self.command = self._command()
+        self._environments = environments or Environments(engine, objects, snapshot)
         self._base: SuiteRun | None = None
         self._lock = threading.Lock()
 
@@ -61,22 +69,23 @@ class Suite:
         if self.command is None:
             return missing, "no test command was detected; set QFLOW_GENERATION_TEST_COMMANDS"
         try:
+            environment = self._environments.for_command(self.command.arguments)
             base = self.base()
             if not base.ran or not (base.succeeded or base.tests):
                 return (
                     missing,
-                    f"{self.command}: {base.summary}; it does not succeed without the change either",
+                    f"{self.command}: {base.summary}; it does not succeed without the change either; "
+                    f"{environment.evidence}",
                 )
-            with self._checkout(patch) as folder:
-                after = repository_tests.run(self.command, folder)
+            after = self._run(patch)
             if not after.ran:
                 return "failed", f"{self.command}: {after.summary}; without the change it runs"
             broken = self._broken(base, after)
             if not broken:
-                return "passed", f"{self.command}: {after.summary}, isolated by {after.isolation}"
+                packages = f", with {environment.evidence}" if environment.key else ""
+                return "passed", f"{self.command}: {after.summary}, isolated by {after.isolation}{packages}"
             # Run again: a test that fails at random fails without the change too.
-            with self._checkout(patch) as folder:
-                second = repository_tests.run(self.command, folder)
+            second = self._run(patch)
             broken &= self._broken(base, second)
         except sandbox.NotIsolatedError as error:
             return missing, str(error)
@@ -101,13 +110,10 @@ class Suite:
         return {"the command"} if base.succeeded and not after.succeeded else set()
 
     def _run_base(self) -> SuiteRun:
-        assert self.command is not None  # noqa: S101  (callers check it)
-        with self._checkout(None) as folder:
-            first = repository_tests.run(self.command, folder)
+        first = self._run(None)
         if first.ran and first.failed:
             # A test that fails once in two runs counts as failing: no change is blamed for it.
-            with self._checkout(None) as folder:
-                second = repository_tests.run(self.command, folder)
+            second = self._run(None)
             both: dict[str, Outcome] = {
                 **second.tests,
                 **dict.fromkeys(first.failed | second.failed, "failed"),
@@ -122,6 +128,13 @@ class Suite:
             )
         self._store(first)
         return first
+
+    def _run(self, patch: Patch | None) -> SuiteRun:
+        assert self.command is not None  # noqa: S101  (callers check it)
+        environment = self._environments.for_command(self.command.arguments)
+        with self._checkout(patch) as folder:
+            environment.prepare(folder)
+            return repository_tests.run(self.command, folder, environment.packages)
 
     @contextmanager
     def _checkout(self, patch: Patch | None) -> Iterator[Path]:
@@ -174,8 +187,11 @@ class Suite:
             connection.execute(statement.on_conflict_do_nothing())
 
     def _key(self) -> dict[str, object]:
+        assert self.command is not None  # noqa: S101  (callers check it)
+        # With other packages the result may be another.
+        packages = self._environments.for_command(self.command.arguments).key
         return {
             "repository_id": self.snapshot.repository_id,
             "commit_oid": self.snapshot.commit_oid,
-            "command": str(self.command),
+            "command": f"{self.command} [packages {packages}]" if packages else str(self.command),
         }

@@ -14,6 +14,16 @@ Does not belong here: which command, and what its result means.
 
 from qflow_dagster.sandbox.orders import Kind, Limits
 from qflow_dagster.sandbox.supervision import NotIsolatedError, Ran, available, run
-from qflow_dagster.sandbox.view import INSIDE
+from qflow_dagster.sandbox.view import INSIDE, NO_PACKAGES, Packages
 
-__all__ = ["INSIDE", "Kind", "Limits", "NotIsolatedError", "Ran", "available", "run"]
+__all__ = [
+    "INSIDE",
+    "NO_PACKAGES",
+    "Kind",
+    "Limits",
+    "NotIsolatedError",
+    "Packages",
+    "Ran",
+    "available",
+    "run",
+]

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qflow_dagster.sandbox.syscall_filter import SyscallFilterError, compiled
-from qflow_dagster.sandbox.view import HOME_FOLDERS, INSIDE, MASKED, View, everything, view
+from qflow_dagster.sandbox.view import (
+    HOME_FOLDERS,
+    INSIDE,
+    MASKED,
+    NO_PACKAGES,
+    Packages,
+    View,
+    everything,
+    view,
+)
 
 Kind = Literal["bubblewrap", "namespaces", "none"]
 NOBODY = 65534
@@ -34,10 +43,21 @@ class Limits:
 
 
 def launcher_orders(
-    kind: Kind, command: Sequence[str], folder: Path, limits: Limits, groups: list[str]
+    kind: Kind,
+    command: Sequence[str],
+    folder: Path,
+    limits: Limits,
+    groups: list[str],
+    packages: Packages = NO_PACKAGES,
 ) -> dict[str, Any]:
-    """Return the orders for one command; `groups` are the control groups that its processes join."""
+    """Return the orders for one command; `groups` are the control groups that its processes join.
+
+    Without isolation nothing can be mounted, and `packages` are not used.
+    """
     seen = view() if kind != "none" else everything()
+    if kind != "none":
+        seen.environment.update(packages.variables)
+        seen.environment["PATH"] = ":".join((*packages.programs, seen.environment["PATH"]))
     root = os.geteuid() == 0
     orders: dict[str, Any] = {
         "kind": kind,
@@ -60,12 +80,13 @@ def launcher_orders(
     }
     temporary = min(MAX_TEMPORARY, limits.memory)
     if kind == "bubblewrap":
-        orders["command"] = _bubblewrap(seen, folder, temporary, [*_limited(orders), *command])
+        orders["command"] = _bubblewrap(seen, folder, packages, temporary, [*_limited(orders), *command])
     if kind == "namespaces":
         orders |= {
             "mounts": [
                 *((source, path, True) for source, path in seen.mounts),
                 (str(folder.resolve()), INSIDE, False),
+                *((source, path, True) for source, path in packages.mounts),
             ],
             "links": seen.links,
             "masked": MASKED,
@@ -106,7 +127,9 @@ def _limited(orders: dict[str, Any]) -> list[str]:
     ]
 
 
-def _bubblewrap(seen: View, folder: Path, temporary: int, command: Sequence[str]) -> list[str]:
+def _bubblewrap(
+    seen: View, folder: Path, packages: Packages, temporary: int, command: Sequence[str]
+) -> list[str]:
     arguments = [
         "bwrap",
         "--unshare-pid",
@@ -136,7 +159,9 @@ def _bubblewrap(seen: View, folder: Path, temporary: int, command: Sequence[str]
     for path in HOME_FOLDERS:
         arguments += ["--perms", "1777", "--dir", path]
     parents = (
-        str(parent) for _, path in (*seen.links, *seen.mounts) for parent in reversed(Path(path).parents)
+        str(parent)
+        for _, path in (*seen.links, *seen.mounts, *packages.mounts)
+        for parent in reversed(Path(path).parents)
     )
     for path in dict.fromkeys(parents):
         # Made by itself it would be open to its owner alone. What is there keeps its mode.
@@ -148,7 +173,10 @@ def _bubblewrap(seen: View, folder: Path, temporary: int, command: Sequence[str]
     for path in MASKED:
         if Path(path).exists():
             arguments += ["--ro-bind", "/dev/null", path]
-    arguments += ["--bind", str(folder.resolve()), INSIDE, "--remount-ro", "/", "--chdir", INSIDE]
+    arguments += ["--bind", str(folder.resolve()), INSIDE]
+    for source, path in packages.mounts:
+        arguments += ["--ro-bind", source, path]
+    arguments += ["--remount-ro", "/", "--chdir", INSIDE]
     for name, value in seen.environment.items():
         arguments += ["--setenv", name, value]
     return [*arguments, *command]

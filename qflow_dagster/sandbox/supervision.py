@@ -25,6 +25,7 @@ from qflow_dagster.sandbox.control_groups import control_groups
 from qflow_dagster.sandbox.orders import MEGABYTE, NOBODY, Kind, Limits, launcher_orders
 from qflow_dagster.sandbox.syscall_filter import SyscallFilterError, compiled
 from qflow_dagster.sandbox.usage import Usage
+from qflow_dagster.sandbox.view import NO_PACKAGES, Packages
 from qflow_dagster.settings import settings
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -71,8 +72,17 @@ def available() -> Kind:
     return "none"
 
 
-def run(command: Sequence[str], folder: Path, *, limits: Limits | None = None, stdin: str = "") -> Ran:
+def run(
+    command: Sequence[str],
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    stdin: str = "",
+    packages: Packages = NO_PACKAGES,
+) -> Ran:
     """Run `command` in `folder`, which it may write, with that standard input, and wait for its end.
+
+    Beside the view it sees `packages`, unless nothing isolates it.
 
     Raises:
         NotIsolatedError: there is no isolation here, and `QFLOW_GENERATION_UNISOLATED` does not allow to do without.
@@ -91,7 +101,7 @@ def run(command: Sequence[str], folder: Path, *, limits: Limits | None = None, s
             f"this machine cannot isolate a repository's own commands: {_missing()}; "
             "QFLOW_GENERATION_UNISOLATED=true runs them without, with all your rights"
         )
-    return _run(kind, command, folder, limits, stdin)
+    return _run(kind, command, folder, limits, stdin, packages)
 
 
 def _missing() -> str:
@@ -104,13 +114,20 @@ def _missing() -> str:
     )
 
 
-def _run(kind: Kind, command: Sequence[str], folder: Path, limits: Limits, stdin: str) -> Ran:
+def _run(
+    kind: Kind,
+    command: Sequence[str],
+    folder: Path,
+    limits: Limits,
+    stdin: str,
+    packages: Packages = NO_PACKAGES,
+) -> Ran:
     if os.geteuid() == 0 and kind != "none":
         # Root is exempt from the limit of processes, so nobody runs it.
         _give_to_nobody(folder)
     with ExitStack() as stack:
         groups = stack.enter_context(control_groups(limits.memory * MEMORY_IN_SUM, limits.processes + 8))
-        orders = launcher_orders(kind, command, folder, limits, groups)
+        orders = launcher_orders(kind, command, folder, limits, groups, packages)
         # What the command may see may take a moment to find out, which is not its own.
         started = time.monotonic()
         sandbox = _Sandbox(orders, stack)

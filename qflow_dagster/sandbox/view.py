@@ -10,7 +10,7 @@ one that leads there.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +89,20 @@ class View(NamedTuple):
     mounts: list[tuple[str, str]]
     links: list[tuple[str, str]]
     environment: dict[str, str]
+
+
+class Packages(NamedTuple):
+    """What one command sees beside its view: read-only mounts (source, path inside), variables, folders of programs.
+
+    A path inside that lies in the work folder must be there.
+    """
+
+    mounts: tuple[tuple[str, str], ...] = ()
+    variables: Mapping[str, str] = {}
+    programs: tuple[str, ...] = ()
+
+
+NO_PACKAGES = Packages()
 
 
 def view() -> View:

@@ -198,6 +198,10 @@ class GenerationSettings(BaseModel):
         le=3_600,
         description="seconds in which a changed function is called before and after a change; 0: never",
     )
+    fetch_packages: bool = Field(
+        default=False,
+        description="download what a repository's tests need from the package indexes, without running its code",
+    )
     sandbox_paths: list[str] = Field(
         default=[],
         description='further folders the sandbox may read, ["/srv/venv"]; toolchains in the home are found',

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
+from qflow_dagster.generation.environments import Environments
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.ingestion import checkouts
 from qflow_dagster.ingestion.queries import Snapshot
@@ -16,8 +17,15 @@ from qflow_dagster.safety.folders import work_folder
 class Batch:
     """The repository at the commit that a batch of candidates changes."""
 
-    def __init__(self, engine: Engine, objects: Path, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        objects: Path,
+        snapshot: Snapshot,
+        environments: Environments | None = None,
+    ) -> None:
         self.engine, self.objects, self.snapshot = engine, objects, snapshot
+        self.environments = environments or Environments(engine, objects, snapshot)
 
     @contextmanager
     def checkout(self, contents: Mapping[str, str] | None = None) -> Iterator[Path]:

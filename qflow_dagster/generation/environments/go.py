@@ -1,0 +1,76 @@
+"""The environment of a Go module: the modules it requires, downloaded by `go mod download` from a proxy.
+
+Go sees go.mod and go.sum alone, and no version control system is used. Does not belong here: the download itself
+(`fetching`).
+"""
+
+import os
+import posixpath
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qflow_dagster import sandbox
+from qflow_dagster.generation.environments.cache import Cache, key_of
+from qflow_dagster.generation.environments.fetching import fetch
+from qflow_dagster.generation.environments.protocol import (
+    INSIDE,
+    Environment,
+    Manifests,
+    NotAvailableError,
+    some,
+)
+from qflow_dagster.safety.folders import work_folder
+
+_MODULES = "modules"
+_REQUIRE = re.compile(r"^(require[ \t]+[^(\s]|[ \t]+[\w.~-]+\.[\w./~-]+[ \t]+v\d)", re.M)
+_REPLACED_BY = re.compile(r"=>[ \t]*(?P<target>\S+)[ \t]*$", re.M)
+_PROXY = "https://proxy.golang.org"
+
+
+def environment(manifests: Manifests, cache: Cache) -> Environment:
+    """Return the modules of a Go project; see `environments`."""
+    texts = manifests.texts(
+        path for path in manifests.paths if posixpath.basename(path) in ("go.mod", "go.sum")
+    )
+    if "go.mod" not in texts:
+        raise NotAvailableError("there is no go.mod in the root folder")
+    if "go.work" in manifests.paths:
+        raise NotAvailableError("go.work joins several modules")
+    if "vendor/modules.txt" in manifests.paths:
+        return Environment("the repository has its own vendor folder")
+    if not _REQUIRE.search(texts["go.mod"]):
+        return Environment("go.mod names no modules")
+    for replaced in _REPLACED_BY.finditer(texts["go.mod"]):
+        target = posixpath.normpath(replaced["target"])
+        if target.startswith(("..", "/", '"', "`")):
+            raise NotAvailableError(f"go.mod: {some([replaced['target']])} lies outside of the repository")
+    key = key_of([text for item in sorted(texts.items()) for text in item])
+    folder, notes = cache.kept(key, partial(_make, texts))
+    packages = sandbox.Packages(
+        ((str(folder / _MODULES), f"{INSIDE}/go"),),
+        {"GOMODCACHE": f"{INSIDE}/go", "GOPROXY": "off", "GOSUMDB": "off", "GOTOOLCHAIN": "local"},
+    )
+    return Environment(f"{notes['packages']} modules from go.mod", key, packages)
+
+
+def _make(texts: dict[str, str], folder: Path) -> dict[str, Any]:
+    # `direct` would run git and its like on addresses that modules name.
+    stated = re.split(r"[,|]", os.environ.get("GOPROXY", _PROXY))
+    proxies = [proxy for proxy in stated if proxy and proxy != "direct"]
+    variables = {
+        "GOPROXY": ",".join(proxies) or _PROXY,
+        "GOMODCACHE": str(folder / _MODULES),
+        "GOFLAGS": "-mod=mod -modcacherw",
+        "GOTOOLCHAIN": "local",
+        "GOVCS": "*:off",
+        "GOWORK": "off",
+    }
+    with work_folder("qflow-fetch-") as work:
+        for path, text in texts.items():
+            (work / path).parent.mkdir(parents=True, exist_ok=True)
+            (work / path).write_text(text)
+        fetch(["go", "mod", "download"], work, into=folder, variables=variables)
+    archives = (folder / _MODULES).glob("cache/download/**/*.zip")
+    return {"packages": sum(1 for _ in archives)}
