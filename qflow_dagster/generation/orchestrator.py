@@ -37,6 +37,7 @@ from qflow_dagster.generation.assembling import (
     withheld_locations,
 )
 from qflow_dagster.generation.candidates import Candidate, FileChange, WithheldLocation
+from qflow_dagster.generation.environments import Environments
 from qflow_dagster.generation.proposing import Choose, call_generators, run_gates
 from qflow_dagster.generation.workers import Attempt, GateTask
 from qflow_dagster.ingestion import repositories
@@ -203,7 +204,8 @@ def generate(
         )
     candidates = [assemble(objects, snapshot, validated, estimates, limits_of) for validated in per_group]
     report("checking changes", 0, len(candidates))
-    batch = repository_gates.Batch(engine, objects, snapshot)
+    environments = Environments(engine, objects, snapshot, report)
+    batch = repository_gates.Batch(engine, objects, snapshot, environments)
     repository_gates.run(batch, [candidate for group in candidates for candidate in group], rules)
     report("checking changes", len(candidates), len(candidates))
     best = choosing.best_of(batch, candidates, rules, report)
@@ -255,7 +257,8 @@ def without_locations(
         raise QflowError("what is left of the change does not pass the gates of its files")
     repository_gates.run(batch, [smaller], rules)
     if smaller.viable:
-        smaller.gates.append(suite_gate.Suite(engine, objects, snapshot).check(smaller.patch))
+        suite = suite_gate.Suite(engine, objects, snapshot, batch.environments)
+        smaller.gates.append(suite.check(smaller.patch))
     return smaller
 
 

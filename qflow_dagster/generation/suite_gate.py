@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster import sandbox
 from qflow_dagster.generation import patches, repository_tests
-from qflow_dagster.generation.environments import Environments
+from qflow_dagster.generation.environments import Environment, Environments
 from qflow_dagster.generation.patches import Patch
 from qflow_dagster.generation.repository_tests import Outcome, SuiteCommand, SuiteRun
 from qflow_dagster.generation.tables import suite_runs
@@ -69,8 +69,7 @@ class Suite:
         if self.command is None:
             return missing, "no test command was detected; set QFLOW_GENERATION_TEST_COMMANDS"
         try:
-            environment = self._environments.for_command(self.command.arguments)
-            base = self.base()
+            base, environment = self.base(), self._environment()
             if not base.ran or not (base.succeeded or base.tests):
                 return (
                     missing,
@@ -131,10 +130,13 @@ class Suite:
 
     def _run(self, patch: Patch | None) -> SuiteRun:
         assert self.command is not None  # noqa: S101  (callers check it)
-        environment = self._environments.for_command(self.command.arguments)
+        environment = self._environment()
         with self._checkout(patch) as folder:
             environment.prepare(folder)
             return repository_tests.run(self.command, folder, environment.packages)
+
+    def _environment(self) -> Environment:
+        return self._environments.for_command(self.command.arguments if self.command else ())
 
     @contextmanager
     def _checkout(self, patch: Patch | None) -> Iterator[Path]:
@@ -187,9 +189,8 @@ class Suite:
             connection.execute(statement.on_conflict_do_nothing())
 
     def _key(self) -> dict[str, object]:
-        assert self.command is not None  # noqa: S101  (callers check it)
         # With other packages the result may be another.
-        packages = self._environments.for_command(self.command.arguments).key
+        packages = self._environment().key
         return {
             "repository_id": self.snapshot.repository_id,
             "commit_oid": self.snapshot.commit_oid,

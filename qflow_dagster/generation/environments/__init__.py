@@ -11,7 +11,7 @@ anything of the repository (`sandbox`).
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -82,8 +82,25 @@ class Environments:
         if not settings().generation.fetch_packages:
             return Environment(OFF)
         paths = self._read().paths
-        made = [self.of(name) for name, roots in _ROOTS.items() if not roots.isdisjoint(paths)]
-        return _merged(made)
+        return self.of_all(name for name, roots in _ROOTS.items() if not roots.isdisjoint(paths))
+
+    def of_all(self, ecosystems: Iterable[str]) -> Environment:
+        """Return the environments of several ecosystems as one; of those that are unknown there is none."""
+        made = [self.of(name) for name in ecosystems if name in MAKERS]
+        if len(made) == 1:
+            return made[0]
+        packages = [environment.packages for environment in made]
+        return Environment(
+            "; ".join(dict.fromkeys(environment.evidence for environment in made))
+            or "no manifest names packages",
+            "-".join(environment.key for environment in made if environment.key),
+            sandbox.Packages(
+                tuple(mount for each in packages for mount in each.mounts),
+                {name: value for each in packages for name, value in each.variables.items()},
+                tuple(program for each in packages for program in each.programs),
+            ),
+            tuple(folder for environment in made for folder in environment.folders),
+        )
 
     def _make(self, ecosystem: str) -> Environment:
         if not settings().generation.fetch_packages:
@@ -104,17 +121,3 @@ class Environments:
         if self._manifests is None:
             self._manifests = Manifests(*self._of)
         return self._manifests
-
-
-def _merged(made: list[Environment]) -> Environment:
-    packages = [environment.packages for environment in made]
-    return Environment(
-        "; ".join(environment.evidence for environment in made) or "no manifest names packages",
-        "-".join(environment.key for environment in made if environment.key),
-        sandbox.Packages(
-            tuple(mount for each in packages for mount in each.mounts),
-            {name: value for each in packages for name, value in each.variables.items()},
-            tuple(program for each in packages for program in each.programs),
-        ),
-        tuple(folder for environment in made for folder in environment.folders),
-    )

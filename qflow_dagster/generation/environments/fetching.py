@@ -98,7 +98,7 @@ def _environment() -> dict[str, str]:
 
 
 def _reason(printed: str) -> str:
-    """Return the line that tells most: the last that names an error, else the last."""
-    lines = [line.strip() for line in printed.splitlines() if line.strip()] or ["it printed nothing"]
-    errors = [line for line in lines if "error" in line.lower() and "log" not in line.lower()]
-    return visible_line((errors or lines)[-1], 300)
+    """Return the lines that tell most: the first that names an error, and the last of its causes."""
+    lines = [line.strip() for line in printed.splitlines() if line.strip() and "log of this run" not in line]
+    errors = [line for line in lines if "error" in line.lower()][:1]
+    return visible_line(" ... ".join(dict.fromkeys((*errors, *lines[-1:]))) or "it printed nothing", 400)

@@ -23,7 +23,8 @@ from qflow_dagster.generation.environments.protocol import (
 )
 from qflow_dagster.safety.folders import work_folder
 
-_MODULES = "modules"
+# Files of a proxy, below the folder of modules: inside, Go unpacks what it needs.
+_MODULES, _DOWNLOADED = "modules", "modules/cache/download"
 _REQUIRE = re.compile(r"^(require[ \t]+[^(\s]|[ \t]+[\w.~-]+\.[\w./~-]+[ \t]+v\d)", re.M)
 _REPLACED_BY = re.compile(r"=>[ \t]*(?P<target>\S+)[ \t]*$", re.M)
 _PROXY = "https://proxy.golang.org"
@@ -49,8 +50,7 @@ def environment(manifests: Manifests, cache: Cache) -> Environment:
     key = key_of([text for item in sorted(texts.items()) for text in item])
     folder, notes = cache.kept(key, partial(_make, texts))
     packages = sandbox.Packages(
-        ((str(folder / _MODULES), f"{INSIDE}/go"),),
-        {"GOMODCACHE": f"{INSIDE}/go", "GOPROXY": "off", "GOSUMDB": "off", "GOTOOLCHAIN": "local"},
+        ((str(folder / _DOWNLOADED), f"{INSIDE}/go"),), {"GOPROXY": f"file://{INSIDE}/go", "GOSUMDB": "off"}
     )
     return Environment(f"{notes['packages']} modules from go.mod", key, packages)
 
@@ -72,5 +72,4 @@ def _make(texts: dict[str, str], folder: Path) -> dict[str, Any]:
             (work / path).parent.mkdir(parents=True, exist_ok=True)
             (work / path).write_text(text)
         fetch(["go", "mod", "download"], work, into=folder, variables=variables)
-    archives = (folder / _MODULES).glob("cache/download/**/*.zip")
-    return {"packages": sum(1 for _ in archives)}
+    return {"packages": sum(1 for _ in (folder / _DOWNLOADED).glob("**/*.zip"))}

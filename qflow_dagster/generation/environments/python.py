@@ -136,7 +136,7 @@ def _download(
         raise NotAvailableError("needs pip")
     wanted, pins = dict(requirements.wanted), dict(requirements.pins)
     command = [sys.executable, "-m", "pip", "--python", interpreter.executable, "download", "--quiet"]
-    command += ["--only-binary", ":all:", "--no-cache-dir", "--no-input", "--dest", str(wheels)]
+    command += ["--only-binary", ":all:", "--no-input", "--dest", str(wheels)]
     command += ["--requirement", "requirements.txt", "--constraint", "constraints.txt"]
     for _ in range(MAX_ATTEMPTS):
         with work_folder("qflow-fetch-") as empty:

@@ -145,7 +145,8 @@ def _called(
     with batch.checkout() as folder:
         shutil.copyfile(Path(behaviour_driver.__file__), folder / DRIVER)
         (folder / JOBS).write_text(json.dumps(jobs))
-        ran = sandbox.run(["python3", "-B", DRIVER, JOBS], folder, limits=limits)
+        packages = batch.environments.of("python").packages
+        ran = sandbox.run(["python3", "-B", DRIVER, JOBS], folder, limits=limits, packages=packages)
     _, mark, report = ran.output.rpartition(behaviour_driver.MARK)
     try:
         outcomes = json.loads(report.splitlines()[0]) if mark else []

@@ -65,10 +65,12 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result
     if not compiled:
         return results
     started = time.monotonic()
+    languages = {candidate.request.language for candidate in compiled}
+    environment = batch.environments.of_all(languages)
     with batch.checkout() as folder:
         runs, variants = _plan(compiled, folder)
         try:
-            outcomes = _carry_out(folder, runs, variants, _originals(compiled))
+            outcomes = _carry_out(folder, runs, variants, _originals(compiled), environment.packages)
         except sandbox.NotIsolatedError as error:
             outcomes = [_Outcome("missing", str(error))] * len(runs)
     seconds = (time.monotonic() - started) / len(compiled)
@@ -76,7 +78,7 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result
         own = [
             (run, outcome) for run, outcome in zip(runs, outcomes, strict=True) if run.variant // 3 == number
         ]
-        results[candidate.id] = _judge(candidate, own, seconds)
+        results[candidate.id] = _judge(candidate, own, seconds, environment.evidence)
     return results
 
 
@@ -98,7 +100,11 @@ def _originals(candidates: Sequence[Candidate]) -> dict[str, str]:
 
 
 def _carry_out(
-    folder: Path, runs: Sequence[_Run], variants: Sequence[Mapping[str, str]], originals: Mapping[str, str]
+    folder: Path,
+    runs: Sequence[_Run],
+    variants: Sequence[Mapping[str, str]],
+    originals: Mapping[str, str],
+    packages: sandbox.Packages,
 ) -> list[_Outcome]:
     inputs = Path(tempfile.mkdtemp(prefix=".qflow-", dir=folder))
     for name, texts in (
@@ -115,7 +121,7 @@ def _carry_out(
     script = [f"nonce={nonce} inputs={inputs.name}", _SCRIPT]
     for key, command in unique:
         script.append(shlex.join(("run", key, command.folder, *command.arguments)))
-    ran = sandbox.run(["sh", "-c", "\n".join(script)], folder)
+    ran = sandbox.run(["sh", "-c", "\n".join(script)], folder, packages=packages)
     parts = ran.output.split(f"\n{nonce} ")
     done = []
     for position in range(len(unique)):
@@ -132,7 +138,9 @@ def _key(run: _Run, variants: Sequence[Mapping[str, str]]) -> str:
     return str(run.variant) if variants[run.variant] else "original"
 
 
-def _judge(candidate: Candidate, own: Sequence[tuple[_Run, _Outcome]], seconds: float) -> Result:
+def _judge(
+    candidate: Candidate, own: Sequence[tuple[_Run, _Outcome]], seconds: float, packages: str
+) -> Result:
     every = _locations(candidate)
 
     def refuse(reason: str, blamed: Sequence[tuple[str, Fix]] | None = None) -> Result:
@@ -152,7 +160,7 @@ def _judge(candidate: Candidate, own: Sequence[tuple[_Run, _Outcome]], seconds: 
     if candidate.request.language != "java":
         if failing:
             return refuse(
-                f"does not compile before the change, needs its dependencies: {_first(*failing[0])}"
+                f"does not compile before the change, needs its dependencies ({packages}): {_first(*failing[0])}"
             )
         output = "".join(outcome.output for _, outcome in probed)
         unread = [pair for number, pair in enumerate(every) if f"{compilers.PROBE}{number}_" not in output]
