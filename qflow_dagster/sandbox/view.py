@@ -76,6 +76,8 @@ MOVED = (
     ".rustup/toolchains",
     ".rustup/settings.toml",
 )
+# Ours: without a network, "localhost" is the one name there is.
+HOSTS = (str(Path(__file__).with_name("hosts")), "/etc/hosts")
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Not folders of files: the kernel's, devices, and the sockets of services.
 KERNEL = ("/proc", "/sys", "/dev", "/run")
@@ -129,7 +131,7 @@ def view() -> View:
     if any(top in temporary.parents for top in tops):
         state.append(temporary)
     hidden = Hidden(state)
-    mounts: list[tuple[str, str]] = []
+    mounts: list[tuple[str, str]] = [HOSTS]
     links: list[tuple[str, str]] = []
     for top, at in (*((path, path) for path in (*system, *packages)), *followed):
         for part in _readable_parts(top, hidden):

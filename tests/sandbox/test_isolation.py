@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qflow_dagster.sandbox import Limits, NotIsolatedError, orders, run, supervision
+from qflow_dagster.sandbox import Limits, NotIsolatedError, Packages, orders, run, supervision
 from qflow_dagster.sandbox.control_groups import control_groups
 from qflow_dagster.settings import settings
 from tests.sandbox.conftest import Run
@@ -46,9 +46,32 @@ def test_no_network_but_itself(kind: str, python: Run) -> None:
 import socket, threading
 server = socket.create_server(("127.0.0.1", 0))
 threading.Thread(target=lambda: server.accept()[0].sendall(b"heard"), daemon=True).start()
-print(socket.create_connection(server.getsockname(), 2).recv(9))
+print(socket.create_connection(("localhost", server.getsockname()[1]), 2).recv(9))
 """
     assert python(program).output == "b'heard'\n"
+
+
+def test_packages_are_seen_and_cannot_be_changed(kind: str, folder: Path, tmp_path: Path) -> None:
+    # Whoever reads them inside is nobody.
+    tmp_path.chmod(0o755)
+    (tmp_path / "tool").write_text("#!/bin/sh\necho ran $QFLOW_TEST\n")
+    (tmp_path / "tool").chmod(0o755)
+    (folder / "inner").mkdir()
+    packages = Packages(
+        mounts=(
+            (str(tmp_path), "/packages/of/tests"),
+            (str(tmp_path / "tool"), "/.tools/single"),
+            (str(tmp_path), "/work/inner"),
+        ),
+        variables={"QFLOW_TEST": "well"},
+        programs=("/packages/of/tests",),
+    )
+    script = "tool; cat /.tools/single /work/inner/tool | wc -l; for path in /packages/of/tests /work/inner /packages; do"
+    script += " touch $path/new 2>/dev/null && echo written; done; { echo x >> /.tools/single; } 2>/dev/null; touch /work/new"
+    done = run(["sh", "-c", script], folder, packages=packages)
+    assert done.output.split() == ["ran", "well", "4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["tool"]
+    assert (folder / "new").exists()
 
 
 @pytest.mark.parametrize("family", ["AF_VSOCK", "AF_PACKET", "AF_ALG", "AF_BLUETOOTH", "AF_TIPC"])

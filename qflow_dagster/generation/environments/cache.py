@@ -75,11 +75,15 @@ class Cache:
         for unfinished in self._root.glob(f"{_NEW}*"):
             remove(unfinished)
         finished = [path for path in self._root.iterdir() if path.name != _LOCK]
-        for folder in sorted(finished, key=lambda path: path.stat().st_mtime)[: 1 - MAX_KEPT or None]:
+        surplus = len(finished) + 1 - MAX_KEPT
+        for folder in sorted(finished, key=lambda path: path.stat().st_mtime):
+            if surplus <= 0:
+                break
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 remove(folder)
+                surplus -= 1
             except BlockingIOError:
                 continue
             finally:
