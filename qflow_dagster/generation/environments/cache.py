@@ -40,7 +40,8 @@ class Cache:
 
     def kept(self, key: str, make: Callable[[Path], dict[str, Any]]) -> Kept:
         """Return the environment of this key; `make` fills a new folder if there is none, and returns notes."""
-        self._root.mkdir(parents=True, exist_ok=True)
+        # The user of the sandbox comes in by a mount alone.
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = self._root / key
         with self._locked():
             if not folder.is_dir():
