@@ -31,7 +31,7 @@ def best_of(
             candidate.status = "not_needed" if candidate.viable else "failed"
             if candidate.viable:
                 viable.setdefault(number, []).append(candidate)
-    suite = suite_gate.Suite(batch.engine, batch.objects, batch.snapshot)
+    suite = suite_gate.Suite(batch.engine, batch.objects, batch.snapshot, batch.environments)
     done = 0
     report("testing changes", 0, len(viable))
 
@@ -59,10 +59,11 @@ def best_of(
 
 
 def _stored_tests(engine: Engine, candidate: Candidate) -> Gate | None:
-    """Return the stored result of the tests for the same patch on the same commit, if there is one."""
+    """Return the stored result of the tests for the same patch on the same commit, if they have run."""
     with engine.connect() as connection:
         gates = candidate_records.stored_gates(connection, candidate)
-    return next((gate for gate in gates if gate.name == suite_gate.NAME), None)
+    ran = [gate for gate in gates if gate.name == suite_gate.NAME and gate.verdict != "skipped"]
+    return ran[0] if ran else None
 
 
 def _without_what_breaks(
