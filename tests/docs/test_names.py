@@ -35,7 +35,7 @@ OTHERS = {
     "qflow_dagster.generators", "qflow_dagster.tasks", "run.services", "run.files", "run.field", "task.field",
     "agent.NAME", "maintain_workflows_schedule", "pg_basebackup", "pg_dump", "io_uring",
     "kernel.apparmor_restrict_unprivileged_userns", "get_a", "get_b", "with_stderr", "with_stderr_data",
-    "make.whitespace", "verify_path",
+    "make.whitespace", "verify_path", "setup.cfg", "setup.py",
 }  # fmt: skip
 # What the changelog names that was renamed or removed since.
 FORMER = {

@@ -526,7 +526,6 @@ def test_the_crates_of_a_rust_project_are_there(
             "Cargo.toml": '[package]\nname = "shop"\nversion = "0.1.0"\nedition = "2021"\nbuild = "build.rs"\n'
             '[dependencies]\nprices = "1"\n',
             "build.rs": 'fn main() { println!("{}", std::env::var("OUT_DIR").unwrap()); }\n',
-            ".cargo/config.toml": '[source.crates-io]\nreplace-with = "evil"\n',
             "src/lib.rs": "#[test]\nfn price() {\n    assert_eq!(prices::PRICE, 3);\n}\n",
         }
     )
