@@ -18,6 +18,7 @@ from qflow_dagster.generation import type_checker
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
 from qflow_dagster.generation.preconditions import (
     go,
+    go_values,
     java,
     javascript,
     javascript_flow,
@@ -46,6 +47,7 @@ PRECONDITIONS: dict[str, Precondition] = {
     **java.PRECONDITIONS,
     **rust.PRECONDITIONS,
     **go.PRECONDITIONS,
+    **go_values.PRECONDITIONS,
 }
 
 

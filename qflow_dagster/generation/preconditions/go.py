@@ -25,7 +25,7 @@ _PURE = (
 )
 
 
-def _package(file: File, match: Match, name: Any) -> str | None:
+def package(file: File, match: Match, name: Any) -> str | None:
     """Check that the name is that of the imported package, and that nothing else is called so."""
     path = name.split("/")[-1]
     imported = False
@@ -106,7 +106,7 @@ def _short(node: SgNode) -> str:
 
 
 PRECONDITIONS = {
-    "go-package": Precondition("The name is that of the imported package.", _package),
+    "go-package": Precondition("The name is that of the imported package.", package),
     "go-pure": Precondition("The value is not computed by a call.", _pure),
     "go-condition": Precondition("The value is used where Go allows a bool only.", _condition),
 }
