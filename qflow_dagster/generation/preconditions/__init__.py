@@ -31,6 +31,7 @@ from qflow_dagster.generation.preconditions import (
     python_types,
     python_values,
     rust,
+    rust_values,
 )
 from qflow_dagster.generation.preconditions.file import File, Precondition
 
@@ -46,6 +47,7 @@ PRECONDITIONS: dict[str, Precondition] = {
     **javascript_flow.PRECONDITIONS,
     **java.PRECONDITIONS,
     **rust.PRECONDITIONS,
+    **rust_values.PRECONDITIONS,
     **go.PRECONDITIONS,
     **go_values.PRECONDITIONS,
 }
