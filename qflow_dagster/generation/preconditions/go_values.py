@@ -1,4 +1,4 @@
-"""Preconditions of Go about values: where they come from, how they are declared, and whether they stay in a function."""
+"""Preconditions of Go about values: where they come from, their declared types, and whether a function keeps them."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ _ENCODING += ("base64.RawStdEncoding.EncodeToString", "base64.RawURLEncoding.Enc
 
 
 def _declared(file: File, match: Match, argument: Any) -> str | None:
-    """`argument` is {metavariable: type}; every declaration of that name in the file must be of it, or a pointer to it."""
+    """`argument` is {metavariable: type}; the file declares the name as that or a pointer to it only."""
     for variable, wanted in argument.items():
         node = file.innermost(match.captures[variable])
         name = _name(node)
@@ -65,9 +65,7 @@ def _is_mac(function: SgNode, node: SgNode, depth: int) -> bool:
     name, dot, method = callee.rpartition(".")
     if dot and method == "Sum" and [argument.text() for argument in arguments] == ["nil"]:
         values = _values(function, name)
-        return bool(values) and all(
-            value is not None and _call(value)[0] == "hmac.New" for value in values
-        )
+        return bool(values) and all(value is not None and _call(value)[0] == "hmac.New" for value in values)
     return False
 
 
@@ -111,7 +109,9 @@ def _kept_by(file: File, function: SgNode, use: SgNode, depth: int) -> str | Non
             return _kept_by(file, function, parent, depth)
         if name == "Close":
             return "closes it"
-        return None if name in _FIELDS or (name in _METHODS and _is_called(parent)) else f"uses {parent.text()}"
+        return (
+            None if name in _FIELDS or (name in _METHODS and _is_called(parent)) else f"uses {parent.text()}"
+        )
     if parent.kind() == "binary_expression" and "nil" in [side.text() for side in named_children(parent)]:
         return None
     call = parent.parent() if parent.kind() == "argument_list" else None
@@ -134,12 +134,16 @@ def _kept_by(file: File, function: SgNode, use: SgNode, depth: int) -> str | Non
 def _only_uses(file: File, match: Match, argument: Any) -> str | None:
     """`argument` is {package: [names]}: only these of the package are used."""
     for package, allowed in argument.items():
-        uses = [{"kind": kind, "regex": f"^{package}$"} for kind in ("identifier", "package_identifier")]
-        for node in file.root.find_all(any=uses):
+        uses = {"any": [{"kind": "identifier"}, {"kind": "package_identifier"}], "regex": f"^{package}$"}
+        for node in file.root.find_all(all=[uses]):
             parent = node.parent()
             if parent is not None and parent.kind() == "import_spec":
                 continue
-            field = parent.field("field") if parent is not None and parent.kind() == "selector_expression" else None
+            field = (
+                parent.field("field")
+                if parent is not None and parent.kind() == "selector_expression"
+                else None
+            )
             if field is None or field.text() not in allowed:
                 used = parent.text() if field is not None and parent is not None else package
                 return f"line {file.source.line_of(span_of(node)[0])} uses {used[:40]}"
@@ -163,7 +167,9 @@ def _printf(file: File, match: Match, argument: Any) -> str | None:
     """Check that the call around the value formats: it is of fmt or log, or of a testing.T."""
     call = next((node for node in file.node(match).ancestors() if node.kind() == "call_expression"), None)
     receiver = _call(call)[0].rpartition(".")[0] if call is not None else ""
-    paths = [spec.field("path") for spec in file.root.find_all(kind="import_spec") if spec.field("name") is None]
+    paths = [
+        spec.field("path") for spec in file.root.find_all(kind="import_spec") if spec.field("name") is None
+    ]
     if receiver in ("fmt", "log") and f'"{receiver}"' in [path.text() for path in paths if path is not None]:
         return None
     types = {_type(part, receiver) for part in _of(file.root, _DECLARATIONS) if receiver in _names(part)}
@@ -252,7 +258,9 @@ def _name(node: SgNode) -> str:
 PRECONDITIONS = {
     "go-declared": Precondition("The file declares the value with this type.", _declared),
     "go-mac": Precondition("One of the values is an authentication code of crypto/hmac.", _mac),
-    "go-stays-here": Precondition("What is opened is used in this function only, and not closed.", _stays_here),
+    "go-stays-here": Precondition(
+        "What is opened is used in this function only, and not closed.", _stays_here
+    ),
     "go-only-uses": Precondition("Only these names of the package are used.", _only_uses),
     "go-used-elsewhere": Precondition("The package is used elsewhere in the file.", _used_elsewhere),
     "go-not-test": Precondition("The file is not a test.", _not_test),

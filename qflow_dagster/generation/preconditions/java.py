@@ -28,6 +28,9 @@ def _type(file: File, match: Match, argument: Any) -> str | None:
     """`argument` is {metavariable: [types]}."""
     types = Types(file.root)
     for variable, allowed in argument.items():
+        # A variable of another form of the pattern.
+        if variable not in match.captures:
+            continue
         node = file.innermost(match.captures[variable])
         found = types.of(node)
         if found is None:

@@ -11,7 +11,9 @@ from qflow_dagster.generation.preconditions.file import File, Precondition, name
 _FUNCTIONS = ("function_item", "closure_expression")
 # Methods of str that take a byte index.
 _BYTE_METHODS = ("split_at", "is_char_boundary", "get")
-_READERS = re.compile(r"^(&\s*mut\s+)?(impl\s+(\w+::)*Read\b|(\w+::)*(File|TcpStream|UnixStream|Stdin|ChildStdout)\b)")
+_READERS = re.compile(
+    r"^(&\s*mut\s+)?(impl\s+(\w+::)*Read\b|(\w+::)*(File|TcpStream|UnixStream|Stdin|ChildStdout)\b)"
+)
 _OPENING = re.compile(r"\b(File::open|TcpStream::connect|UnixStream::connect|io::stdin|BufReader::new)\(")
 
 
@@ -49,10 +51,14 @@ def _indexes(use: SgNode, text: str) -> bool:
     if parent is not None and parent.kind() == "range_expression":
         use, parent = parent, parent.parent()
         if parent is not None and parent.kind() == "index_expression":
-            return named_children(parent)[0].text() == text and span_of(named_children(parent)[0]) != span_of(use)
+            return named_children(parent)[0].text() == text and span_of(named_children(parent)[0]) != span_of(
+                use
+            )
     call = parent.parent() if parent is not None and parent.kind() == "arguments" else None
     function = call.field("function") if call is not None else None
-    methods = [f"{text}.{name}" for name in _BYTE_METHODS if name != "get" or use.kind() == "range_expression"]
+    methods = [
+        f"{text}.{name}" for name in _BYTE_METHODS if name != "get" or use.kind() == "range_expression"
+    ]
     return function is not None and function.text() in methods
 
 
@@ -104,7 +110,9 @@ def _values(function: SgNode | None, name: str) -> list[str]:
 def _patterns(function: SgNode, name: str) -> list[SgNode]:
     kinds = ("parameter", "let_declaration")
     found = function.find_all(any=[{"kind": kind} for kind in kinds])
-    return [node for node in found if (pattern := node.field("pattern")) is not None and pattern.text() == name]
+    return [
+        node for node in found if (pattern := node.field("pattern")) is not None and pattern.text() == name
+    ]
 
 
 def _generics(function: SgNode | None) -> dict[str, str]:
@@ -123,7 +131,11 @@ def _line_untouched(file: File, match: Match, variable: Any) -> str | None:
     function = next((node for node in file.node(match).ancestors() if node.kind() in _FUNCTIONS), None)
     if function is None:
         return "it is outside a function"
-    uses = [use for use in function.find_all(kind="identifier", regex=f"^{name}$") if span_of(use)[0] < match.start]
+    uses = [
+        use
+        for use in function.find_all(kind="identifier", regex=f"^{name}$")
+        if span_of(use)[0] < match.start
+    ]
     before = [parent.text() for use in uses if (parent := use.parent()) is not None]
     if not uses or not re.match(rf"let mut {name}(: String)? = String::new\(\);$", before[0]):
         return f"{name} is not a new String"
