@@ -134,8 +134,9 @@ def _kept_by(file: File, function: SgNode, use: SgNode, depth: int) -> str | Non
 def _only_uses(file: File, match: Match, argument: Any) -> str | None:
     """`argument` is {package: [names]}: only these of the package are used."""
     for package, allowed in argument.items():
-        uses = {"any": [{"kind": "identifier"}, {"kind": "package_identifier"}], "regex": f"^{package}$"}
-        for node in file.root.find_all(all=[uses]):
+        for node in _of(file.root, ("identifier", "package_identifier")):
+            if node.text() != package:
+                continue
             parent = node.parent()
             if parent is not None and parent.kind() == "import_spec":
                 continue
