@@ -28,6 +28,7 @@ OFFERED: dict[str, set[str]] = {
     "log_tuple": {"logging-with-f-string"},
     "meant": {"unused-import"},
     "mut": {"unused-variable"},
+    "near_files": {"loop-over-open-file"},
     "noqa_bare": {"bare-except"},
     "noqa_mut": {"mutable-default"},
     "piefield": {"duplicate-class-field"},

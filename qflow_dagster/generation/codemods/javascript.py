@@ -92,6 +92,8 @@ def type_name(file: File, match: Match) -> list[Edit] | str | None:
     start, end = match.captures["T"]
     text = file.text[start:end]
     if text == "undefined":
+        if any(_is_parameter(node) for node in of_kinds(file.root, ("undefined",))):
+            return "a parameter is called undefined"
         quote = "'" if file.text.count("'") > file.text.count('"') else '"'
         return [Edit(start, end, f"{quote}undefined{quote}")]
     word = text[1:-1].lower()
@@ -99,6 +101,15 @@ def type_name(file: File, match: Match) -> list[Edit] | str | None:
     if len(alike) != 1:
         return f"which type {text} stands for is not known"
     return [Edit(start + 1, end - 1, alike[0])]
+
+
+def _is_parameter(node: SgNode) -> bool:
+    parent = node.parent()
+    return parent is not None and parent.kind() in (
+        "formal_parameters",
+        "required_parameter",
+        "optional_parameter",
+    )
 
 
 def without_opener(file: File, match: Match) -> list[Edit] | str | None:

@@ -7,7 +7,7 @@ from ast_grep_py import SgNode
 
 from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, of_kinds, span_of
-from qflow_dagster.generation.preconditions.python_modules import qualified
+from qflow_dagster.generation.preconditions.python_modules import imported_path, qualified
 from qflow_dagster.generation.preconditions.python_syntax import (
     bindings,
     function_of,
@@ -129,11 +129,8 @@ def exceptions_exist(file: File, match: Match, argument: None) -> str | None:
         return "which exceptions `and` is meant to catch is not known"
     names = operands(operator)
     for name in names:
-        root = name.text().partition(".")[0]
-        if not is_chain(name):
-            return f"`{name.text()}` is not the name of an exception"
-        if root not in bindings(file) and not hasattr(builtins, root):
-            return f"`{name.text()}` was never looked up, and is not defined here"
+        if not _is_class(file, name):
+            return f"`{name.text()}` is not known to be an exception: it may be None, or several"
     caught = {name.text() for name in names}
     for other in named_children(statement):
         if other.kind() == "except_clause" and span_of(other) != span_of(clause):
@@ -143,6 +140,24 @@ def exceptions_exist(file: File, match: Match, argument: None) -> str | None:
             if shared:
                 return f"another clause catches {sorted(shared)[0]}"
     return None
+
+
+def _is_class(file: File, name: SgNode) -> bool:
+    """Return whether a name in an except clause is that of one class: a builtin, of the file, or imported."""
+    if not is_chain(name):
+        return False
+    bound = bindings(file).get(name.text().partition(".")[0], [])
+    if not bound:
+        found = getattr(builtins, name.text(), None)
+        return isinstance(found, type) and issubclass(found, BaseException)
+    last = name.text().rpartition(".")[2]
+    named_like_a_class = last[:1].isupper() and not last.isupper()
+    return all(
+        imported_path(node) is not None and named_like_a_class
+        if (outer := node.parent()) is None or outer.kind() != "class_definition"
+        else "." not in name.text()
+        for node in bound
+    )
 
 
 def operands(node: SgNode) -> list[SgNode]:
