@@ -87,6 +87,7 @@ def only_tested(file: File, match: Match, variable: Any) -> str | None:
         return f"{name} is declared or assigned more than once"
     if "export" in {child.kind() for child in _statement_of(declared[0][0]).children()}:
         return f"other files may use {name}"
+    asked: list[str] = []
     for use in scopes.uses(file.root, name):
         parent = use.parent()
         if parent is None or span_of(parent) == span_of(declared[0][0]):
@@ -95,12 +96,28 @@ def only_tested(file: File, match: Match, variable: Any) -> str | None:
         method = parent.field("property") if parent.kind() == "member_expression" else None
         if method is None or method.text() != "test" or call is None or call.kind() != "call_expression":
             return f"{name} is used for more than test()"
-        for ancestor in use.ancestors():
-            if ancestor.kind() in scopes.FUNCTIONS:
-                break
-            if ancestor.kind() in _LOOPS:
-                return f"a loop may go from one match of {name} to the next"
-    return None
+        if _steps_through(file, use):
+            return f"a loop may go from one match of {name} to the next"
+        asked.append(call.text())
+    return f"{name} is asked for one match after another" if len(asked) > len(set(asked)) else None
+
+
+def _steps_through(file: File, use: SgNode) -> bool:
+    """Return whether a test is in a loop, or in a function that a loop calls in its head."""
+    for ancestor in use.ancestors():
+        if ancestor.kind() in _LOOPS:
+            return True
+        if ancestor.kind() in scopes.FUNCTIONS:
+            declarator = ancestor.parent()
+            own = ancestor.field("name") or (declarator.field("name") if declarator is not None else None)
+            heads = [loop.field("condition") for loop in of_kinds(file.root, _LOOPS)]
+            called = {node.text() for head in heads if head is not None for node in _identifiers(head)}
+            return own is not None and own.text() in called
+    return False
+
+
+def _identifiers(node: SgNode) -> list[SgNode]:
+    return of_kinds(node, ("identifier", "property_identifier"))
 
 
 def _statement_of(declarator: SgNode) -> SgNode:

@@ -74,6 +74,12 @@ def coroutine_of_file(file: File, match: Match, variable: str) -> str | None:
     ]
     if name is None or len(functions) != 1 or len(bindings(file).get(name, ())) != 1:
         return f"`{name}` is bound more than once"
+    if any(
+        target.text().endswith(f".{name}")
+        for node in of_kinds(file.root, ("assignment",))
+        if (target := node.field("left")) is not None
+    ):
+        return f"an attribute {name} is assigned"
     function = functions[0]
     if not function.text().startswith("async"):
         return f"`{name}` is no coroutine"

@@ -57,8 +57,8 @@ def stripped_word(file: File, match: Match, argument: None) -> str | None:
         word = ast.literal_eval(named_children(arguments)[0].text())
     except (ValueError, SyntaxError):
         return "what is stripped is not a text"
-    letters = sum(character.isalpha() for character in word)
-    if letters < 3 or any(character.isspace() for character in word):
+    letters = {character for character in word if character.isalpha()}
+    if len(letters) < 3 or any(character.isspace() for character in word):
         return "these may be meant as single characters"
     if version_of(file.target) < (3, 9):
         return "Python 3.8 has no removeprefix"
@@ -247,6 +247,9 @@ def sql_values(file: File, match: Match, argument: None) -> str | None:
     return next(filter(None, reasons), None)
 
 
+_GROWING = ("append", "extend", "insert", "add", "update", "setdefault", "appendleft")
+
+
 def changed_collection(file: File, match: Match, argument: None) -> str | None:
     """Check that what a loop removes from is a builtin collection, of which a copy can be gone over."""
     loop = node_of(file, match, "for_statement")
@@ -256,6 +259,16 @@ def changed_collection(file: File, match: Match, argument: None) -> str | None:
     collection = iterated
     if iterated.kind() == "call":
         collection = named_children(named_children(iterated)[0])[0]
+    name = collection.text()
+    grows = any(
+        node.text().startswith(tuple(f"{name}.{method}(" for method in _GROWING))
+        for node in of_kinds(loop, ("call",))
+    ) or any(
+        (left := node.field("left")) is not None and left.text().startswith((f"{name}[", name))
+        for node in of_kinds(loop, ("assignment", "augmented_assignment"))
+    )
+    if grows:
+        return f"what the loop adds to `{name}` may be meant to be gone over too"
     removes = any(
         node.text().startswith(f"{collection.text()}.remove(")
         or node.text().startswith(f"{collection.text()}.discard(")

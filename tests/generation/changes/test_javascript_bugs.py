@@ -97,6 +97,8 @@ NEAR = {
     "texts sorted": "console.log(['b', 'a'].map(String).sort());",
     "test in a loop": "const W = /a/g; let n = 0; while (W.test('aaa')) { n += 1; } console.log(n);",
     "test and lastIndex": "const W = /a/g; W.test('aab'); console.log(W.lastIndex);",
+    "test in the head of a loop": "const W = /a/g; function has(x) { return W.test(x); } let n = 0; while (has('aaa')) { n += 1; } console.log(n);",
+    "test twice": "const W = /a/g; const two = (x) => W.test(x) && W.test(x); console.log(two('a'), two('aa'));",
     "test of an alias": "const W = /a/g; const V = W; W.test('a'); console.log(V.lastIndex);",
     "own NaN": "{ const NaN = 1; console.log(1 === NaN); }",
     "own undefined": "function f(undefined) { return typeof 1 === undefined; } console.log(f('number'));",

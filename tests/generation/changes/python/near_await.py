@@ -54,4 +54,15 @@ class Other:
         later()
 
 
+class Patched:
+    def __init__(self, close):
+        self.close = close
+
+    async def close(self):
+        return 1
+
+    async def run(self):
+        self.close()
+
+
 asyncio.run(Sync().main())

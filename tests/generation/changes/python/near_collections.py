@@ -40,6 +40,19 @@ def nested(rows: dict[str, dict[str, int]]) -> None:
         row.pop("a", None)
 
 
+def visited(queue: list[int]) -> None:
+    for node in queue:
+        queue.remove(node)
+        if node < 3:
+            queue.append(node + 1)
+
+
+def renamed(prices: dict[str, int]) -> None:
+    for name in prices:
+        prices[name.upper()] = prices.pop(name)
+        prices.pop(name, None)
+
+
 def replaced(prices: dict[str, int]) -> None:
     for name in prices:
         prices[name] = 0

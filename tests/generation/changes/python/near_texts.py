@@ -16,7 +16,7 @@ def names(column: Column) -> Column:
 
 
 def digits(text: str) -> str:
-    return text.lstrip("00112233") + text.strip("hello") + text.rstrip("\r\n\r")
+    return text.lstrip("00112233") + text.lstrip("xxx") + text.strip("hello") + text.rstrip("\r\n\r")
 
 
 def clean(text):
