@@ -91,6 +91,20 @@ def test_a_wrong_pack_is_refused_with_file_line_and_column(
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    fix: bar($A)\n", "    differs: it calls bar\n"),
+        ("fix: bar($A)", "fix: bar($A)\n    safety: safe\n    differs: it calls bar"),
+    ],
+)
+def test_a_safe_fix_and_no_fix_at_all_cannot_differ(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(PACK.replace(old, new))
+    with pytest.raises(UsageError, match="differs"):
+        read_pack(path)
+
+
 def test_a_rule_there_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(PACK + PACK.split("rules:\n")[1])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qflow_dagster.agents import self_improvement
 from qflow_dagster.generation.repository_gates import behaviour_driver
 from qflow_dagster.generation.repository_gates.behaviour_inputs import plan
 from qflow_dagster.settings import settings
@@ -136,8 +137,20 @@ def test_the_gate_tells_what_it_called_and_withholds_what_differs(
     [suggestion] = loop.improve()
     assert suggestion["paths"] == ["a.py"]
     with loop.engine.connect() as connection:
-        from qflow_dagster.agents import self_improvement
-
         gates = {gate["gate"]: gate for gate in self_improvement.show(connection, suggestion["id"])["gates"]}
     assert gates["behaviour"]["verdict"] == "passed"
     assert gates["behaviour"]["evidence"].endswith("inputs, as before")
+
+
+def test_the_fix_of_a_bug_says_what_it_changes_and_is_not_compared(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings().generation, "behaviour_seconds", 20)
+    loop.repository.commit({"a.py": 'import re\n\n\ndef f(x: str):\n    return re.sub("a", "", x, re.I)\n'})
+    [suggestion] = loop.improve()
+    with loop.engine.connect() as connection:
+        gates = {gate["gate"]: gate for gate in self_improvement.show(connection, suggestion["id"])["gates"]}
+    assert gates["behaviour"]["verdict"] == "skipped"
+    assert gates["behaviour"]["evidence"].endswith(
+        "on purpose: the flag takes effect, and all occurrences are replaced"
+    )

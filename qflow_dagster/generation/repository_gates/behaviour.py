@@ -58,12 +58,12 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
     each = (time.monotonic() - started) / max(1, len(candidates))
     results = {}
     for candidate in candidates:
-        functions = changed[candidate.id]
         differs = candidate.request.rule.differs
         if differs:
             reason = f"the fix of a bug, which changes behaviour on purpose: {differs}"
             results[candidate.id] = Result(Gate(NAME, "skipped", reason, each))
             continue
+        functions = changed[candidate.id]
         if not functions:
             results[candidate.id] = Result(Gate(NAME, "skipped", "only Python functions are compared", each))
             continue
