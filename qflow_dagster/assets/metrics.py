@@ -4,21 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import ColumnElement, Connection, Engine, Table
+from sqlalchemy import ColumnElement, Connection, Table
 
 from qflow_dagster.assets import ingestion
 from qflow_dagster.assets.metadata import NIGHTLY, picture, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
-from qflow_dagster.metrics import METRICS_PIPELINE, queries, tables
-from qflow_dagster.metrics.changes import compute_changes
-from qflow_dagster.metrics.coupling import compute_coupling
-from qflow_dagster.metrics.duplication import compute_duplication
-from qflow_dagster.metrics.files import compute_files
-from qflow_dagster.metrics.functions import compute_functions
-from qflow_dagster.metrics.hotspots import compute_hotspots
-from qflow_dagster.metrics.repository import compute_repository
-from qflow_dagster.metrics.store import VERSION, MetricResult, compute_once
+from qflow_dagster.metrics import METRICS_PIPELINE, VERSION, pipeline, queries, tables
 from qflow_dagster.pictures import charts
 from qflow_dagster.quantumflow.recording import recorded
 from qflow_dagster.resources.database import Database
@@ -34,7 +26,6 @@ Describe = Callable[[Connection, Snapshot], Mapping[str, Any]]
 def metric_asset(
     name: str,
     description: str,
-    compute: Callable[[Engine, int], MetricResult],
     describe: Describe,
     *,
     table_name: str,
@@ -64,7 +55,7 @@ def metric_asset(
         with recorded(
             engine, METRICS_PIPELINE, payload, worker=worker(context), run_id=context.run.run_id
         ) as record:
-            computed = compute_once(engine, snapshot.id, name, compute)
+            computed = pipeline.compute(engine, snapshot.id, name)
             record({"rows": computed.row_count, "seconds": round(computed.seconds, 3)})
         progress(f"metrics: {name}", 1, 1)
         with engine.connect() as connection:
@@ -136,7 +127,6 @@ assets = [
     metric_asset(
         "functions",
         "Complexity, nesting, Halstead and maintainability of every function.",
-        compute_functions,
         _functions,
         table_name="function_metrics",
         deps=[ingestion.SYMBOLS],
@@ -144,7 +134,6 @@ assets = [
     metric_asset(
         "files",
         "Functions summed up per file, documentation, imports in and out, import cycles.",
-        compute_files,
         _top(
             tables.file_metrics,
             (
@@ -167,7 +156,6 @@ assets = [
     metric_asset(
         "changes",
         "Churn, age, authors, ownership, bug fixes and knowledge loss of every file.",
-        compute_changes,
         _top(
             tables.change_metrics,
             (
@@ -191,7 +179,6 @@ assets = [
     metric_asset(
         "coupling",
         "Pairs of files that keep changing in the same commits.",
-        compute_coupling,
         _top(
             tables.change_coupling,
             ("path_a", "path_b", "common_commits", "degree"),
@@ -206,7 +193,6 @@ assets = [
     metric_asset(
         "duplication",
         "Clones across files, and the share of each file that is duplicated.",
-        compute_duplication,
         _top(
             tables.clones,
             ("path_a", "start_a", "end_a", "path_b", "start_b", "end_b", "tokens"),
@@ -218,7 +204,6 @@ assets = [
     metric_asset(
         "hotspots",
         "Files ranked by change frequency and complexity: where work pays off most.",
-        compute_hotspots,
         _hotspots,
         table_name="hotspots",
         deps=[FILES, CHANGES, DUPLICATION],
@@ -226,7 +211,6 @@ assets = [
     metric_asset(
         "repository",
         "Totals of the repository, delivery metrics from git history, and the trend by month.",
-        compute_repository,
         _repository,
         table_name="repository_metrics",
         deps=[FILES, CHANGES, DUPLICATION],

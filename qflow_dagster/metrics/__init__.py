@@ -12,3 +12,5 @@ from qflow_dagster.registry import Queue, WorkflowTypeName
 METRICS_PIPELINE = register(
     WorkflowTypeName.METRICS_PIPELINE, machine=RECORDED, queue=Queue.METRICS_NOTIFICATIONS
 ).name
+# Incremented when a change of the code changes the metrics of an unchanged snapshot.
+VERSION = 1

@@ -3,31 +3,27 @@
 Does not belong here: the metrics themselves (a module each), the record of what was computed (`store`).
 """
 
-from collections.abc import Callable, Mapping
+import importlib
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from qflow_dagster.metrics.changes import compute_changes
-from qflow_dagster.metrics.coupling import compute_coupling
-from qflow_dagster.metrics.duplication import compute_duplication
-from qflow_dagster.metrics.files import compute_files
-from qflow_dagster.metrics.functions import compute_functions
-from qflow_dagster.metrics.hotspots import compute_hotspots
-from qflow_dagster.metrics.repository import compute_repository
-from qflow_dagster.metrics.store import MetricResult, compute_once
+if TYPE_CHECKING:
+    from qflow_dagster.metrics.store import MetricResult
 
-COMPUTATIONS: Mapping[str, Callable[[Engine, int], MetricResult]] = {
-    "functions": compute_functions,
-    "files": compute_files,
-    "changes": compute_changes,
-    "coupling": compute_coupling,
-    "duplication": compute_duplication,
-    "hotspots": compute_hotspots,
-    "repository": compute_repository,
-}
+METRICS = ("functions", "files", "changes", "coupling", "duplication", "hotspots", "repository")
+
+
+def compute(engine: Engine, snapshot_id: int, metric: str) -> "MetricResult":
+    """Compute a metric of the snapshot, unless it was computed before."""
+    # pandas takes half a second to import, and most processes that know the metrics compute none.
+    from qflow_dagster.metrics.store import compute_once
+
+    module = importlib.import_module(f"qflow_dagster.metrics.{metric}")
+    return compute_once(engine, snapshot_id, metric, getattr(module, f"compute_{metric}"))
 
 
 def compute_all(engine: Engine, snapshot_id: int) -> None:
     """Compute all metrics of the snapshot that were not computed before."""
-    for name, compute in COMPUTATIONS.items():
-        compute_once(engine, snapshot_id, name, compute)
+    for metric in METRICS:
+        compute(engine, snapshot_id, metric)

@@ -16,11 +16,10 @@ from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.ingestion.queries import Snapshot, snapshot_by_id
 from qflow_dagster.ingestion.tables import snapshots
+from qflow_dagster.metrics import VERSION
 from qflow_dagster.metrics.tables import measurements
 from qflow_dagster.settings import settings
 
-# Incremented when a change of the code changes the metrics of an unchanged snapshot.
-VERSION = 1
 HISTORY = text("""
     SELECT count(*) FROM commits c JOIN snapshots s ON s.repository_id = c.repository_id
     WHERE s.id = :id AND c.reachable
