@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from configparser import ConfigParser
 from configparser import Error as ConfigError
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,14 +101,15 @@ def sync(connection: Connection, rules: Sequence[Rule], target: str) -> list[Sto
 
     `target` is the Python version that ruff rules are evaluated for, such as ``py39``.
     """
+    if not rules:
+        return []
     insertion = pg_insert(rule_versions)
+    key = ["rule_id", "version", "variant", "digest"]
     statement = insertion.on_conflict_do_update(
-        index_elements=["rule_id", "version", "variant", "digest"],
-        set_={name: insertion.excluded[name] for name in _UPDATED},
-    ).returning(rule_versions.c.id)
-    stored_rules = []
-    for rule in rules:
-        values = {
+        index_elements=key, set_={name: insertion.excluded[name] for name in _UPDATED}
+    ).returning(rule_versions.c.id, *(rule_versions.c[name] for name in key))
+    values = [
+        {
             "rule_id": rule.id,
             "version": rule.version,
             "digest": rule.digest,
@@ -123,8 +125,12 @@ def sync(connection: Connection, rules: Sequence[Rule], target: str) -> list[Sto
             "pack": rule.pack,
             "owner": rule.owner,
         }
-        stored_rules.append(StoredRule(connection.execute(statement, values).scalar_one(), rule))
-    return stored_rules
+        for rule in rules
+    ]
+    # Always in the same order: two evaluations at once wait for each other's rows, never in a circle.
+    values.sort(key=itemgetter(*key))
+    ids = {bytes(digest): id_ for id_, *_, digest in connection.execute(statement, values)}
+    return [StoredRule(ids[rule.digest], rule) for rule in rules]
 
 
 def missing(connection: Connection, snapshot: Snapshot, rules: Sequence[StoredRule]) -> list[Task]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -193,7 +193,7 @@ class Rule(_Strict):
         pairs = [entry if isinstance(entry, dict) else {entry: None} for entry in self.requires]
         return [next(iter(pair.items())) for pair in pairs]
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 of everything that its matches and fixes depend on."""
         fields = {"language", "matcher", "fix", "id", "version"}
@@ -201,6 +201,12 @@ class Rule(_Strict):
         fields |= {name for name in ("requires", "peers") if getattr(self, name)}
         content = self.model_dump(include=fields, mode="json")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
+
+    def __copy__(self) -> "Rule":
+        # A copy is made to be given other values: it has another digest.
+        copied = super().__copy__()
+        vars(copied).pop("digest", None)
+        return copied
 
 
 @cache
