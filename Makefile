@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 GROUPED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run up test quick lint types layers tests tests-e2e format docs docs-output benchmark lock clean
+.PHONY: help setup setup-dev run up test quick lint types layers tests tests-e2e test-exhaustive format docs docs-output benchmark lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ tests: setup-dev ## All tests but those end to end
 
 tests-e2e: setup-dev ## The tests end to end
 	$(PYTEST) tests/e2e -n $(E2E_WORKERS) --durations=0 --durations-min=1
+
+test-exhaustive: setup-dev ## What tests check with more inputs and in further conditions; before a release
+	$(PYTEST) -m exhaustive -n $(WORKERS) --dist worksteal --durations=20
 
 format: setup-dev ## Format the code
 	$(BIN)/ruff check --fix .
