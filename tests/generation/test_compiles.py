@@ -105,6 +105,46 @@ def test_of_a_module_of_go_only_what_was_compiled_before_and_after_is_changed(lo
     assert "another platform" in reasons["tagged.go", 8]
 
 
+BUGS = {
+    "go.mod": MODULE,
+    "token.go": 'package shop\n\nimport "math/rand"\n\nfunc newToken(b []byte) {\n\trand.Read(b)\n}\n',
+    "read.go": 'package shop\n\nimport (\n\t"io"\n\t"os"\n)\n\nfunc read(name string) ([]byte, error) {\n\tf, err := os.Open(name)\n'
+    "\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn io.ReadAll(f)\n}\n",
+    "count.go": 'package shop\n\nimport "sync"\n\nfunc each(wg *sync.WaitGroup) {\n\tgo func() {\n\t\twg.Add(1)\n\t\twg.Done()\n\t}()\n}\n',
+    # A session of another kind: it has no body.
+    "ask.go": 'package shop\n\nimport "net/http"\n\ntype answer struct{ Body string }\n\ntype client struct{}\n\n'
+    "func (client) Do(*http.Request) (*answer, error) { return nil, nil }\n\nfunc ask(c client, r *http.Request) (string, error) {\n"
+    '\tresp, err := c.Do(r)\n\tif err != nil {\n\t\treturn resp.Body[:1], err\n\t}\n\tif resp.Body != "" {\n\t\treturn "", nil\n\t}\n\treturn "x", nil\n}\n',
+}
+
+
+@needs["go"]
+def test_bugs_of_go_are_fixed_where_the_fix_compiles(loop: Loop) -> None:
+    loop.repository.commit(BUGS)
+    assert changes(loop) == {
+        "token.go": ['import "crypto/rand"'],
+        "read.go": ["defer f.Close()"],
+        "count.go": ["wg.Add(1)"],
+    }
+
+
+@needs["cargo"]
+def test_bugs_of_rust_are_fixed_where_the_fix_compiles(loop: Loop) -> None:
+    code = 'use std::io::{self, Write};\n\npub fn f(w: &mut impl Write) -> io::Result<()> {\n    w.write("text".as_bytes())?;\n    Ok(())\n}\n'
+    own = code.replace("w: &mut impl Write", "w: &mut Port").replace(
+        "pub fn f",
+        "pub struct Port;\nimpl Port {\n    pub fn send(&self) {}\n}\npub trait Out {\n    fn write(&self, b: &[u8]) -> io::Result<()>;\n}\npub fn f",
+    )
+    bits = "pub fn bits(x: f32) -> u32 {\n    unsafe { std::mem::transmute::<f32, u32>(x) }\n}\n"
+    loop.repository.commit(
+        {"Cargo.toml": CRATE, "src/lib.rs": f"mod bits;\n{code}", "src/bits.rs": bits, "src/own.rs": own}
+    )
+    assert changes(loop) == {
+        "src/lib.rs": ['w.write_all("text".as_bytes())?;'],
+        "src/bits.rs": ["f32::to_bits(x)"],
+    }
+
+
 @needs["go"]
 def test_reported_files_of_go_are_left_alone(loop: Loop) -> None:
     loop.repository.commit(files_of("go-*/*.go"))

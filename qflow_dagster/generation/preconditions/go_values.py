@@ -8,6 +8,8 @@ from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation.preconditions import go
 from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, span_of
 
+# A name with more values in a function is not followed.
+MAX_VALUES = 3
 _FUNCTIONS = ("function_declaration", "method_declaration", "func_literal")
 # Functions that read all of their argument, and those that return a reader of it.
 _READING = ("io.ReadAll", "ioutil.ReadAll", "io.Copy", "io.CopyN", "io.ReadFull")
@@ -56,7 +58,7 @@ def _is_mac(function: SgNode, node: SgNode, depth: int) -> bool:
         return False
     if node.kind() == "identifier":
         values = _values(function, node.text())
-        return bool(values) and all(
+        return 0 < len(values) <= MAX_VALUES and all(
             value is not None and _is_mac(function, value, depth - 1) for value in values
         )
     callee, arguments = _call(node)
@@ -65,7 +67,9 @@ def _is_mac(function: SgNode, node: SgNode, depth: int) -> bool:
     name, dot, method = callee.rpartition(".")
     if dot and method == "Sum" and [argument.text() for argument in arguments] == ["nil"]:
         values = _values(function, name)
-        return bool(values) and all(value is not None and _call(value)[0] == "hmac.New" for value in values)
+        return 0 < len(values) <= MAX_VALUES and all(
+            value is not None and _call(value)[0] == "hmac.New" for value in values
+        )
     return False
 
 
@@ -73,8 +77,8 @@ def _stays_here(file: File, match: Match, variable: Any) -> str | None:
     """Check that what is opened is read in this function only, that nothing closes it, and that it is not in a loop."""
     node, name = file.node(match), file.captured(match, variable) or ""
     function = _function(node)
-    if function is None:
-        return "it is outside a function"
+    if function is None or name == "_":
+        return "it has no name in a function"
     for ancestor in node.ancestors():
         if span_of(ancestor) == span_of(function):
             break

@@ -86,10 +86,29 @@ def _same_width(file: File, match: Match, argument: Any) -> str | None:
     name, unsigned = (file.captured(match, argument[part]) or "" for part in ("signed", "unsigned"))
     function = next((node for node in file.node(match).ancestors() if node.kind() == "function_item"), None)
     written = _types(function, name)
-    inferred = function is not None and len(_patterns(function, name)) != len(written)
-    if not inferred and written == {unsigned.replace("u", "i", 1)}:
-        return None
+    if function is not None and written == {unsigned.replace("u", "i", 1)}:
+        declared = {
+            span_of(pattern) for node in _patterns(function, name) if (pattern := node.field("pattern"))
+        }
+        names = [node for node in function.find_all(kind="identifier") if node.text() == name]
+        if not any(_binds(node) and span_of(node) not in declared for node in names) and all(
+            node.field("type") is not None for node in _patterns(function, name)
+        ):
+            return None
     return f"that {name} is of type {unsigned.replace('u', 'i', 1)} is not declared in this function"
+
+
+def _binds(node: SgNode) -> bool:
+    """Return whether an identifier is (part of) a pattern that binds it."""
+    parent = node.parent()
+    if parent is None:
+        return False
+    pattern = parent.field("pattern")
+    return (
+        parent.kind().endswith("_pattern")
+        or parent.kind() == "closure_parameters"
+        or (pattern is not None and span_of(pattern) == span_of(node))
+    )
 
 
 def _types(function: SgNode | None, name: str) -> set[str]:
