@@ -189,7 +189,7 @@ def run(home: Path, repository: Path, items: int) -> None:
     add("ruff check alone", count, seconds)
     started = time.perf_counter()
     with engine.begin() as connection:
-        findings.update(connection, snapshot, evaluation.rules)
+        findings.update(connection, snapshot, evaluation)
     add("findings brought up to date", "", time.perf_counter() - started)
     table = Table(title=f"{repository.name}: {files:,} files in languages with rules, {os.cpu_count()} cores")
     for column in ("what", "rules", "seconds", "files/s"):

@@ -81,7 +81,7 @@ def main() -> None:
                     )
                 evaluation = rule_engine.evaluate(engine, NAME)
                 with engine.begin() as connection:
-                    findings.update(connection, snapshot, evaluation.rules)
+                    findings.update(connection, snapshot, evaluation)
                 started = time.monotonic()
                 indexed = index.update(engine, snapshot)
                 seconds = time.monotonic() - started

@@ -40,7 +40,7 @@ class Loop:
         compute_all(self.engine, snapshot.id)
         evaluation = rule_engine.evaluate(self.engine, self.name)
         with self.engine.begin() as connection:
-            return findings.update(connection, snapshot, evaluation.rules)
+            return findings.update(connection, snapshot, evaluation)
 
     def plan(self) -> safe_work_planner.PlanResult:
         with self.engine.begin() as connection:

@@ -23,7 +23,7 @@ from qflow_dagster.evolution import thresholds, trust
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.trust import RuleTrust
 from qflow_dagster.execution import work_items
-from qflow_dagster.generation import candidate_records, patches, repository_gates
+from qflow_dagster.generation import candidate_records, patches
 from qflow_dagster.generation.assembling import Limits
 from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.ingestion import git, repositories
@@ -208,11 +208,10 @@ def _request_approval(
         policy_evidence = Evidence(
             confidence=trust_level.lower,
             least=thresholds.current(connection)["act"],
-            # A gate of the repository's tools is skipped where it has nothing to say: no compiler, no formatter.
             gates={
                 gate.name: gate.verdict == "passed"
                 for gate in candidate.gates
-                if gate.verdict != "skipped" or gate.name not in repository_gates.GATES
+                if gate.verdict != "not applicable"
             },
         )
     elif not experimental and "edit" in settings().approvals.policy_kinds:

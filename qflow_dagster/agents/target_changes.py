@@ -106,7 +106,7 @@ def bring_up_to_date(engine: Engine, repository: str, revision: str) -> None:
     compute_all(engine, snapshot.id)
     evaluation = rule_engine.evaluate(engine, repository)
     with engine.begin() as connection:
-        findings.update(connection, snapshot, evaluation.rules)
+        findings.update(connection, snapshot, evaluation)
         safe_work_planner.plan(connection, snapshot)
 
 

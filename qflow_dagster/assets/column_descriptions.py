@@ -208,7 +208,7 @@ OF_TABLE = {
         "end_line": "Last line.",
         "column": "Column in the line, from 1.",
         "fixable": "Whether the rule can make a change for it.",
-        "suppressed_by": "Who suppressed it: a person, baseline or comment.",
+        "suppressed_by": "Who suppressed it: a person, baseline, comment, or configuration (of a linter).",
         "suppression_reason": "Why it is suppressed.",
         "first_snapshot_id": "The snapshot it was found in first.",
         "last_snapshot_id": "The snapshot it was found in last.",

@@ -35,8 +35,9 @@ def findings(
     evaluation = rule_engine.evaluate(engine, context.partition_key, progress=progress)
     with engine.begin() as connection:
         snapshot = current_snapshot(connection, context.partition_key)
-        changes = finding_records.update(connection, snapshot, evaluation.rules)
+        changes = finding_records.update(connection, snapshot, evaluation)
         counted = finding_records.counts(connection, snapshot.repository_id)
+        off = finding_records.off_rules(connection, snapshot.repository_id)
         worst = finding_records.find(connection, snapshot.repository_id, limit=MAX_ROWS)
     by_severity = [
         (severity, sum(row["open"] for row in counted if row["severity"] == severity))
@@ -51,6 +52,10 @@ def findings(
             "files_not_readable": evaluation.problems,
             "seconds": round(evaluation.seconds, 2),
             **changes,
+            "rules_off": len({row["rule"] for row in off}),
+            "matches_of_rules_off": sum(row["matches"] for row in off),
+            "off": table(off, MAX_ROWS),
+            "linter_configuration_not_read": "; ".join(evaluation.switched_off.notes) or "none",
             "worst": table(worst, MAX_ROWS, columns),
             "by_rule": table(counted, MAX_ROWS),
             "by_severity": picture(histogram(by_severity, "Open findings by severity")),

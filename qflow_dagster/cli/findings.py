@@ -82,6 +82,15 @@ def list_(
 
 
 @app.command()
+def off(repository: Repository = None, json: JsonFlag = False) -> None:
+    """List the rules that are off: style that no linter of the repository has on, and what its linters ignore."""
+    with ready_engine().connect() as connection:
+        snapshot = current_snapshot(connection, repository_name(connection, repository))
+        rows = findings.off_rules(connection, snapshot.repository_id)
+    print_json(rows) if json else print_rows(rows, empty="No rule that matches is off.")
+
+
+@app.command()
 def summary(repository: Repository = None, json: JsonFlag = False) -> None:
     """Count the open findings of each rule."""
     with ready_engine().connect() as connection:

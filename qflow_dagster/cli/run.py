@@ -114,6 +114,7 @@ def summary(connection: Any, name: str) -> dict[str, Any]:
         "languages": queries.languages(connection, snapshot),
         "hotspots": metric_queries.hotspots(connection, snapshot.repository_id, MAX_HOTSPOTS),
         "findings": findings.counts(connection, snapshot.repository_id),
+        "rules_off": findings.off_rules(connection, snapshot.repository_id),
         "work_items": work_items.find(
             connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=MAX_ROWS
         ),
@@ -143,6 +144,12 @@ def show(result: dict[str, Any]) -> None:
         for row in result["findings"]
     ]
     print_rows(findings[:MAX_ROWS], empty="No finding.", title="Findings")
+    if off := result["rules_off"]:
+        console.print(
+            f"{len({row['rule'] for row in off})} rules are off here, with {sum(row['matches'] for row in off):,} "
+            f"matches: style, or what the repository's linters ignore (qflow findings off {result['repository']}).",
+            soft_wrap=True,
+        )
     work = [{name: row[name] for name in ("wsjf", "state", "title")} for row in result["work_items"]]
     print_rows(work, empty="No open work item.", title="Work items, the highest WSJF first")
     pending = [

@@ -4,17 +4,19 @@ Matches come from `rule_engine`, findings of metric rules from `metric_findings`
 from `sarif`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.evolution import metric_findings
-from qflow_dagster.evolution.rule_engine import StoredRule
-from qflow_dagster.evolution.tables import finding_events
+from qflow_dagster.evolution.project_linters import SwitchedOff
+from qflow_dagster.evolution.rule_engine import Evaluation
+from qflow_dagster.evolution.tables import finding_events, rules_off
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.quantumflow import resolve
 from qflow_dagster.registry import Lock
@@ -25,7 +27,7 @@ SEVERITIES = ("error", "warning", "info")
 _COLUMNS = """
     rule_id text, rule_version_id integer, category text, severity text, path text, symbol text, line integer,
     end_line integer, "column" integer, message text, fixable boolean, suppressed boolean, evidence jsonb,
-    fingerprint bytea
+    fingerprint bytea, off boolean NOT NULL DEFAULT false
 """
 # Contains no line number, so that a finding survives changes above it.
 _FINGERPRINT = """
@@ -35,7 +37,10 @@ _FINGERPRINT = """
 """
 _FROM_MATCHES = text(f"""
 INSERT INTO current_findings
-SELECT v.rule_id, v.id, v.category, v.severity, f.path, coalesce(s.qualified_name, ''), m.line, m.end_line,
+SELECT v.rule_id, v.id, v.category,
+       CASE WHEN f.test OR f.documentation OR f.path ~* :examples
+            THEN coalesce(CAST(:severities_in_examples AS jsonb) ->> v.rule_id, v.severity)
+            ELSE v.severity END, f.path, coalesce(s.qualified_name, ''), m.line, m.end_line,
        m."column", m.message, m.fixable, m.suppressed, jsonb_build_object('snippet', m.snippet),
        {
     _FINGERPRINT.format(
@@ -45,7 +50,7 @@ SELECT v.rule_id, v.id, v.category, v.severity, f.path, coalesce(s.qualified_nam
         anchor="encode(m.anchor, 'hex')",
         order="m.start_offset, m.seq",
     )
-}
+}, EXISTS (SELECT FROM staged_off_rules o WHERE o.rule_version_id = v.id AND o.path = f.path)
 FROM files f
 JOIN blobs b ON b.id = f.blob_id
 JOIN rule_matches m ON m.blob_id = f.blob_id
@@ -58,11 +63,16 @@ LEFT JOIN LATERAL (
 WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.generated
   AND v.id = ANY(CAST(:rule_version_ids AS integer[]))
 """)
+# Paths of examples, and of rules that look for what they contain.
+EXAMPLES = (
+    r"(^|/)((test)?fixtures?|testdata|test-data|mocks?|examples?|samples?|demos?|rules|rulesets?|signatures)/"
+    r"|(^|[/.])(gitleaks|semgrep|detect-secrets|trufflehog|secretlint)|\.(example|sample|template|dist)$"
+)
 _UPDATE = text("""
 WITH matched AS (
     SELECT g.id, g.state AS old, g.suppressed_by, f.*,
            CASE WHEN f.fingerprint IS NULL THEN 'fixed'
-                WHEN f.suppressed OR (g.suppressed_by IS NOT NULL AND g.suppressed_by <> 'comment') THEN 'suppressed'
+                WHEN f.suppressed OR f.off OR g.suppressed_by NOT IN ('comment', 'configuration') THEN 'suppressed'
                 WHEN g.state = 'fixed' THEN 'reopened'
                 WHEN g.state = 'suppressed' THEN 'open'
                 ELSE g.state END AS new
@@ -79,6 +89,7 @@ WITH matched AS (
         "column" = coalesce(m."column", g."column"), message = coalesce(m.message, g.message),
         fixable = coalesce(m.fixable, g.fixable), evidence = coalesce(m.evidence, g.evidence),
         suppressed_by = CASE WHEN m.suppressed AND g.suppressed_by IS NULL THEN 'comment'
+                             WHEN m.off AND g.suppressed_by IS NULL THEN 'configuration'
                              WHEN m.new = 'open' OR m.new = 'reopened' THEN NULL ELSE g.suppressed_by END,
         last_snapshot_id = CASE WHEN m.fingerprint IS NULL THEN g.last_snapshot_id ELSE :snapshot_id END,
         changed_at = CASE WHEN m.new = m.old THEN g.changed_at ELSE clock_timestamp() END
@@ -93,7 +104,7 @@ WITH matched AS (
            f.line, f.end_line, f."column", f.message, f.fixable, f.evidence,
            CASE WHEN f.suppressed THEN 'comment' END, :snapshot_id, :snapshot_id
     FROM current_findings f
-    WHERE NOT EXISTS (SELECT FROM findings g WHERE g.repository_id = :repository_id AND g.source = :source
+    WHERE NOT f.off AND NOT EXISTS (SELECT FROM findings g WHERE g.repository_id = :repository_id AND g.source = :source
                       AND g.fingerprint = f.fingerprint)
     RETURNING id, NULL::text AS old, state AS new
 ), changed AS (
@@ -106,16 +117,71 @@ SELECT coalesce(old, 'new') AS old, new, count(*) AS number FROM changed GROUP B
 """)
 
 
-def update(connection: Connection, snapshot: Snapshot, rules: Sequence[StoredRule]) -> dict[str, int]:
-    """Update a repository's findings from the matches of `rules` in the snapshot.
+def update(connection: Connection, snapshot: Snapshot, evaluation: Evaluation) -> dict[str, int]:
+    """Update a repository's findings from the matches of an evaluation in the snapshot.
 
-    Returns the numbers of new, fixed, reopened and newly suppressed findings.
+    A match of a rule that is switched off there is no new finding, and suppresses an old one. Returns the numbers
+    of new, fixed, reopened and newly suppressed findings.
     """
     begin(connection, snapshot.repository_id)
-    parameters = {**snapshot.interval, "rule_version_ids": [rule.id for rule in rules]}
+    off = evaluation.switched_off
+    _stage_off_rules(connection, list(off.reasons))
+    in_examples = {
+        stored.rule.id: stored.rule.severity_in_examples
+        for stored in evaluation.rules
+        if stored.rule.severity_in_examples is not None
+    }
+    parameters = {
+        **snapshot.interval,
+        "rule_version_ids": [stored.id for stored in evaluation.rules],
+        "examples": EXAMPLES,
+        "severities_in_examples": json.dumps(in_examples),
+    }
     connection.execute(_FROM_MATCHES, parameters)
+    _store_off_rules(connection, snapshot.repository_id, off)
     metric_findings.insert(connection, snapshot)
     return apply(connection, snapshot.repository_id, snapshot.id, source=OWN_SOURCE, actor="rule engine")
+
+
+def off_rules(connection: Connection, repository_id: int) -> list[dict[str, Any]]:
+    """Return the rules that are switched off in a repository, why, and how many of their matches are no findings."""
+    off = rules_off.c
+    query = (
+        select(off.rule_id.label("rule"), off.reason, off.matches, off.files)
+        .where(off.repository_id == repository_id)
+        .order_by(off.reason, off.matches.desc(), off.rule_id)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _stage_off_rules(connection: Connection, off: Sequence[tuple[int, str]]) -> None:
+    connection.execute(text("DROP TABLE IF EXISTS pg_temp.staged_off_rules"))
+    connection.execute(
+        text("CREATE TEMPORARY TABLE staged_off_rules (rule_version_id integer, path text) ON COMMIT DROP")
+    )
+    if off:
+        columns = {"versions": [version for version, _ in off], "paths": [path for _, path in off]}
+        statement = text("""
+            INSERT INTO staged_off_rules
+            SELECT * FROM unnest(CAST(:versions AS integer[]), CAST(:paths AS text[]))
+        """)
+        connection.execute(statement, columns)
+
+
+def _store_off_rules(connection: Connection, repository_id: int, off: SwitchedOff) -> None:
+    connection.execute(delete(rules_off).where(rules_off.c.repository_id == repository_id))
+    rows = [
+        {
+            "repository_id": repository_id,
+            "rule_id": rule,
+            "reason": reason,
+            "matches": matches,
+            "files": files,
+        }
+        for (rule, reason), (matches, files) in off.matches.items()
+    ]
+    if rows:
+        connection.execute(insert(rules_off), rows)
 
 
 def begin(connection: Connection, repository_id: int) -> None:
@@ -251,12 +317,13 @@ def baseline(connection: Connection, repository_id: int, *, actor: str) -> int:
 
 
 def restore(connection: Connection, ids: Sequence[UUID], *, actor: str) -> int:
-    """Reopen suppressed findings, except those suppressed by a comment; return how many."""
+    """Reopen suppressed findings, except those that a comment or configuration suppresses; return how many."""
     statement = text("""
         WITH changed AS (
             UPDATE findings SET state = 'open', suppressed_by = NULL, suppression_reason = NULL,
                                 changed_at = clock_timestamp()
-            WHERE id = ANY(:ids) AND state = 'suppressed' AND suppressed_by <> 'comment' RETURNING id
+            WHERE id = ANY(:ids) AND state = 'suppressed'
+              AND suppressed_by NOT IN ('comment', 'configuration') RETURNING id
         )
         INSERT INTO finding_events (finding_id, from_state, to_state, actor)
         SELECT id, 'suppressed', 'open', :actor FROM changed

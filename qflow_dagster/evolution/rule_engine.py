@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.database.copy import copy_rows, stage_rows
-from qflow_dagster.evolution import matchers, rule_set
+from qflow_dagster.evolution import matchers, project_linters, rule_set
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.evolution.tables import blob_evaluations, rule_matches, rule_versions
 from qflow_dagster.evolution.workers import BlobResult, Task, evaluate_batch, lost
@@ -54,13 +54,14 @@ class StoredRule(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """The result of an evaluation: files evaluated, matches stored, files with problems, seconds, rules."""
+    """The result of an evaluation: files evaluated, matches stored, files with problems, seconds, rules, those off."""
 
     files: int
     matches: int
     problems: int
     seconds: float
     rules: list[StoredRule]
+    switched_off: project_linters.SwitchedOff
 
 
 def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None = None) -> Evaluation:
@@ -93,7 +94,10 @@ def evaluate(engine: Engine, repository: str, *, progress: ReportProgress | None
         matched += sum(len(result.matches) for result in batch)
         problems += sum(result.problem is not None for result in batch)
         report("evaluating rules", done, len(tasks))
-    return Evaluation(len(tasks), matched, problems, time.monotonic() - started, stored_rules)
+    with engine.connect() as connection:
+        by_id = {stored.id: stored.rule for stored in stored_rules}
+        off = project_linters.switched_off(connection, objects, snapshot, by_id)
+    return Evaluation(len(tasks), matched, problems, time.monotonic() - started, stored_rules, off)
 
 
 def sync(connection: Connection, rules: Sequence[Rule], target: str) -> list[StoredRule]:

@@ -143,6 +143,8 @@ class Rule(_Strict):
     language: Annotated[tuple[str, ...], Field(min_length=1)]
     category: Category
     severity: Severity
+    # In tests, examples, documentation and definitions of rules, where less depends on it.
+    severity_in_examples: Severity | None = None
     matcher: Matcher
     # An ast-grep replacement template, or the tool that makes the change: `ruff` or `codemod`.
     fix: str | None = None
@@ -151,8 +153,10 @@ class Rule(_Strict):
     requires: tuple[str | dict[str, Any], ...] = ()
     # What the fix of a bug changes on purpose, and nothing else: what the code does now is the bug.
     differs: str | None = Field(default=None, min_length=10)
-    # Names of the same rule in other tools, by tool: a suppression comment of that tool counts.
+    # Names of the same rule in other tools, by tool: that tool's configuration and its suppression comments count.
     peers: dict[str, tuple[str, ...]] = {}
+    # Of style alone: off, unless a linter of the repository has it on (`project_linters`).
+    cosmetic: bool = False
     counter_examples: tuple[CounterExample, ...] = ()
     examples: Annotated[tuple[Example, ...], Field(min_length=1)]
     source: str
@@ -174,6 +178,8 @@ class Rule(_Strict):
             raise ValueError(f"a {self.matcher.engine} rule has no template to fix with")
         if self.matcher.where is not None and "any" in self.language:
             raise ValueError("`where` needs a syntax tree, and so a language: any has none")
+        if self.cosmetic and self.category not in ("maintainability", "modernisation"):
+            raise ValueError(f"a rule of {self.category} is not cosmetic")
         if self.fix is None and (self.safety or self.requires or self.differs):
             raise ValueError("`safety`, `requires` and `differs` describe a fix, and this rule has none")
         if self.safety == "safe" and self.differs:

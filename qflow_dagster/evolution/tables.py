@@ -113,7 +113,7 @@ findings = Table(
     Column("fixable", Boolean, nullable=False),
     # A snippet, or the measures.
     Column("evidence", JSONB, nullable=False),
-    # Who suppressed it and why: a person, 'baseline', or 'comment'.
+    # Who suppressed it and why: a person, 'baseline', 'comment', or 'configuration' (of the repository's linter).
     Column("suppressed_by", Text),
     Column("suppression_reason", Text),
     Column("first_snapshot_id", BigInteger, nullable=False),
@@ -130,6 +130,17 @@ findings = Table(
         "path",
         postgresql_where=text("state IN ('open', 'reopened')"),
     ),
+)
+
+# Rules that are switched off in the current snapshot of a repository, so that their matches are no findings.
+rules_off = Table(
+    "rules_off",
+    metadata,
+    Column("repository_id", BigInteger, ForeignKey(_REPOSITORIES, ondelete="CASCADE"), primary_key=True),
+    Column("rule_id", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("matches", Integer, nullable=False),
+    Column("files", Integer, nullable=False),
 )
 
 # Append-only: the changes of state of each finding, when and by whom.

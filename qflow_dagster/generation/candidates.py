@@ -11,7 +11,7 @@ from qflow_dagster.generation.validation import FileResult, Gate, Verdict
 from qflow_dagster.quantumflow import uuid7
 
 MAX_NAMED_FILES = 5
-_SEVERITY: tuple[Verdict, ...] = ("failed", "skipped", "passed")
+_SEVERITY: tuple[Verdict, ...] = ("failed", "skipped", "passed", "not applicable")
 
 
 class WithheldLocation(NamedTuple):
@@ -100,7 +100,10 @@ class Candidate:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the verdict of a gate over several files: failed if it failed for one, passed only if for all."""
+    """Return the verdict of a gate over several files: failed or skipped if it was for one, else passed.
+
+    Not applicable only if it is for all.
+    """
     return min(verdicts, key=_SEVERITY.index)
 
 

@@ -170,12 +170,25 @@ def generate(
     report: ReportProgress,
 ) -> list[Generated]:
     """Generate, assemble and validate changes for groups of requests; store nothing."""
+    environments = Environments(engine, objects, snapshot, report)
+    with repository_gates.Batch(engine, objects, snapshot, environments) as batch:
+        return _generate(batch, slots_by_group, choose, limits_of, report)
+
+
+def _generate(
+    batch: repository_gates.Batch,
+    slots_by_group: Sequence[Sequence[Slot]],
+    choose: Choose | None,
+    limits_of: LimitsOf,
+    report: ReportProgress,
+) -> list[Generated]:
+    engine, objects, snapshot = batch.engine, batch.objects, batch.snapshot
     with engine.begin() as connection:
         estimates = candidate_records.acceptance_estimates(connection)
         rules = gating_rules(connection)
     slots = [(number, slot) for number, group in enumerate(slots_by_group) for slot in group]
     report("generating changes", 0, len(slots))
-    requests = surroundings.look_up(engine, objects, snapshot, [slot.request for _, slot in slots])
+    requests = surroundings.look_up(batch, [slot.request for _, slot in slots])
     slots = [
         (number, slot._replace(request=request))
         for (number, slot), request in zip(slots, requests, strict=True)
@@ -204,8 +217,6 @@ def generate(
         )
     candidates = [assemble(objects, snapshot, validated, estimates, limits_of) for validated in per_group]
     report("checking changes", 0, len(candidates))
-    environments = Environments(engine, objects, snapshot, report)
-    batch = repository_gates.Batch(engine, objects, snapshot, environments)
     repository_gates.run(batch, [candidate for group in candidates for candidate in group], rules)
     report("checking changes", len(candidates), len(candidates))
     best = choosing.best_of(batch, candidates, rules, report)
@@ -252,10 +263,10 @@ def without_locations(
         snapshot = current_snapshot(connection, candidate.repository)
         rules = gating_rules(connection)
     smaller = dataclasses.replace(candidate, id=uuid7(), gates=candidate.gates[:1], withheld=[])
-    batch = repository_gates.Batch(engine, objects, snapshot)
-    if not repository_gates.leave_out(batch, smaller, excluded, rules):
-        raise QflowError("what is left of the change does not pass the gates of its files")
-    repository_gates.run(batch, [smaller], rules)
+    with repository_gates.Batch(engine, objects, snapshot) as batch:
+        if not repository_gates.leave_out(batch, smaller, excluded, rules):
+            raise QflowError("what is left of the change does not pass the gates of its files")
+        repository_gates.run(batch, [smaller], rules)
     if smaller.viable:
         suite = suite_gate.Suite(engine, objects, snapshot, batch.environments)
         smaller.gates.append(suite.check(smaller.patch))

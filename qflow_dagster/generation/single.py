@@ -20,6 +20,7 @@ from qflow_dagster.generation.candidates import Candidate, FileChange
 from qflow_dagster.generation.generators.protocol import Fix, Request
 from qflow_dagster.generation.patches import PatchRefusedError
 from qflow_dagster.generation.proposing import Choose, call_generators, run_gates
+from qflow_dagster.generation.repository_gates import Batch
 from qflow_dagster.generation.suite_gate import Suite
 from qflow_dagster.generation.validation import FileResult, Gate
 from qflow_dagster.generation.workers import GateTask
@@ -36,7 +37,8 @@ def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, A
         QflowError: the item has no rule and file, or the generator does not fit or failed.
     """
     objects, snapshot, request = _request(engine, work_item)
-    [request] = surroundings.look_up(engine, objects, snapshot, [request])
+    with Batch(engine, objects, snapshot) as batch:
+        [request] = surroundings.look_up(batch, [request])
     with engine.connect() as connection:
         rules = orchestrator.gating_rules(connection)
     attempts = [

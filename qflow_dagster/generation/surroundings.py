@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from qflow_dagster.generation import preconditions, type_checker
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
@@ -28,13 +28,13 @@ _NAMES = {"import-without-effect", "name-not-read"}
 _EQUALITY = {"plain-equality"}
 
 
-def look_up(engine: Engine, objects: Path, snapshot: Snapshot, requests: Sequence[Request]) -> list[Request]:
+def look_up(batch: Batch, requests: Sequence[Request]) -> list[Request]:
     """Return the requests with what their preconditions need to know of the repository."""
-    with engine.connect() as connection:
-        equality = _foreign_equality(connection, snapshot) if _asks(requests, _EQUALITY) else None
+    with batch.engine.connect() as connection:
+        equality = _foreign_equality(connection, batch.snapshot) if _asks(requests, _EQUALITY) else None
         paths = {request.path for request in requests if _asks([request], _NAMES)}
-        names = _imported_names(connection, objects, snapshot, paths) if paths else {}
-    types = _types(Batch(engine, objects, snapshot), requests)
+        names = _imported_names(connection, batch.objects, batch.snapshot, paths) if paths else {}
+    types = _types(batch, requests)
     return [
         replace(
             request,
@@ -141,6 +141,7 @@ def _types(batch: Batch, requests: Sequence[Request]) -> dict[int, Mapping[Span,
         spans.setdefault(requests[number].path, set()).update(asked)
     texts = {requests[number].path: requests[number].text for number in wanted}
     target = requests[next(iter(wanted))].target
-    with batch.checkout() as folder:
+    # The checker looks at copies of the texts with calls added.
+    with batch.replaced(texts) as folder:
         types = type_checker.types_in(folder, texts, spans, target)
     return {number: types[requests[number].path] for number in wanted}

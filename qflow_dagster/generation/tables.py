@@ -119,7 +119,7 @@ gate_results = Table(
     Column("evidence", Text, nullable=False),
     Column("seconds", Float, nullable=False),
     timestamp_column("at", default_now=True),
-    CheckConstraint("verdict IN ('passed', 'failed', 'skipped')", name="verdict"),
+    CheckConstraint("verdict IN ('passed', 'failed', 'skipped', 'not applicable')", name="verdict"),
 )
 
 # The repository's own tests on an unchanged commit, to which the result of a change is compared.

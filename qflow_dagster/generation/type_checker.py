@@ -1,4 +1,4 @@
-"""Types of Python expressions, by pyrefly with our own configuration.
+"""Types of Python expressions, and type errors, by pyrefly with our own configuration.
 
 Pyrefly reads files only: it runs no code of the repository, asks no interpreter and loads no plug-in. Each
 expression is wrapped in `reveal_type(...)` in a copy of its file. Does not belong here: which expressions
@@ -9,8 +9,9 @@ import json
 import subprocess
 import sysconfig
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.ruff_matcher import ruff_target
@@ -22,12 +23,36 @@ _PREFIX = "revealed type: "
 _CALL = "reveal_type("
 
 
+class TypeProblem(NamedTuple):
+    """An error that the type checker reports: where, its name, and a message of one line."""
+
+    path: str
+    line: int
+    name: str
+    message: str
+
+
+def problems_in(folder: Path, paths: Sequence[str], target: str) -> list[TypeProblem]:
+    """Return the type errors in these files of a checkout; `target` is as in `types_in`.
+
+    Raises:
+        QflowError: pyrefly could not be run.
+    """
+    return [
+        TypeProblem(
+            _relative(folder, error["path"]), error["line"], error["name"], error["concise_description"]
+        )
+        for error in _run(folder, list(paths), target)
+        if error["severity"] == "error"
+    ]
+
+
 def types_in(
     folder: Path, texts: Mapping[str, str], spans: Mapping[str, Collection[Span]], target: str
 ) -> dict[str, dict[Span, str]]:
     """Return the types of expressions, by file and span; those that are not known are missing.
 
-    `folder` is a checkout that may be written to; `target` is the Python version as ruff names it (py311).
+    `folder` is a checkout whose files may be replaced; `target` is the Python version as ruff names it (py311).
 
     Raises:
         QflowError: pyrefly could not be run.
@@ -40,7 +65,7 @@ def types_in(
     types: dict[str, dict[Span, str]] = {path: {} for path in spans}
     for error in _run(folder, sorted(spans), target):
         description = error["description"]
-        path = str(Path(folder, error["path"]).relative_to(folder))
+        path = _relative(folder, error["path"])
         span = locations.get(path, {}).get((error["line"], error["column"]))
         if span is not None and description.startswith(_PREFIX):
             types[path][span] = description.removeprefix(_PREFIX)
@@ -70,6 +95,10 @@ def _wrapped(text: str, spans: Collection[Span]) -> tuple[str, dict[int, Span]]:
 def _location(text: str, offset: int) -> tuple[int, int]:
     before = text[:offset]
     return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+
+def _relative(folder: Path, path: str) -> str:
+    return str(Path(folder, path).relative_to(folder))
 
 
 def _run(folder: Path, paths: list[str], target: str) -> list[dict]:

@@ -19,8 +19,9 @@ from qflow_dagster.generation.remaining import count_findings
 from qflow_dagster.ingestion.facts import BlobFacts
 
 # Raised with every change of a gate's condition: results of another version are not reused.
-VERSION = 5
-Verdict = Literal["passed", "failed", "skipped"]
+VERSION = 6
+# skipped: it could not check what there is to check, and says what it lacks; not applicable: there is nothing.
+Verdict = Literal["passed", "failed", "skipped", "not applicable"]
 LINT_RULES = "E4,E7,E9,F"
 
 
@@ -104,7 +105,7 @@ def no_new_finding(subject: Subject) -> Answer:
 def linter(subject: Subject) -> Answer:
     """Pass if ruff's default rules find no more than before (Python only)."""
     if subject.request.language != "python":
-        return "skipped", f"no linter for {subject.request.language} is built in"
+        return "not applicable", "only Python is checked"
     before, after = (_lint(subject.request, text) for text in (subject.request.text, subject.new))
     worse = after - before
     if worse:

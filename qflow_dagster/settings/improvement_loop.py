@@ -61,6 +61,11 @@ class RulesSettings(BaseModel):
         default=[],
         description='folders with further packs, ["/etc/qflow/rules"]; a later one replaces a rule',
     )
+    enabled: list[str] = Field(
+        default=[],
+        description="rules that are on although they are of style, or the repository's linter ignores them, "
+        '["python/format-call"]',
+    )
 
 
 class EvolutionSettings(BaseModel):

@@ -236,3 +236,24 @@ def test_a_result_that_cannot_be_read_costs_only_itself(loop: Loop) -> None:
     with loop.engine.connect() as connection:
         messages = set(connection.scalars(text("SELECT message FROM findings")))
     assert messages == {"X1 here", "nul \ufffd, half \ufffd"}
+
+
+KEY = 'key = "AKIAZ7EXQ2MNOP4RSTUV"\n'
+
+
+def test_a_secret_in_a_test_example_document_or_rule_is_information(loop: Loop) -> None:
+    lenient = (
+        "tests/test_a.py",
+        "examples/a.py",
+        "docs/a.md",
+        "README.md",
+        "rules/aws.yaml",
+        ".gitleaks.toml",
+        "config.env.example",
+    )
+    loop.repository.commit({path: KEY for path in ("app/a.py", "config.env", *lenient)})
+    loop.find()
+    with loop.engine.connect() as connection:
+        rows = findings.find(connection, rule="security/access-token")
+    severities = {row["path"]: row["severity"] for row in rows}
+    assert severities == {"app/a.py": "error", "config.env": "error", **dict.fromkeys(lenient, "info")}

@@ -14,17 +14,17 @@ from qflow_dagster.generation import patches
 from qflow_dagster.generation.candidates import Candidate, FileChange, WithheldLocation, merged_gates
 from qflow_dagster.generation.generators.protocol import Proposal
 from qflow_dagster.generation.proposing import run_gates
-from qflow_dagster.generation.repository_gates import behaviour, compiles, formatting, project_linter
+from qflow_dagster.generation.repository_gates import behaviour, compiles, formatting, project_linter, types
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result
 from qflow_dagster.generation.workers import GateTask
 
 RepositoryGate = Callable[[Batch, Sequence[Candidate]], Mapping[UUID, Result]]
-# In this order; formatting comes after the gates that compare lines with locations. A gate returns a result for
-# each candidate it is called with.
+# In this order: all others look at the formatted text. A gate returns a result for each candidate it is called with.
 GATES: dict[str, RepositoryGate] = {
-    compiles.NAME: compiles.check,
-    behaviour.NAME: behaviour.check,
     formatting.NAME: formatting.check,
+    compiles.NAME: compiles.check,
+    types.NAME: types.check,
+    behaviour.NAME: behaviour.check,
     project_linter.NAME: project_linter.check,
 }
 
@@ -37,7 +37,7 @@ def run(batch: Batch, candidates: Sequence[Candidate], rules: Sequence[Rule]) ->
     A candidate of which a gate blames some locations goes on without them, through that gate again: a compiler
     that has nothing more to say of one location may have of another.
     """
-    for gate in GATES.values():
+    for name, gate in GATES.items():
         viable = [candidate for candidate in candidates if candidate.viable]
         results: dict[UUID, Result] = {}
         current = viable
@@ -49,7 +49,9 @@ def run(batch: Batch, candidates: Sequence[Candidate], rules: Sequence[Rule]) ->
             for candidate in current:
                 blamed = results[candidate.id].blamed
                 if blamed and leave_out(batch, candidate, blamed, rules):
-                    again.append(candidate)
+                    if name != formatting.NAME:
+                        _format_again(batch, candidate)
+                    again += [candidate] if candidate.viable else []
                 else:
                     candidate.withheld += _withheld(candidate, blamed)
             current = again
@@ -89,6 +91,12 @@ def leave_out(
     candidate.gates = [later[0], *merged_gates(candidate.files), *later[1:]]
     candidate.withheld += _withheld(candidate, blamed)
     return True
+
+
+def _format_again(batch: Batch, candidate: Candidate) -> None:
+    """Format what is left of a candidate, which is made of edits of the text as it was."""
+    result = formatting.check(batch, [candidate])[candidate.id].gate
+    candidate.gates = [result if gate.name == formatting.NAME else gate for gate in candidate.gates]
 
 
 def _withheld(candidate: Candidate, blamed: Mapping[tuple[str, int], str]) -> list[WithheldLocation]:

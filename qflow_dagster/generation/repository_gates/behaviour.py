@@ -65,7 +65,8 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
             continue
         functions = changed[candidate.id]
         if not functions:
-            results[candidate.id] = Result(Gate(NAME, "skipped", "only Python functions are compared", each))
+            evidence = "only Python functions are compared"
+            results[candidate.id] = Result(Gate(NAME, "not applicable", evidence, each))
             continue
         reported = iter(outcomes.get(candidate.id, []))
         compared = [

@@ -18,10 +18,10 @@ from uuid import UUID
 from qflow_dagster import sandbox
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.matchers import Edit
-from qflow_dagster.generation.candidates import Candidate, FileChange
+from qflow_dagster.generation.candidates import Candidate
 from qflow_dagster.generation.generators.protocol import Fix
 from qflow_dagster.generation.repository_gates import compilers
-from qflow_dagster.generation.repository_gates.protocol import Batch, Result
+from qflow_dagster.generation.repository_gates.protocol import Batch, Result, fixes_at, not_applicable
 from qflow_dagster.generation.validation import Gate, Verdict
 
 NAME = "compiles"
@@ -58,10 +58,7 @@ class _Outcome(NamedTuple):
 def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result]:
     """Compile each candidate of a compiled language; see `repository_gates`."""
     compiled = [candidate for candidate in candidates if candidate.request.language in LANGUAGES]
-    results = {
-        candidate.id: Result(Gate(NAME, "skipped", f"{candidate.request.language} is not compiled", 0.0))
-        for candidate in candidates
-    }
+    results = not_applicable(NAME, candidates, f"only {', '.join(LANGUAGES)} are compiled")
     if not compiled:
         return results
     started = time.monotonic()
@@ -191,11 +188,8 @@ def _blame(
                 continue
             first = first or f"{error.path}:{error.line}: {error.message}"
             for file in candidate.files:
-                for fix, lines in _lines_after(file):
-                    if file.request.path == error.path and error.line in lines:
-                        blamed[file.request.path, fix.line] = (
-                            f"does not compile: {error.message[:MAX_EVIDENCE]}"
-                        )
+                for fix in fixes_at(file, error.line) if file.request.path == error.path else ():
+                    blamed[error.path, fix.line] = f"does not compile: {error.message[:MAX_EVIDENCE]}"
     evidence = f"does not compile after the change: {first or _first(*after[0])}"
     return Result(Gate(NAME, "failed", evidence[: 2 * MAX_EVIDENCE], seconds), blamed)
 
@@ -216,19 +210,6 @@ def _probed(candidate: Candidate) -> dict[str, str]:
             edits.append(Edit(widest.start, widest.end, f"{compilers.PROBE}{numbers[path, fix]}_"))
         texts[path] = matchers.apply_edits(file.request.text, edits)
     return texts
-
-
-def _lines_after(file: FileChange) -> list[tuple[Fix, range]]:
-    """Return each fix of a file with its lines in the changed text."""
-    source = matchers.Source(file.result.after, file.request.path)
-    edits = sorted({(edit, fix) for fix in file.result.fixes for edit in fix.edits}, key=lambda pair: pair[0])
-    shift = 0
-    lines: dict[Fix, list[int]] = {}
-    for edit, fix in edits:
-        start = edit.start + shift
-        lines.setdefault(fix, []).extend((source.line_of(start), source.line_of(start + len(edit.text))))
-        shift += len(edit.text) - (edit.end - edit.start)
-    return [(fix, range(min(numbers), max(numbers) + 1)) for fix, numbers in lines.items()]
 
 
 def _messages(outcomes: Sequence[tuple[_Run, _Outcome]]) -> list[tuple[str, str]]:

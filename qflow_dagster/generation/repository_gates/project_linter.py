@@ -1,86 +1,199 @@
-"""The gate `project_linter`: the repository's own ruff, with its configuration, complains of nothing new.
+"""The gate `project_linter`: the repository's own linter, with its configuration, complains of nothing new.
 
-Belongs here: running it on the changed files. Does not belong here: which configuration applies
-(`ruff_configuration`), our own choice of ruff's rules (`validation.linter`).
+Ruff runs for itself, and for the rules of flake8 that it knows. Does not belong here: how configurations are read
+(`evolution.project_linters`), our own choice of ruff's rules (`validation.linter`).
 """
 
 import json
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
 
-from qflow_dagster.generation.candidates import Candidate, worst
-from qflow_dagster.generation.repository_gates.protocol import Batch, Result
-from qflow_dagster.generation.repository_gates.ruff_configuration import (
+from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.project_linters import eslint, golangci
+from qflow_dagster.evolution.project_linters.ruff import FLAKE8_FILES, flake8_as_ruff
+from qflow_dagster.evolution.project_linters.ruff_configuration import (
     ConfigurationError,
     configuration_of,
     tools_of,
 )
+from qflow_dagster.generation.candidates import Candidate, FileChange, worst
+from qflow_dagster.generation.repository_gates.protocol import Batch, Result, apart, fixes_at
 from qflow_dagster.generation.validation import Answer, Gate
 
 NAME = "project_linter"
 # Seconds.
-TIMEOUT = 60
+TIMEOUT = 120
+MAX_NAMED = 5
+NO_LINTER = "no linter is configured"
+# The configuration of flake8, written as one of ruff, lies beside the checkout.
+FLAKE8_CONFIGURATION = "flake8-as-ruff.toml"
+
+
+class Complaint(NamedTuple):
+    """What a linter says of a line."""
+
+    code: str
+    line: int
+
+
+class Linter(NamedTuple):
+    """Ruff with a configuration file; `name` is the linter that the repository uses."""
+
+    name: str
+    configuration: Path
+    # Paths in the configuration are relative to it.
+    folder: Path
+
+    def complaints(self, folder: Path, paths: Collection[str]) -> dict[str, list[Complaint]]:
+        """Return what it says of files of a checkout.
+
+        Raises:
+            ConfigurationError: It does not accept its configuration.
+        """
+        command = [
+            str(find_ruff_bin()),
+            "check",
+            "--no-cache",
+            "--no-fix",
+            "--force-exclude",
+            "--exit-zero",
+            "--quiet",
+        ]
+        command += ["--config", str(self.configuration), "--output-format", "json", "--"]
+        command += [str(folder / path) for path in sorted(paths)]
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, capture_output=True, timeout=TIMEOUT, env={}, check=True
+            )
+            problems = json.loads(done.stdout or b"[]")
+        except (OSError, subprocess.SubprocessError, ValueError):
+            # Its message may quote what the configuration names.
+            raise ConfigurationError(
+                f"ruff does not accept the repository's configuration of {self.name}"
+            ) from None
+        found: dict[str, list[Complaint]] = {path: [] for path in paths}
+        for problem in problems:
+            path = str(Path(problem["filename"]).relative_to(folder.resolve()))
+            found.setdefault(path, []).append(Complaint(str(problem["code"]), problem["location"]["row"]))
+        return found
 
 
 def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result]:
     """Compare the complaints of each candidate's files before and after the change."""
-    results = {}
-    with batch.checkout() as folder:
-        for candidate in candidates:
-            started = time.monotonic()
-            answers = [
-                _compared(folder, file.request.path, file.request.text, file.result.after)
-                for file in candidate.files
-                if file.request.language == "python"
-            ] or [("skipped", "linters of other languages than Python are not run")]
-            verdict = worst(verdict for verdict, _ in answers)
-            evidence = "; ".join(sorted({evidence for answer, evidence in answers if answer == verdict})[:5])
-            results[candidate.id] = Result(Gate(NAME, verdict, evidence, time.monotonic() - started))
-    return results
+    started = time.monotonic()
+    languages = {
+        file.request.path: file.request.language for candidate in candidates for file in candidate.files
+    }
+    linters: dict[str, Linter] = {}
+    answers: dict[str, Answer] = {}
+    for path, language in languages.items():
+        linter = _linter_of(path, language, batch.folder)
+        if isinstance(linter, Linter):
+            linters[path] = linter
+        else:
+            answers[path] = linter
+    own = {c.id: {file.request.path for file in c.files} for c in candidates}
+    new: dict[UUID, dict[str, list[Complaint]]] = {candidate.id: {} for candidate in candidates}
+    for linter in set(linters.values()):
+        paths = {path for path in linters if linters[path] == linter}
+        try:
+            before = linter.complaints(batch.folder, paths)
+            for together in apart([c for c in candidates if own[c.id] & paths], own):
+                texts = {path: text for c in together for path, text in c.after.items() if path in paths}
+                with batch.replaced(texts) as folder:
+                    after = linter.complaints(folder, texts)
+                for candidate in together:
+                    for path in own[candidate.id] & paths:
+                        new[candidate.id][path] = _added(before[path], after[path])
+        except QflowError as error:
+            answers |= dict.fromkeys(paths, ("skipped", str(error)))
+    seconds = (time.monotonic() - started) / max(1, len(candidates))
+    return {
+        candidate.id: _result(candidate, new[candidate.id], linters, answers, seconds)
+        for candidate in candidates
+    }
 
 
-def _compared(folder: Path, path: str, before: str, after: str) -> Answer:
-    try:
-        configuration = configuration_of(path, folder)
-        if configuration is None:
-            other = _other_linter(folder)
-            return ("skipped", f"needs {other}") if other else ("passed", "no linter is configured")
-        old, new = (_complaints(folder, configuration, path, text) for text in (before, after))
-    except ConfigurationError as error:
-        return "skipped", str(error)
-    if worse := sorted(new - old):
-        return "failed", f"{path}: {', '.join(worse)}"
-    return "passed", "ruff with the repository's configuration complains of nothing new"
+def _added(before: Sequence[Complaint], after: Sequence[Complaint]) -> list[Complaint]:
+    """Return the complaints of the codes of which there are more than before."""
+    codes = Counter(complaint.code for complaint in after) - Counter(complaint.code for complaint in before)
+    return [complaint for complaint in after if complaint.code in codes]
 
 
-def _other_linter(folder: Path) -> str | None:
-    """Return the linter of Python that a repository without ruff configures."""
+def _result(
+    candidate: Candidate,
+    new: Mapping[str, list[Complaint]],
+    linters: Mapping[str, Linter],
+    answers: Mapping[str, Answer],
+    seconds: float,
+) -> Result:
+    own: list[Answer] = []
+    blamed: dict[tuple[str, int], str] = {}
+    for file in candidate.files:
+        path = file.request.path
+        if path in answers:
+            own.append(answers[path])
+        elif new[path]:
+            codes = sorted({complaint.code for complaint in new[path]})
+            own.append(("failed", f"{path}: {', '.join(codes)}"))
+            blamed |= _blamed(file, new[path])
+        else:
+            name = linters[path].name
+            own.append(("passed", f"{name} with the repository's configuration complains of nothing new"))
+    verdict = worst(verdict for verdict, _ in own)
+    evidence = "; ".join(sorted({evidence for answer, evidence in own if answer == verdict})[:MAX_NAMED])
+    return Result(Gate(NAME, verdict, evidence, seconds), blamed)
+
+
+def _blamed(file: FileChange, complaints: Sequence[Complaint]) -> dict[tuple[str, int], str]:
+    return {
+        (file.request.path, fix.line): f"{NAME}: {complaint.code}"
+        for complaint in complaints
+        for fix in fixes_at(file, complaint.line)
+    }
+
+
+def _linter_of(path: str, language: str, folder: Path) -> Linter | Answer:
+    """Return the linter for a file of a checkout, or why there is none."""
+    parents = Path(path).parents
+    match language:
+        case "python":
+            try:
+                configuration = configuration_of(path, folder)
+                if configuration is not None:
+                    return Linter("ruff", configuration, configuration.parent)
+                return _other_than_ruff(folder)
+            except QflowError as error:
+                return "skipped", str(error)
+        case "javascript" | "typescript" | "tsx":
+            names = (*eslint.NAMES, *eslint.CODE)
+            if any((folder / parent / name).is_file() for parent in parents for name in names):
+                return "skipped", "needs eslint"
+        case "go" if any((folder / name).is_file() for name in golangci.NAMES):
+            return "skipped", "needs golangci-lint"
+        case "rust" if any((folder / parent / "clippy.toml").is_file() for parent in parents):
+            return "skipped", "needs clippy"
+    return "not applicable", NO_LINTER
+
+
+def _other_than_ruff(folder: Path) -> Linter | Answer:
+    """Return flake8 if a repository without ruff configures it, or why there is no linter."""
+    files = {name: (folder / name) for name in FLAKE8_FILES if (folder / name).is_file()}
+    flake8 = flake8_as_ruff({name: file.read_text(errors="replace") for name, file in files.items()})
+    if flake8 is not None:
+        configuration = folder.parent / FLAKE8_CONFIGURATION
+        configuration.write_text(flake8, encoding="utf-8")
+        return Linter("flake8", configuration, folder)
     if any((folder / name).is_file() for name in (".pylintrc", "pylintrc")):
-        return "pylint"
-    if any(
-        (folder / name).is_file() and "[flake8]" in (folder / name).read_text(errors="replace")
-        for name in (".flake8", "setup.cfg", "tox.ini")
-    ):
-        return "flake8"
+        return "skipped", "needs pylint"
     pyproject = folder / "pyproject.toml"
-    return "pylint" if pyproject.is_file() and "pylint" in tools_of(pyproject) else None
-
-
-def _complaints(folder: Path, configuration: Path, path: str, text: str) -> Counter[str]:
-    command = [str(find_ruff_bin()), "check", "--no-cache", "--no-fix", "--force-exclude", "--exit-zero"]
-    command += ["--config", str(configuration), "--output-format", "json"]
-    command += ["--stdin-filename", str(folder / path), "-"]
-    try:
-        done = subprocess.run(
-            command, cwd=folder, input=text.encode(), capture_output=True, timeout=TIMEOUT, env={}, check=True
-        )
-        return Counter(str(problem["code"]) for problem in json.loads(done.stdout or b"[]"))
-    except (OSError, subprocess.SubprocessError, ValueError):
-        # Its message may quote what the configuration names.
-        raise ConfigurationError("ruff does not accept the repository's configuration") from None
+    if pyproject.is_file() and "pylint" in tools_of(pyproject):
+        return "skipped", "needs pylint"
+    return "not applicable", NO_LINTER

@@ -1,13 +1,20 @@
 """What a gate is called with, and what it returns."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from difflib import SequenceMatcher
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
+from uuid import UUID
 
 from sqlalchemy import Engine
 
 from qflow_dagster.generation.environments import Environments
+from qflow_dagster.evolution import matchers
+from qflow_dagster.generation.candidates import Candidate, FileChange
+from qflow_dagster.generation.generators.protocol import Fix
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.ingestion import checkouts
 from qflow_dagster.ingestion.queries import Snapshot
@@ -15,7 +22,7 @@ from qflow_dagster.safety.folders import work_folder
 
 
 class Batch:
-    """The repository at the commit that a batch of candidates changes."""
+    """The repository at the commit that a batch of candidates changes; use it in a `with` statement."""
 
     def __init__(
         self,
@@ -26,18 +33,45 @@ class Batch:
     ) -> None:
         self.engine, self.objects, self.snapshot = engine, objects, snapshot
         self.environments = environments or Environments(engine, objects, snapshot)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        type_: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    @cached_property
+    def folder(self) -> Path:
+        """The commit, checked out when it is first needed: for tools of ours that read, never for the sandbox."""
+        return self._open.enter_context(self.checkout())
 
     @contextmanager
-    def checkout(self, contents: Mapping[str, str] | None = None) -> Iterator[Path]:
-        """Check the commit out, with these files replaced; the folder is removed afterwards."""
+    def replaced(self, contents: Mapping[str, str]) -> Iterator[Path]:
+        """Give `folder` with these files replaced; afterwards they are as before."""
+        originals = {path: (self.folder / path).read_bytes() for path in contents}
+        try:
+            for path, text in contents.items():
+                (self.folder / path).write_bytes(text.encode())
+            yield self.folder
+        finally:
+            for path, original in originals.items():
+                (self.folder / path).write_bytes(original)
+
+    @contextmanager
+    def checkout(self) -> Iterator[Path]:
+        """Check the commit out into a folder of its own, which the sandbox may change; it is removed afterwards."""
         with work_folder("qflow-gates-") as outer:
             # The outer folder stays ours alone; the inner one may be owned by the sandbox's user.
             folder = outer / "work"
             folder.mkdir()
             with checkouts.scratch(self.objects) as store:
                 checkouts.export(store, self.snapshot.commit_oid, folder)
-            for path, text in (contents or {}).items():
-                (folder / path).write_bytes(text.encode())
             yield folder
 
 
@@ -46,3 +80,54 @@ class Result(NamedTuple):
 
     gate: Gate
     blamed: Mapping[tuple[str, int], str] = {}
+
+
+def not_applicable(name: str, candidates: Iterable[Candidate], evidence: str) -> dict[UUID, Result]:
+    """Return the results of a gate that has nothing to check in these candidates."""
+    return {candidate.id: Result(Gate(name, "not applicable", evidence, 0.0)) for candidate in candidates}
+
+
+def fixes_at(file: FileChange, line: int) -> list[Fix]:
+    """Return the fixes of a file that changed a line of its new text, which may have been formatted since."""
+    edited, _ = matchers.apply_changes(file.request.text, [fix.edits for fix in file.result.fixes])
+    lines = _lines_before_formatting(edited, file.result.after, line)
+    return [
+        fix for fix, changed in _lines_of_fixes(file, edited) if any(number in changed for number in lines)
+    ]
+
+
+def _lines_before_formatting(edited: str, formatted: str, line: int) -> range:
+    """Return the lines of a text that became a line of the same text, formatted."""
+    if edited == formatted:
+        return range(line, line + 1)
+    matcher = SequenceMatcher(None, edited.splitlines(), formatted.splitlines(), autojunk=False)
+    for tag, first, last, new_first, new_last in matcher.get_opcodes():
+        if new_first <= line - 1 < new_last:
+            same = first + line - new_first
+            return range(same, same + 1) if tag == "equal" else range(first + 1, last + 1)
+    return range(0)
+
+
+def _lines_of_fixes(file: FileChange, edited: str) -> list[tuple[Fix, range]]:
+    source = matchers.Source(edited, file.request.path)
+    edits = sorted({(edit, fix) for fix in file.result.fixes for edit in fix.edits}, key=lambda pair: pair[0])
+    shift = 0
+    lines: dict[Fix, list[int]] = {}
+    for edit, fix in edits:
+        start = edit.start + shift
+        lines.setdefault(fix, []).extend((source.line_of(start), source.line_of(start + len(edit.text))))
+        shift += len(edit.text) - (edit.end - edit.start)
+    return [(fix, range(min(numbers), max(numbers) + 1)) for fix, numbers in lines.items()]
+
+
+def apart(candidates: Iterable[Candidate], paths: Mapping[UUID, Collection[str]]) -> list[list[Candidate]]:
+    """Return groups of candidates of which no two change the same file; `paths` are the files of each."""
+    groups: list[tuple[set[str], list[Candidate]]] = []
+    for candidate in candidates:
+        group = next((group for group in groups if group[0].isdisjoint(paths[candidate.id])), None)
+        if group is None:
+            group = (set(), [])
+            groups.append(group)
+        group[0].update(paths[candidate.id])
+        group[1].append(candidate)
+    return [members for _, members in groups]

@@ -1,7 +1,6 @@
 """The repository's own configuration of ruff for a file, followed only within the repository.
 
-Belongs here: finding it, refusing what leads outside. Does not belong here: what ruff is run for (`formatting`,
-`project_linter`).
+Belongs here: finding it, refusing what leads outside. Does not belong here: what ruff is run for.
 """
 
 import tomllib
@@ -29,7 +28,7 @@ def configuration_of(path: str, root: Path) -> Path | None:
         for name in NAMES:
             file = root / folder / name
             if file.is_file() and (name != "pyproject.toml" or "ruff" in tools_of(file)):
-                _check_extended(file, root)
+                chain(file, root)
                 return file
     return None
 
@@ -40,12 +39,18 @@ def tools_of(pyproject: Path) -> dict[str, Any]:
     return tools if isinstance(tools, dict) else {}
 
 
-def _check_extended(file: Path, root: Path) -> None:
+def chain(file: Path, root: Path) -> list[Path]:
+    """Return a configuration file, the one that it extends, and so on.
+
+    Raises:
+        ConfigurationError: one of them cannot be read, or lies outside of the repository.
+    """
+    files = [file]
     for _ in range(MAX_EXTENDED):
         content = tools_of(file).get("ruff", {}) if file.name == "pyproject.toml" else _read(file)
         extended = content.get("extend") if isinstance(content, dict) else None
         if extended is None:
-            return
+            return files
         name = file.relative_to(root)
         # Ruff replaces these.
         if not isinstance(extended, str) or extended.startswith("~") or "$" in extended:
@@ -53,6 +58,7 @@ def _check_extended(file: Path, root: Path) -> None:
         file = (file.parent / extended).resolve()
         if not file.is_relative_to(root.resolve()) or not file.is_file():
             raise ConfigurationError(f"{name} extends a file that is not in the repository")
+        files.append(file)
         root = root.resolve()
     raise ConfigurationError("its configuration of ruff extends too many files")
 
@@ -60,5 +66,5 @@ def _check_extended(file: Path, root: Path) -> None:
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise ConfigurationError(f"{file.name} is not valid TOML") from None
