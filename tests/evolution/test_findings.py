@@ -251,7 +251,7 @@ def test_a_secret_in_a_test_example_document_or_rule_is_information(loop: Loop) 
         ".gitleaks.toml",
         "config.env.example",
     )
-    loop.repository.commit({path: KEY for path in ("app/a.py", "config.env", *lenient)})
+    loop.repository.commit(dict.fromkeys(("app/a.py", "config.env", *lenient), KEY))
     loop.find()
     with loop.engine.connect() as connection:
         rows = findings.find(connection, rule="security/access-token")

@@ -42,7 +42,8 @@ def formatted(
     file = FileChange(uuid4(), asked, FileResult(after, (), [], ()))
     patch = patches.make(objects, snapshot.commit_oid, {path: after.encode()})
     candidate = Candidate(snapshot.repository_id, loop.name, snapshot.commit_oid, patch, [file], ["rule-fix"])
-    return check(Batch(loop.engine, objects, snapshot), [candidate])[candidate.id].gate, candidate
+    with Batch(loop.engine, objects, snapshot) as batch:
+        return check(batch, [candidate])[candidate.id].gate, candidate
 
 
 def test_a_clean_file_is_clean_after_the_change_too(loop: Loop) -> None:
@@ -65,7 +66,10 @@ def test_a_file_that_was_not_formatted_keeps_its_form(loop: Loop) -> None:
     untidy = "def f(a,b):\n    return not a in b\n"
     after = untidy.replace("not a in b", "a not in b")
     gate, candidate = formatted(loop, {"a.py": untidy}, "a.py", after)
-    assert (gate.verdict, gate.evidence) == ("passed", "a.py was not formatted with ruff format before")
+    assert (gate.verdict, gate.evidence) == (
+        "not applicable",
+        "a.py was not formatted with ruff format before",
+    )
     assert candidate.after["a.py"] == after
 
 
@@ -174,4 +178,4 @@ def test_its_linter_finds_nothing_new(loop: Loop) -> None:
     files = {"setup.cfg": "[flake8]\nmax-line-length = 40\n", "a.py": CLEAN}
     loop.repository.git("rm", "--quiet", "ruff.toml")
     gate, _ = formatted(loop, files, "a.py", LONG, check=project_linter.check)
-    assert (gate.verdict, gate.evidence) == ("skipped", "needs flake8")
+    assert (gate.verdict, gate.evidence) == ("failed", "a.py: E501, F821")

@@ -14,7 +14,13 @@ from qflow_dagster.generation import patches
 from qflow_dagster.generation.candidates import Candidate, FileChange, WithheldLocation, merged_gates
 from qflow_dagster.generation.generators.protocol import Proposal
 from qflow_dagster.generation.proposing import run_gates
-from qflow_dagster.generation.repository_gates import behaviour, compiles, formatting, project_linter, types
+from qflow_dagster.generation.repository_gates import (
+    behaviour,
+    compiles,
+    formatting,
+    project_linter,
+    type_errors,
+)
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result
 from qflow_dagster.generation.workers import GateTask
 
@@ -23,7 +29,7 @@ RepositoryGate = Callable[[Batch, Sequence[Candidate]], Mapping[UUID, Result]]
 GATES: dict[str, RepositoryGate] = {
     formatting.NAME: formatting.check,
     compiles.NAME: compiles.check,
-    types.NAME: types.check,
+    type_errors.NAME: type_errors.check,
     behaviour.NAME: behaviour.check,
     project_linter.NAME: project_linter.check,
 }

@@ -88,6 +88,8 @@ def _format(formatter: Formatter, file: FileChange, before: str | None, after: s
     formatted = formatter.format(path, after)
     if formatted is None:
         return ("failed", f"{formatter.name} cannot read {path} after the change"), after
+    if formatted == file.request.text:
+        return ("failed", f"{formatter.name} undoes the change of {path}"), after
     change = CommentChange(file.request, formatted)
     if problem := change.suppressed_line() or change.lost_or_moved():
         return ("failed", f"formatted with {formatter.name}: {problem}"), after
