@@ -12,17 +12,17 @@ from tests.improvement_loop import Loop
 
 RUFF = "line-length = 40\nlint.select = ['E', 'F']\nlint.ignore = ['E501']\n"
 CLEAN = "def f(a, b):\n    return not a in b\n\n\ndef g(c, d):\n    return not c in d\n"
-LONG = "call(aaaaaaaaaaaaaaaaa, bbbbbbbbbbbbbbbbbbbbbbbb)"
+LONG = 'call("aaaaaaaaaaaaaaa", "bbbbbbbbbbbbb")'
 
 
 def test_what_is_left_after_a_later_gate_is_formatted_too(loop: Loop) -> None:
     project = Project(loop, {"ruff.toml": RUFF, "a.py": CLEAN.replace("f(a, b)", "f(a, b, call)")})
-    changed = project.candidate("a.py", ("not a in b", LONG), ("not c in d", "undefined_name"))
+    changed = project.candidate("a.py", ("not a in b", LONG), ("not c in d", "c == None"))
     with project.batch() as batch:
         repository_gates.run(batch, [changed], [])
     gates = {gate.name: gate.verdict for gate in changed.gates}
     assert (gates["format"], gates["project_linter"]) == ("passed", "passed"), changed.gates
-    assert [(row.line, row.reason) for row in changed.withheld] == [(6, "project_linter: F821")]
+    assert [(row.line, row.reason) for row in changed.withheld] == [(6, "project_linter: E711")]
     after = changed.after["a.py"]
     assert "not c in d" in after
     assert max(map(len, after.splitlines())) <= 40
@@ -57,15 +57,15 @@ def test_a_change_that_the_formatter_undoes_is_none(loop: Loop) -> None:
 
 
 def test_imports_are_sorted_as_isort_is_configured(loop: Loop) -> None:
-    text = "import a\nimport c\n\nx = 1\n"
+    text = "import abc\nimport json\n\nx = 1\n"
     isort = {"setup.cfg": "[isort]\nprofile = black\nforce_single_line = true\n"}
-    project = Project(loop, {**isort, "a.py": text, "b.py": "import c\nimport a\n\nx = 1\n"})
-    sorted_before = project.candidate("a.py", ("import c\n", "import c\nimport b\n"))
-    not_sorted = project.candidate("b.py", ("import a\n", "import a\nimport b\n"))
+    project = Project(loop, {**isort, "a.py": text, "b.py": "import json\nimport abc\n\nx = 1\n"})
+    sorted_before = project.candidate("a.py", ("import json\n", "import json\nimport enum\n"))
+    not_sorted = project.candidate("b.py", ("import abc\n", "import abc\nimport enum\n"))
     no_import = project.candidate("b.py", ("x = 1", "x = 2"))
     with project.batch() as batch:
         results = formatting.check(batch, [sorted_before, not_sorted, no_import])
-    assert sorted_before.after["a.py"] == "import a\nimport b\nimport c\n\nx = 1\n"
+    assert sorted_before.after["a.py"] == "import abc\nimport enum\nimport json\n\nx = 1\n"
     assert results[not_sorted.id].gate[1:3] == ("skipped", "needs isort")
     assert results[no_import.id].gate.verdict == "passed"
 

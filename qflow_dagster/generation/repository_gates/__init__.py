@@ -43,26 +43,32 @@ def run(batch: Batch, candidates: Sequence[Candidate], rules: Sequence[Rule]) ->
     A candidate of which a gate blames some locations goes on without them, through that gate again: a compiler
     that has nothing more to say of one location may have of another.
     """
-    for name, gate in GATES.items():
-        viable = [candidate for candidate in candidates if candidate.viable]
-        results: dict[UUID, Result] = {}
-        current = viable
-        for _ in range(MAX_ROUNDS):
-            if not current:
-                break
-            results |= gate(batch, current)
-            again: list[Candidate] = []
-            for candidate in current:
-                blamed = results[candidate.id].blamed
-                if blamed and leave_out(batch, candidate, blamed, rules):
-                    if name != formatting.NAME:
-                        _format_again(batch, candidate)
-                    again += [candidate] if candidate.viable else []
-                else:
-                    candidate.withheld += _withheld(candidate, blamed)
-            current = again
-        for candidate in viable:
-            candidate.gates.append(results[candidate.id].gate)
+    with batch.lock:
+        for name, gate in GATES.items():
+            _run_gate(batch, name, gate, [candidate for candidate in candidates if candidate.viable], rules)
+
+
+def _run_gate(
+    batch: Batch, name: str, gate: RepositoryGate, candidates: Sequence[Candidate], rules: Sequence[Rule]
+) -> None:
+    results: dict[UUID, Result] = {}
+    current = candidates
+    for _ in range(MAX_ROUNDS):
+        if not current:
+            break
+        results |= gate(batch, current)
+        again: list[Candidate] = []
+        for candidate in current:
+            blamed = results[candidate.id].blamed
+            if blamed and leave_out(batch, candidate, blamed, rules):
+                if name != formatting.NAME:
+                    _format_again(batch, candidate)
+                again += [candidate] if candidate.viable else []
+            else:
+                candidate.withheld += _withheld(candidate, blamed)
+        current = again
+    for candidate in candidates:
+        candidate.gates.append(results[candidate.id].gate)
 
 
 def leave_out(

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import NamedTuple, Self
 from uuid import UUID
@@ -34,6 +35,8 @@ class Batch:
         self.engine, self.objects, self.snapshot = engine, objects, snapshot
         self.environments = environments or Environments(engine, objects, snapshot)
         self._open = ExitStack()
+        # Held by whoever runs gates: they share the checkout, and replace files in it.
+        self.lock = RLock()
 
     def __enter__(self) -> Self:
         return self
