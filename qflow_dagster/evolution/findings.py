@@ -50,11 +50,12 @@ SELECT v.rule_id, v.id, v.category,
         anchor="encode(m.anchor, 'hex')",
         order="m.start_offset, m.seq",
     )
-}, EXISTS (SELECT FROM staged_off_rules o WHERE o.rule_version_id = v.id AND o.path = f.path)
+}, o.path IS NOT NULL
 FROM files f
 JOIN blobs b ON b.id = f.blob_id
 JOIN rule_matches m ON m.blob_id = f.blob_id
 JOIN rule_versions v ON v.id = m.rule_version_id
+LEFT JOIN staged_off_rules o ON o.rule_version_id = v.id AND o.path = f.path
 LEFT JOIN LATERAL (
     SELECT s.qualified_name FROM symbols s
     WHERE s.blob_id = m.blob_id AND s.seq > 0 AND s.start_line <= m.line AND s.end_line >= m.line
@@ -166,6 +167,7 @@ def _stage_off_rules(connection: Connection, off: Sequence[tuple[int, str]]) -> 
             SELECT * FROM unnest(CAST(:versions AS integer[]), CAST(:paths AS text[]))
         """)
         connection.execute(statement, columns)
+        connection.execute(text("ANALYZE staged_off_rules"))
 
 
 def _store_off_rules(connection: Connection, repository_id: int, off: SwitchedOff) -> None:

@@ -76,8 +76,9 @@ def merged(packs: Sequence[Rule], lifecycles: Sequence[Row[Any] | Any]) -> tuple
         if lifecycle.status in EVALUATED and (
             digest in rules or lifecycle.version > newest.get(lifecycle.rule_id, 0)
         ):
-            definition = {**lifecycle.definition, "status": lifecycle.status}
-            rules[digest] = RULE.validate_python(definition)
+            # What a pack says of a rule is newer than what its lifecycle began with.
+            definition = definition_of(rules[digest]) if digest in rules else lifecycle.definition
+            rules[digest] = RULE.validate_python({**definition, "status": lifecycle.status})
         elif lifecycle.status == "retired":
             rules.pop(digest, None)
     order = {"active": 0, "trial": 1, "draft": 2}

@@ -75,6 +75,13 @@ def reasons(files: dict[str, str], *matches: tuple[str, str]) -> list[str | None
             "a.py",
             None,
         ),
+        # A broken configuration elsewhere does not matter.
+        (
+            {"ruff.toml": 'lint.ignore = ["S506"]\n', "tests/broken/pyproject.toml": "[[["},
+            "python/unsafe-yaml",
+            "a.py",
+            "ruff ignores the rule",
+        ),
         # Flake8.
         ({"setup.cfg": "[flake8]\nextend-ignore = E203, B904\n"}, "python/raise-without-from", "a.py", "flake8 ignores the rule"),
         ({"tox.ini": "[flake8]\nexclude = .git,./docs/\n"}, "python/bare-except", "docs/a.py", "flake8 excludes the file"),
@@ -162,6 +169,12 @@ def test_a_linter_decides(files: dict[str, str], rule: str, path: str, reason: s
         ({".eslintrc.yml": "a: &a [*a, *a]\n"}, "cannot be read"),
         ({".eslintrc.json": "{{{"}, "cannot be read"),
         ({"eslint.config.mjs": ""}, "eslint.config.mjs is code, which is not run"),
+        ({".pylintrc": "[MAIN]\nignore-paths=(a+)+b\n"}, "ignore-paths of pylint is a regular expression"),
+        ({".eslintrc.yml": "extends: [airbnb]\n"}, "eslint extends airbnb, which is not read"),
+        (
+            {".golangci.yml": "issues: {exclude-rules: []}\n"},
+            "exclude-rules of golangci-lint are regular expressions",
+        ),
         ({".golangci.yml": "!!python/object:os.system {}"}, "cannot be read"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from qflow_dagster.generation import surroundings
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
+from qflow_dagster.generation.repository_gates import Batch
 from tests.generation.conftest import request
 from tests.improvement_loop import Loop
 
@@ -9,7 +10,8 @@ from tests.improvement_loop import Loop
 def looked_up(loop: Loop, *requests: Request) -> list[Surroundings]:
     loop.ingested(loop.repository)
     snapshot = loop.snapshot()
-    results = surroundings.look_up(loop.engine, loop.repository.path, snapshot, requests)
+    with Batch(loop.engine, loop.repository.path, snapshot) as batch:
+        results = surroundings.look_up(batch, requests)
     return [result.surroundings for result in results]
 
 

@@ -105,7 +105,9 @@ def read(files: Files, found: Iterable[tuple[Rule, str]]) -> tuple[list[ProjectL
         except QflowError as error:
             notes.append(str(error))
         else:
-            linters += [] if linter is None else [linter]
+            if linter is not None:
+                linters.append(linter)
+                notes += linter.notes
     notes += [
         f"{path} is code, which is not run"
         for path in sorted(files)

@@ -27,6 +27,7 @@ class ClippyLinter:
     """The levels of lints, by the folder of their crate."""
 
     name = "clippy"
+    notes = ()
 
     def __init__(self, levels: dict[str, dict[str, bool]]) -> None:
         self._levels = levels

@@ -39,7 +39,10 @@ class EslintLinter:
 
     name = "eslint"
 
-    def __init__(self, configurations: dict[str, dict[str, Any]], ignored: list[str]) -> None:
+    def __init__(
+        self, configurations: dict[str, dict[str, Any]], ignored: list[str], notes: list[str]
+    ) -> None:
+        self.notes = notes
         self._configurations, self._ignored = configurations, ignored
 
     def state(self, rule: Rule, path: str) -> bool | None:
@@ -109,7 +112,13 @@ def read_eslint(files: Files) -> EslintLinter | None:
             configurations[folder] = table(yaml(path, text), "eslintConfig")
     lines = [line.strip() for line in files.get(".eslintignore", "").splitlines()]
     ignored = [line for line in lines if line and not line.startswith("#")]
-    return EslintLinter(configurations, ignored) if configurations else None
+    notes = [
+        f"eslint extends {name}, which is not read"
+        for name in sorted(
+            {name for found in configurations.values() for name in texts(found.get("extends"))}
+        )
+    ]
+    return EslintLinter(configurations, ignored, notes) if configurations else None
 
 
 def matches(pattern: str, path: str, *, inside: bool = False) -> bool:

@@ -16,7 +16,10 @@ class GolangciLinter:
 
     name = "golangci-lint"
 
-    def __init__(self, on: set[str], off: set[str], checks: list[str], everything: bool) -> None:
+    def __init__(
+        self, on: set[str], off: set[str], checks: list[str], everything: bool, notes: list[str]
+    ) -> None:
+        self.notes = notes
         self._on, self._off, self._checks, self._everything = on, off, checks, everything
 
     def state(self, rule: Rule, path: str) -> bool | None:
@@ -69,4 +72,12 @@ def _read(content: dict[str, Any]) -> GolangciLinter:
     for settings in (table(content, "linters-settings"), table(linters, "settings")):
         for tool in ("staticcheck", "gosimple", "stylecheck"):
             checks += texts(table(settings, tool).get("checks"))
-    return GolangciLinter(on - off, off, checks, linters.get("enable-all") is True or default == "all")
+    excluded = table(content, "issues").keys() | table(linters, "exclusions").keys()
+    notes = [
+        f"{name} of golangci-lint are regular expressions, which are not run"
+        for name in sorted(
+            excluded & {"exclude", "exclude-rules", "exclude-dirs", "exclude-files", "rules", "paths"}
+        )
+    ]
+    everything = linters.get("enable-all") is True or default == "all"
+    return GolangciLinter(on - off, off, checks, everything, notes)

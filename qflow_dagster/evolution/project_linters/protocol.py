@@ -1,7 +1,7 @@
 """What a reader of a linter's configuration returns, and what all readers need."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
 from pathlib import PurePosixPath
@@ -27,6 +27,11 @@ class ProjectLinter(Protocol):
     @property
     def name(self) -> str:
         """The linter's name."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What of its configuration was not read, and why."""
         ...
 
     def state(self, rule: Rule, path: str) -> bool | None:

@@ -15,7 +15,8 @@ class PylintLinter:
 
     name = "pylint"
 
-    def __init__(self, disabled: set[str], enabled: set[str], ignored: list[str]) -> None:
+    def __init__(self, disabled: set[str], enabled: set[str], ignored: list[str], notes: list[str]) -> None:
+        self.notes = notes
         self._disabled, self._enabled, self._ignored = disabled, enabled, ignored
 
     def state(self, rule: Rule, path: str) -> bool | None:
@@ -45,8 +46,13 @@ def read_pylint(files: Files) -> PylintLinter | None:
     for options in _candidates(files):
         if options:
             option = {name.replace("_", "-"): texts(value) for name, value in options.items()}
+            notes = [
+                f"{name} of pylint is a regular expression, which is not run"
+                for name in ("ignore-paths", "ignore-patterns")
+                if name in option
+            ]
             return PylintLinter(
-                set(option.get("disable", ())), set(option.get("enable", ())), option.get("ignore", [])
+                set(option.get("disable", ())), set(option.get("enable", ())), option.get("ignore", []), notes
             )
     return None
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
 
+from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.project_linters import ruff_configuration
 from qflow_dagster.evolution.project_linters.protocol import (
+    MAX_CHARACTERS,
     Files,
     UnreadableError,
     ini,
@@ -53,8 +55,9 @@ class RuffLinter:
         selected: dict[str, set[str]],
         ignored: dict[str, tuple[str, ...]],
         excluded: set[str],
+        notes: list[str],
     ) -> None:
-        self.name = name
+        self.name, self.notes = name, notes
         self._enabled, self._selected, self._ignored, self._excluded = enabled, selected, ignored, excluded
 
     def state(self, rule: Rule, path: str) -> bool | None:
@@ -196,7 +199,8 @@ def _text(value: str) -> str:
 
 
 def _ask(name: str, files: Files, paths: Collection[str], codes: Iterable[str]) -> RuffLinter:
-    comment = f"# noqa: {', '.join(sorted(set(codes)))}\n"
+    chosen = frozenset(codes)
+    comment = f"# noqa: {', '.join(sorted(chosen))}\n"
     with work_folder("qflow-linter-") as outer:
         # Whatever lies above the folder does not count.
         (outer / "ruff.toml").write_text("")
@@ -204,13 +208,14 @@ def _ask(name: str, files: Files, paths: Collection[str], codes: Iterable[str]) 
         folder.mkdir()
         for path, text in files.items():
             _write(folder, path, _REQUIRED_VERSION.sub("", text))
+        # Of a broken configuration, such as one in the tests of a tool, ruff would read none of the others.
+        notes = _remove_broken(folder, files)
         governed: dict[str, Path] = {}
         for path in paths:
             if path.endswith(_ENDINGS):
                 configuration = ruff_configuration.configuration_of(path, folder)
                 if configuration is not None and _write(folder, path, comment):
                     governed[path] = configuration
-        chosen = frozenset(codes)
         enabled = _enabled(folder, chosen)
         # Where a whole family is ignored for a file, ruff says nothing of the comment; without the ignores of
         # single files it does, unless the file is left out.
@@ -226,7 +231,23 @@ def _ask(name: str, files: Files, paths: Collection[str], codes: Iterable[str]) 
         {path: selected[governed[path]] for path in linted},
         {path: ignored[governed[path]] for path in linted},
         set(governed) - set(linted),
+        notes,
     )
+
+
+def _remove_broken(folder: Path, files: Files) -> list[str]:
+    """Remove configurations that cannot be read, or lead out of the repository; return why."""
+    notes = []
+    for path in sorted(path for path in files if Path(path).name in ruff_configuration.NAMES):
+        file = folder / path
+        try:
+            if len(files[path]) > MAX_CHARACTERS:
+                raise UnreadableError(f"{path} has more than {MAX_CHARACTERS:,} characters")
+            ruff_configuration.chain(file, folder)
+        except QflowError as error:
+            notes.append(str(error))
+            file.unlink(missing_ok=True)
+    return notes
 
 
 def _write(folder: Path, path: str, text: str) -> bool:
