@@ -39,7 +39,7 @@ FLAKE8_EXCLUDED = (".svn", "CVS", ".bzr", ".hg", ".git", "__pycache__", ".tox", 
 FLAKE8_SELECTED = ("C90", "E", "F", "W")
 FLAKE8_IGNORED = ("E121", "E123", "E126", "E226", "E24", "E704", "W503", "W504")
 _ENDINGS = (".py", ".pyi")
-_CODE = re.compile(r"[A-Z]+[0-9]+")
+_CODE = re.compile(r"(?<![A-Z])[A-Z]+[0-9]+")
 _NOT_ENABLED = re.compile(r"non-enabled: ([^;)]*)")
 # Another version of ruff than ours answers the same here.
 _REQUIRED_VERSION = re.compile(r"^[ \t]*required-version[ \t]*=.*$", re.MULTILINE)

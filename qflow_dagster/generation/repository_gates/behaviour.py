@@ -61,7 +61,7 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
         differs = candidate.request.rule.differs
         if differs:
             reason = f"the fix of a bug, which changes behaviour on purpose: {differs}"
-            results[candidate.id] = Result(Gate(NAME, "skipped", reason, each))
+            results[candidate.id] = Result(Gate(NAME, "not applicable", reason, each))
             continue
         functions = changed[candidate.id]
         if not functions:

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from qflow_dagster.generation.environments import Environments
 from qflow_dagster.evolution import matchers
 from qflow_dagster.generation.candidates import Candidate, FileChange
+from qflow_dagster.generation.environments import Environments
 from qflow_dagster.generation.generators.protocol import Fix
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.ingestion import checkouts
