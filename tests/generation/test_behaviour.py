@@ -150,7 +150,7 @@ def test_the_fix_of_a_bug_says_what_it_changes_and_is_not_compared(
     [suggestion] = loop.improve()
     with loop.engine.connect() as connection:
         gates = {gate["gate"]: gate for gate in self_improvement.show(connection, suggestion["id"])["gates"]}
-    assert gates["behaviour"]["verdict"] == "skipped"
+    assert gates["behaviour"]["verdict"] == "not applicable"
     assert gates["behaviour"]["evidence"].endswith(
         "on purpose: the flag takes effect, and all occurrences are replaced"
     )
