@@ -61,7 +61,7 @@ def changes_of(home: Path, repository: Path) -> Outcome:
     snapshot = prepare(engine, repository)
     evaluation = rule_engine.evaluate(engine, NAME)
     with engine.begin() as connection:
-        findings.update(connection, snapshot, evaluation.rules)
+        findings.update(connection, snapshot, evaluation)
     with engine.begin() as connection:
         safe_work_planner.plan(connection, snapshot)
     started = time.perf_counter()
