@@ -93,6 +93,8 @@ def detect(files: Mapping[str, bytes], paths: set[str]) -> SuiteCommand | None:
         return SuiteCommand("cargo", ("cargo", "test", "--offline", "--no-fail-fast"))
     if "go.mod" in paths:
         return SuiteCommand("go", ("go", "test", "-v", "./..."))
+    if "pom.xml" in paths:
+        return SuiteCommand("command", ("mvn", "--offline", "--batch-mode", "--quiet", "test"))
     if "mix.exs" in paths:
         return SuiteCommand("command", ("mix", "test"))
     if isinstance(_json(files.get("package.json")).get("scripts", {}).get("test"), str):

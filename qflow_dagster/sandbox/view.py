@@ -21,7 +21,7 @@ from qflow_dagster.settings import settings
 INSIDE = "/work"
 HOME = "/tmp/home"  # noqa: S108  (its own, inside)
 # What is made in it: toolchains write beside what they only read.
-HOME_FOLDERS = (HOME, f"{HOME}/.cargo", f"{HOME}/.cargo/registry", f"{HOME}/.rustup")
+HOME_FOLDERS = (HOME, f"{HOME}/.cargo", f"{HOME}/.cargo/registry", f"{HOME}/.rustup", f"{HOME}/.m2")
 # The system's programs and what they need to start. Nothing of /home, /root, /var, /run, /srv, /mnt.
 SYSTEM = (
     *(
@@ -45,6 +45,8 @@ SYSTEM = (
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
     "/etc/mime.types",
+    "/etc/maven/m2.conf",
+    "/etc/maven/logging",
     "/etc/java-11-openjdk",
     "/etc/java-17-openjdk",
     "/etc/java-21-openjdk",
@@ -75,9 +77,19 @@ MOVED = (
     ".cargo/registry/index",
     ".rustup/toolchains",
     ".rustup/settings.toml",
+    # What Maven downloaded; not its settings, which may hold passwords.
+    ".m2/repository",
 )
 # Ours: without a network, "localhost" is the one name there is.
 HOSTS = (str(Path(__file__).with_name("hosts")), "/etc/hosts")
+# Java takes the home from the list of users, and memory by the size of the machine. What a mirror of the operator's
+# settings downloaded counts, though these settings are not there.
+MAVEN = (
+    f"-Duser.home={HOME}",
+    "-Xmx1g",
+    "-XX:CompressedClassSpaceSize=256m",
+    "-Daether.enhancedLocalRepository.trackingFilename=none",
+)
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Not folders of files: the kernel's, devices, and the sockets of services.
 KERNEL = ("/proc", "/sys", "/dev", "/run")
@@ -148,7 +160,8 @@ def view() -> View:
 def _origin(home: Path, name: str) -> Path:
     """Return where a toolchain's folder lies outside: below the home, unless a variable of its names another."""
     tool, _, rest = name.partition("/")
-    elsewhere = os.environ.get({".cargo": "CARGO_HOME", ".rustup": "RUSTUP_HOME"}[tool])
+    variable = {".cargo": "CARGO_HOME", ".rustup": "RUSTUP_HOME"}.get(tool)
+    elsewhere = os.environ.get(variable) if variable else None
     return Path(elsewhere or home / tool) / rest
 
 
@@ -238,6 +251,7 @@ def _environment(home: Path, readable: list[Path]) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "CI": "true",
         "CARGO_NET_OFFLINE": "true",
+        "MAVEN_OPTS": " ".join(MAVEN),
         "GOPROXY": f"file://{home / 'go/pkg/mod/cache/download'}",
         "GOTOOLCHAIN": "local",
         # What it unpacks can be deleted afterwards.

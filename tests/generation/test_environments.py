@@ -104,7 +104,10 @@ def python(files: Mapping[str, str]) -> PythonRequirements:
             },
             {"a==1", "b"},
         ),
-        ({"tox.ini": "[testenv]\ndeps =\n  a\n  py27: b\n  -r{toxinidir}/c.txt\n"}, {"a"}),
+        (
+            {"tox.ini": "[testenv]\ndeps =\n  a\n  py27: b\n  -r{toxinidir}/c.txt\n", "c.txt": "c\n"},
+            {"a", "c"},
+        ),
         ({"Pipfile.lock": json.dumps({"develop": {"a": {"version": "==1.0"}, "b": {"git": "x"}}})}, {"a"}),
     ],
     ids=["extras", "groups", "setup.cfg", "poetry", "requirements", "tox", "pipfile"],

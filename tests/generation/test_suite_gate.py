@@ -119,6 +119,11 @@ def test_what_a_change_broke_is_told_from_what_failed_before(before: dict, after
         ({"package.json": b'{"scripts": 3}'}, {"package.json"}, None),
         ({}, {"Cargo.toml"}, SuiteCommand("cargo", ("cargo", "test", "--offline", "--no-fail-fast"))),
         ({}, {"go.mod"}, SuiteCommand("go", ("go", "test", "-v", "./..."))),
+        (
+            {},
+            {"pom.xml"},
+            SuiteCommand("command", ("mvn", "--offline", "--batch-mode", "--quiet", "test")),
+        ),
         ({}, {"mix.exs"}, SuiteCommand("command", ("mix", "test"))),
         ({}, {"tox.ini"}, SuiteCommand("command", ("tox", "-q"))),
         (

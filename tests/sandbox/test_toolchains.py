@@ -31,10 +31,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.chmod(0o755)
     (home / ".cargo/registry/src").mkdir(parents=True)
     (home / ".cargo/registry/src/crate").write_text("crate")
+    (home / ".m2/repository").mkdir(parents=True)
+    (home / ".m2/repository/jar").write_text("jar")
     for name in (
         ".cargo/credentials.toml",
         ".cargo/config.toml",
         ".npmrc",
+        ".m2/settings.xml",
         ".ssh/id",
         ".pyenv/secret",
         ".bashrc",
@@ -49,9 +52,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_they_are_found_where_they_usually_are(kind: str, home: Path, shell: Run) -> None:
     done = shell(
-        "tool-rust; tool-pyenv; tool-node; ~/.rustup/toolchains/stable/bin/tool-rustc; cat ~/.cargo/registry/src/crate"
+        "tool-rust; tool-pyenv; tool-node; ~/.rustup/toolchains/stable/bin/tool-rustc; cat ~/.cargo/registry/src/crate ~/.m2/repository/jar"
     )
-    assert done.output == "tool-rust ran\ntool-pyenv ran\ntool-node ran\ntool-rustc ran\ncrate"
+    assert done.output == "tool-rust ran\ntool-pyenv ran\ntool-node ran\ntool-rustc ran\ncratejar"
     assert (shell("echo x > ~/.cargo/lock; cat ~/.cargo/lock").output) == "x\n"
 
 

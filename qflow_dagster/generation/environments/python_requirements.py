@@ -56,6 +56,8 @@ class PythonRequirements:
         self._files()
         self._tox()
         self._locks()
+        if "setup.py" in manifests.paths and not {"pyproject.toml", "setup.cfg"} & set(self.sources):
+            self.not_followed["setup.py"] = None
 
     def add(self, stated: str, source: str, extra: str = "") -> None:
         """Accept a requirement that `source` states, or note that it is not followed."""
@@ -193,8 +195,9 @@ class PythonRequirements:
     def _tox(self) -> None:
         tox = self._manifests.ini("tox.ini")
         for section in ("testenv", "testenv:py", "testenv:test", "testenv:tests"):
-            lines = tox.get(section, "deps", fallback="").splitlines()
-            self._lines((line for line in lines if ":" not in line and "{" not in line), "tox.ini")
+            lines = tox.get(section, "deps", fallback="").replace("{toxinidir}/", "").splitlines()
+            # A line with a colon is for some of several environments.
+            self._lines((line for line in lines if ":" not in line), "tox.ini")
 
     def _locks(self) -> None:
         versions: dict[str, set[str]] = {}
