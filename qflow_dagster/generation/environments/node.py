@@ -8,6 +8,7 @@ import json
 import platform
 import re
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from qflow_dagster.generation.environments.protocol import (
 from qflow_dagster.safety.folders import work_folder
 
 FOLDER = "node_modules"
+_WRITABLE = "/tmp"  # noqa: S108  (inside)
 REGISTRIES = {"registry.npmjs.org", "registry.yarnpkg.com"}
 _DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 # A range of versions or a tag; no address, path or other name.
@@ -135,4 +137,7 @@ def _make(package: dict[str, Any], lock: dict[str, Any] | None, folder: Path) ->
             file.write_text(json.dumps({**lock, **root, "packages": {**lock["packages"], "": root}}))
         fetch(["npm", "ci", "--include=dev", *_NPM], work, into=work)
         shutil.move(work / FOLDER, folder / FOLDER)
+    # Many tools write there; inside, it leads to a folder that can be written.
+    with suppress(FileExistsError):
+        (folder / FOLDER / ".cache").symlink_to(_WRITABLE)
     return {"packages": len(table(lock, "packages")) - 1}
