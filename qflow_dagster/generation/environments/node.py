@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from qflow_dagster import sandbox
 from qflow_dagster.generation.environments.cache import Cache, key_of
@@ -29,10 +28,10 @@ from qflow_dagster.safety.folders import work_folder
 
 FOLDER = "node_modules"
 _WRITABLE = "/tmp"  # noqa: S108  (inside)
-REGISTRIES = {"registry.npmjs.org", "registry.yarnpkg.com"}
 _DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 # A range of versions or a tag; no address, path or other name.
 _VERSIONS = re.compile(r"[\w.^~<>=|*+ -]{0,200}")
+_NAME = re.compile(r"(@[\w.~-]{1,100}/)?[\w.~-]{1,200}")
 # Git would be the client of an address that a package names; npm is given a program that is none.
 _NPM = (
     "--ignore-scripts",
@@ -98,7 +97,7 @@ def _check_versions(versions: dict[str, Any]) -> None:
 
 
 def check_lock(lock: dict[str, Any]) -> None:
-    """Refuse a lock file that names anything but archives of the registry with their digests.
+    """Refuse a lock file that names anything but archives with their digests.
 
     Raises:
         NotAvailableError: it does.
@@ -107,15 +106,18 @@ def check_lock(lock: dict[str, Any]) -> None:
         about = table(entry)
         if path == "" or about.get("inBundle") is True:
             continue
-        resolved = about.get("resolved", f"https://{min(REGISTRIES)}/")
-        address = urlsplit(resolved) if isinstance(resolved, str) else urlsplit("")
+        resolved = about.get("resolved", "https:")
         problem = ""
         if not path.startswith(f"{FOLDER}/") or ".." in path.split("/") or about.get("link"):
             problem = "is outside of node_modules"
-        elif address.scheme != "https" or address.netloc not in REGISTRIES:
+        elif not (isinstance(resolved, str) and resolved.startswith("https:")):
             problem = f"comes from {some([str(resolved)])}"
-        elif not (isinstance(about.get("integrity"), str) and isinstance(about.get("version"), str)):
+        elif not isinstance(about.get("integrity"), str):
             problem = "has no digest"
+        elif not (
+            _VERSIONS.fullmatch(str(about.get("version"))) and _NAME.fullmatch(str(about.get("name", "a")))
+        ):
+            problem = "has no plain version"
         if problem:
             raise NotAvailableError(f"package-lock.json: {some([path or 'a package'])} {problem}")
 
@@ -130,11 +132,15 @@ def _make(package: dict[str, Any], lock: dict[str, Any] | None, folder: Path) ->
                 raise NotAvailableError("package.json needs too many packages")
             lock = json.loads(file.read_text())
             check_lock(lock or {})
-        else:
-            # Its first entry must agree with package.json, of which some is left out.
-            root = {"name": package["name"], "version": package["version"]}
-            root |= {kind: package[kind] for kind in _DEPENDENCIES if package[kind]}
-            file.write_text(json.dumps({**lock, **root, "packages": {**lock["packages"], "": root}}))
+        # Its first entry must agree with package.json, of which some is left out. Without addresses, npm takes every
+        # package from the operator's registry, and compares the digest.
+        root = {"name": package["name"], "version": package["version"]}
+        root |= {kind: package[kind] for kind in _DEPENDENCIES if package[kind]}
+        entries = {
+            path: {key: value for key, value in table(entry).items() if key != "resolved"}
+            for path, entry in table(lock, "packages").items()
+        }
+        file.write_text(json.dumps({"lockfileVersion": 3, **root, "packages": {**entries, "": root}}))
         fetch(["npm", "ci", "--include=dev", *_NPM], work, into=work)
         shutil.move(work / FOLDER, folder / FOLDER)
     # Many tools write there; inside, it leads to a folder that can be written.

@@ -29,7 +29,7 @@ from qflow_dagster.safety.folders import work_folder
 MAX_SOURCES = 20_000
 _VENDOR = "vendor"
 _SOURCE = re.compile(r'^source = "(?P<source>[^"\n]*)"', re.M)
-_REGISTRIES = ("registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/")
+_REGISTRY = "registry+https://github.com/rust-lang/crates.io-index"
 # Cargo reads it on the way from the checkout to the root folder.
 _CONFIGURATION_INSIDE = "/.cargo/config.toml"
 _CONFIGURATION = f"""[source.crates-io]
@@ -54,7 +54,7 @@ def environment(manifests: Manifests, cache: Cache) -> Environment:
         return Environment("Cargo.toml names no crates")
     lock = manifests.texts(["Cargo.lock"], limit=MAX_LOCK).get("Cargo.lock", "")
     for found in _SOURCE.finditer(lock):
-        if not found["source"].startswith(_REGISTRIES):
+        if found["source"] != _REGISTRY:
             raise NotAvailableError(f"Cargo.lock: a crate comes from {some([found['source']])}")
     texts = manifests.texts(paths)
     key = key_of([text for item in sorted(texts.items()) for text in item], lock)
