@@ -3,7 +3,6 @@
 Does not belong here: the metrics themselves (a module each), the record of what was computed (`store`).
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -16,11 +15,26 @@ METRICS = ("functions", "files", "changes", "coupling", "duplication", "hotspots
 
 def compute(engine: Engine, snapshot_id: int, metric: str) -> "MetricResult":
     """Compute a metric of the snapshot, unless it was computed before."""
-    # pandas takes half a second to import, and most processes that know the metrics compute none.
+    # Imported here: pandas takes half a second, and most processes that know the metrics compute none.
+    from qflow_dagster.metrics.changes import compute_changes
+    from qflow_dagster.metrics.coupling import compute_coupling
+    from qflow_dagster.metrics.duplication import compute_duplication
+    from qflow_dagster.metrics.files import compute_files
+    from qflow_dagster.metrics.functions import compute_functions
+    from qflow_dagster.metrics.hotspots import compute_hotspots
+    from qflow_dagster.metrics.repository import compute_repository
     from qflow_dagster.metrics.store import compute_once
 
-    module = importlib.import_module(f"qflow_dagster.metrics.{metric}")
-    return compute_once(engine, snapshot_id, metric, getattr(module, f"compute_{metric}"))
+    computations = {
+        "functions": compute_functions,
+        "files": compute_files,
+        "changes": compute_changes,
+        "coupling": compute_coupling,
+        "duplication": compute_duplication,
+        "hotspots": compute_hotspots,
+        "repository": compute_repository,
+    }
+    return compute_once(engine, snapshot_id, metric, computations[metric])
 
 
 def compute_all(engine: Engine, snapshot_id: int) -> None:
