@@ -15,6 +15,7 @@ from qflow_dagster.evolution.rules import AstGrep, Matcher, Rule
 
 # A rule without any of these keys would match surrounding nodes as well.
 _ANCHORS = ("pattern", "kind", "matches")
+_NAME = re.compile(r"\b[A-Z_][A-Z0-9_]*\b")
 _VARIABLE = re.compile(r"\$([A-Z_][A-Z0-9_]*)|\{([A-Z_][A-Z0-9_]*)\}")
 MAX_DESCRIPTION_LENGTH = 120
 
@@ -28,17 +29,24 @@ def without_one(rule: Rule) -> Iterator[tuple[str, Matcher]]:
             metric = matcher.metric.model_copy(update={"where": where[:position] + where[position + 1 :]})
             yield f"without {condition}", matcher.model_copy(update={"metric": metric})
     if matcher.ast_grep is not None:
-        for description, ast_grep in _patterns(matcher.ast_grep, rule.fix or ""):
+        for description, ast_grep in _patterns(matcher.ast_grep, _used(rule)):
             yield description, matcher.model_copy(update={"ast_grep": ast_grep})
     for key, value, rest in _parts(matcher.where or {}):
         yield _description(key, value), matcher.model_copy(update={"where": rest or None})
 
 
-def _patterns(matcher: AstGrep, fix: str) -> Iterator[tuple[str, AstGrep]]:
+def _used(rule: Rule) -> set[str]:
+    """Return the variables that the fix and its preconditions need captured."""
+    arguments = [argument for _, argument in rule.requirements]
+    return _variables(rule.fix or "") | set(_NAME.findall(json.dumps(arguments)))
+
+
+def _patterns(matcher: AstGrep, used: set[str]) -> Iterator[tuple[str, AstGrep]]:
     for key, value, rest in _parts(matcher.rule):
         wider = matcher.model_copy(update={"rule": rest})
         # Variables in a `not` are not captured; a part that captures a used variable is not removed.
-        free = key == "not" or not _variables(value) & _variables(wider.model_dump(), fix)
+        needed = used | set(matcher.constraints) | _variables(wider.model_dump())
+        free = key == "not" or not _variables(value) & needed
         if free and _anchored(rest):
             yield _description(key, value), wider
     for name, constraint in matcher.constraints.items():
@@ -46,7 +54,7 @@ def _patterns(matcher: AstGrep, fix: str) -> Iterator[tuple[str, AstGrep]]:
             others = {key_: value_ for key_, value_ in matcher.constraints.items() if key_ != name}
             constraints = {**others, name: rest} if rest else others
             wider = matcher.model_copy(update={"constraints": constraints})
-            if key == "not" or not _variables(value) & _variables(wider.model_dump(), fix):
+            if key == "not" or not _variables(value) & (used | _variables(wider.model_dump())):
                 yield f"${name} {_description(key, value)}", wider
 
 

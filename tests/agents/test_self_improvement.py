@@ -234,6 +234,8 @@ def test_a_policy_approves_what_all_gates_passed_of_a_rule_that_earned_it_and_on
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings().approvals, "policy_kinds", ["edit"])
+    # No gate is skipped: a policy does not approve what was not checked.
+    monkeypatch.setattr(settings().generation, "behaviour_seconds", 20)
     monkeypatch.setattr(settings().generation, "test_commands", {"project": "true"})
     # What a rule says of itself is not enough.
     loop.repository.commit({"first.py": MUTABLE.replace("collect", "gather")})
