@@ -19,7 +19,27 @@ EditsOf = Callable[[File, Match], Sequence[Edit] | str | None]
 
 def own_edits(file: File, match: Match) -> Sequence[Edit] | None:
     """Return the edits that the matcher itself made (a template of ast-grep, ruff's fix)."""
-    return match.edits
+    edits = match.edits
+    if edits is None or file.language != "python":
+        return edits
+    return [_with_blank_lines(file.text, edit) for edit in edits]
+
+
+def _with_blank_lines(text: str, edit: Edit) -> Edit:
+    """Take the blank lines above along, where the last lines of a block are removed."""
+    removed = text[edit.start : edit.end]
+    if edit.text or not removed.endswith("\n") or text[: edit.start].rpartition("\n")[2]:
+        return edit
+    following = next((line for line in text[edit.end :].splitlines() if line.strip()), "")
+    if _indentation(following) >= _indentation(removed):
+        return edit
+    kept = text[: edit.start].rstrip()
+    end_of_line = text.find("\n", len(kept)) + 1
+    return edit._replace(start=min(end_of_line, edit.start))
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))
 
 
 def propose(request: Request, edits_of: EditsOf, note: str) -> Proposal:
