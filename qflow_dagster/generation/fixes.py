@@ -13,6 +13,9 @@ from qflow_dagster.generation import preconditions
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
 from qflow_dagster.generation.preconditions.file import File
 
+# No change makes a line longer than that, unless the file has a longer one.
+LONGEST_LINE = 120
+
 # Returns the edits of a location; None: there is nothing to change, text: why nothing is changed.
 EditsOf = Callable[[File, Match], Sequence[Edit] | str | None]
 
@@ -22,7 +25,15 @@ def own_edits(file: File, match: Match) -> Sequence[Edit] | None:
     edits = match.edits
     if edits is None or file.language != "python":
         return edits
-    return [_with_blank_lines(file.text, edit) for edit in edits]
+    return [_without_end_of_line(file.text, _with_blank_lines(file.text, edit)) for edit in edits]
+
+
+def _without_end_of_line(text: str, edit: Edit) -> Edit:
+    """Drop the white space that ruff leaves where a call went on in the next line."""
+    removed = text[edit.start : edit.end]
+    if "\n" not in edit.text or removed != removed.rstrip():
+        return edit
+    return edit._replace(text=edit.text.rstrip())
 
 
 def _with_blank_lines(text: str, edit: Edit) -> Edit:
@@ -36,6 +47,17 @@ def _with_blank_lines(text: str, edit: Edit) -> Edit:
     kept = text[: edit.start].rstrip()
     end_of_line = text.find("\n", len(kept)) + 1
     return edit._replace(start=min(end_of_line, edit.start))
+
+
+def _longest_line(text: str, edits: Sequence[Edit]) -> int:
+    """Return the length of the longest line that the edits make; 0 if the file has such lines already."""
+    longest = 0
+    for edit in edits:
+        start = text.rfind("\n", 0, edit.start) + 1
+        end = text.find("\n", edit.end)
+        after = text[start : edit.start] + edit.text + text[edit.end : end if end >= 0 else len(text)]
+        longest = max(longest, *(len(line) for line in after.split("\n")))
+    return longest if longest > max(map(len, text.split("\n"))) else 0
 
 
 def _indentation(line: str) -> int:
@@ -92,4 +114,6 @@ def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | No
     lost = file.comments_lost(match, edits)
     if lost:
         return f"the comment in line {lost[0]} would be lost"
+    if (longest := _longest_line(file.text, edits)) > LONGEST_LINE:
+        return f"a line would be {longest} characters long"
     return preconditions.unmet(file, match)
