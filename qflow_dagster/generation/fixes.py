@@ -4,6 +4,7 @@ Belongs here: selecting locations, and what holds for every fix (no comment is l
 code). Does not belong here: preconditions of a rule (`preconditions`), where edits come from (`generators`).
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from qflow_dagster.evolution import matchers
@@ -13,6 +14,10 @@ from qflow_dagster.generation import preconditions
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
 from qflow_dagster.generation.preconditions.file import File
 
+# A test for Python 2, by which a file shows that it runs there too: sys.version_info[0] < 3, six.PY2.
+_PYTHON_2 = re.compile(
+    r"\bsys\.version(?:_info)?(?:\[:?[01]\]|\.major)?\s*[=<>!]=?\s*[\"'(]*[23]\b(?!\s*,\s*[1-9])|\bPY2\b"
+)
 # No change makes a line longer than that, unless the file has a longer one.
 LONGEST_LINE = 120
 
@@ -100,8 +105,8 @@ def locations(request: Request) -> list[Match]:
 
 
 def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | None:
-    if file.language == "python" and file.target.startswith("py2"):
-        return "the project supports Python 2, and fixes are written for Python 3"
+    if file.language == "python" and (file.target.startswith("py2") or _PYTHON_2.search(file.text)):
+        return "the code supports Python 2, and fixes are written for Python 3"
     if file.has_error(match.start, match.end):
         return "the parser does not understand the code here"
     ignored = file.source.suppressions.lines_of_type_checkers
