@@ -75,9 +75,7 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result
             outcomes = [_Outcome("missing", str(error))] * len(runs)
     seconds = (time.monotonic() - started) / len(compiled)
     for number, candidate in enumerate(compiled):
-        own = [
-            (run, outcome) for run, outcome in zip(runs, outcomes, strict=True) if run.candidate == number
-        ]
+        own = [(run, outcome) for run, outcome in zip(runs, outcomes, strict=True) if run.candidate == number]
         results[candidate.id] = _judge(candidate, own, seconds, environment.evidence)
     return results
 
