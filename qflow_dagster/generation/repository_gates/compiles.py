@@ -228,3 +228,11 @@ def _first(run: _Run, outcome: _Outcome) -> str:
     found = compilers.errors(run.command, outcome.output, run.paths)
     message = f"{found[0].path}:{found[0].line}: {found[0].message}" if found else outcome.output
     return " ".join(message.split())[:MAX_EVIDENCE] or f"{run.command.tool} ended with {outcome.code}"
+
+
+def _by_folder(texts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the files of each folder by themselves."""
+    folders: dict[str, dict[str, str]] = {}
+    for path, text in texts.items():
+        folders.setdefault(str(Path(path).parent), {})[path] = text
+    return list(folders.values())
