@@ -141,16 +141,16 @@ def against_labels(outcomes: dict[str, Outcome], labels: list[dict[str, Any]]) -
 
 
 def write(outcomes: dict[str, Outcome], folder: Path) -> None:
-    """Write each change to a file of its own, and each location without one with its reason."""
+    """Write each change to a file of its own, and each location with what became of it."""
     for name, outcome in outcomes.items():
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)
         for id_, (rule, patch) in outcome.patches.items():
             (target / f"{rule.replace('/', '-')}-{id_[-8:]}.patch").write_text(patch)
-        lines = [
-            f"{rule} {path}:{line} {why}" for (rule, path, line), why in sorted(outcome.withheld.items())
-        ]
-        (target / "withheld.txt").write_text("\n".join(lines) + "\n")
+        became = {location: outcome.withheld.get(location, "no change") for location in outcome.found}
+        became |= outcome.withheld | dict.fromkeys(outcome.offered, "offered")
+        lines = [f"{rule} {path}:{line} {why}" for (rule, path, line), why in sorted(became.items())]
+        (target / "locations.txt").write_text("\n".join(lines) + "\n")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ Belongs here: selecting locations, and what holds for every fix (no comment is l
 code). Does not belong here: preconditions of a rule (`preconditions`), where edits come from (`generators`).
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from qflow_dagster.evolution import matchers
@@ -13,13 +14,59 @@ from qflow_dagster.generation import preconditions
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
 from qflow_dagster.generation.preconditions.file import File
 
+# A test for Python 2, by which a file shows that it runs there too: sys.version_info[0] < 3, six.PY2.
+_PYTHON_2 = re.compile(
+    r"\bsys\.version(?:_info)?(?:\[:?[01]\]|\.major)?\s*[=<>!]=?\s*[\"'(]*[23]\b(?!\s*,\s*[1-9])|\bPY2\b"
+)
+# No change makes a line longer than that, unless the file has a longer one.
+LONGEST_LINE = 120
+
 # Returns the edits of a location; None: there is nothing to change, text: why nothing is changed.
 EditsOf = Callable[[File, Match], Sequence[Edit] | str | None]
 
 
 def own_edits(file: File, match: Match) -> Sequence[Edit] | None:
     """Return the edits that the matcher itself made (a template of ast-grep, ruff's fix)."""
-    return match.edits
+    edits = match.edits
+    if edits is None or file.language != "python":
+        return edits
+    return [_without_end_of_line(file.text, _with_blank_lines(file.text, edit)) for edit in edits]
+
+
+def _without_end_of_line(text: str, edit: Edit) -> Edit:
+    """Drop the white space that ruff leaves where a call went on in the next line."""
+    removed = text[edit.start : edit.end]
+    if "\n" not in edit.text or removed != removed.rstrip():
+        return edit
+    return edit._replace(text=edit.text.rstrip())
+
+
+def _with_blank_lines(text: str, edit: Edit) -> Edit:
+    """Take the blank lines above along, where the last lines of a block are removed."""
+    removed = text[edit.start : edit.end]
+    if edit.text or not removed.endswith("\n") or text[: edit.start].rpartition("\n")[2]:
+        return edit
+    following = next((line for line in text[edit.end :].splitlines() if line.strip()), "")
+    if _indentation(following) >= _indentation(removed):
+        return edit
+    kept = text[: edit.start].rstrip()
+    end_of_line = text.find("\n", len(kept)) + 1
+    return edit._replace(start=min(end_of_line, edit.start))
+
+
+def _longest_line(text: str, edits: Sequence[Edit]) -> int:
+    """Return the length of the longest line that the edits make; 0 if the file has such lines already."""
+    longest = 0
+    for edit in edits:
+        start = text.rfind("\n", 0, edit.start) + 1
+        end = text.find("\n", edit.end)
+        after = text[start : edit.start] + edit.text + text[edit.end : end if end >= 0 else len(text)]
+        longest = max(longest, *(len(line) for line in after.split("\n")))
+    return longest if longest > max(map(len, text.split("\n"))) else 0
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))
 
 
 def propose(request: Request, edits_of: EditsOf, note: str) -> Proposal:
@@ -58,8 +105,8 @@ def locations(request: Request) -> list[Match]:
 
 
 def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | None:
-    if file.language == "python" and file.target.startswith("py2"):
-        return "the project supports Python 2, and fixes are written for Python 3"
+    if file.language == "python" and (file.target.startswith("py2") or _PYTHON_2.search(file.text)):
+        return "the code supports Python 2, and fixes are written for Python 3"
     if file.has_error(match.start, match.end):
         return "the parser does not understand the code here"
     ignored = file.source.suppressions.lines_of_type_checkers
@@ -72,4 +119,6 @@ def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | No
     lost = file.comments_lost(match, edits)
     if lost:
         return f"the comment in line {lost[0]} would be lost"
+    if (longest := _longest_line(file.text, edits)) > LONGEST_LINE:
+        return f"a line would be {longest} characters long"
     return preconditions.unmet(file, match)

@@ -105,6 +105,18 @@ def test_of_a_module_of_go_only_what_was_compiled_before_and_after_is_changed(lo
     assert "another platform" in reasons["tagged.go", 8]
 
 
+@needs["go"]
+def test_a_package_of_go_and_one_that_imports_it_are_changed_together(loop: Loop) -> None:
+    importing = GO_ELSEWHERE.replace("package shop", "package till").replace(
+        'import "time"', 'import (\n\t_ "example.com/shop"\n\t"time"\n)'
+    )
+    loop.repository.commit({"go.mod": MODULE, "shop.go": GO, "till/till.go": importing})
+    assert changes(loop) == {
+        "shop.go": ["return time.Until(end)"],
+        "till/till.go": ["return time.Until(end)"],
+    }
+
+
 BUGS = {
     "go.mod": MODULE,
     "token.go": 'package shop\n\nimport "math/rand"\n\nfunc newToken(b []byte) {\n\trand.Read(b)\n}\n',

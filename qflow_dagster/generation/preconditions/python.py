@@ -67,6 +67,19 @@ def in_order(file: File, match: Match, argument: None) -> str | None:
     return None
 
 
+_LOGGED = re.compile(
+    r"\blog(?:ger|ging)?\.(?:debug|info|warn|warning|error|critical|fatal|exception|log)$", re.I
+)
+
+
+def not_logged(file: File, match: Match, argument: None) -> str | None:
+    """Check that the text is not one for a logger, which puts in the values itself where the message is wanted."""
+    call = node_of(file, match, "call")
+    if call is not None and any(_LOGGED.search(called(outer)) for outer in call.ancestors()):
+        return "a logger puts values into its message itself"
+    return None
+
+
 def ascii_attribute(file: File, match: Match, argument: None) -> str | None:
     """Check that an attribute written as a name is the attribute that the text names."""
     call = node_of(file, match, "call")
@@ -272,6 +285,7 @@ def only_base(file: File, match: Match, argument: None) -> str | None:
 PRECONDITIONS = {
     "unshadowed": Precondition("the file binds none of these builtin names", unshadowed),
     "in-order": Precondition("values are evaluated and formatted in the same order", in_order),
+    "not-logged": Precondition("the text is not the message of a logger", not_logged),
     "ascii-attribute": Precondition("the name means the same attribute when written out", ascii_attribute),
     "target-before-value": Precondition("the order of object and value does not matter", target_before_value),
     "tests-one-name": Precondition("the same name is tested, for classes that exist", tests_one_name),

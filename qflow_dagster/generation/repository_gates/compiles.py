@@ -43,6 +43,9 @@ run() {
 
 
 class _Run(NamedTuple):
+    # The number of the candidate, and what is compiled: 0 before the change, 1 with probes, 2 after it.
+    candidate: int
+    step: int
     variant: int
     command: compilers.Command
     paths: list[str]
@@ -72,9 +75,7 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result
             outcomes = [_Outcome("missing", str(error))] * len(runs)
     seconds = (time.monotonic() - started) / len(compiled)
     for number, candidate in enumerate(compiled):
-        own = [
-            (run, outcome) for run, outcome in zip(runs, outcomes, strict=True) if run.variant // 3 == number
-        ]
+        own = [(run, outcome) for run, outcome in zip(runs, outcomes, strict=True) if run.candidate == number]
         results[candidate.id] = _judge(candidate, own, seconds, environment.evidence)
     return results
 
@@ -83,11 +84,14 @@ def _plan(candidates: Sequence[Candidate], folder: Path) -> tuple[list[_Run], li
     """Return the runs, and the files of each variant: of each candidate before, with probes, and after."""
     runs: list[_Run] = []
     variants: list[dict[str, str]] = []
-    for candidate in candidates:
+    for number, candidate in enumerate(candidates):
+        commands = compilers.commands(candidate.request.language, candidate.after, folder)
         probed = _probed(candidate)
-        for texts in ({}, probed, candidate.after):
-            commands = compilers.commands(candidate.request.language, candidate.after, folder)
-            runs += [_Run(len(variants), command, paths) for command, paths in commands.items()]
+        # Go does not read what imports a package with an error.
+        probes = _by_folder(probed) if candidate.request.language == "go" else [probed]
+        steps = [(0, {}), *((1, texts) for texts in probes), (2, candidate.after)]
+        for step, texts in steps:
+            runs += [_Run(number, step, len(variants), command, paths) for command, paths in commands.items()]
             variants.append(texts)
     return runs, variants
 
@@ -145,7 +149,7 @@ def _judge(
         return Result(Gate(NAME, "failed", reason, seconds), reasons)
 
     before, probed, after = (
-        [(run, outcome) for run, outcome in own if run.variant % 3 == step] for step in range(3)
+        [(run, outcome) for run, outcome in own if run.step == step] for step in range(3)
     )
     for run, outcome in own:
         if outcome.code in ("missing", "127"):
@@ -224,3 +228,11 @@ def _first(run: _Run, outcome: _Outcome) -> str:
     found = compilers.errors(run.command, outcome.output, run.paths)
     message = f"{found[0].path}:{found[0].line}: {found[0].message}" if found else outcome.output
     return " ".join(message.split())[:MAX_EVIDENCE] or f"{run.command.tool} ended with {outcome.code}"
+
+
+def _by_folder(texts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the files of each folder by themselves."""
+    folders: dict[str, dict[str, str]] = {}
+    for path, text in texts.items():
+        folders.setdefault(str(Path(path).parent), {})[path] = text
+    return list(folders.values())
