@@ -4,7 +4,6 @@ Belongs here: selecting locations, and what holds for every fix (no comment is l
 code). Does not belong here: preconditions of a rule (`preconditions`), where edits come from (`generators`).
 """
 
-import re
 from collections.abc import Callable, Sequence
 
 from qflow_dagster.evolution import matchers
@@ -14,10 +13,6 @@ from qflow_dagster.generation import preconditions
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
 from qflow_dagster.generation.preconditions.file import File
 
-# A test for Python 2, by which a file shows that it runs there too: sys.version_info[0] < 3, six.PY2.
-_PYTHON_2 = re.compile(
-    r"\bsys\.version(?:_info)?(?:\[:?[01]\]|\.major)?\s*[=<>!]=?\s*[\"'(]*[23]\b(?!\s*,\s*[1-9])|\bPY2\b"
-)
 # No change makes a line longer than that, unless the file has a longer one.
 LONGEST_LINE = 120
 
@@ -55,14 +50,14 @@ def _with_blank_lines(text: str, edit: Edit) -> Edit:
 
 
 def _longest_line(text: str, edits: Sequence[Edit]) -> int:
-    """Return the length of the longest line that the edits make; 0 if the file has such lines already."""
+    """Return the length of the longest line that the edits make."""
     longest = 0
     for edit in edits:
         start = text.rfind("\n", 0, edit.start) + 1
         end = text.find("\n", edit.end)
         after = text[start : edit.start] + edit.text + text[edit.end : end if end >= 0 else len(text)]
         longest = max(longest, *(len(line) for line in after.split("\n")))
-    return longest if longest > max(map(len, text.split("\n"))) else 0
+    return longest
 
 
 def _indentation(line: str) -> int:
@@ -105,7 +100,7 @@ def locations(request: Request) -> list[Match]:
 
 
 def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | None:
-    if file.language == "python" and (file.target.startswith("py2") or _PYTHON_2.search(file.text)):
+    if file.language == "python" and (file.target.startswith("py2") or file.tests_for_python_2):
         return "the code supports Python 2, and fixes are written for Python 3"
     if file.has_error(match.start, match.end):
         return "the parser does not understand the code here"
@@ -119,6 +114,7 @@ def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | No
     lost = file.comments_lost(match, edits)
     if lost:
         return f"the comment in line {lost[0]} would be lost"
-    if (longest := _longest_line(file.text, edits)) > LONGEST_LINE:
+    longest = _longest_line(file.text, edits)
+    if longest > LONGEST_LINE and longest > max(map(len, file.text.split("\n"))):
         return f"a line would be {longest} characters long"
     return preconditions.unmet(file, match)

@@ -10,6 +10,11 @@ from ast_grep_py import SgNode
 from qflow_dagster.evolution.matchers import Edit, Match, Source, covering
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
 
+# A test for Python 2, by which a file shows that it runs there too: sys.version_info[0] < 3, six.PY2.
+_PYTHON_2 = re.compile(
+    r"\bsys\.version(?:_info)?(?:\[:?[01]\]|\.major)?\s*[=<>!]=?\s*[\"'(]*[23]\b(?!\s*,\s*[1-9])|\bPY2\b"
+)
+
 
 class File:
     """The file of a request, parsed on first use."""
@@ -49,6 +54,11 @@ class File:
         """Return the type of the expression of a span, as the type checker writes it; None: not known."""
         self.wanted_types.add(span)
         return self.surroundings.types.get(span)
+
+    @cached_property
+    def tests_for_python_2(self) -> bool:
+        """Whether a condition in it is true in Python 2 alone, or in Python 3 alone."""
+        return _PYTHON_2.search(self.text) is not None
 
     @property
     def knows_comments(self) -> bool:

@@ -11,7 +11,7 @@ CASES = FOLDER / "cases"
 # Changed, and how; every other file stays as it is.
 CHANGED = {
     "js-asi-parenthesis/asi.js": (
-        "const trace = console.log\n;({ ...{ a: 1 }, ...{ b: 2 } }).a\n;(2 ** 3).toFixed(1)\n"
+        "const trace = console.log\n;({ a: 1, b: 2 }).a\n;(2 ** 3).toFixed(1)\n"
     ),
     "js-new-object-arrow/arrow.js": "const make = () => ({});\nconsole.log(typeof make());\n",
     "js-jsx-vue-not-looked-at/x.jsx": "export const y = () => ({});\n",
