@@ -28,23 +28,9 @@ from qflow_dagster.execution import safe_work_planner
 from qflow_dagster.generation import orchestrator
 from qflow_dagster.ingestion import checkouts, history, pipeline, repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
-from qflow_dagster.metrics.changes import compute_changes
-from qflow_dagster.metrics.coupling import compute_coupling
-from qflow_dagster.metrics.duplication import compute_duplication
-from qflow_dagster.metrics.files import compute_files
-from qflow_dagster.metrics.functions import compute_functions
-from qflow_dagster.metrics.hotspots import compute_hotspots
-from qflow_dagster.metrics.store import compute_once
+from qflow_dagster.metrics.pipeline import compute_all
 from qflow_dagster.settings import settings
 
-METRICS = {
-    "functions": compute_functions,
-    "files": compute_files,
-    "changes": compute_changes,
-    "coupling": compute_coupling,
-    "duplication": compute_duplication,
-    "hotspots": compute_hotspots,
-}
 NAME = "benchmarked"
 
 console = Console()
@@ -56,8 +42,7 @@ def prepare(engine: Engine, repository: Path) -> Snapshot:
         registered = repositories.register(connection, str(repository), NAME)
     result = pipeline.ingest(engine, NAME)
     history.ingest_history(engine, registered.id, result.commit_oid)
-    for name, compute in METRICS.items():
-        compute_once(engine, result.snapshot_id, name, compute)
+    compute_all(engine, result.snapshot_id)
     with engine.connect() as connection:
         return current_snapshot(connection, NAME)
 

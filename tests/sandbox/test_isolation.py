@@ -60,14 +60,14 @@ def test_packages_are_seen_and_cannot_be_changed(kind: str, folder: Path, tmp_pa
     packages = Packages(
         mounts=(
             (str(tmp_path), "/packages/of/tests"),
-            (str(tmp_path / "tool"), "/.tools/single"),
+            (str(tmp_path / "tool"), "/.programs/single"),
             (str(tmp_path), "/work/inner"),
         ),
         variables={"QFLOW_TEST": "well"},
         programs=("/packages/of/tests",),
     )
-    script = "tool; cat /.tools/single /work/inner/tool | wc -l; for path in /packages/of/tests /work/inner /packages; do"
-    script += " touch $path/new 2>/dev/null && echo written; done; { echo x >> /.tools/single; } 2>/dev/null; touch /work/new"
+    script = "tool; cat /.programs/single /work/inner/tool | wc -l; for path in /packages/of/tests /work/inner /packages; do"
+    script += " touch $path/new 2>/dev/null && echo written; done; { echo x >> /.programs/single; } 2>/dev/null; touch /work/new"
     done = run(["sh", "-c", script], folder, packages=packages)
     assert done.output.split() == ["ran", "well", "4"]
     assert [path.name for path in tmp_path.iterdir()] == ["tool"]

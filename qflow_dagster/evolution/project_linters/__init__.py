@@ -1,4 +1,4 @@
-"""What the repository's own linters say of rules: what they ignore is no finding, and style is on only with them.
+"""Rules that the repository's own linters switch off, and rules of style, which are on only where a linter has them on.
 
 Belongs here: which rules are off for which file of a snapshot, and why. Each linter is read by a module of its
 own: `ruff` (and flake8), `pylint`, `eslint`, `clippy`, `golangci`. All of it is read, nothing of it runs. Does not

@@ -1,4 +1,4 @@
-"""What a reader of a linter's configuration returns, and what all readers need."""
+"""The result of reading a linter's configuration, and what all readers need."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class ProjectLinter(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What of its configuration was not read, and why."""
+        """Notes on the parts of its configuration that were not read, and why."""
         ...
 
     def state(self, rule: Rule, path: str) -> bool | None:

@@ -1,4 +1,4 @@
-"""What a maker of environments reads, and what it returns.
+"""Manifests of a repository as makers of environments read them, and the environment that they return.
 
 Belongs here: the manifests of a repository, which are hostile text, and the result. Does not belong here: what
 the manifests of one ecosystem mean (`python`, `node`, `rust`, `go`).

@@ -1,4 +1,4 @@
-"""What a Python project's tests need, read from its manifests as text.
+"""Requirements of the tests of a Python project, read from its manifests as text.
 
 Belongs here: where requirements are stated, and what of them is accepted: name, extras, versions and markers. What
 names an address, a path or an option is not followed, but named. Does not belong here: downloading (`python`).
