@@ -29,6 +29,8 @@ from qflow_dagster.errors import QflowError
 
 # Seconds after which the worker of a batch is considered hanging.
 STALL_SECONDS = 180.0
+# Seconds a worker may take to start, which does not count as hanging: a busy machine starts slowly.
+START_SECONDS = 180.0
 # Address space of a worker, in bytes: a task that explodes ends its worker, not the machine.
 WORKER_MEMORY = 3 * 1024**3
 
@@ -48,10 +50,11 @@ class LostResult(NamedTuple):
 
 @dataclass(eq=False)
 class Worker:
-    """A worker process, our end of its pipe, its current batch, and when that was sent."""
+    """A worker process, our end of its pipe, whether it has started, its current batch, and since when."""
 
     process: subprocess.Popen[bytes]
     pipe: pipes.Connection
+    started: bool = False
     batch: list[Any] = field(default_factory=list)
     since: float = 0.0
 
@@ -89,6 +92,8 @@ def in_processes(
             ready = pipes.wait([worker.pipe for worker in busy], timeout=stall)
             for worker in busy:
                 if worker.pipe in ready:
+                    if not worker.started and _started(worker):
+                        continue
                     done, result = _receive(worker)
                     if done:
                         # The worker continues while the caller stores the result.
@@ -96,7 +101,7 @@ def in_processes(
                             _hand_out(worker, waiting.popleft())
                         yield result
                         continue
-                elif time.monotonic() - worker.since < stall:
+                elif time.monotonic() - worker.since < (stall if worker.started else max(stall, START_SECONDS)):
                     continue
                 workers.remove(worker)
                 _end(worker)
@@ -137,7 +142,7 @@ class Pool:
             self._places.put(None)
 
     def call(self, task: Any, timeout: float) -> Any:
-        """Return ``handler(context, [task])`` from a free process; `timeout` (seconds) excludes waiting for it.
+        """Return ``handler(context, [task])`` from a free process; `timeout` (s) excludes waiting for it and its start.
 
         Raises:
             WorkerTimeoutError: The call took longer than `timeout`.
@@ -148,6 +153,8 @@ class Pool:
         keep: Worker | None = None
         try:
             _hand_out(worker, [task])
+            if not worker.started and worker.pipe.poll(START_SECONDS):
+                _started(worker)
             if not worker.pipe.poll(timeout):
                 raise WorkerTimeoutError(f"it took longer than {timeout:g} s")
             try:
@@ -201,6 +208,14 @@ def _hand_out(worker: Worker, batch: list[Any]) -> None:
         worker.pipe.send(batch)
 
 
+def _started(worker: Worker) -> bool:
+    """Read the first message of a worker, sent once it has started; false if it died before."""
+    with suppress(EOFError, OSError):
+        worker.pipe.recv()
+        worker.started, worker.since = True, time.monotonic()
+    return worker.started
+
+
 def _receive(worker: Worker) -> tuple[bool, Any]:
     """Return whether the worker finished its batch, and the result."""
     try:
@@ -243,6 +258,7 @@ def serve() -> None:
     gc.disable()
     with suppress(EOFError, ConnectionError):
         context = pipe.recv()
+        pipe.send("started")
         while True:
             gc.collect()
             batch = pipe.recv()
