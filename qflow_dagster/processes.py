@@ -101,7 +101,9 @@ def in_processes(
                             _hand_out(worker, waiting.popleft())
                         yield result
                         continue
-                elif time.monotonic() - worker.since < (stall if worker.started else max(stall, START_SECONDS)):
+                elif time.monotonic() - worker.since < (
+                    stall if worker.started else max(stall, START_SECONDS)
+                ):
                     continue
                 workers.remove(worker)
                 _end(worker)
