@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 GROUPED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run up test quick lint types layers tests tests-e2e test-exhaustive format docs docs-output benchmark lock clean
+.PHONY: help setup setup-dev run up test quick lint types layers tests tests-e2e test-exhaustive format docs docs-output languages benchmark lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ format: setup-dev ## Format the code
 
 docs: setup-dev ## Build the documentation site into site/; a broken link is an error
 	$(BIN)/zensical build --strict
+
+languages: setup-dev ## Make the table of languages anew from LINGUIST, a checkout of github-linguist/linguist
+	$(BIN)/python -m scripts.linguist_table "$(LINGUIST)"
 
 docs-output: setup-dev ## Rewrite command output in the documentation that has changed
 	$(BIN)/python -m tests.docs.console

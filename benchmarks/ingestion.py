@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
-from qflow_dagster.ingestion import git, languages, pipeline, repositories, trees
+from qflow_dagster.ingestion import git, pipeline, repositories
 from qflow_dagster.ingestion.history import ingest_history
 from qflow_dagster.settings import settings
 
@@ -33,10 +33,10 @@ Blob = tuple[str, str, str]
 def blobs_of(repository: Path) -> list[tuple[Blob, int]]:
     """((object id, language, path), bytes) of each distinct text file of HEAD with a known language."""
     entries = [e for e in git.list_tree(repository, "HEAD") if e.mode.startswith("100")]
-    heads = trees.read_heads(repository, [e for e in entries if languages.needs_head(e.path)])
+    detected = pipeline.languages_of(repository, entries, {})
     found: dict[tuple[str, str], tuple[Blob, int]] = {}
     for entry in entries:
-        language = languages.detect(entry.path, heads.get(entry.oid, b""))
+        language = detected[entry.path]
         found.setdefault((entry.oid, language), ((entry.oid, language, entry.path), entry.size or 0))
     return list(found.values())
 

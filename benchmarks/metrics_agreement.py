@@ -35,7 +35,7 @@ class Pair(NamedTuple):
 def compare(path: Path) -> Iterator[Pair]:
     """Compare the values of radon (Python) and lizard for the functions of a file with ours."""
     data = path.read_bytes()
-    language = languages.detect(path.name, data[:4096])
+    language = languages.detect(path.name, data[: languages.HEAD_BYTES])
     if language not in GRAMMARS or any(classify.classify(path.name)[1:3]):
         return
     facts = extract(data, language)

@@ -88,6 +88,8 @@ OF_TABLE = {
         "blob_id": "The content (table blobs); null for links and submodules.",
         "symlink_target": "Where a symbolic link points to.",
         "documentation": "Whether the file is documentation.",
+        "example": "Whether the file is an example of how to use the code.",
+        "detectable": "Whether the file counts in statistics of languages.",
     },
     "symbols": {
         "seq": "Order of appearance in the file; 0 is the file itself.",

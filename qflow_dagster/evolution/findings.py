@@ -38,7 +38,7 @@ _FINGERPRINT = """
 _FROM_MATCHES = text(f"""
 INSERT INTO current_findings
 SELECT v.rule_id, v.id, v.category,
-       CASE WHEN f.test OR f.documentation OR f.path ~* :examples
+       CASE WHEN f.test OR f.documentation OR f.example OR f.path ~* :examples
             THEN coalesce(CAST(:severities_in_examples AS jsonb) ->> v.rule_id, v.severity)
             ELSE v.severity END, f.path, coalesce(s.qualified_name, ''), m.line, m.end_line,
        m."column", m.message, m.fixable, m.suppressed, jsonb_build_object('snippet', m.snippet),
@@ -61,13 +61,13 @@ LEFT JOIN LATERAL (
     WHERE s.blob_id = m.blob_id AND s.seq > 0 AND s.start_line <= m.line AND s.end_line >= m.line
     ORDER BY s.start_line DESC, s.end_line, s.seq DESC LIMIT 1
 ) AS s ON true
-WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.generated
+WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated
   AND v.id = ANY(CAST(:rule_version_ids AS integer[]))
 """)
-# Paths of examples, and of rules that look for what they contain.
+# Paths of templates, and of rules that look for what they contain.
 EXAMPLES = (
-    r"(^|/)((test)?fixtures?|testdata|test-data|mocks?|examples?|samples?|demos?|rules|rulesets?|signatures)/"
-    r"|(^|[/.])(gitleaks|semgrep|detect-secrets|trufflehog|secretlint)|\.(example|sample|template|dist)$"
+    r"(^|/)(mocks?|rules|rulesets?|signatures)/"
+    r"|(^|[/.])(gitleaks|semgrep|detect-secrets|trufflehog|secretlint)|\.(template|dist)$"
 )
 _UPDATE = text("""
 WITH matched AS (

@@ -39,9 +39,6 @@ _PLACEHOLDER = re.compile(r"\{([A-Z_][A-Z0-9_]*)\}")
 
 def rule_language(detected: str) -> str:
     """Return the name that rules use for a detected language; '' if no rule supports it."""
-    # The grammar of JavaScript reads JSX too.
-    if detected == "JSX":
-        return "javascript"
     return next((name for name, language in LANGUAGES.items() if language == detected), "")
 
 

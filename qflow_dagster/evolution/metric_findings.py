@@ -12,7 +12,7 @@ _FUNCTIONS = f"""
     FROM files f JOIN blobs b ON b.id = f.blob_id JOIN symbols s ON s.blob_id = b.id AND s.seq > 0
     JOIN function_metrics m ON m.symbol_id = s.id
     LEFT JOIN hotspots h ON h.snapshot_id = :snapshot_id AND h.path = f.path
-    WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.generated AND NOT f.test
+    WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT f.test
 """
 _FILES = f"""
     FROM files f JOIN blobs b ON b.id = f.blob_id
@@ -20,7 +20,7 @@ _FILES = f"""
     LEFT JOIN change_metrics c ON c.snapshot_id = :snapshot_id AND c.path = f.path
     LEFT JOIN duplication d ON d.snapshot_id = :snapshot_id AND d.path = f.path
     LEFT JOIN hotspots h ON h.snapshot_id = :snapshot_id AND h.path = f.path
-    WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.generated AND NOT f.test
+    WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT f.test
 """
 
 

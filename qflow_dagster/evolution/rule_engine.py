@@ -142,7 +142,7 @@ def missing(connection: Connection, snapshot: Snapshot, rules: Sequence[StoredRu
     query = text(f"""
         SELECT b.id, b.oid, b.language, min(f.path) AS path, b.bytes AS size, e.evaluated
         FROM files f JOIN blobs b ON b.id = f.blob_id LEFT JOIN blob_evaluations e ON e.blob_id = b.id
-        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.generated AND NOT b.binary
+        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.binary
           AND b.lfs_bytes IS NULL AND b.bytes BETWEEN 1 AND :max_bytes
         GROUP BY b.id, e.evaluated ORDER BY b.id
     """)

@@ -89,8 +89,20 @@ def quote_path(path: bytes) -> str:
     return '"' + _QUOTED.sub(lambda match: _escaped(ord(match[0])), text) + '"'
 
 
+def unquote_path(text: str) -> bytes:
+    """Return the path that `quote_path` gave `text` for."""
+    if not text.startswith('"'):
+        return text.encode()
+    return _ESCAPED.sub(
+        lambda match: bytes([_UNESCAPED[match[1]] if match[1] in _UNESCAPED else int(match[1], 8)]),
+        text[1:-1].encode(),
+    )
+
+
 _QUOTED = re.compile(r'[\x00-\x1f"\\\x7f]')
 _ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
+_UNESCAPED = {letter.encode(): byte for byte, letter in _ESCAPES.items()}
+_ESCAPED = re.compile(rb'\\([0-7]{3}|[abtnvfr"\\])')
 
 
 def _escaped(byte: int) -> str:

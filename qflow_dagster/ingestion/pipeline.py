@@ -8,7 +8,8 @@ Does not belong here: git's output (``git``), worker processes (``workers``), SQ
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import (
+    attributes,
     classify,
     git,
     languages,
@@ -101,7 +103,8 @@ def ingest(
                 store.set_current_snapshot(connection, repository.id, existing)
                 return SnapshotResult(existing, commit.oid, False, 0, 0, time.monotonic() - started)
             base = store.newest_snapshot(connection, repository.id)
-        plan = plan_snapshot(repository, commit, revision, base)
+            attribute_files = store.paths_ending_with(connection, repository.id, attributes.FILE_NAME)
+        plan = plan_snapshot(repository, commit, revision, base, attribute_files)
         blobs_read = 0
         snapshot_id = None
         # Stored facts may be deleted with another repository before the snapshot refers to
@@ -116,34 +119,81 @@ def ingest(
 
 
 def plan_snapshot(
-    repository: Repository, commit: git.Commit, revision: str, base: store.BaseSnapshot | None
+    repository: Repository,
+    commit: git.Commit,
+    revision: str,
+    base: store.BaseSnapshot | None,
+    attribute_files: Sequence[tuple[str, str]],
 ) -> Plan:
-    """Determine the changes from `base` to `commit`; without a usable base everything is new."""
+    """Determine the changes from `base` to `commit`; without a usable base everything is new.
+
+    `attribute_files` are (path, object id) of the base's `.gitattributes`; if one changes, any file may.
+    """
     entries, removed = None, None
     if base is not None and base.extractor_version == EXTRACTOR_VERSION:
         # The base may have been rewritten away and collected; then everything is listed.
         with suppress(git.GitError):
             entries, removed = trees.changed_entries(repository.objects, base.commit_oid, commit.oid)
-    if entries is None:
-        entries = git.list_tree(repository.objects, commit.oid)
-    rows = file_rows(repository.objects, entries)
+    changed = [*(entry.path for entry in entries or ()), *(removed or ())]
+    if entries is None or any(map(attributes.is_file, changed)):
+        entries, removed = git.list_tree(repository.objects, commit.oid), None
+        attribute_files = [
+            (entry.path, entry.oid)
+            for entry in entries
+            if attributes.is_file(entry.path) and trees.KINDS[entry.mode] == "file"
+        ]
+    rows = file_rows(repository.objects, entries, attribute_files)
     return Plan(repository, commit, revision, base, rows, [entry.size or 0 for entry in entries], removed)
 
 
-def file_rows(objects: Path, entries: Sequence[git.TreeEntry]) -> list[FileRow]:
+def file_rows(
+    objects: Path, entries: Sequence[git.TreeEntry], attribute_files: Sequence[tuple[str, str]]
+) -> list[FileRow]:
     """Return the rows of `entries`: kind, language, flags, targets of links."""
-    files = [entry for entry in entries if entry.mode in ("100644", "100755", "100664")]
-    heads = trees.read_heads(objects, [entry for entry in files if languages.needs_head(entry.path)])
+    files = [entry for entry in entries if trees.KINDS[entry.mode] in ("file", "executable")]
+    own = attributes.read(objects, attribute_files, [entry.path for entry in files])
+    detected = languages_of(objects, files, own)
     targets = trees.read_links(objects, [entry for entry in entries if entry.mode == "120000"])
     rows = []
     for entry in entries:
-        kind = trees.KINDS[entry.mode]
-        language = None
-        if kind in ("file", "executable"):
-            language = languages.detect(entry.path, heads.get(entry.oid, b""))
-        flags = classify.classify(entry.path)
-        rows.append(FileRow(entry.path, kind, entry.oid, language, targets.get(entry.oid), *flags))
+        flags, said = classify.classify(entry.path), own.get(entry.path, attributes.NONE)
+        rows.append(
+            FileRow(
+                entry.path,
+                trees.KINDS[entry.mode],
+                entry.oid,
+                detected.get(entry.path),
+                targets.get(entry.oid),
+                test=flags.test,
+                vendored=flags.vendored if said.vendored is None else said.vendored,
+                generated=flags.generated or None if said.generated is None else said.generated,
+                documentation=flags.documentation if said.documentation is None else said.documentation,
+                example=flags.example,
+                detectable=said.detectable is not False,
+            )
+        )
     return rows
+
+
+def languages_of(
+    objects: Path, files: Sequence[git.TreeEntry], own: Mapping[str, attributes.Attributes]
+) -> dict[str, str]:
+    """Return the language of each file by path: by attribute, by its name, by its content."""
+    detected = {}
+    ambiguous: dict[str, list[str]] = defaultdict(list)
+    for entry in files:
+        if said := own.get(entry.path, attributes.NONE).language:
+            detected[entry.path] = said
+        elif languages.needs_head(entry.path):
+            # No language, if the blob cannot be read.
+            detected[entry.path] = ""
+            ambiguous[entry.oid].append(entry.path)
+        else:
+            detected[entry.path] = languages.detect(entry.path, b"")
+    for oid, head in trees.read_heads(objects, ambiguous):
+        for path in ambiguous[oid]:
+            detected[path] = languages.detect(path, head)
+    return detected
 
 
 def read_blobs(engine: Engine, plan: Plan, report: ReportProgress, processes: int | None) -> int:

@@ -83,7 +83,7 @@ def snapshot_by_id(connection: Connection, snapshot_id: int) -> Snapshot:
 def languages(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]]:
     """Count per language: files, and physical, code, comment and blank lines; most code first.
 
-    Vendored and generated files are left out, as in linguist's statistics.
+    Vendored and generated files are left out, as in linguist's statistics, and what `linguist-detectable` says.
     """
     return _rows(
         connection,
@@ -91,7 +91,7 @@ def languages(connection: Connection, snapshot: Snapshot) -> list[dict[str, Any]
             SELECT b.language, count(*) AS files, sum(b.lines) AS lines, sum(b.code_lines) AS code,
                    sum(b.comment_lines) AS comment, sum(b.blank_lines) AS blank
             FROM files f JOIN blobs b ON b.id = f.blob_id
-            WHERE {IN_SNAPSHOT} AND b.language <> '' AND NOT f.vendored AND NOT f.generated
+            WHERE {IN_SNAPSHOT} AND b.language <> '' AND NOT f.vendored AND NOT f.generated AND f.detectable
             GROUP BY b.language ORDER BY code DESC, b.language
         """,
         snapshot.interval,

@@ -313,7 +313,7 @@ class Resolver:
 
 READERS: dict[str, Callable[[Resolver, str, ImportFact], list[str]]] = {
     "Python": Resolver._python,
-    **dict.fromkeys(("JavaScript", "JSX", "TypeScript", "TSX"), Resolver._script),
+    **dict.fromkeys(("JavaScript", "TypeScript", "TSX"), Resolver._script),
     "Go": Resolver._go,
     "Rust": Resolver._rust,
     **dict.fromkeys(("Java", "Kotlin", "Scala"), Resolver._jvm),

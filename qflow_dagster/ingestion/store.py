@@ -30,6 +30,8 @@ FILE_COLUMNS = (
     "vendored",
     "generated",
     "documentation",
+    "example",
+    "detectable",
 )
 
 BlobKey = tuple[str, str]
@@ -45,8 +47,11 @@ class FileRow(NamedTuple):
     symlink_target: str | None
     test: bool
     vendored: bool
-    generated: bool
+    # None if the content decides.
+    generated: bool | None
     documentation: bool
+    example: bool
+    detectable: bool
 
 
 class BaseSnapshot(NamedTuple):
@@ -135,6 +140,18 @@ def newest_snapshot(connection: Connection, repository_id: int) -> BaseSnapshot 
     return BaseSnapshot(*row) if row else None
 
 
+def paths_ending_with(connection: Connection, repository_id: int, name: str) -> list[tuple[str, str]]:
+    """Return (path, object id) of the files of the newest snapshot whose path ends with `name`."""
+    table = tables.files.c
+    statement = select(table.path, table.oid).where(
+        table.repository_id == repository_id,
+        table.to_seq.is_(None),
+        table.blob_id.is_not(None),
+        table.path.endswith(name, autoescape=True),
+    )
+    return [(path, oid) for path, oid in connection.execute(statement)]
+
+
 def set_current_snapshot(connection: Connection, repository_id: int, snapshot_id: int) -> None:
     """Make `snapshot_id` the current snapshot, which readers use."""
     table = tables.repositories
@@ -187,7 +204,8 @@ def replace_files(
         text("""
             CREATE TEMPORARY TABLE staged_files (
                 path text, kind text, oid text, language text, symlink_target text,
-                test boolean, vendored boolean, generated boolean, documentation boolean
+                test boolean, vendored boolean, generated boolean, documentation boolean, example boolean,
+                detectable boolean
             ) ON COMMIT DROP
         """)
     )
@@ -206,9 +224,9 @@ def replace_files(
     connection.execute(
         text("""
             INSERT INTO files (repository_id, path, kind, oid, blob_id, symlink_target, test, vendored,
-                               generated, documentation, from_seq)
+                               generated, documentation, example, detectable, from_seq)
             SELECT :id, s.path, s.kind, s.oid, b.id, s.symlink_target, s.test, s.vendored,
-                   s.generated OR coalesce(b.generated, false), s.documentation, :seq
+                   coalesce(s.generated, b.generated, false), s.documentation, s.example, s.detectable, :seq
             FROM staged_files s
             LEFT JOIN blobs b ON b.oid = s.oid AND b.language = s.language AND b.extractor_version = :version
         """),

@@ -83,7 +83,7 @@ blobs = Table(
     Column("code_lines", Integer, nullable=False),
     Column("comment_lines", Integer, nullable=False),
     Column("blank_lines", Integer, nullable=False),
-    # Detected by content (for detection by path, see files.generated).
+    # Detected by content; files.generated also knows the path and the attributes.
     Column("generated", Boolean, nullable=False),
     # Size in bytes of the real content where the blob is a Git LFS pointer.
     Column("lfs_bytes", BigInteger),
@@ -112,6 +112,9 @@ files = Table(
     Column("vendored", Boolean, nullable=False),
     Column("generated", Boolean, nullable=False),
     Column("documentation", Boolean, nullable=False),
+    Column("example", Boolean, nullable=False),
+    # False if `.gitattributes` leaves it out of statistics of languages.
+    Column("detectable", Boolean, nullable=False),
     Column("from_seq", Integer, nullable=False),
     Column("to_seq", Integer),
     CheckConstraint("kind IN ('file', 'executable', 'symlink', 'submodule')", name="kind"),

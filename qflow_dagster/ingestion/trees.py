@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion import git, languages
 from qflow_dagster.ingestion.paths import check_path, quote_path
 
 KINDS = {
@@ -17,7 +17,7 @@ KINDS = {
     "160000": "submodule",
 }
 FOLDER = "040000"
-HEAD_BYTES = 4096
+MAX_LINK_BYTES = 4096
 # Larger blobs are not loaded: they are listed as binary, with their size.
 MAX_BLOB_BYTES = 50 * 1024**2
 MAX_TEXT_BYTES = 1_000_000
@@ -74,9 +74,9 @@ def blob_sizes(objects: Path, oids: Sequence[str]) -> dict[str, int]:
     return {row[0].decode(): int(row[2]) for row in rows if len(row) == 3}
 
 
-def read_heads(objects: Path, entries: Sequence[git.TreeEntry]) -> dict[str, bytes]:
-    """Return the first 4 KB of each blob, by object id."""
-    return dict(_read(objects, [entry.oid for entry in entries if entry.size], HEAD_BYTES))
+def read_heads(objects: Path, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield (object id, the beginning) of each existing blob, as much as a language is detected by."""
+    return _read(objects, oids, languages.HEAD_BYTES)
 
 
 def read_links(objects: Path, entries: Sequence[git.TreeEntry]) -> dict[str, str]:
@@ -84,7 +84,7 @@ def read_links(objects: Path, entries: Sequence[git.TreeEntry]) -> dict[str, str
 
     Targets longer than any system supports (4 KB) are truncated.
     """
-    targets = _read(objects, [entry.oid for entry in entries], HEAD_BYTES)
+    targets = _read(objects, [entry.oid for entry in entries], MAX_LINK_BYTES)
     return {oid: quote_path(data) for oid, data in targets}
 
 

@@ -65,7 +65,7 @@ def _pattern(connection: Connection, payload: dict[str, Any], repository: str | 
     objects = repositories.find(connection, str(repository)).objects
     contents = trees.read_texts(objects, [(row.path, row.oid) for row in rows])
     by_path = {
-        path: languages.detect(path, data[: trees.HEAD_BYTES]) or _guess(data)
+        path: languages.detect(path, data[: languages.HEAD_BYTES]) or _guess(data)
         for path, data in contents.items()
     }
     languages_found = {language for language in by_path.values() if language}

@@ -54,7 +54,7 @@ def test_structure_is_counted_by_the_same_rules(sample) -> None:
 
 
 def test_every_grammar_has_a_sample() -> None:
-    twins = {"JSX", "TSX"}
+    twins = {"TSX"}
     assert {sample.language for sample in SAMPLES} == set(GRAMMARS) - twins
 
 

@@ -162,7 +162,7 @@ from qflow_dagster.ingestion import checkouts, git, trees
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with checkouts.scratch(Path(sys.argv[1])) as store:
     checkouts.export(store, git.resolve(sys.argv[1], "HEAD").oid, Path(sys.argv[2]))
-trees.read_heads(Path(sys.argv[1]), git.list_tree(sys.argv[1], "HEAD"))
+list(trees.read_heads(Path(sys.argv[1]), [entry.oid for entry in git.list_tree(sys.argv[1], "HEAD")]))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

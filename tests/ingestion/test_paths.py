@@ -1,92 +1,9 @@
-"""What a path says: language, flags, and which file an import means."""
+"""Which file an import means."""
 
 import pytest
 
-from qflow_dagster.ingestion import classify, languages
 from qflow_dagster.ingestion.facts import ImportFact
 from qflow_dagster.ingestion.resolution import Resolver
-
-
-@pytest.mark.parametrize(
-    ("path", "head", "language"),
-    [
-        ("a.py", b"", "Python"),
-        ("a.PY", b"", "Python"),
-        ("dir.py/no_extension", b"", ""),
-        ("Makefile", b"", "Makefile"),
-        ("Dockerfile", b"", "Dockerfile"),
-        ("Dockerfile.prod", b"", "Dockerfile"),
-        ("Gemfile", b"", "Ruby"),
-        ("a.tsx", b"", "TSX"),
-        ("a.ts", b"export const x = 1", "TypeScript"),
-        ("a.ts", b'<?xml version="1.0"?><!DOCTYPE TS>', "XML"),
-        ("a.h", b"int f(void);", "C"),
-        ("a.h", b"namespace a {\nclass B {};\n}", "C++"),
-        ("a.h", b"@interface A : NSObject\n@end", "Objective-C"),
-        ("a.m", b"function y = f(x)\nend", "MATLAB"),
-        ("a.pl", b":- module(a, []).", "Prolog"),
-        ("a.pl", b"use strict;", "Perl"),
-        ("script", b"#!/usr/bin/env -S python3.11 -u\n", "Python"),
-        ("script", b"#!/bin/bash\n", "Shell"),
-        ("script", b"#!/usr/local/bin/node\n", "JavaScript"),
-        ("script", b"# -*- mode: ruby -*-\n", "Ruby"),
-        ("script", b"# vim: set ft=python:\n", "Python"),
-        ("script", b"\xff\xfe\x00", ""),
-        ('"\\377.py"', b"", "Python"),
-    ],
-)
-def test_language(path: str, head: bytes, language: str) -> None:
-    assert languages.detect(path, head) == language
-    assert languages.needs_head(path) or languages.detect(path, b"") == language
-
-
-@pytest.mark.parametrize(
-    ("flag", "paths", "others"),
-    [
-        (
-            "test",
-            [
-                "tests/a.py",
-                "pkg/test_a.py",
-                "a_test.go",
-                "src/a.spec.ts",
-                "src/test/java/A.java",
-                "FooTest.java",
-                "spec/a_spec.rb",
-                "lib/__tests__/a.js",
-                "conftest.py",
-            ],
-            ["latest/a.py", "contest.py", "src/testimonials.js", "attest.go"],
-        ),
-        (
-            "vendored",
-            ["vendor/a.go", "node_modules/x/i.js", "third_party/a.c", "static/jquery-3.1.js", "gradlew"],
-            ["vendors.py", "src/react_app.py", "external_api.py"],
-        ),
-        (
-            "generated",
-            [
-                "a.min.js",
-                "x/y.pb.go",
-                "a_pb2.py",
-                "package-lock.json",
-                "Cargo.lock",
-                "dist/a.js",
-                "A.Designer.cs",
-                "yarn.lock",
-            ],
-            ["lock.py", "distance.py", "generate.py"],
-        ),
-        (
-            "documentation",
-            ["docs/a.md", "README.md", "LICENSE", "CHANGELOG.rst", "examples/a.py"],
-            ["src/doctor.py", "license_check.py"],
-        ),
-    ],
-)
-def test_flags(flag: str, paths: list[str], others: list[str]) -> None:
-    assert [p for p in paths if not getattr(classify.classify(p), flag)] == []
-    assert [p for p in others if getattr(classify.classify(p), flag)] == []
 
 
 def targets(

@@ -57,7 +57,7 @@ def switched_off(
     query = text(f"""
         SELECT m.rule_version_id AS version, f.path, count(*) AS matches
         FROM files f JOIN blobs b ON b.id = f.blob_id JOIN rule_matches m ON m.blob_id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT b.generated
+        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated
           AND m.rule_version_id = ANY(:versions)
         GROUP BY 1, 2
     """)

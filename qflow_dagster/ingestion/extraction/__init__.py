@@ -5,7 +5,7 @@ storing facts (``workers``, ``store``), detection of languages (``languages``). 
 are data: a query per grammar in ``queries/``.
 """
 
-from qflow_dagster.ingestion.extraction import grammars, syntax, text, tokens
+from qflow_dagster.ingestion.extraction import generated, grammars, syntax, text, tokens
 from qflow_dagster.ingestion.facts import BlobFacts
 
 __all__ = ["extract"]
@@ -26,7 +26,7 @@ def extract(data: bytes, language: str, *, timeout: float = 10.0, parse_limit: i
         facts.binary = True
         return facts
     source = text.as_utf8(data, facts.encoding)
-    facts.generated = text.looks_generated(source)
+    facts.generated = generated.is_generated(source, language)
     grammar = grammars.grammar(language) if len(source) <= parse_limit else None
     tree = grammar and syntax.parse(grammar, source, timeout)
     if not grammar or not tree:

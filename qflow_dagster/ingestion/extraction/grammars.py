@@ -16,7 +16,6 @@ QUERIES = Path(__file__).parent / "queries"
 GRAMMARS: dict[str, SupportedLanguage] = {
     "Python": "python",
     "JavaScript": "javascript",
-    "JSX": "javascript",
     "TypeScript": "typescript",
     "TSX": "tsx",
     "Go": "go",
