@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
-from qflow_dagster.ingestion import git, pipeline, repositories
+from qflow_dagster.ingestion import blob_reader, git, pipeline, repositories
 from qflow_dagster.ingestion.history import ingest_history
 from qflow_dagster.settings import settings
 
@@ -92,8 +92,8 @@ def peer(work: Callable[[Path, list[Blob]], tuple[int, int]]) -> Callable[..., t
     """Return a step that does `work` on all blobs in batches like ours, in `processes` processes."""
 
     def step(repository: Path, _home: Path, processes: int) -> tuple[int, int]:
-        tasks = [pipeline.BlobTask(*b[:2], 0, b[2], size) for b, size in blobs_of(repository)]
-        batches = [[(t.oid, t.language, t.path) for t in batch] for batch in pipeline.batches_of(tasks)]
+        tasks = [blob_reader.BlobTask(*b[:2], 0, b[2], size) for b, size in blobs_of(repository)]
+        batches = [[(t.oid, t.language, t.path) for t in batch] for batch in blob_reader.batches_of(tasks)]
         with ProcessPoolExecutor(processes) as pool:
             counts = list(pool.map(work, [repository] * len(batches), batches))
         return sum(files for files, _ in counts), sum(lines for _, lines in counts)

@@ -81,6 +81,7 @@ OF_TABLE = {
         "revision": "The revision that was requested, for example HEAD.",
         "extractor_version": "Version of the code that read the files.",
         "file_count": "Number of paths.",
+        "missing_blobs": "Files whose content could not be read; it is read once it is there.",
     },
     "files": {
         "kind": "file, executable, symlink or submodule.",
@@ -127,6 +128,7 @@ OF_TABLE = {
         "subject": "First line of the message.",
         "body": "The rest of the message.",
         "co_authors": "Co-authors named in the message.",
+        "line_counts": "complete, pending (changed lines are counted later) or missing (an object is missing).",
         "reachable": "Whether the current snapshot's history has it.",
     },
     "function_metrics": {
@@ -192,6 +194,9 @@ OF_TABLE = {
         "cognitive_median": "Median cognitive complexity of a function.",
         "cognitive_p90": "90th percentile of cognitive complexity.",
         "maintainability_median": "Median maintainability index of a function.",
+        "misdated_commits": "Commits whose date is wrong: in the future, before 1970-01-02, or before a parent's.",
+        "uncounted_commits": "Commits whose changed lines are not counted (yet).",
+        "lines_counted_after": "When the newest of them was made; null if all are counted.",
         "import_cycles": "Groups of files that import each other.",
         "contributors": "People who made a commit.",
         "contributors_90": "People who made a commit in the last 90 days.",

@@ -114,6 +114,7 @@ def ingest_snapshot(
             "bytes": snapshot.bytes,
             "lines": snapshot.lines,
             "blobs_read": result.blobs_read,
+            "missing_blobs": snapshot.missing_blobs,
             "seconds": result.seconds,
             "dagster/row_count": snapshot.file_count,
             "paths": table(kinds),

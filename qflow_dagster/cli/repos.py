@@ -38,6 +38,8 @@ def list_(json: JsonFlag = False, limit: Limit = 100) -> None:
             "committed": row["committed_at"],
             "files": row["files"],
             "lines": row["lines"],
+            "history": row["history"],
+            "missing": row["missing_blobs"],
             "location": row["location"],
         }
         for row in rows
@@ -61,6 +63,7 @@ def show(name: Name, json: JsonFlag = False) -> None:
         "files": snapshot.file_count,
         "lines": snapshot.lines,
         "bytes": snapshot.bytes,
+        "missing_blobs": snapshot.missing_blobs,
         **history,
     }
     if json:

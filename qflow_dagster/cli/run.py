@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from sqlalchemy import Engine
 
 from qflow_dagster.agents import self_improvement
 from qflow_dagster.cli.output import JsonFlag, console, messages, print_json, print_rows
@@ -17,6 +18,7 @@ from qflow_dagster.evolution import findings
 from qflow_dagster.execution import work_items
 from qflow_dagster.generation import candidate_records
 from qflow_dagster.ingestion import queries, repositories
+from qflow_dagster.metrics import pipeline
 from qflow_dagster.metrics import queries as metric_queries
 
 JOB = "improve_repository"
@@ -51,6 +53,21 @@ def run(
     result["runs"] = [run_id]
     result["seconds"] = {**seconds, "total": round(time.monotonic() - started, 2)}
     print_json(result) if json else show(result)
+    count_lines(engine, registered.id)
+
+
+def count_lines(engine: Engine, repository_id: int) -> None:
+    """Count the changed lines of old commits, which the result did not wait for; it may be interrupted."""
+    with engine.connect() as connection:
+        if repository_id not in queries.repositories_to_count(connection):
+            return
+    messages.print(
+        "Counting the changed lines of commits older than a year; Ctrl-C ends it, the next run goes on."
+    )
+    with TerminalProgress() as progress:
+        result = pipeline.count_lines(engine, repository_id, progress)
+    missing = f"; {result.missing:,} cannot be counted, because objects are missing" if result.missing else ""
+    messages.print(f"Counted the lines of {result.counted:,} commits{missing}.")
 
 
 def execute(
@@ -111,6 +128,7 @@ def summary(connection: Any, name: str) -> dict[str, Any]:
         "lines": snapshot.lines,
         "functions": metric_queries.function_count(connection, snapshot.id),
         "commits": queries.commit_summary(connection, snapshot.repository_id)["commits"],
+        "missing_blobs": snapshot.missing_blobs,
         "languages": queries.languages(connection, snapshot),
         "hotspots": metric_queries.hotspots(connection, snapshot.repository_id, MAX_HOTSPOTS),
         "findings": findings.counts(connection, snapshot.repository_id),
@@ -133,6 +151,12 @@ def show(result: dict[str, Any]) -> None:
         f"{result['lines']:,} lines, {result['functions']:,} functions, {result['commits']:,} commits "
         f"({seconds['total']:.1f} s)"
     )
+    if missing := result["missing_blobs"]:
+        console.print(
+            f"{missing:,} files are not read, because their content is missing from the repository "
+            "(in a partial clone: git fetch --refetch, then run again).",
+            style="yellow",
+        )
     print_rows(result["languages"][:8], empty="No language was recognised.", title="Languages")
     hotspots = [
         {name: spot[name] for name in ("rank", "path", "score", "commits_365", "cognitive", "reason")}

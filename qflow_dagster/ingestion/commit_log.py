@@ -6,13 +6,13 @@ Merges have no changes of their own, renames are detected by git (-M), names and
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
-from qflow_dagster.ingestion import git
+from qflow_dagster.ingestion import git, trees
 from qflow_dagster.ingestion.paths import broken_rule, quote_path
 from qflow_dagster.ingestion.stand_ins import stand_in
 from qflow_dagster.safety import logs
@@ -47,6 +47,8 @@ FORMAT = (
 FIELDS = 11
 KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type_changed"}
 MAX_BODY_LENGTH = 20_000
+# Bytes of a field that are kept: a body in any script, or a path.
+MAX_TOKEN = 4 * MAX_BODY_LENGTH
 CONTACT = re.compile(r"[^<>\x00-\x1f\x85\u2028\u2029]* ?<[^<>\s]+>")
 
 
@@ -61,7 +63,7 @@ class Change(NamedTuple):
 
 
 class LoggedCommit(NamedTuple):
-    """A commit as git logs it; times are ISO 8601 in UTC."""
+    """A commit as git logs it; times are ISO 8601 in UTC, `line_counts` is as in the table `commits`."""
 
     oid: str
     parents: list[str]
@@ -74,23 +76,45 @@ class LoggedCommit(NamedTuple):
     subject: str
     body: str
     co_authors: list[str]
+    line_counts: str
     changes: list[Change]
 
 
+class Detail(NamedTuple):
+    """A level of detail at which changes are read: git's options, and `commits.line_counts` then."""
+
+    options: tuple[str, ...]
+    line_counts: str
+
+
+LINES = Detail(("--raw", "--numstat", "-M"), "complete")
+# Takes a fraction of the time, because only the blobs of possible renames are read.
+RENAMES = Detail(("--raw", "-M"), "pending")
+# These read no blob; equal blobs at two paths are a rename all the same.
+NAMES = Detail(("--raw", "-M100%"), "missing")
+NOTHING = Detail(("--no-patch",), "missing")
+
+
 def read_commits(
-    objects: Path, oids: list[str], mailmap_commit: str, processes: int
+    objects: Path,
+    oids: list[str],
+    mailmap_commit: str,
+    processes: int,
+    later: Collection[str] = frozenset(),
 ) -> Iterator[list[LoggedCommit]]:
     """Yield the commits of `oids` with their changes, in order, in batches.
 
     Each commit is read once. Comparing trees is most of the work and independent from commit
-    to commit, so `processes` git processes work at the next batches while one is consumed.
+    to commit, so `processes` git processes work at the next batches while one is consumed. Batches
+    whose commits are all in `later` are read without counting lines.
     """
     batches = [oids[start : start + BATCH_COMMITS] for start in range(0, len(oids), BATCH_COMMITS)]
     with stand_in(objects) as safe_objects, ThreadPoolExecutor(processes) as pool:
         running: deque[Future[list[LoggedCommit]]] = deque()
         try:
             for batch in batches:
-                running.append(pool.submit(_read_batch, safe_objects, batch, mailmap_commit))
+                detail = RENAMES if later and all(oid in later for oid in batch) else LINES
+                running.append(pool.submit(_read_batch, safe_objects, batch, mailmap_commit, detail))
                 if len(running) > processes:
                     yield running.popleft().result()
             while running:
@@ -100,19 +124,8 @@ def read_commits(
                 future.cancel()
 
 
-def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[LoggedCommit]:
-    try:
-        commits = parse_log(_log(objects, oids, mailmap_commit, ("--raw", "--numstat", "-M")))
-    except git.GitError as error:
-        # A commit can change more paths than fit into memory; the others of the batch are read without it.
-        if len(oids) > 1:
-            middle = len(oids) // 2
-            parts = (oids[:middle], oids[middle:])
-            return [commit for part in parts for commit in _read_batch(objects, part, mailmap_commit)]
-        commits = parse_log(_log(objects, oids, mailmap_commit, ("--no-patch",)))
-        logger.warning("commit %s is stored without its changes: %s", oids[0], error)
-    if len(commits) != len(oids):
-        raise git.GitError(f"git log of {len(oids)} commits from {oids[0]} printed {len(commits)}")
+def _read_batch(objects: Path, oids: list[str], mailmap_commit: str, detail: Detail) -> list[LoggedCommit]:
+    commits = _read_around_gaps(objects, oids, mailmap_commit, detail)
     # Git maps authors and committers, not those of trailers.
     contacts = sorted({name for commit in commits for name in commit.co_authors if CONTACT.fullmatch(name)})
     if not contacts:
@@ -126,13 +139,67 @@ def _read_batch(objects: Path, oids: list[str], mailmap_commit: str) -> list[Log
     ]
 
 
-def _log(objects: Path, oids: list[str], mailmap_commit: str, changes: tuple[str, ...]) -> bytes:
+def _read_around_gaps(
+    objects: Path, oids: list[str], mailmap_commit: str, detail: Detail
+) -> list[LoggedCommit]:
+    """Read commits; one that lacks an object, or changes more paths than fit into memory, harms no other."""
+    try:
+        return _log(objects, oids, mailmap_commit, detail)
+    except git.GitError as error:
+        if detail is NOTHING:
+            raise
+        lacking = _lacking_blobs(objects, oids) if detail in (LINES, RENAMES) else set()
+        if lacking:
+            logger.warning(
+                "the lines of %d commits, the first of them %s, cannot be counted: %s",
+                len(lacking),
+                next(oid for oid in oids if oid in lacking),
+                error,
+            )
+            whole = [oid for oid in oids if oid not in lacking]
+            commits = _read_around_gaps(objects, whole, mailmap_commit, detail) if whole else []
+            commits += _read_around_gaps(
+                objects, [oid for oid in oids if oid in lacking], mailmap_commit, NAMES
+            )
+            place = {oid: number for number, oid in enumerate(oids)}
+            return sorted(commits, key=lambda commit: place[commit.oid])
+        if len(oids) > 1:
+            middle = len(oids) // 2
+            parts = (oids[:middle], oids[middle:])
+            return [c for part in parts for c in _read_around_gaps(objects, part, mailmap_commit, detail)]
+        logger.warning("commit %s is stored without its changes: %s", oids[0], error)
+        return _read_around_gaps(objects, oids, mailmap_commit, NOTHING)
+
+
+def _lacking_blobs(objects: Path, oids: list[str]) -> set[str]:
+    """Return the commits of which a changed blob is missing (in a partial clone, or a damaged repository)."""
+    stdin = "".join(f"{oid}\n" for oid in oids).encode()
+    blobs: dict[str, set[str]] = {}
+    arguments = ("diff-tree", "--stdin", "-r", "--root", "-z", "--raw", "--no-renames", "--no-abbrev")
+    try:
+        listed = git.run(objects, *arguments, timeout=LOG_TIMEOUT, stdin=stdin, max_output=LOG_BYTES)
+    except git.GitError:
+        return set()
+    commit = ""
+    for token in listed.split(b"\0"):
+        if token.startswith(b":"):
+            before, after, old, new, _ = token[1:].decode().split(" ")
+            for mode, blob in ((before, old), (after, new)):
+                if mode not in ("000000", "160000"):
+                    blobs.setdefault(blob, set()).add(commit)
+        elif git.OBJECT_ID.fullmatch(name := token.decode(errors="replace").strip()):
+            commit = name
+    there = trees.blob_sizes(objects, list(blobs))
+    return {commit for blob, users in blobs.items() if blob not in there for commit in users}
+
+
+def _log(objects: Path, oids: list[str], mailmap_commit: str, detail: Detail) -> list[LoggedCommit]:
     arguments = (
         "log",
         "--stdin",
         "--no-walk=unsorted",
         "-z",
-        *changes,
+        *detail.options,
         "--no-abbrev",
         "--no-ext-diff",
         "--no-textconv",
@@ -143,23 +210,43 @@ def _log(objects: Path, oids: list[str], mailmap_commit: str, changes: tuple[str
         f"--format=format:{FORMAT}",
     )
     stdin = "".join(f"{oid}\n" for oid in oids).encode()
-    return git.run(
-        objects,
-        *arguments,
-        timeout=LOG_TIMEOUT,
-        stdin=stdin,
-        configuration=_mailmap(mailmap_commit),
-        max_output=LOG_BYTES,
-    )
+    configuration = _mailmap(mailmap_commit)
+    with git.stream(
+        objects, *arguments, timeout=LOG_TIMEOUT, stdin=stdin, configuration=configuration
+    ) as output:
+        tokens = _tokens(output)
+    commits = parse_log(tokens, detail)
+    if len(commits) != len(oids):
+        raise git.GitError(f"git log of {len(oids)} commits from {oids[0]} printed {len(commits)}")
+    return commits
+
+
+def _tokens(output: IO[bytes]) -> list[bytes]:
+    """Split git's output at NUL while it is read, so that long messages are cut before they are in memory.
+
+    Raises:
+        GitError: There is more than `LOG_BYTES` nonetheless.
+    """
+    tokens: list[bytes] = []
+    rest = b""
+    capacity = LOG_BYTES
+    while piece := output.read(1 << 16):
+        *complete, rest = (rest + piece).split(b"\0")
+        cut = [token[:MAX_TOKEN] for token in complete]
+        capacity -= sum(map(len, cut)) + len(cut)
+        if capacity < 0:
+            raise git.GitError(f"git log printed more than {LOG_BYTES:,} bytes and was ended")
+        tokens += cut
+        rest = rest[:MAX_TOKEN]
+    return [*tokens, rest]
 
 
 def _mailmap(commit: str) -> tuple[str, ...]:
     return "log.mailmap=true", f"mailmap.blob={commit}:.mailmap", "mailmap.file="
 
 
-def parse_log(output: bytes) -> list[LoggedCommit]:
-    """Parse the output of `git log -z --raw --numstat` in `FORMAT`."""
-    tokens = output.split(b"\0")
+def parse_log(tokens: list[bytes], detail: Detail) -> list[LoggedCommit]:
+    """Parse the tokens of git's log in `FORMAT` at a level of detail."""
     commits = []
     position = 0
     while position < len(tokens):
@@ -172,15 +259,17 @@ def parse_log(output: bytes) -> list[LoggedCommit]:
         # The first change follows the end mark in the same token.
         tokens[position] = tokens[position].removeprefix(END).lstrip(b"\n")
         changes, position = parse_changes(tokens, position)
-        # Paths that git refuses to check out are skipped.
-        commits.append(
-            _commit(fields, [c for c in changes if _is_safe(c.path) and _is_safe(c.previous_path)])
-        )
+        if detail is not LINES:
+            changes = [change._replace(added_lines=None, deleted_lines=None) for change in changes]
+        commits.append(_commit(fields, detail.line_counts, changes))
     return commits
 
 
 def parse_changes(tokens: list[bytes], position: int) -> tuple[list[Change], int]:
-    """Parse the raw and numstat tokens of a commit; return its changes and the position of the next commit."""
+    """Parse the raw and numstat tokens of a commit; return its changes and the position of the next commit.
+
+    Paths that git refuses to check out are skipped.
+    """
     kinds: dict[bytes, tuple[str, bytes | None]] = {}
     lines: dict[bytes, tuple[int | None, int | None]] = {}
     while position < len(tokens) and not tokens[position].startswith(BEGIN):
@@ -206,15 +295,12 @@ def parse_changes(tokens: list[bytes], position: int) -> tuple[list[Change], int
     changes = [
         Change(quote_path(path), kind, quote_path(old) if old else None, *lines.get(path, (0, 0)))
         for path, (kind, old) in kinds.items()
+        if not broken_rule(path) and (old is None or not broken_rule(old))
     ]
     return changes, position
 
 
-def _is_safe(quoted: str | None) -> bool:
-    return quoted is None or not broken_rule(quoted.strip('"').encode())
-
-
-def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
+def _commit(fields: list[bytes], line_counts: str, changes: list[Change]) -> LoggedCommit:
     oid, parents, an, ae, at, cn, ce, ct, subject, body, trailers = map(_text, fields)
     co_authors = [line.strip() for line in trailers.splitlines() if line.strip()]
     return LoggedCommit(
@@ -229,6 +315,7 @@ def _commit(fields: list[bytes], changes: list[Change]) -> LoggedCommit:
         subject,
         body.strip()[:MAX_BODY_LENGTH],
         co_authors,
+        line_counts,
         changes,
     )
 

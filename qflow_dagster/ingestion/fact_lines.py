@@ -12,6 +12,7 @@ BLOB_COLUMNS = (
     "language",
     "extractor_version",
     "bytes",
+    "missing",
     "binary",
     "encoding",
     "lines",

@@ -74,6 +74,7 @@ class BlobFacts:
 
     language: str
     bytes: int
+    missing: bool = False
     binary: bool = False
     encoding: str = ""
     lines: int = 0

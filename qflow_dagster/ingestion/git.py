@@ -35,6 +35,9 @@ TIMEOUT = 120
 MAX_OUTPUT = 256_000_000
 OLDEST = (2, 31)
 REDIRECTED = re.compile(r"returned error: 30[12378]\b|HTTP 30[12378]\b")
+MISSING_OBJECT = re.compile(r"promisor remote|unable to read|missing (?:blob|object)|bad object|loose object")
+# Maximum characters of git's message in ours.
+MAX_REASON = 500
 OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -366,10 +369,15 @@ def records(output: IO[bytes], commit: str, per_path: int = 1) -> Iterator[bytes
 
 
 def reason(errors: bytes, code: int) -> str:
-    """Return git's error message as a line: the first fatal or error line."""
+    """Return git's error message as a line, from the first fatal or error line on; advice if an object is missing."""
     lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
-    chosen = (telling or lines or [f"exit code {code}"])[0]
+    first = next((n for n, line in enumerate(lines) if line.startswith(("fatal:", "error:"))), 0)
+    kept = [line for line in lines[first:] if not line.startswith(("hint:", "warning:"))]
+    chosen = " ".join(kept or [f"exit code {code}"])[:MAX_REASON]
     if REDIRECTED.search(chosen):
         return "it is redirected elsewhere, and no redirect is followed: give the new address"
-    return "".join(c if c >= " " else " " for c in chosen.removeprefix("fatal: ").removeprefix("error: "))
+    advice = MISSING_OBJECT.search(chosen) and (
+        "; an object is missing: see git fsck, in a partial clone git fetch --refetch brings it"
+    )
+    plain = "".join(c if c >= " " else " " for c in chosen.removeprefix("fatal: ").removeprefix("error: "))
+    return plain + (advice or "")

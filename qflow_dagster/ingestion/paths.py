@@ -10,13 +10,16 @@ what is valid on Linux but not elsewhere (backslashes, control characters) is st
 and refused if a file would be written.
 """
 
+import hashlib
 import re
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.safety.display import visible_line
 
-# Maximum bytes of a component on Linux, and of a path on macOS; far above those of normal repositories.
-MAX_COMPONENT, MAX_PATH = 255, 1_024
+# Maximum bytes of a component and of a path on Linux; of a path on macOS, if a file is to be written.
+MAX_COMPONENT, MAX_PATH, MAX_WRITTEN_PATH = 255, 4_096, 1_024
+# Maximum bytes of a path as text: an index of PostgreSQL holds no value of more than 2,700.
+MAX_TEXT = 1_000
 
 # NTFS removes trailing blanks and dots, has streams after a colon, and a short name for each file.
 # For HFS+, git treats bytes that are not UTF-8 as the end of a name.
@@ -54,8 +57,9 @@ def check_path(path: bytes, commit: str, *, link: bool = False, written: bool = 
 
 def broken_rule(path: bytes, *, link: bool = False, written: bool = False) -> str:
     """Return the rule that `path` breaks, '' for none."""
-    if len(path) > MAX_PATH:
-        return f"it has {len(path):,} bytes, {MAX_PATH:,} are allowed"
+    maximum = MAX_WRITTEN_PATH if written else MAX_PATH
+    if len(path) > maximum:
+        return f"it has {len(path):,} bytes, {maximum:,} are allowed"
     if len(path) > MAX_COMPONENT and max(map(len, path.split(b"/"))) > MAX_COMPONENT:
         return f"a part of it has more than {MAX_COMPONENT} bytes"
     if b"\0" in path:
@@ -78,8 +82,17 @@ def quote_path(path: bytes) -> str:
     """Return a path as text, reversibly: unchanged, or C-quoted as git does if text cannot represent it.
 
     Quoted are control characters, quotes, backslashes, and every byte beyond ASCII of a path
-    that is not UTF-8.
+    that is not UTF-8. Of a text of more than `MAX_TEXT` bytes, a SHA-256 stands for the middle. It is
+    still longer than `MAX_TEXT`, so that it is the text of no other path.
     """
+    text = _quoted(path)
+    if len(path) * 4 <= MAX_TEXT or len(encoded := text.encode()) <= MAX_TEXT:
+        return text
+    head, tail = (part.decode(errors="ignore") for part in (encoded[: MAX_TEXT - 300], encoded[-300:]))
+    return f"{head}…{hashlib.sha256(path).hexdigest()}…{tail}"
+
+
+def _quoted(path: bytes) -> str:
     try:
         text = path.decode()
     except UnicodeDecodeError:

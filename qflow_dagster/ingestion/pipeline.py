@@ -9,14 +9,13 @@ Does not belong here: git's output (``git``), worker processes (``workers``), SQ
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import (
@@ -30,22 +29,11 @@ from qflow_dagster.ingestion import (
     store,
     trees,
 )
+from qflow_dagster.ingestion.blob_reader import BlobReader, with_reconnect
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
 from qflow_dagster.ingestion.repositories import Repository
 from qflow_dagster.ingestion.store import FileRow
-from qflow_dagster.ingestion.workers import BlobTask, Limits, extract_all
 from qflow_dagster.progress import ReportProgress
-from qflow_dagster.settings import settings
-
-T = TypeVar("T")
-
-# A batch is read, parsed and committed together: large enough for a low overhead, small enough to limit
-# memory and the loss with a killed run.
-BATCH_BYTES = 1_500_000
-BATCH_BLOBS = 400
-RECONNECT_SECONDS = (1, 2, 4, 8)
-# SQL states of a server that is shutting down or starting; None: there was no response.
-NOT_THERE = (None, "57P01", "57P02", "57P03")
 
 
 class SnapshotResult(NamedTuple):
@@ -99,18 +87,26 @@ def ingest(
             repositories.refresh(connection, repository, report)
             commit = git.resolve(repository.objects, revision)
             existing = store.find_snapshot(connection, repository.id, commit.oid)
+            base = store.newest_snapshot(connection, repository.id)
             if existing is not None:
                 store.set_current_snapshot(connection, repository.id, existing)
-                return SnapshotResult(existing, commit.oid, False, 0, 0, time.monotonic() - started)
-            base = store.newest_snapshot(connection, repository.id)
             attribute_files = store.paths_ending_with(connection, repository.id, attributes.FILE_NAME)
-        plan = plan_snapshot(repository, commit, revision, base, attribute_files)
+        reader = BlobReader(engine, repository.objects, report, processes)
         blobs_read = 0
+        if base is not None:
+            blobs_read += fill_gaps(reader, repository, base, existing or base.id, attribute_files)
+        if existing is not None:
+            return SnapshotResult(existing, commit.oid, False, 0, blobs_read, time.monotonic() - started)
+        plan = plan_snapshot(repository, commit, revision, base, attribute_files)
         snapshot_id = None
         # Stored facts may be deleted with another repository before the snapshot refers to
         # them; then it is not published, and what is missing is read.
         while snapshot_id is None:
-            blobs_read += read_blobs(engine, plan, report, processes)
+            blobs_read += reader.read(
+                (row.oid, row.language, row.path, size)
+                for row, size in zip(plan.rows, plan.sizes, strict=True)
+                if row.language is not None
+            )
             report("publishing", 0, 1)
             snapshot_id = with_reconnect(engine, lambda connection: publish(connection, plan))
         report("publishing", 1, 1)
@@ -196,40 +192,36 @@ def languages_of(
     return detected
 
 
-def read_blobs(engine: Engine, plan: Plan, report: ReportProgress, processes: int | None) -> int:
-    """Read and store the facts of blobs of `plan` that have none yet; return their number."""
-    required: dict[store.BlobKey, tuple[str, int]] = {}
-    for row, size in zip(plan.rows, plan.sizes, strict=True):
-        if row.language is not None:
-            required.setdefault((row.oid, row.language), (row.path, size))
-    with engine.begin() as connection:
-        missing = required.keys() - store.known_blobs(connection, required)
-        ids = store.reserve_blob_ids(connection, len(missing))
-    tasks = [BlobTask(*key, row_id, *required[key]) for key, row_id in zip(sorted(missing), ids, strict=True)]
-    limits = Limits(settings().ingestion.parse_limit, settings().ingestion.parse_timeout)
-    processed = 0
-    report("reading files", 0, len(tasks))
-    number = processes or settings().ingestion.processes
-    with closing(extract_all(plan.repository.objects, batches_of(tasks), number, limits)) as extracted:
-        for results in extracted:
-            facts = [((r.task.oid, r.task.language), r.lines) for r in results]
-            with_reconnect(engine, lambda connection, facts=facts: store.write_facts(connection, facts))
-            processed += len(results)
-            report("reading files", processed, len(tasks))
-    return len(tasks)
+def fill_gaps(
+    reader: BlobReader,
+    repository: Repository,
+    newest: store.BaseSnapshot,
+    snapshot_id: int,
+    attribute_files: Sequence[tuple[str, str]],
+) -> int:
+    """Read what was missing when the snapshot was published, if it is there now; return the number of blobs."""
+    with reader.engine.begin() as connection:
+        gaps = store.gaps(connection, snapshot_id)
+    sizes = trees.blob_sizes(repository.objects, list(dict.fromkeys(gap.oid for gap in gaps)))
+    gaps = [gap for gap in gaps if gap.oid in sizes]
+    if not gaps:
+        return 0
+    entries = [git.TreeEntry("100644", "blob", gap.oid, sizes[gap.oid], gap.path) for gap in gaps]
+    # The language may depend on the content.
+    own = attributes.read(repository.objects, attribute_files, [gap.path for gap in gaps])
+    detected = languages_of(repository.objects, entries, own)
+    blobs_read = reader.read((gap.oid, detected[gap.path], gap.path, sizes[gap.oid]) for gap in gaps)
 
+    def publish_filled(connection: Connection) -> None:
+        store.fill_gaps(connection, gaps, [detected[gap.path] for gap in gaps])
+        store.fill_totals(connection, snapshot_id)
+        if snapshot_id == newest.id:
+            paths = [gap.path for gap in gaps]
+            edges = resolve_imports(connection, repository, paths)
+            store.replace_dependencies(connection, repository.id, newest.seq, edges, paths)
 
-def batches_of(tasks: Sequence[BlobTask]) -> list[list[BlobTask]]:
-    """Return batches of about `BATCH_BYTES`, largest blobs first, so that no large blob delays the end."""
-    batches: list[list[BlobTask]] = []
-    remaining = 0
-    for task in sorted(tasks, key=lambda task: -task.size):
-        if not batches or remaining < task.size or len(batches[-1]) == BATCH_BLOBS:
-            batches.append([])
-            remaining = BATCH_BYTES
-        batches[-1].append(task)
-        remaining -= task.size
-    return batches
+    with_reconnect(reader.engine, publish_filled)
+    return blobs_read
 
 
 def publish(connection: Connection, plan: Plan) -> int | None:
@@ -247,7 +239,7 @@ def publish(connection: Connection, plan: Plan) -> int | None:
     if existing is not None:
         return existing
     required = {(row.oid, row.language) for row in rows if row.language is not None}
-    if len(store.known_blobs(connection, required)) < len(required):
+    if len(store.known_blobs(connection, required, missing=True)) < len(required):
         return None
     before = None if removed is None else {path for path, _ in store.current_paths(connection, repository.id)}
     snapshot_id, seq = store.insert_snapshot(connection, repository.id, plan.commit, plan.revision)
@@ -255,7 +247,7 @@ def publish(connection: Connection, plan: Plan) -> int | None:
     if seq != (plan.base.seq if plan.base else 0) + 1:
         raise QflowError(f"{repository.name} was ingested by another process meanwhile; run again")
     store.replace_files(connection, repository.id, seq, rows, removed)
-    store.fill_totals(connection, repository.id, snapshot_id)
+    store.fill_totals(connection, snapshot_id)
     changed = [row.path for row in rows]
     # An import of an unchanged file may resolve differently once paths come or go, or once a
     # manifest says where modules lie: then all are resolved again.
@@ -288,29 +280,3 @@ def resolve_imports(
         targets = resolver.resolve(row.path, row.language, row.fact)
         edges += [(row.path, row.fact.line, row.fact.module, target) for target in targets or (None,)]
     return edges
-
-
-def with_reconnect(engine: Engine, work: Callable[[Connection], T]) -> T:
-    """Run `work` in a transaction, and repeat it on a new connection if the connection is lost.
-
-    The transactions of this module are idempotent, so it does not matter whether the lost one was
-    committed.
-
-    Raises:
-        QflowError: The database did not recover.
-    """
-    lost: DBAPIError | None = None
-    for pause in (0, *RECONNECT_SECONDS):
-        time.sleep(pause)
-        try:
-            with engine.begin() as connection:
-                return work(connection)
-        except DBAPIError as error:
-            if not error.connection_invalidated and getattr(error.orig, "sqlstate", None) not in NOT_THERE:
-                raise
-            lost = error
-    reason = str(lost and lost.orig).splitlines()[0]
-    raise QflowError(
-        f"the database went away and did not come back within {sum(RECONNECT_SECONDS)} s: {reason}; "
-        "what was read is kept, run again when it is up"
-    ) from lost

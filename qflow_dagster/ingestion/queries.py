@@ -31,9 +31,11 @@ class Snapshot:
     commit_oid: str
     revision: str
     committed_at: datetime
+    created_at: datetime
     file_count: int
     bytes: int
     lines: int
+    missing_blobs: int
 
     @property
     def interval(self) -> dict[str, int]:
@@ -43,7 +45,8 @@ class Snapshot:
 
 _COLUMNS = """
     s.id, r.id AS repository_id, r.name AS repository, r.location, s.seq, s.commit_oid, s.revision, s.committed_at,
-    s.file_count, s.bytes, s.lines
+    s.created_at, s.file_count, s.bytes, s.lines,
+    s.missing_blobs
 """
 
 
@@ -196,11 +199,27 @@ def repositories(connection: Connection) -> list[dict[str, Any]]:
         connection,
         """
             SELECT r.id, r.name, r.location, r.added_at, s.commit_oid AS commit, s.revision, s.committed_at,
-                   s.created_at AS ingested_at, s.file_count AS files, s.lines, s.id AS snapshot_id
+                   s.created_at AS ingested_at, s.file_count AS files, s.lines, s.id AS snapshot_id,
+                   s.missing_blobs,
+                   CASE WHEN s.id IS NULL THEN NULL WHEN r.history_tip IS DISTINCT FROM s.commit_oid THEN 'not read yet'
+                        WHEN EXISTS (SELECT FROM commits c WHERE c.repository_id = r.id AND c.reachable
+                                     AND c.line_counts = 'pending') THEN 'lines being counted'
+                        WHEN EXISTS (SELECT FROM commits c WHERE c.repository_id = r.id AND c.reachable
+                                     AND c.line_counts = 'missing') THEN 'objects missing'
+                        ELSE 'complete' END AS history
             FROM repositories r LEFT JOIN snapshots s ON s.id = r.current_snapshot_id ORDER BY r.name
         """,
         {},
     )
+
+
+def repositories_to_count(connection: Connection) -> list[int]:
+    """Return the ids of the repositories with commits whose changed lines are still to be counted."""
+    query = text("""
+        SELECT DISTINCT repository_id FROM commits
+        WHERE line_counts = 'pending' AND reachable ORDER BY repository_id
+    """)
+    return list(connection.scalars(query))
 
 
 def seconds_since_measured(connection: Connection) -> dict[str, float | None]:

@@ -57,6 +57,7 @@ class FileRow(NamedTuple):
 class BaseSnapshot(NamedTuple):
     """The newest snapshot of a repository, to which the next is compared."""
 
+    id: int
     seq: int
     commit_oid: str
     extractor_version: int
@@ -70,15 +71,20 @@ class ImportRow(NamedTuple):
     fact: ImportFact
 
 
-def known_blobs(connection: Connection, keys: Collection[BlobKey]) -> set[BlobKey]:
-    """Return those of `keys` (object id, language) whose facts of the current extractor are stored."""
+def known_blobs(connection: Connection, keys: Collection[BlobKey], *, missing: bool = False) -> set[BlobKey]:
+    """Return those of `keys` (object id, language) whose facts of the current extractor are stored.
+
+    `missing`: include those that could not be read.
+    """
     rows = connection.execute(
         text("""
             SELECT b.oid, b.language
             FROM unnest(CAST(:oids AS text[]), CAST(:languages AS text[])) AS w (oid, language)
             JOIN blobs b ON b.oid = w.oid AND b.language = w.language AND b.extractor_version = :version
+            WHERE NOT b.missing OR :missing
         """),
         {
+            "missing": missing,
             "oids": [oid for oid, _ in keys],
             "languages": [language for _, language in keys],
             "version": EXTRACTOR_VERSION,
@@ -93,15 +99,60 @@ def reserve_blob_ids(connection: Connection, count: int) -> list[int]:
     return list(connection.scalars(text(statement), {"count": count}))
 
 
-def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str, bytes]]]) -> None:
-    """Store the facts of `blobs`, except those that another ingestion stored meanwhile."""
+def write_facts(connection: Connection, blobs: Sequence[tuple[BlobKey, dict[str, bytes], bool]]) -> None:
+    """Store the facts of `blobs` (key, COPY lines, whether it is missing), except those already stored.
+
+    Facts of a blob that was missing take the place of that note in every repository.
+    """
     lock_facts(connection)
-    there = known_blobs(connection, [key for key, _ in blobs])
-    new = [lines for key, lines in blobs if key not in there]
+    keys = [key for key, _, _ in blobs]
+    there, noted = known_blobs(connection, keys), known_blobs(connection, keys, missing=True)
+    new = [lines for key, lines, missing in blobs if key not in (noted if missing else there)]
     for name, columns in FACT_COLUMNS.items():
         chunks = [lines[name] for lines in new if name in lines]
         if chunks:
             copy_text(connection, name, columns, [b"".join(chunks)])
+    if noted - there:
+        gaps = """FROM blobs gap JOIN blobs b ON b.oid = gap.oid AND b.language = gap.language
+                  AND b.extractor_version = gap.extractor_version AND NOT b.missing WHERE gap.missing"""
+        connection.execute(text(f"UPDATE files SET blob_id = b.id {gaps} AND files.blob_id = gap.id"))
+        connection.execute(text(f"DELETE FROM blobs WHERE id IN (SELECT gap.id {gaps})"))
+
+
+class Gap(NamedTuple):
+    """A file of a snapshot whose content is missing."""
+
+    file_id: int
+    path: str
+    oid: str
+
+
+def gaps(connection: Connection, snapshot_id: int) -> list[Gap]:
+    """Return the files of a snapshot whose content was missing when it was read."""
+    rows = connection.execute(
+        text("""
+            SELECT f.id, f.path, f.oid FROM snapshots n
+            JOIN files f ON f.repository_id = n.repository_id AND f.from_seq <= n.seq
+                AND (f.to_seq IS NULL OR f.to_seq > n.seq)
+            JOIN blobs b ON b.id = f.blob_id AND b.missing
+            WHERE n.id = :snapshot ORDER BY f.path
+        """),
+        {"snapshot": snapshot_id},
+    )
+    return [Gap(*row) for row in rows]
+
+
+def fill_gaps(connection: Connection, gaps: Sequence[Gap], languages: Sequence[str]) -> None:
+    """Refer the files of `gaps` to the facts of their content in these languages, where there are any now."""
+    connection.execute(
+        text("""
+            UPDATE files f SET blob_id = b.id, generated = f.generated OR b.generated
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:languages AS text[])) AS w (id, language), blobs b
+            WHERE f.id = w.id AND b.oid = f.oid AND b.language = w.language
+              AND b.extractor_version = :version AND NOT b.missing
+        """),
+        {"ids": [gap.file_id for gap in gaps], "languages": list(languages), "version": EXTRACTOR_VERSION},
+    )
 
 
 def lock_facts(connection: Connection) -> None:
@@ -132,7 +183,7 @@ def newest_snapshot(connection: Connection, repository_id: int) -> BaseSnapshot 
     """Return the snapshot with the highest sequence number."""
     table = tables.snapshots.c
     row = connection.execute(
-        select(table.seq, table.commit_oid, table.extractor_version)
+        select(table.id, table.seq, table.commit_oid, table.extractor_version)
         .where(table.repository_id == repository_id)
         .order_by(table.seq.desc())
         .limit(1)
@@ -172,9 +223,9 @@ def insert_snapshot(
     row = connection.execute(
         text("""
             INSERT INTO snapshots (repository_id, seq, commit_oid, tree_oid, revision, committed_at,
-                                   extractor_version, file_count, bytes, lines)
+                                   extractor_version, file_count, bytes, lines, missing_blobs)
             SELECT :id, coalesce(max(seq), 0) + 1, :commit_oid, :tree_oid, :revision, :committed_at,
-                   :version, 0, 0, 0
+                   :version, 0, 0, 0, 0
             FROM snapshots WHERE repository_id = :id
             RETURNING id, seq
         """),
@@ -234,18 +285,20 @@ def replace_files(
     )
 
 
-def fill_totals(connection: Connection, repository_id: int, snapshot_id: int) -> None:
-    """Set the snapshot's totals from its rows; it must be the newest of its repository."""
+def fill_totals(connection: Connection, snapshot_id: int) -> None:
+    """Set the snapshot's totals from its rows."""
     connection.execute(
         text("""
-            UPDATE snapshots SET file_count = t.files, bytes = t.bytes, lines = t.lines
+            UPDATE snapshots SET file_count = t.files, bytes = t.bytes, lines = t.lines, missing_blobs = t.missing
             FROM (SELECT count(*) AS files, coalesce(sum(b.bytes), 0) AS bytes,
-                         coalesce(sum(b.lines), 0) AS lines
-                  FROM files f LEFT JOIN blobs b ON b.id = f.blob_id
-                  WHERE f.repository_id = :id AND f.to_seq IS NULL) t
+                         coalesce(sum(b.lines), 0) AS lines, count(*) FILTER (WHERE b.missing) AS missing
+                  FROM snapshots n JOIN files f ON f.repository_id = n.repository_id AND f.from_seq <= n.seq
+                      AND (f.to_seq IS NULL OR f.to_seq > n.seq)
+                  LEFT JOIN blobs b ON b.id = f.blob_id
+                  WHERE n.id = :snapshot) t
             WHERE snapshots.id = :snapshot
         """),
-        {"id": repository_id, "snapshot": snapshot_id},
+        {"snapshot": snapshot_id},
     )
 
 

@@ -22,7 +22,7 @@ ORDER BY length(f.path) DESC, r.id LIMIT 1
 _LAST_CHANGE = text("""
 SELECT c.oid, c.author_name, c.committed_at, c.subject
 FROM file_changes fc JOIN commits c ON c.id = fc.commit_id
-WHERE fc.repository_id = :repository_id AND fc.path = :path ORDER BY c.committed_at DESC, c.id DESC LIMIT 1
+WHERE fc.repository_id = :repository_id AND fc.path = :path ORDER BY c.id DESC LIMIT 1
 """)
 
 

@@ -62,6 +62,8 @@ snapshots = Table(
     # Sum of blob sizes in bytes, and of physical lines of text files.
     Column("bytes", BigInteger, nullable=False),
     Column("lines", BigInteger, nullable=False),
+    # Files whose content could not be read (a partial clone, a damaged object); it is read once it is there.
+    Column("missing_blobs", Integer, nullable=False),
     timestamp_column("created_at", default_now=True),
     UniqueConstraint("repository_id", "seq"),
     UniqueConstraint("repository_id", "commit_oid", "extractor_version"),
@@ -76,6 +78,8 @@ blobs = Table(
     Column("language", Text, nullable=False),
     Column("extractor_version", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+    # True if it could not be read: nothing else is known of it then, not even its size.
+    Column("missing", Boolean, nullable=False),
     Column("binary", Boolean, nullable=False),
     # Python codec name; '' for binary.
     Column("encoding", Text, nullable=False),
@@ -92,7 +96,8 @@ blobs = Table(
     Column("parse_error_count", Integer, nullable=False),
     # Lexical tokens, comments and white space not counted.
     Column("tokens", Integer, nullable=False),
-    UniqueConstraint("oid", "language", "extractor_version"),
+    UniqueConstraint("oid", "language", "extractor_version", "missing"),
+    Index("ix_blobs_missing", "id", postgresql_where=text("missing")),
     CheckConstraint("lines = code_lines + comment_lines + blank_lines", name="lines_add_up"),
 )
 
@@ -247,6 +252,15 @@ commits = Table(
     Column("co_authors", ARRAY(Text), nullable=False),
     # False once the commit is no longer an ancestor of the repository's history tip.
     Column("reachable", Boolean, nullable=False),
+    # pending until the changed lines are counted; missing if they cannot be, because an object is missing.
+    Column("line_counts", Text, nullable=False),
+    CheckConstraint("line_counts IN ('complete', 'pending', 'missing')", name="line_counts"),
+    Index(
+        "ix_commits_line_counts_pending",
+        "repository_id",
+        "id",
+        postgresql_where=text("line_counts = 'pending'"),
+    ),
     UniqueConstraint("repository_id", "oid"),
     Index("ix_commits_repository_id_committed_at", "repository_id", "committed_at"),
 )
@@ -260,7 +274,7 @@ file_changes = Table(
     Column("kind", Text, nullable=False),
     # The old path of a rename or copy.
     Column("previous_path", Text),
-    # NULL for binary files.
+    # NULL for binary files, and while they are not counted.
     Column("added_lines", Integer),
     Column("deleted_lines", Integer),
     CheckConstraint(

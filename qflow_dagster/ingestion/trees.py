@@ -130,8 +130,8 @@ def blob_follows(output: IO[bytes], oid: str, path: str, objects: Path) -> int:
     header = output.readline().split()
     if len(header) != 3 or header[1] != b"blob":
         raise git.GitError(
-            f"object {oid} of {path} is missing or damaged; see git -C {objects} fsck "
-            "(in a partial clone: git fetch --refetch)"
+            f"object {oid} of {path} is missing or damaged: see git -C {objects} fsck; "
+            "in a partial clone, git fetch --refetch brings it"
         )
     return int(header[2])
 

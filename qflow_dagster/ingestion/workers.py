@@ -15,6 +15,7 @@ from typing import NamedTuple
 from qflow_dagster.ingestion import trees
 from qflow_dagster.ingestion.fact_lines import fact_lines
 from qflow_dagster.ingestion.facts import BlobFacts
+from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.safety import logs
 
@@ -34,11 +35,12 @@ class BlobTask(NamedTuple):
 
 
 class BlobLines(NamedTuple):
-    """The result for a blob: COPY lines by table; `problem` is the reason if there is no syntax tree."""
+    """The result for a blob: COPY lines by table, what is missing and why, and whether that is everything."""
 
     task: BlobTask
     lines: dict[str, bytes]
     problem: str | None = None
+    missing: bool = False
 
 
 class Limits(NamedTuple):
@@ -54,21 +56,18 @@ def extract_all(
     """Read and extract every batch in `processes` worker processes; yields results as they come.
 
     For a blob that crashes the worker, only the lines are read; if that fails too, only its size is
-    stored.
-
-    Raises:
-        GitError: an object cannot be read.
+    stored. One that git cannot read is marked as missing.
     """
     for results in in_processes(_read_batch, (objects, limits), batches, processes, lost=_lost):
         for result in results:
             if result.problem:
-                logger.warning("%s is stored without syntax tree: %s", result.task.path, result.problem)
+                logger.warning("%s is stored without %s", result.task.path, result.problem)
         yield results
 
 
 def _lost(task: BlobTask, code: int | None) -> LostResult:
     if task.lines_only:
-        return LostResult(result=[_by_size(task, "not even its lines could be read")])
+        return LostResult(result=[_by_size(task, "syntax tree: not even its lines could be read")])
     logger.warning("%s is stored without syntax tree: the parser ended with code %s on it", task.path, code)
     return LostResult(again=task._replace(lines_only=True))
 
@@ -81,12 +80,26 @@ def _by_size(task: BlobTask, problem: str) -> BlobLines:
 def _read_batch(context: tuple[Path, Limits], batch: list[BlobTask]) -> list[BlobLines]:
     objects, limits = context
     results = [
-        _by_size(task, f"it has {task.size:,} bytes") for task in batch if task.size > trees.MAX_BLOB_BYTES
+        _by_size(task, f"syntax tree: it has {task.size:,} bytes")
+        for task in batch
+        if task.size > trees.MAX_BLOB_BYTES
     ]
     readable = [task for task in batch if task.size <= trees.MAX_BLOB_BYTES]
-    contents = trees.read_blobs(objects, [(task.oid, task.path) for task in readable])
-    results += [_extracted(task, data, limits) for task, data in zip(readable, contents, strict=True)]
-    return results
+    return results + _read(objects, readable, limits)
+
+
+def _read(objects: Path, tasks: list[BlobTask], limits: Limits) -> list[BlobLines]:
+    contents = trees.read_blobs(objects, [(task.oid, task.path) for task in tasks])
+    try:
+        return [_extracted(task, data, limits) for task, data in zip(tasks, contents, strict=True)]
+    except GitError as error:
+        # Git ends at the first object that it cannot read; the others must not be affected.
+        if len(tasks) > 1:
+            middle = len(tasks) // 2
+            return _read(objects, tasks[:middle], limits) + _read(objects, tasks[middle:], limits)
+        [task] = tasks
+        facts = BlobFacts(language=task.language, bytes=0, missing=True)
+        return [BlobLines(task, fact_lines(task.oid, task.row_id, facts), f"content: {error}", missing=True)]
 
 
 def _extracted(task: BlobTask, data: bytes, limits: Limits) -> BlobLines:
@@ -100,6 +113,6 @@ def _extracted(task: BlobTask, data: bytes, limits: Limits) -> BlobLines:
             return BlobLines(task, fact_lines(task.oid, task.row_id, facts))
         # Any error of a blob (deep recursion, no memory) must not affect the others.
         except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
+            problem = f"syntax tree: {type(error).__name__}: {error}"
     facts = extract(data, task.language, parse_limit=0)
     return BlobLines(task, fact_lines(task.oid, task.row_id, facts), problem)

@@ -3,6 +3,10 @@
 import dagster as dg
 
 from qflow_dagster.assets import execution, ingestion, knowledge, metrics, rules
+from qflow_dagster.ingestion import queries
+from qflow_dagster.metrics import pipeline
+from qflow_dagster.resources.database import Database
+from qflow_dagster.resources.progress import Progress
 
 ingest_repository = dg.define_asset_job(
     "ingest_repository",
@@ -18,4 +22,32 @@ run_repository = dg.define_asset_job(
     description="Ingest a commit of the repository, measure it, find, plan and index; nothing is generated.",
 )
 
-jobs = [ingest_repository, run_repository]
+
+@dg.op(description="Counts the changed lines of old commits, and measures the repositories again.")
+def count_lines(
+    context: dg.OpExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
+) -> None:
+    """Count repository by repository until nothing is pending; what is counted is stored batch by batch."""
+    engine = database.engine()
+    with engine.connect() as connection:
+        pending = queries.repositories_to_count(connection)
+    results = [pipeline.count_lines(engine, repository_id, progress) for repository_id in pending]
+    context.add_output_metadata(
+        {
+            "repositories": len(results),
+            "commits": sum(result.counted for result in results),
+            "missing": sum(result.missing for result in results),
+        }
+    )
+
+
+@dg.job(
+    tags={"qflow/drain": "line_counts"},
+    description="Counts the changed lines of commits older than a year, which no first result waits for.",
+)
+def count_changed_lines() -> None:
+    """Complete the histories of ingested repositories."""
+    count_lines()
+
+
+jobs = [ingest_repository, run_repository, count_changed_lines]

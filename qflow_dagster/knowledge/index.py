@@ -40,7 +40,7 @@ class IndexUpdateResult(NamedTuple):
 _MISSING = text(f"""
 SELECT DISTINCT ON (b.id) b.id AS blob_id, b.oid, b.language, f.path, b.bytes AS size
 FROM files f JOIN blobs b ON b.id = f.blob_id
-WHERE {IN_SNAPSHOT} AND NOT b.binary AND NOT f.vendored AND NOT f.generated
+WHERE {IN_SNAPSHOT} AND NOT b.binary AND NOT b.missing AND NOT f.vendored AND NOT f.generated
   AND b.lfs_bytes IS NULL AND b.bytes <= {MAX_BLOB_BYTES} AND b.language <> ''
   AND NOT EXISTS (SELECT FROM knowledge_entries e WHERE e.blob_id = b.id AND e.seq = 0 AND e.version = {VERSION})
 ORDER BY b.id

@@ -188,7 +188,7 @@ def changes(connection: Connection, snapshot: Snapshot, path: str, *, oldest: bo
         SELECT c.oid, c.subject, c.author_name, c.authored_at, x.kind
         FROM file_changes x JOIN commits c ON c.id = x.commit_id
         WHERE x.repository_id = :id AND x.path = :path AND c.reachable
-        ORDER BY c.committed_at {"ASC" if oldest else "DESC"} LIMIT 10
+        ORDER BY c.id {"ASC" if oldest else "DESC"} LIMIT 10
     """)
     return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
 
@@ -196,10 +196,15 @@ def changes(connection: Connection, snapshot: Snapshot, path: str, *, oldest: bo
 def similar(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
     """Return files that share copied code with this one: (path, line, own_line, tokens), most first."""
     query = text(f"""
-        SELECT CASE WHEN path_a = :path THEN path_b ELSE path_a END AS path,
-               min(CASE WHEN path_a = :path THEN start_b ELSE start_a END) AS line,
-               min(CASE WHEN path_a = :path THEN start_a ELSE start_b END) AS own_line, sum(tokens) AS tokens
-        FROM clones WHERE snapshot_id = :id AND :path IN (path_a, path_b)
+        WITH fragments AS (
+            SELECT clone_class, path, start, max(tokens) AS tokens FROM (
+                SELECT clone_class, path_a AS path, start_a AS start, tokens FROM clones WHERE snapshot_id = :id
+                UNION ALL
+                SELECT clone_class, path_b, start_b, tokens FROM clones WHERE snapshot_id = :id) f
+            GROUP BY 1, 2, 3)
+        SELECT other.path, min(other.start) AS line, min(own.start) AS own_line, sum(other.tokens) AS tokens
+        FROM fragments own JOIN fragments other USING (clone_class)
+        WHERE own.path = :path AND (other.path <> :path OR other.start <> own.start)
         GROUP BY 1 ORDER BY tokens DESC, 1 LIMIT {MAX_ROWS}
     """)
     return list(connection.execute(query, {"id": snapshot.id, "path": path}))

@@ -23,7 +23,7 @@ _UNKNOWN = text(f"""
 SELECT extension, count(*) AS files, min(path) AS example FROM (
     SELECT f.path, lower(substring(f.path FROM '[^/]\\.([A-Za-z0-9_+-]{{1,16}})$')) AS extension
     FROM files f JOIN blobs b ON b.id = f.blob_id
-    WHERE {IN_SNAPSHOT} AND b.language = '' AND NOT b.binary AND b.lfs_bytes IS NULL
+    WHERE {IN_SNAPSHOT} AND b.language = '' AND NOT b.binary AND NOT b.missing AND b.lfs_bytes IS NULL
       AND NOT f.vendored AND NOT f.generated
 ) AS unknown WHERE extension IS NOT NULL
 GROUP BY extension HAVING count(*) > :min_files ORDER BY files DESC, extension LIMIT :max_types

@@ -1,7 +1,8 @@
 """Metrics of change: how often and by whom each file of the snapshot was changed.
 
-Times count back from the snapshot's commit, not from today: the same snapshot always measures
-the same. A file's history includes that under its former names (git's renames).
+Times count back from the newest commit of the history, not from today: the same snapshot always
+measures the same. Commits dated after they were ingested do not count as the newest; they, and those
+after it, count as made at that time. A file's history includes that under its former names (git's renames).
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.metrics.formulae import fewest_holding_half
-from qflow_dagster.metrics.store import MetricResult, compute, read
+from qflow_dagster.metrics.store import IN_HISTORY, MetricResult, compute, history_of, read
 from qflow_dagster.metrics.tables import change_metrics
 
 # A commit is a bug fix if its subject has such a word: the usual approximation (Mockus, Votta 2000).
@@ -20,17 +21,19 @@ WINDOWS = (30, 90, 365)
 GONE_DAYS = 365
 
 PATHS = f"SELECT f.path FROM files f WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')"
-CHANGES = """
+CHANGES = f"""
     SELECT h.commit_id, h.path, h.previous_path, h.kind, coalesce(h.added_lines, 0) AS added,
            coalesce(h.deleted_lines, 0) AS deleted
     FROM file_changes h JOIN commits c ON c.id = h.commit_id
-    WHERE c.repository_id = :repository_id AND c.reachable AND c.committed_at <= :committed_at
+    WHERE {IN_HISTORY}
 """
-COMMITS = """
-    SELECT id AS commit_id, author_name, author_email, committed_at, authored_at, subject,
-           cardinality(parents) AS parents
-    FROM commits WHERE repository_id = :repository_id AND reachable AND committed_at <= :committed_at
+COMMITS = f"""
+    SELECT c.id AS commit_id, c.oid, c.author_name, c.author_email, c.committed_at, c.authored_at, c.subject,
+           c.parents, c.line_counts
+    FROM commits c WHERE {IN_HISTORY}
 """
+# A date may be as much later than that of a child, or than the ingestion, before it counts as wrong.
+TOLERANCE = pd.Timedelta(days=1)
 
 
 def compute_changes(engine: Engine, snapshot_id: int) -> MetricResult:
@@ -39,21 +42,33 @@ def compute_changes(engine: Engine, snapshot_id: int) -> MetricResult:
 
 
 def read_commits(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
-    """Return the commits up to the snapshot's, with their age in days and whether they fix a bug."""
-    parameters = {"repository_id": snapshot.repository_id, "committed_at": snapshot.committed_at}
-    commits = read(connection, COMMITS, parameters)
+    """Return the snapshot's commit and its ancestors.
+
+    Adds their age in days, whether their date is possible, whether it is wrong (not possible, or before
+    that of a parent), and whether they fix a bug.
+    """
+    commits = read(connection, COMMITS, history_of(connection, snapshot))
     commits["committed_at"] = pd.to_datetime(commits["committed_at"], utc=True)
-    commits["days"] = (
-        pd.Timestamp(snapshot.committed_at) - commits["committed_at"]
-    ).dt.total_seconds() / 86_400
+    latest = pd.Timestamp(snapshot.created_at) + TOLERANCE
+    commits["possible"] = commits["committed_at"].between(pd.Timestamp(TOLERANCE.value, tz="UTC"), latest)
+    commits["misdated"] = ~commits["possible"] | before_a_parent(commits)
+    newest = commits["committed_at"].where(commits["possible"]).max()
+    now = pd.Timestamp(snapshot.committed_at) if pd.isna(newest) else newest
+    commits["days"] = (now - commits["committed_at"]).dt.total_seconds().clip(lower=0) / 86_400
     commits["bug_fix"] = commits["subject"].astype(str).str.contains(BUG_FIX, regex=True)
     return commits
 
 
+def before_a_parent(commits: pd.DataFrame) -> pd.Series:
+    """Return which commits (columns oid, parents, committed_at) are dated before a parent of theirs."""
+    dates = commits.set_index("oid")["committed_at"]
+    newest_parent = commits["parents"].explode().map(dates).groupby(level=0).max()
+    return commits["committed_at"] < newest_parent.reindex(commits.index) - TOLERANCE
+
+
 def read_changes(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
-    """Return the changes up to the snapshot's commit, each with the current path of its file."""
-    parameters = {"repository_id": snapshot.repository_id, "committed_at": snapshot.committed_at}
-    changes = read(connection, CHANGES, parameters)
+    """Return the changes of the snapshot's history, each with the current path of its file."""
+    changes = read(connection, CHANGES, history_of(connection, snapshot))
     changes["path"] = present_paths(changes)
     paths = read(connection, PATHS, snapshot.interval)["path"]
     return changes[changes["path"].isin(set(paths))]

@@ -34,12 +34,13 @@ def measure(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
 def count_pairs(changes: pd.DataFrame, support: int, max_files: int) -> pd.DataFrame:
     """Return pairs of paths with at least `support` common commits (columns commit_id, path; no duplicates).
 
-    Commits of more than `max_files` files are not evidence of coupling and are left out. A path with
-    fewer than `support` commits cannot be in a pair; most paths are excluded by that.
+    Commits of more than `max_files` files are no evidence of coupling: they are not common commits, but
+    count as commits of their files, as do those of one file. A path with fewer than `support` commits
+    cannot be in a pair; most paths are excluded by that.
     """
+    commits = changes["path"].value_counts()
     size = changes.groupby("commit_id")["path"].transform("size")
     changes = changes[(size >= 2) & (size <= max_files)]
-    commits = changes["path"].value_counts()
     changes = changes[changes["path"].isin(commits[commits >= support].index)]
     codes, paths = pd.factorize(changes["path"], sort=True)
     ordered = pd.DataFrame({"commit": changes["commit_id"].to_numpy(), "code": codes}).sort_values(

@@ -3,13 +3,15 @@
 Fingerprints are winnowed hashes of 32 normalised tokens (``ingestion.extraction.tokens``), so
 renamed copies are clones too. Equal fingerprints at a constant distance form a clone. Its length is
 that of the fingerprints it covers, so it is never overstated, and a clone is certain to be found if
-it is 56 tokens longer than the shortest reported.
+it is 56 tokens longer than the shortest reported. Clones with a fragment in common are a class.
 """
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+import scipy
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, snapshot_by_id
@@ -19,7 +21,7 @@ from qflow_dagster.settings import settings
 
 # As in ingestion.extraction.tokens: a clone's fingerprints are at most WINDOW tokens apart.
 GRAM, WINDOW = 32, 29
-# A hash with more occurrences is an idiom or boilerplate: its pairs would be quadratic and mean little.
+# Of a hash with more occurrences, each is compared to the next only: all pairs would be quadratic.
 MAX_LOCATIONS = 24
 MAX_CLONES = 50_000
 
@@ -28,7 +30,17 @@ FINGERPRINTS = f"""
     FROM files f JOIN blobs b ON b.id = f.blob_id JOIN fingerprints p ON p.blob_id = b.id
     WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated ORDER BY f.path
 """
-CLONE_COLUMNS = ["path_a", "start_a", "end_a", "path_b", "start_b", "end_b", "tokens"]
+CLONE_COLUMNS = [
+    "path_a",
+    "start_a",
+    "end_a",
+    "path_b",
+    "start_b",
+    "end_b",
+    "tokens",
+    "clone_class",
+    "copies",
+]
 
 
 def compute_duplication(engine: Engine, snapshot_id: int) -> MetricResult:
@@ -63,8 +75,26 @@ def find_clones(connection: Connection, snapshot: Snapshot) -> tuple[pd.DataFram
     )
     paths = files["path"].to_numpy()
     matched["path_a"], matched["path_b"] = paths[matched.pop("file_a")], paths[matched.pop("file_b")]
-    ordered = matched.sort_values(["tokens", "path_a", "start_a"], ascending=[False, True, True])
-    return ordered.head(MAX_CLONES)[CLONE_COLUMNS], files.set_index("path")["lines"]
+    ordered = matched.sort_values(
+        ["tokens", "path_a", "start_a", "path_b"], ascending=[False, True, True, True]
+    )
+    return classes(ordered.head(MAX_CLONES))[CLONE_COLUMNS], files.set_index("path")["lines"]
+
+
+def classes(found: pd.DataFrame) -> pd.DataFrame:
+    """Add to each clone the number of its class, and the number of copies in it."""
+    sides = [
+        found[[f"path_{side}", f"start_{side}", f"end_{side}"]].set_axis(["path", "start", "end"], axis=1)
+        for side in "ab"
+    ]
+    fragments = pd.concat(sides).groupby(["path", "start", "end"], sort=False).ngroup().to_numpy()
+    left, right = fragments[: len(found)], fragments[len(found) :]
+    size = int(fragments.max(initial=-1)) + 1
+    graph = scipy.sparse.coo_array((np.ones(len(found)), (left, right)), shape=(size, size))
+    _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    # Numbered by their longest clone, as clones are.
+    numbers = pd.factorize(labels[left])[0]
+    return found.assign(clone_class=numbers + 1, copies=np.bincount(labels)[labels[left]])
 
 
 def match(
@@ -86,13 +116,15 @@ def match(
         empty = np.empty(0, np.int64)
         names = ("file_a", "file_b", "start_a", "end_a", "start_b", "end_b", "tokens")
         return pd.DataFrame(dict.fromkeys(names, empty))
-    new = np.ones(len(left), bool)
-    new[1:] = (
-        (file[left][1:] != file[left][:-1])
-        | (file[right][1:] != file[right][:-1])
-        | (distance[1:] != distance[:-1])
-        | (np.diff(position[left]) > GRAM + WINDOW)
-    )
+    new = run_starts(file[left], file[right], distance, position[left])
+    # Copies that follow each other in a file are a single run at their distance: it is cut into them.
+    offset = position[left] - position[left][np.flatnonzero(new)][np.cumsum(new) - 1]
+    within = file[left] == file[right]
+    inside = ~within | (offset % np.maximum(distance, 1) <= distance - GRAM)
+    copy = np.where(within, offset // np.maximum(distance, 1), 0)
+    left, right, distance, copy = left[inside], right[inside], distance[inside], copy[inside]
+    new = run_starts(file[left], file[right], distance, position[left])
+    new[1:] |= copy[1:] != copy[:-1]
     first = np.flatnonzero(new)
     last = np.append(first[1:], len(left)) - 1
     frame = pd.DataFrame(
@@ -106,7 +138,8 @@ def match(
             "tokens": position[left[last]] - position[left[first]] + GRAM,
         }
     )
-    overlapping = (frame["file_a"] == frame["file_b"]) & (frame["start_b"] <= frame["end_a"])
+    # In tokens, because two copies may share a line.
+    overlapping = (frame["file_a"] == frame["file_b"]) & (frame["tokens"] > distance[first])
     frame = frame[(frame["tokens"] >= shortest) & ~overlapping]
     # Slightly shifted copies of a clone (lists of similar statements) end at the same lines.
     return frame.sort_values("tokens", ascending=False).drop_duplicates(
@@ -114,8 +147,22 @@ def match(
     )
 
 
+def run_starts(
+    file_a: np.ndarray, file_b: np.ndarray, distance: np.ndarray, position: np.ndarray
+) -> np.ndarray:
+    """Return which of the ordered pairs of equal fingerprints start a run: at another distance, or after a gap."""
+    new = np.ones(len(position), bool)
+    new[1:] = (
+        (file_a[1:] != file_a[:-1])
+        | (file_b[1:] != file_b[:-1])
+        | (distance[1:] != distance[:-1])
+        | (np.diff(position) > GRAM + WINDOW)
+    )
+    return new
+
+
 def equal_pairs(hashes: np.ndarray, file: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return index pairs of equal hashes, each in file order, without frequent hashes."""
+    """Return index pairs of equal hashes, each in file order: all of a hash, or chains of a frequent one."""
     order = np.lexsort((position, file, hashes))
     ordered = hashes[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
@@ -126,7 +173,33 @@ def equal_pairs(hashes: np.ndarray, file: np.ndarray, position: np.ndarray) -> t
         a, b = np.triu_indices(size, 1)
         left.append(members[:, a].ravel())
         right.append(members[:, b].ravel())
+    frequent = order[np.repeat(sizes > MAX_LOCATIONS, sizes)]
+    for a, b in chains(hashes[frequent], file[frequent]):
+        left.append(frequent[a])
+        right.append(frequent[b])
     return np.concatenate(left), np.concatenate(right)
+
+
+def chains(hashes: np.ndarray, file: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield index pairs that link the occurrences of each hash, as many as there are occurrences.
+
+    The occurrences are ordered by hash, file and position. The n-th occurrence in a file is linked to the
+    n-th in the next file, so that files which repeat the same code are compared in step. Within a file,
+    each is linked to the next one, and to the one half of them further on, where a run of similar
+    statements repeats itself without overlap.
+    """
+    new = np.ones(len(hashes), bool)
+    new[1:] = (hashes[1:] != hashes[:-1]) | (file[1:] != file[:-1])
+    start = np.flatnonzero(new)
+    count = np.diff(np.append(start, len(hashes)))
+    nth = np.arange(len(hashes)) - np.repeat(start, count)
+    across = np.lexsort((file, nth, hashes))
+    same = (hashes[across][1:] == hashes[across][:-1]) & (nth[across][1:] == nth[across][:-1])
+    yield across[:-1][same], across[1:][same]
+    size = np.repeat(count, count)
+    for step in (np.ones_like(size), (size + 1) // 2):
+        first = np.flatnonzero((nth + step < size) & (step > 0))
+        yield first, first + step[first]
 
 
 def duplicated_lines(found: pd.DataFrame, lines: pd.Series) -> pd.DataFrame:

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from qflow_dagster.ingestion import history, repositories
+from qflow_dagster.ingestion.history import CountResult
+from qflow_dagster.progress import ReportProgress
+
 if TYPE_CHECKING:
     from qflow_dagster.metrics.store import MetricResult
 
@@ -35,6 +39,17 @@ def compute(engine: Engine, snapshot_id: int, metric: str) -> "MetricResult":
         "repository": compute_repository,
     }
     return compute_once(engine, snapshot_id, metric, computations[metric])
+
+
+def count_lines(engine: Engine, repository_id: int, progress: ReportProgress | None = None) -> CountResult:
+    """Count the changed lines that are pending, and compute the metrics again that depend on them."""
+    result = history.count_lines(engine, repository_id, progress=progress)
+    with engine.connect() as connection:
+        snapshot_id = repositories.find_by_id(connection, repository_id).current_snapshot_id
+    if snapshot_id is not None:
+        for metric in ("changes", "hotspots", "repository"):
+            compute(engine, snapshot_id, metric)
+    return result
 
 
 def compute_all(engine: Engine, snapshot_id: int) -> None:

@@ -77,6 +77,8 @@ def file_metrics(connection: Connection, repository_id: int, path: str) -> dict[
         ("duplication", "duplication"),
     ):
         rows = _rows(connection, f"SELECT x.* {current.format(table)} AND x.path = :path", key)
+        if title == "changes" and (after := counted_after(connection, repository_id)):
+            result["lines_counted_after"] = after
         if rows:
             result[title] = {k: v for k, v in rows[0].items() if k not in ("snapshot_id", "path")}
     result["functions"] = _rows(
@@ -105,13 +107,25 @@ def file_metrics(connection: Connection, repository_id: int, path: str) -> dict[
         connection,
         f"""
             SELECT x.path_a || ':' || x.start_a || '-' || x.end_a AS place,
-                   x.path_b || ':' || x.start_b || '-' || x.end_b AS copy, x.tokens
+                   x.path_b || ':' || x.start_b || '-' || x.end_b AS copy, x.tokens,
+                   x.copies
             {current.format("clones")} AND :path IN (x.path_a, x.path_b)
             ORDER BY x.tokens DESC LIMIT 20
         """,
         key,
     )
     return result
+
+
+def counted_after(connection: Connection, repository_id: int) -> str | None:
+    """Return when the newest commit was made whose lines are not counted; changed lines are complete after it."""
+    return connection.scalar(
+        text("""
+            SELECT to_char(m.lines_counted_after, 'YYYY-MM-DD') FROM repositories r
+            JOIN repository_metrics m ON m.snapshot_id = r.current_snapshot_id WHERE r.id = :id
+        """),
+        {"id": repository_id},
+    )
 
 
 def tiles(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, snapshot_by_id
 from qflow_dagster.metrics.changes import read_commits
 from qflow_dagster.metrics.formulae import fewest_holding_half
-from qflow_dagster.metrics.store import MetricResult, read, replace
+from qflow_dagster.metrics.store import IN_HISTORY, MetricResult, history_of, read, replace
 from qflow_dagster.metrics.tables import repository_metrics, repository_trend
 
 # Delivery metrics cover this many days before the snapshot's commit.
@@ -24,14 +24,13 @@ FUNCTIONS = f"""
 """
 FILES = "SELECT * FROM file_metrics WHERE snapshot_id = :id"
 DUPLICATED = "SELECT coalesce(sum(duplicated_lines), 0) AS lines FROM duplication WHERE snapshot_id = :id"
-MONTHS = """
+MONTHS = f"""
     SELECT date_trunc('month', c.committed_at AT TIME ZONE 'UTC')::date AS month,
            coalesce(sum(h.added_lines), 0)::bigint AS added_lines,
            coalesce(sum(h.deleted_lines), 0)::bigint AS deleted_lines,
            count(DISTINCT h.path) AS files_changed
     FROM commits c LEFT JOIN file_changes h ON h.commit_id = c.id
-    WHERE c.repository_id = :repository_id AND c.reachable AND c.committed_at <= :committed_at
-    GROUP BY 1 ORDER BY 1
+    WHERE {IN_HISTORY} GROUP BY 1 ORDER BY 1
 """
 
 
@@ -57,6 +56,7 @@ def totals(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) ->
     languages = by_language.sort_values(ascending=False)
     recent = commits[commits["days"] <= DELIVERY_DAYS]
     lines = int(files["lines"].sum())
+    uncounted = commits[commits["line_counts"] != "complete"]
     row = {
         "files": len(files),
         "code_lines": int(files["code_lines"].sum()),
@@ -69,6 +69,9 @@ def totals(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) ->
         "cognitive_p90": _quantile(functions["cognitive"], 0.9),
         "maintainability_median": _quantile(functions["maintainability"], 0.5),
         "duplication_ratio": duplicated / lines if lines else 0.0,
+        "misdated_commits": int(commits["misdated"].sum()),
+        "uncounted_commits": len(uncounted),
+        "lines_counted_after": uncounted["committed_at"].max(),
         "import_cycles": int(files["cycle"].nunique()),
         "contributors": int(commits["author_email"].nunique()),
         "contributors_90": int(recent["author_email"].nunique()),
@@ -86,24 +89,26 @@ def delivery(recent: pd.DataFrame) -> dict[str, float]:
     share of reverts and hot fixes for the change failure rate.
     """
     weeks = DELIVERY_DAYS / 7
-    ordinary = recent[recent["parents"] <= 1]
+    merge = recent["parents"].str.len() > 1
+    ordinary = recent[~merge]
     written = pd.to_datetime(ordinary["authored_at"], utc=True)
     hours = (ordinary["committed_at"] - written).dt.total_seconds() / 3_600
     failed = ordinary["subject"].astype(str).str.contains(FAILURE, regex=True)
     return {
         "commits_per_week": len(recent) / weeks,
-        "merges_per_week": int((recent["parents"] > 1).sum()) / weeks,
+        "merges_per_week": int(merge.sum()) / weeks,
         "lead_time_hours": _quantile(hours.clip(lower=0), 0.5),
         "change_failure_ratio": float(failed.mean()) if len(ordinary) else np.nan,
     }
 
 
 def trend(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) -> pd.DataFrame:
-    """Compute the rows of `repository_trend`, one per month with a commit."""
-    parameters = {"repository_id": snapshot.repository_id, "committed_at": snapshot.committed_at}
-    months = read(connection, MONTHS, parameters)
+    """Compute the rows of `repository_trend`, one per month with a commit; impossible dates have no month."""
+    months = read(connection, MONTHS, history_of(connection, snapshot))
+    commits = commits[commits["possible"]]
     month = commits["committed_at"].dt.tz_localize(None).dt.to_period("M").dt.start_time.dt.date
     by_month = commits.assign(month=month).groupby("month")
+    months = months[months["month"].isin(by_month.groups.keys())].reset_index(drop=True)
     months["commits"] = months["month"].map(by_month.size()).astype("int64")
     months["authors"] = months["month"].map(by_month["author_email"].nunique()).astype("int64")
     months["bug_fixes"] = months["month"].map(by_month["bug_fix"].sum()).astype("int64")

@@ -15,14 +15,30 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from qflow_dagster.copy_format import copy_line
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.ingestion.queries import Snapshot, snapshot_by_id
-from qflow_dagster.ingestion.tables import snapshots
+from qflow_dagster.ingestion.tables import repositories, snapshots
 from qflow_dagster.metrics import VERSION
 from qflow_dagster.metrics.tables import measurements
 from qflow_dagster.settings import settings
 
+# The commits `c` of a snapshot's history, with the parameters of `history_of`. Ancestry decides, because
+# the clocks of committers are wrong at times.
+IN_HISTORY = """
+    c.repository_id = :repository_id
+    AND CASE WHEN CAST(:ancestors AS bigint[]) IS NULL THEN c.reachable ELSE c.id = ANY(:ancestors) END
+"""
+ANCESTORS = text("""
+    WITH RECURSIVE ancestors AS (
+        SELECT id, parents FROM commits WHERE repository_id = :repository_id AND oid = :oid
+        UNION
+        SELECT c.id, c.parents FROM ancestors a CROSS JOIN unnest(a.parents) AS p (oid)
+        JOIN commits c ON c.repository_id = :repository_id AND c.oid = p.oid
+    )
+    SELECT id FROM ancestors
+""")
 HISTORY = text("""
-    SELECT count(*) FROM commits c JOIN snapshots s ON s.repository_id = c.repository_id
-    WHERE s.id = :id AND c.reachable
+    SELECT concat_ws(' ', count(*), count(*) FILTER (WHERE c.line_counts = 'complete'), s.missing_blobs)
+    FROM snapshots s LEFT JOIN commits c ON c.repository_id = s.repository_id AND c.reachable
+    WHERE s.id = :id GROUP BY s.id
 """)
 
 
@@ -37,6 +53,15 @@ def read(connection: Connection, statement: str, parameters: Mapping[str, Any]) 
     """Return the result of a statement as a data frame."""
     result = connection.execute(text(statement), parameters)
     return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+
+
+def history_of(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
+    """Return the parameters of `IN_HISTORY`: the ancestors of the snapshot's commit, None if it is the tip."""
+    table = repositories.c
+    tip = connection.scalar(select(table.history_tip).where(table.id == snapshot.repository_id))
+    parameters = {"repository_id": snapshot.repository_id, "oid": snapshot.commit_oid}
+    ancestors = None if tip == snapshot.commit_oid else list(connection.scalars(ANCESTORS, parameters))
+    return {"repository_id": snapshot.repository_id, "ancestors": ancestors}
 
 
 def compute(
@@ -56,8 +81,8 @@ def compute_once(
 ) -> MetricResult:
     """Compute a metric of the snapshot, unless that was done before on the same basis.
 
-    The basis is what the metric depends on besides the snapshot: version of this code, settings, and
-    length of the history, which grows when a shallow clone is deepened.
+    The basis is what the metric depends on besides the snapshot: version of this code, settings, length
+    of the history (a shallow clone may be deepened), commits whose lines are counted, and missing blobs.
     """
     started = time.monotonic()
     with engine.connect() as connection:

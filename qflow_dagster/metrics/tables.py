@@ -139,6 +139,9 @@ clones = Table(
     _count("start_b"),
     _count("end_b"),
     _count("tokens"),
+    # Clones with a fragment in common are a class; its number, and that of its distinct fragments.
+    _count("clone_class"),
+    _count("copies"),
 )
 
 duplication = Table(
@@ -186,6 +189,11 @@ repository_metrics = Table(
     _number("cognitive_p90", nullable=True),
     _number("maintainability_median", nullable=True),
     _number("duplication_ratio"),
+    # Commits dated after their ingestion, before 1970-01-02, or more than a day before a parent.
+    _count("misdated_commits"),
+    # Commits whose changed lines are not counted (yet), and when the newest of them was committed.
+    _count("uncounted_commits"),
+    timestamp_column("lines_counted_after", nullable=True),
     _count("import_cycles"),
     _count("contributors"),
     _count("contributors_90"),

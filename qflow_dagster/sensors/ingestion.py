@@ -1,4 +1,4 @@
-"""The sensor on registered repositories: requests a run of the main job for each that has new commits."""
+"""Sensors on repositories: the main job for each that has new commits, and lines that are still to be counted."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 from qflow_dagster.assets.partitions import REPOSITORIES, repositories
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import queries, remotes
-from qflow_dagster.jobs.ingestion import run_repository
+from qflow_dagster.jobs.ingestion import count_changed_lines, run_repository
 from qflow_dagster.resources.database import Database
 from qflow_dagster.safety.display import visible_line
-from qflow_dagster.sensors.drains import IN_FLIGHT
+from qflow_dagster.sensors.drains import IN_FLIGHT, drain_sensor
 
 # Maximum runs requested per tick, which must stay short.
 MAX_REQUESTS = 10
@@ -128,4 +128,12 @@ def observe(registered: list[dict], deadline: float) -> tuple[list[Observed], di
     return observed, unreadable
 
 
-sensors = [repository_commits]
+pending_line_counts = drain_sensor(
+    "pending_line_counts",
+    count_changed_lines,
+    lambda connection: bool(queries.repositories_to_count(connection)),
+    "Requests a run while changed lines of old commits are to be counted.",
+    interval=60,
+)
+
+sensors = [repository_commits, pending_line_counts]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qflow_dagster.ingestion import commit_log, history
-from qflow_dagster.ingestion.git import quote_path
+from qflow_dagster.ingestion.paths import broken_rule, quote_path
 from tests.ingestion.conftest import BOB, GitRepository, Ingested
 
 CHANGES = """
@@ -92,6 +92,56 @@ def test_only_new_commits_are_read(repository: GitRepository, ingested: Ingested
     ingested(repository)
     assert asked == [2]
     assert ingested.rows("SELECT count(*) FROM commits WHERE reachable") == [(3,)]
+
+
+def test_commits_that_a_branch_returns_to_are_reachable_again(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    first = repository.commit({"a.py": "1\n"}, "1")
+    second = repository.commit({"a.py": "2\n"}, "2")
+    reachable = "SELECT subject FROM commits WHERE reachable ORDER BY id"
+    for revision, subjects in ((second, ["1", "2"]), (first, ["1"]), (second, ["1", "2"])):
+        ingested(repository, revision)
+        assert [row[0] for row in ingested.rows(reachable)] == subjects
+
+
+def write_history(repository: GitRepository, dates: list[int], message: bytes = b"x") -> None:
+    """Commit a.py once at each date, in seconds, each commit the child of the one before."""
+    stream = b"".join(
+        b"commit refs/heads/main\nmark :%d\ncommitter Ann <ann@example.com> %d +0000\ndata %d\n%s\n%s"
+        b"M 100644 inline a.py\ndata %d\n%s\n"
+        % (n + 1, date, len(message), message, b"from :%d\n" % n if n else b"", n + 2, b"x" * (n + 1) + b"\n")
+        for n, date in enumerate(dates)
+    )
+    repository.git("fast-import", "--quiet", stdin=stream)
+
+
+YEAR = 365 * 86_400
+
+
+def test_lines_of_old_commits_are_counted_afterwards(
+    repository: GitRepository, ingested: Ingested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_log, "BATCH_COMMITS", 2)
+    write_history(repository, [1_500_000_000 + n * YEAR // 2 for n in range(8)])
+    ingested(repository)
+    counts = "SELECT c.line_counts, f.added_lines FROM commits c JOIN file_changes f ON f.commit_id = c.id ORDER BY c.id"
+    assert ingested.rows(counts) == [("pending", None)] * 4 + [("complete", 1)] * 4
+    [(repository_id,)] = ingested.rows("SELECT id FROM repositories")
+    assert history.count_lines(ingested.engine, repository_id) == (4, 0)
+    assert ingested.rows(counts) == [("complete", 1)] * 8
+    assert history.count_lines(ingested.engine, repository_id) == (0, 0)
+
+
+def test_long_messages_are_cut_while_they_are_read(
+    repository: GitRepository, ingested: Ingested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_log, "LOG_BYTES", 1_000_000)
+    write_history(repository, [1_500_000_000 + n for n in range(8)], b"subject\n\n" + b"word " * 200_000)
+    ingested(repository)
+    assert set(ingested.rows("SELECT subject, length(body), line_counts FROM commits")) == {
+        ("subject", commit_log.MAX_BODY_LENGTH, "complete")
+    }
 
 
 def test_a_merge_has_no_changes_of_its_own_and_both_sides_are_there(
@@ -196,5 +246,5 @@ def test_any_path_survives_gits_separators(changes: list[tuple[bytes, str, int]]
     numbers = b"".join(b"%d\t%d\t%s\0" % (lines, lines + 1, path) for path, _, lines in changes)
     parsed, _ = commit_log.parse_changes((raw + numbers).split(b"\0"), 0)
     assert [(c.path, c.added_lines, c.deleted_lines) for c in parsed] == [
-        (quote_path(path), lines, lines + 1) for path, _, lines in changes
+        (quote_path(path), lines, lines + 1) for path, _, lines in changes if not broken_rule(path)
     ]

@@ -46,7 +46,7 @@ REFUSED = [
     b".git\xffa",
     b"a\\.git\\config",
     b"x" * 256,
-    b"a/" * 600 + b"b",
+    b"a/" * 2_050 + b"b",
 ]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import git, queries, repositories
+from qflow_dagster.metrics import pipeline as pipeline_of_metrics
 from tests.ingestion.conftest import GitRepository, Ingested
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 999\n"
@@ -221,3 +222,21 @@ def test_removing_a_repository_removes_what_only_it_had(
             f"SELECT count(*) FROM {table} JOIN repositories r ON r.id = repository_id WHERE r.name <> 'two'"
         ) == [(0,)]
     assert set(ingested.files()) == {"shared.py"}
+
+
+def test_a_path_of_4_kb_is_ingested_with_a_hash_in_its_middle(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    names = ["/".join(f"{letter * 200}" for letter in "abcdefghijklmnopqrs") + f"/{n}.py" for n in (1, 2)]
+    lines = "".join(f"M 100644 inline {name}\ndata 6\nx = 1\n\n" for name in [*names, "ok.py"])
+    stream = f"commit refs/heads/main\ncommitter Ann <a@x> 1700000000 +0000\ndata 1\nx\n{lines}"
+    repository.git("fast-import", "--quiet", stdin=stream.encode())
+    ingested(repository)
+    paths = sorted(ingested.files("b.language"))
+    assert paths[2] == "ok.py"
+    assert {len(path) for path in paths[:2]} == {1_066}
+    assert len(set(paths)) == 3
+    assert {row[0] for row in ingested.rows("SELECT path FROM file_changes")} == set(paths)
+    assert set(ingested.files("b.language").values()) == {"Python"}
+    pipeline_of_metrics.compute_all(ingested.engine, ingested.rows("SELECT id FROM snapshots")[0][0])
+    assert ingested.rows("SELECT count(*) FROM file_metrics") == [(3,)]

@@ -146,15 +146,6 @@ def test_a_worker_that_hangs_is_replaced(
     assert ingested.files("b.binary, b.lines") == {"good.py": (False, 1), "bad.py": (True, 0)}
 
 
-def test_a_missing_object_is_named_with_the_remedy(repository: GitRepository, ingested: Ingested) -> None:
-    repository.commit({"a.py": "x = 1\n"})
-    oid = repository.git("rev-parse", "HEAD:a.py")
-    (repository.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
-    with pytest.raises(QflowError, match=f"object {oid} of a.py is missing or damaged; see git"):
-        ingested(repository)
-    assert ingested.rows("SELECT count(*) FROM snapshots") == [(0,)]
-
-
 def test_a_database_that_restarts_meanwhile_costs_a_retry(
     repository: GitRepository, ingested: Ingested
 ) -> None:

@@ -122,7 +122,7 @@ def test_coupled_pairs_are_those_of_counting_one_by_one(
         columns=["commit_id", "path"],
     )
     counted = [paths for paths in commits if 2 <= len(paths) <= most]
-    commits_of = {p: sum(p in paths for paths in counted) for p in "abcdef"}
+    commits_of = {p: sum(p in paths for paths in commits) for p in "abcdef"}
     expected = {
         (a, b, common, commits_of[a], commits_of[b])
         for a in "abcdef"
@@ -219,9 +219,40 @@ def test_what_is_shorter_than_the_setting_is_not_reported() -> None:
     assert clones_of(*sources, shortest=1_000).empty
 
 
+def classes_of(found: pd.DataFrame) -> pd.DataFrame:
+    return duplication.classes(found.rename(columns={"file_a": "path_a", "file_b": "path_b"}))
+
+
+@pytest.mark.parametrize("copies", [3, 24, 25, 30, 200])
+def test_equal_files_are_one_class_however_many_there_are(copies: int) -> None:
+    found = classes_of(clones_of(*[code(WRAP)] * copies))
+    assert set(found["clone_class"]) == {1}
+    assert set(found["copies"]) == {copies}
+    assert len(found) <= max(copies, 24 * 23 / 2)
+    assert {*found["path_a"], *found["path_b"]} == set(range(copies))
+
+
+@pytest.mark.parametrize("copies", [2, 20, 40])
+def test_code_that_repeats_itself_is_compared_in_step(copies: int) -> None:
+    source = "".join(f"total{n} = first{n}(a, {n}) + second{n}[b] * {n}\n" for n in range(60))
+    found = clones_of(*[source] * copies)
+    across = found[found["file_a"] != found["file_b"]]
+    assert {*across["file_a"], *across["file_b"]} == set(range(copies))
+    assert (across["end_a"] - across["start_a"]).max() >= 55
+    within = found[found["file_a"] == found["file_b"]]
+    assert (within["end_a"] < within["start_b"]).all()
+
+
+def test_many_copies_in_one_file_are_found() -> None:
+    found = classes_of(clones_of("\n\n".join(code(WRAP, f"that{n}") for n in range(40))))
+    assert (found["end_a"] <= found["start_b"]).all()
+    assert found["copies"].max() >= 39
+
+
 def test_duplicated_lines_count_each_line_once() -> None:
     found = pd.DataFrame(
-        [("a", 1, 10, "b", 1, 10, 99), ("a", 5, 20, "c", 1, 16, 99)], columns=duplication.CLONE_COLUMNS
+        [("a", 1, 10, "b", 1, 10, 99), ("a", 5, 20, "c", 1, 16, 99)],
+        columns=duplication.CLONE_COLUMNS[:7],
     )
     shares = duplication.duplicated_lines(found, pd.Series({"a": 40, "b": 10, "c": 32}))
     assert shares.to_dict("records") == [

@@ -17,6 +17,7 @@ from qflow_dagster.metrics.hotspots import compute_hotspots
 from qflow_dagster.metrics.repository import compute_repository
 from qflow_dagster.metrics.store import MetricResult, compute_once
 from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested, ingested, make_repository, repository
+from tests.ingestion.test_history import write_history
 
 __all__ = ["ingested", "make_repository", "repository"]
 
@@ -237,3 +238,44 @@ def test_parameters_and_code_lines_are_lizards(standard_library: list[Pair]) -> 
     figures = summary(standard_library).set_index(["tool", "metric"])
     assert figures.loc[("lizard", "parameters")]["same %"] > 99
     assert figures.loc[("lizard", "code lines")]["rank correlation"] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("dates", "misdated", "recent", "months"),
+    [
+        pytest.param([0, 1, 2, 3, -1_000], 1, 4, 2, id="the tip's clock is behind"),
+        pytest.param([0, 1, 30_000, 2], 2, 4, 1, id="the future"),
+        pytest.param([-25_000, 0, 1], 1, 2, 1, id="before 1970"),
+    ],
+)
+def test_ancestry_and_not_dates_decides_on_the_history(
+    repository: GitRepository,
+    ingested: Ingested,
+    dates: list[int],
+    misdated: int,
+    recent: int,
+    months: int,
+) -> None:
+    """Dates in days around November 2023; the commit after one in the future is dated before its parent."""
+    write_history(repository, [max(1_700_000_000 + days * 86_400, 0) for days in dates])
+    measure(ingested, repository)
+    assert one(ingested, "commits, commits_365", "change_metrics", "a.py") == (len(dates), recent)
+    assert ingested.rows("SELECT misdated_commits FROM repository_metrics") == [(misdated,)]
+    assert len(ingested.rows("SELECT month FROM repository_trend")) == months
+
+
+def test_an_earlier_commit_has_the_history_it_had(repository: GitRepository, ingested: Ingested) -> None:
+    write_history(repository, [1_700_000_000 + n for n in range(5)])
+    early = ingested(repository, "HEAD~3").snapshot_id
+    ingested(repository)
+    compute_changes(ingested.engine, early)
+    assert one(ingested, "commits", "change_metrics", "a.py") == (2,)
+
+
+def test_coupling_is_relative_to_all_commits_of_both(repository: GitRepository, ingested: Ingested) -> None:
+    for n in range(20):
+        repository.commit({"a.py": f"x = {n}\n"} | ({"b.py": f"y = {n}\n"} if n < 5 else {}))
+    measure(ingested, repository)
+    assert ingested.rows("SELECT common_commits, commits_a, commits_b, degree FROM change_coupling") == [
+        (5, 20, 5, 0.4)
+    ]
