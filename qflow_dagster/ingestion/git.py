@@ -373,11 +373,11 @@ def reason(errors: bytes, code: int) -> str:
     lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
     first = next((n for n, line in enumerate(lines) if line.startswith(("fatal:", "error:"))), 0)
     kept = [line for line in lines[first:] if not line.startswith(("hint:", "warning:"))]
-    chosen = " ".join(kept or [f"exit code {code}"])[:MAX_REASON]
+    plain = dict.fromkeys(line.removeprefix("fatal: ").removeprefix("error: ") for line in kept)
+    chosen = " ".join(plain or [f"exit code {code}"])[:MAX_REASON]
     if REDIRECTED.search(chosen):
         return "it is redirected elsewhere, and no redirect is followed: give the new address"
     advice = MISSING_OBJECT.search(chosen) and (
         "; an object is missing: see git fsck, in a partial clone git fetch --refetch brings it"
     )
-    plain = "".join(c if c >= " " else " " for c in chosen.removeprefix("fatal: ").removeprefix("error: "))
-    return plain + (advice or "")
+    return "".join(c if c >= " " else " " for c in chosen) + (advice or "")
