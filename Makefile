@@ -66,8 +66,9 @@ docs: setup-dev ## Build the documentation site into site/; a broken link is an 
 languages: setup-dev ## Make the table of languages anew from LINGUIST, a checkout of github-linguist/linguist
 	$(BIN)/python -m scripts.linguist_table "$(LINGUIST)"
 
-docs-output: setup-dev ## Rewrite command output in the documentation that has changed
+docs-output: setup-dev ## Rewrite command output and tables in the documentation that have changed
 	$(BIN)/python -m tests.docs.console
+	$(BIN)/python -m tests.docs.constructs
 
 benchmark: setup-dev ## Print the benchmark tables (REPO: what to ingest)
 	$(BIN)/python -m benchmarks.core

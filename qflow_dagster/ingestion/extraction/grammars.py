@@ -1,6 +1,7 @@
 """Languages with a syntax tree: their grammars, queries, and differences.
 
-Belongs here: data about languages, and loading a grammar once per process at its first use.
+Belongs here: data about languages, and loading a grammar once per process at its first use. Its query consists of
+the patterns in ``queries`` (definitions, calls, imports, comments, operators) and those of its constructs.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from pathlib import Path
 from tree_sitter import Language, Parser, Query
 from tree_sitter_language_pack import SupportedLanguage, get_language
 
+from qflow_dagster.ingestion.extraction import constructs
+
 QUERIES = Path(__file__).parent / "queries"
 
-# Linguist's name -> name of the grammar, which is the name of the query.
+# Linguist's name -> name of the grammar.
 GRAMMARS: dict[str, SupportedLanguage] = {
     "Python": "python",
     "JavaScript": "javascript",
@@ -67,7 +70,9 @@ def grammar(language: str) -> Grammar | None:
 @cache
 def _load(name: SupportedLanguage) -> Grammar:
     language = get_language(name)
-    query = Query(language, (QUERIES / f"{name}.scm").read_text())
+    files = [QUERIES / f"{file}.scm" for file in constructs.files(name)]
+    definitions = "\n".join(file.read_text() for file in files)
+    query = Query(language, f"{definitions}\n{constructs.patterns(name)}")
     errors = Query(language, "(ERROR) @error (MISSING) @missing")
     return Grammar(name, Parser(language), query, errors, _keywords(language))
 

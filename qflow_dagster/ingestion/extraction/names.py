@@ -3,118 +3,328 @@
 Belongs here: the differences between grammars in these nodes.
 """
 
+import re
+
 from tree_sitter import Node
 
 UNNAMED = "(anonymous)"
+ECMA = frozenset({"javascript", "typescript", "tsx"})
 # Fields that hold a definition's name, in order of preference.
-NAME_FIELDS = ("name", "left", "key", "property", "type")
+NAME_FIELDS = ("name", "left", "key", "property", "pattern", "declarator", "type")
 IDENTIFIERS = frozenset(
     {"identifier", "simple_identifier", "type_identifier", "field_identifier", "constant"}
 )
 NOT_PARAMETERS = frozenset(
     {"comment", "line_comment", "block_comment", "keyword_separator", "positional_separator"}
 )
+# Names of definitions that have none.
+FIXED_NAMES = {
+    "init_declaration": "init",
+    "deinit_declaration": "deinit",
+    "anonymous_initializer": "init",
+    "secondary_constructor": "constructor",
+    "static_initializer": "static",
+    "class_static_block": "static",
+    "block": "init",
+}
+# Accessors of a property are called `property.suffix`; None: as written.
+ACCESSORS = {
+    "accessor_declaration": None,
+    "property_hook": None,
+    "property_declaration": "get",
+    "indexer_declaration": "get",
+    "computed_property": "get",
+    "computed_getter": "get",
+    "computed_setter": "set",
+    "computed_modify": "_modify",
+    "willset_clause": "willSet",
+    "didset_clause": "didSet",
+    "getter": "get",
+    "setter": "set",
+}
+PROPERTIES = frozenset(
+    {
+        "property_declaration",
+        "event_declaration",
+        "indexer_declaration",
+        "subscript_declaration",
+    }
+)
+# Definitions that bind a name to a lambda, which is their value.
+BINDINGS = frozenset(
+    {
+        "variable_declarator",
+        "assignment_expression",
+        "pair",
+        "field_definition",
+        "public_field_definition",
+        "export_statement",
+        "var_spec",
+        "short_var_declaration",
+        "assignment_statement",
+        "keyed_element",
+        "let_declaration",
+        "static_item",
+        "const_item",
+        "val_definition",
+        "property_declaration",
+        "assignment",
+        "init_declarator",
+        "binary_operator",
+        "function_expression",
+        "generator_function",
+        "class",
+    }
+)
+WRAPPERS = frozenset({"parenthesized_expression", "expression_list", "literal_element"})
+BODIES = frozenset(
+    {
+        "function_body",
+        "class_body",
+        "enum_class_body",
+        "do_block",
+        "block",
+        "statements",
+        "computed_property",
+        "accessor_list",
+    }
+)
+PARAMETERS = frozenset(
+    {
+        "parameters",
+        "lambda_parameters",
+        "formal_parameters",
+        "function_value_parameters",
+        "parameter_list",
+        "closure_parameters",
+        "inferred_parameters",
+        "bindings",
+        "lambda_function_type_parameters",
+        "method_parameters",
+    }
+)
+GO_RECEIVER = re.compile(rb"\(\s*(?:(\w+)\s+)?\*?\s*(\w+)")
+CONVERSION = re.compile(r"operator\s+.*?(?=\s*\(\s*\))", re.DOTALL)
 
 
 def name_of(grammar: str, node: Node, source: bytes) -> str:
     """Return the name of a definition as written, including receivers and scopes."""
-    if grammar in ("c", "cpp") and node.type == "function_definition":
-        return _text(_declared(node), source)
+    kind = node.type
+    if kind in FIXED_NAMES:
+        return FIXED_NAMES[kind]
+    if kind in ACCESSORS and (grammar not in ("kotlin", "swift") or kind != "property_declaration"):
+        return _accessor_name(node, source)
+    if grammar in ("c", "cpp") and kind in ("function_definition", "field_declaration"):
+        return _declared_name(node, source)
     if grammar == "elixir":
         return _elixir_name(node, source)
-    if grammar == "swift" and node.type == "init_declaration":
-        return "init"
+    if grammar == "csharp":
+        return _csharp_name(node, source)
     if grammar == "kotlin":
-        if node.type == "secondary_constructor":
-            return "constructor"
-        return _text(next((n for n in node.named_children if n.type in IDENTIFIERS), None), source)
+        identifiers = next((n for n in node.named_children if n.type == "variable_declaration"), node)
+        return _text(next((n for n in identifiers.named_children if n.type in IDENTIFIERS), None), source)
+    if grammar == "ruby" and kind == "call":
+        arguments = node.child_by_field_name("arguments")
+        return _text(arguments and arguments.named_children[0], source).strip(":'\"")
+    if grammar in ECMA and kind in ("class", "export_statement"):
+        return _exported_name(node, source)
     name = _text(_first_field(node, NAME_FIELDS), source)
-    if grammar == "go" and node.type == "method_declaration":
-        receiver = _text(node.child_by_field_name("receiver"), source).strip("()").split()
-        if receiver:
-            return f"{receiver[-1].lstrip('*').partition('[')[0]}.{name}"
-    if grammar in ("javascript", "typescript", "tsx"):
+    if grammar == "go" and kind == "method_declaration":
+        receiver = go_receiver(node)[1].decode("utf-8", "replace")
+        return f"{receiver}.{name}" if receiver else name
+    if grammar in ECMA:
         return name.removeprefix("this.").removeprefix("module.exports.").removeprefix("exports.")
     return name
 
 
+def go_receiver(method: Node) -> tuple[bytes, bytes]:
+    """Return the variable and the type of a Go method's receiver; b'' for what it does not have."""
+    receiver = method.child_by_field_name("receiver")
+    match = GO_RECEIVER.match(receiver.text or b"") if receiver else None
+    return (match[1] or b"", match[2]) if match else (b"", b"")
+
+
 def body_of(grammar: str, node: Node) -> int:
     """Return the byte position where the body begins; the node's end if it has no body."""
-    body = node.child_by_field_name("body")
-    if body is None and grammar in ("javascript", "typescript", "tsx"):
-        value = node.child_by_field_name("value") or node.child_by_field_name("right")
-        body = value.child_by_field_name("body") if value else None
-    if body is None and grammar in ("kotlin", "elixir"):
+    value = value_of(node)
+    if value is not None:
+        node = value
+    body = node.child_by_field_name("body") or node.child_by_field_name("value")
+    if body is None:
         body = next((n for n in node.named_children if n.type in BODIES), None)
     return body.start_byte if body is not None else node.end_byte
 
 
-BODIES = frozenset({"function_body", "class_body", "enum_class_body", "do_block"})
+def value_of(node: Node) -> Node | None:
+    """Return the lambda that a definition binds to a name; None for other definitions."""
+    if node.type not in BINDINGS or not node.named_children:
+        return None
+    value = node
+    while value is node or value.type in WRAPPERS:
+        if value.type in ("function_expression", "generator_function", "class"):
+            return None
+        value = value.named_children[-1]
+    return value
 
 
 def parameter_count(grammar: str, node: Node) -> int:
     """Count parameters as written, including `self` and receivers named in the list."""
-    holder: Node | None = node
+    holder: Node | None = value_of(node) or node
     if grammar in ("c", "cpp"):
-        holder = node.child_by_field_name("declarator")
-        while holder is not None and holder.type != "function_declarator":
+        holder = holder.child_by_field_name("declarator")
+        while holder is not None and holder.child_by_field_name("parameters") is None:
             holder = holder.child_by_field_name("declarator")
-    elif grammar in ("javascript", "typescript", "tsx"):
-        holder = node.child_by_field_name("value") or node.child_by_field_name("right") or node
-    elif grammar == "swift":
-        return sum(child.type == "parameter" for child in node.named_children)
-    elif grammar == "kotlin":
-        parameters = next((n for n in node.named_children if n.type == "function_value_parameters"), None)
-        return sum(n.type == "parameter" for n in parameters.named_children) if parameters else 0
+    elif grammar == "swift" and node.type != "property_declaration":
+        return sum(child.type in ("parameter", "simple_identifier") for child in _swift_parameters(node))
+    elif grammar == "elixir" and holder.type == "call":
+        return _elixir_parameter_count(holder)
     elif grammar == "elixir":
-        head = _elixir_head(node)
-        arguments = next((n for n in head.named_children if n.type == "arguments"), None) if head else None
-        return arguments.named_child_count if arguments else 0
+        clause = holder.named_children[0] if holder.named_children else None
+        holder = clause and clause.child_by_field_name("left")
+        return len([n for n in holder.named_children if n.type not in NOT_PARAMETERS]) if holder else 0
+    elif grammar == "ruby" and node.type == "call":
+        holder = node.child_by_field_name("block")
+    elif grammar == "kotlin" and node.type == "setter":
+        return 1
     if holder is None:
         return 0
-    single = holder.child_by_field_name("parameter")
-    if single is not None:
+    if holder.child_by_field_name("parameter") is not None:
         return 1
-    parameters = holder.child_by_field_name("parameters")
+    parameters = holder.child_by_field_name("parameters") or _parameter_list(holder)
     if parameters is None:
         return 0
+    if parameters.type in IDENTIFIERS or parameters.type == "implicit_parameter":
+        return 1
     if grammar == "go":
         return sum(max(len(p.children_by_field_name("name")), 1) for p in parameters.named_children)
     children = [n for n in parameters.named_children if n.type not in NOT_PARAMETERS]
+    if grammar == "kotlin":
+        return sum(n.type in ("parameter", "variable_declaration") for n in children)
     if grammar == "c" and len(children) == 1 and children[0].text == b"void":
         return 0
     return len(children)
 
 
-def _declared(node: Node) -> Node | None:
+def _parameter_list(holder: Node) -> Node | None:
+    """Return the list of parameters where it has no field."""
+    for child in holder.named_children:
+        if child.type in PARAMETERS:
+            return child
+        if child.type == "lambda_function_type":
+            return _parameter_list(child)
+    return None
+
+
+def _accessor_name(node: Node, source: bytes) -> str:
+    suffix = ACCESSORS[node.type]
+    if suffix is None:
+        suffix = _text(node.child_by_field_name("name") or node.named_children[0], source)
+    owner: Node | None = node
+    while owner is not None and owner.type not in PROPERTIES:
+        if owner.type in ("getter", "setter"):
+            # A sibling after the property.
+            above = (
+                owner.parent if owner.parent and owner.parent.type in PROPERTIES else owner.prev_named_sibling
+            )
+            while above is not None and above.type not in PROPERTIES:
+                above = above.prev_named_sibling
+            owner = above
+        else:
+            owner = owner.parent
+    if owner is None:
+        return suffix
+    if owner.type == "indexer_declaration":
+        return f"this[].{suffix}"
+    if owner.type == "subscript_declaration":
+        return f"subscript.{suffix}"
+    name = owner.child_by_field_name("name")
+    if name is None:
+        holder = next(
+            (n for n in owner.named_children if n.type in ("variable_declaration", "property_element")), owner
+        )
+        name = holder.child_by_field_name("name") or holder.named_children[0]
+    return f"{_text(name, source).lstrip('$')}.{suffix}"
+
+
+def _exported_name(node: Node, source: bytes) -> str:
+    """Return the name of a class expression, or of what is exported by default."""
+    name = node.child_by_field_name("name")
+    above = node.parent if node.type == "class" else None
+    if name is None and above is not None and above.type in BINDINGS and above.type != "export_statement":
+        name = _first_field(above, NAME_FIELDS)
+    if name is None and above is not None and above.type != "export_statement":
+        return UNNAMED
+    return _text(name, source) if name is not None else "default"
+
+
+def _csharp_name(node: Node, source: bytes) -> str:
+    name = _text(_first_field(node, ("name", "operator", "type")), source)
+    if node.type == "destructor_declaration":
+        return f"~{name}"
+    if node.type in ("operator_declaration", "conversion_operator_declaration"):
+        return f"operator {name}"
+    return name
+
+
+def _declared_name(node: Node, source: bytes) -> str:
     """Return the innermost name of a C declarator: `int *(*f)(void)` declares f."""
     declarator = node.child_by_field_name("declarator")
     while declarator is not None:
+        if declarator.type == "operator_cast":
+            match = CONVERSION.search(_text(declarator, source))
+            return match[0] if match else _text(declarator, source)
         inner = declarator.child_by_field_name("declarator")
         if inner is None and declarator.type == "parenthesized_declarator" and declarator.named_children:
             inner = declarator.named_children[0]
         if inner is None and declarator.type == "reference_declarator" and declarator.named_children:
             inner = declarator.named_children[-1]
         if inner is None:
-            return declarator
+            break
         declarator = inner
-    return None
+    return _text(declarator, source)
+
+
+def _swift_parameters(node: Node) -> list[Node]:
+    """Return the parameters of a function, or of the subscript that an accessor belongs to."""
+    holder: Node | None = node
+    while holder is not None and node.type in ACCESSORS and holder.type not in PROPERTIES:
+        holder = holder.parent
+    return [n for n in (holder or node).named_children if n.type == "parameter"]
 
 
 def _elixir_head(node: Node) -> Node | None:
-    """Return the `name(args)` of a def, without its `when` guard."""
+    """Return the `name(args)` or `left + right` of a def, without its `when` guard."""
     arguments = next((n for n in node.named_children if n.type == "arguments"), None)
     head = arguments.named_children[0] if arguments and arguments.named_children else None
-    while head is not None and head.type == "binary_operator":
+    while head is not None and head.type == "binary_operator" and _operator(head) == b"when":
         head = head.child_by_field_name("left")
     return head
 
 
+def _operator(node: Node) -> bytes:
+    operator = node.child_by_field_name("operator")
+    return (operator.text or b"") if operator else b""
+
+
 def _elixir_name(node: Node, source: bytes) -> str:
+    if node.type == "binary_operator":
+        return _text(node.child_by_field_name("left"), source)
     head = _elixir_head(node)
+    if head is not None and head.type in ("binary_operator", "unary_operator"):
+        return _operator(head).decode()
     if head is not None and head.type == "call":
         head = head.child_by_field_name("target") or head
     return _text(head, source)
+
+
+def _elixir_parameter_count(node: Node) -> int:
+    head = _elixir_head(node)
+    if head is None:
+        return 0
+    if head.type in ("binary_operator", "unary_operator"):
+        return 2 if head.type == "binary_operator" else 1
+    arguments = next((n for n in head.named_children if n.type == "arguments"), None)
+    return arguments.named_child_count if arguments else 0
 
 
 def _first_field(node: Node, fields: tuple[str, ...]) -> Node | None:

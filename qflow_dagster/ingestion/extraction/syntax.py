@@ -1,78 +1,33 @@
 """Facts from a syntax tree: definitions, calls, imports, comments, control structures, errors.
 
-Belongs here: turning the captures of a query (``queries/*.scm``) into facts. The captures are
-processed once in order of position with a stack of enclosing nodes, so no tree is walked in Python.
-Import statements are parsed by ``imports``, names of definitions by ``names``.
-
-How structures count, for all languages:
-
-- ``decisions`` (cyclomatic complexity less 1; McCabe 1976): each if, else-if, loop, catch, case
-  with a value, conditional expression, and logical operator; in Python also what radon counts
-  (comprehensions and their ifs, assert, else of loops and try).
-- ``cognitive`` (SonarSource: Cognitive Complexity, 2023): if, loop, catch, switch and conditional
-  expression count 1 plus their nesting; else, else-if, labelled jumps and each sequence of like
-  logical operators count 1; lambdas nest; a function that calls itself counts 1.
-- ``nesting``: the deepest nesting of if, loop, catch, switch and conditional expression.
+Belongs here: turning the captures of a query (``queries/*.scm``) into facts. Import statements are parsed by
+``imports``, names of definitions by ``names``; ``structure`` attributes calls and constructs to functions, by the
+table in ``constructs``.
 """
 
-import re
+import time
 from bisect import bisect_right
-from dataclasses import dataclass, field
 
+import numpy as np
 from tree_sitter import Node, QueryCursor, Tree
 
-from qflow_dagster.ingestion.extraction import imports, names, tokens
+from qflow_dagster.ingestion.extraction import imports, names, recovery, recursion, structure, tokens
 from qflow_dagster.ingestion.extraction.grammars import NOT_CALLS, PLAIN_DOC_COMMENTS, Grammar
+from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition
 from qflow_dagster.ingestion.extraction.text import Lines, Span
 from qflow_dagster.ingestion.facts import ImportFact, ParseErrorFact, SymbolFact
 
 LOCATED_ERRORS = 20
 # Progress callbacks are slow, so only files above this size have a timeout while they are parsed.
 WATCHED_BYTES = 200_000
+# A pattern that has begun to match is tried at each node inside, so the time grows by size times depth; code that is
+# nested deeper than this has no facts.
+MAX_DEPTH = 2_000
 SIGNATURE_LENGTH = 200
-FUNCTIONS = frozenset({"function", "method"})
 # A function directly inside one of these is a method.
-HOLDERS = frozenset({"class", "interface", "trait", "impl", "struct", "enum"})
+HOLDERS = frozenset({"class", "interface", "trait", "impl", "struct", "enum", "object"})
+NEWLINE = ord("\n")
 DOC_MARKS = (b"/**", b"///", b"//!", b"/*!")
-
-DEFINITION, CALL, PLAIN_DECISION, LOOP_ELSE, CASE, ELSE, ELSE_IF, JUMP = range(8)
-IF, LOOP, CATCH, SWITCH, TERNARY, LAMBDA, AND, OR = range(8, 16)
-CAPTURES = {
-    "call": CALL,
-    "decision": PLAIN_DECISION,
-    "loopelse": LOOP_ELSE,
-    "case": CASE,
-    "else": ELSE,
-    "elseif": ELSE_IF,
-    "jump": JUMP,
-    "if": IF,
-    "loop": LOOP,
-    "catch": CATCH,
-    "switch": SWITCH,
-    "ternary": TERNARY,
-    "lambda": LAMBDA,
-    "and": AND,
-    "or": OR,
-}
-
-
-@dataclass(slots=True)
-class Definition:
-    """A definition during processing; counts are those of a function, or of the file's top level."""
-
-    kind: str
-    name: str
-    start: int
-    end: int
-    body: int
-    node: Node | None
-    parent: int | None = None
-    parameters: int = 0
-    decisions: int = 0
-    cognitive: int = 0
-    nesting: int = 0
-    documented: bool = False
-    calls: dict[bytes, list[int]] = field(default_factory=dict)
 
 
 class Found:
@@ -85,7 +40,7 @@ class Found:
         self.imports: list[ImportFact] = []
         self.errors: list[ParseErrorFact] = []
         self.error_count = 0
-        self.newlines: list[int] = [match.start() for match in re.finditer(rb"\n", source)]
+        self.newlines: list[int] = np.flatnonzero(np.frombuffer(source, np.uint8) == NEWLINE).tolist()
 
     def line_of(self, position: int) -> int:
         """Return the 1-based line of a byte position."""
@@ -148,31 +103,47 @@ class Found:
 
 
 def parse(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
-    """Parse a source to a syntax tree; None if that takes longer than `timeout` seconds."""
-    if len(source) < WATCHED_BYTES:
-        return grammar.parser.parse(source)
-    return _parse_watched(grammar, source, timeout)
+    """Parse a source to a syntax tree; None if that takes longer than `timeout` seconds.
+
+    Where there are errors and the language has a preprocessor, only the first branch of each condition is read if
+    that has fewer errors.
+    """
+    source = recovery.without_macros(grammar.name, source)
+    tree = _parse(grammar, source, timeout)
+    if tree and tree.root_node.has_error:
+        branches = recovery.first_branches(grammar.name, source)
+        other = _parse(grammar, branches, timeout) if branches != source else None
+        if other and len(_errors(grammar, other.root_node)) < len(_errors(grammar, tree.root_node)):
+            return other
+    return tree
 
 
 def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
     """Extract all facts of a tree with a single query and pass."""
     result = Found(grammar, source)
     root = tree.root_node
-    captures = QueryCursor(grammar.query).captures(root)
+    cursor = QueryCursor(grammar.query)
+    cursor.set_max_start_depth(MAX_DEPTH)
+    captures = cursor.captures(root)
     comments = captures.get("comment", [])
     docs = captures.get("doc", [])
     result.comments = [node.byte_range for node in comments]
     result.comments += [node.byte_range for node in docs]
-    result.definitions = _definitions(grammar, captures, source)
+    values = _function_values(captures)
+    result.definitions = _definitions(grammar, captures, source, values)
     _document(result, comments, docs)
-    _sweep(result, captures)
+    not_calls = NOT_CALLS.get(grammar.name, frozenset())
+    structure.measure(result.definitions, captures, source, not_calls, values)
+    recursion.mark(grammar.name, result.definitions, root, source)
     result.imports = imports.read(grammar.name, captures, source)
     if root.has_error:
         _locate_errors(result, grammar, root)
     return result
 
 
-def _definitions(grammar: Grammar, captures: dict[str, list[Node]], source: bytes) -> list[Definition]:
+def _definitions(
+    grammar: Grammar, captures: dict[str, list[Node]], source: bytes, values: set[Span]
+) -> list[Definition]:
     """Return the file itself and its definitions in order, each with the index of the enclosing one."""
     definitions = [Definition("module", "", 0, len(source), len(source), None)]
     visited: set[Span] = set()
@@ -181,7 +152,7 @@ def _definitions(grammar: Grammar, captures: dict[str, list[Node]], source: byte
             continue
         for node in nodes:
             span = node.byte_range
-            if span in visited:
+            if span in visited or span in values:
                 continue
             visited.add(span)
             name = names.name_of(grammar.name, node, source)
@@ -242,105 +213,41 @@ def _innermost(definitions: list[Definition], starts: list[int], position: int) 
     return index
 
 
-def _sweep(result: Found, captures: dict[str, list[Node]]) -> None:
-    """Assign each call and structure to its enclosing function, with the counts defined above."""
-    definitions, source = result.definitions, result.source
-    events = [(d.start, -d.end, DEFINITION, i) for i, d in enumerate(definitions) if i]
-    else_ifs = {node.byte_range for node in captures.get("elseif", ())}
-    not_calls = NOT_CALLS.get(result.grammar.name, frozenset())
-    # An else-if is not an if of its own, nor an else; the name in an Elixir definition is not a call.
-    skip = {
-        IF: else_ifs,
-        ELSE: else_ifs,
-        LAMBDA: _function_values(definitions, captures),
-        CALL: {node.byte_range for node in captures.get("head", ())},
-    }
-    for capture, nodes in captures.items():
-        code = CAPTURES.get(capture)
-        if code is None:
-            continue
-        skipped = skip.get(code, ())
-        for node in nodes:
-            start, end = node.byte_range
-            if (start, end) not in skipped:
-                events.append((start, -end, code, 0))
-    events.sort()
-    # Enclosing nodes: (end, index of the function or file, nesting, definition, kind, start).
-    stack: list[tuple[int, int, int, int, int, int]] = [(len(source) + 1, 0, 0, 0, DEFINITION, 0)]
-    for start, minus_end, code, index in events:
-        end = -minus_end
-        while stack[-1][0] <= start:
-            stack.pop()
-        _, owner, level, within, top_code, top_start = stack[-1]
-        if code == CALL:
-            calls = definitions[within].calls
-            name = source[start:end]
-            if name in not_calls:
-                continue
-            if name in calls:
-                calls[name][0] += 1
-            else:
-                calls[name] = [1, start]
-            continue
-        d = definitions[owner]
-        if code == DEFINITION:
-            is_function = definitions[index].kind in FUNCTIONS
-            stack.append(
-                (end, index if is_function else owner, 0 if is_function else level, index, code, start)
-            )
-        elif code >= AND:
-            d.decisions += 1
-            # An operand of the same operator continues its sequence.
-            if not (top_code == code and (start == top_start or end == stack[-1][0])):
-                d.cognitive += 1
-            stack.append((end, owner, level, within, code, start))
-        elif code >= IF:
-            if code == LAMBDA:
-                stack.append((end, owner, level + 1, within, code, start))
-                continue
-            if code != SWITCH:
-                d.decisions += 1
-            d.cognitive += 1 + level
-            d.nesting = max(d.nesting, level + 1)
-            stack.append((end, owner, level + 1, within, code, start))
-        else:
-            if code in (PLAIN_DECISION, CASE, ELSE_IF, LOOP_ELSE):
-                d.decisions += 1
-            if code in (ELSE, ELSE_IF, JUMP, LOOP_ELSE):
-                d.cognitive += 1
-    for definition in definitions[1:]:
-        if definition.kind in FUNCTIONS and definition.name.encode() in definition.calls:
-            definition.cognitive += 1
-
-
-def _function_values(definitions: list[Definition], captures: dict[str, list[Node]]) -> set[Span]:
+def _function_values(captures: dict[str, list[Node]]) -> set[Span]:
     """Return lambdas that are the value of a named function (`const f = () => ..`), and so not nested in it."""
-    ends = {d.end: d for d in definitions[1:] if d.kind in FUNCTIONS}
-    values: dict[int, Span] = {}
-    for node in captures.get("lambda", ()):
-        start, end = node.byte_range
-        definition = ends.get(end)
-        if definition is not None and start >= definition.start and start < values.get(end, (end, 0))[0]:
-            values[end] = (start, end)
-    return set(values.values())
+    values = (
+        names.value_of(node)
+        for capture, nodes in captures.items()
+        if capture.startswith("def.")
+        for node in nodes
+    )
+    return {value.byte_range for value in values if value is not None}
 
 
 def _locate_errors(errors: Found, grammar: Grammar, root: Node) -> None:
-    captures = QueryCursor(grammar.errors).captures(root)
-    positions = sorted(
-        (node.start_point[0] + 1, node.start_point[1] + 1, "error" if capture == "error" else "missing")
-        for capture, nodes in captures.items()
-        for node in nodes
-    )
+    positions = _errors(grammar, root)
     errors.error_count = len(positions)
     errors.errors = [
         ParseErrorFact(seq, *position) for seq, position in enumerate(positions[:LOCATED_ERRORS])
     ]
 
 
-def _parse_watched(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
-    import time
+def _errors(grammar: Grammar, root: Node) -> list[tuple[int, int, str]]:
+    """Return (line, column, kind) of the errors in a tree, in order."""
+    return sorted(
+        (node.start_point[0] + 1, node.start_point[1] + 1, "error" if capture == "error" else "missing")
+        for capture, nodes in QueryCursor(grammar.errors).captures(root).items()
+        for node in nodes
+    )
 
+
+def _parse(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
+    if len(source) < WATCHED_BYTES:
+        return grammar.parser.parse(source)
+    return _parse_watched(grammar, source, timeout)
+
+
+def _parse_watched(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
     deadline = time.monotonic() + timeout
     view = memoryview(source)
     expired = False

@@ -27,6 +27,7 @@ type Alias = Cache<string>;
 """,
         [
             "interface Store*",
+            "method Store.get*",
             "enum Color",
             "class Cache",
             "method Cache.constructor",
@@ -65,7 +66,7 @@ func (s *Store) f(key string, n, m int) (int, error) {
 	return util.Do(key), nil
 }
 """,
-        ["struct Store*", "interface Reader", "method Store.f*"],
+        ["struct Store*", "interface Reader", "method Reader.Read", "method Store.f*"],
         ["fmt", "example.com/app/util"],
         ["Do", "Println"],
         (5, 3, 1, 3),
@@ -94,7 +95,7 @@ impl Shape {
 
 macro_rules! twice { ($e:expr) => { $e; $e } }
 """,
-        ["struct Shape*", "trait Area", "impl Shape", "method Shape.f*", "macro twice"],
+        ["struct Shape*", "trait Area", "method Area.area", "impl Shape", "method Shape.f*", "macro twice"],
         ["std::fmt", "std::io", "std::io::Read", "parser"],
         ["Some", "helper", "run"],
         (7, 5, 2, 2),
@@ -289,10 +290,17 @@ public struct Shape {
 protocol Area { func area() -> Int }
 enum Kind { case a, b }
 """,
-        ["struct Shape*", "method Shape.init", "method Shape.f", "interface Area", "enum Kind"],
+        [
+            "struct Shape*",
+            "method Shape.init",
+            "method Shape.f",
+            "interface Area",
+            "method Area.area",
+            "enum Kind",
+        ],
         ["Foundation"],
         ["print"],
-        (5, 5, 2, 2),
+        (6, 5, 2, 2),
     ),
     Sample(
         "Scala",

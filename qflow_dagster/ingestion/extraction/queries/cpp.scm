@@ -1,31 +1,7 @@
-(function_definition) @def.function
-(struct_specifier name: (_) body: (_)) @def.struct
-(union_specifier name: (_) body: (_)) @def.struct
-(enum_specifier name: (_) body: (_)) @def.enum
-(call_expression function: (identifier) @call)
-(call_expression function: (field_expression field: (field_identifier) @call))
-(preproc_include) @import.include
-(comment) @comment
-(if_statement) @if
-(else_clause (if_statement) @elseif)
-(else_clause (_) @else .)
-(for_statement) @loop
-(while_statement) @loop
-(do_statement) @loop
-(switch_statement) @switch
-(case_statement "case") @case
-(conditional_expression) @ternary
-(binary_expression operator: "&&") @and
-(binary_expression operator: "||") @or
-(preproc_if) @decision
-(preproc_ifdef) @decision
-(preproc_elif) @decision
-(goto_statement) @jump
+(field_declaration declarator: (function_declarator) default_value: (_)) @def.method
+(init_declarator declarator: (identifier) value: (lambda_expression)) @def.function
 (class_specifier name: (_) body: (_)) @def.class
 (namespace_definition) @def.module
 (call_expression function: (qualified_identifier name: (identifier) @call))
 (call_expression function: (template_function name: (identifier) @call))
 (new_expression type: (type_identifier) @call)
-(for_range_loop) @loop
-(catch_clause) @catch
-(lambda_expression) @lambda

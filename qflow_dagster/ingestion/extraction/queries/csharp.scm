@@ -2,7 +2,12 @@
 (constructor_declaration) @def.method
 (destructor_declaration) @def.method
 (operator_declaration) @def.method
+(conversion_operator_declaration) @def.method
+(accessor_declaration body: (_)) @def.method
+(property_declaration value: (arrow_expression_clause)) @def.method
+(indexer_declaration value: (arrow_expression_clause)) @def.method
 (local_function_statement) @def.function
+(variable_declarator name: (identifier) [(lambda_expression) (anonymous_method_expression)]) @def.function
 (class_declaration) @def.class
 (record_declaration) @def.class
 (struct_declaration) @def.struct
@@ -14,22 +19,4 @@
 (object_creation_expression type: (identifier) @call)
 (using_directive) @import.using
 (comment) @comment
-(if_statement) @if
-(if_statement alternative: (if_statement) @elseif)
-(if_statement alternative: (_) @else)
-(for_statement) @loop
-(foreach_statement) @loop
-(while_statement) @loop
-(do_statement) @loop
-(catch_clause) @catch
-(switch_statement) @switch
-(switch_expression) @switch
-(switch_section "case") @case
-(switch_expression_arm . (_) @_pattern (#not-eq? @_pattern "_")) @case
-(conditional_expression) @ternary
-(binary_expression operator: "&&") @and
-(binary_expression operator: "||") @or
-(binary_expression operator: "??") @decision
-(lambda_expression) @lambda
-(anonymous_method_expression) @lambda
-(goto_statement) @jump
+[(binary_expression) (and_pattern) (or_pattern)] @binary

@@ -1,5 +1,7 @@
 (function_definition) @def.function
 (method_declaration) @def.method
+(property_hook body: (_)) @def.method
+(assignment_expression left: (_) right: [(anonymous_function) (arrow_function)]) @def.function
 (class_declaration) @def.class
 (interface_declaration) @def.interface
 (trait_declaration) @def.trait
@@ -16,23 +18,4 @@
 (include_expression) @import.require
 (include_once_expression) @import.require
 (comment) @comment
-(if_statement) @if
-(else_if_clause) @elseif
-(else_clause (if_statement) @elseif)
-(else_clause (_) @else .)
-(for_statement) @loop
-(foreach_statement) @loop
-(while_statement) @loop
-(do_statement) @loop
-(catch_clause) @catch
-(switch_statement) @switch
-(match_expression) @switch
-(case_statement) @case
-(match_conditional_expression) @case
-(conditional_expression) @ternary
-(binary_expression operator: ["&&" "and"]) @and
-(binary_expression operator: ["||" "or"]) @or
-(binary_expression operator: "??") @decision
-(anonymous_function) @lambda
-(arrow_function) @lambda
-(goto_statement) @jump
+(binary_expression) @binary

@@ -1,4 +1,8 @@
 (function_item) @def.function
+(function_signature_item) @def.function
+(let_declaration pattern: (identifier) value: (closure_expression)) @def.function
+(static_item value: (closure_expression)) @def.function
+(const_item value: (closure_expression)) @def.function
 (struct_item) @def.struct
 (enum_item) @def.enum
 (union_item) @def.struct
@@ -14,17 +18,4 @@
 (mod_item !body) @import.mod
 (line_comment) @comment
 (block_comment) @comment
-(if_expression) @if
-(else_clause (if_expression) @elseif)
-(else_clause (block)) @else
-(for_expression) @loop
-(while_expression) @loop
-(loop_expression) @loop
-(match_expression) @switch
-(match_arm pattern: (match_pattern) @_pattern (#not-eq? @_pattern "_")) @case
-(binary_expression operator: "&&") @and
-(binary_expression operator: "||") @or
-(try_expression) @decision
-(closure_expression) @lambda
-(break_expression (label)) @jump
-(continue_expression (label)) @jump
+[(binary_expression) (let_chain)] @binary

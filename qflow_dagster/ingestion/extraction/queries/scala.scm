@@ -1,5 +1,6 @@
 (function_definition) @def.function
 (function_declaration) @def.function
+(val_definition pattern: (identifier) value: (lambda_expression)) @def.function
 (class_definition) @def.class
 (object_definition) @def.object
 (trait_definition) @def.trait
@@ -10,15 +11,4 @@
 (import_declaration) @import.import
 (comment) @comment
 (block_comment) @comment
-(if_expression) @if
-(if_expression alternative: (if_expression) @elseif)
-(if_expression alternative: (_) @else)
-(for_expression) @loop
-(while_expression) @loop
-(do_while_expression) @loop
-(catch_clause) @catch
-(match_expression) @switch
-(case_clause pattern: (_) @_pattern (#not-eq? @_pattern "_")) @case
-(infix_expression operator: (operator_identifier) @_and (#eq? @_and "&&")) @and
-(infix_expression operator: (operator_identifier) @_or (#eq? @_or "||")) @or
-(lambda_expression) @lambda
+(infix_expression) @binary

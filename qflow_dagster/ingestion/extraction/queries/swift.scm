@@ -1,5 +1,14 @@
 (function_declaration) @def.function
 (init_declaration) @def.function
+(deinit_declaration) @def.function
+(protocol_function_declaration) @def.function
+(computed_property (statements)) @def.method
+(computed_getter (statements)) @def.method
+(computed_setter) @def.method
+(computed_modify) @def.method
+(willset_clause) @def.method
+(didset_clause) @def.method
+(property_declaration value: (lambda_literal)) @def.function
 (class_declaration declaration_kind: ["class" "actor" "extension"]) @def.class
 (class_declaration declaration_kind: "struct") @def.struct
 (class_declaration declaration_kind: "enum") @def.enum
@@ -9,18 +18,4 @@
 (import_declaration) @import.import
 (comment) @comment
 (multiline_comment) @comment
-(if_statement) @if
-(if_statement (else) . (if_statement) @elseif)
-(if_statement (else) @else . "{")
-(guard_statement) @if
-(for_statement) @loop
-(while_statement) @loop
-(repeat_while_statement) @loop
-(catch_block) @catch
-(switch_statement) @switch
-(switch_entry (switch_pattern)) @case
-(ternary_expression) @ternary
-(conjunction_expression) @and
-(disjunction_expression) @or
-(nil_coalescing_expression) @decision
-(lambda_literal) @lambda
+[(conjunction_expression) (disjunction_expression)] @binary

@@ -1,0 +1,177 @@
+"""Attribution of calls and constructs to functions, and what they add to the functions' complexity.
+
+Belongs here: one pass over the captures of a file in order of position, with a stack of enclosing nodes, so no tree
+is walked in Python. Which constructs count, and how much, is the table in ``constructs``. Does not belong here:
+finding definitions (``syntax``), and whether a call is recursive (``recursion``).
+"""
+
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+from qflow_dagster.ingestion.extraction import constructs
+from qflow_dagster.ingestion.extraction.text import Span
+
+FUNCTIONS = frozenset({"function", "method"})
+# Codes of events; the kinds of constructs follow.
+DEFINITION, CALL, BINARY = range(3)
+KINDS = [None, None, None, *constructs.kinds()]
+CODES = {kind.name: code for code, kind in enumerate(KINDS) if kind}
+LAMBDA, PREPROCESSOR = CODES["lambda"], CODES["preprocessor"]
+PARENTHESES = frozenset(
+    {
+        "parenthesized_expression",
+        "parenthesized_pattern",
+        "parenthesized_statements",
+        "tuple_expression",
+        "block",
+    }
+)
+
+
+@dataclass(slots=True)
+class Definition:
+    """A definition during processing; counts are those of a function, or of the file's top level."""
+
+    kind: str
+    name: str
+    start: int
+    end: int
+    body: int
+    node: Node | None
+    parent: int | None = None
+    parameters: int = 0
+    decisions: int = 0
+    cognitive: int = 0
+    nesting: int = 0
+    documented: bool = False
+    calls: dict[bytes, list[int]] = field(default_factory=dict)
+    # Positions of calls by the function's own name.
+    own_calls: list[Span] = field(default_factory=list)
+
+
+def measure(
+    definitions: list[Definition],
+    captures: dict[str, list[Node]],
+    source: bytes,
+    not_calls: frozenset[bytes],
+    values: set[Span],
+) -> None:
+    """Assign each call and construct to its function, and count there.
+
+    `definitions` begins with the file itself; `values` are lambdas that are functions of their own.
+    """
+    binaries = {node.byte_range: node for node in captures.get("binary", ())}
+    operators: dict[Span, list[tuple[int, int, int]]] = {}
+    own_names = [
+        definition.name.rpartition(".")[2].rpartition("::")[2].encode() for definition in definitions
+    ]
+    # Enclosing nodes: (end, index of the function or file, nesting, definition, binary expression,
+    # whether in a function or lambda).
+    stack: list[tuple[int, int, int, int, Span | None, bool]] = [(len(source) + 1, 0, 0, 0, None, False)]
+    previous = None
+    for event in _events(definitions, captures, binaries, values):
+        if event == previous:
+            continue
+        previous = event
+        start, minus_end, code, index = event
+        end = -minus_end
+        while stack[-1][0] <= start:
+            stack.pop()
+        _, owner, level, within, binary, scoped = stack[-1]
+        if code == CALL:
+            name = source[start:end]
+            if name in not_calls:
+                continue
+            definition = definitions[within]
+            tally = definition.calls.get(name)
+            if tally:
+                tally[0] += 1
+            else:
+                definition.calls[name] = [1, start]
+            if name == own_names[within]:
+                definition.own_calls.append((start, end))
+        elif code == BINARY:
+            stack.append((end, owner, level, within, (start, end), scoped))
+        elif code == DEFINITION:
+            if definitions[index].kind in FUNCTIONS:
+                stack.append((end, index, 0, index, None, True))
+            else:
+                stack.append((end, owner, level, index, None, scoped))
+        else:
+            kind = KINDS[code]
+            if kind.sequence:
+                if binary:
+                    operators.setdefault(binary, []).append((start, code, owner))
+                continue
+            if code == PREPROCESSOR and not owner:
+                continue
+            function = definitions[owner]
+            function.decisions += kind.cyclomatic
+            function.cognitive += kind.cognitive + (level if kind.nested else 0)
+            if kind.nests:
+                # A lambda outside any function is the outermost level itself.
+                level += scoped if code == LAMBDA else 1
+                if code != LAMBDA:
+                    function.nesting = max(function.nesting, level)
+                stack.append((end, owner, level, within, None, scoped or code == LAMBDA))
+    _count_sequences(definitions, operators, binaries)
+
+
+def _events(
+    definitions: list[Definition],
+    captures: dict[str, list[Node]],
+    binaries: dict[Span, Node],
+    values: set[Span],
+) -> list[tuple[int, int, int, int]]:
+    """Return (start, -end, code, index of the definition) in order; enclosing nodes come first."""
+    events = [(d.start, -d.end, DEFINITION, i) for i, d in enumerate(definitions) if i]
+    events += [(start, -end, BINARY, 0) for start, end in binaries]
+    # An else-if is not an if of its own, nor an else; the name in an Elixir definition is not a call.
+    else_ifs = {node.byte_range for node in captures.get("else_if", ())}
+    heads = {node.byte_range for node in captures.get("head", ())}
+    named = values | {(d.start, d.end) for d in definitions}
+    skip = {CODES["if"]: else_ifs, CODES["else"]: else_ifs, LAMBDA: named, CALL: heads}
+    for capture, nodes in captures.items():
+        code = CALL if capture == "call" else CODES.get(capture)
+        if code is None:
+            continue
+        spans = [node.byte_range for node in nodes]
+        skipped = skip.get(code)
+        if skipped:
+            spans = [span for span in spans if span not in skipped]
+        events += [(start, -end, code, 0) for start, end in spans]
+    events.sort()
+    return events
+
+
+def _count_sequences(
+    definitions: list[Definition],
+    operators: dict[Span, list[tuple[int, int, int]]],
+    binaries: dict[Span, Node],
+) -> None:
+    """Count logical operators, and once each sequence of the same operator within one expression as written.
+
+    Parentheses do not end a sequence: `a && (b && c) || d` has two.
+    """
+    expression: dict[Span, Span] = {}
+    sequences: dict[Span, list[tuple[int, int, int]]] = {}
+    # Outer expressions come first.
+    for span in sorted(operators, key=lambda span: (span[0], -span[1])):
+        children = binaries[span].children
+        starts = {child.start_byte for child in children}
+        whole = expression.get(span, span)
+        # `&&` can also be a reference somewhere inside.
+        own = [operator for operator in operators[span] if operator[0] in starts]
+        sequences.setdefault(whole, []).extend(own)
+        for child in children:
+            operand = child
+            while operand.type in PARENTHESES and operand.named_child_count == 1:
+                operand = operand.named_children[0]
+            expression[operand.byte_range] = whole
+    for sequence in sequences.values():
+        before = None
+        for _, code, owner in sorted(sequence):
+            definitions[owner].decisions += 1
+            definitions[owner].cognitive += code != before
+            before = code
