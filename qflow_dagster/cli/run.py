@@ -22,6 +22,7 @@ from qflow_dagster.metrics import pipeline
 from qflow_dagster.metrics import queries as metric_queries
 
 JOB = "improve_repository"
+MAX_ERRORS = 3
 MAX_HOTSPOTS = 10
 MAX_ROWS = 10
 STAGES = ("metrics", "rules", "execution", "generation")
@@ -130,6 +131,7 @@ def summary(connection: Any, name: str) -> dict[str, Any]:
         "commits": queries.commit_summary(connection, snapshot.repository_id)["commits"],
         "missing_blobs": snapshot.missing_blobs,
         "languages": queries.languages(connection, snapshot),
+        "parse_errors": queries.parse_error_rate(connection, snapshot),
         "hotspots": metric_queries.hotspots(connection, snapshot.repository_id, MAX_HOTSPOTS),
         "findings": findings.counts(connection, snapshot.repository_id),
         "rules_off": findings.off_rules(connection, snapshot.repository_id),
@@ -158,6 +160,13 @@ def show(result: dict[str, Any]) -> None:
             style="yellow",
         )
     print_rows(result["languages"][:8], empty="No language was recognised.", title="Languages")
+    if (errors := result["parse_errors"])["with_errors"]:
+        worst = ", ".join(f"{row['path']}:{row['first_line']}" for row in errors["worst"][:MAX_ERRORS])
+        console.print(
+            f"{errors['with_errors']:,} of {errors['parsed']:,} parsed files have syntax errors, "
+            f"so some of their code is not measured: {worst}{' ...' * (errors['with_errors'] > MAX_ERRORS)}",
+            soft_wrap=True,
+        )
     hotspots = [
         {name: spot[name] for name in ("rank", "path", "score", "commits_365", "cognitive", "reason")}
         for spot in result["hotspots"]

@@ -7,10 +7,11 @@ from qflow_dagster.evolution.conditions import FILE, FUNCTION, SHARED
 from qflow_dagster.evolution.rule_engine import sync
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.metrics.queries import UNITS
 
 _FUNCTIONS = f"""
-    FROM files f JOIN blobs b ON b.id = f.blob_id JOIN symbols s ON s.blob_id = b.id AND s.seq > 0
-    JOIN function_metrics m ON m.symbol_id = s.id
+    FROM files f JOIN blobs b ON b.id = f.blob_id JOIN symbols s ON s.blob_id = b.id
+    JOIN function_metrics m ON m.symbol_id = s.id AND {UNITS}
     LEFT JOIN hotspots h ON h.snapshot_id = :snapshot_id AND h.path = f.path
     WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated AND NOT f.test
 """

@@ -1,4 +1,4 @@
-"""Metrics of files: totals over their functions, documentation, and coupling by imports."""
+"""Metrics of files: totals over their functions and top level, documentation, and coupling by imports."""
 
 from collections.abc import Iterable
 
@@ -20,8 +20,7 @@ FILES = f"""
     FROM files f JOIN blobs b ON b.id = f.blob_id
     LEFT JOIN LATERAL (
         SELECT count(*) FILTER (WHERE s.seq > 0 AND x.symbol_id IS NOT NULL) AS functions,
-               sum(x.cyclomatic) FILTER (WHERE s.seq > 0) AS cyclomatic,
-               max(x.cyclomatic) FILTER (WHERE s.seq > 0) AS cyclomatic_max,
+               sum(x.cyclomatic) AS cyclomatic, max(x.cyclomatic) AS cyclomatic_max,
                sum(x.cognitive) AS cognitive, max(x.cognitive) AS cognitive_max,
                sum(x.halstead_volume) AS halstead_volume,
                avg(x.halstead_volume) AS function_volume,

@@ -18,6 +18,9 @@ IN_CURRENT = """
     JOIN files f ON f.repository_id = r.id AND f.from_seq <= n.seq AND (f.to_seq IS NULL OR f.to_seq > n.seq)
 """
 MAX_SUGGESTED_NAMES = 8
+# Functions, and the code outside them if it decides anything.
+UNITS = "(s.seq > 0 OR m.cyclomatic > 1)"
+NAME = "coalesce(nullif(s.qualified_name, ''), '(top level)')"
 
 
 def function_count(connection: Connection, snapshot_id: int) -> int:
@@ -81,14 +84,21 @@ def file_metrics(connection: Connection, repository_id: int, path: str) -> dict[
             result["lines_counted_after"] = after
         if rows:
             result[title] = {k: v for k, v in rows[0].items() if k not in ("snapshot_id", "path")}
+    if "size" in result:
+        errors = (
+            f"SELECT b.parse_error_count FROM repositories r {IN_CURRENT} JOIN blobs b ON b.id = f.blob_id"
+        )
+        result["size"]["parse_errors"] = connection.scalar(
+            text(f"{errors} WHERE r.id = :id AND f.path = :path"), key
+        )
     result["functions"] = _rows(
         connection,
         f"""
-            SELECT s.qualified_name AS function, s.start_line AS line, m.code_lines, m.parameters, m.nesting,
+            SELECT {NAME} AS function, s.start_line AS line, m.code_lines, m.parameters, m.nesting,
                    m.cyclomatic, m.cognitive, round(m.maintainability::numeric, 1)::float AS maintainability
             FROM repositories r {IN_CURRENT}
             JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
-            WHERE r.id = :id AND f.path = :path AND s.seq > 0
+            WHERE r.id = :id AND f.path = :path AND {UNITS}
             ORDER BY m.cognitive DESC, m.cyclomatic DESC, s.start_line
         """,
         key,
@@ -171,11 +181,11 @@ def worst_functions(connection: Connection, snapshot_id: int, limit: int = 10) -
     return _rows(
         connection,
         f"""
-            SELECT s.qualified_name AS function, f.path, s.start_line AS line, m.cognitive, m.cyclomatic,
+            SELECT {NAME} AS function, f.path, s.start_line AS line, m.cognitive, m.cyclomatic,
                    m.nesting, m.code_lines
             FROM repositories r {IN_CURRENT}
             JOIN symbols s ON s.blob_id = f.blob_id JOIN function_metrics m ON m.symbol_id = s.id
-            WHERE n.id = :id AND s.seq > 0 AND NOT f.vendored AND NOT f.generated
+            WHERE n.id = :id AND {UNITS} AND NOT f.vendored AND NOT f.generated
             ORDER BY m.cognitive DESC, f.path, s.start_line LIMIT :limit
         """,
         {"id": snapshot_id, "limit": limit},

@@ -103,8 +103,7 @@ PARAMETERS = frozenset(
         "method_parameters",
     }
 )
-GO_RECEIVER = re.compile(rb"\(\s*(?:(\w+)\s+)?\*?\s*(\w+)")
-CONVERSION = re.compile(r"operator\s+.*?(?=\s*\(\s*\))", re.DOTALL)
+GO_RECEIVER = re.compile(rb"\(\s*+(?:(\w++)\s++)?+\*?+\s*+(\w++)")
 
 
 def name_of(grammar: str, node: Node, source: bytes) -> str:
@@ -153,6 +152,21 @@ def body_of(grammar: str, node: Node) -> int:
     if body is None:
         body = next((n for n in node.named_children if n.type in BODIES), None)
     return body.start_byte if body is not None else node.end_byte
+
+
+def property_of(node: Node) -> Node | None:
+    """Return the property, indexer or event that an accessor belongs to; None for other definitions."""
+    if node.type not in ACCESSORS:
+        return None
+    owner: Node | None = node
+    while owner is not None and owner.type not in PROPERTIES:
+        if owner.type in ("getter", "setter") and not (owner.parent and owner.parent.type in PROPERTIES):
+            # A sibling after the property.
+            while owner is not None and owner.type not in PROPERTIES:
+                owner = owner.prev_named_sibling
+        else:
+            owner = owner.parent
+    return owner
 
 
 def value_of(node: Node) -> Node | None:
@@ -219,18 +233,7 @@ def _accessor_name(node: Node, source: bytes) -> str:
     suffix = ACCESSORS[node.type]
     if suffix is None:
         suffix = _text(node.child_by_field_name("name") or node.named_children[0], source)
-    owner: Node | None = node
-    while owner is not None and owner.type not in PROPERTIES:
-        if owner.type in ("getter", "setter"):
-            # A sibling after the property.
-            above = (
-                owner.parent if owner.parent and owner.parent.type in PROPERTIES else owner.prev_named_sibling
-            )
-            while above is not None and above.type not in PROPERTIES:
-                above = above.prev_named_sibling
-            owner = above
-        else:
-            owner = owner.parent
+    owner = property_of(node)
     if owner is None:
         return suffix
     if owner.type == "indexer_declaration":
@@ -271,8 +274,7 @@ def _declared_name(node: Node, source: bytes) -> str:
     declarator = node.child_by_field_name("declarator")
     while declarator is not None:
         if declarator.type == "operator_cast":
-            match = CONVERSION.search(_text(declarator, source))
-            return match[0] if match else _text(declarator, source)
+            return _text(declarator, source).partition("(")[0].rstrip()
         inner = declarator.child_by_field_name("declarator")
         if inner is None and declarator.type == "parenthesized_declarator" and declarator.named_children:
             inner = declarator.named_children[0]

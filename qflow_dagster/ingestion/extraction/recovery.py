@@ -9,7 +9,8 @@ import re
 
 # `class MACRO Name {` or `: public Base {`; a macro is written in capitals, with or without arguments.
 MACRO_BEFORE_NAME = re.compile(
-    rb"\b((?:class|struct|union)\s+)((?:[A-Z][A-Z0-9_]+(?:\([^()\n]*\))?\s+)+)(?=[A-Za-z_]\w*(?:\s+final)?\s*(?::(?!:)|\{))"
+    rb"\b((?:class|struct|union)\s++)((?:[A-Z][A-Z0-9_]++(?:\([^()\n]*+\))?+\s++){1,3})"
+    rb"(?=[A-Za-z_]\w*+(?:\s++final\b)?+\s*+(?::(?!:)|\{))"
 )
 DIRECTIVE = re.compile(
     rb"^[ \t]*#[ \t]*(if|ifdef|ifndef|elif|elifdef|elifndef|else|endif)\b[^\n]*", re.MULTILINE

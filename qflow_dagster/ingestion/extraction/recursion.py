@@ -4,8 +4,6 @@ A bare name, the object or class itself (`self`, `this`, the class's name) and t
 `inner.close()`, `super().close()` and a call that fits another overload do not. What could be several is not counted.
 """
 
-import re
-
 from tree_sitter import Node
 
 from qflow_dagster.ingestion.extraction import names
@@ -17,8 +15,8 @@ EXPLICIT_RECEIVER = frozenset({"python", "javascript", "typescript", "tsx", "rus
 # Languages where functions of one name differ in their parameters.
 OVERLOADS = frozenset({"java", "csharp", "cpp", "kotlin", "swift", "scala", "elixir"})
 SELF = frozenset({b"self", b"cls", b"this", b"$this", b"static", b"Self", b"__MODULE__"})
-RECEIVER = re.compile(rb"([\w$@]*)(?:\(\))?\s*(?:\?\.|!!\.|&\.|\.|\?->|->|::)\s*\Z")
-CHAINED = (b".", b"->", b"::")
+SEPARATORS = (b"?.", b"!!.", b"&.", b".", b"?->", b"->", b"::")
+LETTERS = bytes(byte for byte in range(256) if chr(byte).isalnum() or byte >= 128) + b"_$@"
 LOOK_BACK = 200
 ARGUMENTS = frozenset({"argument_list", "arguments", "value_arguments"})
 
@@ -42,16 +40,24 @@ def _calls_itself(
     source: bytes,
 ) -> bool:
     before = source[max(call[0] - LOOK_BACK, 0) : call[0]]
-    written = RECEIVER.search(before)
-    if written is None:
+    receiver = _receiver(before)
+    if receiver is None:
         if definition.kind == "method" and grammar in EXPLICIT_RECEIVER:
             return False
-    else:
-        own = {*SELF, *_enclosing_names(grammar, definitions, definition)}
-        chained = before[: written.start()].rstrip().endswith(CHAINED)
-        if chained or written[1] not in own or written[0][len(written[1]) :].startswith(b"("):
-            return False
+    elif receiver not in SELF | _enclosing_names(grammar, definitions, definition):
+        return False
     return grammar not in OVERLOADS or _fits_best(grammar, definitions, definition, call, root, before)
+
+
+def _receiver(before: bytes) -> bytes | None:
+    """Return what a call is made on, b'' if that is an expression; None if only the name is written."""
+    text = before.rstrip()
+    separator = next((mark for mark in SEPARATORS if text.endswith(mark)), None)
+    if separator is None:
+        return None
+    text = text.removesuffix(separator).rstrip()
+    rest = text.rstrip(LETTERS)
+    return b"" if rest.rstrip().endswith(SEPARATORS) else text[len(rest) :]
 
 
 def _enclosing_names(grammar: str, definitions: list[Definition], definition: Definition) -> set[bytes]:

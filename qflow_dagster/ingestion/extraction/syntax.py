@@ -197,7 +197,8 @@ def _document(result: Found, comments: list[Node], docs: list[Node]) -> None:
             ends.add(node.end_point[0] - newline)
     lines = result.source.split(b"\n") if result.grammar.name == "rust" else []
     for definition in definitions[1:]:
-        above = result.line_of(definition.start) - 2
+        declared = definition.node and names.property_of(definition.node)
+        above = result.line_of(declared.start_byte if declared else definition.start) - 2
         while lines and above > 0 and lines[above].lstrip().startswith(b"#["):
             above -= 1
         definition.documented = above in ends
