@@ -1,0 +1,219 @@
+"""Our rules on the peers' own tests: `python -m benchmarks.peer_rules FOLDER [--show RULE]`.
+
+FOLDER has (or gets) the repositories of `peer_rules.yaml` as NAME.git; of each, one commit is read. By rule of a peer
+that one of our rules names: the cases that the peer calls valid and how many of them we match, the bad places and how
+many of them we find, and our changes beside those of the peer. Differences of definition are listed in
+`peer_differences.yaml`, with a reason each, and are counted apart. `--show RULE` prints the cases that differ, of a
+rule of ours or of a peer. Tests of ESLint's rules are run by node.
+"""
+
+import argparse
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.peer_cases import java, marks, python, rule_tester
+from benchmarks.peer_cases.cases import Case, compare, valid_parts
+from qflow_dagster.evolution.examples import ROUNDS, matches_in
+from qflow_dagster.evolution.rules import Rule, load_rules
+from qflow_dagster.generation.fixed_text import fix_text
+from qflow_dagster.safety.display import visible
+
+HERE = Path(__file__).parent
+PEERS = HERE / "peer_rules.yaml"
+DIFFERENCES = HERE / "peer_differences.yaml"
+FORMATS = {
+    "pmd": java.pmd,
+    "error-prone": java.error_prone,
+    "openrewrite": java.openrewrite,
+    "pyupgrade": python.pyupgrade,
+    "libcst": python.libcst,
+    "ruff": python.ruff,
+}
+COLUMNS = ("valid", "matched", "bad", "found", "fixes", "same", "different", "documented")
+
+console = Console(width=160)
+
+
+class Suite(NamedTuple):
+    """The tests of one rule of a peer, and our rules that are measured by them."""
+
+    peer: str
+    name: str
+    rules: tuple[Rule, ...]
+    cases: tuple[Case, ...]
+
+    @property
+    def id(self) -> str:
+        """The name of the peer and of its rule."""
+        return f"{self.peer}/{self.name}"
+
+
+class Result(NamedTuple):
+    """How our rules compare with a suite: counts by column, and what differs, to be read."""
+
+    counts: dict[str, int]
+    shown: list[str]
+
+
+def suites(folder: Path, peers: dict[str, Any], only: str | None) -> Iterator[Suite]:
+    """Yield the suites of all peers, or those of one rule, ours or a peer's."""
+    rules = load_rules()
+    for peer, settings in peers.items():
+        named = {
+            name: tuple(ours)
+            for name, ours in _named(rules, settings).items()
+            if only is None or only in (f"{peer}/{name}", *(rule.id for rule in ours))
+        }
+        if not named:
+            continue
+        with tempfile.TemporaryDirectory(prefix="qflow-peer-") as target:
+            root = Path(target)
+            _read(folder, peer, settings, root)
+            for name, ours in sorted(named.items()):
+                cases = tuple(_cases(root, settings, name, folder))
+                if cases:
+                    yield Suite(peer, name, ours, cases)
+
+
+def _named(rules: tuple[Rule, ...], settings: dict[str, Any]) -> dict[str, list[Rule]]:
+    """Return our rules by the name of the peer's rule."""
+    named: dict[str, list[Rule]] = {}
+    for rule in rules:
+        for tool, pattern in settings.get("names", {}).items():
+            names = list(rule.peers.get(tool, ()))
+            # What ruff evaluates is compared with other tools that have the same codes, and not with ruff.
+            if tool == "ruff" and rule.matcher.ruff:
+                names = [rule.matcher.ruff] if settings["format"] != "ruff" else []
+            for name in names:
+                if match := re.match(pattern, name):
+                    named.setdefault(match.group(1), []).append(rule)
+        for name, ids in settings.get("rules", {}).items():
+            if rule.id in ids:
+                named.setdefault(name, []).append(rule)
+    return {name: list({rule.id: rule for rule in ours}.values()) for name, ours in named.items()}
+
+
+def _read(folder: Path, peer: str, settings: dict[str, Any], root: Path) -> None:
+    """Write the folders of a peer's commit that are needed to a folder."""
+    repository, commit = folder / f"{peer}.git", settings["commit"]
+    if not repository.exists():
+        _git(repository, "init", "--quiet", "--bare")
+        _git(repository, "fetch", "--quiet", "--depth=1", settings["repository"], commit)
+    archive = _git(repository, "archive", commit, *settings["folders"])
+    with tarfile.open(fileobj=BytesIO(archive)) as members:
+        members.extractall(root, filter="data")
+
+
+def _git(repository: Path, *arguments: str) -> bytes:
+    repository.mkdir(parents=True, exist_ok=True)
+    return subprocess.run(
+        ["git", "--git-dir", str(repository), *arguments], check=True, capture_output=True
+    ).stdout
+
+
+def _cases(root: Path, settings: dict[str, Any], name: str, tools: Path) -> Iterator[Case]:
+    pattern = settings.get("elsewhere", {}).get(name, settings["files"])
+    files = sorted(root.glob(pattern.format(name=name, lower=name.lower())))
+    format_ = settings["format"]
+    if not files:
+        return
+    if format_ == "rule-tester":
+        yield from rule_tester.cases_of(root, files, tools)
+    elif format_ in marks.FORMATS:
+        message = settings.get("message", "").format(name=re.escape(name))
+        yield from marks.cases_of(format_, root, files, message)
+    else:
+        yield from FORMATS[format_](root, files)
+
+
+def measure(suite: Suite, documented: list[dict[str, str]]) -> Result:
+    """Run our rules over the cases of a suite."""
+    counts: dict[str, int] = dict.fromkeys(COLUMNS, 0)
+    shown: list[str] = []
+
+    def differs(kind: str, case: Case, line: int, detail: str) -> bool:
+        """Return whether a difference counts, which is not so where it is documented."""
+        text = case.code if line == 0 else case.code.split("\n")[line - 1]
+        if any(entry["kind"] == kind and re.search(entry["code"], text) for entry in documented):
+            counts["documented"] += 1
+            return False
+        shown.append(f"[{kind}] {case.name}, line {line}\n{detail}")
+        return True
+
+    for case in suite.cases:
+        rules = [rule for rule in suite.rules if case.language in rule.language]
+        if not rules:
+            continue
+        matches = [
+            (match.line, match.end_line)
+            for rule in rules
+            for match in matches_in(rule, case.code, case.path, case.language)
+            if not match.suppressed
+        ]
+        ours = list(_fixed(rules, case)) if matches and case.fixed else []
+        result = compare(case, matches, ours)
+        counts["valid"] += valid_parts(case)
+        counts["bad"] += len(case.bad)
+        counts["found"] += result.found
+        counts["matched"] += sum(differs("valid", case, line, case.code) for line in result.wrong)
+        counts["same"] += result.same
+        counts["different"] += sum(
+            differs("fix", case, line, f"{case.code}\n-- ours\n{own}\n-- theirs\n{theirs}")
+            for line, own, theirs in result.different
+        )
+        counts["fixes"] += result.same + len(result.different)
+        for line in result.missed:
+            differs("missed", case, line, case.code)
+    return Result(counts, shown)
+
+
+def _fixed(rules: list[Rule], case: Case) -> Iterator[str]:
+    """Yield the code after each round of the fixes of our rules."""
+    text = case.code
+    for _ in range(ROUNDS):
+        before = text
+        for rule in rules:
+            text = fix_text(rule, text, case.path, case.language) if rule.fix else text
+        if text == before:
+            return
+        yield text
+
+
+def main() -> None:
+    """Print the table, or the cases of a rule that differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--show", metavar="RULE", help="print the cases that differ, of a rule of ours or of a peer"
+    )
+    arguments = parser.parse_args()
+    peers = yaml.safe_load(PEERS.read_text())["peers"]
+    differences = yaml.safe_load(DIFFERENCES.read_text())
+    table = Table(title="Our rules on the peers' own tests")
+    for column in ("peer's rule", "our rules", *COLUMNS):
+        table.add_column(column, justify="right" if column in COLUMNS else "left")
+    total = dict.fromkeys(COLUMNS, 0)
+    for suite in suites(arguments.folder, peers, arguments.show):
+        result = measure(suite, differences.get(suite.id, []))
+        total = {column: total[column] + result.counts[column] for column in COLUMNS}
+        ours = ", ".join(rule.id for rule in suite.rules)
+        table.add_row(suite.id, ours, *(str(result.counts[column]) for column in COLUMNS))
+        if arguments.show:
+            for text in result.shown:
+                console.print(visible(text), markup=False, highlight=False)
+    table.add_row("all", "", *map(str, total.values()))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
