@@ -154,14 +154,14 @@ def measure(suite: Suite, documented: list[dict[str, str]]) -> Result:
         rules = [rule for rule in suite.rules if case.language in rule.language]
         if not rules:
             continue
-        matches = [
-            (match.line, match.end_line)
+        matches = {
+            (match.start, match.end): (match.line, match.end_line)
             for rule in rules
             for match in matches_in(rule, case.code, case.path, case.language)
             if not match.suppressed
-        ]
+        }
         ours = list(_fixed(rules, case)) if matches and case.fixed else []
-        result = compare(case, matches, ours)
+        result = compare(case, matches.values(), ours)
         counts["valid"] += valid_parts(case)
         counts["bad"] += len(case.bad)
         counts["found"] += result.found

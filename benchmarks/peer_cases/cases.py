@@ -1,5 +1,6 @@
 """A case of a peer's tests, and how what we find and change in it compares with what the peer does."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
@@ -65,7 +66,7 @@ def valid_parts(case: Case) -> int:
 
 def compare(case: Case, matches: Iterable[tuple[int, int]], ours: Sequence[str]) -> Comparison:
     """Compare the lines of our matches (first, last) with a case, and our text after one round of fixes, or more."""
-    free = sorted(set(matches))
+    free = sorted(matches)
     missed = []
     # Reports that state their line choose first, and among the matches there the shortest.
     for line in sorted(case.bad, reverse=True):
@@ -112,11 +113,16 @@ def _changes(before: str, ours: str, theirs: str) -> tuple[int, list[tuple[int, 
         our_text = _text(lines, [hunk for hunk in own if start <= hunk.start and hunk.end <= end], start, end)
         their_text = _text(lines, inside, start, end)
         own = [hunk for hunk in own if hunk.start >= end and hunk.end > end]
-        if inside and "".join(our_text.split()) == "".join(their_text.split()):
+        if inside and _plain(our_text) == _plain(their_text):
             same += 1
         elif inside:
             different.append((start + 1, our_text, their_text))
     return same, different
+
+
+def _plain(text: str) -> str:
+    """Return a text without white space, and without commas after the last element."""
+    return re.sub(r",(?=[)\]}])", "", "".join(text.split()))
 
 
 def _touches(hunk: Hunk, start: int, end: int) -> bool:

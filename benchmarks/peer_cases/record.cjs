@@ -13,27 +13,33 @@ const TESTS = /[\\/](tests?|__tests__)[\\/]/;
 let current;
 
 class Recorder {
+  constructor(options) {
+    this.options = options;
+  }
+
   run(...given) {
-    record(given.at(-1));
+    record(given.at(-1), this.options);
   }
 }
 
-function record(cases) {
-  console.log(JSON.stringify({ file: current, valid: cases.valid ?? [], invalid: cases.invalid ?? [] }));
+function record(cases, options) {
+  const { valid = [], invalid = [], testerOptions } = cases;
+  console.log(JSON.stringify({ file: current, options: options ?? testerOptions ?? {}, valid, invalid }));
 }
 
-function stub() {
+// `name` is what it stands for, so that the parser of a case can be read from it.
+function stub(name = "") {
   const target = function () {};
   return new Proxy(target, {
     // A value that is converted to a text or a number, spread or awaited must not answer with a stub.
-    get: (_, name) =>
-      name === Symbol.iterator ? () => [][Symbol.iterator]()
-      : name === "then" ? undefined
-      : name === "toJSON" ? () => null
-      : name === Symbol.toPrimitive ? () => ""
-      : stub(),
-    apply: () => stub(),
-    construct: () => stub(),
+    get: (_, property) =>
+      property === Symbol.iterator ? () => [][Symbol.iterator]()
+      : property === "then" ? undefined
+      : property === "toJSON" ? () => name
+      : property === Symbol.toPrimitive ? () => ""
+      : stub(name),
+    apply: () => stub(name),
+    construct: () => stub(name),
   });
 }
 
@@ -83,7 +89,7 @@ Module._load = function (request, parent, isMain) {
     const existing = ["", ".js", ".ts", ".json", "/index.js"].map((end) => target + end).find((name) => fs.statSync(name, { throwIfNoEntry: false })?.isFile());
     if (existing && (TESTS.test(existing) || /[\\/]utils[\\/](builtins|.*methods)\.js$/.test(existing))) return load(existing, parent, isMain);
   }
-  return stub();
+  return stub(request);
 };
 
 for (const ending of [".js", ".ts"]) {

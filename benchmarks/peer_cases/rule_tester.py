@@ -43,27 +43,32 @@ def cases_of(root: Path, files: Iterable[Path], tools: Path) -> Iterator[Case]:
         for kind in ("valid", "invalid"):
             for number, given in enumerate(recorded[kind], 1):
                 name = f"{file.relative_to(root)} {kind} {number}"
-                case = _case(name, given, kind == "invalid", snapshots, file)
+                case = _case(name, given, recorded["options"], kind == "invalid", snapshots, file)
                 if case is not None:
                     yield case
 
 
-def _case(name: str, given: Any, invalid: bool, snapshots: dict[str, list[Any]], file: Path) -> Case | None:
+def _case(
+    name: str, given: Any, options: Any, invalid: bool, snapshots: dict[str, list[Any]], file: Path
+) -> Case | None:
     if isinstance(given, str):
         given = {"code": given}
     if not isinstance(given, dict) or not isinstance(given.get("code"), str) or not given["code"].strip():
         return None
-    code, options = given["code"], given.get("languageOptions") or {}
+    code = given["code"]
     if given.get("options") or given.get("settings") or re.match(r"\s*<(template|script)\b", code):
         return None
-    features = str(options) + str(given.get("features", "")) + str(given.get("filename", ""))
-    language = (
-        "typescript" if file.suffix == ".ts" or re.search(r"\.ts\b|typescript", features) else "javascript"
+    setup = str(
+        [options, {key: given.get(key) for key in ("languageOptions", "features", "filename", "parser")}]
     )
-    if language == "typescript" and "'jsx': True" in features:
-        language = "tsx"
-    if re.search(r"flow|vue", features):
+    # Other languages, and globals that the configuration takes away.
+    if re.search(r"flow|vue|: 'off'", setup):
         return None
+    language = (
+        "typescript" if file.suffix == ".ts" or re.search(r"\.ts\b|typescript", setup) else "javascript"
+    )
+    if language == "typescript" and "'jsx': True" in setup:
+        language = "tsx"
     if not invalid:
         return Case(name, language, code)
     if given.get("snapshot"):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ast_grep_py import SgNode, SgRoot
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.evolution import functions
+from qflow_dagster.evolution import context, functions
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.suppressions import Suppressions
 
@@ -162,7 +162,9 @@ def find(source: Source, language: str, rules: Sequence[Rule | None]) -> list[Ma
         elif rule.matcher.ast_grep is not None:
             config, where = rule.matcher.ast_grep.config(), rule.matcher.where
             for node in source.root(language).find_all(config):  # type: ignore[arg-type]
-                if where is None or node.matches(**where):
+                if (where is None or node.matches(**where)) and context.holds(
+                    rule.matcher.context, node, language
+                ):
                     matches.append(_ast_match(source, number, rule, node))
     return matches
 
@@ -218,6 +220,10 @@ def check_matcher(rule: Rule) -> None:
             raise UsageError(f"{rule.id} ({language}): {problem}")
         if matcher.where is not None and (problem := problem_of(matcher.where, language)):
             raise UsageError(f"{rule.id} ({language}), where: {problem}")
+    for condition in matcher.context:
+        name = condition if isinstance(condition, str) else ", ".join(condition)
+        if name not in context.CONDITIONS:
+            raise UsageError(f"{rule.id}: no context {name!r}; there are {', '.join(context.CONDITIONS)}")
 
 
 def problem_of(rule: dict[str, Any], language: str) -> str | None:

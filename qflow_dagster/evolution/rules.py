@@ -88,6 +88,8 @@ class Matcher(_Strict):
     function: str | None = None
     # A rule object of ast-grep that the matched node must satisfy; a metric has its own conditions.
     where: Annotated[dict[str, Any], Field(min_length=1)] | None = None
+    # What must be so around the matched node (`evolution.context`): each by its name, or as {name: argument}.
+    context: tuple[str | dict[str, Any], ...] = ()
 
     @model_validator(mode="after")
     def _one(self) -> "Matcher":
@@ -98,15 +100,15 @@ class Matcher(_Strict):
             raise ValueError("a matcher is exactly one of ast-grep, ruff, metric, function")
         if self.metric is not None and self.where is not None:
             raise ValueError("a metric matches no node that `where` could be true of")
+        if self.context and self.ast_grep is None:
+            raise ValueError("`context` is of what a pattern of ast-grep matches")
         return self
 
     @model_serializer(mode="wrap")
     def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Rules without `where` keep the digest they had before `where` was introduced: stored rows stay valid.
+        # Rules without these keep the digest they had before there were any: stored rows stay valid.
         dumped = dump(self)
-        if self.where is None:
-            dumped.pop("where", None)
-        return dumped
+        return {name: value for name, value in dumped.items() if value or name not in ("where", "context")}
 
     @property
     def engine(self) -> str:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis import javascript_scopes as scopes
+from qflow_dagster.evolution.analysis.nodes import span_of
 from qflow_dagster.evolution.matchers import Edit, Match
-from qflow_dagster.generation.preconditions import javascript_scopes as scopes
-from qflow_dagster.generation.preconditions.file import File, span_of
+from qflow_dagster.generation.preconditions.file import File
 
+_LISTS = ("program", "statement_block", "switch_case", "switch_default", "class_static_block")
 LANGUAGES = ("javascript", "typescript", "tsx")
 # Within these, by field, an operator such as ** or ! needs parentheses around it.
 _TIGHTER = {
@@ -45,7 +47,9 @@ def in_context(file: File, match: Match, edits: Sequence[Edit]) -> list[Edit]:
     if _needs_parentheses(node, text):
         text = f"({text})"
     statement = _begun_by(node)
-    if statement is not None:
+    # Alone after `if (a)` a semicolon would be the whole body.
+    parent = statement.parent() if statement is not None else None
+    if statement is not None and parent is not None and parent.kind() in _LISTS:
         before = statement.prev()
         while before is not None and before.kind() == "comment":
             before = before.prev()
@@ -59,6 +63,9 @@ def _needs_parentheses(node: SgNode, text: str) -> bool:
     if parent is None:
         return False
     if text.startswith("{") and (_begun_by(node) is not None or _begins_arrow_body(node)):
+        return True
+    # At the beginning of a statement these declare something.
+    if text.startswith(("function", "class")) and _begun_by(node) is not None:
         return True
     if " ** " in text:
         if parent.kind() == "binary_expression":

@@ -7,6 +7,7 @@ template (part of the rule) or ruff's, and the conditions of a fix (`preconditio
 
 from qflow_dagster.generation.codemods import (
     javascript,
+    javascript_expressions,
     python,
     python_calls,
     python_files,
@@ -22,4 +23,5 @@ CODEMODS: dict[str, EditsOf] = {
     **python_security.CODEMODS,
     **python_statements.CODEMODS,
     **javascript.CODEMODS,
+    **javascript_expressions.CODEMODS,
 }

@@ -4,11 +4,11 @@ import difflib
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation.codemods.layout import indent_of
 from qflow_dagster.generation.fixes import EditsOf
-from qflow_dagster.generation.javascript_text import in_context
-from qflow_dagster.generation.preconditions.file import File, named_children, of_kinds, span_of
+from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.javascript_values import Values
 
 _TYPES = ("undefined", "object", "boolean", "number", "string", "function", "symbol", "bigint")
@@ -47,40 +47,6 @@ def radix_of_its_own(file: File, match: Match) -> list[Edit] | str | None:
     """Write ``map((value) => parseInt(value, 10))`` for ``map(parseInt)``."""
     start, end = match.captures["F"]
     return [Edit(start, end, f"(value) => {file.text[start:end]}(value, 10)")]
-
-
-def spread(file: File, match: Match) -> list[Edit] | str | None:
-    """Write ``{ ...a, key: 1 }`` for ``Object.assign({}, a, { key: 1 })``."""
-    texts = []
-    for span in (match.captures["A"], match.captures["B"]):
-        node = file.innermost(span)
-        text = file.text[slice(*span)]
-        if node.kind() != "object":
-            texts.append(f" ...{text} ")
-        elif "__proto__" in text or any(
-            text.startswith(("get ", "set ")) for text in map(_text, named_children(node))
-        ):
-            return "such a property means something else in the new object"
-        elif any(span[0] < comment < span[1] for comment, _ in file.comments):
-            return "there are comments between the properties"
-        else:
-            texts.append(text[1:-1])
-    first, second = (text.rstrip().removesuffix(",") for text in texts)
-    lines = next((text for text in texts if "\n" in text), None)
-    if lines is not None:
-        closing = lines[len(lines.rstrip()) :]
-        if closing.rpartition("\n")[2] != indent_of(file, file.innermost((match.start, match.end))):
-            return "the properties are not indented like the statement"
-        before = lines[: len(lines) - len(lines.lstrip())]
-        inner = f",{before}".join(text.strip() for text in (first, second) if text.strip())
-        text = f"{{{before}{inner},{closing}}}"
-    else:
-        text = f"{{ {', '.join(text.strip() for text in (first, second) if text.strip())} }}"
-    return in_context(file, match, [Edit(match.start, match.end, text)])
-
-
-def _text(node: SgNode) -> str:
-    return node.text()
 
 
 def separate_cases(file: File, match: Match) -> list[Edit] | str | None:
@@ -127,8 +93,6 @@ def type_name(file: File, match: Match) -> list[Edit] | str | None:
     start, end = match.captures["T"]
     text = file.text[start:end]
     if text == "undefined":
-        if any(_is_parameter(node) for node in of_kinds(file.root, ("undefined",))):
-            return "a parameter is called undefined"
         quote = "'" if file.text.count("'") > file.text.count('"') else '"'
         return [Edit(start, end, f"{quote}undefined{quote}")]
     word = text[1:-1].lower()
@@ -136,15 +100,6 @@ def type_name(file: File, match: Match) -> list[Edit] | str | None:
     if len(alike) != 1:
         return f"which type {text} stands for is not known"
     return [Edit(start + 1, end - 1, alike[0])]
-
-
-def _is_parameter(node: SgNode) -> bool:
-    parent = node.parent()
-    return parent is not None and parent.kind() in (
-        "formal_parameters",
-        "required_parameter",
-        "optional_parameter",
-    )
 
 
 def without_opener(file: File, match: Match) -> list[Edit] | str | None:
@@ -160,6 +115,8 @@ def without_opener(file: File, match: Match) -> list[Edit] | str | None:
     )
     if target is None:
         return "the attribute was not understood"
+    if any(child.text().startswith("rel") for child in named_children(element)):
+        return "there is a rel, which has no effect as it is"
     start, end = span_of(target)
     line_start = file.source.starts[file.source.line_of(start) - 1]
     indent = file.text[line_start:start]
@@ -182,7 +139,6 @@ CODEMODS: dict[str, EditsOf] = {
     "javascript/map-parse-int": radix_of_its_own,
     "javascript/negated-operand": negated_result,
     "javascript/new-buffer": buffer_from,
-    "javascript/object-assign-spread": spread,
     "javascript/numbers-sorted-as-text": numeric_order,
     "javascript/promise-as-condition": awaited,
     "javascript/return-without-await": awaited,

@@ -2,7 +2,8 @@
 
 from ast_grep_py import SgNode
 
-from qflow_dagster.generation.preconditions.file import File, named_children, span_of
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
+from qflow_dagster.generation.preconditions.file import File
 
 
 def indent_of(file: File, node: SgNode) -> str:

@@ -4,10 +4,11 @@ import re
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation.codemods.layout import indent_of, is_docstring, newline, on_line_of, step
 from qflow_dagster.generation.fixes import EditsOf
-from qflow_dagster.generation.preconditions.file import File, named_children, span_of
+from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.python_defaults import fields_of
 from qflow_dagster.generation.preconditions.python_syntax import (
     bindings,

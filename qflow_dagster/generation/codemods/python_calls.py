@@ -1,8 +1,9 @@
 """Codemods of Python that repair a call: its name, or how an argument is passed."""
 
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation.fixes import EditsOf
-from qflow_dagster.generation.preconditions.file import File, named_children, span_of
+from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.python_syntax import node_of
 
 _METHODS = {"lstrip": "removeprefix", "rstrip": "removesuffix"}

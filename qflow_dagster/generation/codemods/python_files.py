@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation.codemods.layout import alone_on_its_lines, indent_of, newline, step
 from qflow_dagster.generation.fixes import EditsOf
-from qflow_dagster.generation.preconditions.file import File, named_children, of_kinds, span_of
+from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.python_modules import qualified
 from qflow_dagster.generation.preconditions.python_syntax import (
     called,

@@ -1,8 +1,9 @@
 """Codemods of Python about what an attacker may send: commands, SQL, digests, documents, guessable values."""
 
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation.fixes import EditsOf
-from qflow_dagster.generation.preconditions.file import File, named_children, span_of
+from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.python_syntax import node_of
 from qflow_dagster.generation.preconditions.python_values import digest_form, shell_command, sql_statement
 

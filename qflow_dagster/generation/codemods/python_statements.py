@@ -2,9 +2,10 @@
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation.fixes import EditsOf
-from qflow_dagster.generation.preconditions.file import File, named_children, span_of
+from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.python_flow import caught_name, operands
 from qflow_dagster.generation.preconditions.python_syntax import node_of
 

@@ -1,12 +1,13 @@
 """A file as preconditions see it: its text, syntax tree, comments, and what the repository says of it."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import of_kinds, span_of
 from qflow_dagster.evolution.matchers import Edit, Match, Source, covering
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
 
@@ -104,22 +105,6 @@ class Precondition(NamedTuple):
     check: Callable[[File, Match, Any], str | None]
     # Whether the check asks for types of expressions (`File.type_of`).
     typed: bool = False
-
-
-def span_of(node: SgNode) -> tuple[int, int]:
-    """Return where a node starts and ends, in characters."""
-    found = node.range()
-    return found.start.index, found.end.index
-
-
-def of_kinds(root: SgNode, kinds: Iterable[str]) -> list[SgNode]:
-    """Return all nodes of these kinds."""
-    return root.find_all(any=[{"kind": kind} for kind in kinds])
-
-
-def named_children(node: SgNode) -> list[SgNode]:
-    """Return the children of a node that are neither punctuation, keywords nor comments."""
-    return [child for child in node.children() if child.is_named() and "comment" not in child.kind()]
 
 
 def _plain(text: str) -> str:

@@ -4,9 +4,10 @@ from typing import Any
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation.preconditions import go
-from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, span_of
+from qflow_dagster.generation.preconditions.file import File, Precondition
 
 # A name with more values in a function is not followed.
 MAX_VALUES = 3

@@ -5,9 +5,10 @@ from typing import Any
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.java_types import PRIMITIVES, Types
+from qflow_dagster.evolution.analysis.nodes import span_of
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.preconditions.file import File, Precondition, span_of
-from qflow_dagster.generation.preconditions.java_types import PRIMITIVES, Types
+from qflow_dagster.generation.preconditions.file import File, Precondition
 
 # What tells two equal objects apart.
 _IDENTITY = re.compile(

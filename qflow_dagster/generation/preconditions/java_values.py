@@ -5,8 +5,9 @@ from typing import Any
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.preconditions.file import File, Precondition, named_children
+from qflow_dagster.generation.preconditions.file import File, Precondition
 
 _METHODS = (
     "method_declaration",

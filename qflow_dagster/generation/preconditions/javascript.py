@@ -4,9 +4,10 @@ from typing import Any
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis import javascript_scopes as scopes
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.preconditions import javascript_scopes as scopes
-from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, span_of
+from qflow_dagster.generation.preconditions.file import File, Precondition
 from qflow_dagster.generation.preconditions.javascript_values import Values
 
 TYPESCRIPT = ("typescript", "tsx")
@@ -25,6 +26,9 @@ def _global(file: File, match: Match, name: Any) -> str | None:
 def _kind(file: File, match: Match, argument: Any) -> str | None:
     """`argument` is {metavariable: [kinds]}."""
     for variable, kinds in argument.items():
+        # A variable of another form of the pattern.
+        if variable not in match.captures:
+            continue
         node = file.innermost(match.captures[variable])
         kind = Values(file.root, file.language).kind(node)
         if kind is None:
@@ -36,6 +40,8 @@ def _kind(file: File, match: Match, argument: Any) -> str | None:
 
 def _searchable(file: File, match: Match, argument: Any) -> str | None:
     """IndexOf and includes differ for NaN, for holes of an array, and for a regular expression."""
+    if not set(argument) <= set(match.captures):
+        return None
     values = Values(file.root, file.language)
     where, what = (file.innermost(match.captures[name]) for name in argument)
     kind, sought = values.kind(where), values.kind(what)

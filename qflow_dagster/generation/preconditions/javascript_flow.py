@@ -4,9 +4,10 @@ from typing import Any
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis import javascript_scopes as scopes
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.preconditions import javascript_scopes as scopes
-from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, of_kinds, span_of
+from qflow_dagster.generation.preconditions.file import File, Precondition
 
 _ERRORS = ("Error", "TypeError", "RangeError", "SyntaxError", "ReferenceError", "EvalError", "URIError")
 _LOOPS = ("while_statement", "do_statement", "for_statement")

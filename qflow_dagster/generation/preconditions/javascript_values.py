@@ -4,8 +4,8 @@ from itertools import pairwise
 
 from ast_grep_py import SgNode
 
-from qflow_dagster.generation.preconditions import javascript_scopes as scopes
-from qflow_dagster.generation.preconditions.file import named_children, of_kinds, span_of
+from qflow_dagster.evolution.analysis import javascript_scopes as scopes
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 
 # array, string, number, boolean, null, object, arguments, regular expression, function
 Kind = str

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation.preconditions import python_defaults
-from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, of_kinds, span_of
+from qflow_dagster.generation.preconditions.file import File, Precondition
 from qflow_dagster.generation.preconditions.python_syntax import (
     COMPREHENSIONS,
     bindings,

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from ast_grep_py import SgNode
 
-from qflow_dagster.generation.preconditions.file import File, named_children, span_of
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
+from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.python_modules import imported_path
 from qflow_dagster.generation.preconditions.python_syntax import bindings, is_literal, unwrapped
 

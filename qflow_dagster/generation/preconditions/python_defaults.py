@@ -2,8 +2,9 @@
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.preconditions.file import File, named_children, of_kinds, span_of
+from qflow_dagster.generation.preconditions.file import File
 from qflow_dagster.generation.preconditions.python_syntax import (
     called,
     class_of,

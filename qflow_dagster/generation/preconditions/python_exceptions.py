@@ -2,8 +2,9 @@
 
 import re
 
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, of_kinds, span_of
+from qflow_dagster.generation.preconditions.file import File, Precondition
 from qflow_dagster.generation.preconditions.python_syntax import (
     called,
     function_of,

@@ -6,8 +6,9 @@ import sys
 from ast_grep_py import SgNode
 
 from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, of_kinds, span_of
+from qflow_dagster.generation.preconditions.file import File, Precondition
 from qflow_dagster.generation.preconditions.python_syntax import (
     in_try,
     names_in,

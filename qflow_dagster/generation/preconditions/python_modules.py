@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, of_kinds
+from qflow_dagster.generation.preconditions.file import File, Precondition
 from qflow_dagster.generation.preconditions.python_syntax import bindings, is_chain, names_in, node_of
 
 

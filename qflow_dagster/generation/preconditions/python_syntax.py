@@ -9,8 +9,9 @@ from functools import lru_cache
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Match
-from qflow_dagster.generation.preconditions.file import File, named_children, of_kinds, span_of
+from qflow_dagster.generation.preconditions.file import File
 
 FUNCTIONS = ("function_definition", "lambda")
 COMPREHENSIONS = (

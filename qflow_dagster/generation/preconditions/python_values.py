@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from ast_grep_py import SgNode
 
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 from qflow_dagster.evolution.matchers import Match, apply_edits
-from qflow_dagster.generation.preconditions.file import File, Precondition, named_children, of_kinds, span_of
+from qflow_dagster.generation.preconditions.file import File, Precondition
 from qflow_dagster.generation.preconditions.python_classes import types_of, unknown
 from qflow_dagster.generation.preconditions.python_modules import qualified
 from qflow_dagster.generation.preconditions.python_syntax import is_literal, names_in, node_of

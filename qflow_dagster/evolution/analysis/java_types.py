@@ -2,7 +2,7 @@
 
 from ast_grep_py import SgNode
 
-from qflow_dagster.generation.preconditions.file import named_children, span_of
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 
 PRIMITIVES = frozenset(
     """

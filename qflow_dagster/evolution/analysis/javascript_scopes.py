@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ast_grep_py import SgNode
 
-from qflow_dagster.generation.preconditions.file import named_children, of_kinds, span_of
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
 
 FUNCTIONS = (
     "function_declaration",
@@ -20,11 +20,20 @@ _NAMES = ("identifier", "shorthand_property_identifier_pattern")
 CONTINUING = ("(", "[", "`", "/", "+", "-", "*", ",", ".", "?", "in ", "instanceof ")
 # They end where their last token does, whatever follows.
 _COMPLETE = ("statement_block", "class_body", "switch_body")
+_ENDING = (
+    "import_statement",
+    "debugger_statement",
+    "break_statement",
+    "continue_statement",
+    "do_statement",
+    "type_alias_declaration",
+    "function_signature",
+)
 
 
 def names_in(pattern: SgNode) -> list[str]:
     """Return the names that a pattern of a declaration declares."""
-    if pattern.kind() in _NAMES:
+    if pattern.kind() in (*_NAMES, "undefined"):
         return [pattern.text()]
     if pattern.kind() in ("pair_pattern",):
         value = pattern.field("value")
@@ -138,25 +147,44 @@ def continues(before: SgNode, text: str) -> bool:
 
 
 def _is_complete(statement: SgNode) -> bool:
-    if statement.text().endswith(";"):
+    if statement.text().endswith(";") or statement.kind() in _ENDING:
         return True
-    if statement.kind() in (
-        "variable_declaration",
-        "lexical_declaration",
-        "expression_statement",
-        "return_statement",
-    ):
-        return False
+    parts = named_children(statement)
+    kind = statement.kind()
+    if kind in ("variable_declaration", "lexical_declaration", "ambient_declaration"):
+        last = parts[-1] if parts else statement
+        if kind == "ambient_declaration":
+            return _is_complete(last)
+        value = last.field("value")
+        return value is None or _is_complete_expression(value)
+    if kind == "return_statement":
+        return not parts
+    if kind == "expression_statement":
+        return bool(parts) and _is_complete_expression(parts[-1])
+    if kind == "export_statement":
+        return statement.field("source") is not None or (
+            statement.field("declaration") is None and statement.field("value") is None
+        )
     last = statement
     while named_children(last) and span_of(named_children(last)[-1])[1] == span_of(statement)[1]:
         last = named_children(last)[-1]
         if last.kind() in _COMPLETE:
             # The body of a function expression ends an expression, not a statement.
             parent = last.parent()
-            return parent is None or parent.kind() not in ("function_expression", "arrow_function", "class")
-        if last.kind() in ("variable_declaration", "lexical_declaration", "expression_statement"):
-            return False
+            return parent is None or parent.kind() not in ("function_expression", "class")
+        if last.kind().endswith(("_declaration", "_statement")):
+            return _is_complete(last)
     return statement.kind() in _COMPLETE
+
+
+def _is_complete_expression(node: SgNode) -> bool:
+    """Return whether no bracket after an expression can belong to it: a++, or a function () => { }."""
+    if node.kind() == "arrow_function":
+        body = node.field("body")
+        return body is not None and body.kind() == "statement_block"
+    if node.kind() == "update_expression":
+        return node.text().endswith(("++", "--"))
+    return node.kind() == "yield_expression" and not named_children(node)
 
 
 def _declares(loop: SgNode) -> bool:

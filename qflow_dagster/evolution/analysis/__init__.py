@@ -1,0 +1,5 @@
+"""What a file alone says of its names and types, from its syntax tree.
+
+Belongs here: analysis that both finding (`context`) and fixing (`generation.preconditions`) need. Does not belong here:
+what the rest of the repository says.
+"""

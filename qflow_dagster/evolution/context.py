@@ -1,0 +1,176 @@
+"""Context of a match: what must be so around the matched node that a pattern cannot say, by name.
+
+A matcher names them in `context`, each by its name or as {name: argument}. Belongs here: the registry, and what names
+mean and how they are declared, where the file alone says it. What it does not say is assumed to be so: a finding is
+not a change. Does not belong here: what a fix needs (`generation.preconditions`).
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ast_grep_py import SgNode
+
+from qflow_dagster.evolution.analysis import branches, javascript_scopes, tails
+from qflow_dagster.evolution.analysis.declared_types import declaration_of, declared_type
+from qflow_dagster.evolution.analysis.java_types import Types
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
+
+
+class ContextCondition(NamedTuple):
+    """A condition: what must be so (a sentence), and a check of (matched node, language, argument)."""
+
+    sentence: str
+    holds: Callable[[SgNode, str, Any], bool]
+
+
+def holds(conditions: tuple[str | dict[str, Any], ...], node: SgNode, language: str) -> bool:
+    """Return whether all conditions hold for a matched node."""
+    pairs = [condition if isinstance(condition, dict) else {condition: None} for condition in conditions]
+    return all(
+        CONDITIONS[name].holds(node, language, argument) for pair in pairs for name, argument in pair.items()
+    )
+
+
+def _names(node: SgNode, argument: Any) -> list[str]:
+    """Return the names that an argument means: names, or what metavariables (in capital letters) captured."""
+    names = argument if isinstance(argument, list) else [argument]
+    captured = [(name, node.get_match(name) if name.isupper() else None) for name in names]
+    return [found.text() if found is not None else name for name, found in captured]
+
+
+def _global(node: SgNode, language: str, argument: Any) -> bool:
+    root = node.get_root().root()
+    text, (start, end) = root.text(), span_of(node)
+    for name in _names(node, argument):
+        if re.search(rf"/\*\s*globals?\b[^*]*\b{re.escape(name)}\s*:\s*off\b", text):
+            return False
+        scopes = [span_of(scope) for _, scope in javascript_scopes.declarations(root, name)]
+        if any(first <= start and end <= last for first, last in scopes) or javascript_scopes.writes(
+            root, name
+        ):
+            return False
+    return True
+
+
+def _java_lang(node: SgNode, language: str, argument: Any) -> bool:
+    root = node.get_root().root()
+    types = Types(root)
+    imported = [
+        line.text().removeprefix("import").strip(" ;") for line in root.find_all(kind="import_declaration")
+    ]
+    return not any(
+        types.declares_class(name)
+        or any(path.endswith(f".{name}") and path != f"java.lang.{name}" for path in imported)
+        for name in _names(node, argument)
+    )
+
+
+def _declared(node: SgNode, language: str, argument: Any) -> bool:
+    """`argument` is {metavariable: pattern of the type}."""
+    for variable, pattern in argument.items():
+        captured = node.get_match(variable)
+        written = declared_type(captured, language) if captured is not None else None
+        if written is not None and not re.search(pattern, written):
+            return False
+    return True
+
+
+def _includes(node: SgNode, language: str, variable: Any) -> bool:
+    """Look into a type that the file declares: it has includes() with the parameters of indexOf()."""
+    captured = node.get_match(variable)
+    written = declared_type(captured, language) if captured is not None else None
+    if written is None:
+        return True
+    if re.search(r"\|\s*\{", written):
+        return False
+    root = node.get_root().root()
+    for kind in ("type_alias_declaration", "interface_declaration"):
+        for declaration in root.find_all(kind=kind):
+            name = declaration.field("name")
+            if name is not None and name.text() == written:
+                parameters = [
+                    re.search(rf"\b{method}\((.*?)\)\s*:", declaration.text())
+                    for method in ("indexOf", "includes")
+                ]
+                return all(parameters) and len({found[1] for found in parameters if found}) == 1
+    return True
+
+
+def _is_empty(node: SgNode, language: str, variable: Any) -> bool:
+    """Look into a type that the file declares: it has an is_empty() of its own."""
+    captured = node.get_match(variable)
+    declaration = (
+        declaration_of(captured, language)
+        if captured is not None and captured.kind() == "identifier"
+        else None
+    )
+    if declaration is None:
+        return True
+    written, value = declaration.field("type"), declaration.field("value")
+    text = written.text() if written is not None else value.text() if value is not None else ""
+    name = re.match(r"(?:&|\b(?:mut|dyn|impl)\b|\s|\w+::)*(\w*)", text)
+    type_ = name[1] if name else ""
+    if type_ in ("ExactSizeIterator",):
+        return False
+    root = node.get_root().root()
+    kinds = ("struct_item", "enum_item", "trait_item")
+    own = [item for kind in kinds for item in root.find_all(kind=kind) if _field(item, "name") == type_]
+    if not own:
+        return True
+    bodies = [item for item in own if item.kind() == "trait_item"]
+    bodies += [item for item in root.find_all(kind="impl_item") if _field(item, "type") == type_]
+    return any(re.search(r"\bfn is_empty\(&self\)\s*->\s*bool\b", body.text()) for body in bodies)
+
+
+def _pure_calls(node: SgNode, language: str, variable: Any) -> bool:
+    """Look into the functions that are called: each is len, or one of the file that returns an expression at once."""
+    captured = node.get_match(variable)
+    if captured is None:
+        return True
+    if captured.find(kind="unary_expression", regex="^<-") is not None:
+        return False
+    functions = {
+        _field(item, "name"): item for item in node.get_root().root().find_all(kind="function_declaration")
+    }
+    calls = [
+        *captured.find_all(kind="call_expression"),
+        *([captured] if captured.kind() == "call_expression" else []),
+    ]
+    for call in calls:
+        name = _field(call, "function")
+        body = functions[name].field("body") if name in functions else None
+        statements = named_children(body) if body is not None else []
+        pure = (
+            statements
+            and statements[0].text().startswith("return ")
+            and body is not None
+            and body.find(kind="call_expression") is None
+            and "nil" not in statements[0].text()
+        )
+        if name not in ("len", "cap") and not pure:
+            return False
+    return True
+
+
+def _field(node: SgNode, name: str) -> str:
+    found = node.field(name)
+    return found.text() if found is not None else ""
+
+
+CONDITIONS = {
+    "js-global": ContextCondition(
+        "The name is the global one: nothing of that name is declared around it.", _global
+    ),
+    "js-dead-branch": ContextCondition(
+        "A condition before it in the chain is true whenever this one is.", branches.is_dead
+    ),
+    "ts-includes": ContextCondition("The type of the value has an includes() like its indexOf().", _includes),
+    "java-lang": ContextCondition("The class is that of java.lang.", _java_lang),
+    "declared": ContextCondition(
+        "If the file declares the type of the value, it is one of these.", _declared
+    ),
+    "go-pure-calls": ContextCondition("What is called in it only computes something.", _pure_calls),
+    "rust-is-empty": ContextCondition("The type of the value has an is_empty().", _is_empty),
+    "rust-tail": ContextCondition("Its value is what the function returns.", tails.is_tail),
+}
