@@ -172,5 +172,8 @@ CONDITIONS = {
     ),
     "go-pure-calls": ContextCondition("What is called in it only computes something.", _pure_calls),
     "rust-is-empty": ContextCondition("The type of the value has an is_empty().", _is_empty),
+    "rust-early-drop": ContextCondition(
+        "No temporary in its value would outlive the variables of the function.", tails.drops_in_time
+    ),
     "rust-tail": ContextCondition("Its value is what the function returns.", tails.is_tail),
 }

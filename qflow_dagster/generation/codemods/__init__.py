@@ -13,6 +13,7 @@ from qflow_dagster.generation.codemods import (
     python_files,
     python_security,
     python_statements,
+    rust,
 )
 from qflow_dagster.generation.fixes import EditsOf
 
@@ -23,5 +24,6 @@ CODEMODS: dict[str, EditsOf] = {
     **python_security.CODEMODS,
     **python_statements.CODEMODS,
     **javascript.CODEMODS,
+    **rust.CODEMODS,
     **javascript_expressions.CODEMODS,
 }

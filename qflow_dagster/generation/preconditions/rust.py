@@ -5,6 +5,7 @@ from typing import Any
 from ast_grep_py import SgNode
 
 from qflow_dagster.evolution.analysis.nodes import named_children, span_of
+from qflow_dagster.evolution.analysis.tails import method_of
 from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation.preconditions.file import File, Precondition
 
@@ -17,22 +18,6 @@ _BLOCKS = (
     "while_expression",
 )
 _BLOCKS += ("for_expression", "async_block", "const_block", "gen_block")
-# These take their receiver by value, so that it is no temporary that is dropped at the end.
-_CONSUMING = frozenset(
-    """
-    unwrap expect unwrap_or unwrap_or_else unwrap_or_default map and_then ok ok_or ok_or_else err map_err
-    collect sum count filter filter_map flat_map enumerate rev zip skip take chain copied cloned fold all
-    any find position into_iter into is_some_and is_ok_and min max last product skip_while take_while
-    peekable flatten
-    """.split()  # noqa: SIM905  (a list of each would fill a page)
-)
-# These return a value without a destructor: a number, a reference, an iterator over references.
-_PLAIN = frozenset(
-    """
-    len iter iter_mut chars bytes as_str as_ref as_bytes as_slice trim trim_start trim_end lines split
-    split_whitespace keys values abs pow min max is_empty as_mut as_deref
-    """.split()  # noqa: SIM905  (a list of each would fill a page)
-)
 _ITERATORS = frozenset(
     """
     iter iter_mut into_iter chars char_indices bytes lines split split_whitespace keys values values_mut
@@ -42,33 +27,30 @@ _ITERATORS = frozenset(
 )
 
 
-def _last_expression(file: File, match: Match, variable: Any) -> str | None:
+def _last_expression(file: File, match: Match, argument: Any) -> str | None:
     """Check that the operand of `return` can be the last expression of the function."""
-    value = file.innermost(match.captures[variable])
-    first = value
+    values = named_children(file.innermost((match.start, match.end)))
+    if not values:
+        return None
+    value = first = values[0]
     while not first.is_leaf() and span_of(first)[0] == span_of(value)[0]:
         children = first.children()
         if first.kind() in _BLOCKS and first is not value and span_of(first) != span_of(value):
             return "an expression that begins with a block would end as a statement there"
         first = children[0]
-    function = next(
-        ancestor for ancestor in file.node(match).ancestors() if ancestor.kind() == "function_item"
-    )
-    body = function.field("body")
-    if body is not None and body.find(kind="let_declaration") is not None:
-        temporary = _temporary(value)
-        if temporary is not None:
-            return f"{_short(temporary)} is a temporary, which would outlive the variables of the function"
     return None
 
 
 def _iterator(file: File, match: Match, variable: Any) -> str | None:
+    # A variable of another form of the pattern.
+    if variable not in match.captures:
+        return None
     value = file.innermost(match.captures[variable])
     if value.kind() == "range_expression" or (
         value.kind() == "parenthesized_expression" and ".." in value.text()
     ):
         return None
-    if _method(value) in _ITERATORS:
+    if method_of(value) in _ITERATORS:
         own = {
             name.text() for item in file.root.find_all(kind="function_item") if (name := item.field("name"))
         }
@@ -116,50 +98,6 @@ def _no_own(file: File, match: Match, names: Any) -> str | None:
         if name is not None and name.text() in names:
             return f"line {file.source.line_of(span_of(item)[0])} defines its own {name.text()}"
     return None
-
-
-def _temporary(node: SgNode) -> SgNode | None:
-    """Return a call within an expression whose result is dropped only at the expression's end."""
-    for call in [node, *node.find_all(any=[{"kind": "call_expression"}, {"kind": "macro_invocation"}])]:
-        if call.kind() not in ("call_expression", "macro_invocation"):
-            continue
-        parent = call.parent()
-        # A `?` hands its operand on.
-        while parent is not None and parent.kind() == "try_expression":
-            parent = parent.parent()
-        if parent is None or span_of(call) == span_of(node):
-            continue
-        kind = parent.kind()
-        if kind == "field_expression":
-            consumer = parent.field("field")
-            called = consumer is not None and consumer.text() in _CONSUMING and _is_called(parent)
-            if not called and _method(call) not in _PLAIN:
-                return call
-        elif kind in ("reference_expression", "index_expression", "match_expression", "let_condition"):
-            if _method(call) not in _PLAIN:
-                return call
-        elif (
-            kind == "binary_expression"
-            and _operator(parent) in ("==", "!=", "<", ">", "<=", ">=")
-            and _method(call) not in _PLAIN
-        ) or (kind == "unary_expression" and parent.text().startswith("*")):
-            return call
-    return None
-
-
-def _is_called(field: SgNode) -> bool:
-    parent = field.parent()
-    function = parent.field("function") if parent is not None else None
-    return function is not None and span_of(function) == span_of(field)
-
-
-def _method(node: SgNode) -> str:
-    """Return the name of the method that a call calls; '' if it calls none."""
-    function = node.field("function") if node.kind() == "call_expression" else None
-    if function is not None and function.kind() == "generic_function":
-        function = function.field("function")
-    name = function.field("field") if function is not None and function.kind() == "field_expression" else None
-    return name.text() if name is not None else ""
 
 
 def _operator(node: SgNode) -> str:
