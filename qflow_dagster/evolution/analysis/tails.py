@@ -63,8 +63,11 @@ def is_tail(node: SgNode, language: str, argument: Any) -> bool:
 
 
 def _is_last(block: SgNode, node: SgNode) -> bool:
-    """Return whether nothing but empty statements follows a node in its block, and no attribute is before it."""
-    statements = [child for child in named_children(block) if child.kind() != "empty_statement"]
+    """Return whether nothing follows a node in its block, and no attribute is before it."""
+    statements = named_children(block)
+    # After `return` more semicolons change nothing; after `if` or `match` they drop its value.
+    while statements and statements[-1].kind() == "empty_statement" and node.text().endswith(";"):
+        statements.pop()
     if not statements or span_of(statements[-1]) != span_of(node):
         return False
     return len(statements) < 2 or statements[-2].kind() != "attribute_item"

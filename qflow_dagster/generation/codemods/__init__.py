@@ -6,6 +6,7 @@ template (part of the rule) or ruff's, and the conditions of a fix (`preconditio
 """
 
 from qflow_dagster.generation.codemods import (
+    go,
     javascript,
     javascript_expressions,
     python,
@@ -23,6 +24,7 @@ CODEMODS: dict[str, EditsOf] = {
     **python_files.CODEMODS,
     **python_security.CODEMODS,
     **python_statements.CODEMODS,
+    **go.CODEMODS,
     **javascript.CODEMODS,
     **rust.CODEMODS,
     **javascript_expressions.CODEMODS,

@@ -27,7 +27,8 @@ _PURE = (
 
 
 def package(file: File, match: Match, name: Any) -> str | None:
-    """Check that the name is that of the imported package, and that nothing else is called so."""
+    """Check that the name (or what captured it) is that of the imported package, and nothing else is called so."""
+    name = file.captured(match, name) or name
     path = name.split("/")[-1]
     imported = False
     for spec in file.root.find_all(kind="import_spec"):
