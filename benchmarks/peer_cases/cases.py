@@ -75,7 +75,8 @@ def compare(case: Case, matches: Iterable[tuple[int, int]], ours: Sequence[str])
             free.remove(min(fitting, key=lambda match: (match[1] - match[0], match)))
         else:
             missed.append(line)
-    wrong = [] if case.partial else [first for first, _ in free]
+    # A line that is reported may have several places.
+    wrong = [first for first, _ in free if first not in case.bad and not case.partial]
     found = len(case.bad) - len(missed)
     pairs = [(own, theirs) for own in ours for theirs in case.fixed]
     if not pairs:

@@ -11,7 +11,7 @@ from ast_grep_py import SgNode, SgRoot
 from benchmarks.peer_cases.cases import ANYWHERE, Case, changed_lines
 
 _PMD = "{http://pmd.sourceforge.net/rule-tests}"
-_MARK = re.compile(r"^\s*// BUG: Diagnostic (contains|matches):")
+_MARK = re.compile(r"// BUG: Diagnostic (contains|matches):.*")
 
 
 def pmd(root: Path, files: Iterable[Path]) -> Iterator[Case]:
@@ -73,7 +73,7 @@ def _sources(test: SgNode, name: str) -> Iterator[Case]:
 
 def _marked(lines: list[str]) -> Iterator[int]:
     for number, line in enumerate(lines, 1):
-        if _MARK.match(line):
+        if _MARK.search(line):
             # The next line that is code.
             yield next(
                 at for at, text in enumerate(lines[number:], number + 1) if not text.strip().startswith("//")
@@ -81,7 +81,7 @@ def _marked(lines: list[str]) -> Iterator[int]:
 
 
 def _unmarked(lines: list[str]) -> str:
-    return "\n".join("" if _MARK.match(line) else line for line in lines)
+    return "\n".join(_MARK.sub("", line).rstrip() for line in lines)
 
 
 def openrewrite(root: Path, files: Iterable[Path]) -> Iterator[Case]:

@@ -9,7 +9,7 @@ from benchmarks.peer_cases.cases import Case
 # Given the lines of a file, returns (line, message) of each report.
 Marks = Callable[[list[str]], Iterator[tuple[int, str]]]
 
-_CLIPPY = re.compile(r"//~(?:\[\w+\])?(\^*|v*|\|)\s*(?:ERROR:?\s*)?(.*)$")
+_CLIPPY = re.compile(r"//~(?:\[\w+\])?(\^+|v+|\||)\s*(?:ERROR:?\s*)?(.*)$")
 _STATICCHECK = re.compile(r"//@ .*")
 _DIAG = re.compile(r"(?:diag|diag2)\(`([^`]*)`|diag\(\"([^\"]*)\"")
 _GO_CRITIC = re.compile(r"/\*! (.*?)\s*\*/")

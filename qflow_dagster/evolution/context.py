@@ -66,6 +66,15 @@ def _java_lang(node: SgNode, language: str, argument: Any) -> bool:
     )
 
 
+def _java_is(node: SgNode, language: str, argument: Any) -> bool:
+    """Check that captured expressions are of a type; `argument` is {metavariable: type}."""
+    types = Types(node.get_root().root())
+    return all(
+        (captured := node.get_match(variable)) is None or types.of(captured) == wanted
+        for variable, wanted in argument.items()
+    )
+
+
 def _declared(node: SgNode, language: str, argument: Any) -> bool:
     """`argument` is {metavariable: pattern of the type}."""
     for variable, pattern in argument.items():
@@ -166,6 +175,7 @@ CONDITIONS = {
         "A condition before it in the chain is true whenever this one is.", branches.is_dead
     ),
     "ts-includes": ContextCondition("The type of the value has an includes() like its indexOf().", _includes),
+    "java-is": ContextCondition("The file declares the value with this type.", _java_is),
     "java-lang": ContextCondition("The class is that of java.lang.", _java_lang),
     "declared": ContextCondition(
         "If the file declares the type of the value, it is one of these.", _declared

@@ -52,12 +52,26 @@ def declaration_of(node: SgNode, language: str) -> SgNode | None:
 
 def declared_type(node: SgNode, language: str) -> str | None:
     """Return the type that is written at the declaration of a name; None: there is none."""
+    if node.kind() == "method_invocation" and node.field("object") is None:
+        return _result(node)
     declaration = declaration_of(node, language)
     if declaration is None:
         return None
     field = next(type_ for kind, _, type_ in _DECLARATIONS[language] if kind == declaration.kind())
     written = declaration.field(field)
     return written.text().lstrip(": ") if written is not None else None
+
+
+def _result(call: SgNode) -> str | None:
+    """Return the type that the file's only method of a name in Java returns."""
+    name = call.field("name")
+    methods = [
+        method
+        for method in call.get_root().root().find_all(kind="method_declaration")
+        if name is not None and (own := method.field("name")) is not None and own.text() == name.text()
+    ]
+    written = methods[0].field("type") if len(methods) == 1 else None
+    return written.text() if written is not None else None
 
 
 def _name(declared: SgNode) -> str:

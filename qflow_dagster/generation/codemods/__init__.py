@@ -7,6 +7,7 @@ template (part of the rule) or ruff's, and the conditions of a fix (`preconditio
 
 from qflow_dagster.generation.codemods import (
     go,
+    java,
     javascript,
     javascript_expressions,
     python,
@@ -25,6 +26,7 @@ CODEMODS: dict[str, EditsOf] = {
     **python_security.CODEMODS,
     **python_statements.CODEMODS,
     **go.CODEMODS,
+    **java.CODEMODS,
     **javascript.CODEMODS,
     **rust.CODEMODS,
     **javascript_expressions.CODEMODS,

@@ -51,7 +51,7 @@ def _float(file: File, match: Match, variable: Any) -> str | None:
 
 
 def _not_own(file: File, match: Match, argument: Any) -> str | None:
-    name = file.captured(match, argument) or argument
+    name = (file.captured(match, argument) or argument).removeprefix("java.lang.")
     return f"the file declares a {name} of its own" if Types(file.root).declares_class(name) else None
 
 
@@ -89,6 +89,9 @@ def _not_in_is_empty(file: File, match: Match, argument: Any) -> str | None:
 
 def _boolean(file: File, match: Match, variable: Any) -> str | None:
     """Where Java wants a boolean, the compiler refuses every other type."""
+    # A variable of another form of the pattern.
+    if variable not in match.captures:
+        return None
     if Types(file.root).of(file.innermost(match.captures[variable])) == "boolean":
         return None
     node = file.innermost((match.start, match.end))
