@@ -10,6 +10,7 @@ rule of ours or of a peer. Tests of ESLint's rules are run by node.
 import argparse
 import re
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -40,22 +41,19 @@ FORMATS = {
     "ruff": python.ruff,
 }
 COLUMNS = ("valid", "matched", "bad", "found", "fixes", "same", "different", "documented")
+# The least share of the peer's bad places that a rule finds if it is about all that the peer's rule is about.
+MIN_FOUND = 0.75
 
 console = Console(width=160)
 
 
 class Suite(NamedTuple):
-    """The tests of one rule of a peer, and our rules that are measured by them."""
+    """The tests of one rule of a peer, our rules that are measured by them, and how they differ on purpose."""
 
-    peer: str
-    name: str
+    id: str
     rules: tuple[Rule, ...]
     cases: tuple[Case, ...]
-
-    @property
-    def id(self) -> str:
-        """The name of the peer and of its rule."""
-        return f"{self.peer}/{self.name}"
+    differences: dict[str, Any]
 
 
 class Result(NamedTuple):
@@ -64,15 +62,27 @@ class Result(NamedTuple):
     counts: dict[str, int]
     shown: list[str]
 
+    def failures(self, *, part: bool) -> list[str]:
+        """Return what is not as it should be; a rule on a part of what the peer's rule is on may find less."""
+        bad, found, wrong, different = (
+            self.counts[name] for name in ("bad", "found", "matched", "different")
+        )
+        return [
+            *([f"matches valid code ({wrong})"] if wrong else []),
+            *([f"changes other than the peer's ({different})"] if different else []),
+            *([f"finds {found} of {bad}"] if not part and found < MIN_FOUND * bad else []),
+        ]
 
-def suites(folder: Path, peers: dict[str, Any], only: str | None) -> Iterator[Suite]:
+
+def suites(folder: Path, only: str | None = None) -> Iterator[Suite]:
     """Yield the suites of all peers, or those of one rule, ours or a peer's."""
-    rules = load_rules()
-    for peer, settings in peers.items():
+    rules, differences = load_rules(), yaml.safe_load(DIFFERENCES.read_text())
+    for peer, settings in yaml.safe_load(PEERS.read_text())["peers"].items():
         named = {
             name: tuple(ours)
-            for name, ours in _named(rules, settings).items()
-            if only is None or only in (f"{peer}/{name}", *(rule.id for rule in ours))
+            for name, ours in named_rules(rules, settings).items()
+            if f"{peer}/{name}" not in differences["not_compared"]
+            and (only is None or only in (f"{peer}/{name}", *(rule.id for rule in ours)))
         }
         if not named:
             continue
@@ -81,11 +91,12 @@ def suites(folder: Path, peers: dict[str, Any], only: str | None) -> Iterator[Su
             _read(folder, peer, settings, root)
             for name, ours in sorted(named.items()):
                 cases = tuple(_cases(root, settings, name, folder))
+                id_ = f"{peer}/{name}"
                 if cases:
-                    yield Suite(peer, name, ours, cases)
+                    yield Suite(id_, ours, cases, differences["suites"].get(id_) or {})
 
 
-def _named(rules: tuple[Rule, ...], settings: dict[str, Any]) -> dict[str, list[Rule]]:
+def named_rules(rules: tuple[Rule, ...], settings: dict[str, Any]) -> dict[str, list[Rule]]:
     """Return our rules by the name of the peer's rule."""
     named: dict[str, list[Rule]] = {}
     for rule in rules:
@@ -130,14 +141,16 @@ def _cases(root: Path, settings: dict[str, Any], name: str, tools: Path) -> Iter
     if format_ == "rule-tester":
         yield from rule_tester.cases_of(root, files, tools)
     elif format_ in marks.FORMATS:
-        message = settings.get("message", "").format(name=re.escape(name))
+        message = settings.get("messages", {}).get(name, settings.get("message", ""))
+        message = message.format(name=re.escape(name))
         yield from marks.cases_of(format_, root, files, message)
     else:
         yield from FORMATS[format_](root, files)
 
 
-def measure(suite: Suite, documented: list[dict[str, str]]) -> Result:
+def measure(suite: Suite) -> Result:
     """Run our rules over the cases of a suite."""
+    documented, reach = suite.differences.get("differences", []), suite.differences.get("reach", 0)
     counts: dict[str, int] = dict.fromkeys(COLUMNS, 0)
     shown: list[str] = []
 
@@ -161,7 +174,7 @@ def measure(suite: Suite, documented: list[dict[str, str]]) -> Result:
             if not match.suppressed
         }
         ours = list(_fixed(rules, case)) if matches and case.fixed else []
-        result = compare(case, matches.values(), ours)
+        result = compare(case, matches.values(), ours, reach)
         counts["valid"] += valid_parts(case)
         counts["bad"] += len(case.bad)
         counts["found"] += result.found
@@ -197,22 +210,25 @@ def main() -> None:
         "--show", metavar="RULE", help="print the cases that differ, of a rule of ours or of a peer"
     )
     arguments = parser.parse_args()
-    peers = yaml.safe_load(PEERS.read_text())["peers"]
-    differences = yaml.safe_load(DIFFERENCES.read_text())
     table = Table(title="Our rules on the peers' own tests")
-    for column in ("peer's rule", "our rules", *COLUMNS):
+    for column in ("peer's rule", "our rules", "about", *COLUMNS):
         table.add_column(column, justify="right" if column in COLUMNS else "left")
-    total = dict.fromkeys(COLUMNS, 0)
-    for suite in suites(arguments.folder, peers, arguments.show):
-        result = measure(suite, differences.get(suite.id, []))
+    total, failures = dict.fromkeys(COLUMNS, 0), []
+    for suite in suites(arguments.folder, arguments.show):
+        result, part = measure(suite), "part" in suite.differences
         total = {column: total[column] + result.counts[column] for column in COLUMNS}
+        failures += [f"{suite.id}: {failure}" for failure in result.failures(part=part)]
         ours = ", ".join(rule.id for rule in suite.rules)
-        table.add_row(suite.id, ours, *(str(result.counts[column]) for column in COLUMNS))
+        counts = [str(result.counts[column]) for column in COLUMNS]
+        table.add_row(suite.id, ours, "part" if part else "all", *counts)
         if arguments.show:
             for text in result.shown:
                 console.print(visible(text), markup=False, highlight=False)
-    table.add_row("all", "", *map(str, total.values()))
+    table.add_row("all", "", "", *map(str, total.values()))
     console.print(table)
+    for failure in failures:
+        console.print(failure, markup=False)
+    sys.exit(bool(failures))
 
 
 if __name__ == "__main__":

@@ -64,19 +64,29 @@ def valid_parts(case: Case) -> int:
     return sum(not any(span.start.line < line <= span.end.line + 1 for line in case.bad) for span in spans)
 
 
-def compare(case: Case, matches: Iterable[tuple[int, int]], ours: Sequence[str]) -> Comparison:
-    """Compare the lines of our matches (first, last) with a case, and our text after one round of fixes, or more."""
+def compare(
+    case: Case, matches: Iterable[tuple[int, int]], ours: Sequence[str], reach: int = 0
+) -> Comparison:
+    """Compare the lines of our matches (first, last) with a case, and our text after one round of fixes, or more.
+
+    With `reach` a match is for all places that the peer reports on its lines, or on so many lines after it.
+    """
     free = sorted(matches)
-    missed = []
+    used, missed = set(), []
     # Reports that state their line choose first, and among the matches there the shortest.
     for line in sorted(case.bad, reverse=True):
-        fitting = [match for match in free if line == ANYWHERE or match[0] <= line <= match[1]]
-        if fitting:
-            free.remove(min(fitting, key=lambda match: (match[1] - match[0], match)))
-        else:
+        fitting = [match for match in free if line == ANYWHERE or match[0] <= line <= match[1] + reach]
+        if not fitting:
             missed.append(line)
+            continue
+        nearest = min(fitting, key=lambda match: (match[1] - match[0], -match[0]))
+        used.add(nearest)
+        if not reach:
+            free.remove(nearest)
     # A line that is reported may have several places.
-    wrong = [first for first, _ in free if first not in case.bad and not case.partial]
+    wrong = [
+        match[0] for match in free if match not in used and match[0] not in case.bad and not case.partial
+    ]
     found = len(case.bad) - len(missed)
     pairs = [(own, theirs) for own in ours for theirs in case.fixed]
     if not pairs:

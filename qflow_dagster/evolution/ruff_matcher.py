@@ -121,6 +121,13 @@ def _is_intended(source: Source, code: str, start: int, end: int) -> bool:
     """Return whether the code is intended, in a way that ruff does not recognise."""
     if code in ("E711", "E712"):
         return _SQL_EXPRESSIONS.search(source.text) is not None
+    if code == "B005":
+        # A function of a module that is called so.
+        receiver = source.text[start:end].partition(".")[0]
+        return (
+            re.search(rf"^[ \t]*import\b.*\b{re.escape(receiver)}\s*(?:$|[,#])", source.text, re.MULTILINE)
+            is not None
+        )
     if code != "F401":
         return False
     line_end = source.text.find("\n", end)
