@@ -202,6 +202,22 @@ def _fixed(rules: list[Rule], case: Case) -> Iterator[str]:
         yield text
 
 
+def show_table(rows: list[tuple[Any, ...]], *, markdown: bool) -> None:
+    """Print the table by rule."""
+    names = ("peer's rule", "our rules", "about", *COLUMNS)
+    lines = [[str(value) for value in row] for row in rows]
+    if markdown:
+        for line in (names, ["---:" if name in COLUMNS else "---" for name in names], *lines):
+            print("|", " | ".join(line), "|")
+        return
+    table = Table(title="Our rules on the peers' own tests")
+    for name in names:
+        table.add_column(name, justify="right" if name in COLUMNS else "left")
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+
+
 def main() -> None:
     """Print the table, or the cases of a rule that differ."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -209,26 +225,23 @@ def main() -> None:
     parser.add_argument(
         "--show", metavar="RULE", help="print the cases that differ, of a rule of ours or of a peer"
     )
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     arguments = parser.parse_args()
-    table = Table(title="Our rules on the peers' own tests")
-    for column in ("peer's rule", "our rules", "about", *COLUMNS):
-        table.add_column(column, justify="right" if column in COLUMNS else "left")
-    total, failures = dict.fromkeys(COLUMNS, 0), []
+    rows, failures = [], []
+    total = dict.fromkeys(COLUMNS, 0)
     for suite in suites(arguments.folder, arguments.show):
         result, part = measure(suite), "part" in suite.differences
         total = {column: total[column] + result.counts[column] for column in COLUMNS}
         failures += [f"{suite.id}: {failure}" for failure in result.failures(part=part)]
         ours = ", ".join(rule.id for rule in suite.rules)
-        counts = [str(result.counts[column]) for column in COLUMNS]
-        table.add_row(suite.id, ours, "part" if part else "all", *counts)
+        rows.append((suite.id, ours, "part" if part else "all", *result.counts.values()))
         if arguments.show:
             for text in result.shown:
                 console.print(visible(text), markup=False, highlight=False)
-    table.add_row("all", "", "", *map(str, total.values()))
-    console.print(table)
+    show_table([*rows, ("all", "", "", *total.values())], markdown=arguments.markdown)
     for failure in failures:
         console.print(failure, markup=False)
-    sys.exit(bool(failures))
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":
