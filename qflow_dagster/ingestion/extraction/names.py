@@ -171,6 +171,8 @@ def property_of(node: Node) -> Node | None:
 
 def value_of(node: Node) -> Node | None:
     """Return the lambda that a definition binds to a name; None for other definitions."""
+    if node.type == "call":  # define_method of Ruby
+        return node.child_by_field_name("block")
     if node.type not in BINDINGS or not node.named_children:
         return None
     value = node
@@ -196,8 +198,6 @@ def parameter_count(grammar: str, node: Node) -> int:
         clause = holder.named_children[0] if holder.named_children else None
         holder = clause and clause.child_by_field_name("left")
         return len([n for n in holder.named_children if n.type not in NOT_PARAMETERS]) if holder else 0
-    elif grammar == "ruby" and node.type == "call":
-        holder = node.child_by_field_name("block")
     elif grammar == "kotlin" and node.type == "setter":
         return 1
     if holder is None:
