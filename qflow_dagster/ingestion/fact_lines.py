@@ -24,6 +24,7 @@ BLOB_COLUMNS = (
     "parsed",
     "parse_error_count",
     "tokens",
+    "namespaces",
 )
 # Columns of the tables that refer to a blob, in the order of writing.
 FACT_COLUMNS = {

@@ -86,6 +86,7 @@ class BlobFacts:
     parsed: bool = False
     parse_error_count: int = 0
     tokens: int = 0
+    namespaces: list[str] = field(default_factory=list)
     symbols: list[SymbolFact] = field(default_factory=list)
     imports: list[ImportFact] = field(default_factory=list)
     parse_errors: list[ParseErrorFact] = field(default_factory=list)

@@ -10,9 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MANIFESTS = frozenset(
-    {"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml", "composer.json"}
-)
+MANIFESTS = frozenset({"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml"})
 
 
 def is_manifest(path: str) -> bool:
@@ -26,25 +24,39 @@ class ModuleManifests:
     def __init__(self, manifests: Mapping[str, bytes]) -> None:
         self.go_modules: list[tuple[str, str]] = []
         self.packages: dict[str, str] = {}
-        self.package_main: dict[str, str] = {}
-        self.script_aliases: list[tuple[str, list[str]]] = []
+        # By package: what `exports` says of its subpaths ("" is the package itself).
+        self.package_exports: dict[str, list[tuple[str, str]]] = {}
+        # By folder of a tsconfig.json: (prefix, folders) of its aliases, longest prefix first.
+        self.script_aliases: dict[str, list[tuple[str, list[str]]]] = {}
+        self._extends: dict[str, str] = {}
         self.crates: dict[str, str] = {}
-        self.php_namespaces: list[tuple[str, str]] = []
         readers: dict[str, Callable[[str, bytes], None]] = {
             "go.mod": self._read_go_mod,
             "package.json": self._read_package,
             "Cargo.toml": self._read_cargo,
             "tsconfig.json": self._read_tsconfig,
             "jsconfig.json": self._read_tsconfig,
-            "composer.json": self._read_composer,
         }
         for path, content in sorted(manifests.items()):
             try:
                 readers[posixpath.basename(path)](posixpath.dirname(path), content)
             except (ValueError, TypeError, AttributeError, RecursionError):
                 continue
-        for ordered in (self.go_modules, self.script_aliases, self.php_namespaces):
+        for ordered in (self.go_modules, *self.script_aliases.values(), *self.package_exports.values()):
             ordered.sort(key=lambda item: -len(item[0]))
+
+    def aliases_for(self, folder: str) -> list[tuple[str, list[str]]]:
+        """Return the aliases of the nearest configuration at or above `folder`, with those that it extends."""
+        while folder and folder not in self.script_aliases:
+            folder = posixpath.dirname(folder)
+        aliases: list[tuple[str, list[str]]] = []
+        visited: set[str] = set()
+        current: str | None = folder
+        while current is not None and current not in visited:
+            visited.add(current)
+            aliases += self.script_aliases.get(current, [])
+            current = self._extends.get(current)
+        return aliases
 
     def _read_go_mod(self, folder: str, content: bytes) -> None:
         match = re.search(rb"^module\s+\"?([^\s\"]+)", content, re.MULTILINE)
@@ -55,20 +67,29 @@ class ModuleManifests:
         package = json.loads(content)
         if isinstance(package.get("name"), str):
             self.packages.setdefault(package["name"], folder)
-            main = package.get("source") or package.get("main")
-            if isinstance(main, str):
-                self.package_main[package["name"]] = main
+            exports = self.package_exports.setdefault(package["name"], [])
+            for target in (package.get("source"), package.get("module"), package.get("main")):
+                if isinstance(target, str):
+                    exports.append(("", target))
+            declared = package.get("exports")
+            by_subpath = isinstance(declared, dict) and any(key.startswith(".") for key in declared)
+            for subpath, target in (declared if by_subpath else {".": declared}).items():
+                exports += [(subpath.removeprefix(".").removeprefix("/"), file) for file in _files(target)]
 
     def _read_tsconfig(self, folder: str, content: bytes) -> None:
-        options = _lenient_json(content).get("compilerOptions", {})
+        configuration = _lenient_json(content)
+        options = configuration.get("compilerOptions", {})
         base = join_path(folder, options.get("baseUrl", "."))
+        aliases = self.script_aliases.setdefault(folder, [])
         for pattern, targets in options.get("paths", {}).items():
-            prefix = pattern.removesuffix("*")
-            self.script_aliases.append(
-                (prefix, [join_path(base, target.removesuffix("*")) for target in targets])
+            aliases.append(
+                (pattern.removesuffix("*"), [join_path(base, target.removesuffix("*")) for target in targets])
             )
         if "baseUrl" in options:
-            self.script_aliases.append(("", [base]))
+            aliases.append(("", [base]))
+        extended = configuration.get("extends")
+        if isinstance(extended, str) and extended.startswith("."):
+            self._extends[folder] = posixpath.dirname(join_path(folder, extended))
 
     def _read_cargo(self, folder: str, content: bytes) -> None:
         manifest = tomllib.loads(content.decode("utf-8", "replace"))
@@ -78,12 +99,14 @@ class ModuleManifests:
             source = posixpath.dirname(library["path"]) if "path" in library else "src"
             self.crates[library.get("name", name).replace("-", "_")] = join_path(folder, source)
 
-    def _read_composer(self, folder: str, content: bytes) -> None:
-        manifest = json.loads(content)
-        for section in ("autoload", "autoload-dev"):
-            for prefix, folders in manifest.get(section, {}).get("psr-4", {}).items():
-                for target in [folders] if isinstance(folders, str) else folders:
-                    self.php_namespaces.append((prefix, join_path(folder, target)))
+
+def _files(target: Any) -> list[str]:
+    """Return the files that a target of `exports` names, in the order of its conditions."""
+    if isinstance(target, str):
+        return [target]
+    if isinstance(target, dict):
+        return [file for nested in target.values() for file in _files(nested)]
+    return []
 
 
 def join_path(*parts: str) -> str:

@@ -30,6 +30,7 @@ from qflow_dagster.ingestion import (
     trees,
 )
 from qflow_dagster.ingestion.blob_reader import BlobReader, with_reconnect
+from qflow_dagster.ingestion.declarations import FAMILIES
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
 from qflow_dagster.ingestion.repositories import Repository
 from qflow_dagster.ingestion.store import FileRow
@@ -249,12 +250,14 @@ def publish(connection: Connection, plan: Plan) -> int | None:
     store.replace_files(connection, repository.id, seq, rows, removed)
     store.fill_totals(connection, snapshot_id)
     changed = [row.path for row in rows]
-    # An import of an unchanged file may resolve differently once paths come or go, or once a
-    # manifest says where modules lie: then all are resolved again.
+    # An import of an unchanged file may resolve differently once paths come or go, once a manifest
+    # says where modules lie, or once a file declares other names: then all are resolved again.
     everything = (
         before is None
         or bool(removed)
         or any(path not in before or module_manifests.is_manifest(path) for path in changed)
+        or store.declarations(connection, repository.id, changed)
+        != store.declarations(connection, repository.id, changed, seq=seq - 1)
     )
     sources = None if everything else changed
     edges = resolve_imports(connection, repository, sources)
@@ -274,7 +277,9 @@ def resolve_imports(
     manifests = trees.read_texts(
         repository.objects, [(p, oid) for p, oid in paths if module_manifests.is_manifest(p)]
     )
-    resolver = resolution.Resolver([path for path, _ in paths], manifests)
+    declared = {row.language for row in imports} & FAMILIES.keys()
+    declarations = store.declarations(connection, repository.id, None) if declared else []
+    resolver = resolution.Resolver([path for path, _ in paths], manifests, declarations)
     edges = []
     for row in imports:
         targets = resolver.resolve(row.path, row.language, row.fact)

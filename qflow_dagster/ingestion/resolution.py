@@ -1,6 +1,6 @@
-"""Resolution of imports to files of the repository, from their text and the set of all paths.
+"""Resolution of imports to files of the repository, from their text, all paths, and what files declare.
 
-Belongs here: the module systems of languages, as far as paths and manifests show. Imports from
+Belongs here: the module systems of languages, as far as paths, manifests and declarations show. Imports from
 outside the repository (packages, system headers) resolve to nothing. Does not belong here:
 reading imports (``extraction.imports``). No code is executed and no file system is read.
 
@@ -11,9 +11,10 @@ imports of the JVM), each of its files is a target, up to `MAX_TARGETS`.
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from qflow_dagster.ingestion.declarations import Declarations, FileDeclarations, nearest
 from qflow_dagster.ingestion.facts import ImportFact
 from qflow_dagster.ingestion.module_manifests import ModuleManifests, join_path
 
@@ -33,13 +34,21 @@ SCRIPT_SUFFIXES = (
     ".svelte",
     ".json",
 )
-JVM_SUFFIXES = (".java", ".kt", ".scala", ".groovy")
+
+
+# Folders of compiled scripts.
+_BUILT = re.compile(r"^(?:\./)?(?:dist|lib|build|out|esm|cjs)/(?:(?:esm|cjs|es|types)/)?")
 
 
 class Resolver:
     """Resolves the imports of one snapshot; `manifests` is content by path, for paths that are manifests."""
 
-    def __init__(self, paths: Collection[str], manifests: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        paths: Collection[str],
+        manifests: Mapping[str, bytes],
+        declared: Iterable[FileDeclarations] = (),
+    ) -> None:
         self.paths = frozenset(paths)
         self.folders: dict[str, list[str]] = defaultdict(list)
         self.by_name: dict[str, list[str]] = defaultdict(list)
@@ -48,8 +57,8 @@ class Resolver:
             self.folders[folder].append(path)
             self.by_name[name].append(path)
         self.python_roots = self._python_roots()
-        self.jvm_packages = self._jvm_packages()
         self.manifests = ModuleManifests(manifests)
+        self.declarations = Declarations(declared)
         self._cache: dict[tuple[Any, ...], Targets] = {}
 
     def resolve(self, source: str, language: str, imported: ImportFact) -> Targets:
@@ -117,7 +126,7 @@ class Resolver:
         module = imported.module.partition("?")[0]
         if module.startswith("."):
             return self._script_file(join_path(posixpath.dirname(source), module))
-        for prefix, bases in self.manifests.script_aliases:
+        for prefix, bases in self.manifests.aliases_for(posixpath.dirname(source)):
             if module == prefix.rstrip("/") or (prefix[-1:] in ("", "/") and module.startswith(prefix)):
                 for base in bases:
                     targets = self._script_file(join_path(base, module[len(prefix) :]))
@@ -130,20 +139,24 @@ class Resolver:
         folder = self.manifests.packages.get(package)
         if folder is None:
             return []
-        alias_targets = (
-            [inside, f"src/{inside}"]
-            if inside
-            else [self.manifests.package_main.get(package, ""), "src/index", "index"]
-        )
-        for target in filter(None, alias_targets):
-            targets = self._script_file(join_path(folder, target))
-            if targets:
-                return targets
+        exported = []
+        for subpath, target in self.manifests.package_exports[package]:
+            prefix, star, suffix = subpath.partition("*")
+            if star and len(inside) >= len(subpath) and inside.startswith(prefix) and inside.endswith(suffix):
+                exported.append(target.replace("*", inside[len(prefix) : len(inside) - len(suffix)]))
+            elif subpath == inside:
+                exported.append(target)
+        for target in [*exported, inside or "index", f"src/{inside or 'index'}"]:
+            # What is built is not in the repository; its source lies beside, by the same name.
+            for file in (target, _BUILT.sub("src/", target)):
+                targets = self._script_file(join_path(folder, file))
+                if targets:
+                    return targets
         return []
 
     def _script_file(self, base: str) -> list[str]:
         # A file written in TypeScript is imported by the name it is compiled to.
-        stem = re.sub(r"\.[cm]?js$", "", base)
+        stem = re.sub(r"(?:\.d)?\.[cm]?[jt]s$", "", base)
         candidates = [base, *(base + suffix for suffix in SCRIPT_SUFFIXES)]
         candidates += [stem + suffix for suffix in (".ts", ".tsx", ".mts", ".cts")] if stem != base else []
         candidates += [join_path(base, f"index{suffix}") for suffix in SCRIPT_SUFFIXES]
@@ -207,45 +220,57 @@ class Resolver:
         inside = join_path(folder, "src")
         return inside if _inside(source, inside) else posixpath.dirname(source)
 
-    # Java, Kotlin, Scala: a package is a folder path below some source root.
-
-    def _jvm_packages(self) -> dict[str, list[str]]:
-        packages: dict[str, list[str]] = defaultdict(list)
-        for folder, files in self.folders.items():
-            if any(path.endswith(JVM_SUFFIXES) for path in files):
-                parts = folder.split("/")
-                # Every suffix of the folder may be the package; the source root is not known.
-                for start in range(max(len(parts) - 8, 0), len(parts)):
-                    packages[".".join(parts[start:])].append(folder)
-        return packages
+    # Java, Kotlin, Scala, C#, PHP, Elixir: by what files declare.
 
     def _jvm(self, source: str, imported: ImportFact) -> list[str]:
         wildcard = imported.module.endswith(".*")
         parts = imported.module.removesuffix(".*").split(".")
-        if wildcard and imported.kind != "import_static" and ".".join(parts) in self.jvm_packages:
-            return self._jvm_files(".".join(parts), None)
-        # Names after the class (members, nested classes) are dropped until a file is found.
-        names = [[*parts, name] for name in imported.names] or [parts]
+        package = self.declarations.in_namespace("Java", ".".join(parts))
+        if wildcard and imported.kind != "import_static" and package:
+            return package
         targets: list[str] = []
-        for name in names:
-            for length in range(len(name), 1, -1):
-                package, simple = ".".join(name[: length - 1]), name[length - 1]
-                files = self._jvm_files(package, simple)
-                if files:
-                    targets += files
-                    break
+        for name in [[*parts, name] for name in imported.names] or [parts]:
+            targets += self._declared("Java", name, source) or self._only_file("Java", name)
         return targets
 
-    def _jvm_files(self, package: str, simple: str | None) -> list[str]:
-        folders = self.jvm_packages.get(package, ())
-        if simple is None:
-            return [p for folder in folders for p in self.folders[folder] if p.endswith(JVM_SUFFIXES)]
-        if not folders:
-            return []
-        names = [f"{simple}{suffix}" for suffix in JVM_SUFFIXES]
+    def _csharp(self, source: str, imported: ImportFact) -> list[str]:
+        return self.declarations.in_namespace("C#", imported.module) or self._declared(
+            "C#", imported.module.split("."), source
+        )
+
+    def _php(self, source: str, imported: ImportFact) -> list[str]:
+        if imported.kind == "require":
+            return self._existing(join_path(posixpath.dirname(source), imported.module), imported.module)
+        parts = imported.module.split("\\")
+        return self.declarations.of_name("PHP", ".".join(parts), source) or self._only_file("PHP", parts)
+
+    def _elixir(self, source: str, imported: ImportFact) -> list[str]:
+        return self.declarations.of_name("Elixir", imported.module, source)
+
+    def _declared(self, language: str, parts: list[str], source: str) -> list[str]:
+        """Return the file of the longest prefix that is declared; the rest are members and nested types."""
+        for length in range(len(parts), 0, -1):
+            targets = self.declarations.of_name(language, ".".join(parts[:length]), source)
+            if targets:
+                return targets
+        return []
+
+    def _only_file(self, language: str, parts: list[str]) -> list[str]:
+        """Return the file of the package if it is the only one: constants and aliases are not recorded."""
+        files = self.declarations.in_namespace(language, ".".join(parts[:-1]))
+        return files if len(files) == 1 else []
+
+    # Swift: a module is a target of the package, by default a folder of its name in Sources or Tests.
+
+    def _swift(self, source: str, imported: ImportFact) -> list[str]:
+        module = imported.module.partition(".")[0]
         return [
-            path for folder in folders for name in names if (path := join_path(folder, name)) in self.paths
-        ][:1]
+            path
+            for folder, files in self.folders.items()
+            if f"/{folder}/".rpartition(f"/{module}/")[0].rpartition("/")[2] in ("Sources", "Tests", "Source")
+            for path in files
+            if path.endswith(".swift")
+        ]
 
     # C and C++: relative to the file, then any unique path of the repository with this ending.
 
@@ -256,10 +281,7 @@ class Resolver:
         candidates = self.by_name.get(posixpath.basename(imported.module), ())
         ending = f"/{imported.module.lstrip('./')}"
         matching = [path for path in candidates if f"/{path}".endswith(ending)]
-        if len(matching) > 1:
-            nearest = max(len(posixpath.commonpath([path, source])) for path in matching)
-            matching = [p for p in matching if len(posixpath.commonpath([p, source])) == nearest]
-        return matching if len(matching) == 1 else []
+        return nearest(matching, source)
 
     # Other languages: a short rule each.
 
@@ -268,24 +290,6 @@ class Resolver:
         if imported.kind == "require_relative" or imported.module.startswith("."):
             return self._existing(join_path(posixpath.dirname(source), name))
         return self._ending(name, ("lib", "app", "spec", "test"))
-
-    def _php(self, source: str, imported: ImportFact) -> list[str]:
-        if imported.kind == "require":
-            return self._existing(join_path(posixpath.dirname(source), imported.module), imported.module)
-        for prefix, folder in self.manifests.php_namespaces:
-            if imported.module.startswith(prefix):
-                inside = imported.module[len(prefix) :].replace("\\", "/")
-                targets = self._existing(join_path(folder, f"{inside}.php"))
-                if targets:
-                    return targets
-        return []
-
-    def _elixir(self, source: str, imported: ImportFact) -> list[str]:
-        parts = [
-            re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", p).lower()
-            for p in imported.module.split(".")
-        ]
-        return self._ending("/".join(parts) + ".ex", ("lib",))
 
     def _shell(self, source: str, imported: ImportFact) -> list[str]:
         if "$" in imported.module:
@@ -321,12 +325,14 @@ READERS: dict[str, Callable[[Resolver, str, ImportFact], list[str]]] = {
     "Ruby": Resolver._ruby,
     "PHP": Resolver._php,
     "Elixir": Resolver._elixir,
+    "C#": Resolver._csharp,
+    "Swift": Resolver._swift,
     "Shell": Resolver._shell,
 }
 
 
 # Imports of these languages do not depend on the importing file.
-ABSOLUTE = frozenset({"Java", "Kotlin", "Scala", "Go", "Elixir"})
+ABSOLUTE = frozenset({"Go", "Swift"})
 
 
 def _inside(path: str, folder: str) -> bool:

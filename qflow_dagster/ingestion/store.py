@@ -15,6 +15,7 @@ from qflow_dagster.database import stage_rows
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.database.locks import lock
 from qflow_dagster.ingestion import tables
+from qflow_dagster.ingestion.declarations import FAMILIES, FileDeclarations
 from qflow_dagster.ingestion.fact_lines import FACT_COLUMNS
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, ImportFact
 from qflow_dagster.ingestion.git import Commit
@@ -332,6 +333,32 @@ def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] 
         ImportRow(row(path, path), row(language, language), ImportFact(seq, line, row(module, module), *rest))
         for path, language, seq, line, module, *rest in rows
     ]
+
+
+def declarations(
+    connection: Connection, repository_id: int, paths: Sequence[str] | None, *, seq: int | None = None
+) -> list[FileDeclarations]:
+    """Return what files declare, those at `paths` (None: all) of a snapshot (None: the open one), by path."""
+    restriction = "" if paths is None else "AND f.path = ANY(:paths)"
+    rows = connection.execute(
+        text(f"""
+            SELECT f.path, b.language, b.namespaces, coalesce(d.names, '{{}}'), coalesce(d.modules, '{{}}')
+            FROM files f JOIN blobs b ON b.id = f.blob_id AND b.language = ANY(:languages)
+            LEFT JOIN LATERAL (
+                SELECT array_agg(s.name ORDER BY s.seq) FILTER (WHERE s.kind <> 'module') AS names,
+                       array_agg(s.qualified_name ORDER BY s.seq) FILTER (WHERE s.kind = 'module') AS modules
+                FROM symbols s LEFT JOIN symbols p ON p.blob_id = s.blob_id AND p.seq = s.parent_seq
+                WHERE s.blob_id = b.id AND s.seq > 0
+                  AND (s.kind = 'module' OR coalesce(p.kind, 'module') = 'module')
+            ) d ON true
+            WHERE f.repository_id = :id {restriction}
+              AND (f.to_seq IS NULL AND CAST(:seq AS int) IS NULL
+                   OR f.from_seq <= :seq AND (f.to_seq IS NULL OR f.to_seq > :seq))
+            ORDER BY f.path
+        """),
+        {"id": repository_id, "paths": list(paths or ()), "seq": seq, "languages": list(FAMILIES)},
+    )
+    return [FileDeclarations(*row) for row in rows]
 
 
 def replace_dependencies(

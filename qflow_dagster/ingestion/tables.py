@@ -94,6 +94,8 @@ blobs = Table(
     # True if the blob has a syntax tree.
     Column("parsed", Boolean, nullable=False),
     Column("parse_error_count", Integer, nullable=False),
+    # Packages or namespaces that the file declares its names in, as written.
+    Column("namespaces", ARRAY(Text), nullable=False),
     # Lexical tokens, comments and white space not counted.
     Column("tokens", Integer, nullable=False),
     UniqueConstraint("oid", "language", "extractor_version", "missing"),

@@ -9,6 +9,8 @@ from tree_sitter import Node
 
 UNNAMED = "(anonymous)"
 ECMA = frozenset({"javascript", "typescript", "tsx"})
+# Maximum characters of a name.
+MAX_NAME = 200
 # Fields that hold a definition's name, in order of preference.
 NAME_FIELDS = ("name", "left", "key", "property", "pattern", "declarator", "type")
 IDENTIFIERS = frozenset(
@@ -341,5 +343,27 @@ def _text(node: Node | None, source: bytes) -> str:
     if node is None:
         return UNNAMED
     return (
-        " ".join(source[node.start_byte : node.end_byte].decode("utf-8", "replace").split())[:200] or UNNAMED
+        " ".join(source[node.start_byte : node.end_byte].decode("utf-8", "replace").split())[:MAX_NAME]
+        or UNNAMED
     )
+
+
+def namespaces(grammar: str, nodes: list[Node], source: bytes) -> list[str]:
+    """Return the packages or namespaces that a file declares, each with those it is nested in.
+
+    Nodes are the names in their declarations. Package clauses of Scala that follow each other are nested.
+    """
+    found: list[tuple[int, int, str]] = []
+    for node in sorted(nodes, key=lambda node: node.start_byte):
+        name = "".join(
+            source[node.start_byte : node.end_byte].decode("utf-8", "replace").replace("`", "").split()
+        )
+        declaration = node.parent or node
+        enclosing = [n for start, end, n in found if start <= node.start_byte < end]
+        if grammar in ("csharp", "scala") and enclosing:
+            name = f"{enclosing[-1]}.{name}"
+        body = declaration.child_by_field_name("body")
+        # Without a body it holds to the end of the file.
+        end = declaration.end_byte if body is not None else len(source)
+        found.append((node.start_byte + 1, end, name[:MAX_NAME]))
+    return list(dict.fromkeys(name for _, _, name in found))

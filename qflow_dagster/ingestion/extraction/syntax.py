@@ -38,6 +38,7 @@ class Found:
         self.definitions: list[Definition] = []
         self.comments: list[Span] = []
         self.imports: list[ImportFact] = []
+        self.namespaces: list[str] = []
         self.errors: list[ParseErrorFact] = []
         self.error_count = 0
         self.newlines: list[int] = np.flatnonzero(np.frombuffer(source, np.uint8) == NEWLINE).tolist()
@@ -136,6 +137,7 @@ def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
     structure.measure(result.definitions, captures, source, not_calls, values)
     recursion.mark(grammar.name, result.definitions, root, source)
     result.imports = imports.read(grammar.name, captures, source)
+    result.namespaces = names.namespaces(grammar.name, captures.get("namespace", []), source)
     if root.has_error:
         _locate_errors(result, grammar, root)
     return result

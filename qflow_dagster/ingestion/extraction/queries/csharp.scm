@@ -18,5 +18,7 @@
 (invocation_expression function: (member_access_expression name: (identifier) @call))
 (object_creation_expression type: (identifier) @call)
 (using_directive) @import.using
+(namespace_declaration name: (_) @namespace)
+(file_scoped_namespace_declaration name: (_) @namespace)
 (comment) @comment
 [(binary_expression) (and_pattern) (or_pattern)] @binary

@@ -12,6 +12,7 @@
 (method_invocation name: (identifier) @call)
 (object_creation_expression type: (type_identifier) @call)
 (import_declaration) @import.import
+(package_declaration [(scoped_identifier) (identifier)] @namespace)
 (line_comment) @comment
 (block_comment) @comment
 (binary_expression) @binary

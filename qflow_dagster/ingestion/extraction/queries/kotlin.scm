@@ -10,6 +10,7 @@
 (call_expression (simple_identifier) @call)
 (call_expression (navigation_expression (navigation_suffix (simple_identifier) @call)))
 (import_header) @import.import
+(package_header (identifier) @namespace)
 (line_comment) @comment
 (multiline_comment) @comment
 [(conjunction_expression) (disjunction_expression)] @binary

@@ -13,6 +13,7 @@
 (scoped_call_expression name: (name) @call)
 (object_creation_expression (name) @call)
 (namespace_use_declaration) @import.use
+(namespace_definition name: (namespace_name) @namespace)
 (require_expression) @import.require
 (require_once_expression) @import.require
 (include_expression) @import.require

@@ -9,6 +9,7 @@
 (call_expression function: (field_expression field: (identifier) @call))
 (instance_expression (type_identifier) @call)
 (import_declaration) @import.import
+(package_clause name: (package_identifier) @namespace)
 (comment) @comment
 (block_comment) @comment
 (infix_expression) @binary
