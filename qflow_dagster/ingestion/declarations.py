@@ -49,15 +49,17 @@ class Declarations:
         return self._namespaces.get((FAMILIES[language], namespace), [])
 
     def of_name(self, language: str, name: str, source: str) -> list[str]:
-        """Return the file that declares a qualified name; of several, the nearest to `source` if there is one."""
+        """Return the files that declare a qualified name; where several do, the nearest to `source`.
+
+        Several may be as near: parts of a class, or one for each platform.
+        """
         paths = self._names.get((FAMILIES[language], name), [])
-        return nearest(paths, source)
+        return nearest(list(dict.fromkeys(paths)), source)
 
 
 def nearest(paths: list[str], source: str) -> list[str]:
-    """Return the path with the longest folder in common with `source`, none if several have it."""
+    """Return the paths that have the longest folder in common with `source`."""
     if len(paths) <= 1:
         return paths
     common = [len(posixpath.commonpath([path, source])) for path in paths]
-    longest = [path for path, length in zip(paths, common, strict=True) if length == max(common)]
-    return longest if len(longest) == 1 else []
+    return [path for path, length in zip(paths, common, strict=True) if length == max(common)]

@@ -256,9 +256,14 @@ class Resolver:
         return []
 
     def _only_file(self, language: str, parts: list[str]) -> list[str]:
-        """Return the file of the package if it is the only one: constants and aliases are not recorded."""
+        """Return the file of the package with that name, or its only one: constants and aliases are not recorded.
+
+        To Java, the functions of a Kotlin file are in a class named after it.
+        """
         files = self.declarations.in_namespace(language, ".".join(parts[:-1]))
-        return files if len(files) == 1 else []
+        stems = (parts[-1], parts[-1].removesuffix("Kt"))
+        named = [path for path in files if posixpath.basename(path).partition(".")[0] in stems]
+        return named or (files if len(files) == 1 else [])
 
     # Swift: a module is a target of the package, by default a folder of its name in Sources or Tests.
 
@@ -281,7 +286,8 @@ class Resolver:
         candidates = self.by_name.get(posixpath.basename(imported.module), ())
         ending = f"/{imported.module.lstrip('./')}"
         matching = [path for path in candidates if f"/{path}".endswith(ending)]
-        return nearest(matching, source)
+        matching = nearest(matching, source)
+        return matching if len(matching) == 1 else []
 
     # Other languages: a short rule each.
 

@@ -109,10 +109,16 @@ CASES = [
         "Scala",
         {
             "a/Functor.scala": "package cats\npackage data\n\ntrait Functor\nobject Functor\n",
+            "a/package.scala": "package object cats {\n  type Id[A] = A\n}\n",
             "a/Show.scala": "package cats\n\nclass Show\n",
         },
-        "import cats.data.Functor\nimport cats.{Show, Other}\nimport scala.util.Try\n",
-        {"cats.data.Functor": ["a/Functor.scala"], "cats": ["a/Show.scala"], "scala.util.Try": []},
+        "import cats.data.Functor\nimport cats.Id\nimport cats.{Show, Eq}\nimport scala.util.Try\n",
+        {
+            "cats.data.Functor": ["a/Functor.scala"],
+            "cats.Id": ["a/package.scala"],
+            "cats": ["a/Show.scala", "a/package.scala"],
+            "scala.util.Try": [],
+        },
     ),
     (
         "Swift",
@@ -137,8 +143,8 @@ def test_an_import_refers_to_what_declares_it(
     assert resolved(language, sources, importer) == expected
 
 
-def test_a_name_that_several_files_declare_is_the_nearest_or_none() -> None:
+def test_of_files_that_declare_the_same_name_the_nearest_are_meant() -> None:
     sources = {"app/a.ex": "defmodule Same do\nend\n", "lib/a.ex": "defmodule Same do\nend\n"}
     assert resolved("Elixir", sources, "alias Same\n") == {"Same": ["app/a.ex"]}
     sources = {"other/a.ex": sources["app/a.ex"], "lib/a.ex": sources["lib/a.ex"]}
-    assert resolved("Elixir", sources, "alias Same\n") == {"Same": []}
+    assert resolved("Elixir", sources, "alias Same\n") == {"Same": ["other/a.ex", "lib/a.ex"]}

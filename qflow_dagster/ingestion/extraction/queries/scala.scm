@@ -3,6 +3,7 @@
 (val_definition pattern: (identifier) value: (lambda_expression)) @def.function
 (class_definition) @def.class
 (object_definition) @def.object
+(package_object) @def.object
 (trait_definition) @def.trait
 (enum_definition) @def.enum
 (call_expression function: (identifier) @call)

@@ -1,0 +1,144 @@
+"""How many imports of a repository's own modules resolve: `python -m benchmarks.import_resolution REPOSITORY ...`.
+
+An import is counted as one of an own module by its text and by what is in the repository (a relative path, a
+package, namespace or module with that beginning), by a rule other than the one that resolves it. Nothing is
+stored: HEAD is read and resolved in this process. `--show` prints the imports that do not resolve.
+"""
+
+import argparse
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from qflow_dagster.ingestion import git, languages, module_manifests, trees
+from qflow_dagster.ingestion.declarations import FAMILIES, FileDeclarations
+from qflow_dagster.ingestion.extraction import extract
+from qflow_dagster.ingestion.extraction.grammars import GRAMMARS
+from qflow_dagster.ingestion.facts import BlobFacts, ImportFact
+from qflow_dagster.ingestion.resolution import READERS, Resolver
+
+
+def facts_of(repository: Path) -> dict[str, BlobFacts]:
+    """Return the facts of each file of HEAD whose language has imports, by path."""
+    files = [e for e in git.list_tree(repository, "HEAD") if e.mode.startswith("100") and e.size is not None]
+    contents = trees.read_texts(repository, [(e.path, e.oid) for e in files])
+    facts = {}
+    for path, data in contents.items():
+        language = languages.detect(path, data[: languages.HEAD_BYTES])
+        if language in GRAMMARS and language in READERS:
+            facts[path] = extract(data, language)
+    return facts
+
+
+def declared(path: str, facts: BlobFacts) -> FileDeclarations:
+    """Return what a file declares, as `store.declarations` reads it."""
+    symbols = facts.symbols
+    names = [
+        s.name for s in symbols[1:] if s.kind != "module" and symbols[s.parent_seq or 0].kind == "module"
+    ]
+    modules = [s.qualified_name for s in symbols[1:] if s.kind == "module"]
+    return FileDeclarations(path, facts.language, facts.namespaces, names, modules)
+
+
+class Own:
+    """Whether an import is of a module of the repository."""
+
+    def __init__(self, resolver: Resolver, files: list[FileDeclarations]) -> None:
+        self.resolver = resolver
+        self.namespaces: dict[str, set[str]] = defaultdict(set)
+        for file in files:
+            for name in file.modules if file.language == "Elixir" else file.namespaces:
+                parts = name.replace("\\", ".").split(".")
+                known = self.namespaces[FAMILIES.get(file.language, "")]
+                known |= {".".join(parts[:n]) for n in range(2, len(parts) + 1)} | {name.replace("\\", ".")}
+        folders = self.resolver.folders
+        self.tops = {part for folder in folders for part in folder.split("/")[:1]}
+        self.tops |= {folder.split("/")[1] for folder in folders if folder.startswith(("src/", "lib/"))}
+        self.tops |= {path.removesuffix(".py") for path in folders.get("", ())}
+        self.rules: dict[str, Callable[[ImportFact], bool]] = {
+            "Python": lambda fact: bool(fact.level) or fact.module.split(".")[0] in self.tops,
+            "Go": lambda fact: any(
+                fact.module == m or fact.module.startswith(f"{m}/") for m, _ in resolver.manifests.go_modules
+            ),
+            "Rust": lambda fact: (
+                fact.kind == "mod"
+                or fact.module.removeprefix("::").split("::")[0]
+                in {"crate", "self", "super", *resolver.manifests.crates}
+            ),
+            **dict.fromkeys(("JavaScript", "TypeScript", "TSX"), self._script),
+            **dict.fromkeys(("C", "C++"), lambda fact: fact.kind == "include"),
+            "Ruby": lambda fact: fact.kind == "require_relative" or fact.module.split("/")[0] in self.tops,
+            **dict.fromkeys(("Java", "Kotlin", "Scala"), lambda fact: self._in("JVM", fact.module)),
+            "C#": lambda fact: fact.module in self.namespaces["C#"] and fact.module.split(".")[0] != "System",
+            "PHP": lambda fact: fact.kind != "require" and self._in("PHP", fact.module.replace("\\", ".")),
+            "Elixir": lambda fact: ".".join(fact.module.split(".")[:2]) in self.namespaces["Elixir"],
+        }
+
+    def __call__(self, language: str, fact: ImportFact) -> bool:
+        """Return whether the import is of a module of the repository; false in other languages."""
+        rule = self.rules.get(language)
+        return rule is not None and rule(fact)
+
+    def _in(self, family: str, module: str) -> bool:
+        """Whether what is before the last name, or before the first that looks like a type, is declared."""
+        parts = module.removesuffix(".*").split(".")
+        package = [part for part in parts if part[:1].islower()]
+        names = {".".join(parts[:-1]), ".".join(package)} if family == "JVM" else {".".join(parts[:-1])}
+        return bool(names & self.namespaces[family])
+
+    def _script(self, fact: ImportFact) -> bool:
+        if fact.module.startswith("."):
+            return True
+        parts = fact.module.split("/")
+        package = "/".join(parts[: 2 if fact.module.startswith("@") else 1])
+        aliases = [prefix for each in self.resolver.manifests.script_aliases.values() for prefix, _ in each]
+        return package in self.resolver.manifests.packages or any(
+            prefix and fact.module.startswith(prefix) for prefix in aliases
+        )
+
+
+def main() -> None:
+    """Print a row per repository and language."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("repositories", nargs="+", type=Path)
+    parser.add_argument("--show", type=int, default=0, help="print so many unresolved imports per language")
+    options = parser.parse_args()
+    table = Table("repository", "language", "imports", "of own modules", "resolved", "%")
+    for repository in options.repositories:
+        facts = facts_of(repository)
+        files = [declared(path, file) for path, file in facts.items()]
+        paths = git.list_tree(repository, "HEAD")
+        manifests = trees.read_texts(
+            repository, [(e.path, e.oid) for e in paths if module_manifests.is_manifest(e.path)]
+        )
+        resolver = Resolver([entry.path for entry in paths], manifests, files)
+        own = Own(resolver, files)
+        total: Counter[str] = Counter()
+        owned: Counter[str] = Counter()
+        missed: dict[str, list[str]] = defaultdict(list)
+        for path, file in facts.items():
+            for fact in file.imports:
+                total[file.language] += 1
+                if own(file.language, fact):
+                    owned[file.language] += 1
+                    # From beside the file, because an import of what the file itself declares has no target.
+                    source = f"{path}?" if file.language in FAMILIES else path
+                    if not resolver.resolve(source, file.language, fact):
+                        missed[file.language].append(f"{path}:{fact.line} {fact.module} {fact.names}")
+        name = repository.parent.name if repository.name == "repo" else repository.name
+        for language, count in owned.most_common():
+            found = count - len(missed[language])
+            row = (name, language, total[language], count, found, f"{100 * found / count:.1f}")
+            table.add_row(*map(str, row))
+            for line in missed[language][:: max(len(missed[language]) // max(options.show, 1), 1)][
+                : options.show
+            ]:
+                print(language, line)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
