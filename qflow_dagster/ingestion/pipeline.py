@@ -21,16 +21,15 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import (
     attributes,
     classify,
+    dependencies,
     git,
     languages,
     module_manifests,
     repositories,
-    resolution,
     store,
     trees,
 )
 from qflow_dagster.ingestion.blob_reader import BlobReader, with_reconnect
-from qflow_dagster.ingestion.declarations import FAMILIES
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
 from qflow_dagster.ingestion.repositories import Repository
 from qflow_dagster.ingestion.store import FileRow
@@ -218,8 +217,8 @@ def fill_gaps(
         store.fill_totals(connection, snapshot_id)
         if snapshot_id == newest.id:
             paths = [gap.path for gap in gaps]
-            edges = resolve_imports(connection, repository, paths)
-            store.replace_dependencies(connection, repository.id, newest.seq, edges, paths)
+            edges = dependencies.resolve(connection, repository, paths)
+            dependencies.replace(connection, repository.id, newest.seq, edges, paths)
 
     with_reconnect(reader.engine, publish_filled)
     return blobs_read
@@ -256,32 +255,11 @@ def publish(connection: Connection, plan: Plan) -> int | None:
         before is None
         or bool(removed)
         or any(path not in before or module_manifests.is_manifest(path) for path in changed)
-        or store.declarations(connection, repository.id, changed)
-        != store.declarations(connection, repository.id, changed, seq=seq - 1)
+        or dependencies.declarations(connection, repository.id, changed)
+        != dependencies.declarations(connection, repository.id, changed, seq=seq - 1)
     )
     sources = None if everything else changed
-    edges = resolve_imports(connection, repository, sources)
-    store.replace_dependencies(connection, repository.id, seq, edges, sources)
+    edges = dependencies.resolve(connection, repository, sources)
+    dependencies.replace(connection, repository.id, seq, edges, sources)
     store.set_current_snapshot(connection, repository.id, snapshot_id)
     return snapshot_id
-
-
-def resolve_imports(
-    connection: Connection, repository: Repository, sources: Sequence[str] | None
-) -> list[tuple[str, int, str, str | None]]:
-    """Return (source, line, module, target) of the imports of `sources` (None: all files), a row per target."""
-    imports = store.imports_of(connection, repository.id, sources)
-    if not imports:
-        return []
-    paths = store.current_paths(connection, repository.id)
-    manifests = trees.read_texts(
-        repository.objects, [(p, oid) for p, oid in paths if module_manifests.is_manifest(p)]
-    )
-    declared = {row.language for row in imports} & FAMILIES.keys()
-    declarations = store.declarations(connection, repository.id, None) if declared else []
-    resolver = resolution.Resolver([path for path, _ in paths], manifests, declarations)
-    edges = []
-    for row in imports:
-        targets = resolver.resolve(row.path, row.language, row.fact)
-        edges += [(row.path, row.fact.line, row.fact.module, target) for target in targets or (None,)]
-    return edges

@@ -1,23 +1,21 @@
-"""Writing of ingested data: facts of blobs, snapshots as intervals, dependencies.
+"""Writing of ingested data: facts of blobs, snapshots as intervals.
 
-Contains every writing statement of ingestion except those of commits (``history``).
+Contains every writing statement of ingestion except those of commits (``history``) and ``dependencies``.
 Each function works in its caller's transaction; nothing is visible before that commits.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, exists, select, text, update
 
 from qflow_dagster.copy_format import copy_line
-from qflow_dagster.database import stage_rows
 from qflow_dagster.database.copy import copy_text
 from qflow_dagster.database.locks import lock
 from qflow_dagster.ingestion import tables
-from qflow_dagster.ingestion.declarations import FAMILIES, FileDeclarations
 from qflow_dagster.ingestion.fact_lines import FACT_COLUMNS
-from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION, ImportFact
+from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
 from qflow_dagster.ingestion.git import Commit
 from qflow_dagster.registry import Lock
 
@@ -62,14 +60,6 @@ class BaseSnapshot(NamedTuple):
     seq: int
     commit_oid: str
     extractor_version: int
-
-
-class ImportRow(NamedTuple):
-    """An import of a file of the snapshot being published."""
-
-    path: str
-    language: str
-    fact: ImportFact
 
 
 def known_blobs(connection: Connection, keys: Collection[BlobKey], *, missing: bool = False) -> set[BlobKey]:
@@ -312,93 +302,3 @@ def current_paths(connection: Connection, repository_id: int) -> list[tuple[str,
         )
     )
     return [(row.path, row.oid) for row in rows]
-
-
-def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] | None) -> list[ImportRow]:
-    """Return the imports of the open files at `paths` (None: of all)."""
-    restriction = "" if paths is None else "AND f.path = ANY(:paths)"
-    rows = connection.execute(
-        text(f"""
-            SELECT f.path, b.language, i.seq, i.line, i.module, i.names, i.level, i.kind
-            FROM files f JOIN blobs b ON b.id = f.blob_id JOIN imports i ON i.blob_id = b.id
-            WHERE f.repository_id = :id AND f.to_seq IS NULL {restriction}
-        """),
-        {"id": repository_id, "paths": list(paths or ())},
-        execution_options={"yield_per": 10_000},
-    )
-    # Paths, languages and modules repeat, so rows share a string object for each.
-    same: dict[str, str] = {}
-    row = same.setdefault
-    return [
-        ImportRow(row(path, path), row(language, language), ImportFact(seq, line, row(module, module), *rest))
-        for path, language, seq, line, module, *rest in rows
-    ]
-
-
-def declarations(
-    connection: Connection, repository_id: int, paths: Sequence[str] | None, *, seq: int | None = None
-) -> list[FileDeclarations]:
-    """Return what files declare, those at `paths` (None: all) of a snapshot (None: the open one), by path."""
-    restriction = "" if paths is None else "AND f.path = ANY(:paths)"
-    rows = connection.execute(
-        text(f"""
-            SELECT f.path, b.language, b.namespaces, coalesce(d.names, '{{}}'), coalesce(d.modules, '{{}}')
-            FROM files f JOIN blobs b ON b.id = f.blob_id AND b.language = ANY(:languages)
-            LEFT JOIN LATERAL (
-                SELECT array_agg(s.name ORDER BY s.seq) FILTER (WHERE s.kind <> 'module') AS names,
-                       array_agg(s.qualified_name ORDER BY s.seq) FILTER (WHERE s.kind = 'module') AS modules
-                FROM symbols s LEFT JOIN symbols p ON p.blob_id = s.blob_id AND p.seq = s.parent_seq
-                WHERE s.blob_id = b.id AND s.seq > 0
-                  AND (s.kind = 'module' OR coalesce(p.kind, 'module') = 'module')
-            ) d ON true
-            WHERE f.repository_id = :id {restriction}
-              AND (f.to_seq IS NULL AND CAST(:seq AS int) IS NULL
-                   OR f.from_seq <= :seq AND (f.to_seq IS NULL OR f.to_seq > :seq))
-            ORDER BY f.path
-        """),
-        {"id": repository_id, "paths": list(paths or ()), "seq": seq, "languages": list(FAMILIES)},
-    )
-    return [FileDeclarations(*row) for row in rows]
-
-
-def replace_dependencies(
-    connection: Connection,
-    repository_id: int,
-    seq: int,
-    edges: Iterable[tuple[str, int, str, str | None]],
-    sources: Sequence[str] | None,
-) -> None:
-    """Make `edges` (source, line, module, target) the dependencies of `sources` (None: of all) from `seq` on.
-
-    Only changes are written: an unchanged edge keeps its row. Edges of removed files are closed
-    whatever `sources` is.
-    """
-    columns = ("source_path", "line", "module", "target_path")
-    stage_rows(connection, tables.dependencies, columns, edges)
-    connection.execute(text("ANALYZE staged_dependencies"))
-    same = (
-        "d.source_path = s.source_path AND d.line = s.line AND d.module = s.module "
-        "AND coalesce(d.target_path, '') = coalesce(s.target_path, '')"
-    )
-    of_sources = "true" if sources is None else "d.source_path = ANY(:sources)"
-    parameters = {"id": repository_id, "seq": seq, "sources": list(sources or ())}
-    connection.execute(
-        text(f"""
-            UPDATE dependencies d SET to_seq = :seq
-            WHERE d.repository_id = :id AND d.to_seq IS NULL AND (
-                {of_sources} AND NOT EXISTS (SELECT FROM staged_dependencies s WHERE {same})
-                OR NOT EXISTS (SELECT FROM files f WHERE f.repository_id = :id AND f.to_seq IS NULL
-                               AND f.path = d.source_path))
-        """),
-        parameters,
-    )
-    connection.execute(
-        text(f"""
-            INSERT INTO dependencies (repository_id, source_path, line, module, target_path, from_seq)
-            SELECT DISTINCT :id, s.source_path, s.line, s.module, s.target_path, :seq
-            FROM staged_dependencies s
-            WHERE NOT EXISTS (SELECT FROM dependencies d
-                              WHERE d.repository_id = :id AND d.to_seq IS NULL AND {same})
-        """),
-        parameters,
-    )

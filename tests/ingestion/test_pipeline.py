@@ -240,3 +240,25 @@ def test_a_path_of_4_kb_is_ingested_with_a_hash_in_its_middle(
     assert set(ingested.files("b.language").values()) == {"Python"}
     pipeline_of_metrics.compute_all(ingested.engine, ingested.rows("SELECT id FROM snapshots")[0][0])
     assert ingested.rows("SELECT count(*) FROM file_metrics") == [(3,)]
+
+
+def test_imports_of_unchanged_files_follow_a_declaration(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit(
+        {
+            "lib/app.ex": "defmodule App do\n  alias App.Net.Socket\nend\n",
+            "lib/one.ex": "defmodule App.Net do\n  defmodule Socket do\n  end\nend\n",
+            "lib/two.ex": "defmodule App.Other do\nend\n",
+        }
+    )
+    ingested(repository)
+    assert ingested.edges() == {("lib/app.ex", "lib/one.ex")}
+    repository.commit(
+        {
+            "lib/one.ex": "defmodule App.Net do\nend\n",
+            "lib/two.ex": "defmodule App.Net.Socket do\nend\n",
+        }
+    )
+    ingested(repository)
+    assert ingested.edges() == {("lib/app.ex", "lib/two.ex")}
