@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qflow_dagster.ingestion.extraction import grammars, syntax, text
+from qflow_dagster.ingestion.extraction import comments, grammars, syntax, text
 
 # Characters of one entry; longer texts are data or licences.
 MAX_ENTRY_LENGTH = 4_000
@@ -63,8 +63,7 @@ def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) 
     if language in DOCUMENTS:
         return _sections(source.decode("utf-8", "replace"))
     comments_by_symbol: dict[int, list[str]] = {}
-    comments = _comments(source, language, timeout)
-    for line, last, comment in comments:
+    for line, last, comment in _comments(source, language, timeout):
         comments_by_symbol.setdefault(_owner(symbols, line, last), []).append(comment)
     entries = []
     for symbol in symbols:
@@ -97,18 +96,18 @@ def _comments(source: bytes, language: str, timeout: float) -> list[tuple[int, i
     spans = (
         syntax.read(grammar, tree, source).comments
         if grammar and tree
-        else text.comment_spans(source, language)
+        else comments.comment_spans(source, language)
     )
     newlines = [match.start() for match in re.finditer(rb"\n", source)]
-    comments: list[tuple[int, int, str]] = []
+    joined: list[tuple[int, int, str]] = []
     for start, end in sorted(spans):
         first, last = bisect_right(newlines, start - 1) + 1, bisect_right(newlines, max(end - 2, start)) + 1
         comment = _MARKS.sub("", source[start:end].decode("utf-8", "replace")).strip()
-        if comments and comments[-1][1] + 1 == first:
-            comments[-1] = (comments[-1][0], last, f"{comments[-1][2]}\n{comment}")
+        if joined and joined[-1][1] + 1 == first:
+            joined[-1] = (joined[-1][0], last, f"{joined[-1][2]}\n{comment}")
         else:
-            comments.append((first, last, comment))
-    return [entry for entry in comments if entry[2] and not (entry[0] <= 5 and _LICENCE.search(entry[2]))]
+            joined.append((first, last, comment))
+    return [entry for entry in joined if entry[2] and not (entry[0] <= 5 and _LICENCE.search(entry[2]))]
 
 
 def _owner(symbols: Sequence[Symbol], first: int, last: int) -> int:

@@ -5,7 +5,7 @@ storing facts (``workers``, ``store``), detection of languages (``languages``). 
 are data: a query per grammar in ``queries/``.
 """
 
-from qflow_dagster.ingestion.extraction import generated, grammars, syntax, text, tokens
+from qflow_dagster.ingestion.extraction import comments, generated, grammars, syntax, text, tokens
 from qflow_dagster.ingestion.facts import BlobFacts
 
 __all__ = ["extract"]
@@ -30,7 +30,7 @@ def extract(data: bytes, language: str, *, timeout: float = 10.0, parse_limit: i
     grammar = grammars.grammar(language) if len(source) <= parse_limit else None
     tree = grammar and syntax.parse(grammar, source, timeout)
     if not grammar or not tree:
-        count_lines(facts, text.Lines(source, text.comment_spans(source, language)))
+        count_lines(facts, text.Lines(source, comments.comment_spans(source, language)))
         return facts
     facts.parsed = True
     extraction = syntax.read(grammar, tree, source)

@@ -27,95 +27,6 @@ BYTE_ORDER_MARKS = (
 BINARY_LOOK = 8000
 BLANKS = bytes(byte if byte == 10 else 32 for byte in range(256))
 
-SLASHES = ((b"//",), ((b"/*", b"*/"),))
-HASH = ((b"#",), ())
-DASHES = ((b"--",), ())
-SEMICOLON = ((b";",), ())
-PERCENT = ((b"%",), ())
-MARKUP = ((), ((b"<!--", b"-->"),))
-# Line and block comment markers of languages without a grammar.
-COMMENTS: dict[str, tuple[tuple[bytes, ...], tuple[tuple[bytes, bytes], ...]]] = {
-    **dict.fromkeys(
-        [
-            "Dart",
-            "Groovy",
-            "Gradle",
-            "Objective-C",
-            "Objective-C++",
-            "Less",
-            "SCSS",
-            "Sass",
-            "D",
-            "V",
-            "Protocol Buffer",
-            "Zig",
-            "GLSL",
-            "HLSL",
-            "CUDA",
-            "Verilog",
-            "SystemVerilog",
-            "Solidity",
-            "Thrift",
-            "JSON with Comments",
-            "JSON5",
-            "F#",
-            "Vala",
-            "Haxe",
-            "Stylus",
-            "Bicep",
-            "Metal",
-            "Pascal",
-        ],
-        SLASHES,
-    ),
-    **dict.fromkeys(
-        [
-            "YAML",
-            "TOML",
-            "Makefile",
-            "Dockerfile",
-            "Perl",
-            "R",
-            "Julia",
-            "Nix",
-            "CMake",
-            "Tcl",
-            "Fish",
-            "PowerShell",
-            "INI",
-            "Properties",
-            "Nim",
-            "Crystal",
-            "Gettext Catalog",
-            "Ignore List",
-            "Starlark",
-            "Meson",
-            "Just",
-            "Git Attributes",
-            "Awk",
-            "sed",
-            "GraphQL",
-            "Text with Comments",
-            "Shell",
-        ],
-        HASH,
-    ),
-    **dict.fromkeys(["Lua", "Ada", "VHDL", "Elm", "AppleScript"], DASHES),
-    **dict.fromkeys(["Clojure", "Common Lisp", "Emacs Lisp", "Scheme", "Racket", "Assembly"], SEMICOLON),
-    **dict.fromkeys(["Erlang", "TeX", "Prolog", "MATLAB"], PERCENT),
-    **dict.fromkeys(["HTML", "XML", "SVG", "Markdown", "Vue", "Svelte", "XSLT", "Maven POM"], MARKUP),
-    "CSS": ((), ((b"/*", b"*/"),)),
-    "SQL": ((b"--",), ((b"/*", b"*/"),)),
-    "Haskell": ((b"--",), ((b"{-", b"-}"),)),
-    "OCaml": ((), ((b"(*", b"*)"),)),
-    "HCL": ((b"#", b"//"), ((b"/*", b"*/"),)),
-    "Vim Script": ((b'"',), ()),
-    "Fortran": ((b"!",), ()),
-    "Visual Basic .NET": ((b"'",), ()),
-    "Batchfile": ((b"REM ", b"rem ", b"::"), ()),
-    "Jinja": ((), ((b"{#", b"#}"),)),
-}
-
 
 class Lines:
     """The lines of a source (UTF-8 bytes), classified by the spans of its comments.
@@ -165,9 +76,9 @@ def encoding(data: bytes) -> str:
 
 def as_utf8(data: bytes, name: str) -> bytes:
     """Return `data` in UTF-8 without a byte order mark; all byte positions refer to this text."""
-    if name == "utf-8":
-        return data
-    return data.decode(name, "replace").encode("utf-8", "replace")
+    text = data if name == "utf-8" else data.decode(name, "replace").encode("utf-8", "replace")
+    # Lines that end as they did on old Macintoshes: a newline is as long.
+    return text.replace(b"\r", b"\n") if b"\r" in text and b"\n" not in text else text
 
 
 def blanked(source: bytes, spans: Iterable[Span]) -> bytes:
@@ -176,26 +87,6 @@ def blanked(source: bytes, spans: Iterable[Span]) -> bytes:
     for start, end in spans:
         text[start:end] = source[start:end].translate(BLANKS)
     return bytes(text)
-
-
-def comment_spans(source: bytes, language: str) -> list[Span]:
-    """Return the spans of comments in a language without a grammar; string literals are skipped."""
-    if language not in COMMENTS:
-        return []
-    line_marks, blocks = COMMENTS[language]
-    alternatives = [rb'"(?:[^"\\\n]|\\.)*"'] if b'"' not in line_marks else []
-    for opening, closing in blocks:
-        alternatives.append(
-            b"(?P<c%d>" % len(alternatives)
-            + re.escape(opening)
-            + rb"[\s\S]*?(?:"
-            + re.escape(closing)
-            + rb"|\Z))"
-        )
-    for mark in line_marks:
-        alternatives.append(b"(?P<c%d>" % len(alternatives) + re.escape(mark) + rb"[^\n]*)")
-    pattern = re.compile(b"|".join(alternatives))
-    return [match.span() for match in pattern.finditer(source) if match.lastgroup]
 
 
 def _split(source: bytes) -> list[bytes]:

@@ -1,0 +1,51 @@
+"""Lines of languages without a grammar."""
+
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qflow_dagster.ingestion import languages
+from qflow_dagster.ingestion.extraction import comments, extract, text
+
+DATA = yaml.safe_load(Path(__file__).with_name("comments.yaml").read_text(encoding="utf-8"))
+SYNTAXES = list({repr(syntax): language for language, syntax in comments.syntaxes().items()}.values())
+
+
+@pytest.mark.parametrize(("language", "source", "expected"), DATA)
+def test_lines(language: str, source: str, expected: list[int]) -> None:
+    facts = extract(source.encode(), language)
+    assert [facts.code_lines, facts.comment_lines, facts.blank_lines] == expected
+
+
+def test_at_least_as_many_languages_as_documented() -> None:
+    assert set(comments.syntaxes()) - set(languages.tables().types) == set()
+    assert len(comments.syntaxes()) > 650
+
+
+@pytest.mark.parametrize("language", SYNTAXES)
+def test_marks_that_are_not_closed_are_read_in_linear_time(language: str) -> None:
+    syntax = comments.syntaxes()[language]
+    pairs = [*syntax.block, *syntax.nested, *syntax.text, *syntax.raw_text]
+    marks = [
+        *syntax.string,
+        *syntax.raw,
+        *syntax.quote,
+        *syntax.doc,
+        *(mark for pair in pairs for mark in pair),
+    ]
+    comments.comment_spans(b"", language)
+    for mark in [*marks, "\\", "<<A", "[==[", "<script>", "# a\n"]:
+        for unit in (mark, f"\\{mark}"):
+            started = time.process_time()
+            spans = comments.comment_spans((unit * 8_000).encode()[:8_000], language)
+            # A quadratic scanner needs a third of a second.
+            assert time.process_time() - started < 0.15, unit
+            assert spans == sorted(spans)
+
+
+def test_lines_of_old_macintoshes() -> None:
+    facts = extract(b"a\r; b\r\rc = 1\r", "INI")
+    assert (facts.lines, facts.code_lines, facts.comment_lines, facts.blank_lines) == (4, 2, 1, 1)
+    assert text.as_utf8(b"a\rb\n", "utf-8") == b"a\rb\n"
