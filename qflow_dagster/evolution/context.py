@@ -11,24 +11,24 @@ from typing import Any, NamedTuple
 
 from ast_grep_py import SgNode
 
-from qflow_dagster.evolution.analysis import branches, javascript_scopes, tails
-from qflow_dagster.evolution.analysis.declared_types import declaration_of, declared_type
-from qflow_dagster.evolution.analysis.java_types import Types
+from qflow_dagster.evolution.analysis import branches, tails
+from qflow_dagster.evolution.analysis.declared_types import declared_type, nearest
 from qflow_dagster.evolution.analysis.nodes import named_children, span_of
+from qflow_dagster.evolution.analysis.tree import Tree
 
 
 class ContextCondition(NamedTuple):
-    """A condition: what must be so (a sentence), and a check of (matched node, language, argument)."""
+    """A condition: what must be so (a sentence), and a check of (tree, matched node, argument)."""
 
     sentence: str
-    holds: Callable[[SgNode, str, Any], bool]
+    holds: Callable[[Tree, SgNode, Any], bool]
 
 
-def holds(conditions: tuple[str | dict[str, Any], ...], node: SgNode, language: str) -> bool:
+def holds(conditions: tuple[str | dict[str, Any], ...], tree: Tree, node: SgNode) -> bool:
     """Return whether all conditions hold for a matched node."""
     pairs = [condition if isinstance(condition, dict) else {condition: None} for condition in conditions]
     return all(
-        CONDITIONS[name].holds(node, language, argument) for pair in pairs for name, argument in pair.items()
+        CONDITIONS[name].holds(tree, node, argument) for pair in pairs for name, argument in pair.items()
     )
 
 
@@ -39,65 +39,59 @@ def _names(node: SgNode, argument: Any) -> list[str]:
     return [found.text() if found is not None else name for name, found in captured]
 
 
-def _global(node: SgNode, language: str, argument: Any) -> bool:
-    root = node.get_root().root()
-    text, (start, end) = root.text(), span_of(node)
-    for name in _names(node, argument):
-        if re.search(rf"/\*\s*globals?\b[^*]*\b{re.escape(name)}\s*:\s*off\b", text):
-            return False
-        scopes = [span_of(scope) for _, scope in javascript_scopes.declarations(root, name)]
-        if any(first <= start and end <= last for first, last in scopes) or javascript_scopes.writes(
-            root, name
-        ):
-            return False
-    return True
-
-
-def _java_lang(node: SgNode, language: str, argument: Any) -> bool:
-    root = node.get_root().root()
-    types = Types(root)
-    imported = [
-        line.text().removeprefix("import").strip(" ;") for line in root.find_all(kind="import_declaration")
-    ]
+def _global(tree: Tree, node: SgNode, argument: Any) -> bool:
+    start, end = span_of(node)
     return not any(
-        types.declares_class(name)
-        or any(path.endswith(f".{name}") and path != f"java.lang.{name}" for path in imported)
+        name in tree.written
+        or any(first <= start and end <= last for first, last in tree.scopes.get(name, ()))
+        or re.search(rf"/\*\s*globals?\b[^*]*\b{re.escape(name)}\s*:\s*off\b", tree.text)
         for name in _names(node, argument)
     )
 
 
-def _java_is(node: SgNode, language: str, argument: Any) -> bool:
+def _java_lang(tree: Tree, node: SgNode, argument: Any) -> bool:
+    imported = [
+        line.text().removeprefix("import").strip(" ;")
+        for line in tree.root.find_all(kind="import_declaration")
+    ]
+    others = {path.rpartition(".")[2] for path in imported if not path.startswith("java.lang.")}
+    return not any(tree.types.declares_class(name) or name in others for name in _names(node, argument))
+
+
+def _java_is(tree: Tree, node: SgNode, argument: Any) -> bool:
     """Check that captured expressions are of a type; `argument` is {metavariable: type}."""
-    types = Types(node.get_root().root())
     return all(
-        (captured := node.get_match(variable)) is None or types.of(captured) == wanted
+        (captured := node.get_match(variable)) is None or tree.types.of(captured) == wanted
         for variable, wanted in argument.items()
     )
 
 
-def _declared(node: SgNode, language: str, argument: Any) -> bool:
+def _java_field(tree: Tree, node: SgNode, variable: Any) -> bool:
+    captured = node.get_match(variable)
+    return captured is None or not tree.types.is_local(captured)
+
+
+def _declared(tree: Tree, node: SgNode, argument: Any) -> bool:
     """`argument` is {metavariable: pattern of the type}."""
     for variable, pattern in argument.items():
         captured = node.get_match(variable)
-        written = declared_type(captured, language) if captured is not None else None
+        written = declared_type(captured, tree.declarations) if captured is not None else None
         if written is not None and not re.search(pattern, written):
             return False
     return True
 
 
-def _includes(node: SgNode, language: str, variable: Any) -> bool:
+def _includes(tree: Tree, node: SgNode, variable: Any) -> bool:
     """Look into a type that the file declares: it has includes() with the parameters of indexOf()."""
     captured = node.get_match(variable)
-    written = declared_type(captured, language) if captured is not None else None
+    written = declared_type(captured, tree.declarations) if captured is not None else None
     if written is None:
         return True
     if re.search(r"\|\s*\{", written):
         return False
-    root = node.get_root().root()
     for kind in ("type_alias_declaration", "interface_declaration"):
-        for declaration in root.find_all(kind=kind):
-            name = declaration.field("name")
-            if name is not None and name.text() == written:
+        for declaration in tree.root.find_all(kind=kind):
+            if _field(declaration, "name") == written:
                 parameters = [
                     re.search(rf"\b{method}\((.*?)\)\s*:", declaration.text())
                     for method in ("indexOf", "includes")
@@ -106,60 +100,55 @@ def _includes(node: SgNode, language: str, variable: Any) -> bool:
     return True
 
 
-def _is_empty(node: SgNode, language: str, variable: Any) -> bool:
+def _is_empty(tree: Tree, node: SgNode, variable: Any) -> bool:
     """Look into a type that the file declares: it has an is_empty() of its own."""
     captured = node.get_match(variable)
-    declaration = (
-        declaration_of(captured, language)
-        if captured is not None and captured.kind() == "identifier"
-        else None
-    )
+    declaration = nearest(captured, tree.declarations) if captured is not None else None
     if declaration is None:
         return True
-    written, value = declaration.field("type"), declaration.field("value")
-    text = written.text() if written is not None else value.text() if value is not None else ""
+    text = _field(declaration, "type") or _field(declaration, "value")
     name = re.match(r"(?:&|\b(?:mut|dyn|impl)\b|\s|\w+::)*(\w*)", text)
     type_ = name[1] if name else ""
-    if type_ in ("ExactSizeIterator",):
+    # Its is_empty is not stable.
+    if type_ == "ExactSizeIterator":
         return False
-    root = node.get_root().root()
     kinds = ("struct_item", "enum_item", "trait_item")
-    own = [item for kind in kinds for item in root.find_all(kind=kind) if _field(item, "name") == type_]
+    own = [item for kind in kinds for item in tree.root.find_all(kind=kind) if _field(item, "name") == type_]
     if not own:
         return True
     bodies = [item for item in own if item.kind() == "trait_item"]
-    bodies += [item for item in root.find_all(kind="impl_item") if _field(item, "type") == type_]
+    bodies += [item for item in tree.root.find_all(kind="impl_item") if _field(item, "type") == type_]
     return any(re.search(r"\bfn is_empty\(&self\)\s*->\s*bool\b", body.text()) for body in bodies)
 
 
-def _pure_calls(node: SgNode, language: str, variable: Any) -> bool:
+def _pure_calls(tree: Tree, node: SgNode, variable: Any) -> bool:
     """Look into the functions that are called: each is len, or one of the file that returns an expression at once."""
     captured = node.get_match(variable)
     if captured is None:
         return True
     if captured.find(kind="unary_expression", regex="^<-") is not None:
         return False
-    functions = {
-        _field(item, "name"): item for item in node.get_root().root().find_all(kind="function_declaration")
-    }
     calls = [
         *captured.find_all(kind="call_expression"),
         *([captured] if captured.kind() == "call_expression" else []),
     ]
-    for call in calls:
-        name = _field(call, "function")
-        body = functions[name].field("body") if name in functions else None
-        statements = named_children(body) if body is not None else []
-        pure = (
-            statements
-            and statements[0].text().startswith("return ")
-            and body is not None
-            and body.find(kind="call_expression") is None
-            and "nil" not in statements[0].text()
-        )
-        if name not in ("len", "cap") and not pure:
-            return False
-    return True
+    called = {_field(call, "function") for call in calls} - {"len", "cap"}
+    pure = {
+        _field(item, "name")
+        for item in (tree.root.find_all(kind="function_declaration") if called else ())
+        if _only_returns(item)
+    }
+    return called <= pure
+
+
+def _only_returns(function: SgNode) -> bool:
+    body = function.field("body")
+    statements = named_children(body) if body is not None else []
+    return (
+        bool(statements)
+        and re.match(r"return [^,]+$", statements[0].text()) is not None
+        and statements[0].find(any=[{"kind": "call_expression"}, {"kind": "nil"}]) is None
+    )
 
 
 def _field(node: SgNode, name: str) -> str:
@@ -175,6 +164,7 @@ CONDITIONS = {
         "A condition before it in the chain is true whenever this one is.", branches.is_dead
     ),
     "ts-includes": ContextCondition("The type of the value has an includes() like its indexOf().", _includes),
+    "java-field": ContextCondition("The name is no parameter or local variable.", _java_field),
     "java-is": ContextCondition("The file declares the value with this type.", _java_is),
     "java-lang": ContextCondition("The class is that of java.lang.", _java_lang),
     "declared": ContextCondition(

@@ -18,6 +18,7 @@ from ast_grep_py import SgNode, SgRoot
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import context, functions
+from qflow_dagster.evolution.analysis.tree import Tree
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.suppressions import Suppressions
 
@@ -75,18 +76,22 @@ class Source:
     def __init__(self, text: str, path: str) -> None:
         self.text, self.path = text, path
         self.starts = [0, *(line.end() for line in _LINE.finditer(text))]
-        self._roots: dict[str, SgNode] = {}
+        self._trees: dict[str, Tree] = {}
 
     @cached_property
     def suppressions(self) -> Suppressions:
         """The comments that suppress rules."""
         return Suppressions(self.text, self.starts, self.path, self.root)
 
+    def tree(self, language: str) -> Tree:
+        """Return its syntax tree, parsed on first use."""
+        if language not in self._trees:
+            self._trees[language] = Tree(SgRoot(self.text, language).root(), language)
+        return self._trees[language]
+
     def root(self, language: str) -> SgNode:
-        """Return the root of its syntax tree, parsed on first use."""
-        if language not in self._roots:
-            self._roots[language] = SgRoot(self.text, language).root()
-        return self._roots[language]
+        """Return the root of its syntax tree."""
+        return self.tree(language).root
 
     def line_of(self, offset: int) -> int:
         """Return the line of an offset."""
@@ -163,7 +168,7 @@ def find(source: Source, language: str, rules: Sequence[Rule | None]) -> list[Ma
             config, where = rule.matcher.ast_grep.config(), rule.matcher.where
             for node in source.root(language).find_all(config):  # type: ignore[arg-type]
                 if (where is None or node.matches(**where)) and context.holds(
-                    rule.matcher.context, node, language
+                    rule.matcher.context, source.tree(language), node
                 ):
                     matches.append(_ast_match(source, number, rule, node))
     return matches

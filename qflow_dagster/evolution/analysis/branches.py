@@ -6,19 +6,22 @@ from typing import Any
 from ast_grep_py import SgNode
 
 from qflow_dagster.evolution.analysis.nodes import named_children
+from qflow_dagster.evolution.analysis.tree import Tree
 
-# Alternatives of a condition that are looked at.
-MAX_ALTERNATIVES = 64
+# Alternatives of a condition, nested operators, and conditions of a chain that are looked at.
+MAX_ALTERNATIVES, MAX_DEPTH, MAX_CONDITIONS = 64, 50, 100
 # A condition as alternatives (joined by ||) of facts (joined by &&), as they are written.
 Alternatives = set[frozenset[str]]
 
 
-def is_dead(node: SgNode, language: str, argument: Any) -> bool:
+def is_dead(tree: Tree, node: SgNode, argument: Any) -> bool:
     """Return whether each alternative of an `else if` is part of a condition before it in its chain."""
     own = _condition(node)
     before: Alternatives = set()
     outer = node.parent()
-    while outer is not None and outer.kind() == "else_clause":
+    for _ in range(MAX_CONDITIONS):
+        if outer is None or outer.kind() != "else_clause":
+            break
         statement = outer.parent()
         if statement is None:
             break
@@ -37,23 +40,31 @@ def _condition(statement: SgNode) -> Alternatives:
     return _alternatives(condition)
 
 
-def _alternatives(node: SgNode) -> Alternatives:
-    if node.kind() == "parenthesized_expression":
-        return _alternatives(named_children(node)[0])
+def _alternatives(node: SgNode, depth: int = 0) -> Alternatives:
+    if node.kind() == "parenthesized_expression" and depth < MAX_DEPTH:
+        return _alternatives(named_children(node)[0], depth + 1)
     operator = node.field("operator") if node.kind() == "binary_expression" else None
     left, right = node.field("left"), node.field("right")
-    if operator is None or left is None or right is None or operator.text() not in ("&&", "||"):
-        return {frozenset([_written(node)])}
-    sides = _alternatives(left), _alternatives(right)
+    whole = {frozenset([_written(node)])}
+    if operator is None or left is None or right is None or depth >= MAX_DEPTH:
+        return whole
+    if operator.text() not in ("&&", "||"):
+        return whole
+    sides = _alternatives(left, depth + 1), _alternatives(right, depth + 1)
     if operator.text() == "||":
         return sides[0] | sides[1]
     if len(sides[0]) * len(sides[1]) > MAX_ALTERNATIVES:
-        return {frozenset([_written(node)])}
+        return whole
     return {one | other for one, other in product(*sides)}
 
 
 def _written(node: SgNode) -> str:
     """Return an expression without comments and white space between its tokens."""
-    if node.is_leaf():
-        return "" if node.kind() == "comment" else node.text()
-    return " ".join(filter(None, map(_written, node.children())))
+    tokens, pending = [], [node]
+    while pending:
+        part = pending.pop()
+        if not part.is_leaf():
+            pending += reversed(part.children())
+        elif part.kind() != "comment":
+            tokens.append(part.text())
+    return " ".join(tokens)

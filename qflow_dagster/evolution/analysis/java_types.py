@@ -148,23 +148,34 @@ class Types:
                 return True
         return False
 
-    def _of_name(self, node: SgNode, *, fields_only: bool) -> str | None:
+    def is_local(self, node: SgNode) -> bool:
+        """Return whether a name is that of a parameter or local variable."""
+        visible = self._visible(node)
+        return bool(visible) and min(visible, key=lambda entry: entry[0])[1].kind() != "field_declaration"
+
+    def _visible(self, node: SgNode) -> list[tuple[int, SgNode]]:
+        """Return (size of the scope, declaration) of each declaration of a name that is visible there."""
         start, end = span_of(node)
-        visible: list[tuple[int, str | None]] = []
+        visible = []
         for declaration in self.root.find_all(any=[{"kind": kind} for kind in (*_TYPED, *_UNTYPED)]):
-            if fields_only and declaration.kind() != "field_declaration":
-                continue
-            names = _declared(declaration)
-            if node.text() not in names:
+            if node.text() not in _declared(declaration):
                 continue
             scope = next((outer for outer in declaration.ancestors() if outer.kind() in _SCOPES), self.root)
             if declaration.kind() in ("enhanced_for_statement", "lambda_expression"):
                 scope = declaration
             first, last = span_of(scope)
             if first <= start and end <= last:
-                written = declaration.field("type") if declaration.kind() in _TYPED else None
-                plain = written is not None and names[node.text()]
-                visible.append((last - first, self._declared_type(declaration, written) if plain else None))
+                visible.append((last - first, declaration))
+        return visible
+
+    def _of_name(self, node: SgNode, *, fields_only: bool) -> str | None:
+        visible: list[tuple[int, str | None]] = []
+        for size, declaration in self._visible(node):
+            if fields_only and declaration.kind() != "field_declaration":
+                continue
+            written = declaration.field("type") if declaration.kind() in _TYPED else None
+            plain = written is not None and _declared(declaration)[node.text()]
+            visible.append((size, self._declared_type(declaration, written) if plain else None))
         if not visible:
             return None
         innermost = min(size for size, _ in visible)

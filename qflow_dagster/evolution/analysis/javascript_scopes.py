@@ -104,25 +104,28 @@ def uses(root: SgNode, name: str) -> list[SgNode]:
 
 def writes(root: SgNode, name: str) -> list[SgNode]:
     """Return the assignments to a name after its declaration, in whatever form."""
+    return [node for node, names in all_writes(root) if name in names]
+
+
+def all_writes(root: SgNode) -> Iterator[tuple[SgNode, set[str]]]:
+    """Yield each assignment of a file outside declarations, with the names that it may assign to."""
     kinds = (
         "assignment_expression",
         "augmented_assignment_expression",
         "update_expression",
         "for_in_statement",
     )
-    found = []
-    for node in root.find_all(any=[{"kind": kind} for kind in kinds]):
+    for node in of_kinds(root, kinds):
         if node.kind() == "for_in_statement" and _declares(node):
             continue
         target = node.field("argument") if node.kind() == "update_expression" else node.field("left")
-        if target is None:
-            continue
-        inside = [target, *target.find_all(any=[{"kind": kind} for kind in _NAMES])]
-        if target.kind() in (*_NAMES, "object_pattern", "array_pattern", "parenthesized_expression") and any(
-            part.text() == name for part in inside
+        if target is not None and target.kind() in (
+            *_NAMES,
+            "object_pattern",
+            "array_pattern",
+            "parenthesized_expression",
         ):
-            found.append(node)
-    return found
+            yield node, {part.text() for part in (target, *of_kinds(target, _NAMES))}
 
 
 def in_function(node: SgNode) -> bool:

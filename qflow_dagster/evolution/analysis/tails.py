@@ -5,6 +5,7 @@ from typing import Any
 from ast_grep_py import SgNode
 
 from qflow_dagster.evolution.analysis.nodes import named_children, span_of
+from qflow_dagster.evolution.analysis.tree import Tree
 
 _FUNCTIONS = ("function_item", "closure_expression")
 # These take their receiver by value, so that it is no temporary that is dropped at the end.
@@ -25,7 +26,7 @@ _PLAIN = frozenset(
 )
 
 
-def is_tail(node: SgNode, language: str, argument: Any) -> bool:
+def is_tail(tree: Tree, node: SgNode, argument: Any) -> bool:
     """Return whether an expression or statement is the last one of a function or closure, in each of its branches."""
     while True:
         parent = node.parent()
@@ -73,7 +74,7 @@ def _is_last(block: SgNode, node: SgNode) -> bool:
     return len(statements) < 2 or statements[-2].kind() != "attribute_item"
 
 
-def drops_in_time(node: SgNode, language: str, argument: Any) -> bool:
+def drops_in_time(tree: Tree, node: SgNode, argument: Any) -> bool:
     """Return whether no temporary of a `return` would outlive the variables of its function as the last expression."""
     function = next((ancestor for ancestor in node.ancestors() if ancestor.kind() in _FUNCTIONS), None)
     values = named_children(node)

@@ -1,0 +1,45 @@
+"""The syntax tree of a file with what its names mean, each part computed on first use."""
+
+from functools import cached_property
+
+from ast_grep_py import SgNode
+
+from qflow_dagster.evolution.analysis import javascript_scopes
+from qflow_dagster.evolution.analysis.declared_types import Declarations, declarations_of
+from qflow_dagster.evolution.analysis.java_types import Types
+from qflow_dagster.evolution.analysis.nodes import span_of
+
+
+class Tree:
+    """A parsed file in one language."""
+
+    def __init__(self, root: SgNode, language: str) -> None:
+        self.root, self.language = root, language
+
+    @cached_property
+    def text(self) -> str:
+        """The text of the file."""
+        return self.root.text()
+
+    @cached_property
+    def scopes(self) -> dict[str, list[tuple[int, int]]]:
+        """In JavaScript and TypeScript, the spans of the scopes that declare a name, by name."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for name, _, scope in javascript_scopes.all_declarations(self.root):
+            found.setdefault(name, []).append(span_of(scope))
+        return found
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """In JavaScript and TypeScript, the names that are assigned to after their declaration."""
+        return frozenset(name for _, names in javascript_scopes.all_writes(self.root) for name in names)
+
+    @cached_property
+    def declarations(self) -> Declarations:
+        """In Go, Java, Rust and TypeScript, what may state the type of a name, by name."""
+        return declarations_of(self.root, self.language)
+
+    @cached_property
+    def types(self) -> Types:
+        """In Java, the types of expressions."""
+        return Types(self.root)
