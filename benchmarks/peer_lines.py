@@ -132,7 +132,7 @@ def main() -> None:
             wanted = (expected.code, expected.comment, expected.blank)
             if not language:
                 result = "no language"
-            elif language not in GRAMMARS and language not in comments.syntaxes():
+            elif language not in GRAMMARS and language not in comments.languages():
                 result = "no syntax"
             elif any(expected.name in names.split() for names in DIFFERENT[peer].values()):
                 result = "other definition"

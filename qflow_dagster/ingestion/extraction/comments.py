@@ -9,7 +9,7 @@ here-document or another comment is none. Time is linear in the source: what is 
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -63,17 +63,31 @@ class Opening:
 
 def comment_spans(source: bytes, language: str) -> list[Span]:
     """Return the spans of comments in a language without a grammar, [] if its syntax is not described."""
-    return list(_Scanner(language).spans(source)) if language in syntaxes() else []
+    described = language in languages() and _compiled(language)[1]
+    return list(_Scanner(language).spans(source)) if described else []
+
+
+def languages() -> Collection[str]:
+    """Return the languages whose syntax is described."""
+    return _entries().keys()
 
 
 @cache
-def syntaxes() -> dict[str, Syntax]:
-    """Return the syntaxes by language, read once per process."""
-    entries = tomllib.loads(Path(__file__).with_name("comments.toml").read_text(encoding="utf-8"))["syntax"]
+def syntax(language: str) -> Syntax:
+    """Return the syntax of one of `languages`."""
+    marks = tomllib.loads(_entries()[language])
+    del marks["languages"]
+    return Syntax(**marks)
+
+
+@cache
+def _entries() -> dict[str, str]:
+    """Return the entry of each language as text: to parse them all would take a worker long, and it needs a few."""
+    entries = Path(__file__).with_name("comments.toml").read_text(encoding="utf-8").split("[[syntax]]\n")[1:]
     return {
-        language: Syntax(**{key: value for key, value in entry.items() if key != "languages"})
+        language: entry
         for entry in entries
-        for language in entry["languages"]
+        for language in re.findall(r'"([^"]+)"', entry[: entry.index("]\n")])
     }
 
 
@@ -121,9 +135,9 @@ def _openings(syntax: Syntax) -> Iterator[Opening]:
 
 @cache
 def _compiled(language: str) -> tuple[re.Pattern[bytes], list[Opening]]:
-    openings = list(_openings(syntaxes()[language]))
+    openings = list(_openings(syntax(language)))
     alternatives = b"|".join(b"(%s)" % opening.pattern for opening in openings)
-    return re.compile(alternatives or rb"(?!)", re.MULTILINE), openings
+    return re.compile(alternatives, re.MULTILINE), openings
 
 
 @cache
@@ -150,7 +164,7 @@ class _Scanner:
     """One pass over a source."""
 
     def __init__(self, language: str) -> None:
-        self.syntax = syntaxes()[language]
+        self.syntax = syntax(language)
         self.pattern, self.openings = _compiled(language)
         # Position up to which a mark is known not to be closed.
         self.unclosed: dict[str, int] = {}
