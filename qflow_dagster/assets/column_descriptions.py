@@ -166,6 +166,8 @@ OF_TABLE = {
         "bus_factor": "Fewest people who hold most of the knowledge of it.",
         "bug_fixes": "Commits to it that fix a bug, by their message.",
         "knowledge_loss": "Share of its added lines by authors who left, 0 to 1.",
+        "main_team": "The team of QFLOW_METRICS_TEAMS that added most of its lines.",
+        "team_ownership": "Share of its added lines that are that team's, 0 to 1.",
     },
     "change_coupling": {
         "path_a": "One file of the pair.",

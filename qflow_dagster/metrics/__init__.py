@@ -13,4 +13,4 @@ METRICS_PIPELINE = register(
     WorkflowTypeName.METRICS_PIPELINE, machine=RECORDED, queue=Queue.METRICS_NOTIFICATIONS
 ).name
 # Incremented when a change of the code changes the metrics of an unchanged snapshot.
-VERSION = 2
+VERSION = 3

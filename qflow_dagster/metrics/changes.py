@@ -5,20 +5,17 @@ measures the same. Commits dated after they were ingested do not count as the ne
 after it, count as made at that time. A file's history includes that under its former names (git's renames).
 """
 
-import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
-from qflow_dagster.metrics.formulae import fewest_holding_half
+from qflow_dagster.metrics import people
 from qflow_dagster.metrics.store import IN_HISTORY, MetricResult, compute, history_of, read
 from qflow_dagster.metrics.tables import change_metrics
 
 # A commit is a bug fix if its subject has such a word: the usual approximation (Mockus, Votta 2000).
 BUG_FIX = r"(?i)\b(?:fix(?:e[sd]|ing)?|bug(?:s|fix(?:es)?)?|defects?|hotfix|regressions?|crash(?:e[sd])?)\b"
 WINDOWS = (30, 90, 365)
-# An author without a commit for this many days before the snapshot is considered to have left.
-GONE_DAYS = 365
 
 PATHS = f"SELECT f.path FROM files f WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')"
 CHANGES = f"""
@@ -29,7 +26,7 @@ CHANGES = f"""
 """
 COMMITS = f"""
     SELECT c.id AS commit_id, c.oid, c.author_name, c.author_email, c.committed_at, c.authored_at, c.subject,
-           c.parents, c.line_counts
+           c.parents, c.line_counts, c.co_authors
     FROM commits c WHERE {IN_HISTORY}
 """
 # A date may be as much later than that of a child, or than the ingestion, before it counts as wrong.
@@ -116,34 +113,7 @@ def measure(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
         recent = joined[joined["days"] <= days].groupby("path")
         rows[f"commits_{days}"] = recent["commit_id"].nunique()
         rows[f"churn_{days}"] = recent["churn"].sum()
-    rows = rows.fillna(0).join(ownership(joined, commits)).reset_index()
+    rows = rows.fillna(0).join(people.ownership(joined, commits)).reset_index()
     integer_columns = [c.name for c in change_metrics.columns if c.name in rows and str(c.type) == "INTEGER"]
     rows[integer_columns] = rows[integer_columns].astype("int64")
     return rows
-
-
-def ownership(joined: pd.DataFrame, commits: pd.DataFrame) -> pd.DataFrame:
-    """Compute authors, main author, ownership, bus factor and knowledge loss of each path.
-
-    Shares are of lines added; a change that adds none counts as one line, so that every author has a share.
-    """
-    lines = joined.assign(added=np.maximum(joined["added"], 1))
-    held = lines.groupby(["path", "author_email"])["added"].sum().reset_index()
-    total = held.groupby("path")["added"].transform("sum")
-    held["share"] = held["added"] / total
-    held = held.sort_values(["path", "share", "author_email"], ascending=[True, False, True])
-    names = commits.sort_values("commit_id").groupby("author_email")["author_name"].last()
-    last_seen = commits.groupby("author_email")["days"].min()
-    first = held.groupby("path").first()
-    held["gone"] = held["author_email"].map(last_seen) > GONE_DAYS
-    return pd.DataFrame(
-        {
-            "authors": held.groupby("path").size(),
-            "main_author": first["author_email"].map(names),
-            "ownership": first["share"],
-            "bus_factor": held.groupby("path")["added"].agg(
-                lambda added: fewest_holding_half(added.to_numpy())
-            ),
-            "knowledge_loss": held["share"].where(held["gone"], 0.0).groupby(held["path"]).sum(),
-        }
-    )

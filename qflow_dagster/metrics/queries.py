@@ -249,7 +249,7 @@ def out_of_range(connection: Connection, snapshot_id: int) -> list[dict[str, Any
                 commits_30 <= commits_90 AND commits_90 <= commits_365 AND commits_365 <= commits
                 AND churn_30 <= churn_90 AND churn_90 <= churn_365 AND churn_365 <= churn
                 AND ownership BETWEEN 0 AND 1 AND knowledge_loss BETWEEN 0 AND 1.000001
-                AND bus_factor BETWEEN 1 AND authors AND bug_fixes <= commits)
+                AND bus_factor BETWEEN least(authors, 1) AND authors AND bug_fixes <= commits)
             UNION ALL
             SELECT 'hotspots', path, 'score out of range' FROM hotspots
             WHERE snapshot_id = :id AND NOT score BETWEEN 0 AND 1

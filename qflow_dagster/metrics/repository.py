@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, snapshot_by_id
 from qflow_dagster.metrics.changes import read_commits
 from qflow_dagster.metrics.formulae import fewest_holding_half
+from qflow_dagster.metrics.people import people
 from qflow_dagster.metrics.store import IN_HISTORY, MetricResult, history_of, read, replace
 from qflow_dagster.metrics.tables import repository_metrics, repository_trend
 
@@ -56,6 +57,7 @@ def totals(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) ->
     languages = by_language.sort_values(ascending=False)
     recent = commits[commits["days"] <= DELIVERY_DAYS]
     lines = int(files["lines"].sum())
+    who, of_late = people(commits), people(recent)
     uncounted = commits[commits["line_counts"] != "complete"]
     row = {
         "files": len(files),
@@ -73,9 +75,9 @@ def totals(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) ->
         "uncounted_commits": len(uncounted),
         "lines_counted_after": uncounted["committed_at"].max(),
         "import_cycles": int(files["cycle"].nunique()),
-        "contributors": int(commits["author_email"].nunique()),
-        "contributors_90": int(recent["author_email"].nunique()),
-        "bus_factor": fewest_holding_half(commits["author_email"].value_counts().to_numpy()),
+        "contributors": int(who["email"].nunique()),
+        "contributors_90": int(of_late["email"].nunique()),
+        "bus_factor": fewest_holding_half(who.groupby("email")["share"].sum().to_numpy()),
         **delivery(recent),
     }
     return pd.DataFrame([row])
@@ -110,7 +112,9 @@ def trend(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) -> 
     by_month = commits.assign(month=month).groupby("month")
     months = months[months["month"].isin(by_month.groups.keys())].reset_index(drop=True)
     months["commits"] = months["month"].map(by_month.size()).astype("int64")
-    months["authors"] = months["month"].map(by_month["author_email"].nunique()).astype("int64")
+    by_person = people(commits).merge(commits.assign(month=month)[["commit_id", "month"]], on="commit_id")
+    authors = by_person.groupby("month")["email"].nunique()
+    months["authors"] = months["month"].map(authors).fillna(0).astype("int64")
     months["bug_fixes"] = months["month"].map(by_month["bug_fix"].sum()).astype("int64")
     added, deleted = months["added_lines"].astype("int64"), months["deleted_lines"].astype("int64")
     limit = np.iinfo(np.int32).max

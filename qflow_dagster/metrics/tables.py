@@ -112,6 +112,9 @@ change_metrics = Table(
     _count("bug_fixes"),
     # Share (0 to 1) of added lines by authors who left.
     _number("knowledge_loss"),
+    # The team of `QFLOW_METRICS_TEAMS` with the largest share (0 to 1) of added lines.
+    Column("main_team", Text),
+    _number("team_ownership", nullable=True),
 )
 
 change_coupling = Table(

@@ -49,6 +49,13 @@ class MetricsSettings(BaseModel):
     coupling_files: int = Field(
         default=50, ge=2, le=10_000, description="commits touching more files are left out"
     )
+    teams: dict[str, list[str]] = Field(
+        default={},
+        description='teams as addresses and domains, {"core": ["ann@example.com", "@example.org"]}',
+    )
+    bots: list[str] = Field(
+        default=[], description="addresses of programs that commit, besides the usual ones"
+    )
     snapshots: int = Field(
         default=30, ge=1, le=10_000, description="snapshots per repository whose rows are kept"
     )

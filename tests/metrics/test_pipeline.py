@@ -16,6 +16,7 @@ from qflow_dagster.metrics.functions import compute_functions
 from qflow_dagster.metrics.hotspots import compute_hotspots
 from qflow_dagster.metrics.repository import compute_repository
 from qflow_dagster.metrics.store import MetricResult, compute_once
+from qflow_dagster.settings import settings
 from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested, ingested, make_repository, repository
 from tests.ingestion.test_history import write_history
 
@@ -279,3 +280,24 @@ def test_coupling_is_relative_to_all_commits_of_both(repository: GitRepository, 
     assert ingested.rows("SELECT common_commits, commits_a, commits_b, degree FROM change_coupling") == [
         (5, 20, 5, 0.4)
     ]
+
+
+def test_co_authors_share_a_commit_and_programs_own_nothing(
+    repository: GitRepository, ingested: Ingested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teams = {"core": ["@example.com"], "docs": ["cy@example.org"]}
+    monkeypatch.setattr(settings().metrics, "teams", teams)
+    repository.commit({"a.py": "x = 1\n" * 6}, "one\n\nCo-authored-by: Cy <CY@example.org>")
+    repository.commit({"a.py": "x = 1\n" * 10}, "two", author=BOB)
+    bot = ("dependabot[bot]", "49699333+dependabot[bot]@users.noreply.github.com")
+    repository.commit({"a.py": "x = 1\n" * 90, "lock.py": "y = 1\n"}, "Bump", author=bot)
+    measure(ingested, repository)
+    columns = "authors, main_author, ownership, main_team, team_ownership"
+    assert one(ingested, columns, "change_metrics", "a.py") == (3, "Bob", 0.4, "core", 0.7)
+    assert one(ingested, "commits, authors, main_author, bus_factor", "change_metrics", "lock.py") == (
+        1,
+        0,
+        "",
+        0,
+    )
+    assert ingested.rows("SELECT contributors, bus_factor FROM repository_metrics") == [(3, 1)]
