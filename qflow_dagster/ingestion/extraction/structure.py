@@ -5,7 +5,9 @@ is walked in Python. Which constructs count, and how much, is the table in ``con
 finding definitions (``syntax``), and whether a call is recursive (``recursion``).
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from tree_sitter import Node
 
@@ -61,7 +63,7 @@ def measure(
 
     `definitions` begins with the file itself; `values` are lambdas that are functions of their own.
     """
-    binaries = {node.byte_range: node for node in captures.get("binary", ())}
+    binaries = _binaries(captures)
     operators: dict[Span, list[tuple[int, int, int]]] = {}
     own_names = [
         definition.name.rpartition(".")[2].rpartition("::")[2].encode() for definition in definitions
@@ -116,6 +118,20 @@ def measure(
                     function.nesting = max(function.nesting, level)
                 stack.append((end, owner, level, within, None, scoped or code == LAMBDA))
     _count_sequences(definitions, operators, binaries)
+
+
+def _binaries(captures: dict[str, list[Node]]) -> dict[Span, Node]:
+    """Return the expressions with two operands, without those in conditions of the preprocessor."""
+    binaries = {node.byte_range: node for node in captures.get("binary", ())}
+    conditions = sorted(node.byte_range for node in captures.get("directive", ()))
+    if not conditions:
+        return binaries
+
+    def inside(span: Span) -> bool:
+        before = bisect_right(conditions, span[0], key=itemgetter(0)) - 1
+        return before >= 0 and span[1] <= conditions[before][1]
+
+    return {span: node for span, node in binaries.items() if not inside(span)}
 
 
 def _events(

@@ -7,3 +7,5 @@
 (preproc_include) @import.include
 (comment) @comment
 (binary_expression) @binary
+(preproc_if condition: (_) @directive)
+(preproc_elif condition: (_) @directive)

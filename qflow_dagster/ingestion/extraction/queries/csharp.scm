@@ -22,3 +22,5 @@
 (file_scoped_namespace_declaration name: (_) @namespace)
 (comment) @comment
 [(binary_expression) (and_pattern) (or_pattern)] @binary
+(preproc_if condition: (_) @directive)
+(preproc_elif condition: (_) @directive)
