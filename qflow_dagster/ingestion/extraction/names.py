@@ -202,6 +202,13 @@ def parameter_count(grammar: str, node: Node) -> int:
         return len([n for n in holder.named_children if n.type not in NOT_PARAMETERS]) if holder else 0
     elif grammar == "kotlin" and node.type == "setter":
         return 1
+    elif grammar == "scala":
+        # A function may have several lists.
+        return sum(
+            len(child.named_children) if child.type != "identifier" else 1
+            for child in holder.children_by_field_name("parameters")
+            if child.type != "type_parameters"
+        )
     if holder is None:
         return 0
     if holder.child_by_field_name("parameter") is not None:
@@ -214,6 +221,11 @@ def parameter_count(grammar: str, node: Node) -> int:
     if grammar == "go":
         return sum(max(len(p.children_by_field_name("name")), 1) for p in parameters.named_children)
     children = [n for n in parameters.named_children if n.type not in NOT_PARAMETERS]
+    if grammar == "csharp":
+        # The type and the name of `params` are not in a node of their own.
+        return sum(n.type == "parameter" for n in children) + any(
+            n.type == "params" for n in parameters.children
+        )
     if grammar == "kotlin":
         return sum(n.type in ("parameter", "variable_declaration") for n in children)
     if grammar == "c" and len(children) == 1 and children[0].text == b"void":
