@@ -25,6 +25,13 @@ def test_at_least_as_many_languages_as_documented() -> None:
 
 
 @pytest.mark.parametrize("language", SYNTAXES)
+def test_patterns_capture_nothing(language: str) -> None:
+    # The number of the group around it says what opens.
+    pattern, openings = comments.compiled(language)
+    assert pattern.groups == len(openings)
+
+
+@pytest.mark.parametrize("language", SYNTAXES)
 def test_marks_that_are_not_closed_are_read_in_linear_time(language: str) -> None:
     syntax = comments.syntax(language)
     pairs = [*syntax.block, *syntax.nested, *syntax.text, *syntax.raw_text]

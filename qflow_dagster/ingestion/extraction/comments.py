@@ -63,7 +63,7 @@ class Opening:
 
 def comment_spans(source: bytes, language: str) -> list[Span]:
     """Return the spans of comments in a language without a grammar, [] if its syntax is not described."""
-    described = language in languages() and _compiled(language)[1]
+    described = language in languages() and compiled(language)[1]
     return list(_Scanner(language).spans(source)) if described else []
 
 
@@ -134,7 +134,8 @@ def _openings(syntax: Syntax) -> Iterator[Opening]:
 
 
 @cache
-def _compiled(language: str) -> tuple[re.Pattern[bytes], list[Opening]]:
+def compiled(language: str) -> tuple[re.Pattern[bytes], list[Opening]]:
+    """Return the pattern of what may open in one of `languages`, and what each of its groups opens."""
     openings = list(_openings(syntax(language)))
     alternatives = b"|".join(b"(%s)" % opening.pattern for opening in openings)
     return re.compile(alternatives, re.MULTILINE), openings
@@ -165,7 +166,7 @@ class _Scanner:
 
     def __init__(self, language: str) -> None:
         self.syntax = syntax(language)
-        self.pattern, self.openings = _compiled(language)
+        self.pattern, self.openings = compiled(language)
         # Position up to which a mark is known not to be closed.
         self.unclosed: dict[str, int] = {}
 
