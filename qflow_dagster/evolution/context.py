@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import re2
 from ast_grep_py import SgNode
 
 from qflow_dagster.evolution.analysis import branches, tails
@@ -16,12 +17,51 @@ from qflow_dagster.evolution.analysis.declared_types import declared_type, neare
 from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.analysis.tree import Tree
 
+MAX_TYPE_LENGTH = 200
+
 
 class ContextCondition(NamedTuple):
-    """A condition: what must be so (a sentence), and a check of (tree, matched node, argument)."""
+    """A condition: what must be so, a check of (tree, matched node, argument), and which arguments it takes."""
 
     sentence: str
     holds: Callable[[Tree, SgNode, Any], bool]
+    takes: Callable[[Any], bool]
+
+
+def problem_of(condition: str | dict[str, Any]) -> str | None:
+    """Return why an entry of `context` is not valid; None: it is."""
+    pairs = condition if isinstance(condition, dict) else {condition: None}
+    for name, argument in pairs.items():
+        if name not in CONDITIONS:
+            return f"no context {name!r}; there are {', '.join(CONDITIONS)}"
+        if not CONDITIONS[name].takes(argument):
+            return f"context {name!r} does not take {argument!r}"
+    return None if len(pairs) == 1 else "an entry of `context` is a name, or one name with its argument"
+
+
+def _nothing(argument: Any) -> bool:
+    return argument is None
+
+
+def _a_name(argument: Any) -> bool:
+    return isinstance(argument, str)
+
+
+def _some_names(argument: Any) -> bool:
+    return all(map(_a_name, argument)) if isinstance(argument, list) else _a_name(argument)
+
+
+def _types_by_name(argument: Any) -> bool:
+    return isinstance(argument, dict) and all(_a_name(part) for pair in argument.items() for part in pair)
+
+
+def _patterns_by_name(argument: Any) -> bool:
+    if not _types_by_name(argument):
+        return False
+    try:
+        return all(map(re2.compile, argument.values()))
+    except re2.error:
+        return False
 
 
 def holds(conditions: tuple[str | dict[str, Any], ...], tree: Tree, node: SgNode) -> bool:
@@ -44,18 +84,21 @@ def _global(tree: Tree, node: SgNode, argument: Any) -> bool:
     return not any(
         name in tree.written
         or any(first <= start and end <= last for first, last in tree.scopes.get(name, ()))
-        or re.search(rf"/\*\s*globals?\b[^*]*\b{re.escape(name)}\s*:\s*off\b", tree.text)
+        or name in tree.switched_off
         for name in _names(node, argument)
     )
 
 
 def _java_lang(tree: Tree, node: SgNode, argument: Any) -> bool:
-    imported = [
-        line.text().removeprefix("import").strip(" ;")
-        for line in tree.root.find_all(kind="import_declaration")
-    ]
-    others = {path.rpartition(".")[2] for path in imported if not path.startswith("java.lang.")}
+    others = tree.once(_other_imports)
     return not any(tree.types.declares_class(name) or name in others for name in _names(node, argument))
+
+
+def _other_imports(tree: Tree) -> set[str]:
+    """Return the names of the classes that are imported from other packages than java.lang."""
+    lines = [line.text() for line in tree.root.find_all(kind="import_declaration")]
+    paths = [line.removeprefix("import").strip(" ;") for line in lines]
+    return {path.rpartition(".")[2] for path in paths if not path.startswith("java.lang.")}
 
 
 def _java_is(tree: Tree, node: SgNode, argument: Any) -> bool:
@@ -76,79 +119,83 @@ def _declared(tree: Tree, node: SgNode, argument: Any) -> bool:
     for variable, pattern in argument.items():
         captured = node.get_match(variable)
         written = declared_type(captured, tree.declarations) if captured is not None else None
-        if written is not None and not re.search(pattern, written):
+        if written is not None and not re2.search(pattern, written):
             return False
     return True
 
 
 def _includes(tree: Tree, node: SgNode, variable: Any) -> bool:
-    """Look into a type that the file declares: it has includes() with the parameters of indexOf()."""
     captured = node.get_match(variable)
     written = declared_type(captured, tree.declarations) if captured is not None else None
-    if written is None:
-        return True
-    if re.search(r"\|\s*\{", written):
-        return False
+    return written is None or (
+        re.search(r"\|\s{0,10}\{", written) is None and tree.once(_types_with_includes).get(written, True)
+    )
+
+
+def _types_with_includes(tree: Tree) -> dict[str, bool]:
+    """Return for each type that the file declares whether it has includes() with the parameters of indexOf()."""
+    found = {}
     for kind in ("type_alias_declaration", "interface_declaration"):
         for declaration in tree.root.find_all(kind=kind):
-            if _field(declaration, "name") == written:
-                parameters = [
-                    re.search(rf"\b{method}\((.*?)\)\s*:", declaration.text())
-                    for method in ("indexOf", "includes")
-                ]
-                return all(parameters) and len({found[1] for found in parameters if found}) == 1
-    return True
+            text = declaration.text()
+            parameters = [set(re.findall(rf"\b{name}\(([^()]*)\)", text)) for name in ("indexOf", "includes")]
+            found[_field(declaration, "name")] = bool(parameters[0]) and parameters[0] == parameters[1]
+    return found
 
 
 def _is_empty(tree: Tree, node: SgNode, variable: Any) -> bool:
-    """Look into a type that the file declares: it has an is_empty() of its own."""
     captured = node.get_match(variable)
     declaration = nearest(captured, tree.declarations) if captured is not None else None
     if declaration is None:
         return True
     text = _field(declaration, "type") or _field(declaration, "value")
-    name = re.match(r"(?:&|\b(?:mut|dyn|impl)\b|\s|\w+::)*(\w*)", text)
-    type_ = name[1] if name else ""
-    # Its is_empty is not stable.
-    if type_ == "ExactSizeIterator":
-        return False
-    kinds = ("struct_item", "enum_item", "trait_item")
-    own = [item for kind in kinds for item in tree.root.find_all(kind=kind) if _field(item, "name") == type_]
-    if not own:
-        return True
-    bodies = [item for item in own if item.kind() == "trait_item"]
-    bodies += [item for item in tree.root.find_all(kind="impl_item") if _field(item, "type") == type_]
-    return any(re.search(r"\bfn is_empty\(&self\)\s*->\s*bool\b", body.text()) for body in bodies)
+    name = re.match(r"(?:&|\b(?:mut|dyn|impl)\b|\s|\w+::)*(\w*)", text[:MAX_TYPE_LENGTH])
+    return tree.once(_types_with_is_empty).get(name[1] if name else "", True)
+
+
+def _types_with_is_empty(tree: Tree) -> dict[str, bool]:
+    """Return for each type that the file declares whether it has an is_empty() of its own."""
+    # That of ExactSizeIterator is not stable.
+    found = {"ExactSizeIterator": False}
+    for kind in ("struct_item", "enum_item", "trait_item"):
+        for item in tree.root.find_all(kind=kind):
+            found[_field(item, "name")] = kind == "trait_item" and _asks_for_empty(item)
+    for item in tree.root.find_all(kind="impl_item"):
+        name = _field(item, "type")
+        if found.get(name) is False and _asks_for_empty(item):
+            found[name] = True
+    return found
+
+
+def _asks_for_empty(item: SgNode) -> bool:
+    return re.search(r"\bfn is_empty\(&self\) ?-> ?bool\b", item.text()) is not None
 
 
 def _pure_calls(tree: Tree, node: SgNode, variable: Any) -> bool:
-    """Look into the functions that are called: each is len, or one of the file that returns an expression at once."""
     captured = node.get_match(variable)
     if captured is None:
         return True
     if captured.find(kind="unary_expression", regex="^<-") is not None:
         return False
-    calls = [
-        *captured.find_all(kind="call_expression"),
-        *([captured] if captured.kind() == "call_expression" else []),
-    ]
-    called = {_field(call, "function") for call in calls} - {"len", "cap"}
-    pure = {
-        _field(item, "name")
-        for item in (tree.root.find_all(kind="function_declaration") if called else ())
-        if _only_returns(item)
-    }
-    return called <= pure
+    calls = list(captured.find_all(kind="call_expression"))
+    if captured.kind() == "call_expression":
+        calls.append(captured)
+    return {_field(call, "function") for call in calls} <= {"len", "cap", *tree.once(_pure_functions)}
 
 
-def _only_returns(function: SgNode) -> bool:
-    body = function.field("body")
-    statements = named_children(body) if body is not None else []
-    return (
-        bool(statements)
-        and re.match(r"return [^,]+$", statements[0].text()) is not None
-        and statements[0].find(any=[{"kind": "call_expression"}, {"kind": "nil"}]) is None
-    )
+def _pure_functions(tree: Tree) -> set[str]:
+    """Return the functions of a file of Go that return an expression without calls at once."""
+    names = set()
+    for function in tree.root.find_all(kind="function_declaration"):
+        body = function.field("body")
+        first = next(iter(named_children(body)), None) if body is not None else None
+        if (
+            first is not None
+            and re.match(r"return [^,]+$", first.text())
+            and first.find(any=[{"kind": "call_expression"}, {"kind": "nil"}]) is None
+        ):
+            names.add(_field(function, "name"))
+    return names
 
 
 def _field(node: SgNode, name: str) -> str:
@@ -158,22 +205,26 @@ def _field(node: SgNode, name: str) -> str:
 
 CONDITIONS = {
     "js-global": ContextCondition(
-        "The name is the global one: nothing of that name is declared around it.", _global
+        "The name is the global one: nothing of that name is declared around it.", _global, _some_names
     ),
     "js-dead-branch": ContextCondition(
-        "A condition before it in the chain is true whenever this one is.", branches.is_dead
+        "A condition before it is true whenever this one is.", branches.is_dead, _nothing
     ),
-    "ts-includes": ContextCondition("The type of the value has an includes() like its indexOf().", _includes),
-    "java-field": ContextCondition("The name is no parameter or local variable.", _java_field),
-    "java-is": ContextCondition("The file declares the value with this type.", _java_is),
-    "java-lang": ContextCondition("The class is that of java.lang.", _java_lang),
+    "ts-includes": ContextCondition(
+        "The type of the value has an includes() like its indexOf().", _includes, _a_name
+    ),
+    "java-field": ContextCondition("The name is no parameter or local variable.", _java_field, _a_name),
+    "java-is": ContextCondition("The file declares the value with this type.", _java_is, _types_by_name),
+    "java-lang": ContextCondition("The class is that of java.lang.", _java_lang, _some_names),
     "declared": ContextCondition(
-        "If the file declares the type of the value, it is one of these.", _declared
+        "If the file declares the type of the value, it matches a pattern.", _declared, _patterns_by_name
     ),
-    "go-pure-calls": ContextCondition("What is called in it only computes something.", _pure_calls),
-    "rust-is-empty": ContextCondition("The type of the value has an is_empty().", _is_empty),
+    "go-pure-calls": ContextCondition("What is called in it only computes something.", _pure_calls, _a_name),
+    "rust-is-empty": ContextCondition("The type of the value has an is_empty().", _is_empty, _a_name),
     "rust-early-drop": ContextCondition(
-        "No temporary in its value would outlive the variables of the function.", tails.drops_in_time
+        "No temporary in its value would outlive the variables of the function.",
+        tails.drops_in_time,
+        _nothing,
     ),
-    "rust-tail": ContextCondition("Its value is what the function returns.", tails.is_tail),
+    "rust-tail": ContextCondition("Its value is what the function returns.", tails.is_tail, _nothing),
 }

@@ -226,9 +226,8 @@ def check_matcher(rule: Rule) -> None:
         if matcher.where is not None and (problem := problem_of(matcher.where, language)):
             raise UsageError(f"{rule.id} ({language}), where: {problem}")
     for condition in matcher.context:
-        name = condition if isinstance(condition, str) else ", ".join(condition)
-        if name not in context.CONDITIONS:
-            raise UsageError(f"{rule.id}: no context {name!r}; there are {', '.join(context.CONDITIONS)}")
+        if problem := context.problem_of(condition):
+            raise UsageError(f"{rule.id}: {problem}")
 
 
 def problem_of(rule: dict[str, Any], language: str) -> str | None:

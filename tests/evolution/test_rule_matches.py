@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from benchmarks import peer_rules
-from qflow_dagster.evolution import context
+from qflow_dagster.errors import UsageError
+from qflow_dagster.evolution import context, matchers
 from qflow_dagster.evolution.analysis import branches
 from qflow_dagster.evolution.examples import matches_in
-from qflow_dagster.evolution.matchers import Source
 from qflow_dagster.evolution.rules import load_rules
 
 CASES = yaml.safe_load(Path(__file__).with_name("rule_matches.yaml").read_text())
@@ -39,12 +40,32 @@ def test_every_condition_of_a_context_is_tried() -> None:
     assert used == set(context.CONDITIONS)
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "own",
+        "java-is",
+        {"own": 1},
+        {"js-global": 5},
+        {"js-global": [5]},
+        {"declared": {"A": "("}},
+        {"declared": "A"},
+        {"js-dead-branch": "A"},
+        {"js-global": "A", "java-lang": "A"},
+    ],
+)
+def test_a_condition_that_is_not_valid(condition: str | dict[str, Any]) -> None:
+    matcher = RULES["javascript/no-eval"].matcher.model_copy(update={"context": (condition,)})
+    with pytest.raises(UsageError, match="context"):
+        matchers.check_matcher(RULES["javascript/no-eval"].model_copy(update={"matcher": matcher}))
+
+
 def test_a_long_chain_of_conditions_is_looked_at_in_bounds() -> None:
     operands = " || ".join(f"a{n}" for n in range(3000))
     text = (
         "if (x) { }" + "".join(f" else if (b{n}) {{ }}" for n in range(300)) + f" else if ({operands}) {{ }}"
     )
-    tree = Source(text, "a.js").tree("javascript")
+    tree = matchers.Source(text, "a.js").tree("javascript")
     statements = tree.root.find_all(kind="if_statement")
     assert not branches.is_dead(tree, statements[-1], None)
 

@@ -1,5 +1,7 @@
 """Types of expressions in a file of Java, as far as the file alone declares them."""
 
+from functools import cached_property
+
 from ast_grep_py import SgNode
 
 from qflow_dagster.evolution.analysis.nodes import named_children, span_of
@@ -153,20 +155,26 @@ class Types:
         visible = self._visible(node)
         return bool(visible) and min(visible, key=lambda entry: entry[0])[1].kind() != "field_declaration"
 
-    def _visible(self, node: SgNode) -> list[tuple[int, SgNode]]:
-        """Return (size of the scope, declaration) of each declaration of a name that is visible there."""
-        start, end = span_of(node)
-        visible = []
+    @cached_property
+    def _declarations(self) -> dict[str, list[tuple[int, int, SgNode]]]:
+        """(start and end of its scope, declaration) of all declarations, by name."""
+        found: dict[str, list[tuple[int, int, SgNode]]] = {}
         for declaration in self.root.find_all(any=[{"kind": kind} for kind in (*_TYPED, *_UNTYPED)]):
-            if node.text() not in _declared(declaration):
-                continue
             scope = next((outer for outer in declaration.ancestors() if outer.kind() in _SCOPES), self.root)
             if declaration.kind() in ("enhanced_for_statement", "lambda_expression"):
                 scope = declaration
-            first, last = span_of(scope)
-            if first <= start and end <= last:
-                visible.append((last - first, declaration))
-        return visible
+            for name in _declared(declaration):
+                found.setdefault(name, []).append((*span_of(scope), declaration))
+        return found
+
+    def _visible(self, node: SgNode) -> list[tuple[int, SgNode]]:
+        """Return (size of the scope, declaration) of each declaration of a name that is visible there."""
+        start, end = span_of(node)
+        return [
+            (last - first, declaration)
+            for first, last, declaration in self._declarations.get(node.text(), ())
+            if first <= start and end <= last
+        ]
 
     def _of_name(self, node: SgNode, *, fields_only: bool) -> str | None:
         visible: list[tuple[int, str | None]] = []

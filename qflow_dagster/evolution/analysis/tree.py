@@ -1,6 +1,9 @@
 """The syntax tree of a file with what its names mean, each part computed on first use."""
 
+import re
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any, TypeVar
 
 from ast_grep_py import SgNode
 
@@ -9,17 +12,30 @@ from qflow_dagster.evolution.analysis.declared_types import Declarations, declar
 from qflow_dagster.evolution.analysis.java_types import Types
 from qflow_dagster.evolution.analysis.nodes import span_of
 
+Result = TypeVar("Result")
+_OFF = re.compile(r"([\w$]+)\s{0,10}:\s{0,10}off\b")
+
 
 class Tree:
     """A parsed file in one language."""
 
     def __init__(self, root: SgNode, language: str) -> None:
         self.root, self.language = root, language
+        self._computed: dict[Callable[[Tree], Any], Any] = {}
+
+    def once(self, compute: Callable[["Tree"], Result]) -> Result:
+        """Return what a function computes of the tree, computed the first time: matches may be many."""
+        if compute not in self._computed:
+            self._computed[compute] = compute(self)
+        return self._computed[compute]
 
     @cached_property
-    def text(self) -> str:
-        """The text of the file."""
-        return self.root.text()
+    def switched_off(self) -> frozenset[str]:
+        """In JavaScript and TypeScript, the names of which a comment says that they are not global."""
+        comments = [node.text() for node in self.root.find_all(kind="comment")]
+        return frozenset(
+            name for text in comments if re.match(r"/\*\s*globals?\b", text) for name in _OFF.findall(text)
+        )
 
     @cached_property
     def scopes(self) -> dict[str, list[tuple[int, int]]]:
