@@ -9,6 +9,8 @@ from ast_grep_py import SgRoot
 
 # The line of a bad place whose line the test does not state.
 ANYWHERE = 0
+_TOKEN = re.compile(r"[\w$]+|\+\+|--|\*\*|[^\w\s]")
+_LAST_COMMA = re.compile(r",(?=\s*[)\]}])")
 # By language the functions of a file with marks: one without a mark is valid code.
 _FUNCTIONS = {
     "rust": ("function_item",),
@@ -131,9 +133,9 @@ def _changes(before: str, ours: str, theirs: str) -> tuple[int, list[tuple[int, 
     return same, different
 
 
-def _plain(text: str) -> str:
-    """Return a text without white space, and without commas after the last element."""
-    return re.sub(r",(?=[)\]}])", "", "".join(text.split()))
+def _plain(text: str) -> list[str]:
+    """Return the tokens of a text, without commas after the last element."""
+    return _TOKEN.findall(_LAST_COMMA.sub("", text))
 
 
 def _touches(hunk: Hunk, start: int, end: int) -> bool:

@@ -28,6 +28,26 @@ def own_edits(file: File, match: Match) -> Sequence[Edit] | None:
     return [_without_end_of_line(file.text, _with_blank_lines(file.text, edit)) for edit in edits]
 
 
+def _separated(text: str, edit: Edit) -> Edit:
+    """Put spaces around a replacement whose first or last token would become one with its neighbour."""
+    replaced = text[edit.start : edit.end]
+    if not edit.text or not replaced:
+        return edit
+    before = " " if _joins(text[edit.start - 1 : edit.start], edit.text[0], replaced[0]) else ""
+    after = " " if _joins(edit.text[-1], text[edit.end : edit.end + 1], replaced[-1]) else ""
+    return edit._replace(text=f"{before}{edit.text}{after}")
+
+
+def _joins(left: str, right: str, replaced: str) -> bool:
+    # In the middle of a word the edit is of a part of it.
+    both_words = all(map(_in_word, (left, right))) and not _in_word(replaced)
+    return bool(left and right) and (both_words or (left == right and left in "+-"))
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character in ("_", "$")
+
+
 def _without_end_of_line(text: str, edit: Edit) -> Edit:
     """Drop the white space that ruff leaves where a call went on in the next line."""
     removed = text[edit.start : edit.end]
@@ -77,7 +97,8 @@ def propose(request: Request, edits_of: EditsOf, note: str) -> Proposal:
         if reason or isinstance(edits, str):
             withheld.append(Withheld(match.line, str(reason)))
         elif edits:
-            fixes.append(Fix(match.line, match.end_line, tuple(edits)))
+            separate = tuple(_separated(file.text, edit) for edit in edits)
+            fixes.append(Fix(match.line, match.end_line, separate))
     text, applied = matchers.apply_changes(request.text, [fix.edits for fix in fixes])
     withheld += [
         Withheld(fix.line, "it overlaps another change, and is looked at again after it")

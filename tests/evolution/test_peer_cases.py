@@ -156,6 +156,7 @@ def test_places(
         ("a\nb\nX\n", 0, 1),
         ("A\nb\nX\n", 1, 1),
         ("A \nb\nC\n", 2, 0),
+        ("A\nb\nC+++d\n", 1, 1),
     ],
 )
 def test_changes(ours: str, same: int, different: int) -> None:

@@ -20,15 +20,7 @@ _NAMES = ("identifier", "shorthand_property_identifier_pattern")
 CONTINUING = ("(", "[", "`", "/", "+", "-", "*", ",", ".", "?", "in ", "instanceof ")
 # They end where their last token does, whatever follows.
 _COMPLETE = ("statement_block", "class_body", "switch_body")
-_ENDING = (
-    "import_statement",
-    "debugger_statement",
-    "break_statement",
-    "continue_statement",
-    "do_statement",
-    "type_alias_declaration",
-    "function_signature",
-)
+_ENDING = ("import_statement", "do_statement", "type_alias_declaration", "function_signature")
 
 
 def names_in(pattern: SgNode) -> list[str]:
@@ -156,18 +148,15 @@ def _is_complete(statement: SgNode) -> bool:
     kind = statement.kind()
     if kind in ("variable_declaration", "lexical_declaration", "ambient_declaration"):
         last = parts[-1] if parts else statement
-        if kind == "ambient_declaration":
-            return _is_complete(last)
         value = last.field("value")
-        return value is None or _is_complete_expression(value)
+        # Without a value, too: the grammar reads on there, although the language does not.
+        return value is not None and _is_complete_expression(value)
     if kind == "return_statement":
         return not parts
     if kind == "expression_statement":
         return bool(parts) and _is_complete_expression(parts[-1])
     if kind == "export_statement":
-        return statement.field("source") is not None or (
-            statement.field("declaration") is None and statement.field("value") is None
-        )
+        return statement.field("source") is not None
     last = statement
     while named_children(last) and span_of(named_children(last)[-1])[1] == span_of(statement)[1]:
         last = named_children(last)[-1]
