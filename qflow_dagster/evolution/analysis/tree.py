@@ -13,7 +13,7 @@ from qflow_dagster.evolution.analysis.java_types import Types
 from qflow_dagster.evolution.analysis.nodes import span_of
 
 Result = TypeVar("Result")
-_OFF = re.compile(r"([\w$]+)\s{0,10}:\s{0,10}off\b")
+_OFF = re.compile(r"(?<![\w$])([\w$]++)\s{0,10}:\s{0,10}off\b")
 
 
 class Tree:
