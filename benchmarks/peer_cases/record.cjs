@@ -107,5 +107,6 @@ for (const file of files) {
     load(path.resolve(file), module, false);
   } catch (error) {
     console.error(`${file}: ${error.message.split("\n")[0]}`);
+    process.exitCode = 1;
   }
 }
