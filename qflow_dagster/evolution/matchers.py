@@ -268,7 +268,7 @@ def _deletion(source: Source, start: int, end: int) -> Edit:
 
 
 def _captures(rule: Rule, node: SgNode) -> dict[str, tuple[int, int]]:
-    if not rule.requires:
+    if not rule.requires and rule.fix != "codemod":
         return {}
     names = {single for _, single in _VARIABLE.findall(json.dumps(rule.matcher.model_dump())) if single}
     captured = {name: node.get_match(name) for name in names}

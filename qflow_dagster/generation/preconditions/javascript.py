@@ -17,12 +17,6 @@ _HARMLESS = ("import_statement", "comment", "hash_bang_line", "empty_statement",
 _TARGETS = ("assignment_expression", "augmented_assignment_expression", "for_in_statement")
 
 
-def _global(file: File, match: Match, name: Any) -> str | None:
-    if scopes.declared(file.root, name):
-        return f"the file declares a {name} of its own"
-    return None
-
-
 def _kind(file: File, match: Match, argument: Any) -> str | None:
     """`argument` is {metavariable: [kinds]}."""
     for variable, kinds in argument.items():
@@ -178,7 +172,6 @@ def _short(node: SgNode) -> str:
 
 
 PRECONDITIONS = {
-    "js-global": Precondition("The name is the global object of that name.", _global),
     "js-kind": Precondition("The file shows that the value is an array (or a string, ...).", _kind),
     "js-searchable": Precondition("includes() finds exactly what indexOf() finds.", _searchable),
     "js-read-only": Precondition("The value is read, and is not called, assigned to or deleted.", _read_only),
