@@ -4,30 +4,42 @@ A bare name, the object or class itself (`self`, `this`, the class's name) and t
 `inner.close()`, `super().close()` and a call that fits another overload do not. What could be several is not counted.
 """
 
+from collections.abc import Sequence
+
 from tree_sitter import Node
 
 from qflow_dagster.ingestion.extraction import names
 from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition
-from qflow_dagster.ingestion.extraction.text import Span
+from qflow_dagster.ingestion.extraction.text import Span, blanked
 
 # Languages where a bare name inside a class does not mean a method.
 EXPLICIT_RECEIVER = frozenset({"python", "javascript", "typescript", "tsx", "rust", "php", "go"})
 # Languages where functions of one name differ in their parameters.
 OVERLOADS = frozenset({"java", "csharp", "cpp", "kotlin", "swift", "scala", "elixir"})
-SELF = frozenset({b"self", b"cls", b"this", b"$this", b"static", b"Self", b"__MODULE__"})
+SELF = {
+    "python": {b"self", b"cls"},
+    "php": {b"$this", b"self", b"static"},
+    "rust": {b"self", b"Self"},
+    "swift": {b"self", b"Self"},
+    "ruby": {b"self"},
+    "elixir": {b"__MODULE__"},
+    "go": set(),
+}
 SEPARATORS = (b"?.", b"!!.", b"&.", b".", b"?->", b"->", b"::")
 LETTERS = bytes(byte for byte in range(256) if chr(byte).isalnum() or byte >= 128) + b"_$@"
 LOOK_BACK = 200
 ARGUMENTS = frozenset({"argument_list", "arguments", "value_arguments"})
 
 
-def mark(grammar: str, definitions: list[Definition], root: Node, source: bytes) -> None:
+def mark(
+    grammar: str, definitions: list[Definition], root: Node, source: bytes, comments: Sequence[Span]
+) -> None:
     """Add 1 to the cognitive complexity of each function that calls itself (Cognitive Complexity, B1)."""
-    for definition in definitions[1:]:
-        if definition.kind in FUNCTIONS and any(
-            _calls_itself(grammar, definitions, definition, call, root, source)
-            for call in definition.own_calls
-        ):
+    candidates = [d for d in definitions[1:] if d.own_calls and d.kind in FUNCTIONS]
+    code = blanked(source, comments) if candidates else source
+    for definition in candidates:
+        calls = definition.own_calls
+        if any(_calls_itself(grammar, definitions, definition, call, root, code) for call in calls):
             definition.cognitive += 1
 
 
@@ -44,7 +56,7 @@ def _calls_itself(
     if receiver is None:
         if definition.kind == "method" and grammar in EXPLICIT_RECEIVER:
             return False
-    elif receiver not in SELF | _enclosing_names(grammar, definitions, definition):
+    elif receiver not in SELF.get(grammar, {b"this"}) | _enclosing_names(grammar, definitions, definition):
         return False
     return grammar not in OVERLOADS or _fits_best(grammar, definitions, definition, call, root, before)
 

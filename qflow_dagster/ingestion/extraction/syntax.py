@@ -135,7 +135,7 @@ def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
     _document(result, comments, docs)
     not_calls = NOT_CALLS.get(grammar.name, frozenset())
     structure.measure(result.definitions, captures, source, not_calls, values)
-    recursion.mark(grammar.name, result.definitions, root, source)
+    recursion.mark(grammar.name, result.definitions, root, source, result.comments)
     result.imports = imports.read(grammar.name, captures, source)
     result.namespaces = names.namespaces(grammar.name, captures.get("namespace", []), source)
     if root.has_error:
