@@ -6,16 +6,23 @@ as long, so that positions stay those of the source.
 """
 
 import re
+from itertools import pairwise
 
 # `class MACRO Name {` or `: public Base {`; a macro is written in capitals, with or without arguments.
 MACRO_BEFORE_NAME = re.compile(
     rb"\b((?:class|struct|union)\s++)((?:[A-Z][A-Z0-9_]++(?:\([^()\n]*+\))?+\s++){1,3})"
     rb"(?=[A-Za-z_]\w*+(?:\s++final\b)?+\s*+(?::(?!:)|\{))"
 )
+# With its continued lines.
 DIRECTIVE = re.compile(
-    rb"^[ \t]*#[ \t]*(if|ifdef|ifndef|elif|elifdef|elifndef|else|endif)\b[^\n]*", re.MULTILINE
+    rb"^[ \t]*+#[ \t]*+(if|ifdef|ifndef|elif|elifdef|elifndef|else|endif)\b(?:[^\n]*\\\r?\n)*[^\n]*",
+    re.MULTILINE,
 )
-CONTINUED = re.compile(rb"(?:[^\n]*\\\r?\n)*[^\n]*")
+# Bytes of other branches: longer ones are no halves, but seem so by a bracket in a string.
+MAX_LOST = 5_000
+PAIRS = ((b"{", b"}"), (b"(", b")"))
+# Beginnings of lines of comments and directives.
+NO_CODE = (b"#", b"/", b"*")
 NOT_NEWLINE = re.compile(rb"[^\n]")
 
 
@@ -27,32 +34,39 @@ def without_macros(grammar: str, source: bytes) -> bytes:
 
 
 def first_branches(grammar: str, source: bytes) -> bytes:
-    """Return the text with preprocessor lines, and all branches but the first, replaced by blanks."""
+    """Return the text without the other branches, and the lines, of conditions whose branches are incomplete."""
     if grammar not in ("c", "cpp", "csharp"):
         return source
-    parts: list[bytes] = []
-    position = 0
-    # Of each open condition, whether its current branch is read.
-    reading: list[bool] = []
+    text = bytearray(source)
+    # The spans of the lines of each open condition.
+    conditions: list[list[tuple[int, int]]] = []
     for match in DIRECTIVE.finditer(source):
-        if match.start() < position:
-            continue
-        code = source[position : match.start()]
-        parts.append(code if all(reading) else _blank(code))
-        line = CONTINUED.match(source, match.start())
-        position = line.end() if line else match.end()
-        parts.append(_blank(source[match.start() : position]))
-        word = match[1]
-        if word in (b"if", b"ifdef", b"ifndef"):
-            reading.append(True)
-        elif not reading:
-            return source
-        elif word == b"endif":
-            reading.pop()
-        else:
-            reading[-1] = False
-    parts.append(source[position:])
-    return b"".join(parts) if not reading else source
+        if match[1].startswith(b"if"):
+            conditions.append([match.span()])
+        elif conditions:
+            conditions[-1].append(match.span())
+            if match[1] == b"endif":
+                _keep_first(text, conditions.pop())
+    return bytes(text)
+
+
+def _keep_first(text: bytearray, lines: list[tuple[int, int]]) -> None:
+    """Blank the lines of a condition and its other branches, if one of its branches is incomplete."""
+    branches = [(end, start) for (_, end), (start, _) in pairwise(lines)]
+    lost = sum(end - start for start, end in branches[1:])
+    if lost > MAX_LOST or all(_complete(bytes(text[start:end])) for start, end in branches):
+        return
+    for start, end in [*lines, *branches[1:]]:
+        text[start:end] = _blank(bytes(text[start:end]))
+
+
+def _complete(branch: bytes) -> bool:
+    """Return whether a branch is whole statements or declarations: its brackets match, and it has an end."""
+    if any(branch.count(opening) != branch.count(closing) for opening, closing in PAIRS):
+        return False
+    lines = (line.lstrip() for line in branch.split(b"\n"))
+    code = [line for line in lines if line and not line.startswith(NO_CODE)]
+    return not code or any(b";" in line or b"}" in line for line in code)
 
 
 def _blank(text: bytes) -> bytes:
