@@ -79,3 +79,19 @@ def test_documented_differences_are_of_rules_that_are_compared() -> None:
         for name in peer_rules.named_rules(load_rules(), settings)
     }
     assert {*differences["not_compared"], *differences["suites"]} <= compared
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "found"),
+    [
+        ("javascript/no-eval", f"const {'[' * 3000}a{']' * 3000} = b; eval(c);", 1),
+        ("javascript/no-duplicate-condition", f"if ({'(' * 3000}a{')' * 3000}) {{ }} else if (a) {{ }}", 0),
+        (
+            "java/string-builder-of-char",
+            f"class C {{ void f() {{ var c = {'(' * 3000}'a'{')' * 3000}; new StringBuilder(c); }} }}",
+            0,
+        ),
+    ],
+)
+def test_deep_nesting_costs_no_stack(rule: str, text: str, found: int) -> None:
+    assert len(matches_in(RULES[rule], text, "example", RULES[rule].language[0])) == found

@@ -6,6 +6,8 @@ from ast_grep_py import SgNode
 
 from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 
+# Expressions nested deeper have no type here.
+MAX_DEPTH = 50
 PRIMITIVES = frozenset(
     """
     boolean byte short int long char float double
@@ -85,9 +87,17 @@ class Types:
 
     def __init__(self, root: SgNode) -> None:
         self.root = root
+        self._depth = 0
 
     def of(self, node: SgNode) -> str | None:
         """Return the type of an expression; None: the file does not declare it, or it is a class of its own."""
+        self._depth += 1
+        try:
+            return self._of(node) if self._depth <= MAX_DEPTH else None
+        finally:
+            self._depth -= 1
+
+    def _of(self, node: SgNode) -> str | None:
         kind = node.kind()
         if kind in _LITERALS:
             return _literal(node)

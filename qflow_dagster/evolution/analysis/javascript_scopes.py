@@ -16,6 +16,14 @@ FUNCTIONS = (
 )
 BLOCKS = ("statement_block", "program", "for_statement", "for_in_statement", "switch_body", "catch_clause")
 _NAMES = ("identifier", "shorthand_property_identifier_pattern")
+# The part of a pattern that declares names, by its field.
+_INNER = {
+    "pair_pattern": "value",
+    "assignment_pattern": "left",
+    "object_assignment_pattern": "left",
+    "required_parameter": "pattern",
+    "optional_parameter": "pattern",
+}
 # A line that begins with one of these goes on with the line before, unless that ends in a semicolon.
 CONTINUING = ("(", "[", "`", "/", "+", "-", "*", ",", ".", "?", "in ", "instanceof ")
 # They end where their last token does, whatever follows.
@@ -25,20 +33,17 @@ _ENDING = ("import_statement", "do_statement", "type_alias_declaration", "functi
 
 def names_in(pattern: SgNode) -> list[str]:
     """Return the names that a pattern of a declaration declares."""
-    if pattern.kind() in (*_NAMES, "undefined"):
-        return [pattern.text()]
-    if pattern.kind() in ("pair_pattern",):
-        value = pattern.field("value")
-        return names_in(value) if value is not None else []
-    if pattern.kind() in ("assignment_pattern", "object_assignment_pattern"):
-        left = pattern.field("left")
-        return names_in(left) if left is not None else []
-    if pattern.kind() in ("required_parameter", "optional_parameter"):
-        inner = pattern.field("pattern")
-        return names_in(inner) if inner is not None else []
-    if pattern.kind() in ("object_pattern", "array_pattern", "rest_pattern", "formal_parameters"):
-        return [name for child in named_children(pattern) for name in names_in(child)]
-    return []
+    names, pending = [], [pattern]
+    while pending:
+        part = pending.pop()
+        kind = part.kind()
+        if kind in (*_NAMES, "undefined"):
+            names.append(part.text())
+        elif kind in ("object_pattern", "array_pattern", "rest_pattern", "formal_parameters"):
+            pending += reversed(named_children(part))
+        elif (inner := part.field(_INNER.get(kind, ""))) is not None:
+            pending.append(inner)
+    return names
 
 
 def all_declarations(root: SgNode) -> Iterator[tuple[str, SgNode, SgNode]]:
