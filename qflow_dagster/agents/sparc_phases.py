@@ -301,8 +301,8 @@ def _dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[s
 
 
 def _tests(connection: Connection, snapshot: Snapshot, path: str) -> list[str]:
-    rows = lookups.dependents(connection, snapshot, path)
-    return [row.path for row in rows if lookups.is_test(connection, snapshot, row.path)]
+    rows = lookups.reached_from(connection, snapshot, path, exports=True)
+    return [row.path for row in rows if row.test]
 
 
 def _code(names: Iterable[str]) -> str:

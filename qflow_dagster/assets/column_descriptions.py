@@ -292,6 +292,7 @@ OF_TABLE = {
         "version": "Version of the code that indexed it.",
         "kind": "file, function, class, commit, document ...",
         "name_words": "The name, taken apart into words.",
+        "code_words": "The words in the code of a function.",
         "words": "The text that documents it.",
         "tsv": "What PostgreSQL's text search looks at.",
     },

@@ -10,6 +10,10 @@ from qflow_dagster.cli.output import As, JsonFlag, actor_name, console, print_js
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError
 from qflow_dagster.knowledge import requests
+from qflow_dagster.knowledge.evidence import NOT_KNOWN
+
+# Kinds of resolutions that are no answers.
+NOT_ANSWERED = ("search", NOT_KNOWN)
 
 
 def ask(
@@ -23,9 +27,12 @@ def ask(
 ) -> None:
     """Ask a question about a repository; the answer comes with evidence.
 
-    Questions it understands: where X is defined or used, who calls it, what it calls, what it does; what depends on
-    a file, what it imports, who knows it, what changes with it, when it changed, why it is a hotspot, which findings,
-    tests, copies it has; hotspots, authors, languages. Any other question becomes a full-text search.
+    Questions it understands: where X is defined, used or raised, who calls it, what it calls, inherits from, does;
+    what depends on a file, what it imports, what a change may break, who knows or wrote it, when it was introduced and
+    changed, what changes with it, why it is complex, which findings, tests, copies it has, which code is dead;
+    hotspots, authors, languages, licence, entry points, how to run the tests.
+
+    Exit code 3: the answer is not known; of any other question, search results are shown under that name.
     """
     engine = ready_engine()
     actor = actor_name(as_)
@@ -50,13 +57,19 @@ def ask(
     resolution = request["resolutions"][0]["resolution"]
     if json:
         print_json({"id": str(id_), "repository": name, **resolution})
-        return
-    show_answer(resolution)
+    else:
+        show_answer(resolution)
+    if resolution.get("kind") in NOT_ANSWERED:
+        raise typer.Exit(3)
 
 
 def show_answer(resolution: dict) -> None:
     """Print an answer for people: its text, then the evidence."""
+    if resolution.get("kind") in NOT_ANSWERED:
+        console.print("Not known: ", style="yellow", end="")
     console.print(resolution["answer"])
+    if forms := resolution.get("forms"):
+        console.print(f"Questions that it understands: {'; '.join(forms)}.", style="dim")
     if resolution["evidence"]:
         console.print()
     for evidence in resolution["evidence"]:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from qflow_dagster.evolution import findings
-from qflow_dagster.ingestion import queries
+from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.queries import Snapshot
-from qflow_dagster.knowledge import index, lookups
+from qflow_dagster.knowledge import code_answers, history_answers, index, lookups, project_answers
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
+    NOT_KNOWN,
     Answer,
     Evidence,
     QuestionContext,
@@ -21,25 +22,32 @@ from qflow_dagster.knowledge.evidence import (
     count,
     listed,
 )
-from qflow_dagster.knowledge.questions import ParsedQuestion, parse
+from qflow_dagster.knowledge.questions import nearest_forms, parse
 from qflow_dagster.metrics import queries as metrics
-from qflow_dagster.metrics.tables import change_metrics, file_metrics
 
 
 def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
-    """Answer a question about the repository's current snapshot.
+    """Answer a question about the repository's current snapshot, or say that the answer is not known and why.
 
-    Raises:
-        UnansweredError: no ingested fact answers it.
+    A question of no kind that is understood is answered by search results, under that name.
     """
-    understood = parse(question)
+    understood = parse(question, snapshot.repository)
     context = QuestionContext(connection, snapshot, understood.subject)
+    if understood.kind == "search":
+        reason = "the question is of no kind that is understood"
+        try:
+            sentence, evidence = _search(context)
+        except UnansweredError as error:
+            return Answer(
+                understood._replace(kind=NOT_KNOWN), f"{reason}, and {error}", [], nearest_forms(question)
+            )
+        return Answer(understood, f"{reason}. Search results, {sentence}", evidence, nearest_forms(question))
     try:
         sentence, evidence = KINDS[understood.kind](context)
-    except UnansweredError:
-        # An unknown name may still be found by full-text search.
-        understood = ParsedQuestion("search", question)
-        sentence, evidence = _search(context._replace(subject=question))
+    except (UnansweredError, GitError) as error:
+        near = lookups.near_names(connection, snapshot, understood.subject)
+        hint = f"; near it: {listed(near)}" if near else ""
+        return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])
     return Answer(understood, sentence, evidence)
 
 
@@ -68,6 +76,8 @@ def _used(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if paths:
         return _dependents(context)
     if not calls and not imports:
+        if not lookups.symbols(connection, snapshot, subject):
+            return code_answers.word(context)
         symbol = context.definition()
         return f"{symbol.name} ({symbol.path}:{symbol.line}) is not called by name anywhere", [
             context.at(symbol.path, symbol.line, symbol.signature or symbol.name)
@@ -125,20 +135,6 @@ def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return sentence, [
         *evidence,
         *(context.at(symbol.path, line, f"calls {name}") for name, line in calls[:MAX_ROWS]),
-    ]
-
-
-def _owner(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    path = context.path()
-    rows = lookups.authors(context.connection, context.snapshot, path)
-    if not rows:
-        raise UnansweredError(f"the history of {path} was not ingested")
-    commits = sum(row.commits for row in rows)
-    items = [f"{row.author_name} ({row.commits} commits, last {row.last:%Y-%m-%d})" for row in rows]
-    sentence = f"{path} is best known by {items[0]}, with {rows[0].commits / commits:.0%} of its commits"
-    sentence += f"; then {listed(items[1:4])}" if items[1:] else "; nobody else changed it"
-    return sentence, [
-        Evidence(row.oid, path, None, f"{row.author_name}: {row.commits} commits") for row in rows
     ]
 
 
@@ -235,15 +231,16 @@ def _tests(context: QuestionContext) -> tuple[str, list[Evidence]]:
         )
         return sentence, [context.at(c.path, c.line, c.caller) for c in tests]
     path = context.path()
+    # Through packages that export it again, too.
     rows = [
         row
-        for row in lookups.dependents(context.connection, context.snapshot, path)
-        if lookups.is_test(context.connection, context.snapshot, row.path)
+        for row in lookups.reached_from(context.connection, context.snapshot, path, exports=True)
+        if row.test
     ]
     if not rows:
         return f"no test names {context.subject}", [context.at(path, 1, path)]
     return f"{path} is imported by the tests {listed([row.path for row in rows])}", [
-        context.at(row.path, row.line, f"imports {path}") for row in rows
+        context.at(row.path, row.line, f"imports {row.target}") for row in rows[:MAX_ROWS]
     ]
 
 
@@ -263,23 +260,6 @@ def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
 
 
-def _history(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    path = context.path()
-    rows = lookups.changes(context.connection, context.snapshot, path)
-    if not rows:
-        raise UnansweredError(f"the history of {path} was not ingested")
-    first = lookups.changes(context.connection, context.snapshot, path, oldest=True)[0]
-    last = rows[0]
-    sentence = (
-        f"{path} was last changed on {last.authored_at:%Y-%m-%d} by {last.author_name}: {last.subject} "
-        f"({last.oid[:10]}); the first commit known is of {first.authored_at:%Y-%m-%d} by {first.author_name}"
-    )
-    return sentence, [
-        Evidence(row.oid, path, None, f"{row.authored_at:%Y-%m-%d} {row.author_name}: {row.subject}")
-        for row in rows
-    ]
-
-
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
     if not symbols:
@@ -296,90 +276,53 @@ def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return sentence, [context.at(best.path, best.line, documented or best.signature)]
 
 
-def _overview(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    connection, snapshot, subject = context.connection, context.snapshot, context.subject.lower()
-    if "hotspot" in subject or "complex file" in subject:
-        rows = metrics.hotspots(connection, snapshot.repository_id, MAX_ROWS)
-        return "the hotspots are " + listed([row["path"] for row in rows]), [
-            context.at(row["path"], 1, row["reason"]) for row in rows
-        ]
-    if "complex" in subject or ("function" in subject and subject != "functions"):
-        rows = metrics.worst_functions(connection, snapshot.id, MAX_ROWS)
-        items = [
-            f"{row['function']} ({row['path']}:{row['line']}, cognitive {row['cognitive']})" for row in rows
-        ]
-        return "the most complex functions are " + listed(items), [
-            context.at(row["path"], row["line"], f"{row['function']}: cognitive {row['cognitive']}")
-            for row in rows
-        ]
-    if "imported" in subject:
-        rows = queries.most_imported(connection, snapshot)
-        return "most imported are " + listed(
-            [f"{row['path']} (by {row['imported_by']} files)" for row in rows]
-        ), [context.at(row["path"], 1, f"imported by {row['imported_by']} files") for row in rows]
-    if "file" in subject and subject != "files":
-        changed = "changed" in subject
-        table, column = (change_metrics, "commits") if changed else (file_metrics, "lines")
-        order = table.c[column].desc(), table.c.path
-        rows = metrics.top(connection, snapshot.id, table, ["path", column], order)
-        items = [f"{row['path']} ({row[column]:,} {column})" for row in rows]
-        return f"the files with most {column} are " + listed(items), [
-            context.at(row["path"], 1, f"{row[column]:,} {column}") for row in rows
-        ]
-    evidence = [Evidence(snapshot.commit_oid, None, None, f"snapshot of {snapshot.revision}")]
-    if "language" in subject:
-        rows = queries.languages(connection, snapshot)
-        return "languages: " + listed(
-            [f"{row['language']} ({row['code']:,} lines of code)" for row in rows]
-        ), evidence
-    summary = queries.commit_summary(connection, snapshot.repository_id)
-    if subject in ("commits",):
-        return (
-            f"{summary['commits']:,} commits from {summary['first']:%Y-%m-%d} to {summary['last']:%Y-%m-%d}",
-            evidence,
-        )
-    if subject in ("authors", "contributors", "maintainers"):
-        rows = queries.top_authors(connection, snapshot.repository_id)
-        items = [f"{row['author']} ({row['commits']:,} commits)" for row in rows]
-        return f"{summary['authors']:,} authors; most commits: {listed(items)}", evidence
-    if subject in ("functions", "symbols"):
-        rows = queries.symbol_kinds(connection, snapshot)
-        return listed([f"{row['symbols']:,} of kind {row['kind']}" for row in rows]), evidence
-    return f"{snapshot.file_count:,} files with {snapshot.lines:,} lines", evidence
-
-
 def _search(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    hits = index.search(context.connection, context.snapshot, context.subject, limit=MAX_ROWS)
-    commits = index.search_commits(context.connection, context.snapshot, context.subject)
-    if not hits and not commits:
-        raise UnansweredError(
-            f"nothing in {context.snapshot.repository} contains these words: {context.subject}"
+    """Code and documents are ranked apart: a question on code is answered by code, if at all."""
+    connection, snapshot, words = context.connection, context.snapshot, context.subject
+    code = index.search(connection, snapshot, words, limit=MAX_ROWS)
+    prose = index.search(connection, snapshot, words, limit=MAX_ROWS // 2, prose=True)
+    commits = index.search_commits(connection, snapshot, words)
+    if not code and not prose and not commits:
+        raise UnansweredError(f"nothing in {snapshot.repository} contains these words")
+    parts = []
+    if code:
+        parts.append(
+            "code: " + listed([f"{hit.name or hit.path} ({hit.path}:{hit.line})" for hit in code[:5]])
         )
-    items = [f"{hit.name or hit.path} ({hit.path}:{hit.line})" for hit in hits]
-    sentence = f"best matches: {listed(items[:5])}" if items else "no file matches"
-    if hits and hits[0].words:
-        sentence += f". {hits[0].words[:400]}"
+    if prose:
+        parts.append(
+            "documents: " + listed([f"{hit.name or hit.path} ({hit.path}:{hit.line})" for hit in prose[:3]])
+        )
     if commits:
-        sentence += f" Commits: {listed([f'{row.oid[:10]} {row.subject}' for row in commits[:3]])}"
-    evidence = [context.at(hit.path, hit.line, hit.words or hit.name) for hit in hits]
-    return sentence, [*evidence, *(Evidence(row.oid, None, None, row.subject) for row in commits)]
+        parts.append("commits: " + listed([f"{row.oid[:10]} {row.subject}" for row in commits[:3]]))
+    evidence = [context.at(hit.path, hit.line, hit.words or hit.name) for hit in [*code, *prose]]
+    return "; ".join(parts), [*evidence, *(Evidence(row.oid, None, None, row.subject) for row in commits)]
 
 
 KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "defined": _defined,
     "used": _used,
     "dependents": _dependents,
+    "affected": code_answers.affected,
     "dependencies": _dependencies,
     "calls": _calls,
-    "owner": _owner,
+    "subclasses": code_answers.subclasses,
+    "bases": code_answers.bases,
+    "raised": code_answers.raised,
+    "word": code_answers.word,
+    "dead": code_answers.dead,
+    "owner": history_answers.owner,
+    "history": history_answers.changed,
+    "introduced": history_answers.introduced,
     "coupled": _coupled,
     "hotspot": _hotspot,
     "rules": _rules,
     "similar": _similar,
     "tests": _tests,
     "members": _members,
-    "history": _history,
     "describe": _describe,
-    "overview": _overview,
-    "search": _search,
+    "overview": project_answers.overview,
+    "licence": project_answers.licence,
+    "running": project_answers.running,
+    "testing": project_answers.testing,
 }

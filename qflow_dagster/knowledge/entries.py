@@ -17,6 +17,8 @@ MAX_SECTIONS = 500
 DOCUMENTS = frozenset({"Markdown", "reStructuredText", "AsciiDoc", "Text", "MDX", "Org", "RDoc"})
 # Licence headers are left out: they would match every question about copyright.
 _LICENCE = re.compile(r"copyright|licen[cs]e|all rights reserved|spdx", re.IGNORECASE)
+_STRING = re.compile(rb"[rRuU]?[\"']")
+FUNCTIONS = frozenset({"function", "method", "macro"})
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MARKS = re.compile(
     r"^[ \t]*(?:///?!?|/\*+!?|\*+/|\*|#+!?|--+|;+|%+|[rRuUbB]?\"\"\"|'''|@doc|@moduledoc)[ \t]?"
@@ -40,7 +42,7 @@ class Symbol(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry of the search index: a location (1-based line), its name, and its text."""
+    """An entry of the search index: a location (1-based line), its name, its text, and the words of its code."""
 
     seq: int
     line: int
@@ -48,6 +50,16 @@ class Entry(NamedTuple):
     name: str
     name_words: str
     words: str
+    code_words: str = ""
+
+
+class Comment(NamedTuple):
+    """A comment, or the string that documents a definition of Python: first and last line, and text."""
+
+    first: int
+    last: int
+    words: str
+    docstring: bool
 
 
 def parts(identifier: str) -> str:
@@ -63,8 +75,12 @@ def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) 
     if language in DOCUMENTS:
         return _sections(source.decode("utf-8", "replace"))
     comments_by_symbol: dict[int, list[str]] = {}
-    for line, last, comment in _comments(source, language, timeout):
-        comments_by_symbol.setdefault(_owner(symbols, line, last), []).append(comment)
+    lines = source.decode("utf-8", "replace").split("\n")
+    for comment in _comments(source, language, timeout):
+        owner = _innermost(symbols, comment.first) if comment.docstring else _owner(symbols, comment)
+        comments_by_symbol.setdefault(owner, []).append(comment.words)
+        # What is left of the lines is code.
+        lines[comment.first - 1 : comment.last] = [""] * (comment.last - comment.first + 1)
     entries = []
     for symbol in symbols:
         documentation = "\n".join(comments_by_symbol.get(symbol.seq, ()))[:MAX_ENTRY_LENGTH]
@@ -77,6 +93,9 @@ def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) 
                 name,
                 parts(name) if symbol.seq else "",
                 _clean(documentation),
+                code_words(lines[symbol.start_line - 1 : symbol.end_line])
+                if symbol.kind in FUNCTIONS
+                else "",
             )
         )
     if not entries or entries[0].seq != 0:
@@ -89,8 +108,15 @@ def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) 
     return entries
 
 
-def _comments(source: bytes, language: str, timeout: float) -> list[tuple[int, int, str]]:
-    """Return (first line, last line, text) of each comment and docstring; adjacent ones are joined."""
+def code_words(lines: Sequence[str]) -> str:
+    """Return the words in lines of code, each once: parts of names, and words in strings."""
+    found = _PARTS.findall(" ".join(lines)[: MAX_ENTRY_LENGTH * 5])
+    words = dict.fromkeys(word.lower() for word in found if 2 < len(word) < 40 and not word.isdigit())
+    return " ".join(words)[:MAX_ENTRY_LENGTH]
+
+
+def _comments(source: bytes, language: str, timeout: float) -> list[Comment]:
+    """Return each comment and docstring; adjacent comments are joined."""
     grammar = grammars.grammar(language)
     tree = grammar and syntax.parse(grammar, source, timeout)
     spans = (
@@ -99,26 +125,42 @@ def _comments(source: bytes, language: str, timeout: float) -> list[tuple[int, i
         else comments.comment_spans(source, language)
     )
     newlines = [match.start() for match in re.finditer(rb"\n", source)]
-    joined: list[tuple[int, int, str]] = []
+    joined: list[Comment] = []
     for start, end in sorted(spans):
         first, last = bisect_right(newlines, start - 1) + 1, bisect_right(newlines, max(end - 2, start)) + 1
         comment = _MARKS.sub("", source[start:end].decode("utf-8", "replace")).strip()
-        if joined and joined[-1][1] + 1 == first:
-            joined[-1] = (joined[-1][0], last, f"{joined[-1][2]}\n{comment}")
+        docstring = language == "Python" and bool(_STRING.match(source, start))
+        above = joined[-1] if joined and not docstring else None
+        if above and not above.docstring and above.last + 1 == first:
+            joined[-1] = Comment(above.first, last, f"{above.words}\n{comment}", False)
         else:
-            joined.append((first, last, comment))
-    return [entry for entry in joined if entry[2] and not (entry[0] <= 5 and _LICENCE.search(entry[2]))]
+            joined.append(Comment(first, last, comment, docstring))
+    return [c._replace(words=kept) for c in joined if (kept := _without_licence(c))]
 
 
-def _owner(symbols: Sequence[Symbol], first: int, last: int) -> int:
+def _without_licence(comment: Comment) -> str:
+    """Return a comment without the paragraphs at the beginning of a file that are a licence."""
+    if comment.first > 5 or not _LICENCE.search(comment.words):
+        return comment.words
+    paragraphs = re.split(r"\n[^\S\n]*\n", comment.words)
+    kept = [paragraph for paragraph in paragraphs if not _LICENCE.search(paragraph)]
+    return "\n\n".join(kept) if comment.docstring else ""
+
+
+def _innermost(symbols: Sequence[Symbol], line: int) -> int:
+    """Return the innermost symbol around a line."""
+    return max((s.seq for s in symbols if s.seq and s.start_line <= line <= s.end_line), default=0)
+
+
+def _owner(symbols: Sequence[Symbol], comment: Comment) -> int:
     """Return the symbol a comment belongs to: the innermost around it, or the one that starts right below it."""
     inside = below = None
     for symbol in symbols:
         if symbol.seq == 0:
             continue
-        if symbol.start_line <= first <= symbol.end_line:
+        if symbol.start_line <= comment.first <= symbol.end_line:
             inside = symbol
-        elif last < symbol.start_line <= last + 2 and below is None:
+        elif comment.last < symbol.start_line <= comment.last + 2 and below is None:
             below = symbol
     if below is not None and (inside is None or below.start_line <= inside.end_line):
         return below.seq

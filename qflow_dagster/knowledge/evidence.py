@@ -4,17 +4,21 @@ Belongs here: what every answering function uses. Does not belong here: the answ
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion import repositories, trees
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.knowledge.questions import ParsedQuestion
 
 MAX_ROWS = 10
+# The kind of an answer that says that the answer is not known.
+NOT_KNOWN = "not known"
 
 
 class UnansweredError(QflowError):
@@ -31,15 +35,21 @@ class Evidence(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The parsed question, the answer as text, and its evidence, best first."""
+    """The parsed question, the answer as text, its evidence, best first, and forms of questions that work.
+
+    Of kind `not known`, the text is the reason; of kind `search`, what was found by words.
+    """
 
     understood: ParsedQuestion
     words: str
     evidence: list[Evidence]
+    forms: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer as it is stored with the request."""
         return {
+            "kind": self.understood.kind,
+            "forms": list(self.forms),
             "understood": self.understood._asdict(),
             "answer": self.words,
             "evidence": [item._asdict() for item in self.evidence],
@@ -56,6 +66,16 @@ class QuestionContext(NamedTuple):
     def at(self, path: str, line: int, words: str) -> Evidence:
         """Return evidence in the snapshot."""
         return Evidence(self.snapshot.commit_oid, path, line, " ".join(words.split())[:300])
+
+    def objects(self) -> Path:
+        """Return the folder that git reads."""
+        return repositories.find(self.connection, self.snapshot.repository).objects
+
+    def texts(self, paths: Sequence[str]) -> dict[str, str]:
+        """Return the content of small files of the snapshot, in the order of `paths`."""
+        oids = lookups.object_ids(self.connection, self.snapshot, paths)
+        contents = trees.read_texts(self.objects(), [(path, oids[path]) for path in paths if path in oids])
+        return {path: contents[path].decode("utf-8", "replace") for path in paths if path in contents}
 
     def path(self) -> str:
         """Return the file the subject means: by its path, else where the symbol of that name is defined."""

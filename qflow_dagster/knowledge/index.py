@@ -24,7 +24,7 @@ from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
 
 # Raised whenever the entries of a blob change.
-VERSION = 1
+VERSION = 2
 MAX_BLOB_BYTES = 1_000_000
 BATCH_BYTES, BATCH_FILES = 1_500_000, 200
 
@@ -104,9 +104,9 @@ def _with_symbols(connection: Connection, missing: Sequence[Any]) -> list[Task]:
 
 def _batches(tasks: Sequence[Task]) -> list[list[Task]]:
     batches: list[list[Task]] = []
-    size = BATCH_BYTES
+    size = 0
     for task in tasks:
-        if size + task.size > BATCH_BYTES or len(batches[-1]) >= BATCH_FILES:
+        if not batches or size + task.size > BATCH_BYTES or len(batches[-1]) >= BATCH_FILES:
             batches.append([])
             size = 0
         batches[-1].append(task)
@@ -125,7 +125,7 @@ def _store(connection: Connection, batch: Sequence[tuple[int, list[Entry]]]) -> 
     indexed = set(connection.scalars(query))
     new = [(blob_id, entries) for blob_id, entries in batch if blob_id not in indexed]
     connection.execute(delete(table).where(table.c.blob_id.in_([blob_id for blob_id, _ in new])))
-    columns = ["blob_id", "seq", "version", "line", "kind", "name", "name_words", "words"]
+    columns = ["blob_id", "seq", "version", "line", "kind", "name", "name_words", "words", "code_words"]
     rows = [(blob_id, e.seq, VERSION, *e[1:]) for blob_id, entries in new for e in entries]
     return copy_rows(connection, knowledge_entries, columns, rows)
 
@@ -154,14 +154,15 @@ WITH terms AS (
 ), likely AS MATERIALIZED (
     SELECT e.blob_id, e.seq, f.path, f.test
     FROM knowledge_entries e JOIN files f ON f.blob_id = e.blob_id
-    WHERE e.tsv @@ CAST(:query AS tsquery) AND {IN_SNAPSHOT}
+    WHERE e.tsv @@ CAST(:query AS tsquery) AND {IN_SNAPSHOT} AND (e.kind IN ('section', 'document')) = :prose
     ORDER BY ts_rank(e.tsv, CAST(:query AS tsquery)) DESC LIMIT 3000
 )
 SELECT l.path, e.line, e.kind, e.name, e.words, scored.score * CASE WHEN l.test THEN 0.6 ELSE 1 END AS score
 FROM likely l JOIN knowledge_entries e ON e.blob_id = l.blob_id AND e.seq = l.seq
 CROSS JOIN LATERAL (
     SELECT sum(CASE WHEN e.tsv @@ CAST(quote_literal(w.lexeme) || '\\:A' AS tsquery) THEN 1.6 * w.weight
-                    WHEN e.tsv @@ CAST(quote_literal(w.lexeme) AS tsquery) THEN w.weight ELSE 0 END
+                    WHEN e.tsv @@ CAST(quote_literal(w.lexeme) || '\\:B' AS tsquery) THEN w.weight
+                    WHEN e.tsv @@ CAST(quote_literal(w.lexeme) AS tsquery) THEN 0.6 * w.weight ELSE 0 END
                + CASE WHEN strpos(lower(l.path), w.lexeme) > 0 THEN 0.8 * w.weight ELSE 0 END)
            / (1 + 0.15 * ln(1 + length(e.tsv))) AS score FROM terms w
 ) AS scored
@@ -177,8 +178,10 @@ ORDER BY score DESC, c.authored_at DESC LIMIT :limit
 """)
 
 
-def search(connection: Connection, snapshot: Snapshot, question: str, *, limit: int = 10) -> list[Hit]:
-    """Return the places that match the question best, best first.
+def search(
+    connection: Connection, snapshot: Snapshot, question: str, *, limit: int = 10, prose: bool = False
+) -> list[Hit]:
+    """Return the places in code, or in documents (`prose`), that match the question best, best first.
 
     The score is the sum of the words' inverse document frequencies, higher for words in names, damped by the
     length of the entry.
@@ -186,7 +189,9 @@ def search(connection: Connection, snapshot: Snapshot, question: str, *, limit: 
     terms = _terms(connection, question)
     if not terms:
         return []
-    rows = connection.execute(_SEARCH, {**snapshot.interval, **_parameters(terms), "limit": limit})
+    rows = connection.execute(
+        _SEARCH, {**snapshot.interval, **_parameters(terms), "limit": limit, "prose": prose}
+    )
     return [Hit(*row) for row in rows]
 
 

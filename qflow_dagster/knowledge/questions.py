@@ -10,23 +10,34 @@ MAX_LENGTH = 2_000
 
 # The first match counts. S is the subject.
 _S = r"(?P<subject>.+?)"
+_WHICH = (
+    r"(?:which|what) (?:functions? or methods?|methods? or functions?|classes or functions?|other \w+|\w+)"
+    r"(?: in \S+)?"
+)
 _PATTERNS = {
     "used": [
         rf"where (?:is|are|do we use|does .* use) {_S} (?:used|called|referenced|instantiated|invoked)",
-        rf"(?:who|what|which \w+) (?:calls|uses|invokes|instantiates|references) {_S}",
+        rf"(?:who|what|{_WHICH}) (?:calls?|uses?|invokes?|instantiates?|references?) {_S}",
+        rf"what are the (?:callers|users) of {_S}",
         rf"(?:callers|usages?|uses|references) of {_S}",
         rf"how many (?:places|functions|callers) (?:call|use) {_S}",
     ],
     "defined": [
-        rf"where (?:is|are|can i find|do i find) {_S} (?:defined|declared|implemented|located|written)",
+        rf"where (?:is|are|can i find|do i find) {_S} (?:defined|declared|implemented|located|written|found)",
+        rf"where (?:can|do) (?:i|we|you|one) find {_S}",
         rf"(?:which|what|in which|in what) file (?:is {_S} (?:defined|declared|implemented) in|"
         rf"(?:defines|declares|implements|contains) (?P<subject2>.+?))",
         rf"(?:in which|in what|which|what) file is {_S} (?:defined|declared|implemented)",
         rf"(?:definition|declaration|implementation|location) of {_S}",
     ],
+    "affected": [
+        rf"what (?:breaks|is affected|would break|could break|will break|may break) (?:if|when) "
+        rf"(?:(?:i|we|you|one) (?:change|modify|remove|delete|touch|edit) {_S}|"
+        r"(?P<subject2>.+?) (?:is |are )?(?:changes?|changed|removed|breaks))",
+        rf"(?:impact|effects?|blast radius) of (?:a change (?:of|to|in) |changing |removing ){_S}",
+    ],
     "dependents": [
-        rf"(?:who|what|which \w+|how many files) (?:depends? on|imports?|includes?|requires?) {_S}",
-        rf"what (?:breaks|is affected|would break) (?:if|when) {_S} (?:is )?(?:changes?|changed|removed|breaks)",
+        rf"(?:who|what|{_WHICH}|how many files) (?:depends? on|imports?|includes?|requires?) {_S}",
         rf"(?:dependents|importers) of {_S}",
     ],
     "dependencies": [
@@ -37,10 +48,18 @@ _PATTERNS = {
         rf"what (?:does|do) {_S} call",
         rf"(?:which|what) functions (?:does|are called by) {_S}(?: call)?",
     ],
+    "introduced": [
+        rf"(?:when|why|how) (?:was|were|did we add) {_S} (?:first )?(?:added|created|introduced|written|implemented)",
+        rf"who (?:added|created|introduced|first wrote) {_S}",
+        rf"(?:which|what|in which|in what) (?:commit|release|version) (?:added|created|introduced) {_S}",
+        rf"(?:since|in) (?:which|what) (?:release|version) (?:is|was|does) {_S}"
+        r"(?: there| exist| added| introduced| available)?",
+        rf"since when (?:is|was|does|do we have) {_S}(?: there| exist| available)?",
+    ],
     "history": [
         rf"(?:when was|who) (?:last )?(?:changed|touched|modified|edited) {_S}(?: last| most recently)?",
-        rf"when was {_S} (?:last )?(?:changed|touched|modified|edited|added|created)",
-        rf"why was {_S} (?:changed|added|modified)",
+        rf"when was {_S} (?:last )?(?:changed|touched|modified|edited)",
+        rf"why was {_S} (?:changed|modified)",
         rf"(?:recent|latest|last) (?:changes?|commits?) (?:of|to|in|on|for) {_S}",
         rf"(?:history|changelog) of {_S}",
     ],
@@ -55,7 +74,9 @@ _PATTERNS = {
         rf"(?:what|which files) (?:is|are) coupled (?:to|with) {_S}",
     ],
     "hotspot": [
-        rf"why is {_S} (?:a )?(?:hotspot|hot spot|complex|risky|hard to (?:change|read|maintain))",
+        rf"why (?:is|are) {_S} (?:so |such |that |very |too )?(?:a |an )?"
+        r"(?:hotspot|hot spot|complex|complicated|risky|large|big|long|hard to (?:change|read|maintain|understand))",
+        rf"{_S}: why (?:so )?(?:complex|complicated|risky|a hotspot)",
         rf"how (?:complex|risky|big|large|long) is {_S}",
         rf"(?:metrics|complexity) of {_S}",
     ],
@@ -76,8 +97,45 @@ _PATTERNS = {
         rf"is {_S} tested",
     ],
     "members": [
-        r"(?:which|what) (?:methods|functions|members|classes) "
-        rf"(?:does|do|has|are in|are there in) {_S}(?: have| define| contain)?"
+        r"(?:which|what) (?:methods|functions|members|classes|attributes) "
+        rf"(?:does|do|has|are in|are there in) {_S}(?: have| define| contain)?",
+        rf"(?:what are |list |show )?(?:all )?(?:the )?(?:methods|functions|members|classes) (?:of|in) {_S}",
+    ],
+    "subclasses": [
+        rf"(?:who|what|{_WHICH}) (?:inherits?(?: from)?|extends?|subclass(?:es)?|derives?(?: from)?|implements?) {_S}",
+        rf"(?:what are |list )?(?:the )?(?:subclasses|children|descendants|implementations|implementers) of {_S}",
+    ],
+    "bases": [
+        rf"(?:what|which \w+) (?:does|do) {_S} (?:inherit(?: from)?|extend|derive from|subclass|implement)",
+        rf"(?:what (?:is|are) )?(?:the )?(?:base class(?:es)?|parents?|superclass(?:es)?|bases) of {_S}",
+    ],
+    "raised": [
+        rf"(?:who|what|where|{_WHICH}) (?:raises?|throws?) {_S}",
+        rf"where (?:is|are) {_S} (?:raised|thrown)",
+        rf"(?:when|where) does (?:it|the code) (?:raise|throw) {_S}",
+    ],
+    "word": [
+        rf"where (?:is|are) (?:the )?(?:environment variables?|env vars?|settings?|options?|flags?|constants?) {_S} "
+        r"(?:read|used|set|defined|checked|parsed)",
+        rf"where (?:is|are) {_S} (?:read|parsed|checked)",
+    ],
+    "dead": [
+        rf"(?:is|are) there (?:any )?(?:dead|unused|unreachable) (?:code|functions?)(?: in {_S})?",
+        rf"(?:which|what) (?:functions?|code) (?:in {_S} )?(?:is|are) (?:dead|unused|never called|not used)",
+        rf"(?:dead|unused) (?:code|functions?)(?: in {_S})?",
+    ],
+    "licence": [
+        r"(?P<subject>(?:what|which) (?:is the )?licen[cs]e.*|under (?:which|what) licen[cs]e.*)",
+    ],
+    "running": [
+        r"(?P<subject>(?:what|where|which) (?:is|are) the (?:entry ?points?|main function|main program|commands?).*"
+        r"|how (?:do|can|should) (?:i|we|you|one) (?:run|start|launch) "
+        r"(?:it|this|the (?:program|project|application|app|server)).*"
+        r"|how is (?:it|this|the program) (?:run|started).*)",
+    ],
+    "testing": [
+        r"(?P<subject>how (?:do|can|should) (?:i|we|you|one) (?:run|execute|start) (?:the |all )?tests.*"
+        r"|how (?:are|to run) the tests.*)",
     ],
     "overview": [
         r"(?P<subject>hotspots)",
@@ -101,13 +159,50 @@ _COMPILED = {
 }
 _NOISE = re.compile(
     r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|trait|module|file|symbol|macro|"
+    r"exception|error|fixture|decorator|"
     r"constant|package|variable|enum) )?(?:called |named )?",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(
-    r" (?:function|method|class|struct|type|interface|trait|module|file|symbol|macro|package)$", re.IGNORECASE
+    r" (?:function|method|class|struct|type|interface|trait|module|file|symbol|macro|package|"
+    r"exception|error|fixture|decorator)$",
+    re.IGNORECASE,
 )
 _NAME = re.compile(r"[\w./:\-<>$@#~*+!?]+(?:\(\))?$")
+
+
+_CODEBASE = r"(?:code ?base|repository|repo|project|source code|source|code|library|package)"
+_WITHOUT_NAME = frozenset({"overview", "licence", "running", "testing", "dead"})
+# A form of each kind, as people would write it.
+FORMS = (
+    "where is X defined",
+    "where is X used",
+    "who calls X",
+    "what does X call",
+    "what does X do",
+    "what are the methods of X",
+    "which classes inherit from X",
+    "what does X inherit from",
+    "where is X raised",
+    "where is the environment variable X read",
+    "what depends on FILE",
+    "what does FILE import",
+    "what breaks if I change X",
+    "which tests cover X",
+    "who knows X",
+    "when was X introduced",
+    "when was X last changed",
+    "what changes together with FILE",
+    "why is X complex",
+    "what is wrong with FILE",
+    "which files are similar to FILE",
+    "is there dead code in FOLDER",
+    "what are the hotspots",
+    "who are the main authors",
+    "what is the licence",
+    "what are the entry points",
+    "how do I run the tests",
+)
 
 
 class ParsedQuestion(NamedTuple):
@@ -117,19 +212,33 @@ class ParsedQuestion(NamedTuple):
     subject: str
 
 
-def parse(question: str) -> ParsedQuestion:
-    """Return the kind of a question and its subject; a question that matches no pattern is a search for its words."""
+def parse(question: str, repository: str = "") -> ParsedQuestion:
+    """Return the kind of a question on a repository, and its subject.
+
+    A question that matches no pattern is of kind `search`, its subject its words.
+    """
     normalized = " ".join(question.strip().rstrip("?!. ").split())[:MAX_LENGTH]
+    name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
+    place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
+    plain = re.sub(place, "", normalized, flags=re.IGNORECASE)
     for kind, patterns in _COMPILED.items():
         for pattern in patterns:
-            match = pattern.match(normalized)
+            match = pattern.match(plain)
             if not match:
                 continue
-            subject = subject_of(next(value for value in match.groups() if value))
+            subject = subject_of(next((value for value in match.groups() if value), ""))
             # A subject that is not a name makes the question a search.
-            if kind == "overview" or _NAME.match(subject):
+            if kind in _WITHOUT_NAME or _NAME.match(subject):
                 return ParsedQuestion(kind, subject)
     return ParsedQuestion("search", normalized)
+
+
+def nearest_forms(question: str) -> list[str]:
+    """Return forms of questions that work, those with most words in common with the question first."""
+    words = {word.lower() for word in re.findall(r"[a-z]{3,}", question, re.IGNORECASE)}
+    return sorted(
+        map(str, FORMS), key=lambda form: -len(words & set(re.findall(r"[a-z]{3,}", form.lower())))
+    )[:4]
 
 
 def subject_of(phrase: str) -> str:

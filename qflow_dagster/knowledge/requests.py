@@ -136,8 +136,8 @@ def enqueue(
 def ask(connection: Connection, repository: str, question: str, *, source: str) -> UUID:
     """Ask a question about an ingested repository; the same question on the same commit is the same request.
 
-    A resolved request is returned as it is, except for questions about findings: those change on the same
-    commit by a person or another tool, so they are answered again.
+    A resolved request is returned as it is, except for what was not known, and questions about findings: those
+    change on the same commit by a person or another tool, so they are answered again.
 
     Raises:
         UsageError: the question is empty or too long.
@@ -152,7 +152,8 @@ def ask(connection: Connection, repository: str, question: str, *, source: str) 
     resolved = connection.scalar(
         text(
             "SELECT k.id FROM knowledge_requests k JOIN workflows w ON w.id = k.id "
-            "WHERE k.external_key = :key AND w.status = 'resolved'"
+            "WHERE k.external_key = :key AND w.status = 'resolved' AND NOT EXISTS (SELECT FROM knowledge_resolutions s "
+            "WHERE s.request_id = k.id AND s.resolution ->> 'kind' IN ('search', 'not known'))"
         ),
         {"key": key},
     )

@@ -76,11 +76,14 @@ knowledge_entries = Table(
     # The name split into words, and the text that documents it.
     Column("name_words", Text, nullable=False),
     Column("words", Text, nullable=False),
+    # The words in the code of a function.
+    Column("code_words", Text, nullable=False),
     Column(
         "tsv",
         TSVECTOR,
         Computed(
-            "setweight(to_tsvector('english', name_words), 'A') || setweight(to_tsvector('english', words), 'B')",
+            "setweight(to_tsvector('english', name_words), 'A') || setweight(to_tsvector('english', words), 'B') "
+            "|| to_tsvector('english', code_words)",
             persisted=True,
         ),
     ),

@@ -144,7 +144,12 @@ def test_questions_are_answered_and_requests_are_listed(qflow: Run, project: Pat
     found = json.loads(ok(qflow("ask", "-r", "project", "who knows a.py?", "--json")))
     assert "Ann" in found["answer"]
     assert len(json.loads(ok(qflow("knowledge", "list", "--json")))) == 2
-    refused(qflow("ask", "-r", "project", "zzzqqq"), 1, "zzzqqq")
+    for question, kind in (("where is decode_all defined", "not known"), ("how to collect", "search")):
+        asked = qflow("ask", "-r", "project", question, "--json")
+        assert (asked.returncode, json.loads(asked.stdout)["kind"]) == (3, kind)
+    assert "Not known: " in qflow("ask", "-r", "project", "zzzqqq").stdout
+    ok(qflow("knowledge", "add", "signature", '{"symbol": "zzzqqq"}', "-r", "project"))
+    ok(qflow("knowledge", "work"))
     failed = json.loads(ok(qflow("knowledge", "list", "--state", "failed", "--json")))
     ok(qflow("knowledge", "retry", failed[0]["id"]))
     ok(qflow("knowledge", "resolve", failed[0]["id"], "--answer", "it means nothing"))

@@ -15,7 +15,27 @@ from qflow_dagster.knowledge.questions import parse
         ("Who calls connect()?", "used", "connect"),
         ("where is the function connect used", "used", "connect"),
         ("What depends on src/net.c?", "dependents", "src/net.c"),
-        ("what breaks if src/net.c changes?", "dependents", "src/net.c"),
+        ("what breaks if src/net.c changes?", "affected", "src/net.c"),
+        ("what breaks if I change src/net.c?", "affected", "src/net.c"),
+        ("Where is the Loaf class defined in the bakery?", "defined", "Loaf"),
+        ("Where in the bakery codebase is the Loaf class defined?", "defined", "Loaf"),
+        ("What are the methods of Loaf?", "members", "Loaf"),
+        ("Which functions or methods invoke warm?", "used", "warm"),
+        ("What classes inherit from Loaf?", "subclasses", "Loaf"),
+        ("what does Rye inherit from?", "bases", "Rye"),
+        ("Which function raises OverflowError?", "raised", "OverflowError"),
+        ("Where in the codebase is the TooManyRedirects exception raised", "raised", "TooManyRedirects"),
+        ("Why was preheat added?", "introduced", "preheat"),
+        ("when was shop/oven.py created?", "introduced", "shop/oven.py"),
+        ("when was runProxy introduced?", "introduced", "runProxy"),
+        ("Who wrote preheat?", "owner", "preheat"),
+        ("why is render so complex", "hotspot", "render"),
+        ("render: why complex?", "hotspot", "render"),
+        ("where is FZF_DEFAULT_OPTS read?", "word", "FZF_DEFAULT_OPTS"),
+        ("is there dead code in src/util?", "dead", "src/util"),
+        ("what is the licence of this project?", "licence", "what is the licence of this project"),
+        ("what is the entry point of the program?", "running", "what is the entry point of the program"),
+        ("how do I run the tests?", "testing", "how do I run the tests"),
         ("What does app.py import?", "dependencies", "app.py"),
         ("who knows src/net.c best?", "owner", "src/net.c"),
         ("what changes together with src/net.c", "coupled", "src/net.c"),
@@ -27,7 +47,7 @@ from qflow_dagster.knowledge.questions import parse
     ],
 )
 def test_what_is_understood(question: str, kind: str, subject: str) -> None:
-    understood = parse(question)
+    understood = parse(question, "bakery")
     assert (understood.kind, understood.subject) == (kind, subject)
 
 

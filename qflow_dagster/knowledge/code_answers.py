@@ -1,0 +1,133 @@
+"""Answers on code beyond names and calls: inheritance, raised exceptions, words, what a change affects, dead code.
+
+Belongs here: one function per kind of question. Does not belong here: other kinds (`answers`, `history_answers`,
+`project_answers`), SQL (`lookups`), git (`git_facts`).
+"""
+
+import re
+
+from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge.evidence import (
+    MAX_ROWS,
+    Evidence,
+    QuestionContext,
+    UnansweredError,
+    count,
+    listed,
+)
+
+_RAISES = re.compile(r"\b(?:raise|throws?|rethrow|panic!?|fail with)\b", re.IGNORECASE)
+# A file that is run, or whose names are used by convention, has callers that no index shows.
+_ENTRY_NAMES = frozenset({"main", "setup", "teardown", "init", "run", "handler", "new", "default"})
+
+
+def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the classes that inherit from a class, or implement an interface."""
+    name = context.subject.rpartition(".")[2]
+    rows = lookups.types_with_base(context.connection, context.snapshot, name)
+    if not rows:
+        symbol = context.definition()
+        return f"no class of the repository inherits from {symbol.name} ({symbol.path}:{symbol.line})", [
+            context.at(symbol.path, symbol.line, symbol.signature)
+        ]
+    items = [f"{row.name} ({row.path}:{row.line})" for row in rows]
+    return f"{count(len(rows), 'type')} inherit from {name}: {listed(items)}", [
+        context.at(row.path, row.line, row.signature) for row in rows[:MAX_ROWS]
+    ]
+
+
+def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the classes that a class inherits from, as its declaration says."""
+    symbol = context.definition()
+    named = lookups.bases_of(symbol)
+    evidence = [context.at(symbol.path, symbol.line, symbol.signature)]
+    if not named:
+        return f"{symbol.name} ({symbol.path}:{symbol.line}) names no base class", evidence
+    for name in named:
+        found = lookups.symbols(context.connection, context.snapshot, name)
+        evidence += [context.at(s.path, s.line, s.signature) for s in found[:1]]
+    return f"{symbol.name} ({symbol.path}:{symbol.line}) inherits from {listed(named)}", evidence
+
+
+def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the lines that raise or throw an exception."""
+    name = context.subject.rpartition(".")[2]
+    rows = [
+        row
+        for row in git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
+        if _RAISES.search(row.text.partition(name)[0])
+        and not row.text.lstrip().startswith(("#", "//", "*", "class "))
+    ]
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
+    rows = sorted((row for row in rows if row.path in code), key=lambda row: code[row.path])
+    if not rows:
+        if not git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name):
+            raise UnansweredError(f"no file has the word {name}")
+        raise UnansweredError(f"no line raises {name} by name")
+    places = []
+    for row in rows:
+        symbol = lookups.enclosing(context.connection, context.snapshot, row.path, row.line)
+        places.append(f"{symbol or 'top level'} ({row.path}:{row.line})")
+    return f"{name} is raised in {listed(places)}", [
+        context.at(row.path, row.line, row.text) for row in rows[:MAX_ROWS]
+    ]
+
+
+def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the lines that have a word which is no symbol: a constant, an environment variable, an option."""
+    rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.subject)
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
+    rows = sorted((row for row in rows if row.path in code), key=lambda row: code[row.path])
+    if not rows:
+        raise UnansweredError(f"no file of code has the word {context.subject}")
+    items = [f"{row.path}:{row.line}" for row in rows]
+    return f"{context.subject} is in {count(len(rows), 'line')} of code: {listed(items)}", [
+        context.at(row.path, row.line, row.text) for row in rows[:MAX_ROWS]
+    ]
+
+
+def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """List what a change of a file or function may break: dependents, theirs, and the tests among them."""
+    connection, snapshot = context.connection, context.snapshot
+    path = context.path()
+    levels = lookups.reached_from(connection, snapshot, path)
+    total, calls = lookups.calls_of(connection, snapshot, context.subject)
+    own = not lookups.files(connection, snapshot, context.subject)
+    evidence = [context.at(path, 1, path)]
+    parts = []
+    if own and calls:
+        callers = listed([f"{c.caller} ({c.path}:{c.line})" for c in calls], total)
+        parts.append(f"{context.subject} is called in {count(total, 'symbol')}: {callers}")
+        evidence += [
+            context.at(c.path, c.line, f"{c.caller} calls {context.subject}") for c in calls[:MAX_ROWS]
+        ]
+    direct = [row for row in levels if row.depth == 1]
+    tests = [row.path for row in levels if row.test]
+    if levels:
+        parts.append(
+            f"{count(len(direct), 'file')} import {path} ({listed([row.path for row in direct])}), "
+            f"{len(levels):,} directly or through others; {count(len(tests), 'test file')} among them"
+            + (f": {listed(tests)}" if tests else "")
+        )
+        evidence += [context.at(row.path, row.line, f"imports {row.target}") for row in levels[:MAX_ROWS]]
+    return "; ".join(parts) or f"no file of the repository imports {path}", evidence
+
+
+def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """List functions that nothing calls or imports by name: likely dead, never certain."""
+    rows = [
+        row
+        for row in lookups.uncalled(context.connection, context.snapshot, context.subject)
+        if row.name.rpartition(".")[2].lower() not in _ENTRY_NAMES
+    ]
+    where = f" in {context.subject}" if context.subject else ""
+    if not rows:
+        raise UnansweredError(
+            f"every function{where} is called or imported by name, or no such file is known"
+        )
+    items = [f"{row.name} ({row.path}:{row.line})" for row in rows]
+    return (
+        f"{count(len(rows), 'function')}{where} are neither called nor imported by name: {listed(items)}. "
+        "Calls by reflection, from templates or from outside the repository are not seen",
+        [context.at(row.path, row.line, row.signature) for row in rows[:MAX_ROWS]],
+    )

@@ -1,0 +1,113 @@
+"""Answers on history and people: who wrote, who knows, when introduced and changed, for files and for symbols.
+
+Belongs here: one function per kind of question. A symbol's history is that of its lines, not of its file. Does not
+belong here: other kinds (`answers`, `code_answers`, `project_answers`), SQL (`lookups`), git (`git_facts`).
+"""
+
+from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, listed
+from qflow_dagster.knowledge.git_facts import LineCommit
+from qflow_dagster.knowledge.lookups import SymbolLocation
+
+
+def owner(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Who knows a file or symbol best."""
+    if symbol := _symbol(context):
+        return _writers(context, symbol)
+    path = context.path()
+    rows = lookups.authors(context.connection, context.snapshot, path)
+    if not rows:
+        raise UnansweredError(f"the history of {path} was not ingested")
+    commits = sum(row.commits for row in rows)
+    items = [f"{row.author_name} ({row.commits} commits, last {row.last:%Y-%m-%d})" for row in rows]
+    sentence = f"{path} is best known by {items[0]}, with {rows[0].commits / commits:.0%} of its commits"
+    sentence += f"; then {listed(items[1:4])}" if items[1:] else "; nobody else changed it"
+    return sentence, [
+        Evidence(row.oid, path, None, f"{row.author_name}: {row.commits} commits") for row in rows
+    ]
+
+
+def _writers(context: QuestionContext, symbol: SymbolLocation) -> tuple[str, list[Evidence]]:
+    rows = git_facts.authors_of_lines(
+        context.objects(), context.snapshot.commit_oid, symbol.path, symbol.line, symbol.end_line
+    )
+    if not rows:
+        raise UnansweredError(f"git names no author of {symbol.name}")
+    lines = symbol.end_line - symbol.line + 1
+    items = [f"{name} ({number} of {lines} lines)" for name, number, _ in rows]
+    return (
+        f"{symbol.name} ({symbol.path}:{symbol.line}) was written by {listed(items)}, as its lines are now",
+        [
+            Evidence(oid, symbol.path, None, f"{name}: {number} lines of {symbol.name}")
+            for name, number, oid in rows[:10]
+        ],
+    )
+
+
+def changed(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """When a file or symbol was changed last, and by which commits."""
+    if symbol := _symbol(context):
+        rows = _line_history(context, symbol)
+        last, first = rows[0], rows[-1]
+        return (
+            f"{symbol.name} ({symbol.path}:{symbol.line}) was last changed on {last.date} by {last.author}: "
+            f"{last.subject} ({last.oid[:10]}); introduced on {first.date} by {first.author}: {first.subject}",
+            _evidence(symbol.path, rows),
+        )
+    path = context.path()
+    rows = lookups.changes(context.connection, context.snapshot, path)
+    if not rows:
+        raise UnansweredError(f"the history of {path} was not ingested")
+    first = lookups.changes(context.connection, context.snapshot, path, oldest=True)[0]
+    last = rows[0]
+    sentence = (
+        f"{path} was last changed on {last.authored_at:%Y-%m-%d} by {last.author_name}: {last.subject} "
+        f"({last.oid[:10]}); the first of its commits is of {first.authored_at:%Y-%m-%d} by {first.author_name}"
+    )
+    return sentence, [
+        Evidence(row.oid, row.path, None, f"{row.authored_at:%Y-%m-%d} {row.author_name}: {row.subject}")
+        for row in rows
+    ]
+
+
+def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """When, by whom and why a file or symbol was added, and in which release first."""
+    if symbol := _symbol(context):
+        rows = _line_history(context, symbol)
+        first = rows[-1]
+        name, path, oid = f"{symbol.name} ({symbol.path}:{symbol.line})", symbol.path, first.oid
+        said = f"on {first.date} by {first.author}: {first.subject} ({oid[:10]})"
+        evidence = _evidence(path, rows[-1:])
+    else:
+        path = context.path()
+        rows = lookups.changes(context.connection, context.snapshot, path, oldest=True)
+        if not rows:
+            raise UnansweredError(f"the history of {path} was not ingested")
+        first = rows[0]
+        name, oid = path, first.oid
+        said = f"on {first.authored_at:%Y-%m-%d} by {first.author_name}: {first.subject} ({oid[:10]})"
+        said += f", as {first.path}" if first.path != path else ""
+        evidence = [Evidence(oid, first.path, None, first.subject)]
+    release = git_facts.first_tag_with(context.objects(), oid)
+    said += f"; first released in {release}" if release else ""
+    return f"{name} was introduced {said}", evidence
+
+
+def _symbol(context: QuestionContext) -> SymbolLocation | None:
+    """Return the symbol that is meant, None for a file."""
+    if lookups.files(context.connection, context.snapshot, context.subject):
+        return None
+    return context.definition()
+
+
+def _line_history(context: QuestionContext, symbol: SymbolLocation) -> list[LineCommit]:
+    rows = git_facts.history_of_lines(
+        context.objects(), context.snapshot.commit_oid, symbol.path, symbol.line, symbol.end_line
+    )
+    if not rows:
+        raise UnansweredError(f"git names no commit of {symbol.name}")
+    return rows
+
+
+def _evidence(path: str, rows: list[LineCommit]) -> list[Evidence]:
+    return [Evidence(row.oid, path, None, f"{row.date} {row.author}: {row.subject}") for row in rows[:10]]

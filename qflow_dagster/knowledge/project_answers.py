@@ -1,0 +1,192 @@
+"""Answers on the repository as a whole: totals, hotspots, languages, licence, how to run and to test it.
+
+Belongs here: one function per kind of question, from facts, metrics, manifests and well-known files. Does not belong
+here: questions on a file or a name (`answers`, `code_answers`, `history_answers`).
+"""
+
+import json
+import re
+import tomllib
+
+from qflow_dagster.ingestion import queries
+from qflow_dagster.knowledge import lookups
+from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
+from qflow_dagster.metrics import queries as metrics
+from qflow_dagster.metrics.tables import change_metrics, file_metrics
+
+
+def overview(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Give totals and rankings: hotspots, largest and most complex, languages, people, commits."""
+    connection, snapshot, subject = context.connection, context.snapshot, context.subject.lower()
+    if "hotspot" in subject or "complex file" in subject:
+        rows = metrics.hotspots(connection, snapshot.repository_id, MAX_ROWS)
+        return "the hotspots are " + listed([row["path"] for row in rows]), [
+            context.at(row["path"], 1, row["reason"]) for row in rows
+        ]
+    if "complex" in subject or ("function" in subject and subject != "functions"):
+        rows = metrics.worst_functions(connection, snapshot.id, MAX_ROWS)
+        items = [
+            f"{row['function']} ({row['path']}:{row['line']}, cognitive {row['cognitive']})" for row in rows
+        ]
+        return "the most complex functions are " + listed(items), [
+            context.at(row["path"], row["line"], f"{row['function']}: cognitive {row['cognitive']}")
+            for row in rows
+        ]
+    if "imported" in subject:
+        rows = queries.most_imported(connection, snapshot)
+        return "most imported are " + listed(
+            [f"{row['path']} (by {row['imported_by']} files)" for row in rows]
+        ), [context.at(row["path"], 1, f"imported by {row['imported_by']} files") for row in rows]
+    if "file" in subject and subject != "files":
+        changed = "changed" in subject
+        table, column = (change_metrics, "commits") if changed else (file_metrics, "lines")
+        order = table.c[column].desc(), table.c.path
+        rows = metrics.top(connection, snapshot.id, table, ["path", column], order)
+        items = [f"{row['path']} ({row[column]:,} {column})" for row in rows]
+        return f"the files with most {column} are " + listed(items), [
+            context.at(row["path"], 1, f"{row[column]:,} {column}") for row in rows
+        ]
+    evidence = [Evidence(snapshot.commit_oid, None, None, f"snapshot of {snapshot.revision}")]
+    if "language" in subject:
+        rows = queries.languages(connection, snapshot)
+        return "languages: " + listed(
+            [f"{row['language']} ({row['code']:,} lines of code)" for row in rows]
+        ), evidence
+    summary = queries.commit_summary(connection, snapshot.repository_id)
+    if subject in ("commits",):
+        return (
+            f"{summary['commits']:,} commits from {summary['first']:%Y-%m-%d} to {summary['last']:%Y-%m-%d}",
+            evidence,
+        )
+    if subject in ("authors", "contributors", "maintainers"):
+        rows = queries.top_authors(connection, snapshot.repository_id)
+        items = [f"{row['author']} ({row['commits']:,} commits)" for row in rows]
+        return f"{summary['authors']:,} authors; most commits: {listed(items)}", evidence
+    if subject in ("functions", "symbols"):
+        rows = queries.symbol_kinds(connection, snapshot)
+        return listed([f"{row['symbols']:,} of kind {row['kind']}" for row in rows]), evidence
+    return f"{snapshot.file_count:,} files with {snapshot.lines:,} lines", evidence
+
+
+_PROGRAMS = r"^(?:main\.(?:go|rs|py|c|cc|cpp|kt|swift)|__main__\.py|manage\.py|Program\.cs|Main\.java)$"
+_TEST_COMMANDS = (
+    r"^(?:[Mm]akefile|justfile|tox\.ini|noxfile\.py|Rakefile|mix\.exs|go\.mod|Cargo\.toml|pom\.xml"
+    r"|build\.gradle(?:\.kts)?)$"
+)
+_MANIFESTS = r"^(?:pyproject\.toml|Cargo\.toml|package\.json|composer\.json)$"
+_LICENCES = (
+    ("MIT", r"Permission is hereby granted, free of charge"),
+    ("Apache-2.0", r"Apache License\s+Version 2\.0"),
+    ("GPL-3.0", r"GNU GENERAL PUBLIC LICENSE\s+Version 3"),
+    ("GPL-2.0", r"GNU GENERAL PUBLIC LICENSE\s+Version 2"),
+    ("LGPL", r"GNU LESSER GENERAL PUBLIC LICENSE"),
+    ("AGPL-3.0", r"GNU AFFERO GENERAL PUBLIC LICENSE"),
+    ("MPL-2.0", r"Mozilla Public License,? (?:Version|v\.?) ?2\.0"),
+    ("BSD-3-Clause", r"Redistribution and use in source and binary forms[\s\S]*Neither the name"),
+    ("BSD-2-Clause", r"Redistribution and use in source and binary forms"),
+    ("ISC", r"Permission to use, copy, modify, and/?(?:or)? distribute this software"),
+    ("Unlicense", r"This is free and unencumbered software"),
+)
+
+
+def licence(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the licence, by the text of the licence file, else as a manifest names it."""
+    paths = lookups.named(
+        context.connection, context.snapshot, r"^(?:licen[cs]e|copying|unlicense)(?:[.-][^/]*)?$"
+    )
+    for path, content in context.texts(paths).items():
+        for name, pattern in _LICENCES:
+            if re.search(pattern, content, re.IGNORECASE):
+                return f"the licence is {name}, by the text of {path}", [context.at(path, 1, content[:200])]
+        return f"the licence is in {path}; its text is of no usual licence", [
+            context.at(path, 1, content[:200])
+        ]
+    for path, manifest in _manifests(context).items():
+        project = manifest.get("project") or manifest.get("package") or manifest
+        stated = project.get("license") if isinstance(project, dict) else None
+        if stated:
+            said = stated.get("text") or stated.get("file") if isinstance(stated, dict) else stated
+            return f"the licence is {said}, as {path} says", [context.at(path, 1, f"license: {said}")]
+    raise UnansweredError("there is no licence file, and no manifest names a licence")
+
+
+def running(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """List entry points: what manifests declare, and files that are programs by convention."""
+    found: list[tuple[str, str]] = []
+    for path, manifest in _manifests(context).items():
+        scripts = (manifest.get("project") or {}).get("scripts") if path.endswith("pyproject.toml") else None
+        binaries = manifest.get("bin")
+        start = (manifest.get("scripts") or {}).get("start") if path.endswith("package.json") else None
+        if isinstance(scripts, dict):
+            found += [(path, f"command {name} = {target}") for name, target in scripts.items()]
+        if isinstance(binaries, str):
+            found.append((path, f"command {manifest.get('name', '')} = {binaries}"))
+        if isinstance(binaries, dict):
+            found += [(path, f"command {name} = {target}") for name, target in binaries.items()]
+        if isinstance(binaries, list):
+            found += [(path, f"command {binary.get('name')} = {binary.get('path')}") for binary in binaries]
+        if isinstance(start, str):
+            found.append((path, f"npm start: {start}"))
+    programs = lookups.named(context.connection, context.snapshot, _PROGRAMS)
+    found += [(path, "a program by its name") for path in programs]
+    if not found:
+        raise UnansweredError("no manifest declares a command, and no file is a program by its name")
+    return "entry points: " + listed([f"{said} ({path})" for path, said in found]), [
+        context.at(path, 1, said) for path, said in found[:MAX_ROWS]
+    ]
+
+
+def testing(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """List the commands that run the tests: of manifests, Makefiles and the continuous integration."""
+    found: list[tuple[str, int, str]] = []
+    for path, manifest in _manifests(context).items():
+        script = (manifest.get("scripts") or {}).get("test") if path.endswith("package.json") else None
+        if isinstance(script, str):
+            found.append((path, 1, f"npm test: {script}"))
+        if path.endswith("pyproject.toml") and "pytest" in (manifest.get("tool") or {}):
+            found.append((path, 1, "pytest is configured"))
+    usual = {
+        "go.mod": "go test ./...",
+        "Cargo.toml": "cargo test",
+        "pom.xml": "mvn test",
+        "mix.exs": "mix test",
+    }
+    paths = lookups.named(context.connection, context.snapshot, _TEST_COMMANDS)
+    for path, content in context.texts(paths).items():
+        name = path.rpartition("/")[2]
+        if name in usual and "/" not in path:
+            found.append((path, 1, usual[name]))
+        elif match := re.search(r"^(?:test|check|tests)[\w-]*:.*$", content, re.MULTILINE):
+            found.append(
+                (path, content.count("\n", 0, match.start()) + 1, f"make {match[0].partition(':')[0]}")
+            )
+        elif name in ("tox.ini", "noxfile.py"):
+            found.append((path, 1, name.partition(".")[0].removesuffix("file")))
+    workflows = lookups.named(context.connection, context.snapshot, r"\.ya?ml$", folder=".github/workflows/")
+    for path, content in context.texts(workflows).items():
+        for match in re.finditer(
+            r"^\s*(?:- )?run:\s*(.*\b(?:test|tox|pytest|nox|check)\b.*)$", content, re.MULTILINE
+        ):
+            found.append((path, content.count("\n", 0, match.start()) + 1, match[1].strip()))
+            break
+    if not found:
+        raise UnansweredError("no manifest, Makefile or workflow has a command that runs tests")
+    return "the tests are run by " + listed([f"{said} ({path}:{line})" for path, line, said in found]), [
+        context.at(path, line, said) for path, line, said in found[:MAX_ROWS]
+    ]
+
+
+def _manifests(context: QuestionContext) -> dict[str, dict]:
+    """Return the parsed manifests of the top folder and its packages, nearest to the top first."""
+    paths = lookups.named(
+        context.connection,
+        context.snapshot,
+        r"^(?:pyproject\.toml|Cargo\.toml|package\.json|composer\.json)$",
+    )
+    parsed = {}
+    for path, content in context.texts(paths).items():
+        try:
+            parsed[path] = tomllib.loads(content) if path.endswith(".toml") else json.loads(content)
+        except (ValueError, RecursionError):
+            continue
+    return {path: manifest for path, manifest in parsed.items() if isinstance(manifest, dict)}

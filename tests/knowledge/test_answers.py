@@ -1,0 +1,148 @@
+"""Answers on a repository whose facts are known: right with evidence, or not known with the reason."""
+
+import pytest
+from sqlalchemy import Engine
+
+from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
+from qflow_dagster.knowledge import answers, index
+from qflow_dagster.metrics import pipeline
+from tests.ingestion.conftest import ANN, BOB, GitRepository, Ingested, ingested, make_repository, repository
+
+__all__ = ["ingested", "make_repository", "repository"]
+
+HEAT = "def warm(oven):\n    return oven + 1\n"
+PREHEAT = """
+
+def preheat(oven, size):
+    if size > 9:
+        raise OverflowError("too big")
+    return warm(oven) * size
+"""
+BREAD = '''# keep this line first
+"""Kneads and shapes loaves.
+
+Licensed under the MIT licence.
+"""
+
+
+class Loaf:
+    """A loaf with a crust that sings."""
+
+    def __init__(self, grams):
+        self.grams = grams
+
+    def slices(self):
+        return self.grams // 40
+
+
+class Rye(Loaf):
+    """Darker."""
+
+
+def _unused_cache(loaf):
+    return loaf
+'''
+MIT = "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy\n"
+
+
+@pytest.fixture
+def bakery(engine: Engine, repository: GitRepository, ingested: Ingested) -> Snapshot:
+    """A shop of Python and Ruby with 14 chapters of documents, a rename, and a package that exports again."""
+    repository.commit({"shop/heat.py": HEAT, "shop/__init__.py": ""}, "First oven")
+    repository.commit({"shop/heat.py": HEAT + PREHEAT}, "Add preheat: large loaves came out raw", BOB)
+    repository.git("tag", "v1.0")
+    repository.git("mv", "shop/heat.py", "shop/oven.py")
+    repository.commit({}, "Rename heat to oven", ANN)
+    repository.commit(
+        {"shop/oven.py": HEAT.replace("+ 1", "+ 2") + PREHEAT}, "Warmer", ("Cy", "cy@example.com")
+    )
+    chapter = (
+        "The bakery system and its loaves\n================================\n\nIn the bakery codebase the loaf class "
+        "is defined by what the baker implements: the bakery implements its loaf system. Chapter {}.\n"
+    )
+    repository.commit(
+        {
+            "shop/bread.py": BREAD,
+            "shop/__init__.py": "from .bread import *\nfrom .oven import preheat\n",
+            "tests/test_bread.py": "from shop import Loaf\n\n\ndef test_slices():\n    assert Loaf(80).slices() == 2\n",
+            "bin/oven.rb": "def run_it\n  warm(3)\nend\n",
+            "shop/settings.py": "import os\n\nHOME = os.environ['BAKERY_HOME']\n",
+            "LICENSE": MIT,
+            "pyproject.toml": '[project]\nname = "bakery"\n[project.scripts]\nbake = "shop.oven:preheat"\n[tool.pytest]\n',
+            "empty.py": "",
+            **{f"docs/chapter{n}.rst": chapter.format(n) for n in range(14)},
+        },
+        "Bread and a book",
+    )
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+    index.update(engine, snapshot)
+    pipeline.compute_all(engine, snapshot.id)
+    return snapshot
+
+
+# Question, kind, words of the answer, places that the evidence names.
+QUESTIONS = [
+    ("Where is class Croissant defined?", "not known", ["Croissant"], []),
+    ("Where is Loav defined?", "not known", ["near it: Loaf"], []),
+    ("Where is the Loaf class defined in the project?", "defined", ["shop/bread.py"], [("shop/bread.py", 8)]),
+    ("What classes inherit from Loaf?", "subclasses", ["Rye"], [("shop/bread.py", 18)]),
+    ("What does Rye inherit from?", "bases", ["Loaf"], [("shop/bread.py", 8)]),
+    ("Which function raises OverflowError?", "raised", ["preheat"], [("shop/oven.py", 7)]),
+    ("Which functions or methods invoke warm?", "used", ["preheat"], [("shop/oven.py", 8)]),
+    ("What are the methods of Loaf?", "members", ["__init__", "slices"], [("shop/bread.py", 14)]),
+    ("What is Loaf?", "describe", ["A loaf with a crust that sings."], [("shop/bread.py", 8)]),
+    ("Why was preheat added?", "introduced", ["Add preheat", "Bob", "v1.0"], [("shop/oven.py", None)]),
+    ("Who wrote preheat?", "owner", ["Bob"], [("shop/oven.py", None)]),
+    (
+        "when was shop/oven.py created?",
+        "introduced",
+        ["First oven", "as shop/heat.py"],
+        [("shop/heat.py", None)],
+    ),
+    ("which tests cover shop/bread.py?", "tests", ["tests/test_bread.py"], [("tests/test_bread.py", 1)]),
+    ("what breaks if I change shop/bread.py?", "affected", ["shop/__init__.py", "tests/test_bread.py"], []),
+    ("where is BAKERY_HOME read?", "word", ["shop/settings.py:3"], [("shop/settings.py", 3)]),
+    ("what is the licence of this project?", "licence", ["MIT"], [("LICENSE", 1)]),
+    ("what are the entry points?", "running", ["bake = shop.oven:preheat"], [("pyproject.toml", 1)]),
+    ("how do I run the tests?", "testing", ["pytest"], [("pyproject.toml", 1)]),
+    ("is there dead code in shop?", "dead", ["_unused_cache"], [("shop/bread.py", 22)]),
+    ("which module kneads and shapes loaves?", "search", [], [("shop/bread.py", 1)]),
+    ("Where does the bakery implement its loaf system?", "search", [], [("shop/bread.py", 8)]),
+    ("what code divides grams by forty slices", "search", [], [("shop/bread.py", 14)]),
+    ("how is quantum flux attenuated in zirconium", "not known", ["no kind"], []),
+]
+
+
+def test_each_question_is_answered_with_evidence_or_not_known(engine: Engine, bakery: Snapshot) -> None:
+    wrong = []
+    with engine.connect() as connection:
+        for question, kind, words, places in QUESTIONS:
+            answer = answers.answer(connection, bakery, question)
+            found = {(evidence.path, evidence.line) for evidence in answer.evidence}
+            right = (
+                answer.understood.kind == kind
+                and all(word in answer.words for word in words)
+                and found >= set(places)
+                and (kind == "not known") == (not found)
+            )
+            wrong += (
+                [] if right else [(question, answer.understood.kind, answer.words, sorted(map(str, found)))]
+            )
+    assert wrong == []
+
+
+def test_callers_are_of_the_same_language(engine: Engine, bakery: Snapshot) -> None:
+    with engine.connect() as connection:
+        assert "oven.rb" not in answers.answer(connection, bakery, "who calls warm?").words
+
+
+def test_search_ranks_code_before_documents_and_names_forms_that_work(
+    engine: Engine, bakery: Snapshot
+) -> None:
+    with engine.connect() as connection:
+        answer = answers.answer(connection, bakery, "Where does the bakery implement its loaf system?")
+    assert str(answer.evidence[0].path).startswith("shop/")
+    assert "Search results" in answer.words
+    assert any(form.startswith("where is X") for form in answer.forms)
