@@ -73,6 +73,7 @@ _TEST_COMMANDS = (
     r"^(?:[Mm]akefile|justfile|tox\.ini|noxfile\.py|Rakefile|mix\.exs|go\.mod|Cargo\.toml|pom\.xml"
     r"|build\.gradle(?:\.kts)?)$"
 )
+_RUNS_TESTS = re.compile(r"\b(?:tests?|tox|pytest|nox|check)\b")
 _MANIFESTS = r"^(?:pyproject\.toml|Cargo\.toml|package\.json|composer\.json)$"
 _LICENCES = (
     ("MIT", r"Permission is hereby granted, free of charge"),
@@ -164,11 +165,11 @@ def testing(context: QuestionContext) -> tuple[str, list[Evidence]]:
             found.append((path, 1, name.partition(".")[0].removesuffix("file")))
     workflows = lookups.named(context.connection, context.snapshot, r"\.ya?ml$", folder=".github/workflows/")
     for path, content in context.texts(workflows).items():
-        for match in re.finditer(
-            r"^\s*(?:- )?run:\s*(.*\b(?:test|tox|pytest|nox|check)\b.*)$", content, re.MULTILINE
-        ):
-            found.append((path, content.count("\n", 0, match.start()) + 1, match[1].strip()))
-            break
+        for number, line in enumerate(content.splitlines(), 1):
+            command = line.strip().removeprefix("- ").removeprefix("run:").strip()
+            if "run:" in line and _RUNS_TESTS.search(command):
+                found.append((path, number, command))
+                break
     if not found:
         raise UnansweredError("no manifest, Makefile or workflow has a command that runs tests")
     return "the tests are run by " + listed([f"{said} ({path}:{line})" for path, line, said in found]), [

@@ -23,7 +23,7 @@ BOT = re.compile(
     r"copybara-service|k8s-ci-robot|facebook-github-bot)\b|(?:^|[\s._-])bot(?=$|[\s@(<._-])",
     re.IGNORECASE,
 )
-CO_AUTHOR = re.compile(r"(?P<name>[^<]*?)\s*<(?P<email>[^<>]+)>")
+CO_AUTHOR = re.compile(r"^(?P<name>[^<>]*)<(?P<email>[^<>]+)>")
 
 
 def people(commits: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def people(commits: pd.DataFrame) -> pd.DataFrame:
         parts = named["co_authors"].astype(str).str.extract(CO_AUTHOR)
         named = pd.concat([named[["commit_id", "days"]], parts], axis=1).dropna(subset=["email"])
         rows = pd.concat([rows, named[rows.columns]])
-    rows = rows.assign(email=rows["email"].str.strip().str.lower())
+    rows = rows.assign(email=rows["email"].str.strip().str.lower(), name=rows["name"].str.strip())
     rows = rows.drop_duplicates(["commit_id", "email"])
     rows = rows[~programs(rows)]
     return rows.assign(share=1.0 / rows.groupby("commit_id")["email"].transform("size"))
