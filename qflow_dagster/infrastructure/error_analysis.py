@@ -5,7 +5,6 @@ transaction. Does not belong here: recording errors (`error_rate_tracker`), peop
 groups (`error_records`).
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +12,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, func, select, text, update
+from sqlalchemy import Connection, Engine, Row, select, text
 
-from qflow_dagster.infrastructure import ERROR_GROUP, circuit_breaker
-from qflow_dagster.infrastructure.error_rate_tracker import MAX_MESSAGE_LENGTH, SEVERITIES, rates
+from qflow_dagster.infrastructure import ERROR_GROUP, circuit_breaker, error_alerts
+from qflow_dagster.infrastructure.error_alerts import OLDEST_ALERT
+from qflow_dagster.infrastructure.error_rate_tracker import MAX_MESSAGE_LENGTH, SEVERITIES
 from qflow_dagster.infrastructure.fingerprints import (
     MAX_STACK_LENGTH,
     Frame,
@@ -24,23 +24,18 @@ from qflow_dagster.infrastructure.fingerprints import (
     fingerprint,
     innermost,
 )
-from qflow_dagster.infrastructure.tables import operation_alerts
-from qflow_dagster.quantumflow import NewWorkflow, create_workflows, send_with_notify, transition
+from qflow_dagster.quantumflow import NewWorkflow, create_workflows, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.quantumflow.tables import workflows
-from qflow_dagster.registry import Queue
 from qflow_dagster.safety import logs
-from qflow_dagster.settings import settings
 
 logger = logs.logger(__name__)
 
 BATCH = 5_000
-# Errors that are older than this when they are analyzed (a backlog) cause no alert.
-OLDEST_ALERT = 3_600
-# A spike: the errors of the last five minutes beside those of the hour before.
-SPIKE_STRETCH = 300
-SPIKE_STRETCHES = 12
-MIN_SPIKE = 10
+# Seconds by which the clock of a program may be ahead; what is later did not happen now.
+FUTURE = 300
+# Severities that count as failed calls; messages of others are no calls at all.
+FAILURES = ("error", "critical")
 
 
 @dataclass
@@ -79,7 +74,11 @@ class _Group:
 _TAKE = text(f"""
 SELECT id, operation, left(kind, 200) AS kind, left(message, {MAX_MESSAGE_LENGTH}) AS message,
        left(stack, {MAX_STACK_LENGTH}) AS stack, severity, source,
-       least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at
+       least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at,
+       at BETWEEN statement_timestamp() - make_interval(secs => {OLDEST_ALERT})
+              AND statement_timestamp() + make_interval(secs => {FUTURE}) AS current,
+       CASE WHEN source = 'sentry' THEN jsonb_path_query_array(context, '$.chain[*].type') END AS causes,
+       CASE WHEN source = 'sentry' THEN jsonb_path_query_array(context, '$.fingerprint[*]') END AS given
 FROM error_occurrences WHERE group_id IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 
@@ -100,34 +99,6 @@ ON CONFLICT (id) DO UPDATE SET
                        > array_position(CAST(:severities AS text[]), g.severity)
                     THEN excluded.severity ELSE g.severity END
 RETURNING id, (xmax = 0) AS is_new
-""")
-
-# The worst window that ends with any of the batch's errors: so that
-# a burst older than a minute when it is analyzed causes an alert too.
-_WORST_WINDOW = text("""
-WITH calls AS (
-    SELECT operation, at, 1 AS errors, 1 AS total FROM error_occurrences
-    WHERE operation = ANY(:operations) AND at BETWEEN :since - make_interval(secs => :window) AND :until
-    UNION ALL
-    SELECT operation, at, 0, count FROM operation_successes
-    WHERE operation = ANY(:operations) AND at BETWEEN :since - make_interval(secs => :window) AND :until
-), windows AS (
-    SELECT operation, at, errors AS is_error, sum(errors) OVER sliding AS errors, sum(total) OVER sliding AS total
-    FROM calls
-    WINDOW sliding AS (PARTITION BY operation ORDER BY at
-                       RANGE BETWEEN make_interval(secs => :window) PRECEDING AND CURRENT ROW)
-)
-SELECT DISTINCT ON (operation) operation, errors::bigint, total::bigint FROM windows
-WHERE is_error = 1 AND at >= :since AND total >= :least AND errors >= total * :rate
-ORDER BY operation, errors DESC
-""")
-
-_BEFORE_AND_LATELY = text("""
-SELECT operation, count(*) FILTER (WHERE at > :until - make_interval(secs => :stretch)) AS lately,
-       count(*) FILTER (WHERE at <= :until - make_interval(secs => :stretch)) AS before
-FROM error_occurrences
-WHERE operation = ANY(:operations) AND at > :until - make_interval(secs => :whole) AND at <= :until
-GROUP BY operation ORDER BY operation
 """)
 
 _SUCCESSES_SINCE = text("""
@@ -157,7 +128,7 @@ def analyze(engine: Engine, *, limit: int = 100_000, run_id: str | None = None) 
 def recover(connection: Connection) -> list[str]:
     """End alerts and close circuit breakers of recovered operations; return these operations."""
     return [
-        *recover_alerts(connection),
+        *error_alerts.recover(connection),
         *circuit_breaker.observe_successes(connection),
         *circuit_breaker.observe_quiet(connection),
     ]
@@ -197,42 +168,19 @@ def analyze_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
     pairs = [(occurrence, id_) for id_, group in by_id.items() for occurrence in group.ids]
     connection.execute(assign, {"ids": [pair[0] for pair in pairs], "groups": [pair[1] for pair in pairs]})
     analysis.regressed = _regress(connection, by_id, run_id)
-    analysis.alerts = _alert(connection, rows)
+    analysis.alerts = error_alerts.alert(
+        connection, [row for row in rows if row.current and row.severity in FAILURES]
+    )
     analysis.opened = _count_in_breakers(connection, rows)
     return analysis
-
-
-def recover_alerts(connection: Connection) -> list[str]:
-    """Notify of recovered operations that had an alert; return these operations."""
-    table = operation_alerts.c
-    operations = connection.scalars(select(table.operation).distinct().where(table.alerting)).all()
-    if not operations:
-        return []
-    now = {rate.operation: rate for rate in rates(connection)}
-    limit = settings().errors.alert_rate
-    well = [name for name in operations if name not in now or now[name].rate < limit]
-    if well:
-        ended = (
-            update(operation_alerts)
-            .where(table.alerting, table.operation.in_(well))
-            .values(alerting=False, since=func.clock_timestamp())
-            .returning(table.operation)
-        )
-        # Of concurrent sensors, only the one that updates the row notifies.
-        well = sorted(set(connection.scalars(ended)))
-        send_with_notify(
-            connection,
-            Queue.ERROR_NOTIFICATIONS,
-            [{"event": "recovered", "operation": name} for name in well],
-        )
-    return well
 
 
 def _grouped(rows: Iterable[Row[Any]]) -> dict[bytes, _Group]:
     groups: dict[bytes, _Group] = {}
     for row in rows:
         stack = _readable_stack(row)
-        key = fingerprint(row.operation, row.kind, row.message, stack)
+        causes, given = (tuple(map(str, parts or ())) for parts in (row.causes, row.given))
+        key = fingerprint(row.operation, row.kind, row.message, stack, causes, given)
         group = groups.get(key)
         if group is None:
             group = groups[key] = _Group(row, innermost(stack))
@@ -264,7 +212,7 @@ def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
         "classification": kind.name,
         "retryable": kind.retryable,
         "severity": max(group.severities, key=SEVERITIES.index),
-        "frames": [frame._asdict() for frame in group.frames],
+        "frames": [{"file": f.file, "line": f.line, "function": f.function} for f in group.frames],
         "first_seen": min(group.times).isoformat(),
         "last_seen": max(group.times).isoformat(),
         "count": len(group.ids),
@@ -288,96 +236,11 @@ def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | N
     return back
 
 
-def is_spike(lately: int, before: int, stretches: int) -> bool:
-    """Return whether `lately`, the errors in a period, are far more than in the equal `stretches` before it.
-
-    That is at least ten, and more than three standard deviations above the mean. Independent errors
-    are Poisson distributed, so that the variance equals the mean (Poisson, 1837).
-    """
-    mean = before / stretches
-    return lately >= MIN_SPIKE and lately > mean + 3 * math.sqrt(max(mean, 1.0))
-
-
-def _alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
-    limits = settings().errors
-    parameters = {
-        "operations": sorted({row.operation for row in rows}),
-        "since": min(row.at for row in rows),
-        "until": max(row.at for row in rows),
-        "window": float(limits.window),
-        "least": limits.alert_total,
-        "rate": limits.alert_rate,
-    }
-    worst = connection.execute(_WORST_WINDOW, parameters).all()
-    high = _notify(
-        connection, "high_error_rate", [(w.operation, w.errors, w.total) for w in worst], parameters["until"]
-    )
-    seconds = {"stretch": float(SPIKE_STRETCH), "whole": float(SPIKE_STRETCH * (SPIKE_STRETCHES + 1))}
-    counted = connection.execute(_BEFORE_AND_LATELY, {**parameters, **seconds}).all()
-    spikes = [
-        (c.operation, c.lately, c.lately + c.before)
-        for c in counted
-        # Without earlier errors there is no baseline for a spike; the rate alert covers that case.
-        if c.before and is_spike(c.lately, c.before, SPIKE_STRETCHES)
-    ]
-    notified = _notify(connection, "error_spike", spikes, parameters["until"])
-    return [*high, *(operation for operation in notified if operation not in high)]
-
-
-def _notify(
-    connection: Connection, kind: str, alerts: Sequence[tuple[str, int, int]], until: datetime
-) -> list[str]:
-    """Send an alert for each (operation, errors, total) without a recent one; return their operations."""
-    if not alerts:
-        return []
-    limits = settings().errors
-    # The cooldown is part of the upsert, so that only one of concurrent analyses alerts.
-    upsert = text("""
-        INSERT INTO operation_alerts AS a (operation, kind, alerting, since, told_at, errors, total)
-        SELECT operation, :kind, true, clock_timestamp(), clock_timestamp(), errors, total
-        FROM unnest(CAST(:operations AS text[]), CAST(:errors AS bigint[]), CAST(:totals AS bigint[]))
-             AS given(operation, errors, total)
-        WHERE :until > clock_timestamp() - make_interval(secs => :oldest)
-        ON CONFLICT (operation, kind) DO UPDATE SET
-            alerting = true, errors = excluded.errors, total = excluded.total, told_at = excluded.told_at,
-            since = CASE WHEN a.alerting THEN a.since ELSE excluded.since END
-        WHERE a.told_at IS NULL OR a.told_at <= clock_timestamp() - make_interval(secs => :cooldown)
-        RETURNING operation, errors, total
-    """)
-    notified = connection.execute(
-        upsert,
-        {
-            "kind": kind,
-            "operations": [f[0] for f in alerts],
-            "errors": [f[1] for f in alerts],
-            "totals": [f[2] for f in alerts],
-            "until": until,
-            "oldest": OLDEST_ALERT,
-            "cooldown": limits.alert_cooldown,
-        },
-    ).all()
-    messages: list[dict[str, Any]] = []
-    for row in notified:
-        message = {"event": kind, "operation": row.operation, "errors": row.errors}
-        if kind == "high_error_rate":
-            message |= {"total": row.total, "rate": round(row.errors / row.total, 4), "window": limits.window}
-        else:
-            message |= {
-                "before": row.total - row.errors,
-                "stretch": SPIKE_STRETCH,
-                "stretches_before": SPIKE_STRETCHES,
-            }
-        messages.append(message)
-    if messages:
-        send_with_notify(connection, Queue.ERROR_NOTIFICATIONS, messages)
-    return [row.operation for row in notified]
-
-
 def _count_in_breakers(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
     """Report failures of calls that bypassed the circuit breaker to it."""
     failures: dict[str, list[datetime]] = defaultdict(list)
     for row in rows:
-        if row.source != "breaker" and row.severity in ("error", "critical"):
+        if row.source != "breaker" and row.severity in FAILURES and row.current:
             failures[row.operation].append(row.at)
     if not failures:
         return []

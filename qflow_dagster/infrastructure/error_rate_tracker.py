@@ -106,7 +106,8 @@ FROM json_to_recordset(CAST(:given AS json)) AS given(operation text, age float8
 _RATES = text("""
 SELECT operation, sum(errors)::bigint AS errors, sum(total)::bigint AS total FROM (
     SELECT operation, count(*) AS errors, count(*) AS total FROM error_occurrences
-    WHERE at > statement_timestamp() - make_interval(secs => :window)
+    WHERE at > statement_timestamp() - make_interval(secs => :window) AND at <= clock_timestamp()
+      AND severity IN ('error', 'critical')
       AND (CAST(:operation AS text) IS NULL OR operation = :operation) GROUP BY operation
     UNION ALL
     SELECT operation, 0, sum(count) FROM operation_successes

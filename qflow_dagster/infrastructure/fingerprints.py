@@ -1,9 +1,10 @@
 """Fingerprints and classification of errors, with advice. Pure functions.
 
-Two occurrences are the same error if operation, type and innermost frames agree. Without a stack, the
-message is used instead, without parts that vary between calls.
-Grouping by in-app frames rather than messages follows what error trackers such as Sentry
-document; lines are left out, so that an unrelated edit does not create a new group.
+Two occurrences are the same error if type and frames of the program agree, with those of their causes.
+Without a stack, operation and message are used instead, the message without parts that vary between
+calls. A fingerprint that the program gave decides alone. That is what error trackers such as Sentry
+document (https://docs.sentry.io/concepts/data-management/event-grouping/); lines are left out, so that an
+unrelated edit does not create a new group.
 """
 
 import hashlib
@@ -11,7 +12,10 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+# Frames that are shown of a group.
 INNERMOST = 5
+# Marks behind the function of a frame, by those who know whose it is.
+PROGRAM, LIBRARY = "program", "library"
 MAX_MESSAGE_LENGTH = 500
 MAX_STACK_LENGTH = 100_000
 MAX_LINE_LENGTH = 2_000
@@ -23,6 +27,8 @@ class Frame(NamedTuple):
     file: str
     line: int
     function: str
+    # Whether it is of the program and not of a library; None if that is not said.
+    own: bool | None = None
 
 
 class Classification(NamedTuple):
@@ -167,27 +173,82 @@ def frames_of(stack: str | None) -> tuple[Frame, ...]:
             if match:
                 innermost_last = pattern is _INNERMOST_LAST
                 function = (match["function"] or "").strip()
-                frames.append(Frame(match["file"], int(match["line"]), function))
+                marked = function.endswith((f" [{PROGRAM}]", f" [{LIBRARY}]"))
+                own = function.endswith(f" [{PROGRAM}]") if marked else None
+                function = function.rpartition(" [")[0] if marked else function
+                frames.append(Frame(match["file"], int(match["line"]), function, own))
                 break
     return tuple(frames if innermost_last else reversed(frames))
 
 
+def own_frames(stack: str | None) -> list[Frame]:
+    """Return the frames of the program, or of its libraries if it has none, outermost first."""
+    frames = frames_of(stack)
+    own = [f for f in frames if (not _FOREIGN.search(f.file) if f.own is None else f.own)]
+    return own or list(frames)
+
+
 def innermost(stack: str | None) -> tuple[Frame, ...]:
     """Return the innermost frames of the program, or of its libraries if it has none."""
-    frames = frames_of(stack)
-    own = [frame for frame in frames if not _FOREIGN.search(frame.file)]
-    return tuple((own or frames)[-INNERMOST:])
+    return tuple(own_frames(stack)[-INNERMOST:])
 
 
 @lru_cache(maxsize=10_000)
-def fingerprint(operation: str, kind: str, message: str, stack: str | None) -> bytes:
-    """Return the SHA-256 of the features that occurrences of a group share."""
-    frames = innermost(stack)
-    # The last two parts of the path; the rest depends on the installation.
-    same = [f"{'/'.join(_parts(frame.file)[-2:])} {frame.function}" for frame in frames] or [
-        normalise(message)
-    ]
-    return hashlib.sha256("\0".join((operation, kind, *same)).encode(errors="replace")).digest()
+def fingerprint(
+    operation: str,
+    kind: str,
+    message: str,
+    stack: str | None,
+    causes: tuple[str, ...] = (),
+    given: tuple[str, ...] = (),
+) -> bytes:
+    """Return the SHA-256 of the features that occurrences of a group share.
+
+    `causes` are the types of the exceptions that led to it; `given` is the fingerprint that the program
+    set, in which `{{ default }}` stands for all else, and `{{ type }}`, `{{ message }}` and
+    `{{ transaction }}` for these.
+    """
+    places = [f"{clean_file(frame.file)} {clean_function(frame.function)}" for frame in own_frames(stack)]
+    # Recursion counts once, however deep.
+    places = [place for number, place in enumerate(places) if number == 0 or place != places[number - 1]]
+    same = (kind, *causes, *places) if places else (operation, kind, *causes, normalise(message))
+    if given:
+        values = {"default": "\0".join(same), "type": kind, "message": message, "transaction": operation}
+        values |= {"error.type": kind, "error.value": message}
+        same = tuple(
+            _VARIABLE_PART.sub(lambda match: values.get(match[1], match[0]), part[:MAX_LINE_LENGTH])
+            for part in given
+        )
+    return hashlib.sha256("\0".join(same).encode(errors="replace")).digest()
+
+
+_VARIABLE_PART = re.compile(r"\{\{ {0,4}([a-z.]{1,40}) {0,4}\}\}")
+# Names that compilers and runtimes number anew in each build or run.
+_GENERATED = (
+    (re.compile(r"::h[0-9a-f]{16}$"), ""),
+    (re.compile(r"\$\$Lambda(?:\$\d+)?(?:/0x[0-9a-f]+|/\d+)?"), "$$Lambda"),
+    (re.compile(r"lambda\$(\w{1,100})\$\d+"), r"lambda$\1"),
+    (re.compile(r"(Generated[A-Za-z]{0,40}Accessor)\d+"), r"\1"),
+    (re.compile(r"(\$\$(?:EnhancerBy|FastClassBy)[A-Za-z]{0,60}\$\$)[0-9a-f]+"), r"\1"),
+    (re.compile(r"_{2,3}\d+_\d+$"), ""),
+    (re.compile(r"@anonymous.*"), "@anonymous"),
+    (re.compile(r"^(?:async |new |Object\.|Module\.|Array\.)"), ""),
+    (re.compile(r"^(?:<anonymous>|anonymous|\?)$"), ""),
+    (re.compile(r"\([^()]{0,500}\)(?: const)?$"), ""),
+)
+_FILE_HASH = re.compile(r"[.-][0-9a-f]{7,40}(?=\.)")
+
+
+def clean_function(function: str) -> str:
+    """Return the name of a function without parts that differ between builds, runs and runtimes."""
+    for pattern, replacement in _GENERATED:
+        function = pattern.sub(replacement, function[:MAX_LINE_LENGTH])
+    return function.strip()
+
+
+def clean_file(file: str) -> str:
+    """Return the last two parts of a path, the last without a hash; the rest depends on the installation."""
+    return _FILE_HASH.sub("", "/".join(_parts(file)[-2:]).partition("?")[0])
 
 
 @lru_cache(maxsize=10_000)

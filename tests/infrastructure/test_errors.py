@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.infrastructure import circuit_breaker, error_analysis, error_records
+from qflow_dagster.infrastructure import circuit_breaker, error_alerts, error_analysis, error_records
 from qflow_dagster.infrastructure.error_rate_tracker import (
     rate,
     rates,
@@ -126,11 +126,11 @@ def test_one_alert_per_cooldown_then_a_notice_when_it_is_well_again(
     failed(engine, times=50)
     assert error_analysis.analyze(engine).alerts == []
     with engine.begin() as connection:
-        assert error_analysis.recover_alerts(connection) == []
+        assert error_alerts.recover(connection) == []
     succeeded(engine, times=100_000)
     with engine.begin() as connection:
-        assert error_analysis.recover_alerts(connection) == ["pay"]
-        assert error_analysis.recover_alerts(connection) == []
+        assert error_alerts.recover(connection) == ["pay"]
+        assert error_alerts.recover(connection) == []
     assert [m["event"] for m in sent("error_notifications") if "event" in m] == [
         "high_error_rate",
         "recovered",
@@ -158,7 +158,7 @@ def test_far_more_errors_than_usual_are_a_spike_even_at_a_low_rate(
     [(9, 0, False), (10, 1, True), (10, 60, False), (12, 60, True), (116, 1_200, False), (131, 1_200, True)],
 )
 def test_a_spike_is_beyond_three_standard_deviations(lately: int, before: int, spike: bool) -> None:
-    assert error_analysis.is_spike(lately, before, 12) is spike
+    assert error_alerts.is_spike(lately, before, 12) is spike
 
 
 # Breakers hear of it

@@ -276,9 +276,9 @@ def test_tampered_history_is_unhealthy(engine: Engine) -> None:
 def test_a_service_is_healthy_slow_wrong_or_away(engine: Engine) -> None:
     with local_server() as server:
         with engine.begin() as connection:
-            services.add(connection, "shop", server.url, timeout_ms=500)
+            services.add(connection, "shop", server.url, timeout_ms=1_500)
         assert services.probe_all(engine)["service:shop"].status == "healthy"
-        server.delay = 0.7
+        server.delay = 1.8
         assert services.probe_all(engine)["service:shop"].status == "degraded"
         server.delay, server.status = 0.0, 500
         assert services.probe_all(engine)["service:shop"].message == "answered 500, expected 200"

@@ -1,0 +1,336 @@
+"""Envelopes and events of Sentry SDKs as occurrences, as Sentry's developer documentation describes them.
+
+Belongs here: the formats, with what old SDKs send. Events become occurrences, transactions become successes of their
+operation; all other items of an envelope (sessions, attachments) are ignored. Does not belong here: HTTP (`sentry`),
+storing and grouping (`infrastructure`).
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from qflow_dagster.errors import QflowError
+from qflow_dagster.infrastructure.error_rate_tracker import Occurrence
+from qflow_dagster.infrastructure.fingerprints import LIBRARY, PROGRAM
+from qflow_dagster.safety import logs
+from qflow_dagster.safety.storable import read_json
+from qflow_dagster.settings import settings
+
+logger = logs.logger(__name__)
+
+# Sentry's own limit of an event.
+MAX_EVENT_BYTES = 1_000_000
+MAX_ITEMS = 1_000
+MAX_FRAMES = 200
+SEVERITIES = {
+    "fatal": "critical",
+    "error": "error",
+    "warning": "warning",
+    "info": "info",
+    "log": "info",
+    "debug": "debug",
+}
+# Exceptions of a chain, parts of a fingerprint, and last breadcrumbs that are kept.
+MAX_CHAIN, MAX_FINGERPRINT, MAX_BREADCRUMBS = 20, 20, 20
+FINE = {"ok", "unset", None}
+READ = ("event", "transaction")
+MAX_ID_LENGTH = 64
+# As Python prints between an exception and the one that it caused.
+CAUSE = "The above exception was the direct cause of the following exception:"
+
+
+class InvalidEnvelopeError(QflowError):
+    """The request body is not a valid envelope."""
+
+
+class TooLargeError(InvalidEnvelopeError):
+    """The request body is too large."""
+
+
+@dataclass
+class Envelope:
+    """The relevant content of an envelope."""
+
+    event_id: str | None = None
+    occurrences: list[Occurrence] = field(default_factory=list)
+    # (operation, seconds ago, count).
+    successes: list[tuple[str, float, int]] = field(default_factory=list)
+    # Problems of invalid items; the other items are kept.
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        """Items that can be stored."""
+        return len(self.occurrences) + len(self.successes)
+
+
+def parse_event(body: bytes) -> Envelope:
+    """Return a bare event as an envelope.
+
+    Raises:
+        InvalidEnvelopeError: It is not a valid event.
+    """
+    event = _object(body, "the event")
+    return Envelope(_text(event.get("event_id"), MAX_ID_LENGTH), [occurrence_from(event, {})])
+
+
+def parse_envelope(body: bytes) -> Envelope:
+    """Return the events and transactions of an envelope; other items are ignored.
+
+    Raises:
+        InvalidEnvelopeError: It is not an envelope, has too many items, or only invalid ones.
+    """
+    header_line, _, rest = body.partition(b"\n")
+    header = _object(header_line, "the envelope's header")
+    envelope = Envelope(_text(header.get("event_id"), MAX_ID_LENGTH) or None)
+    maximum = settings().errors.envelope_items
+    try:
+        for number, (kind, payload) in enumerate(_items(rest), 1):
+            if number > MAX_ITEMS or (envelope.kept + len(envelope.problems) >= maximum and kind in READ):
+                raise TooLargeError(f"an envelope holds at most {maximum} events and {MAX_ITEMS} items")
+            try:
+                if kind == "event":
+                    envelope.occurrences.append(occurrence_from(_object(payload, "an event"), header))
+                elif kind == "transaction":
+                    _add_transaction(envelope, _object(payload, "a transaction"), header)
+            except InvalidEnvelopeError as error:
+                envelope.problems.append(str(error))
+    except TooLargeError:
+        raise
+    except InvalidEnvelopeError as error:
+        # The end of the item is unknown; items before it are kept.
+        envelope.problems.append(str(error))
+    if envelope.problems and not envelope.kept:
+        raise InvalidEnvelopeError(envelope.problems[0])
+    if envelope.problems:
+        logger.warning(
+            "%d items of an envelope cannot be read: %s", len(envelope.problems), envelope.problems[0]
+        )
+    return envelope
+
+
+def occurrence_from(event: Mapping[str, Any], header: Mapping[str, Any]) -> Occurrence:
+    """Return a Sentry event as an occurrence; fields of a wrong type are ignored.
+
+    `header` is that of its envelope. Of a chain of exceptions, the stack holds all, the cause first.
+    """
+    exceptions = _exceptions(event)[-MAX_CHAIN:]
+    error = exceptions[-1] if exceptions else {}
+    logentry = event.get("logentry") or event.get("sentry.interfaces.Message") or event.get("message")
+    if isinstance(logentry, Mapping):
+        logentry = _text(logentry.get("formatted"), 10_000) or logentry.get("message")
+    message = error.get("value")
+    dynamic = header.get("trace")
+    operations = (
+        event.get("transaction"),
+        dynamic.get("transaction") if isinstance(dynamic, Mapping) else None,
+        event.get("logger"),
+    )
+    context = {
+        name: event[name]
+        for name in (
+            "tags",
+            "release",
+            "environment",
+            "platform",
+            "server_name",
+            "level",
+            "contexts",
+            "extra",
+        )
+        if event.get(name)
+    }
+    context |= {name: value for name, value in _details(event, exceptions[:-1]).items() if value}
+    trace = _trace(event)
+    correlation = trace.get("trace_id") if trace is not None else event.get("event_id")
+    level = event.get("level")
+    return Occurrence(
+        operation=next((name for value in operations if (name := _text(value, 200))), "sentry"),
+        kind=_text(error.get("type"), 200) or "Message",
+        message=_text(logentry if message is None else message, 10_000),
+        stack=_stack(exceptions, _outside(event)),
+        context=context or None,
+        severity=SEVERITIES.get(level, "error") if isinstance(level, str) else "error",
+        correlation_id=_text(correlation, 200) or None,
+        source="sentry",
+        age=_age(event, header),
+    )
+
+
+def _details(event: Mapping[str, Any], causes: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what helps to understand an event besides its stack: of each only what is needed."""
+    tags, request, given = event.get("tags"), event.get("request"), event.get("fingerprint")
+    details: dict[str, Any] = {
+        "event_id": _text(event.get("event_id"), MAX_ID_LENGTH),
+        "user": _hashed(event.get("user")),
+        "chain": [
+            {"type": _text(cause.get("type"), 200), "value": _text(cause.get("value"), 1_000)}
+            for cause in causes
+        ],
+        "breadcrumbs": [
+            {name: crumb[name] for name in ("timestamp", "category", "level", "message") if crumb.get(name)}
+            for crumb in _values(event.get("breadcrumbs"))[-MAX_BREADCRUMBS:]
+        ],
+    }
+    if isinstance(tags, list):
+        # Pairs, which as an object are redacted by their names.
+        pairs = [pair for pair in tags if isinstance(pair, list) and len(pair) == 2]
+        details["tags"] = {_text(name, 200): value for name, value in pairs}
+    if isinstance(request, Mapping):
+        details["request"] = {name: _text(request.get(name), 2_000) for name in ("method", "url")}
+    if isinstance(given, list):
+        parts = [_text(part, 200) for part in given[:MAX_FINGERPRINT]]
+        details["fingerprint"] = [part for part in parts if part]
+    return details
+
+
+def _exceptions(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the exceptions of an event, the cause first, in any form that Sentry's endpoints take."""
+    held = event.get("exception") or event.get("sentry.interfaces.Exception")
+    if isinstance(held, Mapping) and "values" not in held:
+        return [held]
+    return _values(held)
+
+
+def _outside(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the frames beside the exceptions: those of the message, or of the thread that crashed."""
+    threads = _values(event.get("threads"))
+    telling = [thread for name in ("crashed", "current") for thread in threads if thread.get(name)]
+    return next(filter(None, map(_frames, [event, *telling, *threads])), [])
+
+
+def _hashed(user: Any) -> str:
+    """Return a digest that tells users apart without naming them."""
+    if not isinstance(user, Mapping):
+        return ""
+    names = (_text(user.get(key), 500) for key in ("id", "email", "username", "ip_address"))
+    named = next(filter(None, names), "")
+    return hashlib.sha256(named.encode(errors="replace")).hexdigest()[:16] if named else ""
+
+
+def _age(event: Mapping[str, Any], header: Mapping[str, Any]) -> float:
+    """Return the seconds since an event, by the sender's clock if it says when it sent; 0 for a time to come."""
+    at = _seconds(event.get("timestamp"))
+    if at is None:
+        return 0.0
+    sent = _seconds(header.get("sent_at"))
+    return max((time.time() if sent is None else sent) - at, 0.0)
+
+
+def _seconds(value: Any) -> float | None:
+    """Return a time as seconds since the epoch, from a number or ISO 8601; without a zone it is UTC."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if 0 < value < 1e11 else None
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) and len(value) < 64 else None
+        return None if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _add_transaction(envelope: Envelope, event: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+    operation = _text(event.get("transaction"), 200) or "sentry"
+    status = (_trace(event) or {}).get("status")
+    # The error of a failed transaction arrives as a separate event.
+    if status is None or (isinstance(status, str) and status in FINE):
+        envelope.successes.append((operation, _age(event, header), 1))
+
+
+def _trace(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    contexts = event.get("contexts")
+    trace = contexts.get("trace") if isinstance(contexts, Mapping) else None
+    return trace if isinstance(trace, Mapping) else None
+
+
+def _items(rest: bytes) -> Iterator[tuple[str, bytes]]:
+    at = 0
+    while at < len(rest):
+        end = rest.find(b"\n", at)
+        line = rest[at : end if end >= 0 else len(rest)]
+        at = end + 1 if end >= 0 else len(rest)
+        if not line.strip():
+            continue
+        header = _object(line, "an item's header")
+        length = header.get("length")
+        if length is None:
+            end = rest.find(b"\n", at)
+            stop = end if end >= 0 else len(rest)
+        elif isinstance(length, int) and not isinstance(length, bool) and 0 <= length <= len(rest) - at:
+            stop = at + length
+        else:
+            raise InvalidEnvelopeError("an item is shorter than its header says")
+        yield _text(header.get("type"), MAX_ID_LENGTH), rest[at:stop]
+        at = stop + 1
+
+
+def _object(line: bytes, what: str) -> dict[str, Any]:
+    if len(line) > MAX_EVENT_BYTES:
+        raise InvalidEnvelopeError(f"{what} is larger than {MAX_EVENT_BYTES} bytes")
+    try:
+        value = read_json(line)
+    except ValueError:
+        raise InvalidEnvelopeError(f"{what} is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidEnvelopeError(f"{what} is not a JSON object")
+    return value
+
+
+def _values(value: Any) -> list[Mapping[str, Any]]:
+    """Return a list that Sentry writes bare or as {"values": [...]}."""
+    items = value.get("values") if isinstance(value, Mapping) else value
+    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+
+
+def _frames(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    stacktrace = holder.get("stacktrace")
+    return _values({"values": stacktrace.get("frames")}) if isinstance(stacktrace, Mapping) else []
+
+
+def _stack(exceptions: list[Mapping[str, Any]], frames: list[Mapping[str, Any]]) -> str | None:
+    """Format a chain of exceptions as Python does, which `fingerprints` parses; `frames` if there are none in it."""
+    lines: list[str] = []
+    for position, error in enumerate(exceptions):
+        lines += _lines(_frames(error))
+        if position < len(exceptions) - 1:
+            lines += [f"{_line(error.get('type'), 200)}: {_line(error.get('value'), 500)}", CAUSE]
+    if not any(map(_frames, exceptions)):
+        lines = _lines(frames)
+    return "\n".join(lines) or None
+
+
+def _lines(frames: list[Mapping[str, Any]]) -> list[str]:
+    """Format frames, outermost first, with what the SDK says of whose they are."""
+    lines = []
+    for frame in frames[-MAX_FRAMES:]:
+        names = (_line(frame.get(name), 500) for name in ("abs_path", "filename", "module", "package"))
+        file = next(filter(None, names), "?").replace('"', "'")
+        function = _line(frame.get("function"), 200) or "?"
+        module = _line(frame.get("module"), 200)
+        # In languages with one class per file, files of other packages have the same name.
+        if module and "." in module and not function.startswith(module) and not file.endswith(".py"):
+            function = f"{module}.{function}"
+        own = frame.get("in_app")
+        mark = f" [{PROGRAM if own else LIBRARY}]" if isinstance(own, bool) else ""
+        lines.append(f'  File "{file}", line {_line_number(frame.get("lineno"))}, in {function}{mark}')
+    return lines
+
+
+def _line_number(value: Any) -> int:
+    """Return a line of a file; 0 if it is invalid. Some SDKs send numbers as strings."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
+
+
+def _text(value: Any, limit: int) -> str:
+    """Return a string or number as stripped text; empty for other types."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(value).strip()[:limit]
+
+
+def _line(value: Any, limit: int) -> str:
+    return " ".join(_text(value, limit).split())

@@ -1,0 +1,161 @@
+"""Which events of SDKs are one error, by Sentry's published rules: the fingerprint that was set, then frames, then words."""
+
+from typing import Any
+
+import pytest
+
+from qflow_dagster.infrastructure.fingerprints import fingerprint
+from qflow_dagster.web.sentry_events import occurrence_from
+
+Event = dict[str, Any]
+
+
+def key(event: Event) -> bytes:
+    """The fingerprint of an event, as the analysis of errors computes it."""
+    found = occurrence_from(event, {})
+    context = found.context if isinstance(found.context, dict) else {}
+    causes = tuple(cause["type"] for cause in context.get("chain", ()))  # type: ignore[index, union-attr]
+    given = tuple(context.get("fingerprint", ()))  # type: ignore[arg-type]
+    return fingerprint(found.operation, found.kind, found.message, found.stack, causes, given)
+
+
+def error(*frames: Event, kind: str = "E", value: str = "m", **event: Any) -> Event:
+    return {
+        "exception": {"values": [{"type": kind, "value": value, "stacktrace": {"frames": list(frames)}}]},
+        **event,
+    }
+
+
+def frame(function: str, file: str | None = "app/a.py", **more: Any) -> Event:
+    return {"function": function, **({"filename": file} if file else {}), "lineno": 1, **more}
+
+
+def chain(*kinds: str) -> Event:
+    return {
+        "exception": {"values": [{"type": kind, "stacktrace": {"frames": [frame("f")]}} for kind in kinds]}
+    }
+
+
+LIBRARY, OTHER = frame("get", "lib/x.py", in_app=False), frame("post", "lib/y.py", in_app=False)
+SAME = [
+    ("message differs", error(frame("f")), error(frame("f"), value="n")),
+    (
+        "fingerprint joins",
+        error(frame("f"), fingerprint=["x"]),
+        error(frame("g"), kind="F", fingerprint=["x"]),
+    ),
+    ("variable", error(frame("f"), fingerprint=["{{ type }}"]), error(frame("g"), fingerprint=["{{type}}"])),
+    ("library frames", error(frame("f", in_app=True), LIBRARY), error(frame("f", in_app=True), OTHER)),
+    ("host", error(server_name="web-1"), error(server_name="web-2")),
+    ("operation", error(frame("f"), transaction="a"), error(frame("f"), transaction="b")),
+    ("recursion", error(frame("f"), frame("f")), error(*[frame("f")] * 9)),
+    ("no files", error(frame("f", None, package="libc")), error(frame("f", None, package="libc"), value="n")),
+    ("rust hash", error(frame("a::b::h0123456789abcdef")), error(frame("a::b::hfedcba9876543210"))),
+    ("java lambda", error(frame("lambda$main$0", "A.java")), error(frame("lambda$main$7", "A.java"))),
+    (
+        "java class",
+        error(frame("A$$Lambda$12/0x00a1.run", "A.java")),
+        error(frame("A$$Lambda$9/0x00b2.run", "A.java")),
+    ),
+    (
+        "accessor",
+        error(frame("GeneratedMethodAccessor12.invoke")),
+        error(frame("GeneratedMethodAccessor3.invoke")),
+    ),
+    (
+        "erb",
+        error(frame("_app_views_x_erb___123_456", "x.erb")),
+        error(frame("_app_views_x_erb___9_8", "x.erb")),
+    ),
+    ("php", error(frame("class@anonymous\0/a.php:3$0")), error(frame("class@anonymous\0/b.php:9$1"))),
+    ("js object", error(frame("Object.save", "a.js")), error(frame("save", "a.js"))),
+    ("js anonymous", error(frame("<anonymous>", "a.js")), error(frame("?", "a.js"))),
+    ("js bundle", error(frame("f", "/js/app.3f2a9c1b.js")), error(frame("f", "/js/app.9b1d04e7.js?v=2"))),
+    ("c++ arguments", error(frame("run(int, char**)", "a.cc")), error(frame("run(long)", "a.cc"))),
+    ("bare object", error(frame("f")), {"exception": error(frame("f"))["exception"]["values"][0]}),
+    ("old name", error(frame("f")), {"sentry.interfaces.Exception": error(frame("f"))["exception"]}),
+    ("old message", {"message": "hello 1"}, {"sentry.interfaces.Message": {"message": "hello 2"}}),
+]
+DIFFERENT = [
+    ("fingerprint splits", error(frame("f"), fingerprint=["x"]), error(frame("f"), fingerprint=["y"])),
+    ("default and more", error(frame("f")), error(frame("f"), fingerprint=["{{ default }}", "x"])),
+    ("type", error(frame("f")), error(frame("f"), kind="F")),
+    ("function", error(frame("f")), error(frame("g"))),
+    ("cause", chain("A", "C"), chain("B", "C")),
+    ("caused or not", chain("C"), chain("A", "C")),
+    ("module", error(frame("f", "A.java", module="com.a.A")), error(frame("f", "A.java", module="com.b.A"))),
+    ("no files", error(frame("f", None)), error(frame("g", None))),
+    (
+        "program frames",
+        error(frame("f", in_app=True), *[LIBRARY] * 9),
+        error(frame("g", in_app=True), *[LIBRARY] * 9),
+    ),
+    (
+        "stack of a message",
+        {"message": "m", "stacktrace": {"frames": [frame("f")]}},
+        {"message": "m", "stacktrace": {"frames": [frame("g")]}},
+    ),
+    (
+        "crashed thread",
+        {
+            "threads": {
+                "values": [
+                    {"stacktrace": {"frames": [frame("a")]}},
+                    {"crashed": True, "stacktrace": {"frames": [frame("f")]}},
+                ]
+            }
+        },
+        {
+            "threads": {
+                "values": [
+                    {"stacktrace": {"frames": [frame("a")]}},
+                    {"crashed": True, "stacktrace": {"frames": [frame("g")]}},
+                ]
+            }
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), [case[1:] for case in SAME], ids=[case[0] for case in SAME])
+def test_they_are_one_error(one: Event, other: Event) -> None:
+    assert key(one) == key(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [case[1:] for case in DIFFERENT], ids=[case[0] for case in DIFFERENT]
+)
+def test_they_are_two_errors(one: Event, other: Event) -> None:
+    assert key(one) != key(other)
+
+
+def test_the_chain_and_what_helps_are_kept() -> None:
+    event = {
+        "exception": {
+            "values": [
+                {"type": "Cause", "value": "root", "stacktrace": {"frames": [frame("inner", in_app=True)]}},
+                {"type": "Effect", "value": "top", "stacktrace": {"frames": [frame("outer", in_app=False)]}},
+            ]
+        },
+        "tags": [["session_token", "s3cr3t"]],
+        "user": {"id": "17", "email": "ada@example.com"},
+        "breadcrumbs": {"values": [{"message": f"step {n}", "data": {"x": 1}} for n in range(50)]},
+        "request": {"method": "GET", "url": "https://example.com/a", "cookies": "c"},
+        "event_id": "a" * 32,
+    }
+    found = occurrence_from(event, {"trace": {"transaction": "GET /a"}})
+    assert (found.operation, found.kind, found.message) == ("GET /a", "Effect", "top")
+    assert found.stack is not None
+    assert (
+        found.stack.index("in inner [program]")
+        < found.stack.index("Cause: root")
+        < found.stack.index("in outer")
+    )
+    assert isinstance(found.context, dict)
+    assert found.context["chain"] == [{"type": "Cause", "value": "root"}]
+    assert found.context["tags"] == {"session_token": "s3cr3t"}
+    assert found.context["request"] == {"method": "GET", "url": "https://example.com/a"}
+    assert [crumb["message"] for crumb in found.context["breadcrumbs"]] == [
+        f"step {n}" for n in range(30, 50)
+    ]  # type: ignore[index, union-attr]
+    assert "ada" not in str(found.context)
