@@ -42,6 +42,7 @@ from qflow_dagster.quantumflow import (
 )
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.safety import logs
+from qflow_dagster.safety.names import identity
 from qflow_dagster.safety.storable import storable_text
 from qflow_dagster.settings import settings
 
@@ -88,9 +89,12 @@ def request_approval(
     """Ask for an approval of exactly this; return its id. It waits `ttl` seconds (default: the setting).
 
     Raises:
-        UsageError: the kind is unknown, a name is missing or too long, the content is not valid JSON or too large.
+        UsageError: the kind is unknown, a name is missing or too long, the content is not valid JSON or too large,
+            or fewer people may decide it than have to.
     """
     limits = settings().approvals
+    required = required_approvals or limits.quorum.get(kind, 1)
+    _refuse_unreachable(kind, required, requested_by)
     return _create(
         connection,
         kind,
@@ -99,7 +103,7 @@ def request_approval(
         requested_by=requested_by,
         reason=reason,
         ttl=ttl or limits.ttl,
-        required=required_approvals or limits.quorum.get(kind, 1),
+        required=required,
         evidence=evidence,
         run_id=run_id,
         warn=True,
@@ -191,7 +195,7 @@ def revoke(
         _refuse_unseen(row, actor, digest)
     if row.status not in ("pending", "approved"):
         raise DecisionRefusedError(f"approval {approval_id} is {row.status}: there is nothing left to revoke")
-    if actor != row.requested_by:
+    if identity(actor) != identity(row.requested_by):
         _refuse_role(row.kind, actor)
     transition(connection, [approval_id], "revoked", actor=actor, data={"reason": reason})
 
@@ -299,7 +303,7 @@ def _decide(
 ) -> DecisionResult:
     # Only a policy, which looks at the content itself, gives no digest.
     row = _locked(connection, approval_id)
-    if actor == row.requested_by:
+    if identity(actor) == identity(row.requested_by):
         raise DecisionRefusedError(f"{actor} asked for this approval: somebody else has to decide it")
     if not actor.startswith("policy:"):
         _refuse_role(row.kind, actor)
@@ -307,10 +311,10 @@ def _decide(
         _refuse_unseen(row, actor, digest)
     table = approval_decisions.c
     earlier = select(table.actor, table.decision).where(table.approval_id == approval_id)
-    decisions = {row.actor: row.decision for row in connection.execute(earlier)}
-    if actor in decisions:
-        if decisions[actor] != decision:
-            raise DecisionRefusedError(f"{actor} has decided already ({decisions[actor]}): one decision each")
+    decisions = {identity(row.actor): row.decision for row in connection.execute(earlier)}
+    if earlier_decision := decisions.get(identity(actor)):
+        if earlier_decision != decision:
+            raise DecisionRefusedError(f"{actor} has decided already ({earlier_decision}): one decision each")
         return DecisionResult(approval_id, row.status, _count(decisions), row.required_approvals, None)
     if row.status == "expired" or (row.status == "pending" and is_over(connection, row)):
         raise DecisionRefusedError(f"approval {approval_id} has expired: ask for it again")
@@ -326,7 +330,7 @@ def _decide(
             comment=comment,
         )
     )
-    approvals = _count({**decisions, actor: decision})
+    approvals = _count({**decisions, identity(actor): decision})
     status, token = ("denied" if decision == "deny" else "pending"), None
     if decision == "approve" and approvals >= row.required_approvals:
         status, token = "approved", TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
@@ -354,7 +358,7 @@ def _locked(connection: Connection, approval_id: UUID) -> Row[Any]:
 def _refuse_decider(actor: str) -> None:
     if not actor.strip() or len(actor) > MAX_NAME_LENGTH:
         raise DecisionRefusedError(f"a decision needs a named actor of at most {MAX_NAME_LENGTH} characters")
-    if actor.startswith("policy:"):
+    if identity(actor).startswith("policy:"):
         raise DecisionRefusedError("names beginning with 'policy:' are the policies' own")
 
 
@@ -363,9 +367,22 @@ def _refuse_unseen(row: Row[Any], actor: str, digest: str) -> None:
         raise DecisionRefusedError(f"what {actor} saw is not what approval {row.id} is about: look again")
 
 
+def _refuse_unreachable(kind: str, required: int, requested_by: str) -> None:
+    """Refuse a request that could only expire: too few of its deciders are not the requester."""
+    allowed = settings().approvals.deciders.get(kind)
+    if allowed is None:
+        return
+    able = {identity(name) for name in allowed} - {identity(requested_by)}
+    if len(able) < required:
+        raise UsageError(
+            f"{kind} needs {required} approvals, and {len(able)} of its deciders may decide what {requested_by} asks "
+            "for: name more in QFLOW_APPROVALS_DECIDERS, or lower QFLOW_APPROVALS_QUORUM"
+        )
+
+
 def _refuse_role(kind: str, actor: str) -> None:
     allowed = settings().approvals.deciders.get(kind)
-    if allowed is not None and actor not in allowed:
+    if allowed is not None and identity(actor) not in map(identity, allowed):
         raise DecisionRefusedError(
             f"{actor} may not decide approvals of kind {kind}; QFLOW_APPROVALS_DECIDERS names: "
             f"{', '.join(allowed) or 'nobody'}"

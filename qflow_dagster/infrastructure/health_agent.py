@@ -158,6 +158,12 @@ def states(connection: Connection) -> list[dict[str, Any]]:
     return sorted(states_of_checks, key=lambda state: (-STATUSES.index(state["status"]), state["name"]))
 
 
+def is_watched(connection: Connection) -> bool:
+    """Return whether the checks of each minute ran lately."""
+    query = text("SELECT max(at) > clock_timestamp() - make_interval(secs => :patience) FROM health_states")
+    return bool(connection.scalar(query, {"patience": STALE}))
+
+
 def overall(states: Sequence[Mapping[str, Any]]) -> Status:
     """Return the worst status of all checks."""
     return worst([state["status"] for state in states])

@@ -54,6 +54,17 @@ def check_name(name: str, what: str, *, limit: int = 100) -> None:
         raise UsageError(f"{printable!r} cannot name {what}: {alike[0]!r} looks like another letter")
 
 
+def identity(name: str) -> str:
+    """Return the form in which names of people are compared: those of one person are equal.
+
+    Spellings that Unicode calls compatible (NFKC), letter case, invisible characters, and blanks at the
+    ends or in a row make no other person (RFC 8265).
+    """
+    visible = (c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) not in ("Cf", "Cc"))
+    folded = unicodedata.normalize("NFKC", "".join(visible).casefold())
+    return " ".join(folded.split())
+
+
 def _looks_ascii(character: str) -> bool:
     # Imported late: 60 ms, and nearly every name is ASCII.
     from confusable_homoglyphs import confusables

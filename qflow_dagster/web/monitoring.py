@@ -42,10 +42,11 @@ class Monitoring:
         return JSONResponse({"status": "healthy", "code_locations": dict(self.locations())})
 
     def deep(self, _request: Request) -> Response:
-        """Return the current status of every check; 503 if one is unhealthy, or there are no recent results."""
+        """Return the current status of every check; 503 if one is unhealthy, or the checks no longer run."""
         try:
             with self.engine.connect() as connection:
                 states = health_agent.states(connection)
+                watched = health_agent.is_watched(connection)
         except SQLAlchemyError:
             return JSONResponse({"status": "unhealthy", "message": "the database is away"}, 503)
         status = health_agent.overall(states)
@@ -58,7 +59,10 @@ class Monitoring:
             }
             for state in states
         ]
-        failed = status == "unhealthy" or not states or all(state["status"] == "unknown" for state in states)
+        if not watched:
+            message = "no check ran within five minutes; is Dagster's daemon running?"
+            return JSONResponse({"status": "unhealthy", "message": message, "checks": checks}, 503)
+        failed = status == "unhealthy" or all(state["status"] == "unknown" for state in states)
         return JSONResponse({"status": status, "checks": checks}, 503 if failed else 200)
 
     def metrics(self, _request: Request) -> Response:

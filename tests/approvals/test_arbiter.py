@@ -67,6 +67,31 @@ def test_a_decision_needs_a_name_that_a_person_may_have(engine: Engine, actor: s
             decisions.approve(connection, id_, actor=actor)
 
 
+SPELLINGS = ["Ada", " ada", "ada\u00a0", "a\u200bda", "\uff41da", "ADA"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_another_spelling_is_no_other_person(engine: Engine, spelling: str) -> None:
+    with engine.begin() as connection:
+        own = ask(connection, requested_by="ada")
+        with pytest.raises(DecisionRefusedError, match="asked for this approval"):
+            decisions.approve(connection, own, actor=spelling)
+        twice = ask(connection, required_approvals=2)
+        decisions.approve(connection, twice, actor="ada")
+        assert decisions.approve(connection, twice, actor=spelling).approvals == 1
+
+
+@pytest.mark.parametrize(
+    ("deciders", "asking"), [(["ada"], "eve"), (["ada", "bob"], "Bob"), (["ada", "ADA"], "eve")]
+)
+def test_a_quorum_that_nobody_can_reach_is_refused_at_once(
+    engine: Engine, approvals_settings: Callable[..., None], deciders: list[str], asking: str
+) -> None:
+    approvals_settings(deciders={"edit": deciders}, quorum={"edit": 2})
+    with engine.begin() as connection, pytest.raises(UsageError, match="edit needs 2 approvals, and 1 of"):
+        ask(connection, requested_by=asking, required_approvals=None)
+
+
 def test_settings_say_who_may_decide_a_kind(engine: Engine, approvals_settings: Callable[..., None]) -> None:
     approvals_settings(deciders={"edit": ["ada"]})
     with engine.begin() as connection:

@@ -152,7 +152,18 @@ def header(_folder: Path, name: str) -> None:
     assert "admin" not in answer.text
 
 
-ACTORS = {"who asked": "bot", "a policy": "policy:edit", "nobody": "", "spaces": "  ", "long": "x" * 201}
+ACTORS = {
+    "who asked": "bot",
+    "who asked, in capitals": "Bot",
+    "who asked, with blanks": " bot ",
+    "who asked, and an invisible character": "bo\u200bt",
+    "who asked, in full width": "\uff42\uff4f\uff54",
+    "a policy": "policy:edit",
+    "a policy, in capitals": "POLICY:edit",
+    "nobody": "",
+    "spaces": "  ",
+    "long": "x" * 201,
+}
 
 
 @attempt("names of deciders", *ACTORS)

@@ -71,7 +71,7 @@ FOREIGN_NAMES = [
 
 def test_a_name_that_is_not_ours_is_refused(client: TestClient) -> None:
     for name in FOREIGN_NAMES:
-        for path in ("/approvals", "/health/live", "/api/1/envelope/"):
+        for path in ("/approvals", "/health/deep", "/api/1/envelope/"):
             assert client.get(path, headers={"Host": name}).status_code == 421, name
 
 

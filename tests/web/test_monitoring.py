@@ -41,8 +41,21 @@ def test_deep_health_is_the_worst_that_is_believed(
     assert answer.json()["checks"][0]["name"] == "disk"
 
 
-def test_when_nobody_has_checked_it_is_not_healthy(client: TestClient) -> None:
+def test_when_nobody_checks_it_is_not_healthy(client: TestClient, engine: Engine) -> None:
     assert client.get("/health/deep").status_code == 503
+    with engine.begin() as connection:
+        # The result of the hourly check is still believed.
+        health_agent.record(connection, {"history": {"history": CheckResult("healthy", "sound")}})
+        connection.execute(text("UPDATE health_states SET at = at - interval '1 hour'"))
+    answer = client.get("/health/deep")
+    assert (answer.status_code, answer.json()["status"]) == (503, "unhealthy")
+    assert "daemon" in answer.json()["message"]
+
+
+def test_probes_may_ask_by_any_name(client: TestClient) -> None:
+    for path in ("/health/live", "/health/ready"):
+        assert client.get(path, headers={"Host": "10.1.2.3:3001"}).status_code == 200
+    assert client.get("/health/deep", headers={"Host": "10.1.2.3:3001"}).status_code == 421
 
 
 def test_without_the_database_it_lives_but_is_not_ready(client: TestClient, away: TestClient) -> None:
