@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from uuid import uuid4
@@ -108,7 +109,9 @@ def kill_group(process: ForkServerProcess) -> None:
 def kill_both(process: ForkServerProcess) -> None:
     """The supervisor and the launcher, which is its child."""
     for child in [*psutil.Process(process.pid).children(), process]:
-        os.kill(child.pid, signal.SIGKILL)
+        # The end of the one may end the other first.
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("kill", [kill_one, kill_group, kill_both])

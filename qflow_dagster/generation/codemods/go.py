@@ -10,12 +10,15 @@ def bool_alone(file: File, match: Match) -> list[Edit] | str | None:
     comparison, operand = file.innermost((match.start, match.end)), file.captured(match, "A") or ""
     node = file.innermost(match.captures["A"])
     operator = comparison.field("operator")
-    if operator is None or node.kind() == "binary_expression":
+    if operator is None:
         return "the comparison was not understood"
-    bare = operand.lstrip("!")
-    negations = len(operand) - len(bare) + (operator.text() == "!=")
     sides = [comparison.field("left"), comparison.field("right")]
-    negations += any(side is not None and side.kind() == "false" for side in sides)
+    negations = (operator.text() == "!=") + any(side is not None and side.kind() == "false" for side in sides)
+    if node.kind() == "binary_expression":
+        # It binds as closely as the comparison that it replaces, but less closely than a negation.
+        return [Edit(match.start, match.end, f"!({operand})" if negations % 2 else operand)]
+    bare = operand.lstrip("!")
+    negations += len(operand) - len(bare)
     return [Edit(match.start, match.end, "!" * (negations % 2) + bare)]
 
 
