@@ -3,6 +3,7 @@
 import os
 import shutil
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -64,4 +65,5 @@ def psql(arguments: Annotated[list[str] | None, typer.Argument(help="Passed on t
 def _portable(address: str) -> str:
     """Return the address with blanks as `%20`: PostgreSQL's own programs do not read `+` as a blank."""
     location, separator, options = address.partition("?")
-    return location.replace(" ", "%20") + separator + options.replace("+", "%20")
+    start, slash, name = location.rpartition("/")
+    return f"{start}{slash}{quote(name)}" + separator + options.replace("+", "%20")

@@ -5,6 +5,7 @@ started the first time an address is asked for.
 """
 
 from functools import cache
+from urllib.parse import unquote
 
 from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -17,6 +18,16 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.settings import settings
 
 DRIVER = "postgresql+psycopg"
+
+# A server that disappears without a word (a cut cable, a stopped machine) is noticed within a minute. Seconds, but
+# the last, which is in milliseconds and for what was sent and not acknowledged; ignored for Unix sockets.
+KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 
 
 def database_url() -> URL:
@@ -93,7 +104,7 @@ def engine_for(url: URL) -> Engine:
         pool_pre_ping=True,
         # Four times as fast as json.loads, which shows where hundreds of rows are claimed at once.
         json_deserializer=from_json,
-        connect_args={"application_name": "qflow", "options": options, "connect_timeout": 10},
+        connect_args={"application_name": "qflow", "options": options, "connect_timeout": 10, **KEEPALIVES},
     )
     event.listen(engine, "connect", lambda connection, _: replace_unstorable(connection))
     return engine
@@ -111,7 +122,8 @@ def _postgresql_url(variable: str, text: str) -> URL:
         raise UsageError(f"{variable}: only PostgreSQL is supported, not {url.get_backend_name()}")
     if not url.database:
         raise UsageError(f"{variable} names no database; expected postgresql://user:password@host/database")
-    return url.set(drivername=DRIVER)
+    # As libpq reads it: SQLAlchemy decodes the user and the password, but not the name.
+    return url.set(drivername=DRIVER, database=unquote(url.database))
 
 
 def count_other_clients(connection: Connection) -> int:

@@ -4,17 +4,23 @@ Belongs here: running alembic. The migrations themselves are in `migrations/vers
 revision of each is its file's name, so the newest is known without loading any.
 """
 
+import time
 from pathlib import Path
 
 from sqlalchemy import URL, Engine, create_engine, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from qflow_dagster.database.locks import lock_session, unlock_session
 from qflow_dagster.errors import QflowError
 from qflow_dagster.registry import Lock
+from qflow_dagster.safety import logs
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_SERVER = 150_000
+# Seconds to wait for a server that is starting or recovering, and its words for that.
+START_SECONDS = 60
+STARTING = ("is starting up", "in recovery mode", "not yet accepting connections", "is shutting down")
+logger = logs.logger(__name__)
 
 
 def newest_revision() -> str:
@@ -69,26 +75,20 @@ def migrate(engine: Engine, *, revision: str = "head") -> str:
 
 
 def ensure_database(url: URL) -> None:
-    """Create the database that `url` names, unless it is there.
+    """Create the database that `url` names, unless it is there; waits for a server that is starting or recovering.
 
     Raises:
         QflowError: it is missing and may not be created by this user.
     """
-    target = create_engine(url)
-    try:
-        with target.connect():
-            return
-    except OperationalError as error:
-        if "does not exist" not in str(error.orig):
-            raise
-    finally:
-        target.dispose()
+    if _is_there(url):
+        return
     server = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
     try:
         with server.connect() as connection:
             name = connection.dialect.identifier_preparer.quote_identifier(url.database or "")
             connection.execute(text(f"CREATE DATABASE {name}"))
-    except ProgrammingError as error:
+    except (ProgrammingError, IntegrityError) as error:
+        # Another process that creates it at the same time is noticed by the name, or by the index of names.
         if "already exists" not in str(error.orig):
             raise QflowError(
                 f"database {url.database!r} is missing and user {url.username!r} may not create it: "
@@ -96,3 +96,23 @@ def ensure_database(url: URL) -> None:
             ) from None
     finally:
         server.dispose()
+
+
+def _is_there(url: URL) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    target = create_engine(url)
+    try:
+        while True:
+            try:
+                with target.connect():
+                    return True
+            except OperationalError as error:
+                reason = str(error.orig)
+                if "does not exist" in reason:
+                    return False
+                if not any(words in reason for words in STARTING) or time.monotonic() > deadline:
+                    raise
+            logger.warning("the database server is starting, or recovers from a crash; it is waited for")
+            time.sleep(1)
+    finally:
+        target.dispose()

@@ -4,17 +4,21 @@ import importlib
 import pkgutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from pydantic import SecretStr
 from sqlalchemy import URL, Engine, text
 
 import qflow_dagster
-from qflow_dagster.database import engine_for, ensure_database
+from qflow_dagster.database import database_url, engine_for, ensure_database
 from qflow_dagster.database.revisions import current_revision, migrate, newest_revision
 from qflow_dagster.database.schema import metadata
 from qflow_dagster.errors import QflowError
+from qflow_dagster.settings import settings
 from tests import databases
 
 
@@ -50,6 +54,27 @@ def empty(server: URL) -> Iterator[Engine]:
     ensure_database(url)
     engine = engine_for(url)
     yield engine
+    engine.dispose()
+    databases.drop(url)
+
+
+def test_processes_that_create_the_same_database_at_once_all_find_it(server: URL) -> None:
+    for _ in range(3):
+        url = server.set(database=f"test_{uuid.uuid4().hex}")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(ensure_database, [url] * 8))
+        databases.drop(url)
+
+
+def test_a_name_is_read_as_libpq_reads_it(server: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"Test of {uuid.uuid4().hex}"
+    address = server.set(database=quote(name)).render_as_string(hide_password=False)
+    monkeypatch.setattr(settings().database, "url", SecretStr(address))
+    url = database_url()
+    ensure_database(url)
+    engine = engine_for(url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT current_database()")) == name
     engine.dispose()
     databases.drop(url)
 
