@@ -105,10 +105,16 @@ def read_commits(
     """Yield the commits of `oids` with their changes, in order, in batches.
 
     Each commit is read once. Comparing trees is most of the work and independent from commit
-    to commit, so `processes` git processes work at the next batches while one is consumed. Batches
-    whose commits are all in `later` are read without counting lines.
+    to commit, so `processes` git processes work at the next batches while one is consumed. The first
+    commits that are all in `later` are read without counting lines, unless all fit into a batch.
     """
-    batches = [oids[start : start + BATCH_COMMITS] for start in range(0, len(oids), BATCH_COMMITS)]
+    if len(oids) <= BATCH_COMMITS:
+        later = frozenset()
+    first = next((place for place, oid in enumerate(oids) if oid not in later), len(oids))
+    parts = (oids[:first], oids[first:])
+    batches = [
+        part[start : start + BATCH_COMMITS] for part in parts for start in range(0, len(part), BATCH_COMMITS)
+    ]
     with stand_in(objects) as safe_objects, ThreadPoolExecutor(processes) as pool:
         running: deque[Future[list[LoggedCommit]]] = deque()
         try:
