@@ -1,4 +1,4 @@
-"""What a repository says about its files in `.gitattributes`: Linguist's attributes.
+"""The attributes that a repository gives its files in `.gitattributes`: those of Linguist.
 
 Belongs here: reading them at a commit, by git itself, so that patterns, levels and macros mean what they mean to git.
 Does not belong here: flags and languages of files that no attribute names (``classify``, ``languages``).

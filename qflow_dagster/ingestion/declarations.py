@@ -15,7 +15,7 @@ FAMILIES = {**dict.fromkeys(JVM, "JVM"), "C#": "C#", "PHP": "PHP", "Elixir": "El
 
 
 class FileDeclarations(NamedTuple):
-    """What a file declares: its namespaces as written, names at their top level, qualified names of modules."""
+    """The declarations of a file: its namespaces as written, names at their top level, qualified names of modules."""
 
     path: str
     language: str

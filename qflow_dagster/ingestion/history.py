@@ -49,7 +49,7 @@ CHANGE_COLUMNS = (
 )
 
 
-# Commits that are as much younger than the newest have their lines counted at once, in seconds.
+# Commits that are at most so many seconds older than the newest have their lines counted at once.
 RECENT = 366 * 86_400
 # A date later than now by more seconds than this is wrong.
 TOLERANCE = 86_400

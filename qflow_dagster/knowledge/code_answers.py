@@ -58,8 +58,7 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
         if _RAISES.search(row.text.partition(name)[0])
         and not row.text.lstrip().startswith(("#", "//", "*", "class "))
     ]
-    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
-    rows = sorted((row for row in rows if row.path in code), key=lambda row: code[row.path])
+    rows = _in_code(context, rows)
     if not rows:
         if not git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name):
             raise UnansweredError(f"no file has the word {name}")
@@ -76,14 +75,19 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the lines that have a word which is no symbol: a constant, an environment variable, an option."""
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.subject)
-    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
-    rows = sorted((row for row in rows if row.path in code), key=lambda row: code[row.path])
+    rows = _in_code(context, rows)
     if not rows:
         raise UnansweredError(f"no file of code has the word {context.subject}")
     items = [f"{row.path}:{row.line}" for row in rows]
     return f"{context.subject} is in {count(len(rows), 'line')} of code: {listed(items)}", [
         context.at(row.path, row.line, row.text) for row in rows[:MAX_ROWS]
     ]
+
+
+def _in_code(context: QuestionContext, rows: list[git_facts.Line]) -> list[git_facts.Line]:
+    """Return the lines of own code, that of the program before tests."""
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
+    return sorted((row for row in rows if row.path in code), key=lambda row: code[row.path])
 
 
 def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:

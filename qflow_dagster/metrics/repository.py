@@ -57,7 +57,8 @@ def totals(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) ->
     languages = by_language.sort_values(ascending=False)
     recent = commits[commits["days"] <= DELIVERY_DAYS]
     lines = int(files["lines"].sum())
-    who, of_late = people(commits), people(recent)
+    who = people(commits)
+    of_late = who[who["days"] <= DELIVERY_DAYS]
     uncounted = commits[commits["line_counts"] != "complete"]
     row = {
         "files": len(files),

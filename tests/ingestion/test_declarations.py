@@ -2,7 +2,7 @@
 
 import pytest
 
-from qflow_dagster.ingestion.declarations import FileDeclarations
+from benchmarks.import_resolution import declared
 from qflow_dagster.ingestion.extraction import extract
 from qflow_dagster.ingestion.resolution import Resolver
 
@@ -10,21 +10,8 @@ from qflow_dagster.ingestion.resolution import Resolver
 def resolved(language: str, sources: dict[str, str], importer: str) -> dict[str, list[str]]:
     """The targets of each import of a source that is read beside the others, by module."""
     facts = {path: extract(source.encode(), language) for path, source in sources.items()}
-    declared = [
-        FileDeclarations(
-            path,
-            language,
-            file.namespaces,
-            [
-                s.name
-                for s in file.symbols[1:]
-                if s.kind != "module" and file.symbols[s.parent_seq or 0].kind == "module"
-            ],
-            [s.qualified_name for s in file.symbols[1:] if s.kind == "module"],
-        )
-        for path, file in facts.items()
-    ]
-    resolver = Resolver([*sources, "app/main"], {}, declared)
+    files = [declared(path, file) for path, file in facts.items()]
+    resolver = Resolver([*sources, "app/main"], {}, files)
     imports = extract(importer.encode(), language).imports
     return {fact.module: list(resolver.resolve("app/main", language, fact)) for fact in imports}
 

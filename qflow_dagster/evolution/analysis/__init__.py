@@ -1,4 +1,4 @@
-"""What a file alone says of its names and types, from its syntax tree.
+"""Names and types as far as a file alone shows them, from its syntax tree.
 
 Belongs here: analysis that both finding (`context`) and fixing (`generation.preconditions`) need. Does not belong here:
 what the rest of the repository says.

@@ -1,4 +1,4 @@
-"""What a function of Rust returns: its last expression, and the temporaries in that."""
+"""The values that a function of Rust returns: its last expression, and the temporaries in that."""
 
 from typing import Any
 

@@ -53,7 +53,7 @@ class Syntax:
 
 @dataclass(frozen=True)
 class Opening:
-    """What an alternative of the scanner's pattern opens: how it is read, and what closes it."""
+    """The span that an alternative of the scanner's pattern opens: how it is read, and its end."""
 
     kind: str
     pattern: bytes

@@ -21,7 +21,7 @@ FILES = {
 
 
 class Kind(NamedTuple):
-    """What constructs of a kind add to their function; the fields are explained in ``kinds.toml``."""
+    """The counts that constructs of a kind add to their function; the fields are explained in ``kinds.toml``."""
 
     name: str
     cyclomatic: int
