@@ -1,4 +1,4 @@
-"""`qflow breakers`: circuit breakers, and opening or closing one by hand."""
+"""`qflow breakers`: circuit breakers, and holding one open or closed by hand."""
 
 from typing import Annotated
 
@@ -62,7 +62,7 @@ def show(operation: Operation, json: JsonFlag = False) -> None:
 
 @app.command()
 def reset(operation: Operation, actor: As = None) -> None:
-    """Close a circuit breaker: calls go through again."""
+    """Close a circuit breaker: calls go through again, and it opens again as usual."""
     with ready_engine().begin() as connection:
         circuit_breaker.reset(connection, operation, actor=actor_name(actor))
     console.print(f"{operation}: closed")
@@ -74,7 +74,27 @@ def open_(
     reason: Annotated[str, typer.Option("--reason", help="The reason.")],
     actor: As = None,
 ) -> None:
-    """Open a circuit breaker, for example before maintenance; it probes and closes by itself as usual."""
+    """Hold a circuit breaker open, for example during maintenance: no call is made until `release`."""
     with ready_engine().begin() as connection:
-        circuit_breaker.open_by_hand(connection, operation, actor=actor_name(actor), reason=reason)
-    console.print(f"{operation}: open")
+        circuit_breaker.hold(connection, operation, "open", actor=actor_name(actor), reason=reason)
+    console.print(f"{operation}: held open")
+
+
+@app.command()
+def close(
+    operation: Operation,
+    reason: Annotated[str, typer.Option("--reason", help="The reason.")],
+    actor: As = None,
+) -> None:
+    """Hold a circuit breaker closed: every call is made, whatever fails, until `release`."""
+    with ready_engine().begin() as connection:
+        circuit_breaker.hold(connection, operation, "closed", actor=actor_name(actor), reason=reason)
+    console.print(f"{operation}: held closed")
+
+
+@app.command()
+def release(operation: Operation, actor: As = None) -> None:
+    """End `open` or `close`: the circuit breaker probes or counts as usual again."""
+    with ready_engine().begin() as connection:
+        circuit_breaker.release(connection, operation, actor=actor_name(actor))
+    console.print(f"{operation}: released")

@@ -31,8 +31,9 @@ BREAKER_MACHINE = StateMachine(
     name="circuit_breaker",
     initial="closed",
     transitions={
-        "closed": frozenset({"open"}),
-        "open": frozenset({"half_open", "closed"}),
+        # To the same state: a person begins or ends a hold.
+        "closed": frozenset({"closed", "open"}),
+        "open": frozenset({"open", "half_open", "closed"}),
         "half_open": frozenset({"closed", "open"}),
     },
     terminal=frozenset(),

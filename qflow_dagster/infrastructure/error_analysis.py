@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, select, text
 
-from qflow_dagster.infrastructure import ERROR_GROUP, circuit_breaker, error_alerts
+from qflow_dagster.infrastructure import ERROR_GROUP, breaker_observation, circuit_breaker, error_alerts
 from qflow_dagster.infrastructure.error_alerts import OLDEST_ALERT
 from qflow_dagster.infrastructure.error_rate_tracker import MAX_MESSAGE_LENGTH, SEVERITIES
 from qflow_dagster.infrastructure.fingerprints import (
@@ -129,8 +129,8 @@ def recover(connection: Connection) -> list[str]:
     """End alerts and close circuit breakers of recovered operations; return these operations."""
     return [
         *error_alerts.recover(connection),
-        *circuit_breaker.observe_successes(connection),
-        *circuit_breaker.observe_quiet(connection),
+        *breaker_observation.observe_successes(connection),
+        *breaker_observation.observe_quiet(connection),
     ]
 
 
@@ -255,7 +255,7 @@ def _count_in_breakers(connection: Connection, rows: Sequence[Row[Any]]) -> list
         if breaker and breaker["state"] == "open" and breaker["next_probe_in"]:
             # Further failures of the same batch do not change its state.
             continue
-        state = circuit_breaker.observe(
+        state = breaker_observation.observe(
             connection, name, failures=len(failures[name]), successes_before=successes[name]
         )
         if state == "open" and (breaker is None or breaker["state"] != "open"):

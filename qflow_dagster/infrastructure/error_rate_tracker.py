@@ -80,6 +80,8 @@ class Rate:
     errors: int
     total: int
     window: float
+    # Successes that took longer than the limit of the operation's circuit breaker.
+    slow: int = 0
 
     @property
     def rate(self) -> float:
@@ -98,19 +100,19 @@ FROM json_to_recordset(CAST(:given AS json)) AS given(
 """)
 
 _INSERT_SUCCESSES = text("""
-INSERT INTO operation_successes (operation, at, count)
-SELECT operation, clock_timestamp() - make_interval(secs => age), count
-FROM json_to_recordset(CAST(:given AS json)) AS given(operation text, age float8, count integer)
+INSERT INTO operation_successes (operation, at, count, slow)
+SELECT operation, clock_timestamp() - make_interval(secs => age), count, slow
+FROM json_to_recordset(CAST(:given AS json)) AS given(operation text, age float8, count integer, slow integer)
 """)
 
 _RATES = text("""
-SELECT operation, sum(errors)::bigint AS errors, sum(total)::bigint AS total FROM (
-    SELECT operation, count(*) AS errors, count(*) AS total FROM error_occurrences
+SELECT operation, sum(errors)::bigint AS errors, sum(total)::bigint AS total, sum(slow)::bigint AS slow FROM (
+    SELECT operation, count(*) AS errors, count(*) AS total, 0 AS slow FROM error_occurrences
     WHERE at > statement_timestamp() - make_interval(secs => :window) AND at <= clock_timestamp()
       AND severity IN ('error', 'critical')
       AND (CAST(:operation AS text) IS NULL OR operation = :operation) GROUP BY operation
     UNION ALL
-    SELECT operation, 0, sum(count) FROM operation_successes
+    SELECT operation, 0, sum(count), sum(slow) FROM operation_successes
     WHERE at > statement_timestamp() - make_interval(secs => :window)
       AND (CAST(:operation AS text) IS NULL OR operation = :operation) GROUP BY operation
 ) AS calls GROUP BY operation ORDER BY operation
@@ -131,8 +133,12 @@ def track_errors(connection: Connection, occurrences: Sequence[Occurrence]) -> N
     connection.execute(_INSERT_ERRORS, {"given": to_json(rows, "an error's context")})
 
 
-def track_successes(connection: Connection, successes: Sequence[tuple[str, float, int]]) -> None:
+def track_successes(
+    connection: Connection, successes: Sequence[tuple[str, float, int]], *, slow: bool = False
+) -> None:
     """Store successes as (operation, seconds ago, count) in the caller's transaction: all or none.
+
+    `slow`: they took longer than the limit of their circuit breaker.
 
     Raises:
         UsageError: An entry has no operation, or a count below 1.
@@ -140,7 +146,12 @@ def track_successes(connection: Connection, successes: Sequence[tuple[str, float
     if not successes:
         return
     rows = [
-        {"operation": _operation(name), "age": _age(age), "count": _count(count)}
+        {
+            "operation": _operation(name),
+            "age": _age(age),
+            "count": _count(count),
+            "slow": _count(count) if slow else 0,
+        }
         for name, age, count in successes
     ]
     connection.execute(_INSERT_SUCCESSES, {"given": to_json(rows, "the successes")})
@@ -148,9 +159,9 @@ def track_successes(connection: Connection, successes: Sequence[tuple[str, float
 
 def rates(connection: Connection, *, operation: str | None = None, window: float | None = None) -> list[Rate]:
     """Return the rates of all operations (or one) over the last `window` seconds, exact to the millisecond."""
-    seconds = float(window or settings().errors.window)
+    seconds = float(settings().errors.window if window is None else window)
     rows = connection.execute(_RATES, {"operation": operation, "window": seconds})
-    return [Rate(row.operation, row.errors, row.total, seconds) for row in rows]
+    return [Rate(row.operation, row.errors, row.total, seconds, row.slow) for row in rows]
 
 
 def rate(connection: Connection, operation: str, *, window: float | None = None) -> Rate:

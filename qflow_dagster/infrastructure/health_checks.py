@@ -143,7 +143,7 @@ def open_breakers(connection: Connection) -> dict[str, CheckResult]:
     """Find circuit breakers that have been open for over a minute."""
     query = text("""
         SELECT b.operation FROM circuit_breakers b JOIN workflows w ON w.id = b.id
-        WHERE w.status <> 'closed' AND b.opened_at < clock_timestamp() - make_interval(secs => :long)
+        WHERE w.status <> 'closed' AND NOT b.held AND b.opened_at < clock_timestamp() - make_interval(secs => :long)
         ORDER BY b.opened_at
     """)
     names = connection.scalars(query, {"long": OPEN_TOO_LONG}).all()

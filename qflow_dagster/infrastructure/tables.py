@@ -56,6 +56,8 @@ operation_successes = Table(
     Column("operation", Text, nullable=False),
     timestamp_column("at", default_now=True),
     Column("count", Integer, nullable=False, server_default="1"),
+    # Of these, the ones that took longer than the limit of their circuit breaker.
+    Column("slow", Integer, nullable=False, server_default="0"),
     CheckConstraint("operation <> '' AND count > 0", name="counted"),
     Index("ix_operation_successes_operation_at", "operation", "at"),
 )
@@ -107,6 +109,13 @@ circuit_breakers = Table(
     Column("successes", Integer, nullable=False),
     timestamp_column("failed_at", nullable=True),
     timestamp_column("opened_at", nullable=True),
+    # When an open one lets a call through; the wait grows with each opening since it was last closed.
+    timestamp_column("probe_at", nullable=True),
+    Column("openings", Integer, nullable=False, server_default="0"),
+    # Changes of state so far; a call's result counts only in the generation that admitted it.
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+    # Whether a person holds it in its state.
+    Column("held", Boolean, nullable=False, server_default="false"),
     # The one running probe: who may report on it, and until when.
     Column("probe", Uuid),
     timestamp_column("probe_until", nullable=True),

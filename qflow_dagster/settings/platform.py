@@ -3,6 +3,9 @@
 Each value has its default, range and meaning. Does not belong here: reading them (the package).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 # Below the address of the inbox.
@@ -126,9 +129,50 @@ class ErrorsSettings(BaseModel):
     breaker_successes: int = Field(
         default=2, ge=1, le=100, description="successful probes that close a breaker"
     )
-    breaker_probe: float = Field(
-        default=30.0, gt=0, le=3_600, description="seconds after which a silent probe failed"
+    breaker_reset_max: float = Field(
+        default=900.0,
+        gt=0,
+        le=86_400,
+        description="most seconds it waits: the wait doubles with each opening until it closes",
     )
+    breaker_probe: float = Field(
+        default=30.0, gt=0, le=3_600, description="seconds after which the probe of a dead process failed"
+    )
+    breaker_slow: float | None = Field(
+        default=None, gt=0, le=86_400, description="seconds from which a call is slow; unset: none is"
+    )
+    breaker_slow_rate: float = Field(
+        default=0.8, gt=0, le=1, description="rate of slow calls in a window that opens a breaker"
+    )
+    breakers: dict[str, dict[str, float]] = Field(
+        default={},
+        description=(
+            "limits of single operations by pattern, the first that matches: "
+            '{"http *": {"failures": 3, "slow": 5}}'
+        ),
+    )
+
+    @field_validator("breakers")
+    @classmethod
+    def _valid_limits(cls, given: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for limits in given.values():
+            cls.own_limits(limits)
+        return given
+
+    @classmethod
+    def own_limits(cls, given: Mapping[str, float]) -> dict[str, Any]:
+        """Return limits of an operation by the names of the general settings, of which each has the type and range.
+
+        Raises:
+            ValueError: There is no such limit, or a value is out of range.
+        """
+        known = {name for name in cls.model_fields if name.startswith("breaker_")}
+        named = {f"breaker_{name}": value for name, value in given.items()}
+        if wrong := sorted(named.keys() - known):
+            names = ", ".join(sorted(name.removeprefix("breaker_") for name in known))
+            raise ValueError(f"{wrong[0].removeprefix('breaker_')!r} is not a limit; valid ones: {names}")
+        checked = cls.model_validate(named)
+        return {name: getattr(checked, name) for name in named}
 
 
 class HealthSettings(BaseModel):

@@ -188,11 +188,19 @@ def test_a_breaker_nobody_calls_through_closes_when_it_succeeds_or_is_quiet(
     assert error_analysis.analyze(engine).opened == ["a", "b"]
     with engine.begin() as connection:
         assert error_analysis.recover(connection) == []
-        connection.execute(text("UPDATE circuit_breakers SET opened_at = opened_at - interval '90 s'"))
+        connection.execute(
+            text(
+                "UPDATE circuit_breakers SET opened_at = opened_at - interval '90 s', probe_at = probe_at - interval '90 s'"
+            )
+        )
         connection.execute(text("UPDATE error_occurrences SET at = at - interval '90 s'"))
     succeeded(engine, "a", times=2)
     with engine.begin() as connection:
         assert error_analysis.recover(connection) == ["a"]
-        connection.execute(text("UPDATE circuit_breakers SET opened_at = opened_at - interval '60 s'"))
+        connection.execute(
+            text(
+                "UPDATE circuit_breakers SET opened_at = opened_at - interval '60 s', probe_at = probe_at - interval '60 s'"
+            )
+        )
         connection.execute(text("UPDATE error_occurrences SET at = at - interval '60 s'"))
         assert error_analysis.recover(connection) == ["b"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, text
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.infrastructure import circuit_breaker, health_agent, health_checks, services
+from qflow_dagster.infrastructure import breaker_observation, health_agent, health_checks, services
 from qflow_dagster.infrastructure.health_agent import Check, CheckResult
 from qflow_dagster.infrastructure.incidents import STATUSES, DampedState, Status, damp, worst
 from qflow_dagster.infrastructure.trends import theil_sen, time_to_threshold
@@ -254,7 +254,7 @@ def test_a_lease_nobody_returns_is_seen(engine: Engine) -> None:
 
 def test_a_breaker_open_for_over_a_minute_is_seen(engine: Engine) -> None:
     with engine.begin() as connection:
-        circuit_breaker.open_by_hand(connection, "model", actor="a", reason="r")
+        breaker_observation.observe(connection, "model", failures=5, successes_before=0)
     assert probe(engine, "circuit_breakers")["circuit_breakers"].status == "healthy"
     with engine.begin() as connection:
         connection.execute(text("UPDATE circuit_breakers SET opened_at = opened_at - interval '61 s'"))
