@@ -338,7 +338,8 @@ OF_TABLE = {
         "since": "Since when it has the status.",
         "result": "What the last check alone said.",
         "streak": "How often in a row that was the result.",
-        "changes": "When the status changed, the newest last, as JSON.",
+        "recent": "The last results, the newest last, as JSON.",
+        "flapping": "Whether the results change too often for any status to be true for long.",
         "incident_id": "The open incident.",
     },
     "rule_outcomes": {

@@ -7,7 +7,7 @@ import dagster as dg
 
 from qflow_dagster.assets.approvals import APPROVALS
 from qflow_dagster.assets.metadata import HOURLY, MAX_ROWS, picture, table, table_metadata
-from qflow_dagster.infrastructure import circuit_breaker, error_records, health_agent, tables
+from qflow_dagster.infrastructure import circuit_breaker, error_records, health_states, tables
 from qflow_dagster.infrastructure.error_rate_tracker import rates
 from qflow_dagster.pictures.charts import histogram, trend
 from qflow_dagster.resources.database import Database
@@ -96,11 +96,11 @@ def circuit_breakers(database: Database) -> dg.MaterializeResult:
 def health(database: Database) -> dg.MaterializeResult:
     """Summarize the health checks."""
     with database.engine().connect() as connection:
-        states = health_agent.states(connection)
-        incidents = health_agent.incidents(connection, limit=MAX_ROWS)
-        forecasts = health_agent.forecasts(connection)
+        states = health_states.states(connection)
+        incidents = health_states.incidents(connection, limit=MAX_ROWS)
+        forecasts = health_states.forecasts(connection)
         uptimes = {
-            state["name"]: health_agent.uptime(connection, state["name"])
+            state["name"]: health_states.uptime(connection, state["name"])
             for state in states
             if state["name"].startswith(("service:", "database"))
         }
@@ -115,11 +115,11 @@ def health(database: Database) -> dg.MaterializeResult:
         }
         for state in states
     ]
-    by_status = [(name, sum(s["status"] == name for s in states)) for name in health_agent.STATUSES]
+    by_status = [(name, sum(s["status"] == name for s in states)) for name in health_states.STATUSES]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(states),
-            "overall": health_agent.overall(states),
+            "overall": health_states.overall(states),
             "checks": table(rows, 100),
             "incidents": table([{k: v for k, v in row.items() if k != "id"} for row in incidents], MAX_ROWS),
             "by_status": picture(histogram(by_status, "Checks by status", marked=1)),

@@ -4,7 +4,7 @@ import dagster as dg
 
 from qflow_dagster.assets import infrastructure as assets
 from qflow_dagster.assets.metadata import MAX_ROWS, table
-from qflow_dagster.infrastructure import circuit_breaker, error_records, health_agent
+from qflow_dagster.infrastructure import circuit_breaker, error_records, health_states
 from qflow_dagster.resources.database import Database
 
 
@@ -34,7 +34,7 @@ def no_breaker_is_open(database: Database) -> dg.AssetCheckResult:
 def nothing_is_unhealthy(database: Database) -> dg.AssetCheckResult:
     """Fail for health checks with the status unhealthy."""
     with database.engine().connect() as connection:
-        states = health_agent.states(connection)
+        states = health_states.states(connection)
     found = [{"check": s["name"], "message": s["message"]} for s in states if s["status"] == "unhealthy"]
     return dg.AssetCheckResult(passed=not found, metadata={"unhealthy": table(found, MAX_ROWS)})
 

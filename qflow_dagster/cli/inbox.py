@@ -45,6 +45,7 @@ def inbox(
         return
     import uvicorn
 
+    from qflow_dagster.infrastructure import watching
     from qflow_dagster.notifications import delivery
     from qflow_dagster.web.app import build_app
 
@@ -70,6 +71,8 @@ def inbox(
         kwargs={"worker": f"notifier {socket.gethostname()} {os.getpid()}"},
         daemon=True,
     )
+    watcher = threading.Thread(target=watching.work, args=(engine, stop), daemon=True)
+    watcher.start()
     if notifier:
         worker.start()
     try:
@@ -82,6 +85,7 @@ def inbox(
             uvicorn.Server(server_config(application, address, number)).run()
     finally:
         stop.set()
+        watcher.join(timeout=5)
         if notifier:
             worker.join(timeout=15)
 

@@ -127,6 +127,17 @@ def timeline(connection: Connection, *, hours: int = 24, buckets: int = 96) -> l
     return [dict(row) for row in rows.mappings()]
 
 
+def totals(connection: Connection) -> list[tuple[str, int]]:
+    """Return the number of errors ever recorded in groups, by operation; the operation that was seen first is first."""
+    columns = error_groups.c
+    query = (
+        select(columns.operation, func.sum(columns.count).label("total"))
+        .group_by(columns.operation)
+        .order_by(func.min(columns.first_seen), columns.operation)
+    )
+    return [(row.operation, int(row.total)) for row in connection.execute(query)]
+
+
 def prune_occurrences(connection: Connection) -> int:
     """Delete occurrences and successes past their retention, but not groups and their counts; return the number."""
     oldest = func.statement_timestamp() - timedelta(days=settings().errors.retention)

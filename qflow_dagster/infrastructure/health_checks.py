@@ -13,7 +13,7 @@ import psutil
 from sqlalchemy import Connection, Engine, func, select, text
 
 from qflow_dagster.database.revisions import current_revision, newest_revision
-from qflow_dagster.infrastructure import services
+from qflow_dagster.infrastructure import heartbeats, service_probes
 from qflow_dagster.infrastructure.error_rate_tracker import rates
 from qflow_dagster.infrastructure.health_agent import Check, CheckResult, threshold_result
 from qflow_dagster.quantumflow import registered_types, verify_history
@@ -22,6 +22,8 @@ from qflow_dagster.settings import settings
 
 # A circuit breaker that is open for less than this is not a problem.
 OPEN_TOO_LONG = 60.0
+# Seconds for which a transaction may hold messages back: degraded, unhealthy.
+HELD, HELD_LONG = 30.0, 300.0
 # Expired leases are returned every half minute.
 RETURNED_LATE = 120.0
 
@@ -49,7 +51,10 @@ def checks(engine: Engine) -> list[Check]:
         Check("circuit_breakers", reading(open_breakers)),
         Check("error_rate", reading(error_rate)),
         Check("dead_workflows", reading(dead_workflows)),
-        Check("service", lambda: services.probe_all(engine)),
+        Check("recovery", reading(recovery)),
+        Check("held_messages", reading(held_messages)),
+        Check("web", reading(web_process)),
+        Check("service", lambda: service_probes.probe_all(engine)),
         Check("history", reading(history), deep=True),
     ]
 
@@ -74,6 +79,53 @@ def migrations(engine: Engine) -> dict[str, CheckResult]:
             "unhealthy", f"at revision {current}, this code needs {needed}: qflow db migrate"
         )
     }
+
+
+def recovery(connection: Connection) -> dict[str, CheckResult]:
+    """Return whether the server accepts writes: in recovery, as a standby does, it only reads."""
+    if connection.scalar(select(func.pg_is_in_recovery())):
+        return {
+            "recovery": CheckResult(
+                "unhealthy", "the server is in recovery (a standby?): nothing can be written"
+            )
+        }
+    return {"recovery": CheckResult("healthy", "the server accepts writes")}
+
+
+def held_messages(connection: Connection) -> dict[str, CheckResult]:
+    """Find messages that nobody can receive yet, because an older transaction of any program is still open."""
+    query = text("""
+        SELECT held.count, held.age, oldest.pid, oldest.age AS open_for, oldest.application_name AS program
+        FROM (
+            SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS age
+            FROM messages WHERE xact >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+        ) AS held
+        LEFT JOIN LATERAL (
+            SELECT pid, application_name, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age
+            FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+            UNION ALL
+            SELECT NULL, 'prepared transaction ' || gid,
+                   extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts
+            ORDER BY age DESC NULLS LAST LIMIT 1
+        ) AS oldest ON true
+    """)
+    row = connection.execute(query).one()
+    if row.age <= HELD:
+        return {"held_messages": CheckResult("healthy", "no message is held back", 0.0, HELD, "s")}
+    message = f"{row.count:,} messages wait, since {row.age:.0f} s, for the end of a transaction"
+    if row.open_for is not None:
+        of = " of ".join(filter(None, (row.pid and f"process {row.pid}", row.program)))
+        message += f" ({of}, open for {row.open_for:.0f} s)"
+    return {"held_messages": threshold_result(row.age, HELD, HELD_LONG, message, "s")}
+
+
+def web_process(connection: Connection) -> dict[str, CheckResult]:
+    """Return whether the web process lives; nothing where none has been started, or it was stopped as intended."""
+    silent = heartbeats.silence(connection, heartbeats.WEB)
+    if silent is None:
+        return {}
+    message = f"the web process (inbox, intake of errors) gave its last sign of life {silent:.0f} s ago"
+    return {"web": threshold_result(silent, heartbeats.SILENT, heartbeats.SILENT, message, "s")}
 
 
 def disk() -> dict[str, CheckResult]:

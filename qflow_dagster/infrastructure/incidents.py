@@ -4,6 +4,7 @@ A check that fails once is not an incident, and one that alternates is a single 
 Does not belong here: storing and notifying (`health_agent`).
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,10 +12,8 @@ from typing import Literal
 Status = Literal["healthy", "unknown", "degraded", "unhealthy"]
 # From best to worst.
 STATUSES: tuple[Status, ...] = ("healthy", "unknown", "degraded", "unhealthy")
-# Status changes within the last hour count; while there are many, an improvement needs this many times more
-# results.
-HOUR = 3_600.0
-FLAPPING_PATIENCE = 5
+# As many last results decide whether a check is flapping.
+RECENT = 20
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,13 @@ class DampedState:
 
     status: Status
     result: Status
+    # How often in a row that was the result.
     streak: int
-    changes: tuple[float, ...]
+    # The last results, the newest last.
+    recent: tuple[Status, ...]
     since: float
+    # Whether the results change so often that no status would be true for long.
+    flapping: bool = False
 
 
 def worst(statuses: Sequence[Status]) -> Status:
@@ -38,20 +41,23 @@ def damp(
 ) -> DampedState:
     """Return the state of a check after another result.
 
-    The status changes after `confirmations` equal results. After `flapping` changes within an hour, it
-    improves only after five times as many, so that an alternating check keeps its worst status.
+    The status changes after `confirmations` equal results; until then, a new check with a bad result is unknown.
+    A check is flapping from `flapping` changes among its last 20 results until half as many. It then keeps the
+    worst status of these results. (Nagios detects flapping in the same way, with weights.)
     """
     if before is None:
-        return DampedState(result, result, 1, (), now)
+        status: Status = result if result == "healthy" or confirmations <= 1 else "unknown"
+        return DampedState(status, result, 1, (result,), now)
     streak = before.streak + 1 if result == before.result else 1
-    changes = tuple(at for at in before.changes if at > now - HOUR)
-    after = replace(before, result=result, streak=streak, changes=changes)
-    if result == before.status:
-        return after
-    needed = confirmations
-    better = STATUSES.index(result) < STATUSES.index(before.status)
-    if better and len(changes) >= flapping:
-        needed *= FLAPPING_PATIENCE
-    if streak < needed:
-        return after
-    return replace(after, status=result, since=now, changes=(*changes, now))
+    recent = (*before.recent, result)[-RECENT:]
+    changes = sum(first != second for first, second in itertools.pairwise(recent))
+    after = replace(before, result=result, streak=streak, recent=recent)
+    flaps = changes > flapping // 2 if before.flapping else changes >= flapping
+    if flaps:
+        status = worst([*recent, before.status] if before.flapping else recent)
+    elif result != before.status and streak >= confirmations:
+        status = result
+    else:
+        status = before.status
+    changed = status != before.status
+    return replace(after, status=status, since=now if changed else before.since, flapping=flaps)

@@ -3,7 +3,7 @@
 from sqlalchemy import Engine
 
 from qflow_dagster.infrastructure.error_records import prune_occurrences
-from qflow_dagster.infrastructure.health_agent import prune_samples
+from qflow_dagster.infrastructure.health_states import prune_samples
 from qflow_dagster.quantumflow import Seal, checkpoint, prune, prune_messages
 from qflow_dagster.quantumflow.draining import batches
 

@@ -9,9 +9,11 @@ extend it. The only proxy is `settings().outgoing.proxy`.
 """
 
 import asyncio
+import ssl
 import zlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from qflow_dagster.errors import QflowError
@@ -40,6 +42,8 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    # When the certificate of an https server expires.
+    certificate_end: datetime | None = None
 
     @property
     def text(self) -> str:
@@ -160,7 +164,17 @@ async def _fetch(request: Request, max_bytes: int) -> Answer:
                     raise ResponseTooLargeError(f"the answer is larger than {max_bytes:,} bytes")
             if response.headers.get("content-encoding", "").lower() in ("gzip", "x-gzip", "deflate"):
                 body = _inflated(body, max_bytes)
-        return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, headers, body, _certificate_end(response.extensions))
+
+
+def _certificate_end(extensions: Mapping[str, Any]) -> datetime | None:
+    stream = extensions.get("network_stream")
+    tls = stream.get_extra_info("ssl_object") if stream is not None else None
+    certificate = tls.getpeercert() if tls is not None else None
+    if not certificate or "notAfter" not in certificate:
+        return None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
 
 
 def _inflated(body: bytes, max_bytes: int) -> bytes:

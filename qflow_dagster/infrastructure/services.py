@@ -1,21 +1,24 @@
-"""External services: registration, availability checks, and restarts where allowed.
+"""External services: registration, their heartbeats, and restarts where allowed.
 
-A restart command is an argument list that the operator registered; it never comes from the service.
-It runs through a circuit breaker, with a limit per hour, and each restart is recorded.
+A restart command is an argument list that the operator registered; it never comes from the service. It runs through a
+circuit breaker, with a limit per hour, and each restart is recorded. Does not belong here: probing (`service_probes`).
 """
 
+import hashlib
+import secrets
 import shlex
 import subprocess
-import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, null, select, text
+from sqlalchemy import Connection, Engine, delete, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import CircuitOpenError, through_breaker
-from qflow_dagster.infrastructure.health_agent import CheckResult
-from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
+from qflow_dagster.infrastructure.health_exceptions import check_dependencies
+from qflow_dagster.infrastructure.service_probes import check_conditions
 from qflow_dagster.infrastructure.tables import health_services
 from qflow_dagster.quantumflow import register
 from qflow_dagster.quantumflow.recording import RECORDED, recorded
@@ -29,6 +32,7 @@ SERVICE_RESTART = register(
     WorkflowTypeName.SERVICE_RESTART, machine=RECORDED, queue=Queue.HEALTH_NOTIFICATIONS
 ).name
 RESTART_TIMEOUT = 120.0
+NO_CONDITIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class RestartFailedError(QflowError):
@@ -38,23 +42,29 @@ class RestartFailedError(QflowError):
 def add(
     connection: Connection,
     name: str,
-    url: str,
+    url: str | None,
     *,
+    heartbeat: int | None = None,
     expected_status: int = 200,
+    conditions: Mapping[str, Any] = NO_CONDITIONS,
     timeout_ms: int | None = None,
+    depends_on: Sequence[str] = (),
     restart_command: str | None = None,
     restart_limit: int = 3,
-) -> None:
-    """Register a service to monitor, or update the one of the same name.
+) -> str | None:
+    """Register a service to monitor, or update the one of the same name; return the token of its heartbeats.
+
+    A service either has an address, or sends a heartbeat at least every `heartbeat` seconds. `conditions` on a
+    response: `headers` and `body` contain a text, `json` (an SQL/JSON path predicate) is true, the certificate is valid
+    for more than `certificate_days`. While a check of `depends_on` fails, the service is not reported.
 
     Raises:
-        UsageError: The name, address or command is invalid.
+        UsageError: The name, address, a condition, a dependency or the command is invalid.
     """
-    parts = http_url(url)
-    if parts is None:
-        raise UsageError(f"{url!r} is not an address of a service; expected http(s)://host/path")
-    if parts.username or parts.password:
-        raise UsageError("an address of a service is stored in clear: leave the password out")
+    if (url is None) == (heartbeat is None):
+        raise UsageError("a service has an address to request, or a period of its heartbeats")
+    if url is not None:
+        _check_address(url)
     if not name or ":" in name or len(name) > 100:
         raise UsageError("a service's name has 1 to 100 characters and no colon")
     check_name(name, "a service")
@@ -62,8 +72,16 @@ def add(
         command = shlex.split(restart_command) if restart_command else None
     except ValueError as error:
         raise UsageError(f"the restart command cannot be read: {error}") from None
+    check_conditions(connection, conditions)
+    check_dependencies(connection, name, depends_on)
+    token = secrets.token_urlsafe(24) if heartbeat is not None else None
     service = {
         "url": url,
+        "heartbeat": heartbeat,
+        "token_hash": _token_hash(token) if token else None,
+        "beat_at": None,
+        "conditions": to_jsonb(dict(conditions), "the conditions"),
+        "depends_on": list(depends_on),
         "expected_status": expected_status,
         "timeout_ms": timeout_ms or settings().health.response,
         "restart_command": to_jsonb(command, "the command") if command else null(),
@@ -71,6 +89,14 @@ def add(
     }
     upsert = insert(health_services).values(name=name, **service)
     connection.execute(upsert.on_conflict_do_update(index_elements=["name"], set_=service))
+    return token
+
+
+def receive_heartbeat(connection: Connection, token: str) -> str | None:
+    """Record the heartbeat of the service that the token belongs to; return its name, None if there is none."""
+    columns = health_services.c
+    statement = update(health_services).where(columns.token_hash == _token_hash(token))
+    return connection.scalar(statement.values(beat_at=func.clock_timestamp()).returning(columns.name))
 
 
 def remove(connection: Connection, name: str) -> None:
@@ -89,29 +115,16 @@ def find(connection: Connection) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def probe_all(engine: Engine) -> dict[str, CheckResult]:
-    """Check each service and return the results."""
-    with engine.connect() as connection:
-        watched = find(connection)
-    return {f"service:{service['name']}": probe(service) for service in watched}
+def _check_address(url: str) -> None:
+    parts = http_url(url)
+    if parts is None:
+        raise UsageError(f"{url!r} is not an address of a service; expected http(s)://host/path")
+    if parts.username or parts.password:
+        raise UsageError("an address of a service is stored in clear: leave the password out")
 
 
-def probe(service: dict[str, Any]) -> CheckResult:
-    """Check a service: unhealthy if the status differs or there is no response, degraded if it is slow."""
-    limit = service["timeout_ms"]
-    started = time.perf_counter()
-    try:
-        # Only the status is needed; the body may be endless and is not read.
-        status = fetch(Request("GET", service["url"]), seconds=max(limit / 1_000 * 2, 1.0)).status
-    except NoResponseError as error:
-        return CheckResult("unhealthy", f"no answer: {error}", None, limit, "ms")
-    took = (time.perf_counter() - started) * 1_000
-    if status != service["expected_status"]:
-        message = f"answered {status}, expected {service['expected_status']}"
-        return CheckResult("unhealthy", message, took, limit, "ms")
-    if took > limit:
-        return CheckResult("degraded", f"answered {status} after {took:.0f} ms", took, limit, "ms")
-    return CheckResult("healthy", f"answered {status} within {took:.0f} ms", took, limit, "ms")
+def _token_hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 def restart_unhealthy(engine: Engine, *, worker: str, run_id: str | None = None) -> list[str]:

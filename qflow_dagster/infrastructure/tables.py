@@ -18,7 +18,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from qflow_dagster.database.schema import metadata, timestamp_column
 
@@ -136,10 +136,11 @@ health_states = Table(
     Column("unit", Text),
     timestamp_column("since"),
     timestamp_column("at"),
-    # Damping: the last result, how often in a row, and the times of status changes (newest last).
+    # Damping: the last result, how often in a row, the last results (newest last), whether they change too often.
     Column("result", Text, nullable=False),
     Column("streak", Integer, nullable=False),
-    Column("changes", JSONB, nullable=False),
+    Column("recent", JSONB, nullable=False),
+    Column("flapping", Boolean, nullable=False, server_default="false"),
     Column("incident_id", Uuid),
 )
 
@@ -154,16 +155,61 @@ health_samples = Table(
     Index("ix_health_samples_name_at", "name", "at"),
 )
 
-# Monitored external services. The optional command restarts the service; it is an argument list.
+# Signs of life of our own processes.
+health_heartbeats = Table(
+    "health_heartbeats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    timestamp_column("at"),
+)
+
+# Finished runs and ticks by duration; `counts` has one more entry than the bounds of its buckets.
+duration_histograms = Table(
+    "duration_histograms",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("counts", ARRAY(BigInteger), nullable=False),
+    Column("sum", Double, nullable=False),
+    # When the last one of these ended: what ended before is counted already.
+    timestamp_column("until"),
+)
+
+# Times in which bad results of the checks that match a pattern are no incidents.
+maintenance_windows = Table(
+    "maintenance_windows",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("pattern", Text, nullable=False),
+    timestamp_column("starts_at"),
+    timestamp_column("ends_at"),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    CheckConstraint("starts_at <= ends_at", name="period"),
+    Index("ix_maintenance_windows_ends_at", "ends_at"),
+)
+
+# Monitored external services: with an address that is requested, or heartbeats that they send. The optional command
+# restarts the service; it is an argument list.
 health_services = Table(
     "health_services",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("url", Text, nullable=False),
+    Column("url", Text),
+    # Seconds within which it sends a heartbeat, when the last one came, and the SHA-256 of its token.
+    Column("heartbeat", Integer),
+    timestamp_column("beat_at", nullable=True),
+    Column("token_hash", LargeBinary, unique=True),
+    # Conditions on a response: {"headers", "body", "json", "certificate_days"}.
+    Column("conditions", JSONB, nullable=False, server_default="{}"),
+    # Checks without which it cannot work.
+    Column("depends_on", ARRAY(Text), nullable=False, server_default="{}"),
     Column("expected_status", Integer, nullable=False),
     Column("timeout_ms", Integer, nullable=False),
     Column("restart_command", JSONB),
     Column("restart_limit", Integer, nullable=False),
+    CheckConstraint("(url IS NULL) <> (heartbeat IS NULL)", name="address_or_heartbeat"),
+    CheckConstraint("heartbeat BETWEEN 1 AND 31536000", name="heartbeat"),
     CheckConstraint("expected_status BETWEEN 100 AND 599", name="expected_status"),
     CheckConstraint("timeout_ms BETWEEN 1 AND 60000", name="timeout_ms"),
     CheckConstraint("restart_limit BETWEEN 0 AND 100", name="restart_limit"),

@@ -7,15 +7,18 @@ running and recording them (`infrastructure.health_agent`).
 import json
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import dagster as dg
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.approvals import records as approval_records
-from qflow_dagster.infrastructure import health_checks
+from qflow_dagster.database.locks import lock
+from qflow_dagster.infrastructure import durations, health_checks
 from qflow_dagster.infrastructure.health_agent import Check, CheckResult, threshold_result
 from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
 from qflow_dagster.ingestion import queries
+from qflow_dagster.registry import Lock
 from qflow_dagster.settings import settings
 
 # A daemon sends a heartbeat every 30 seconds.
@@ -24,6 +27,10 @@ HEARTBEAT_GONE = 300.0
 # A run that reports nothing for so long hangs.
 STUCK = 3_600.0
 RECENT_TICKS = 3
+# The last runs that are looked at, and failed runs in a row that count.
+LAST_RUNS, FAILED_IN_A_ROW = 200, 3
+# Seconds of the past whose ticks are counted at first.
+FIRST_TICKS = 600.0
 # Bytes of the page's answer.
 MAX_RESPONSE_BYTES = 1_000_000
 
@@ -46,6 +53,7 @@ def all_checks(engine: Engine, instance: dg.DagsterInstance | None = None) -> li
         Check("freshness", freshness),
         Check("daemon", lambda: daemon_alive(instance)),
         Check("runs", lambda: no_run_hangs(instance)),
+        Check("failing_jobs", lambda: jobs_succeed(instance)),
         Check("ticks", lambda: ticks_succeed(instance)),
         Check("code_location", lambda: code_location_loads(instance)),
     ]
@@ -112,6 +120,47 @@ def no_run_hangs(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
     if hanging:
         message += f"; {hanging[0].dagster_run.job_name} {hanging[0].dagster_run.run_id[:8]} reports nothing"
     return {"runs": threshold_result(len(hanging), 0, None, message, "runs")}
+
+
+def jobs_succeed(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
+    """Find jobs whose last runs all failed: sensors that process pending rows then pause before the next run."""
+    failed = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    in_a_row: dict[str, int] = {}
+    over: set[str] = set()
+    for run in instance.get_runs(limit=LAST_RUNS):
+        if run.status in failed and run.job_name not in over:
+            in_a_row[run.job_name] = in_a_row.get(run.job_name, 0) + 1
+        elif run.status == dg.DagsterRunStatus.SUCCESS:
+            over.add(run.job_name)
+    failing = {name: count for name, count in sorted(in_a_row.items()) if count >= FAILED_IN_A_ROW}
+    message = ", ".join(f"{name}: {count} runs failed in a row" for name, count in failing.items())
+    message = message or "no job fails again and again"
+    return {"failing_jobs": threshold_result(len(failing), 0, None, message, "jobs")}
+
+
+def observe_durations(engine: Engine, instance: dg.DagsterInstance) -> None:
+    """Count the runs and ticks that ended since the last call in their histograms."""
+    over = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    with engine.begin() as connection:
+        lock(connection, Lock.HEALTH_STATES)
+        since = max(durations.until(connection, "run").values(), default=0.0)
+        finished = dg.RunsFilter(statuses=over, updated_after=datetime.fromtimestamp(since, UTC))
+        runs = instance.get_run_records(finished, limit=LAST_RUNS)
+        spans = [(run.dagster_run.job_name, run.start_time, run.end_time) for run in runs]
+        durations.observe(
+            connection, "run", [(job, end - start, end) for job, start, end in spans if start and end]
+        )
+        counted = durations.until(connection, "tick")
+        for state in instance.all_instigator_state():
+            if not state.is_running:
+                continue
+            name = state.instigator_name
+            after = counted.get(name, time.time() - FIRST_TICKS)
+            ticks = instance.get_ticks(
+                state.instigator_origin_id, state.selector_id, after=after, limit=LAST_RUNS
+            )
+            ended = [(tick.timestamp, tick.end_timestamp) for tick in ticks]
+            durations.observe(connection, "tick", [(name, end - start, end) for start, end in ended if end])
 
 
 def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, CheckResult]:

@@ -9,7 +9,7 @@ import dagster as dg
 from qflow_dagster.infrastructure import health_agent
 from qflow_dagster.jobs.infrastructure import check_health, maintain_workflows, observe_operations
 from qflow_dagster.resources.database import Database
-from qflow_dagster.resources.health import all_checks
+from qflow_dagster.resources.health import all_checks, observe_durations
 
 
 @dg.schedule(
@@ -25,6 +25,7 @@ def health_each_minute(
     engine = database.engine()
     checks = [check for check in all_checks(engine, context.instance) if not check.deep]
     changes = health_agent.run(engine, checks)
+    observe_durations(engine, context.instance)
     fell = [c for c in changes if c["name"].startswith("service:") and c["to"] == "unhealthy"]
     if fell:
         return dg.RunRequest(run_key=f"restart:{context.scheduled_execution_time.isoformat()}")

@@ -59,6 +59,7 @@ def build_app(
             Route("/health/live", monitoring.live),
             Route("/health/ready", monitoring.ready),
             Route("/health/deep", monitoring.deep),
+            Route("/health/heartbeats/{token}", monitoring.heartbeat, methods=["GET", "POST"]),
             Route("/metrics", monitoring.metrics),
             Mount(
                 "/api/{project:int}",

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,22 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, text
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.infrastructure import breaker_observation, health_agent, health_checks, services
+from qflow_dagster.infrastructure import (
+    breaker_observation,
+    health_agent,
+    health_checks,
+    health_exceptions,
+    health_states,
+    heartbeats,
+    service_probes,
+    services,
+    watching,
+)
 from qflow_dagster.infrastructure.health_agent import Check, CheckResult
 from qflow_dagster.infrastructure.incidents import STATUSES, DampedState, Status, damp, worst
 from qflow_dagster.infrastructure.trends import theil_sen, time_to_threshold
-from qflow_dagster.quantumflow import claim, create_workflow, register
-from tests.http_server import local_server
+from qflow_dagster.quantumflow import claim, create_workflow, register, send_with_notify
+from tests.http_server import local_server, write_certificate
 
 register("test.queue")
 
@@ -33,7 +44,7 @@ def record(engine: Engine, **results: CheckResult) -> list[tuple[str, str]]:
 
 def believed(engine: Engine) -> dict[str, str]:
     with engine.connect() as connection:
-        return {state["name"]: state["status"] for state in health_agent.states(connection)}
+        return {state["name"]: state["status"] for state in health_states.states(connection)}
 
 
 def probe(engine: Engine, name: str) -> dict[str, CheckResult]:
@@ -55,22 +66,32 @@ def test_one_bad_result_is_no_change_two_are() -> None:
     assert seen == ["healthy"] * 4 + ["unhealthy"] * 2 + ["healthy"]
 
 
-def test_the_first_result_is_believed_at_once() -> None:
-    assert damp(None, "degraded", 0.0, confirmations=3, flapping=6).status == "degraded"
+def test_a_first_bad_result_waits_like_any_other() -> None:
+    first = damp(None, "degraded", 0.0, confirmations=2, flapping=6)
+    assert first.status == "unknown"
+    assert damp(first, "degraded", 1.0, confirmations=2, flapping=6).status == "degraded"
+    assert damp(first, "healthy", 1.0, confirmations=2, flapping=6).status == "unknown"
+    assert damp(None, "healthy", 0.0, confirmations=2, flapping=6).status == "healthy"
+    assert damp(None, "degraded", 0.0, confirmations=1, flapping=6).status == "degraded"
 
 
-def test_what_comes_and_goes_stays_bad_until_it_is_well_for_long() -> None:
-    state = damp(None, "healthy", 0.0, confirmations=1, flapping=4)
-    now = 0.0
-    for _ in range(20):
-        for found in ("unhealthy", "healthy"):
-            now += 60
-            state = damp(state, found, now, confirmations=1, flapping=4)  # type: ignore[arg-type]
-    assert state.status == "unhealthy"
-    for _ in range(5):
-        now += 60
-        state = damp(state, "healthy", now, confirmations=1, flapping=4)
-    assert state.status == "healthy"
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_what_alternates_is_flapping_until_it_is_steady(length: int) -> None:
+    """Whatever the length of its phases: one status, the worst, until the results are steady again."""
+    state: DampedState | None = None
+    for at in range(20):
+        found: Status = "unhealthy" if (at // length) % 2 else "healthy"
+        state = damp(state, found, at * 60.0, confirmations=2, flapping=6)
+    assert state is not None
+    assert (state.status, state.flapping) == ("unhealthy", True)
+    since = state.since
+    for at in range(20, 40):
+        found = "unhealthy" if (at // length) % 2 else "healthy"
+        state = damp(state, found, at * 60.0, confirmations=2, flapping=6)
+        assert (state.status, state.flapping, state.since) == ("unhealthy", True, since)
+    for at in range(40, 60):
+        state = damp(state, "healthy", at * 60.0, confirmations=2, flapping=6)
+    assert (state.status, state.flapping) == ("healthy", False)
 
 
 @given(
@@ -78,19 +99,21 @@ def test_what_comes_and_goes_stays_bad_until_it_is_well_for_long() -> None:
     confirmations=st.integers(1, 4),
     flapping=st.integers(2, 8),
 )
-def test_what_is_believed_was_seen_and_changes_only_when_confirmed(
+def test_a_status_is_confirmed_or_the_worst_of_what_flaps(
     results: list[Status], confirmations: int, flapping: int
 ) -> None:
     state: DampedState | None = None
     for at, found in enumerate(results):
         before = state
         state = damp(state, found, at * 60.0, confirmations=confirmations, flapping=flapping)
-        assert state.status in results[: at + 1]
+        assert state.status in (*results[: at + 1], "unknown")
         if before is not None and state.status != before.status:
-            assert set(results[at + 1 - confirmations : at + 1]) == {found}
+            assert state.flapping or set(results[at + 1 - confirmations : at + 1]) == {found}
             assert state.since == at * 60.0
+        if state.flapping and before is not None and before.flapping:
+            assert STATUSES.index(state.status) >= STATUSES.index(before.status)
     assert state is not None
-    if len(results) >= 5 * confirmations and len(set(results[-5 * confirmations :])) == 1:
+    if len(results) >= 20 and len(set(results[-20:])) == 1:
         assert state.status == results[-1]
 
 
@@ -116,20 +139,143 @@ def test_an_incident_opens_worsens_and_closes_by_itself(
     record(engine, disk=result("healthy"))
     assert record(engine, disk=result("healthy")) == [("disk", "healthy")]
     with engine.connect() as connection:
-        [incident] = health_agent.incidents(connection)
+        [incident] = health_states.incidents(connection)
     assert (incident["status"], incident["check"], incident["worst"]) == ("closed", "disk", "unhealthy")
     assert incident["seconds"] >= 0
-    assert [message["to"] for message in sent("health_notifications")] == ["open", "open", "open", "closed"]
+    assert [message["to"] for message in sent("health_notifications")] == ["open", "open", "closed"]
 
 
-def test_what_is_not_there_any_more_is_forgotten_and_its_incident_closed(engine: Engine) -> None:
+def test_a_first_bad_result_opens_no_incident_two_do(engine: Engine) -> None:
+    assert record(engine, disk=result("unhealthy")) == []
+    assert believed(engine) == {"disk": "unknown"}
+    assert record(engine, disk=result("unhealthy")) == [("disk", "unhealthy")]
+    record(engine, blip=result("unhealthy"))
+    record(engine, blip=result("healthy"))
+    assert record(engine, blip=result("healthy")) == [("blip", "healthy")]
+    with engine.connect() as connection:
+        assert [row["check"] for row in health_states.incidents(connection)] == ["disk"]
+
+
+def test_each_change_is_one_message_with_its_severity(
+    engine: Engine, sent: Callable[[str], list[Any]]
+) -> None:
+    """Also where it alternates: a start and an end, not one message per change."""
+    record(engine, disk=result("healthy"))
+    for n in range(40):
+        record(engine, disk=result("unhealthy" if n % 2 else "healthy"))
+    for _ in range(20):
+        record(engine, disk=result("healthy"))
+    with engine.connect() as connection:
+        [incident] = health_states.incidents(connection)
+    assert (incident["status"], incident["worst"]) == ("closed", "unhealthy")
+    assert incident["message"].startswith("flapping, the worst of its last")
+    assert [message["to"] for message in sent("health_notifications")] == ["open", "closed"]
+
+
+def test_an_item_that_comes_and_goes_is_one_incident(
+    engine: Engine, sent: Callable[[str], list[Any]]
+) -> None:
+    for n in range(30):
+        found = {} if n % 2 else {"queue_depth:ingestion": result("unhealthy")}
+        with engine.begin() as connection:
+            health_agent.record(connection, {"queue_depth": found})
+    assert believed(engine) == {"queue_depth:ingestion": "unhealthy"}
+    assert [message["to"] for message in sent("health_notifications")] == ["open"]
+
+
+def test_what_is_not_there_any_more_closes_its_incident_and_is_forgotten_after_an_hour(
+    engine: Engine,
+) -> None:
     with engine.begin() as connection:
-        health_agent.record(
-            connection, {"service": {"service:a": result("unhealthy"), "service:b": result("healthy")}}
-        )
+        for _ in range(2):
+            health_agent.record(
+                connection, {"service": {"service:a": result("unhealthy"), "service:b": result("healthy")}}
+            )
+        for _ in range(2):
+            health_agent.record(connection, {"service": {"service:b": result("healthy")}})
+        assert [row["status"] for row in health_states.incidents(connection)] == ["closed"]
+    assert believed(engine) == {"service:a": "healthy", "service:b": "healthy"}
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE health_states SET since = since - interval '1 hour'"))
         health_agent.record(connection, {"service": {"service:b": result("healthy")}})
-        assert [row["status"] for row in health_agent.incidents(connection)] == ["closed"]
     assert believed(engine) == {"service:b": "healthy"}
+
+
+def test_in_a_maintenance_window_nothing_is_an_incident(engine: Engine) -> None:
+    with engine.begin() as connection:
+        window = health_exceptions.plan(connection, "service:*", seconds=600, reason="move", actor="ada")
+    for _ in range(3):
+        record(engine, **{"service:a": result("unhealthy"), "disk": result("unhealthy")})
+    with engine.begin() as connection:
+        assert [row["check"] for row in health_states.incidents(connection)] == ["disk"]
+        [state] = [row for row in health_states.states(connection) if row["name"] == "service:a"]
+        assert state["message"] == "in maintenance (move); unhealthy"
+        assert health_states.uptime(connection, "service:a") is None
+        health_exceptions.end(connection, window)
+        assert health_exceptions.windows(connection) == []
+        with pytest.raises(UsageError, match="no maintenance window"):
+            health_exceptions.end(connection, window)
+    for _ in range(2):
+        record(engine, **{"service:a": result("unhealthy")})
+    assert believed(engine)["service:a"] == "unhealthy"
+
+
+def test_what_depends_on_something_that_fails_is_not_reported_beside_it(engine: Engine) -> None:
+    with engine.begin() as connection:
+        services.add(connection, "db", "http://127.0.0.1:1/")
+        services.add(connection, "shop", "http://127.0.0.1:1/", depends_on=["service:db", "database"])
+        services.add(connection, "page", "http://127.0.0.1:1/", depends_on=["service:shop"])
+        with pytest.raises(UsageError, match="service db would depend on itself"):
+            services.add(connection, "db", "http://127.0.0.1:1/", depends_on=["service:page"])
+    names = ("service:db", "service:shop", "service:page")
+    for _ in range(3):
+        record(engine, **{name: result("unhealthy") for name in names})
+    with engine.connect() as connection:
+        assert [row["check"] for row in health_states.incidents(connection)] == ["service:db"]
+    for _ in range(2):
+        record(engine, **{"service:db": result("healthy"), "service:shop": result("unhealthy")})
+    assert believed(engine)["service:shop"] == "unhealthy"
+
+
+def test_the_web_process_reports_that_the_checks_stopped_and_the_checks_that_it_did(engine: Engine) -> None:
+    def watch() -> list[str]:
+        with engine.begin() as connection:
+            heartbeats.beat(connection, heartbeats.WEB)
+            watching.watch_checks(connection)
+            return [row["check"] for row in health_states.incidents(connection, status="open")]
+
+    assert watch() == []
+    record(engine, disk=result("healthy"))
+    assert watch() == []
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE health_states SET at = at - interval '4 min'"))
+    assert watch() == []
+    assert watch() == ["checks"]
+    record(engine, disk=result("healthy"))
+    watch()
+    assert watch() == []
+
+    assert probe(engine, "web")["web"].status == "healthy"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE health_heartbeats SET at = at - interval '3 min'"))
+    assert probe(engine, "web")["web"].status == "unhealthy"
+    with engine.begin() as connection:
+        heartbeats.stop(connection, heartbeats.WEB)
+    assert probe(engine, "web") == {}
+
+
+def test_messages_held_back_by_an_open_transaction_are_reported_with_its_process(engine: Engine) -> None:
+    assert probe(engine, "held_messages")["held_messages"].status == "healthy"
+    with engine.connect() as holder, holder.begin():
+        pid = holder.scalar(text("SELECT pg_backend_pid() FROM pg_current_xact_id()"))
+        with engine.begin() as connection:
+            send_with_notify(connection, "workflow_alerts", [{"x": 1}] * 3)
+            connection.execute(text("UPDATE messages SET created_at = created_at - interval '1 min'"))
+        found = probe(engine, "held_messages")["held_messages"]
+    assert found.status == "degraded"
+    assert found.message.startswith("3 messages wait, since 6")
+    assert f"process {pid}" in found.message
+    assert probe(engine, "recovery")["recovery"].status == "healthy"
 
 
 def test_when_a_probe_fails_as_a_whole_all_it_found_before_is_unknown(engine: Engine) -> None:
@@ -199,12 +345,12 @@ def test_a_disk_that_fills_is_forecast_from_its_samples(engine: Engine) -> None:
             FROM generate_series(0, 50) AS n
         """)
         )
-        assert health_agent.forecasts(connection)["disk"] == pytest.approx(50 * 3_600, rel=1e-3)
+        assert health_states.forecasts(connection)["disk"] == pytest.approx(50 * 3_600, rel=1e-3)
 
 
 def test_uptime_leaves_out_the_time_nobody_looked(engine: Engine) -> None:
     with engine.begin() as connection:
-        assert health_agent.uptime(connection, "service:a") is None
+        assert health_states.uptime(connection, "service:a") is None
         connection.execute(
             text("""
             INSERT INTO health_samples (name, at, status)
@@ -213,7 +359,7 @@ def test_uptime_leaves_out_the_time_nobody_looked(engine: Engine) -> None:
             FROM generate_series(0, 60) AS n
         """)
         )
-        assert health_agent.uptime(connection, "service:a") == pytest.approx(0.75)
+        assert health_states.uptime(connection, "service:a") == pytest.approx(0.75)
 
 
 # The checks themselves
@@ -277,14 +423,94 @@ def test_a_service_is_healthy_slow_wrong_or_away(engine: Engine) -> None:
     with local_server() as server:
         with engine.begin() as connection:
             services.add(connection, "shop", server.url, timeout_ms=1_500)
-        assert services.probe_all(engine)["service:shop"].status == "healthy"
+        assert service_probes.probe_all(engine)["service:shop"].status == "healthy"
         server.delay = 1.8
-        assert services.probe_all(engine)["service:shop"].status == "degraded"
+        assert service_probes.probe_all(engine)["service:shop"].status == "degraded"
         server.delay, server.status = 0.0, 500
-        assert services.probe_all(engine)["service:shop"].message == "answered 500, expected 200"
+        assert service_probes.probe_all(engine)["service:shop"].message == "answered 500, expected 200"
         server.delay = 5.0
-        assert services.probe_all(engine)["service:shop"].status == "unhealthy"
-    assert services.probe_all(engine)["service:shop"].status == "unhealthy"
+        assert service_probes.probe_all(engine)["service:shop"].status == "unhealthy"
+    assert service_probes.probe_all(engine)["service:shop"].status == "unhealthy"
+
+
+def test_services_that_hang_hide_no_other(engine: Engine) -> None:
+    with local_server() as server, local_server() as hanging:
+        hanging.delay = 6.0
+        with engine.begin() as connection:
+            for n in range(14):
+                services.add(connection, f"hangs{n}", hanging.url, timeout_ms=500)
+            services.add(connection, "shop", server.url)
+        started = time.monotonic()
+        found = service_probes.probe_all(engine)
+        assert time.monotonic() - started < 5
+    assert found["service:shop"].status == "healthy"
+    assert {result.status for name, result in found.items() if "hangs" in name} == {"unhealthy"}
+
+
+def test_without_time_to_wait_as_long_as_it_may_take_it_is_unknown(engine: Engine) -> None:
+    with local_server() as server:
+        server.delay = 3.0
+        service = {"url": server.url, "timeout_ms": 10_000, "expected_status": 200, "conditions": {}}
+        assert service_probes.probe(engine, service, 0.2).status == "unknown"
+        assert service_probes.probe(engine, service, 0.0).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ({"body": "ok", "json": '$.status == "ok" && $.db.up == true'}, "answered 200"),
+        ({"headers": {"Content-Type": "application/json"}}, "answered 200"),
+        ({"body": "fine"}, "its body does not contain 'fine'"),
+        ({"json": '$.status == "error"'}, 'its body does not match $.status == "error"'),
+        ({"json": "$.absent == 1"}, "its body does not match $.absent == 1"),
+        ({"headers": {"Content-Type": "text/html"}}, "its header Content-Type does not contain 'text/html'"),
+    ],
+)
+def test_conditions_on_a_response(engine: Engine, conditions: dict[str, Any], message: str) -> None:
+    with local_server() as server:
+        server.body = b'{"status": "ok", "db": {"up": true}}'
+        server.headers = {"Content-Type": "application/json"}
+        with engine.begin() as connection:
+            services.add(connection, "shop", server.url, conditions=conditions)
+        found = service_probes.probe_all(engine)["service:shop"]
+    assert found.message.startswith(message)
+    assert found.status == ("healthy" if message == "answered 200" else "unhealthy")
+
+
+def test_a_condition_on_json_that_is_no_path_is_refused(engine: Engine) -> None:
+    with engine.begin() as connection, pytest.raises(UsageError, match="is not a condition on JSON"):
+        services.add(connection, "shop", "http://127.0.0.1:1/", conditions={"json": "status = ok"})
+
+
+def test_a_certificate_that_expires_soon_is_degraded(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = write_certificate(tmp_path / "both.pem", days=3.04)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with local_server(certificate=certificate) as server:
+        service = {"url": server.url, "timeout_ms": 1_000, "expected_status": 200, "conditions": {}}
+        found = service_probes.probe(engine, service)
+        assert (found.status, found.message) == ("degraded", "its certificate expires in 3.0 days")
+        assert (
+            service_probes.probe(engine, {**service, "conditions": {"certificate_days": 1}}).status
+            == "healthy"
+        )
+
+
+def test_a_service_that_sends_heartbeats(engine: Engine) -> None:
+    with engine.begin() as connection:
+        token = services.add(connection, "backup", None, heartbeat=3_600)
+        assert token is not None
+        with pytest.raises(UsageError, match="an address to request, or a period"):
+            services.add(connection, "both", "http://127.0.0.1:1/", heartbeat=60)
+    assert service_probes.probe_all(engine)["service:backup"].status == "unknown"
+    with engine.begin() as connection:
+        assert services.receive_heartbeat(connection, "x" + token) is None
+        assert services.receive_heartbeat(connection, token) == "backup"
+    assert service_probes.probe_all(engine)["service:backup"].status == "healthy"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE health_services SET beat_at = beat_at - interval '2 hours'"))
+    assert service_probes.probe_all(engine)["service:backup"].status == "unhealthy"
 
 
 @pytest.mark.parametrize(
@@ -304,8 +530,9 @@ def test_an_unhealthy_service_is_restarted_as_often_as_allowed_each_recorded(
     with engine.begin() as connection:
         services.add(connection, "shop", "http://127.0.0.1:1/", restart_command=command, restart_limit=2)
         services.add(connection, "other", "http://127.0.0.1:1/")
-    with engine.begin() as connection:
-        health_agent.record(connection, {"service": services.probe_all(engine)})
+    for _ in range(2):
+        with engine.begin() as connection:
+            health_agent.record(connection, {"service": service_probes.probe_all(engine)})
     for _ in range(4):
         services.restart_unhealthy(engine, worker="w")
     assert log.read_text() == "xx"
@@ -319,8 +546,9 @@ def test_an_unhealthy_service_is_restarted_as_often_as_allowed_each_recorded(
 def test_a_restart_that_fails_says_so_and_its_breaker_stops_it(engine: Engine) -> None:
     with engine.begin() as connection:
         services.add(connection, "shop", "http://127.0.0.1:1/", restart_command="false", restart_limit=100)
-    with engine.begin() as connection:
-        health_agent.record(connection, {"service": services.probe_all(engine)})
+    for _ in range(2):
+        with engine.begin() as connection:
+            health_agent.record(connection, {"service": service_probes.probe_all(engine)})
     said = [services.restart_unhealthy(engine, worker="w")[0] for _ in range(7)]
     assert "ended with exit code 1" in said[0]
     assert "circuit breaker is open" in said[-1]

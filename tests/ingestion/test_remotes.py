@@ -4,18 +4,13 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.ingestion import git, remotes
-from tests.http_server import LocalServer, local_server
+from tests.http_server import LocalServer, local_server, write_certificate
 from tests.ingestion.conftest import GitRepository
 
 HOOKS = (
@@ -317,25 +312,7 @@ def test_the_page_of_a_mirrored_repository_is_its_own_address(tmp_path: Path) ->
 @pytest.fixture
 def https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
     """A server behind https that git trusts, and credentials for it and its neighbours in ~/.netrc."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    both = tmp_path / "both.pem"
-    both.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + pem)
+    both = write_certificate(tmp_path / "both.pem")
     (tmp_path / ".netrc").write_text("machine localhost login me password secret\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GIT_SSL_CAINFO", str(both))

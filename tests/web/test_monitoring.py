@@ -1,17 +1,33 @@
 """Health for probes and metrics for Prometheus: true, and never healthy when nobody looks."""
 
+import json
+import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+import yaml
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, create_engine, text
 from starlette.testclient import TestClient
 
-from qflow_dagster.infrastructure import circuit_breaker, health_agent
+from qflow_dagster.infrastructure import (
+    circuit_breaker,
+    durations,
+    error_analysis,
+    health_agent,
+    services,
+)
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
 from qflow_dagster.infrastructure.health_agent import CheckResult
+from qflow_dagster.web import metrics
 from qflow_dagster.web.app import build_app
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -26,7 +42,9 @@ def away() -> TestClient:
 def record(engine: Engine, status: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM health_states"))
-        health_agent.record(connection, {"disk": {"disk": CheckResult(status, "d", 50.0, 90.0, "%")}})  # type: ignore[arg-type]
+        for _ in range(2):
+            found = CheckResult(status, "d", 50.0, 90.0, "%")  # type: ignore[arg-type]
+            health_agent.record(connection, {"disk": {"disk": found}})
 
 
 @pytest.mark.parametrize(
@@ -72,22 +90,89 @@ def test_a_database_of_another_shape_is_not_ready(client: TestClient, engine: En
     assert client.get("/health/ready").status_code == 503
 
 
-def test_metrics_are_what_prometheus_reads(
-    client: TestClient, engine: Engine, ask: Callable[..., UUID]
-) -> None:
+@pytest.fixture
+def filled(client: TestClient, engine: Engine, ask: Callable[..., UUID]) -> TestClient:
+    """The application with something of everything that is measured, under names that need escaping."""
     record(engine, "degraded")
     ask()
     with engine.begin() as connection:
-        circuit_breaker.open_by_hand(connection, 'odd"name\n', actor="a", reason="r")
+        circuit_breaker.hold(connection, 'odd"name\n', "open", actor="a", reason="r")
         track_errors(connection, [Occurrence(operation="pay")] * 3)
-    found = {
+        durations.observe(connection, "run", [("check_health", 4.0, 10.0), ("check_health", 70.0, 20.0)])
+        # What is passed again, as by two processes, is not counted again.
+        durations.observe(connection, "run", [("check_health", 70.0, 20.0), ("check_health", 9_999.0, 30.0)])
+    error_analysis.analyze(engine)
+    return client
+
+
+def samples(content: str) -> dict[tuple[str, ...], float]:
+    return {
         (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(client.get("/metrics").text)
+        for family in text_string_to_metric_families(content)
         for sample in family.samples
     }
+
+
+def test_metrics_are_what_prometheus_reads(filled: TestClient) -> None:
+    found = samples(filled.get("/metrics").text)
     assert found["qflow_up",] == 1
-    assert found["qflow_health", "disk"] == 2
-    assert found["qflow_health_value", "%", "disk"] == 50
+    assert found["qflow_health_status", "disk"] == 2
+    assert found["qflow_health_value_ratio", "disk"] == 0.5
     assert found["qflow_approvals", "pending"] == 1
     assert found["qflow_circuit_breaker_open", 'odd"name<U+000A>'] == 1
-    assert found["qflow_errors", "pay"] == 3
+    assert found["qflow_errors_total", "pay"] == 3
+    assert found["qflow_window_errors", "pay"] == 3
+    assert found["qflow_run_duration_seconds_bucket", "5", "check_health"] == 1
+    assert found["qflow_run_duration_seconds_bucket", "300", "check_health"] == 2
+    assert found["qflow_run_duration_seconds_bucket", "+Inf", "check_health"] == 3
+    assert found["qflow_run_duration_seconds_sum", "check_health"] == 10_073
+
+
+def test_openmetrics_is_served_where_it_is_preferred(filled: TestClient) -> None:
+    answer = filled.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+    families = {family.name for family in openmetrics.text_string_to_metric_families(answer.text)}
+    assert {"qflow_errors", "qflow_run_duration_seconds", "qflow_health_status"} <= families
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
+def test_promtool_finds_nothing_to_criticize(filled: TestClient) -> None:
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=filled.get("/metrics").content,
+        capture_output=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_labels_are_bounded(client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "MAX_OPERATIONS", 2)
+    with engine.begin() as connection:
+        track_errors(connection, [Occurrence(operation=f"o{n}", age=60.0 - n) for n in range(5)])
+    error_analysis.analyze(engine)
+    found = samples(client.get("/metrics").text)
+    totals = {key[1]: value for key, value in found.items() if key[0] == "qflow_errors_total"}
+    assert totals == {"o0": 1, "o1": 1, "(other)": 3}
+
+
+def test_a_service_sends_its_heartbeat_to_an_address_of_its_own(client: TestClient, engine: Engine) -> None:
+    with engine.begin() as connection:
+        token = services.add(connection, "backup", None, heartbeat=60)
+    assert client.post(f"/health/heartbeats/{token}").json() == {"status": "ok"}
+    assert client.get(f"/health/heartbeats/{token}x").status_code == 404
+
+
+@pytest.mark.parametrize("file", ["prometheus/qflow.rules.yml", "grafana/qflow.json"])
+def test_rules_and_dashboard_use_metrics_that_exist(filled: TestClient, file: str) -> None:
+    content = (ROOT / "deploy" / file).read_text()
+    if file.endswith("json"):
+        content = " ".join(
+            target["expr"] for panel in json.loads(content)["panels"] for target in panel["targets"]
+        )
+    else:
+        content = " ".join(rule["expr"] for rule in yaml.safe_load(content)["groups"][0]["rules"])
+    declared = set(re.findall(r"^# TYPE (\S+)", filled.get("/metrics").text, re.MULTILINE))
+    used = {name.removesuffix("_bucket") for name in re.findall(r"qflow_\w+", content)}
+    assert used <= declared
