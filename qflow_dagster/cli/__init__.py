@@ -30,7 +30,7 @@ NOUNS = {
     "approvals": "Approvals: request, list, show, approve, deny, revoke, use, export.",
     "inbox": "The inbox page for decisions; health, metrics and error intake over HTTP; the notifier.",
     "errors": "Errors: track, list, show, rates; ack, resolve, mute, reopen.",
-    "breakers": "Circuit breakers: list, show, reset, open.",
+    "breakers": "Circuit breakers: list, show, reset; hold open or closed.",
     "findings": "Findings: list, summary, show, suppress, restore, baseline, export, import.",
     "rules": "Rules: list, show, history, test; evolve, mine, promote, retire, veto, thresholds; "
     "publish, import, distrust.",
@@ -41,7 +41,7 @@ NOUNS = {
     "sparc": "Goals through the five SPARC phases: start, work, list, show, strategies; resume, abandon.",
     "agent": "Agents: register, list, show, availability, work; assign, assignments, message, statistics.",
     "knowledge": "Knowledge requests: add, list, show, retry, resolve; work, listen.",
-    "health": "Health: the status of everything; incidents, services.",
+    "health": "Health: the status of everything; incidents, services, maintenance.",
     "notify": "Notifications: add, list, test, remove endpoints; work.",
     "db": "The PostgreSQL server: address, migrations, psql, stop.",
 }

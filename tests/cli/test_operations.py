@@ -231,6 +231,7 @@ def test_health_says_how_it_is_by_words_json_and_exit_code(qflow: Run) -> None:
         ok(qflow("health", "services", "add", "shop", server.url))
         server.status = 500
         assert "unhealthy" in qflow("health").stdout
+        qflow("health")
         ok(qflow("health", "services", "list"))
         ok(qflow("health", "services", "remove", "shop"))
     assert "service:shop" in ok(qflow("health", "incidents"))
