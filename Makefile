@@ -12,6 +12,8 @@ WORKERS ?= 3
 E2E_WORKERS ?= 3
 # The tests start hundreds of processes, each of which would compile the project anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Packages of npm that tests use.
+NODE_TOOLS := typescript@7.0.2 fast-check@4.10.2
 # What runs side by side prints when it ends, but for a line with `+`, which prints as it goes.
 GROUPED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
@@ -93,6 +95,9 @@ clean: ## Stop the embedded server and delete .venv and .qflow
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@$(call install,-e '.[dev$(comma)benchmarks$(comma)docs]')
+	@command -v npm >/dev/null || { echo "no npm: tests of JavaScript and TypeScript are skipped" >&2; exit 0; }; \
+	  npm install --global --prefix .venv/node --ignore-scripts --no-audit --no-fund --loglevel=error $(NODE_TOOLS) >/dev/null || \
+	  echo "npm could not install $(NODE_TOOLS): tests that need them are skipped" >&2
 	@touch $@ .venv/installed
 
 .venv/bin/python:

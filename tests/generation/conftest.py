@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
+import shutil
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -36,6 +40,25 @@ def rules_of_style(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turn rules of style on: their changes are tried here, which are on is not the subject."""
     enabled = [rule.id for rule in RULES.values() if rule.cosmetic]
     monkeypatch.setenv("QFLOW_RULES_ENABLED", json.dumps(enabled))
+    settings.cache_clear()
+
+
+NODE = Path(sys.prefix, "node")
+
+
+@pytest.fixture(scope="session")
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """TypeScript and fast-check, which `make setup-dev` installs, where the sandbox may see them."""
+    if not (NODE / "bin" / "tsc").exists():
+        pytest.skip("needs typescript and fast-check: make setup-dev, with npm")
+    # Inside, /work is the folder of the command, and the project may lie in a folder of that name.
+    return shutil.copytree(NODE, tmp_path_factory.mktemp("node") / "node", symlinks=True)
+
+
+@pytest.fixture
+def node_tools(node_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{node_folder / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("QFLOW_GENERATION_SANDBOX_PATHS", json.dumps([str(node_folder)]))
     settings.cache_clear()
 
 

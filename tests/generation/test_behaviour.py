@@ -11,6 +11,7 @@ import pytest
 from qflow_dagster.agents import self_improvement
 from qflow_dagster.generation.repository_gates import behaviour_driver
 from qflow_dagster.generation.repository_gates.behaviour_inputs import plan
+from qflow_dagster.generation.repository_gates.drivers import report_in
 from qflow_dagster.settings import settings
 from tests.improvement_loop import NONE, Loop
 
@@ -36,7 +37,7 @@ def compared(folder: Path, before: str, after: str, line: int) -> dict[str, Any]
         text=True,
         check=True,
     )
-    [[outcome]] = json.loads(ran.stdout.rpartition(behaviour_driver.MARK)[2])
+    [[outcome]] = report_in(ran.stdout)
     assert (folder / "module.py").read_text() == before
     return outcome
 

@@ -1,29 +1,42 @@
-"""The gate `behaviour`: changed Python functions do the same as before, on generated inputs.
+"""The gate `behaviour`: changed functions of Python and JavaScript do the same as before, on generated inputs.
 
-Belongs here: what is compared, and the verdict. Does not belong here: inputs (`behaviour_inputs`), the calls
-themselves, which happen inside the sandbox (`behaviour_driver`).
+Belongs here: what is compared, and the verdict. Does not belong here: which functions and inputs
+(`behaviour_inputs`, `behaviour_scripts`), the calls themselves, which happen inside the sandbox (`behaviour_driver`).
 """
 
-import json
-import shutil
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from qflow_dagster import sandbox
 from qflow_dagster.generation.candidates import Candidate
-from qflow_dagster.generation.repository_gates import behaviour_driver
 from qflow_dagster.generation.repository_gates.behaviour_inputs import CallPlan, InputTask, plan_batch
+from qflow_dagster.generation.repository_gates.behaviour_scripts import plan_scripts
+from qflow_dagster.generation.repository_gates.drivers import Driver, report_of
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.settings import settings
 
 NAME = "behaviour"
-DRIVER, JOBS = ".qflow-behaviour.py", ".qflow-behaviour.json"
 MAX_NAMED = 5
+
+
+class Support(NamedTuple):
+    """How functions of some languages are found, and called: the driver takes what is found."""
+
+    languages: tuple[str, ...]
+    plan: Callable[[None, list[InputTask]], tuple[int, list[CallPlan]]]
+    driver: Driver
+
+
+SUPPORTED = (
+    Support(("python",), plan_batch, Driver(("python3", "-B"), "behaviour_driver.py", "python")),
+    Support(
+        ("javascript", "typescript", "tsx"), plan_scripts, Driver(("node",), "behaviour_driver.cjs", "node")
+    ),
+)
 
 
 class _Changed(NamedTuple):
@@ -33,27 +46,20 @@ class _Changed(NamedTuple):
     function: CallPlan
 
 
+_Compared = tuple[_Changed, Mapping[str, Any]]
+
+
 def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
     """Compare every changed function before and after each candidate, in the sandbox."""
     seconds = settings().generation.behaviour_seconds
     if seconds == 0:
         return _skipped(candidates, "QFLOW_GENERATION_BEHAVIOUR_SECONDS is 0")
     started = time.monotonic()
-    changed = _changed_functions(
-        [candidate for candidate in candidates if not candidate.request.rule.differs]
-    )
-    to_call = [
-        candidate for candidate in candidates if any(f.function.inputs for f in changed.get(candidate.id, ()))
-    ]
-    outcomes: Mapping[UUID, list[dict[str, Any]]] = {}
-    problem = ""
-    if to_call:
-        try:
-            outcomes = _called(batch, to_call, changed, seconds)
-        except sandbox.NotIsolatedError as error:
-            problem = str(error)
-        else:
-            problem = "" if outcomes else "its program was ended before it reported"
+    compared: dict[UUID, list[_Compared]] = {candidate.id: [] for candidate in candidates}
+    same = [candidate for candidate in candidates if not candidate.request.rule.differs]
+    for support in SUPPORTED:
+        for id_, functions in _compared_functions(batch, support, same, seconds).items():
+            compared[id_] += functions
     # What one run costs is shared by the candidates of the batch.
     each = (time.monotonic() - started) / max(1, len(candidates))
     results = {}
@@ -63,13 +69,33 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
             reason = f"the fix of a bug, which changes behaviour on purpose: {differs}"
             results[candidate.id] = Result(Gate(NAME, "not applicable", reason, each))
             continue
-        functions = changed[candidate.id]
-        if not functions:
-            evidence = "only Python functions are compared"
+        if not compared[candidate.id]:
+            evidence = "only functions of Python and JavaScript are compared"
             results[candidate.id] = Result(Gate(NAME, "not applicable", evidence, each))
             continue
-        reported = iter(outcomes.get(candidate.id, []))
-        compared = [
+        results[candidate.id] = _verdict(compared[candidate.id], each)
+    return results
+
+
+def _compared_functions(
+    batch: Batch, support: Support, candidates: Sequence[Candidate], seconds: float
+) -> dict[UUID, list[_Compared]]:
+    """Return the changed functions of some languages by candidate, each with its outcome."""
+    changed = _changed_functions(support, candidates)
+    to_call = [c for c in candidates if any(item.function.inputs for item in changed[c.id])]
+    outcomes: Mapping[UUID, list[dict[str, Any]]] = {}
+    problem = ""
+    if to_call:
+        try:
+            outcomes = _called(batch, support, to_call, changed, seconds)
+        except sandbox.NotIsolatedError as error:
+            problem = str(error)
+        else:
+            problem = "" if outcomes else f"needs {support.driver.command[0]}, or its program was ended"
+    compared: dict[UUID, list[_Compared]] = {}
+    for id_, functions in changed.items():
+        reported = iter(outcomes.get(id_, []))
+        compared[id_] = [
             (
                 item,
                 next(reported, {"reason": problem})
@@ -78,11 +104,10 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
             )
             for item in functions
         ]
-        results[candidate.id] = _verdict(compared, each)
-    return results
+    return compared
 
 
-def _changed_functions(candidates: Sequence[Candidate]) -> dict[UUID, list[_Changed]]:
+def _changed_functions(support: Support, candidates: Sequence[Candidate]) -> dict[UUID, list[_Changed]]:
     tasks: list[InputTask] = []
     owners: list[tuple[UUID, str]] = []
     for candidate in candidates:
@@ -90,13 +115,13 @@ def _changed_functions(candidates: Sequence[Candidate]) -> dict[UUID, list[_Chan
             lines = tuple(fix.line for fix in file.result.fixes) or tuple(
                 line for line, _ in file.request.findings
             )
-            if file.request.language == "python" and lines:
-                tasks.append(InputTask(len(tasks), file.request.text, lines))
+            if file.request.language in support.languages and lines:
+                tasks.append(InputTask(len(tasks), file.request.text, file.request.language, lines))
                 owners.append((candidate.id, file.request.path))
     changed: dict[UUID, list[_Changed]] = {candidate.id: [] for candidate in candidates}
     batches = [[task] for task in tasks]
     for position, functions in in_processes(
-        plan_batch,
+        support.plan,
         None,
         batches,
         settings().ingestion.processes,
@@ -114,9 +139,13 @@ def _lost(task: InputTask, code: int | None) -> LostResult:
 
 
 def _called(
-    batch: Batch, candidates: Sequence[Candidate], changed: Mapping[UUID, list[_Changed]], seconds: float
+    batch: Batch,
+    support: Support,
+    candidates: Sequence[Candidate],
+    changed: Mapping[UUID, list[_Changed]],
+    seconds: float,
 ) -> dict[UUID, list[dict[str, Any]]]:
-    """Run the driver on a checkout; return the outcome of each function with inputs, by candidate."""
+    """Return the outcome of each function with inputs, by candidate; empty if the driver did not report."""
     jobs = []
     for candidate in candidates:
         functions = [item for item in changed[candidate.id] if item.function.inputs]
@@ -136,27 +165,13 @@ def _called(
                 ],
             }
         )
-    configured = settings().generation
-    limits = sandbox.Limits(
-        seconds=sum(job["seconds"] for job in jobs) + 30,
-        memory=configured.test_memory * 1_000_000,
-        processes=configured.test_processes,
-        disk=configured.test_disk * 1_000_000,
-    )
-    with batch.checkout() as folder:
-        shutil.copyfile(Path(behaviour_driver.__file__), folder / DRIVER)
-        (folder / JOBS).write_text(json.dumps(jobs))
-        packages = batch.environments.of("python").packages
-        ran = sandbox.run(["python3", "-B", DRIVER, JOBS], folder, limits=limits, packages=packages)
-    _, mark, report = ran.output.rpartition(behaviour_driver.MARK)
-    try:
-        outcomes = json.loads(report.splitlines()[0]) if mark else []
-    except (ValueError, IndexError):
-        outcomes = []
+    outcomes = report_of(batch, support.driver, jobs, sum(job["seconds"] for job in jobs) + 30)
+    if not isinstance(outcomes, list):
+        return {}
     return {candidate.id: outcome for candidate, outcome in zip(candidates, outcomes, strict=False)}
 
 
-def _verdict(compared: Sequence[tuple[_Changed, Mapping[str, Any]]], seconds: float) -> Result:
+def _verdict(compared: Sequence[_Compared], seconds: float) -> Result:
     different = [(item, outcome["different"]) for item, outcome in compared if outcome.get("different")]
     if different:
         item, (text, before, after) = different[0]
@@ -167,17 +182,22 @@ def _verdict(compared: Sequence[tuple[_Changed, Mapping[str, Any]]], seconds: fl
             for line in item.function.lines
         }
         return Result(Gate(NAME, "failed", evidence[:2_000], seconds), blamed)
-    called = [(item, outcome) for item, outcome in compared if outcome.get("compared")]
-    parts = [f"{item.function.name}: {outcome['compared']} inputs, as before" for item, outcome in called]
-    parts += [
-        f"{item.function.name or item.path}: not called: {outcome.get('reason') or 'no report'}"
-        for item, outcome in compared
-        if not outcome.get("compared")
-    ]
+    parts: list[str] = []
+    reasons: list[str] = []
+    for item, outcome in compared:
+        inputs = outcome.get("compared", 0)
+        if inputs and inputs > outcome["raised"]:
+            parts.append(f"{item.function.name}: {inputs} inputs, as before")
+        else:
+            reason = (
+                f"all {inputs} inputs raise an exception" if inputs else outcome.get("reason") or "no report"
+            )
+            reasons.append(f"{item.function.name or item.path}: not compared: {reason}")
+    parts += reasons
     evidence = "; ".join(parts[:MAX_NAMED]) + (
         f"; {len(parts) - MAX_NAMED} more" if len(parts) > MAX_NAMED else ""
     )
-    verdict = "passed" if len(called) == len(compared) else "skipped"
+    verdict = "skipped" if reasons else "passed"
     return Result(Gate(NAME, verdict, evidence, seconds))
 
 

@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-MARK = "qflow-behaviour:"
+MARK = "qflow-report:"
 # Seconds for one call; calls of one input in a row: the second sees what the first left in defaults and caches.
 CALL_SECONDS = 2
 CALLS = 2

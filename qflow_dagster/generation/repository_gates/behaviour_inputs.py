@@ -1,6 +1,6 @@
-"""Inputs for the functions that a change touches: which can be called by themselves, and with what.
+"""Inputs for the Python functions that a change touches: which can be called by themselves, and with what.
 
-Belongs here: finding the functions of changed lines in Python text. Does not belong here: generating arguments
+Belongs here: finding the functions of changed lines. Does not belong here: generating arguments
 (`behaviour_strategies`), calling the functions (`behaviour_driver`).
 
 Runs in worker processes, because the text is hostile.
@@ -16,18 +16,20 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class InputTask(NamedTuple):
-    """A changed file: its position, its text, and the first line of each changed location."""
+    """A changed file: its position, its text and language, and the first line of each changed location."""
 
     position: int
     text: str
+    language: str
     lines: tuple[int, ...]
 
 
 class CallPlan(NamedTuple):
     """A function to call: its name (behind the name of its class for a method), how, its lines, and inputs.
 
-    Each input is the text of a literal (constructor's arguments, arguments, keyword arguments). Without inputs,
-    `reason` says why it cannot be called.
+    Each input of Python is the text of a literal (constructor's arguments, arguments, keyword arguments). Of scripts
+    there is one: JSON of the call, and what is stated of its parameters. Without inputs, `reason` says why it cannot
+    be called.
     """
 
     name: str

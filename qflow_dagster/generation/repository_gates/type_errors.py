@@ -1,7 +1,8 @@
-"""The gate `types`: a type checker reports no new error in the changed Python files and the files that import them.
+"""The gate `types`: a type checker reports no new error in the changed files and the files that import them.
 
-The checker runs once for what is before, and once for all changes that touch different files. Belongs here: which
-files, what counts as new. Does not belong here: running the checker (`type_checker`).
+The checker runs once for what is before, and once for all changes that touch different files. Belongs here: the
+verdict; of Python, which files, and what counts as new. Does not belong here: running pyrefly (`type_checker`), the
+compiler of TypeScript (`typescript_errors`).
 """
 
 import re
@@ -15,9 +16,10 @@ from sqlalchemy import text
 from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import type_checker
 from qflow_dagster.generation.candidates import Candidate
+from qflow_dagster.generation.repository_gates import typescript_errors
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result, apart, fixes_at, not_applicable
 from qflow_dagster.generation.type_checker import TypeProblem
-from qflow_dagster.generation.validation import Gate
+from qflow_dagster.generation.validation import Answer, Gate
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 
 NAME = "types"
@@ -30,13 +32,28 @@ Problem = tuple[str, str, str, str]
 
 
 def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result]:
-    """Compare what the type checker reports before and after each candidate; see `repository_gates`."""
+    """Compare what the type checkers report before and after each candidate; see `repository_gates`."""
+    results = not_applicable(NAME, candidates, "only Python and TypeScript are checked for types")
+    return {**results, **_check_scripts(batch, candidates), **_check_python(batch, candidates)}
+
+
+def _check_scripts(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
     started = time.monotonic()
-    results = not_applicable(NAME, candidates, "only Python is checked for types")
+    checked = typescript_errors.check(batch, candidates)
+    seconds = (time.monotonic() - started) / max(1, len(checked))
+    return {
+        candidate.id: _result(candidate, checked[candidate.id].new, checked[candidate.id].answer, seconds)
+        for candidate in candidates
+        if candidate.id in checked
+    }
+
+
+def _check_python(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Result]:
+    started = time.monotonic()
     changed = {candidate.id: _python(candidate) for candidate in candidates}
     chosen = [candidate for candidate in candidates if changed[candidate.id]]
     if not chosen:
-        return results
+        return {}
     importers = _importers(batch, {path for candidate in chosen for path in changed[candidate.id]})
     checked: dict[UUID, set[str]] = {}
     left_out: dict[UUID, int] = {}
@@ -53,14 +70,14 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result
             for candidate, problems in _new(batch, chosen, changed, checked, before, target)
         }
     except QflowError as error:
-        skipped = {c.id: Result(Gate(NAME, "skipped", str(error), 0.0)) for c in chosen}
-        return {**results, **skipped}
+        return {c.id: Result(Gate(NAME, "skipped", str(error), 0.0)) for c in chosen}
     seconds = (time.monotonic() - started) / len(chosen)
+    results = {}
     for candidate in chosen:
         evidence = f"pyrefly has nothing new to say of {len(checked[candidate.id])} files"
         if left_out[candidate.id]:
             evidence += f"; {left_out[candidate.id]} more files import them and were not checked"
-        results[candidate.id] = _result(candidate, new[candidate.id], evidence, seconds)
+        results[candidate.id] = _result(candidate, new[candidate.id], ("passed", evidence), seconds)
     return results
 
 
@@ -164,9 +181,10 @@ def _symbol(lines: Sequence[str], line: int) -> str:
     return ".".join(reversed(names))
 
 
-def _result(candidate: Candidate, new: Sequence[TypeProblem], evidence: str, seconds: float) -> Result:
+def _result(candidate: Candidate, new: Sequence[TypeProblem], answer: Answer, seconds: float) -> Result:
+    """Return the gate's result: `answer` if there are no new errors."""
     if not new:
-        return Result(Gate(NAME, "passed", evidence, seconds))
+        return Result(Gate(NAME, *answer, seconds))
     blamed: dict[tuple[str, int], str] = {}
     for problem in new:
         for file in candidate.files:
