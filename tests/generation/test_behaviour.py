@@ -74,6 +74,14 @@ DIFFERENT = {
         "def f(xs: list[int]):\n    xs.sort()\n    return xs\n",
     ),
     "printed": ("def f(x: int):\n    print(x)\n", "def f(x: int):\n    print(x + 0.0)\n"),
+    "a constant of the function": (
+        "def f(n: int):\n    return not n > 4711\n",
+        "def f(n: int):\n    return n < 4711\n",
+    ),
+    "a text that has a constant of the function in it twice": (
+        "def f(s: str):\n    return s[:-4] if s.endswith('.txt') else s\n",
+        "def f(s: str):\n    return s.replace('.txt', '') if s.endswith('.txt') else s\n",
+    ),
     "the order of evaluation": (
         "def f(a: str, b: str):\n    return '{1} {0}'.format(a, b)\n",
         "def f(a: str, b: str):\n    return f'{a} {b}'\n",

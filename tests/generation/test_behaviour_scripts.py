@@ -68,6 +68,7 @@ DIFFERENT = {
     ),
     "a property that is read": ("function f(o) {\n  return o.size == null;\n}\n", "o.size == null", "!o.size"),
     "a literal of a call": ("function f(kind) {\n  return kind == 'qu-x7';\n}\nf('qu-x7');\n", "kind == 'qu-x7'", "false"),
+    "a constant of the function": ("function f(n) {\n  return n > 4711;\n}\n", "n > 4711", "n >= 4711"),
     "a documented type": (
         "/** @param {string} text */\nfunction f(text) {\n  return text.replace('a', '');\n}\n",
         "'a'",

@@ -131,9 +131,10 @@ async function callAll({ path: file, kind, inputs }, first) {
   const report = (...line) => fs.writeSync(3, `${JSON.stringify(line)}\n`);
   const printed = [];
   process.stdout.write = process.stderr.write = (text) => printed.push(String(text)) > 0;
-  const { parameters, constructor } = JSON.parse(inputs[0]);
+  const { parameters, constructor, constants } = JSON.parse(inputs[0]);
   const fc = loaded("fast-check");
-  const one = fc.tuple(argumentsOf(fc, constructor), argumentsOf(fc, parameters));
+  const simple = simpleValues(fc, constants.map((constant) => eval(constant)));
+  const one = fc.tuple(argumentsOf(fc, constructor, simple), argumentsOf(fc, parameters, simple));
   // A call may change its arguments: each gets values of its own.
   const samples = Array.from({ length: CALLS }, () => fc.sample(one, { seed: SEED, numRuns: MAX_INPUTS }));
   for (const sample of samples) {
@@ -245,18 +246,33 @@ function loaded(name) {
 
 const calledBack = [];
 
-function argumentsOf(fc, parameters) {
-  const values = parameters.map((parameter) => valuesOf(fc, parameter));
+function argumentsOf(fc, parameters, simple) {
+  const values = parameters.map((parameter) => valuesOf(fc, parameter, simple));
   return fc.tuple(...values).map((given) => {
     const rest = parameters.at(-1)?.rest ? given.pop() : [];
     return [...given, ...rest];
   });
 }
 
-function valuesOf(fc, { types, literals, keys, called, optional, rest }) {
-  const characters = [..."abcXYZ019 _-./%{}\\'\"\n\té"];
-  const text = fc.array(fc.constantFrom(...characters), { maxLength: 8 }).map((parts) => parts.join(""));
-  const number = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.integer({ min: -1e6, max: 1e6 }), fc.constantFrom(0.5, -0, NaN));
+// Numbers and texts, with the constants of the function among them.
+function simpleValues(fc, constants) {
+  const numbers = constants.filter((value) => typeof value === "number").flatMap((value) => [value - 1, value, value + 1]);
+  const words = constants.filter((value) => typeof value === "string");
+  const parts = [...words, ..."abcXYZ019 _-./%{}\\'\"\n\té"];
+  return {
+    number: fc.oneof(
+      fc.integer({ min: -3, max: 3 }),
+      fc.integer({ min: -1e6, max: 1e6 }),
+      fc.constantFrom(0.5, -0, NaN, ...numbers),
+    ),
+    text: fc.oneof(
+      fc.array(fc.constantFrom(...parts), { maxLength: 8 }).map((own) => own.join("")),
+      fc.constantFrom("", ...words),
+    ),
+  };
+}
+
+function valuesOf(fc, { types, literals, keys, called, optional, rest }, { number, text }) {
   const simple = fc.oneof(fc.constantFrom(null, undefined, true, false), number, text);
   const any = fc.oneof(
     simple,

@@ -132,7 +132,13 @@ def _planned(root: SgNode, function: _Function, lines: tuple[int, ...]) -> CallP
     parameters = _parameters(root, function.node, function.statement, function.name)
     constructor = function.constructor
     own = [] if constructor is None else _parameters(root, constructor, constructor, "")
-    call = {"owner": function.owner, "key": function.name, "parameters": parameters, "constructor": own}
+    call = {
+        "owner": function.owner,
+        "key": function.name,
+        "parameters": parameters,
+        "constructor": own,
+        "constants": _constants(function.node),
+    }
     name = f"{function.owner}.{function.name}" if function.owner else function.name
     return CallPlan(name, function.kind, lines, (json.dumps(call),))
 
@@ -174,6 +180,12 @@ def _parameter(
         "optional": default is not None or node.kind() == "optional_parameter",
         "rest": "rest_pattern" in (node.kind(), pattern.kind()),
     }
+
+
+def _constants(node: SgNode) -> list[str]:
+    """Return the numbers and texts in a function."""
+    texts = [found.text() for found in of_kinds(node, ["number", "string"])]
+    return list(dict.fromkeys(text for text in texts if len(text) < 50))[:MAX_LITERALS]
 
 
 def _properties(body: SgNode, name: str) -> Iterator[SgNode]:

@@ -1,10 +1,10 @@
-"""Generated arguments for a Python function, by annotations, defaults and the literals of calls in the same file.
+"""Generated arguments for a Python function, by annotations, defaults, and literals of the function and its calls.
 
 Belongs here: strategies of hypothesis. Does not belong here: which functions (`behaviour_inputs`).
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given
@@ -13,38 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 MAX_INPUTS = 150
-_NUMBERS = st.integers(-3, 3) | st.integers(-(10**6), 10**6)
-_TEXTS = st.text(st.sampled_from("abcXYZ019 _-./%{}\\'\"\n\té"), max_size=8)
-_FLOATS = st.floats(-1e6, 1e6, allow_nan=False, allow_infinity=False)
-_HASHABLE: SearchStrategy[Any] = st.none() | st.booleans() | _NUMBERS | _TEXTS
-_ANY: SearchStrategy[Any] = st.one_of(
-    _HASHABLE,
-    st.lists(_NUMBERS, max_size=4),
-    st.lists(_TEXTS, max_size=3),
-    st.dictionaries(_TEXTS, _NUMBERS, max_size=3),
-    st.tuples(_NUMBERS, _TEXTS),
-    st.lists(st.tuples(_TEXTS, _NUMBERS), max_size=3),
-    _FLOATS,
-)
-_SIMPLE: dict[str, SearchStrategy[Any]] = {
-    "int": _NUMBERS,
-    "str": _TEXTS,
-    "bool": st.booleans(),
-    "float": _FLOATS | _NUMBERS,
-    "bytes": st.binary(max_size=6),
-    "None": st.none(),
-    "object": _ANY,
-    "Any": _ANY,
-    "Hashable": _HASHABLE,
-    "list": st.lists(_HASHABLE, max_size=4),
-    "dict": st.dictionaries(_HASHABLE, _HASHABLE, max_size=3),
-    "set": st.sets(_NUMBERS, max_size=4),
-    "tuple": st.tuples(_HASHABLE, _HASHABLE),
-}
+_CHARACTERS = "abcXYZ019 _-./%{}\\'\"\n\té"
+MAX_CONSTANTS = 20
 _SEQUENCES = ("list", "List", "Sequence", "Iterable", "Collection", "MutableSequence")
 _MAPPINGS = ("dict", "Dict", "Mapping", "MutableMapping")
 _SETS = ("set", "Set", "AbstractSet")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+# Strategies by the name of the type.
+Simple = Mapping[str, SearchStrategy[Any]]
 
 
 class UnknownError(Exception):
@@ -57,17 +35,21 @@ def inputs_of(tree: ast.Module, owner: ast.ClassDef | None, function: Function, 
     Raises:
         UnknownError: no value can be generated for a parameter.
     """
+    simple = _simple(function)
     constructor: SearchStrategy[Any] = st.just(())
     if owner is not None and kind in ("method", "property") and function.name != "__init__":
-        constructor = _of_constructor(owner)
+        constructor = _of_constructor(owner, simple)
     parameters = _parameters(function, skip=0 if kind in ("function", "static") else 1)
     literals = _literals(tree, function.name)
     positional = st.tuples(
-        *(_of_parameter(node, default, literals.get(i)) for i, (node, default) in enumerate(parameters))
+        *(
+            _of_parameter(node, default, literals.get(i), simple)
+            for i, (node, default) in enumerate(parameters)
+        )
     )
     keywords = st.fixed_dictionaries(
         {
-            node.arg: _of_parameter(node, default, None)
+            node.arg: _of_parameter(node, default, None, simple)
             for node, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
             if default is None
         }
@@ -78,7 +60,48 @@ def inputs_of(tree: ast.Module, owner: ast.ClassDef | None, function: Function, 
     return _drawn(st.tuples(constructor, arguments, keywords))
 
 
-def _of_constructor(owner: ast.ClassDef) -> SearchStrategy[Any]:
+def _simple(function: Function) -> Simple:
+    """Return the strategies of simple types, which draw the constants of a function too."""
+    constants = [node.value for node in ast.walk(function) if isinstance(node, ast.Constant)]
+    integers = [value for value in constants if type(value) is int][:MAX_CONSTANTS]
+    words = [value for value in constants if isinstance(value, str) and len(value) < 50][:MAX_CONSTANTS]
+    numbers = st.integers(-3, 3) | st.integers(-(10**6), 10**6)
+    if integers:
+        numbers |= st.sampled_from([value + beside for value in integers for beside in (-1, 0, 1)])
+    texts = st.text(st.sampled_from(_CHARACTERS), max_size=8)
+    if words:
+        texts |= st.lists(st.sampled_from([*words, *_CHARACTERS]) | st.sampled_from(words), max_size=4).map(
+            "".join
+        )
+    floats = st.floats(-1e6, 1e6, allow_nan=False, allow_infinity=False)
+    hashable: SearchStrategy[Any] = st.none() | st.booleans() | numbers | texts
+    any_: SearchStrategy[Any] = st.one_of(
+        hashable,
+        st.lists(numbers, max_size=4),
+        st.lists(texts, max_size=3),
+        st.dictionaries(texts, numbers, max_size=3),
+        st.tuples(numbers, texts),
+        st.lists(st.tuples(texts, numbers), max_size=3),
+        floats,
+    )
+    return {
+        "int": numbers,
+        "str": texts,
+        "bool": st.booleans(),
+        "float": floats | numbers,
+        "bytes": st.binary(max_size=6),
+        "None": st.none(),
+        "object": any_,
+        "Any": any_,
+        "Hashable": hashable,
+        "list": st.lists(hashable, max_size=4),
+        "dict": st.dictionaries(hashable, hashable, max_size=3),
+        "set": st.sets(numbers, max_size=4),
+        "tuple": st.tuples(hashable, hashable),
+    }
+
+
+def _of_constructor(owner: ast.ClassDef, simple: Simple) -> SearchStrategy[Any]:
     init = next(
         (node for node in owner.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None
     )
@@ -89,7 +112,7 @@ def _of_constructor(owner: ast.ClassDef) -> SearchStrategy[Any]:
     required = [(node, default) for node, default in _parameters(init, skip=1) if default is None]
     if any(default is None for default in init.args.kw_defaults):
         raise UnknownError(f"the constructor of {owner.name} requires keyword arguments")
-    return st.tuples(*(_of_parameter(node, default, None) for node, default in required))
+    return st.tuples(*(_of_parameter(node, default, None, simple) for node, default in required))
 
 
 def _parameters(function: Function, skip: int) -> list[tuple[ast.arg, ast.expr | None]]:
@@ -98,10 +121,12 @@ def _parameters(function: Function, skip: int) -> list[tuple[ast.arg, ast.expr |
     return list(zip(nodes, [*defaults, *function.args.defaults], strict=True))[skip:]
 
 
-def _of_parameter(node: ast.arg, default: ast.expr | None, literals: list[Any] | None) -> SearchStrategy[Any]:
+def _of_parameter(
+    node: ast.arg, default: ast.expr | None, literals: list[Any] | None, simple: Simple
+) -> SearchStrategy[Any]:
     values = list(literals or [])
     try:
-        strategy = _ANY if node.annotation is None else _of_annotation(node.annotation)
+        strategy = simple["Any"] if node.annotation is None else _of_annotation(node.annotation, simple)
     except UnknownError:
         if not values and default is None:
             raise UnknownError(f"no {ast.unparse(node)} can be generated") from None
@@ -115,32 +140,32 @@ def _of_parameter(node: ast.arg, default: ast.expr | None, literals: list[Any] |
     return st.one_of(strategy, st.sampled_from(values)) if values else strategy
 
 
-def _of_annotation(node: ast.expr) -> SearchStrategy[Any]:
+def _of_annotation(node: ast.expr, simple: Simple) -> SearchStrategy[Any]:
     match node:
         case ast.Constant(value=None):
             return st.none()
         case ast.Constant(value=str(text)):
             try:
-                return _of_annotation(ast.parse(text, mode="eval").body)
+                return _of_annotation(ast.parse(text, mode="eval").body, simple)
             except SyntaxError:
                 raise UnknownError from None
-        case ast.Name(id=name) | ast.Attribute(attr=name) if name in _SIMPLE:
-            return _SIMPLE[name]
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name in simple:
+            return simple[name]
         case ast.Name(id=name) | ast.Attribute(attr=name) if name in (*_SEQUENCES, *_MAPPINGS, *_SETS):
-            return _SIMPLE["list" if name in _SEQUENCES else "dict" if name in _MAPPINGS else "set"]
+            return simple["list" if name in _SEQUENCES else "dict" if name in _MAPPINGS else "set"]
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return _of_annotation(left) | _of_annotation(right)
+            return _of_annotation(left, simple) | _of_annotation(right, simple)
         case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name), slice=inner):
-            return _of_generic(name, inner.elts if isinstance(inner, ast.Tuple) else [inner])
+            return _of_generic(name, inner.elts if isinstance(inner, ast.Tuple) else [inner], simple)
     raise UnknownError
 
 
-def _of_generic(name: str, arguments: Sequence[ast.expr]) -> SearchStrategy[Any]:
+def _of_generic(name: str, arguments: Sequence[ast.expr], simple: Simple) -> SearchStrategy[Any]:
     if name == "Literal":
         return st.sampled_from([ast.literal_eval(argument) for argument in arguments])
     if name == "tuple" and len(arguments) == 2 and ast.unparse(arguments[1]) == "...":
-        return st.lists(_of_annotation(arguments[0]), max_size=4).map(tuple)
-    of = [_of_annotation(argument) for argument in arguments]
+        return st.lists(_of_annotation(arguments[0], simple), max_size=4).map(tuple)
+    of = [_of_annotation(argument, simple) for argument in arguments]
     if name in ("Optional", "Union"):
         return st.one_of(*of, st.none()) if name == "Optional" else st.one_of(*of)
     if name in ("tuple", "Tuple"):
