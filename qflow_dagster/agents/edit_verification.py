@@ -17,7 +17,7 @@ from qflow_dagster.agents import edit_commits, self_improvement
 from qflow_dagster.agents.improvement_policy import PROFILES
 from qflow_dagster.agents.tables import edits
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import matchers, rule_set
+from qflow_dagster.evolution import embedded, matchers, rule_set
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution.tables import work_items
 from qflow_dagster.generation import candidate_records, patches, remaining, validation
@@ -249,8 +249,12 @@ def measure(
         if mode not in patches.FILE_MODES:
             continue
         data = git.run(git_dir, "cat-file", "blob", oid, max_output=trees.MAX_BLOB_BYTES)
-        facts = extract(data, matchers.LANGUAGES.get(language, ""))
         content = matchers.decode(data)
+        inner = embedded.of_file(path, content) if content is not None else None
+        if inner is not None:
+            content = inner.code.text
+            data = content.encode()
+        facts = extract(data, matchers.LANGUAGES.get(language, ""))
         if rule is not None and content is not None:
             count = remaining.count_findings(rule, content, path, language, facts)
             total["findings"] += count

@@ -99,8 +99,8 @@ def _names(candidate: Candidate) -> set[str]:
     # Imported late: commands that only read need no parsers.
     from qflow_dagster.ingestion.extraction import extract
 
-    path = candidate.request.path
-    facts = extract(candidate.after[path].encode(), matchers.LANGUAGES.get(candidate.request.language, ""))
+    text = candidate.files[0].result.after
+    facts = extract(text.encode(), matchers.LANGUAGES.get(candidate.request.language, ""))
     return {symbol.qualified_name for symbol in facts.symbols}
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, select, text
 
 from qflow_dagster.database.copy import copy_rows
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import examples, matchers, outcomes, rule_set
+from qflow_dagster.evolution import embedded, examples, matchers, outcomes, rule_set
 from qflow_dagster.evolution.locations import Location
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.tables import rule_locations
@@ -166,7 +166,14 @@ def find_batch(context: None, batch: Sequence[OutcomeFile]) -> list[LocationReco
         content = matchers.decode(file.content)
         if content is None:
             continue
-        language = file.language or matchers.rule_language(languages.detect(file.path, file.content[:4096]))
+        inner = embedded.of_file(file.path, content)
+        if inner is not None:
+            content = inner.code.text
+        language = (
+            inner.code.language
+            if inner is not None
+            else file.language or matchers.rule_language(languages.detect(file.path, file.content[:4096]))
+        )
         matches = [
             match
             for match in examples.matches_in(file.rule, content, file.path, language)

@@ -13,6 +13,7 @@ from pathlib import Path
 from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.embedded import notebooks
 from qflow_dagster.evolution.matchers import Edit, Match, Source, satisfies_where
 from qflow_dagster.evolution.rules import Rule
 
@@ -41,24 +42,39 @@ def find_with_ruff(
         names = {}
         for number, source in enumerate(sources):
             # A folder for each file: ruff sees the file's name (__init__.py, test_x.py), not its folders.
-            path = Path(folder, str(number), _safe_name(source.path))
+            path = Path(folder, str(number), name_for_ruff(source.path))
             path.parent.mkdir()
-            path.write_text(source.text, encoding="utf-8", newline="")
-            names[str(path.resolve())] = number
+            text, before = as_ruff_reads(source.path, source.text)
+            path.write_text(text, encoding="utf-8", newline="")
+            names[str(path.resolve())] = number, before
         for finding in _run_ruff(folder, sorted(by_code), target):
-            position = names.get(str(Path(finding["filename"]).resolve()))
+            position, before = names.get(str(Path(finding["filename"]).resolve()), (None, []))
             if position is None or finding["code"] not in by_code:
                 # A file ruff cannot parse is reported as a syntax error, which ingestion records.
                 continue
             source = sources[position]
-            start = _offset(source, finding["location"])
-            end = _offset(source, finding["end_location"])
+            lines_before = before[finding["cell"] - 1] if before else 0
+            start = _offset(source, finding["location"], lines_before)
+            end = _offset(source, finding["end_location"], lines_before)
             if _is_intended(source, finding["code"], start, end):
                 continue
             for number, rule in by_code[finding["code"]]:
                 if satisfies_where(rule, source, "python", start, end):
-                    edits = _ruff_edits(source, rule, finding["fix"])
+                    edits = _ruff_edits(source, rule, finding["fix"], lines_before)
                     yield position, source.match(number, rule, start, end, finding["message"], edits)
+
+
+def as_ruff_reads(path: str, text: str) -> tuple[str, list[int]]:
+    """Return the text to give to ruff, and how many lines of the code are before each cell if it is of a notebook."""
+    return notebooks.as_notebook(text) if path.endswith(notebooks.ENDING) else (text, [])
+
+
+def name_for_ruff(path: str) -> str:
+    """Return the name of a file for ruff, which reads some of it; no name that a pattern of paths would leave out."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.rsplit("/", 1)[-1])
+    if name.endswith((".py", ".pyi", notebooks.ENDING)) and not name.startswith("."):
+        return name
+    return f"file{notebooks.ENDING}" if name.endswith(notebooks.ENDING) else "file.py"
 
 
 def ruff_command(*arguments: str) -> list[str]:
@@ -95,20 +111,24 @@ def _run_ruff(folder: str, codes: Sequence[str], target: str) -> list[dict]:
     return json.loads(run_ruff(command, folder))
 
 
-def _ruff_edits(source: Source, rule: Rule, fix: dict | None) -> list[Edit] | None:
+def _ruff_edits(source: Source, rule: Rule, fix: dict | None, lines_before: int) -> list[Edit] | None:
     allowed = {"ruff": ("safe",), "ruff-unsafe": ("safe", "unsafe")}.get(rule.fix or "", ())
     if fix is None or fix["applicability"] not in allowed:
         return None
     return [
-        Edit(_offset(source, edit["location"]), _offset(source, edit["end_location"]), edit["content"])
+        Edit(
+            _offset(source, edit["location"], lines_before),
+            _offset(source, edit["end_location"], lines_before),
+            edit["content"],
+        )
         for edit in fix["edits"]
     ]
 
 
-def _offset(source: Source, location: dict) -> int:
+def _offset(source: Source, location: dict, lines_before: int) -> int:
     # Ruff does not count a byte order mark as a column.
     mark = location["row"] == 1 and source.text.startswith("\ufeff")
-    return source.offset(location["row"], location["column"] + mark)
+    return source.offset(lines_before + location["row"], location["column"] + mark)
 
 
 _IMPORT = re.compile(r"^[ \t]*(?:from|import)\b.*", re.MULTILINE)
@@ -149,8 +169,3 @@ def _in_type_comment(text: str, imported: str) -> bool:
     bound = imported.split(" as ")[-1].split(".")[0 if imported.startswith("import ") else -1].strip()
     name = re.compile(rf"\b{re.escape(bound)}\b")
     return any(name.search(comment) for comment in _TYPE_COMMENT.findall(text))
-
-
-def _safe_name(path: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.rsplit("/", 1)[-1])
-    return name if name.endswith((".py", ".pyi", ".ipynb")) and not name.startswith(".") else "file.py"

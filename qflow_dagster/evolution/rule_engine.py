@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from qflow_dagster.database.copy import copy_rows, stage_rows
-from qflow_dagster.evolution import matchers, project_linters, rule_set
+from qflow_dagster.evolution import embedded, matchers, project_linters, rule_set
 from qflow_dagster.evolution.rules import Rule, evaluated
 from qflow_dagster.evolution.tables import blob_evaluations, rule_matches, rule_versions
 from qflow_dagster.evolution.workers import BlobResult, Task, evaluate_batch, lost
@@ -149,12 +149,14 @@ def missing(connection: Connection, snapshot: Snapshot, rules: Sequence[StoredRu
     applicable: dict[str, dict[int, int]] = {}
     tasks = []
     for row in connection.execute(query, {**snapshot.interval, "max_bytes": MAX_FILE_BYTES}):
-        language = matchers.rule_language(row.language)
+        is_outer = row.language in embedded.LANGUAGES
+        language = row.language if is_outer else matchers.rule_language(row.language)
+        languages = embedded.LANGUAGES[language] if is_outer else (language,)
         if language not in applicable:
             applicable[language] = {
                 rule.id: position
                 for position, rule in enumerate(rules)
-                if matchers.applies(rule.rule, language)
+                if any(matchers.applies(rule.rule, name) for name in languages)
             }
         pending = applicable[language].keys() - set(row.evaluated or ())
         if pending:

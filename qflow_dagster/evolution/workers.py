@@ -7,14 +7,17 @@ process starts three times faster without one.
 from pathlib import Path
 from typing import NamedTuple
 
-from qflow_dagster.evolution import matchers, ruff_matcher
+from qflow_dagster.evolution import embedded, matchers, ruff_matcher
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.ingestion import trees
 from qflow_dagster.processes import LostResult
 
 
 class Task(NamedTuple):
-    """A blob to evaluate, and the rules (positions in the list) that were not evaluated on it."""
+    """A blob to evaluate, and the rules (positions in the list) that were not evaluated on it.
+
+    `language` is named as rules do; of a file with code of another language it is the name as detected.
+    """
 
     blob_id: int
     oid: str
@@ -43,9 +46,17 @@ def evaluate_batch(context: tuple[Path, list[Rule], str], batch: list[Task]) -> 
         if content is None:
             results.append(BlobResult(task, [], "it is not UTF-8"))
             continue
-        source = matchers.Source(content, task.path)
-        results.append(BlobResult(task, matchers.find(source, task.language, chosen)))
-        if task.language == "python":
+        source, language, own = matchers.Source(content, task.path), task.language, chosen
+        found: list[matchers.Match] = []
+        if language in embedded.LANGUAGES:
+            # Rules for any language look at the whole file, all others at its code.
+            found = matchers.find(source, "", chosen)
+            own = [None if rule is None or matchers.applies(rule, "") else rule for rule in chosen]
+            inner = embedded.read(language, content)
+            if inner is not None:
+                source, language = matchers.Source(inner.code.text, task.path), inner.code.language
+        results.append(BlobResult(task, found + matchers.find(source, language, own)))
+        if language == "python":
             python.append((len(results) - 1, source))
     for position, match in ruff_matcher.find_with_ruff([source for _, source in python], chosen, target):
         results[python[position][0]].matches.append(match)

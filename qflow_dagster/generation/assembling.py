@@ -67,8 +67,10 @@ def assemble(
         rule = changes[0].request.rule
         passed = [change for change in changes if change.result.passed]
         files = _within(limits_of(rule), passed) if passed else changes
-        contents = {file.request.path: file.result.after.encode() for file in files}
         try:
+            contents = {
+                file.request.path: file.request.file_with(file.result.after).encode() for file in files
+            }
             patch = patches.make(objects, changes[0].request.base, contents)
         except QflowError as error:
             logger.info("%s on %s: %s", generator, changes[0].request.path, error)

@@ -63,8 +63,8 @@ class Candidate:
 
     @property
     def after(self) -> dict[str, str]:
-        """The changed files by path."""
-        return {file.request.path: file.result.after for file in self.files}
+        """The content of the changed files by path."""
+        return {file.request.path: file.request.file_with(file.result.after) for file in self.files}
 
     @property
     def locations(self) -> list[dict[str, Any]]:

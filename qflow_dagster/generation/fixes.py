@@ -4,9 +4,11 @@ Belongs here: selecting locations, and what holds for every fix (no comment is l
 code). Does not belong here: preconditions of a rule (`preconditions`), where edits come from (`generators`).
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.embedded import NotMergedError
 from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.matchers import Edit, Match
 from qflow_dagster.generation import preconditions
@@ -16,6 +18,7 @@ from qflow_dagster.generation.preconditions.file import File
 # No change makes a line longer than that, unless the file has a longer one.
 LONGEST_LINE = 120
 
+_WORD = re.compile(r"[A-Za-z_$][\w$]*")
 # Returns the edits of a location; None: there is nothing to change, text: why nothing is changed.
 EditsOf = Callable[[File, Match], Sequence[Edit] | str | None]
 
@@ -120,6 +123,23 @@ def locations(request: Request) -> list[Match]:
     ]
 
 
+def _reason_of_container(file: File, match: Match, edits: Sequence[Edit]) -> str | None:
+    """Return why code within a file of another language stays; None: nothing is against a change."""
+    if file.embedded is None:
+        return None
+    if file.embedded.code.doubt:
+        return file.embedded.code.doubt
+    for start, end in [(match.start, match.end), *((edit.start, edit.end) for edit in edits)]:
+        used = file.names_used_outside.intersection(_WORD.findall(file.text[start:end]))
+        if used:
+            return f"`{min(used)}` may be used outside of the code, too"
+    try:
+        file.embedded.merged(matchers.apply_edits(file.text, edits))
+    except NotMergedError as error:
+        return str(error)
+    return None
+
+
 def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | None:
     if file.language == "python" and (file.target.startswith("py2") or file.tests_for_python_2):
         return "the code supports Python 2, and fixes are written for Python 3"
@@ -138,4 +158,4 @@ def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | No
     longest = _longest_line(file.text, edits)
     if longest > LONGEST_LINE and longest > max(map(len, file.text.split("\n"))):
         return f"a line would be {longest} characters long"
-    return preconditions.unmet(file, match)
+    return _reason_of_container(file, match, edits) or preconditions.unmet(file, match)

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.evolution import matchers, rule_evolver, rule_set, trust
+from qflow_dagster.evolution import embedded, matchers, rule_evolver, rule_set, trust
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.ingestion import trees
@@ -66,6 +66,12 @@ def request_for(
     content = matchers.decode(data) if data is not None else None
     if content is None:
         return None, f"{row.path} is too large or not UTF-8"
+    language = matchers.rule_language(blob.language)
+    inner = embedded.read(blob.language, content) if blob.language in embedded.LANGUAGES else None
+    if inner is not None and not matchers.applies(rule, ""):
+        language, content = inner.code.language, inner.code.text
+    else:
+        inner = None
     findings = connection.execute(
         text("""
             SELECT g.line, g.message FROM findings g
@@ -90,11 +96,12 @@ def request_for(
         repository=snapshot.repository,
         base=snapshot.commit_oid,
         path=row.path,
-        language=matchers.rule_language(blob.language),
+        language=language,
         text=content,
         rule=rule,
         target=target,
         findings=tuple((finding.line, finding.message) for finding in findings),
+        embedded=inner,
     ), ""
 
 

@@ -53,7 +53,8 @@ def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, A
     tasks = [GateTask(number, request, proposal) for number, proposal in enumerate(attempts[0].proposals)]
     results = []
     for result in run_gates(tasks, rules):
-        patch = patches.make(objects, request.base, {request.path: result.after.encode()})
+        content = request.file_with(result.after).encode()
+        patch = patches.make(objects, request.base, {request.path: content})
         results.append(
             {"base": request.base, "patch": patch.text, "gates": [_plain(gate) for gate in result.gates]}
         )
@@ -142,7 +143,7 @@ def restore(connection: Connection, candidate_id: UUID) -> Candidate:
             for location in row["locations"]
             if location["path"] == request.path
         )
-        text = after[request.path].decode()
+        text = request.text_of(after[request.path].decode()) or ""
         files.append(FileChange(id_, request, FileResult(text, fixes, [], ())))
     gates = [Gate(*gate.values()) for gate in candidate_records.gates_of(connection, candidate_id)]
     return Candidate(

@@ -138,10 +138,10 @@ def _types(batch: Batch, requests: Sequence[Request]) -> dict[int, Mapping[Span,
         return {}
     spans: dict[str, set[Span]] = {}
     for number, asked in wanted.items():
-        spans.setdefault(requests[number].path, set()).update(asked)
-    texts = {requests[number].path: requests[number].text for number in wanted}
+        spans.setdefault(requests[number].code_path, set()).update(asked)
+    texts = {requests[number].code_path: requests[number].text for number in wanted}
     target = requests[next(iter(wanted))].target
     # The checker looks at copies of the texts with calls added.
     with batch.replaced(texts) as folder:
         types = type_checker.types_in(folder, texts, spans, target)
-    return {number: types[requests[number].path] for number in wanted}
+    return {number: types[requests[number].code_path] for number in wanted}

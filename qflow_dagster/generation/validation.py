@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from qflow_dagster.evolution import matchers, ruff_matcher
+from qflow_dagster.evolution.embedded import NotMergedError
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.generation.comments import CommentChange
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request, Withheld
@@ -59,10 +60,14 @@ Answer = tuple[Verdict, str]
 
 
 def intended_files(subject: Subject) -> Answer:
-    """Pass if only the file of the finding changes."""
+    """Pass if only the file of the finding changes, and of that only code."""
     others = sorted(set(subject.after) - {subject.request.path})
     if others:
         return "failed", f"it also changes {', '.join(others)}"
+    try:
+        subject.request.file_with(subject.new)
+    except NotMergedError as error:
+        return "failed", str(error)
     return "passed", f"only {subject.request.path}"
 
 
@@ -246,8 +251,9 @@ def _lint(request: Request, text: str, rules: str = LINT_RULES) -> Counter[str]:
         "--target-version",
         ruff_matcher.ruff_target(request.target),
         "--stdin-filename",
-        "file.py",
+        ruff_matcher.name_for_ruff(request.path),
         "-",
     )
-    problems: list[dict[str, Any]] = json.loads(ruff_matcher.run_ruff(command, "/", text.encode()))
+    read, _ = ruff_matcher.as_ruff_reads(request.path, text)
+    problems: list[dict[str, Any]] = json.loads(ruff_matcher.run_ruff(command, "/", read.encode()))
     return Counter(str(problem["code"]) for problem in problems)

@@ -16,6 +16,7 @@ from pathlib import Path
 from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.embedded import notebooks
 from qflow_dagster.evolution.project_linters import ruff_configuration
 from qflow_dagster.evolution.project_linters.protocol import (
     MAX_CHARACTERS,
@@ -38,7 +39,7 @@ FLAKE8_FILES = (".flake8", "setup.cfg", "tox.ini")
 FLAKE8_EXCLUDED = (".svn", "CVS", ".bzr", ".hg", ".git", "__pycache__", ".tox", ".nox", ".eggs", "*.egg")
 FLAKE8_SELECTED = ("C90", "E", "F", "W")
 FLAKE8_IGNORED = ("E121", "E123", "E126", "E226", "E24", "E704", "W503", "W504")
-_ENDINGS = (".py", ".pyi")
+_ENDINGS = (".py", ".pyi", notebooks.ENDING)
 _CODE = re.compile(r"(?<![A-Z])[A-Z]+[0-9]+")
 _NOT_ENABLED = re.compile(r"non-enabled: ([^;)]*)")
 # Another version of ruff than ours answers the same here.
@@ -214,7 +215,10 @@ def _ask(name: str, files: Files, paths: Collection[str], codes: Iterable[str]) 
         for path in paths:
             if path.endswith(_ENDINGS):
                 configuration = ruff_configuration.configuration_of(path, folder)
-                if configuration is not None and _write(folder, path, comment):
+                text = comment
+                if path.endswith(notebooks.ENDING):
+                    text, _ = notebooks.as_notebook(f"{notebooks.CELL}\n{comment}")
+                if configuration is not None and _write(folder, path, text):
                     governed[path] = configuration
         enabled = _enabled(folder, chosen)
         # Where a whole family is ignored for a file, ruff says nothing of the comment; without the ignores of

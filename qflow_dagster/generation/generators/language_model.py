@@ -42,7 +42,8 @@ class LanguageModel:
         Raises:
             QflowError: the endpoint failed, the answer is invalid, or the file may contain secrets.
         """
-        if len(request.text) > MAX_TEXT_LENGTH:
+        # Of a file with code of another language, a model would have to keep what it does not see.
+        if len(request.text) > MAX_TEXT_LENGTH or request.embedded is not None:
             return
         if redact_text(request.text) != request.text:
             raise QflowError(f"{request.path} may contain secrets, so it is not sent to a model")

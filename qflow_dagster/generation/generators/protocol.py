@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.embedded import Embedded
 from qflow_dagster.evolution.matchers import Edit
 from qflow_dagster.evolution.rules import Rule
 
@@ -23,7 +24,11 @@ class Surroundings:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request to a generator: to fix the findings of a rule in one file of a commit."""
+    """A request to a generator: to fix the findings of a rule in one file of a commit.
+
+    Of a file that holds code of another language (`embedded`), `text` is that code, and blank elsewhere; what is
+    proposed is another text of it.
+    """
 
     repository: str
     base: str
@@ -36,6 +41,29 @@ class Request:
     # (line, message) of each finding; empty: every location that the rule matches.
     findings: tuple[tuple[int, str], ...]
     surroundings: Surroundings = field(default_factory=Surroundings)
+    embedded: Embedded | None = None
+
+    @property
+    def file(self) -> str:
+        """The content of the file."""
+        return self.text if self.embedded is None else self.embedded.file
+
+    @property
+    def code_path(self) -> str:
+        """The path at which a tool finds the code as a file of its language."""
+        return self.path if self.embedded is None else f"{self.path}.py"
+
+    def file_with(self, after: str) -> str:
+        """Return the content of the file with another text.
+
+        Raises:
+            NotMergedError: it differs in more than code.
+        """
+        return after if self.embedded is None else self.embedded.merged(after)
+
+    def text_of(self, file: str) -> str | None:
+        """Return the text of another content of the file; None: there is no code in it."""
+        return file if self.embedded is None else self.embedded.text_of(file)
 
 
 class Fix(NamedTuple):

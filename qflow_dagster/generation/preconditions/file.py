@@ -1,5 +1,6 @@
 """A file as preconditions see it: its text, syntax tree, comments, and what the repository says of it."""
 
+import builtins
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -24,6 +25,7 @@ class File:
         self.path, self.language, self.text = request.path, request.language, request.text
         self.rule, self.target = request.rule, request.target
         self.surroundings: Surroundings = request.surroundings
+        self.embedded = request.embedded
         self.source = Source(request.text, request.path)
         # The spans of expressions whose types were asked for.
         self.wanted_types: set[tuple[int, int]] = set()
@@ -60,6 +62,19 @@ class File:
     def tests_for_python_2(self) -> bool:
         """Whether a condition in it is true in Python 2 alone, or in Python 3 alone."""
         return _PYTHON_2.search(self.text) is not None
+
+    @cached_property
+    def names_used_outside(self) -> frozenset[str]:
+        """The names of embedded code that the rest of its file uses or, on a page of HTML, other scripts may use."""
+        if self.embedded is None:
+            return frozenset()
+        outside = self.embedded.code.names
+        if self.language == "python":
+            return outside - _BUILTINS
+        tree = self.source.tree(self.language)
+        of_page = {name for name, scopes in tree.scopes.items() if span_of(self.root) in scopes}
+        named = tree.scopes.keys() | tree.written
+        return (outside & named) | (of_page if self.embedded.kind == "HTML" else frozenset())
 
     @property
     def knows_comments(self) -> bool:
@@ -105,6 +120,9 @@ class Precondition(NamedTuple):
     check: Callable[[File, Match, Any], str | None]
     # Whether the check asks for types of expressions (`File.type_of`).
     typed: bool = False
+
+
+_BUILTINS = frozenset(dir(builtins))
 
 
 def _plain(text: str) -> str:

@@ -115,10 +115,15 @@ def _changed_functions(support: Support, candidates: Sequence[Candidate]) -> dic
             lines = tuple(fix.line for fix in file.result.fixes) or tuple(
                 line for line, _ in file.request.findings
             )
+<<<<<<< HEAD
             if file.request.language in support.languages and lines:
                 tasks.append(InputTask(len(tasks), file.request.text, file.request.language, lines))
+=======
+            if file.request.language == "python" and file.request.embedded is None and lines:
+                tasks.append(InputTask(len(tasks), file.request.text, lines))
+>>>>>>> 1c6590b (Scripts of Vue, Svelte and HTML and cells of notebooks are looked at and changed within their files)
                 owners.append((candidate.id, file.request.path))
-    changed: dict[UUID, list[_Changed]] = {candidate.id: [] for candidate in candidates}
+    changed = {candidate.id: _in_notebooks(candidate) for candidate in candidates}
     batches = [[task] for task in tasks]
     for position, functions in in_processes(
         support.plan,
@@ -131,6 +136,15 @@ def _changed_functions(support: Support, candidates: Sequence[Candidate]) -> dic
         id_, path = owners[position]
         changed[id_] += [_Changed(path, function) for function in functions]
     return changed
+
+
+def _in_notebooks(candidate: Candidate) -> list[_Changed]:
+    reason = "a notebook is not imported"
+    return [
+        _Changed(file.request.path, CallPlan("", "", (), (), reason))
+        for file in candidate.files
+        if file.request.language == "python" and file.request.embedded is not None
+    ]
 
 
 def _lost(task: InputTask, code: int | None) -> LostResult:

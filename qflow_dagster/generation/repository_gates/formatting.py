@@ -51,24 +51,26 @@ def _check(batch: Batch, candidate: Candidate, before: Before) -> Answer:
     answers: list[Answer] = []
     texts: dict[str, str] = {}
     for file in candidate.files:
-        path, after = file.request.path, file.result.after
+        path, after = file.request.path, file.request.file_with(file.result.after)
+        changed = after
         try:
             formatters = [
                 formatter
                 for formatter in formatters_of(path, file.request.language, batch.folder)
-                if formatter.concerns(file.request.text, after)
+                if formatter.concerns(file.request.file, after)
             ]
             if not formatters:
                 answers.append(("not applicable", "no formatter is configured"))
             for formatter in formatters:
                 if (formatter.name, path) not in before:
-                    before[formatter.name, path] = formatter.format(path, file.request.text)
+                    before[formatter.name, path] = formatter.format(path, file.request.file)
                 answer, after = _format(formatter, file, before[formatter.name, path], after)
                 answers.append(answer)
         except (FormatterMissingError, QflowError) as error:
             # Also a configuration that is not used, or no sandbox.
             answers.append(("skipped", str(error)))
-        texts |= {path: after} if after != file.result.after else {}
+        text = file.request.text_of(after)
+        texts |= {path: text} if after != changed and text is not None else {}
     verdict = worst(verdict for verdict, _ in answers)
     if verdict != "failed" and texts:
         use_texts(batch, candidate, texts)
@@ -77,20 +79,23 @@ def _check(batch: Batch, candidate: Candidate, before: Before) -> Answer:
 
 
 def _format(formatter: Formatter, file: FileChange, before: str | None, after: str) -> tuple[Answer, str]:
-    """Return the answer for a file, and its text after the change, formatted if it was clean before."""
+    """Return the answer for a file, and its content after the change, formatted if it was clean before."""
     path = file.request.path
     if before is None:
         return ("skipped", f"{formatter.name} cannot read {path}"), after
-    if before != file.request.text:
+    if before != file.request.file:
         if formatter.instead_of is not None:
             return ("skipped", f"needs {formatter.instead_of}"), after
         return ("not applicable", f"{path} was not formatted with {formatter.name} before"), after
     formatted = formatter.format(path, after)
     if formatted is None:
         return ("failed", f"{formatter.name} cannot read {path} after the change"), after
-    if formatted == file.request.text:
+    if formatted == file.request.file:
         return ("failed", f"{formatter.name} undoes the change of {path}"), after
-    change = CommentChange(file.request, formatted)
+    text = file.request.text_of(formatted)
+    if text is None or file.request.file_with(text) != formatted:
+        return ("failed", f"{formatter.name} changes {path} outside of its code"), after
+    change = CommentChange(file.request, text)
     if problem := change.suppressed_line() or change.lost_or_moved():
         return ("failed", f"formatted with {formatter.name}: {problem}"), after
     return ("passed", f"clean with {formatter.name}"), formatted

@@ -16,6 +16,7 @@ from uuid import UUID
 from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution.embedded import notebooks
 from qflow_dagster.evolution.project_linters import eslint, golangci
 from qflow_dagster.evolution.project_linters.ruff import FLAKE8_FILES, flake8_as_ruff
 from qflow_dagster.evolution.project_linters.ruff_configuration import (
@@ -81,7 +82,11 @@ class Linter(NamedTuple):
         found: dict[str, list[Complaint]] = {path: [] for path in paths}
         for problem in problems:
             path = str(Path(problem["filename"]).relative_to(folder.resolve()))
-            found.setdefault(path, []).append(Complaint(str(problem["code"]), problem["location"]["row"]))
+            line = problem["location"]["row"]
+            if path.endswith(notebooks.ENDING):
+                cells = notebooks.lines_before((folder / path).read_text(encoding="utf-8"))
+                line += cells.get(problem.get("cell"), 0)
+            found.setdefault(path, []).append(Complaint(str(problem["code"]), line))
         return found
 
 

@@ -56,15 +56,21 @@ class Batch:
 
     @contextmanager
     def replaced(self, contents: Mapping[str, str]) -> Iterator[Path]:
-        """Give `folder` with these files replaced; afterwards they are as before."""
-        originals = {path: (self.folder / path).read_bytes() for path in contents}
+        """Give `folder` with these files replaced or added; afterwards it is as before."""
+        originals = {path: (self.folder / path).read_bytes() for path in contents if self._has(path)}
         try:
             for path, text in contents.items():
                 (self.folder / path).write_bytes(text.encode())
             yield self.folder
         finally:
-            for path, original in originals.items():
-                (self.folder / path).write_bytes(original)
+            for path in contents:
+                if path in originals:
+                    (self.folder / path).write_bytes(originals[path])
+                else:
+                    (self.folder / path).unlink(missing_ok=True)
+
+    def _has(self, path: str) -> bool:
+        return (self.folder / path).is_file()
 
     @contextmanager
     def checkout(self) -> Iterator[Path]:

@@ -64,7 +64,13 @@ def _check_python(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, R
         left_out[candidate.id] = len(dependents) - len(dependents[:MAX_DEPENDENTS])
     target = chosen[0].request.target
     try:
-        before = _problems(batch, {}, set().union(*checked.values()), target)
+        code = {
+            file.request.code_path: file.request.text
+            for candidate in chosen
+            for file in candidate.files
+            if file.request.embedded is not None
+        }
+        before = _problems(batch, code, set().union(*checked.values()), target)
         new = {
             candidate.id: problems
             for candidate, problems in _new(batch, chosen, changed, checked, before, target)
@@ -84,9 +90,9 @@ def _check_python(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, R
 def _python(candidate: Candidate) -> dict[str, str]:
     """Return the changed Python files with their new texts."""
     return {
-        file.request.path: file.result.after
+        file.request.code_path: file.result.after
         for file in candidate.files
-        if file.request.language == "python" and file.request.path.endswith((".py", ".pyi"))
+        if file.request.language == "python" and file.request.code_path.endswith((".py", ".pyi"))
     }
 
 
@@ -188,9 +194,9 @@ def _result(candidate: Candidate, new: Sequence[TypeProblem], answer: Answer, se
     blamed: dict[tuple[str, int], str] = {}
     for problem in new:
         for file in candidate.files:
-            if file.request.path == problem.path:
+            if file.request.code_path == problem.path:
                 for fix in fixes_at(file, problem.line):
-                    blamed[problem.path, fix.line] = f"{NAME}: {problem.message}"[:1_000]
+                    blamed[file.request.path, fix.line] = f"{NAME}: {problem.message}"[:1_000]
     named = "; ".join(f"{problem.path}:{problem.line}: {problem.message}" for problem in new[:MAX_NAMED])
     more = f"; {len(new) - MAX_NAMED} more" if len(new) > MAX_NAMED else ""
     return Result(Gate(NAME, "failed", f"new: {named}{more}"[:2_000], seconds), blamed)
