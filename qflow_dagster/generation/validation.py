@@ -20,7 +20,7 @@ from qflow_dagster.generation.remaining import count_findings
 from qflow_dagster.ingestion.facts import BlobFacts
 
 # Raised with every change of a gate's condition: results of another version are not reused.
-VERSION = 7
+VERSION = 8
 # skipped: it could not check what there is to check, and says what it lacks; not applicable: there is nothing.
 Verdict = Literal["passed", "failed", "skipped", "not applicable"]
 LINT_RULES = "E4,E7,E9,F"

@@ -110,20 +110,20 @@ def _compared_functions(
 def _changed_functions(support: Support, candidates: Sequence[Candidate]) -> dict[UUID, list[_Changed]]:
     tasks: list[InputTask] = []
     owners: list[tuple[UUID, str]] = []
+    changed: dict[UUID, list[_Changed]] = {candidate.id: [] for candidate in candidates}
     for candidate in candidates:
         for file in candidate.files:
             lines = tuple(fix.line for fix in file.result.fixes) or tuple(
                 line for line, _ in file.request.findings
             )
-<<<<<<< HEAD
-            if file.request.language in support.languages and lines:
+            if file.request.language not in support.languages or not lines:
+                continue
+            if file.request.embedded is not None:
+                plan = CallPlan("", "", lines, (), "code within another file is not loaded by itself")
+                changed[candidate.id].append(_Changed(file.request.path, plan))
+            else:
                 tasks.append(InputTask(len(tasks), file.request.text, file.request.language, lines))
-=======
-            if file.request.language == "python" and file.request.embedded is None and lines:
-                tasks.append(InputTask(len(tasks), file.request.text, lines))
->>>>>>> 1c6590b (Scripts of Vue, Svelte and HTML and cells of notebooks are looked at and changed within their files)
                 owners.append((candidate.id, file.request.path))
-    changed = {candidate.id: _in_notebooks(candidate) for candidate in candidates}
     batches = [[task] for task in tasks]
     for position, functions in in_processes(
         support.plan,
@@ -136,15 +136,6 @@ def _changed_functions(support: Support, candidates: Sequence[Candidate]) -> dic
         id_, path = owners[position]
         changed[id_] += [_Changed(path, function) for function in functions]
     return changed
-
-
-def _in_notebooks(candidate: Candidate) -> list[_Changed]:
-    reason = "a notebook is not imported"
-    return [
-        _Changed(file.request.path, CallPlan("", "", (), (), reason))
-        for file in candidate.files
-        if file.request.language == "python" and file.request.embedded is not None
-    ]
 
 
 def _lost(task: InputTask, code: int | None) -> LostResult:

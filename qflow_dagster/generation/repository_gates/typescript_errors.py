@@ -60,10 +60,13 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> dict[UUID, Checked]:
 
 def _files(batch: Batch, candidate: Candidate) -> dict[str, str]:
     """Return the new texts of a candidate's files that the compiler may check."""
+    # Of those with code of another language it checks none, and says so.
+    within = {file.request.path for file in candidate.files if file.request.language in ("typescript", "tsx")}
     return {
         path: text
         for path, text in candidate.after.items()
-        if path.endswith(TYPESCRIPT)
+        if path in within
+        or path.endswith(TYPESCRIPT)
         or (path.endswith(JAVASCRIPT) and _may_be_checked(batch.folder, path, text))
     }
 
