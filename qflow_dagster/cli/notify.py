@@ -35,6 +35,19 @@ def add(
     only: Annotated[
         list[str] | None, typer.Option("--only", help="FIELD=VALUE, repeatable: only matching messages.")
     ] = None,
+    severity: Annotated[
+        str | None, typer.Option(help="Only messages at least so severe: info, warning, error, critical.")
+    ] = None,
+    digest: Annotated[
+        int | None, typer.Option(help="Minutes between two messages, each for all since.")
+    ] = None,
+    quiet: Annotated[
+        str | None, typer.Option(help="Hours without messages, such as 22:00-07:00; critical ones come.")
+    ] = None,
+    timezone: Annotated[str | None, typer.Option(help="Time zone of the quiet hours; default: UTC.")] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Deliver each of equal messages, for programs.")
+    ] = False,
     key: Annotated[
         str | None,
         typer.Option(
@@ -43,8 +56,17 @@ def add(
     ] = None,
 ) -> None:
     """Send the messages of a queue to an endpoint from now on. The address is stored encrypted."""
+    options = {"severity": severity, "digest": digest, "quiet": quiet, "timezone": timezone, "each": each}
     with ready_engine().begin() as connection:
-        endpoints.add(connection, name, queue, address, filters=_filters(only or []), signing_key=key)
+        endpoints.add(
+            connection,
+            name,
+            queue,
+            address,
+            filters=_filters(only or []),
+            options=options,
+            signing_key=key,
+        )
     console.print(f"{name}: receives messages of {queue}; try it with `qflow notify test {name}`")
 
 

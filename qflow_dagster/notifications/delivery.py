@@ -1,8 +1,8 @@
 """Delivery: each message of a queue to each of its endpoints, at least once.
 
 `distribute` turns messages into jobs and moves the cursor, in one transaction: each message
-becomes one job per endpoint, exactly once. `deliver` does the jobs: a failure waits with
-backoff, then is dead and stays to be looked at (`qflow workflows list --type notification
+becomes one job per endpoint, exactly once; what is not due now waits (`digests`). `deliver` does the jobs: a failure
+waits with backoff, then is dead and stays to be looked at (`qflow workflows list --type notification
 --status dead`). A receiver that must not act twice looks at the id, which stays the same.
 """
 
@@ -11,20 +11,22 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, cast
-from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.infrastructure import circuit_breaker
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.infrastructure.outgoing import NoResponseError, Request, fetch
-from qflow_dagster.notifications import NOTIFICATION, apprise_worker
+from qflow_dagster.notifications import NOTIFICATION, apprise_worker, digests
+from qflow_dagster.notifications.chat import apprise_address, chat_service, slack_message
 from qflow_dagster.notifications.endpoints import (
     CONSUMER,
     Endpoint,
@@ -33,10 +35,13 @@ from qflow_dagster.notifications.endpoints import (
     passes,
     resolved_address,
 )
+from qflow_dagster.notifications.events import SEVERITIES, Event, describe
+from qflow_dagster.notifications.rendering import Text, render
 from qflow_dagster.notifications.sealing import unseal
 from qflow_dagster.processes import LostResult, in_processes
 from qflow_dagster.quantumflow import (
     Lease,
+    Message,
     NewWorkflow,
     Workflow,
     acknowledge,
@@ -44,12 +49,12 @@ from qflow_dagster.quantumflow import (
     complete,
     create_workflows,
     fail,
+    hasten,
+    postpone,
     receive,
 )
 from qflow_dagster.quantumflow.draining import batches
-from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.safety import logs
-from qflow_dagster.safety.display import visible, visible_line
 from qflow_dagster.safety.redaction import redact, redact_text
 from qflow_dagster.settings import settings
 
@@ -59,8 +64,8 @@ MESSAGES = 500
 AT_ONCE = 8
 # A notifier that runs has taken a notification by then.
 OVERDUE_SECONDS = 60.0
-# 5 s, 10 s, 20 s, ... up to an hour each: an endpoint may be away for most of a day.
-MAX_ATTEMPTS = 20
+# An endpoint may be away for a day: its breaker lets one attempt through every five minutes at most.
+MAX_ATTEMPTS = 300
 TIMEOUT = 10.0
 # A process has to start, and some services are asked more than once.
 APPRISE_TIMEOUT = 60.0
@@ -71,7 +76,14 @@ POLL = 1.0
 
 
 class DeliveryFailedError(QflowError):
-    """An endpoint did not take a notification. Says nothing of its address, which may be a secret."""
+    """An endpoint did not take a notification. Says nothing of its address, which may be a secret.
+
+    `retry_after`: seconds for which it asks to be spared.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Note(NamedTuple):
@@ -82,6 +94,8 @@ class Note(NamedTuple):
     title: str
     body: str
     data: Any
+    # The page where one can act.
+    link: str | None = None
 
 
 def distribute(connection: Connection) -> int:
@@ -92,37 +106,93 @@ def distribute(connection: Connection) -> int:
     made = 0
     for queue, endpoints in sorted(by_queue.items()):
         messages = receive(connection, queue, CONSUMER, limit=MESSAGES, start="next")
+        if not messages:
+            continue
         # Of a notification that died nobody is notified: it would die as well, and so on.
         foreign = [message for message in messages if not _is_own(message.payload)]
-        titles = _titles(connection, [message.payload for message in foreign])
+        wanted = list(_wanted(endpoints, foreign, describe(connection, queue, [m.payload for m in foreign])))
+        due = digests.split(connection, [item for item, _, _ in wanted]) if wanted else []
         new = [
-            NewWorkflow(
-                type=NOTIFICATION,
-                key=f"{endpoint.id}:{message.position.xact}:{message.position.id}",
-                payload={
-                    "endpoint": endpoint.name,
-                    "endpoint_id": str(endpoint.id),
-                    "queue": queue,
-                    **render(queue, message.payload, titles),
-                    "data": redact(message.payload),
-                },
-                max_attempts=MAX_ATTEMPTS,
+            _job(
+                item.endpoint,
+                item.text,
+                item.link,
+                key=f"{message.position.xact}:{message.position.id}",
+                data=redact(_data(message, event)),
             )
-            for message in foreign
-            for endpoint in endpoints
-            if passes(endpoint.filters, message.payload)
+            for (item, message, event), is_due in zip(wanted, due, strict=True)
+            if is_due
         ]
         if new:
             create_workflows(connection, new, actor=CONSUMER)
-        if messages:
-            acknowledge(connection, CONSUMER, messages[-1])
+        acknowledge(connection, CONSUMER, messages[-1])
         made += len(new)
-    return made
+    return made + _distribute_waiting(connection, by_queue)
+
+
+def _wanted(
+    endpoints: Sequence[Endpoint], messages: Sequence[Message], events: Sequence[Event | None]
+) -> Iterator[tuple[digests.Item, Message, Event]]:
+    """Yield the notification of each message for each endpoint that wants it."""
+    for message, event in zip(messages, events, strict=True):
+        if event is None:
+            continue
+        shown = render(event)
+        fields = {**event.fields, "kind": event.fields.get("kind", event.kind), "severity": event.severity}
+        group = digests.group_of(shown.title, shown.body if event.kind == "message" else "")
+        for endpoint in endpoints:
+            least = endpoint.options.get("severity", "info")
+            if SEVERITIES.index(event.severity) < SEVERITIES.index(least):
+                continue
+            if passes(endpoint.filters, fields):
+                each = endpoint.options.get("each")
+                yield (
+                    digests.Item(endpoint, shown, event.severity, event.link, None if each else group),
+                    message,
+                    event,
+                )
+
+
+def _data(message: Message, event: Event) -> Any:
+    """Return a message as programs get it; that of a request has the digest of what is to be decided."""
+    if event.kind == "approval" and event.fields["state"] == "requested":
+        return {**message.payload, "digest": event.fields["digest"]}
+    return message.payload
+
+
+def _distribute_waiting(connection: Connection, by_queue: Mapping[str, Sequence[Endpoint]]) -> int:
+    """Make a job of what waited for each endpoint and is due now; return how many."""
+    by_id = {endpoint.id: endpoint for endpoints in by_queue.values() for endpoint in endpoints}
+    new = [
+        _job(by_id[endpoint_id], shown, link, key=f"waited:{last}", data=None)
+        for endpoint_id, last, shown, link in digests.take_due(connection)
+        if endpoint_id in by_id
+    ]
+    if new:
+        create_workflows(connection, new, actor=CONSUMER)
+        digests.forget(connection)
+    return len(new)
+
+
+def _job(endpoint: Endpoint, shown: Text, link: str | None, *, key: str, data: Any) -> NewWorkflow:
+    payload = {
+        "endpoint": endpoint.name,
+        "endpoint_id": str(endpoint.id),
+        "queue": endpoint.queue,
+        "title": shown.title,
+        "body": shown.body,
+        "link": link,
+        "data": data,
+    }
+    return NewWorkflow(
+        type=NOTIFICATION, key=f"{endpoint.id}:{key}", payload=payload, max_attempts=MAX_ATTEMPTS
+    )
 
 
 def deliver(engine: Engine, *, worker: str, limit: int = 100) -> int:
     """Do up to `limit` notifications that are due, several at once; return how many were delivered."""
     with engine.begin() as connection:
+        _spare_endpoints_that_are_down(connection)
         due = claim(connection, NOTIFICATION, worker=worker, limit=limit, lease=LEASE)
         endpoints = {str(endpoint.id): endpoint for endpoint in find(connection)} if due else {}
     if not due:
@@ -148,6 +218,8 @@ SELECT EXISTS (
     SELECT FROM workflows WHERE type = '{NOTIFICATION}' AND claimable AND remaining_dependencies = 0
     AND available_at < statement_timestamp() - make_interval(secs => :seconds)
 ) OR EXISTS (
+    SELECT FROM notification_waiting WHERE due_at < statement_timestamp() - make_interval(secs => :seconds)
+) OR EXISTS (
     SELECT FROM (SELECT DISTINCT queue FROM notification_endpoints) e
     JOIN subscriptions s ON s.queue = e.queue AND s.consumer = :consumer
     CROSS JOIN LATERAL (
@@ -172,11 +244,18 @@ def send(endpoint: Endpoint, note: Note) -> None:
         UsageError: the endpoint's address cannot be read.
     """
     address = resolved_address(endpoint)
-    if is_webhook(address):
+    service = chat_service(address)
+    if service == "Slack":
+        _post_slack(address, note)
+        return
+    if service is not None:
+        address = apprise_address(address, service)
+    elif is_webhook(address):
         _post(address, note, unseal(endpoint.signing_key) if endpoint.signing_key else None)
         return
     proxy = settings().outgoing.proxy
-    note_batches = [[(address, note.title, note.body or note.title)]]
+    body = "\n".join(part for part in (note.body or note.title, note.link) if part)
+    note_batches = [[(address, note.title, body)]]
     sent = in_processes(
         apprise_worker.notify,
         proxy.get_secret_value() if proxy else None,
@@ -215,21 +294,6 @@ def signature(key: str, timestamp: str, body: bytes) -> str:
     return "sha256=" + hmac.new(key.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def render(queue: str, payload: Any, titles: Mapping[str, str]) -> dict[str, str]:
-    """Return a message as a title and a body for people, without secrets."""
-    fields = payload if isinstance(payload, Mapping) else {"message": payload}
-    about = titles.get(
-        str(fields.get("workflow_id")), str(fields.get("type") or fields.get("operation") or queue)
-    )
-    event = str(fields.get("event") or fields.get("to") or "message")
-    title = f"{event.replace('_', ' ')}: {about}"
-    left_out = {"workflow_id", "type", "event", "to", "key"}
-    body = "\n".join(
-        f"{name}: {value}" for name, value in fields.items() if name not in left_out and value is not None
-    )
-    return {"title": visible_line(redact_text(title[:300])), "body": visible(redact_text(body[:4_000]))}
-
-
 def _do(engine: Engine, job: Workflow, endpoint: Endpoint | None) -> bool:
     held = [Lease(job.id, job.attempt)]
     if endpoint is None:
@@ -237,7 +301,12 @@ def _do(engine: Engine, job: Workflow, endpoint: Endpoint | None) -> bool:
             complete(connection, held, [{"skipped": "the endpoint was removed"}])
         return False
     note = Note(
-        str(job.id), job.payload["queue"], job.payload["title"], job.payload["body"], job.payload["data"]
+        str(job.id),
+        job.payload["queue"],
+        job.payload["title"],
+        job.payload["body"],
+        job.payload["data"],
+        job.payload.get("link"),
     )
     try:
         with through_breaker(engine, f"notify:{endpoint.name}"):
@@ -247,10 +316,40 @@ def _do(engine: Engine, job: Workflow, endpoint: Endpoint | None) -> bool:
         message = str(error) if isinstance(error, QflowError) else f"{type(error).__name__}"
         with engine.begin() as connection:
             fail(connection, held, [{"kind": type(error).__name__, "message": redact_text(message)[:500]}])
+            seconds = getattr(error, "retry_after", None)
+            if seconds is not None:
+                postpone(connection, NOTIFICATION, f"{endpoint.id}:", seconds)
         return False
     with engine.begin() as connection:
         complete(connection, held, [{"delivered": True}])
+        if job.attempt > 1:
+            # It is back: what waits for the next attempt need not wait any longer.
+            hasten(connection, NOTIFICATION, f"{endpoint.id}:")
     return True
+
+
+def _spare_endpoints_that_are_down(connection: Connection) -> None:
+    """Let what is due for an endpoint with an open breaker wait until the breaker probes."""
+    down = {
+        row["operation"]: row["next_probe_in"]
+        for row in circuit_breaker.breakers(connection, status="open")
+        if row["operation"].startswith("notify:")
+    }
+    if not down:
+        return
+    for endpoint in find(connection):
+        if f"notify:{endpoint.name}" in down:
+            # Held by a person: looked at again in a minute.
+            seconds = down[f"notify:{endpoint.name}"]
+            postpone(connection, NOTIFICATION, f"{endpoint.id}:", 60.0 if seconds is None else seconds)
+
+
+def _post_slack(address: str, note: Note) -> None:
+    decision = None
+    if settings().notifications.slack_secret and isinstance(note.data, Mapping) and "digest" in note.data:
+        decision = {"id": note.data["workflow_id"], "digest": note.data["digest"]}
+    body = slack_message(note.title, note.body, note.link, decision)
+    _fetch(Request("POST", address, {"Content-Type": "application/json"}, body))
 
 
 def _post(address: str, note: Note, key: str | None) -> None:
@@ -260,39 +359,35 @@ def _post(address: str, note: Note, key: str | None) -> None:
     headers = {"Content-Type": "application/json", "X-Qflow-Id": note.id, "X-Qflow-Timestamp": timestamp}
     if key is not None:
         headers["X-Qflow-Signature"] = signature(key, timestamp, body)
+    _fetch(Request("POST", address, headers, body))
+
+
+def _fetch(request: Request) -> None:
     try:
         # A redirect would carry the message to an address nobody registered.
-        status = fetch(Request("POST", address, headers, body), seconds=TIMEOUT).status
+        answer = fetch(request, seconds=TIMEOUT)
     except NoResponseError as error:
         raise DeliveryFailedError(f"the webhook cannot be reached: {error}") from None
-    if not 200 <= status < 300:
-        raise DeliveryFailedError(f"the webhook answered {status}")
+    if not 200 <= answer.status < 300:
+        raise DeliveryFailedError(
+            f"the webhook answered {answer.status}", retry_after(answer.headers.get("retry-after", ""))
+        )
+
+
+def retry_after(value: str) -> float | None:
+    """Return the seconds that a `Retry-After` header names (RFC 9110, section 10.2.3), an hour at most."""
+    if value.strip().isdecimal():
+        seconds = float(value)
+    else:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError):
+            return None
+    return min(max(seconds, 0.0), 3_600.0)
 
 
 def _is_own(payload: Any) -> bool:
     return isinstance(payload, Mapping) and payload.get("type") == NOTIFICATION
-
-
-def _titles(connection: Connection, payloads: Sequence[Any]) -> dict[str, str]:
-    """Return what the workflows that messages are about call themselves."""
-    ids = [
-        payload["workflow_id"]
-        for payload in payloads
-        if isinstance(payload, Mapping) and "workflow_id" in payload
-    ]
-    title = workflows.c.payload["title"].astext
-    query = select(workflows.c.id, title).where(workflows.c.id.in_(_uuids(ids)), title.is_not(None))
-    return {str(id_): title for id_, title in connection.execute(query)} if ids else {}
-
-
-def _uuids(values: Iterable[Any]) -> list[UUID]:
-    ids = []
-    for value in values:
-        try:
-            ids.append(UUID(str(value)))
-        except ValueError:
-            continue
-    return ids
 
 
 def _all(engine: Engine) -> list[Endpoint]:

@@ -1,21 +1,25 @@
-"""Endpoints: where the messages of a queue go, and which of them.
+"""Endpoints: where the messages of a queue go, which of them, and how often.
 
-An address is a URL of Apprise (Slack, Teams, e-mail and a hundred more), an ``http(s)://``
-address that gets signed JSON, or says where the address is kept: ``env:NAME``, ``file:PATH``.
+An address is a URL of Apprise (e-mail and a hundred more), of a webhook of Slack, Teams, Discord or Mattermost, another
+``http(s)://`` address, which gets signed JSON, or says where the address is kept: ``env:NAME``, ``file:PATH``.
 Does not belong here: sending (`delivery`).
 """
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.notifications.chat import apprise_address, chat_service
+from qflow_dagster.notifications.events import SEVERITIES
 from qflow_dagster.notifications.sealing import seal, unseal
 from qflow_dagster.notifications.tables import notification_endpoints
 from qflow_dagster.quantumflow import subscribe, uuid7
@@ -39,6 +43,7 @@ class Endpoint(NamedTuple):
     address: bytes
     signing_key: bytes | None
     filters: dict[str, list[str]]
+    options: dict[str, Any]
 
 
 def add(
@@ -48,13 +53,18 @@ def add(
     address: str,
     *,
     filters: Filters | None = None,
+    options: Mapping[str, Any] | None = None,
     signing_key: str | None = None,
 ) -> UUID:
     """Register an endpoint; it gets what is sent to the queue from now on.
 
+    `options`: `severity` (the least), `digest` (minutes), `quiet` ("22:00-07:00") with `timezone`, `each` (repeats are
+    not joined).
+
     Raises:
-        UsageError: the name is taken, the queue's name is invalid, the address is of no known form.
+        UsageError: the name is taken, the queue's name is invalid, the address is of no known form, or an option is.
     """
+    given = check_options(options or {})
     check_queue(queue)
     check_name(name, "an endpoint")
     check_address(address)
@@ -68,6 +78,7 @@ def add(
         address=seal(address),
         signing_key=seal(signing_key) if signing_key else None,
         filters=to_jsonb(dict(filters or {}), "filters"),
+        options=to_jsonb(given, "options"),
     )
     try:
         with connection.begin_nested():
@@ -117,14 +128,40 @@ def masked(endpoint: Endpoint) -> dict[str, Any]:
         "address": kept,
         "signed": endpoint.signing_key is not None,
         "filters": endpoint.filters,
+        "options": endpoint.options,
     }
 
 
-def passes(filters: Filters, payload: Any) -> bool:
-    """Return whether a message is one the filters let through."""
-    if not isinstance(payload, Mapping):
-        return not filters
-    return all(str(payload.get(name)) in values for name, values in filters.items())
+def passes(filters: Filters, fields: Mapping[str, Any]) -> bool:
+    """Return whether an event with these fields is let through by the filters."""
+    return all(str(fields.get(name)) in values for name, values in filters.items())
+
+
+def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are set.
+
+    Raises:
+        UsageError: A severity, a time or a time zone is invalid.
+    """
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    if given.get("severity", "info") not in SEVERITIES:
+        raise UsageError(f"{given['severity']!r} is not a severity; valid ones: {', '.join(SEVERITIES)}")
+    if "digest" in given and not 1 <= given["digest"] <= 10_080:
+        raise UsageError("a digest comes every 1 to 10,080 minutes")
+    if "quiet" in given:
+        try:
+            begin, end = (datetime.strptime(part, "%H:%M") for part in given["quiet"].split("-"))
+        except ValueError:
+            raise UsageError(f"{given['quiet']!r} are no quiet hours; expected HH:MM-HH:MM") from None
+        if begin == end:
+            raise UsageError("quiet hours begin and end at different times")
+    try:
+        ZoneInfo(given.get("timezone", "UTC"))
+    except (ZoneInfoNotFoundError, ValueError):
+        raise UsageError(
+            f"{given['timezone']!r} is not a time zone; expected a name such as Europe/Berlin"
+        ) from None
+    return given
 
 
 def resolved_address(endpoint: Endpoint) -> str:
@@ -148,8 +185,8 @@ def resolved_address(endpoint: Endpoint) -> str:
 
 
 def is_webhook(address: str) -> bool:
-    """Return whether an address gets our signed JSON rather than Apprise's rendering."""
-    return address.startswith(("http://", "https://"))
+    """Return whether an address gets our signed JSON rather than the form of a chat service."""
+    return address.startswith(("http://", "https://")) and chat_service(address) is None
 
 
 def check_address(address: str) -> None:
@@ -160,10 +197,13 @@ def check_address(address: str) -> None:
     """
     if address.startswith(("env:", "file:")) and address.partition(":")[2]:
         return
-    if is_webhook(address):
+    if address.startswith(("http://", "https://")):
         if http_url(address) is None:
             raise UsageError("the address is not an http(s) address; expected https://host/path")
-        return
+        service = chat_service(address)
+        if service in (None, "Slack"):
+            return
+        address = apprise_address(address, service)
     # Imported late: it brings a hundred services along.
     from apprise import Apprise
 

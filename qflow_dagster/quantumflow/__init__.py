@@ -10,7 +10,7 @@ everything that changes workflows takes a sequence of them and changes all or no
 - a worker: `claim`, `heartbeat`, `complete`, `fail`
 - by hand: `transition`, `cancel`, `pause`, `resume`, `retry`
 - `skip_dependency`: continue the dependents of workflows that will not complete
-- by the clock: `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
+- by the clock: `postpone`, `hasten`, `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
 - messages: `send_with_notify`, `receive`, `listen`, `acknowledge`, `subscribe`, `unsubscribe`
 - audit: `get_events`, `verify_history`, `damaged_archives`
 
@@ -51,8 +51,10 @@ from qflow_dagster.quantumflow.transitions import (
     complete,
     expire_due,
     fail,
+    hasten,
     heartbeat,
     pause,
+    postpone,
     reclaim_expired,
     resume,
     retry,
@@ -107,9 +109,11 @@ __all__ = [
     "find",
     "get",
     "get_events",
+    "hasten",
     "heartbeat",
     "listen",
     "pause",
+    "postpone",
     "prune",
     "prune_messages",
     "receive",

@@ -102,7 +102,7 @@ WITH edge AS MATERIALIZED (
 ), message AS (
     INSERT INTO messages (queue, payload)
     SELECT queue, jsonb_build_object('workflow_id', id, 'type', type, 'key', key, 'from', from_status,
-                                     'to', status, 'attempt', attempt, 'actor', actor)
+                                     'to', status, 'attempt', attempt, 'actor', actor, 'seq', head_seq)
     FROM updated CROSS JOIN unnest(queues) AS queue
 ), notified AS MATERIALIZED (
     SELECT pg_notify(queue, pg_current_xact_id()::text)

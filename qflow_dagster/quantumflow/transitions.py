@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Row, TextClause, Uuid, any_, literal, select
+from sqlalchemy import ARRAY, Connection, Row, TextClause, Uuid, any_, literal, select, text
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow.errors import IllegalTransitionError, LeaseLostError, WorkflowNotFoundError
@@ -179,6 +179,16 @@ def retry(connection: Connection, ids: Sequence[UUID], *, actor: str, reason: st
     _move_by_hand(connection, "retry", ids, actor, reason)
 
 
+def postpone(connection: Connection, type_name: str, key_prefix: str, seconds: float) -> int:
+    """Let the claimable workflows of a type whose keys begin so wait for at least `seconds`; return their number."""
+    return _reschedule(connection, type_name, key_prefix, seconds, "<")
+
+
+def hasten(connection: Connection, type_name: str, key_prefix: str) -> int:
+    """Make the claimable workflows of a type whose keys begin so available at once; return their number."""
+    return _reschedule(connection, type_name, key_prefix, 0.0, ">")
+
+
 def skip_dependency(connection: Connection, ids: Sequence[UUID]) -> None:
     """Let what depends on these workflows go on without them; none of them may have completed."""
     connection.execute(SKIP_DEPENDENCY, {"ids": list(ids)})
@@ -317,3 +327,15 @@ def _refusal(
                 f"the machine {machine.name!r} allows: {follow}"
             )
     raise AssertionError("the statement refused what the machines allow")
+
+
+def _reschedule(
+    connection: Connection, type_name: str, key_prefix: str, seconds: float, comparison: str
+) -> int:
+    statement = text(f"""
+        UPDATE workflows SET available_at = statement_timestamp() + make_interval(secs => :seconds)
+        WHERE type = :type AND claimable AND starts_with(key, :prefix)
+          AND available_at {comparison} statement_timestamp() + make_interval(secs => :seconds)
+    """)
+    given = {"type": type_name, "prefix": key_prefix, "seconds": seconds}
+    return connection.execute(statement, given).rowcount

@@ -54,7 +54,7 @@ WITH type AS MATERIALIZED (
 ), message AS (
     INSERT INTO messages (queue, payload)
     SELECT queue, jsonb_build_object('workflow_id', id, 'type', type, 'key', key, 'from', NULL,
-                                     'to', status, 'attempt', 0, 'actor', CAST(:actor AS text))
+                                     'to', status, 'attempt', 0, 'actor', CAST(:actor AS text), 'seq', 1)
     FROM notification
 ), notified AS MATERIALIZED (
     SELECT pg_notify(queue, pg_current_xact_id()::text) FROM (SELECT DISTINCT queue FROM notification) AS queue

@@ -34,6 +34,7 @@ from qflow_dagster.settings.platform import (
     HealthSettings,
     InboxSettings,
     ModelSettings,
+    NotificationsSettings,
     OutgoingSettings,
     QuantumflowSettings,
 )
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     approvals: ApprovalsSettings = ApprovalsSettings()
     errors: ErrorsSettings = ErrorsSettings()
     health: HealthSettings = HealthSettings()
+    notifications: NotificationsSettings = NotificationsSettings()
     inbox: InboxSettings = InboxSettings()
     rules: RulesSettings = RulesSettings()
     generation: GenerationSettings = GenerationSettings()

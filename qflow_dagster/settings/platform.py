@@ -4,6 +4,7 @@ Each value has its default, range and meaning. Does not belong here: reading the
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationInfo, field_validator
@@ -145,7 +146,8 @@ class ErrorsSettings(BaseModel):
         default=0.8, gt=0, le=1, description="rate of slow calls in a window that opens a breaker"
     )
     breakers: dict[str, dict[str, float]] = Field(
-        default={},
+        # Back within seconds after a short time away, and five minutes after a long one.
+        default={"notify:*": {"reset": 5.0, "reset_max": 300.0}},
         description=(
             "limits of single operations by pattern, the first that matches: "
             '{"http *": {"failures": 3, "slow": 5}}'
@@ -173,6 +175,29 @@ class ErrorsSettings(BaseModel):
             raise ValueError(f"{wrong[0].removeprefix('breaker_')!r} is not a limit; valid ones: {names}")
         checked = cls.model_validate(named)
         return {name: getattr(checked, name) for name in named}
+
+
+class NotificationsSettings(BaseModel):
+    """Texts of notifications, and how often they come."""
+
+    templates: Path | None = Field(
+        default=None, description="folder of Jinja templates that replace ours of the same name"
+    )
+    repeat: int = Field(
+        default=300, ge=0, le=86_400, description="seconds for which equal notifications are joined into one"
+    )
+    burst: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        description="notifications an endpoint gets in a minute before they are joined",
+    )
+    slack_secret: SecretStr | None = Field(
+        default=None, description="signing secret of the Slack app whose buttons decide approvals"
+    )
+    slack_users: dict[str, str] = Field(
+        default={}, description='who people in Slack are here, by their member ID: {"U024BE7LH": "ada"}'
+    )
 
 
 class HealthSettings(BaseModel):

@@ -16,10 +16,11 @@ from starlette.staticfiles import StaticFiles
 from qflow_dagster.errors import UsageError
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
-from qflow_dagster.web.access import Access, Guard
+from qflow_dagster.web.access import SLACK, Access, Guard
 from qflow_dagster.web.inbox import FOLDER, Inbox
 from qflow_dagster.web.monitoring import Monitoring
 from qflow_dagster.web.sentry import Sentry
+from qflow_dagster.web.slack import Slack
 
 logger = logs.logger(__name__)
 
@@ -61,6 +62,7 @@ def build_app(
             Route("/health/deep", monitoring.deep),
             Route("/health/heartbeats/{token}", monitoring.heartbeat, methods=["GET", "POST"]),
             Route("/metrics", monitoring.metrics),
+            Route(SLACK, Slack(engine).interact, methods=["POST"]),
             Mount(
                 "/api/{project:int}",
                 routes=[

@@ -262,6 +262,7 @@ def test_an_endpoint_is_added_tried_listed_and_served_by_a_worker(
             "address": "http://...",
             "signed": True,
             "filters": {"to": ["denied"]},
+            "options": {},
         }
         worker = subprocess.Popen([QFLOW, "notify", "work"], env=environment)
         try:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.infrastructure import language_model, outgoing, services
+from qflow_dagster.infrastructure import language_model, outgoing, service_probes
 from qflow_dagster.infrastructure.outgoing import (
     Answer,
     NoResponseError,
@@ -23,7 +24,7 @@ from tests.http_server import LocalServer, local_server
 
 
 @pytest.fixture
-def server() -> Iterator[LocalServer]:
+def remote() -> Iterator[LocalServer]:
     with local_server() as running:
         yield running
 
@@ -45,41 +46,43 @@ def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Custom: CUSTOM\nAuthorization: CUSTOM")
 
 
-def test_what_was_given_is_sent_and_nothing_else(server: LocalServer) -> None:
-    server.body, server.headers = b'{"a": 1}', {"Set-Cookie": "c=1", "Content-Type": "application/json"}
+def test_what_was_given_is_sent_and_nothing_else(remote: LocalServer) -> None:
+    remote.body, remote.headers = b'{"a": 1}', {"Set-Cookie": "c=1", "Content-Type": "application/json"}
     for _ in range(2):
         answer = outgoing.fetch(
-            Request("PUT", f"{server.url}/x", {"Authorization": "mine"}, b"{}"), seconds=10, max_bytes=100
+            Request("PUT", f"{remote.url}/x", {"Authorization": "mine"}, b"{}"), seconds=10, max_bytes=100
         )
     assert (answer.status, answer.text) == (200, '{"a": 1}')
-    got = server.received[1]
+    got = remote.received[1]
     assert (got.method, got.path, got.body, got.headers["Authorization"]) == ("PUT", "/x", b"{}", "mine")
     assert not {"Cookie", "Proxy-Authorization"} & set(got.headers)
 
 
-def test_services_webhooks_and_apprise_send_no_credentials_either(server: LocalServer) -> None:
-    service = {"url": server.url, "timeout_ms": 5_000, "expected_status": 200}
-    assert services.probe(service).status == "healthy"
-    host = server.url.removeprefix("http://")
+def test_services_webhooks_and_apprise_send_no_credentials_either(
+    remote: LocalServer, engine: Engine
+) -> None:
+    service = {"url": remote.url, "timeout_ms": 5_000, "expected_status": 200, "conditions": {}}
+    assert service_probes.probe(engine, service).status == "healthy"
+    host = remote.url.removeprefix("http://")
     # In this process: what the worker does to its environment the fixture takes back.
     assert apprise_worker.notify(None, [(f"json://{host}/a", "title", "body")])
-    assert [got.path for got in server.received] == ["/", "/a"]
-    assert not any("Authorization" in got.headers for got in server.received)
+    assert [got.path for got in remote.received] == ["/", "/a"]
+    assert not any("Authorization" in got.headers for got in remote.received)
 
 
-def test_a_model_gets_the_question_and_the_key(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.body = b'{"choices": [{"message": {"role": "assistant", "content": "yes"}}]}'
-    server.headers = {"Content-Type": "application/json"}
-    for name, value in {"URL": f"{server.url}/v1", "NAME": "m", "KEY": "KEY"}.items():
+def test_a_model_gets_the_question_and_the_key(remote: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.body = b'{"choices": [{"message": {"role": "assistant", "content": "yes"}}]}'
+    remote.headers = {"Content-Type": "application/json"}
+    for name, value in {"URL": f"{remote.url}/v1", "NAME": "m", "KEY": "KEY"}.items():
         monkeypatch.setenv(f"QFLOW_MODEL_{name}", value)
     settings.cache_clear()
     try:
         assert language_model.complete("be brief", "is it?")[0] == "yes"
-        [got] = server.received
+        [got] = remote.received
         assert {n.lower(): v for n, v in got.headers.items()}["authorization"] == "Bearer KEY"
         assert {name.lower() for name in got.headers} <= language_model.SENT | {"authorization"}
         with local_server() as other:
-            server.status, server.headers = 307, {"Location": f"{other.url}/v1/chat/completions"}
+            remote.status, remote.headers = 307, {"Location": f"{other.url}/v1/chat/completions"}
             with pytest.raises(QflowError, match="the model's endpoint failed"):
                 language_model.complete("be brief", "is it?")
             assert not other.received
@@ -89,29 +92,29 @@ def test_a_model_gets_the_question_and_the_key(server: LocalServer, monkeypatch:
 
 
 @pytest.mark.parametrize("how", ["delay", "drip"])
-def test_the_limit_is_of_the_whole(server: LocalServer, how: str) -> None:
+def test_the_limit_is_of_the_whole(remote: LocalServer, how: str) -> None:
     setattr(server, how, 30.0 if how == "delay" else 0.1)
     started = time.monotonic()
     with pytest.raises(ResponseTimeoutError):
-        outgoing.fetch(Request("GET", server.url), seconds=0.8, max_bytes=10)
+        outgoing.fetch(Request("GET", remote.url), seconds=0.8, max_bytes=10)
     assert time.monotonic() - started < 10
 
 
-def test_a_body_is_read_as_far_as_asked(server: LocalServer) -> None:
-    server.body = b"x" * 101
-    assert outgoing.fetch(Request("GET", server.url), seconds=10).body == b""
-    assert len(outgoing.fetch(Request("GET", server.url), seconds=10, max_bytes=101).body) == 101
+def test_a_body_is_read_as_far_as_asked(remote: LocalServer) -> None:
+    remote.body = b"x" * 101
+    assert outgoing.fetch(Request("GET", remote.url), seconds=10).body == b""
+    assert len(outgoing.fetch(Request("GET", remote.url), seconds=10, max_bytes=101).body) == 101
     with pytest.raises(ResponseTooLargeError):
-        outgoing.fetch(Request("GET", server.url), seconds=10, max_bytes=100)
+        outgoing.fetch(Request("GET", remote.url), seconds=10, max_bytes=100)
 
 
-def test_a_body_that_unpacks_to_more_is_refused(server: LocalServer) -> None:
-    server.headers = {"Content-Encoding": "gzip"}
-    server.body = gzip.compress(b"a" * 50)
-    assert outgoing.fetch(Request("GET", server.url), seconds=10, max_bytes=100).body == b"a" * 50
-    server.body = gzip.compress(b"\0" * 10_000_000)
+def test_a_body_that_unpacks_to_more_is_refused(remote: LocalServer) -> None:
+    remote.headers = {"Content-Encoding": "gzip"}
+    remote.body = gzip.compress(b"a" * 50)
+    assert outgoing.fetch(Request("GET", remote.url), seconds=10, max_bytes=100).body == b"a" * 50
+    remote.body = gzip.compress(b"\0" * 10_000_000)
     with pytest.raises(ResponseTooLargeError):
-        outgoing.fetch(Request("GET", server.url), seconds=10, max_bytes=100_000)
+        outgoing.fetch(Request("GET", remote.url), seconds=10, max_bytes=100_000)
 
 
 @pytest.mark.parametrize(

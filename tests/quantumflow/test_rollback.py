@@ -19,6 +19,8 @@ OPERATIONS: dict[str, Callable[[Connection, dict], object]] = {
     ),
     "add_dependencies": lambda c, ids: core.add_dependencies(c, [(ids["free"], ids["paused"])]),
     "claim": lambda c, ids: core.claim(c, "test.job", worker="w", limit=9),
+    "hasten": lambda c, ids: (keyed(c), core.hasten(c, "test.job", "k:")),
+    "postpone": lambda c, ids: (keyed(c), core.postpone(c, "test.job", "k:", 60.0)),
     "heartbeat": lambda c, ids: core.heartbeat(c, [ids["held"]], lease=9999),
     "complete": lambda c, ids: core.complete(c, [ids["held"]], ["done"]),
     "fail": lambda c, ids: core.fail(c, [ids["held"]], ["no"]),
@@ -39,6 +41,10 @@ OPERATIONS: dict[str, Callable[[Connection, dict], object]] = {
     "prune": lambda c, ids: core.prune(c, folder=ids["folder"], older_than=0),
     "prune_messages": lambda c, ids: core.prune_messages(c, older_than=0),
 }
+
+
+def keyed(c: Connection) -> None:
+    core.create_workflow(c, "test.job", actor="t", key="k:1", delay=30.0)
 
 
 @pytest.fixture

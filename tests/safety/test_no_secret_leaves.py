@@ -107,7 +107,7 @@ def test_no_notification_carries_a_secret(
     monkeypatch.setattr(settings(), "home", tmp_path)
     with local_server() as webhook:
         with engine.begin() as connection:
-            endpoints.add(connection, "hook", "planted", webhook.url)
+            endpoints.add(connection, "hook", "planted", webhook.url, options={"each": True})
             payloads = [{"event": planted.kind, "message": planted.text} for planted in CORPUS]
             send_with_notify(connection, "planted", payloads)
         for _ in range(200):
