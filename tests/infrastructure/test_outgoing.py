@@ -93,7 +93,7 @@ def test_a_model_gets_the_question_and_the_key(remote: LocalServer, monkeypatch:
 
 @pytest.mark.parametrize("how", ["delay", "drip"])
 def test_the_limit_is_of_the_whole(remote: LocalServer, how: str) -> None:
-    setattr(server, how, 30.0 if how == "delay" else 0.1)
+    setattr(remote, how, 30.0 if how == "delay" else 0.1)
     started = time.monotonic()
     with pytest.raises(ResponseTimeoutError):
         outgoing.fetch(Request("GET", remote.url), seconds=0.8, max_bytes=10)
