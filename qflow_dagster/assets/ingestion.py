@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from qflow_dagster.assets.metadata import ON_COMMIT, table, table_metadata
+from qflow_dagster.assets.metadata import FIRST, ON_COMMIT, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion import queries, tables
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
@@ -150,6 +150,7 @@ def ingest_snapshot(
     kinds={"python", "postgres", "git"},
     code_version="1",
     metadata=table_metadata(tables.commits),
+    op_tags=FIRST,
 )
 def commits(
     context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]

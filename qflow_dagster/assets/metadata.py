@@ -16,6 +16,9 @@ from qflow_dagster.database import public_address
 from qflow_dagster.safety.display import visible, visible_line
 from qflow_dagster.settings import settings
 
+# Tag of the steps that lead to the hotspots, which are shown before the rest of a run: of the steps that can be
+# executed, those of the highest priority are.
+FIRST = {"dagster/priority": "1"}
 # Types are shown by their PostgreSQL names.
 POSTGRESQL = postgresql.dialect()
 # Maximum rows of a table in metadata, and maximum characters of a cell.

@@ -7,7 +7,7 @@ import dagster as dg
 from sqlalchemy import ColumnElement, Connection, Table
 
 from qflow_dagster.assets import ingestion
-from qflow_dagster.assets.metadata import NIGHTLY, picture, table, table_metadata
+from qflow_dagster.assets.metadata import FIRST, NIGHTLY, picture, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.metrics import METRICS_PIPELINE, VERSION, pipeline, queries, tables
@@ -30,8 +30,12 @@ def metric_asset(
     *,
     table_name: str,
     deps: Sequence[dg.AssetKey],
+    later: bool = False,
 ) -> dg.AssetsDefinition:
-    """Build the asset that computes a table of metrics for the current snapshot and describes it."""
+    """Build the asset that computes a table of metrics for the current snapshot and describes it.
+
+    One that is computed `later` lets the hotspots, which people wait for, go first.
+    """
 
     @dg.asset(
         key=[GROUP, name],
@@ -43,6 +47,7 @@ def metric_asset(
         code_version=str(VERSION),
         freshness_policy=NIGHTLY,
         metadata=table_metadata(tables.metadata.tables[table_name]),
+        op_tags={} if later else FIRST,
     )
     def compute_asset(
         context: dg.AssetExecutionContext, database: Database, progress: dg.ResourceParam[Progress]
@@ -189,6 +194,7 @@ assets = [
         ),
         table_name="change_coupling",
         deps=[ingestion.COMMITS, ingestion.FILES],
+        later=True,
     ),
     metric_asset(
         "duplication",
@@ -214,5 +220,6 @@ assets = [
         _repository,
         table_name="repository_metrics",
         deps=[FILES, CHANGES, DUPLICATION],
+        later=True,
     ),
 ]

@@ -1,14 +1,17 @@
 """`qflow run`: the main job on one repository, in this process, with a progress display."""
 
+import importlib
 import logging
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from qflow_dagster.agents import self_improvement
 from qflow_dagster.cli.output import JsonFlag, console, messages, print_json, print_rows
@@ -16,15 +19,21 @@ from qflow_dagster.cli.session import dagster_instance
 from qflow_dagster.database import ready_engine
 from qflow_dagster.evolution import findings
 from qflow_dagster.execution import work_items
-from qflow_dagster.generation import candidate_records
+from qflow_dagster.generation import candidate_records, orchestrator
 from qflow_dagster.ingestion import queries, repositories
 from qflow_dagster.metrics import pipeline
 from qflow_dagster.metrics import queries as metric_queries
+from qflow_dagster.progress import ReportProgress
 
 JOB = "improve_repository"
+DEFINITIONS = "qflow_dagster.definitions"
+HOTSPOTS_STAGE = "metrics: hotspots"
 MAX_ERRORS = 3
 MAX_HOTSPOTS = 10
 MAX_ROWS = 10
+# Seconds after which a connection of Dagster is replaced, so that a restart of the server is survived; and how many
+# there are beside the first.
+POOL_RECYCLE, POOL_OVERFLOW = 2, 5
 STAGES = ("metrics", "rules", "execution", "generation")
 
 
@@ -44,13 +53,22 @@ def run(
     Unchanged files are not read again: a second run costs only what changed.
     """
     started = time.monotonic()
+    # Importing Dagster takes as long as starting a new server and its database: side by side.
+    threading.Thread(target=importlib.import_module, args=(DEFINITIONS,), daemon=True).start()
     with TerminalProgress() as progress:
         engine = ready_engine()
         with engine.begin() as connection:
             registered = repositories.find_or_register(connection, repository, progress=progress)
-        run_id, seconds = execute(registered.name, rev, items, progress)
+
+        def report(stage: str, done: int, total: int) -> None:
+            progress(stage, done, total)
+            if stage == HOTSPOTS_STAGE and done == total and not json:
+                with progress.paused(), engine.connect() as connection:
+                    show_hotspots(connection, registered.name, time.monotonic() - started)
+
+        run_id, seconds = execute(registered.name, rev, items, report)
         with engine.connect() as connection:
-            result = summary(connection, registered.name)
+            result = summary(connection, registered.name, run_id)
     result["runs"] = [run_id]
     result["seconds"] = {**seconds, "total": round(time.monotonic() - started, 2)}
     print_json(result) if json else show(result)
@@ -72,7 +90,7 @@ def count_lines(engine: Engine, repository_id: int) -> None:
 
 
 def execute(
-    name: str, revision: str, items: int | None, progress: "TerminalProgress"
+    name: str, revision: str, items: int | None, progress: ReportProgress
 ) -> tuple[str, dict[str, float]]:
     """Run the main job on the repository called `name`; return the run's id and seconds per asset group.
 
@@ -84,11 +102,14 @@ def execute(
     import dagster as dg
 
     from qflow_dagster.assets.partitions import REPOSITORIES
-    from qflow_dagster.definitions import build_definitions
+    from qflow_dagster.definitions import definitions
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    definitions = build_definitions(resources={"progress": progress})
     with instance:
+        # Dagster opens a connection for each event, unless it runs as a web server.
+        instance.optimize_for_webserver(
+            statement_timeout=0, pool_recycle=POOL_RECYCLE, max_overflow=POOL_OVERFLOW
+        )
         instance.add_dynamic_partitions(REPOSITORIES, [name])
         result = definitions.resolve_job_def(JOB).execute_in_process(
             instance=instance,
@@ -101,6 +122,7 @@ def execute(
                 # The run's log is in the web page; here only the progress is shown.
                 loggers={"console": {"config": {"log_level": "CRITICAL"}}},
             ),
+            resources={"progress": progress},
         )
         return result.run_id, seconds_per_group(instance.get_run_step_stats(result.run_id))
 
@@ -115,8 +137,8 @@ def seconds_per_group(steps: Sequence[Any]) -> dict[str, float]:
     return {group: round(value, 2) for group, value in seconds.items()}
 
 
-def summary(connection: Any, name: str) -> dict[str, Any]:
-    """Return what `qflow run` prints for the repository called `name`."""
+def summary(connection: Connection, name: str, run_id: str) -> dict[str, Any]:
+    """Return what `qflow run` prints for the repository called `name` after that Dagster run."""
     snapshot = queries.current_snapshot(connection, name)
     pending = self_improvement.find(
         connection, repository_id=snapshot.repository_id, states=["awaiting_approval"], limit=1_000
@@ -138,14 +160,31 @@ def summary(connection: Any, name: str) -> dict[str, Any]:
         "work_items": work_items.find(
             connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=MAX_ROWS
         ),
+        "failed_generations": orchestrator.failures(connection, run_id),
         "candidates": candidate_records.counts(connection, snapshot.repository_id),
         "suggestions": pending,
         "approvals": [row["approval"] for row in pending],
     }
 
 
+def show_hotspots(connection: Connection, name: str, seconds: float) -> None:
+    """Print the hotspots for a person; they are there `seconds` after the start, before the rest of the result."""
+    snapshot = queries.current_snapshot(connection, name)
+    if missing := snapshot.missing_blobs:
+        console.print(
+            f"{missing:,} files are not read, because their content is missing from the repository "
+            "(in a partial clone: git fetch --refetch, then run again).",
+            style="yellow",
+        )
+    columns = ("rank", "path", "score", "commits_365", "cognitive", "reason")
+    hotspots = metric_queries.hotspots(connection, snapshot.repository_id, MAX_HOTSPOTS)
+    rows = [{column: spot[column] for column in columns} for spot in hotspots]
+    empty = "No hotspot: no file is complex and changes often."
+    print_rows(rows, empty=empty, title=f"Hotspots ({seconds:.1f} s)")
+
+
 def show(result: dict[str, Any]) -> None:
-    """Print a run's result for a person, and where to look next."""
+    """Print the rest of a run's result for a person, and where to look next."""
     seconds = result["seconds"]
     console.print(result["repository"], style="bold", end=" ")
     console.print(
@@ -153,12 +192,6 @@ def show(result: dict[str, Any]) -> None:
         f"{result['lines']:,} lines, {result['functions']:,} functions, {result['commits']:,} commits "
         f"({seconds['total']:.1f} s)"
     )
-    if missing := result["missing_blobs"]:
-        console.print(
-            f"{missing:,} files are not read, because their content is missing from the repository "
-            "(in a partial clone: git fetch --refetch, then run again).",
-            style="yellow",
-        )
     print_rows(result["languages"][:8], empty="No language was recognised.", title="Languages")
     if (errors := result["parse_errors"])["with_errors"]:
         worst = ", ".join(f"{row['path']}:{row['first_line']}" for row in errors["worst"][:MAX_ERRORS])
@@ -167,11 +200,6 @@ def show(result: dict[str, Any]) -> None:
             f"so some of their code is not measured: {worst}{' ...' * (errors['with_errors'] > MAX_ERRORS)}",
             soft_wrap=True,
         )
-    hotspots = [
-        {name: spot[name] for name in ("rank", "path", "score", "commits_365", "cognitive", "reason")}
-        for spot in result["hotspots"]
-    ]
-    print_rows(hotspots, empty="No hotspot: no file is complex and changes often.", title="Hotspots")
     findings = [
         {name: row[name] for name in ("severity", "rule", "open", "files", "fixable")}
         for row in result["findings"]
@@ -185,6 +213,13 @@ def show(result: dict[str, Any]) -> None:
         )
     work = [{name: row[name] for name in ("wsjf", "state", "title")} for row in result["work_items"]]
     print_rows(work, empty="No open work item.", title="Work items, the highest WSJF first")
+    for failed in result["failed_generations"]:
+        console.print(
+            f"{failed['changes']:,} changes could not be generated: {failed['reason']}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     pending = [
         {
             "approval": str(row["approval"])[:18],
@@ -207,8 +242,10 @@ def show(result: dict[str, Any]) -> None:
         console.print(
             "  qflow edits apply    commit approved changes, each on a branch of its own, and verify them"
         )
-    if hotspots:
-        console.print(f"  qflow metrics {hotspots[0]['path']}    why it is a hotspot", soft_wrap=True)
+    if result["hotspots"]:
+        console.print(
+            f"  qflow metrics {result['hotspots'][0]['path']}    why it is a hotspot", soft_wrap=True
+        )
     console.print(
         f"  qflow findings list {result['repository']}    the findings; qflow work tree    the plan"
     )
@@ -235,7 +272,14 @@ class TerminalProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        self._bars.live.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Remove the bars from the terminal for the duration of a block that prints."""
+        self._bars.live.stop()
+        yield
+        self._bars.live.start()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show the progress of a stage; `total` is 0 if unknown."""

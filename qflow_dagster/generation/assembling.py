@@ -54,11 +54,13 @@ def assemble(
     validated: Sequence[Validated],
     estimates: Callable[[str, str, float], float],
     limits_of: Callable[[Rule], Limits],
-) -> list[Candidate]:
+) -> tuple[list[Candidate], dict[UUID, str]]:
     """Return the candidates of one group: one per generator, equal patches as one candidate with all sources.
 
     A candidate has the files that passed their gates; where none did, those that failed, so that it is on record.
+    Also returns why no patch could be made for work items, such as an object that is missing from the repository.
     """
+    problems: dict[UUID, str] = {}
     by_proposal: dict[tuple[str, int], list[FileChange]] = {}
     for generator, number, change in validated:
         by_proposal.setdefault((generator, number), []).append(change)
@@ -74,6 +76,7 @@ def assemble(
             patch = patches.make(objects, changes[0].request.base, contents)
         except QflowError as error:
             logger.info("%s on %s: %s", generator, changes[0].request.path, error)
+            problems |= {change.work_item_id: str(error) for change in files}
             continue
         estimate = estimates(rule.id, generator, rule.confidence)
         existing = by_digest.get(patch.digest)
@@ -94,7 +97,7 @@ def assemble(
             estimate,
             [applies, *merged_gates(files)],
         )
-    return list(by_digest.values())
+    return list(by_digest.values()), problems
 
 
 def withheld_locations(

@@ -5,9 +5,10 @@ Does not belong here: the requests for them (`item_requests`), the order of step
 
 from collections.abc import Set
 from pathlib import PurePosixPath
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 
 from qflow_dagster.evolution import rule_set, trust
 from qflow_dagster.evolution.rules import Rule, evaluated
@@ -15,6 +16,7 @@ from qflow_dagster.execution import next_work, work_items
 from qflow_dagster.generation.generators import fixable_rules
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows
+from qflow_dagster.quantumflow.tables import workflows
 from qflow_dagster.settings import settings
 
 # A folder with one of these is a package; each file belongs to the nearest one above it.
@@ -103,3 +105,16 @@ def package_of(path: str, folders: Set[str]) -> str:
 def _above(path: str) -> list[str]:
     """Return the folders that a path lies in, the nearest first; '' is the repository's root."""
     return ["" if str(parent) == "." else str(parent) for parent in PurePosixPath(path).parents]
+
+
+def failures(connection: Connection, *, type_name: str, run_id: str) -> list[dict[str, Any]]:
+    """Return why generations of a Dagster run failed or made no patch, and how many did for each reason."""
+    table = workflows.c
+    reason = func.coalesce(table.error["message"].astext, table.result["problem"].astext)
+    query = (
+        select(reason.label("reason"), func.count().label("changes"))
+        .where(table.type == type_name, table.run_id == run_id, reason.is_not(None))
+        .group_by(reason)
+        .order_by(reason)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]

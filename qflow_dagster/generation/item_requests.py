@@ -65,7 +65,7 @@ def request_for(
     data = trees.read_texts(objects, [(row.path, blob.oid)]).get(row.path)
     content = matchers.decode(data) if data is not None else None
     if content is None:
-        return None, f"{row.path} is too large or not UTF-8"
+        return None, f"{row.path} is too large, not UTF-8, or missing from the repository"
     language = matchers.rule_language(blob.language)
     inner = embedded.read(blob.language, content) if blob.language in embedded.LANGUAGES else None
     if inner is not None and not matchers.applies(rule, ""):

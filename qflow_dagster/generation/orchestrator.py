@@ -80,6 +80,11 @@ def request_generation(connection: Connection, snapshot: Snapshot, *, limit: int
     return groups.request_generation(connection, snapshot, type_name=TYPE, actor=ACTOR, limit=limit)
 
 
+def failures(connection: Connection, run_id: str) -> list[dict[str, Any]]:
+    """Return the reasons for which generations of a Dagster run failed or made no patch, and how many did for each."""
+    return groups.failures(connection, type_name=TYPE, run_id=run_id)
+
+
 def work(
     engine: Engine,
     *,
@@ -152,12 +157,16 @@ def _work_on(
 
 
 class Generated(NamedTuple):
-    """What came of one group of requests: attempts, candidates with their gates, and the best that passed."""
+    """What came of one group of requests: attempts, candidates with their gates, and the best that passed.
+
+    `problems` says why no patch could be made for a work item.
+    """
 
     attempts: list[Attempt]
     candidates: list[Candidate]
     best: Candidate | None
     withheld: list[WithheldLocation]
+    problems: dict[UUID, str]
 
 
 def generate(
@@ -215,7 +224,8 @@ def _generate(
         per_group[group].append(
             Validated(attempt.call.generator, number, FileChange(slot.work_item_id, slot.request, result))
         )
-    candidates = [assemble(objects, snapshot, validated, estimates, limits_of) for validated in per_group]
+    assembled = [assemble(objects, snapshot, validated, estimates, limits_of) for validated in per_group]
+    candidates = [group for group, _ in assembled]
     report("checking changes", 0, len(candidates))
     repository_gates.run(batch, [candidate for group in candidates for candidate in group], rules)
     report("checking changes", len(candidates), len(candidates))
@@ -224,7 +234,9 @@ def _generate(
     for number in range(len(slots_by_group)):
         own = [attempt for attempt in attempts if slots[attempt.call.item][0] == number]
         withheld = withheld_locations(own, per_group[number], candidates[number], best.get(number))
-        generated.append(Generated(own, candidates[number], best.get(number), withheld))
+        generated.append(
+            Generated(own, candidates[number], best.get(number), withheld, assembled[number][1])
+        )
     return generated
 
 
@@ -278,6 +290,7 @@ def _store(
 ) -> None:
     candidates, chosen = generated.candidates, generated.best
     by_path = {slot.request.path: slot.work_item_id for slot in group.slots}
+    problems = {**group.problems, **generated.problems}
     candidate_records.store(
         connection, snapshot.repository_id, by_path, generated.attempts, candidates, group.workflow.id
     )
@@ -285,13 +298,13 @@ def _store(
     result: dict[str, Any] = {
         "candidates": len(candidates),
         "chosen": chosen and str(chosen.id),
-        "problem": "; ".join(sorted(set(group.problems.values()))) or None,
+        "problem": "; ".join(sorted(set(problems.values()))) or None,
     }
     complete(connection, [group.workflow], [result])
     served = set(chosen.work_items) if chosen is not None else set()
     if chosen is not None:
         accept(connection, chosen)
-    reasons = {**dict.fromkeys(by_path.values(), _reason(generated)), **group.problems}
+    reasons = {**dict.fromkeys(by_path.values(), _reason(generated)), **problems}
     # A person may have finished or cancelled an item in the meantime.
     query = (
         select(workflow_table.c.id)

@@ -13,7 +13,7 @@ from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution.matchers import Edit, apply_changes
 from qflow_dagster.evolution.rules import Matcher, Rule, load_rules
 from qflow_dagster.execution import work_items
-from qflow_dagster.generation import candidate_records, proposing, workers
+from qflow_dagster.generation import candidate_records, orchestrator, proposing, workers
 from qflow_dagster.generation import generators as registry
 from qflow_dagster.generation.generators import generators
 from qflow_dagster.generation.generators.protocol import Fix, Proposal, Request
@@ -219,3 +219,18 @@ def test_how_changes_fare_is_told_by_generator_rule_and_language(loop: Loop, by:
     with loop.engine.connect() as connection:
         [row] = candidate_records.analytics(connection, by=by)
     assert (row[by], row["asked"], row["passed"], row["accepted"]) == (of, 1, 1, 0)
+
+
+@pytest.mark.parametrize("missing", ["a.py", "b.py"])
+def test_a_generation_that_a_missing_blob_prevents_says_so(loop: Loop, missing: str) -> None:
+    loop.repository.commit({"a.py": MUTABLE, "b.py": "y = 2\n"})
+    loop.find()
+    loop.plan()
+    oid = loop.repository.git("rev-parse", f"HEAD:{missing}")
+    (loop.repository.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+    loop.generate()
+    with loop.engine.connect() as connection:
+        [failed] = orchestrator.failures(connection, "run-of-the-test")
+        assert orchestrator.failures(connection, "another-run") == []
+    assert failed["changes"] == 1
+    assert oid in failed["reason"] or "missing" in failed["reason"]
