@@ -1,8 +1,8 @@
 """Benchmark of ingestion: `python -m benchmarks.ingestion REPOSITORY` (a path).
 
 Beside it, on the same blobs with as many processes: git alone (ls-tree, cat-file), a bare
-tree-sitter parse (nothing is asked of the trees), and lizard (on the files it has a reader for).
-Each step runs in a process of its own: CPU and memory are its and its workers', the database
+tree-sitter parse (nothing is asked of the trees) and the facts of the same files, lizard (on the files that
+both read) and the facts of these. The last lines are the ratios that have a goal. Each step runs in a process of its own: CPU and memory are its and its workers', the database
 server's not among them; memory is its peak plus that of the largest worker times their number.
 """
 
@@ -71,14 +71,42 @@ def only_parse(repository: Path, blobs: list[Blob]) -> tuple[int, int]:
     return files, lines
 
 
-def only_lizard(repository: Path, blobs: list[Blob]) -> tuple[int, int]:
-    """Run lizard on blobs it has a reader for; returns (files, lines)."""
-    import lizard
-    from lizard_languages import get_reader_for
+def only_facts(repository: Path, blobs: list[Blob]) -> tuple[int, int]:
+    """Extract the facts of the blobs that `only_parse` parses; returns (files, lines)."""
+    from qflow_dagster.ingestion.extraction import extract
+    from qflow_dagster.ingestion.extraction.grammars import GRAMMARS
 
     files = lines = 0
-    for (_, _, path), data in read(repository, blobs):
-        if get_reader_for(path) is not None and len(data) <= settings().ingestion.parse_limit:
+    limit = settings().ingestion.parse_limit
+    for (_, language, _), data in read(repository, blobs):
+        if language in GRAMMARS and len(data) <= limit and b"\0" not in data[:8000]:
+            extract(data, language)
+            files += 1
+            lines += data.count(b"\n")
+    return files, lines
+
+
+def read_by_both(blobs: list[Blob]) -> list[Blob]:
+    """Return the blobs that have a grammar and that lizard has a reader for."""
+    from lizard_languages import get_reader_for
+
+    from qflow_dagster.ingestion.extraction.grammars import GRAMMARS
+
+    return [blob for blob in blobs if blob[1] in GRAMMARS and get_reader_for(blob[2]) is not None]
+
+
+def facts_of_lizards(repository: Path, blobs: list[Blob]) -> tuple[int, int]:
+    """Extract the facts of the blobs that lizard reads too; returns (files, lines)."""
+    return only_facts(repository, read_by_both(blobs))
+
+
+def only_lizard(repository: Path, blobs: list[Blob]) -> tuple[int, int]:
+    """Run lizard on the blobs that both read; returns (files, lines)."""
+    import lizard
+
+    files = lines = 0
+    for (_, _, path), data in read(repository, read_by_both(blobs)):
+        if len(data) <= settings().ingestion.parse_limit and b"\0" not in data[:8000]:
             try:
                 lizard.analyze_file.analyze_source_code(path, data.decode("utf-8", "replace"))
             except Exception:
@@ -152,11 +180,21 @@ def change_one_file(repository: Path) -> None:
 STEPS: dict[str, Callable[[Path, Path, int], tuple[int, int]]] = {
     "git alone": peer(only_read),
     "bare parse": peer(only_parse),
+    "facts": peer(only_facts),
     "lizard": peer(only_lizard),
+    "facts of lizard's files": peer(facts_of_lizards),
     "ingest": ingest,
     "one file changed": ingest,
     "history": history,
 }
+
+
+# What is divided by what, of which measure, and the goal.
+RATIOS = [
+    ("facts", "bare parse", "cpu", 1.5),
+    ("facts of lizard's files", "lizard", "cpu", 1 / 3),
+    ("facts of lizard's files", "lizard", "seconds", 1 / 3),
+]
 
 
 def measure(step: str, repository: Path, home: Path, processes: int) -> dict[str, Any]:
@@ -245,12 +283,13 @@ def main() -> None:
                 "peak MB",
                 title=f"{source.name}, {options.processes} processes",
             )
+            results = {}
             for step in STEPS:
                 if step in options.skip:
                     continue
                 if step == "one file changed":
                     change_one_file(clone)
-                m = measure(step, clone, home, options.processes)
+                m = results[step] = measure(step, clone, home, options.processes)
                 table.add_row(
                     step,
                     f"{m['files']:,}",
@@ -265,6 +304,10 @@ def main() -> None:
         finally:
             embedded.stop(home)
     Console(width=110).print(table)
+    for step, other, unit, goal in RATIOS:
+        if step in results and other in results:
+            ratio = results[step][unit] / results[other][unit]
+            print(f"{step} / {other}, {unit}: {ratio:.2f} (goal: at most {goal:.2f})")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,6 @@ class Grammar:
     name: str
     parser: Parser
     query: Query
-    errors: Query
     keywords: frozenset[bytes]
 
 
@@ -73,8 +72,7 @@ def _load(name: SupportedLanguage) -> Grammar:
     files = [QUERIES / f"{file}.scm" for file in constructs.files(name)]
     definitions = "\n".join(file.read_text() for file in files)
     query = Query(language, f"{definitions}\n{constructs.patterns(name)}")
-    errors = Query(language, "(ERROR) @error (MISSING) @missing")
-    return Grammar(name, Parser(language), query, errors, _keywords(language))
+    return Grammar(name, Parser(language), query, _keywords(language))
 
 
 def _keywords(language: Language) -> frozenset[bytes]:

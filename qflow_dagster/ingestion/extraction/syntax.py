@@ -114,7 +114,7 @@ def parse(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
     if tree and tree.root_node.has_error:
         branches = recovery.first_branches(grammar.name, source)
         other = _parse(grammar, branches, timeout) if branches != source else None
-        if other and len(_errors(grammar, other.root_node)) < len(_errors(grammar, tree.root_node)):
+        if other and len(_errors(other.root_node)) < len(_errors(tree.root_node)):
             return other
     return tree
 
@@ -139,7 +139,7 @@ def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
     result.imports = imports.read(grammar.name, captures, source)
     result.namespaces = names.namespaces(grammar.name, captures.get("namespace", []), source)
     if root.has_error:
-        _locate_errors(result, grammar, root)
+        _locate_errors(result, root)
     return result
 
 
@@ -227,21 +227,22 @@ def _function_values(captures: dict[str, list[Node]]) -> set[Span]:
     return {value.byte_range for value in values if value is not None}
 
 
-def _locate_errors(errors: Found, grammar: Grammar, root: Node) -> None:
-    positions = _errors(grammar, root)
-    errors.error_count = len(positions)
-    errors.errors = [
-        ParseErrorFact(seq, *position) for seq, position in enumerate(positions[:LOCATED_ERRORS])
-    ]
+def _locate_errors(found: Found, root: Node) -> None:
+    positions = _errors(root)
+    found.error_count = len(positions)
+    found.errors = [ParseErrorFact(seq, *position) for seq, position in enumerate(positions[:LOCATED_ERRORS])]
 
 
-def _errors(grammar: Grammar, root: Node) -> list[tuple[int, int, str]]:
-    """Return (line, column, kind) of the errors in a tree, in order."""
-    return sorted(
-        (node.start_point[0] + 1, node.start_point[1] + 1, "error" if capture == "error" else "missing")
-        for capture, nodes in QueryCursor(grammar.errors).captures(root).items()
-        for node in nodes
-    )
+def _errors(root: Node) -> list[tuple[int, int, str]]:
+    """Return (line, column, kind) of the errors in a tree, in order; only what has errors is walked."""
+    found = []
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node.is_error or node.is_missing:
+            found.append((node.start_point[0] + 1, node.start_point[1] + 1, "error" if node.is_error else "missing"))
+        pending += [child for child in node.children if child.has_error or child.is_error]
+    return sorted(found)
 
 
 def _parse(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:

@@ -8,9 +8,12 @@ has no newline.
 import codecs
 import re
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+
+import numpy as np
 
 Span = tuple[int, int]
+# By byte: 0 for white space, else 1.
+_INK = np.array([not bytes([byte]).isspace() for byte in range(256)], np.uint8)
 
 LFS_POINTER = re.compile(
     rb"version https://(?:git-lfs\.github\.com|hawser\.github\.com)/spec/v1\n(?:[a-z0-9.-]+ .*\n)*?"
@@ -36,12 +39,13 @@ class Lines:
 
     def __init__(self, source: bytes, comments: Sequence[Span]) -> None:
         self.code_text = blanked(source, comments) if comments else source
-        stripped = [not line.strip() for line in _split(source)]
-        without_code = stripped if not comments else [not line.strip() for line in _split(self.code_text)]
-        self.count = len(stripped)
-        self.blank = sum(stripped)
-        self.code = self.count - sum(without_code)
-        self._code_before = [0, *accumulate(not empty for empty in without_code)]
+        starts = _line_starts(source)
+        written = _written(source, starts)
+        with_code = _written(self.code_text, starts) if comments else written
+        self.count = len(starts)
+        self.blank = self.count - int(written.sum())
+        self.code = int(with_code.sum())
+        self._code_before = [0, *np.cumsum(with_code).tolist()]
 
     def code_between(self, first: int, last: int) -> int:
         """Count the lines of code from line `first` to line `last` (1-based, inclusive)."""
@@ -89,8 +93,15 @@ def blanked(source: bytes, spans: Iterable[Span]) -> bytes:
     return bytes(text)
 
 
-def _split(source: bytes) -> list[bytes]:
-    lines = source.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    return lines
+def _line_starts(source: bytes) -> np.ndarray:
+    """Return the position of the first byte of each line; what follows the last newline is a line if there is any."""
+    newlines = np.flatnonzero(np.frombuffer(source, np.uint8) == ord("\n"))
+    starts = np.append(0, newlines + 1)
+    return starts[starts < len(source)]
+
+
+def _written(text: bytes, starts: np.ndarray) -> np.ndarray:
+    """Return for each line whether it has anything but white space."""
+    if not len(starts):
+        return np.zeros(0, bool)
+    return np.maximum.reduceat(_INK[np.frombuffer(text, np.uint8)], starts).astype(bool)
