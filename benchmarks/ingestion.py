@@ -2,7 +2,9 @@
 
 Beside it, on the same blobs with as many processes: git alone (ls-tree, cat-file), a bare
 tree-sitter parse (nothing is asked of the trees) and the facts of the same files, lizard (on the files that
-both read) and the facts of these. The last lines are the ratios that have a goal. Each step runs in a process of its own: CPU and memory are its and its workers', the database
+both read) and the facts of these. The last lines are the ratios that have a goal.
+
+Each step runs in a process of its own: CPU and memory are its and its workers', the database
 server's not among them; memory is its peak plus that of the largest worker times their number.
 """
 

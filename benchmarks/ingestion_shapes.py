@@ -1,8 +1,8 @@
 """Ingestion of repositories of extreme shapes: `python -m benchmarks.ingestion_shapes [SHAPE ...]`.
 
-The repositories are made by `git fast-import`: a linear history of 100,000 commits, 50,000 files in one folder (of which
-one is changed afterwards), and a text of 200 MB. Measured as in `benchmarks.ingestion`: seconds, CPU seconds and peak
-memory of the step with its workers, without the database server.
+The repositories are made by `git fast-import`: a linear history of 100,000 commits, 50,000 files in one folder (of
+which one is changed afterwards), and a text of 200 MB. Measured as in `benchmarks.ingestion`: seconds, CPU seconds and
+peak memory of the step with its workers, without the database server.
 """
 
 import argparse

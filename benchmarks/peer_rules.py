@@ -88,7 +88,7 @@ def suites(folder: Path, only: str | None = None) -> Iterator[Suite]:
             continue
         with tempfile.TemporaryDirectory(prefix="qflow-peer-") as target:
             root = Path(target)
-            _read(folder, peer, settings, root)
+            read_commit(folder, peer, settings, root)
             for name, ours in sorted(named.items()):
                 cases = tuple(_cases(root, settings, name, folder))
                 id_ = f"{peer}/{name}"
@@ -114,7 +114,7 @@ def named_rules(rules: tuple[Rule, ...], settings: dict[str, Any]) -> dict[str, 
     return {name: list({rule.id: rule for rule in ours}.values()) for name, ours in named.items()}
 
 
-def _read(folder: Path, peer: str, settings: dict[str, Any], root: Path) -> None:
+def read_commit(folder: Path, peer: str, settings: dict[str, Any], root: Path) -> None:
     """Write the folders of a peer's commit that are needed to a folder."""
     repository, commit = folder / f"{peer}.git", settings["commit"]
     if not repository.exists():

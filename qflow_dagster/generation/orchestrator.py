@@ -234,9 +234,7 @@ def _generate(
     for number in range(len(slots_by_group)):
         own = [attempt for attempt in attempts if slots[attempt.call.item][0] == number]
         withheld = withheld_locations(own, per_group[number], candidates[number], best.get(number))
-        generated.append(
-            Generated(own, candidates[number], best.get(number), withheld, assembled[number][1])
-        )
+        generated.append(Generated(own, candidates[number], best.get(number), withheld, assembled[number][1]))
     return generated
 
 

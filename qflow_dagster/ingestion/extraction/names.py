@@ -4,6 +4,7 @@ Belongs here: the differences between grammars in these nodes.
 """
 
 import re
+from collections.abc import Iterator
 
 from tree_sitter import Node
 
@@ -115,7 +116,7 @@ def name_of(grammar: str, node: Node, source: bytes) -> str:
         return FIXED_NAMES[kind]
     if kind in ACCESSORS and (grammar not in ("kotlin", "swift") or kind != "property_declaration"):
         return _accessor_name(node, source)
-    if grammar in ("c", "cpp") and kind in ("function_definition", "field_declaration"):
+    if grammar in ("c", "cpp") and kind in ("function_definition", "field_declaration", "declaration"):
         return _declared_name(node, source)
     if grammar == "elixir":
         return _elixir_name(node, source)
@@ -134,6 +135,8 @@ def name_of(grammar: str, node: Node, source: bytes) -> str:
         receiver = go_receiver(node)[1].decode("utf-8", "replace")
         return f"{receiver}.{name}" if receiver else name
     if grammar in ECMA:
+        # A key may be a string.
+        name = name[1:-1] if name[0] in "\"'" and len(name) > 2 else name
         return name.removeprefix("this.").removeprefix("module.exports.").removeprefix("exports.")
     return name
 
@@ -189,9 +192,9 @@ def parameter_count(grammar: str, node: Node) -> int:
     """Count parameters as written, including `self` and receivers named in the list."""
     holder: Node | None = value_of(node) or node
     if grammar in ("c", "cpp"):
-        holder = holder.child_by_field_name("declarator")
-        while holder is not None and holder.child_by_field_name("parameters") is None:
-            holder = holder.child_by_field_name("declarator")
+        # The last list is the function's own: `int (*f(void))(int)` returns a function.
+        lists = [d for d in _declarators(holder) if d.child_by_field_name("parameters") is not None]
+        holder = lists[-1] if lists else None
     elif grammar == "swift" and node.type != "property_declaration":
         return sum(child.type in ("parameter", "simple_identifier") for child in _swift_parameters(node))
     elif grammar == "elixir" and holder.type == "call":
@@ -221,6 +224,8 @@ def parameter_count(grammar: str, node: Node) -> int:
     if grammar == "go":
         return sum(max(len(p.children_by_field_name("name")), 1) for p in parameters.named_children)
     children = [n for n in parameters.named_children if n.type not in NOT_PARAMETERS]
+    if grammar in ("c", "cpp") and len(children) == 1 and children[0].text == b"void":
+        return 0
     if grammar == "csharp":
         # The type and the name of `params` are not in a node of their own.
         return sum(n.type == "parameter" for n in children) + any(
@@ -285,19 +290,28 @@ def _csharp_name(node: Node, source: bytes) -> str:
 
 def _declared_name(node: Node, source: bytes) -> str:
     """Return the innermost name of a C declarator: `int *(*f)(void)` declares f."""
+    innermost = None
+    for declarator in _declarators(node):
+        last = declarator
+        while last.type == "qualified_identifier" and (inner := last.child_by_field_name("name")) is not None:
+            last = inner
+        if last.type == "operator_cast":
+            return _text(declarator, source).partition("(")[0].rstrip()
+        innermost = declarator
+    return _text(innermost, source)
+
+
+def _declarators(node: Node) -> Iterator[Node]:
+    """Yield the declarators of a C declaration, from the outermost to the name."""
     declarator = node.child_by_field_name("declarator")
     while declarator is not None:
-        if declarator.type == "operator_cast":
-            return _text(declarator, source).partition("(")[0].rstrip()
+        yield declarator
         inner = declarator.child_by_field_name("declarator")
         if inner is None and declarator.type == "parenthesized_declarator" and declarator.named_children:
             inner = declarator.named_children[0]
         if inner is None and declarator.type == "reference_declarator" and declarator.named_children:
             inner = declarator.named_children[-1]
-        if inner is None:
-            break
         declarator = inner
-    return _text(declarator, source)
 
 
 def _swift_parameters(node: Node) -> list[Node]:

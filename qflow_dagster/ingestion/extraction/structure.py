@@ -30,6 +30,9 @@ PARENTHESES = frozenset(
     }
 )
 
+# The grammar of Kotlin reads `!a && b` as `!(a && b)`, and puts parentheses that are written around the operand.
+LOOSE_OPERANDS = frozenset({"conjunction_expression", "disjunction_expression"})
+
 
 @dataclass(slots=True)
 class Definition:
@@ -175,6 +178,8 @@ def _count_sequences(
     # Outer expressions come first.
     for span in sorted(operators, key=lambda span: (span[0], -span[1])):
         children = binaries[span].children
+        above = binaries[span].parent
+        negated = children[0] if above is not None and above.type == "prefix_expression" else None
         starts = {child.start_byte for child in children}
         whole = expression.get(span, span)
         # `&&` can also be a reference somewhere inside.
@@ -182,7 +187,10 @@ def _count_sequences(
         sequences.setdefault(whole, []).extend(own)
         for child in children:
             operand = child
-            while operand.type in PARENTHESES and operand.named_child_count == 1:
+            while operand.named_child_count == 1 and (
+                (operand.type in PARENTHESES and operand != negated)
+                or (operand.type == "prefix_expression" and operand.named_children[0].type in LOOSE_OPERANDS)
+            ):
                 operand = operand.named_children[0]
             expression[operand.byte_range] = whole
     for sequence in sequences.values():

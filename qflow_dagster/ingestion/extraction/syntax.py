@@ -240,7 +240,9 @@ def _errors(root: Node) -> list[tuple[int, int, str]]:
     while pending:
         node = pending.pop()
         if node.is_error or node.is_missing:
-            found.append((node.start_point[0] + 1, node.start_point[1] + 1, "error" if node.is_error else "missing"))
+            found.append(
+                (node.start_point[0] + 1, node.start_point[1] + 1, "error" if node.is_error else "missing")
+            )
         pending += [child for child in node.children if child.has_error or child.is_error]
     return sorted(found)
 

@@ -1,4 +1,10 @@
 (field_declaration declarator: (function_declarator) default_value: (_)) @def.method
+; An empty body before a semicolon is read as an initializer.
+(field_declaration declarator: [(pointer_declarator (function_declarator)) (reference_declarator (function_declarator))]
+  default_value: (initializer_list)) @def.method
+(declaration declarator: (init_declarator
+  declarator: [(function_declarator) (pointer_declarator (function_declarator)) (reference_declarator (function_declarator))]
+  value: (initializer_list))) @def.function
 (init_declarator declarator: (identifier) value: (lambda_expression)) @def.function
 (class_specifier name: (_) body: (_)) @def.class
 (namespace_definition) @def.module

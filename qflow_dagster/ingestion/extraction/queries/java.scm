@@ -1,6 +1,7 @@
 (method_declaration) @def.method
 (constructor_declaration) @def.method
 (compact_constructor_declaration) @def.method
+(annotation_type_element_declaration) @def.method
 (static_initializer) @def.method
 (class_body (block) @def.method)
 (variable_declarator name: (identifier) value: (lambda_expression)) @def.function

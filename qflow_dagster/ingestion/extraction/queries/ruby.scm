@@ -4,6 +4,8 @@
 (call method: (identifier) @_define arguments: (argument_list . [(simple_symbol) (string)]) block: (_)
   (#eq? @_define "define_method")) @def.function
 (class) @def.class
+(assignment left: (constant) right: (call receiver: (constant) @_type method: (identifier) @_new block: (_))
+  (#match? @_type "^(Class|Module|Struct|Data)$") (#match? @_new "^(new|define)$")) @def.class
 (module) @def.module
 (call method: (identifier) @call)
 (call method: (constant) @call)
