@@ -48,9 +48,9 @@ NODE = Path(sys.prefix, "node")
 
 @pytest.fixture(scope="session")
 def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """TypeScript and fast-check, which `make setup-dev` installs, where the sandbox may see them."""
+    """TypeScript, fast-check and eslint, which `make setup-dev` installs, where the sandbox may see them."""
     if not (NODE / "bin" / "tsc").exists():
-        pytest.skip("needs typescript and fast-check: make setup-dev, with npm")
+        pytest.skip("needs typescript, fast-check and eslint: make setup-dev, with npm")
     # Inside, /work is the folder of the command, and the project may lie in a folder of that name.
     return shutil.copytree(NODE, tmp_path_factory.mktemp("node") / "node", symlinks=True)
 

@@ -1,7 +1,8 @@
 """The gate `project_linter`: the repository's own linter, with its configuration, complains of nothing new.
 
-Ruff runs for itself, and for the rules of flake8 that it knows. Does not belong here: how configurations are read
-(`evolution.project_linters`), our own choice of ruff's rules (`validation.linter`).
+Ruff runs for itself, and for the rules of flake8 that it knows; linters that run code of the repository run in the
+sandbox (`sandboxed_linters`). Does not belong here: how configurations are read (`evolution.project_linters`), our
+own choice of ruff's rules (`validation.linter`).
 """
 
 import json
@@ -17,7 +18,7 @@ from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.embedded import notebooks
-from qflow_dagster.evolution.project_linters import eslint, golangci
+from qflow_dagster.evolution.project_linters import golangci
 from qflow_dagster.evolution.project_linters.ruff import FLAKE8_FILES, flake8_as_ruff
 from qflow_dagster.evolution.project_linters.ruff_configuration import (
     ConfigurationError,
@@ -25,7 +26,9 @@ from qflow_dagster.evolution.project_linters.ruff_configuration import (
     tools_of,
 )
 from qflow_dagster.generation.candidates import Candidate, FileChange, worst
+from qflow_dagster.generation.repository_gates import sandboxed_linters
 from qflow_dagster.generation.repository_gates.protocol import Batch, Result, apart, fixes_at
+from qflow_dagster.generation.repository_gates.sandboxed_linters import SandboxedLinter
 from qflow_dagster.generation.validation import Answer, Gate
 
 NAME = "project_linter"
@@ -96,11 +99,11 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result
     languages = {
         file.request.path: file.request.language for candidate in candidates for file in candidate.files
     }
-    linters: dict[str, Linter] = {}
+    linters: dict[str, Linter | SandboxedLinter] = {}
     answers: dict[str, Answer] = {}
     for path, language in languages.items():
         linter = _linter_of(path, language, batch.folder)
-        if isinstance(linter, Linter):
+        if isinstance(linter, Linter | SandboxedLinter):
             linters[path] = linter
         else:
             answers[path] = linter
@@ -108,6 +111,9 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result
     new: dict[UUID, dict[str, list[Complaint]]] = {candidate.id: {} for candidate in candidates}
     for linter in set(linters.values()):
         paths = {path for path in linters if linters[path] == linter}
+        if isinstance(linter, SandboxedLinter):
+            answers |= _in_sandbox(batch, linter, [c for c in candidates if own[c.id] & paths], paths, new)
+            continue
         try:
             before = linter.complaints(batch.folder, paths)
             for together in apart([c for c in candidates if own[c.id] & paths], own):
@@ -126,6 +132,32 @@ def check(batch: Batch, candidates: Sequence[Candidate]) -> Mapping[UUID, Result
     }
 
 
+def _in_sandbox(
+    batch: Batch,
+    linter: SandboxedLinter,
+    candidates: Sequence[Candidate],
+    paths: Collection[str],
+    new: Mapping[UUID, dict[str, list[Complaint]]],
+) -> dict[str, Answer]:
+    """Fill in the new complaints of the candidates; return the answer for the paths of which there are none."""
+    texts = {c.id: {path: text for path, text in c.after.items() if path in paths} for c in candidates}
+    position = {candidate.id: number for number, candidate in enumerate(candidates)}
+    groups = [[position[candidate.id] for candidate in group] for group in apart(candidates, texts)]
+    report = sandboxed_linters.compare(batch, linter, list(texts.values()), groups)
+    if isinstance(report, str):
+        return dict.fromkeys(paths, ("skipped", report))
+    answers: dict[str, Answer] = {}
+    for candidate, result in zip(candidates, report, strict=True):
+        for path in texts[candidate.id]:
+            before, after = (
+                [Complaint(code, line) for at, code, line in result[name] if at == path] for name in result
+            )
+            if any(complaint.code == "" for complaint in before):
+                answers[path] = ("not applicable", f"{linter.name} leaves {path} out")
+            new[candidate.id][path] = _added(before, after)
+    return answers
+
+
 def _added(before: Sequence[Complaint], after: Sequence[Complaint]) -> list[Complaint]:
     """Return the complaints of the codes of which there are more than before."""
     codes = Counter(complaint.code for complaint in after) - Counter(complaint.code for complaint in before)
@@ -135,7 +167,7 @@ def _added(before: Sequence[Complaint], after: Sequence[Complaint]) -> list[Comp
 def _result(
     candidate: Candidate,
     new: Mapping[str, list[Complaint]],
-    linters: Mapping[str, Linter],
+    linters: Mapping[str, Linter | SandboxedLinter],
     answers: Mapping[str, Answer],
     seconds: float,
 ) -> Result:
@@ -165,9 +197,11 @@ def _blamed(file: FileChange, complaints: Sequence[Complaint]) -> dict[tuple[str
     }
 
 
-def _linter_of(path: str, language: str, folder: Path) -> Linter | Answer:
+def _linter_of(path: str, language: str, folder: Path) -> Linter | SandboxedLinter | Answer:
     """Return the linter for a file of a checkout, or why there is none."""
-    parents = Path(path).parents
+    sandboxed = sandboxed_linters.linter_of(path, language, folder)
+    if sandboxed is not None:
+        return sandboxed
     match language:
         case "python":
             try:
@@ -177,14 +211,8 @@ def _linter_of(path: str, language: str, folder: Path) -> Linter | Answer:
                 return _other_than_ruff(folder)
             except QflowError as error:
                 return "skipped", str(error)
-        case "javascript" | "typescript" | "tsx":
-            names = (*eslint.NAMES, *eslint.CODE)
-            if any((folder / parent / name).is_file() for parent in parents for name in names):
-                return "skipped", "needs eslint"
         case "go" if any((folder / name).is_file() for name in golangci.NAMES):
             return "skipped", "needs golangci-lint"
-        case "rust" if any((folder / parent / "clippy.toml").is_file() for parent in parents):
-            return "skipped", "needs clippy"
     return "not applicable", NO_LINTER
 
 
