@@ -124,7 +124,9 @@ def needs_head(path: str) -> bool:
 def is_program(path: str) -> bool:
     """Return whether the path means a programming language, as opposed to markup, prose and data."""
     candidates = by_path(path).languages
-    return bool(candidates) and all(tables().types[language] == ("programming",) for language in candidates)
+    return bool(candidates) and all(
+        tables().types.get(language) == ("programming",) for language in candidates
+    )
 
 
 def by_path(path: str) -> ByPath:

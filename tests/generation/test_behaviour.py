@@ -1,6 +1,7 @@
 """The gate `behaviour`: a change that makes a function do something else never reaches a person."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -163,3 +164,10 @@ def test_the_fix_of_a_bug_says_what_it_changes_and_is_not_compared(
     assert gates["behaviour"]["evidence"].endswith(
         "on purpose: the flag takes effect, and all occurrences are replaced"
     )
+
+
+@pytest.mark.skipif(shutil.which("crosshair") is None, reason="needs crosshair")
+def test_crosshair_searches_for_what_the_generated_inputs_do_not_show(tmp_path: Path) -> None:
+    before = "def f(x: int, y: int) -> bool:\n    return x * 3 == y + 12344 and y > 99\n"
+    outcome = compared(tmp_path, before, before.replace("y > 99", "y > 100"), 2)
+    assert outcome["different"][0] == "((), (), {'x': 4148, 'y': 100})"

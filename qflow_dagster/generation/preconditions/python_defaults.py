@@ -39,11 +39,35 @@ _PLAIN_BASES = {"object", "Exception", "ValueError", "TypeError", "RuntimeError"
 
 
 def default_only_read(file: File, match: Match, argument: None) -> str | None:
-    """Check that no call sees what another call has done to a mutable default."""
+    """Check that no call sees what another call has done to a mutable default, or to another one of the function."""
     parameter = node_of(file, match, "default_parameter")
     function = function_of(parameter) if parameter is not None else None
     if parameter is None or function is None or function.kind() == "lambda":
         return "only defaults without an annotation, of functions, can become None"
+    if reason := _reason_to_keep(file, function, parameter):
+        return reason
+    for other in _defaults_of(function):
+        value, name = other.field("value"), other.field("name")
+        if value is None or name is None or not _is_mutable(value):
+            continue
+        annotated = other.kind() == "typed_default_parameter"
+        reason = "it has an annotation" if annotated else _reason_to_keep(file, function, other)
+        if reason:
+            return f"the default of `{name.text()}` would stay: {reason}"
+    return None
+
+
+def _defaults_of(function: SgNode) -> list[SgNode]:
+    parameters = function.field("parameters")
+    kinds = ("default_parameter", "typed_default_parameter")
+    return [] if parameters is None else [node for node in named_children(parameters) if node.kind() in kinds]
+
+
+def _is_mutable(value: SgNode) -> bool:
+    return value.kind() in ("list", "dictionary", "set") or called(value) in ("list", "dict", "set")
+
+
+def _reason_to_keep(file: File, function: SgNode, parameter: SgNode) -> str | None:
     default, name = parameter.field("value"), parameter.field("name")
     if default is None or name is None:
         return "the default was not understood"

@@ -1,9 +1,11 @@
 """The program that calls functions before and after a change, inside the sandbox.
 
 It runs with whatever Python the repository has (3.8 or later), so it uses the standard library alone, and nothing
-of this project. `driver.py JOBS` reads the jobs (see `behaviour`), prints the results as JSON after a mark.
-`driver.py JOBS JOB FUNCTION` calls one function with all of its inputs, each in a process of its own that is
-forked after the import, so that no call sees what another left behind.
+of this project. Where the generated inputs show no difference, CrossHair searches for one, if it is installed.
+
+`driver.py JOBS` reads the jobs (see `behaviour`), prints the results as JSON after a mark.
+`driver.py JOBS JOB FUNCTION [INPUT]` calls one function with all of its inputs, or one, each in a process of its own
+that is forked after the import, so that no call sees what another left behind.
 """
 
 import ast
@@ -14,6 +16,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +32,8 @@ MAX_ITEMS = 50
 MAX_LENGTH = 2_000
 # What a function raises for an input of a type that it is not for.
 _UNFIT = re.compile(r": raised (TypeError|AttributeError)")
+# The first difference in the output of CrossHair: the arguments.
+_FOUND = re.compile(r"^Given: \((.*?)\),?$", re.M)
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+\b")
 
 
@@ -36,7 +41,8 @@ def main(arguments):
     """Run all jobs, or call one function."""
     jobs = json.loads(Path(arguments[0]).read_text())
     if len(arguments) > 1:
-        call_all(jobs[int(arguments[1])], int(arguments[2]))
+        function = jobs[int(arguments[1])]["functions"][int(arguments[2])]
+        call_all(function, arguments[3:] or function["inputs"])
         return
     results = [compare(arguments[0], number, job) for number, job in enumerate(jobs)]
     sys.stdout.write(f"\n{MARK}{json.dumps(results)}\n")
@@ -45,20 +51,76 @@ def main(arguments):
 def compare(jobs_file, number, job):
     """Return for each function of a job: how many inputs were compared, the first difference, or why there is none."""
     deadline = time.monotonic() + job["seconds"]
-    before = [calls(jobs_file, number, at, deadline) for at in range(len(job["functions"]))]
-    originals = {}
-    for path, text in job["files"].items():
-        originals[path] = Path(path).read_bytes()
-        Path(path).write_bytes(text.encode())
-    after = [calls(jobs_file, number, at, deadline) for at in range(len(job["functions"]))]
-    for path, content in originals.items():
-        Path(path).write_bytes(content)
+    before_change = {path: Path(path).read_bytes() for path in job["files"]}
+    after_change = {path: text.encode() for path, text in job["files"].items()}
+
+    def called(contents, positions, *text):
+        write(contents)
+        try:
+            return [calls([jobs_file, number, at, *text], deadline) for at in positions]
+        finally:
+            write(before_change)
+
+    every = range(len(job["functions"]))
+    before, after = called(before_change, every), called(after_change, every)
     results = []
     for at, function in enumerate(job["functions"]):
         # Only what differs is called again: results that vary without a change cannot be compared.
-        again = before[at] if before[at] == after[at] else calls(jobs_file, number, at, deadline)
-        results.append(difference(function["typed"], before[at], again, after[at]))
+        again = before[at] if before[at] == after[at] else called(before_change, [at])[0]
+        result = difference(function["typed"], before[at], again, after[at])
+        if "different" not in result and function["typed"] and function["kind"] == "function":
+            text = searched(function, after_change, deadline)
+            if text is not None:
+                contents = (before_change, before_change, after_change)
+                confirmed = difference(True, *(called(each, [at], text)[0] for each in contents))
+                result = confirmed if "different" in confirmed else result
+        results.append(result)
     return results
+
+
+def write(contents):
+    """Write files, by path."""
+    for path, content in contents.items():
+        Path(path).write_bytes(content)
+
+
+def searched(function, changed, deadline):
+    """Return an input for which CrossHair says that a function differs after the change, as text, or None."""
+    path, name = Path(function["path"]), function["name"]
+    seconds = int(deadline - time.monotonic())
+    if shutil.which("crosshair") is None or seconds < 1:
+        return None
+    folder, module = module_of(path.resolve())
+    # Beside the file, with what is before the change in it.
+    other = path.with_name(f"{path.stem}_before_change.py")
+    originals = {each: Path(each).read_bytes() for each in changed}
+    other.write_bytes(originals[function["path"]])
+    write(changed)
+    command = ["crosshair", "diffbehavior", "--per_condition_timeout", str(seconds)]
+    try:
+        ran = subprocess.run(
+            [*command, f"{module}_before_change.{name}", f"{module}.{name}"],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    finally:
+        write(originals)
+        other.unlink()
+    found = _FOUND.search(ran.stdout.decode("utf-8", "replace"))
+    try:
+        call = ast.parse(f"f({found[1]})", mode="eval").body if found else None
+        keywords = call.keywords if isinstance(call, ast.Call) else []
+        arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
+    except (ValueError, SyntaxError):
+        # One is an object.
+        return None
+    return repr(((), (), arguments)) if found else None
 
 
 def difference(typed, before, again, after):
@@ -81,7 +143,7 @@ def difference(typed, before, again, after):
     return {"compared": len(both), "raised": raised}
 
 
-def calls(jobs_file, number, at, deadline):
+def calls(arguments, deadline):
     """Return the description of each input's calls, in a process of its own; text: why there are none."""
     left = deadline - time.monotonic()
     if left <= 0:
@@ -89,7 +151,7 @@ def calls(jobs_file, number, at, deadline):
     environment = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            [sys.executable, "-B", __file__, jobs_file, str(number), str(at)],
+            [sys.executable, "-B", __file__, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.DEVNULL,
@@ -114,9 +176,8 @@ def calls(jobs_file, number, at, deadline):
     return described or "no call ended in time"
 
 
-def call_all(job, at):
+def call_all(function, inputs):
     """Import the module and call a function with every input; print a line for each."""
-    function = job["functions"][at]
     say = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
@@ -127,7 +188,7 @@ def call_all(job, at):
     except BaseException as error:
         print(MARK + json.dumps([None, "could not be imported: " + raised(error)]), file=say, flush=True)
         return
-    for text in function["inputs"]:
+    for text in inputs:
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
@@ -144,16 +205,22 @@ def call_all(job, at):
         print(MARK + json.dumps([text, result]), file=say, flush=True)
 
 
-def import_file(path):
-    """Import a file as the module that it is in its package."""
+def module_of(path):
+    """Return the folder that a module is imported from, and its name with that of its package."""
     folder, parts = path.parent, [path.stem]
     while (folder / "__init__.py").exists():
         parts.insert(0, folder.name)
         folder = folder.parent
     if parts[-1] == "__init__" and len(parts) > 1:
         parts.pop()
-    sys.path[:0] = [str(folder), str(Path.cwd())]
-    return importlib.import_module(".".join(parts))
+    return str(folder), ".".join(parts)
+
+
+def import_file(path):
+    """Import a file as the module that it is in its package."""
+    folder, name = module_of(path)
+    sys.path[:0] = [folder, str(Path.cwd())]
+    return importlib.import_module(name)
 
 
 def describe_calls(target, name, kind, text):

@@ -5,7 +5,7 @@ Belongs here: strategies of hypothesis. Does not belong here: which functions (`
 
 import ast
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
@@ -14,15 +14,27 @@ from hypothesis.strategies import SearchStrategy
 
 MAX_INPUTS = 150
 _CHARACTERS = "abcXYZ019 _-./%{}\\'\"\n\té"
-MAX_CONSTANTS = 20
+MAX_CONSTANTS, MAX_SIZE = 20, 30
 _SEQUENCES = ("list", "List", "Sequence", "Iterable", "Collection", "MutableSequence")
 _MAPPINGS = ("dict", "Dict", "Mapping", "MutableMapping")
 _SETS = ("set", "Set", "AbstractSet")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-# Strategies by the name of the type.
-Simple = Mapping[str, SearchStrategy[Any]]
+class Simple(NamedTuple):
+    """The strategies of simple types by name, and lengths that the function may ask for."""
+
+    types: Mapping[str, SearchStrategy[Any]]
+    sizes: Sequence[int]
+
+    def lists(self, element: SearchStrategy[Any]) -> SearchStrategy[list[Any]]:
+        """Return a strategy of lists."""
+        short = st.lists(element, max_size=4)
+        if not self.sizes:
+            return short
+        return short | st.sampled_from(self.sizes).flatmap(
+            lambda n: st.lists(element, min_size=n, max_size=n)
+        )
 
 
 class UnknownError(Exception):
@@ -65,14 +77,15 @@ def _simple(function: Function) -> Simple:
     constants = [node.value for node in ast.walk(function) if isinstance(node, ast.Constant)]
     integers = [value for value in constants if type(value) is int][:MAX_CONSTANTS]
     words = [value for value in constants if isinstance(value, str) and len(value) < 50][:MAX_CONSTANTS]
+    sizes = [value + beside for value in integers if 4 < value < MAX_SIZE for beside in (-1, 0, 1)]
     numbers = st.integers(-3, 3) | st.integers(-(10**6), 10**6)
     if integers:
         numbers |= st.sampled_from([value + beside for value in integers for beside in (-1, 0, 1)])
     texts = st.text(st.sampled_from(_CHARACTERS), max_size=8)
     if words:
-        texts |= st.lists(st.sampled_from([*words, *_CHARACTERS]) | st.sampled_from(words), max_size=4).map(
-            "".join
-        )
+        words += [word.swapcase() for word in words]
+        parts = st.sampled_from([*words, *_CHARACTERS]) | st.sampled_from(words)
+        texts |= st.sampled_from(words) | st.lists(parts, max_size=4).map("".join)
     floats = st.floats(-1e6, 1e6, allow_nan=False, allow_infinity=False)
     hashable: SearchStrategy[Any] = st.none() | st.booleans() | numbers | texts
     any_: SearchStrategy[Any] = st.one_of(
@@ -84,7 +97,7 @@ def _simple(function: Function) -> Simple:
         st.lists(st.tuples(texts, numbers), max_size=3),
         floats,
     )
-    return {
+    types = {
         "int": numbers,
         "str": texts,
         "bool": st.booleans(),
@@ -99,6 +112,7 @@ def _simple(function: Function) -> Simple:
         "set": st.sets(numbers, max_size=4),
         "tuple": st.tuples(hashable, hashable),
     }
+    return Simple(types, sizes)
 
 
 def _of_constructor(owner: ast.ClassDef, simple: Simple) -> SearchStrategy[Any]:
@@ -126,7 +140,7 @@ def _of_parameter(
 ) -> SearchStrategy[Any]:
     values = list(literals or [])
     try:
-        strategy = simple["Any"] if node.annotation is None else _of_annotation(node.annotation, simple)
+        strategy = simple.types["Any"] if node.annotation is None else _of_annotation(node.annotation, simple)
     except UnknownError:
         if not values and default is None:
             raise UnknownError(f"no {ast.unparse(node)} can be generated") from None
@@ -149,10 +163,10 @@ def _of_annotation(node: ast.expr, simple: Simple) -> SearchStrategy[Any]:
                 return _of_annotation(ast.parse(text, mode="eval").body, simple)
             except SyntaxError:
                 raise UnknownError from None
-        case ast.Name(id=name) | ast.Attribute(attr=name) if name in simple:
-            return simple[name]
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name in simple.types:
+            return simple.types[name]
         case ast.Name(id=name) | ast.Attribute(attr=name) if name in (*_SEQUENCES, *_MAPPINGS, *_SETS):
-            return simple["list" if name in _SEQUENCES else "dict" if name in _MAPPINGS else "set"]
+            return simple.types["list" if name in _SEQUENCES else "dict" if name in _MAPPINGS else "set"]
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return _of_annotation(left, simple) | _of_annotation(right, simple)
         case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name), slice=inner):
@@ -164,16 +178,16 @@ def _of_generic(name: str, arguments: Sequence[ast.expr], simple: Simple) -> Sea
     if name == "Literal":
         return st.sampled_from([ast.literal_eval(argument) for argument in arguments])
     if name == "tuple" and len(arguments) == 2 and ast.unparse(arguments[1]) == "...":
-        return st.lists(_of_annotation(arguments[0], simple), max_size=4).map(tuple)
+        return simple.lists(_of_annotation(arguments[0], simple)).map(tuple)
     of = [_of_annotation(argument, simple) for argument in arguments]
     if name in ("Optional", "Union"):
         return st.one_of(*of, st.none()) if name == "Optional" else st.one_of(*of)
     if name in ("tuple", "Tuple"):
         return st.tuples(*of)
     if name in _SEQUENCES:
-        return st.lists(of[0], max_size=4)
+        return simple.lists(of[0])
     if name in _SETS:
-        return st.lists(of[0], max_size=4).filter(_hashable).map(set)
+        return simple.lists(of[0]).filter(_hashable).map(set)
     if name in _MAPPINGS and len(of) == 2:
         return (
             st.lists(st.tuples(*of), max_size=3)
