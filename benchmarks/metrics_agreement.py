@@ -1,5 +1,9 @@
 """How far our counts agree with radon's and lizard's: `python -m benchmarks.metrics_agreement FOLDER ...`.
 
+Other tools by a file of theirs (`--values NAME=FILE`; lines of path, line and cyclomatic complexity with tabs between):
+of shellmetrics the columns file, lineno and ccn of `shellmetrics --csv FILE ...`, of Credo what
+`elixir -pa credo/_build/prod/lib/credo/ebin benchmarks/credo_complexity.exs FILE ...` prints.
+
 Functions are matched by the line they begin on. Shown are the share of functions with the same
 number, with a number at most 1 apart, and the rank correlation (Spearman), which is what
 hotspots and percentiles depend on.
@@ -7,6 +11,7 @@ hotspots and percentiles depend on.
 
 import argparse
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +37,21 @@ class Pair(NamedTuple):
     theirs: int
 
 
-def compare(path: Path) -> Iterator[Pair]:
-    """Compare the values of radon (Python) and lizard for the functions of a file with ours."""
+# By tool: path -> (line, cyclomatic complexity) of its functions.
+Values = dict[str, dict[str, list[tuple[int, int]]]]
+
+
+def values_of(file: Path) -> dict[str, list[tuple[int, int]]]:
+    """Return what a tool wrote, by path."""
+    values: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in file.read_text(encoding="utf-8").splitlines():
+        path, line, complexity = row.split("\t")
+        values[path.strip('"')].append((int(line), int(complexity)))
+    return values
+
+
+def compare(path: Path, values: Values | None = None) -> Iterator[Pair]:
+    """Compare the values of radon (Python), lizard and others for the functions of a file with ours."""
     data = path.read_bytes()
     language = languages.detect(path.name, data[: languages.HEAD_BYTES])
     if language not in GRAMMARS or any(classify.classify(path.name)[1:3]):
@@ -50,6 +68,11 @@ def compare(path: Path) -> Iterator[Pair]:
             if line in ours:
                 own = (ours[line].decisions or 0) + 1
                 yield Pair("radon", "cyclomatic", language, f"{path}:{line}", own, complexity)
+    for tool, by_path in (values or {}).items():
+        for line, complexity in by_path.get(str(path), ()):
+            if line in ours:
+                own = (ours[line].decisions or 0) + 1
+                yield Pair(tool, "cyclomatic", language, f"{path}:{line}", own, complexity)
     for function in lizard_functions(path, source):
         symbol = ours.get(function.start_line)
         if symbol is None:
@@ -117,12 +140,14 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--files", type=int, default=400, help="files per folder, evenly picked")
     parser.add_argument("--apart", type=int, default=0, help="show so many functions that differ most")
+    parser.add_argument("--values", action="append", default=[], help="NAME=FILE of another tool")
     options = parser.parse_args()
+    values = {name: values_of(Path(file)) for name, _, file in (v.partition("=") for v in options.values)}
     pairs: list[Pair] = []
     for folder in options.folders:
         files = sorted(p for p in folder.rglob("*") if p.is_file() and ".git" not in p.parts)
         for path in files[:: max(len(files) // options.files, 1)]:
-            pairs += compare(path)
+            pairs += compare(path, values)
     table = Table(*summary(pairs).columns)
     for *names, functions, same, near, ranks in summary(pairs).itertuples(index=False):
         table.add_row(*names, f"{functions:,}", f"{same:.1f}", f"{near:.1f}", f"{ranks:.3f}")

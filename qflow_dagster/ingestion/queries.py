@@ -17,6 +17,10 @@ from qflow_dagster.registry import WorkflowTypeName
 IN_SNAPSHOT = (
     "f.repository_id = :repository_id AND f.from_seq <= :seq AND (f.to_seq IS NULL OR f.to_seq > :seq)"
 )
+# The files `f` of snapshots `n`, to be joined.
+FILES_OF_SNAPSHOT = """
+    files f ON f.repository_id = n.repository_id AND f.from_seq <= n.seq AND (f.to_seq IS NULL OR f.to_seq > n.seq)
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from qflow_dagster.ingestion import tables
 from qflow_dagster.ingestion.fact_lines import FACT_COLUMNS
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
 from qflow_dagster.ingestion.git import Commit
+from qflow_dagster.ingestion.queries import FILES_OF_SNAPSHOT
 from qflow_dagster.registry import Lock
 
 FILE_COLUMNS = (
@@ -121,10 +122,8 @@ class Gap(NamedTuple):
 def gaps(connection: Connection, snapshot_id: int) -> list[Gap]:
     """Return the files of a snapshot whose content was missing when it was read."""
     rows = connection.execute(
-        text("""
-            SELECT f.id, f.path, f.oid FROM snapshots n
-            JOIN files f ON f.repository_id = n.repository_id AND f.from_seq <= n.seq
-                AND (f.to_seq IS NULL OR f.to_seq > n.seq)
+        text(f"""
+            SELECT f.id, f.path, f.oid FROM snapshots n JOIN {FILES_OF_SNAPSHOT}
             JOIN blobs b ON b.id = f.blob_id AND b.missing
             WHERE n.id = :snapshot ORDER BY f.path
         """),
@@ -279,12 +278,11 @@ def replace_files(
 def fill_totals(connection: Connection, snapshot_id: int) -> None:
     """Set the snapshot's totals from its rows."""
     connection.execute(
-        text("""
+        text(f"""
             UPDATE snapshots SET file_count = t.files, bytes = t.bytes, lines = t.lines, missing_blobs = t.missing
             FROM (SELECT count(*) AS files, coalesce(sum(b.bytes), 0) AS bytes,
                          coalesce(sum(b.lines), 0) AS lines, count(*) FILTER (WHERE b.missing) AS missing
-                  FROM snapshots n JOIN files f ON f.repository_id = n.repository_id AND f.from_seq <= n.seq
-                      AND (f.to_seq IS NULL OR f.to_seq > n.seq)
+                  FROM snapshots n JOIN {FILES_OF_SNAPSHOT}
                   LEFT JOIN blobs b ON b.id = f.blob_id
                   WHERE n.id = :snapshot) t
             WHERE snapshots.id = :snapshot

@@ -5,6 +5,9 @@ measures the same. Commits dated after they were ingested do not count as the ne
 after it, count as made at that time. A file's history includes that under its former names (git's renames).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
@@ -38,13 +41,13 @@ def compute_changes(engine: Engine, snapshot_id: int) -> MetricResult:
     return compute(engine, snapshot_id, change_metrics, measure)
 
 
-def read_commits(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
-    """Return the snapshot's commit and its ancestors.
+def read_commits(connection: Connection, snapshot: Snapshot, history: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the snapshot's commit and its ancestors, which `history` selects.
 
     Adds their age in days, whether their date is possible, whether it is wrong (not possible, or before
     that of a parent), and whether they fix a bug.
     """
-    commits = read(connection, COMMITS, history_of(connection, snapshot))
+    commits = read(connection, COMMITS, history)
     commits["committed_at"] = pd.to_datetime(commits["committed_at"], utc=True)
     latest = pd.Timestamp(snapshot.created_at) + TOLERANCE
     commits["possible"] = commits["committed_at"].between(pd.Timestamp(TOLERANCE.value, tz="UTC"), latest)
@@ -63,9 +66,9 @@ def before_a_parent(commits: pd.DataFrame) -> pd.Series:
     return commits["committed_at"] < newest_parent.reindex(commits.index) - TOLERANCE
 
 
-def read_changes(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
+def read_changes(connection: Connection, snapshot: Snapshot, history: Mapping[str, Any]) -> pd.DataFrame:
     """Return the changes of the snapshot's history, each with the current path of its file."""
-    changes = read(connection, CHANGES, history_of(connection, snapshot))
+    changes = read(connection, CHANGES, history)
     changes["path"] = present_paths(changes)
     paths = read(connection, PATHS, snapshot.interval)["path"]
     return changes[changes["path"].isin(set(paths))]
@@ -92,8 +95,9 @@ def present_paths(changes: pd.DataFrame) -> pd.Series:
 
 def measure(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
     """Compute the rows of `change_metrics` of a snapshot."""
-    commits = read_commits(connection, snapshot)
-    changes = read_changes(connection, snapshot)
+    history = history_of(connection, snapshot)
+    commits = read_commits(connection, snapshot, history)
+    changes = read_changes(connection, snapshot, history)
     if changes.empty:
         return pd.DataFrame(columns=[column.name for column in change_metrics.columns])
     joined = changes.merge(commits, on="commit_id")

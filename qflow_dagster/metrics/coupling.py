@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.metrics.changes import read_changes
 from qflow_dagster.metrics.formulae import coupling_degree
-from qflow_dagster.metrics.store import MetricResult, compute
+from qflow_dagster.metrics.store import MetricResult, compute, history_of
 from qflow_dagster.metrics.tables import change_coupling
 from qflow_dagster.settings import settings
 
@@ -22,7 +22,8 @@ def compute_coupling(engine: Engine, snapshot_id: int) -> MetricResult:
 def measure(connection: Connection, snapshot: Snapshot) -> pd.DataFrame:
     """Compute the rows of `change_coupling`: the `MAX_PAIRS` strongest pairs with enough common commits."""
     limits = settings().metrics
-    changes = read_changes(connection, snapshot)[["commit_id", "path"]].drop_duplicates()
+    changes = read_changes(connection, snapshot, history_of(connection, snapshot))
+    changes = changes[["commit_id", "path"]].drop_duplicates()
     pairs = count_pairs(changes, limits.coupling_support, limits.coupling_files)
     pairs["degree"] = coupling_degree(pairs["common_commits"], pairs["commits_a"], pairs["commits_b"])
     ordered = pairs.sort_values(

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from qflow_dagster.metrics.formulae import fewest_holding_half
 from qflow_dagster.settings import settings
 
 # An author without a commit for this many days before the newest is considered to have left.
@@ -82,6 +81,8 @@ def ownership(joined: pd.DataFrame, commits: pd.DataFrame) -> pd.DataFrame:
     held = lines.groupby(["path", "email"])["added"].sum().reset_index()
     held["share"] = held["added"] / held.groupby("path")["added"].transform("sum")
     held = held.sort_values(["path", "share", "email"], ascending=[True, False, True])
+    # The fewest who hold half: those before whom less than half is held.
+    held["needed"] = held.groupby("path")["share"].cumsum() - held["share"] < 0.5 - 1e-9
     names = who.sort_values("commit_id").groupby("email")["name"].last()
     last_seen = who.groupby("email")["days"].min()
     first = held.groupby("path").first()
@@ -97,9 +98,7 @@ def ownership(joined: pd.DataFrame, commits: pd.DataFrame) -> pd.DataFrame:
             "authors": held.groupby("path").size(),
             "main_author": first["email"].map(names),
             "ownership": first["share"],
-            "bus_factor": held.groupby("path")["added"].agg(
-                lambda added: fewest_holding_half(added.to_numpy())
-            ),
+            "bus_factor": held.groupby("path")["needed"].sum(),
             "knowledge_loss": held["share"].where(held["gone"], 0.0).groupby(held["path"]).sum(),
         }
     ).reindex(pd.Index(joined["path"].unique(), name="path"))

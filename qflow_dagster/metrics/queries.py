@@ -10,13 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, Text, cast, select, text
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.ingestion.queries import IN_SNAPSHOT
+from qflow_dagster.ingestion.queries import FILES_OF_SNAPSHOT, IN_SNAPSHOT
 from qflow_dagster.metrics import tables
 
-IN_CURRENT = """
-    JOIN snapshots n ON n.id = r.current_snapshot_id
-    JOIN files f ON f.repository_id = r.id AND f.from_seq <= n.seq AND (f.to_seq IS NULL OR f.to_seq > n.seq)
-"""
+IN_CURRENT = f"JOIN snapshots n ON n.id = r.current_snapshot_id JOIN {FILES_OF_SNAPSHOT}"
 MAX_SUGGESTED_NAMES = 8
 # Functions, and the code outside them if it decides anything.
 UNITS = "(s.seq > 0 OR m.cyclomatic > 1)"

@@ -40,14 +40,18 @@ def compute_repository(engine: Engine, snapshot_id: int) -> MetricResult:
     started = time.monotonic()
     with engine.begin() as connection:
         snapshot = snapshot_by_id(connection, snapshot_id)
-        commits = read_commits(connection, snapshot)
-        replace(connection, repository_metrics, snapshot, totals(connection, snapshot, commits))
-        months = trend(connection, snapshot, commits)
+        history = history_of(connection, snapshot)
+        commits = read_commits(connection, snapshot, history)
+        who = people(commits)
+        replace(connection, repository_metrics, snapshot, totals(connection, snapshot, commits, who))
+        months = trend(read(connection, MONTHS, history), commits, who)
         replace(connection, repository_trend, snapshot, months)
     return MetricResult(len(months), time.monotonic() - started)
 
 
-def totals(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) -> pd.DataFrame:
+def totals(
+    connection: Connection, snapshot: Snapshot, commits: pd.DataFrame, who: pd.DataFrame
+) -> pd.DataFrame:
     """Compute the row of `repository_metrics`, without vendored and generated files."""
     files = read(connection, FILES, {"id": snapshot.id})
     files = files[~files["vendored"].astype(bool) & ~files["generated"].astype(bool)]
@@ -57,7 +61,6 @@ def totals(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) ->
     languages = by_language.sort_values(ascending=False)
     recent = commits[commits["days"] <= DELIVERY_DAYS]
     lines = int(files["lines"].sum())
-    who = people(commits)
     of_late = who[who["days"] <= DELIVERY_DAYS]
     uncounted = commits[commits["line_counts"] != "complete"]
     row = {
@@ -105,15 +108,14 @@ def delivery(recent: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def trend(connection: Connection, snapshot: Snapshot, commits: pd.DataFrame) -> pd.DataFrame:
+def trend(months: pd.DataFrame, commits: pd.DataFrame, who: pd.DataFrame) -> pd.DataFrame:
     """Compute the rows of `repository_trend`, one per month with a commit; impossible dates have no month."""
-    months = read(connection, MONTHS, history_of(connection, snapshot))
     commits = commits[commits["possible"]]
     month = commits["committed_at"].dt.tz_localize(None).dt.to_period("M").dt.start_time.dt.date
     by_month = commits.assign(month=month).groupby("month")
     months = months[months["month"].isin(by_month.groups.keys())].reset_index(drop=True)
     months["commits"] = months["month"].map(by_month.size()).astype("int64")
-    by_person = people(commits).merge(commits.assign(month=month)[["commit_id", "month"]], on="commit_id")
+    by_person = who.merge(commits.assign(month=month)[["commit_id", "month"]], on="commit_id")
     authors = by_person.groupby("month")["email"].nunique()
     months["authors"] = months["month"].map(authors).fillna(0).astype("int64")
     months["bug_fixes"] = months["month"].map(by_month["bug_fix"].sum()).astype("int64")

@@ -1,7 +1,8 @@
-"""Recursion: whether a call by a function's own name calls that function.
+"""Recursion: whether a function calls itself, directly or through other functions of its file.
 
 A bare name, the object or class itself (`self`, `this`, the class's name) and the receiver of a Go method refer to it;
 `inner.close()`, `super().close()` and a call that fits another overload do not. What could be several is not counted.
+Functions that call each other are looked for in one scope of a file, by the first call of each name.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from tree_sitter import Node
 
 from qflow_dagster.ingestion.extraction import names
-from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition
+from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition, own_name
 from qflow_dagster.ingestion.extraction.text import Span, blanked
 
 # Languages where a bare name inside a class does not mean a method.
@@ -34,31 +35,89 @@ ARGUMENTS = frozenset({"argument_list", "arguments", "value_arguments"})
 def mark(
     grammar: str, definitions: list[Definition], root: Node, source: bytes, comments: Sequence[Span]
 ) -> None:
-    """Add 1 to the cognitive complexity of each function that calls itself (Cognitive Complexity, B1)."""
-    candidates = [d for d in definitions[1:] if d.own_calls and d.kind in FUNCTIONS]
-    code = blanked(source, comments) if candidates else source
-    for definition in candidates:
-        calls = definition.own_calls
-        if any(_calls_itself(grammar, definitions, definition, call, root, code) for call in calls):
-            definition.cognitive += 1
+    """Add 1 to the cognitive complexity of each function in a recursion cycle (Cognitive Complexity, B1)."""
+    functions = [d for d in definitions[1:] if d.kind in FUNCTIONS]
+    others = _others_called(functions)
+    direct = [definition for definition in functions if definition.own_calls]
+    code = blanked(source, comments) if direct or others else source
+    recursive = set()
+    for definition in direct:
+        for call in definition.own_calls:
+            before = code[max(call[0] - LOOK_BACK, 0) : call[0]]
+            if _refers_to(grammar, definitions, definition, before) and (
+                grammar not in OVERLOADS or _fits_best(grammar, definitions, definition, call, root, before)
+            ):
+                recursive.add(id(definition))
+                break
+    calls: dict[int, list[int]] = {}
+    for caller, called, position in others:
+        before = code[max(position - LOOK_BACK, 0) : position]
+        if _refers_to(grammar, definitions, caller, before):
+            calls.setdefault(id(caller), []).append(id(called))
+    recursive |= _in_cycles(calls)
+    for definition in functions:
+        definition.cognitive += id(definition) in recursive
 
 
-def _calls_itself(
-    grammar: str,
-    definitions: list[Definition],
-    definition: Definition,
-    call: Span,
-    root: Node,
-    source: bytes,
-) -> bool:
-    before = source[max(call[0] - LOOK_BACK, 0) : call[0]]
+def _others_called(functions: list[Definition]) -> list[tuple[Definition, Definition, int]]:
+    """Return (caller, called function, position of a call) where one function beside the caller has that name."""
+    beside: dict[tuple[int | None, str, str], dict[bytes, Definition | None]] = {}
+    for definition in functions:
+        scope = definition.name.removesuffix(own_name(definition).decode())
+        named = beside.setdefault((definition.parent, definition.kind, scope), {})
+        name = own_name(definition)
+        named[name] = None if name in named else definition
+    found = []
+    for named in beside.values():
+        for caller in filter(None, named.values()):
+            for name in caller.calls.keys() & named.keys():
+                called = named[name]
+                if called is not None and called is not caller:
+                    found.append((caller, called, caller.calls[name][1]))
+    return found
+
+
+def _in_cycles(calls: dict[int, list[int]]) -> set[int]:
+    """Return the nodes that can reach themselves through others: in components of several (Kosaraju, Sharir)."""
+    order: list[int] = []
+    visited: set[int] = set()
+    for start in calls:
+        stack = [] if start in visited else [(start, iter(calls[start]))]
+        visited.add(start)
+        while stack:
+            node, following = stack[-1]
+            for other in following:
+                if other not in visited:
+                    visited.add(other)
+                    stack.append((other, iter(calls.get(other, ()))))
+                    break
+            else:
+                order.append(node)
+                stack.pop()
+    callers: dict[int, list[int]] = {}
+    for caller, called in calls.items():
+        for node in called:
+            callers.setdefault(node, []).append(caller)
+    found: set[int] = set()
+    while order:
+        component, pending = set(), [order.pop()]
+        while pending:
+            node = pending.pop()
+            if node in visited:
+                visited.remove(node)
+                component.add(node)
+                pending += callers.get(node, ())
+        if len(component) > 1:
+            found |= component
+    return found
+
+
+def _refers_to(grammar: str, definitions: list[Definition], caller: Definition, before: bytes) -> bool:
+    """Return whether a call in a function, after the text `before`, is of itself or of a function beside it."""
     receiver = _receiver(before)
     if receiver is None:
-        if definition.kind == "method" and grammar in EXPLICIT_RECEIVER:
-            return False
-    elif receiver not in SELF.get(grammar, {b"this"}) | _enclosing_names(grammar, definitions, definition):
-        return False
-    return grammar not in OVERLOADS or _fits_best(grammar, definitions, definition, call, root, before)
+        return caller.kind != "method" or grammar not in EXPLICIT_RECEIVER
+    return receiver in SELF.get(grammar, {b"this"}) | _enclosing_names(grammar, definitions, caller)
 
 
 def _receiver(before: bytes) -> bytes | None:

@@ -55,6 +55,11 @@ class Definition:
     own_calls: list[Span] = field(default_factory=list)
 
 
+def own_name(definition: Definition) -> bytes:
+    """Return the name of a definition without scopes."""
+    return definition.name.rpartition(".")[2].rpartition("::")[2].encode()
+
+
 def measure(
     definitions: list[Definition],
     captures: dict[str, list[Node]],
@@ -68,9 +73,7 @@ def measure(
     """
     binaries = _binaries(captures)
     operators: dict[Span, list[tuple[int, int, int]]] = {}
-    own_names = [
-        definition.name.rpartition(".")[2].rpartition("::")[2].encode() for definition in definitions
-    ]
+    own_names = [own_name(definition) for definition in definitions]
     # Enclosing nodes: (end, index of the function or file, nesting, definition, binary expression,
     # whether in a function or lambda).
     stack: list[tuple[int, int, int, int, Span | None, bool]] = [(len(source) + 1, 0, 0, 0, None, False)]
