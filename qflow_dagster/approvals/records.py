@@ -14,10 +14,11 @@ from sqlalchemy import Connection, select, text
 from qflow_dagster.approvals.approval import TYPES, digest_of
 from qflow_dagster.approvals.tables import approval_decisions, approval_refusals, approvals
 from qflow_dagster.errors import UsageError
-from qflow_dagster.quantumflow import get_events, verify_history
+from qflow_dagster.quantumflow import ArchiveMissingError, get_events, verify_history
 from qflow_dagster.quantumflow import resolve as resolve_id
 from qflow_dagster.safety.display import visible
 
+UNENDED = ("pending", "approved")
 STATUSES = ("pending", "approved", "denied", "consumed", "expired", "revoked")
 # Constants of ours, written out: only then the planner knows that the partial index holds them all.
 _TYPE_LIST = ", ".join(f"'{name}'" for name in TYPES.values())
@@ -26,11 +27,11 @@ _TYPE_LIST = ", ".join(f"'{name}'" for name in TYPES.values())
 _NAMES = {1: "created", 2: "requested"}
 
 _COLUMNS = """
-    a.id, a.kind, a.target, coalesce(w.status, 'archived') AS status, a.requested_by, a.reason,
+    a.id, a.kind, a.target, coalesce(w.status, a.final_status, 'archived') AS status, a.requested_by, a.reason,
     a.required_approvals, a.requested_at, a.expires_at, encode(a.digest, 'hex') AS digest,
     (SELECT count(*) FROM approval_decisions d WHERE d.approval_id = a.id AND d.decision = 'approve')
         AS approvals,
-    w.run_id
+    coalesce(w.run_id, a.run_id) AS run_id
 """
 
 
@@ -51,14 +52,19 @@ def find(
         if value is not None and value not in allowed:
             raise UsageError(f"{value!r} is unknown; there are: {', '.join(allowed)}")
     types = f"'{TYPES[kind]}'" if kind else _TYPE_LIST  # pyright: ignore[reportArgumentType]
-    conditions = [f"w.type IN ({types})"]
-    conditions += ["w.status = :status"] if status else []
-    conditions += ["w.id < :before"] if before else []
+    if status in UNENDED:
+        # Few of many: by the index of workflows. None of them is archived.
+        source = "workflows w JOIN approvals a ON a.id = w.id"
+        conditions = [f"w.type IN ({types})", "w.status = :status"]
+    else:
+        source = "approvals a LEFT JOIN workflows w ON w.id = a.id"
+        conditions = ["a.kind = :kind"] if kind else ["true"]
+        conditions += ["coalesce(w.status, a.final_status) = :status"] if status else []
+    conditions += ["a.id < :before"] if before else []
     query = text(f"""
-        SELECT {_COLUMNS} FROM workflows w JOIN approvals a ON a.id = w.id
-        WHERE {" AND ".join(conditions)} ORDER BY w.id DESC LIMIT :limit
+        SELECT {_COLUMNS} FROM {source} WHERE {" AND ".join(conditions)} ORDER BY a.id DESC LIMIT :limit
     """)
-    rows = connection.execute(query, {"status": status, "before": before, "limit": limit})
+    rows = connection.execute(query, {"status": status, "kind": kind, "before": before, "limit": limit})
     return [dict(row) for row in rows.mappings()]
 
 
@@ -117,10 +123,16 @@ def approval_history(connection: Connection, approval_id: UUID) -> list[dict[str
 
 
 def export(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Yield every complete approval with its history, oldest first."""
+    """Yield every complete approval with its history, oldest first; archived ones too.
+
+    A history whose archive cannot be read is empty, and `problem` says why.
+    """
     ids = connection.scalars(select(approvals.c.id).order_by(approvals.c.id)).all()
     for id_ in ids:
-        yield {**show(connection, id_), "history": approval_history(connection, id_)}
+        try:
+            yield {**show(connection, id_), "history": approval_history(connection, id_)}
+        except ArchiveMissingError as missing:
+            yield {**show(connection, id_), "history": [], "problem": str(missing)}
 
 
 def as_csv(rows: Iterator[dict[str, Any]]) -> str:

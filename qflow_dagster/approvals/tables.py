@@ -45,6 +45,9 @@ approvals = Table(
     # When to warn that it is about to expire; null once that was done.
     timestamp_column("warn_at", nullable=True),
     timestamp_column("requested_at", default_now=True),
+    # Status and run of an archived one: set by a trigger when its workflow is archived.
+    Column("final_status", Text),
+    Column("run_id", Text),
     CheckConstraint("kind IN ('edit', 'workflow', 'rule', 'rollback')", name="kind"),
     CheckConstraint("required_approvals BETWEEN 1 AND 100", name="required_approvals"),
     CheckConstraint("requested_by <> '' AND target <> ''", name="named"),

@@ -17,6 +17,7 @@ everything that changes workflows takes a sequence of them and changes all or no
 Does not belong here: what any type of workflow means; that is its domain's.
 """
 
+from qflow_dagster.quantumflow.archives import ArchiveMissingError
 from qflow_dagster.quantumflow.errors import (
     DependencyCycleError,
     IllegalTransitionError,
@@ -75,6 +76,7 @@ from qflow_dagster.quantumflow.workflows import (
 
 __all__ = [
     "JOB",
+    "ArchiveMissingError",
     "BrokenLink",
     "DependencyCycleError",
     "Event",

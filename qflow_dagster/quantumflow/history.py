@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select, text
 
 from qflow_dagster.database.locks import lock
+from qflow_dagster.quantumflow.archives import archive_of, archived_events, digest_of_file
 from qflow_dagster.quantumflow.rows import Event
 from qflow_dagster.quantumflow.tables import seals, workflow_events
 from qflow_dagster.registry import Lock
@@ -135,13 +136,18 @@ class Seal:
 
 
 def get_events(connection: Connection, workflow_id: UUID) -> list[Event]:
-    """Return the events of a workflow, first to last."""
+    """Return the events of a workflow, first to last, also those of an archived one.
+
+    Raises:
+        ArchiveMissingError: Its archive cannot be read.
+    """
     query = (
         select(*(workflow_events.c[name] for name in Event._fields))
         .where(workflow_events.c.workflow_id == workflow_id)
         .order_by(workflow_events.c.seq)
     )
-    return [Event(*row) for row in connection.execute(query)]
+    events = [Event(*row) for row in connection.execute(query)]
+    return events or archived_events(connection, workflow_id)
 
 
 def checkpoint(connection: Connection) -> Seal:
@@ -170,7 +176,8 @@ def verify_history(
     Found are: an event altered, removed, added, reordered or replaced; a workflow whose status
     is not that of its history; a workflow sealed by a checkpoint that is gone without having
     been pruned; a seal altered or removed. With `kept_hash` (of a seal, kept outside the
-    database): seals cut off or rewritten as well. Not found: a workflow created and removed
+    database): seals cut off or rewritten as well. Of an archived workflow, given by its id, the archive is checked
+    against its seal. Not found: a workflow created and removed
     between two checkpoints.
     """
     parameters = {"workflow_id": workflow_id}
@@ -179,6 +186,12 @@ def verify_history(
         row = connection.execute(statement, parameters if statement is not _BROKEN_SEAL else {}).first()
         if row is not None:
             return BrokenLink(row.workflow_id, row.seq, row.reason)
+    if workflow_id is not None and (archive := archive_of(connection, workflow_id)):
+        path, digest = archive
+        if not path.is_file():
+            return BrokenLink(workflow_id, 1, f"its archive {path} is not there")
+        if digest_of_file(path) != digest:
+            return BrokenLink(workflow_id, 1, f"its archive {path} was altered")
     if kept_hash is not None:
         kept = connection.scalar(select(seals.c.id).where(seals.c.hash == kept_hash))
         if kept is None:

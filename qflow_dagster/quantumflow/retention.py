@@ -5,7 +5,6 @@ before anything is deleted. A prune is sealed in the chain of seals, with the ar
 name and SHA-256: that is how a pruned workflow differs from one that vanished.
 """
 
-import hashlib
 import json
 import os
 import tempfile
@@ -19,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Connection, Uuid, any_, delete, literal, select, text
 
 from qflow_dagster.errors import QflowError
+from qflow_dagster.quantumflow.archives import archive_folder, digest_of_file
 from qflow_dagster.quantumflow.history import seal_archive
 from qflow_dagster.quantumflow.rows import Event, Workflow, column_list
 from qflow_dagster.quantumflow.tables import seals, workflow_dependencies, workflow_events
@@ -48,11 +48,6 @@ class PruneResult:
     workflows: int
     events: int
     archive: Path | None
-
-
-def archive_folder() -> Path:
-    """Return where archives are kept unless a caller says otherwise."""
-    return settings().home / "archive"
 
 
 def prune(
@@ -108,7 +103,8 @@ def damaged_archives(connection: Connection, folder: Path | None = None) -> list
     return [
         row.archive
         for row in sealed
-        if not (archives / row.archive).is_file() or _digest(archives / row.archive) != row.archive_hash
+        if not (archives / row.archive).is_file()
+        or digest_of_file(archives / row.archive) != row.archive_hash
     ]
 
 
@@ -209,7 +205,7 @@ def _write(table: "pa.Table", folder: Path) -> tuple[Path, bytes]:
                 parquet.write_table(table, file, compression="zstd")
                 file.flush()
                 os.fsync(file.fileno())
-                digest = _digest(unfinished)
+                digest = digest_of_file(unfinished)
                 archive = folder / f"workflows-{digest.hex()[:32]}.parquet"
                 unfinished.rename(archive)
             except BaseException:
@@ -226,8 +222,3 @@ def _write(table: "pa.Table", folder: Path) -> tuple[Path, bytes]:
             f"the archive of old workflows cannot be written to {folder}: {error.strerror}"
         ) from None
     return archive, digest
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
