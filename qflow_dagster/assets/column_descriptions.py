@@ -4,6 +4,8 @@
 """
 
 COMMON = {
+    "event_id": "The id that its sender gave it: what is sent again counts once.",
+    "final_status": "The status of an archived approval.",
     "agent": "Name of the agent.",
     "approval_id": "The approval that was requested for it (table approvals).",
     "at": "When it happened or was measured.",

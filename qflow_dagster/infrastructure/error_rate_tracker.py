@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, text
@@ -70,6 +70,19 @@ class Occurrence:
     source: str = "python"
     # Seconds ago it happened: the clock is the database's.
     age: float = 0.0
+    # The id its sender gave it: what has the same is stored once.
+    event_id: str | None = None
+
+
+class Success(NamedTuple):
+    """Successful calls of an operation, as they are reported."""
+
+    operation: str
+    # Seconds ago they happened.
+    age: float
+    calls: int
+    # The id its sender gave it: what has the same is stored once.
+    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +104,21 @@ class Rate:
 
 _INSERT_ERRORS = text("""
 INSERT INTO error_occurrences (operation, kind, message, stack, context, severity, correlation_id, run_id,
-                               source, at)
+                               source, at, event_id)
 SELECT operation, kind, message, stack, context, severity, correlation_id, run_id, source,
-       clock_timestamp() - make_interval(secs => age)
+       clock_timestamp() - make_interval(secs => age), event_id
 FROM json_to_recordset(CAST(:given AS json)) AS given(
     operation text, kind text, message text, stack text, context jsonb, severity text,
-    correlation_id text, run_id text, source text, age float8)
+    correlation_id text, run_id text, source text, age float8, event_id text)
+ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING
 """)
 
 _INSERT_SUCCESSES = text("""
-INSERT INTO operation_successes (operation, at, count, slow)
-SELECT operation, clock_timestamp() - make_interval(secs => age), count, slow
-FROM json_to_recordset(CAST(:given AS json)) AS given(operation text, age float8, count integer, slow integer)
+INSERT INTO operation_successes (operation, at, count, slow, event_id)
+SELECT operation, clock_timestamp() - make_interval(secs => age), count, slow, event_id
+FROM json_to_recordset(CAST(:given AS json)) AS given(
+    operation text, age float8, count integer, slow integer, event_id text)
+ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING
 """)
 
 _RATES = text("""
@@ -134,7 +150,7 @@ def track_errors(connection: Connection, occurrences: Sequence[Occurrence]) -> N
 
 
 def track_successes(
-    connection: Connection, successes: Sequence[tuple[str, float, int]], *, slow: bool = False
+    connection: Connection, successes: Sequence[Success | tuple[str, float, int]], *, slow: bool = False
 ) -> None:
     """Store successes as (operation, seconds ago, count) in the caller's transaction: all or none.
 
@@ -151,8 +167,9 @@ def track_successes(
             "age": _age(age),
             "count": _count(count),
             "slow": _count(count) if slow else 0,
+            "event_id": event_id,
         }
-        for name, age, count in successes
+        for name, age, count, event_id in map(_success, successes)
     ]
     connection.execute(_INSERT_SUCCESSES, {"given": to_json(rows, "the successes")})
 
@@ -308,6 +325,10 @@ class ErrorTracker:
                 time.sleep(FLUSH_SECONDS)
 
 
+def _success(success: Success | tuple[str, float, int]) -> Success:
+    return success if isinstance(success, Success) else Success(*success)
+
+
 def _operation(name: str) -> str:
     if not isinstance(name, str) or not 0 < len(name) <= MAX_OPERATION_LENGTH:
         raise UsageError(f"an error's operation has 1 to {MAX_OPERATION_LENGTH} characters")
@@ -352,6 +373,7 @@ def _prepared(occurrence: Occurrence) -> dict[str, Any]:
         "run_id": clean(occurrence.run_id, MAX_OPERATION_LENGTH),
         "source": occurrence.source,
         "age": _age(occurrence.age),
+        "event_id": clean(occurrence.event_id, MAX_OPERATION_LENGTH),
     }
 
 

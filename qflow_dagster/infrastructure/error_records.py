@@ -3,6 +3,7 @@
 Does not belong here: creating groups (`error_analysis`).
 """
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from qflow_dagster.quantumflow import resolve, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
 
+EVENT_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ADVICE = {declared.name: declared.advice for declared in CLASSES}
 STATES = ERROR_GROUP_MACHINE.states
 
@@ -48,7 +50,16 @@ def find(
 
 
 def resolve_id(connection: Connection, prefix: str) -> UUID:
-    """Return the error group whose id begins with `prefix`. Raises as `quantumflow.resolve`."""
+    """Return the error group whose id begins with `prefix`, or that an event of an SDK with this id belongs to.
+
+    Raises as `quantumflow.resolve`.
+    """
+    columns = error_occurrences.c
+    if EVENT_ID.fullmatch(prefix):
+        query = select(columns.group_id).where(columns.event_id == prefix.replace("-", ""))
+        group: UUID | None = connection.scalar(query)
+        if group is not None:
+            return group
     return resolve(connection, prefix, table="error_groups", noun="error")
 
 

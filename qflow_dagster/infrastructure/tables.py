@@ -38,6 +38,8 @@ error_occurrences = Table(
     Column("run_id", Text),
     # Source: insert, python, cli, sentry, dagster, breaker.
     Column("source", Text, nullable=False, server_default="insert"),
+    # The id that an SDK gave it.
+    Column("event_id", Text),
     timestamp_column("at", default_now=True),
     # NULL until it is analyzed.
     Column("group_id", Uuid),
@@ -49,6 +51,14 @@ error_occurrences = Table(
 )
 
 # Successes, counted per millisecond: a rate needs them as exactly as the errors.
+# An SDK sends an event again when it got no response: it counts once.
+Index(
+    "uq_error_occurrences_event_id",
+    error_occurrences.c.event_id,
+    unique=True,
+    postgresql_where=text("event_id IS NOT NULL"),
+)
+
 operation_successes = Table(
     "operation_successes",
     metadata,
@@ -58,6 +68,14 @@ operation_successes = Table(
     Column("count", Integer, nullable=False, server_default="1"),
     # Of these, the ones that took longer than the limit of their circuit breaker.
     Column("slow", Integer, nullable=False, server_default="0"),
+    # The id that an SDK gave it: what is sent again counts once.
+    Column("event_id", Text),
+    Index(
+        "uq_operation_successes_event_id",
+        "event_id",
+        unique=True,
+        postgresql_where=text("event_id IS NOT NULL"),
+    ),
     CheckConstraint("operation <> '' AND count > 0", name="counted"),
     Index("ix_operation_successes_operation_at", "operation", "at"),
 )

@@ -6,6 +6,7 @@ storing and grouping (`infrastructure`).
 """
 
 import hashlib
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from qflow_dagster.errors import QflowError
-from qflow_dagster.infrastructure.error_rate_tracker import Occurrence
+from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, Success
 from qflow_dagster.infrastructure.fingerprints import LIBRARY, PROGRAM
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.storable import read_json
@@ -38,6 +39,8 @@ MAX_CHAIN, MAX_FINGERPRINT, MAX_BREADCRUMBS = 20, 20, 20
 FINE = {"ok", "unset", None}
 READ = ("event", "transaction")
 MAX_ID_LENGTH = 64
+EVENT_ID = re.compile(r"[0-9a-f]{32}")
+LEAST_SAMPLE_RATE = 1e-6
 # As Python prints between an exception and the one that it caused.
 CAUSE = "The above exception was the direct cause of the following exception:"
 
@@ -56,8 +59,7 @@ class Envelope:
 
     event_id: str | None = None
     occurrences: list[Occurrence] = field(default_factory=list)
-    # (operation, seconds ago, count).
-    successes: list[tuple[str, float, int]] = field(default_factory=list)
+    successes: list[Success] = field(default_factory=list)
     # Problems of invalid items; the other items are kept.
     problems: list[str] = field(default_factory=list)
 
@@ -157,6 +159,7 @@ def occurrence_from(event: Mapping[str, Any], header: Mapping[str, Any]) -> Occu
         correlation_id=_text(correlation, 200) or None,
         source="sentry",
         age=_age(event, header),
+        event_id=_event_id(event),
     )
 
 
@@ -236,7 +239,25 @@ def _add_transaction(envelope: Envelope, event: Mapping[str, Any], header: Mappi
     status = (_trace(event) or {}).get("status")
     # The error of a failed transaction arrives as a separate event.
     if status is None or (isinstance(status, str) and status in FINE):
-        envelope.successes.append((operation, _age(event, header), 1))
+        success = Success(operation, _age(event, header), _stands_for(header), _event_id(event))
+        envelope.successes.append(success)
+
+
+def _event_id(event: Mapping[str, Any]) -> str | None:
+    """Return the id that the SDK gave an event, a UUID without dashes; None for anything else."""
+    id_ = _text(event.get("event_id"), MAX_ID_LENGTH).replace("-", "").lower()
+    return id_ if EVENT_ID.fullmatch(id_) else None
+
+
+def _stands_for(header: Mapping[str, Any]) -> int:
+    """Return how many transactions a sampled one stands for, by the sample rate in the header of its envelope."""
+    trace = header.get("trace")
+    given = _text(trace.get("sample_rate"), 20) if isinstance(trace, Mapping) else ""
+    try:
+        rate = float(given)
+    except ValueError:
+        return 1
+    return round(1 / rate) if LEAST_SAMPLE_RATE <= rate <= 1 else 1
 
 
 def _trace(event: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -26,7 +26,6 @@ from qflow_dagster.web.app import build_app
 from qflow_dagster.web.sentry_events import InvalidEnvelopeError, parse_envelope
 
 EVENT = {
-    "event_id": "9" * 32,
     "transaction": "shop.pay",
     "level": "fatal",
     "exception": {
@@ -394,3 +393,38 @@ def test_an_event_is_of_the_time_it_says(client: TestClient, engine: Engine) -> 
         late = "SELECT count(*) FROM error_occurrences WHERE at < statement_timestamp() - interval '2 hours'"
         assert connection.scalar(text(late)) == 12
         assert connection.scalar(text("SELECT max(at) <= clock_timestamp() FROM error_occurrences"))
+
+
+def test_an_event_that_is_sent_again_counts_once_and_is_found_by_its_id(
+    client: TestClient, engine: Engine
+) -> None:
+    """As SDKs do when no response reached them, also within one envelope; ids are written with or without dashes."""
+    id_ = "0f8c2a1e4b7d4c3e9a1b2c3d4e5f6071"
+    dashed = "0f8c2a1e-4b7d-4c3e-9a1b-2c3d4e5f6071"
+    transaction = {"transaction": "shop.pay", "type": "transaction", "event_id": "7" * 32}
+    for sent in (id_, id_, dashed):
+        event = {**EVENT, "event_id": sent}
+        body = envelope(("event", event), ("event", event), ("transaction", transaction))
+        assert client.post("/api/1/envelope/", content=body).status_code == 200
+    assert stored(engine) == 1
+    with engine.connect() as connection:
+        assert rate(connection, "shop.pay").total == 2
+    error_analysis.analyze(engine)
+    with engine.connect() as connection:
+        [group] = error_records.find(connection)
+        assert error_records.resolve_id(connection, id_) == group["id"]
+        assert error_records.resolve_id(connection, dashed) == group["id"]
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "calls"), [("0.25", 4), ("1.0", 1), ("0", 1), ("nan", 1), ("2", 1), (0.1, 10), (None, 1)]
+)
+def test_a_sampled_transaction_stands_for_those_left_out(
+    client: TestClient, engine: Engine, sample_rate: object, calls: int
+) -> None:
+    header = {"event_id": "7" * 32, "trace": {"sample_rate": sample_rate, "transaction": "shop.pay"}}
+    item = {"transaction": "shop.pay", "type": "transaction"}
+    body = b"\n".join(json.dumps(part).encode() for part in (header, {"type": "transaction"}, item))
+    assert client.post("/api/1/envelope/", content=body).status_code == 200
+    with engine.connect() as connection:
+        assert rate(connection, "shop.pay").total == calls
