@@ -37,7 +37,9 @@ def missing(text: str, places: Sequence[str], question: dict[str, Any]) -> list[
     return words + [
         wanted
         for wanted in question["evidence"]
-        if not any(place == wanted or place.startswith((f"{wanted}:", f"commit {wanted}")) for place in places)
+        if not any(
+            place == wanted or place.startswith((f"{wanted}:", f"commit {wanted}")) for place in places
+        )
     ]
 
 
@@ -110,7 +112,9 @@ def main() -> None:
     paths = {name: Path(path) for name, _, path in (argument.partition("=") for argument in sys.argv[1:])}
     if not paths or set(paths) - set(known):
         raise SystemExit(f"{__doc__}\nThere are questions about: {', '.join(known)}")
-    by_repository = Table("repository", "right", "wrong", "honest", "median", "95 %", title="Questions answered")
+    by_repository = Table(
+        "repository", "right", "wrong", "honest", "median", "95 %", title="Questions answered"
+    )
     by_kind: dict[str, Counter[str]] = defaultdict(Counter)
     all_times: list[float] = []
     with tempfile.TemporaryDirectory(prefix="qflow-benchmark-", ignore_cleanup_errors=True) as temporary:

@@ -15,7 +15,7 @@ from qflow_dagster.execution import sparc_strategies, sparc_targets
 from qflow_dagster.execution.sparc import Gate, Goal, PhaseResult
 from qflow_dagster.generation.generators import generators
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
-from qflow_dagster.knowledge import lookups
+from qflow_dagster.knowledge import graph, history_lookups, lookups
 from qflow_dagster.metrics import queries as metrics
 
 AUTHOR = builtin_agents.PLANNER
@@ -168,7 +168,7 @@ def architecture(engine: Engine, goal: Goal) -> PhaseResult:
         file_metrics = metrics.file_metrics(connection, snapshot.repository_id, path)
         owners = [
             {"author": row.author_name, "commits": row.commits}
-            for row in lookups.authors(connection, snapshot, path)
+            for row in history_lookups.authors(connection, snapshot, path)
         ]
         tests = _tests(connection, snapshot, path)
     coupled = [{"path": row["path"], "degree": row["degree"]} for row in file_metrics["coupled_files"][:10]]
@@ -301,7 +301,7 @@ def _dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[s
 
 
 def _tests(connection: Connection, snapshot: Snapshot, path: str) -> list[str]:
-    rows = lookups.reached_from(connection, snapshot, path, exports=True)
+    rows = graph.reached_from(connection, snapshot, path, exports=True)
     return [row.path for row in rows if row.test]
 
 

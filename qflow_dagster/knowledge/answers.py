@@ -11,7 +11,19 @@ from sqlalchemy import Connection
 from qflow_dagster.evolution import findings
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.queries import Snapshot
-from qflow_dagster.knowledge import code_answers, history_answers, index, lookups, project_answers
+from qflow_dagster.knowledge import (
+    code_answers,
+    configuration_answers,
+    coverage_answers,
+    graph,
+    history_answers,
+    index,
+    lookups,
+    orientation_answers,
+    project_answers,
+    relation_answers,
+    revision_answers,
+)
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     NOT_KNOWN,
@@ -32,7 +44,7 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     A question of no kind that is understood is answered by search results, under that name.
     """
     understood = parse(question, snapshot.repository)
-    context = QuestionContext(connection, snapshot, understood.subject)
+    context = QuestionContext(connection, snapshot, understood.subject, understood.other)
     if understood.kind == "search":
         reason = "the question is of no kind that is understood"
         try:
@@ -48,11 +60,13 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
         near = lookups.near_names(connection, snapshot, understood.subject)
         hint = f"; near it: {listed(near)}" if near else ""
         return Answer(understood._replace(kind=NOT_KNOWN), f"{error}{hint}", [])
+    if understood.clause:
+        sentence = f"of the question, only {understood.clause!r} is answered: {sentence}"
     return Answer(understood, sentence, evidence)
 
 
 def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
+    symbols = context.declared(lookups.symbols(context.connection, context.snapshot, context.subject))
     if not symbols:
         paths = lookups.files(context.connection, context.snapshot, context.subject)
         if not paths:
@@ -69,7 +83,7 @@ def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 def _used(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    connection, snapshot, subject = context
+    connection, snapshot, subject = context.connection, context.snapshot, context.subject
     total, calls = lookups.calls_of(connection, snapshot, subject)
     imports = lookups.imports_of(connection, snapshot, subject)
     paths = lookups.files(connection, snapshot, subject) if not calls and not imports else []
@@ -94,12 +108,12 @@ def _used(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 def _dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    if not lookups.files(context.connection, context.snapshot, context.subject):
+    if not context.file():
         total, _ = lookups.calls_of(context.connection, context.snapshot, context.subject)
         if total:
             return _used(context)
     path = context.path()
-    rows = lookups.dependents(context.connection, context.snapshot, path)
+    rows = graph.dependents(context.connection, context.snapshot, path)
     if not rows:
         return f"no file of the repository imports {path}", [context.at(path, 1, path)]
     sentence = f"{count(rows[0].total, 'file')} import {path}: " + listed(
@@ -110,7 +124,7 @@ def _dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     path = context.path()
-    rows = lookups.dependencies(context.connection, context.snapshot, path)
+    rows = graph.dependencies(context.connection, context.snapshot, path)
     own = [row.target_path for row in rows if row.target_path]
     external = [row.module for row in rows if not row.target_path]
     if not rows:
@@ -222,37 +236,15 @@ def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return sentence, [context.at(row.path, row.line, f"as {path}:{row.own_line}") for row in rows[:MAX_ROWS]]
 
 
-def _tests(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    _, calls = lookups.calls_of(context.connection, context.snapshot, context.subject)
-    tests = [row for row in calls if row.test]
-    if tests:
-        sentence = f"{context.subject} is called by the tests " + listed(
-            [f"{c.caller} ({c.path}:{c.line})" for c in tests]
-        )
-        return sentence, [context.at(c.path, c.line, c.caller) for c in tests]
-    path = context.path()
-    # Through packages that export it again, too.
-    rows = [
-        row
-        for row in lookups.reached_from(context.connection, context.snapshot, path, exports=True)
-        if row.test
-    ]
-    if not rows:
-        return f"no test names {context.subject}", [context.at(path, 1, path)]
-    return f"{path} is imported by the tests {listed([row.path for row in rows])}", [
-        context.at(row.path, row.line, f"imports {row.target}") for row in rows[:MAX_ROWS]
-    ]
-
-
 def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    paths = lookups.files(context.connection, context.snapshot, context.subject)
-    if paths:
-        name, members = paths[0], lookups.within(context.connection, context.snapshot, paths[0])
+    if path := context.file():
+        name, members = path, lookups.within(context.connection, context.snapshot, path)
     else:
         symbol = context.definition()
         name, members = symbol.name, lookups.members(context.connection, context.snapshot, symbol)
     if not members:
         raise UnansweredError(f"{name} has no members")
+    members = context.declared(members)
     items = [f"{member.name.removeprefix(name + '.')} (line {member.line})" for member in members]
     sentence = f"{name} has {count(len(members), 'member')}: " + ", ".join(items)
     return sentence, [
@@ -274,6 +266,13 @@ def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     calls = lookups.called_by(context.connection, context.snapshot, best)
     sentence += f" It calls {listed([name for name, _ in calls])}." if calls else ""
     return sentence, [context.at(best.path, best.line, documented or best.signature)]
+
+
+def _purpose(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    connection, snapshot = context.connection, context.snapshot
+    if not context.file() and lookups.symbols(connection, snapshot, context.subject):
+        return _describe(context)
+    return orientation_answers.purpose(context)
 
 
 def _search(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -311,6 +310,15 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "raised": code_answers.raised,
     "word": code_answers.word,
     "dead": code_answers.dead,
+    "relation": relation_answers.related,
+    "placement": orientation_answers.placement,
+    "purpose": _purpose,
+    "removed": revision_answers.removed,
+    "between": revision_answers.between,
+    "active": revision_answers.active,
+    "configuration": configuration_answers.configuration,
+    "requirements": configuration_answers.dependencies,
+    "next": project_answers.next_work,
     "owner": history_answers.owner,
     "history": history_answers.changed,
     "introduced": history_answers.introduced,
@@ -318,7 +326,7 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "hotspot": _hotspot,
     "rules": _rules,
     "similar": _similar,
-    "tests": _tests,
+    "tests": coverage_answers.covered,
     "members": _members,
     "describe": _describe,
     "overview": project_answers.overview,

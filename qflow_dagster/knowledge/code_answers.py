@@ -6,7 +6,7 @@ Belongs here: one function per kind of question. Does not belong here: other kin
 
 import re
 
-from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge import git_facts, graph, lookups
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -24,7 +24,7 @@ _ENTRY_NAMES = frozenset({"main", "setup", "teardown", "init", "run", "handler",
 def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the classes that inherit from a class, or implement an interface."""
     name = context.subject.rpartition(".")[2]
-    rows = lookups.types_with_base(context.connection, context.snapshot, name)
+    rows = context.declared(lookups.types_with_base(context.connection, context.snapshot, name))
     if not rows:
         symbol = context.definition()
         return f"no class of the repository inherits from {symbol.name} ({symbol.path}:{symbol.line})", [
@@ -38,7 +38,7 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the classes that a class inherits from, as its declaration says."""
-    symbol = context.definition()
+    [symbol] = context.declared([context.definition()])
     named = lookups.bases_of(symbol)
     evidence = [context.at(symbol.path, symbol.line, symbol.signature)]
     if not named:
@@ -94,9 +94,9 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List what a change of a file or function may break: dependents, theirs, and the tests among them."""
     connection, snapshot = context.connection, context.snapshot
     path = context.path()
-    levels = lookups.reached_from(connection, snapshot, path)
+    levels = graph.reached_from(connection, snapshot, path)
     total, calls = lookups.calls_of(connection, snapshot, context.subject)
-    own = not lookups.files(connection, snapshot, context.subject)
+    own = not context.file()
     evidence = [context.at(path, 1, path)]
     parts = []
     if own and calls:
@@ -121,7 +121,7 @@ def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List functions that nothing calls or imports by name: likely dead, never certain."""
     rows = [
         row
-        for row in lookups.uncalled(context.connection, context.snapshot, context.subject)
+        for row in graph.uncalled(context.connection, context.snapshot, context.subject)
         if row.name.rpartition(".")[2].lower() not in _ENTRY_NAMES
     ]
     where = f" in {context.subject}" if context.subject else ""

@@ -3,6 +3,7 @@
 Belongs here: what every answering function uses. Does not belong here: the answers (`answers`), SQL (`lookups`).
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,10 +63,19 @@ class QuestionContext(NamedTuple):
     connection: Connection
     snapshot: Snapshot
     subject: str
+    # The second subject, of kinds that have two.
+    other: str = ""
 
     def at(self, path: str, line: int, words: str) -> Evidence:
         """Return evidence in the snapshot."""
         return Evidence(self.snapshot.commit_oid, path, line, " ".join(words.split())[:300])
+
+    def at_definition(self) -> Evidence:
+        """Return evidence of where the subject is: the file, or the symbol's first definition."""
+        if path := self.file():
+            return self.at(path, 1, path)
+        symbol = self.definition()
+        return self.at(symbol.path, symbol.line, symbol.signature or symbol.name)
 
     def objects(self) -> Path:
         """Return the folder that git reads."""
@@ -77,12 +87,16 @@ class QuestionContext(NamedTuple):
         contents = trees.read_texts(self.objects(), [(path, oids[path]) for path in paths if path in oids])
         return {path: contents[path].decode("utf-8", "replace") for path in paths if path in contents}
 
+    def file(self) -> str | None:
+        """Return the file that the subject names, None if it is a symbol: many files have the name of a class."""
+        paths = lookups.files(self.connection, self.snapshot, self.subject)
+        if paths and not re.search(r"[/.]", self.subject):
+            return None if lookups.symbols(self.connection, self.snapshot, self.subject) else paths[0]
+        return paths[0] if paths else None
+
     def path(self) -> str:
         """Return the file the subject means: by its path, else where the symbol of that name is defined."""
-        paths = lookups.files(self.connection, self.snapshot, self.subject)
-        if paths:
-            return paths[0]
-        return self.definition().path
+        return self.file() or self.definition().path
 
     def definition(self) -> SymbolLocation:
         """Return the first definition of the subject."""
@@ -92,6 +106,19 @@ class QuestionContext(NamedTuple):
                 f"no file or symbol of {self.snapshot.repository} has the name {self.subject!r}"
             )
         return symbols[0]
+
+    def declared(self, symbols: Sequence[SymbolLocation]) -> list[SymbolLocation]:
+        """Return symbols with the line that has their name, if annotations come before it."""
+        annotated = {symbol.path for symbol in symbols if symbol.signature.startswith(("@", "[", "#["))}
+        texts = self.texts(sorted(annotated))
+        lines = {path: content.splitlines() for path, content in texts.items()}
+        found = []
+        for symbol in symbols:
+            name = re.compile(rf"\b{re.escape(symbol.name.rpartition('.')[2])}\b")
+            own = lines.get(symbol.path, ())[symbol.line - 1 : symbol.end_line]
+            offset = next((number for number, line in enumerate(own) if name.search(line)), 0)
+            found.append(symbol._replace(line=symbol.line + offset))
+        return found
 
 
 def count(number: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 Belongs here: bounded calls of git at the snapshot's commit. Does not belong here: answers as text.
 """
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from qflow_dagster.ingestion.stand_ins import stand_in
 TIMEOUT = 20.0
 MAX_LINES = 2_000
 _COMMIT = "%x01%H%x00%aN%x00%ad%x00%s"
+_DECLARES = "class|def|fn|func|function|interface|struct|trait|enum|type|const|let|var|val|record|object|module|public|static"
+# Changelogs name what is gone.
+_NO_DOCUMENTS = tuple(f":(exclude,icase)*.{extension}" for extension in ("md", "rst", "txt", "adoc"))
 
 
 class Line(NamedTuple):
@@ -35,13 +39,26 @@ class LineCommit(NamedTuple):
     subject: str
 
 
-def lines_with(objects: Path, commit: str, word: str, *, globs: Sequence[str] = ()) -> list[Line]:
+def lines_with(objects: Path, commit: str, word: str) -> list[Line]:
     """Return the lines of text files that have `word` as a whole word, at most 2,000, in the order of paths.
 
     Raises:
         GitError: An object is missing.
     """
-    arguments = ("grep", "-n", "-z", "-I", "-w", "-F", "-e", word, commit, "--", *globs)
+    return _grep(objects, commit, "-w", "-F", "-e", word)
+
+
+def lines_matching(objects: Path, commit: str, pattern: str) -> list[Line]:
+    """Return the lines of text files that match an extended regular expression, at most 2,000, in the order of paths.
+
+    Raises:
+        GitError: An object is missing.
+    """
+    return _grep(objects, commit, "-E", "-e", pattern)
+
+
+def _grep(objects: Path, commit: str, *options: str) -> list[Line]:
+    arguments = ("grep", "-n", "-z", "-I", *options, commit, "--")
     try:
         printed = git.run(objects, *arguments, timeout=TIMEOUT, max_output=8_000_000)
     except git.GitError as error:
@@ -80,10 +97,9 @@ def history_of_lines(objects: Path, commit: str, path: str, first: int, last: in
             repository,
             *arguments,
             timeout=TIMEOUT,
-            configuration=("log.mailmap=true", f"mailmap.blob={commit}:.mailmap", "mailmap.file="),
+            configuration=_mailmap(commit),
         )
-    records = printed.decode("utf-8", "replace").split("\x01")[1:]
-    return [LineCommit(*record.rstrip("\n").split("\0", 3)) for record in records if record.count("\0") == 3]
+    return _commits(printed)
 
 
 def authors_of_lines(
@@ -107,7 +123,7 @@ def authors_of_lines(
             "--",
             path,
             timeout=TIMEOUT,
-            configuration=(f"mailmap.blob={commit}:.mailmap", "mailmap.file="),
+            configuration=_mailmap(commit),
         )
     lines: Counter[str] = Counter()
     commits: dict[str, str] = {}
@@ -120,6 +136,134 @@ def authors_of_lines(
             lines[name] += 1
             commits.setdefault(name, oid)
     return [(name, number, commits[name]) for name, number in lines.most_common()]
+
+
+def resolve(objects: Path, revision: str) -> str | None:
+    """Return the commit that a revision (tag, branch, object id) names; None if there is none."""
+    try:
+        printed = git.run(
+            objects, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+        )
+    except git.GitError:
+        return None
+    return printed.decode().strip()
+
+
+def tags_like(objects: Path, name: str) -> list[str]:
+    """Return tags that are spelt like `name`."""
+    printed = git.run(objects, "for-each-ref", "--format=%(refname:short)", "refs/tags", timeout=5.0)
+    return difflib.get_close_matches(name, printed.decode(errors="replace").split(), n=3)
+
+
+class FileLines(NamedTuple):
+    """Lines added to and deleted from a file; 0 for binary files."""
+
+    path: str
+    added: int
+    deleted: int
+
+
+class RevisionChanges(NamedTuple):
+    """The commits of a revision that another one lacks, newest first, and the files that differ."""
+
+    commits: list[LineCommit]
+    files: list[FileLines]
+
+
+def changes_between(objects: Path, first: str, last: str, path: str = "") -> RevisionChanges:
+    """Return what changed from a commit to another one, optionally in a file or folder only.
+
+    Raises:
+        GitError: An object is missing, or it takes longer than `TIMEOUT`.
+    """
+    paths = ("--", f":(literal){path}") if path else ()
+    with stand_in(objects) as repository:
+        log = ("log", f"--format={_COMMIT}", "--date=format:%Y-%m-%d", f"{first}..{last}", *paths)
+        commits = _commits(git.run(repository, *log, timeout=TIMEOUT, configuration=_mailmap(last)))
+        numbers = git.run(
+            repository, "diff", "--numstat", "-z", "--no-renames", first, last, *paths, timeout=TIMEOUT
+        )
+    files = []
+    for record in numbers.split(b"\0"):
+        if record.count(b"\t") >= 2:
+            added, deleted, name = record.split(b"\t", 2)
+            lines = [int(number) if number.isdigit() else 0 for number in (added, deleted)]
+            files.append(FileLines(quote_path(name), *lines))
+    return RevisionChanges(commits, files)
+
+
+def last_with(objects: Path, commit: str, name: str) -> LineCommit | None:
+    """Return the newest commit that changed how often a name occurs; None if there is none, or git needs too long."""
+    with stand_in(objects) as repository:
+        arguments = ("log", "-1", f"--format={_COMMIT}", "--date=format:%Y-%m-%d", f"-S{name}", commit)
+        try:
+            printed = git.run(
+                repository,
+                *arguments,
+                *("--", ".", *_NO_DOCUMENTS),
+                timeout=TIMEOUT,
+                configuration=_mailmap(commit),
+            )
+        except git.GitError:
+            return None
+    return next(iter(_commits(printed)), None)
+
+
+def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> list[tuple[str, LineCommit]]:
+    """Return which commit added a line that declares each of `names` to a file, newest first.
+
+    Raises:
+        GitError: An object is missing, or it takes longer than `TIMEOUT`.
+    """
+    declares = re.compile(rf"^\+.*?\b(?:{_DECLARES})\b.*?\b({'|'.join(re.escape(name) for name in names)})\b")
+    with stand_in(objects) as repository:
+        arguments = (
+            "log",
+            "-p",
+            "-U0",
+            "--no-color",
+            f"--format={_COMMIT}",
+            "--date=format:%Y-%m-%d",
+            commit,
+        )
+        printed = git.run(
+            repository,
+            *arguments,
+            *("--", f":(literal){path}"),
+            timeout=TIMEOUT,
+            configuration=_mailmap(commit),
+            max_output=50_000_000,
+        )
+    added: dict[str, LineCommit] = {}
+    for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
+        head, _, patch = record.partition("\n")
+        if head.count("\0") != 3:
+            continue
+        row = LineCommit(*head.split("\0", 3))
+        for line in patch.split("\n"):
+            if match := declares.match(line[:300]):
+                # The oldest commit stays: that of the first such line.
+                added[match[1]] = row
+    return sorted(added.items(), key=lambda item: item[1].date, reverse=True)
+
+
+def author_dates(objects: Path, oids: Sequence[str]) -> dict[str, str]:
+    """Return the date of each commit as its author saw it (YYYY-MM-DD); the database has times in UTC."""
+    stdin = "".join(f"{oid}\n" for oid in oids).encode()
+    command = ("log", "--no-walk=unsorted", "--stdin", "--format=%H %ad", "--date=format:%Y-%m-%d")
+    with stand_in(objects) as repository:
+        printed = git.run(repository, *command, stdin=stdin, timeout=TIMEOUT)
+    return dict(row.split(" ", 1) for row in printed.decode().splitlines())
+
+
+def _commits(printed: bytes) -> list[LineCommit]:
+    records = printed.decode("utf-8", "replace").split("\x01")[1:]
+    return [LineCommit(*record.rstrip("\n").split("\0", 3)) for record in records if record.count("\0") == 3]
+
+
+def _mailmap(commit: str) -> tuple[str, ...]:
+    """Return the configuration by which git uses the commit's own .mailmap, and no other one."""
+    return ("log.mailmap=true", f"mailmap.blob={commit}:.mailmap", "mailmap.file=")
 
 
 def first_tag_with(objects: Path, oid: str) -> str | None:

@@ -4,7 +4,10 @@ Belongs here: one function per kind of question. A symbol's history is that of i
 belong here: other kinds (`answers`, `code_answers`, `project_answers`), SQL (`lookups`), git (`git_facts`).
 """
 
-from qflow_dagster.knowledge import git_facts, lookups
+from collections.abc import Sequence
+from typing import Any
+
+from qflow_dagster.knowledge import git_facts, history_lookups
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.git_facts import LineCommit
 from qflow_dagster.knowledge.lookups import SymbolLocation
@@ -15,7 +18,7 @@ def owner(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if symbol := _symbol(context):
         return _writers(context, symbol)
     path = context.path()
-    rows = lookups.authors(context.connection, context.snapshot, path)
+    rows = history_lookups.authors(context.connection, context.snapshot, path)
     if not rows:
         raise UnansweredError(f"the history of {path} was not ingested")
     commits = sum(row.commits for row in rows)
@@ -55,19 +58,28 @@ def changed(context: QuestionContext) -> tuple[str, list[Evidence]]:
             _evidence(symbol.path, rows),
         )
     path = context.path()
-    rows = lookups.changes(context.connection, context.snapshot, path)
-    if not rows:
-        raise UnansweredError(f"the history of {path} was not ingested")
-    first = lookups.changes(context.connection, context.snapshot, path, oldest=True)[0]
-    last = rows[0]
+    rows = file_commits(context, history_lookups.changes(context.connection, context.snapshot, path), path)
+    oldest = history_lookups.changes(context.connection, context.snapshot, path, oldest=True)
+    last, first = rows[0][0], file_commits(context, oldest, path)[0][0]
     sentence = (
-        f"{path} was last changed on {last.authored_at:%Y-%m-%d} by {last.author_name}: {last.subject} "
-        f"({last.oid[:10]}); the first of its commits is of {first.authored_at:%Y-%m-%d} by {first.author_name}"
+        f"{path} was last changed on {last.date} by {last.author}: {last.subject} "
+        f"({last.oid[:10]}); the first of its commits is of {first.date} by {first.author}"
     )
     return sentence, [
-        Evidence(row.oid, row.path, None, f"{row.authored_at:%Y-%m-%d} {row.author_name}: {row.subject}")
-        for row in rows
+        Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in rows
     ]
+
+
+def file_commits(context: QuestionContext, rows: Sequence[Any], path: str) -> list[tuple[LineCommit, str]]:
+    """Return ingested commits of a file with their authors' dates, each with the path that the file had then.
+
+    Raises:
+        UnansweredError: There are none.
+    """
+    if not rows:
+        raise UnansweredError(f"the history of {path} was not ingested")
+    dates = git_facts.author_dates(context.objects(), [row.oid for row in rows])
+    return [(LineCommit(row.oid, row.author_name, dates[row.oid], row.subject), row.path) for row in rows]
 
 
 def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -80,14 +92,12 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
         evidence = _evidence(path, rows[-1:])
     else:
         path = context.path()
-        rows = lookups.changes(context.connection, context.snapshot, path, oldest=True)
-        if not rows:
-            raise UnansweredError(f"the history of {path} was not ingested")
-        first = rows[0]
+        oldest = history_lookups.changes(context.connection, context.snapshot, path, oldest=True)
+        first, then = file_commits(context, oldest, path)[0]
         name, oid = path, first.oid
-        said = f"on {first.authored_at:%Y-%m-%d} by {first.author_name}: {first.subject} ({oid[:10]})"
-        said += f", as {first.path}" if first.path != path else ""
-        evidence = [Evidence(oid, first.path, None, first.subject)]
+        said = f"on {first.date} by {first.author}: {first.subject} ({oid[:10]})"
+        said += f", as {then}" if then != path else ""
+        evidence = [Evidence(oid, then, None, first.subject)]
     release = git_facts.first_tag_with(context.objects(), oid)
     said += f"; first released in {release}" if release else ""
     return f"{name} was introduced {said}", evidence
@@ -95,9 +105,7 @@ def introduced(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _symbol(context: QuestionContext) -> SymbolLocation | None:
     """Return the symbol that is meant, None for a file."""
-    if lookups.files(context.connection, context.snapshot, context.subject):
-        return None
-    return context.definition()
+    return None if context.file() else context.definition()
 
 
 def _line_history(context: QuestionContext, symbol: SymbolLocation) -> list[LineCommit]:

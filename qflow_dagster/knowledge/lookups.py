@@ -78,16 +78,23 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
     return []
 
 
-def calls_of(connection: Connection, snapshot: Snapshot, name: str) -> tuple[int, list[Any]]:
-    """Return how many symbols call something of that name, and the first (path, line, caller, test)."""
+def calls_of(
+    connection: Connection, snapshot: Snapshot, name: str, *, tests_first: bool = False
+) -> tuple[int, list[Any]]:
+    """Return how many symbols call something of that name, and the first (path, line, caller, test).
+
+    Tests come last, or first. Modules of tests within a file of Rust count as tests.
+    """
     short = name.replace("::", ".").rpartition(".")[2]
     query = text(f"""
         SELECT f.path, s.call_lines[array_position(s.calls, :name)] AS line,
-               coalesce(nullif(s.qualified_name, ''), 'top level') AS caller, f.test, count(*) OVER () AS total
+               coalesce(nullif(s.qualified_name, ''), 'top level') AS caller,
+               f.test OR (b.language = 'Rust' AND s.qualified_name ~ '^tests?\\.') AS test,
+               count(*) OVER () AS total
         FROM files f JOIN symbols s ON s.blob_id = f.blob_id JOIN blobs b ON b.id = f.blob_id
         WHERE {IN_SNAPSHOT} AND NOT f.vendored AND :name = ANY(s.calls)
           AND (CAST(:languages AS text[]) IS NULL OR b.language = ANY(:languages))
-        ORDER BY f.test, f.path, line LIMIT {MAX_ROWS}
+        ORDER BY test {"DESC" if tests_first else ""}, f.path, line LIMIT {MAX_ROWS}
     """)
     languages = languages_that_call(connection, snapshot, short)
     rows = connection.execute(query, {**snapshot.interval, "name": short, "languages": languages}).all()
@@ -148,62 +155,34 @@ def within(connection: Connection, snapshot: Snapshot, path: str) -> list[Symbol
     return [SymbolLocation(*row) for row in connection.execute(query, {**snapshot.interval, "path": path})]
 
 
-def dependents(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Return the files that import this one: (path, line, total), own code before tests."""
+def folder(connection: Connection, snapshot: Snapshot, name: str) -> str | None:
+    """Return the folder of that path, or whose path ends with it, nearest to the top, own code first."""
     query = text(f"""
-        WITH importing AS (
-            SELECT f.source_path AS path, min(f.line) AS line FROM dependencies f
-            WHERE {IN_SNAPSHOT} AND f.target_path = :path AND f.source_path <> :path GROUP BY 1)
-        SELECT path, line, count(*) OVER () AS total FROM importing
-        ORDER BY path ~* '(^|/)tests?/|test_|_test', path LIMIT {MAX_ROWS}
+        SELECT left('/' || f.path, strpos('/' || f.path, '/' || :name || '/') + length(:name)) FROM files f
+        WHERE {IN_SNAPSHOT} AND strpos('/' || f.path, '/' || :name || '/') > 0
+        ORDER BY f.vendored, f.test, strpos('/' || f.path, '/' || :name || '/'), f.path LIMIT 1
     """)
-    return list(connection.execute(query, {**snapshot.interval, "path": path}))
+    path = connection.scalar(query, {**snapshot.interval, "name": name.strip("/").removeprefix("./")})
+    return path.removeprefix("/") if path else None
 
 
-def dependencies(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Return what a file imports: (line, module, target_path or None if external)."""
+def below(connection: Connection, snapshot: Snapshot, folder: str) -> list[str]:
+    """Return the files in a folder and below it, those of the folder itself first."""
     query = text(f"""
-        SELECT DISTINCT ON (coalesce(f.target_path, f.module)) f.line, f.module, f.target_path FROM dependencies f
-        WHERE {IN_SNAPSHOT} AND f.source_path = :path ORDER BY coalesce(f.target_path, f.module), f.line
+        SELECT f.path FROM files f
+        WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable') AND (:folder = '' OR starts_with(f.path, :folder || '/'))
+        ORDER BY length(f.path) - length(replace(f.path, '/', '')), f.path LIMIT 500
     """)
-    rows = list(connection.execute(query, {**snapshot.interval, "path": path}))
-    return sorted(rows, key=lambda row: (row.target_path is None, row.line))[:60]
+    return list(connection.scalars(query, {**snapshot.interval, "folder": folder}))
 
 
-def authors(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Return who changed a file: (author_name, commits, added, oid and time of the last), most commits first.
-
-    One rename is followed to the previous name.
-    """
-    query = text("""
-        SELECT c.author_name, count(*) AS commits, sum(coalesce(x.added_lines, 0)) AS added,
-               max(c.authored_at) AS last, (array_agg(c.oid ORDER BY c.authored_at DESC))[1] AS oid
-        FROM file_changes x JOIN commits c ON c.id = x.commit_id
-        WHERE x.repository_id = :id AND c.reachable AND (x.path = :path OR x.path IN (
-            SELECT previous_path FROM file_changes WHERE repository_id = :id AND path = :path AND kind = 'renamed'))
-        GROUP BY c.author_email, c.author_name ORDER BY commits DESC, added DESC LIMIT 10
-    """)
-    return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
-
-
-def changes(connection: Connection, snapshot: Snapshot, path: str, *, oldest: bool = False) -> list[Any]:
-    """Return commits that changed a file, newest (or oldest) first, under its former names too.
-
-    Columns: oid, subject, author_name, authored_at, kind, path.
-    """
+def documented_file(connection: Connection, snapshot: Snapshot, path: str) -> str:
+    """Return what a file says of itself: the comment or docstring at its top, or a document's beginning."""
     query = text(f"""
-        WITH RECURSIVE names AS (
-            SELECT CAST(:path AS text) AS path
-            UNION
-            SELECT x.previous_path FROM names JOIN file_changes x ON x.path = names.path AND x.repository_id = :id
-            JOIN commits c ON c.id = x.commit_id AND c.reachable WHERE x.kind = 'renamed'
-        )
-        SELECT c.oid, c.subject, c.author_name, c.authored_at, x.kind, x.path
-        FROM file_changes x JOIN commits c ON c.id = x.commit_id
-        WHERE x.repository_id = :id AND x.path IN (SELECT path FROM names) AND c.reachable
-        ORDER BY c.id {"ASC" if oldest else "DESC"} LIMIT 10
+        SELECT string_agg(e.words, ' ' ORDER BY e.seq) FROM knowledge_entries e JOIN files f ON f.blob_id = e.blob_id
+        WHERE {IN_SNAPSHOT} AND f.path = :path AND (e.seq = 0 OR (e.seq = 1 AND e.kind = 'section'))
     """)
-    return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
+    return (connection.scalar(query, {**snapshot.interval, "path": path}) or "").strip()
 
 
 def similar(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
@@ -287,15 +266,14 @@ def bases_of(symbol: SymbolLocation) -> list[str]:
 
 def code_paths(
     connection: Connection, snapshot: Snapshot, paths: Sequence[str]
-) -> dict[str, tuple[bool, str]]:
-    """Return those of `paths` that are own code, each with a key that sorts own code before tests."""
+) -> dict[str, tuple[bool, bool, str]]:
+    """Return those of `paths` that are own code, each with a key that sorts tests and code of documents last."""
     query = text(f"""
-        SELECT f.path, f.test FROM files f JOIN blobs b ON b.id = f.blob_id
+        SELECT f.path, f.test, f.documentation FROM files f JOIN blobs b ON b.id = f.blob_id
         WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths) AND b.parsed AND NOT f.vendored AND NOT f.generated
-          AND NOT f.documentation
     """)
     rows = connection.execute(query, {**snapshot.interval, "paths": list(set(paths))})
-    return {row.path: (row.test, row.path) for row in rows}
+    return {row.path: (row.test, row.documentation, row.path) for row in rows}
 
 
 def enclosing(connection: Connection, snapshot: Snapshot, path: str, line: int) -> str:
@@ -306,54 +284,6 @@ def enclosing(connection: Connection, snapshot: Snapshot, path: str, line: int) 
         ORDER BY s.start_line DESC, s.end_line LIMIT 1
     """)
     return connection.scalar(query, {**snapshot.interval, "path": path, "line": line}) or ""
-
-
-def reached_from(
-    connection: Connection, snapshot: Snapshot, path: str, *, exports: bool = False
-) -> list[Any]:
-    """Return the files that import a file directly or through others: (path, line, target, depth, test), nearest first.
-
-    `exports`: only through files that export again what they import (packages of Python, index files, modules of Rust).
-    """
-    through = (
-        "AND a.path ~ '(^|/)(__init__\\.pyi?|index\\.[cm]?[jt]sx?|mod\\.rs|lib\\.rs)$'" if exports else ""
-    )
-    query = text(f"""
-        WITH RECURSIVE reached AS (
-            SELECT CAST(:path AS text) AS path, 0 AS depth
-            UNION
-            SELECT f.source_path, a.depth + 1 FROM reached a JOIN dependencies f ON f.target_path = a.path
-            WHERE {IN_SNAPSHOT} AND a.depth < 8 AND (a.depth = 0 OR true {through})
-        ), nearest AS (SELECT path, min(depth) AS depth FROM reached WHERE path <> :path GROUP BY 1)
-        SELECT n.path, d.line, d.target, n.depth, g.test
-        FROM nearest n
-        JOIN LATERAL (SELECT f.line, f.target_path AS target
-                      FROM dependencies f JOIN reached r ON r.path = f.target_path
-                      WHERE {IN_SNAPSHOT} AND f.source_path = n.path ORDER BY r.depth, f.line LIMIT 1) d ON true
-        JOIN LATERAL (SELECT f.test FROM files f WHERE {IN_SNAPSHOT} AND f.path = n.path) g ON true
-        ORDER BY n.depth, g.test, n.path LIMIT 500
-    """)
-    return list(connection.execute(query, {**snapshot.interval, "path": path}))
-
-
-def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> list[SymbolLocation]:
-    """Return functions below a path or folder that no symbol calls and no file imports by name, own code only."""
-    query = text(f"""
-        WITH called AS (
-            SELECT DISTINCT unnest(s.calls) AS name
-            FROM files f JOIN symbols s ON s.blob_id = f.blob_id WHERE {IN_SNAPSHOT}
-            UNION
-            SELECT DISTINCT unnest(i.names) FROM files f JOIN imports i ON i.blob_id = f.blob_id WHERE {IN_SNAPSHOT})
-        SELECT f.path, s.start_line AS line, s.kind, s.qualified_name AS name, s.signature, s.end_line, f.oid
-        FROM files f JOIN symbols s ON s.blob_id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND s.kind = 'function' AND NOT f.test AND NOT f.vendored AND NOT f.generated
-          AND NOT f.example AND (f.path = :prefix OR :prefix = '' OR starts_with(f.path, :folder))
-          AND s.name ~ '^[A-Za-z_][A-Za-z0-9_]*$' AND s.name !~ '^__.*__$'
-          AND NOT EXISTS (SELECT FROM called WHERE called.name = s.name)
-        ORDER BY f.path, s.start_line LIMIT 60
-    """)
-    parameters = {**snapshot.interval, "prefix": prefix, "folder": prefix.rstrip("/") + "/"}
-    return [SymbolLocation(*row) for row in connection.execute(query, parameters)]
 
 
 def named(connection: Connection, snapshot: Snapshot, pattern: str, *, folder: str = "") -> list[str]:

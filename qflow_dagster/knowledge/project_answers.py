@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 
+from qflow_dagster.execution import work_items
 from qflow_dagster.ingestion import queries
 from qflow_dagster.knowledge import lookups
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, UnansweredError, listed
@@ -66,6 +67,32 @@ def overview(context: QuestionContext) -> tuple[str, list[Evidence]]:
         rows = queries.symbol_kinds(connection, snapshot)
         return listed([f"{row['symbols']:,} of kind {row['kind']}" for row in rows]), evidence
     return f"{snapshot.file_count:,} files with {snapshot.lines:,} lines", evidence
+
+
+def next_work(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name what to do first: the open work items with the highest score, else the hotspots."""
+    connection, snapshot, below = context.connection, context.snapshot, context.subject
+    rows = [
+        row
+        for row in work_items.find(
+            connection, repository_id=snapshot.repository_id, level="feature", state="open", limit=500
+        )
+        if row["path"] and row["path"].startswith(below)
+    ][:MAX_ROWS]
+    if rows:
+        items = [f"{row['title']} ({row['path']}, score {row['wsjf'] or 0:.1f})" for row in rows]
+        return f"by the plan: {listed(items)}", [context.at(row["path"], 1, row["title"]) for row in rows]
+    spots = [
+        row
+        for row in metrics.hotspots(connection, snapshot.repository_id, 100)
+        if row["path"].startswith(below)
+    ]
+    if not spots:
+        raise UnansweredError("nothing is planned, and no file is a hotspot")
+    items = [f"{row['path']}: {row['reason']}" for row in spots[:3]]
+    return f"nothing is planned; the hotspots first: {listed(items)}", [
+        context.at(row["path"], 1, row["reason"]) for row in spots[:3]
+    ]
 
 
 _PROGRAMS = r"^(?:main\.(?:go|rs|py|c|cc|cpp|kt|swift)|__main__\.py|manage\.py|Program\.cs|Main\.java)$"

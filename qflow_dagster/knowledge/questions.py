@@ -8,13 +8,84 @@ from typing import NamedTuple
 
 MAX_LENGTH = 2_000
 
-# The first match counts. S is the subject.
-_S = r"(?P<subject>.+?)"
+# The first match counts. S is the subject, O the second one of kinds that have two.
+_S, _O = r"(?P<subject>.+?)", r"(?P<other>.+?)"
+_ONE = r"(?:i|we|you|one|somebody)"
+_NOW = r"(?: now| right now| currently| at the moment| these days| lately| recently)?"
+_GONE = r"(?:removed|deleted|dropped|taken out|thrown out)"
+_RELATED = r"(?:related|connected|linked|coupled)"
+_PROJECT = r"(?:(?:this|the|our) (?:project|package|library|repository|repo|crate|module|application|app|program)|it)"
+_NEW = r"(?:(?:a|an|another|new|one more|some|my|the|own) )+"
+_ADD = r"(?:add|put|place|create|implement|write|register|define)"
 _WHICH = (
     r"(?:which|what) (?:functions? or methods?|methods? or functions?|classes or functions?|other \w+|\w+)"
     r"(?: in \S+)?"
 )
 _PATTERNS = {
+    "requirements": [
+        rf"(?:what|which \w+) (?:does|do) {_PROJECT} (?:depend on|require|use|need)(?P<subject>)",
+        r"(?:(?:what|which)(?: are)? )?(?P<subject>)(?:the )?(?:external |third-party |runtime |direct )?"
+        r"(?:dependencies|requirements|packages|libraries)"
+        rf"(?: (?:of|are (?:used|needed|required) (?:by|in)|(?:does|do)) {_PROJECT})?"
+        r"(?: (?:have|use|need|require|depend on))?(?: are (?:used|needed|required|there))?",
+    ],
+    "configuration": [
+        r"(?:(?:what|which|list|show)(?: are)? )?(?P<subject>)(?:all )?(?:the )?(?:environment|env) (?:variables?|vars?)"
+        rf"(?: (?:are (?:read|used|there|supported|known)|(?:does|do) {_PROJECT} (?:read|use|know|have|support|need)"
+        r"|exist|can be set|there are))?(?:,? (?:with|and) (?:their|the|which) defaults?(?: values?)?)?",
+        rf"how (?:do|can) {_ONE} configure {_PROJECT}(?P<subject>)",
+        rf"(?:what|which) (?:configuration|config|settings?)(?: options?| variables?)?(?P<subject>) "
+        rf"(?:are there|exist|(?:does|do) {_PROJECT} (?:have|read|use|take))",
+    ],
+    "between": [
+        rf"(?:what (?:has |have |is |are )?|which )?(?:changed|changes|new|different|differences?|diff|commits)(?: (?:in|of|to) {_O})? "
+        r"(?:are )?(?:between|from) (?P<first>\S+) (?:and|to|until|till) (?P<last>\S+)",
+        r"what (?:is|was|has) (?:new|changed|different|added) in (?P<last2>\S+) (?:since|after|compared (?:to|with)|over) (?P<first2>\S+)",
+        rf"what (?:has |have )?(?:changed|is new|is different)(?: in {_O.replace('other', 'other2')})? since "
+        r"(?P<first3>(?:v|release |version )?\d\S*|[0-9a-f]{7,40})",
+        r"(?:which|what) commits are in (?P<last3>\S+) but not in (?P<first4>\S+)",
+    ],
+    "active": [
+        rf"who (?:works?|is working) on what{_NOW}(?P<subject>)",
+        rf"(?:who|which (?:people|developers|authors)) (?:works?|is working|are working) on {_S}(?: now| right now| currently| "
+        r"at the moment| these days)",
+        rf"who (?:is|are) (?:the )?(?:currently )?active(?: (?:authors|contributors|people|developers|maintainers))?"
+        rf"(?: in (?:{_PROJECT}|{_S}))?{_NOW}",
+        rf"what (?:is|are) (?:people |everybody |the team |we |being )?(?:worked|working) on{_NOW}(?P<subject>)",
+        r"what (?:has )?(?:happened|changed) (?:recently|lately)(?P<subject>)",
+        rf"(?:recent|latest) activity(?: (?:in|of|on) {_S})?",
+        r"who (?:has )?committed (?:recently|lately)(?P<subject>)",
+    ],
+    "removed": [
+        rf"(?:when|why|how|in (?:which|what) (?:commit|release|version)) (?:was|were|has) {_S} (?:been )?{_GONE}(?: from \S+)?",
+        rf"(?:who|(?:which|what) (?:commit|release|version)) (?:has )?(?:removed|deleted|dropped) {_S}",
+        rf"(?:when|why) did {_S} (?:disappear|go away|vanish)",
+        rf"(?:when did (?:we|they|you) (?:remove|delete|drop)) {_S}",
+        rf"(?:what happened to|where did) {_S}(?: go)?",
+        rf"since when is {_S} gone",
+    ],
+    "relation": [
+        rf"how (?:are|is|do|does) {_S} (?:and|to|with) {_O} (?:{_RELATED}|relate|connect|interact|work together|depend)"
+        r"(?: (?:to|with|on) each other)?",
+        rf"how (?:is|are|does|do) {_S} (?:{_RELATED}|relate|connect|interact) (?:to|with) {_O}",
+        rf"(?:what is |what's |show )?(?:the )?(?:relation(?:ship)?|connection|link|path|way|dependency|call chain|call path) "
+        rf"(?:between|from) {_S} (?:and|to) {_O}",
+        rf"what (?:connects|links) {_S} (?:and|to|with) {_O}",
+        rf"(?:how|why) (?:does|do|is|are) {_S} (?:reach|get to|depends? on|uses?|calls?|end up (?:in|calling)|imports?|know) {_O}",
+        rf"(?:does|do) {_S} (?:reach|depend on|use|call|import|know|inherit from|extend) {_O}",
+    ],
+    "placement": [
+        rf"(?:where|how|in which file) (?:should|do|can|would|must|could) {_ONE} {_ADD} {_NEW}(?:[\w-]+ ){{0,4}}?"
+        rf"(?:like|similar to|such as) {_S}",
+        rf"(?:where|how|in which file) (?:should|do|can|would|must|could) {_ONE} {_ADD} {_NEW}{_S}(?: to {_PROJECT})?",
+        rf"where (?:does|do|should) {_NEW}{_S} (?:go|belong|be added|be put)",
+    ],
+    "next": [
+        rf"what (?:should|do|can|must) {_ONE} (?:do|fix|improve|refactor|tackle|work on)(?: first| next)?(?: in {_S})?",
+        rf"where (?:should|do) {_ONE} (?:start|begin)(?: refactoring| improving| fixing)?(?P<subject>)",
+        r"what (?:is|are) the (?:most important|next|top|most urgent) (?:work|things? to (?:do|fix|improve)|work items?|tasks?)(?P<subject>)",
+        rf"what to (?:do|fix|improve) (?:first|next)(?: in {_S})?",
+    ],
     "used": [
         rf"where (?:is|are|do we use|does .* use) {_S} (?:used|called|referenced|instantiated|invoked)",
         rf"(?:who|what|{_WHICH}) (?:calls?|uses?|invokes?|instantiates?|references?) {_S}",
@@ -29,6 +100,7 @@ _PATTERNS = {
         rf"(?:defines|declares|implements|contains) (?P<subject2>.+?))",
         rf"(?:in which|in what|which|what) file is {_S} (?:defined|declared|implemented)",
         rf"(?:definition|declaration|implementation|location) of {_S}",
+        rf"where (?:does|do) (?P<owner>.+?) (?:implement|define|declare)s? {_S}",
     ],
     "affected": [
         rf"what (?:breaks|is affected|would break|could break|will break|may break) (?:if|when) "
@@ -54,6 +126,7 @@ _PATTERNS = {
         rf"(?:which|what|in which|in what) (?:commit|release|version) (?:added|created|introduced) {_S}",
         rf"(?:since|in) (?:which|what) (?:release|version) (?:is|was|does) {_S}"
         r"(?: there| exist| added| introduced| available)?",
+        rf"since (?:which|what) (?:release|version) (?:is there|do we have|has there been) {_S}",
         rf"since when (?:is|was|does|do we have) {_S}(?: there| exist| available)?",
     ],
     "history": [
@@ -118,6 +191,7 @@ _PATTERNS = {
         rf"where (?:is|are) (?:the )?(?:environment variables?|env vars?|settings?|options?|flags?|constants?) {_S} "
         r"(?:read|used|set|defined|checked|parsed)",
         rf"where (?:is|are) {_S} (?:read|parsed|checked)",
+        rf"what(?:'s| is) the default(?: value)? (?:of|for) {_S}",
     ],
     "dead": [
         rf"(?:is|are) there (?:any )?(?:dead|unused|unreachable) (?:code|functions?)(?: in {_S})?",
@@ -146,6 +220,13 @@ _PATTERNS = {
         r"who are the (?:main |top )?(?P<subject5>authors|contributors|maintainers)",
         r"how many (?P<subject6>files|lines|commits|authors|functions|symbols)\b.*",
     ],
+    "purpose": [
+        rf"what (?:is|are) {_S} (?:for|about|good for|used for|responsible for|there for)",
+        rf"what is the (?:purpose|role|responsibility|job|point) of {_S}",
+        rf"why (?:does|do) {_S} exist",
+        rf"what(?:'s| is) (?:in|inside) {_S}",
+        rf"what (?:does|do) (?:the )?(?:module|package|folder|directory|file) {_S} (?:do|contain)",
+    ],
     "describe": [
         rf"what (?:does|do) {_S} do",
         rf"(?:what is the )?(?:signature|docstring|parameters|arguments) of {_S}",
@@ -172,7 +253,17 @@ _NAME = re.compile(r"[\w./:\-<>$@#~*+!?]+(?:\(\))?$")
 
 
 _CODEBASE = r"(?:code ?base|repository|repo|project|source code|source|code|library|package)"
-_WITHOUT_NAME = frozenset({"overview", "licence", "running", "testing", "dead"})
+_WITHOUT_NAME = frozenset(
+    {"overview", "licence", "running", "testing", "dead", "requirements", "configuration", "active", "next"}
+)
+# Of these the subject is the question itself, or a name.
+_FREE = frozenset({"overview", "licence", "running", "testing", "dead"})
+# Where a clause begins that says more about what is asked; the question before it may be understood alone.
+_CLAUSE = re.compile(
+    r",? (?:that|which|whose|where|when|so that|to ensure|in order to|and (?:what|how|why|where|when|which|who)|"
+    r"for (?:performing|handling|the)|during|if|as|while|within|before|after|because|given|based on)\b",
+    re.IGNORECASE,
+)
 # A form of each kind, as people would write it.
 FORMS = (
     "where is X defined",
@@ -189,6 +280,15 @@ FORMS = (
     "what does FILE import",
     "what breaks if I change X",
     "which tests cover X",
+    "how are X and Y related",
+    "where should I add something like X",
+    "what is FILE for",
+    "what changed between REVISION and REVISION",
+    "who works on what now",
+    "when was X removed",
+    "which environment variables are read",
+    "what are the dependencies of the project",
+    "what should I do first",
     "who knows X",
     "when was X introduced",
     "when was X last changed",
@@ -206,31 +306,54 @@ FORMS = (
 
 
 class ParsedQuestion(NamedTuple):
-    """The kind of a question (or `search`) and its subject."""
+    """The kind of a question (or `search`), its subject, and the second subject of kinds that have two.
+
+    `clause` is the beginning of the question that was understood, if the rest was not; else empty.
+    """
 
     kind: str
     subject: str
+    other: str = ""
+    clause: str = ""
 
 
 def parse(question: str, repository: str = "") -> ParsedQuestion:
     """Return the kind of a question on a repository, and its subject.
 
-    A question that matches no pattern is of kind `search`, its subject its words.
+    A question that matches no pattern is understood by its main clause, if that matches, else it is of kind `search`,
+    its subject its words.
     """
     normalized = " ".join(question.strip().rstrip("?!. ").split())[:MAX_LENGTH]
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
     plain = re.sub(place, "", normalized, flags=re.IGNORECASE)
+    if understood := _match(plain):
+        return understood
+    for clause in _CLAUSE.finditer(plain):
+        main = plain[: clause.start()]
+        if understood := _match(main):
+            return understood._replace(clause=main)
+    return ParsedQuestion("search", normalized)
+
+
+def _match(question: str) -> ParsedQuestion | None:
+    """Return the first kind of which a pattern matches the complete question; a subject that is no name is none."""
     for kind, patterns in _COMPILED.items():
         for pattern in patterns:
-            match = pattern.match(plain)
+            match = pattern.match(question)
             if not match:
                 continue
-            subject = subject_of(next((value for value in match.groups() if value), ""))
-            # A subject that is not a name makes the question a search.
-            if kind in _WITHOUT_NAME or _NAME.match(subject):
-                return ParsedQuestion(kind, subject)
-    return ParsedQuestion("search", normalized)
+            groups = {re.sub(r"\d", "", name): value for name, value in match.groupdict().items() if value}
+            if kind == "between":
+                revisions = f"{groups['first']}..{groups.get('last', '')}"
+                return ParsedQuestion(kind, revisions, subject_of(groups.get("other", "")))
+            subject, other = subject_of(groups.get("subject", "")), subject_of(groups.get("other", ""))
+            if "owner" in groups:
+                subject = f"{subject_of(groups['owner'])}.{subject}"
+            named = _NAME.match(subject) or (kind in _WITHOUT_NAME and (not subject or kind in _FREE))
+            if named and ("other" not in pattern.groupindex or _NAME.match(other)):
+                return ParsedQuestion(kind, subject, other)
+    return None
 
 
 def nearest_forms(question: str) -> list[str]:

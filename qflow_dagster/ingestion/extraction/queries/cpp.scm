@@ -11,3 +11,4 @@
 (call_expression function: (qualified_identifier name: (identifier) @call))
 (call_expression function: (template_function name: (identifier) @call))
 (new_expression type: (type_identifier) @call)
+(new_expression type: (template_type name: (type_identifier) @call))

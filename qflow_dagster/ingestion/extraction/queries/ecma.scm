@@ -16,6 +16,7 @@
 (call_expression function: (identifier) @call)
 (call_expression function: (member_expression property: (property_identifier) @call))
 (new_expression constructor: (identifier) @call)
+(new_expression constructor: (member_expression property: (property_identifier) @call))
 (import_statement) @import.import
 (export_statement source: (string)) @import.export
 (call_expression function: (identifier) @_function arguments: (arguments . (string))

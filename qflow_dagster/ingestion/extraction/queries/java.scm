@@ -12,6 +12,8 @@
 (enum_declaration) @def.enum
 (method_invocation name: (identifier) @call)
 (object_creation_expression type: (type_identifier) @call)
+(object_creation_expression type: (generic_type (type_identifier) @call))
+(object_creation_expression type: (scoped_type_identifier (type_identifier) @call .))
 (import_declaration) @import.import
 (package_declaration [(scoped_identifier) (identifier)] @namespace)
 (line_comment) @comment

@@ -13,6 +13,11 @@
 (call_expression function: (identifier) @call)
 (call_expression function: (field_expression field: (field_identifier) @call))
 (call_expression function: (scoped_identifier name: (identifier) @call))
+(call_expression function: (generic_function function: (identifier) @call))
+(call_expression function: (generic_function function: (field_expression field: (field_identifier) @call)))
+(call_expression function: (generic_function function: (scoped_identifier name: (identifier) @call)))
+; The arguments of a macro are not parsed: a name before parentheses is a call.
+(token_tree (identifier) @call . (token_tree "("))
 (macro_invocation macro: (identifier) @call)
 (use_declaration) @import.use
 (mod_item !body) @import.mod

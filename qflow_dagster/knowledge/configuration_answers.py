@@ -1,0 +1,143 @@
+"""Answers on configuration and dependencies: environment variables with their defaults, packages of manifests.
+
+Belongs here: what is read from the environment, by the calls of each language that do it, and what manifests require.
+Does not belong here: a single name in the code (`code_answers`), other facts of manifests (`project_answers`).
+"""
+
+import json
+import re
+import tomllib
+
+from qflow_dagster.knowledge import git_facts, lookups
+from qflow_dagster.knowledge.evidence import (
+    MAX_ROWS,
+    Evidence,
+    QuestionContext,
+    UnansweredError,
+    count,
+    listed,
+)
+
+# The call that reads a variable, in the basic syntax of git grep and as what follows it.
+_READS = (
+    r"os\.environ|os\.getenv|getenv|Getenv|LookupEnv|env::var|env::var_os|env!|option_env!|process\.env|"
+    r"import\.meta\.env|System\.getProperty|System\.getenv|ENV\[|ENV\.fetch|GetEnvironmentVariable|_ENV\[|envvar *="
+)
+_NAME = re.compile(
+    rf"(?:{_READS})(?:\.get|\.setdefault|\.fetch|_os)?(?:\?)?\s?[.(\[]?[(\[]?\s?"
+    r"(?:[\"'](?P<literal>[\w.:-]{1,80})[\"']|(?P<name>[A-Za-z_][\w.]{1,80}))"
+)
+_DEFAULT = re.compile(
+    r"^[\"']?\s?(?:,\s?(?P<argument>[^,()]{1,60})|[\])]*\s?(?:\|\||\?\?|\bor\b)\s?(?P<otherwise>[^\s;,)]{1,60})"
+    r"|[\])]*\.unwrap_or(?:_else)?\((?P<rust>[^()]{1,60}))"
+)
+# Objects and methods, not names of variables.
+_NO_VARIABLES = frozenset({"get", "copy", "items", "update", "pop", "keys", "values", "setdefault"})
+
+
+def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """List the environment variables that the code reads, where, and with which default."""
+    lines = git_facts.lines_matching(context.objects(), context.snapshot.commit_oid, _READS)
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in lines])
+    variables: dict[str, tuple[str, git_facts.Line]] = {}
+    for row in sorted((row for row in lines if row.path in code), key=lambda row: code[row.path]):
+        for match in _NAME.finditer(row.text[:1_000]):
+            name = match["literal"] or match["name"]
+            if name not in _NO_VARIABLES and name not in variables:
+                variables[name] = default_of(row.text[match.end() :]), row
+    own = {name: found for name, found in variables.items() if not code[found[1].path][0]}
+    shown = own or variables
+    if not shown:
+        raise UnansweredError("no code reads an environment variable by a call that is understood")
+    items = [
+        f"{name} ({row.path}:{row.line}{f', default {default}' if default else ''})"
+        for name, (default, row) in shown.items()
+    ]
+    sentence = f"{count(len(shown), 'environment variable')} {'are' if own else 'are, by tests alone,'} read: {listed(items)}"
+    if own and len(own) < len(variables):
+        sentence += f"; tests read {len(variables) - len(own):,} more"
+    return sentence, [
+        context.at(row.path, row.line, row.text) for _, row in list(shown.values())[: 2 * MAX_ROWS]
+    ]
+
+
+def default_of(rest: str) -> str:
+    """Return the default in what follows the name of a variable that is read; '' if there is none."""
+    match = _DEFAULT.match(rest[:200])
+    if match is None:
+        return ""
+    return next(value for value in match.groups() if value).strip()
+
+
+def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """List the packages that the manifests require, those for development apart."""
+    paths = lookups.named(context.connection, context.snapshot, _MANIFESTS)
+    parts, evidence = [], []
+    for path, content in context.texts(paths).items():
+        try:
+            required, development = _required(path, content)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            continue
+        if required or development:
+            said = f"{path}: {', '.join(required[:30]) or 'nothing at run time'}"
+            said += f"; for development {', '.join(development[:15])}" if development else ""
+            parts.append(said)
+            evidence.append(context.at(path, 1, said))
+        elif "/" not in path:
+            parts.append(f"{path}: nothing")
+            evidence.append(context.at(path, 1, "requires nothing"))
+    if not parts:
+        raise UnansweredError("no manifest that is understood names dependencies")
+    return listed(parts[:3], len(parts)), evidence
+
+
+_MANIFESTS = r"^(?:pyproject\.toml|setup\.cfg|requirements\.txt|Cargo\.toml|package\.json|composer\.json|go\.mod|pom\.xml|Gemfile)$"
+_PACKAGE = re.compile(r"[A-Za-z0-9@][\w./@-]*")
+
+
+def _required(path: str, content: str) -> tuple[list[str], list[str]]:
+    """Return the packages that a manifest requires at run time, and for development."""
+    name = path.rpartition("/")[2]
+    if name == "pyproject.toml":
+        manifest = tomllib.loads(content)
+        project = manifest.get("project") or {}
+        extras = [*(project.get("optional-dependencies") or {}).values()]
+        extras += [*(manifest.get("dependency-groups") or {}).values()]
+        poetry = ((manifest.get("tool") or {}).get("poetry") or {}).get("dependencies") or {}
+        named = [entry for entry in project.get("dependencies") or [*poetry] if entry != "python"]
+        return _names(named), _names([e for group in extras for e in group if isinstance(e, str)])
+    if name == "Cargo.toml":
+        manifest = tomllib.loads(content)
+        return [*(manifest.get("dependencies") or {})], [*(manifest.get("dev-dependencies") or {})]
+    if name in ("package.json", "composer.json"):
+        manifest = json.loads(content)
+        run, development = (
+            ("dependencies", "devDependencies") if name == "package.json" else ("require", "require-dev")
+        )
+        return [*(manifest.get(run) or {})], [*(manifest.get(development) or {})]
+    if name == "go.mod":
+        lines = re.findall(
+            r"^\s?(?:require )?([\w.-]+\.[\w./-]+) v[^\n]{1,80}$", content.replace("\t", ""), re.MULTILINE
+        )
+        return lines, []
+    if name == "pom.xml":
+        blocks = [block.partition("</dependency>")[0] for block in content.split("<dependency>")[1:]]
+        artifacts = [
+            (re.search(r"<artifactId>([^<]{1,100})<", block), "<scope>test" in block) for block in blocks
+        ]
+        return (
+            list(dict.fromkeys(found[1] for found, test in artifacts if found and not test)),
+            list(dict.fromkeys(found[1] for found, test in artifacts if found and test)),
+        )
+    if name == "Gemfile":
+        return re.findall(r"^\s?gem ['\"]([\w-]{1,100})", content, re.MULTILINE), []
+    if name == "requirements.txt":
+        return _names([line for line in content.splitlines() if line[:1].isalnum()]), []
+    _, _, required = content.partition("install_requires")
+    return _names(
+        [line.strip() for line in required.split("\n[")[0].splitlines()[1:] if line[:1].isspace()]
+    ), []
+
+
+def _names(requirements: list[str]) -> list[str]:
+    return [match[0] for entry in requirements if (match := _PACKAGE.match(entry))]

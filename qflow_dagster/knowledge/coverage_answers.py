@@ -1,0 +1,164 @@
+"""Answers on tests: by a coverage file of the repository, by calls, by names, and by imports.
+
+Belongs here: reading coverage files (coverage.py's JSON, LCOV, Cobertura, Go's profiles). Does not belong here: how the
+tests are run (`project_answers`).
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from qflow_dagster.knowledge import git_facts, graph, lookups
+from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, listed
+
+_FILES = (
+    r"^(?:coverage\.json|lcov\.info|coverage\.lcov|coverage\.xml|cobertura(?:-coverage)?\.xml"
+    r"|(?:coverage|cover|c)\.(?:out|coverprofile|txt))$"
+)
+
+
+class CoveredLine(NamedTuple):
+    """A line of a file, how often tests executed it, and which (if the file says that)."""
+
+    path: str
+    line: int
+    hits: int
+    tests: tuple[str, ...] = ()
+
+
+def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the tests of a file or symbol: as a coverage file says, that call it, that name it, or import its file."""
+    connection, snapshot, subject = context.connection, context.snapshot, context.subject
+    said, evidence = _by_coverage(context)
+    parts = [said] if said else []
+    is_file = bool(context.file())
+    tests = (
+        []
+        if is_file
+        else [c for c in lookups.calls_of(connection, snapshot, subject, tests_first=True)[1] if c.test]
+    )
+    if tests:
+        parts.append(
+            f"{subject} is called by the tests " + listed([f"{c.caller} ({c.path}:{c.line})" for c in tests])
+        )
+        return "; ".join(parts), evidence + [context.at(c.path, c.line, c.caller) for c in tests]
+    path = context.path()
+    lines = [] if is_file else _naming_tests(context)
+    if lines:
+        places = [f"{row.path}:{row.line}" for row in lines]
+        parts.append(f"no test calls {subject} by name; tests name it in {listed(places)}")
+        return "; ".join(parts), evidence + [context.at(r.path, r.line, r.text) for r in lines[:MAX_ROWS]]
+    # Through packages that export it again, too.
+    rows = [row for row in graph.reached_from(connection, snapshot, path, exports=True) if row.test]
+    if rows:
+        parts.append(f"{path} is imported by the tests {listed([row.path for row in rows])}")
+        evidence += [context.at(row.path, row.line, f"imports {row.target}") for row in rows[:MAX_ROWS]]
+    else:
+        parts.append(f"no test names {subject}" + ("" if is_file else f", or imports {path}"))
+        evidence.append(context.at(path, 1, path))
+    return "; ".join(parts), evidence
+
+
+def _naming_tests(context: QuestionContext) -> list[git_facts.Line]:
+    name = context.definition().name.rpartition(".")[2]
+    rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, name)
+    code = lookups.code_paths(context.connection, context.snapshot, [row.path for row in rows])
+    firsts: dict[str, git_facts.Line] = {}
+    for row in rows:
+        if row.path in code and code[row.path][0]:
+            firsts.setdefault(row.path, row)
+    return list(firsts.values())
+
+
+def _by_coverage(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Return what a coverage file of the snapshot says of the subject's lines; '' without such a file."""
+    paths = lookups.named(context.connection, context.snapshot, _FILES)
+    if not paths:
+        return "", []
+    if context.file():
+        path, first, last = context.path(), 1, 10**9
+    else:
+        symbol = context.definition()
+        path, first, last = symbol.path, symbol.line, symbol.end_line
+    for report, content in context.texts(paths).items():
+        lines = [
+            row
+            for row in read_coverage(content)
+            if first <= row.line <= last and (row.path == path or row.path.endswith("/" + path))
+        ]
+        if lines:
+            executed = [row for row in lines if row.hits]
+            tests = sorted({test for row in executed for test in row.tests if test})
+            said = f"by {report}, tests executed {len(executed)} of {len(lines)} lines of {context.subject}"
+            said += f": {listed(tests)}" if tests else ""
+            return said, [context.at(report, 1, said)]
+    return "", []
+
+
+def read_coverage(content: str) -> Iterator[CoveredLine]:
+    """Yield the lines of a coverage file, whose format its beginning shows; nothing of what is none."""
+    start = content.lstrip()[:200]
+    reader: Callable[[str], Iterator[CoveredLine]]
+    if start.startswith("{"):
+        reader = _coverage_py
+    elif start.startswith(("TN:", "SF:")):
+        reader = _lcov
+    elif start.startswith("mode:"):
+        reader = _go
+    else:
+        reader = _cobertura
+    try:
+        yield from reader(content)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return
+
+
+def _coverage_py(content: str) -> Iterator[CoveredLine]:
+    for path, file in json.loads(content)["files"].items():
+        contexts = file.get("contexts") or {}
+        for line in file["executed_lines"]:
+            # A context is "tests/test_a.py::test_b|run".
+            tests = [name.partition("|")[0] for name in contexts.get(str(line), ())]
+            yield CoveredLine(path, int(line), 1, tuple(tests))
+        for line in file["missing_lines"]:
+            yield CoveredLine(path, int(line), 0)
+
+
+def _lcov(content: str) -> Iterator[CoveredLine]:
+    test = path = ""
+    for row in content.splitlines():
+        kind, _, value = row.partition(":")
+        if kind == "TN":
+            test = value.strip()
+        elif kind == "SF":
+            path = value.strip()
+        elif kind == "DA":
+            line, hits = value.split(",")[:2]
+            yield CoveredLine(path, int(line), int(hits), (test,) if test else ())
+
+
+_CLASS = re.compile(r"<class\b[^>]{0,1000}?\bfilename=\"(?P<path>[^\"]{1,1000})\"")
+_LINE = re.compile(
+    r"<line\b[^>]{0,300}?\bnumber=\"(?P<line>[0-9]{1,9})\"[^>]{0,300}?\bhits=\"(?P<hits>[0-9]{1,18})\""
+)
+
+
+def _cobertura(content: str) -> Iterator[CoveredLine]:
+    # An XML parser would expand the entities of a hostile file.
+    for block in content.split("<class ")[1:]:
+        file = _CLASS.match("<class " + block[:3_000])
+        if file:
+            for row in block.split("<line ")[1:]:
+                if found := _LINE.match("<line " + row[:1_000]):
+                    yield CoveredLine(file["path"], int(found["line"]), int(found["hits"]))
+
+
+def _go(content: str) -> Iterator[CoveredLine]:
+    for row in content.splitlines()[1:]:
+        path, _, rest = row.rpartition(":")
+        span, _, hits = rest.split(" ")
+        first, last = (int(place.partition(".")[0]) for place in span.split(","))
+        for line in range(first, min(last, first + 10_000) + 1):
+            # The path begins with that of the module.
+            yield CoveredLine(path, line, int(hits))

@@ -1,0 +1,98 @@
+"""Look up the ingested history: who changed a file, what was removed and added, what changed lately.
+
+Belongs here: SQL over commits and the files they changed. Does not belong here: what only git knows (`git_facts`),
+answers as text (`history_answers`, `revision_answers`).
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.knowledge.git_facts import LineCommit
+
+
+def authors(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
+    """Return who changed a file: (author_name, commits, added, oid and time of the last), most commits first.
+
+    One rename is followed to the previous name.
+    """
+    query = text("""
+        SELECT c.author_name, count(*) AS commits, sum(coalesce(x.added_lines, 0)) AS added,
+               max(c.authored_at) AS last, (array_agg(c.oid ORDER BY c.authored_at DESC))[1] AS oid
+        FROM file_changes x JOIN commits c ON c.id = x.commit_id
+        WHERE x.repository_id = :id AND c.reachable AND (x.path = :path OR x.path IN (
+            SELECT previous_path FROM file_changes WHERE repository_id = :id AND path = :path AND kind = 'renamed'))
+        GROUP BY c.author_email, c.author_name ORDER BY commits DESC, added DESC LIMIT 10
+    """)
+    return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
+
+
+def changes(connection: Connection, snapshot: Snapshot, path: str, *, oldest: bool = False) -> list[Any]:
+    """Return commits that changed a file, newest (or oldest) first, under its former names too.
+
+    Columns: oid, subject, author_name, authored_at, kind, path.
+    """
+    query = text(f"""
+        WITH RECURSIVE names AS (
+            SELECT CAST(:path AS text) AS path
+            UNION
+            SELECT x.previous_path FROM names JOIN file_changes x ON x.path = names.path AND x.repository_id = :id
+            JOIN commits c ON c.id = x.commit_id AND c.reachable WHERE x.kind = 'renamed'
+        )
+        SELECT c.oid, c.subject, c.author_name, c.authored_at, x.kind, x.path
+        FROM file_changes x JOIN commits c ON c.id = x.commit_id
+        WHERE x.repository_id = :id AND x.path IN (SELECT path FROM names) AND c.reachable
+        ORDER BY c.id {"ASC" if oldest else "DESC"} LIMIT 10
+    """)
+    return list(connection.execute(query, {"id": snapshot.repository_id, "path": path}))
+
+
+def removals(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
+    """Return commits that deleted or renamed a file of that path, name or stem, newest first.
+
+    Columns: oid, subject, author_name, authored_at, kind, path (the old one), new_path (of a rename).
+    """
+    query = text("""
+        SELECT * FROM (
+            SELECT c.oid, c.subject, c.author_name, c.authored_at, x.kind, c.id,
+                   CASE x.kind WHEN 'renamed' THEN x.previous_path ELSE x.path END AS path,
+                   CASE x.kind WHEN 'renamed' THEN x.path END AS new_path
+            FROM file_changes x JOIN commits c ON c.id = x.commit_id
+            WHERE x.repository_id = :id AND c.reachable AND x.kind IN ('deleted', 'renamed')) gone
+        WHERE path = :name OR right(path, length(:name) + 1) = '/' || :name
+           OR regexp_replace(path, '^.*/|\\.[^./]*$', '', 'g') = :name
+        ORDER BY path <> :name, kind, id DESC LIMIT 10
+    """)
+    return list(connection.execute(query, {"id": snapshot.repository_id, "name": name.removeprefix("./")}))
+
+
+def added_below(connection: Connection, snapshot: Snapshot, folder: str) -> list[tuple[str, LineCommit]]:
+    """Return the files added to a folder, without those further below, and the commit of each, newest first."""
+    query = text("""
+        SELECT x.path, c.oid, c.author_name, to_char(c.authored_at, 'YYYY-MM-DD'), c.subject
+        FROM file_changes x JOIN commits c ON c.id = x.commit_id
+        WHERE x.repository_id = :id AND c.reachable AND x.kind = 'added'
+          AND regexp_replace(x.path, '/?[^/]*$', '') = :folder
+        ORDER BY c.id DESC LIMIT 10
+    """)
+    rows = connection.execute(query, {"id": snapshot.repository_id, "folder": folder})
+    return [(path, LineCommit(*commit)) for path, *commit in rows]
+
+
+def recent_changes(connection: Connection, snapshot: Snapshot, time: timedelta, path: str = "") -> list[Any]:
+    """Return the changed files of the commits in the time before the newest commit, newest first.
+
+    Columns: oid, subject, author_name, authored_at, path. `path`: of this file or folder only.
+    """
+    query = text("""
+        SELECT c.oid, c.subject, c.author_name, c.authored_at, x.path
+        FROM commits c JOIN file_changes x ON x.commit_id = c.id
+        WHERE c.repository_id = :id AND c.reachable AND cardinality(c.parents) < 2
+          AND c.committed_at >= (SELECT max(committed_at) FROM commits WHERE repository_id = :id AND reachable) - :time
+          AND (:path = '' OR x.path = :path OR starts_with(x.path, :path || '/'))
+        ORDER BY c.committed_at DESC, x.path
+    """)
+    parameters = {"id": snapshot.repository_id, "time": time, "path": path.rstrip("/")}
+    return list(connection.execute(query, parameters))

@@ -1,0 +1,143 @@
+"""Answers that orient: what a module is for, and where to add something like what there is.
+
+Belongs here: one function per kind of question. Does not belong here: what a function does (`answers`).
+"""
+
+import posixpath
+from collections import Counter
+
+from qflow_dagster.ingestion.git import GitError
+from qflow_dagster.knowledge import git_facts, graph, history_lookups, lookups
+from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, count, listed
+from qflow_dagster.knowledge.git_facts import LineCommit
+from qflow_dagster.knowledge.lookups import SymbolLocation
+
+# A file with at least this many symbols of a kind is where another one goes; else it goes beside the file.
+MIN_SIBLINGS = 3
+
+
+def purpose(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Say what a file or folder is for: as its documentation says, by its names, and by its place in the graph."""
+    folder = context.subject.strip("/").removeprefix("./")
+    if path := context.file():
+        return _of_file(context, path)
+    if paths := lookups.below(context.connection, context.snapshot, folder):
+        return _of_folder(context, folder, paths)
+    symbol = context.definition()
+    return _of_file(context, symbol.path)
+
+
+def _of_file(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
+    connection, snapshot = context.connection, context.snapshot
+    documented = lookups.documented_file(connection, snapshot, path)
+    members = lookups.within(connection, snapshot, path)
+    parts = [f"{path}: {documented[:600]}" if documented else f"{path} has no documentation of its own"]
+    if members:
+        parts.append(
+            f"it defines {listed([f'{member.kind} {member.name}' for member in members], len(members))}"
+        )
+    users, used = graph.dependents(connection, snapshot, path), graph.dependencies(connection, snapshot, path)
+    own = [row for row in used if row.target_path]
+    if users:
+        parts.append(f"{count(users[0].total, 'file')} import it: {listed([row.path for row in users[:3]])}")
+    if own:
+        parts.append(f"it imports {listed([row.target_path for row in own])}")
+    evidence = [context.at(path, 1, documented or path)]
+    evidence += [context.at(m.path, m.line, m.signature or m.name) for m in members[:MAX_ROWS]]
+    return "; ".join(parts), evidence
+
+
+def _of_folder(context: QuestionContext, folder: str, paths: list[str]) -> tuple[str, list[Evidence]]:
+    connection, snapshot = context.connection, context.snapshot
+    guides = [path for path in paths if posixpath.dirname(path) == folder and _is_guide(path)]
+    parts, evidence = [], []
+    for path in guides:
+        if documented := lookups.documented_file(connection, snapshot, path):
+            parts.append(f"{path}: {documented[:600]}")
+            evidence.append(context.at(path, 1, documented))
+            break
+    else:
+        parts.append(f"{folder} has no documentation of its own")
+    parts.append(f"it has {count(len(paths), 'file')}: {listed(paths)}")
+    evidence += [context.at(path, 1, path) for path in paths[:MAX_ROWS]]
+    return "; ".join(parts), evidence
+
+
+def _is_guide(path: str) -> bool:
+    """Return whether a file documents its folder: a README, or the file that stands for the package."""
+    name = posixpath.basename(path).lower()
+    return name.startswith("readme") or name in (
+        "__init__.py",
+        "doc.go",
+        "mod.rs",
+        "lib.rs",
+        "index.ts",
+        "index.js",
+    )
+
+
+def placement(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Say where something like a file, a symbol or a kind of type goes: beside its siblings, as the last ones went."""
+    siblings = _sibling_symbols(context)
+    if len(siblings) >= MIN_SIBLINGS:
+        path, _ = Counter(sibling.path for sibling in siblings).most_common(1)[0]
+        names = {sibling.name.rpartition(".")[2]: sibling for sibling in siblings if sibling.path == path}
+        try:
+            added = git_facts.additions(context.objects(), context.snapshot.commit_oid, path, list(names))
+        except GitError:
+            added = []
+        return _beside(context, path, [(s.name, s.path, s.line) for s in siblings], added)
+    folder, paths = _sibling_files(context)
+    added = history_lookups.added_below(context.connection, context.snapshot, folder)
+    return _beside(
+        context, f"{folder or '.'}/", [(posixpath.basename(path), path, 1) for path in paths], added
+    )
+
+
+def _beside(
+    context: QuestionContext,
+    place: str,
+    siblings: list[tuple[str, str, int]],
+    added: list[tuple[str, LineCommit]],
+) -> tuple[str, list[Evidence]]:
+    sentence = f"in {place}, beside {listed([f'{name} ({path}:{line})' for name, path, line in siblings])}"
+    if added:
+        name, row = added[0]
+        sentence += (
+            f"; the last one added was {name}, on {row.date} by {row.author}: {row.subject} ({row.oid[:10]})"
+        )
+    return sentence, [
+        *(context.at(path, line, name) for name, path, line in siblings[:MAX_ROWS]),
+        *(
+            Evidence(row.oid, None, None, f"adds {name}: {row.date} {row.author}: {row.subject}")
+            for name, row in added[:MAX_ROWS]
+        ),
+    ]
+
+
+def _sibling_symbols(context: QuestionContext) -> list[SymbolLocation]:
+    """Return the subtypes of a type, else the types with a base of its own, else the like symbols of its file."""
+    connection, snapshot = context.connection, context.snapshot
+    if context.file():
+        return []
+    found = lookups.symbols(connection, snapshot, context.subject)
+    if not found:
+        return []
+    symbol = found[0]
+    for base in (symbol.name.rpartition(".")[2], *lookups.bases_of(symbol)):
+        types = lookups.types_with_base(connection, snapshot, base)
+        if len(types) >= MIN_SIBLINGS:
+            return types
+    return [s for s in lookups.within(connection, snapshot, symbol.path) if s.kind == symbol.kind]
+
+
+def _sibling_files(context: QuestionContext) -> tuple[str, list[str]]:
+    """Return the folder of a file or symbol, or the folder of that name, and its files of the same kind."""
+    connection, snapshot = context.connection, context.snapshot
+    for name in (context.subject, f"{context.subject}s"):
+        if folder := lookups.folder(connection, snapshot, name):
+            return folder, lookups.below(connection, snapshot, folder)
+    path = context.path()
+    folder, extension = posixpath.dirname(path), posixpath.splitext(path)[1]
+    paths = lookups.below(connection, snapshot, folder)
+    return folder, [p for p in paths if posixpath.dirname(p) == folder and p.endswith(extension)]

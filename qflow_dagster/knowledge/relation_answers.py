@@ -1,0 +1,95 @@
+"""Answers on how two places relate: inheritance, calls, imports, and changes together.
+
+Does not belong here: following the edges (`graph`).
+"""
+
+from qflow_dagster.knowledge import graph, lookups
+from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count
+from qflow_dagster.knowledge.graph import MAX_DEFINITIONS, MAX_DEPTH, Step
+from qflow_dagster.knowledge.lookups import SymbolLocation
+from qflow_dagster.metrics import queries as metrics
+
+
+def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the shortest ways between two places, in both directions, and how often their files changed together."""
+    other = context._replace(subject=context.other, other=context.subject)
+    parts: list[str] = []
+    evidence: list[Evidence] = []
+    for one, two in ((context, other), (other, context)):
+        for way, verb in ((_inheritance(one, two), "inherits from"), (_calls(one, two), "calls")):
+            _describe(context, way, verb, parts, evidence)
+    path, other_path = context.path(), other.path()
+    if path != other_path:
+        for source, target in ((path, other_path), (other_path, path)):
+            way = graph.import_path(context.connection, context.snapshot, source, target)
+            _describe(context, way, "imports", parts, evidence)
+        parts += _together(context, path, other_path)
+    elif not parts:
+        parts.append(f"both are in {path}")
+    evidence += [place.at_definition() for place in (context, other)]
+    if not parts:
+        raise UnansweredError(
+            f"no way of up to {MAX_DEPTH} calls or imports leads from {context.subject} to {context.other} or back, "
+            "and their files are not coupled by changes"
+        )
+    return "; ".join(parts), evidence
+
+
+def _describe(
+    context: QuestionContext, way: list[Step], verb: str, parts: list[str], evidence: list[Evidence]
+) -> None:
+    if way:
+        steps = [f"{step.target} ({step.path}:{step.line})" for step in way]
+        parts.append(f"{way[0].source} {verb} " + f", which {verb} ".join(steps))
+        evidence += [context.at(step.path, step.line, f"{step.source} {verb} {step.target}") for step in way]
+
+
+def _symbol(context: QuestionContext) -> SymbolLocation | None:
+    return None if context.file() else context.definition()
+
+
+def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:
+    """Return the steps by which a type inherits from another one."""
+    symbol, other = _symbol(one), _symbol(two)
+    goal = other.name.rpartition(".")[2] if other else ""
+    ways: list[tuple[SymbolLocation, list[Step]]] = [(symbol, [])] if symbol and goal else []
+    for _ in range(MAX_DEPTH):
+        following = []
+        for derived, way in ways:
+            for base in lookups.bases_of(derived):
+                longer = [*way, Step(derived.name, base, derived.path, derived.line)]
+                if base == goal:
+                    return longer
+                following += [
+                    (found, longer) for found in lookups.symbols(one.connection, one.snapshot, base)[:1]
+                ]
+        ways = following
+    return []
+
+
+def _calls(one: QuestionContext, two: QuestionContext) -> list[Step]:
+    """Return the steps by which a function, or a type's methods, call another symbol, or one of a file."""
+    symbol, other = _symbol(one), _symbol(two)
+    if symbol is None:
+        return []
+    if other is None:
+        members = lookups.within(two.connection, two.snapshot, two.path())
+        names = {member.name.rpartition(".")[2] for member in members if member.path != symbol.path}
+    else:
+        names = {other.name.rpartition(".")[2]}
+    ways = [
+        way
+        for name in sorted(names)
+        if len(lookups.symbols(two.connection, two.snapshot, name)) <= MAX_DEFINITIONS
+        and (way := graph.call_path(one.connection, one.snapshot, symbol, name))
+    ]
+    return min(ways, key=len, default=[])
+
+
+def _together(context: QuestionContext, path: str, other: str) -> list[str]:
+    rows = metrics.file_metrics(context.connection, context.snapshot.repository_id, path)["coupled_files"]
+    return [
+        f"{path} and {other} changed together in {count(row['common_commits'], 'commit')}"
+        for row in rows
+        if row["path"] == other
+    ]
