@@ -227,12 +227,16 @@ def _rules(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    path = context.path()
-    rows = lookups.similar(context.connection, context.snapshot, path)
+    connection, snapshot = context.connection, context.snapshot
+    path, first, last, what = context.path(), 1, 10**9, "file"
+    if not context.file():
+        symbol = context.definition()
+        first, last, what = symbol.line, symbol.end_line, "code"
+    rows = lookups.similar(connection, snapshot, path, first, last)
     if not rows:
-        return f"no file shares copied code with {path}", [context.at(path, 1, path)]
-    items = [f"{row.path} ({row.tokens:,} tokens)" for row in rows]
-    sentence = f"{path} shares code with {listed(items)}"
+        return f"no {what} shares copied code with {context.subject}", [context.at(path, first, path)]
+    items = [f"{row.path}:{row.line} ({row.tokens:,} tokens)" for row in rows]
+    sentence = f"{context.subject} shares code with {listed(items)}"
     return sentence, [context.at(row.path, row.line, f"as {path}:{row.own_line}") for row in rows[:MAX_ROWS]]
 
 
@@ -253,11 +257,11 @@ def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    if context.file():
+        return orientation_answers.purpose(context)
     symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
     if not symbols:
-        if lookups.files(context.connection, context.snapshot, context.subject):
-            return _members(context)
-        raise UnansweredError(f"nothing has the name {context.subject!r}")
+        return orientation_answers.purpose(context)
     items = [(symbol, lookups.documented(context.connection, symbol)) for symbol in symbols[:5]]
     # Of several symbols, the first documented one.
     best, documented = next((symbol for symbol in items if symbol[1]), items[0])
@@ -266,13 +270,6 @@ def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     calls = lookups.called_by(context.connection, context.snapshot, best)
     sentence += f" It calls {listed([name for name, _ in calls])}." if calls else ""
     return sentence, [context.at(best.path, best.line, documented or best.signature)]
-
-
-def _purpose(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    connection, snapshot = context.connection, context.snapshot
-    if not context.file() and lookups.symbols(connection, snapshot, context.subject):
-        return _describe(context)
-    return orientation_answers.purpose(context)
 
 
 def _search(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -308,11 +305,12 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "subclasses": code_answers.subclasses,
     "bases": code_answers.bases,
     "raised": code_answers.raised,
+    "raises": code_answers.raises,
     "word": code_answers.word,
     "dead": code_answers.dead,
     "relation": relation_answers.related,
     "placement": orientation_answers.placement,
-    "purpose": _purpose,
+    "purpose": _describe,
     "removed": revision_answers.removed,
     "between": revision_answers.between,
     "active": revision_answers.active,

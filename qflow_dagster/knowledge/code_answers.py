@@ -17,6 +17,8 @@ from qflow_dagster.knowledge.evidence import (
 )
 
 _RAISES = re.compile(r"\b(?:raise|throws?|rethrow|panic!?|fail with)\b", re.IGNORECASE)
+# Files that export again what they import: packages of Python, index files, modules of Rust.
+EXPORTS = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.[cm]?[jt]sx?|mod\.rs|lib\.rs)$")
 # A file that is run, or whose names are used by convention, has callers that no index shows.
 _ENTRY_NAMES = frozenset({"main", "setup", "teardown", "init", "run", "handler", "new", "default"})
 
@@ -72,6 +74,26 @@ def raised(context: QuestionContext) -> tuple[str, list[Evidence]]:
     ]
 
 
+def raises(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """Name the lines within a function or type that raise or throw."""
+    symbol = context.definition()
+    lines = context.texts([symbol.path]).get(symbol.path, "").splitlines()[: symbol.end_line]
+    rows = [
+        (number, line.strip())
+        for number, line in enumerate(lines[symbol.line - 1 :], symbol.line)
+        if _RAISES.match(line.strip()[:500])
+    ]
+    where = f"{symbol.name} ({symbol.path}:{symbol.line})"
+    if not rows:
+        return f"no line of {where} raises by itself; what it calls may", [
+            context.at(symbol.path, symbol.line, symbol.signature)
+        ]
+    items = [f"{line[:100]} (line {number})" for number, line in rows]
+    return f"{where} raises: {listed(items)}; what it calls may raise more", [
+        context.at(symbol.path, number, line) for number, line in rows[: 2 * MAX_ROWS]
+    ]
+
+
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the lines that have a word which is no symbol: a constant, an environment variable, an option."""
     rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.subject)
@@ -106,6 +128,9 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
             context.at(c.path, c.line, f"{c.caller} calls {context.subject}") for c in calls[:MAX_ROWS]
         ]
     direct = [row for row in levels if row.depth == 1]
+    exporting = [row for row in direct if EXPORTS.search(row.path)]
+    if exporting:
+        parts.append(f"it is public: {listed([f'{row.path}:{row.line}' for row in exporting])} exports from it")
     tests = [row.path for row in levels if row.test]
     if levels:
         parts.append(

@@ -73,21 +73,27 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List the packages that the manifests require, those for development apart."""
     paths = lookups.named(context.connection, context.snapshot, _MANIFESTS)
     parts, evidence = [], []
+    wanted = context.subject.lower()
     for path, content in context.texts(paths).items():
         try:
             required, development = _required(path, content)
         except (ValueError, TypeError, AttributeError, RecursionError):
             continue
+        if wanted:
+            required, development = (
+                [name for name in names if name.lower() == wanted] for names in (required, development)
+            )
         if required or development:
             said = f"{path}: {', '.join(required[:30]) or 'nothing at run time'}"
             said += f"; for development {', '.join(development[:15])}" if development else ""
             parts.append(said)
             evidence.append(context.at(path, 1, said))
-        elif "/" not in path:
+        elif "/" not in path and not wanted:
             parts.append(f"{path}: nothing")
             evidence.append(context.at(path, 1, "requires nothing"))
     if not parts:
-        raise UnansweredError("no manifest that is understood names dependencies")
+        name = context.subject or "dependencies"
+        raise UnansweredError(f"no manifest that is understood names {name}")
     return listed(parts[:3], len(parts)), evidence
 
 
@@ -116,10 +122,8 @@ def _required(path: str, content: str) -> tuple[list[str], list[str]]:
         )
         return [*(manifest.get(run) or {})], [*(manifest.get(development) or {})]
     if name == "go.mod":
-        lines = re.findall(
-            r"^\s?(?:require )?([\w.-]+\.[\w./-]+) v[^\n]{1,80}$", content.replace("\t", ""), re.MULTILINE
-        )
-        return lines, []
+        rows = [line.split() for line in content.replace("require ", "").splitlines()]
+        return [row[0] for row in rows if len(row) >= 2 and row[1][:1] == "v" and "." in row[0]], []
     if name == "pom.xml":
         blocks = [block.partition("</dependency>")[0] for block in content.split("<dependency>")[1:]]
         artifacts = [

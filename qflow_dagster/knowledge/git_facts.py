@@ -155,6 +155,17 @@ def tags_like(objects: Path, name: str) -> list[str]:
     return difflib.get_close_matches(name, printed.decode(errors="replace").split(), n=3)
 
 
+def tag_before(objects: Path, revision: str) -> str | None:
+    """Return the newest tag among the ancestors of a revision; None if there is none."""
+    oid = resolve(objects, f"{revision}^")
+    if oid is None:
+        return None
+    try:
+        return git.run(objects, "describe", "--tags", "--abbrev=0", oid, timeout=5.0).decode().strip()
+    except git.GitError:
+        return None
+
+
 class FileLines(NamedTuple):
     """Lines added to and deleted from a file; 0 for binary files."""
 

@@ -4,20 +4,56 @@ Belongs here: one function per kind of question. A symbol's history is that of i
 belong here: other kinds (`answers`, `code_answers`, `project_answers`), SQL (`lookups`), git (`git_facts`).
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+import re2
 
 from qflow_dagster.knowledge import git_facts, history_lookups
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, listed
 from qflow_dagster.knowledge.git_facts import LineCommit
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
+# Where forges look for it, in their order.
+CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
+_PARTS = re.compile(r"\*\*/|/\*\*|\*\*|\*|\?|[^*?/]+|/")
+_WILDCARDS = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
 
 def owner(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """Who knows a file or symbol best."""
+    """Who knows a file or symbol best: by commits or lines, and whom CODEOWNERS names."""
+    path = context.path()
+    sentence, evidence = _by_history(context, path)
+    for file, content in context.texts(CODEOWNERS).items():
+        line, owners = owners_in(content, path)
+        if line:
+            said = f"{file} names {', '.join(owners)}" if owners else f"{file} says that nobody owns it"
+            return f"{sentence}; {said}", [*evidence, context.at(file, line, said)]
+    return sentence, evidence
+
+
+def owners_in(content: str, path: str) -> tuple[int, list[str]]:
+    """Return whom a CODEOWNERS file names as owners of a path, and the line that does; 0 if none does.
+
+    Patterns are those of .gitignore, and the last one that matches decides.
+    """
+    found: tuple[int, list[str]] = (0, [])
+    for number, row in enumerate(content.splitlines()[:5_000], 1):
+        pattern, *owners = row.partition("#")[0].split() or [""]
+        if pattern and not pattern.startswith(("[", "^[", "!")):
+            names = "".join(_WILDCARDS.get(part, re2.escape(part)) for part in _PARTS.findall(pattern.strip("/")))
+            anywhere = "" if "/" in pattern.rstrip("/") else "(?:.*/)?"
+            # A pattern that ends with a slash, or names a folder, covers what is below; `dir/*` does not.
+            below = "/.*" if pattern.endswith("/") else "" if pattern.endswith("/*") else "(?:/.*)?"
+            if re2.fullmatch(f"{anywhere}{names}{below}", path):
+                found = number, owners
+    return found
+
+
+def _by_history(context: QuestionContext, path: str) -> tuple[str, list[Evidence]]:
     if symbol := _symbol(context):
         return _writers(context, symbol)
-    path = context.path()
     rows = history_lookups.authors(context.connection, context.snapshot, path)
     if not rows:
         raise UnansweredError(f"the history of {path} was not ingested")

@@ -185,21 +185,24 @@ def documented_file(connection: Connection, snapshot: Snapshot, path: str) -> st
     return (connection.scalar(query, {**snapshot.interval, "path": path}) or "").strip()
 
 
-def similar(connection: Connection, snapshot: Snapshot, path: str) -> list[Any]:
-    """Return files that share copied code with this one: (path, line, own_line, tokens), most first."""
+def similar(
+    connection: Connection, snapshot: Snapshot, path: str, first: int, last: int
+) -> list[Any]:
+    """Return files that share copied code with these lines: (path, line, own_line, tokens), most first."""
     query = text(f"""
         WITH fragments AS (
-            SELECT clone_class, path, start, max(tokens) AS tokens FROM (
-                SELECT clone_class, path_a AS path, start_a AS start, tokens FROM clones WHERE snapshot_id = :id
+            SELECT clone_class, path, start, max(stop) AS stop, max(tokens) AS tokens FROM (
+                SELECT clone_class, path_a AS path, start_a AS start, end_a AS stop, tokens FROM clones WHERE snapshot_id = :id
                 UNION ALL
-                SELECT clone_class, path_b, start_b, tokens FROM clones WHERE snapshot_id = :id) f
+                SELECT clone_class, path_b, start_b, end_b, tokens FROM clones WHERE snapshot_id = :id) f
             GROUP BY 1, 2, 3)
         SELECT other.path, min(other.start) AS line, min(own.start) AS own_line, sum(other.tokens) AS tokens
         FROM fragments own JOIN fragments other USING (clone_class)
-        WHERE own.path = :path AND (other.path <> :path OR other.start <> own.start)
+        WHERE own.path = :path AND own.start <= :last AND own.stop >= :first AND (other.path <> :path OR other.start <> own.start)
         GROUP BY 1 ORDER BY tokens DESC, 1 LIMIT {MAX_ROWS}
     """)
-    return list(connection.execute(query, {"id": snapshot.id, "path": path}))
+    parameters = {"id": snapshot.id, "path": path, "first": first, "last": last}
+    return list(connection.execute(query, parameters))
 
 
 def documented(connection: Connection, symbol: SymbolLocation) -> str:

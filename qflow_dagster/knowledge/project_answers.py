@@ -59,7 +59,7 @@ def overview(context: QuestionContext) -> tuple[str, list[Evidence]]:
             f"{summary['commits']:,} commits from {summary['first']:%Y-%m-%d} to {summary['last']:%Y-%m-%d}",
             evidence,
         )
-    if subject in ("authors", "contributors", "maintainers"):
+    if subject in ("authors", "contributors", "maintainers", "wrote most"):
         rows = queries.top_authors(connection, snapshot.repository_id)
         items = [f"{row['author']} ({row['commits']:,} commits)" for row in rows]
         return f"{summary['authors']:,} authors; most commits: {listed(items)}", evidence

@@ -1,251 +1,28 @@
 """The subject of a question, by patterns and without the database. A question that matches none is a search.
 
-Belongs here: the kinds of questions and their wordings. Does not belong here: answering them (`answers`).
+Belongs here: trying the patterns. Does not belong here: the patterns (`question_patterns`), answering (`answers`).
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
+
+from qflow_dagster.knowledge.question_patterns import ASKS_FOR, FILLERS, INDIRECT, LEADS, PATTERNS
 
 MAX_LENGTH = 2_000
 
-# The first match counts. S is the subject, O the second one of kinds that have two.
-_S, _O = r"(?P<subject>.+?)", r"(?P<other>.+?)"
-_ONE = r"(?:i|we|you|one|somebody)"
-_NOW = r"(?: now| right now| currently| at the moment| these days| lately| recently)?"
-_GONE = r"(?:removed|deleted|dropped|taken out|thrown out)"
-_RELATED = r"(?:related|connected|linked|coupled)"
-_PROJECT = r"(?:(?:this|the|our) (?:project|package|library|repository|repo|crate|module|application|app|program)|it)"
-_NEW = r"(?:(?:a|an|another|new|one more|some|my|the|own) )+"
-_ADD = r"(?:add|put|place|create|implement|write|register|define)"
-_WHICH = (
-    r"(?:which|what) (?:functions? or methods?|methods? or functions?|classes or functions?|other \w+|\w+)"
-    r"(?: in \S+)?"
-)
-_PATTERNS = {
-    "requirements": [
-        rf"(?:what|which \w+) (?:does|do) {_PROJECT} (?:depend on|require|use|need)(?P<subject>)",
-        r"(?:(?:what|which)(?: are)? )?(?P<subject>)(?:the )?(?:external |third-party |runtime |direct )?"
-        r"(?:dependencies|requirements|packages|libraries)"
-        rf"(?: (?:of|are (?:used|needed|required) (?:by|in)|(?:does|do)) {_PROJECT})?"
-        r"(?: (?:have|use|need|require|depend on))?(?: are (?:used|needed|required|there))?",
-    ],
-    "configuration": [
-        r"(?:(?:what|which|list|show)(?: are)? )?(?P<subject>)(?:all )?(?:the )?(?:environment|env) (?:variables?|vars?)"
-        rf"(?: (?:are (?:read|used|there|supported|known)|(?:does|do) {_PROJECT} (?:read|use|know|have|support|need)"
-        r"|exist|can be set|there are))?(?:,? (?:with|and) (?:their|the|which) defaults?(?: values?)?)?",
-        rf"how (?:do|can) {_ONE} configure {_PROJECT}(?P<subject>)",
-        rf"(?:what|which) (?:configuration|config|settings?)(?: options?| variables?)?(?P<subject>) "
-        rf"(?:are there|exist|(?:does|do) {_PROJECT} (?:have|read|use|take))",
-    ],
-    "between": [
-        rf"(?:what (?:has |have |is |are )?|which )?(?:changed|changes|new|different|differences?|diff|commits)(?: (?:in|of|to) {_O})? "
-        r"(?:are )?(?:between|from) (?P<first>\S+) (?:and|to|until|till) (?P<last>\S+)",
-        r"what (?:is|was|has) (?:new|changed|different|added) in (?P<last2>\S+) (?:since|after|compared (?:to|with)|over) (?P<first2>\S+)",
-        rf"what (?:has |have )?(?:changed|is new|is different)(?: in {_O.replace('other', 'other2')})? since "
-        r"(?P<first3>(?:v|release |version )?\d\S*|[0-9a-f]{7,40})",
-        r"(?:which|what) commits are in (?P<last3>\S+) but not in (?P<first4>\S+)",
-    ],
-    "active": [
-        rf"who (?:works?|is working) on what{_NOW}(?P<subject>)",
-        rf"(?:who|which (?:people|developers|authors)) (?:works?|is working|are working) on {_S}(?: now| right now| currently| "
-        r"at the moment| these days)",
-        rf"who (?:is|are) (?:the )?(?:currently )?active(?: (?:authors|contributors|people|developers|maintainers))?"
-        rf"(?: in (?:{_PROJECT}|{_S}))?{_NOW}",
-        rf"what (?:is|are) (?:people |everybody |the team |we |being )?(?:worked|working) on{_NOW}(?P<subject>)",
-        r"what (?:has )?(?:happened|changed) (?:recently|lately)(?P<subject>)",
-        rf"(?:recent|latest) activity(?: (?:in|of|on) {_S})?",
-        r"who (?:has )?committed (?:recently|lately)(?P<subject>)",
-    ],
-    "removed": [
-        rf"(?:when|why|how|in (?:which|what) (?:commit|release|version)) (?:was|were|has) {_S} (?:been )?{_GONE}(?: from \S+)?",
-        rf"(?:who|(?:which|what) (?:commit|release|version)) (?:has )?(?:removed|deleted|dropped) {_S}",
-        rf"(?:when|why) did {_S} (?:disappear|go away|vanish)",
-        rf"(?:when did (?:we|they|you) (?:remove|delete|drop)) {_S}",
-        rf"(?:what happened to|where did) {_S}(?: go)?",
-        rf"since when is {_S} gone",
-    ],
-    "relation": [
-        rf"how (?:are|is|do|does) {_S} (?:and|to|with) {_O} (?:{_RELATED}|relate|connect|interact|work together|depend)"
-        r"(?: (?:to|with|on) each other)?",
-        rf"how (?:is|are|does|do) {_S} (?:{_RELATED}|relate|connect|interact) (?:to|with) {_O}",
-        rf"(?:what is |what's |show )?(?:the )?(?:relation(?:ship)?|connection|link|path|way|dependency|call chain|call path) "
-        rf"(?:between|from) {_S} (?:and|to) {_O}",
-        rf"what (?:connects|links) {_S} (?:and|to|with) {_O}",
-        rf"(?:how|why) (?:does|do|is|are) {_S} (?:reach|get to|depends? on|uses?|calls?|end up (?:in|calling)|imports?|know) {_O}",
-        rf"(?:does|do) {_S} (?:reach|depend on|use|call|import|know|inherit from|extend) {_O}",
-    ],
-    "placement": [
-        rf"(?:where|how|in which file) (?:should|do|can|would|must|could) {_ONE} {_ADD} {_NEW}(?:[\w-]+ ){{0,4}}?"
-        rf"(?:like|similar to|such as) {_S}",
-        rf"(?:where|how|in which file) (?:should|do|can|would|must|could) {_ONE} {_ADD} {_NEW}{_S}(?: to {_PROJECT})?",
-        rf"where (?:does|do|should) {_NEW}{_S} (?:go|belong|be added|be put)",
-    ],
-    "next": [
-        rf"what (?:should|do|can|must) {_ONE} (?:do|fix|improve|refactor|tackle|work on)(?: first| next)?(?: in {_S})?",
-        rf"where (?:should|do) {_ONE} (?:start|begin)(?: refactoring| improving| fixing)?(?P<subject>)",
-        r"what (?:is|are) the (?:most important|next|top|most urgent) (?:work|things? to (?:do|fix|improve)|work items?|tasks?)(?P<subject>)",
-        rf"what to (?:do|fix|improve) (?:first|next)(?: in {_S})?",
-    ],
-    "used": [
-        rf"where (?:is|are|do we use|does .* use) {_S} (?:used|called|referenced|instantiated|invoked)",
-        rf"(?:who|what|{_WHICH}) (?:calls?|uses?|invokes?|instantiates?|references?) {_S}",
-        rf"what are the (?:callers|users) of {_S}",
-        rf"(?:callers|usages?|uses|references) of {_S}",
-        rf"how many (?:places|functions|callers) (?:call|use) {_S}",
-    ],
-    "defined": [
-        rf"where (?:is|are|can i find|do i find) {_S} (?:defined|declared|implemented|located|written|found)",
-        rf"where (?:can|do) (?:i|we|you|one) find {_S}",
-        rf"(?:which|what|in which|in what) file (?:is {_S} (?:defined|declared|implemented) in|"
-        rf"(?:defines|declares|implements|contains) (?P<subject2>.+?))",
-        rf"(?:in which|in what|which|what) file is {_S} (?:defined|declared|implemented)",
-        rf"(?:definition|declaration|implementation|location) of {_S}",
-        rf"where (?:does|do) (?P<owner>.+?) (?:implement|define|declare)s? {_S}",
-    ],
-    "affected": [
-        rf"what (?:breaks|is affected|would break|could break|will break|may break) (?:if|when) "
-        rf"(?:(?:i|we|you|one) (?:change|modify|remove|delete|touch|edit) {_S}|"
-        r"(?P<subject2>.+?) (?:is |are )?(?:changes?|changed|removed|breaks))",
-        rf"(?:impact|effects?|blast radius) of (?:a change (?:of|to|in) |changing |removing ){_S}",
-    ],
-    "dependents": [
-        rf"(?:who|what|{_WHICH}|how many files) (?:depends? on|imports?|includes?|requires?) {_S}",
-        rf"(?:dependents|importers) of {_S}",
-    ],
-    "dependencies": [
-        rf"what (?:does|do) {_S} (?:depend on|imports?|include|require)",
-        rf"(?:dependencies|imports) of {_S}",
-    ],
-    "calls": [
-        rf"what (?:does|do) {_S} call",
-        rf"(?:which|what) functions (?:does|are called by) {_S}(?: call)?",
-    ],
-    "introduced": [
-        rf"(?:when|why|how) (?:was|were|did we add) {_S} (?:first )?(?:added|created|introduced|written|implemented)",
-        rf"who (?:added|created|introduced|first wrote) {_S}",
-        rf"(?:which|what|in which|in what) (?:commit|release|version) (?:added|created|introduced) {_S}",
-        rf"(?:since|in) (?:which|what) (?:release|version) (?:is|was|does) {_S}"
-        r"(?: there| exist| added| introduced| available)?",
-        rf"since (?:which|what) (?:release|version) (?:is there|do we have|has there been) {_S}",
-        rf"since when (?:is|was|does|do we have) {_S}(?: there| exist| available)?",
-    ],
-    "history": [
-        rf"(?:when was|who) (?:last )?(?:changed|touched|modified|edited) {_S}(?: last| most recently)?",
-        rf"when was {_S} (?:last )?(?:changed|touched|modified|edited)",
-        rf"why was {_S} (?:changed|modified)",
-        rf"(?:recent|latest|last) (?:changes?|commits?) (?:of|to|in|on|for) {_S}",
-        rf"(?:history|changelog) of {_S}",
-    ],
-    "owner": [
-        rf"who (?:knows|owns|maintains|wrote|understands|is responsible for|knows about) {_S}(?: best| most)?",
-        rf"(?:who is the )?(?:owner|main author|maintainer|expert|authors?) (?:of|on|for) {_S}",
-        rf"who(?:m)? (?:should|can|do) i ask about {_S}",
-    ],
-    "coupled": [
-        r"(?:what|which files?)(?: else)? (?:changes?|is changed|are changed|must change)(?: together)? "
-        rf"(?:with|when) {_S}(?: changes?| is changed)?",
-        rf"(?:what|which files) (?:is|are) coupled (?:to|with) {_S}",
-    ],
-    "hotspot": [
-        rf"why (?:is|are) {_S} (?:so |such |that |very |too )?(?:a |an )?"
-        r"(?:hotspot|hot spot|complex|complicated|risky|large|big|long|hard to (?:change|read|maintain|understand))",
-        rf"{_S}: why (?:so )?(?:complex|complicated|risky|a hotspot)",
-        rf"how (?:complex|risky|big|large|long) is {_S}",
-        rf"(?:metrics|complexity) of {_S}",
-    ],
-    "rules": [
-        r"(?:what|which) (?:rules?|findings?|issues?|problems?) "
-        rf"(?:fits?|applies to|apply to|are there in|in|of|has|are found in) {_S}",
-        rf"what(?:'s| is) wrong (?:with|in) {_S}",
-        rf"(?:findings|issues|problems) (?:in|of) {_S}",
-    ],
-    "similar": [
-        rf"(?:which|what) files? (?:is|are) (?:most )?(?:similar to|like|copies of|clones of|duplicates of) {_S}",
-        rf"(?:clones|duplicates|copies) (?:of|in) {_S}",
-        rf"what is (?:similar to|duplicated in) {_S}",
-    ],
-    "tests": [
-        rf"(?:which|what|where) (?:are the |are )?tests? (?:covers?|cover|tests?|for|of|exercises?|call|calls) {_S}",
-        rf"where is {_S} tested",
-        rf"is {_S} tested",
-    ],
-    "members": [
-        r"(?:which|what) (?:methods|functions|members|classes|attributes) "
-        rf"(?:does|do|has|are in|are there in) {_S}(?: have| define| contain)?",
-        rf"(?:what are |list |show )?(?:all )?(?:the )?(?:methods|functions|members|classes) (?:of|in) {_S}",
-    ],
-    "subclasses": [
-        rf"(?:who|what|{_WHICH}) (?:inherits?(?: from)?|extends?|subclass(?:es)?|derives?(?: from)?|implements?) {_S}",
-        rf"(?:what are |list )?(?:the )?(?:subclasses|children|descendants|implementations|implementers) of {_S}",
-    ],
-    "bases": [
-        rf"(?:what|which \w+) (?:does|do) {_S} (?:inherit(?: from)?|extend|derive from|subclass|implement)",
-        rf"(?:what (?:is|are) )?(?:the )?(?:base class(?:es)?|parents?|superclass(?:es)?|bases) of {_S}",
-    ],
-    "raised": [
-        rf"(?:who|what|where|{_WHICH}) (?:raises?|throws?) {_S}",
-        rf"where (?:is|are) {_S} (?:raised|thrown)",
-        rf"(?:when|where) does (?:it|the code) (?:raise|throw) {_S}",
-    ],
-    "word": [
-        rf"where (?:is|are) (?:the )?(?:environment variables?|env vars?|settings?|options?|flags?|constants?) {_S} "
-        r"(?:read|used|set|defined|checked|parsed)",
-        rf"where (?:is|are) {_S} (?:read|parsed|checked)",
-        rf"what(?:'s| is) the default(?: value)? (?:of|for) {_S}",
-    ],
-    "dead": [
-        rf"(?:is|are) there (?:any )?(?:dead|unused|unreachable) (?:code|functions?)(?: in {_S})?",
-        rf"(?:which|what) (?:functions?|code) (?:in {_S} )?(?:is|are) (?:dead|unused|never called|not used)",
-        rf"(?:dead|unused) (?:code|functions?)(?: in {_S})?",
-    ],
-    "licence": [
-        r"(?P<subject>(?:what|which) (?:is the )?licen[cs]e.*|under (?:which|what) licen[cs]e.*)",
-    ],
-    "running": [
-        r"(?P<subject>(?:what|where|which) (?:is|are) the (?:entry ?points?|main function|main program|commands?).*"
-        r"|how (?:do|can|should) (?:i|we|you|one) (?:run|start|launch) "
-        r"(?:it|this|the (?:program|project|application|app|server)).*"
-        r"|how is (?:it|this|the program) (?:run|started).*)",
-    ],
-    "testing": [
-        r"(?P<subject>how (?:do|can|should) (?:i|we|you|one) (?:run|execute|start) (?:the |all )?tests.*"
-        r"|how (?:are|to run) the tests.*)",
-    ],
-    "overview": [
-        r"(?P<subject>hotspots)",
-        r"(?:what|which|where) are the (?P<subject2>hotspots)",
-        r"(?:what|which) (?:is|are) the (?P<subject3>(?:most complex|largest|biggest|longest|most changed|"
-        r"most imported) (?:functions?|files?))",
-        r"(?:which|what) (?P<subject4>languages?).*",
-        r"who are the (?:main |top )?(?P<subject5>authors|contributors|maintainers)",
-        r"how many (?P<subject6>files|lines|commits|authors|functions|symbols)\b.*",
-    ],
-    "purpose": [
-        rf"what (?:is|are) {_S} (?:for|about|good for|used for|responsible for|there for)",
-        rf"what is the (?:purpose|role|responsibility|job|point) of {_S}",
-        rf"why (?:does|do) {_S} exist",
-        rf"what(?:'s| is) (?:in|inside) {_S}",
-        rf"what (?:does|do) (?:the )?(?:module|package|folder|directory|file) {_S} (?:do|contain)",
-    ],
-    "describe": [
-        rf"what (?:does|do) {_S} do",
-        rf"(?:what is the )?(?:signature|docstring|parameters|arguments) of {_S}",
-        rf"(?:explain|describe|show me|show) {_S}",
-        rf"(?:what is|what's|what are) {_S}",
-    ],
-}
 _COMPILED = {
     kind: [re.compile(rf"^(?:{pattern})$", re.IGNORECASE) for pattern in patterns]
-    for kind, patterns in _PATTERNS.items()
+    for kind, patterns in PATTERNS.items()
 }
 _NOISE = re.compile(
-    r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|trait|module|file|symbol|macro|"
+    r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|trait|module|file|folder|directory|symbol|macro|"
     r"exception|error|fixture|decorator|"
     r"constant|package|variable|enum) )?(?:called |named )?",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(
-    r" (?:function|method|class|struct|type|interface|trait|module|file|symbol|macro|package|"
+    r" (?:function|method|class|struct|type|interface|trait|module|file|folder|symbol|macro|package|"
     r"exception|error|fixture|decorator)$",
     re.IGNORECASE,
 )
@@ -327,13 +104,27 @@ def parse(question: str, repository: str = "") -> ParsedQuestion:
     name = rf"{re.escape(repository)}(?:'s)?" if repository else r"(?!)"
     place = rf" (?:with)?in (?:the |this |our )?(?:(?:{name} )?{_CODEBASE}|{name})(?= |$)"
     plain = re.sub(place, "", normalized, flags=re.IGNORECASE)
-    if understood := _match(plain):
-        return understood
+    for wording in _wordings(plain):
+        if understood := _match(wording):
+            return understood
     for clause in _CLAUSE.finditer(plain):
         main = plain[: clause.start()]
-        if understood := _match(main):
-            return understood._replace(clause=main)
+        for wording in _wordings(main):
+            if understood := _match(wording):
+                return understood._replace(clause=main)
     return ParsedQuestion("search", normalized)
+
+
+def _wordings(question: str) -> Iterator[str]:
+    """Yield a question as it stands, then in plainer wordings."""
+    yield question
+    plain = LEADS.sub("", FILLERS.sub("", question)).strip()
+    if plain != question:
+        yield plain
+    if (direct := INDIRECT.sub(r"\1 \3 \2 \4", plain)) != plain:
+        yield direct
+    if (phrase := ASKS_FOR.sub("", plain)) != plain:
+        yield phrase
 
 
 def _match(question: str) -> ParsedQuestion | None:
@@ -345,7 +136,7 @@ def _match(question: str) -> ParsedQuestion | None:
                 continue
             groups = {re.sub(r"\d", "", name): value for name, value in match.groupdict().items() if value}
             if kind == "between":
-                revisions = f"{groups['first']}..{groups.get('last', '')}"
+                revisions = f"{groups.get('first', '')}..{groups.get('last', '')}"
                 return ParsedQuestion(kind, revisions, subject_of(groups.get("other", "")))
             subject, other = subject_of(groups.get("subject", "")), subject_of(groups.get("other", ""))
             if "owner" in groups:

@@ -76,6 +76,9 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Summarize what changed between two revisions: commits, people, files with most changed lines; code first."""
     first, _, last = context.subject.partition("..")
     objects = context.objects()
+    if not first:
+        # What is new in a release: since the release before it.
+        first = git_facts.tag_before(objects, last) or first
     oids = [
         git_facts.resolve(objects, revision) if revision else context.snapshot.commit_oid
         for revision in (first, last)
