@@ -77,7 +77,8 @@ class FunctionSearch:
 
     def __init__(self, engine: Engine, snapshot: Snapshot, path: Path) -> None:
         query = text(f"""
-            SELECT f.path, s.start_line, s.end_line, s.qualified_name FROM files f JOIN symbols s ON s.blob_id = f.blob_id
+            SELECT f.path, s.start_line, s.end_line, s.qualified_name
+            FROM files f JOIN symbols s ON s.blob_id = f.blob_id
             WHERE {IN_SNAPSHOT} AND s.seq > 0 AND NOT f.vendored AND s.kind IN ('function', 'method', 'macro', 'class')
             ORDER BY f.path, s.start_line
         """)

@@ -17,11 +17,12 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 
 from benchmarks.loop import NAME, prepare
 from benchmarks.question_peers import FunctionSearch, git_answer
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
+from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import findings, rule_engine
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.knowledge import answers, index
@@ -84,7 +85,7 @@ def evaluate(
     return grades, times
 
 
-def ingested(url: str, path: Path) -> tuple[Engine, Snapshot]:
+def ingested(url: URL, path: Path) -> tuple[Engine, Snapshot]:
     """Ingest, measure and index a clone in the database, unless that was done before."""
     ensure_database(url)
     engine = engine_for(url)
@@ -92,7 +93,7 @@ def ingested(url: str, path: Path) -> tuple[Engine, Snapshot]:
     try:
         with engine.connect() as connection:
             return engine, current_snapshot(connection, NAME)
-    except Exception:
+    except QflowError:
         snapshot = prepare(engine, path)
     evaluation = rule_engine.evaluate(engine, NAME)
     with engine.begin() as connection:

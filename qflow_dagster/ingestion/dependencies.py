@@ -77,7 +77,9 @@ def declarations(
             SELECT f.path, b.language, b.namespaces, coalesce(d.names, '{{}}'), coalesce(d.modules, '{{}}')
             FROM files f JOIN blobs b ON b.id = f.blob_id AND b.language = ANY(:languages)
             LEFT JOIN LATERAL (
-                SELECT array_agg(s.name ORDER BY s.seq) FILTER (WHERE s.kind <> 'module') AS names,
+                SELECT array_agg(CASE WHEN p.seq > 0 THEN substr(s.qualified_name, length(p.qualified_name) + 2)
+                                      ELSE s.qualified_name END ORDER BY s.seq)
+                           FILTER (WHERE s.kind <> 'module') AS names,
                        array_agg(s.qualified_name ORDER BY s.seq) FILTER (WHERE s.kind = 'module') AS modules
                 FROM symbols s LEFT JOIN symbols p ON p.blob_id = s.blob_id AND p.seq = s.parent_seq
                 WHERE s.blob_id = b.id AND s.seq > 0

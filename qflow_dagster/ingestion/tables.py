@@ -146,6 +146,7 @@ symbols = Table(
     Column("seq", Integer, nullable=False),
     Column("parent_seq", Integer),
     Column("kind", Text, nullable=False),
+    # Without receivers and scopes.
     Column("name", Text, nullable=False),
     # Dotted path within the file, for example Outer.method.
     Column("qualified_name", Text, nullable=False),

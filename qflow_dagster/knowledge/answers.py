@@ -242,7 +242,7 @@ def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if path := context.file():
-        name, members = path, lookups.within(context.connection, context.snapshot, path)
+        name, members = path, lookups.within(context.connection, context.snapshot, path, nested=True)
     else:
         symbol = context.definition()
         name, members = symbol.name, lookups.members(context.connection, context.snapshot, symbol)

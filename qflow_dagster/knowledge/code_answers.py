@@ -130,7 +130,9 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     direct = [row for row in levels if row.depth == 1]
     exporting = [row for row in direct if EXPORTS.search(row.path)]
     if exporting:
-        parts.append(f"it is public: {listed([f'{row.path}:{row.line}' for row in exporting])} exports from it")
+        parts.append(
+            f"it is public: {listed([f'{row.path}:{row.line}' for row in exporting])} exports from it"
+        )
     tests = [row.path for row in levels if row.test]
     if levels:
         parts.append(

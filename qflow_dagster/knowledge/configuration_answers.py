@@ -53,7 +53,8 @@ def configuration(context: QuestionContext) -> tuple[str, list[Evidence]]:
         f"{name} ({row.path}:{row.line}{f', default {default}' if default else ''})"
         for name, (default, row) in shown.items()
     ]
-    sentence = f"{count(len(shown), 'environment variable')} {'are' if own else 'are, by tests alone,'} read: {listed(items)}"
+    verb = "read" if own else "read, by tests alone"
+    sentence = f"{count(len(shown), 'environment variable')} {verb}: {listed(items)}"
     if own and len(own) < len(variables):
         sentence += f"; tests read {len(variables) - len(own):,} more"
     return sentence, [
@@ -97,7 +98,10 @@ def dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return listed(parts[:3], len(parts)), evidence
 
 
-_MANIFESTS = r"^(?:pyproject\.toml|setup\.cfg|requirements\.txt|Cargo\.toml|package\.json|composer\.json|go\.mod|pom\.xml|Gemfile)$"
+_MANIFESTS = (
+    r"^(?:pyproject\.toml|setup\.cfg|requirements\.txt|Cargo\.toml|package\.json|composer\.json|"
+    r"go\.mod|pom\.xml|Gemfile)$"
+)
 _PACKAGE = re.compile(r"[A-Za-z0-9@][\w./@-]*")
 
 

@@ -17,9 +17,11 @@ from qflow_dagster.ingestion.stand_ins import stand_in
 TIMEOUT = 20.0
 MAX_LINES = 2_000
 _COMMIT = "%x01%H%x00%aN%x00%ad%x00%s"
-_DECLARES = "class|def|fn|func|function|interface|struct|trait|enum|type|const|let|var|val|record|object|module|public|static"
-# Changelogs name what is gone.
-_NO_DOCUMENTS = tuple(f":(exclude,icase)*.{extension}" for extension in ("md", "rst", "txt", "adoc"))
+_DECLARES = (
+    "class|def|fn|func|function|interface|struct|trait|enum|type|const|let|var|val|record|object|module|"
+    "public|static"
+)
+_DOCUMENTS = (".md", ".rst", ".txt", ".adoc")
 
 
 class Line(NamedTuple):
@@ -62,8 +64,8 @@ def _grep(objects: Path, commit: str, *options: str) -> list[Line]:
     try:
         printed = git.run(objects, *arguments, timeout=TIMEOUT, max_output=8_000_000)
     except git.GitError as error:
-        # Exit code 1 without a message: no line has it.
-        if error.code == 1 and not error.stderr:
+        # Exit code 1 with nothing but hints: no line has it.
+        if error.code == 1 and all(row.startswith("hint:") for row in error.stderr.splitlines()):
             return []
         raise
     found = []
@@ -187,7 +189,7 @@ def changes_between(objects: Path, first: str, last: str, path: str = "") -> Rev
     Raises:
         GitError: An object is missing, or it takes longer than `TIMEOUT`.
     """
-    paths = ("--", f":(literal){path}") if path else ()
+    paths = ("--", path) if path else ()
     with stand_in(objects) as repository:
         log = ("log", f"--format={_COMMIT}", "--date=format:%Y-%m-%d", f"{first}..{last}", *paths)
         commits = _commits(git.run(repository, *log, timeout=TIMEOUT, configuration=_mailmap(last)))
@@ -204,20 +206,24 @@ def changes_between(objects: Path, first: str, last: str, path: str = "") -> Rev
 
 
 def last_with(objects: Path, commit: str, name: str) -> LineCommit | None:
-    """Return the newest commit that changed how often a name occurs; None if there is none, or git needs too long."""
+    """Return the newest commit that changed how often a name occurs outside of documents; None if there is none."""
     with stand_in(objects) as repository:
-        arguments = ("log", "-1", f"--format={_COMMIT}", "--date=format:%Y-%m-%d", f"-S{name}", commit)
-        try:
-            printed = git.run(
-                repository,
-                *arguments,
-                *("--", ".", *_NO_DOCUMENTS),
-                timeout=TIMEOUT,
-                configuration=_mailmap(commit),
-            )
-        except git.GitError:
-            return None
-    return next(iter(_commits(printed)), None)
+        arguments = (
+            "log",
+            "-5",
+            f"--format={_COMMIT}",
+            "--date=format:%Y-%m-%d",
+            "--name-only",
+            f"-S{name}",
+            commit,
+        )
+        printed = git.run(repository, *arguments, timeout=TIMEOUT, configuration=_mailmap(commit))
+    for record in printed.decode("utf-8", "replace").split("\x01")[1:]:
+        head, _, paths = record.partition("\n")
+        # Changelogs name what is gone.
+        if any(not path.lower().endswith(_DOCUMENTS) for path in paths.split("\n") if path):
+            return next(iter(_commits(f"\x01{head}".encode())), None)
+    return None
 
 
 def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> list[tuple[str, LineCommit]]:
@@ -240,7 +246,7 @@ def additions(objects: Path, commit: str, path: str, names: Sequence[str]) -> li
         printed = git.run(
             repository,
             *arguments,
-            *("--", f":(literal){path}"),
+            *("--", path),
             timeout=TIMEOUT,
             configuration=_mailmap(commit),
             max_output=50_000_000,

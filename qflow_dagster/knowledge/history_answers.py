@@ -42,7 +42,8 @@ def owners_in(content: str, path: str) -> tuple[int, list[str]]:
     for number, row in enumerate(content.splitlines()[:5_000], 1):
         pattern, *owners = row.partition("#")[0].split() or [""]
         if pattern and not pattern.startswith(("[", "^[", "!")):
-            names = "".join(_WILDCARDS.get(part, re2.escape(part)) for part in _PARTS.findall(pattern.strip("/")))
+            parts = _PARTS.findall(pattern.strip("/"))
+            names = "".join(_WILDCARDS.get(part) or re.escape(part) for part in parts)
             anywhere = "" if "/" in pattern.rstrip("/") else "(?:.*/)?"
             # A pattern that ends with a slash, or names a folder, covers what is below; `dir/*` does not.
             below = "/.*" if pattern.endswith("/") else "" if pattern.endswith("/*") else "(?:/.*)?"

@@ -59,7 +59,7 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
     parameters = {**snapshot.interval, "name": name, "short_name": short_name}
     exact = (
         "s.name = :short_name AND "
-        "(s.qualified_name = :name OR right(s.qualified_name, length(:name) + 1) = '.' || :name)"
+        "right('.' || replace(s.qualified_name, '::', '.'), length(:name) + 1) = '.' || :name"
     )
     for condition in (
         exact,
@@ -144,13 +144,17 @@ def members(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) 
     return sorted((SymbolLocation(*row) for row in rows), key=lambda member: member.line)
 
 
-def within(connection: Connection, snapshot: Snapshot, path: str) -> list[SymbolLocation]:
-    """Return the top-level symbols of a file, in order."""
+def within(
+    connection: Connection, snapshot: Snapshot, path: str, *, nested: bool = False
+) -> list[SymbolLocation]:
+    """Return the top-level symbols of a file, in order; `nested`: also those of its types and modules."""
+    parents = "OR (p.kind <> 'function' AND p.kind <> 'method')" if nested else ""
     query = text(f"""
         SELECT f.path, s.start_line, s.kind, s.qualified_name, s.signature, s.end_line, f.oid
         FROM files f JOIN symbols s ON s.blob_id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND f.path = :path AND s.seq > 0 AND coalesce(s.parent_seq, 0) = 0
-        ORDER BY s.start_line LIMIT 60
+        LEFT JOIN symbols p ON p.blob_id = s.blob_id AND p.seq = s.parent_seq AND p.seq > 0
+        WHERE {IN_SNAPSHOT} AND f.path = :path AND s.seq > 0 AND (p.seq IS NULL {parents})
+        ORDER BY s.start_line LIMIT 100
     """)
     return [SymbolLocation(*row) for row in connection.execute(query, {**snapshot.interval, "path": path})]
 
@@ -170,7 +174,8 @@ def below(connection: Connection, snapshot: Snapshot, folder: str) -> list[str]:
     """Return the files in a folder and below it, those of the folder itself first."""
     query = text(f"""
         SELECT f.path FROM files f
-        WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable') AND (:folder = '' OR starts_with(f.path, :folder || '/'))
+        WHERE {IN_SNAPSHOT} AND f.kind IN ('file', 'executable')
+          AND (:folder = '' OR starts_with(f.path, :folder || '/'))
         ORDER BY length(f.path) - length(replace(f.path, '/', '')), f.path LIMIT 500
     """)
     return list(connection.scalars(query, {**snapshot.interval, "folder": folder}))
@@ -185,20 +190,20 @@ def documented_file(connection: Connection, snapshot: Snapshot, path: str) -> st
     return (connection.scalar(query, {**snapshot.interval, "path": path}) or "").strip()
 
 
-def similar(
-    connection: Connection, snapshot: Snapshot, path: str, first: int, last: int
-) -> list[Any]:
+def similar(connection: Connection, snapshot: Snapshot, path: str, first: int, last: int) -> list[Any]:
     """Return files that share copied code with these lines: (path, line, own_line, tokens), most first."""
     query = text(f"""
         WITH fragments AS (
             SELECT clone_class, path, start, max(stop) AS stop, max(tokens) AS tokens FROM (
-                SELECT clone_class, path_a AS path, start_a AS start, end_a AS stop, tokens FROM clones WHERE snapshot_id = :id
+                SELECT clone_class, path_a AS path, start_a AS start, end_a AS stop, tokens FROM clones
+                WHERE snapshot_id = :id
                 UNION ALL
                 SELECT clone_class, path_b, start_b, end_b, tokens FROM clones WHERE snapshot_id = :id) f
             GROUP BY 1, 2, 3)
         SELECT other.path, min(other.start) AS line, min(own.start) AS own_line, sum(other.tokens) AS tokens
         FROM fragments own JOIN fragments other USING (clone_class)
-        WHERE own.path = :path AND own.start <= :last AND own.stop >= :first AND (other.path <> :path OR other.start <> own.start)
+        WHERE own.path = :path AND own.start <= :last AND own.stop >= :first
+          AND (other.path <> :path OR other.start <> own.start)
         GROUP BY 1 ORDER BY tokens DESC, 1 LIMIT {MAX_ROWS}
     """)
     parameters = {"id": snapshot.id, "path": path, "first": first, "last": last}

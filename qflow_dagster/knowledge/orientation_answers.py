@@ -81,9 +81,14 @@ def placement(context: QuestionContext) -> tuple[str, list[Evidence]]:
     siblings = _sibling_symbols(context)
     if len(siblings) >= MIN_SIBLINGS:
         path, _ = Counter(sibling.path for sibling in siblings).most_common(1)[0]
-        names = {sibling.name.rpartition(".")[2]: sibling for sibling in siblings if sibling.path == path}
+        # What the siblings' file has of the same kind counts for when the last one was added.
+        names = {
+            symbol.name.rpartition(".")[2]
+            for symbol in lookups.within(context.connection, context.snapshot, path)
+            if symbol.kind == siblings[0].kind
+        }
         try:
-            added = git_facts.additions(context.objects(), context.snapshot.commit_oid, path, list(names))
+            added = git_facts.additions(context.objects(), context.snapshot.commit_oid, path, sorted(names))
         except GitError:
             added = []
         return _beside(context, path, [(s.name, s.path, s.line) for s in siblings], added)

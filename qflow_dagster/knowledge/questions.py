@@ -16,7 +16,8 @@ _COMPILED = {
     for kind, patterns in PATTERNS.items()
 }
 _NOISE = re.compile(
-    r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|trait|module|file|folder|directory|symbol|macro|"
+    r"^(?:the |a |an |this |our )*(?:(?:function|method|class|struct|type|interface|trait|module|"
+    r"file|folder|directory|symbol|macro|"
     r"exception|error|fixture|decorator|"
     r"constant|package|variable|enum) )?(?:called |named )?",
     re.IGNORECASE,

@@ -5,6 +5,7 @@ Belongs here: one function per kind of question. Does not belong here: the histo
 """
 
 import posixpath
+import re
 from collections import Counter
 from datetime import timedelta
 
@@ -43,6 +44,8 @@ def removed(context: QuestionContext) -> tuple[str, list[Evidence]]:
         return sentence + _released(context, last.oid), [
             Evidence(row.oid, then, None, f"{row.date} {row.author}: {row.subject}") for row, then in commits
         ]
+    if "/" in subject or re.search(r"\.\w{1,4}$", subject):
+        raise UnansweredError(f"no commit of the ingested history removed a file {subject!r}")
     return _removed_name(context)
 
 
@@ -78,7 +81,10 @@ def between(context: QuestionContext) -> tuple[str, list[Evidence]]:
     objects = context.objects()
     if not first:
         # What is new in a release: since the release before it.
-        first = git_facts.tag_before(objects, last) or first
+        before = git_facts.tag_before(objects, last)
+        if before is None:
+            raise UnansweredError(f"the repository has no release {last!r} with a release before it")
+        first = before
     oids = [
         git_facts.resolve(objects, revision) if revision else context.snapshot.commit_oid
         for revision in (first, last)

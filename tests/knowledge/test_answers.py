@@ -42,6 +42,10 @@ class Rye(Loaf):
 def _unused_cache(loaf):
     return loaf
 '''
+COVERAGE = (
+    '{"files": {"shop/oven.py": {"executed_lines": [1], "missing_lines": [2], '
+    '"contexts": {"1": ["tests/test_bread.py::test_slices|run"]}}}}'
+)
 MIT = "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy\n"
 
 
@@ -49,7 +53,8 @@ MIT = "MIT License\n\nPermission is hereby granted, free of charge, to any perso
 def bakery(engine: Engine, repository: GitRepository, ingested: Ingested) -> Snapshot:
     """A shop of Python and Ruby with 14 chapters of documents, a rename, and a package that exports again."""
     repository.commit({"shop/heat.py": HEAT, "shop/__init__.py": ""}, "First oven")
-    repository.commit({"shop/heat.py": HEAT + PREHEAT}, "Add preheat: large loaves came out raw", BOB)
+    proof = "\n\ndef proof_dough():\n    return 0\n"
+    repository.commit({"shop/heat.py": HEAT + PREHEAT + proof}, "Add preheat: large loaves came out raw", BOB)
     repository.git("tag", "v1.0")
     repository.git("mv", "shop/heat.py", "shop/oven.py")
     repository.commit({}, "Rename heat to oven", ANN)
@@ -66,9 +71,12 @@ def bakery(engine: Engine, repository: GitRepository, ingested: Ingested) -> Sna
             "shop/__init__.py": "from .bread import *\nfrom .oven import preheat\n",
             "tests/test_bread.py": "from shop import Loaf\n\n\ndef test_slices():\n    assert Loaf(80).slices() == 2\n",
             "bin/oven.rb": "def run_it\n  warm(3)\nend\n",
-            "shop/settings.py": "import os\n\nHOME = os.environ['BAKERY_HOME']\n",
+            "shop/settings.py": "import os\n\nHOME = os.environ['BAKERY_HOME']\nOVEN = os.getenv('OVEN', 'gas')\n",
             "LICENSE": MIT,
-            "pyproject.toml": '[project]\nname = "bakery"\n[project.scripts]\nbake = "shop.oven:preheat"\n[tool.pytest]\n',
+            "CODEOWNERS": "*.rst @writers\n/shop/ @bakers\n",
+            "coverage.json": COVERAGE,
+            "pyproject.toml": '[project]\nname = "bakery"\ndependencies = ["flour>=1"]\n'
+            '[dependency-groups]\ndev = ["sieve"]\n[project.scripts]\nbake = "shop.oven:preheat"\n[tool.pytest]\n',
             "empty.py": "",
             **{f"docs/chapter{n}.rst": chapter.format(n) for n in range(14)},
         },
@@ -95,6 +103,50 @@ QUESTIONS = [
     ("What is Loaf?", "describe", ["A loaf with a crust that sings."], [("shop/bread.py", 8)]),
     ("Why was preheat added?", "introduced", ["Add preheat", "Bob", "v1.0"], [("shop/oven.py", None)]),
     ("Who wrote preheat?", "owner", ["Bob"], [("shop/oven.py", None)]),
+    ("How are preheat and warm related?", "relation", ["preheat calls warm"], [("shop/oven.py", 8)]),
+    ("is Rye related to Loaf?", "relation", ["Rye inherits from Loaf"], [("shop/bread.py", 18)]),
+    ("how does tests/test_bread.py depend on shop/oven.py", "relation", ["imports shop/__init__.py"], []),
+    ("how are BAKERY_HOME and Loaf related?", "not known", ["BAKERY_HOME"], []),
+    ("When was src/yeast.py removed?", "not known", ["yeast"], []),
+    (
+        "when was shop/heat.py removed?",
+        "removed",
+        ["renamed to shop/oven.py", "Ann"],
+        [("shop/heat.py", None)],
+    ),
+    ("who removed proof_dough?", "removed", ["Cy", "Warmer"], []),
+    ("was warm removed?", "removed", ["was not removed", "shop/oven.py:1"], [("shop/oven.py", 1)]),
+    ("what changed since v1.0?", "between", ["commits by", "shop/bread.py"], []),
+    ("what changed in shop/oven.py between v1.0 and main", "between", ["2 commits", "shop/oven.py"], []),
+    ("what is new in v1.0?", "not known", ["no release 'v1.0' with a release before it"], []),
+    ("compare v1.0 and v9.9", "not known", ["no revision 'v9.9'"], []),
+    ("Who works on what now?", "active", ["Ann", "Bob", "shop"], []),
+    ("which environment variables are read?", "configuration", ["BAKERY_HOME (shop/settings.py:3"], []),
+    (
+        "which env vars are there, with defaults",
+        "configuration",
+        ["OVEN (shop/settings.py:4, default 'gas')"],
+        [("shop/settings.py", 4)],
+    ),
+    (
+        "what are the dependencies?",
+        "requirements",
+        ["flour", "for development sieve"],
+        [("pyproject.toml", 1)],
+    ),
+    ("does it depend on flour?", "requirements", ["flour"], [("pyproject.toml", 1)]),
+    ("does it depend on sugar?", "not known", ["sugar"], []),
+    ("What is shop/bread.py for?", "purpose", ["Kneads and shapes", "class Loaf"], [("shop/bread.py", 1)]),
+    ("what is the folder shop about?", "purpose", ["shop/oven.py"], []),
+    ("where should I add another chapter like docs/chapter1.rst?", "placement", ["docs/"], []),
+    ("where do I add a new function like warm", "placement", ["shop/", "added"], []),
+    ("what exceptions does preheat raise?", "raises", ["OverflowError"], [("shop/oven.py", 7)]),
+    ("which code is similar to shop/bread.py?", "similar", ["no file shares"], [("shop/bread.py", 1)]),
+    ("what should I do first?", "next", ["hotspot"], []),
+    ("who owns shop/bread.py?", "owner", ["CODEOWNERS names @bakers"], [("CODEOWNERS", 2)]),
+    ("tests of warm", "tests", ["executed 1 of 2 lines", "test_slices"], [("coverage.json", 1)]),
+    ("Please tell me where Loaf is defined", "defined", ["shop/bread.py"], [("shop/bread.py", 8)]),
+    ("where is Loaf defined so that it sings?", "defined", ["only 'where is Loaf defined' is answered"], []),
     (
         "when was shop/oven.py created?",
         "introduced",

@@ -6,6 +6,272 @@ from hypothesis import strategies as st
 
 from qflow_dagster.knowledge.questions import parse
 
+# Other wordings of each kind, as people write them.
+WORDINGS = {
+    "defined": [
+        "Can you tell me where Foo is defined?",
+        "Where does Foo live?",
+        "show me the definition of foo_bar",
+        "which module defines Foo",
+        "Foo: where is it?",
+        "find Foo",
+        "Where exactly is the function foo_bar located?",
+    ],
+    "used": [
+        "What calls foo_bar?",
+        "who is calling foo_bar",
+        "show all callers of foo_bar",
+        "list callers of foo_bar",
+        "Where do we call foo_bar?",
+        "Which places use foo_bar?",
+        "is foo_bar used anywhere?",
+        "Is foo_bar still used?",
+    ],
+    "calls": [
+        "Which functions are called by foo_bar?",
+        "what does Foo.bar invoke",
+        "callees of foo_bar",
+    ],
+    "owner": [
+        "who can tell me about src/a.py?",
+        "Who should review changes to src/a.py?",
+        "who is responsible for foo_bar?",
+        "who understands src/a.py",
+        "who owns src/a.py",
+    ],
+    "coupled": [
+        "what usually changes together with src/a.py?",
+        "which files change with src/a.py?",
+        "What else must I change when I change src/a.py?",
+    ],
+    "introduced": [
+        "when did foo_bar appear?",
+        "in which version did foo_bar first appear?",
+        "which commit introduced foo_bar?",
+        "who created src/a.py",
+        "how old is src/a.py?",
+    ],
+    "history": [
+        "show the history of foo_bar",
+        "git history of foo_bar",
+        "when was foo_bar last modified and by whom?",
+        "who changed src/a.py last?",
+        "what are the last changes to src/a.py",
+        "how has foo_bar changed over time",
+    ],
+    "removed": [
+        "when was foo_bar removed?",
+        "Which commit deleted src/a.py?",
+        "Was foo_bar removed?",
+        "why was foo_bar deleted",
+    ],
+    "affected": [
+        "what would break if I removed foo_bar?",
+        "What happens if I change src/a.py?",
+        "what is the impact of changing foo_bar",
+        "is it safe to change foo_bar?",
+        "who is affected by a change to src/a.py",
+        "can I delete foo_bar",
+    ],
+    "tests": [
+        "how is foo_bar tested?",
+        "are there tests for foo_bar?",
+        "does foo_bar have tests?",
+        "show tests of src/a.py",
+        "which test exercises foo_bar",
+        "is src/a.py covered by tests?",
+    ],
+    "hotspot": [
+        "why is src/a.py a hotspot?",
+        "what makes foo_bar so complicated?",
+        "how complicated is foo_bar",
+        "foo_bar complexity",
+    ],
+    "next": [
+        "what should I refactor first?",
+        "where should I start improving?",
+        "what is the most urgent work?",
+        "what should be fixed in src/a.py?",
+    ],
+    "relation": [
+        "what is the relationship between Foo and Bar?",
+        "how does Foo call bar?",
+        "does src/a.py depend on src/b.py?",
+        "why does src/a.py import src/b.py?",
+        "how do I get from Foo to Bar?",
+        "is Foo related to Bar?",
+    ],
+    "running": [
+        "how is the program started?",
+        "what is the main entry point?",
+        "how do I run the project?",
+        "where does the program start?",
+        "how do I start the server?",
+    ],
+    "testing": [
+        "how to run tests?",
+        "how do I test this?",
+        "what command runs the tests?",
+        "how do I execute the test suite?",
+    ],
+    "configuration": [
+        "which environment variables are supported?",
+        "list all environment variables with defaults",
+        "what env vars can I set?",
+        "how is it configured?",
+        "what settings are there?",
+    ],
+    "word": [
+        "where is FOO_BAR set?",
+        "what is the default of FOO_BAR?",
+        "where do we read FOO_BAR?",
+    ],
+    "licence": [
+        "under which license is it published?",
+        "is it MIT licensed?",
+        "license?",
+    ],
+    "requirements": [
+        "what are the dependencies?",
+        "which packages does it need?",
+        "which libraries does this project use?",
+        "what third-party libraries are used?",
+        "does it depend on numpy?",
+    ],
+    "dead": [
+        "what code is never used?",
+        "which functions are unused?",
+        "show dead code",
+        "unused functions in src/a.py",
+    ],
+    "similar": [
+        "is there code similar to foo_bar?",
+        "where is src/a.py duplicated?",
+        "which code is copied from src/a.py",
+        "what duplicates foo_bar",
+        "show duplicates of src/a.py",
+    ],
+    "purpose": [
+        "what is src/a.py for?",
+        "what is the folder src about?",
+        "what is the purpose of src/a.py?",
+    ],
+    "describe": [
+        "what does src/a.py do?",
+        "explain src/a.py",
+        "describe the module src/a.py",
+        "what does foo_bar do?",
+        "how does foo_bar work?",
+        "what arguments does foo_bar take?",
+        "what does foo_bar return?",
+        "signature of foo_bar",
+    ],
+    "placement": [
+        "where should a new command go?",
+        "where would I add another parser?",
+        "where do I put a new test for foo_bar?",
+        "how do I add a new command like Foo?",
+    ],
+    "between": [
+        "what changed between v1.0 and v2.0?",
+        "diff v1.0 v2.0",
+        "changes in src/a.py between v1.0 and v2.0",
+        "what changed since v1.0?",
+        "what's new in v2.0?",
+        "changelog from v1.0 to v2.0",
+        "compare v1.0 and v2.0",
+    ],
+    "active": [
+        "who is working on this right now?",
+        "who are the active developers?",
+        "who worked on src/a.py recently?",
+        "what are people working on?",
+        "who is currently active?",
+        "what has been going on lately?",
+    ],
+    "members": [
+        "which methods does Foo have?",
+        "what attributes does Foo have",
+        "list functions in src/a.py",
+        "what is defined in src/a.py?",
+        "show the API of src/a.py",
+    ],
+    "subclasses": [
+        "which types implement Foo?",
+        "who extends Foo?",
+        "what are the implementations of Foo?",
+        "does anything inherit from Foo?",
+    ],
+    "bases": [
+        "what is Foo derived from?",
+        "which interfaces does Foo implement?",
+        "what are Foo's base classes?",
+    ],
+    "raised": [
+        "where do we raise FooError?",
+        "which functions throw FooError",
+        "when is FooError raised?",
+    ],
+    "raises": [
+        "what exceptions does foo_bar raise?",
+    ],
+    "dependents": [
+        "what imports src/a.py",
+        "who depends on src/a.py?",
+        "is src/a.py imported anywhere?",
+    ],
+    "dependencies": [
+        "what are the imports of src/a.py?",
+        "which modules does src/a.py import?",
+        "what does src/a.py need?",
+    ],
+    "rules": [
+        "what problems does src/a.py have?",
+        "are there issues in src/a.py?",
+    ],
+    "overview": [
+        "how big is the project?",
+        "which languages are used?",
+        "how many functions are there?",
+        "who wrote most of the code?",
+        "what are the largest files?",
+    ],
+}
+
+
+def test_wordings_are_of_their_kind() -> None:
+    understood = {q: parse(q, "bakery").kind for questions in WORDINGS.values() for q in questions}
+    assert understood == {q: kind for kind, questions in WORDINGS.items() for q in questions}
+
+
+@pytest.mark.parametrize(
+    ("question", "subject", "other"),
+    [
+        ("How are Loaf and warm related?", "Loaf", "warm"),
+        ("what is the connection between the class Loaf and shop/oven.py", "Loaf", "shop/oven.py"),
+        ("what changed between v1.0 and v2.0?", "v1.0..v2.0", ""),
+        ("changes in src/net.c since v1.0", "search", ""),
+        ("what changed in src/net.c since 1.2.3", "1.2.3..", "src/net.c"),
+        ("what is new in v2.0?", "..v2.0", ""),
+        ("Where does the Loaf class implement the slices method?", "Loaf.slices", ""),
+    ],
+)
+def test_questions_of_two_subjects(question: str, subject: str, other: str) -> None:
+    understood = parse(question, "bakery")
+    assert (understood.subject if understood.kind != "search" else "search", understood.other) == (
+        subject,
+        other,
+    )
+
+
+def test_a_main_clause_is_understood_alone_and_named() -> None:
+    understood = parse("Where is connect defined so that the server may start, and which port does it use?")
+    assert (understood.kind, understood.subject, understood.clause) == (
+        "defined",
+        "connect",
+        "Where is connect defined",
+    )
+
 
 @pytest.mark.parametrize(
     ("question", "kind", "subject"),

@@ -5,6 +5,7 @@ Belongs here: turning the captures of a query (``queries/*.scm``) into facts. Im
 table in ``constructs``.
 """
 
+import re
 import time
 from bisect import bisect_right
 
@@ -17,6 +18,7 @@ from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition
 from qflow_dagster.ingestion.extraction.text import Lines, Span
 from qflow_dagster.ingestion.facts import ImportFact, ParseErrorFact, SymbolFact
 
+_SCOPED = re.compile(r"[\w$~]+(?:(?:\.|::)[\w$~]+)+")
 LOCATED_ERRORS = 20
 # Progress callbacks are slow, so only files above this size have a timeout while they are parsed.
 WATCHED_BYTES = 200_000
@@ -76,7 +78,7 @@ class Found:
                     seq,
                     d.parent,
                     d.kind,
-                    d.name,
+                    _last_part(d.name),
                     qualified[seq],
                     _signature(d, lines.code_text) if seq else "",
                     first,
@@ -101,6 +103,11 @@ class Found:
                 return True
             above = self.definitions[above].parent
         return False
+
+
+def _last_part(name: str) -> str:
+    """Return a name without receiver and scopes, as calls have it: `send` of `res.send`, `run` of `Server::run`."""
+    return re.split(r"\.|::", name)[-1] if _SCOPED.fullmatch(name) else name
 
 
 def parse(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
