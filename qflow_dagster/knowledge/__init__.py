@@ -2,8 +2,9 @@
 
 - `requests`: the lifecycle of a request; `tickets`: requests of other kinds than questions; `producers`: requests
   that the system raises itself; `listener`: answers requests as they come
-- `questions`: what a question asks; `answers`, `evidence`, `lookups`: where answers come from
-- `index`, `entries`, `workers`: full-text search
+- `questions`, `question_patterns`: what a question asks; `answers` and the modules named after kinds of answers;
+  `evidence`; `lookups`, `history_lookups`, `graph`, `git_facts`: where answers come from
+- `search`; `index`, `entries`, `words`, `workers`: full-text search
 
 Imports nothing itself: worker processes import parts of it, and need no database.
 """

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from qflow_dagster.evolution import findings
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import (
@@ -17,12 +16,12 @@ from qflow_dagster.knowledge import (
     coverage_answers,
     graph,
     history_answers,
-    index,
     lookups,
     orientation_answers,
     project_answers,
     relation_answers,
     revision_answers,
+    search,
 )
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
@@ -208,6 +207,9 @@ def _hotspot(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 def _rules(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    # The rules bring parsers, whose import takes longer than other answers.
+    from qflow_dagster.evolution import findings
+
     path = context.path()
     rows = [
         row
@@ -274,10 +276,11 @@ def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _search(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Code and documents are ranked apart: a question on code is answered by code, if at all."""
-    connection, snapshot, words = context.connection, context.snapshot, context.subject
-    code = index.search(connection, snapshot, words, limit=MAX_ROWS)
-    prose = index.search(connection, snapshot, words, limit=MAX_ROWS // 2, prose=True)
-    commits = index.search_commits(connection, snapshot, words)
+    connection, snapshot = context.connection, context.snapshot
+    words = search.weigh(connection, context.subject)
+    code = search.search(connection, snapshot, words, limit=MAX_ROWS)
+    prose = search.search(connection, snapshot, words, limit=MAX_ROWS // 2, prose=True)
+    commits = search.search_commits(connection, snapshot, words)
     if not code and not prose and not commits:
         raise UnansweredError(f"nothing in {snapshot.repository} contains these words")
     parts = []

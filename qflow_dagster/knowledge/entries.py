@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qflow_dagster.ingestion.extraction import comments, grammars, syntax, text
+from qflow_dagster.knowledge.words import PARTS, Entry, Symbol, parts
 
 # Characters of one entry; longer texts are data or licences.
 MAX_ENTRY_LENGTH = 4_000
@@ -19,7 +20,6 @@ DOCUMENTS = frozenset({"Markdown", "reStructuredText", "AsciiDoc", "Text", "MDX"
 _LICENCE = re.compile(r"copyright|licen[cs]e|all rights reserved|spdx", re.IGNORECASE)
 _STRING = re.compile(rb"[rRuU]?[\"']")
 FUNCTIONS = frozenset({"function", "method", "macro"})
-_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MARKS = re.compile(
     r"^[ \t]*(?:///?!?|/\*+!?|\*+/|\*|#+!?|--+|;+|%+|[rRuUbB]?\"\"\"|'''|@doc|@moduledoc)[ \t]?"
     r"|(?<!\*)\*++/[ \t]*$|\"\"\"[ \t]*$|'''[ \t]*$",
@@ -30,29 +30,6 @@ _HEADING = re.compile(
 )
 
 
-class Symbol(NamedTuple):
-    """A symbol of the blob, as ingested."""
-
-    seq: int
-    kind: str
-    name: str
-    qualified_name: str
-    start_line: int
-    end_line: int
-
-
-class Entry(NamedTuple):
-    """An entry of the search index: a location (1-based line), its name, its text, and the words of its code."""
-
-    seq: int
-    line: int
-    kind: str
-    name: str
-    name_words: str
-    words: str
-    code_words: str = ""
-
-
 class Comment(NamedTuple):
     """A comment, or the string that documents a definition of Python: first and last line, and text."""
 
@@ -60,12 +37,6 @@ class Comment(NamedTuple):
     last: int
     words: str
     docstring: bool
-
-
-def parts(identifier: str) -> str:
-    """Return an identifier as words: itself, and its parts by camel case, underscores and dots."""
-    pieces = _PARTS.findall(identifier)
-    return " ".join(dict.fromkeys([identifier.rpartition(".")[2], *(part.lower() for part in pieces)]))
 
 
 def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) -> list[Entry]:
@@ -110,7 +81,7 @@ def read(data: bytes, language: str, symbols: Sequence[Symbol], timeout: float) 
 
 def code_words(lines: Sequence[str]) -> str:
     """Return the words in lines of code, each once: parts of names, and words in strings."""
-    found = _PARTS.findall(" ".join(lines)[: MAX_ENTRY_LENGTH * 5])
+    found = PARTS.findall(" ".join(lines)[: MAX_ENTRY_LENGTH * 5])
     words = dict.fromkeys(word.lower() for word in found if 2 < len(word) < 40 and not word.isdigit())
     return " ".join(words)[:MAX_ENTRY_LENGTH]
 

@@ -54,10 +54,15 @@ def reached_from(
 ) -> list[Any]:
     """Return the files that import a file directly or through others: (path, line, target, depth, test), nearest first.
 
-    `exports`: only through files that export again what they import (packages of Python, index files, modules of Rust).
+    `exports`: only through files that export again what they import (packages of Python, index files, `export from`,
+    modules of Rust).
     """
     through = (
-        "AND a.path ~ '(^|/)(__init__\\.pyi?|index\\.[cm]?[jt]sx?|mod\\.rs|lib\\.rs)$'" if exports else ""
+        "AND (a.path ~ '(^|/)(__init__\\.pyi?|index\\.[cm]?[jt]sx?|mod\\.rs|lib\\.rs)$' OR EXISTS ("
+        "SELECT FROM files g JOIN imports i ON i.blob_id = g.blob_id WHERE i.kind = 'export' AND g.path = a.path "
+        "AND g.repository_id = :repository_id AND g.from_seq <= :seq AND (g.to_seq IS NULL OR g.to_seq > :seq)))"
+        if exports
+        else ""
     )
     query = text(f"""
         WITH RECURSIVE reached AS (

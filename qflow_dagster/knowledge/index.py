@@ -1,12 +1,12 @@
 """The full-text index: names, docstrings, comments, sections and commit messages, in PostgreSQL.
 
-Belongs here: updating it (each blob once, for all repositories), and searching. Does not
-belong here: reading blobs (`workers`), extracting their text (`entries`), answers (`answers`).
+Belongs here: updating it (each blob once, for all repositories). Does not belong here: searching (`search`), reading
+blobs (`workers`), extracting their text (`entries`), answers (`answers`).
 """
 
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Engine, any_, delete, literal, select, text
 
@@ -15,13 +15,14 @@ from qflow_dagster.ingestion import repositories
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.ingestion.store import lock_facts
 from qflow_dagster.ingestion.tables import symbols as symbols_table
-from qflow_dagster.knowledge import entries as index_entries
-from qflow_dagster.knowledge.entries import Entry, Symbol
 from qflow_dagster.knowledge.tables import knowledge_entries
-from qflow_dagster.knowledge.workers import Task, lost, read_batch
+from qflow_dagster.knowledge.words import Entry, Symbol
 from qflow_dagster.processes import in_processes
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.settings import settings
+
+if TYPE_CHECKING:
+    from qflow_dagster.knowledge.workers import Task
 
 # Raised whenever the entries of a blob change.
 VERSION = 2
@@ -57,24 +58,42 @@ def update(
     engine: Engine, snapshot: Snapshot, *, progress: ReportProgress | None = None
 ) -> IndexUpdateResult:
     """Index the blobs of the snapshot that are not indexed yet; each batch is committed when it is done."""
-    report = progress or (lambda stage, done, total: None)
     with engine.connect() as connection:
         objects = repositories.find(connection, snapshot.repository).objects
         missing = connection.execute(_MISSING, snapshot.interval).all()
-        tasks = _with_symbols(connection, missing)
+        symbols = _symbols(connection, missing) if missing else {}
+    entries = _read(engine, objects, missing, symbols, progress) if missing else 0
+    with engine.begin() as connection:
+        commits = connection.execute(_COMMITS, {"id": snapshot.repository_id}).rowcount
+    return IndexUpdateResult(len(missing), entries, commits)
+
+
+def _read(
+    engine: Engine,
+    objects: Path,
+    blobs: Sequence[Any],
+    symbols: dict[int, list[Symbol]],
+    progress: ReportProgress | None,
+) -> int:
+    """Read blobs and store their entries; return how many there are."""
+    # The parsers take longer to import than a question to answer, and mostly there is nothing to read.
+    from qflow_dagster.knowledge import workers
+
+    report = progress or (lambda stage, done, total: None)
+    tasks = [
+        workers.Task(b.blob_id, b.oid, b.language, b.path, b.size, symbols.get(b.blob_id, [])) for b in blobs
+    ]
     entries = done = 0
     report("indexing words", 0, len(tasks))
     limits = settings().ingestion
     context = (objects, float(limits.parse_timeout))
-    results = in_processes(read_batch, context, _batches(tasks), limits.processes, lost=lost)
+    results = in_processes(workers.read_batch, context, _batches(tasks), limits.processes, lost=workers.lost)
     for batch in results:
         with engine.begin() as connection:
             entries += _store(connection, batch)
         done += len(batch)
         report("indexing words", done, len(tasks))
-    with engine.begin() as connection:
-        commits = connection.execute(_COMMITS, {"id": snapshot.repository_id}).rowcount
-    return IndexUpdateResult(len(tasks), entries, commits)
+    return entries
 
 
 def kinds(connection: Connection, snapshot: Snapshot) -> list[tuple[str, int]]:
@@ -89,7 +108,7 @@ def missing(connection: Connection, snapshot: Snapshot) -> list[str]:
     return [row.path for row in connection.execute(_MISSING, snapshot.interval)]
 
 
-def _with_symbols(connection: Connection, missing: Sequence[Any]) -> list[Task]:
+def _symbols(connection: Connection, missing: Sequence[Any]) -> dict[int, list[Symbol]]:
     table = symbols_table.c
     query = (
         select(table.blob_id, *(table[name] for name in Symbol._fields))
@@ -99,10 +118,10 @@ def _with_symbols(connection: Connection, missing: Sequence[Any]) -> list[Task]:
     symbols: dict[int, list[Symbol]] = {}
     for row in connection.execute(query):
         symbols.setdefault(row.blob_id, []).append(Symbol(*row[1:]))
-    return [Task(b.blob_id, b.oid, b.language, b.path, b.size, symbols.get(b.blob_id, [])) for b in missing]
+    return symbols
 
 
-def _batches(tasks: Sequence[Task]) -> list[list[Task]]:
+def _batches(tasks: "Sequence[Task]") -> "list[list[Task]]":
     batches: list[list[Task]] = []
     size = 0
     for task in tasks:
@@ -128,88 +147,3 @@ def _store(connection: Connection, batch: Sequence[tuple[int, list[Entry]]]) -> 
     columns = ["blob_id", "seq", "version", "line", "kind", "name", "name_words", "words", "code_words"]
     rows = [(blob_id, e.seq, VERSION, *e[1:]) for blob_id, entries in new for e in entries]
     return copy_rows(connection, knowledge_entries, columns, rows)
-
-
-class Hit(NamedTuple):
-    """A place that matches a search: location, content, score."""
-
-    path: str
-    line: int
-    kind: str
-    name: str
-    words: str
-    score: float
-
-
-_LEXEMES = text("SELECT tsvector_to_array(to_tsvector('english', :question))")
-# How many entries contain each lexeme: rare ones weigh more.
-_RARITY = text("""
-SELECT lexeme, (SELECT count(*) FROM (SELECT FROM knowledge_entries WHERE tsv @@ CAST(quote_literal(lexeme) AS tsquery)
-                                      LIMIT 20000) AS matching) AS entries
-FROM unnest(CAST(:lexemes AS text[])) AS lexeme
-""")
-_SEARCH = text(f"""
-WITH terms AS (
-    SELECT * FROM unnest(CAST(:lexemes AS text[]), CAST(:weights AS float8[])) AS w(lexeme, weight)
-), likely AS MATERIALIZED (
-    SELECT e.blob_id, e.seq, f.path, f.test
-    FROM knowledge_entries e JOIN files f ON f.blob_id = e.blob_id
-    WHERE e.tsv @@ CAST(:query AS tsquery) AND {IN_SNAPSHOT} AND (e.kind IN ('section', 'document')) = :prose
-    ORDER BY ts_rank(e.tsv, CAST(:query AS tsquery)) DESC LIMIT 3000
-)
-SELECT l.path, e.line, e.kind, e.name, e.words, scored.score * CASE WHEN l.test THEN 0.6 ELSE 1 END AS score
-FROM likely l JOIN knowledge_entries e ON e.blob_id = l.blob_id AND e.seq = l.seq
-CROSS JOIN LATERAL (
-    SELECT sum(CASE WHEN e.tsv @@ CAST(quote_literal(w.lexeme) || '\\:A' AS tsquery) THEN 1.6 * w.weight
-                    WHEN e.tsv @@ CAST(quote_literal(w.lexeme) || '\\:B' AS tsquery) THEN w.weight
-                    WHEN e.tsv @@ CAST(quote_literal(w.lexeme) AS tsquery) THEN 0.6 * w.weight ELSE 0 END
-               + CASE WHEN strpos(lower(l.path), w.lexeme) > 0 THEN 0.8 * w.weight ELSE 0 END)
-           / (1 + 0.15 * ln(1 + length(e.tsv))) AS score FROM terms w
-) AS scored
-ORDER BY score DESC, l.path, e.line LIMIT :limit
-""")
-_SEARCH_COMMITS = text("""
-SELECT c.oid, c.subject, c.author_name, c.authored_at,
-       (SELECT sum(w.weight) FROM unnest(CAST(:lexemes AS text[]), CAST(:weights AS float8[])) AS w(lexeme, weight)
-        WHERE k.tsv @@ CAST(quote_literal(w.lexeme) AS tsquery)) AS score
-FROM knowledge_commits k JOIN commits c ON c.id = k.commit_id
-WHERE c.repository_id = :id AND c.reachable AND k.tsv @@ CAST(:query AS tsquery)
-ORDER BY score DESC, c.authored_at DESC LIMIT :limit
-""")
-
-
-def search(
-    connection: Connection, snapshot: Snapshot, question: str, *, limit: int = 10, prose: bool = False
-) -> list[Hit]:
-    """Return the places in code, or in documents (`prose`), that match the question best, best first.
-
-    The score is the sum of the words' inverse document frequencies, higher for words in names, damped by the
-    length of the entry.
-    """
-    terms = _terms(connection, question)
-    if not terms:
-        return []
-    rows = connection.execute(
-        _SEARCH, {**snapshot.interval, **_parameters(terms), "limit": limit, "prose": prose}
-    )
-    return [Hit(*row) for row in rows]
-
-
-def search_commits(connection: Connection, snapshot: Snapshot, question: str, *, limit: int = 5) -> list[Any]:
-    """Return the commits whose messages match best: (oid, subject, author_name, authored_at, score)."""
-    terms = _terms(connection, question)
-    if not terms:
-        return []
-    parameters = {"id": snapshot.repository_id, **_parameters(terms), "limit": limit}
-    return list(connection.execute(_SEARCH_COMMITS, parameters))
-
-
-def _terms(connection: Connection, question: str) -> dict[str, float]:
-    lexemes = connection.scalar(_LEXEMES, {"question": f"{question} {index_entries.parts(question)}"}) or []
-    rows = connection.execute(_RARITY, {"lexemes": lexemes[:24]}).all()
-    return {row.lexeme: math.log(1 + 20_000 / (1 + row.entries)) for row in rows if row.entries}
-
-
-def _parameters(terms: dict[str, float]) -> dict[str, Any]:
-    quoted = ["'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'" for lexeme in terms]
-    return {"lexemes": list(terms), "weights": list(terms.values()), "query": " | ".join(quoted)}

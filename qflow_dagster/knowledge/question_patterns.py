@@ -84,19 +84,6 @@ PATTERNS = {
         rf"(?:what happened to|where did) {_S}(?: go)?",
         rf"since when is {_S} gone",
     ],
-    "relation": [
-        rf"how (?:are|is|do|does) {_A} (?:and|to|with) {_O} (?:{_RELATED}|relate|connect|interact|work together|depend)"
-        r"(?: (?:to|with|on) each other)?",
-        rf"how (?:is|are|does|do) {_A} (?:{_RELATED}|relate|connect|interact) (?:to|with) {_O}",
-        rf"(?:is|are) {_A} (?:{_RELATED} (?:to|with)|connected with|dependent on) {_O}",
-        r"(?:relation(?:ship)?|connection|link|path|way|dependency|call chain|call path) "
-        rf"(?:between|from) {_A} (?:and|to) {_O}",
-        rf"what (?:connects|links) {_A} (?:and|to|with) {_O}",
-        rf"how do {_WE} get from {_A} to {_O}",
-        rf"(?:how|why) (?:does|do|is|are) {_A} (?:reach|get to|depends? on|uses?|calls?|end up (?:in|calling)|imports?|"
-        rf"know) {_O}",
-        rf"(?:does|do) (?!any){_A} (?:reach|depend on|use|call|import|know|inherit from|extend) {_O}",
-    ],
     "placement": [
         rf"(?:where|how|in which file) {_SHOULD} {_WE} {_ADD} {_NEW}(?:[\w-]+ ){{0,4}}?(?:like|similar to|such as|for|"
         rf"beside) {_S}",
@@ -113,12 +100,26 @@ PATTERNS = {
     ],
     "used": [
         rf"where {_IS} {_S} (?:used|called|referenced|instantiated|invoked)",
-        rf"where (?:do|does) (?:\S+ ){{1,4}}?(?:use|call|reference|instantiate|invoke) {_S}",
+        rf"where (?:do|does) (?:{_WE}|{_PROJECT}) (?:use|call|reference|instantiate|invoke) {_S}",
         rf"(?:who|what|{_WHICH}) (?:calls?|uses?|invokes?|instantiates?|references?|is (?:calling|using)) {_S}",
         rf"(?:what are the )?(?:callers|usages?|uses|users|references|call sites) of {_S}",
         rf"how many (?:places|functions|callers) (?:call|use) {_S}",
         rf"(?:is|are) {_S} (?:used|called|referenced|invoked)",
         rf"does any(?:thing|body|one| code) (?:use|call|invoke) {_S}",
+    ],
+    "relation": [
+        rf"how (?:are|is|do|does) {_A} (?:and|to|with) {_O} (?:{_RELATED}|relate|connect|interact|work together|depend)"
+        r"(?: (?:to|with|on) each other)?",
+        rf"how (?:is|are|does|do) {_A} (?:{_RELATED}|relate|connect|interact) (?:to|with) {_O}",
+        rf"(?:is|are) {_A} (?:{_RELATED} (?:to|with)|connected with|dependent on) {_O}",
+        r"(?:relation(?:ship)?|connection|link|path|way|dependency|call chain|call path) "
+        rf"(?:between|from) {_A} (?:and|to) {_O}",
+        rf"where (?:does|do) {_A} (?:\w+ly )?(?:use|call|invoke|import|reach) {_O}",
+        rf"what (?:connects|links) {_A} (?:and|to|with) {_O}",
+        rf"how do {_WE} get from {_A} to {_O}",
+        rf"(?:how|why) (?:does|do|is|are) {_A} (?:reach|get to|depends? on|uses?|calls?|end up (?:in|calling)|imports?|"
+        rf"know) {_O}",
+        rf"(?:does|do) (?!any){_A} (?:reach|depend on|use|call|import|know|inherit from|extend) {_O}",
     ],
     "defined": [
         rf"where {_IS} {_S} (?:defined|declared|implemented|located|written|found)",

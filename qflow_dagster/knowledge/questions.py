@@ -27,6 +27,8 @@ _TRAILING = re.compile(
     r"exception|error|fixture|decorator)$",
     re.IGNORECASE,
 )
+# What words of a language do not have.
+_NAME_OF_CODE = re.compile(r"[A-Z0-9_./:]")
 _NAME = re.compile(r"[\w./:\-<>$@#~*+!?]+(?:\(\))?$")
 
 
@@ -111,7 +113,10 @@ def parse(question: str, repository: str = "") -> ParsedQuestion:
     for clause in _CLAUSE.finditer(plain):
         main = plain[: clause.start()]
         for wording in _wordings(main):
-            if understood := _match(wording):
+            understood = _match(wording)
+            # "the class that ..." describes a class, it names none.
+            described = clause[0].strip(" ,").lower() in ("that", "which", "whose", "where")
+            if understood and (not described or _NAME_OF_CODE.search(understood.subject)):
                 return understood._replace(clause=main)
     return ParsedQuestion("search", normalized)
 
@@ -157,7 +162,10 @@ def nearest_forms(question: str) -> list[str]:
 
 
 def subject_of(phrase: str) -> str:
-    """Return the name in a phrase: without quotes, articles, its kind (function, class, ...) and parentheses."""
-    quoted = re.search(r"[`'\"]([^`'\"]+)[`'\"]", phrase)
-    subject = quoted.group(1) if quoted else _TRAILING.sub("", _NOISE.sub("", phrase.strip()))
-    return subject.strip().removesuffix("()")
+    """Return the name in a phrase: without quotes, articles, its kind (function, class, ...) and parentheses.
+
+    A phrase of more words than these is returned as it is, and is no name.
+    """
+    plain = _TRAILING.sub("", _NOISE.sub("", phrase.strip()))
+    quoted = re.fullmatch(r"[`'\"]([^`'\"]+)[`'\"]", plain)
+    return (quoted[1] if quoted else plain).strip().removesuffix("()")
