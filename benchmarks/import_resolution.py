@@ -37,7 +37,10 @@ def declared(path: str, facts: BlobFacts) -> FileDeclarations:
     """Return what a file declares, as `store.declarations` reads it."""
     symbols = facts.symbols
     names = [
-        s.name for s in symbols[1:] if s.kind != "module" and symbols[s.parent_seq or 0].kind == "module"
+        # As written, with scopes: what follows the name of the module around it.
+        s.qualified_name.removeprefix(f"{symbols[s.parent_seq or 0].qualified_name}.")
+        for s in symbols[1:]
+        if s.kind != "module" and symbols[s.parent_seq or 0].kind == "module"
     ]
     modules = [s.qualified_name for s in symbols[1:] if s.kind == "module"]
     return FileDeclarations(path, facts.language, facts.namespaces, names, modules)

@@ -277,7 +277,7 @@ def found(expected: Expected) -> int | None:
     symbols = facts(expected.source, expected.language).symbols
     functions = [s for s in symbols if s.seq and s.kind in ("function", "method")]
     if expected.metric == "symbol":
-        return int(any(expected.name in re.split(r"::|\.", _plain(s.name)) for s in symbols))
+        return int(any(expected.name in re.split(r"::|\.", _plain(s.qualified_name)) for s in symbols))
     if expected.line is not None:
         # The innermost function that begins up to there; a decorator or annotation is its beginning.
         around = [s for s in functions if s.start_line <= expected.line <= s.end_line]
