@@ -99,9 +99,7 @@ def files(connection: Connection, snapshot: Snapshot, question: str, *, limit: i
     return sorted(scores, key=lambda path: (-scores[path], path))[:limit]
 
 
-_NAMES = re.compile(
-    r"`([^`]+)`|([\w.]*[a-z0-9][A-Z]\w*|\w*[a-zA-Z0-9]_\w+|_\w+|[\w/]+\.\w{1,4})\b|\b([A-Z]\w+)\b"
-)
+_WORDS = re.compile(r"[\w./:]+")
 _DEFINING = text(f"""
 SELECT f.path, s.name, f.test FROM symbols s JOIN files f ON f.blob_id = s.blob_id
 WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:names) AND NOT f.vendored
@@ -110,8 +108,8 @@ WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:names) AND NOT f.vendored
 
 def _naming(connection: Connection, snapshot: Snapshot, question: str) -> list[tuple[str, float]]:
     """Return the files that define what has a name in the question: (path, weight), more if few files define it."""
-    named = ["".join(groups).removesuffix("()") for groups in _NAMES.findall(question)]
-    names = list(dict.fromkeys(re.split(r"[./:]+", name)[-1] for name in named if name))
+    parts = [re.split(r"[./:]+", word.strip("./:"))[-1] for word in _WORDS.findall(question)]
+    names = list(dict.fromkeys(name for name in parts if "_" in name or name != name.lower()))
     rows = connection.execute(_DEFINING, {**snapshot.interval, "names": names}).all()
     defining: dict[str, dict[str, bool]] = {}
     for row in rows:
