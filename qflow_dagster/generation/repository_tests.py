@@ -17,12 +17,15 @@ from typing import Literal
 from xml.parsers import expat
 
 from qflow_dagster import sandbox
+from qflow_dagster.generation import npm_tests
 
 Outcome = Literal["passed", "failed", "skipped"]
 REPORT = ".qflow-junit.xml"
 MAX_REPORT_BYTES = 5_000_000
 _CARGO = re.compile(r"^test (?P<name>\S+)(?: - [^.]*)? \.\.\. (?P<outcome>ok|FAILED|ignored)", re.M)
 _GO = re.compile(r"^[ \t]*+--- (?P<outcome>PASS|FAIL|SKIP): (?P<name>\S+)", re.M)
+_JEST: dict[str, Outcome] = {"passed": "passed", "failed": "failed"}
+NPM = ("npm", "test", "--silent")
 # Exit codes that mean nothing was tested: pytest's usage error, no tests; not found, not executable.
 NOT_RUN = {"pytest": {2, 3, 4, 5}}
 NEVER_STARTED = {126, 127}
@@ -30,13 +33,17 @@ NEVER_STARTED = {126, 127}
 
 @dataclass(frozen=True)
 class SuiteCommand:
-    """A test command, and the tool that determines how its output is read."""
+    """A test command, and the tool that determines how its output is read.
+
+    `plain` is the command as the repository has it, where `arguments` make it write a report in addition.
+    """
 
     tool: str
     arguments: tuple[str, ...]
+    plain: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return shlex.join(self.arguments)
+        return shlex.join(self.plain or self.arguments)
 
 
 @dataclass(frozen=True)
@@ -97,12 +104,21 @@ def detect(files: Mapping[str, bytes], paths: set[str]) -> SuiteCommand | None:
         return SuiteCommand("command", ("mvn", "--offline", "--batch-mode", "--quiet", "test"))
     if "mix.exs" in paths:
         return SuiteCommand("command", ("mix", "test"))
-    if isinstance(_json(files.get("package.json")).get("scripts", {}).get("test"), str):
-        return SuiteCommand("command", ("npm", "test", "--silent"))
+    script = _json(files.get("package.json")).get("scripts", {}).get("test")
+    if isinstance(script, str):
+        return _npm(script)
     if re.search(rb"^(test|check):", files.get("Makefile", b""), re.M):
         target = "test" if re.search(rb"^test:", files["Makefile"], re.M) else "check"
         return SuiteCommand("command", ("make", target))
     return None
+
+
+def _npm(script: str) -> SuiteCommand:
+    runner = npm_tests.runner_of(script, REPORT)
+    if runner is None:
+        return SuiteCommand("command", NPM)
+    environment = ("env", *runner.variables) if runner.variables else ()
+    return SuiteCommand(runner.name, (*environment, *NPM, "--", *runner.arguments), NPM)
 
 
 def run(command: SuiteCommand, folder: Path, packages: sandbox.Packages = sandbox.NO_PACKAGES) -> SuiteRun:
@@ -112,6 +128,10 @@ def run(command: SuiteCommand, folder: Path, packages: sandbox.Packages = sandbo
         NotIsolatedError: no isolation is available on this machine.
     """
     process = sandbox.run(command.arguments, folder, packages=packages)
+    tests = {} if process.timed_out else _outcomes(command.tool, process.output, folder)
+    if command.plain and not tests and not process.timed_out:
+        # Of another version, the runner may not know the arguments.
+        process = sandbox.run(command.plain, folder, packages=packages)
     tail = " ".join(process.output[-400:].split())
     if process.timed_out:
         return SuiteRun(
@@ -125,7 +145,6 @@ def run(command: SuiteCommand, folder: Path, packages: sandbox.Packages = sandbo
             seconds=process.seconds,
             isolation=process.isolation,
         )
-    tests = _outcomes(command.tool, process.output, folder)
     if command.tool == "pytest" and not tests:
         # Python without pytest exits with the same code as pytest with failed tests.
         return SuiteRun(
@@ -151,21 +170,42 @@ def _outcomes(tool: str, output: str, folder: Path) -> dict[str, Outcome]:
     if tool in ("cargo", "go"):
         pattern = _CARGO if tool == "cargo" else _GO
         return {match["name"]: by_word[match["outcome"]] for match in pattern.finditer(output)}
-    return _junit(folder / REPORT) if tool == "pytest" else {}
+    if tool == "jest":
+        return _jest(folder / REPORT)
+    return {} if tool == "command" else _junit(folder / REPORT, with_suites=tool == "node")
 
 
-def _junit(path: Path) -> dict[str, Outcome]:
+def _content(path: Path) -> bytes:
     # The file is as hostile as the command that wrote it: it may be a link, a device, or contain entities.
     try:
         with open(path, "rb", opener=_open_itself) as file:
             is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             content = file.read(MAX_REPORT_BYTES + 1) if is_file else b""
     except OSError:
+        return b""
+    return b"" if len(content) > MAX_REPORT_BYTES else content
+
+
+def _jest(path: Path) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    try:
+        for file in json.loads(_content(path) or b"{}")["testResults"]:
+            for test in file["assertionResults"]:
+                name = f"{Path(file['name']).name}::{test['fullName']}"
+                outcome = _JEST.get(test["status"], "skipped")
+                if outcomes.get(name) != "failed":
+                    outcomes[name] = outcome
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    if len(content) > MAX_REPORT_BYTES or b"\0" in content:
+    return outcomes
+
+
+def _junit(path: Path, *, with_suites: bool = False) -> dict[str, Outcome]:
+    content = _content(path)
+    if b"\0" in content:
         # XML in UTF-8 contains no NUL; the parser could take such a file for UTF-16.
         return {}
-    report = _Report()
+    report = _Report(with_suites=with_suites)
     try:
         report.read(content)
     except (expat.ExpatError, _RefusedError):
@@ -183,10 +223,15 @@ class _RefusedError(Exception):
 
 
 class _Report:
-    """Reads the outcomes of a JUnit report while parsing, without building a tree."""
+    """Reads the outcomes of a JUnit report while parsing, without building a tree.
 
-    def __init__(self) -> None:
+    With suites, the names of the suites around a test are part of its name: its class is not.
+    """
+
+    def __init__(self, *, with_suites: bool) -> None:
         self.outcomes: dict[str, Outcome] = {}
+        self._with_suites = with_suites
+        self._suites: list[str] = []
         self._name: str | None = None
         self._outcome: Outcome = "passed"
 
@@ -202,8 +247,11 @@ class _Report:
         raise _RefusedError
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag == "testcase":
-            self._name = f"{attributes.get('classname', '')}::{attributes.get('name', '')}"
+        if tag == "testsuite":
+            self._suites.append(attributes.get("name", ""))
+        elif tag == "testcase":
+            around = " ".join(self._suites) if self._with_suites else attributes.get("classname", "")
+            self._name = f"{around}::{attributes.get('name', '')}"
             self._outcome = "passed"
         elif tag in ("failure", "error"):
             self._outcome = "failed"
@@ -211,7 +259,9 @@ class _Report:
             self._outcome = "skipped"
 
     def _end(self, tag: str) -> None:
-        if tag == "testcase" and self._name is not None:
+        if tag == "testsuite" and self._suites:
+            self._suites.pop()
+        elif tag == "testcase" and self._name is not None:
             # A test that fails in one phase (set-up, call, tear-down) may have a second entry.
             if self._outcome == "failed":
                 self.outcomes[self._name] = "failed"

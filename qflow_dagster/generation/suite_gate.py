@@ -99,14 +99,11 @@ class Suite:
     @staticmethod
     def _broken(base: SuiteRun, after: SuiteRun) -> set[str]:
         """Return the tests that failed after and not before; "the command" if it does not name tests."""
-        if base.tests and after.tests:
-            missing = {
-                name
-                for name, outcome in base.tests.items()
-                if outcome == "passed" and name not in after.tests
-            }
-            return (after.failed - base.failed) | missing
-        return {"the command"} if base.succeeded and not after.succeeded else set()
+        broken: set[str] = set()
+        if base.tests:
+            passed = {name for name, outcome in base.tests.items() if outcome == "passed"}
+            broken = (after.failed - base.failed) | (passed - after.tests.keys())
+        return broken or ({"the command"} if base.succeeded and not after.succeeded else set())
 
     def _run_base(self) -> SuiteRun:
         first = self._run(None)

@@ -1,11 +1,23 @@
 """The repository's own tests: found out, run with and without a change, and bounded."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text
 
-from qflow_dagster.generation import suite_gate
-from qflow_dagster.generation.repository_tests import PYTEST, SuiteCommand, SuiteRun, configured, detect
+from qflow_dagster.generation import npm_tests, repository_tests, suite_gate
+from qflow_dagster.generation.repository_tests import (
+    PYTEST,
+    Outcome,
+    SuiteCommand,
+    SuiteRun,
+    configured,
+    detect,
+)
 from qflow_dagster.settings import settings
+from tests.generation.conftest import Project
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 PROJECT = {
@@ -99,11 +111,91 @@ def test_hostile_tests_are_ended_and_the_loop_goes_on(loop: Loop, monkeypatch: p
         ({"a": "passed"}, {"a": "failed"}, {"a"}),
         ({"a": "passed", "b": "passed"}, {"a": "passed"}, {"b"}),
         ({"a": "failed"}, {"a": "passed", "b": "failed"}, {"b"}),
+        ({"a": "passed", "b": "failed"}, {}, {"a"}),
     ],
 )
 def test_what_a_change_broke_is_told_from_what_failed_before(before: dict, after: dict, broken: set) -> None:
     runs = [SuiteRun(True, "failed" not in tests.values(), tests) for tests in (before, after)]
     assert suite_gate.Suite._broken(*runs) == broken
+
+
+def test_a_command_that_fails_after_its_tests_is_broken() -> None:
+    tests: dict[str, Outcome] = {"a": "passed"}
+    runs = [SuiteRun(True, succeeded, tests) for succeeded in (True, False)]
+    assert suite_gate.Suite._broken(*runs) == {"the command"}
+
+
+@pytest.mark.parametrize(
+    ("script", "runner"),
+    [
+        ("mocha", "mocha"),
+        ("npm run lint && nyc --reporter=lcov mocha --reporter spec test/", "mocha"),
+        ("cross-env CI=1 ./node_modules/.bin/jest --coverage", "jest"),
+        ("vitest", "vitest"),
+        ("c8 node --test test/*.js", "node"),
+        ("mocha && tsd", None),
+        ("npm run test:unit", None),
+        ("node test.js", None),
+        ("echo 'not closed", None),
+    ],
+)
+def test_the_runner_of_a_script_of_npm_is_recognised(script: str, runner: str | None) -> None:
+    found = npm_tests.runner_of(script, "report.xml")
+    assert (found and found.name) == runner
+    assert found is None or "report.xml" in " ".join((*found.arguments, *found.variables))
+
+
+NODE_PROJECT = {
+    "package.json": '{"scripts": {"test": "node --test"}}',
+    "shop.js": "exports.total = (items) => items.length;\n",
+    "shop.test.js": (
+        "const { describe, it } = require('node:test');\n"
+        "const assert = require('node:assert');\nconst { total } = require('./shop');\n"
+        "describe('shop', () => {\n"
+        "  it('counts', () => assert.equal(total([1]), 1));\n"
+        "  it('fails before', () => assert.equal(total([1]), 2));\n"
+        "  it.skip('is skipped', () => {});\n});\n"
+    ),
+}
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+def test_tests_of_a_script_of_npm_are_compared_by_name(loop: Loop) -> None:
+    project = Project(loop, NODE_PROJECT)
+    suite = suite_gate.Suite(loop.engine, project.objects, project.snapshot)
+    base = suite.base()
+    if not base.ran:
+        pytest.skip(base.summary)
+    assert base.tests == {
+        "shop::counts": "passed",
+        "shop::fails before": "failed",
+        "shop::is skipped": "skipped",
+    }
+    good, bad, gone = (
+        suite.check(project.candidate("shop.js", ("items.length", new)).patch)
+        for new in ("(items).length", "items.length + 1", "(")
+    )
+    assert (good.verdict, good.evidence.partition(",")[0]) == ("passed", "npm test --silent: 3 tests")
+    assert (bad.verdict, bad.evidence) == ("failed", "npm test --silent: 1 broken: shop::counts")
+    assert gone.verdict == "failed"
+    with loop.engine.connect() as connection:
+        assert connection.scalar(text("SELECT command FROM suite_runs")) == "npm test --silent"
+
+
+def test_a_report_of_jest_is_read(tmp_path: Path) -> None:
+    report = tmp_path / repository_tests.REPORT
+    tests = [{"fullName": f"cart {name}", "status": name} for name in ("passed", "failed", "pending", "todo")]
+    files = [{"name": "/work/a.test.js", "assertionResults": tests}]
+    report.write_text(json.dumps({"testResults": files}))
+    assert repository_tests._jest(report) == {
+        "a.test.js::cart passed": "passed",
+        "a.test.js::cart failed": "failed",
+        "a.test.js::cart pending": "skipped",
+        "a.test.js::cart todo": "skipped",
+    }
+    for hostile in ("[1]", "{", "[" * 100_000, '{"testResults": [{}]}', '{"testResults": 3}'):
+        report.write_text(hostile)
+        assert repository_tests._jest(report) == {}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +204,7 @@ def test_what_a_change_broke_is_told_from_what_failed_before(before: dict, after
         ({"pyproject.toml": b"[tool.pytest.ini_options]\n"}, set(), PYTEST),
         ({}, {"tests/test_a.py"}, PYTEST),
         (
-            {"package.json": b'{"scripts": {"test": "jest"}}'},
+            {"package.json": b'{"scripts": {"test": "tap"}}'},
             {"package.json"},
             SuiteCommand("command", ("npm", "test", "--silent")),
         ),

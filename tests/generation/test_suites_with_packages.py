@@ -1,14 +1,19 @@
 """Suites with packages: the tests of a project run with what it needs, and decide.
 
-Nothing here needs a network: the index is a folder of wheels (pip), of modules (go) or of crates (cargo) that the
-operator's own settings name.
+Nothing here needs a network: the index is a folder of wheels (pip), of modules (go) or of crates (cargo), or a server
+on this machine (npm), that the operator's own settings name.
 """
 
 import base64
 import hashlib
+import io
+import json
 import shutil
+import tarfile
+import threading
 import zipfile
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -259,3 +264,74 @@ def test_the_crates_of_a_rust_project_are_there(
     environment = project.environments(snapshot).of("rust")
     assert environment.evidence == "1 crates from Cargo.toml, the newest that fit"
     assert project.suite(snapshot).base().tests["price"] == "passed"
+
+
+class Registry(BaseHTTPRequestHandler):
+    """A registry of npm with one package."""
+
+    archive = b""
+
+    def do_GET(self) -> None:
+        address = f"http://{self.headers['Host']}/prices.tgz"
+        about = {
+            "name": "prices",
+            "version": "1.0.0",
+            "dist": {"tarball": address, "integrity": self.digest()},
+        }
+        package = {"name": "prices", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": about}}
+        content = self.archive if self.path.endswith(".tgz") else json.dumps(package).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    @classmethod
+    def digest(cls) -> str:
+        return f"sha512-{base64.b64encode(hashlib.sha512(cls.archive).digest()).decode()}"
+
+
+def archive_of(files: dict[str, str]) -> bytes:
+    """Return a package of npm with these files."""
+    with io.BytesIO() as content:
+        with tarfile.open(fileobj=content, mode="w:gz") as archive:
+            for name, text in files.items():
+                about = tarfile.TarInfo(f"package/{name}")
+                about.size = len(text.encode())
+                archive.addfile(about, io.BytesIO(text.encode()))
+        return content.getvalue()
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no npm here")
+def test_the_packages_of_a_node_project_are_there_and_their_scripts_did_not_run(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = {"name": "prices", "version": "1.0.0", "scripts": {"postinstall": f"touch {tmp_path}/ran"}}
+    Registry.archive = archive_of({"package.json": json.dumps(manifest), "index.js": "exports.PRICE = 3;\n"})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setenv("NPM_CONFIG_CACHE", str(tmp_path / "cache"))
+    stated = {"dependencies": {"prices": "1.0.0"}, "scripts": {"test": "node --test"}}
+    entry = {"version": "1.0.0", "resolved": "https://example.com/a.tgz", "integrity": Registry.digest()}
+    lock = {"lockfileVersion": 3, "packages": {"": {"dependencies": stated["dependencies"]}}}
+    lock["packages"]["node_modules/prices"] = entry
+    files = {
+        "package.json": json.dumps(stated),
+        "package-lock.json": json.dumps(lock),
+        "shop.test.js": "const { PRICE } = require('prices');\n"
+        "require('node:test')('costs', () => require('node:assert').equal(PRICE, 3));\n",
+    }
+    try:
+        snapshot = project.commit(files)
+        suite = project.suite(snapshot)
+        base = suite.base()
+    finally:
+        server.shutdown()
+        server.server_close()
+    made = project.environments(snapshot).of("node")
+    assert made.evidence == "1 packages of npm from package-lock.json, their scripts not run"
+    assert base.tests == {"::costs": "passed"}
+    assert not (tmp_path / "ran").exists()
