@@ -130,6 +130,13 @@ def test_a_function_with_varying_results_is_not_compared(tmp_path: Path) -> None
     assert outcome == {"compared": 0, "reason": "its results vary, or no call ended in time"}
 
 
+def test_calls_that_do_not_end_are_tried_a_few_times(tmp_path: Path) -> None:
+    code = "import signal\n\n\ndef f(x: int):\n    if x < 0:\n        signal.pause()\n    return x\n"
+    outcome = compared(tmp_path, code, code.replace("return x", "return x + 0"), 7)
+    assert outcome["compared"] < 20
+    assert "different" not in outcome
+
+
 def test_a_module_that_cannot_be_imported_is_not_compared(tmp_path: Path) -> None:
     code = "import nowhere_to_be_had\n\n\ndef f(x: int):\n    return x\n"
     outcome = compared(tmp_path, code, code, 5)

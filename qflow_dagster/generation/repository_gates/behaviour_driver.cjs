@@ -17,6 +17,9 @@ const SEED = 1;
 // Seconds for the calls of one input; calls in a row: the second sees what the first left behind.
 const CALL_SECONDS = 2;
 const CALLS = 2;
+// Inputs whose calls do not end, after which no more are tried.
+const MAX_ENDLESS = 3;
+const NO_IMPORT = "could not be imported: ";
 const MAX_LENGTH = 2_000;
 // Tried for every parameter whose type is not stated.
 const EDGES = [undefined, null, true, false, 0, -0, 1, NaN, "", "a"];
@@ -64,7 +67,9 @@ async function compare(jobsFile, number, { files, functions, seconds }) {
 
 function difference(before, again, after) {
   if (typeof before === "string") return { compared: 0, reason: before };
-  if (typeof after === "string") return { compared: 0, different: ["import", "it worked", after] };
+  if (typeof after === "string") {
+    return { compared: 0, ...(after.startsWith(NO_IMPORT) ? { different: ["import", "it worked", after] } : { reason: after }) };
+  }
   const steady = Object.keys(before).filter((text) => again[text] === before[text] && text in after);
   if (!steady.length) return { compared: 0, reason: "its results vary, or no call ended in time" };
   for (const text of steady) {
@@ -84,7 +89,8 @@ async function calls(jobsFile, number, at, called, deadline) {
   fs.writeFileSync(called.path, `${original}\n;globalThis.${TARGET} = () => ${target};\n`);
   const found = [];
   let problem = "no call ended in time";
-  for (let first = 0; first < MAX_INPUTS && Date.now() < deadline; ) {
+  let endless = 0;
+  for (let first = 0; first < MAX_INPUTS && endless < MAX_ENDLESS && Date.now() < deadline; ) {
     const { lines, ended } = await linesOf([jobsFile, number, at, first], deadline);
     for (const [position, text, result] of lines) {
       if (text === null) problem = result;
@@ -94,6 +100,7 @@ async function calls(jobsFile, number, at, called, deadline) {
     if (ended) break;
     // The call that did not end in time is left out.
     first += 1;
+    endless += 1;
   }
   fs.writeFileSync(called.path, original);
   found.sort(([a], [b]) => a.length - b.length);
@@ -147,7 +154,7 @@ async function callAll({ path: file, kind, inputs }, first) {
   try {
     await target(file);
   } catch (error) {
-    report(MAX_INPUTS, null, `could not be imported: ${error?.name}: ${String(error?.message).slice(0, 200)}`);
+    report(MAX_INPUTS, null, `${NO_IMPORT}${error?.name}: ${String(error?.message).slice(0, 200)}`);
     return;
   }
   for (let at = first; at < MAX_INPUTS; at++) {

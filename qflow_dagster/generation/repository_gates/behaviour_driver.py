@@ -28,6 +28,9 @@ MARK = "qflow-report:"
 # Seconds for one call; calls of one input in a row: the second sees what the first left in defaults and caches.
 CALL_SECONDS = 2
 CALLS = 2
+# Inputs whose calls do not end, after which no more are tried.
+MAX_ENDLESS = 3
+NO_IMPORT = "could not be imported: "
 MAX_ITEMS = 50
 MAX_LENGTH = 2_000
 # What a function raises for an input of a type that it is not for.
@@ -128,7 +131,12 @@ def difference(typed, before, again, after):
     if isinstance(before, str):
         return {"compared": 0, "reason": before}
     if isinstance(after, str):
-        return {"compared": 0, "different": ["import", "it worked", after]}
+        failed = after.startswith(NO_IMPORT)
+        return (
+            {"compared": 0, "different": ["import", "it worked", after]}
+            if failed
+            else {"compared": 0, "reason": after}
+        )
     steady = {
         text for text, result in before.items() if not isinstance(again, str) and again.get(text) == result
     }
@@ -186,8 +194,9 @@ def call_all(function, inputs):
         target = getattr(module, owner) if owner else module
         getattr(target, name)
     except BaseException as error:
-        print(MARK + json.dumps([None, "could not be imported: " + raised(error)]), file=say, flush=True)
+        print(MARK + json.dumps([None, NO_IMPORT + raised(error)]), file=say, flush=True)
         return
+    endless = 0
     for text in inputs:
         read, write = os.pipe()
         child = os.fork()
@@ -202,7 +211,10 @@ def call_all(function, inputs):
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             result = f"ended by signal {os.WTERMSIG(status)}"
+            endless += os.WTERMSIG(status) == signal.SIGALRM
         print(MARK + json.dumps([text, result]), file=say, flush=True)
+        if endless == MAX_ENDLESS:
+            return
 
 
 def module_of(path):
