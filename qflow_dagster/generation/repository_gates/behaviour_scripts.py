@@ -1,7 +1,7 @@
 """Functions of JavaScript and TypeScript that a change touches: which can be called by themselves, and how.
 
 Belongs here: finding the functions of changed lines, and what their file says of their parameters. Does not belong
-here: generating arguments and calling the functions (`behaviour_driver.cjs`).
+here: generating arguments and calling the functions, which the driver behaviour_driver.cjs does in the sandbox.
 
 Runs in worker processes, because the text is hostile.
 """

@@ -1,7 +1,7 @@
 """Running a driver: a program of this project that runs a repository's code or tools in the sandbox, on a checkout.
 
 A driver reads its jobs from a JSON file, and prints its report as one line of JSON after a mark. Belongs here: what
-all drivers share. Does not belong here: what they do (`behaviour_driver`, `typescript_driver`).
+all drivers share. Does not belong here: what they do (`behaviour_driver`).
 """
 
 import json

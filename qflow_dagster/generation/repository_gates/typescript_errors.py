@@ -1,7 +1,7 @@
 """Type errors of TypeScript, and of JavaScript that a repository has checked for types, by its compiler.
 
 `tsc` runs in the sandbox: that of the repository's packages, or an installed one. It checks whole projects, so also
-the files that depend on the changed ones. Does not belong here: what happens in the sandbox (`typescript_driver`).
+the files that depend on the changed ones. Does not belong here: what happens in the sandbox (typescript_driver.cjs).
 """
 
 import re
