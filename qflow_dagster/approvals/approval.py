@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, text
 
+from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import Json, StateMachine, register
 from qflow_dagster.registry import Queue, WorkflowTypeName
 
@@ -55,6 +56,10 @@ WHERE {which} FOR UPDATE OF w
 """
 LOCK_BY_ID = text(_LOCK.format(which="a.id = :id"))
 LOCK_BY_TOKEN = text(_LOCK.format(which="a.token_hash = :hash"))
+
+
+class DecisionRefusedError(QflowError):
+    """Somebody may not decide, or there is nothing left to decide."""
 
 
 def digest_of(kind: str, target: str, content: Json) -> bytes:

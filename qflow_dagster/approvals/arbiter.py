@@ -1,10 +1,10 @@
-"""The arbiter: asking for an approval, deciding, taking it back, warning that it ends.
+"""The arbiter: asking for an approval, deciding, commenting, taking it back, warning that it ends.
 
 Approving makes a token that is shown once; `authorization` uses it up. The clock is the
 database's; an approval is expired from ``expires_at`` on, for the sweep and for everyone else.
 
-Does not belong here: reading approvals for people (`approval_records`), what a policy
-demands (`approval_policy`), any page or command.
+Does not belong here: reading approvals for people (`records`), who may decide (`deciders`), what a policy demands
+(`policy`), any page or command.
 """
 
 import hmac
@@ -26,14 +26,16 @@ from qflow_dagster.approvals.approval import (
     TOKEN_PREFIX,
     TYPES,
     WARN_AFTER,
+    DecisionRefusedError,
     digest_of,
     hash_token,
     is_over,
 )
+from qflow_dagster.approvals.deciders import refuse_role, refuse_unnamed, refuse_unreachable
 from qflow_dagster.approvals.policy import Evidence, objections
 from qflow_dagster.approvals.tables import approval_decisions
 from qflow_dagster.approvals.tables import approvals as approvals_table
-from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import (
     Json,
     create_workflow,
@@ -48,9 +50,7 @@ from qflow_dagster.settings import settings
 
 logger = logs.logger(__name__)
 
-
-class DecisionRefusedError(QflowError):
-    """Somebody may not decide, or there is nothing left to decide."""
+MAX_COMMENT_LENGTH = 10_000
 
 
 class DecisionResult(NamedTuple):
@@ -94,7 +94,7 @@ def request_approval(
     """
     limits = settings().approvals
     required = required_approvals or limits.quorum.get(kind, 1)
-    _refuse_unreachable(kind, required, requested_by)
+    refuse_unreachable(kind, required, requested_by)
     return _create(
         connection,
         kind,
@@ -162,7 +162,7 @@ def approve(
     Raises:
         DecisionRefusedError: the actor may not decide it, or it is decided or expired.
     """
-    _refuse_decider(actor)
+    refuse_unnamed(actor)
     return _decide(connection, approval_id, "approve", actor, comment, digest)
 
 
@@ -175,7 +175,7 @@ def deny(
     comment: str | None = None,
 ) -> DecisionResult:
     """Deny: one denial ends it. Raises as `approve`."""
-    _refuse_decider(actor)
+    refuse_unnamed(actor)
     return _decide(connection, approval_id, "deny", actor, comment, digest)
 
 
@@ -189,15 +189,31 @@ def revoke(
     Raises:
         DecisionRefusedError: it has ended, the actor may not, or saw something else.
     """
-    _refuse_decider(actor)
+    refuse_unnamed(actor)
     row = _locked(connection, approval_id)
     if digest is not None:
         _refuse_unseen(row, actor, digest)
     if row.status not in ("pending", "approved"):
         raise DecisionRefusedError(f"approval {approval_id} is {row.status}: there is nothing left to revoke")
     if identity(actor) != identity(row.requested_by):
-        _refuse_role(row.kind, actor)
+        refuse_role(row.kind, actor)
     transition(connection, [approval_id], "revoked", actor=actor, data={"reason": reason})
+
+
+def comment(connection: Connection, approval_id: UUID, *, actor: str, words: str) -> None:
+    """Add a comment to an approval that is not decided yet, without deciding; anybody with a name may.
+
+    Raises:
+        DecisionRefusedError: it has no text, the actor has no name, or the approval is decided or expired.
+    """
+    refuse_unnamed(actor)
+    if not words.strip() or len(words) > MAX_COMMENT_LENGTH:
+        raise DecisionRefusedError(f"a comment has 1 to {MAX_COMMENT_LENGTH:,} characters")
+    row = _locked(connection, approval_id)
+    if row.status != "pending":
+        raise DecisionRefusedError(f"approval {approval_id} is {row.status}: it takes no comments any more")
+    data = {"decision": "comment", "comment": storable_text(words)}
+    transition(connection, [approval_id], "pending", actor=actor, data=data)
 
 
 def warn_of_expiry(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
@@ -306,7 +322,7 @@ def _decide(
     if identity(actor) == identity(row.requested_by):
         raise DecisionRefusedError(f"{actor} asked for this approval: somebody else has to decide it")
     if not actor.startswith("policy:"):
-        _refuse_role(row.kind, actor)
+        refuse_role(row.kind, actor)
     if digest is not None:
         _refuse_unseen(row, actor, digest)
     table = approval_decisions.c
@@ -355,35 +371,6 @@ def _locked(connection: Connection, approval_id: UUID) -> Row[Any]:
     return row
 
 
-def _refuse_decider(actor: str) -> None:
-    if not actor.strip() or len(actor) > MAX_NAME_LENGTH:
-        raise DecisionRefusedError(f"a decision needs a named actor of at most {MAX_NAME_LENGTH} characters")
-    if identity(actor).startswith("policy:"):
-        raise DecisionRefusedError("names beginning with 'policy:' are the policies' own")
-
-
 def _refuse_unseen(row: Row[Any], actor: str, digest: str) -> None:
     if not hmac.compare_digest(digest.encode(errors="replace"), row.digest.hex().encode()):
         raise DecisionRefusedError(f"what {actor} saw is not what approval {row.id} is about: look again")
-
-
-def _refuse_unreachable(kind: str, required: int, requested_by: str) -> None:
-    """Refuse a request that could only expire: too few of its deciders are not the requester."""
-    allowed = settings().approvals.deciders.get(kind)
-    if allowed is None:
-        return
-    able = {identity(name) for name in allowed} - {identity(requested_by)}
-    if len(able) < required:
-        raise UsageError(
-            f"{kind} needs {required} approvals, and {len(able)} of its deciders may decide what {requested_by} asks "
-            "for: name more in QFLOW_APPROVALS_DECIDERS, or lower QFLOW_APPROVALS_QUORUM"
-        )
-
-
-def _refuse_role(kind: str, actor: str) -> None:
-    allowed = settings().approvals.deciders.get(kind)
-    if allowed is not None and identity(actor) not in map(identity, allowed):
-        raise DecisionRefusedError(
-            f"{actor} may not decide approvals of kind {kind}; QFLOW_APPROVALS_DECIDERS names: "
-            f"{', '.join(allowed) or 'nobody'}"
-        )

@@ -110,6 +110,17 @@ def deny(
 
 
 @app.command()
+def comment(
+    approval: Id, words: Annotated[str, typer.Argument(help="The comment.")], actor: As = None
+) -> None:
+    """Comment on a pending approval without deciding; the comment is in its history and is notified."""
+    with ready_engine().begin() as connection:
+        id_ = records.resolve(connection, approval)
+        arbiter.comment(connection, id_, actor=actor_name(actor), words=words)
+    console.print(f"{id_}: commented")
+
+
+@app.command()
 def revoke(
     approval: Id,
     reason: Annotated[str, typer.Option("--reason", help="The reason.")],

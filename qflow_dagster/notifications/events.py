@@ -104,7 +104,8 @@ def _approval_event(id_: UUID, fields: dict[str, Any]) -> Event | None:
     if fields.get("event") == "pending":
         if fields.get("from") is None:
             return None
-        fields["state"] = "requested" if "digest" in fields else "one approval more"
+        states = {"approve": "one approval more", "comment": "comment"}
+        fields["state"] = states.get(str(fields.get("decision")), "requested")
     risk = fields.get("risk")
     severity = "warning" if fields["state"] == "expiring" or risk == "high" else "info"
     return Event("approval", severity, fields, f"{settings().inbox.address}/approvals/{id_}")

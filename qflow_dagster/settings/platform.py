@@ -84,7 +84,11 @@ class ApprovalsSettings(BaseModel):
         default={}, description='approvals needed per kind, {"edit": 2}; default: 1'
     )
     deciders: dict[str, list[str]] = Field(
-        default={}, description='who may decide a kind, {"edit": ["ada"]}; a kind not named: everybody'
+        default={},
+        description='who may decide a kind, {"edit": ["ada", "team:shop"]}; a kind not named: everybody',
+    )
+    teams: dict[str, list[str]] = Field(
+        default={}, description='people of the teams among the deciders, {"shop": ["bob", "cy"]}'
     )
     policy_kinds: list[str] = Field(
         default=[], description='kinds a policy may approve, ["edit"]; default: a person decides all'

@@ -103,6 +103,41 @@ def test_settings_say_who_may_decide_a_kind(engine: Engine, approvals_settings: 
         assert decisions.approve(connection, id_, actor="ada").status == "approved"
 
 
+def test_a_team_may_decide_where_it_is_named(engine: Engine, approvals_settings: Callable[..., None]) -> None:
+    approvals_settings(
+        deciders={"edit": ["cy", "team:shop"]}, teams={"shop": ["ada", "bot"]}, quorum={"edit": 2}
+    )
+    with engine.begin() as connection:
+        id_ = ask(connection)
+        with pytest.raises(DecisionRefusedError, match="names: cy, team:shop"):
+            decisions.approve(connection, id_, actor="eve")
+        decisions.approve(connection, id_, actor="Ada")
+        assert decisions.approve(connection, id_, actor="cy").status == "approved"
+        # The requester is one of three deciders; two others are left, not three.
+        with pytest.raises(UsageError, match="needs 3 approvals, and 2 of its deciders"):
+            ask(connection, required_approvals=3)
+    approvals_settings(deciders={"edit": ["team:shp"]}, teams={"shop": ["ada"]})
+    with engine.begin() as connection, pytest.raises(UsageError, match="names the team 'shp'"):
+        ask(connection)
+
+
+def test_a_comment_decides_nothing_and_is_kept(engine: Engine, sent: Callable[[str], list[Any]]) -> None:
+    with engine.begin() as connection:
+        id_ = ask(connection)
+        # Also by the requester, who may not decide.
+        arbiter.comment(connection, id_, actor="bot", words="the second hunk is needed by #7")
+        with pytest.raises(DecisionRefusedError, match="a comment has 1 to"):
+            arbiter.comment(connection, id_, actor="ada", words=" ")
+        assert decisions.approve(connection, id_, actor="ada").status == "approved"
+        with pytest.raises(DecisionRefusedError, match="is approved: it takes no comments"):
+            arbiter.comment(connection, id_, actor="ada", words="late")
+        history = records.approval_history(connection, id_)
+        assert verify_history(connection, id_) is None
+        assert records.disagreements(connection) == []
+    assert [entry["event"] for entry in history] == ["created", "requested", "comment", "approve"]
+    assert history[2]["data"]["comment"] == "the second hunk is needed by #7"
+
+
 def test_what_was_shown_must_be_what_is_decided(engine: Engine) -> None:
     with engine.begin() as connection:
         id_ = ask(connection)

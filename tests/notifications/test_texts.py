@@ -85,8 +85,10 @@ def test_an_approval_is_told_once_with_what_is_needed_to_decide(
     with engine.begin() as connection:
         digest = records.show(connection, id_)["digest"]
         assert note["data"]["digest"] == digest
+        arbiter.comment(connection, id_, actor="bob", words="is it urgent?")
         arbiter.deny(connection, id_, actor="ada", digest=digest, comment="not before the release")
-    [note] = notified()
+    asked, note = notified()
+    assert (asked["title"], asked["body"]) == ("comment: edit shop: close the file", "by bob: is it urgent?")
     assert (note["title"], note["body"]) == (
         "denied: edit shop: close the file",
         "by ada: not before the release",
