@@ -83,10 +83,10 @@ def present_paths(changes: pd.DataFrame) -> pd.Series:
     newest_first = changes.sort_values("commit_id", ascending=False, kind="stable")
     # Only renames move history; copies have an old path too, but start a new history.
     previous_paths = newest_first["previous_path"].where(newest_first["kind"] == "renamed")
-    current_names: dict[str, str] = {}
+    current_names: dict[Any, Any] = {}
     paths = []
-    for path, previous in zip(newest_first["path"], previous_paths, strict=True):
-        present = current_names.get(str(path), str(path))
+    for path, previous in zip(newest_first["path"].tolist(), previous_paths.tolist(), strict=True):
+        present = current_names.get(path, path)
         paths.append(present)
         if isinstance(previous, str):
             current_names[previous] = present
