@@ -28,9 +28,10 @@ def ask(
     """Ask a question about a repository; the answer comes with evidence.
 
     Questions it understands: where X is defined, used or raised, who calls it, what it calls, inherits from, does;
-    what depends on a file, what it imports, what a change may break, who knows or wrote it, when it was introduced and
-    changed, what changes with it, why it is complex, which findings, tests, copies it has, which code is dead;
-    hotspots, authors, languages, licence, entry points, how to run the tests.
+    what depends on a file, what it imports, is for; what a change may break, who knows or wrote it, when it was
+    introduced, changed and removed, what changes with it, why it is complex, which findings, tests, copies it has; how
+    two places relate, where to add something, what changed between revisions, who works on what now; dead code,
+    hotspots, authors, languages, licence, dependencies, environment variables, entry points, how to run the tests.
 
     Exit code 3: the answer is not known; of any other question, search results are shown under that name.
     """

@@ -230,10 +230,10 @@ def _rules(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
     connection, snapshot = context.connection, context.snapshot
-    path, first, last, what = context.path(), 1, 10**9, "file"
+    path, first, last, what = context.path(), 1, 10**9, "other file"
     if not context.file():
         symbol = context.definition()
-        first, last, what = symbol.line, symbol.end_line, "code"
+        first, last, what = symbol.line, symbol.end_line, "other code"
     rows = lookups.similar(connection, snapshot, path, first, last)
     if not rows:
         return f"no {what} shares copied code with {context.subject}", [context.at(path, first, path)]

@@ -68,6 +68,9 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
     ):
         if condition is None or not short_name:
             continue
+        if condition == "s.name = :short_name" and not _exists(connection, snapshot, name.partition(".")[0]):
+            # What belongs to another library is not what has its last name here.
+            return []
         rows = connection.execute(text(_SYMBOLS.format(condition=condition)), parameters).all()
         # For `module.function`, prefer a function in a file of the module's name.
         if rows and condition == "s.name = :short_name":
@@ -76,6 +79,15 @@ def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[Symbo
         if rows:
             return [SymbolLocation(*row) for row in rows]
     return []
+
+
+def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:
+    """Return whether a symbol, file or folder of the snapshot has a name."""
+    return bool(
+        symbols(connection, snapshot, name)
+        or files(connection, snapshot, name)
+        or folder(connection, snapshot, name)
+    )
 
 
 def calls_of(

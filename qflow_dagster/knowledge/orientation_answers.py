@@ -79,8 +79,14 @@ def _is_guide(path: str) -> bool:
 def placement(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Say where something like a file, a symbol or a kind of type goes: beside its siblings, as the last ones went."""
     siblings = _sibling_symbols(context)
+    code = lookups.code_paths(context.connection, context.snapshot, [s.path for s in siblings])
+    siblings = [s for s in siblings if s.path in code and not code[s.path][0]] or siblings
     if len(siblings) >= MIN_SIBLINGS:
-        path, _ = Counter(sibling.path for sibling in siblings).most_common(1)[0]
+        path, number = Counter(sibling.path for sibling in siblings).most_common(1)[0]
+        if number < MIN_SIBLINGS:
+            folder, _ = Counter(posixpath.dirname(sibling.path) for sibling in siblings).most_common(1)[0]
+            added = history_lookups.added_below(context.connection, context.snapshot, folder)
+            return _beside(context, f"{folder or '.'}/", [(s.name, s.path, s.line) for s in siblings], added)
         # What the siblings' file has of the same kind counts for when the last one was added.
         names = {
             symbol.name.rpartition(".")[2]

@@ -77,11 +77,12 @@ def _calls(one: QuestionContext, two: QuestionContext) -> list[Step]:
         names = {member.name.rpartition(".")[2] for member in members if member.path != symbol.path}
     else:
         names = {other.name.rpartition(".")[2]}
+    # A name with many definitions may mean another one; the line that calls it is shown all the same.
     ways = [
         way
         for name in sorted(names)
-        if len(lookups.symbols(two.connection, two.snapshot, name)) <= MAX_DEFINITIONS
-        and (way := graph.call_path(one.connection, one.snapshot, symbol, name))
+        if (way := graph.call_path(one.connection, one.snapshot, symbol, name))
+        and (len(way) == 1 or len(lookups.symbols(two.connection, two.snapshot, name)) <= MAX_DEFINITIONS)
     ]
     return min(ways, key=len, default=[])
 

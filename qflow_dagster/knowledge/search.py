@@ -40,7 +40,7 @@ WITH terms AS (
     WHERE (e.kind IN ('section', 'document')) = :prose GROUP BY 1, 2
 ), likely AS MATERIALIZED (
     SELECT m.blob_id, m.seq, f.path, f.test FROM matching m JOIN files f ON f.blob_id = m.blob_id
-    WHERE {IN_SNAPSHOT} ORDER BY m.weight DESC LIMIT 400
+    WHERE {IN_SNAPSHOT} ORDER BY m.weight DESC LIMIT 200
 )
 SELECT l.path, e.line, e.kind, e.name, e.words, scored.score * CASE WHEN l.test THEN 0.6 ELSE 1 END AS score
 FROM likely l JOIN knowledge_entries e ON e.blob_id = l.blob_id AND e.seq = l.seq
@@ -54,12 +54,13 @@ CROSS JOIN LATERAL (
 ORDER BY score DESC, l.path, e.line LIMIT :limit
 """)
 _SEARCH_COMMITS = text("""
-SELECT c.oid, c.subject, c.author_name, c.authored_at,
-       (SELECT sum(w.weight) FROM unnest(CAST(:lexemes AS text[]), CAST(:weights AS float8[])) AS w(lexeme, weight)
-        WHERE k.tsv @@ CAST(quote_literal(w.lexeme) AS tsquery)) AS score
-FROM knowledge_commits k JOIN commits c ON c.id = k.commit_id
-WHERE c.repository_id = :id AND c.reachable AND k.tsv @@ CAST(:query AS tsquery)
-ORDER BY score DESC, c.authored_at DESC LIMIT :limit
+WITH matching AS (
+    SELECT k.commit_id, sum(w.weight) AS score
+    FROM unnest(CAST(:lexemes AS text[]), CAST(:weights AS float8[])) AS w(lexeme, weight)
+    JOIN knowledge_commits k ON k.tsv @@ CAST(quote_literal(w.lexeme) AS tsquery) GROUP BY 1)
+SELECT c.oid, c.subject, c.author_name, c.authored_at, m.score
+FROM matching m JOIN commits c ON c.id = m.commit_id
+WHERE c.repository_id = :id AND c.reachable ORDER BY m.score DESC, c.authored_at DESC LIMIT :limit
 """)
 
 
@@ -140,5 +141,4 @@ def weigh(connection: Connection, question: str) -> dict[str, float]:
 
 
 def _parameters(terms: dict[str, float]) -> dict[str, Any]:
-    quoted = ["'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'" for lexeme in terms]
-    return {"lexemes": list(terms), "weights": list(terms.values()), "query": " | ".join(quoted)}
+    return {"lexemes": list(terms), "weights": list(terms.values())}

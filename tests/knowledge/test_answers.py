@@ -141,10 +141,12 @@ QUESTIONS = [
     ("where should I add another chapter like docs/chapter1.rst?", "placement", ["docs/"], []),
     ("where do I add a new function like warm", "placement", ["shop/", "added"], []),
     ("what exceptions does preheat raise?", "raises", ["OverflowError"], [("shop/oven.py", 7)]),
-    ("which code is similar to shop/bread.py?", "similar", ["no file shares"], [("shop/bread.py", 1)]),
+    ("which code is similar to shop/bread.py?", "similar", ["no other file shares"], [("shop/bread.py", 1)]),
     ("what should I do first?", "next", ["hotspot"], []),
     ("who owns shop/bread.py?", "owner", ["CODEOWNERS names @bakers"], [("CODEOWNERS", 2)]),
     ("tests of warm", "tests", ["executed 1 of 2 lines", "test_slices"], [("coverage.json", 1)]),
+    ("where is numpy.linalg.warm defined?", "not known", ["numpy.linalg.warm"], []),
+    ("where is shop.oven.warm defined?", "defined", ["shop/oven.py"], [("shop/oven.py", 1)]),
     ("Please tell me where Loaf is defined", "defined", ["shop/bread.py"], [("shop/bread.py", 8)]),
     ("where is Loaf defined so that it sings?", "defined", ["only 'where is Loaf defined' is answered"], []),
     (

@@ -106,7 +106,7 @@ class Found:
 
 
 def _last_part(name: str) -> str:
-    """Return a name without receiver and scopes, as calls have it: `send` of `res.send`, `run` of `Server::run`."""
+    """Return a name without receiver and scopes, as calls have it: of Go's methods, C++'s, assigned functions."""
     return re.split(r"\.|::", name)[-1] if _SCOPED.fullmatch(name) else name
 
 
