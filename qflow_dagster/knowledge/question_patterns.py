@@ -217,7 +217,7 @@ PATTERNS = {
         r"(?:hotspot|hot spot|complex|complicated|risky|large|big|long|hard to (?:change|read|maintain|understand))",
         rf"{_S}: why (?:so )?(?:complex|complicated|risky|a hotspot)",
         rf"how (?:complex|complicated|risky|big|large|long) is {_S}",
-        rf"what makes {_S} (?:so |that )?(?:complex|complicated|risky|large|hard|difficult|a hotspot).*",
+        rf"what makes {_S} (?:so |that )?(?:complex|complicated|risky|large|hard|difficult|a hotspot)[\s\S]*",
         rf"(?:metrics|complexity) of {_S}",
         rf"{_S} (?:complexity|metrics)",
     ],
@@ -282,7 +282,7 @@ PATTERNS = {
     ],
     "licence": [
         r"(?P<subject>(?:(?:what|which) (?:is the )?|under (?:which|what) |the )?licen[cs]e.*)",
-        rf"(?P<subject2>is {_PROJECT} .*licen[cs]ed.*)",
+        rf"(?P<subject2>is {_PROJECT} .*licen[cs]ed[\s\S]*)",
     ],
     "running": [
         r"(?P<subject>(?:(?:what|where|which) (?:is|are) )?(?:the )?(?:main )?(?:entry ?points?|main function|"
