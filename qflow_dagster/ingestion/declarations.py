@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 JVM = ("Java", "Kotlin", "Scala", "Groovy")
-FAMILIES = {**dict.fromkeys(JVM, "JVM"), "C#": "C#", "PHP": "PHP", "Elixir": "Elixir"}
+FAMILIES = {**dict.fromkeys(JVM, "JVM"), "C#": "C#", "PHP": "PHP", "Elixir": "Elixir", "Rust": "Rust"}
 
 
 class FileDeclarations(NamedTuple):

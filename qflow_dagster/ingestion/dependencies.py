@@ -74,7 +74,8 @@ def declarations(
     restriction = "" if paths is None else "AND f.path = ANY(:paths)"
     rows = connection.execute(
         text(f"""
-            SELECT f.path, b.language, b.namespaces, coalesce(d.names, '{{}}'), coalesce(d.modules, '{{}}')
+            SELECT f.path, b.language, b.namespaces, coalesce(d.names, '{{}}') || b.constants,
+                   coalesce(d.modules, '{{}}')
             FROM files f JOIN blobs b ON b.id = f.blob_id AND b.language = ANY(:languages)
             LEFT JOIN LATERAL (
                 SELECT array_agg(CASE WHEN p.seq > 0 THEN substr(s.qualified_name, length(p.qualified_name) + 2)

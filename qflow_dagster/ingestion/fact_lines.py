@@ -25,6 +25,7 @@ BLOB_COLUMNS = (
     "parse_error_count",
     "tokens",
     "namespaces",
+    "constants",
 )
 # Columns of the tables that refer to a blob, in the order of writing.
 FACT_COLUMNS = {

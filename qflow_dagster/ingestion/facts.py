@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # Incremented when a change of the code changes the facts of an unchanged blob.
-EXTRACTOR_VERSION = 6
+EXTRACTOR_VERSION = 7
 
 
 class SymbolFact(NamedTuple):
@@ -87,6 +87,7 @@ class BlobFacts:
     parse_error_count: int = 0
     tokens: int = 0
     namespaces: list[str] = field(default_factory=list)
+    constants: list[str] = field(default_factory=list)
     symbols: list[SymbolFact] = field(default_factory=list)
     imports: list[ImportFact] = field(default_factory=list)
     parse_errors: list[ParseErrorFact] = field(default_factory=list)

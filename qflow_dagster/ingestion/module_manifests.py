@@ -10,7 +10,14 @@ import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MANIFESTS = frozenset({"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml"})
+MANIFESTS = frozenset(
+    {"go.mod", "package.json", "tsconfig.json", "jsconfig.json", "Cargo.toml", "Package.swift"}
+)
+_SWIFT_TARGET = re.compile(
+    r'\.(?:target|executableTarget|testTarget|macro|systemLibrary)\(\s*name:\s*"([^"\n]+)"\s*(\)|,\s*condition:)?'
+)
+# Where the package manager of Swift looks for a target without a path.
+_SWIFT_FOLDERS = ("Sources", "Source", "src", "srcs", "Tests")
 
 
 def is_manifest(path: str) -> bool:
@@ -29,11 +36,16 @@ class ModuleManifests:
         # By folder of a tsconfig.json: (prefix, folders) of its aliases, longest prefix first.
         self.script_aliases: dict[str, list[tuple[str, list[str]]]] = {}
         self._extends: dict[str, str] = {}
+        # The root file of the library of a crate, by the crate's name and by its folder.
         self.crates: dict[str, str] = {}
+        self.crate_roots: dict[str, str] = {}
+        # Folders in which a target of a Swift package may lie.
+        self.swift_targets: dict[str, list[str]] = {}
         readers: dict[str, Callable[[str, bytes], None]] = {
             "go.mod": self._read_go_mod,
             "package.json": self._read_package,
             "Cargo.toml": self._read_cargo,
+            "Package.swift": self._read_swift,
             "tsconfig.json": self._read_tsconfig,
             "jsconfig.json": self._read_tsconfig,
         }
@@ -96,8 +108,25 @@ class ModuleManifests:
         name = manifest.get("package", {}).get("name")
         if isinstance(name, str):
             library = manifest.get("lib", {})
-            source = posixpath.dirname(library["path"]) if "path" in library else "src"
-            self.crates[library.get("name", name).replace("-", "_")] = join_path(folder, source)
+            root = join_path(folder, library.get("path", "src/lib.rs"))
+            self.crates[library.get("name", name).replace("-", "_")] = root
+            self.crate_roots[folder] = root
+
+    def _read_swift(self, folder: str, content: bytes) -> None:
+        text = content.decode("utf-8", "replace")
+        targets = list(_SWIFT_TARGET.finditer(text))
+        # `.target(name: "A")` can be a dependency of the target around it: what follows belongs to that.
+        described = [match for match in targets if not match[2]]
+        ends = [match.start() for match in described[1:]] + [len(text)]
+        located: dict[str, str] = {}
+        for match, end in zip(described, ends, strict=True):
+            path = re.search(r'\bpath:\s*"([^"\n]*)"', text[match.end() : end])
+            if path:
+                located[match[1]] = join_path(folder, path[1])
+        for match in targets:
+            name = match[1]
+            defaults = [join_path(folder, parent, name) for parent in _SWIFT_FOLDERS]
+            self.swift_targets[name.replace("-", "_")] = [located[name]] if name in located else defaults
 
 
 def _files(target: Any) -> list[str]:

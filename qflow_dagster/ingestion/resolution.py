@@ -17,6 +17,7 @@ from typing import Any
 from qflow_dagster.ingestion.declarations import Declarations, FileDeclarations, nearest
 from qflow_dagster.ingestion.facts import ImportFact
 from qflow_dagster.ingestion.module_manifests import ModuleManifests, join_path
+from qflow_dagster.ingestion.rust_modules import RustModules
 
 Targets = tuple[str, ...]
 MAX_TARGETS = 50
@@ -35,7 +36,10 @@ SCRIPT_SUFFIXES = (
     ".json",
 )
 
-
+# Endings of templates from which a configuration step (Autoconf, CMake) makes a header.
+TEMPLATES = (".in", ".cmake", ".cmake.in")
+# Shell expressions for the folder of the script itself.
+OWN_FOLDER = re.compile(r"dirname|BASH_SOURCE|\$0|\$\{0")
 # Folders of compiled scripts.
 _BUILT = re.compile(r"^(?:\./)?(?:dist|lib|build|out|esm|cjs)/(?:(?:esm|cjs|es|types)/)?")
 
@@ -59,10 +63,15 @@ class Resolver:
         self.python_roots = self._python_roots()
         self.manifests = ModuleManifests(manifests)
         self.declarations = Declarations(declared)
+        self.rust = RustModules(self.paths, self.manifests, self.declarations)
         self._cache: dict[tuple[Any, ...], Targets] = {}
 
     def resolve(self, source: str, language: str, imported: ImportFact) -> Targets:
-        """Return the files that an import in `source` refers to; empty if they are external or unknown."""
+        """Return the other files that an import in `source` refers to; empty if they are external or unknown."""
+        return tuple(path for path in self.targets(source, language, imported) if path != source)
+
+    def targets(self, source: str, language: str, imported: ImportFact) -> Targets:
+        """Return what `resolve` does, with `source` itself where it declares what is imported."""
         reader = READERS.get(language)
         if reader is None:
             return ()
@@ -73,7 +82,7 @@ class Resolver:
         if key not in self._cache:
             targets = reader(self, source, imported)
             self._cache[key] = tuple(dict.fromkeys(targets))[:MAX_TARGETS]
-        return tuple(path for path in self._cache[key] if path != source)
+        return self._cache[key]
 
     # Python: any folder from which the top package of a module is reached is a source root.
 
@@ -172,53 +181,8 @@ class Resolver:
                 return [path for path in files if path.endswith(".go") and not path.endswith("_test.go")]
         return []
 
-    # Rust.
-
     def _rust(self, source: str, imported: ImportFact) -> list[str]:
-        folder, name = posixpath.split(source)
-        own = (
-            folder if name in ("mod.rs", "lib.rs", "main.rs") else join_path(folder, name.removesuffix(".rs"))
-        )
-        parts = imported.module.removeprefix("::").split("::")
-        if imported.kind == "mod":
-            return self._rust_module(own, parts) or self._rust_module(folder, parts)
-        first = parts[0]
-        if first == "crate":
-            return self._rust_module(self._crate_source(source), parts[1:])
-        if first in ("self", "super"):
-            base = own
-            while parts and parts[0] in ("self", "super"):
-                base = posixpath.dirname(base) if parts[0] == "super" else base
-                parts = parts[1:]
-            return self._rust_module(base, parts)
-        crate = self.manifests.crates.get(first)
-        if crate is not None:
-            return self._rust_module(crate, parts[1:])
-        return self._rust_module(own, parts, exact=True)
-
-    def _rust_module(self, base: str, parts: list[str], *, exact: bool = False) -> list[str]:
-        """Return the file of the longest prefix of `parts` that is a module below `base`, else that of `base`."""
-        for length in range(len(parts), 0, -1):
-            module = join_path(base, *parts[:length])
-            for path in (f"{module}.rs", f"{module}/mod.rs"):
-                if path in self.paths:
-                    return [path]
-        if exact:
-            return []
-        candidates = (
-            join_path(base, "lib.rs"),
-            join_path(base, "main.rs"),
-            join_path(base, "mod.rs"),
-            f"{base}.rs",
-        )
-        return next(([path] for path in candidates if path in self.paths), [])
-
-    def _crate_source(self, source: str) -> str:
-        folder = posixpath.dirname(source)
-        while folder and join_path(folder, "Cargo.toml") not in self.paths:
-            folder = posixpath.dirname(folder)
-        inside = join_path(folder, "src")
-        return inside if _inside(source, inside) else posixpath.dirname(source)
+        return self.rust.resolve(source, imported)
 
     # Java, Kotlin, Scala, C#, PHP, Elixir: by what files declare.
 
@@ -242,7 +206,12 @@ class Resolver:
         if imported.kind == "require":
             return self._existing(join_path(posixpath.dirname(source), imported.module), imported.module)
         parts = imported.module.split("\\")
-        return self.declarations.of_name("PHP", ".".join(parts), source) or self._only_file("PHP", parts)
+        name = ".".join(parts)
+        return (
+            self.declarations.of_name("PHP", name, source)
+            or self.declarations.in_namespace("PHP", name)
+            or self._only_file("PHP", parts)
+        )
 
     def _elixir(self, source: str, imported: ImportFact) -> list[str]:
         return self.declarations.of_name("Elixir", imported.module, source)
@@ -269,7 +238,15 @@ class Resolver:
 
     def _swift(self, source: str, imported: ImportFact) -> list[str]:
         module = imported.module.partition(".")[0]
-        return [
+        located = self.manifests.swift_targets.get(module, ())
+        inside = [
+            path
+            for folder, files in self.folders.items()
+            if any(_inside(f"{folder}/", target) for target in located)
+            for path in files
+            if path.endswith(".swift")
+        ]
+        return inside or [
             path
             for folder, files in self.folders.items()
             if f"/{folder}/".rpartition(f"/{module}/")[0].rpartition("/")[2] in ("Sources", "Tests", "Source")
@@ -277,17 +254,19 @@ class Resolver:
             if path.endswith(".swift")
         ]
 
-    # C and C++: relative to the file, then any unique path of the repository with this ending.
+    # C and C++: relative to the file, then any unique path of the repository with this ending, then its template.
 
     def _include(self, source: str, imported: ImportFact) -> list[str]:
         beside = join_path(posixpath.dirname(source), imported.module)
         if imported.kind == "include" and beside in self.paths:
             return [beside]
-        candidates = self.by_name.get(posixpath.basename(imported.module), ())
-        ending = f"/{imported.module.lstrip('./')}"
-        matching = [path for path in candidates if f"/{path}".endswith(ending)]
-        matching = nearest(matching, source)
-        return matching if len(matching) == 1 else []
+        for suffix in ("", *TEMPLATES):
+            candidates = self.by_name.get(posixpath.basename(imported.module) + suffix, ())
+            ending = f"/{imported.module.lstrip('./')}{suffix}"
+            matching = nearest([path for path in candidates if f"/{path}".endswith(ending)], source)
+            if matching:
+                return matching if len(matching) == 1 else []
+        return []
 
     # Other languages: a short rule each.
 
@@ -299,8 +278,11 @@ class Resolver:
 
     def _shell(self, source: str, imported: ImportFact) -> list[str]:
         if "$" in imported.module:
-            after_variable = imported.module.rpartition("$")[2].partition("/")[2]
-            return self._ending(after_variable.strip("\"'"), ())
+            after_variable = re.split(r"[\"'`)}]|\$\w+", imported.module)[-1].lstrip("/")
+            beside = join_path(posixpath.dirname(source), after_variable)
+            if after_variable and OWN_FOLDER.search(imported.module) and beside in self.paths:
+                return [beside]
+            return self._ending(after_variable.lstrip("./"), ()) if after_variable else []
         return self._existing(join_path(posixpath.dirname(source), imported.module), imported.module)
 
     def _existing(self, *candidates: str) -> list[str]:

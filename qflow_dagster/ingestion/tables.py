@@ -96,6 +96,8 @@ blobs = Table(
     Column("parse_error_count", Integer, nullable=False),
     # Packages or namespaces that the file declares its names in, as written.
     Column("namespaces", ARRAY(Text), nullable=False),
+    # Constants, properties and type aliases at the top level, which imports can name; they are no symbols.
+    Column("constants", ARRAY(Text), nullable=False),
     # Lexical tokens, comments and white space not counted.
     Column("tokens", Integer, nullable=False),
     UniqueConstraint("oid", "language", "extractor_version", "missing"),
@@ -189,9 +191,9 @@ imports = Table(
     Column("module", Text, nullable=False),
     # Imported names, in languages that list them (from a import b, c).
     Column("names", ARRAY(Text), nullable=False),
-    # Leading dots of a Python relative import.
+    # Leading dots of a Python relative import; modules inside the file around a Rust import.
     Column("level", SmallInteger, nullable=False),
-    # import | from | include | include_system | require | use | mod | package | source ...
+    # import | from | include | include_system | require | use | mod | mod_path | source ...
     Column("kind", Text, nullable=False),
 )
 

@@ -29,7 +29,7 @@ COMMAND = re.compile(r"(?:^ *|[$;&|(] )qflow ([a-z][a-z-]*)((?: [a-z][a-z-]*(?:,
 CODE_SPAN = re.compile(r"(?<!`)(`{1,2})([^`\n]+)\1(?!`)")
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(\))?")
 # `a.b` of these is a file, not a name; that a .py file exists is checked.
-FILE = re.compile(r"[\w./-]+\.(py|md|toml|ya?ml|json|txt|key|mod|tsv|svg|sh|css|js|lock|git|gz)")
+FILE = re.compile(r"[\w./-]+\.(py|md|toml|ya?ml|json|txt|key|mod|tsv|svg|sh|css|js|lock|git|gz|swift)")
 # Names that are not of this package: entry point groups, references in task graphs, placeholders, code of others.
 OTHERS = {
     "qflow_dagster.generators", "qflow_dagster.tasks", "run.services", "run.files", "run.field", "task.field",

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.import_resolution import declared
 from qflow_dagster.ingestion.extraction import extract
+from qflow_dagster.ingestion.module_manifests import is_manifest
 from qflow_dagster.ingestion.resolution import Resolver
 
 
@@ -135,3 +136,109 @@ def test_of_files_that_declare_the_same_name_the_nearest_are_meant() -> None:
     assert resolved("Elixir", sources, "alias Same\n") == {"Same": ["app/a.ex"]}
     sources = {"other/a.ex": sources["app/a.ex"], "lib/a.ex": sources["lib/a.ex"]}
     assert resolved("Elixir", sources, "alias Same\n") == {"Same": ["other/a.ex", "lib/a.ex"]}
+
+
+LAYOUTS = {
+    "Rust, the root of a crate as its manifest says": (
+        "Rust",
+        {
+            "core/Cargo.toml": '[package]\nname = "my-core"\n[lib]\npath = "src/lib/core.rs"\n',
+            "core/src/lib/core.rs": "mod mods;\npub use crate::mods::error;\n",
+            "core/src/lib/mods/mod.rs": "pub mod error;\n",
+            "core/src/lib/mods/error.rs": "pub struct Oops;\n",
+            "core/src/lib/macros.rs": "#[macro_export]\nmacro_rules! show { () => {} }\n",
+        },
+        {
+            "core/src/lib/mods/error.rs": ("use crate::mods::error::Oops;\n", "core/src/lib/mods/error.rs"),
+            "core/src/lib/core.rs": ("mod mods;\n", "core/src/lib/mods/mod.rs"),
+            "core/src/lib/mods/mod.rs": ("use super::Missing;\n", "core/src/lib/core.rs"),
+            "app/main.rs": ("use my_core::error::Oops;\n", "core/src/lib/mods/error.rs"),
+            "app/a.rs": ("use my_core::show;\n", "core/src/lib/macros.rs"),
+            "app/b.rs": ("use my_core::other;\n", "core/src/lib/core.rs"),
+        },
+    ),
+    "Rust, modules inside a file and at a path": (
+        "Rust",
+        {"Cargo.toml": '[package]\nname = "a"\n', "src/lib.rs": "", "src/b.rs": "", "tests/unit/c.rs": ""},
+        {
+            "src/b.rs": ("mod tests {\n    use super::*;\n}\n", "src/b.rs"),
+            "src/c.rs": ("mod tests {\n    use super::super::b;\n}\n", "src/b.rs"),
+            "tests/all.rs": ('#[cfg(unix)]\n#[path = "unit/c.rs"]\nmod c;\n', "tests/unit/c.rs"),
+            "src/lib.rs": ("mod missing;\n", None),
+        },
+    ),
+    "Swift, a target at a path": (
+        "Swift",
+        {
+            "Package.swift": 'targets: [.target(name: "Net", dependencies: [.target(name: "Base")], path: "Source"),\n'
+            '.target(name: "Base"), .testTarget(name: "my-tests", dependencies: ["Net"])]',
+            "Source/Session.swift": "",
+            "Sources/Base/Base.swift": "",
+            "Tests/my-tests/Tests.swift": "",
+        },
+        {
+            "a.swift": ("@testable import Net\n", "Source/Session.swift"),
+            "b.swift": ("import Base\n", "Sources/Base/Base.swift"),
+            "c.swift": ("import my_tests\n", "Tests/my-tests/Tests.swift"),
+            "d.swift": ("import Foundation\n", None),
+        },
+    ),
+    "C, a header made from a template": (
+        "C",
+        {
+            "include/lib/config.h.in": "",
+            "cmake/port.h.cmake": "",
+            "include/lib/api.h": "",
+            "include/api.h.in": "",
+        },
+        {
+            "a.c": ('#include "lib/config.h"\n', "include/lib/config.h.in"),
+            "b.c": ('#include "port.h"\n', "cmake/port.h.cmake"),
+            "c.c": ('#include "api.h"\n', "include/lib/api.h"),
+            "d.c": ("#include <stdio.h>\n", None),
+        },
+    ),
+    "Shell, a path after a variable or beside the script": (
+        "Shell",
+        {"lib/core/common.sh": "", "bin/help.sh": "", "lib/help.sh": ""},
+        {
+            "a": ('source "$ROOT/$LIB/core/common.sh" --quiet\n', "lib/core/common.sh"),
+            "bin/b": ('. "$(dirname "$0")/help.sh"\n', "bin/help.sh"),
+            "bin/c": ('. "${BASH_SOURCE%/*}/../lib/help.sh"\n', "lib/help.sh"),
+            "bin/d": (". ./help.sh\n", "bin/help.sh"),
+            "e": ('. "$DIR/help.sh"\n', None),
+            "f": ('. "$1"\n', None),
+        },
+    ),
+    "PHP, a namespace": (
+        "PHP",
+        {"src/Handler/Curl.php": "<?php\nnamespace App\\Handler;\nclass Curl {}\n"},
+        {
+            "a.php": ("<?php\nuse App\\Handler;\n", "src/Handler/Curl.php"),
+            "b.php": ("<?php\nuse App\\Promise;\n", None),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("language", "files", "imports"), LAYOUTS.values(), ids=LAYOUTS)
+def test_an_import_refers_to_the_file_where_the_language_looks_for_it(
+    language: str, files: dict[str, str], imports: dict[str, tuple[str, str | None]]
+) -> None:
+    manifests = {path: text.encode() for path, text in files.items() if is_manifest(path)}
+    sources = {
+        path: extract(text.encode(), language) for path, text in files.items() if path not in manifests
+    }
+    resolver = Resolver({*files, *imports}, manifests, [declared(*item) for item in sources.items()])
+    for path, (text, target) in imports.items():
+        fact = extract(text.encode(), language).imports[-1]
+        assert resolver.targets(path, language, fact) == ((target,) if target else ()), path
+
+
+def test_constants_and_aliases_at_the_top_level_are_declared() -> None:
+    kotlin = "package a\n\nval LIMIT = 3\nval String.size2: Int get() = 1\ntypealias Id = Int\nclass C { val inner = 1 }\n"
+    sources = {"src/A.kt": kotlin, "src/B.kt": "package a\n\nfun f() {}\n"}
+    importer = "import a.LIMIT\nimport a.size2\nimport a.Id\nimport a.inner\n"
+    declared_here = ["src/A.kt"]
+    expected = {"a.LIMIT": declared_here, "a.size2": declared_here, "a.Id": declared_here, "a.inner": []}
+    assert resolved("Kotlin", sources, importer) == expected

@@ -262,3 +262,27 @@ def test_imports_of_unchanged_files_follow_a_declaration(
     )
     ingested(repository)
     assert ingested.edges() == {("lib/app.ex", "lib/two.ex")}
+
+
+def test_imports_of_unchanged_files_follow_a_constant_and_a_macro(
+    repository: GitRepository, ingested: Ingested
+) -> None:
+    repository.commit(
+        {
+            "app/Main.kt": "package app\n\nimport net.LIMIT\n",
+            "net/A.kt": "package net\n\nval LIMIT = 3\n",
+            "net/B.kt": "package net\n\nval OTHER = 3\n",
+            "Cargo.toml": '[package]\nname = "net"\n',
+            "src/lib.rs": "",
+            "src/a.rs": "use crate::show;\n",
+            "src/b.rs": "#[macro_export]\nmacro_rules! show { () => {} }\n",
+        }
+    )
+    ingested(repository)
+    assert ingested.edges() == {("app/Main.kt", "net/A.kt"), ("src/a.rs", "src/b.rs")}
+    repository.commit(
+        {"net/A.kt": "package net\n\nval NEW = 3\n", "net/B.kt": "package net\n\nval LIMIT = 3\n"}
+    )
+    repository.commit({"src/b.rs": "", "src/c.rs": "macro_rules! show { () => {} }\n"})
+    ingested(repository)
+    assert ingested.edges() == {("app/Main.kt", "net/B.kt"), ("src/a.rs", "src/c.rs")}

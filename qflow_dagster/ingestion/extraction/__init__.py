@@ -40,6 +40,7 @@ def extract(data: bytes, language: str, *, timeout: float = 10.0, parse_limit: i
     facts.tokens = lexed.token_count
     facts.symbols = extraction.symbols(lines, lexed)
     facts.imports, facts.namespaces = extraction.imports, extraction.namespaces
+    facts.constants = extraction.constants
     facts.parse_errors, facts.parse_error_count = extraction.errors, extraction.error_count
     if not facts.generated:
         facts.fingerprints = tokens.fingerprints(lexed)

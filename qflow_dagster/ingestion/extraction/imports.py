@@ -29,8 +29,9 @@ def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[I
     reader = READERS.get(grammar)
     if reader is None:
         return []
+    inline = [node.byte_range for node in captures.get("def.module", [])] if grammar == "rust" else []
     statements = sorted(
-        (node.start_byte, node.end_byte, node.start_point[0] + 1, capture[7:])
+        (_start(node), node.end_byte, node.start_point[0] + 1, capture[7:])
         for capture, nodes in captures.items()
         if capture.startswith("import.")
         for node in nodes
@@ -42,12 +43,19 @@ def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[I
             if count == MAX_NAMES_PER_STATEMENT:
                 break
             if imports.module or imports.level:
+                level = imports.level + sum(first <= start < last for first, last in inline)
                 facts.append(
-                    ImportFact(
-                        len(facts), line, imports.module, imports.names, imports.level, imports.kind or kind
-                    )
+                    ImportFact(len(facts), line, imports.module, imports.names, level, imports.kind or kind)
                 )
     return facts
+
+
+def _start(node: Node) -> int:
+    """Return where a statement begins, with the attributes before it: in Rust they name the file of a module."""
+    sibling = node.prev_named_sibling if node.type == "mod_item" else None
+    while sibling is not None and sibling.type == "attribute_item":
+        node, sibling = sibling, sibling.prev_named_sibling
+    return node.start_byte
 
 
 def _python(statement: str, kind: str) -> Iterator[Read]:
@@ -86,8 +94,11 @@ def _c(statement: str, kind: str) -> Iterator[Read]:
 
 def _rust(statement: str, kind: str) -> Iterator[Read]:
     if kind == "mod":
-        match = re.search(r"\bmod\s+(\w+)", statement)
-        if match:
+        path = re.search(r'#\[\s*path\s*=\s*"([^"\n]+)"', statement)
+        match = re.search(r"\bmod\s+(\w+)\s*;", statement)
+        if path:
+            yield Read(path[1], [], 0, "mod_path")
+        elif match:
             yield Read(match[1], [])
         return
     match = re.search(r"\buse\s+(.*)", re.sub(r"//[^\n]*", "", statement), re.DOTALL)
@@ -191,9 +202,8 @@ def _swift(statement: str, kind: str) -> Iterator[Read]:
 
 
 def _shell(statement: str, kind: str) -> Iterator[Read]:
-    parts = statement.split()
-    if len(parts) > 1:
-        yield Read(parts[1].strip("\"'"), [])
+    if not statement.startswith("<("):
+        yield Read(statement.strip("\"'"), [])
 
 
 READERS: dict[str, Callable[[str, str], Iterator[Read]]] = {

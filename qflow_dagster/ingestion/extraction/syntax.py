@@ -41,6 +41,7 @@ class Found:
         self.comments: list[Span] = []
         self.imports: list[ImportFact] = []
         self.namespaces: list[str] = []
+        self.constants: list[str] = []
         self.errors: list[ParseErrorFact] = []
         self.error_count = 0
         self.newlines: list[int] = np.flatnonzero(np.frombuffer(source, np.uint8) == NEWLINE).tolist()
@@ -145,6 +146,9 @@ def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
     recursion.mark(grammar.name, result.definitions, root, source, result.comments)
     result.imports = imports.read(grammar.name, captures, source)
     result.namespaces = names.namespaces(grammar.name, captures.get("namespace", []), source)
+    constants = sorted(node.byte_range for node in captures.get("constant", []))
+    spelled = [source[start:end].decode("utf-8", "replace").strip("`") for start, end in constants]
+    result.constants = list(dict.fromkeys(name[: names.MAX_NAME] for name in spelled))
     if root.has_error:
         _locate_errors(result, root)
     return result
