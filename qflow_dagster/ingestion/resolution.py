@@ -283,7 +283,9 @@ class Resolver:
             if after_variable and OWN_FOLDER.search(imported.module) and beside in self.paths:
                 return [beside]
             return self._ending(after_variable.lstrip("./"), ()) if after_variable else []
-        return self._existing(join_path(posixpath.dirname(source), imported.module), imported.module)
+        beside = join_path(posixpath.dirname(source), imported.module)
+        # The folder in which a script runs, and `PATH`, are not in the repository.
+        return self._existing(beside, imported.module) or self._ending(imported.module.lstrip("./"), ())
 
     def _existing(self, *candidates: str) -> list[str]:
         return next(([path] for path in candidates if path in self.paths), [])

@@ -207,6 +207,8 @@ LAYOUTS = {
             "bin/c": ('. "${BASH_SOURCE%/*}/../lib/help.sh"\n', "lib/help.sh"),
             "bin/d": (". ./help.sh\n", "bin/help.sh"),
             "e": ('. "$DIR/help.sh"\n', None),
+            "deep/g": ("source common.sh\nsource help.sh\n", None),
+            "deep/h": ("source core/common.sh\n", "lib/core/common.sh"),
             "f": ('. "$1"\n', None),
         },
     ),
