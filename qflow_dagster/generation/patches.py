@@ -84,7 +84,7 @@ def make(objects: Path, base: str, contents: Mapping[str, bytes]) -> Patch:
             lines.append(f"{modes[path]} {oid}\t{path}")
         store.git("read-tree", base)
         store.git("update-index", "-z", "--index-info", stdin="".join(f"{line}\0" for line in lines).encode())
-        tree = store.git("write-tree").decode().strip()
+        tree = _write_tree(store)
         diff = store.git(
             "diff-tree",
             "-p",
@@ -180,7 +180,12 @@ def apply(store: Scratch, base: str, patch: Patch) -> str:
         store.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch.text.encode())
     except git.GitError as error:
         raise PatchRefusedError(f"the patch does not apply: {str(error).splitlines()[0]}") from None
-    return store.git("write-tree").decode().strip()
+    return _write_tree(store)
+
+
+def _write_tree(store: Scratch) -> str:
+    # Beside the changed files there may be others whose objects are missing: the commit names them as before.
+    return store.git("write-tree", "--missing-ok").decode().strip()
 
 
 def contents(store: Scratch, tree: str, paths: tuple[str, ...]) -> dict[str, bytes]:

@@ -22,6 +22,7 @@ from qflow_dagster.generation.repository_tests import Outcome, SuiteCommand, Sui
 from qflow_dagster.generation.tables import suite_runs
 from qflow_dagster.generation.validation import Answer, Gate
 from qflow_dagster.ingestion import checkouts, trees
+from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
 from qflow_dagster.quantumflow.rows import to_jsonb
 from qflow_dagster.safety.folders import work_folder
@@ -86,7 +87,8 @@ class Suite:
             # Run again: a test that fails at random fails without the change too.
             second = self._run(patch)
             broken &= self._broken(base, second)
-        except sandbox.NotIsolatedError as error:
+        except (sandbox.NotIsolatedError, GitError) as error:
+            # Tests may need any file, also one whose object is missing.
             return missing, str(error)
         if not broken:
             return (

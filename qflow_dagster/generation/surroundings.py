@@ -1,4 +1,4 @@
-"""What the rest of the repository says of a file to be changed: types, names used elsewhere, what == means.
+"""What the rest of the repository says of a file to be changed: types, names used elsewhere, what == means, style.
 
 It is looked up once for a batch of requests, and only where a precondition of the rule needs it. Does not belong
 here: the preconditions themselves (`preconditions`).
@@ -7,18 +7,20 @@ here: the preconditions themselves (`preconditions`).
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from sqlalchemy import Connection, text
 
+from qflow_dagster.evolution import project_linters
 from qflow_dagster.generation import preconditions, type_checker
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
+from qflow_dagster.generation.preconditions import conventions
 from qflow_dagster.generation.preconditions.python_classes import OWN_EQUALITY
 from qflow_dagster.generation.repository_gates import Batch
 from qflow_dagster.generation.workers import lost_types, wanted_types_batch
 from qflow_dagster.ingestion import checkouts
 from qflow_dagster.ingestion.git import GitError
-from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT
 from qflow_dagster.processes import in_processes
 from qflow_dagster.settings import settings
 
@@ -31,9 +33,11 @@ _EQUALITY = {"plain-equality"}
 def look_up(batch: Batch, requests: Sequence[Request]) -> list[Request]:
     """Return the requests with what their preconditions need to know of the repository."""
     with batch.engine.connect() as connection:
-        equality = _foreign_equality(connection, batch.snapshot) if _asks(requests, _EQUALITY) else None
+        equality = _foreign_equality(connection, batch) if _asks(requests, _EQUALITY) else None
         paths = {request.path for request in requests if _asks([request], _NAMES)}
-        names = _imported_names(connection, batch.objects, batch.snapshot, paths) if paths else {}
+        missing = next((file.path for file in batch.missing if file.may_be_text), "")
+        names = _imported_names(connection, batch, paths) if paths and not missing else {}
+        agreed = _conventions(connection, batch, requests)
     types = _types(batch, requests)
     return [
         replace(
@@ -41,6 +45,8 @@ def look_up(batch: Batch, requests: Sequence[Request]) -> list[Request]:
             surroundings=Surroundings(
                 types=types.get(number, {}),
                 imported_names=names.get(request.path),
+                missing_file=missing,
+                convention=agreed.get((request.rule.digest, request.path)),
                 foreign_equality=equality,
             ),
         )
@@ -52,7 +58,11 @@ def _asks(requests: Iterable[Request], required: set[str]) -> bool:
     return any(name in required for request in requests for name, _ in request.rule.requirements)
 
 
-def _foreign_equality(connection: Connection, snapshot: Snapshot) -> str:
+def _foreign_equality(connection: Connection, batch: Batch) -> str:
+    missing = next((file.path for file in batch.missing if file.may_be_python), None)
+    if missing is not None:
+        return f"{missing} is missing, which may give == a meaning of its own"
+    snapshot = batch.snapshot
     library = connection.scalar(
         text(f"""
             SELECT split_part(i.module, '.', 1)
@@ -78,7 +88,7 @@ def _foreign_equality(connection: Connection, snapshot: Snapshot) -> str:
 
 
 def _imported_names(
-    connection: Connection, objects: Path, snapshot: Snapshot, paths: Collection[str]
+    connection: Connection, batch: Batch, paths: Collection[str]
 ) -> dict[str, frozenset[str] | None]:
     """Return the names of each file that other files import, read as attributes or write in a text."""
     modules = {path: _module(path) for path in paths}
@@ -89,9 +99,9 @@ def _imported_names(
             WHERE {IN_SNAPSHOT} AND b.language = 'Python' AND i.kind = 'from'
               AND regexp_replace(i.module, '^.*\\.', '') = ANY(:modules)
         """),
-        {**snapshot.interval, "modules": [*set(modules.values()), ""]},
+        {**batch.snapshot.interval, "modules": [*set(modules.values()), ""]},
     ).all()
-    attributes = _attributes(objects, snapshot, set(modules.values()))
+    attributes = _attributes(batch, set(modules.values()))
     names: dict[str, frozenset[str] | None] = {}
     for path, module in modules.items():
         imported = [row for row in rows if row.path != path and row.module.split(".")[-1] == module]
@@ -105,24 +115,74 @@ def _module(path: str) -> str:
     return pure.parent.name if pure.stem == "__init__" else pure.stem
 
 
-def _attributes(objects: Path, snapshot: Snapshot, modules: set[str]) -> dict[str, set[str]]:
+def _attributes(batch: Batch, modules: set[str]) -> dict[str, set[str]]:
     """Return what is written behind the name of each module and a dot, in any file (code or text)."""
     pattern = rf"\b({'|'.join(map(re.escape, sorted(modules - {''})))})\.[A-Za-z_]\w*"
-    if not modules - {""}:
-        return {}
-    with checkouts.scratch(objects) as store:
+    attributes: dict[str, set[str]] = {}
+    for line in _grep(batch, "-ho", pattern) if modules - {""} else ():
+        module, _, name = line.partition(".")
+        attributes.setdefault(module, set()).add(name)
+    return attributes
+
+
+def _conventions(
+    connection: Connection, batch: Batch, requests: Sequence[Request]
+) -> dict[tuple[bytes, str], str]:
+    """Return, by digest of the rule and path, why a fix is against the convention of the repository."""
+    grouped: dict[tuple[bytes, str], list[Request]] = {}
+    for request in requests:
+        if conventions.pattern_of(request) is not None:
+            suffix = PurePosixPath(request.code_path).suffix
+            grouped.setdefault((request.rule.digest, suffix), []).append(request)
+    reasons: dict[tuple[bytes, str], str] = {}
+    for (digest, suffix), group in grouped.items():
+        locations = connection.scalar(
+            text(f"""
+                SELECT count(*) FROM files f JOIN rule_matches m ON m.blob_id = f.blob_id
+                JOIN rule_versions v ON v.id = m.rule_version_id
+                WHERE {IN_SNAPSHOT} AND v.digest = :digest AND NOT f.vendored AND NOT f.generated
+            """),
+            {**batch.snapshot.interval, "digest": digest},
+        )
+        lines = _lines_by_file(batch, str(conventions.pattern_of(group[0])))
+        written = sum(number for path, number in lines if path.endswith(suffix))
+        reason = conventions.against(locations or 0, written)
+        paths = {request.path for request in group}
+        reasons |= dict.fromkeys(((digest, path) for path in paths), reason)
+        if reason:
+            # A linter that has the rule on says which style is the convention to be.
+            on = project_linters.turned_on(
+                connection, batch.objects, batch.snapshot, group[0].rule, sorted(paths)
+            )
+            reasons |= dict.fromkeys(((digest, path) for path in on), "")
+    return reasons
+
+
+def _lines_by_file(batch: Batch, pattern: str) -> list[tuple[str, int]]:
+    files = (line.partition("\0") for line in _grep(batch, "-zc", pattern))
+    # Of a path with a line break, the part before it has no number.
+    return [(path, int(number)) for path, _, number in files if number.isdigit()]
+
+
+def _grep(batch: Batch, options: str, pattern: str) -> list[str]:
+    """Return the lines that `git grep` prints of the texts of the snapshot that can be read."""
+    commit = batch.snapshot.commit_oid
+    with checkouts.scratch(batch.objects) as store:
+        searched = commit
+        if batch.missing:
+            # Git ends at a damaged file, so the files are searched by an index without those.
+            searched = "--cached"
+            removals = [f"0 {'0' * len(commit)}\t{file.path}\0" for file in batch.missing]
+            store.git("read-tree", commit)
+            store.git("update-index", "-z", "--index-info", stdin="".join(removals).encode())
         try:
-            output = store.git("grep", "-hoIE", "-e", pattern, snapshot.commit_oid)
+            output = store.git("grep", f"{options}IE", "-e", pattern, searched)
         except GitError as error:
             # Git ends with 1 where nothing matches, perhaps with a hint.
             if re.search(r"^(?:fatal|error):", error.stderr, re.MULTILINE):
                 raise
-            output = b""
-    attributes: dict[str, set[str]] = {}
-    for line in output.decode(errors="replace").splitlines():
-        module, _, name = line.partition(".")
-        attributes.setdefault(module, set()).add(name)
-    return attributes
+            return []
+    return output.decode(errors="replace").splitlines()
 
 
 def _types(batch: Batch, requests: Sequence[Request]) -> dict[int, Mapping[Span, str]]:

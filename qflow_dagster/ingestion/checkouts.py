@@ -5,7 +5,7 @@ the folder. Does not belong here: use of the folder (tests, a task's command).
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -44,11 +44,11 @@ def scratch(objects: Path) -> Iterator[Scratch]:
         yield Scratch(objects, repository)
 
 
-def export(store: Scratch, tree: str, folder: Path) -> None:
+def export(store: Scratch, tree: str, folder: Path, *, without: Collection[str] = ()) -> None:
     """Write a tree's files into an empty folder: no filters, no hooks, no submodules.
 
     A link that leads out of the folder, or in a circle, is left out, so that no file outside is
-    accessible. If the tree is refused, the folder is emptied.
+    accessible. If the tree is refused, the folder is emptied. The paths `without` are left out too, and not read.
 
     Raises:
         UnsafePathError: A path is not safe to write.
@@ -56,7 +56,7 @@ def export(store: Scratch, tree: str, folder: Path) -> None:
         GitError: An object cannot be read.
         QflowError: Two entries have the same name, or the folder cannot be written to.
     """
-    entries = _listed(store, tree)
+    entries = [entry for entry in _listed(store, tree) if entry[0].path not in without]
     try:
         links = _write_files(store, tree, entries, folder)
         for path, target in links.items():

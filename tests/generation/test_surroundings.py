@@ -1,9 +1,12 @@
 """What the rest of the repository says of a file, looked up for a batch of requests."""
 
+import pytest
+
+from qflow_dagster.errors import QflowError
 from qflow_dagster.generation import surroundings
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
 from qflow_dagster.generation.repository_gates import Batch
-from tests.generation.conftest import request
+from tests.generation.conftest import changes, request
 from tests.improvement_loop import Loop
 
 
@@ -52,3 +55,95 @@ def test_libraries_and_classes_that_give_equality_a_meaning_are_known(loop: Loop
     [library] = looked_up(loop, request(code=code))
     assert plain.foreign_equality == ""
     assert "numpy" in (library.foreign_equality or "")
+
+
+SHAPES = "import json\nimport re\n\nprint(re)\n"
+WHEEL = b"PK\3\4\0\0" + bytes(range(256))
+
+
+def damage(loop: Loop, path: str, how: str = "missing") -> None:
+    file = loop.repository.loose(f"HEAD:{path}")
+    file.chmod(0o644)
+    file.unlink() if how == "missing" else file.write_bytes(b"nonsense")
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+def test_a_data_file_that_cannot_be_read_costs_no_change(loop: Loop, how: str) -> None:
+    loop.repository.commit({"tools/shapes.py": SHAPES, "tools/a.whl": WHEEL, "tests/b.feather": WHEEL[::-1]})
+    damage(loop, "tools/a.whl", how)
+    damage(loop, "tests/b.feather", how)
+    [suggestion] = loop.improve()
+    loop.approve(suggestion)
+    [applied] = loop.apply()
+    assert applied.branch, applied
+    before, after = (
+        "json" in loop.repository.git("show", f"{at}:tools/shapes.py") for at in ("HEAD", applied.branch)
+    )
+    assert (before, after) == (True, False)
+
+
+@pytest.mark.parametrize("path", ["other.py", "docs/guide.md", "bin/tool", "notes.unusual"])
+def test_a_text_that_cannot_be_read_may_use_any_name(loop: Loop, path: str) -> None:
+    loop.repository.commit({"shapes.py": SHAPES, path: "shapes.json\n", "read.unusual": "a text\n"})
+    damage(loop, path)
+    [found] = looked_up(loop, request("python/unused-import", SHAPES, "shapes.py"))
+    assert (found.imported_names, found.missing_file) == (None, path)
+
+
+def test_a_text_that_cannot_be_read_costs_only_changes_that_depend_on_names(loop: Loop) -> None:
+    loop.repository.commit(
+        {"a.py": "import json\n\n\ndef far(a, b):\n    return not a in b\n", "docs/guide.md": "a.json\n"}
+    )
+    damage(loop, "docs/guide.md")
+    assert changes(loop) == {"a.py": ["return a not in b"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("c.md", ""), ("b.py", "b.py is missing, which may give == a meaning")]
+)
+def test_a_module_that_cannot_be_read_may_give_equality_a_meaning(loop: Loop, path: str, reason: str) -> None:
+    code = "def missing(value):\n    return value == None\n"
+    loop.repository.commit({"a.py": code, path: "a text\n"})
+    damage(loop, path)
+    [found] = looked_up(loop, request(code=code))
+    assert (found.foreign_equality or "").startswith(reason)
+    assert bool(found.foreign_equality) == bool(reason)
+
+
+def test_a_configuration_that_cannot_be_read_leaves_open_what_the_tools_would_say(loop: Loop) -> None:
+    loop.repository.commit({"a.py": "x = 1\n", "pyproject.toml": "[tool.ruff]\n"})
+    damage(loop, "pyproject.toml")
+    loop.ingested(loop.repository)
+    batch = Batch(loop.engine, loop.repository.path, loop.snapshot())
+    with pytest.raises(QflowError, match=r"pyproject\.toml is missing or damaged, and may configure"), batch:
+        _ = batch.folder
+
+
+LOG = "import logging\n\nlog = logging.getLogger(__name__)\n\n\ndef {name}(path: str) -> None:\n"
+F_STRING = '    log.info(f"reading {path}")\n'
+ARGUMENT = '    log.info("reading %s", path)\n'
+
+
+@pytest.mark.parametrize(
+    ("f_strings", "arguments", "linters", "offered"),
+    [
+        (6, 0, {}, False),
+        (6, 4, {}, False),
+        (6, 6, {}, True),
+        (4, 0, {}, True),
+        (6, 0, {"ruff.toml": "lint.select = ['G004']\n"}, True),
+        (6, 0, {".pylintrc": "[BASIC]\ngood-names=log\n"}, False),
+    ],
+)
+def test_a_style_that_the_repository_uses_throughout_is_kept(
+    loop: Loop, f_strings: int, arguments: int, linters: dict[str, str], offered: bool
+) -> None:
+    one = LOG.replace("{name}", "one") + F_STRING
+    others = LOG.replace("{name}", "many") + F_STRING * (f_strings - 1) + ARGUMENT * arguments
+    loop.repository.commit({"one.py": one, "many.py": others, **linters})
+    loop.find()
+    [found] = looked_up(loop, request("python/logging-with-f-string", one, "one.py"))
+    if offered:
+        assert found.convention == ""
+    else:
+        assert f"writes 6 of {6 + arguments} such locations" in (found.convention or "")

@@ -46,6 +46,11 @@ class GitRepository:
         )
         return os.fsdecode(done.stdout).strip()
 
+    def loose(self, revision: str) -> Path:
+        """Return the file of a loose object."""
+        oid = self.git("rev-parse", revision)
+        return self.path / ".git" / "objects" / oid[:2] / oid[2:]
+
     def write(self, files: Mapping[str, str | bytes]) -> None:
         """Write files into the work tree."""
         for name, content in files.items():

@@ -12,12 +12,6 @@ from tests.ingestion.conftest import GitRepository, Ingested
 SOURCE = "def f(a):\n    return a\n"
 
 
-def loose(repository: GitRepository, revision: str) -> Path:
-    """The file of a loose object."""
-    oid = repository.git("rev-parse", revision)
-    return repository.path / ".git" / "objects" / oid[:2] / oid[2:]
-
-
 def count_lines(ingested: Ingested) -> history.CountResult:
     [(repository_id,)] = ingested.rows("SELECT id FROM repositories")
     return pipeline.count_lines(ingested.engine, repository_id)
@@ -37,7 +31,7 @@ def test_a_blob_that_cannot_be_read_is_a_gap_until_it_can(
     repository: GitRepository, ingested: Ingested, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     repository.commit({"a.py": SOURCE, "b.py": "import a\n" + SOURCE, "c.h": "class X {\npublic:\n};\n"})
-    files = {name: loose(repository, f"HEAD:{name}") for name in ("b.py", "c.h")}
+    files = {name: repository.loose(f"HEAD:{name}") for name in ("b.py", "c.h")}
     content = {file: file.read_bytes() for file in files.values()}
     for file in files.values():
         file.chmod(0o644)
@@ -74,7 +68,7 @@ def test_a_blob_that_cannot_be_read_is_a_gap_until_it_can(
 def test_an_old_blob_is_missing_from_one_commit_only(repository: GitRepository, ingested: Ingested) -> None:
     for n in range(4):
         repository.commit({"a.py": f"x = {n}\n"}, str(n))
-    loose(repository, "HEAD~2:a.py").unlink()
+    repository.loose("HEAD~2:a.py").unlink()
     ingested(repository)
     assert ingested.rows(
         "SELECT c.subject, c.line_counts, f.kind, f.added_lines FROM commits c "

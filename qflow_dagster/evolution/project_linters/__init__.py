@@ -132,6 +132,19 @@ def reason_for(rule: Rule, path: str, linters: Sequence[ProjectLinter]) -> str |
     return STYLE if rule.cosmetic else None
 
 
+def turned_on(
+    connection: Connection, objects: Path, snapshot: Snapshot, rule: Rule, paths: Iterable[str]
+) -> set[str]:
+    """Return for which of these files a linter of the repository has the rule on by choice.
+
+    All messages of pylint are on by default, so that one is on says nothing.
+    """
+    paths = list(paths)
+    linters, _ = read(_files(connection, objects, snapshot), [(rule, path) for path in paths])
+    chosen = [linter for linter in linters if linter.name != "pylint"]
+    return {path for path in paths if any(linter.state(rule, path) for linter in chosen)}
+
+
 def _has_name(rule: Rule, linter: ProjectLinter) -> bool:
     if linter.name in ("ruff", "flake8"):
         return bool(ruff.codes_of(rule))

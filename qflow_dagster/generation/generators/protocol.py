@@ -18,6 +18,10 @@ class Surroundings:
     types: Mapping[tuple[int, int], str] = field(default_factory=dict)
     # Names of this file that other files of the repository import or use.
     imported_names: frozenset[str] | None = None
+    # A file whose content is missing, and which may use names of this file; empty: none.
+    missing_file: str = ""
+    # Why the fix is against how the repository writes such locations; empty: it is not.
+    convention: str | None = None
     # Why == may mean something of its own in this repository (numpy, a class with __eq__); empty: it does not.
     foreign_equality: str | None = None
 

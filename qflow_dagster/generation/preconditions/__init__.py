@@ -17,6 +17,7 @@ from qflow_dagster.evolution.matchers import Match
 from qflow_dagster.generation import type_checker
 from qflow_dagster.generation.generators.protocol import Request, Surroundings
 from qflow_dagster.generation.preconditions import (
+    conventions,
     go,
     go_values,
     java,
@@ -37,6 +38,7 @@ from qflow_dagster.generation.preconditions import (
 from qflow_dagster.generation.preconditions.file import File, Precondition
 
 PRECONDITIONS: dict[str, Precondition] = {
+    **conventions.PRECONDITIONS,
     **python.PRECONDITIONS,
     **python_exceptions.PRECONDITIONS,
     **python_flow.PRECONDITIONS,
@@ -110,5 +112,6 @@ def alone(request: Request) -> Request:
         types=types,
         imported_names=frozenset(),
         foreign_equality=python_classes.foreign_equality(request.text),
+        convention=conventions.of_file(request),
     )
     return replace(request, surroundings=surroundings)

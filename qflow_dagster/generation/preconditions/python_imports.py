@@ -44,7 +44,9 @@ def name_not_read(file: File, match: Match, argument: None) -> str | None:
 
 def imported_elsewhere(file: File, names: set[str]) -> str | None:
     """Return why other files may use one of these names of the file."""
-    imported = file.surroundings.imported_names
+    imported, missing = file.surroundings.imported_names, file.surroundings.missing_file
+    if missing:
+        return f"{missing} is missing from the repository, and may use a name of this file"
     if imported is None:
         return "which of its names other files import is not known"
     used = sorted(names & imported)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from difflib import SequenceMatcher
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import RLock
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -12,13 +12,16 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from qflow_dagster.evolution import matchers
+from qflow_dagster.errors import QflowError
+from qflow_dagster.evolution import matchers, project_linters
 from qflow_dagster.generation.candidates import Candidate, FileChange
 from qflow_dagster.generation.environments import Environments
 from qflow_dagster.generation.generators.protocol import Fix
 from qflow_dagster.generation.validation import Gate
 from qflow_dagster.ingestion import checkouts
+from qflow_dagster.ingestion.missing_files import MissingFile, missing_files
 from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.safety.display import visible_line
 from qflow_dagster.safety.folders import work_folder
 
 
@@ -72,16 +75,45 @@ class Batch:
     def _has(self, path: str) -> bool:
         return (self.folder / path).is_file()
 
+    @cached_property
+    def missing(self) -> list[MissingFile]:
+        """The files of the commit whose content cannot be read."""
+        with self.engine.connect() as connection:
+            return missing_files(connection, self.objects, self.snapshot)
+
     @contextmanager
     def checkout(self) -> Iterator[Path]:
-        """Check the commit out into a folder of its own, which the sandbox may change; it is removed afterwards."""
+        """Check the commit out into a folder of its own, which the sandbox may change; it is removed afterwards.
+
+        Files that cannot be read are left out.
+
+        Raises:
+            QflowError: such a file may configure a tool, whose result would be another without it.
+        """
+        for file in self.missing:
+            if file.may_be_text and _may_configure(file.path):
+                raise QflowError(
+                    f"{visible_line(file.path, 120)} is missing or damaged, and may configure a tool that checks "
+                    f"changes: see git -C {self.objects} fsck; in a partial clone, git fetch --refetch brings it"
+                )
         with work_folder("qflow-gates-") as outer:
             # The outer folder stays ours alone; the inner one may be owned by the sandbox's user.
             folder = outer / "work"
             folder.mkdir()
             with checkouts.scratch(self.objects) as store:
-                checkouts.export(store, self.snapshot.commit_oid, folder)
+                unreadable = {file.path for file in self.missing}
+                checkouts.export(store, self.snapshot.commit_oid, folder, without=unreadable)
             yield folder
+
+
+def _may_configure(path: str) -> bool:
+    name = PurePosixPath(path).name.lower()
+    return (
+        name in project_linters.NAMES
+        or name.startswith(".")
+        or name.endswith((".toml", ".cfg", ".ini", ".mod", "rc"))
+        or "config" in name
+    )
 
 
 class Result(NamedTuple):
