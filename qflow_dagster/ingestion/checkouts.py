@@ -44,7 +44,7 @@ def scratch(objects: Path) -> Iterator[Scratch]:
         yield Scratch(objects, repository)
 
 
-def export(store: Scratch, tree: str, folder: Path, *, without: Collection[str] = ()) -> None:
+def export(store: Scratch, tree: str, folder: Path, without: Collection[str] = ()) -> None:
     """Write a tree's files into an empty folder: no filters, no hooks, no submodules.
 
     A link that leads out of the folder, or in a circle, is left out, so that no file outside is

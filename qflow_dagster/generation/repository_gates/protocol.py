@@ -102,7 +102,7 @@ class Batch:
             folder.mkdir()
             with checkouts.scratch(self.objects) as store:
                 unreadable = {file.path for file in self.missing}
-                checkouts.export(store, self.snapshot.commit_oid, folder, without=unreadable)
+                checkouts.export(store, self.snapshot.commit_oid, folder, unreadable)
             yield folder
 
 
