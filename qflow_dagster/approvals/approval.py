@@ -45,8 +45,6 @@ TOKEN_PREFIX = "qfa_"  # noqa: S105  (says to a person and to a scanner what it 
 TOKEN_BYTES = 32
 MAX_CONTENT_BYTES = 5_000_000
 MAX_NAME_LENGTH = 200
-# The part of its term after which an approval nobody decided warns.
-WARN_AFTER = 0.8
 
 _LOCK = """
 SELECT a.id, a.kind, a.target, a.content, a.digest, a.requested_by, a.required_approvals, a.token_hash,

@@ -25,7 +25,6 @@ from qflow_dagster.approvals.approval import (
     TOKEN_BYTES,
     TOKEN_PREFIX,
     TYPES,
-    WARN_AFTER,
     DecisionRefusedError,
     digest_of,
     hash_token,
@@ -68,7 +67,7 @@ INSERT INTO approvals (id, kind, target, content, digest, requested_by, reason, 
                        expires_at, warn_at)
 SELECT w.id, :kind, :target, CAST(:content AS jsonb), :digest, :requested_by, :reason,
        CAST(:evidence AS jsonb), :required, w.expires_at,
-       CASE WHEN :warn THEN w.created_at + (w.expires_at - w.created_at) * :warn_after END
+       CASE WHEN :warn THEN w.created_at + (w.expires_at - w.created_at) * CAST(:first_reminder AS float8) END
 FROM workflows w WHERE w.id = :id
 """)
 
@@ -217,19 +216,30 @@ def comment(connection: Connection, approval_id: UUID, *, actor: str, words: str
 
 
 def warn_of_expiry(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
-    """Notify the queues of pending approvals that expire soon, once for each; return their ids."""
+    """Remind of pending approvals whose next reminder is due, each once; return their ids.
+
+    The reminders come after the parts of the term in `QFLOW_APPROVALS_REMINDERS`; what was missed is not made up for.
+    """
     query = text("""
         WITH due AS MATERIALIZED (
             SELECT id FROM approvals WHERE warn_at <= statement_timestamp()
             ORDER BY warn_at LIMIT :limit FOR UPDATE SKIP LOCKED
         ), warned AS (
-            UPDATE approvals a SET warn_at = NULL FROM due WHERE a.id = due.id
-            RETURNING a.id, a.kind, a.target, a.expires_at
+            UPDATE approvals a SET warn_at = (
+                SELECT min(moment) FROM (
+                    SELECT a.requested_at + (a.expires_at - a.requested_at) * part AS moment
+                    FROM unnest(CAST(:parts AS float8[])) AS part
+                ) AS reminder WHERE moment > statement_timestamp())
+            FROM due WHERE a.id = due.id
+            RETURNING a.id, a.kind, a.target, a.expires_at,
+                (SELECT count(*) FROM unnest(CAST(:parts AS float8[])) AS part
+                 WHERE a.requested_at + (a.expires_at - a.requested_at) * part <= statement_timestamp()) AS number
         )
         SELECT warned.* FROM warned JOIN workflows w ON w.id = warned.id
         WHERE w.status = 'pending' AND w.expires_at > statement_timestamp()
     """)
-    rows = connection.execute(query, {"limit": limit}).all()
+    parts = settings().approvals.reminders
+    rows = connection.execute(query, {"limit": limit, "parts": parts}).all()
     for queue in {QUEUES[row.kind] for row in rows}:
         messages = [
             {
@@ -237,6 +247,8 @@ def warn_of_expiry(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
                 "type": TYPES[row.kind],
                 "event": "expiring",
                 "expires_at": row.expires_at.isoformat(),
+                "reminder": max(row.number, 1),
+                "reminders": len(parts),
             }
             for row in rows
             if QUEUES[row.kind] == queue
@@ -300,7 +312,7 @@ def _create(
             "evidence": to_json(evidence, "the evidence"),
             "required": required,
             "warn": warn,
-            "warn_after": WARN_AFTER,
+            "first_reminder": next(iter(settings().approvals.reminders), None),
         },
     )
     # Into the chain of hashes: what was asked for cannot be exchanged later.

@@ -108,6 +108,8 @@ def _approval_event(id_: UUID, fields: dict[str, Any]) -> Event | None:
         fields["state"] = states.get(str(fields.get("decision")), "requested")
     risk = fields.get("risk")
     severity = "warning" if fields["state"] == "expiring" or risk == "high" else "info"
+    if fields["state"] == "expiring" and fields.get("reminder") == fields.get("reminders"):
+        severity = "error"
     return Event("approval", severity, fields, f"{settings().inbox.address}/approvals/{id_}")
 
 

@@ -5,7 +5,7 @@ Each value has its default, range and meaning. Does not belong here: reading the
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
@@ -79,6 +79,10 @@ class ApprovalsSettings(BaseModel):
         le=31_536_000,
         validation_alias=AliasChoices("max_ttl", "longest_ttl"),
         description="maximum of the seconds that a request may state",
+    )
+    reminders: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default=[0.5, 0.8, 0.95],
+        description="parts of its term after which a request that is not decided reminds; the last is the most severe",
     )
     quorum: dict[str, int] = Field(
         default={}, description='approvals needed per kind, {"edit": 2}; default: 1'

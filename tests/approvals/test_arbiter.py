@@ -177,25 +177,38 @@ def test_at_its_end_it_can_neither_be_decided_nor_used_and_the_sweep_agrees(engi
     assert reason_of(engine, token) == "expired"
 
 
-def test_a_warning_is_sent_once_near_the_end(engine: Engine, sent: Callable[[str], list[Any]]) -> None:
+def test_reminders_come_once_each_at_their_parts_of_the_term(
+    engine: Engine, sent: Callable[[str], list[Any]]
+) -> None:
+    """Of a term of 1,000 s: after 500, 800 and 950; two that were missed are one."""
     with engine.begin() as connection:
-        id_ = ask(connection, ttl=100)
-        assert arbiter.warn_of_expiry(connection) == []
-        connection.execute(text("UPDATE approvals SET warn_at = statement_timestamp()"))
-        assert arbiter.warn_of_expiry(connection) == [id_]
-        assert arbiter.warn_of_expiry(connection) == []
-    assert sent("approval_notifications")[-1]["event"] == "expiring"
+        id_ = ask(connection, ttl=1_000)
+    for passed, reminded, following in (
+        (499, 0, 500),
+        (501, 1, 800),
+        (501, 0, 800),
+        (960, 1, None),
+        (999, 0, None),
+    ):
+        with engine.begin() as connection:
+            shift = text("""
+                UPDATE approvals a SET requested_at = now() - make_interval(secs => :s),
+                    expires_at = now() + make_interval(secs => 1000 - :s),
+                    warn_at = now() - make_interval(secs => :s) + (warn_at - requested_at)
+            """)
+            connection.execute(shift, {"s": passed})
+            assert arbiter.warn_of_expiry(connection) == [id_] * reminded
+            due = connection.scalar(text("SELECT extract(epoch FROM warn_at - requested_at) FROM approvals"))
+            assert due == (following and pytest.approx(following, abs=0.1))
+    reminders = [message for message in sent("approval_notifications") if message.get("event") == "expiring"]
+    assert [(message["reminder"], message["reminders"]) for message in reminders] == [(1, 3), (3, 3)]
 
 
-def test_the_warning_comes_after_four_fifths_of_the_term(engine: Engine) -> None:
+def test_without_reminders_there_are_none(engine: Engine, approvals_settings: Callable[..., None]) -> None:
+    approvals_settings(reminders=[])
     with engine.begin() as connection:
         ask(connection, ttl=1_000)
-        part = connection.scalar(
-            text(
-                "SELECT extract(epoch FROM warn_at - w.created_at) FROM approvals a JOIN workflows w USING (id)"
-            )
-        )
-    assert part == pytest.approx(800)
+        assert connection.scalar(text("SELECT warn_at FROM approvals")) is None
 
 
 def test_it_can_be_revoked_until_it_is_used(engine: Engine) -> None:
