@@ -140,14 +140,33 @@ def markdown(_folder: Path, name: str) -> None:
 
 @attempt("text in a notification", *TEXTS)
 def notified(_folder: Path, name: str) -> None:
-    from qflow_dagster.notifications.delivery import Note, render
+    from qflow_dagster.notifications import chat
+    from qflow_dagster.notifications.delivery import Note
+    from qflow_dagster.notifications.events import Event
+    from qflow_dagster.notifications.rendering import OWN, render
 
     hostile = TEXTS[name]
-    note = render("errors", {"event": hostile, "operation": hostile, "message": hostile}, {})
-    for shown in note.values():
-        assert visible(shown) == shown
-    body = json.dumps(Note("1", "errors", note["title"], note["body"], {"m": hostile})._asdict(), default=str)
-    assert body.isascii()
+    names = (
+        "state",
+        "title",
+        "message",
+        "operation",
+        "event",
+        "about",
+        "reason",
+        "actor",
+        "comment",
+        "place",
+        "suspect",
+    )
+    fields = dict.fromkeys(names, hostile) | {"details": {hostile: hostile}}
+    for kind in sorted(path.stem for path in OWN.glob("*.txt")):
+        text = render(Event(kind, "error", fields))
+        assert visible(text.title) == text.title
+        assert visible(text.body) == text.body
+        body = json.dumps(Note("1", "errors", text.title, text.body, {"m": hostile})._asdict(), default=str)
+        assert body.isascii()
+        assert chat.slack_message(text.title, text.body, None, None).isascii()
 
 
 @attempt("text in a log", *TEXTS)
@@ -173,12 +192,12 @@ def measured(_folder: Path, name: str) -> None:
     """What Prometheus and a probe read: names of operations come from whoever sends errors."""
     from starlette.testclient import TestClient
 
-    from qflow_dagster.infrastructure.circuit_breaker import open_by_hand
+    from qflow_dagster.infrastructure.circuit_breaker import hold
     from qflow_dagster.web.app import build_app
 
     hostile = TEXTS[name].encode("utf-8", "replace").decode()
     with ground.engine().begin() as connection:
-        open_by_hand(connection, f"op {hostile}", actor="ada", reason="a try")
+        hold(connection, f"op {hostile}", "open", actor="ada", reason="a try")
     with TestClient(build_app(ground.engine(), host="127.0.0.1"), base_url="http://127.0.0.1:3001") as client:
         for path in ("/metrics", "/health/deep"):
             words = client.get(path).text
