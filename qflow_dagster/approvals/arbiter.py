@@ -209,8 +209,9 @@ def comment(connection: Connection, approval_id: UUID, *, actor: str, words: str
     if not words.strip() or len(words) > MAX_COMMENT_LENGTH:
         raise DecisionRefusedError(f"a comment has 1 to {MAX_COMMENT_LENGTH:,} characters")
     row = _locked(connection, approval_id)
-    if row.status != "pending":
-        raise DecisionRefusedError(f"approval {approval_id} is {row.status}: it takes no comments any more")
+    if row.status != "pending" or is_over(connection, row):
+        status = "expired" if row.status == "pending" else row.status
+        raise DecisionRefusedError(f"approval {approval_id} is {status}: it takes no comments any more")
     data = {"decision": "comment", "comment": storable_text(words)}
     transition(connection, [approval_id], "pending", actor=actor, data=data)
 

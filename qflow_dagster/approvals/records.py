@@ -74,7 +74,7 @@ def resolve(connection: Connection, prefix: str) -> UUID:
 
 
 def show(connection: Connection, approval_id: UUID) -> dict[str, Any]:
-    """Return one approval with its content, evidence and decisions.
+    """Return one approval with its content, evidence, decisions and comments.
 
     Raises:
         UsageError: there is none with that id.
@@ -86,7 +86,11 @@ def show(connection: Connection, approval_id: UUID) -> dict[str, Any]:
     row = connection.execute(query, {"id": approval_id}).mappings().one_or_none()
     if row is None:
         raise UsageError(f"there is no approval {approval_id}")
-    return {**row, "decisions": _decisions(connection, approval_id)}
+    return {
+        **row,
+        "decisions": _decisions(connection, approval_id),
+        "comments": _comments(connection, approval_id),
+    }
 
 
 def approval_history(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
@@ -230,6 +234,19 @@ def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]
         .order_by(table.at, table.actor)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _comments(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
+    """Return the comments of those who did not decide with them; none if its archive cannot be read."""
+    try:
+        events = get_events(connection, approval_id)
+    except ArchiveMissingError:
+        return []
+    return [
+        {"actor": event.actor, "comment": event.data["comment"], "at": event.at}
+        for event in events
+        if event.data and event.data.get("decision") == "comment"
+    ]
 
 
 def _harmless(value: Any) -> str:

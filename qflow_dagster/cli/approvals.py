@@ -200,15 +200,17 @@ def export(
     if format_ not in ("json", "csv"):
         raise UsageError(f"{format_!r} is not an export format: json or csv")
     with ready_engine().connect() as connection:
-        rows = records.export(connection)
-        output_text = records.as_csv(rows) if format_ == "csv" else visible_json(list(rows))
+        rows = list(records.export(connection))
+    output_text = records.as_csv(iter(rows)) if format_ == "csv" else visible_json(rows)
     if output is None:
         print_text(output_text)
-        return
-    try:
-        output.write_text(output_text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error.strerror}") from None
+    else:
+        try:
+            output.write_text(output_text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{output} cannot be written: {error.strerror}") from None
+    if problems := [row["problem"] for row in rows if "problem" in row]:
+        raise QflowError(f"{len(problems)} histories are not in the export; the first: {problems[0]}")
 
 
 @app.command()
@@ -259,12 +261,16 @@ def read_content(path: Path | None) -> Any:
 def print_approval(approval: dict[str, Any]) -> None:
     """Print everything that a decision is about: requester, reason, evidence, and the complete content."""
     fields = {
-        name: value for name, value in approval.items() if name not in ("content", "evidence", "decisions")
+        name: value
+        for name, value in approval.items()
+        if name not in ("content", "evidence", "decisions", "comments")
     }
     print_fields(fields)
     if approval["evidence"] is not None:
         print_fields({"evidence": approval["evidence"]})
     print_rows(approval["decisions"], empty="Nobody has decided yet.", title="Decisions")
+    if approval["comments"]:
+        print_rows(approval["comments"], empty="", title="Comments")
     console.print()
     for text, language in _parts(approval["content"]):
         print_code(text, language)

@@ -37,10 +37,17 @@ from qflow_dagster.infrastructure.breaker_states import (
     renew_probe,
     start_probe,
 )
-from qflow_dagster.infrastructure.error_rate_tracker import occurrence_of, track_errors, track_successes
+from qflow_dagster.infrastructure.error_rate_tracker import (
+    check_operation,
+    occurrence_of,
+    track_errors,
+    track_successes,
+)
 from qflow_dagster.safety import logs
 
 logger = logs.logger(__name__)
+
+MAX_REASON_LENGTH = 1_000
 
 
 class CircuitOpenError(QflowError):
@@ -209,8 +216,11 @@ def hold(connection: Connection, operation: str, state: str, *, actor: str, reas
     """Hold a breaker `open` (no call is made) or `closed` (all calls are made) until it is released.
 
     Raises:
-        UsageError: It is held in that state already.
+        UsageError: It is held in that state already, or the operation or reason is empty or too long.
     """
+    check_operation(operation)
+    if not reason.strip() or len(reason) > MAX_REASON_LENGTH:
+        raise UsageError(f"the reason to hold a circuit breaker has 1 to {MAX_REASON_LENGTH:,} characters")
     row = ensure(connection, operation)
     if row.held and row.status == state:
         raise UsageError(f"the circuit breaker of {operation} is held {state} already")

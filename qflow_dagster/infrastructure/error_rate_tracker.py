@@ -163,7 +163,7 @@ def track_successes(
         return
     rows = [
         {
-            "operation": _operation(name),
+            "operation": check_operation(name),
             "age": _age(age),
             "count": _count(count),
             "slow": _count(count) if slow else 0,
@@ -240,14 +240,14 @@ class ErrorTracker:
         Raises:
             UsageError: The operation has no name, or one that is too long.
         """
-        _operation(operation)
+        check_operation(operation)
         with self._lock:
             self._successes[operation, int(time.monotonic() * 1_000)] += 1
 
     @contextmanager
     def operation(self, name: str, *, context: Json = None) -> Iterator[str]:
         """Count the body as a success, or track the exception it raises; yields the correlation id."""
-        _operation(name)
+        check_operation(name)
         correlation_id = uuid4().hex
         try:
             yield correlation_id
@@ -329,7 +329,12 @@ def _success(success: Success | tuple[str, float, int]) -> Success:
     return success if isinstance(success, Success) else Success(*success)
 
 
-def _operation(name: str) -> str:
+def check_operation(name: str) -> str:
+    """Return the name of an operation as it is stored.
+
+    Raises:
+        UsageError: It is empty or too long.
+    """
     if not isinstance(name, str) or not 0 < len(name) <= MAX_OPERATION_LENGTH:
         raise UsageError(f"an error's operation has 1 to {MAX_OPERATION_LENGTH} characters")
     return redact_text(storable_text(name))[:MAX_OPERATION_LENGTH]
@@ -346,7 +351,7 @@ def _count(count: int) -> int:
 
 
 def _check(occurrence: Occurrence) -> None:
-    _operation(occurrence.operation)
+    check_operation(occurrence.operation)
     if occurrence.severity not in SEVERITIES:
         raise UsageError(f"{occurrence.severity!r} is not a severity; valid ones: {', '.join(SEVERITIES)}")
     if occurrence.context is not None:
@@ -363,7 +368,7 @@ def _prepared(occurrence: Occurrence) -> dict[str, Any]:
 
     stack = clean(occurrence.stack, MAX_STACK_LENGTH)
     return {
-        "operation": _operation(occurrence.operation),
+        "operation": check_operation(occurrence.operation),
         "kind": clean(occurrence.kind, MAX_OPERATION_LENGTH) or "Error",
         "message": clean(occurrence.message, MAX_MESSAGE_LENGTH),
         "stack": stack and "\n".join(line[:MAX_LINE_LENGTH] for line in stack.split("\n")),

@@ -4,7 +4,7 @@ Does not belong here: what happens to them (`health_agent`).
 """
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -33,10 +33,12 @@ def plan(
     Raises:
         UsageError: The pattern or reason is empty, or the length is out of range.
     """
-    if not pattern or not reason:
+    if not pattern.strip() or not reason.strip():
         raise UsageError("a maintenance window has a pattern of names of checks and a reason")
     if not 0 < seconds <= MAX_WINDOW:
         raise UsageError(f"a maintenance window lasts up to {MAX_WINDOW / 86_400:.0f} days")
+    if starts is not None and starts + timedelta(seconds=seconds) <= datetime.now(UTC):
+        raise UsageError("the maintenance window would be over already")
     begin = func.statement_timestamp() if starts is None else starts
     values = {
         "pattern": pattern,
@@ -109,7 +111,12 @@ def check_dependencies(connection: Connection, name: str, depends_on: Collection
     """
     columns = health_services.c
     query = select(columns.name, columns.depends_on)
-    needs = {f"service:{row.name}": list(row.depends_on) for row in connection.execute(query)}
+    needs: dict[str, list[str]] = {
+        f"service:{row.name}": list(row.depends_on) for row in connection.execute(query)
+    }
+    for needed in depends_on:
+        if needed.startswith("service:") and needed not in needs and needed != f"service:{name}":
+            raise UsageError(f"there is no {needed} to depend on; see `qflow health services list`")
     reached, waiting = set(), list(depends_on)
     while waiting:
         current = waiting.pop()

@@ -67,7 +67,11 @@ def overall(states: Sequence[Mapping[str, Any]]) -> Status:
 def incidents(connection: Connection, *, status: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Return incidents, newest first, with their duration in seconds (so far, for open ones)."""
     query = text(f"""
-        SELECT id, status, payload ->> 'check' AS "check", payload ->> 'message' AS message,
+        SELECT id, status, payload ->> 'check' AS "check",
+               -- What was so last while it was open.
+               coalesce((SELECT e.data ->> 'message' FROM workflow_events e WHERE e.workflow_id = w.id
+                         AND e.to_status = 'open' AND e.data ->> 'message' IS NOT NULL
+                         ORDER BY e.seq DESC LIMIT 1), payload ->> 'message') AS message,
                (SELECT s.status FROM (SELECT payload ->> 'status' UNION ALL SELECT e.data ->> 'status'
                                       FROM workflow_events e WHERE e.workflow_id = w.id) AS s(status)
                 ORDER BY array_position(ARRAY['unknown', 'degraded', 'unhealthy'], s.status) DESC

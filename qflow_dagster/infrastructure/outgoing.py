@@ -87,8 +87,8 @@ def fetch(request: Request, *, seconds: float, max_bytes: int = 0) -> Answer:
         return asyncio.run(asyncio.wait_for(_fetch(request, max_bytes), seconds))
     except (TimeoutError, httpx2.TimeoutException):
         raise ResponseTimeoutError("Timeout") from None
-    except httpx2.TransportError:
-        raise NoResponseError("ConnectionError") from None
+    except httpx2.TransportError as error:
+        raise NoResponseError(_certificate_problem(error) or "ConnectionError") from None
     # An address or a header that cannot be sent (ValueError includes text that is not ASCII).
     except (httpx2.InvalidURL, ValueError, OSError) as error:
         raise NoResponseError(type(error).__name__) from None
@@ -156,6 +156,8 @@ async def _fetch(request: Request, max_bytes: int) -> Answer:
             content=request.body or None,
         ) as response,
     ):
+        # Read now: it is gone once the connection is closed.
+        certificate_end = _certificate_end(response.extensions)
         body = b""
         if max_bytes:
             async for part in response.aiter_raw(65_536):
@@ -165,7 +167,17 @@ async def _fetch(request: Request, max_bytes: int) -> Answer:
             if response.headers.get("content-encoding", "").lower() in ("gzip", "x-gzip", "deflate"):
                 body = _inflated(body, max_bytes)
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, body, _certificate_end(response.extensions))
+        return Answer(response.status_code, headers, body, certificate_end)
+
+
+def _certificate_problem(error: BaseException | None) -> str | None:
+    """Return what is wrong with a certificate; the name in it is left out, because it is part of the address."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            reason = "it is of another host" if "ostname" in error.verify_message else error.verify_message
+            return f"its certificate is refused: {reason}"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _certificate_end(extensions: Mapping[str, Any]) -> datetime | None:

@@ -15,14 +15,15 @@ from sqlalchemy.exc import DBAPIError
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure.health_agent import DEADLINE, CheckResult
+from qflow_dagster.infrastructure.incidents import Status
 from qflow_dagster.infrastructure.outgoing import Answer, NoResponseError, Request, fetch
 from qflow_dagster.infrastructure.tables import health_services
 
 # Services probed at the same time, and the most seconds for one: the results of all must be there by the deadline of
 # the checks.
 AT_ONCE, MAX_SECONDS = 50, DEADLINE - 4
-# Bytes of a body that conditions are checked on.
-MAX_BODY_BYTES = 1_000_000
+# Bytes of a body; it is read also where no condition needs it, because a response that never ends is none.
+MAX_BODY_BYTES = 10_000_000
 DAY = 86_400.0
 
 
@@ -53,13 +54,12 @@ def probe(engine: Engine, service: Mapping[str, Any], seconds: float = MAX_SECON
     patience = max(limit / 1_000 * 2, 1.0)
     if seconds <= 0:
         return CheckResult("unknown", "there was no time left to probe it", None, limit, "ms")
-    needs_body = bool(conditions.get("body") or conditions.get("json"))
     started = time.perf_counter()
     try:
         answer = fetch(
             Request("GET", service["url"]),
             seconds=min(patience, seconds),
-            max_bytes=MAX_BODY_BYTES if needs_body else 0,
+            max_bytes=MAX_BODY_BYTES,
         )
     except NoResponseError as error:
         known = patience <= seconds or time.perf_counter() - started < seconds
@@ -80,14 +80,19 @@ def check_conditions(connection: Connection, conditions: Mapping[str, Any]) -> N
     """Check conditions before they are stored.
 
     Raises:
-        UsageError: The JSON condition is no SQL/JSON path.
+        UsageError: The JSON condition is no predicate of SQL/JSON path, or a header has no text.
     """
+    for name, expected in conditions.get("headers", {}).items():
+        if not name or not expected:
+            raise UsageError(f"the condition on the header {name!r} has no text; expected NAME=TEXT")
     path = conditions.get("json")
     if path is None:
         return
     try:
         with connection.begin_nested():
-            connection.execute(text("SELECT CAST(:path AS jsonpath)"), {"path": path})
+            # Without `silent`: what is no predicate, such as `$.status`, is an error here.
+            check = text("SELECT jsonb_path_match(CAST('{}' AS jsonb), CAST(:path AS jsonpath))")
+            connection.execute(check, {"path": path})
     except DBAPIError:
         raise UsageError(
             f"{path!r} is not a condition on JSON; expected a predicate such as '$.status == \"ok\"' (SQL/JSON path)"
@@ -99,8 +104,9 @@ def _heartbeat_result(service: Mapping[str, Any]) -> CheckResult:
     period, silent = service["heartbeat"], service["silent"]
     if silent is None:
         return CheckResult("unknown", "it has sent no heartbeat yet", None, period, "s")
-    status = "unhealthy" if silent > period else "healthy"
-    return CheckResult(status, f"its last heartbeat came {silent:.0f} s ago", silent, period, "s")
+    status: Status = "unhealthy" if silent > period else "healthy"
+    message = f"{silent:.0f} s since its last heartbeat (or its registration)"
+    return CheckResult(status, message, silent, period, "s")
 
 
 def _missed(engine: Engine, service: Mapping[str, Any], answer: Answer) -> str | None:

@@ -79,7 +79,8 @@ def add(
         "url": url,
         "heartbeat": heartbeat,
         "token_hash": _token_hash(token) if token else None,
-        "beat_at": None,
+        # Its first heartbeat is due a period after the registration.
+        "beat_at": func.clock_timestamp() if heartbeat is not None else None,
         "conditions": to_jsonb(dict(conditions), "the conditions"),
         "depends_on": list(depends_on),
         "expected_status": expected_status,

@@ -38,10 +38,12 @@ class Item(NamedTuple):
 
 @dataclass
 class Recent:
-    """What an endpoint got lately: when notifications of each group, and how many within the last minute."""
+    """What an endpoint got lately, by group and within the last minute, and when it gets what waits."""
 
     groups: dict[bytes, datetime] = field(default_factory=dict)
     burst: int = 0
+    # When what waits for the endpoint is delivered next.
+    next_digest: datetime | None = None
 
 
 def group_of(title: str, body: str) -> bytes:
@@ -56,7 +58,7 @@ def due_at(item: Item, recent: Recent, now: datetime) -> datetime | None:
         if end := _quiet_until(options, now):
             return end
         if options.get("digest"):
-            return now + timedelta(minutes=options["digest"])
+            return recent.next_digest or now + timedelta(minutes=options["digest"])
     if item.group is None:
         return None
     if item.group in recent.groups:
@@ -82,6 +84,7 @@ def split(connection: Connection, items: Sequence[Item]) -> list[bool]:
             before.burst += 1
             sent[item.endpoint.id, item.group] = None
         elif due is not None:
+            before.next_digest = min(before.next_digest or due, due)
             waiting.append(
                 {
                     "endpoint_id": item.endpoint.id,
@@ -163,6 +166,12 @@ def _recent(connection: Connection, ids: set[UUID], now: datetime) -> dict[UUID,
         if row.at > now - repeat:
             of_endpoint.groups[row.group_key] = row.at
         of_endpoint.burst += row.at > now - timedelta(seconds=BURST_SECONDS)
+    waiting = notification_waiting.c
+    earliest = select(waiting.endpoint_id, func.min(waiting.due_at).label("due")).where(
+        waiting.endpoint_id.in_(ids)
+    )
+    for row in connection.execute(earliest.group_by(waiting.endpoint_id)):
+        recent[row.endpoint_id].next_digest = row.due
     return recent
 
 

@@ -7,6 +7,7 @@ Does not belong here: sending (`delivery`).
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.infrastructure import circuit_breaker
 from qflow_dagster.notifications.chat import apprise_address, chat_service
 from qflow_dagster.notifications.events import SEVERITIES
 from qflow_dagster.notifications.sealing import seal, unseal
@@ -100,6 +102,9 @@ def remove(connection: Connection, name: str) -> None:
     named = notification_endpoints.c.name == name
     if not connection.execute(delete(notification_endpoints).where(named)).rowcount:
         raise UsageError(f"there is no endpoint {name!r}; see `qflow notify list`")
+    # Its breaker would stay open: no call closes it any more.
+    with suppress(UsageError):
+        circuit_breaker.reset(connection, f"notify:{name}", actor="qflow")
 
 
 def find(connection: Connection, *, name: str | None = None) -> list[Endpoint]:
@@ -157,7 +162,8 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError("quiet hours begin and end at different times")
     try:
         ZoneInfo(given.get("timezone", "UTC"))
-    except (ZoneInfoNotFoundError, ValueError):
+    # Of a folder in the data of time zones, such as `Europe`: OSError.
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(
             f"{given['timezone']!r} is not a time zone; expected a name such as Europe/Berlin"
         ) from None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ArchiveMissingError(QflowError):
-    """A workflow is in an archive that is not where archives are kept."""
+    """A workflow is in an archive that is not where archives are kept, or cannot be read."""
 
 
 def archive_folder() -> Path:
@@ -62,7 +62,13 @@ def archived_events(connection: Connection, workflow_id: UUID) -> list[Event]:
         raise ArchiveMissingError(
             f"the history of {workflow_id} is in the archive {path}, which is not there"
         )
-    rows, table = _load(path)
+    # Imported here, because it takes longer than the rest of the core together.
+    from pyarrow import ArrowException
+
+    try:
+        rows, table = _load(path)
+    except (ArrowException, OSError):
+        raise ArchiveMissingError(f"the archive {path} cannot be read: it is damaged") from None
     if str(workflow_id) not in rows:
         raise ArchiveMissingError(f"the archive {path} does not hold {workflow_id}, which its seal names")
     events: list[dict[str, Any]] = table.column("events")[rows[str(workflow_id)]].as_py()

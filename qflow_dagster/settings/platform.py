@@ -94,6 +94,7 @@ class ApprovalsSettings(BaseModel):
     teams: dict[str, list[str]] = Field(
         default={}, description='people of the teams among the deciders, {"shop": ["bob", "cy"]}'
     )
+
     policy_kinds: list[str] = Field(
         default=[], description='kinds a policy may approve, ["edit"]; default: a person decides all'
     )
@@ -103,6 +104,14 @@ class ApprovalsSettings(BaseModel):
     policy_files: int = Field(default=3, ge=1, le=10_000, description="most files a policy lets change")
     policy_lines: int = Field(default=50, ge=1, le=1_000_000, description="most lines a policy lets change")
     policy_ttl: int = Field(default=60, ge=1, le=86_400, description="seconds a policy's approval is valid")
+
+    @field_validator("teams")
+    @classmethod
+    def _people(cls, teams: dict[str, list[str]]) -> dict[str, list[str]]:
+        nested = [name for members in teams.values() for name in members if name.startswith("team:")]
+        if nested:
+            raise ValueError(f"a team has people, not teams: {nested[0]!r}")
+        return teams
 
 
 class ErrorsSettings(BaseModel):

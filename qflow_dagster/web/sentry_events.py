@@ -95,7 +95,10 @@ def parse_envelope(body: bytes) -> Envelope:
                 raise TooLargeError(f"an envelope holds at most {maximum} events and {MAX_ITEMS} items")
             try:
                 if kind == "event":
-                    envelope.occurrences.append(occurrence_from(_object(payload, "an event"), header))
+                    # The id in the header is that of the one event that an envelope holds.
+                    named = {} if envelope.occurrences else {"event_id": envelope.event_id}
+                    event = {**named, **_object(payload, "an event")}
+                    envelope.occurrences.append(occurrence_from(event, header))
                 elif kind == "transaction":
                     _add_transaction(envelope, _object(payload, "a transaction"), header)
             except InvalidEnvelopeError as error:

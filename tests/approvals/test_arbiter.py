@@ -134,6 +134,14 @@ def test_a_comment_decides_nothing_and_is_kept(engine: Engine, sent: Callable[[s
         history = records.approval_history(connection, id_)
         assert verify_history(connection, id_) is None
         assert records.disagreements(connection) == []
+        [shown] = records.show(connection, id_)["comments"]
+        assert (shown["actor"], shown["comment"]) == ("bot", "the second hunk is needed by #7")
+        over = ask(connection, ttl=0.001)
+    with (
+        engine.begin() as connection,
+        pytest.raises(DecisionRefusedError, match="is expired: it takes no comments"),
+    ):
+        arbiter.comment(connection, over, actor="ada", words="late")
     assert [entry["event"] for entry in history] == ["created", "requested", "comment", "approve"]
     assert history[2]["data"]["comment"] == "the second hunk is needed by #7"
 

@@ -76,11 +76,14 @@ def test_an_altered_archive_is_found_and_a_missing_one_is_named(
 ) -> None:
     path = archive(engine)
     kept = path.read_bytes()
-    path.write_bytes(kept.replace(b"PAR1", b"PAR2", 1))
+    path.write_bytes(kept[: len(kept) // 2])
     with engine.connect() as connection:
         broken = verify_history(connection, ended["denied"])
         assert broken is not None
         assert broken.reason == f"its archive {path} was altered"
+        with pytest.raises(ArchiveMissingError, match="cannot be read: it is damaged"):
+            records.approval_history(connection, ended["denied"])
+        assert records.show(connection, ended["denied"])["comments"] == []
     path.rename(archive_folder() / "elsewhere")
     with engine.connect() as connection:
         with pytest.raises(ArchiveMissingError, match=str(path)):

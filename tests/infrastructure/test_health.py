@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,22 @@ def test_each_change_is_one_message_with_its_severity(
         [incident] = health_states.incidents(connection)
     assert (incident["status"], incident["worst"]) == ("closed", "unhealthy")
     assert incident["message"].startswith("flapping, the worst of its last")
+
+
+def test_an_incident_shows_what_was_so_last(engine: Engine) -> None:
+    for message in ("slow", "slow", "closed", "closed"):
+        status = "degraded" if message == "slow" else "unhealthy"
+        record(engine, disk=CheckResult(status, message))
+    with engine.connect() as connection:
+        assert [row["message"] for row in health_states.incidents(connection)] == ["closed"]
+
+
+def test_what_alternates_sends_a_start_and_an_end(engine: Engine, sent: Callable[[str], list[Any]]) -> None:
+    record(engine, disk=result("healthy"))
+    for n in range(40):
+        record(engine, disk=result("unhealthy" if n % 2 else "healthy"))
+    for _ in range(20):
+        record(engine, disk=result("healthy"))
     assert [message["to"] for message in sent("health_notifications")] == ["open", "closed"]
 
 
@@ -216,6 +233,9 @@ def test_in_a_maintenance_window_nothing_is_an_incident(engine: Engine) -> None:
         assert health_exceptions.windows(connection) == []
         with pytest.raises(UsageError, match="no maintenance window"):
             health_exceptions.end(connection, window)
+        past = datetime(2020, 1, 1, tzinfo=UTC)
+        with pytest.raises(UsageError, match="would be over already"):
+            health_exceptions.plan(connection, "*", seconds=60, reason="r", actor="ada", starts=past)
     for _ in range(2):
         record(engine, **{"service:a": result("unhealthy")})
     assert believed(engine)["service:a"] == "unhealthy"
@@ -480,8 +500,32 @@ def test_conditions_on_a_response(engine: Engine, conditions: dict[str, Any], me
 
 
 def test_a_condition_on_json_that_is_no_path_is_refused(engine: Engine) -> None:
-    with engine.begin() as connection, pytest.raises(UsageError, match="is not a condition on JSON"):
-        services.add(connection, "shop", "http://127.0.0.1:1/", conditions={"json": "status = ok"})
+    for path in ("status = ok", "$.status"):
+        with engine.begin() as connection, pytest.raises(UsageError, match="is not a condition on JSON"):
+            services.add(connection, "shop", "http://127.0.0.1:1/", conditions={"json": path})
+
+
+def test_a_condition_without_a_text_and_a_dependency_that_is_not_there_are_refused(engine: Engine) -> None:
+    with engine.begin() as connection:
+        with pytest.raises(UsageError, match="expected NAME=TEXT"):
+            services.add(connection, "shop", "http://127.0.0.1:1/", conditions={"headers": {"Server": ""}})
+        with pytest.raises(UsageError, match="there is no service:db to depend on"):
+            services.add(connection, "shop", "http://127.0.0.1:1/", depends_on=["service:db"])
+
+
+def test_a_response_that_never_ends_is_none(engine: Engine) -> None:
+    with local_server() as server:
+        server.headers = {"Content-Length": "100"}
+        server.body = b"too short"
+        service = {"url": server.url, "timeout_ms": 300, "expected_status": 200, "conditions": {}}
+        assert service_probes.probe(engine, service).status == "unhealthy"
+
+
+def test_a_certificate_that_is_refused_is_named_as_the_reason(tmp_path: Path, engine: Engine) -> None:
+    with local_server(certificate=write_certificate(tmp_path / "unknown.pem")) as server:
+        service = {"url": server.url, "timeout_ms": 1_000, "expected_status": 200, "conditions": {}}
+        found = service_probes.probe(engine, service)
+    assert found.message.startswith("no answer: its certificate is refused: self")
 
 
 def test_a_certificate_that_expires_soon_is_degraded(
@@ -505,7 +549,8 @@ def test_a_service_that_sends_heartbeats(engine: Engine) -> None:
         assert token is not None
         with pytest.raises(UsageError, match="an address to request, or a period"):
             services.add(connection, "both", "http://127.0.0.1:1/", heartbeat=60)
-    assert service_probes.probe_all(engine)["service:backup"].status == "unknown"
+    # Its first heartbeat is due a period after the registration.
+    assert service_probes.probe_all(engine)["service:backup"].status == "healthy"
     with engine.begin() as connection:
         assert services.receive_heartbeat(connection, "x" + token) is None
         assert services.receive_heartbeat(connection, token) == "backup"

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import error_analysis, health_agent
-from qflow_dagster.infrastructure.circuit_breaker import hold, release
+from qflow_dagster.infrastructure.circuit_breaker import hold, release, show
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
 from qflow_dagster.infrastructure.health_agent import CheckResult
 from qflow_dagster.notifications import chat, delivery, digests, endpoints
@@ -233,6 +233,39 @@ def test_quiet_hours(now: str, quiet: str, zone: str, until: str | None) -> None
     assert digests.due_at(item("critical", quiet=quiet, timezone=zone), Recent(), at) is None
 
 
+def test_what_comes_within_the_period_of_a_digest_is_one_message(engine: Engine) -> None:
+    with engine.begin() as connection:
+        endpoints.add(
+            connection, "hourly", "error_notifications", "http://127.0.0.1:1/", options={"digest": 60}
+        )
+    for n in range(3):
+        with engine.begin() as connection:
+            send_with_notify(
+                connection, "error_notifications", [{"event": "high_error_rate", "operation": f"o{n}"}]
+            )
+        for _ in range(200):
+            with engine.begin() as connection:
+                delivery.distribute(connection)
+                waiting = connection.scalar(text("SELECT count(*) FROM notification_waiting"))
+            if waiting == n + 1:
+                break
+            time.sleep(0.02)
+    with engine.begin() as connection:
+        assert connection.scalar(text("SELECT count(DISTINCT due_at) FROM notification_waiting")) == 1
+        connection.execute(text("UPDATE notification_waiting SET due_at = now()"))
+        delivery.distribute(connection)
+        [job] = find(connection, type_name="notification")
+    assert job.payload["title"] == "3 notifications"
+
+
+def test_the_breaker_of_a_removed_endpoint_does_not_stay_open(engine: Engine) -> None:
+    with engine.begin() as connection:
+        endpoints.add(connection, "gone", "error_notifications", "http://127.0.0.1:1/")
+        hold(connection, "notify:gone", "open", actor="ada", reason="r")
+        endpoints.remove(connection, "gone")
+        assert show(connection, "notify:gone")["state"] == "closed"
+
+
 def test_a_digest_waits_and_what_is_critical_does_not() -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     assert digests.due_at(item(digest=30), Recent(), now) == now + timedelta(minutes=30)
@@ -247,6 +280,7 @@ def test_a_digest_waits_and_what_is_critical_does_not() -> None:
         ({"quiet": "22-7"}, "expected HH:MM-HH:MM"),
         ({"quiet": "22:00-22:00"}, "different times"),
         ({"timezone": "Berlin"}, "is not a time zone"),
+        ({"timezone": "Europe"}, "is not a time zone"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:

@@ -75,7 +75,7 @@ def event_that_takes_its_neighbours(_folder: Path, name: str) -> None:
         {"transaction": good, "exception": {"values": [{"type": "E", "value": "v"}]}}
     ).encode()
     with TestClient(build_app(engine, host="127.0.0.1"), base_url="http://127.0.0.1:3001") as client:
-        bodies = [event(honest)] * 6 + [event(EVENTS[name])] * 2 + [event(honest)] * 6
+        bodies = [event(raw) for raw in [honest] * 6 + [EVENTS[name]] * 2 + [honest] * 6]
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             answers = list(
                 pool.map(lambda body: client.post("/api/1/envelope/", content=body).status_code, bodies)
