@@ -1,4 +1,4 @@
-"""Who may decide: names that people may have, deciders of a kind, and teams of them.
+"""Deciders of approvals: names that people may have, the deciders of a kind, and teams.
 
 Does not belong here: deciding (`arbiter`), who somebody is (`web.access`, the command line).
 """

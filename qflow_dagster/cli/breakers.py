@@ -75,9 +75,7 @@ def open_(
     actor: As = None,
 ) -> None:
     """Hold a circuit breaker open, for example during maintenance: no call is made until `release`."""
-    with ready_engine().begin() as connection:
-        circuit_breaker.hold(connection, operation, "open", actor=actor_name(actor), reason=reason)
-    console.print(f"{operation}: held open")
+    _hold(operation, "open", actor, reason)
 
 
 @app.command()
@@ -87,9 +85,7 @@ def close(
     actor: As = None,
 ) -> None:
     """Hold a circuit breaker closed: every call is made, whatever fails, until `release`."""
-    with ready_engine().begin() as connection:
-        circuit_breaker.hold(connection, operation, "closed", actor=actor_name(actor), reason=reason)
-    console.print(f"{operation}: held closed")
+    _hold(operation, "closed", actor, reason)
 
 
 @app.command()
@@ -98,3 +94,9 @@ def release(operation: Operation, actor: As = None) -> None:
     with ready_engine().begin() as connection:
         circuit_breaker.release(connection, operation, actor=actor_name(actor))
     console.print(f"{operation}: released")
+
+
+def _hold(operation: str, state: str, actor: str | None, reason: str) -> None:
+    with ready_engine().begin() as connection:
+        circuit_breaker.hold(connection, operation, state, actor=actor_name(actor), reason=reason)
+    console.print(f"{operation}: held {state}")

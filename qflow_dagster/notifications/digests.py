@@ -111,19 +111,8 @@ def take_due(connection: Connection) -> list[tuple[UUID, int, Text, str | None]]
     """Remove what is due and return it joined: (endpoint, id of the last one, text, link)."""
     table = notification_waiting
     due = table.c.due_at <= func.clock_timestamp()
-    # Of an endpoint, everything that waits goes along with what is due, except in quiet hours of course.
-    endpoints = select(table.c.endpoint_id).where(due).distinct()
-    taken = (
-        delete(table)
-        .where(
-            table.c.id.in_(
-                select(table.c.id)
-                .where(table.c.endpoint_id.in_(endpoints), due)
-                .with_for_update(skip_locked=True)
-            )
-        )
-        .returning(table)
-    )
+    ids = select(table.c.id).where(due).with_for_update(skip_locked=True)
+    taken = delete(table).where(table.c.id.in_(ids)).returning(table)
     by_endpoint: dict[UUID, list[Any]] = {}
     for row in sorted(connection.execute(taken), key=lambda row: row.id):
         by_endpoint.setdefault(row.endpoint_id, []).append(row)

@@ -185,7 +185,7 @@ def test_tests_of_a_script_of_npm_are_compared_by_name(loop: Loop) -> None:
 def test_a_report_of_jest_is_read(tmp_path: Path) -> None:
     report = tmp_path / repository_tests.REPORT
     tests = [{"fullName": f"cart {name}", "status": name} for name in ("passed", "failed", "pending", "todo")]
-    files = [{"name": "/work/a.test.js", "assertionResults": tests}]
+    files = [{"name": "/repository/a.test.js", "assertionResults": tests}]
     report.write_text(json.dumps({"testResults": files}))
     assert repository_tests._jest(report) == {
         "a.test.js::cart passed": "passed",

@@ -171,6 +171,7 @@ def test_each_change_is_one_message_with_its_severity(
         [incident] = health_states.incidents(connection)
     assert (incident["status"], incident["worst"]) == ("closed", "unhealthy")
     assert incident["message"].startswith("flapping, the worst of its last")
+    assert [message["to"] for message in sent("health_notifications")] == ["open", "closed"]
 
 
 def test_an_incident_shows_what_was_so_last(engine: Engine) -> None:
@@ -179,15 +180,6 @@ def test_an_incident_shows_what_was_so_last(engine: Engine) -> None:
         record(engine, disk=CheckResult(status, message))
     with engine.connect() as connection:
         assert [row["message"] for row in health_states.incidents(connection)] == ["closed"]
-
-
-def test_what_alternates_sends_a_start_and_an_end(engine: Engine, sent: Callable[[str], list[Any]]) -> None:
-    record(engine, disk=result("healthy"))
-    for n in range(40):
-        record(engine, disk=result("unhealthy" if n % 2 else "healthy"))
-    for _ in range(20):
-        record(engine, disk=result("healthy"))
-    assert [message["to"] for message in sent("health_notifications")] == ["open", "closed"]
 
 
 def test_an_item_that_comes_and_goes_is_one_incident(

@@ -1,4 +1,4 @@
-"""Whether a fix agrees with how the repository writes such locations: it gives up no style that is used throughout.
+"""Agreement of a fix with the style of a repository: a fix gives up no style that is used throughout.
 
 The argument of the precondition is a pattern of a line that is written as the fix writes it, in the syntax that
 `git grep -E` and RE2 share.
