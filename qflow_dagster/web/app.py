@@ -6,19 +6,21 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from qflow_dagster.errors import UsageError
+from qflow_dagster.errors import QflowError
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 from qflow_dagster.web.access import SLACK, Access, Guard
-from qflow_dagster.web.inbox import FOLDER, Inbox
+from qflow_dagster.web.inbox import Inbox
 from qflow_dagster.web.monitoring import Monitoring
+from qflow_dagster.web.pages import FOLDER, error_page
 from qflow_dagster.web.sentry import Sentry
 from qflow_dagster.web.slack import Slack
 
@@ -76,22 +78,35 @@ def build_app(
         ],
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={
-            UsageError: _not_found,
+            QflowError: _not_found,
+            HTTPException: _refused,
             SQLAlchemyError: _database_away,
             Exception: _unforeseen,
         },
     )
 
 
-def _not_found(_request: Request, error: Any) -> Response:
-    return PlainTextResponse(f"{error}\n", 404)
+def _not_found(request: Request, error: Any) -> Response:
+    return error_page(request, "Not found", str(error), 404)
 
 
-def _database_away(_request: Request, error: Any) -> Response:
+def _refused(request: Request, error: Any) -> Response:
+    title = "Not found" if error.status_code == 404 else "Not possible"
+    message = f"there is no page {request.url.path}" if error.status_code == 404 else error.detail
+    response = error_page(request, title, message, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _database_away(request: Request, error: Any) -> Response:
     logger.error("a page could not be made: %s", type(error).__name__)
-    return PlainTextResponse("the database is away; nothing was decided, try again\n", 503)
+    return error_page(
+        request, "The database is away", "the database is away; nothing was decided, try again", 503
+    )
 
 
-def _unforeseen(_request: Request, error: Any) -> Response:
+def _unforeseen(request: Request, error: Any) -> Response:
     logger.error("a page could not be made", exc_info=error)
-    return PlainTextResponse("something went wrong here; the server's log says what\n", 500)
+    return error_page(
+        request, "Something went wrong", "something went wrong here; the server's log says what", 500
+    )

@@ -5,38 +5,26 @@ All data is untrusted: the templates escape it, and the content security policy 
 Does not belong here: deciding (`approvals.arbiter`).
 """
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qs
 from uuid import UUID
 
-from markupsafe import Markup
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.templating import Jinja2Templates
 
 from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.errors import QflowError
-from qflow_dagster.safety.display import visible, visible_json
+from qflow_dagster.safety.display import visible_json
 from qflow_dagster.settings import settings
 from qflow_dagster.web.access import csrf_token, is_own_form
+from qflow_dagster.web.pages import page
 
-FOLDER = Path(__file__).parent
 MAX_ROWS = 200
 MAX_FORM_BYTES = 100_000
 # More lines of a patch are shown on request; a decision requires that they were shown.
 MAX_DIFF_LINES = 5_000
-
-
-def _visible(value: Any) -> Any:
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-templates = Jinja2Templates(FOLDER / "templates")
-# Escape every expression, so that no template can forget it.
-templates.env.finalize = _visible
 
 
 class DiffLine(NamedTuple):
@@ -92,7 +80,7 @@ class Inbox:
             rows = records.find(connection, status=None if status == "all" else status, limit=MAX_ROWS)
             counts = records.counts(connection)
         template = "rows.html" if "part" in request.query_params else "list.html"
-        return self._page(request, template, rows=rows, status=status, counts=counts, max_rows=MAX_ROWS)
+        return page(request, template, rows=rows, status=status, counts=counts, max_rows=MAX_ROWS)
 
     def show(self, request: Request, *, problem: str | None = None, status_code: int = 200) -> Response:
         """Return the page of an approval: content, reason, evidence, decisions and history."""
@@ -105,7 +93,7 @@ class Inbox:
         rest = {k: v for k, v in content.items() if k != "patch"} if isinstance(patch, str) else content
         lines = diff_lines(patch) if isinstance(patch, str) else []
         line_limit = len(lines) if "all" in request.query_params else MAX_DIFF_LINES
-        return self._page(
+        return page(
             request,
             "approval.html",
             status_code=status_code,
@@ -151,11 +139,7 @@ class Inbox:
             return self.show(request, problem=str(error), status_code=409)
         if token is None:
             return RedirectResponse(f"/approvals/{approval_id}", 303)
-        return self._page(request, "approved.html", approval_id=approval_id, token=token)
-
-    def _page(self, request: Request, template: str, status_code: int = 200, **values: Any) -> Response:
-        values |= {"actor": request.state.actor, "dagster": settings().dagster_page}
-        return templates.TemplateResponse(request, template, values, status_code=status_code)
+        return page(request, "approved.html", approval_id=approval_id, token=token)
 
 
 async def read_form(request: Request) -> dict[str, str] | None:

@@ -51,12 +51,12 @@ def status(engine: Engine, id_: UUID) -> str:
 def test_the_list_renews_itself_and_keeps_the_focus(page: Page, served: str, ask: Ask) -> None:
     ask(target="first.py")
     page.goto(served)
-    expect(page).to_have_title("1 pending · qflow inbox")
+    expect(page).to_have_title("1 pending · qflow")
     page.keyboard.press("j")
     expect(page.get_by_role("link", name="first.py")).to_be_focused()
     ask(target="second.py")
     expect(page.get_by_role("link", name="second.py")).to_be_visible(timeout=10_000)
-    expect(page).to_have_title("2 pending · qflow inbox")
+    expect(page).to_have_title("2 pending · qflow")
     expect(page.get_by_role("link", name="first.py")).to_be_focused()
 
 
@@ -130,7 +130,7 @@ def test_another_site_cannot_post_frame_or_read_it(
     page.goto("https://evil.example/")
     read = page.evaluate(f"fetch('{served}/approvals').then(a => a.text(), () => 'refused')")
     assert read == "refused"
-    assert "qflow inbox" not in "".join(frame.content() for frame in page.frames)
+    assert "Skip to the content" not in "".join(frame.content() for frame in page.frames)
     page.evaluate("document.forms[0].submit()")
     page.wait_for_url(f"{served}/approvals/{id_}")
     assert status(engine, id_) == "pending"

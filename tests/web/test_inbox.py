@@ -13,7 +13,8 @@ from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
 from qflow_dagster.approvals import authorization, records
-from qflow_dagster.web.inbox import diff_lines, visible
+from qflow_dagster.safety.display import visible
+from qflow_dagster.web.inbox import diff_lines
 from tests.web.conftest import ME
 
 Ask = Callable[..., UUID]
@@ -192,6 +193,14 @@ def test_every_answer_forbids_foreign_script_framing_and_caching(client: TestCli
 def test_an_approval_that_is_not_there_is_404(client: TestClient) -> None:
     assert client.get(f"/approvals/{uuid4()}").status_code == 404
     assert client.get("/approvals/not-an-id").status_code == 404
+
+
+def test_an_error_is_a_page_for_a_browser_and_plain_text_for_a_program(client: TestClient) -> None:
+    for_browser = client.get("/nowhere/<b>", headers={"Accept": "text/html"})
+    assert for_browser.status_code == 404
+    assert "there is no page /nowhere/&lt;b&gt;" in for_browser.text
+    assert 'aria-label="Pages"' in for_browser.text
+    assert client.get("/nowhere").text == "there is no page /nowhere\n"
 
 
 # Properties
