@@ -83,7 +83,7 @@ def printed(_folder: Path, name: str) -> None:
 def approved(_folder: Path, name: str) -> None:
     """The page and the command show all of the content, and nothing that it is not."""
     from qflow_dagster.cli import approvals
-    from qflow_dagster.web.inbox import templates
+    from qflow_dagster.web.pages import templates
 
     hostile = TEXTS[name].encode("utf-8", "replace").decode()
     patch = f"diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1 +1 @@\n-x\n+{hostile}\n"
