@@ -217,6 +217,15 @@ def newest_approved(connection: Connection, kind: str) -> UUID | None:
     return connection.scalar(query)
 
 
+def newest_approval_time(connection: Connection, kind: str) -> float | None:
+    """Return when the last of the approvals of a kind that wait to be used was given (seconds since the epoch)."""
+    query = text(f"""
+        SELECT extract(epoch FROM max(updated_at))::float8 FROM workflows
+        WHERE type = '{TYPES[kind]}' AND status = 'approved'
+    """)  # pyright: ignore[reportArgumentType]
+    return connection.scalar(query)
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """Return how many approvals are in each status."""
     query = text(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from qflow_dagster.cli.output import console, print_text
-from qflow_dagster.database import dagster_url, database_url, embedded, ready_engine
+from qflow_dagster.database import dagster_url, database_url, direct_url, embedded, ready_engine
 from qflow_dagster.database.revisions import ensure_database, newest_revision
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.settings import settings
@@ -45,7 +45,7 @@ def stop() -> None:
 @app.command()
 def psql(arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to psql.")] = None) -> None:
     """Open psql on the database (arguments after `--` are passed on)."""
-    ensure_database(database_url())
+    ensure_database(direct_url())
     address = database_url().set(drivername="postgresql")
     program = shutil.which("psql") or embedded.program("psql")
     if program is None:

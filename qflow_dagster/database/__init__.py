@@ -10,18 +10,22 @@ from qflow_dagster.database.engines import (
     count_other_clients,
     dagster_url,
     database_url,
+    direct_url,
     engine,
     engine_for,
     public_address,
     ready_engine,
 )
 from qflow_dagster.database.revisions import ensure_database, migrate
+from qflow_dagster.database.sessions import direct_engine
 
 __all__ = [
     "copy_rows",
     "count_other_clients",
     "dagster_url",
     "database_url",
+    "direct_engine",
+    "direct_url",
     "engine",
     "engine_for",
     "ensure_database",

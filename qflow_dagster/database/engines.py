@@ -4,17 +4,22 @@ Belongs here: everything that turns settings into a connection. The embedded ser
 started the first time an address is asked for.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 from urllib.parse import unquote
 
+import psycopg
 from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from qflow_dagster.database import embedded
+from qflow_dagster.database.answers import AnsweredConnection
 from qflow_dagster.database.parameters import replace_unstorable
 from qflow_dagster.database.revisions import ensure_database, migrate
-from qflow_dagster.errors import UsageError
+from qflow_dagster.database.sessions import DIRECT, direct_engine
+from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.settings import settings
 
 DRIVER = "postgresql+psycopg"
@@ -28,6 +33,12 @@ KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
+# Seconds that an answer may take longer than the statement.
+ANSWER_GRACE = 30.0
+POOLER = (
+    "QFLOW_DATABASE_URL leads to a pooler of connections (PgBouncer?), which does not pass on settings of sessions: "
+    "set QFLOW_DATABASE_DIRECT_URL to the address of the server itself, for LISTEN, locks and migrations"
+)
 
 
 def database_url() -> URL:
@@ -39,10 +50,24 @@ def database_url() -> URL:
     """
     configured = settings().database.url
     if configured is None:
+        if settings().database.direct_url is not None:
+            raise UsageError("QFLOW_DATABASE_DIRECT_URL is set, QFLOW_DATABASE_URL is not: set both")
         home = settings().home
         embedded.start(home)
         return embedded.url(home)
     return _postgresql_url("QFLOW_DATABASE_URL", configured.get_secret_value())
+
+
+def direct_url() -> URL:
+    """Return the address of our database past a pooler of connections; that of `database_url` where there is none.
+
+    Raises:
+        UsageError: QFLOW_DATABASE_DIRECT_URL is not a PostgreSQL address.
+    """
+    configured = settings().database.direct_url
+    if configured is None:
+        return database_url()
+    return _postgresql_url("QFLOW_DATABASE_DIRECT_URL", configured.get_secret_value())
 
 
 def public_address() -> str:
@@ -66,7 +91,8 @@ def dagster_url() -> URL:
     if configured is not None:
         url = _postgresql_url("QFLOW_DAGSTER_URL", configured.get_secret_value())
     else:
-        ours = database_url()
+        # Dagster listens, and locks for sessions.
+        ours = direct_url()
         url = ours.set(database=f"{ours.database}_dagster")
     return url.set(drivername="postgresql")
 
@@ -74,7 +100,7 @@ def dagster_url() -> URL:
 @cache
 def engine() -> Engine:
     """Return the engine of this process on our database."""
-    return engine_for(database_url())
+    return engine_for(database_url(), direct=direct_url() if settings().database.direct_url else None)
 
 
 @cache
@@ -84,18 +110,28 @@ def ready_engine() -> Engine:
     Raises:
         QflowError: the database cannot be made or migrated.
     """
-    ensure_database(database_url())
-    migrate(engine())
+    ensure_database(direct_url())
+    migrate(direct_engine(engine()))
     return engine()
 
 
-def engine_for(url: URL) -> Engine:
-    """Return an engine with the project's limits: small pool, statement and lock timeouts, UTC."""
+def engine_for(url: URL, *, direct: URL | None = None) -> Engine:
+    """Return an engine with the project's limits: small pool, statement and lock timeouts, UTC.
+
+    `direct`: the address of the server itself, where `url` is that of a pooler that gives each transaction another
+    session. Then settings go with each transaction, and nothing is prepared.
+    """
     limits = settings().database
-    options = (
-        f"-c statement_timeout={limits.statement_timeout}s -c lock_timeout={limits.lock_timeout}s "
-        "-c timezone=UTC"
-    )
+    values = {
+        "statement_timeout": f"{limits.statement_timeout}s",
+        "lock_timeout": f"{limits.lock_timeout}s",
+        "timezone": "UTC",
+    }
+    arguments: dict[str, Any] = {"application_name": "qflow", "connect_timeout": 10, **KEEPALIVES}
+    if direct is None:
+        arguments["options"] = " ".join(f"-c {name}={value}" for name, value in values.items())
+    else:
+        arguments["prepare_threshold"] = None
     engine = create_engine(
         url,
         pool_size=limits.pool_size,
@@ -104,10 +140,41 @@ def engine_for(url: URL) -> Engine:
         pool_pre_ping=True,
         # Four times as fast as json.loads, which shows where hundreds of rows are claimed at once.
         json_deserializer=from_json,
-        connect_args={"application_name": "qflow", "options": options, "connect_timeout": 10, **KEEPALIVES},
+        connect_args=arguments,
+        execution_options={} if direct is None else {DIRECT: engine_for(direct)},
     )
-    event.listen(engine, "connect", lambda connection, _: replace_unstorable(connection))
+    event.listen(engine, "do_connect", lambda _dialect, _record, args, options: _connect(args, options))
+    if direct is None:
+        event.listen(engine.pool, "first_connect", lambda connection, _: _refuse_pooler(connection))
+    else:
+        settings_of_transaction = "SELECT " + ", ".join(
+            f"set_config('{name}', '{value}', true)" for name, value in values.items()
+        )
+        event.listen(
+            engine, "begin", lambda connection: connection.exec_driver_sql(settings_of_transaction).close()
+        )
     return engine
+
+
+def _connect(args: Sequence[Any], options: Mapping[str, Any]) -> AnsweredConnection:
+    try:
+        connection = AnsweredConnection.connect(*args, **options)
+    except psycopg.OperationalError as error:
+        if "unsupported startup parameter" in str(error):
+            raise QflowError(POOLER) from None
+        raise
+    connection.answer_limit = settings().database.statement_timeout + ANSWER_GRACE
+    replace_unstorable(connection)
+    return connection
+
+
+def _refuse_pooler(connection: psycopg.Connection) -> None:
+    """Refuse a server that does not have the settings of this connection: they went to a pooler that ignored them."""
+    expected = f"{settings().database.statement_timeout * 1_000}"
+    row = connection.execute("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'").fetchone()
+    connection.rollback()
+    if row is None or row[0] != expected:
+        raise QflowError(POOLER)
 
 
 def _postgresql_url(variable: str, text: str) -> URL:

@@ -6,10 +6,13 @@ waited for as long as for any other (`settings().database.lock_timeout`).
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import cast
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from qflow_dagster.database.answers import AnsweredConnection
+from qflow_dagster.database.sessions import direct_engine
 from qflow_dagster.registry import Lock
 
 
@@ -39,7 +42,9 @@ def holding_name(engine: Engine, name: str, *, on_wait: Callable[[], None]) -> I
 
     Another holder is waited for without a limit; `on_wait` is called before. The lock ends with the process.
     """
-    connection = engine.connect()
+    connection = direct_engine(engine).connect()
+    driver = cast(AnsweredConnection, connection.connection.dbapi_connection)
+    limit, driver.answer_limit = driver.answer_limit, None
     try:
         # Nothing is written in this transaction, so that it holds up no vacuum, however long it takes.
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
@@ -51,6 +56,7 @@ def holding_name(engine: Engine, name: str, *, on_wait: Callable[[], None]) -> I
             lock_name(connection, name)
         yield
     finally:
+        driver.answer_limit = limit
         # If the server went away, the lock went with the connection.
         with suppress(DBAPIError):
             connection.close()

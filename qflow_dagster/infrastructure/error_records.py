@@ -109,6 +109,14 @@ def newest_unanalyzed(connection: Connection) -> int | None:
     return connection.scalar(query)
 
 
+def newest_unanalyzed_time(connection: Connection) -> float | None:
+    """Return when the newest occurrence that belongs to no group yet came (seconds since the epoch)."""
+    columns = error_occurrences.c
+    query = select(func.extract("epoch", columns.at)).where(columns.group_id.is_(None))
+    at = connection.scalar(query.order_by(columns.id.desc()).limit(1))
+    return None if at is None else float(at)
+
+
 def is_recorded(connection: Connection, operation: str, run_id: str) -> bool:
     """Return whether the failure of a run of an operation was recorded in the last day."""
     columns = error_occurrences.c

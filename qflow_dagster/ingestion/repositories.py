@@ -15,6 +15,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from qflow_dagster.database import direct_engine
 from qflow_dagster.database.locks import lock_name, lock_session, unlock_session
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
@@ -131,7 +132,7 @@ def locked(engine: Engine, repository: Repository) -> Iterator[None]:
     Raises:
         QflowError: The lock is held for longer.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with direct_engine(engine).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         with _held_by_another(f"{repository.name} is being ingested"):
             lock_session(connection, Lock.REPOSITORY, repository.id)
         try:

@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from qflow_dagster.database.sessions import own_session, wait_for_notify
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure import circuit_breaker
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
@@ -273,14 +274,15 @@ def work(engine: Engine, stop: threading.Event, *, worker: str) -> None:
     """Distribute and deliver until `stop` is set, woken by the queues; survives the database's absence."""
     while not stop.is_set():
         try:
-            with _Waker(engine) as waker:
+            with own_session(engine) as connection:
+                waker = _Waker(connection)
                 while not stop.is_set():
                     waker.listen({endpoint.queue for endpoint in _all(engine)})
-                    with engine.begin() as connection:
-                        made = distribute(connection)
+                    with engine.begin() as transaction:
+                        made = distribute(transaction)
                     delivered = deliver(engine, worker=worker)
-                    if not made and not delivered:
-                        waker.wait(POLL, stop)
+                    if not made and not delivered and not stop.is_set():
+                        wait_for_notify(connection, POLL)
         except (OperationalError, psycopg.OperationalError) as error:
             logger.warning("the notifier lost the database (%s); trying again", type(error).__name__)
             stop.wait(POLL)
@@ -396,19 +398,11 @@ def _all(engine: Engine) -> list[Endpoint]:
 
 
 class _Waker:
-    """A connection of its own that hears the queues that have endpoints."""
+    """A session that hears the queues that have endpoints."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        # Detached, so that closing it ends the session and with it LISTEN.
-        self._connection.detach()
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._heard: set[str] = set()
-
-    def __enter__(self) -> "_Waker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
 
     def listen(self, queues: set[str]) -> None:
         """Hear these queues too."""
@@ -416,11 +410,3 @@ class _Waker:
             quoted = self._connection.dialect.identifier_preparer.quote_identifier(queue)
             self._connection.execute(text(f"LISTEN {quoted}"))
         self._heard |= queues
-
-    def wait(self, seconds: float, stop: threading.Event) -> None:
-        """Until a queue notifies, `stop` is set or the time is over."""
-        if stop.is_set():
-            return
-        driver = cast(psycopg.Connection, self._connection.connection.dbapi_connection)
-        for _ in driver.notifies(timeout=seconds, stop_after=1):
-            pass

@@ -6,7 +6,7 @@ function takes the caller's `Connection` first and does its work in the caller's
 everything that changes workflows takes a sequence of them and changes all or none.
 
 - `register`, `StateMachine`, `JOB`: kinds of workflows
-- `create_workflow(s)`, `add_dependencies`, `get`, `find`, `due`, `resolve`, `dependencies`
+- `create_workflow(s)`, `add_dependencies`, `get`, `find`, `due`, `newest_due`, `resolve`, `dependencies`
 - a worker: `claim`, `heartbeat`, `complete`, `fail`
 - by hand: `transition`, `cancel`, `pause`, `resume`, `retry`
 - `skip_dependency`: continue the dependents of workflows that will not complete
@@ -71,6 +71,7 @@ from qflow_dagster.quantumflow.workflows import (
     due,
     find,
     get,
+    newest_due,
     resolve,
 )
 
@@ -114,6 +115,7 @@ __all__ = [
     "hasten",
     "heartbeat",
     "listen",
+    "newest_due",
     "pause",
     "postpone",
     "prune",

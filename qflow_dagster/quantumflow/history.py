@@ -16,7 +16,9 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select, text
 
 from qflow_dagster.database.locks import lock
+from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow.archives import archive_of, archived_events, digest_of_file
+from qflow_dagster.quantumflow.arguments import check_id
 from qflow_dagster.quantumflow.rows import Event
 from qflow_dagster.quantumflow.tables import seals, workflow_events
 from qflow_dagster.registry import Lock
@@ -141,6 +143,7 @@ def get_events(connection: Connection, workflow_id: UUID) -> list[Event]:
     Raises:
         ArchiveMissingError: Its archive cannot be read.
     """
+    check_id(workflow_id, "the workflow")
     query = (
         select(*(workflow_events.c[name] for name in Event._fields))
         .where(workflow_events.c.workflow_id == workflow_id)
@@ -180,6 +183,9 @@ def verify_history(
     against its seal. Not found: a workflow created and removed
     between two checkpoints.
     """
+    check_id(workflow_id, "the workflow", optional=True)
+    if not isinstance(kept_hash, bytes | None):
+        raise UsageError(f"kept_hash is the hash of a seal (bytes), not {type(kept_hash).__name__}")
     parameters = {"workflow_id": workflow_id}
     statements = [_BROKEN_EVENT, _BROKEN_HEAD] if workflow_id else [_BROKEN_EVENT, _BROKEN_HEAD, _BROKEN_SEAL]
     for statement in statements:

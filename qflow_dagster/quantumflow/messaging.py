@@ -17,14 +17,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, Engine, delete, text
 from sqlalchemy.exc import OperationalError
 
 from qflow_dagster.database.locks import try_lock_session_name
+from qflow_dagster.database.sessions import own_session, wait_for_notify
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.quantumflow import arguments
 from qflow_dagster.quantumflow.queues import check_queue
 from qflow_dagster.quantumflow.rows import Json, to_json
 from qflow_dagster.quantumflow.tables import subscriptions
@@ -111,7 +113,7 @@ def send_with_notify(connection: Connection, queue: str, payloads: Sequence[Json
         UsageError: the queue's name is invalid, or a payload is not JSON; nothing was sent.
     """
     check_queue(queue)
-    encoded = to_json(list(payloads), f"a message to {queue}")
+    encoded = to_json(list(arguments.sequence(payloads, "the messages")), f"a message to {queue}")
     sent = connection.execute(_SEND, {"queue": queue, "payloads": encoded})
     return [Position(row.xact, row.id) for row in sent]
 
@@ -130,6 +132,7 @@ def receive(
     one consumer take turns. A consumer the queue does not know yet starts at the `first`
     message kept, or with what is sent `next`.
     """
+    arguments.check_integer(limit, "limit", 0)
     subscribe(connection, queue, consumer, start=start)
     cursor = _cursor(connection, queue, consumer, lock=True)
     return _read(connection, queue, cursor, limit)[0]
@@ -140,11 +143,16 @@ def subscribe(
 ) -> None:
     """Make a consumer known to a queue: from now on nothing it has not acknowledged is pruned."""
     check_queue(queue)
+    arguments.check_text(consumer, "the consumer")
+    if start not in ("first", "next"):
+        raise UsageError("start must be 'first' or 'next'")
     connection.execute(_SUBSCRIBE, {"queue": queue, "consumer": consumer, "first": start == "first"})
 
 
 def unsubscribe(connection: Connection, queue: str, consumer: str) -> None:
     """Remove a consumer and its cursor."""
+    check_queue(queue)
+    arguments.check_text(consumer, "the consumer")
     ours = (subscriptions.c.queue == queue) & (subscriptions.c.consumer == consumer)
     connection.execute(delete(subscriptions).where(ours))
 
@@ -158,6 +166,9 @@ def acknowledge(connection: Connection, consumer: str, message: Message) -> None
     Raises:
         UsageError: the consumer is not subscribed to the queue.
     """
+    arguments.check_text(consumer, "the consumer")
+    if not isinstance(message, Message):
+        raise UsageError(f"a message as it was received is acknowledged, not {type(message).__name__}")
     parameters = {"queue": message.queue, "consumer": consumer, **message.position._asdict()}
     if connection.execute(_ACKNOWLEDGE, parameters).rowcount == 0:
         raise UsageError(f"{consumer!r} is not subscribed to the queue {message.queue!r}")
@@ -177,7 +188,7 @@ def listen(
 
     Begins after the last acknowledged one; what was yielded and not acknowledged comes again
     to the next listener. One listener of a consumer is served at a time, others stand by. A
-    lost connection is made again. Looks every `poll` seconds even if nothing woke it; ends
+    lost connection, or a silent one, is made again. Looks every `poll` seconds even if nothing woke it; ends
     after `idle` seconds without a message (None: never).
 
     Raises:
@@ -206,7 +217,7 @@ def listen(
                         wait = min(wait, quiet_since + idle - monotonic())
                         if wait <= 0:
                             return
-                    _wait_for_notify(connection, wait)
+                    wait_for_notify(connection, wait)
         except (OperationalError, psycopg.OperationalError):
             delay = RECONNECT_WAIT * 2 ** min(failures, 6)
             failures += 1
@@ -221,12 +232,7 @@ def _listening(
     engine: Engine, queue: str, consumer: str, start: Literal["first", "next"]
 ) -> Iterator[Connection]:
     """Yield a connection outside the pool that receives the queue's notifications."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # Detached, so that closing it ends the session and with it LISTEN and the lock.
-        connection.detach()
-        # A host that vanished without a word must not keep the lock for hours.
-        connection.execute(text("SET tcp_keepalives_idle = 30"))
-        connection.execute(text("SET tcp_keepalives_interval = 10"))
+    with own_session(engine) as connection:
         subscribe(connection, queue, consumer, start=start)
         connection.execute(text(f"LISTEN {connection.dialect.identifier_preparer.quote_identifier(queue)}"))
         yield connection
@@ -248,13 +254,6 @@ def _next_look(serving: bool, held_back: int, poll: float) -> float:
     if held_back:
         return min(poll, HELD_BACK_WAIT * 2 ** min(held_back - 1, 6))
     return poll
-
-
-def _wait_for_notify(connection: Connection, seconds: float) -> None:
-    # Not `driver_connection`: a detached connection has none.
-    driver = cast(psycopg.Connection, connection.connection.dbapi_connection)
-    for _ in driver.notifies(timeout=seconds, stop_after=1):
-        pass
 
 
 def _cursor(connection: Connection, queue: str, consumer: str, *, lock: bool = False) -> Position:

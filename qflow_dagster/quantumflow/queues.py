@@ -19,6 +19,8 @@ def check_queue(name: str) -> None:
     Raises:
         UsageError: the name is empty, too long or has other characters.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"the name of a queue is a text, not {type(name).__name__}")
     if not _QUEUE_NAME.fullmatch(name) or len(name) > QUEUE_NAME_LIMIT:
         raise UsageError(
             f"{name[:80]!r} cannot name a queue: 1 to {QUEUE_NAME_LIMIT} of the characters "

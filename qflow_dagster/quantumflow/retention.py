@@ -19,6 +19,7 @@ from sqlalchemy import ARRAY, Connection, Uuid, any_, delete, literal, select, t
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow.archives import archive_folder, digest_of_file
+from qflow_dagster.quantumflow.arguments import check_integer, check_seconds
 from qflow_dagster.quantumflow.history import seal_archive
 from qflow_dagster.quantumflow.rows import Event, Workflow, column_list
 from qflow_dagster.quantumflow.tables import seals, workflow_dependencies, workflow_events
@@ -65,8 +66,9 @@ def prune(
     Raises:
         QflowError: the archive cannot be written; nothing was deleted.
     """
-    seconds = settings().quantumflow.retention * 86_400 if older_than is None else older_than
-    rows = connection.execute(_PRUNABLE, {"older_than": float(seconds), "limit": limit}).all()
+    check_integer(limit, "limit", 0)
+    seconds = _age(older_than)
+    rows = connection.execute(_PRUNABLE, {"older_than": seconds, "limit": limit}).all()
     if not rows:
         return PruneResult(0, 0, None)
     workflows = [Workflow(*row) for row in rows]
@@ -84,14 +86,19 @@ def prune(
 
 def prune_messages(connection: Connection, *, older_than: float | None = None) -> int:
     """Delete messages older than `older_than` seconds that every consumer of their queue has acknowledged."""
-    seconds = settings().quantumflow.retention * 86_400 if older_than is None else older_than
+    seconds = _age(older_than)
     statement = text("""
         DELETE FROM messages m
         WHERE m.created_at <= statement_timestamp() - make_interval(secs => :older_than)
           AND NOT EXISTS (SELECT FROM subscriptions s
                           WHERE s.queue = m.queue AND (s.xact, s.id) < (m.xact, m.id))
     """)
-    return connection.execute(statement, {"older_than": float(seconds)}).rowcount
+    return connection.execute(statement, {"older_than": seconds}).rowcount
+
+
+def _age(older_than: float | None) -> float:
+    check_seconds(older_than, "older_than", optional=True)
+    return float(settings().quantumflow.retention * 86_400 if older_than is None else older_than)
 
 
 def damaged_archives(connection: Connection, folder: Path | None = None) -> list[str]:

@@ -21,6 +21,8 @@ from qflow_dagster.safety.storable import is_storable_json, storable
 
 # Anything json.dumps takes.
 Json = Any
+# What one statement takes, in characters; PostgreSQL's own limit is 256 MB, which it finds after minutes.
+MAX_JSON = 200_000_000
 
 _RANDOM_BITS = 74
 _last_uuid7 = 0
@@ -152,6 +154,10 @@ def to_json(
     """
     try:
         encoded = json.dumps(value, allow_nan=False, ensure_ascii=False, default=default)
+        if len(encoded) > MAX_JSON:
+            raise UsageError(
+                f"{what} cannot be stored: {len(encoded):,} characters of JSON, over {MAX_JSON:,}"
+            )
         if is_storable_json(encoded):
             return encoded
         problem = "it holds NUL, half a surrogate pair, or nests too deeply"

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Connection, Row, TextClause, Uuid, any_, literal, select, text
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.quantumflow import arguments
 from qflow_dagster.quantumflow.errors import IllegalTransitionError, LeaseLostError, WorkflowNotFoundError
 from qflow_dagster.quantumflow.rows import Held, Json, Workflow, distinct, to_json
 from qflow_dagster.quantumflow.state_machine import Verb, edges, registered_types, workflow_type
@@ -48,7 +49,16 @@ def claim(
     Highest priority first, then the longest available; only `among` these where given; none
     whose dependencies are not all completed, and none that another transaction is about to take.
     The claim counts as an attempt.
+
+    Raises:
+        UsageError: the type is unknown, or another argument is not what it must be.
     """
+    arguments.check_text(type_name, "the type")
+    arguments.check_text(worker, "the worker")
+    arguments.check_integer(limit, "limit", 0)
+    arguments.check_text(run_id, "run_id", optional=True)
+    if among is not None:
+        arguments.check_ids(among, "among")
     statement = CLAIM if among is None else CLAIM_AMONG
     chosen: dict[str, Any] = {} if among is None else {"among": list(among)}
     moved = _execute(
@@ -63,7 +73,7 @@ def claim(
         worker=worker,
         actor=worker,
         run_id=run_id,
-        lease=lease or settings().quantumflow.lease,
+        lease=_lease(lease),
     )
     return [Workflow(*row[:-1]) for row in moved]
 
@@ -74,11 +84,12 @@ def heartbeat(connection: Connection, held: Sequence[Held], *, lease: float | No
     Raises:
         LeaseLostError: some are not held any more; then none was renewed.
     """
+    arguments.check_held(held, "what is held")
     _refuse_twice([item.id for item in held])
     parameters = {
         "ids": [item.id for item in held],
         "attempts": [item.attempt for item in held],
-        "lease": float(lease or settings().quantumflow.lease),
+        "lease": _lease(lease),
         "expected": len(held),
     }
     if len(connection.execute(HEARTBEAT, parameters).all()) != len(held):
@@ -97,6 +108,7 @@ def complete(
     Raises:
         LeaseLostError: some are not held any more; then none was completed.
     """
+    arguments.check_held(held, "what is held")
     _move_given(connection, "complete", held, actor=actor, results=results)
 
 
@@ -117,7 +129,8 @@ def fail(
     Raises:
         LeaseLostError: some are not held any more; then nothing was recorded.
     """
-    data = [{"error": error} for error in errors]
+    arguments.check_held(held, "what is held")
+    data = [{"error": error} for error in arguments.sequence(errors, "errors")]
     verb = "fail" if retry else "abandon"
     return _move_given(connection, verb, held, actor=actor, errors=errors, data=data)
 
@@ -141,6 +154,12 @@ def transition(
         LeaseLostError: one given as held is not held any more; then none was moved.
         WorkflowNotFoundError: one does not exist; then none was moved.
     """
+    arguments.check_text(to, "the state")
+    arguments.check_text(actor, "the actor")
+    arguments.check_text(run_id, "run_id", optional=True)
+    by_id = [item for item in arguments.sequence(workflows, "workflows") if not hasattr(item, "attempt")]
+    arguments.check_ids(by_id, "workflows")
+    arguments.check_held([item for item in workflows if hasattr(item, "attempt")], "workflows")
     _move_given(
         connection,
         "transition",
@@ -191,6 +210,7 @@ def hasten(connection: Connection, type_name: str, key_prefix: str) -> int:
 
 def skip_dependency(connection: Connection, ids: Sequence[UUID]) -> None:
     """Let what depends on these workflows go on without them; none of them may have completed."""
+    arguments.check_ids(ids, "the ids")
     connection.execute(SKIP_DEPENDENCY, {"ids": list(ids)})
 
 
@@ -200,6 +220,7 @@ def reclaim_expired(connection: Connection, *, limit: int = 1_000) -> list[UUID]
     Each is claimable again, or dead if that was its last attempt, so that a workflow that
     kills its workers ends. Types that are not registered in this process are skipped.
     """
+    arguments.check_integer(limit, "limit", 0)
     types = [declared.name for declared in registered_types()]
     moved = _execute(connection, MOVE_LEASE_EXPIRED, "reclaim", limit=limit, types=types, actor=SYSTEM_ACTOR)
     return [row.id for row in moved]
@@ -207,6 +228,7 @@ def reclaim_expired(connection: Connection, *, limit: int = 1_000) -> list[UUID]
 
 def expire_due(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
     """Expire up to `limit` workflows whose term is over and whose machine allows it; return their ids."""
+    arguments.check_integer(limit, "limit", 0)
     moved = _execute(connection, MOVE_DUE, "expire", limit=limit, actor=SYSTEM_ACTOR)
     return [row.id for row in moved]
 
@@ -214,8 +236,15 @@ def expire_due(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
 def _move_by_hand(
     connection: Connection, verb: Verb, ids: Sequence[UUID], actor: str, reason: str | None
 ) -> None:
+    arguments.check_ids(ids, "the ids")
+    arguments.check_text(actor, "the actor")
     data = {"reason": reason} if reason else None
     _move_given(connection, verb, ids, actor=actor, data=[data] * len(ids))
+
+
+def _lease(seconds: float | None) -> float:
+    arguments.check_seconds(seconds, "lease", optional=True, positive=True)
+    return float(settings().quantumflow.lease if seconds is None else seconds)
 
 
 def _move_given(
@@ -231,6 +260,7 @@ def _move_given(
     run_id: str | None = None,
 ) -> list[str]:
     """Move exactly these workflows, or none; return their statuses in the order given."""
+    arguments.check_text(actor, "the actor", optional=True)
     moves: list[dict[str, Any]] = [
         {"id": str(item)} if isinstance(item, UUID) else {"id": str(item.id), "attempt": item.attempt}
         for item in items
@@ -238,7 +268,7 @@ def _move_given(
     for name, values in (("result", results), ("error", errors), ("data", data)):
         if values is None:
             continue
-        if len(values) != len(items):
+        if len(arguments.sequence(values, f"the values of {name}")) != len(items):
             raise UsageError(f"{verb}: {len(items)} workflows, but {len(values)} values of {name}")
         for row, value in zip(moves, values, strict=True):
             row[name] = value
@@ -332,6 +362,9 @@ def _refusal(
 def _reschedule(
     connection: Connection, type_name: str, key_prefix: str, seconds: float, comparison: str
 ) -> int:
+    arguments.check_text(type_name, "the type")
+    arguments.check_text(key_prefix, "the prefix of keys")
+    arguments.check_seconds(seconds, "seconds")
     statement = text(f"""
         UPDATE workflows SET available_at = statement_timestamp() + make_interval(secs => :seconds)
         WHERE type = :type AND claimable AND starts_with(key, :prefix)

@@ -12,6 +12,8 @@ from sqlalchemy import ARRAY, Connection, Uuid, any_, func, literal, select, tex
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.database.schema import metadata
+from qflow_dagster.errors import UsageError
+from qflow_dagster.quantumflow import arguments
 from qflow_dagster.quantumflow.errors import (
     DependencyCycleError,
     IllegalTransitionError,
@@ -117,10 +119,13 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
     and dependencies of the same call follow it.
 
     Raises:
-        UsageError: a type is unknown, a payload is not JSON.
+        UsageError: a type is unknown, a payload is not JSON, or another field is not what it must be.
         DependencyCycleError: the dependencies form a cycle.
         WorkflowNotFoundError: a dependency does not exist.
     """
+    arguments.check_text(actor, "the actor")
+    for workflow in arguments.sequence(new, "the new workflows"):
+        _check_new(workflow)
     machines = {name: workflow_type(name).machine for name in {workflow.type for workflow in new}}
     types = [
         {
@@ -139,7 +144,7 @@ def create_workflows(connection: Connection, new: Sequence[NewWorkflow], *, acto
             "key": workflow.key,
             "priority": workflow.priority,
             "payload": workflow.payload,
-            "max_attempts": workflow.max_attempts or max_attempts,
+            "max_attempts": max_attempts if workflow.max_attempts is None else workflow.max_attempts,
             "delay": workflow.delay,
             "ttl": workflow.ttl,
             "parent_id": workflow.parent_id and str(workflow.parent_id),
@@ -177,6 +182,7 @@ def add_dependencies(connection: Connection, pairs: Sequence[tuple[UUID, UUID]])
         IllegalTransitionError: one of the first is held by a worker or ended; nothing was added.
         WorkflowNotFoundError: one does not exist; nothing was added.
     """
+    arguments.pairs(pairs, "the dependencies")
     lock(connection, Lock.DEPENDENCIES)
     reachable = connection.execute(_REACHABLE, {"ids": distinct(depends_on for _, depends_on in pairs)})
     _refuse_cycle([*((row.workflow_id, row.depends_on_id) for row in reachable), *pairs])
@@ -208,6 +214,7 @@ def get(connection: Connection, workflow_id: UUID) -> Workflow:
     Raises:
         WorkflowNotFoundError: there is none.
     """
+    arguments.check_id(workflow_id, "the workflow")
     row = connection.execute(select(*_COLUMNS).where(workflows.c.id == workflow_id)).one_or_none()
     if row is None:
         raise WorkflowNotFoundError(f"there is no workflow {workflow_id}; it may have been pruned")
@@ -226,8 +233,14 @@ def find(
     limit: int = 100,
 ) -> list[Workflow]:
     """Return workflows that fit all that is given, newest first; the next page is `before` the last id."""
+    arguments.check_integer(limit, "limit", 0)
+    arguments.check_id(before, "before", optional=True)
+    arguments.check_id(parent_id, "parent_id", optional=True)
+    texts = {"type": type_name, "status": status, "key": key, "run_id": run_id}
+    for name, value in texts.items():
+        arguments.check_text(value, name, optional=True)
     query = select(*_COLUMNS).order_by(workflows.c.id.desc()).limit(limit)
-    filters = {"type": type_name, "status": status, "key": key, "parent_id": parent_id, "run_id": run_id}
+    filters = {**texts, "parent_id": parent_id}
     for name, value in filters.items():
         if value is not None:
             query = query.where(workflows.c[name] == value)
@@ -247,11 +260,25 @@ def count_unfinished(connection: Connection) -> dict[tuple[str, str], int]:
 
 def due(connection: Connection, types: Sequence[str]) -> bool:
     """Return whether a worker could claim a workflow of these types now; reads one index."""
+    for name in arguments.sequence(types, "the types"):
+        arguments.check_text(name, "a type")
     query = text("""
         SELECT EXISTS (SELECT FROM workflows WHERE type = ANY(:types) AND claimable AND remaining_dependencies = 0
                        AND available_at <= statement_timestamp())
     """)
     return bool(connection.scalar(query, {"types": list(types)}))
+
+
+def newest_due(connection: Connection, types: Sequence[str]) -> float | None:
+    """Return when the newest workflow that could be claimed now became available (seconds since the epoch)."""
+    for name in arguments.sequence(types, "the types"):
+        arguments.check_text(name, "a type")
+    query = text("""
+        SELECT extract(epoch FROM max(available_at))::float8 FROM workflows
+        WHERE type = ANY(:types) AND claimable AND remaining_dependencies = 0
+          AND available_at <= statement_timestamp()
+    """)
+    return connection.scalar(query, {"types": list(types)})
 
 
 def resolve(
@@ -269,10 +296,10 @@ def resolve(
             that lists them (`see`; default: the noun's own).
     """
     see = see or f"qflow {noun}s list"
-    digits = prefix.replace("-", "").lower()
+    digits = prefix.replace("-", "").lower() if isinstance(prefix, str) else ""
     if not 0 < len(digits) <= 32 or not set(digits) <= set("0123456789abcdef"):
         raise WorkflowNotFoundError(
-            f"{prefix!r} matches no {noun}: it is not the prefix of an id; see `{see}`"
+            f"{str(digits and prefix)[:60]!r} matches no {noun}: it is not the prefix of an id; see `{see}`"
         )
     id_ = metadata.tables[table].c.id
     bounds = id_.between(UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")))
@@ -285,11 +312,29 @@ def resolve(
 
 def dependencies(connection: Connection, workflow_id: UUID) -> list[Workflow]:
     """Return what the workflow depends on, completed or not, oldest first."""
+    arguments.check_id(workflow_id, "the workflow")
     query = text(
         f"SELECT {column_list(Workflow, 'w')} FROM workflow_dependencies d "
         "JOIN workflows w ON w.id = d.depends_on_id WHERE d.workflow_id = :id ORDER BY w.id"
     )
     return [Workflow(*row) for row in connection.execute(query, {"id": workflow_id})]
+
+
+def _check_new(new: object) -> None:
+    """Refuse what the tables cannot hold; whether the type exists and the payload is JSON, others say."""
+    if not isinstance(new, NewWorkflow):
+        raise UsageError(f"a new workflow is given as NewWorkflow, not {type(new).__name__}")
+    arguments.check_text(new.type, "the type of a workflow")
+    arguments.check_text(new.key, "the key of a workflow", optional=True)
+    arguments.check_text(new.run_id, "the run_id of a workflow", optional=True)
+    arguments.check_integer(new.priority, "the priority of a workflow", -arguments.MAX_INTEGER)
+    if new.max_attempts is not None:
+        arguments.check_integer(new.max_attempts, "max_attempts of a workflow", 1)
+    arguments.check_seconds(new.delay, "the delay of a workflow")
+    arguments.check_seconds(new.ttl, "the ttl of a workflow", optional=True)
+    arguments.check_id(new.id, "the id of a workflow")
+    arguments.check_id(new.parent_id, "the parent_id of a workflow", optional=True)
+    arguments.check_ids(new.depends_on, "depends_on of a workflow")
 
 
 def _existing(connection: Connection, new: Sequence[NewWorkflow]) -> dict[UUID, UUID]:

@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from qflow_dagster.agents import assignments, builtin_agents, edit_lifecycle, edit_verification
 from qflow_dagster.jobs.agents import apply_approved_edits, work_assignments
-from qflow_dagster.sensors.drains import drain_sensor
+from qflow_dagster.sensors.drains import drain_sensor, newest_of
 
 
 def has_assignments(connection: Connection) -> bool:
@@ -32,6 +32,7 @@ open_assignments = drain_sensor(
     work_assignments,
     has_assignments,
     "Routes assignments in the tick; requests a run for those of the built-in agents.",
+    newest=newest_of(assignments.TYPE),
 )
 
 sensors = [unverified_edits, open_assignments]

@@ -1,5 +1,7 @@
 """Sensors on approvals: use granted ones, and warn people of those about to expire."""
 
+from functools import partial
+
 import dagster as dg
 
 from qflow_dagster.approvals import arbiter, records
@@ -20,8 +22,9 @@ def approval_decisions(context: dg.SensorEvaluationContext, database: Database) 
     requests, reasons = [], []
     with database.engine().connect() as connection:
         newest = {kind: records.newest_approved(connection, kind) for kind in CONSUMERS}
+        times = {kind: records.newest_approval_time(connection, kind) for kind in CONSUMERS}
     for kind, job in CONSUMERS.items():
-        request, reason = decide_for(context, newest[kind] is not None, job.name)
+        request, reason = decide_for(context, newest[kind] is not None, job.name, partial(times.get, kind))
         reasons.append(f"{kind}: {reason}")
         if request:
             requests.append(dg.RunRequest(job_name=job.name, tags={"qflow/approval": str(newest[kind])}))

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from qflow_dagster.agents import sparc_changes
 from qflow_dagster.execution import sparc_worker, task_worker
+from qflow_dagster.execution.task_graph import TASK_TYPES
 from qflow_dagster.execution.work_chunks import DECISION
 from qflow_dagster.jobs import generation, infrastructure, ingestion, knowledge, metrics
 from qflow_dagster.jobs.execution import (
@@ -17,7 +18,7 @@ from qflow_dagster.jobs.execution import (
 )
 from qflow_dagster.quantumflow import due
 from qflow_dagster.resources.database import Database
-from qflow_dagster.sensors.drains import drain_sensor
+from qflow_dagster.sensors.drains import drain_sensor, newest_of
 from qflow_dagster.sensors.requested_runs import partition_problem, run_request, step_forward
 
 # The jobs a task may request. None decides for a person: a task must not approve what it requested.
@@ -47,18 +48,21 @@ ready_tasks = drain_sensor(
     run_task_graphs,
     task_worker.waiting,
     "Tasks that are ready, or parents whose subtasks have ended: requests a run that executes them.",
+    newest=newest_of(*TASK_TYPES.values()),
 )
 open_goals = drain_sensor(
     "open_goals",
     work_on_goals,
     has_open_goals,
     "Goals with a phase to complete, a change that was decided, or a target to measure: requests a run.",
+    newest=newest_of(sparc_worker.PHASE_TYPE),
 )
 approved_work = drain_sensor(
     "approved_work",
     plan_approved_work,
     has_approved_texts,
     "Approved texts: requests a run that creates work items from them.",
+    newest=newest_of(DECISION),
     interval=10,
 )
 

@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 from qflow_dagster.infrastructure import error_analysis, error_records
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
 from qflow_dagster.jobs.infrastructure import analyze_errors, deliver_notifications
-from qflow_dagster.notifications import delivery
+from qflow_dagster.notifications import NOTIFICATION, delivery
 from qflow_dagster.quantumflow import expire_due, reclaim_expired
 from qflow_dagster.resources.database import Database
 from qflow_dagster.safety.display import visible
 from qflow_dagster.sensors.dead_runs import find_dead
-from qflow_dagster.sensors.drains import Pending, drain_sensor
+from qflow_dagster.sensors.drains import Pending, drain_sensor, newest_of
 
 # Dagster's own decorator passes on a parameter that is in beta.
 warnings.filterwarnings("ignore", message="Parameter `owners`", category=dg.BetaWarning)
@@ -38,6 +38,7 @@ new_errors = drain_sensor(
     analyze_errors,
     has_new_errors,
     "New rows in error_occurrences from any program: requests a run that analyzes them.",
+    newest=error_records.newest_unanalyzed_time,
     interval=10,
 )
 undelivered_notifications = drain_sensor(
@@ -45,6 +46,7 @@ undelivered_notifications = drain_sensor(
     deliver_notifications,
     delivery.has_overdue,
     "Undelivered notifications: requests a run that delivers them, if no notifier is running.",
+    newest=newest_of(NOTIFICATION),
     interval=30,
 )
 

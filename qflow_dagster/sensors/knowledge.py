@@ -9,7 +9,7 @@ from qflow_dagster.jobs.knowledge import answer_knowledge_requests
 from qflow_dagster.knowledge import requests
 from qflow_dagster.quantumflow import due
 from qflow_dagster.resources.database import Database
-from qflow_dagster.sensors.drains import drain_sensor
+from qflow_dagster.sensors.drains import drain_sensor, newest_of
 from qflow_dagster.sensors.requested_runs import MAX_REQUESTS, runs_by_tag
 
 FOLLOW_UP_TAG = "qflow/follow_up"
@@ -25,6 +25,7 @@ knowledge_requests = drain_sensor(
     answer_knowledge_requests,
     has_requests,
     "Knowledge requests that are due and have no listener: requests a run that answers them.",
+    newest=newest_of(requests.TYPE),
 )
 
 

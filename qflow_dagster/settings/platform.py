@@ -20,6 +20,10 @@ class DatabaseSettings(BaseModel):
         default=None,
         description="PostgreSQL server, postgresql://user:password@host/database; unset: embedded",
     )
+    direct_url: SecretStr | None = Field(
+        default=None,
+        description="the server itself, where url is a pooler in transaction mode; for LISTEN, locks, migrations",
+    )
     pool_size: int = Field(default=4, ge=1, le=100, description="connections kept per process")
     statement_timeout: int = Field(default=600, ge=1, le=86_400, description="seconds one statement may take")
     lock_timeout: int = Field(default=30, ge=1, le=3_600, description="seconds to wait for a lock")
@@ -34,6 +38,11 @@ class DagsterSettings(BaseModel):
     page: str | None = Field(
         default=None,
         description="address of Dagster's page as people reach it, for links; unset: the inbox's, with /dagster",
+    )
+    executor: str = Field(
+        default="in_process",
+        pattern=r"^(in_process|multiprocess|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="how the steps of a run are executed: in_process, multiprocess, or an executor as module:name",
     )
     owners: list[str] = Field(
         default=[],

@@ -8,11 +8,14 @@ from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import yaml
 
 from qflow_dagster.assets import column_descriptions
 from qflow_dagster.database.schema import metadata
-from qflow_dagster.definitions import GROUPS, build_definitions
+from qflow_dagster.definitions import GROUPS, build_definitions, chosen_executor
+from qflow_dagster.errors import UsageError
+from qflow_dagster.settings import settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -153,6 +156,27 @@ def test_jobs_sensors_and_schedules_are_the_documented_ones() -> None:
     }
     for sensor in repository.sensor_defs:
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("name", "executor"),
+    [
+        ("in_process", dg.in_process_executor),
+        ("multiprocess", dg.multiprocess_executor),
+        ("dagster:multi_or_in_process_executor", dg.multi_or_in_process_executor),
+    ],
+)
+def test_the_executor_is_a_setting(
+    name: str, executor: dg.ExecutorDefinition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings().dagster, "executor", name)
+    assert build_definitions().executor is executor
+
+
+@pytest.mark.parametrize("name", ["no_such_module:executor", "dagster:no_such_executor", "dagster:AssetKey"])
+def test_what_is_no_executor_is_refused_by_the_name_of_the_setting(name: str) -> None:
+    with pytest.raises(UsageError, match=f"QFLOW_DAGSTER_EXECUTOR={name}"):
+        chosen_executor(name)
 
 
 def test_workspace_file_and_dg_name_the_same_module() -> None:

@@ -89,6 +89,17 @@ def test_after_failures_the_pause_doubles() -> None:
         assert decide(True, recent, 1_000.0 + pause)[0]
 
 
+def test_a_row_newer_than_the_last_failed_run_does_not_wait_for_its_pause() -> None:
+    recent = [Recent(FAILURE, 1_000.0, created_at=940.0)] * 6
+    wanted, reason = decide(True, recent, 1_010.0, newest=lambda: 941.0)
+    assert (wanted, reason) == (True, "new rows are pending since the last run failed")
+    # The rows that the run had before it failed wait.
+    wanted, reason = decide(True, recent, 1_010.0, newest=lambda: 939.0)
+    assert (wanted, reason) == (False, "6 runs failed in a row, the next in 950 s")
+    # A run in progress takes new rows as well.
+    assert not decide(True, [Recent(STARTED, 1_000.0, 1_000.0), *recent], 1_010.0, newest=lambda: 1_005.0)[0]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(list(dg.DagsterRunStatus)), st.floats(0, 1e6)), max_size=8),
     st.floats(0, 2e6),

@@ -1,10 +1,12 @@
 """Migrations and declared tables agree, and migrations that rename keep what the tables hold."""
 
+import hashlib
 import importlib
 import pkgutil
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -15,11 +17,14 @@ from sqlalchemy import URL, Engine, text
 
 import qflow_dagster
 from qflow_dagster.database import database_url, engine_for, ensure_database
-from qflow_dagster.database.revisions import current_revision, migrate, newest_revision
+from qflow_dagster.database.revisions import MIGRATIONS, current_revision, migrate, newest_revision
 from qflow_dagster.database.schema import metadata
 from qflow_dagster.errors import QflowError
 from qflow_dagster.settings import settings
 from tests import databases
+
+# `sha256sum 0*.py` in the folder of the migrations, when they were released.
+RELEASED = Path(__file__).with_name("released_migrations.sha256")
 
 
 def declare_all_tables() -> None:
@@ -34,6 +39,14 @@ def test_a_migrated_database_holds_exactly_the_declared_tables(engine: Engine) -
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_released_migrations_are_never_edited() -> None:
+    """A database that has applied one would not get the edit, and have other tables than the code expects."""
+    released = {name: digest for digest, name in (line.split() for line in RELEASED.read_text().splitlines())}
+    folder = MIGRATIONS / "versions"
+    present = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("0*.py")}
+    assert {name: digest for name, digest in present.items() if name <= max(released)} == released
 
 
 def test_migrating_twice_changes_nothing(engine: Engine) -> None:

@@ -102,6 +102,7 @@ def test_no_operation_is_left_out() -> None:
         "get",
         "get_events",
         "listen",
+        "newest_due",
         "register",
         "registered_types",
         "resolve",
