@@ -3,7 +3,8 @@
 - `error_rate_tracker`: recording occurrences, buffered; counting successes; error rates
 - `error_analysis`: grouping new occurrences, alerts, updates of circuit breakers
 - `error_records`: reading error groups, and people's decisions on them
-- `fingerprints`: identity and classification of errors, with advice
+- `stacks`: reading stack traces; `frame_names`, `frame_kinds`: what of a frame tells errors apart
+- `fingerprints`, `message_parameters`: identity of errors; `classification`: their kinds, with advice
 - `circuit_breaker`: failing fast while a remote system is down
 - `health_agent`, `health_checks`, `incidents`: checks, their results, incidents
 

@@ -15,15 +15,12 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row, select, text
 
 from qflow_dagster.infrastructure import ERROR_GROUP, breaker_observation, circuit_breaker, error_alerts
+from qflow_dagster.infrastructure.classification import classify
 from qflow_dagster.infrastructure.error_alerts import OLDEST_ALERT
 from qflow_dagster.infrastructure.error_rate_tracker import MAX_MESSAGE_LENGTH, SEVERITIES
-from qflow_dagster.infrastructure.fingerprints import (
-    MAX_STACK_LENGTH,
-    Frame,
-    classify,
-    fingerprint,
-    innermost,
-)
+from qflow_dagster.infrastructure.fingerprints import fingerprint, innermost
+from qflow_dagster.infrastructure.frame_names import JVM
+from qflow_dagster.infrastructure.stacks import MAX_STACK_LENGTH, Frame, Raised, chain_from, chain_of
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.quantumflow.tables import workflows
@@ -73,11 +70,10 @@ class _Group:
 # Any program may insert texts of any length, and times outside the range of Python's datetime.
 _TAKE = text(f"""
 SELECT id, operation, left(kind, 200) AS kind, left(message, {MAX_MESSAGE_LENGTH}) AS message,
-       left(stack, {MAX_STACK_LENGTH}) AS stack, severity, source,
+       CASE WHEN exceptions IS NULL THEN left(stack, {MAX_STACK_LENGTH}) END AS stack, exceptions, severity, source,
        least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at,
        at BETWEEN statement_timestamp() - make_interval(secs => {OLDEST_ALERT})
               AND statement_timestamp() + make_interval(secs => {FUTURE}) AS current,
-       CASE WHEN source = 'sentry' THEN jsonb_path_query_array(context, '$.chain[*].type') END AS causes,
        CASE WHEN source = 'sentry' THEN jsonb_path_query_array(context, '$.fingerprint[*]') END AS given
 FROM error_occurrences WHERE group_id IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
@@ -178,26 +174,27 @@ def analyze_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
 def _grouped(rows: Iterable[Row[Any]]) -> dict[bytes, _Group]:
     groups: dict[bytes, _Group] = {}
     for row in rows:
-        stack = _readable_stack(row)
-        causes, given = (tuple(map(str, parts or ())) for parts in (row.causes, row.given))
-        key = fingerprint(row.operation, row.kind, row.message, stack, causes, given)
+        chain = _chain(row)
+        key = fingerprint(chain, tuple(map(str, row.given or ())), {"transaction": row.operation})
         group = groups.get(key)
         if group is None:
-            group = groups[key] = _Group(row, innermost(stack))
+            group = groups[key] = _Group(row, innermost(chain))
         group.ids.append(row.id)
         group.times.append(row.at)
         group.severities.add(row.severity)
     return groups
 
 
-def _readable_stack(row: Row[Any]) -> str | None:
-    """Return the stack of an occurrence; None if it cannot be parsed, so that analysis of others continues."""
+def _chain(row: Row[Any]) -> tuple[Raised, ...]:
+    """Return the exceptions of an occurrence; without frames if they cannot be read, so that others are analyzed."""
     try:
-        innermost(row.stack)
+        if row.exceptions:
+            return chain_from(row.exceptions)
+        # Without any message, only the operation tells errors apart.
+        return chain_of(row.kind, row.message or row.operation, row.stack)
     except Exception:
         logger.exception("the stack of error occurrence %d cannot be read; it counts as one without", row.id)
-        return None
-    return row.stack
+        return (Raised(row.kind, row.message),)
 
 
 def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
@@ -212,11 +209,19 @@ def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
         "classification": kind.name,
         "retryable": kind.retryable,
         "severity": max(group.severities, key=SEVERITIES.index),
-        "frames": [{"file": f.file, "line": f.line, "function": f.function} for f in group.frames],
+        "frames": [_shown(frame) for frame in group.frames],
         "first_seen": min(group.times).isoformat(),
         "last_seen": max(group.times).isoformat(),
         "count": len(group.ids),
     }
+
+
+def _shown(frame: Frame) -> dict[str, Any]:
+    # The path finds the file in a repository; in the JVM only the module names its folder.
+    function = (
+        f"{frame.module}.{frame.function}" if frame.platform in JVM and frame.module else frame.function
+    )
+    return {"file": frame.path or frame.file or frame.package, "line": frame.line, "function": function}
 
 
 def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | None) -> list[UUID]:

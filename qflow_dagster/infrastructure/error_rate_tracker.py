@@ -63,6 +63,8 @@ class Occurrence:
     message: str = ""
     # The stack trace as the program's language prints it.
     stack: str | None = None
+    # The exceptions of an SDK's event with their frames, the cause first: see `stacks.chain_from`.
+    exceptions: Json = None
     context: Json = None
     severity: str = "error"
     correlation_id: str | None = None
@@ -103,12 +105,12 @@ class Rate:
 
 
 _INSERT_ERRORS = text("""
-INSERT INTO error_occurrences (operation, kind, message, stack, context, severity, correlation_id, run_id,
-                               source, at, event_id)
-SELECT operation, kind, message, stack, context, severity, correlation_id, run_id, source,
+INSERT INTO error_occurrences (operation, kind, message, stack, exceptions, context, severity, correlation_id,
+                               run_id, source, at, event_id)
+SELECT operation, kind, message, stack, exceptions, context, severity, correlation_id, run_id, source,
        clock_timestamp() - make_interval(secs => age), event_id
 FROM json_to_recordset(CAST(:given AS json)) AS given(
-    operation text, kind text, message text, stack text, context jsonb, severity text,
+    operation text, kind text, message text, stack text, exceptions jsonb, context jsonb, severity text,
     correlation_id text, run_id text, source text, age float8, event_id text)
 ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING
 """)
@@ -372,6 +374,7 @@ def _prepared(occurrence: Occurrence) -> dict[str, Any]:
         "kind": clean(occurrence.kind, MAX_OPERATION_LENGTH) or "Error",
         "message": clean(occurrence.message, MAX_MESSAGE_LENGTH),
         "stack": stack and "\n".join(line[:MAX_LINE_LENGTH] for line in stack.split("\n")),
+        "exceptions": redact(_bounded(storable(occurrence.exceptions))),
         "context": _context(occurrence.context),
         "severity": occurrence.severity,
         "correlation_id": clean(occurrence.correlation_id, MAX_OPERATION_LENGTH),

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, select, text
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
-from qflow_dagster.infrastructure.fingerprints import CLASSES
+from qflow_dagster.infrastructure.classification import CLASSES
 from qflow_dagster.infrastructure.tables import error_groups, error_occurrences, operation_successes
 from qflow_dagster.quantumflow import resolve, transition
 from qflow_dagster.quantumflow.rows import to_json

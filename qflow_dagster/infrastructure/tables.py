@@ -32,6 +32,8 @@ error_occurrences = Table(
     Column("message", Text, nullable=False, server_default=""),
     # A stack trace as its language prints it.
     Column("stack", Text),
+    # The exceptions that an SDK sent, the cause first: [{"type", "value", "frames": [...]}].
+    Column("exceptions", JSONB(none_as_null=True)),
     Column("context", JSONB),
     Column("severity", Text, nullable=False, server_default="error"),
     Column("correlation_id", Text),

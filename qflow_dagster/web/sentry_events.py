@@ -15,17 +15,17 @@ from typing import Any
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, Success
-from qflow_dagster.infrastructure.fingerprints import LIBRARY, PROGRAM
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.storable import read_json
 from qflow_dagster.settings import settings
+from qflow_dagster.web.sentry_stacks import exceptions_of, stack_text, values
+from qflow_dagster.web.sentry_stacks import text as _text
 
 logger = logs.logger(__name__)
 
 # Sentry's own limit of an event.
 MAX_EVENT_BYTES = 1_000_000
 MAX_ITEMS = 1_000
-MAX_FRAMES = 200
 SEVERITIES = {
     "fatal": "critical",
     "error": "error",
@@ -34,15 +34,13 @@ SEVERITIES = {
     "log": "info",
     "debug": "debug",
 }
-# Exceptions of a chain, parts of a fingerprint, and last breadcrumbs that are kept.
-MAX_CHAIN, MAX_FINGERPRINT, MAX_BREADCRUMBS = 20, 20, 20
+# Parts of a fingerprint, and last breadcrumbs that are kept.
+MAX_FINGERPRINT, MAX_BREADCRUMBS = 20, 20
 FINE = {"ok", "unset", None}
 READ = ("event", "transaction")
 MAX_ID_LENGTH = 64
 EVENT_ID = re.compile(r"[0-9a-f]{32}")
 LEAST_SAMPLE_RATE = 1e-6
-# As Python prints between an exception and the one that it caused.
-CAUSE = "The above exception was the direct cause of the following exception:"
 
 
 class InvalidEnvelopeError(QflowError):
@@ -122,12 +120,10 @@ def occurrence_from(event: Mapping[str, Any], header: Mapping[str, Any]) -> Occu
 
     `header` is that of its envelope. Of a chain of exceptions, the stack holds all, the cause first.
     """
-    exceptions = _exceptions(event)[-MAX_CHAIN:]
+    exceptions = exceptions_of(event)
     error = exceptions[-1] if exceptions else {}
-    logentry = event.get("logentry") or event.get("sentry.interfaces.Message") or event.get("message")
-    if isinstance(logentry, Mapping):
-        logentry = _text(logentry.get("formatted"), 10_000) or logentry.get("message")
-    message = error.get("value")
+    said, template = _message(event)
+    message = _text(error.get("value"), 10_000) or said
     dynamic = header.get("trace")
     operations = (
         event.get("transaction"),
@@ -148,15 +144,19 @@ def occurrence_from(event: Mapping[str, Any], header: Mapping[str, Any]) -> Occu
         )
         if event.get(name)
     }
-    context |= {name: value for name, value in _details(event, exceptions[:-1]).items() if value}
+    context |= {name: value for name, value in _details(event).items() if value}
+    stack = stack_text(event, exceptions)
+    if template and template != said and not exceptions:
+        exceptions = [{"type": "Message", "value": template}]
     trace = _trace(event)
     correlation = trace.get("trace_id") if trace is not None else event.get("event_id")
     level = event.get("level")
     return Occurrence(
         operation=next((name for value in operations if (name := _text(value, 200))), "sentry"),
         kind=_text(error.get("type"), 200) or "Message",
-        message=_text(logentry if message is None else message, 10_000),
-        stack=_stack(exceptions, _outside(event)),
+        message=message,
+        stack=stack,
+        exceptions=exceptions or None,
         context=context or None,
         severity=SEVERITIES.get(level, "error") if isinstance(level, str) else "error",
         correlation_id=_text(correlation, 200) or None,
@@ -166,19 +166,25 @@ def occurrence_from(event: Mapping[str, Any], header: Mapping[str, Any]) -> Occu
     )
 
 
-def _details(event: Mapping[str, Any], causes: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _message(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the message of an event, and its template if it has one."""
+    logentry = event.get("logentry") or event.get("sentry.interfaces.Message") or event.get("message")
+    if not isinstance(logentry, Mapping):
+        return _text(logentry, 10_000), ""
+    template = _text(logentry.get("message"), 10_000)
+    return _text(logentry.get("formatted"), 10_000) or template, template
+
+
+def _details(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return what helps to understand an event besides its stack: of each only what is needed."""
     tags, request, given = event.get("tags"), event.get("request"), event.get("fingerprint")
     details: dict[str, Any] = {
         "event_id": _text(event.get("event_id"), MAX_ID_LENGTH),
         "user": _hashed(event.get("user")),
-        "chain": [
-            {"type": _text(cause.get("type"), 200), "value": _text(cause.get("value"), 1_000)}
-            for cause in causes
-        ],
+        "template": _message(event)[1],
         "breadcrumbs": [
             {name: crumb[name] for name in ("timestamp", "category", "level", "message") if crumb.get(name)}
-            for crumb in _values(event.get("breadcrumbs"))[-MAX_BREADCRUMBS:]
+            for crumb in values(event.get("breadcrumbs"))[-MAX_BREADCRUMBS:]
         ],
     }
     if isinstance(tags, list):
@@ -191,21 +197,6 @@ def _details(event: Mapping[str, Any], causes: list[Mapping[str, Any]]) -> dict[
         parts = [_text(part, 200) for part in given[:MAX_FINGERPRINT]]
         details["fingerprint"] = [part for part in parts if part]
     return details
-
-
-def _exceptions(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the exceptions of an event, the cause first, in any form that Sentry's endpoints take."""
-    held = event.get("exception") or event.get("sentry.interfaces.Exception")
-    if isinstance(held, Mapping) and "values" not in held:
-        return [held]
-    return _values(held)
-
-
-def _outside(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the frames beside the exceptions: those of the message, or of the thread that crashed."""
-    threads = _values(event.get("threads"))
-    telling = [thread for name in ("crashed", "current") for thread in threads if thread.get(name)]
-    return next(filter(None, map(_frames, [event, *telling, *threads])), [])
 
 
 def _hashed(user: Any) -> str:
@@ -300,61 +291,3 @@ def _object(line: bytes, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidEnvelopeError(f"{what} is not a JSON object")
     return value
-
-
-def _values(value: Any) -> list[Mapping[str, Any]]:
-    """Return a list that Sentry writes bare or as {"values": [...]}."""
-    items = value.get("values") if isinstance(value, Mapping) else value
-    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
-
-
-def _frames(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    stacktrace = holder.get("stacktrace")
-    return _values({"values": stacktrace.get("frames")}) if isinstance(stacktrace, Mapping) else []
-
-
-def _stack(exceptions: list[Mapping[str, Any]], frames: list[Mapping[str, Any]]) -> str | None:
-    """Format a chain of exceptions as Python does, which `fingerprints` parses; `frames` if there are none in it."""
-    lines: list[str] = []
-    for position, error in enumerate(exceptions):
-        lines += _lines(_frames(error))
-        if position < len(exceptions) - 1:
-            lines += [f"{_line(error.get('type'), 200)}: {_line(error.get('value'), 500)}", CAUSE]
-    if not any(map(_frames, exceptions)):
-        lines = _lines(frames)
-    return "\n".join(lines) or None
-
-
-def _lines(frames: list[Mapping[str, Any]]) -> list[str]:
-    """Format frames, outermost first, with what the SDK says of whose they are."""
-    lines = []
-    for frame in frames[-MAX_FRAMES:]:
-        names = (_line(frame.get(name), 500) for name in ("abs_path", "filename", "module", "package"))
-        file = next(filter(None, names), "?").replace('"', "'")
-        function = _line(frame.get("function"), 200) or "?"
-        module = _line(frame.get("module"), 200)
-        # In languages with one class per file, files of other packages have the same name.
-        if module and "." in module and not function.startswith(module) and not file.endswith(".py"):
-            function = f"{module}.{function}"
-        own = frame.get("in_app")
-        mark = f" [{PROGRAM if own else LIBRARY}]" if isinstance(own, bool) else ""
-        lines.append(f'  File "{file}", line {_line_number(frame.get("lineno"))}, in {function}{mark}')
-    return lines
-
-
-def _line_number(value: Any) -> int:
-    """Return a line of a file; 0 if it is invalid. Some SDKs send numbers as strings."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
-
-
-def _text(value: Any, limit: int) -> str:
-    """Return a string or number as stripped text; empty for other types."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return ""
-    return str(value).strip()[:limit]
-
-
-def _line(value: Any, limit: int) -> str:
-    return " ".join(_text(value, limit).split())

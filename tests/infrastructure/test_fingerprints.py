@@ -4,14 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.infrastructure.fingerprints import (
-    Frame,
-    classify,
-    fingerprint,
-    frames_of,
-    innermost,
-    normalise,
-)
+from qflow_dagster.infrastructure.classification import classify
+from qflow_dagster.infrastructure.fingerprints import fingerprint, innermost
+from qflow_dagster.infrastructure.message_parameters import normalise
+from qflow_dagster.infrastructure.stacks import Frame, chain_of
+
+
+def frames_of(stack: str) -> list[Frame]:
+    return [frame for raised in chain_of("", "", stack) for frame in raised.frames]
+
+
+def key(kind: str, message: str, stack: str | None = None) -> bytes:
+    return fingerprint(chain_of(kind, message, stack))
+
 
 PYTHON = """Traceback (most recent call last):
   File "/srv/app/shop/cart.py", line 12, in pay
@@ -37,6 +42,30 @@ main.pay(0x1)
 main.main()
 \t/srv/app/main.go:5 +0x20
 """
+FIREFOX = """pay@https://shop.example/static/cart.js:12:5
+@https://shop.example/:3:1
+"""
+ELIXIR = """** (RuntimeError) no stock
+    (shop 0.1.0) lib/shop/cart.ex:12: Shop.Cart.pay/1
+    (elixir 1.15.0) lib/enum.ex:984: Enum.map/2
+"""
+PHP = """PHP Fatal error:  Uncaught Exception: no stock
+#0 /srv/app/cart.php(12): Cart->pay(1)
+#1 /srv/app/index.php(3): main()
+#2 {main}
+"""
+RUST = """thread 'main' panicked at src/cart.rs:12:5:
+   0: shop::cart::pay
+             at src/cart.rs:12:5
+   1: shop::main
+             at src/main.rs:3:1
+"""
+GDB = """#0  pay (n=1) at /src/cart.c:12
+#1  0x00005555 in main (argc=1) at /src/main.c:3
+"""
+MACOS = """0   Shop    0x0000000104f8a1b4 pay(int) + 20
+1   Shop    0x0000000104f8a2c0 main + 120
+"""
 NET = """System.TimeoutException: no answer
    at Shop.Cart.Pay(Int32 n) in C:\\src\\in\\Cart.cs:line 12
    at Shop.App.Main() in C:\\src\\App.cs:line 3
@@ -44,25 +73,66 @@ NET = """System.TimeoutException: no answer
 
 
 @pytest.mark.parametrize(
-    ("stack", "last"),
+    ("stack", "innermost_call"),
     [
-        (PYTHON, Frame("/usr/lib/python3.11/site-packages/requests/api.py", 59, "request")),
-        (JAVA, Frame("Stock.java", 41, "com.shop.Stock.take")),
-        (NODE, Frame("/srv/app/shop/cart.js", 12, "pay")),
-        (RUBY, Frame("shop/cart.rb", 12, "pay")),
-        (GO, Frame("/srv/app/cart.go", 12, "")),
-        (NET, Frame("C:\\src\\in\\Cart.cs", 12, "Shop.Cart.Pay(Int32 n)")),
+        (PYTHON, ("/usr/lib/python3.11/site-packages/requests/api.py", 59, "", "request")),
+        (JAVA, ("Stock.java", 41, "com.shop.Stock", "take")),
+        (NODE, ("/srv/app/shop/cart.js", 12, "", "pay")),
+        (FIREFOX, ("https://shop.example/static/cart.js", 12, "", "pay")),
+        (RUBY, ("shop/cart.rb", 12, "", "pay")),
+        (ELIXIR, ("lib/shop/cart.ex", 12, "", "Shop.Cart.pay/1")),
+        (PHP, ("/srv/app/cart.php", 12, "", "Cart->pay")),
+        (GO, ("/srv/app/cart.go", 12, "", "main.pay")),
+        (NET, ("C:\\src\\in\\Cart.cs", 12, "", "Shop.Cart.Pay(Int32 n)")),
+        (RUST, ("src/cart.rs", 12, "", "shop::cart::pay")),
+        (GDB, ("/src/cart.c", 12, "", "pay")),
+        (MACOS, ("", 0, "", "pay(int)")),
     ],
-    ids=["python", "java", "node", "ruby", "go", "net"],
 )
-def test_the_innermost_call_of_a_trace_is_found_in_each_language(stack: str, last: Frame) -> None:
-    assert frames_of(stack)[-1] == last
+def test_the_innermost_call_of_a_trace_is_found_in_each_language(
+    stack: str, innermost_call: tuple[str, int, str, str]
+) -> None:
+    frame = frames_of(stack)[-1]
+    assert (frame.file, frame.line, frame.module, frame.function) == innermost_call
+    assert len(frames_of(stack)) == 2
+
+
+def test_causes_of_a_printed_trace_are_exceptions_of_its_chain() -> None:
+    python = f"""Traceback (most recent call last):
+  File "/srv/app/db.py", line 3, in load
+    row = rows[0]
+IndexError: list index out of range
+
+The above exception was the direct cause of the following exception:
+
+{PYTHON}"""
+    java = (
+        JAVA
+        + "Caused by: java.sql.SQLException: gone\n\tat com.shop.Database.read(Database.java:7)\n\t... 2 more\n"
+    )
+    assert [
+        (raised.kind, len(raised.frames)) for raised in chain_of("TimeoutError", "no answer", python)
+    ] == [
+        ("IndexError", 1),
+        ("TimeoutError", 2),
+    ]
+    assert [
+        (raised.kind, raised.message) for raised in chain_of("IllegalStateException", "no stock", java)
+    ] == [
+        ("java.sql.SQLException", "gone"),
+        ("IllegalStateException", "no stock"),
+    ]
+    assert key("TimeoutError", "", python) != key(
+        "TimeoutError", "", python.replace("IndexError", "KeyError")
+    )
 
 
 def test_frames_of_libraries_count_only_where_there_are_no_own() -> None:
-    assert [frame.function for frame in innermost(PYTHON)] == ["pay"]
-    foreign = '  File "/x/site-packages/a.py", line 1, in f\n'
-    assert [frame.function for frame in innermost(foreign)] == ["f"]
+    def functions(stack: str) -> list[str]:
+        return [frame.function for frame in innermost(chain_of("E", "m", stack))]
+
+    assert functions(PYTHON) == ["pay"]
+    assert functions('  File "/x/site-packages/a.py", line 1, in f\n') == ["f"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +166,7 @@ def test_frames_of_libraries_count_only_where_there_are_no_own() -> None:
 )
 def test_messages_that_differ_in_numbers_ids_paths_and_addresses_are_one(one: str, other: str) -> None:
     assert normalise(one) == normalise(other)
-    assert fingerprint("op", "E", one, None) == fingerprint("op", "E", other, None)
+    assert key("E", one) == key("E", other)
 
 
 @pytest.mark.parametrize(
@@ -114,21 +184,21 @@ def test_messages_that_differ_in_words_of_the_program_are_two(one: str, other: s
     assert normalise(one) != normalise(other)
 
 
-def test_another_operation_type_place_or_message_is_another_error() -> None:
+def test_another_type_place_or_message_is_another_error() -> None:
     prints = {
-        fingerprint("a", "E", "m", None),
-        fingerprint("b", "E", "m", None),
-        fingerprint("a", "F", "m", None),
-        fingerprint("a", "E", "n", None),
-        fingerprint("a", "E", "m", PYTHON),
-        fingerprint("a", "E", "m", PYTHON.replace("in pay", "in refund")),
+        key("E", "m"),
+        key("F", "m"),
+        key("E", "n"),
+        key("E", "m", PYTHON),
+        key("E", "m", PYTHON.replace("in pay", "in refund")),
+        key("E", "m", PYTHON.replace("total(items)", "total(things)")),
     }
     assert len(prints) == 6
 
 
 def test_with_a_stack_neither_message_nor_line_nor_folder_matters() -> None:
     moved = PYTHON.replace("/srv/app", "/opt/v2").replace("line 12", "line 19")
-    assert fingerprint("a", "E", "no answer", PYTHON) == fingerprint("a", "E", "other words", moved)
+    assert key("E", "no answer", PYTHON) == key("E", "other words", moved)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +228,7 @@ def test_errors_are_classified_by_type_then_message(
 
 @given(st.text(max_size=2_000), st.text(max_size=2_000))
 def test_no_text_from_outside_breaks_them(message: str, stack: str) -> None:
-    assert len(fingerprint("op", message[:50], message, stack)) == 32
+    assert len(key(message[:50], message, stack)) == 32
     assert classify(message, stack).name
     assert normalise(normalise(message)) == normalise(message) or message
 
@@ -184,4 +254,11 @@ def test_no_text_makes_them_slow(hostile: str) -> None:
     """A pattern that backtracks would take minutes."""
     normalise(hostile)
     classify(hostile, hostile)
-    frames_of(hostile + "\n" + f"    at {hostile}")
+    for line in (
+        hostile,
+        f"    at {hostile}",
+        f"#0 0x1 in {hostile}",
+        f"0  A 0x1 {hostile}",
+        f"/a({hostile}",
+    ):
+        key("E", hostile, f"{line}\n{line}")

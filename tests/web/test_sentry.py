@@ -294,16 +294,14 @@ def test_an_envelope_of_more_than_the_allowed_items_is_refused_before_they_are_r
     assert (answer.status_code, stored(engine)) == (413, 0)
 
 
-def test_numbers_of_lines_are_read_where_they_are_some(client: TestClient, engine: Engine) -> None:
+def test_numbers_of_lines_are_read_where_they_are_some_and_frames_that_say_nothing_left_out(
+    client: TestClient, engine: Engine
+) -> None:
     client.post("/api/1/envelope/", content=raw(POISON["lines"]))
     with engine.connect() as connection:
         stack = connection.scalar(text("SELECT stack FROM error_occurrences")) or ""
     assert [line.rsplit("line ", 1)[1] for line in stack.splitlines()] == [
-        "0, in ?",
         "0, in f",
-        "0, in ?",
-        "0, in ?",
-        "0, in ?",
         "12, in g",
     ]
 

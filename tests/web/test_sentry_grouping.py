@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from qflow_dagster.infrastructure.fingerprints import fingerprint
+from qflow_dagster.infrastructure.stacks import chain_from, chain_of
 from qflow_dagster.web.sentry_events import occurrence_from
 
 Event = dict[str, Any]
@@ -13,10 +14,13 @@ Event = dict[str, Any]
 def key(event: Event) -> bytes:
     """The fingerprint of an event, as the analysis of errors computes it."""
     found = occurrence_from(event, {})
-    context = found.context if isinstance(found.context, dict) else {}
-    causes = tuple(cause["type"] for cause in context.get("chain", ()))  # type: ignore[index, union-attr]
-    given = tuple(context.get("fingerprint", ()))  # type: ignore[arg-type]
-    return fingerprint(found.operation, found.kind, found.message, found.stack, causes, given)
+    context: Any = found.context or {}
+    chain = (
+        chain_from(found.exceptions)  # type: ignore[arg-type]
+        if found.exceptions
+        else chain_of(found.kind, found.message, found.stack)
+    )
+    return fingerprint(chain, tuple(context.get("fingerprint", ())), {"transaction": found.operation})
 
 
 def error(*frames: Event, kind: str = "E", value: str = "m", **event: Any) -> Event:
@@ -146,13 +150,12 @@ def test_the_chain_and_what_helps_are_kept() -> None:
     found = occurrence_from(event, {"trace": {"transaction": "GET /a"}})
     assert (found.operation, found.kind, found.message) == ("GET /a", "Effect", "top")
     assert found.stack is not None
-    assert (
-        found.stack.index("in inner [program]")
-        < found.stack.index("Cause: root")
-        < found.stack.index("in outer")
-    )
+    assert found.stack.index("in inner") < found.stack.index("Cause: root") < found.stack.index("in outer")
     assert isinstance(found.context, dict)
-    assert found.context["chain"] == [{"type": "Cause", "value": "root"}]
+    assert [(raised["type"], raised["value"]) for raised in found.exceptions] == [  # type: ignore[index, union-attr]
+        ("Cause", "root"),
+        ("Effect", "top"),
+    ]
     assert found.context["tags"] == {"session_token": "s3cr3t"}
     assert found.context["request"] == {"method": "GET", "url": "https://example.com/a"}
     assert [crumb["message"] for crumb in found.context["breadcrumbs"]] == [
