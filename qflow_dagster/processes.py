@@ -15,6 +15,7 @@ import importlib
 import os
 import queue
 import resource
+import socket
 import subprocess
 import sys
 import time
@@ -39,6 +40,11 @@ WORKER_MEMORY = 3 * 1024**3
 ENVIRONMENT = {"PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
 
 ENTRY = f"import {__name__} as processes; processes.serve()"
+
+
+def host_name() -> str:
+    """Return the name of this machine, as leases and workers show it."""
+    return socket.gethostname()
 
 
 class LostResult(NamedTuple):

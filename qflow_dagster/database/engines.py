@@ -33,6 +33,10 @@ KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
+# The server's side: what a host that vanished without a word had locked is free within a minute.
+SERVER_KEEPALIVES = {
+    f"tcp_keepalives_{name}": KEEPALIVES[f"keepalives_{name}"] for name in ("idle", "interval", "count")
+}
 # Seconds that an answer may take longer than the statement.
 ANSWER_GRACE = 30.0
 POOLER = (
@@ -129,7 +133,9 @@ def engine_for(url: URL, *, direct: URL | None = None) -> Engine:
     }
     arguments: dict[str, Any] = {"application_name": "qflow", "connect_timeout": 10, **KEEPALIVES}
     if direct is None:
-        arguments["options"] = " ".join(f"-c {name}={value}" for name, value in values.items())
+        arguments["options"] = " ".join(
+            f"-c {name}={value}" for name, value in (values | SERVER_KEEPALIVES).items()
+        )
     else:
         arguments["prepare_threshold"] = None
     engine = create_engine(

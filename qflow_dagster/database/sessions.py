@@ -33,9 +33,6 @@ def own_session(engine: Engine) -> Iterator[Connection]:
         driver = cast(Any, connection.connection.dbapi_connection)
         connection.detach()
         driver.answer_limit = HEARTBEAT
-        # The server's side: a host that vanished without a word must not keep locks for hours.
-        connection.execute(text("SET tcp_keepalives_idle = 30"))
-        connection.execute(text("SET tcp_keepalives_interval = 10"))
         yield connection
 
 

@@ -12,6 +12,7 @@ everything that changes workflows takes a sequence of them and changes all or no
 - `skip_dependency`: continue the dependents of workflows that will not complete
 - by the clock: `postpone`, `hasten`, `reclaim_expired`, `expire_due`, `checkpoint`, `prune`, `prune_messages`
 - messages: `send_with_notify`, `receive`, `listen`, `acknowledge`, `subscribe`, `unsubscribe`
+- processes: the module `leases`
 - audit: `get_events`, `verify_history`, `damaged_archives`
 
 Does not belong here: what any type of workflow means; that is its domain's.

@@ -185,3 +185,14 @@ subscriptions = Table(
     Column("id", BigInteger, nullable=False),
     timestamp_column("updated_at", default_now=True),
 )
+
+# Processes at work on something that is no workflow: runs of Dagster, the active daemon.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    timestamp_column("acquired_at"),
+    timestamp_column("expires_at"),
+)

@@ -8,7 +8,13 @@ from sqlalchemy import Engine, make_url
 
 from qflow_dagster.database import engine_for, ready_engine
 from qflow_dagster.database.locks import holding_name
+from qflow_dagster.quantumflow import leases
 from qflow_dagster.safety import logs
+
+# The lease of a run is named after its id, with this before it.
+RUN_LEASE = "run "
+# Seconds between two steps of a run, if another process executes the next one; and until its end is reported.
+BETWEEN_STEPS = 90.0
 
 logger = logs.logger(__name__)
 
@@ -28,8 +34,14 @@ class Database(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Database"]:
-        """Hold the run's repository, if it is on one. With the in-process executor that is once per run."""
-        repository = context.run.tags.get("dagster/partition") if context.run else None
+        """Keep the run's lease, and hold its repository, if it is on one. In-process, that is once per run."""
+        if context.run is None:
+            yield self
+            return
+        with leases.kept(self.engine(), RUN_LEASE + context.run.run_id, afterwards=BETWEEN_STEPS):
+            yield from self._hold_repository(context.run.tags.get("dagster/partition"))
+
+    def _hold_repository(self, repository: str | None) -> Iterator["Database"]:
         if repository is None:
             yield self
             return

@@ -1,64 +1,59 @@
-"""Detection of killed runs: their process is gone, but their status is still in progress.
+"""Detection of killed runs: their status is still in progress, but no process keeps their lease.
 
-Dagster's own monitoring asks the launcher whether a run is alive, and the default launcher cannot tell: such a run
-would stay "started" for ever. It runs on the machine where the sensor is evaluated, so checking the process is
-enough. Other launchers support Dagster's monitoring.
+Every run of the project keeps a lease from the moment it gets its database (`resources.database`), in whatever process
+and on whatever machine it is executed.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import dagster as dg
-import psutil
 
-# Tag that the default launcher sets. A run that a command executes itself has none, and may be on another
-# machine.
-LAUNCHED = ".dagster/grpc_info"
-# Seconds after its start within which a run may not have recorded its process id yet.
-GRACE_PERIOD_SECONDS = 10.0
-# Seconds after which a process that has not reported its start is considered killed.
-START_TIMEOUT_SECONDS = 90.0
-# The first message of the process that the default launcher starts for a run.
-STARTED_MESSAGE = re.compile(r"Started process for run \(pid: (\d+)\)")
+from qflow_dagster.quantumflow.leases import ProcessLease
+from qflow_dagster.resources.database import RUN_LEASE
+
+# Seconds after which a run that has not taken its lease is considered killed before it could.
+START_TIMEOUT = 90.0
+IN_PROGRESS = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
-def is_alive(pid: int, began: float) -> bool:
-    """Return whether the process that had this id at `began` (seconds since the epoch) is still running."""
-    try:
-        process = psutil.Process(pid)
-        # Process ids are reused, so the start time of the process is compared as well.
-        return process.create_time() <= began + 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+class InProgress(NamedTuple):
+    """A run in progress: its id, whether it must have a lease after a while, when it last changed (since the epoch)."""
+
+    run_id: str
+    needs_lease: bool
+    updated_at: float
 
 
-def find_dead(
-    instance: dg.DagsterInstance, now: float, alive: Callable[[int, float], bool] = is_alive
-) -> list[dg.DagsterRun]:
-    """Return the runs in progress whose process is gone or never started."""
-    under_way = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    records = instance.get_run_records(dg.RunsFilter(statuses=under_way), limit=100)
-    dead = []
-    for record in records:
-        run = record.dagster_run
-        began = record.start_time or record.update_timestamp.timestamp()
-        if LAUNCHED not in run.tags or now - began < GRACE_PERIOD_SECONDS:
-            continue
-        entries = instance.all_logs(
-            run.run_id, of_type={dg.DagsterEventType.RUN_START, dg.DagsterEventType.ENGINE_EVENT}
-        )
-        starts = [(pid, entry.timestamp) for entry in entries if (pid := started_process(entry))]
-        if not alive(*starts[-1]) if starts else now - began >= START_TIMEOUT_SECONDS:
-            dead.append(run)
+def find_dead(runs: Sequence[InProgress], leases: Mapping[str, ProcessLease], now: float) -> dict[str, str]:
+    """Return the ids of runs that no process executes any more, with the reason; `leases` are by their names."""
+    dead: dict[str, str] = {}
+    for run in runs:
+        lease = leases.get(f"{RUN_LEASE}{run.run_id}")
+        if lease is not None and lease.remaining <= 0:
+            dead[run.run_id] = (
+                f"its process on {lease.host} has given no sign of life for {-lease.remaining:.0f} s: it was killed, "
+                "or has lost the database"
+            )
+        elif lease is None and run.needs_lease and now - run.updated_at >= START_TIMEOUT:
+            dead[run.run_id] = f"no process has begun it within {START_TIMEOUT:.0f} s"
     return dead
 
 
-def started_process(entry: dg.EventLogEntry) -> int | None:
-    """Return the id of the process that reports in this event that it executes the run."""
-    event = entry.dagster_event
-    if event is None:
-        return None
-    if event.event_type is dg.DagsterEventType.RUN_START:
-        return event.pid
-    match = STARTED_MESSAGE.match(event.message or "")
-    return int(match[1]) if match else None
+def in_progress(instance: dg.DagsterInstance, jobs: Collection[str]) -> dict[InProgress, dg.DagsterRun]:
+    """Return the runs that are being started, executed or canceled, at most a thousand.
+
+    `jobs` are the names of the jobs whose runs keep leases. A run that is being started may wait for a worker; only
+    Dagster's default launcher starts its process at once.
+    """
+    records = instance.get_run_records(dg.RunsFilter(statuses=list(IN_PROGRESS)), limit=1_000)
+    queues = instance.run_launcher.supports_check_run_worker_health
+    return {
+        InProgress(
+            record.dagster_run.run_id,
+            record.dagster_run.job_name in jobs
+            and not (queues and record.dagster_run.status == dg.DagsterRunStatus.STARTING),
+            record.update_timestamp.timestamp(),
+        ): record.dagster_run
+        for record in records
+    }

@@ -11,10 +11,10 @@ from qflow_dagster.infrastructure import error_analysis, error_records
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors, track_successes
 from qflow_dagster.jobs.infrastructure import analyze_errors, deliver_notifications
 from qflow_dagster.notifications import NOTIFICATION, delivery
-from qflow_dagster.quantumflow import expire_due, reclaim_expired
-from qflow_dagster.resources.database import Database
+from qflow_dagster.quantumflow import expire_due, leases, reclaim_expired
+from qflow_dagster.resources.database import RUN_LEASE, Database
 from qflow_dagster.safety.display import visible
-from qflow_dagster.sensors.dead_runs import find_dead
+from qflow_dagster.sensors.dead_runs import find_dead, in_progress
 from qflow_dagster.sensors.drains import Pending, drain_sensor, newest_of
 
 # Dagster's own decorator passes on a parameter that is in beta.
@@ -66,18 +66,34 @@ def expired_leases(context: dg.SensorEvaluationContext, database: Database) -> d
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Marks runs as failed whose process was killed; Dagster then retries them.",
+    description="Marks runs as failed that no process executes any more, on any machine; Dagster then retries them.",
 )
-def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Skip if the launcher detects dead runs itself."""
+def dead_runs(context: dg.SensorEvaluationContext, database: Database) -> dg.SkipReason:
+    """End the runs whose lease ran out, and forget the leases of runs that have ended."""
     instance = context.instance
-    if instance.run_launcher.supports_check_run_worker_health:
-        return dg.SkipReason("the launcher watches its runs itself")
-    dead = find_dead(instance, time.time())
-    for run in dead:
-        instance.report_run_failed(run, "the run's process ended without reporting: it was killed")
-        context.log.warning("run %s of %s was killed", run.run_id, run.job_name)
-    return dg.SkipReason(f"{len(dead)} runs had been killed")
+    # In this order: the lease of a run that ends in between is missing, but the run is not among them either.
+    with database.engine().connect() as connection:
+        run_leases = {lease.name: lease for lease in leases.by_name(connection, RUN_LEASE)}
+    jobs = {job.name for job in context.repository_def.get_all_jobs()} if context.repository_def else set()
+    candidates = in_progress(instance, jobs)
+    runs = {run.run_id: run for run in candidates.values()}
+    dead = find_dead(list(candidates), run_leases, time.time())
+    for run_id, reason in dead.items():
+        run = runs[run_id]
+        if run.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, reason)
+        else:
+            instance.report_run_failed(run, reason)
+        context.log.warning("run %s of %s: %s", run_id, run.job_name, reason)
+    over = [
+        name
+        for name, lease in run_leases.items()
+        if lease.remaining <= 0
+        and (name.removeprefix(RUN_LEASE) in dead or name.removeprefix(RUN_LEASE) not in runs)
+    ]
+    with database.engine().begin() as connection:
+        leases.forget(connection, over)
+    return dg.SkipReason(f"{len(dead)} runs had been killed, {len(runs) - len(dead)} are executed")
 
 
 @dg.run_failure_sensor(

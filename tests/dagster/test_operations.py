@@ -1,7 +1,5 @@
 """Jobs, sensors and assets of operations in process: rows in, one run, what it made."""
 
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,11 +17,13 @@ from qflow_dagster.definitions import build_definitions
 from qflow_dagster.infrastructure import error_records, health_states
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
 from qflow_dagster.ingestion import repositories
-from qflow_dagster.quantumflow import find, register
+from qflow_dagster.processes import host_name
+from qflow_dagster.quantumflow import find, leases, register
 from qflow_dagster.resources import health as system_health
 from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors import approvals as approval_sensors
 from qflow_dagster.sensors import infrastructure as sensors
+from qflow_dagster.sensors.dead_runs import START_TIMEOUT, InProgress, find_dead
 from qflow_dagster.sensors.drains import FAILED, IN_FLIGHT, Recent, decide
 from tests import decisions
 from tests.dagster.test_assets import metadata, verdicts
@@ -227,50 +227,59 @@ def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, 
 # Runs
 
 
-def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster) -> None:
-    from qflow_dagster.sensors.dead_runs import LAUNCHED, find_dead, is_alive
+def test_a_run_is_dead_when_its_lease_has_run_out_and_not_before() -> None:
+    def lease(remaining: float) -> dict[str, leases.ProcessLease]:
+        return {"run 1": leases.ProcessLease("run 1", "there 7", "there", remaining)}
 
+    run = InProgress("1", needs_lease=True, updated_at=1_000.0)
+    assert find_dead([run], lease(0.1), 9_999.0) == {}
+    [reason] = find_dead([run], lease(-12.0), 1_001.0).values()
+    assert reason.startswith("its process on there has given no sign of life for 12 s")
+    # Without one it may still come, unless it is no run of ours, or waits for a worker.
+    assert find_dead([run], {}, 1_000.0 + START_TIMEOUT - 1) == {}
+    assert find_dead([run], {}, 1_000.0 + START_TIMEOUT) == {"1": "no process has begun it within 90 s"}
+    assert find_dead([run._replace(needs_lease=False)], {}, 9_999.0) == {}
+
+
+def test_every_run_gets_the_database_and_so_keeps_a_lease(dagster: Dagster) -> None:
+    for job in dagster.definitions.get_repository_def().get_all_jobs():
+        needs = [
+            "database" in node.required_resource_keys
+            for node in job.all_node_defs
+            if isinstance(node, dg.OpDefinition)
+        ]
+        # A run may be of one asset alone, but is of all ops of another job.
+        assert all(needs) if job.asset_layer.executable_asset_keys else any(needs), job.name
+
+
+def test_a_run_whose_process_is_gone_is_marked_failed(dagster: Dagster, engine: Engine) -> None:
     done = dagster.run("start_approved_workflows")
     instance = dagster.instance
+    with engine.connect() as connection:
+        [lease] = leases.by_name(connection, "run ")
+    assert (lease.name, lease.host) == (f"run {done.run_id}", host_name())
     # As if it had been killed before its last event.
     with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
         connection.execute(
-            text(
-                "UPDATE runs SET status = 'STARTED', start_time = start_time - 60, run_body = replace(run_body, 'SUCCESS', 'STARTED')"
-            )
+            text("UPDATE runs SET status = 'STARTED', run_body = replace(run_body, 'SUCCESS', 'STARTED')")
         )
-    assert find_dead(instance, time.time(), lambda *_: False) == [], "a run nobody launched is left alone"
-    instance.add_run_tags(done.run_id, {LAUNCHED: "{}"})
-    asked = []
-    assert find_dead(instance, time.time(), lambda pid, _: bool(asked.append(pid)) or True) == []
-    assert asked == [os.getpid()]
-    assert [run.run_id for run in find_dead(instance, time.time(), lambda *_: False)] == [done.run_id]
-    assert is_alive(os.getpid(), time.time())
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    assert not is_alive(gone.pid, time.time())
-    # The number was used before; whoever has it now began later.
-    assert not is_alive(os.getpid(), 0.0)
 
+    def status_after_tick() -> dg.DagsterRunStatus:
+        dagster.tick(sensors.dead_runs)
+        run = instance.get_run_by_id(done.run_id)
+        assert run is not None
+        return run.status
 
-def test_a_run_killed_before_its_first_word_is_marked_failed_in_time(dagster: Dagster) -> None:
-    from qflow_dagster.sensors.dead_runs import LAUNCHED, START_TIMEOUT_SECONDS, find_dead
-
-    run = dagster.instance.create_run_for_job(
-        dagster.definitions.resolve_job_def("analyze_errors"),
-        status=dg.DagsterRunStatus.STARTING,
-        tags={LAUNCHED: "{}"},
-    )
-    now = time.time()
-    assert find_dead(dagster.instance, now + START_TIMEOUT_SECONDS / 2) == [], "it may still come"
-    assert [found.run_id for found in find_dead(dagster.instance, now + START_TIMEOUT_SECONDS + 5)] == [
-        run.run_id
-    ]
-    dagster.instance.report_engine_event("Started process for run (pid: 1).", run)
-    assert find_dead(dagster.instance, now + START_TIMEOUT_SECONDS + 5, lambda *_: True) == [], (
-        "it came, late"
-    )
-    assert [found.run_id for found in find_dead(dagster.instance, now + 30, lambda *_: False)] == [run.run_id]
+    assert status_after_tick() == STARTED
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE leases SET expires_at = now() - interval '1 s'"))
+    # A server that was started just now, as that of the tests may be, gives holders time to renew.
+    deadline = time.monotonic() + 2 * leases.LEASE
+    while (status := status_after_tick()) == STARTED and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert status == FAILURE
+    with engine.connect() as connection:
+        assert leases.by_name(connection, "run ") == []
 
 
 # Health
