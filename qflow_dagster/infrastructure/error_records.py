@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, delete, func, select, text
 
-from qflow_dagster.errors import UsageError
+from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
 from qflow_dagster.infrastructure.classification import CLASSES
 from qflow_dagster.infrastructure.tables import error_groups, error_occurrences, operation_successes
@@ -64,9 +64,16 @@ def resolve_id(connection: Connection, prefix: str) -> UUID:
 
 
 def show(connection: Connection, group_id: UUID, *, occurrences: int = 5) -> dict[str, Any]:
-    """Return a group with its advice and its last occurrences."""
+    """Return a group with its advice and its last occurrences.
+
+    Raises:
+        QflowError: There is no such group.
+    """
     query = text(f"SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id WHERE g.id = :id")
-    group = dict(connection.execute(query, {"id": group_id}).mappings().one())
+    row = connection.execute(query, {"id": group_id}).mappings().one_or_none()
+    if row is None:
+        raise QflowError(f"there is no error group {group_id}; see qflow errors list")
+    group = dict(row)
     latest = text("""
         SELECT least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at,
                message, severity, source, correlation_id, run_id, context, stack FROM error_occurrences
@@ -144,6 +151,19 @@ def timeline(connection: Connection, *, hours: int = 24, buckets: int = 96) -> l
     """)
     rows = connection.execute(query, {"seconds": hours * 3_600.0 / buckets, "buckets": buckets})
     return [dict(row) for row in rows.mappings()]
+
+
+def daily(connection: Connection, group_id: UUID, *, days: int = 30) -> list[dict[str, Any]]:
+    """Return the kept occurrences of a group per day of the last `days`, oldest first; days without any have 0."""
+    query = text("""
+        SELECT day, coalesce(n, 0) AS occurrences
+        FROM generate_series(date_trunc('day', statement_timestamp()) - make_interval(days => :days - 1),
+                             statement_timestamp(), interval '1 day') AS day
+        LEFT JOIN (SELECT date_trunc('day', at) AS day, count(*) AS n FROM error_occurrences
+                   WHERE group_id = :id GROUP BY 1) AS counted USING (day)
+        ORDER BY day
+    """)
+    return [dict(row) for row in connection.execute(query, {"id": group_id, "days": days}).mappings()]
 
 
 def totals(connection: Connection) -> list[tuple[str, int]]:

@@ -124,6 +124,20 @@ def uptime(connection: Connection, name: str, *, days: float = 30) -> float | No
     return (row.up or 0.0) / row.known if row.known else None
 
 
+def recent_values(connection: Connection, *, points: int = 48) -> dict[str, list[float]]:
+    """Return the mean values of the last 24 hours by check, oldest first, at most `points` of each."""
+    query = text("""
+        SELECT name, array_agg(value ORDER BY bucket) AS values FROM (
+            SELECT name, floor(extract(epoch FROM at) / (86400 / :points)) AS bucket, avg(value) AS value
+            FROM health_samples
+            WHERE name IN (SELECT name FROM health_states) AND value IS NOT NULL
+              AND at > statement_timestamp() - interval '1 day'
+            GROUP BY name, bucket) AS sampled
+        GROUP BY name
+    """)
+    return {row.name: row.values for row in connection.execute(query, {"points": points})}
+
+
 def prune_samples(connection: Connection) -> int:
     """Delete samples past their retention; return the number."""
     oldest = func.statement_timestamp() - timedelta(days=settings().health.retention)

@@ -321,15 +321,19 @@ FROM knowledge_requests k JOIN workflows w ON w.id = k.id LEFT JOIN repositories
 
 
 def find(
-    connection: Connection, *, state: str | None = None, kind: str | None = None, limit: int = 100
+    connection: Connection,
+    *,
+    state: str | None = None,
+    kind: str | None = None,
+    repository_id: int | None = None,
+    limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Return requests, newest first, optionally only those in one state or of one kind."""
+    """Return requests, newest first, optionally only those in one state, of one kind or about one repository."""
     query = text(f"""{_ROWS} WHERE (CAST(:state AS text) IS NULL OR w.status = :state)
-        AND (CAST(:kind AS text) IS NULL OR k.kind = :kind) ORDER BY k.id DESC LIMIT :limit""")
-    return [
-        dict(row)
-        for row in connection.execute(query, {"state": state, "kind": kind, "limit": limit}).mappings()
-    ]
+        AND (CAST(:kind AS text) IS NULL OR k.kind = :kind)
+        AND (CAST(:repository AS bigint) IS NULL OR k.repository_id = :repository) ORDER BY k.id DESC LIMIT :limit""")
+    parameters = {"state": state, "kind": kind, "repository": repository_id, "limit": limit}
+    return [dict(row) for row in connection.execute(query, parameters).mappings()]
 
 
 def show(connection: Connection, id_: UUID) -> dict[str, Any]:

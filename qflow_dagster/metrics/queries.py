@@ -124,6 +124,40 @@ def file_metrics(connection: Connection, repository_id: int, path: str) -> dict[
     return result
 
 
+def owners(connection: Connection, snapshot_id: int, limit: int = 15) -> list[dict[str, Any]]:
+    """Return the main authors of most files, with their share of the files' lines, and files that only they changed."""
+    return _rows(
+        connection,
+        """
+            SELECT c.main_author AS author, count(*) AS files, sum(m.code_lines) AS code_lines,
+                   round(avg(c.ownership)::numeric, 2)::float AS ownership,
+                   count(*) FILTER (WHERE c.authors = 1) AS alone,
+                   count(*) FILTER (WHERE c.knowledge_loss > 0.5) AS lost
+            FROM change_metrics c JOIN file_metrics m ON m.snapshot_id = c.snapshot_id AND m.path = c.path
+            WHERE c.snapshot_id = :id AND NOT m.vendored AND NOT m.generated
+            GROUP BY 1 ORDER BY files DESC, author LIMIT :limit
+        """,
+        {"id": snapshot_id, "limit": limit},
+    )
+
+
+def files_below(connection: Connection, snapshot_id: int, folder: str, limit: int) -> list[dict[str, Any]]:
+    """Return the measured files below a folder ('' is the root), most complex first."""
+    return _rows(
+        connection,
+        """
+            SELECT m.path, m.language, m.code_lines, m.functions, m.cognitive, m.cognitive_max, m.fan_in, c.commits_365,
+                   c.authors, c.main_author, h.rank
+            FROM file_metrics m
+            LEFT JOIN change_metrics c ON c.snapshot_id = m.snapshot_id AND c.path = m.path
+            LEFT JOIN hotspots h ON h.snapshot_id = m.snapshot_id AND h.path = m.path
+            WHERE m.snapshot_id = :id AND (:folder = '' OR starts_with(m.path, :folder || '/'))
+            ORDER BY m.cognitive DESC, m.path LIMIT :limit
+        """,
+        {"id": snapshot_id, "folder": folder.rstrip("/"), "limit": limit},
+    )
+
+
 def counted_after(connection: Connection, repository_id: int) -> str | None:
     """Return when the newest commit was made whose lines are not counted; changed lines are complete after it."""
     return connection.scalar(

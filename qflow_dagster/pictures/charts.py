@@ -118,6 +118,22 @@ def trend(
     return frame(height, title, body)
 
 
+def sparkline(values: Sequence[float], title: str) -> str:
+    """Draw values over time as a small line without axes, for a cell of a table; '' for fewer than two."""
+    if len(values) < 2:
+        return ""
+    peak = max(values) or 1
+    step = 128 / (len(values) - 1)
+    points = " ".join(
+        f"{i * step:.1f},{24 - 22 * max(value, 0) / peak:.1f}" for i, value in enumerate(values)
+    )
+    label = f"{title}: {values[0]:,.0f} at first, {values[-1]:,.0f} at last, at most {peak:,.0f}"
+    return (
+        f"<svg class='sparkline' viewBox='0 0 128 26' role='img' aria-label='{_safe(label)}'>"
+        f"<title>{_safe(label)}</title><polyline points='{points}'/></svg>"
+    )
+
+
 def squarify(sizes: Sequence[float], box: Box) -> list[Box]:
     """Lay out rectangles in `box` with areas in proportion to `sizes` (descending), as square as can be."""
     total = sum(sizes)
@@ -197,7 +213,8 @@ def frame(height: int, title: str, body: Sequence[str]) -> str:
     heading = words(0, 18, title, 14, INK, weight=600)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' "
-        f"height='{height}' {FONT}><rect width='100%' height='100%' fill='#fff'/>{heading}"
+        f"height='{height}' role='img' aria-label='{_safe(title)}' {FONT}>"
+        f"<rect width='100%' height='100%' fill='#fff'/>{heading}"
         f"{''.join(body)}</svg>"
     )
 

@@ -10,13 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
+from qflow_dagster.web import site
 from qflow_dagster.web.access import SLACK, Access, Guard
 from qflow_dagster.web.inbox import Inbox
 from qflow_dagster.web.monitoring import Monitoring
@@ -54,7 +55,6 @@ def build_app(
     )
     return Starlette(
         routes=[
-            Route("/", lambda _request: RedirectResponse("/approvals")),
             Route("/favicon.ico", lambda _request: Response(status_code=204)),
             Route("/approvals", inbox.list),
             Route("/approvals/{id:uuid}", inbox.show),
@@ -74,6 +74,7 @@ def build_app(
                 middleware=[browsers],
             ),
             Mount("/static", StaticFiles(directory=FOLDER / "static")),
+            *site.routes(engine),
             *pages,
         ],
         middleware=[Middleware(Guard, access=access)],

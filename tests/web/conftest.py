@@ -20,6 +20,11 @@ from qflow_dagster.settings import settings
 from qflow_dagster.settings.platform import ErrorsSettings, InboxSettings
 from qflow_dagster.web import peers
 from qflow_dagster.web.app import build_app
+from tests.improvement_loop import loop
+from tests.ingestion.conftest import ingested, make_repository, repository
+from tests.worker_processes import in_this_process
+
+__all__ = ["in_this_process", "ingested", "loop", "make_repository", "repository"]
 
 ME = peers.own_name()
 PATCH = (

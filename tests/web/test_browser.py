@@ -50,7 +50,7 @@ def status(engine: Engine, id_: UUID) -> str:
 
 def test_the_list_renews_itself_and_keeps_the_focus(page: Page, served: str, ask: Ask) -> None:
     ask(target="first.py")
-    page.goto(served)
+    page.goto(f"{served}/approvals")
     expect(page).to_have_title("1 pending · qflow")
     page.keyboard.press("j")
     expect(page.get_by_role("link", name="first.py")).to_be_focused()
@@ -62,7 +62,7 @@ def test_the_list_renews_itself_and_keeps_the_focus(page: Page, served: str, ask
 
 def test_an_approval_is_decided_by_keys_alone(page: Page, served: str, engine: Engine, ask: Ask) -> None:
     id_ = ask()
-    page.goto(served)
+    page.goto(f"{served}/approvals")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.locator("tr.added code")).to_contain_text("i.price * i.count")
@@ -86,7 +86,7 @@ def test_without_javascript_it_works_as_well(browser: Browser, served: str, engi
     id_ = ask()
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(served)
+    page.goto(f"{served}/approvals")
     page.get_by_role("link", name="src/cart.py").click()
     page.get_by_label("Comment").fill("no")
     page.get_by_role("button", name="Deny").click()

@@ -1,0 +1,182 @@
+"""The pages of changes: suggestions with their branches and outcomes, and one change with its gates and history."""
+
+from typing import Any
+from uuid import UUID
+
+from markupsafe import Markup
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from qflow_dagster.agents import edit_records, self_improvement, suggestion_statistics
+from qflow_dagster.agents.suggestion_states import SUGGESTION
+from qflow_dagster.errors import QflowError
+from qflow_dagster.ingestion import repositories
+from qflow_dagster.safety.display import visible, visible_json
+from qflow_dagster.web.pages import (
+    PAGE_ROWS,
+    Code,
+    Link,
+    Section,
+    Status,
+    address,
+    choices,
+    chosen,
+    percent,
+    view,
+)
+
+STATES = tuple(sorted(SUGGESTION.states))
+MAX_PATCH = 60_000
+
+
+def changes(request: Request, connection: Connection) -> Response:
+    """Return suggested changes, newest first, with filters by state and repository, and their statistics by rule."""
+    state = chosen(request, "state", STATES)
+    name = request.query_params.get("repository")
+    repository_id = repositories.find(connection, name).id if name else None
+    found = self_improvement.find(
+        connection, repository_id=repository_id, states=[state] if state else (), limit=2 * PAGE_ROWS
+    )
+    statistics = [
+        {
+            "rule": Link(row["rule"], address("rules", row["rule"])),
+            "suggested": row["suggested"],
+            "applied": row["applied"],
+            "rejected": row["rejected"],
+            "reverted": row["reverted"],
+            "accepted": percent(row["acceptance"]),
+        }
+        for row in suggestion_statistics.statistics(connection)[:PAGE_ROWS]
+    ]
+    note = f"The newest {len(found)} are shown." if len(found) == 2 * PAGE_ROWS else ""
+    sections = [
+        Section(
+            title="Newest first",
+            rows=change_rows(found),
+            note=note,
+            empty="No change matches. `qflow run` suggests changes where a rule has a fix that passes all gates.",
+        ),
+        Section(title="By rule", rows=statistics, empty="No change was suggested yet."),
+    ]
+    return view(
+        request, "Changes", sections, filters={"state": choices(request, "state", STATES)}, events="/events"
+    )
+
+
+def change(request: Request, connection: Connection) -> Response:
+    """Return one change: what and why, what was checked, its branch and outcome, the diff, the history."""
+    id_: UUID = request.path_params["id"]
+    suggestion = self_improvement.show(connection, id_)
+    edit = _edit(connection, id_)
+    repository = suggestion["repository"]
+    sections = [
+        Section(
+            title="What and why",
+            half=True,
+            facts={
+                "reason": suggestion["reason"],
+                "rule": Link(suggestion["rule"], address("rules", suggestion["rule"])),
+                "risk": Status(suggestion["risk"]),
+                "repository": Link(repository, address("repositories", repository)),
+                "locations": suggestion["locations"][:20],
+                "not changed": suggestion["withheld"][:20] or None,
+                "lines": suggestion["lines"],
+                "approval": Link("the request", address("approvals", suggestion["approval"]))
+                if suggestion["approval"]
+                else None,
+            },
+        ),
+        Section(
+            title="What became of it",
+            half=True,
+            facts=_outcome(edit) if edit else {},
+            empty="" if edit else "It was not applied.",
+        ),
+        Section(
+            title="What was checked",
+            rows=[
+                {
+                    "gate": row["gate"],
+                    "verdict": Status(row["verdict"].replace(" ", "-")),
+                    "seconds": row["seconds"],
+                    "evidence": row["evidence"][:600],
+                }
+                for row in suggestion["gates"]
+            ],
+            empty="No gate ran.",
+        ),
+        Section(title="Diff", body=_diff(suggestion["patch"])),
+        Section(
+            title="History",
+            rows=[
+                {
+                    "at": row["at"],
+                    "to": Status(row["to"]),
+                    "by": row["actor"],
+                    "data": Code(visible_json(row["data"], indent=None)[:500]) if row["data"] else None,
+                }
+                for row in suggestion["history"]
+            ],
+            link=Link("With the proof of the chain", address("workflows", id_)),
+        ),
+    ]
+    path = [Link("Changes", "/changes")]
+    return view(
+        request, suggestion["title"], sections, path=path, status=suggestion["state"], events="/events"
+    )
+
+
+def change_rows(found: list[dict[str, Any]], *, with_repository: bool = True) -> list[dict[str, Any]]:
+    """Return the rows of a table of changes."""
+    return [
+        {
+            "state": Status(row["state"]),
+            "change": Link(row["title"], address("changes", row["id"])),
+            **(
+                {"repository": Link(row["repository"], address("repositories", row["repository"]))}
+                if with_repository
+                else {}
+            ),
+            "risk": Status(row["risk"]),
+            "lines": row["lines"],
+            "branch": Code(row["branch"]),
+            "suggested": row["created_at"],
+        }
+        for row in found
+    ]
+
+
+def _edit(connection: Connection, id_: UUID) -> dict[str, Any] | None:
+    try:
+        return edit_records.show(connection, id_)
+    except QflowError:
+        return None
+
+
+def _outcome(edit: dict[str, Any]) -> dict[str, Any]:
+    outcome = edit["outcome"] or {}
+    return {
+        "branch": Code(edit["branch"]),
+        "commit": Code(edit["commit"][:10]),
+        "target": Code(edit["target"]),
+        "applied": edit["applied_at"],
+        "verified": edit["verified_at"],
+        "ended": edit["ended_at"],
+        "by commit": Code(edit["ended_by"][:10]) if edit["ended_by"] else None,
+        "because": edit["end_reason"] or outcome.get("reason"),
+        "pushed to": ", ".join(edit["pushed"] or {}) or None,
+        "measures": Code(visible_json(outcome)) if outcome else None,
+    }
+
+
+def _diff(patch: str) -> Markup:
+    """Return a unified diff as a block of code, added and deleted lines marked by class and by their sign."""
+    kinds = {"+": "added", "-": "deleted", "@": "hunk"}
+    lines = [
+        Markup("<span class='{}'>{}</span>").format(kinds.get(line[:1], "same"), line)
+        for line in visible(patch[:MAX_PATCH]).split("\n")
+    ]
+    rest = "" if len(patch) <= MAX_PATCH else f"{len(patch) - MAX_PATCH:,} more characters are not shown."
+    block = Markup("<pre class='content diff-lines' tabindex='0'>{}</pre>").format(Markup("\n").join(lines))
+    return block + (Markup("<p class='problem'>{}</p>").format(rest) if rest else "")

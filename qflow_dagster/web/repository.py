@@ -1,0 +1,328 @@
+"""The page of a repository, and its findings."""
+
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from qflow_dagster import quantumflow
+from qflow_dagster.agents import self_improvement
+from qflow_dagster.evolution import finding_trends, findings
+from qflow_dagster.execution import work_items
+from qflow_dagster.ingestion import queries
+from qflow_dagster.ingestion.queries import Snapshot
+from qflow_dagster.knowledge import requests
+from qflow_dagster.metrics import queries as metrics
+from qflow_dagster.metrics import tables
+from qflow_dagster.pictures.charts import Tile, histogram, hotspot_map, trend
+from qflow_dagster.pictures.coupling import Pair, circle
+from qflow_dagster.registry import WorkflowTypeName
+from qflow_dagster.safety.display import visible_json
+from qflow_dagster.settings import settings
+from qflow_dagster.web.changes import change_rows
+from qflow_dagster.web.pages import (
+    PAGE_ROWS,
+    Code,
+    Link,
+    Section,
+    Status,
+    address,
+    choices,
+    chosen,
+    percent,
+    repository_path,
+    run_link,
+    view,
+)
+from qflow_dagster.web.plan import item_rows
+from qflow_dagster.web.source import file_link, finding_rows, function_address, line_address
+
+TOP = 10
+# A page stays under 100 kB.
+MAX_TILES, MAX_MONTHS = 150, 120
+STATES = ("open", "reopened", "fixed", "suppressed")
+
+
+def repository(request: Request, connection: Connection) -> Response:
+    """Return the state of a repository at its current commit, and how it came to it."""
+    snapshot = queries.current_snapshot(connection, request.path_params["name"])
+    name, id_ = snapshot.repository, snapshot.repository_id
+    measured = metrics.repository_metrics(connection, snapshot.id)
+    by_rule = findings.counts(connection, id_)
+    base = address("repositories", name)
+    numbers = {
+        "files": Link(f"{snapshot.file_count:,}", f"{base}/files"),
+        "lines": snapshot.lines,
+        "functions": measured.get("functions"),
+        "open findings": Link(f"{sum(row['open'] for row in by_rule):,}", f"{base}/findings"),
+        "import cycles": measured.get("import_cycles"),
+        "duplicated": percent(measured.get("duplication_ratio")),
+        "people": measured.get("contributors"),
+        "bus factor": measured.get("bus_factor"),
+    }
+    sections = [
+        *_overview(connection, snapshot),
+        *_code(connection, snapshot),
+        *_findings(connection, snapshot, by_rule),
+        *_people(connection, snapshot),
+        *_work(connection, snapshot),
+        *_runs(connection, snapshot),
+    ]
+    lead = (
+        f"Commit {snapshot.commit_oid[:10]} ({snapshot.revision}) of {snapshot.committed_at:%Y-%m-%d}, "
+        f"read from {snapshot.location}."
+    )
+    shown = {label: value for label, value in numbers.items() if value is not None}
+    return view(
+        request, name, sections, path=[Link("Repositories", "/repositories")], lead=lead, numbers=shown
+    )
+
+
+def finding_list(request: Request, connection: Connection) -> Response:
+    """Return findings, with filters by state, severity and rule."""
+    snapshot = queries.current_snapshot(connection, request.path_params["name"])
+    state = chosen(request, "state", STATES)
+    rules = sorted({row["rule"] for row in findings.counts(connection, snapshot.repository_id)})
+    found = findings.find(
+        connection,
+        snapshot.repository_id,
+        states=[state] if state else findings.OPEN,
+        severity=chosen(request, "severity", ("error", "warning", "info")),
+        rule=chosen(request, "rule", rules),
+        limit=10 * PAGE_ROWS,
+    )
+    note = f"The first {len(found):,}; choose a rule to see others." if len(found) == 10 * PAGE_ROWS else ""
+    rows = finding_rows(snapshot.repository, found)
+    section = Section(
+        title="Most severe first", note=note, rows=rows, empty="No finding matches the filters."
+    )
+    filters = {
+        "state": choices(request, "state", STATES),
+        "severity": choices(request, "severity", ("error", "warning", "info")),
+        "rule": choices(request, "rule", rules),
+    }
+    return view(request, "Findings", [section], path=repository_path(snapshot.repository), filters=filters)
+
+
+def finding(request: Request, connection: Connection) -> Response:
+    """Return one finding: where it is, what it rests on, its rule and its history."""
+    row = findings.show(connection, request.path_params["id"])
+    name = row["repository"]
+    sections = [
+        Section(
+            title="What it is",
+            facts={
+                "message": row["message"],
+                "rule": Link(row["rule_id"], address("rules", row["rule_id"])),
+                "in": Link(f"{row['path']}:{row['line']}", line_address(name, row["path"], row["line"])),
+                "function": Link(row["symbol"], function_address(name, row["path"], row["symbol"]))
+                if row["symbol"]
+                else None,
+                "severity": Status(row["severity"]),
+                "can be fixed by a rule": row["fixable"],
+                "suppressed by": row["suppressed_by"],
+                "because": row["suppression_reason"],
+            },
+        ),
+        Section(title="Evidence", facts={key: _evidence(value) for key, value in row["evidence"].items()}),
+        Section(title="History", rows=row["history"], empty="It was not changed since it was found."),
+    ]
+    path = [*repository_path(name), Link("Findings", address("repositories", name, "findings"))]
+    return view(request, row["message"][:200], sections, path=path, status=row["state"])
+
+
+def _overview(connection: Connection, snapshot: Snapshot) -> list[Section]:
+    drawn = [
+        Tile(tile["path"], tile["code_lines"], tile["score"])
+        for tile in metrics.tiles(connection, snapshot.id)
+    ]
+    picture = hotspot_map(drawn, "Where complex code changes often", limit=MAX_TILES) if drawn else ""
+    months = metrics.trend(connection, snapshot.id)[-MAX_MONTHS:]
+    history = trend(
+        [row["month"][:7] for row in months],
+        [row["commits"] for row in months],
+        [row["net_lines"] for row in months],
+        "Commits per month (bars) and lines (line)",
+        height=420,
+    )
+    return [
+        Section(title="Hotspot map", half=True, picture=picture, empty="No file is measured yet."),
+        Section(
+            title="Change over time",
+            half=True,
+            picture=history if months else "",
+            rows=[{**row, "month": row["month"][:7]} for row in reversed(months[-36:])],
+            empty="The history is not read yet.",
+        ),
+    ]
+
+
+def _code(connection: Connection, snapshot: Snapshot) -> list[Section]:
+    name = snapshot.repository
+    spots = metrics.hotspots(connection, snapshot.repository_id, TOP)
+    counts = metrics.cognitive_histogram(connection, snapshot.id)
+    functions = histogram(counts, "Functions by cognitive complexity", marked=5)
+    return [
+        Section(
+            title="Hotspots",
+            rows=[{**row, "path": file_link(name, row["path"])} for row in spots],
+            empty="No file is complex and changes often.",
+            link=Link("All files", address("repositories", name, "files")),
+        ),
+        Section(
+            title="Complexity",
+            half=True,
+            picture=functions if any(number for _, number in counts) else "",
+            rows=[{"cognitive complexity": label, "functions": number} for label, number in counts],
+        ),
+        Section(
+            title="Most complex functions",
+            half=True,
+            rows=[
+                {
+                    "function": Link(row["function"], function_address(name, row["path"], row["function"])),
+                    "file": file_link(name, row["path"], row["line"]),
+                    "cognitive": row["cognitive"],
+                    "lines": row["code_lines"],
+                }
+                for row in metrics.worst_functions(connection, snapshot.id, TOP)
+            ],
+            empty="No function is measured.",
+        ),
+    ]
+
+
+def _findings(connection: Connection, snapshot: Snapshot, by_rule: list[dict[str, Any]]) -> list[Section]:
+    name = snapshot.repository
+    weeks = finding_trends.weekly(connection, snapshot.repository_id)
+    first = next((n for n, row in enumerate(weeks) if row["found"] or row["open"]), len(weeks))
+    weeks = weeks[max(first - 1, 0) :]
+    picture = trend(
+        [f"{row['week']:%m-%d}" for row in weeks],
+        [row["found"] for row in weeks],
+        [row["open"] for row in weeks],
+        "Findings per week: found (bars), open (line)",
+    )
+    rows = [
+        {
+            "severity": Status(row["severity"]),
+            "rule": Link(row["rule"], address("rules", row["rule"])),
+            "open": Link(f"{row['open']:,}", address("repositories", name, "findings", rule=row["rule"])),
+            "files": row["files"],
+            "fixable": row["fixable"],
+            "example": row["example"],
+        }
+        for row in by_rule
+    ]
+    return [
+        Section(title="Findings", rows=rows, empty="No finding is open."),
+        Section(
+            title="Findings over time",
+            half=True,
+            note="Since the repository is registered.",
+            picture=picture if weeks else "",
+            rows=[{**row, "week": f"{row['week']:%Y-%m-%d}"} for row in weeks],
+            empty="Nothing was found yet.",
+        ),
+    ]
+
+
+def _work(connection: Connection, snapshot: Snapshot) -> list[Section]:
+    id_, name = snapshot.repository_id, snapshot.repository
+    items = work_items.find(connection, repository_id=id_, level="feature", state="open", limit=TOP)
+    changes = self_improvement.find(connection, repository_id=id_, limit=TOP)
+    return [
+        Section(
+            title="Plan",
+            rows=item_rows(items),
+            empty="Nothing is planned.",
+            link=Link("The whole plan", address("repositories", name, "plan")),
+        ),
+        Section(
+            title="Changes",
+            rows=change_rows(changes, with_repository=False),
+            empty="No change was suggested yet.",
+            link=Link("All changes", address("changes", repository=name)),
+        ),
+    ]
+
+
+def _people(connection: Connection, snapshot: Snapshot) -> list[Section]:
+    name, coupling = snapshot.repository, tables.change_coupling.c
+    owners = metrics.owners(connection, snapshot.id)
+    columns = ("path_a", "path_b", "common_commits", "degree")
+    order = (coupling.degree.desc(), coupling.common_commits.desc())
+    pairs = metrics.top(connection, snapshot.id, tables.change_coupling, columns, order)
+    shown = [Pair(row["path_a"], row["path_b"], row["degree"]) for row in pairs]
+    return [
+        Section(
+            title="Coupling",
+            half=True,
+            picture=circle(shown, "Files that change together") if shown else "",
+            rows=[
+                {
+                    "file": file_link(name, row["path_a"]),
+                    "with": file_link(name, row["path_b"]),
+                    "common commits": row["common_commits"],
+                    "degree": percent(row["degree"]),
+                }
+                for row in pairs
+            ],
+            empty="No two files change together regularly.",
+        ),
+        Section(
+            title="Owners and knowledge",
+            note="`alone`: files that nobody else changed; `lost`: files mostly by people who left.",
+            rows=[{**row, "ownership": percent(row["ownership"])} for row in owners],
+            empty="The history is not read yet.",
+        ),
+    ]
+
+
+def _runs(connection: Connection, snapshot: Snapshot) -> list[Section]:
+    name = snapshot.repository
+    newest = quantumflow.find(connection, type_name=WorkflowTypeName.CODE_INGESTION, limit=10 * PAGE_ROWS)
+    ours = [row for row in newest if isinstance(row.payload, dict) and row.payload.get("repository") == name]
+    questions = requests.find(connection, repository_id=snapshot.repository_id, limit=TOP)
+    return [
+        Section(
+            title="Readings",
+            half=True,
+            rows=[
+                {
+                    "at": row.created_at,
+                    "status": Status(row.status),
+                    "run": run_link(row.run_id),
+                    "history": Link("events", address("workflows", row.id)),
+                }
+                for row in ours[:TOP]
+            ],
+            empty="It was not read by a workflow lately.",
+            link=Link(
+                "All runs in Dagster", f"{settings().dagster_page}/runs?q[]=tag:dagster/partition={name}"
+            ),
+        ),
+        Section(
+            title="Questions",
+            half=True,
+            rows=[
+                {
+                    "state": Status(row["state"]),
+                    "about": Link(str(row["about"])[:120], address("workflows", row["id"])),
+                    "from": row["source"],
+                    "at": row["created_at"],
+                }
+                for row in questions
+            ],
+            empty="No question was asked. `qflow ask` answers questions about the code.",
+        ),
+    ]
+
+
+def _evidence(value: Any) -> Any:
+    return (
+        Code(value if isinstance(value, str) else visible_json(value))
+        if not isinstance(value, int | float)
+        else value
+    )

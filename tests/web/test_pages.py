@@ -1,0 +1,185 @@
+"""The pages on a repository after the loop: each address answers, each link leads somewhere, no text becomes markup."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, text
+from starlette.testclient import TestClient
+
+from qflow_dagster.execution import sparc
+from qflow_dagster.infrastructure import error_analysis
+from qflow_dagster.web import highlighting
+from qflow_dagster.web.goals import markdown
+from qflow_dagster.web.pages import NAVIGATION, duration
+from tests.improvement_loop import MUTABLE, NONE, Loop
+
+HTML = {"Accept": "text/html"}
+HOSTILE = '"><script>alert(1)</script>'
+# Of the repository's code: a name of a file, of a function and of an author may be anything.
+FILES = {
+    "src/shop.py": MUTABLE
+    + NONE
+    + "\n\ndef worst(a, b):\n"
+    + "".join(f"    if a > {n} and b < {n}:\n        return {n}\n" for n in range(9))
+    + "    return None\n",
+    "src/<b>&'\"#?%.py": f"# {HOSTILE}\nx = '\u202e{HOSTILE}'\n",
+    "README.md": "# Shop\n",
+    "empty.py": "",
+    "picture.bin": b"\0\1\2",
+}
+
+
+@pytest.fixture
+def visit(client: TestClient) -> Callable[[str], str]:
+    """The HTML of a page that must be there, small and without the hostile text as markup."""
+
+    def get(path: str) -> str:
+        response = client.get(path, headers=HTML)
+        assert response.status_code == 200, f"{path}: {response.status_code}"
+        assert len(response.content) < 100_000, path
+        assert "<script>alert" not in response.text
+        return response.text
+
+    return get
+
+
+def links(page: str) -> set[str]:
+    """The addresses of our own pages that a page links to."""
+    found = {unescape(href) for href in re.findall(r'href="([^"]+)"', page)}
+    return {href for href in found if href.startswith("/") and not href.startswith(("/static/", "/dagster"))}
+
+
+def test_an_empty_installation_says_on_each_page_that_there_is_nothing_yet(
+    visit: Callable[[str], str],
+) -> None:
+    for address, name in NAVIGATION.items():
+        page = visit(address)
+        assert f'<a href="{address}" aria-current="page">{name}</a>' in page
+        assert "<h1" in page or address == "/approvals"
+    home = visit("/")
+    assert "Nothing needs attention." in home
+    assert "No repository is registered." in home
+
+
+def test_every_link_of_every_page_leads_to_a_page(
+    engine: Engine, loop: Loop, visit: Callable[[str], str], ask: Callable[..., UUID]
+) -> None:
+    """The whole site as a person could walk it: with changes, errors, goals and workflows, some of them hostile."""
+    loop.repository.commit(FILES, HOSTILE, (HOSTILE.replace("<", "(").replace(">", ")"), "a@example.com"))
+    loop.repository.commit({"src/shop.py": FILES["src/shop.py"] + "\n\nlast = 1\n"})
+    [*suggestions] = loop.improve()
+    assert suggestions
+    loop.approve(suggestions[0])
+    loop.apply()
+    ask(target=HOSTILE, reason=HOSTILE)
+    with engine.begin() as connection:
+        for _ in range(3):
+            connection.execute(
+                text(
+                    "INSERT INTO error_occurrences (operation, kind, message, stack) VALUES (:x, 'E', :x, :x)"
+                ),
+                {"x": HOSTILE},
+            )
+        error_analysis.analyze_batch(connection)
+        sparc.start(
+            connection,
+            requested_by="ada",
+            repository=loop.name,
+            description="cognitive complexity of src/shop.py below 5",
+        )
+
+    seen: set[str] = set()
+    waiting = {"/"}
+    while waiting:
+        address = waiting.pop()
+        seen.add(address)
+        new = links(visit(address)) - seen
+        # Filters multiply: one of each kind of list is followed.
+        waiting |= {
+            link for link in new if "?" not in link or "/files/" in link or link.split("?")[0] not in seen
+        }
+    kinds = {re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", link.split("?")[0]) for link in seen}
+    assert {
+        "/repositories/project",
+        "/repositories/project/findings/ID",
+        "/repositories/project/plan",
+        "/repositories/project/files/src/shop.py",
+        "/rules/python/mutable-default",
+        "/work/ID",
+        "/changes/ID",
+        "/approvals/ID",
+        "/errors/ID",
+        "/goals/ID",
+        "/workflows/ID",
+    } <= kinds
+
+    page = visit("/repositories/project")
+    assert "src/shop.py" in page
+    assert "aria-label='Where complex code changes often" in page
+    home = visit("/")
+    assert "1 problems are open" in home
+    assert ">applied</dt><dd>1<" in home
+    function = visit("/repositories/project/files/src/shop.py?function=worst")
+    assert "cognitive" in function
+    assert '<span class="k">def</span>' in function
+    [hostile] = [
+        link for link in seen if "%3Cb%3E" in link and link.startswith("/repositories/project/files/")
+    ]
+    assert "U+202E" in visit(hostile)
+    assert "It is not text" in visit("/repositories/project/files/picture.bin")
+    change = visit(f"/changes/{suggestions[0]['id']}")
+    assert "verified" in change
+    assert "all of them were verified just now" in visit(f"/workflows/{suggestions[0]['id']}")
+
+
+def test_what_is_not_there_is_404_with_a_sentence(client: TestClient) -> None:
+    lists = ("changes", "goals", "errors", "workflows", "work", "approvals")
+    for path in (
+        "/repositories/none",
+        "/repositories/none/files/../../etc/passwd",
+        "/rules/none/such",
+        "/agents/none",
+        "/changes?repository=none",
+        "/nowhere",
+        *(f"/{name}/{UUID(int=1)}" for name in lists),
+    ):
+        response = client.get(path, headers=HTML)
+        assert response.status_code == 404, path
+        assert 'aria-label="Pages"' in response.text
+
+
+def test_nonsense_in_the_address_is_ignored(client: TestClient) -> None:
+    for path in (
+        "/workflows?type=a%00b&status=%F0%9F%92%A9&before=x",
+        "/errors?state=party",
+        "/goals?state=%00",
+        "/rules?category=a&level=b&language=%00",
+        "/changes?state=x",
+    ):
+        assert client.get(path, headers=HTML).status_code == 200, path
+
+
+def test_markdown_of_artifacts_loads_nothing_and_runs_nothing() -> None:
+    html = markdown(
+        f"# Goal\n{HOSTILE}\n![x](https://evil.example/p.png)\n[a](javascript:alert(1)) **bold** `code`"
+    )
+    assert "<script" not in html
+    assert "<img" not in html
+    assert 'href="javascript' not in html
+    assert "<strong>bold</strong>" in html
+
+
+def test_code_that_no_lexer_takes_is_shown_plain() -> None:
+    assert highlighting.lines("a.unheard", "<x>\n\u202e") == (["&lt;x&gt;", "&lt;U+202E&gt;"], True)
+    [python], highlighted = highlighting.lines("a.py", "def f(): pass")
+    assert highlighted
+    assert '<span class="k">def</span>' in python
+
+
+def test_times_are_shown_with_their_largest_unit() -> None:
+    assert [duration(seconds) for seconds in (None, 0.25, 59.4, 60, 7200, 200_000)] == [
+        "", "0.2 s", "59 s", "1 min", "2 h", "2 d",
+    ]  # fmt: skip
