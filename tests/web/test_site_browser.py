@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from sqlalchemy import Engine, text
 
 from qflow_dagster.web.pages import NAVIGATION
@@ -18,7 +19,12 @@ AXE = Path(".venv/node/lib/node_modules/axe-core/axe.min.js")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="needs Chromium (on Debian: apt-get install chromium)"
 )
-PHONE, LAPTOP, WIDE = ({"width": width, "height": 900} for width in (390, 1280, 1600))
+PHONE, LAPTOP, WIDE = (ViewportSize(width=width, height=900) for width in (390, 1280, 1600))
+SCREENS: list[tuple[Literal["light", "dark"], ViewportSize]] = [
+    ("light", WIDE),
+    ("dark", LAPTOP),
+    ("light", PHONE),
+]
 # The innermost elements that make the page scroll sideways.
 TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("main *, header *")]
     .filter(e => e.getBoundingClientRect().right > innerWidth && !e.closest(".code, pre"))
@@ -49,7 +55,7 @@ def test_every_page_fits_and_has_names_for_all_that_can_be_used(
     ]
     axe = AXE.read_text(encoding="utf-8")
     problems: list[str] = []
-    for scheme, size in (("light", WIDE), ("dark", LAPTOP), ("light", PHONE)):
+    for scheme, size in SCREENS:
         context = browser.new_context(viewport=size, color_scheme=scheme)
         page = context.new_page()
         for address in addresses:
