@@ -231,6 +231,7 @@ _NAMES: dict[str, Callable[[Rule], tuple[str, ...] | None]] = {
     "clippy": _peers("clippy"),
     "java": _java_names,
     "pmd": _peers("pmd"),
+    "sonar": _peers("sonar", "sonarjs"),
     "checkstyle": _peers("checkstyle"),
 }
 # Names that mean every rule.
@@ -265,6 +266,11 @@ _COMMENTS = tuple(
             "file",
             rf"(?m)^[ \t]*#[ \t]*(?:ruff|flake8)[ \t]*:[ \t]*(?i:noqa)\b(?:[ \t]*:[ \t]*{_CODES})?",
         ),
+        # Names of rules in words are not read: such a comment counts for every rule of its line.
+        ("ruff", "line", rf"#[ \t]*ruff[ \t]*:[ \t]*ignore\[(?:{_CODES})?[^\]\n]*\]"),
+        ("ruff", "next", rf"(?m)^[ \t]*#[ \t]*ruff[ \t]*:[ \t]*ignore\[(?:{_CODES})?[^\]\n]*\]"),
+        ("ruff", "file", rf"#[ \t]*ruff[ \t]*:[ \t]*file-ignore\[(?:{_CODES})?[^\]\n]*\]"),
+        ("ruff", "range", rf"#[ \t]*ruff[ \t]*:[ \t]*disable\[(?:{_CODES})?[^\]\n]*\]"),
         ("bandit", "line", rf"#[ \t]*nosec\b(?:[ \t]*+:?[ \t]*+{_CODES})?"),
         ("pylint", "file", r"\bpylint:[ \t]*skip-file\b"),
         ("pylint", "next", r"\bpylint:[ \t]*disable-next[ \t]*=[ \t]*(?P<names>[\w, \t-]+)"),
@@ -279,18 +285,20 @@ _COMMENTS = tuple(
         ("staticcheck", "next", r"//lint:ignore[ \t]+(?P<names>[\w,]+)"),
         ("staticcheck", "file", r"//lint:file-ignore[ \t]+(?P<names>[\w,]+)"),
         ("pmd", "line", r"//[ \t]*NOPMD\b"),
+        ("sonar", "line", r"\bNOSONAR\b"),
         ("checkstyle", "range", r"/[/*][ \t]*CHECKSTYLE[: \t]*OFF(?:[ \t]*:[ \t]*(?P<names>\w+))?"),
     )
 )
 _RANGE_ENDS = {
     "eslint": re.compile(r"/\*[ \t]*(?:eslint|oxlint)-enable\b"),
     "checkstyle": re.compile(r"/[/*][ \t]*CHECKSTYLE[: \t]*ON\b"),
+    "ruff": re.compile(r"#[ \t]*ruff[ \t]*:[ \t]*enable\["),
 }
 _TYPE_CHECKERS = re.compile(
     r"(?P<python>#[ \t]*(?:type|pyright|mypy|pyrefly|ty):[ \t]*ignore\b)|/[/*][ \t]*@ts-(?:ignore|expect-error)\b"
 )
 _ALLOW = re.compile(r"\b(?:allow|expect)\s*\((?P<names>[^()]*)\)")
 _QUICK = re.compile(
-    r"qflow:|(?i:noqa)|nosec|pylint:|(?:es|ox)lint|biome-ignore|nolint|lint:|NOPMD|CHECKSTYLE|SuppressWarnings"
-    r"|(?:allow|expect)\s*\(|ignore|@ts-"
+    r"qflow:|ruff[ \t]*:|(?i:noqa)|nosec|pylint:|(?:es|ox)lint|biome-ignore|nolint|lint:|NOPMD|NOSONAR|CHECKSTYLE"
+    r"|SuppressWarnings|(?:allow|expect)\s*\(|ignore|@ts-"
 )

@@ -35,6 +35,13 @@ PYTHON = [
     ("# ruff: noqa\nx = datetime.utcnow()", [True]),
     ("# flake8: noqa: DTZ003\nx = datetime.utcnow()", [True]),
     ("# flake8: noqa: E501\nx = datetime.utcnow()", [False]),
+    ("x = datetime.utcnow()  # ruff: ignore[DTZ003]", [True]),
+    ("x = datetime.utcnow()  # ruff: ignore[E501]", [False]),
+    ("# ruff: ignore[call-datetime-utcnow]\nx = datetime.utcnow()\ny = datetime.utcnow()", [True, False]),
+    (
+        "# ruff: disable[DTZ003]\nx = datetime.utcnow()\n# ruff: enable[DTZ003]\ny = datetime.utcnow()",
+        [True, False],
+    ),
     ("x = datetime.utcnow()  # nosec", [False]),
     ("x = datetime.utcnow()  # qflow: ignore[python/utcnow]", [True]),
     (
@@ -148,6 +155,7 @@ def test_rust(code: str, expected: list[bool]) -> None:
             [True, False],
         ),
         ("void f() { e.printStackTrace(); } // NOPMD - on purpose", [True]),
+        ("void f() { e.printStackTrace(); } // NOSONAR the last resort", [True]),
         (
             "// CHECKSTYLE:OFF\nvoid f() { e.printStackTrace(); }\n// CHECKSTYLE:ON\nvoid g() { e.printStackTrace(); }",
             [True, False],

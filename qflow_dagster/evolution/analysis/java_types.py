@@ -33,6 +33,7 @@ _COLLECTIONS = frozenset(
     EnumMap EnumSet
     """.split()  # noqa: SIM905  (a list of each would fill a page)
 )
+_STREAMS = frozenset({"DataInput", "DataInputStream", "ObjectInputStream", "RandomAccessFile"})
 # Methods of String that return one.
 _OF_STRING = frozenset(
     """
@@ -120,7 +121,7 @@ class Types:
         return None
 
     def resolved(self, written: str) -> str | None:
-        """Return the type that is written so, if it is a primitive, java.lang's or java.util's."""
+        """Return the type that is written so, if it is a primitive, java.lang's, java.util's or java.io's."""
         name = written.split("<")[0].strip()
         if name in PRIMITIVES:
             return name
@@ -132,12 +133,10 @@ class Types:
         imports = [node.text() for node in self.root.find_all(kind="import_declaration")]
         paths = [line.removeprefix("import").strip(" ;") for line in imports]
         explicit = [path for path in paths if path.split(".")[-1] == name]
-        if name in _COLLECTIONS:
-            return (
-                name
-                if explicit == [f"java.util.{name}"] or (not explicit and "java.util.*" in paths)
-                else None
-            )
+        for names, package in ((_COLLECTIONS, "java.util"), (_STREAMS, "java.io")):
+            if name in names:
+                imported = explicit == [f"{package}.{name}"] or (not explicit and f"{package}.*" in paths)
+                return name if imported else None
         lang = (
             "String",
             "Object",

@@ -9,6 +9,7 @@ from qflow_dagster.generation.codemods import (
     go,
     java,
     javascript,
+    javascript_bugs,
     javascript_expressions,
     python,
     python_calls,
@@ -32,6 +33,7 @@ CODEMODS: dict[str, EditsOf] = {
     **go.CODEMODS,
     **java.CODEMODS,
     **javascript.CODEMODS,
+    **javascript_bugs.CODEMODS,
     **rust.CODEMODS,
     **javascript_expressions.CODEMODS,
 }

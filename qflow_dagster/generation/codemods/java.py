@@ -1,9 +1,18 @@
 """Codemods of Java."""
 
-from qflow_dagster.evolution.analysis.nodes import span_of
+import re
+
+from ast_grep_py import SgNode
+
+from qflow_dagster.evolution.analysis.nodes import named_children, span_of
 from qflow_dagster.evolution.matchers import Edit, Match
+from qflow_dagster.generation.codemods.layout import indent_of, newline
 from qflow_dagster.generation.fixes import EditsOf
 from qflow_dagster.generation.preconditions.file import File
+
+_MARK = re.compile(r"%[sd]")
+_LOOPS = ("while_statement", "do_statement", "for_statement", "enhanced_for_statement")
+_BODIES = ("method_declaration", "constructor_declaration", "lambda_expression", "static_initializer")
 
 
 def volatile(file: File, match: Match) -> list[Edit] | str | None:
@@ -15,4 +24,77 @@ def volatile(file: File, match: Match) -> list[Edit] | str | None:
     return [Edit(start, start, "volatile ")]
 
 
-CODEMODS: dict[str, EditsOf] = {"java/double-checked-locking": volatile}
+def interrupted(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``Thread.currentThread().interrupt();`` before the exception that is thrown for an interruption."""
+    clause = file.innermost((match.start, match.end))
+    for outer in clause.ancestors():
+        if outer.kind() in _LOOPS:
+            return "what catches the exception in the loop may wait again, which would end at once"
+        if outer.kind() in _BODIES:
+            break
+    body = clause.field("body")
+    statements = named_children(body) if body is not None else []
+    if body is None or not statements or statements[-1].kind() != "throw_statement":
+        return "the handler does not end with an exception"
+    if "Interrupted" in statements[-1].text():
+        return "the interruption is handed on by the exception"
+    if not all(_logs(statement) for statement in statements[:-1]):
+        return "the handler does something else"
+    start, _ = span_of(statements[-1])
+    if file.source.line_of(start) == file.source.line_of(span_of(body)[0]):
+        return "the handler is written on one line"
+    indent = indent_of(file, statements[-1])
+    return [Edit(start, start, f"Thread.currentThread().interrupt();{newline(file)}{indent}")]
+
+
+def _logs(statement: SgNode) -> bool:
+    """Return whether a statement of a handler only says what happened."""
+    called = statement.text().partition("(")[0].lower()
+    return statement.kind() == "expression_statement" and any(
+        part in called for part in ("log", "system.", "printstack")
+    )
+
+
+def braces(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``log.info("read {}", path)`` for ``log.info("read %s", path)``."""
+    text, call = match.captures["TEXT"], file.innermost((match.start, match.end))
+    arguments = call.field("arguments")
+    values = named_children(arguments)[1:] if arguments is not None else []
+    marks = list(_MARK.finditer(file.text[text[0] : text[1]]))
+    whole = file.text[text[0] : text[1]]
+    if whole.count("%") != len(marks) or "{}" in whole:
+        return "the message has other marks"
+    # A last value beyond the marks is an exception that is logged with its stack.
+    if not len(marks) <= len(values) <= len(marks) + 1:
+        return "the message does not have a mark for each value"
+    return [Edit(text[0] + mark.start(), text[0] + mark.end(), "{}") for mark in marks]
+
+
+def quoted_separator(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``path.split(Pattern.quote(File.separator))`` for ``path.split(File.separator)``."""
+    start, end = match.captures["SEP"]
+    imported = re.search(r"^import java\.util\.regex\.(Pattern|\*);", file.text, re.M)
+    return [
+        Edit(start, start, f"{'' if imported else 'java.util.regex.'}Pattern.quote("),
+        Edit(end, end, ")"),
+    ]
+
+
+def read_fully(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``in.readFully(bytes);`` for ``in.read(bytes);``."""
+    for outer in file.innermost((match.start, match.end)).ancestors():
+        if outer.kind() in _LOOPS:
+            return "a loop may read piece by piece"
+        if outer.kind() in _BODIES:
+            break
+    name = file.innermost((match.start, match.end)).field("name")
+    return [Edit(*span_of(name), "readFully")] if name is not None else "the call was not understood"
+
+
+CODEMODS: dict[str, EditsOf] = {
+    "java/double-checked-locking": volatile,
+    "java/interruption-swallowed": interrupted,
+    "java/marks-of-format-logged": braces,
+    "java/read-not-all": read_fully,
+    "java/separator-as-regex": quoted_separator,
+}

@@ -38,8 +38,8 @@ def f_string(file: File, match: Match) -> list[Edit] | str | None:
     local = _bound_in(file, function)
     if missing := sorted(roots - local):
         return f"`{missing[0]}` is not a name of this function"
-    others = _other_values(string)
-    return [Edit(*(span_of(string)[0],) * 2, "f")] if not others else others
+    start, _ = span_of(string)
+    return _other_values(string) or [Edit(start, start, "f")]
 
 
 def _bound_in(file: File, function: SgNode) -> set[str]:
@@ -49,7 +49,9 @@ def _bound_in(file: File, function: SgNode) -> set[str]:
         name
         for name, nodes in bindings(file).items()
         for node in nodes
-        if start < span_of(node)[0] < end and (own := function_of(node)) is not None and span_of(own) == (start, end)
+        if start < span_of(node)[0] < end
+        and (own := function_of(node)) is not None
+        and span_of(own) == (start, end)
     }
 
 
@@ -99,7 +101,9 @@ def logging_marks(file: File, match: Match) -> list[Edit] | str | None:
     if text.text().startswith(('"""', "'''")):
         return "the message is not a plain text"
     start, end = span_of(text)
-    braces = [(start + found.start(), start + found.end(), found[1]) for found in _BRACES.finditer(text.text())]
+    braces = [
+        (start + found.start(), start + found.end(), found[1]) for found in _BRACES.finditer(text.text())
+    ]
     if braces:
         if len(braces) != len(values) or text.text().count("{") != len(braces):
             return "the message does not have a place for each value"
@@ -119,7 +123,11 @@ def _formats_by_percent(file: File, call: SgNode | None) -> bool:
     logger = named_children(call)[0].text().rpartition(".")[0] if call is not None else ""
     for other in of_kinds(file.root, ("call",)):
         arguments = named_children(named_children(other)[-1])
-        if called(other).rpartition(".")[0] == logger and len(arguments) > 1 and arguments[0].kind() == "string":
+        if (
+            called(other).rpartition(".")[0] == logger
+            and len(arguments) > 1
+            and arguments[0].kind() == "string"
+        ):
             marks = re.search(r"%[sdrif]", arguments[0].text())
             if marks and arguments[1].kind() != "keyword_argument":
                 return True

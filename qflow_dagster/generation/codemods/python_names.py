@@ -44,7 +44,10 @@ _MODULES = {
 }
 _RENAMED = {"raw_input": "input", "unichr": "chr", "unicode": "str", "xrange": "range"}
 # A file that imports one of these runs on Python 2 alone.
-_GONE = re.compile(r"^\s*(?:import|from)\s+(?:ConfigParser|Queue|StringIO|cPickle|commands|httplib|urllib2|urlparse)\b", re.M)
+_GONE = re.compile(
+    r"^[ \t]*(?:import|from)[ \t]++(?:ConfigParser|Queue|StringIO|cPickle|commands|httplib|urllib2|urlparse)\b",
+    re.M,
+)
 
 
 def defined(file: File, match: Match) -> list[Edit] | str | None:
@@ -60,7 +63,12 @@ def defined(file: File, match: Match) -> list[Edit] | str | None:
     if name in _RENAMED:
         if _GONE.search(file.text):
             return "the file is for Python 2 alone"
-        if parent is None or parent.kind() not in ("call", "keyword_argument", "argument_list", "for_statement"):
+        if parent is None or parent.kind() not in (
+            "call",
+            "keyword_argument",
+            "argument_list",
+            "for_statement",
+        ):
             return f"`{name}` may be looked for on purpose"
         return [Edit(*span_of(node), _RENAMED[name])]
     attribute = parent.field("attribute") if parent is not None and parent.kind() == "attribute" else None

@@ -184,6 +184,31 @@ def _printf(file: File, match: Match, argument: Any) -> str | None:
     return f"whether {receiver} formats its argument is not known"
 
 
+# Packages whose functions have a counterpart that formats, with an f at its end.
+_FORMATTING = {
+    "fmt": ("fmt",),
+    "log": ("log", "github.com/sirupsen/logrus"),
+    "logrus": ("github.com/sirupsen/logrus",),
+}
+_FORMATTING |= {"glog": ("github.com/golang/glog",), "klog": ("k8s.io/klog", "k8s.io/klog/v2")}
+
+
+def _formats(file: File, match: Match, variable: Any) -> str | None:
+    """Check that the function called has a counterpart that formats: of a package, or of a testing.T."""
+    name = file.captured(match, variable) or ""
+    declared = {_type(part, name) for part in _of(file.root, _DECLARATIONS) if name in _names(part)}
+    if declared:
+        tests = {"*testing.T", "*testing.B", "*testing.F", "testing.TB"}
+        return None if declared <= tests else f"whether {name} formats its argument is not known"
+    for spec in file.root.find_all(kind="import_spec"):
+        path, alias = spec.field("path"), spec.field("name")
+        target = path.text().strip('"') if path is not None else ""
+        own = alias.text() if alias is not None else target.removesuffix("/v2").rpartition("/")[2]
+        if target in _FORMATTING.get(name, ()) and own == name:
+            return None
+    return f"{name} is not a package whose functions format"
+
+
 def _imported(file: File, match: Match, path: Any) -> str | None:
     specs = [spec.field("path") for spec in file.root.find_all(kind="import_spec")]
     found = any(spec is not None and spec.text() == f'"{path}"' for spec in specs)
@@ -272,5 +297,6 @@ PRECONDITIONS = {
     "go-not-test": Precondition("The file is not a test.", _not_test),
     "go-imported": Precondition("The file imports the package.", _imported),
     "go-file-mode": Precondition("The function is that of os or io/ioutil.", _file_mode),
+    "go-formats": Precondition("The function has a counterpart that formats.", _formats),
     "go-printf": Precondition("The call is of fmt, log or a test.", _printf),
 }

@@ -18,6 +18,25 @@ _READERS = re.compile(
 _OPENING = re.compile(r"\b(File::open|TcpStream::connect|UnixStream::connect|io::stdin|BufReader::new)\(")
 
 
+_LINES = re.compile(r"^((std::)?io::)?(BufReader::(new|with_capacity)\(|stdin\(\)|(std::)?io::stdin\(\))")
+
+
+def _lines(file: File, match: Match, variable: Any) -> str | None:
+    """Check that lines are read by std's BufRead, which has errors: of a reader that is made here."""
+    if re.search(r"\b(tokio|async_std|futures)::io\b", file.text):
+        return "the reader may not be one of std"
+    node = file.innermost(match.captures[variable])
+    text = node.text()
+    if node.kind() == "identifier":
+        function = next((outer for outer in node.ancestors() if outer.kind() in _FUNCTIONS), None)
+        lets = function.find_all(kind="let_declaration") if function is not None else []
+        values = [let.field("value") for let in lets if text in _bound(let)]
+        if len(values) != 1 or values[0] is None:
+            return f"what {text} reads is not known"
+        text = values[0].text()
+    return None if _LINES.match(text) else "the reader is not made here"
+
+
 def _imports(file: File, match: Match, patterns: Any) -> str | None:
     """`patterns` are names, of which the file imports one."""
     used = [node.text() for node in file.root.find_all(kind="use_declaration")]
@@ -165,6 +184,7 @@ def _line_untouched(file: File, match: Match, variable: Any) -> str | None:
 
 
 PRECONDITIONS = {
+    "rust-lines": Precondition("The lines are those of a reader of std that is made here.", _lines),
     "rust-imports": Precondition("The file imports one of these names.", _imports),
     "rust-byte-index": Precondition("The number is used as a byte index of the text only.", _byte_index),
     "rust-reader": Precondition("The function declares the value as a reader of std.", _reader),

@@ -20,6 +20,19 @@ RULES = {
 }
 # rule: (script, what it logs now, what it logs after the fix)
 BUGS = {
+    "lost-escape": (
+        "const n = 1;\nconst texts = [new RegExp('a\\.b'), new RegExp(`^\\d${n}$`), new RegExp('[0-9\\.]')];\n"
+        "console.log(texts[0].test('a-b'), texts[1].test('21'), texts[2].test('-'));",
+        ["true false false"],
+        ["false true false"],
+    ),
+    "callback-called-twice": (
+        "function load(e, callback) { if (e) {\n callback(e); }\ncallback(null, 'data'); }\n"
+        "function read(err, cb) { if (err) cb(err);\nreturn cb(null); }\n"
+        "const show = (...all) => console.log(...all); load('x', show); load(null, show); read('y', show);",
+        ["x", "null data", "null data", "y", "null"],
+        ["x", "null data", "y"],
+    ),
     "negated-operand": (
         "const o = { a: 1 }; console.log(!'b' in o, ! [] instanceof Array, !'a' in o);",
         ["false false false"],

@@ -26,6 +26,35 @@ class Program(NamedTuple):
 
 PROGRAMS = [
     Program(
+        "missing-f-prefix",
+        'def load(path):\n    print("loads {path}")\n    raise ValueError("no {path}")\n\n\n'
+        'try:\n    load("a")\nexcept ValueError as error:\n    print(error)\n',
+        "loads {path}\nno {path}\n",
+        "loads a\nno a\n",
+    ),
+    Program(
+        "exception-with-format-arguments",
+        'def load(path):\n    raise ValueError("no %s of %r", path, 1)\n\n\n'
+        "def shown(pair):\n    try:\n        load(pair)\n    except ValueError as error:\n        return str(error)\n\n\n"
+        "print(shown((1, 2)))\n",
+        "('no %s of %r', (1, 2), 1)\n",
+        "no (1, 2) of 1\n",
+    ),
+    Program(
+        "logging-without-marks",
+        "import logging\nimport sys\n\nlogging.raiseExceptions = False\nlogger = logging.getLogger(__name__)\n"
+        "logger.propagate = False\nlogger.addHandler(logging.StreamHandler(sys.stdout))\n"
+        'logger.warning("%s is read", "a")\nlogger.warning("{} is read", "b")\nlogger.warning("failed", 1, 2)\n',
+        "a is read\n",
+        "a is read\nb is read\nfailed: 1 2\n",
+    ),
+    Program(
+        "undefined-name",
+        'import sys\n\n\ndef size(text):\n    return len(unichr(233) + text), json.dumps(text), sys.maxsize > 0\n\n\nprint(size("a"))\n',
+        "NameError",
+        "(2, '\"a\"', True)\n",
+    ),
+    Program(
         "raise-not-implemented",
         "def area():\n    raise NotImplemented\n\n\narea()\n",
         "TypeError",

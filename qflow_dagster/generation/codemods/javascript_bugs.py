@@ -1,0 +1,108 @@
+"""Codemods of JavaScript and TypeScript for bugs: lost escapes, zeros on a page, callbacks that are called twice."""
+
+import re
+
+from qflow_dagster.evolution.analysis import javascript_scopes as scopes
+from qflow_dagster.evolution.analysis.nodes import named_children, of_kinds, span_of
+from qflow_dagster.evolution.matchers import Edit, Match
+from qflow_dagster.generation.fixes import EditsOf
+from qflow_dagster.generation.preconditions.file import File
+
+# Escapes that mean something in a regular expression, and nothing (or a backspace) in a text.
+_LOST = "dDsSwWbB.+*?()[]{}|^$"
+_CLOCK = re.compile(r"(?<![A-Za-z\[])(h{1,2})(:mm)")
+
+
+def compared_length(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``items.length > 0 && <List />`` for ``items.length && <List />``."""
+    left = file.innermost((match.start, match.end)).field("left")
+    operator = left.field("operator") if left is not None and left.kind() == "binary_expression" else None
+    if left is not None and operator is not None and operator.text() == "&&":
+        left = left.field("right")
+    if left is None or left.kind() != "member_expression" or "?." in left.text():
+        return "what is counted may be undefined"
+    end = span_of(left)[1]
+    return [Edit(end, end, " > 0")]
+
+
+def escaped(file: File, match: Match) -> list[Edit] | str | None:
+    r"""Write ``new RegExp("\\.js$")`` for ``new RegExp("\.js$")``, in which the backslash is lost."""
+    start, text = match.start, file.text[match.start : match.end]
+    code = {
+        span_of(part)[0]: span_of(part)[1] for part in of_kinds(file.node(match), ("template_substitution",))
+    }
+    edits, in_class, harm, at = [], False, False, 1
+    while at < len(text) - 1:
+        if start + at in code:
+            at = code[start + at] - start
+            continue
+        character = text[at]
+        if character == "\\":
+            following = text[at + 1]
+            if following == "\\":
+                # What two backslashes escape is one character of the regular expression.
+                at += 3
+                continue
+            if following in _LOST:
+                harm |= following.isalpha() or not in_class
+                edits.append(Edit(start + at, start + at, "\\"))
+            at += 2
+            continue
+        if character in "[]":
+            in_class = character == "["
+        at += 1
+    if not harm:
+        return "the characters mean themselves without the backslash, too"
+    if scopes.declared(file.root, "RegExp"):
+        return "the file declares a RegExp of its own"
+    return edits
+
+
+def returned(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``return callback(error)`` for ``callback(error)``, after which it is called again."""
+    call = file.innermost((match.start, match.end))
+    function = next((outer for outer in call.ancestors() if outer.kind() in scopes.FUNCTIONS), None)
+    body = function.field("body") if function is not None else None
+    if function is None or body is None or body.kind() != "statement_block":
+        return "it is not in a function with a body"
+    if any(child.kind() in ("async", "*") for child in function.children()):
+        return "the function returns something else"
+    branch = next((outer for outer in call.ancestors() if outer.kind() == "if_statement"), None)
+    block = branch.parent() if branch is not None else None
+    if branch is None or block is None or span_of(block) != span_of(body):
+        return "it is not in a condition of the function itself"
+    callback = file.captured(match, "CB")
+    after = [part for part in named_children(body) if span_of(part)[0] >= span_of(branch)[1]]
+    again = re.compile(rf"(return\s+)?{re.escape(callback or '')}\(")
+    if not any(again.match(part.text()) for part in after):
+        return f"{callback} may not be called again"
+    for statement in of_kinds(body, ("return_statement",)):
+        own = next((outer for outer in statement.ancestors() if outer.kind() in scopes.FUNCTIONS), None)
+        values = named_children(statement)
+        if (
+            own is not None
+            and span_of(own) == span_of(function)
+            and values
+            and not again.match(statement.text())
+        ):
+            return "the function returns other values"
+    return [Edit(match.start, match.start, "return ")]
+
+
+def day_of_24_hours(file: File, match: Match) -> list[Edit] | str | None:
+    """Write ``HH:mm`` for ``hh:mm`` where nothing says whether it is before or after noon."""
+    if not re.search(r"""['"](moment(-timezone)?|dayjs|luxon|date-fns(/format)?)['"]""", file.text):
+        return "the library that formats the date is not imported here"
+    text = file.text[match.start : match.end]
+    return [
+        Edit(match.start + at.start(1), match.start + at.end(1), at[1].upper())
+        for at in _CLOCK.finditer(text)
+    ]
+
+
+CODEMODS: dict[str, EditsOf] = {
+    "javascript/callback-called-twice": returned,
+    "javascript/length-on-page": compared_length,
+    "javascript/lost-escape": escaped,
+    "javascript/twelve-hours": day_of_24_hours,
+}
