@@ -232,8 +232,8 @@ def _findings(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[di
 
 _ITEMS = text("""
 SELECT i.id, i.rule_id AS rule FROM work_items i JOIN workflows w ON w.id = i.id
-WHERE i.repository_id = :id AND i.level = 'feature' AND i.source = 'findings'
-  AND (i.id = :item OR (CAST(:item AS uuid) IS NULL AND i.path = :path AND w.status = 'backlog'))
+WHERE i.repository_id = :id AND i.level = 'story' AND i.source = 'findings'
+  AND (i.id = :item OR i.parent_id = :item OR (CAST(:item AS uuid) IS NULL AND i.path = :path AND w.status = 'backlog'))
   AND EXISTS (SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
               AND g.path = i.path AND g.state IN ('open', 'reopened'))
 ORDER BY i.wsjf DESC NULLS LAST, i.id LIMIT 50

@@ -227,7 +227,7 @@ OF_TABLE = {
         "changed_at": "When its state changed last.",
     },
     "work_items": {
-        "level": "theme, epic, capability or feature (SAFe).",
+        "level": "theme, epic, capability, feature or story (SAFe).",
         "kind": "What kind of work it is.",
         "acceptance": "When it is done.",
         "source": "What asks for it: a finding, a measure, an error, a text, a person.",
@@ -235,6 +235,18 @@ OF_TABLE = {
         "inherits_from": "The item whose inputs it takes.",
         "wsjf": "Weighted shortest job first: cost of delay per job size.",
         "ranked_at": "When it was ranked last.",
+        "owner": "Who is to do it.",
+        "due": "The day it is due.",
+        "points": "Its size as a person estimated it.",
+        "priority": "Its priority as a person stated it.",
+        "labels": "Its labels.",
+        "iteration": "The iteration it is planned for (table iterations).",
+    },
+    "iterations": {
+        "planning_interval": "The planning interval it is part of.",
+        "starts_on": "Its first day.",
+        "ends_on": "Its last day.",
+        "capacity": "Job size that the team can do in it.",
     },
     "tasks": {
         "graph_id": "The task graph it is part of.",

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 from sqlalchemy import Connection
 
-from qflow_dagster.cli import rule_evolution
+from qflow_dagster.cli import rule_authoring, rule_evolution
 from qflow_dagster.cli.output import (
     JsonFlag,
     Limit,
@@ -176,6 +176,14 @@ def hold_to_examples(
         for problem in problems:
             console.print("failed", style="red", end=" ")
             console.print(problem, soft_wrap=True)
+        for name in rule.unused_variables:
+            console.print("warning", style="yellow", end=" ")
+            bare = name.lstrip("$")
+            meant = f"{name[: -len(bare)]}_{bare}"
+            console.print(
+                f"{rule.id}: the pattern binds {name} and nothing uses it; write {meant} if that is meant",
+                soft_wrap=True,
+            )
     console.print(f"{len(rules)} rules, {failed} failed")
     if failed:
         raise QflowError(f"{failed} of {len(rules)} rules contradict their examples")
@@ -214,4 +222,5 @@ def _unknown(id_: str, ids: list[str]) -> str:
     return f"unknown rule {id_!r}{hint}"
 
 
+rule_authoring.add_to(app)
 rule_evolution.add_to(app)

@@ -35,20 +35,27 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the work item, or a
 @app.command("list")
 def list_(
     repo: Repo = None,
-    level: Annotated[str | None, typer.Option(help="theme, epic, capability or feature.")] = "feature",
+    level: Annotated[
+        str | None, typer.Option(help="theme, epic, capability, feature, story, or all.")
+    ] = "feature",
     state: Annotated[str, typer.Option(help="open, all, or a state such as `in_progress`.")] = "open",
     source: Annotated[str | None, typer.Option(help="findings, metric, error or text.")] = None,
     json: JsonFlag = False,
     limit: Limit = 30,
 ) -> None:
     """List work items, the highest WSJF first."""
-    check_choice("level", level, work_items.LEVELS)
+    check_choice("level", level, (*work_items.LEVELS, "all"))
     check_choice("state", state, ("open", "all", *work_items.STATES))
     check_choice("source", source, work_items.SOURCES)
     with ready_engine().connect() as connection:
         id_ = None if repo is None else repositories.find(connection, repo).id
         rows = work_items.find(
-            connection, repository_id=id_, level=level, state=state, source=source, limit=limit
+            connection,
+            repository_id=id_,
+            level=None if level == "all" else level,
+            state=state,
+            source=source,
+            limit=limit,
         )
     if json:
         print_json(rows)
@@ -143,7 +150,7 @@ def set_(
     name: Annotated[
         str, typer.Argument(help="business_value, time_criticality, risk_reduction or job_size.")
     ],
-    value: Annotated[int, typer.Argument(help="1 to 10; job_size one of 1 2 3 5 8 13 20.")],
+    value: Annotated[int, typer.Argument(help="1, 2, 3, 5, 8, 13 or 20.")],
     as_: As = None,
 ) -> None:
     """Set an input of the score; the derived value no longer counts."""
@@ -194,7 +201,7 @@ def add(
     engine = ready_engine()
     analysis = None
     if settings().execution.classifier == "model":
-        analysis = classify_by_model(engine, request, updates=updates is not None)
+        analysis = classify_by_model(engine, request)
     with engine.begin() as connection:
         repository = None if repo is None else current_snapshot(connection, repository_name(connection, repo))
         result = work_chunks.add_chunk(
@@ -220,6 +227,7 @@ def add(
     fields = {
         "chunk": result.chunk_id,
         "state": result.state,
+        "action": result.analysis.action,
         "level": result.analysis.level,
         "name": result.analysis.name,
         "confidence": result.analysis.confidence,

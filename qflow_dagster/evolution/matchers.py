@@ -19,6 +19,7 @@ from ast_grep_py import SgNode, SgRoot
 from qflow_dagster.errors import UsageError
 from qflow_dagster.evolution import context, functions
 from qflow_dagster.evolution.analysis.tree import Tree
+from qflow_dagster.evolution.metavariables import PLACEHOLDER, VARIABLE
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.suppressions import Suppressions
 
@@ -34,8 +35,6 @@ LANGUAGES = {
 }
 MAX_SNIPPET_LENGTH = 300
 _LINE = re.compile(r"\r\n|\r|\n")
-_VARIABLE = re.compile(r"\$\$\$([A-Z_][A-Z0-9_]*)|\$([A-Z_][A-Z0-9_]*)")
-_PLACEHOLDER = re.compile(r"\{([A-Z_][A-Z0-9_]*)\}")
 
 
 def rule_language(detected: str) -> str:
@@ -249,7 +248,7 @@ def _ast_match(source: Source, number: int, rule: Rule, node: SgNode) -> Match:
     start, end = span.start.index, span.end.index
     message = rule.title
     if rule.matcher.ast_grep and rule.matcher.ast_grep.message:
-        message = _PLACEHOLDER.sub(
+        message = PLACEHOLDER.sub(
             lambda name: _captured(source.text, node, name[1], False), rule.matcher.ast_grep.message
         )
     edits = None
@@ -270,7 +269,7 @@ def _deletion(source: Source, start: int, end: int) -> Edit:
 def _captures(rule: Rule, node: SgNode) -> dict[str, tuple[int, int]]:
     if not rule.requires and rule.fix != "codemod":
         return {}
-    names = {single for _, single in _VARIABLE.findall(json.dumps(rule.matcher.model_dump())) if single}
+    names = {single for _, single in VARIABLE.findall(json.dumps(rule.matcher.model_dump())) if single}
     captured = {name: node.get_match(name) for name in names}
     return {
         name: (found.range().start.index, found.range().end.index)
@@ -284,7 +283,7 @@ def fill(source: Source, template: str, node: SgNode, start: int) -> str:
     line = source.text[source.starts[source.line_of(start) - 1] :]
     indent = line[: len(line) - len(line.lstrip(" \t"))]
     body = template.rstrip("\n").replace("\n", f"\n{indent}")
-    return _VARIABLE.sub(lambda name: _captured(source.text, node, name[1] or name[2], bool(name[1])), body)
+    return VARIABLE.sub(lambda name: _captured(source.text, node, name[1] or name[2], bool(name[1])), body)
 
 
 def _captured(text: str, node: SgNode, name: str, multiple: bool) -> str:

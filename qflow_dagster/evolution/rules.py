@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.evolution import metavariables
 from qflow_dagster.evolution.conditions import Condition, ConditionError
 from qflow_dagster.safety import documents
 from qflow_dagster.safety.names import check_name
@@ -171,6 +172,30 @@ class Rule(_Strict):
     @classmethod
     def _several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("fix")
+    @classmethod
+    def _bound(cls, fix: str | None, info: Any) -> str | None:
+        matcher = info.data.get("matcher")
+        if fix is None or matcher is None or matcher.ast_grep is None:
+            return fix
+        if problem := metavariables.unbound_message(fix, matcher.ast_grep.model_dump()):
+            raise ValueError(problem)
+        return fix
+
+    @property
+    def unused_variables(self) -> list[str]:
+        """Metavariables that its pattern binds and nothing uses; one that is meant so begins with _."""
+        if self.matcher.ast_grep is None or self.fix is None or self.fix == "codemod":
+            return []
+        uses = [
+            self.fix,
+            self.matcher.ast_grep.message,
+            self.matcher.where,
+            self.matcher.context,
+            self.requires,
+        ]
+        return metavariables.unused(self.matcher.ast_grep.model_dump(), uses)
 
     @model_validator(mode="after")
     def _fits(self) -> "Rule":

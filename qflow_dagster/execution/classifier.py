@@ -1,32 +1,124 @@
-"""Classify a free text by cue words: its level, action, name and acceptance criteria.
+"""Classify a request: what it wants (a new item, or something of an existing one), its level, name and fields.
 
-Pure and deterministic; the result states its confidence and the reasons. The similarity to existing
-items is measured by the caller (`safe_work_planner`), which reads the database.
+Pure and deterministic; the result states its confidence and the reasons. The caller passes the items that the text
+may mean. Does not belong here: the fields that a text states (`text_fields`), comparing titles (`mentions`), what is
+done with the result (`work_chunks`).
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
+from qflow_dagster.execution import text_fields
+from qflow_dagster.execution.mentions import VAGUE, Item, Mention, mentions, stem, words
+from qflow_dagster.execution.text_fields import Fields
+from qflow_dagster.execution.text_language import foreign_language
+from qflow_dagster.safety.display import visible_line
+
 MAX_NAME_LENGTH = 60
-# The first match decides. The cues are the terms of SAFe, then sizes that people mention.
-CUES = (
-    ("theme", r"\b(strategic theme|theme|strategy|vision)\b"),
-    ("epic", r"\b(epic|initiative|enabler|programme|half a year|(?:6|12|six|twelve) months)\b"),
-    ("capability", r"\b(capability|cross-team|across teams|quarter|(?:3|three) months)\b"),
-    ("feature", r"\b(feature|story|ticket|bug|defect|fix|add|remove|rename|week|sprint)\b"),
-)
-ENABLER = re.compile(r"\b(infrastructure|platform|technical|enabler|migrat\w+|refactor\w*|upgrade)\b", re.I)
-UPDATE = re.compile(r"\b(update|change|extend|revise|instead of|also)\b", re.I)
-CHANGES = re.compile(r"^\W*(update|change|extend|revise|amend)\b", re.I)
-NEEDS = re.compile(
-    r"\b(?:depends on|depend on|blocked by|needs|requires|only after|once)\s++([^\s.;,][^\n.;,]{2,119}?)"
-    r"(?=\s{1,20}(?:is|are)\s{1,20}(?:done|there|ready)\b|[\n.;,]|$)",
+# What a text may want. All but `create` and `question` are about existing items.
+ACTIONS = ("create", "update", "duplicate", "split", "merge", "close", "reopen", "question")
+_NOT = r"(?:not|n't|never|nothing|no|without)"
+
+_PREFIX = re.compile(
+    r"^[^\w@]{0,6}(?:new |strategic |user )?"
+    r"(theme|epic|initiative|capability|feature|story|bug|defect|enabler|chore|task|todo)"
+    r"(?: request)?\b\W{0,3}[:\]\u2013-]",
     re.I,
 )
-CRITERION = re.compile(r"^[^\S\n]*+(?:[-*\u2022]|\d++[.)])\s++(.+)$", re.M)
-SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
-WORDS_PER_LEVEL = {"theme": (8, 400), "epic": (6, 400), "capability": (5, 300), "feature": (3, 200)}
+_LEVEL_OF_PREFIX = {
+    **{level: level for level in ("theme", "epic", "capability", "feature")},
+    "initiative": "epic",
+    # Enablers are of every level.
+    "enabler": "",
+}
+_NO_LEVEL = re.compile(rf"\b{_NOT}\s(?:\w+\s){{0,2}}(?:epic|feature|theme|story|capability)\b", re.I)
+_USER_STORY = re.compile(r"\bas an? [^\n.]{1,60}?\bi (?:want|need|can|would like)\b", re.I)
+_NUMBER = r"(?:\d{1,2}|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|several|many)"
+_MONTHS = r"(?:[3-9]|1\d|three|four|five|six|seven|eight|nine|ten|twelve|many) months"
+_LONG = (
+    "half a year",
+    rf"(?:a |one |about a |{_NUMBER} )quarters?(?= of work|\W|$)",
+    _MONTHS,
+    "(?:over|in|during) the next year",
+    "end of the year",
+    "programme",
+    rf"{_NUMBER} teams",
+    r"architect\w+ runway",
+    "across (?:all )?(?:the )?teams",
+)
+# The first match decides: terms of SAFe, then times and sizes that people mention.
+_CUES = tuple(
+    (level, re.compile(pattern, re.I))
+    for level, pattern in (
+        ("theme", r"\b(?:vision|mission|strategic|strategy|direction|north star)\b"),
+        ("theme", r"\b(?:by|until) 20[3-9]\d\b|\bwithin (?:five|ten) years\b"),
+        ("epic", rf"\b(?:{'|'.join(_LONG)})\b"),
+        ("epic", r"\b(?:epic|initiative|enabler)\b"),
+        ("capability", r"\bcapability\b"),
+        ("feature", r"\bfeature\b"),
+        ("feature", r"\b(?:customers|users|people|sellers|returns|orders) can\b"),
+    )
+)
+ENABLER = re.compile(
+    r"\b(?:infrastructure|platform|technical|enabler|migrat\w+|refactor\w*|upgrade|architect\w+)\b", re.I
+)
+_ACTIONS = tuple(
+    (action, re.compile("|".join(patterns), re.I))
+    for action, patterns in (
+        (
+            "reopen",
+            (
+                r"\bre-?open",
+                r"\breactivate",
+                r"\bopen (?:it|this|that) again",
+                r"\bis back\b",
+                r"\bnot (?:really )?fixed\b",
+            ),
+        ),
+        ("split", (r"\b(?:split|divide|decompose)\b", r"\bbreak\b[^\n]{0,80}?\b(?:down|up|apart)\b")),
+        ("merge", (r"\b(?:merge|combine|consolidate|fold)\b",)),
+        (
+            "duplicate",
+            (
+                r"\bduplicates?\b|\bdupe\b|\bsame as\b",
+                r"\b(?:reported|filed|raised) (?:before|already|earlier)\b",
+                r"\balready (?:reported|filed|there)\b",
+            ),
+        ),
+        (
+            "close",
+            (
+                r"\b(?:close|closed|cancel|abandon|discard|resolved)\b",
+                r"\bwo(?:n't| not) (?:do|fix)\b",
+                r"\bmark(?:ed)? (?:it |this )?(?:as )?(?:done|complete)",
+                r"\bno longer needed\b|\bdrop (?:it|this)\b",
+            ),
+        ),
+        (
+            "update",
+            (
+                r"\b(?:update|change|extend|revise|amend|reword|rename|set|lower|raise)\b",
+                r"\b(?:assign|reassign|postpone|move)\b",
+            ),
+        ),
+    )
+)
+_ADDS = re.compile(r"\b(?:should|must|also|too|as well|instead|in addition|is due|takes over)\b", re.I)
+_STATUS_QUESTION = re.compile(
+    r"^\W{0,3}(?:(?:is|are|was|were|did|does|do|has|have|when|why|who|where|what|how|which|any news|any update)\b)",
+    re.I,
+)
+_GREETING = re.compile(
+    r"^(?:subject|from|to|cc|hi|hello|hey|dear|good morning|thanks|best|regards|cheers)\b[^\n]{0,60}$", re.I
+)
+_DESCRIPTION_HEADING = re.compile(r"^#{1,6} ")
+_FIELD_PART = re.compile(
+    r"[,;(]? ?\b(?:owner|assignee|due|deadline|labels?|tags?|priority|prio|estimate|story points?)\s?:[^\n]{0,200}$",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +133,17 @@ class Analysis:
     acceptance: list[str]
     confidence: float
     reasons: list[str] = field(default_factory=list)
-    # Other items it says it needs first, by name.
+    # Items that it says it needs first, by name; and the ids of those that exist.
     depends_on: list[str] = field(default_factory=list)
+    needs: list[str] = field(default_factory=list)
+    # Ids of the items that it is about: to update, close, merge (the first into the second), ...
+    about: list[str] = field(default_factory=list)
+    # What a split makes of the item.
+    parts: list[str] = field(default_factory=list)
+    # Owner, due date, points, priority, labels, as far as the text states them.
+    stated: dict[str, Any] = field(default_factory=dict)
+    # The classifier: cues, or a model.
+    by: str = "cues"
     # Tokens and cost, where a model was called.
     usage: dict[str, Any] = field(default_factory=dict)
 
@@ -51,52 +152,182 @@ class Analysis:
         return dict(vars(self))
 
 
-def classify(text: str, *, updates: bool = False, similarity: float | None = None) -> Analysis:
-    """Classify a text; `similarity` (0 to 1) is that to the parent it would get, if there is one."""
-    word_count = len(text.split())
-    reasons = []
-    level, confidence = "feature", 0.4
-    cues = [(name, match[0]) for name, pattern in CUES if (match := re.search(pattern, text, re.I))]
-    if cues:
-        level = cues[0][0]
-        confidence = 0.75
-        reasons.append(f"level {level}: it contains {cues[0][1]!r}")
-        others = {name for name, _ in cues} - {level}
-        # "fix" and "add" are in texts of every level; other levels' own words are a contradiction.
-        if others - {"feature"}:
-            confidence -= 0.15
-            reasons.append(f"it also contains words of {', '.join(sorted(others - {'feature'}))}")
-    else:
-        reasons.append("level feature: no cue of another level")
-    min_words, max_words = WORDS_PER_LEVEL[level]
-    if not min_words <= word_count <= max_words:
-        confidence -= 0.2
-        reasons.append(f"{word_count} words; {min_words} to {max_words} are usual")
-    acceptance = [item.strip() for item in CRITERION.findall(text)]
-    if acceptance:
-        confidence += 0.15
-        reasons.append(f"{len(acceptance)} acceptance criteria")
-    if similarity is not None:
-        confidence += 0.1 if similarity >= 0.7 else -0.05
-        reasons.append(f"similarity to its parent {similarity:.2f}")
-    action = "update" if updates or CHANGES.search(text) else "create"
-    if not updates and UPDATE.search(text) and level != "feature":
-        confidence -= 0.1
-        reasons.append("it may be meant to change an existing item")
-    kind = None
-    if level == "epic":
-        kind = "enabler" if ENABLER.search(text) else "business"
-        reasons.append(f"{kind} epic")
-    first = SENTENCE.split(text.strip(), maxsplit=1)[0].strip() or text.strip()
-    name = first if len(first) <= MAX_NAME_LENGTH else first[: MAX_NAME_LENGTH - 1].rstrip() + "\u2026"
+def classify(text: str, items: Sequence[Item] = (), *, today: date | None = None) -> Analysis:
+    """Classify a text; `items` are those that it may mean, `today` is the day that "tomorrow" follows."""
+    text = text.strip()
+    fields = text_fields.read(text, today or date.today())
+    prose = "\n".join(text_fields.prose_lines(text))
+    level, sure, reasons = _level(prose, fields)
+    needs, unknown = _dependencies(fields, items)
+    subject = _before_dependency(prose, fields)
+    action, about, reason, certainty = _action(text, prose, subject, fields, items)
+    if reason:
+        reasons.append(reason)
+    confidence = certainty if action != "create" else 0.7 + (0.1 if sure else 0.0)
+    if action == "create":
+        if fields.acceptance:
+            confidence += 0.15
+            reasons.append(f"{len(fields.acceptance)} acceptance criteria")
+        if unknown:
+            reasons.append(f"no item has the name of its dependency: {'; '.join(unknown)}")
+    elif about:
+        level = about[0].level
+        reasons.append("; ".join(f"{action}: {item.level} {item.title!r}" for item in about))
+    needs = [item for item in needs if item not in about]
     return Analysis(
         level,
         action,
-        kind,
-        name,
-        text.strip(),
-        acceptance,
+        _kind(level, prose),
+        _name(prose, fields) or _name(text, fields),
+        text,
+        fields.acceptance if action != "split" else [],
         round(min(max(confidence, 0.0), 1.0), 2),
         reasons,
-        [cues.strip() for cues in NEEDS.findall(text)],
+        [*(item.title for item in needs), *unknown],
+        [item.id for item in needs],
+        [item.id for item in about],
+        _parts(prose, fields) if action == "split" else [],
+        fields.stated,
     )
+
+
+def _kind(level: str, prose: str) -> str | None:
+    if level != "epic":
+        return None
+    return "enabler" if ENABLER.search(prose) else "business"
+
+
+def _level(prose: str, fields: Fields) -> tuple[str, bool, list[str]]:
+    """Return the level of a new item, whether a word of the text is sure of it, and the reason."""
+    first = prose.lstrip().split("\n", 1)[0]
+    if (prefix := _PREFIX.match(first)) and (level := _LEVEL_OF_PREFIX.get(prefix[1].lower(), "story")):
+        return level, True, [f"level {level}: it begins with {prefix[1]!r}"]
+    if story := _USER_STORY.search(prose):
+        return "story", True, [f"level story: {story[0][:40]!r}"]
+    positive = _NO_LEVEL.sub(" ", prose)
+    for level, pattern in _CUES:
+        if found := pattern.search(positive):
+            if level == "feature" and found[0].lower() != "feature" and len(fields.acceptance) < 2:
+                continue
+            return level, found[0].lower() == level, [f"level {level}: it contains {found[0]!r}"]
+    return "story", False, ["level story: no word of a larger level"]
+
+
+def _dependencies(fields: Fields, items: Sequence[Item]) -> tuple[list[Item], list[str]]:
+    """Return the items that a text waits for, and names that no item has."""
+    found, unknown = [], []
+    for phrase in fields.waits_for:
+        best = mentions(phrase, items, min_coverage=0.6)
+        (found if best else unknown).append(best[0].item if best else phrase)
+    for phrase in fields.may_wait_for:
+        best = [mention for mention in mentions(phrase, items) if mention.share >= 0.7]
+        found += [best[0].item] if best else []
+    return list(dict.fromkeys(found)), unknown
+
+
+def _before_dependency(prose: str, fields: Fields) -> str:
+    """Return the text without the phrases that name dependencies."""
+    for phrase in (*fields.waits_for, *fields.may_wait_for):
+        prose = prose.replace(phrase, " ")
+    return prose
+
+
+def _action(
+    text: str, prose: str, subject: str, fields: Fields, items: Sequence[Item]
+) -> tuple[str, list[Item], str, float]:
+    """Return what a text wants, the items it is about, the reason, and the confidence in that."""
+    if language := foreign_language(text):
+        return "question", [], f"it is written in {language}, and read by a person", 0.3
+    naming = [word for word in words(text) if word not in {stem(vague) for vague in VAGUE}]
+    if len(naming) < 2:
+        return "question", [], "it names nothing that could be done", 0.3
+    likely = mentions(subject, items, min_coverage=0.5)
+    exact = [mention for mention in likely if mention.coverage >= 0.75]
+    first = next(text_fields.sentences(prose.splitlines()), "")
+    if exact and prose.rstrip().endswith("?") and _STATUS_QUESTION.match(first):
+        return "question", [exact[0].item], f"it asks about {exact[0].item.title!r}", 0.3
+    if exact and re.search(r"\?\s{1,3}no\b", prose, re.I):
+        return "question", [exact[0].item], "it contradicts itself", 0.3
+    for action, pattern in _ACTIONS:
+        found = pattern.search(prose)
+        if found is None:
+            continue
+        candidates = [
+            m for m in (likely if action != "update" else exact) if m.item.ended == (action == "reopen")
+        ]
+        if not candidates:
+            continue
+        if _negated(prose, found.start(), action):
+            return "question", [candidates[0].item], f"it says what is not to be done ({found[0]!r})", 0.3
+        about = _about(action, candidates)
+        if action == "update" and not _is_update(subject, found.start(), about[0], candidates[0], fields):
+            continue
+        if action == "merge" and len(about) < 2:
+            continue
+        certainty = 0.85 if candidates[0].coverage >= 0.9 else 0.7
+        return action, about, f"{action}: it contains {found[0]!r}", certainty
+    open_ = [mention for mention in exact if not mention.item.ended]
+    if open_:
+        best = open_[0]
+        adds = _ADDS.search(prose) or fields.stated or fields.waits_for or fields.may_wait_for
+        if (
+            adds
+            and best.coverage >= 0.75
+            and (best.start < 40 or best.share >= 0.5)
+            and _title_leads(subject, best)
+        ):
+            return "update", [best.item], f"it adds to {best.item.title!r}", 0.75
+        if best.share >= 0.6:
+            return "duplicate", [best.item], f"it resembles {best.item.title!r}", 0.75
+    return "create", [], "", 0.0
+
+
+def _about(action: str, candidates: Sequence[Mention]) -> list[Item]:
+    if action != "merge":
+        return [candidates[0].item]
+    # The two best, in the order of the text.
+    return [mention.item for mention in sorted(candidates[:2], key=lambda mention: mention.start)]
+
+
+def _is_update(subject: str, at: int, item: Item, mention: Mention, fields: Fields) -> bool:
+    """Return whether a cue such as "change" is about the item: it stands before the title, or states a field of it."""
+    return at <= mention.start or bool(fields.stated)
+
+
+def _title_leads(subject: str, mention: Mention) -> bool:
+    """Return whether nothing but the item is named before it."""
+    return len(words(subject[: mention.start])) <= 2
+
+
+def _negated(prose: str, at: int, action: str) -> bool:
+    before = prose[max(0, at - 30) : at]
+    return bool(
+        re.search(rf"\b(?:do|does|should|must|may|can|please|will)?\s?{_NOT}\s(?:\w+\s)?$", before, re.I)
+    )
+
+
+def _parts(prose: str, fields: Fields) -> list[str]:
+    """Return what an item is to be split into."""
+    lines = [line for line in prose.splitlines() if text_fields.is_bullet(line)]
+    if lines:
+        return [re.sub(r"^\W+", "", line).strip() for line in lines]
+    found = re.search(r"\binto:?\s(?:one (?:item )?for\s|smaller \w+ for\s)?", prose)
+    if found is None:
+        return []
+    parts = re.split(
+        r",? and (?:one )?(?:for )?|, (?:one )?(?:for )?", prose[found.end() :].strip().rstrip(".")
+    )
+    return [part.strip() for part in parts if part.strip()][:20]
+
+
+def _name(prose: str, fields: Fields) -> str:
+    """Return a title: the first sentence that is neither greeting nor heading, without its prefix and fields."""
+    lines = [
+        line
+        for line in prose.splitlines()
+        if line.strip() and not _GREETING.match(line.strip()) and not _DESCRIPTION_HEADING.match(line)
+    ]
+    plain = [line for line in lines if not text_fields.is_bullet(line)] or lines
+    first = next(text_fields.sentences(plain), "")
+    first = _FIELD_PART.sub("", _PREFIX.sub("", first)).strip(" :-\u2013") or first.strip()
+    return visible_line(first.removesuffix("."), MAX_NAME_LENGTH)

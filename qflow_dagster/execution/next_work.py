@@ -1,4 +1,4 @@
-"""Select the next work: ready features with the highest WSJF score.
+"""Select the next work: ready features and stories with the highest WSJF score.
 
 Does not belong here: planning and ranking (`safe_work_planner`).
 """
@@ -14,7 +14,7 @@ from qflow_dagster.execution import work_items
 _NEXT = """
 SELECT i.id, i.rule_id, i.path FROM work_items i JOIN workflows w ON w.id = i.id
 LEFT JOIN workflows parent ON parent.id = i.parent_id
-WHERE i.level = 'feature' AND w.status = 'backlog' AND w.remaining_dependencies = 0
+WHERE w.status = 'backlog' AND w.remaining_dependencies = 0
   AND (parent.id IS NULL OR parent.status NOT IN ('cancelled'))
   AND (CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id)
   {condition}
@@ -31,16 +31,28 @@ def get_next_work(
     limit: int = 1,
     claim: bool = True,
 ) -> list[UUID]:
-    """Return the ready features with the highest score; claim them, so that no other caller gets them."""
-    query = text(_NEXT.format(condition="", first=""))
+    """Return the ready items with the highest score; claim them with their stories, so that no other caller gets them.
+
+    They are features, and stories that belong to no feature.
+    """
+    query = text(_NEXT.format(condition=_WHOLE, first=""))
     ids = list(connection.scalars(query, {"repository_id": repository_id, "limit": limit}))
     if claim:
-        work_items.move(connection, ids, "in_progress", actor=actor)
+        stories = connection.scalars(_STORIES, {"ids": ids}).all()
+        work_items.move(connection, [*ids, *stories], "in_progress", actor=actor)
     return ids
 
 
+_WHOLE = """
+  AND (i.level = 'feature' OR (i.level = 'story' AND NOT EXISTS (
+      SELECT FROM work_items f WHERE f.id = i.parent_id AND f.level = 'feature')))
+"""
+_STORIES = text("""
+SELECT w.id FROM work_items i JOIN workflows w ON w.id = i.id
+WHERE i.parent_id = ANY(:ids) AND i.level = 'story' AND w.status = 'backlog' ORDER BY w.id FOR UPDATE OF w
+""")
 _GENERATABLE = """
-  AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
+  AND i.level = 'story' AND i.source = 'findings' AND i.rule_id = ANY(:rules) AND EXISTS (
       SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id AND g.path = i.path
       AND g.state IN ('open', 'reopened') AND (g.fixable OR g.rule_id = ANY(:fixable_rules)))
 """
@@ -48,7 +60,7 @@ _UNTRIED_FIRST = "EXISTS (SELECT FROM suggestions s WHERE i.id = ANY(s.work_item
 
 
 class GeneratableItem(NamedTuple):
-    """A ready feature for which a change can be generated: its rule and file."""
+    """A ready story for which a change can be generated: its rule and file."""
 
     id: UUID
     rule_id: str
@@ -62,9 +74,9 @@ def get_generatable(
     rules: Sequence[str],
     fixable_rules: Sequence[str] = (),
 ) -> list[GeneratableItem]:
-    """Return ready features for which a change can be generated, best first; do not claim them.
+    """Return ready stories for which a change can be generated, best first; do not claim them.
 
-    They come from findings of `rules`. The finding brings a fix, or its rule is one of `fixable_rules`. Features
+    They come from findings of `rules`. The finding brings a fix, or its rule is one of `fixable_rules`. Stories
     without a suggestion come before those that have had one: otherwise a few that people keep refusing would
     be tried at every commit, and nothing else.
     """

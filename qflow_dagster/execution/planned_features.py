@@ -1,24 +1,36 @@
-"""Features that a plan should contain, derived from findings, rising complexity and regressed errors.
+"""Features that a plan should contain, one for each location, with a story for each rule, measure or error there.
 
-Does not belong here: storing and ranking them (`safe_work_planner`), formulae (`wsjf`).
+They are derived from findings, rising complexity and regressed errors. Does not belong here: storing and ranking them
+(`safe_work_planner`), formulae (`wsjf`), acceptance criteria (`acceptance`).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from qflow_dagster.evolution import rule_set
-from qflow_dagster.execution import wsjf
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.execution import acceptance, wsjf
+from qflow_dagster.execution.wsjf import Input, Measure
 from qflow_dagster.ingestion.queries import Snapshot
 
 # A file regressed if its cognitive complexity rose by this amount and this share since the previous snapshot.
 MIN_COMPLEXITY_INCREASE = 10
 MIN_COMPLEXITY_GROWTH = 0.2
+# The epic of a feature is that of its first category in this order.
+CATEGORIES = ("security", "correctness", "error", "performance", "metric", "maintainability", "modernisation")
+# Files in such folders are not what users run.
+MINOR = re.compile(
+    r"(?:^|/)(bench(?:mark)?s?|examples?|demos?|samples?|docs?|tests?|testing|__tests__|specs?|e2e|fixtures)/",
+    re.I,
+)
 
 _GROUPS = text("""
 SELECT g.rule_id, g.path, min(g.category) AS category, count(*) AS locations, bool_and(g.fixable) AS fixable,
-       min(g.source) AS source,
+       min(g.source) AS source, array_agg(DISTINCT g.symbol) AS symbols,
        (ARRAY['error', 'warning', 'info'])[min(array_position(ARRAY['error', 'warning', 'info'], g.severity))]
            AS severity,
        extract(epoch FROM clock_timestamp() - min(g.found_at)) / 86400 AS age_days,
@@ -27,12 +39,17 @@ FROM findings g WHERE g.repository_id = :repository_id AND g.state IN ('open', '
 GROUP BY g.rule_id, g.path ORDER BY g.rule_id, g.path
 """)
 _MEASURES = text("""
-SELECT m.path, m.code_lines, h.score AS hotspot,
+WITH recent AS (
+    SELECT g.suspect ->> 'path' AS path, count(*) AS errors
+    FROM error_groups g JOIN error_occurrences o ON o.group_id = g.id
+    WHERE g.suspect ->> 'repository' = :repository AND o.at > clock_timestamp() - interval '14 days' GROUP BY 1)
+SELECT m.path, m.code_lines, m.test, h.score AS hotspot,
        percent_rank() OVER (ORDER BY m.fan_in) AS fan_in,
-       c.commits_90, c.commits_365, c.bug_fixes, c.bus_factor
+       c.commits_90, c.commits_365, c.bug_fixes, c.bus_factor, coalesce(r.errors, 0) AS recent_errors
 FROM file_metrics m
 LEFT JOIN hotspots h ON h.snapshot_id = m.snapshot_id AND h.path = m.path
 LEFT JOIN change_metrics c ON c.snapshot_id = m.snapshot_id AND c.path = m.path
+LEFT JOIN recent r ON r.path = m.path
 WHERE m.snapshot_id = :snapshot_id
 """)
 _REGRESSED_FILES = text("""
@@ -52,91 +69,157 @@ WHERE w.status = 'regressed' AND g.suspect ->> 'repository' = :repository
 """)
 
 
-class PlannedFeature:
-    """A feature the plan should contain: its key, group, texts, and inputs of the score."""
+@dataclass(kw_only=True)
+class PlannedStory:
+    """Work at a location that one rule, measure or error calls for, with what its score follows from."""
 
-    def __init__(
-        self,
-        key: str,
-        group: tuple[str, str, str],
-        item: Mapping[str, Any],
-        inputs: Mapping[str, wsjf.Input | None],
-    ) -> None:
-        self.key = key
-        # Category, rule (or metric, or operation), and the title of the capability.
-        self.group = group
-        self.item = item
-        self.inputs = {name: value.as_json() for name, value in inputs.items() if value is not None}
-        self.created = False
+    key: str
+    category: str
+    title: str
+    description: str
+    acceptance: Sequence[str]
+    source: str
+    rule_id: str | None
+    path: str | None
+    severity: str
+    locations: int = 1
+    age_days: float = 0.0
+    fixable: bool = False
+    errors: int = 0
+    measures: Mapping[str, Measure | None] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class PlannedFeature:
+    """All the work at one location: a file, or an operation that fails."""
+
+    key: str
+    location: str
+    stories: list[PlannedStory]
+    measures: Mapping[str, Measure | None] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def category(self) -> str:
+        """The category of its epic."""
+        return min((story.category for story in self.stories), key=_rank)
+
+    @property
+    def title(self) -> str:
+        """The title of its story; of several, the location and the most severe one."""
+        first = min(self.stories, key=lambda story: (_rank(story.category), -story.locations, story.key))
+        if len(self.stories) == 1:
+            return first.title
+        return f"{self.location}: {first.title.split(': ')[0]}, and {len(self.stories) - 1} more"
+
+    @property
+    def description(self) -> str:
+        """What its stories say."""
+        return "\n".join(story.description for story in self.stories)
+
+    @property
+    def acceptance(self) -> list[str]:
+        """What its stories require, each once."""
+        return acceptance.strictest([sentence for story in self.stories for sentence in story.acceptance])
 
 
 def planned_features(connection: Connection, snapshot: Snapshot) -> list[PlannedFeature]:
-    """Return the features that the findings, measures and errors of a repository call for."""
-    measures = {
-        row["path"]: dict(row)
-        for row in connection.execute(_MEASURES, {"snapshot_id": snapshot.id}).mappings()
-    }
-    return [
-        *_of_findings(connection, snapshot, measures),
-        *_of_regressions(connection, snapshot, measures),
-    ]
+    """Return the features that the findings, measures and errors of a repository call for, with their inputs."""
+    parameters = {"snapshot_id": snapshot.id, "repository": snapshot.repository}
+    measured = {row["path"]: dict(row) for row in connection.execute(_MEASURES, parameters).mappings()}
+    features: dict[str, PlannedFeature] = {}
+    for story in [*_of_findings(connection, snapshot), *_of_regressions(connection, snapshot)]:
+        location = story.path or story.title
+        story.measures = _measures(measured.get(story.path or ""), [story])
+        key = f"{snapshot.repository_id}:location:{location}"
+        feature = features.setdefault(location, PlannedFeature(key=key, location=location, stories=[]))
+        feature.stories.append(story)
+    planned = list(features.values())
+    for feature in planned:
+        feature.measures = _measures(measured.get(feature.location), feature.stories)
+    _set_inputs(planned)
+    _set_inputs([story for feature in planned for story in feature.stories])
+    return planned
 
 
-def _inputs(
-    measured: Mapping[str, Any] | None,
-    *,
-    severity: str,
-    locations: int,
-    age_days: float,
-    fixable: bool,
-    errors: int = 0,
-) -> dict[str, wsjf.Input | None]:
+def unplanned_rules(rules: Sequence[Rule]) -> list[str]:
+    """Return the rules whose findings no work can make disappear: they count the past."""
+    return [rule.id for rule in rules if not acceptance.reachable(rule)]
+
+
+def _rank(category: str) -> int:
+    return CATEGORIES.index(category) if category in CATEGORIES else len(CATEGORIES)
+
+
+def _set_inputs(items: Sequence[PlannedFeature] | Sequence[PlannedStory]) -> None:
+    """Give items their inputs: each measure relative to the smallest one of all."""
+    for name in wsjf.NAMES:
+        column: list[Input | None] = wsjf.relative([item.measures[name] for item in items])
+        for item, value in zip(items, column, strict=True):
+            if value is not None:
+                item.inputs[name] = value.as_json()
+
+
+def _measures(
+    measured: Mapping[str, Any] | None, stories: Sequence[PlannedStory]
+) -> dict[str, Measure | None]:
     m = measured or {}
+    found = MINOR.search(m.get("path", ""))
+    minor = "a test" if m.get("test") else f"below {found[1]}/" if found else ""
+    severity = min((story.severity for story in stories), key=list(wsjf.SEVERITY).index)
     return {
-        "business_value": wsjf.business_value(m.get("hotspot"), m.get("fan_in")),
+        "business_value": wsjf.business_value(
+            m.get("hotspot"), m.get("fan_in"), m.get("recent_errors", 0), minor
+        ),
         "time_criticality": wsjf.time_criticality(
-            m.get("commits_90"), m.get("commits_365"), age_days, errors
+            m.get("commits_90"),
+            m.get("commits_365"),
+            max(story.age_days for story in stories),
+            sum(story.errors for story in stories),
         ),
         "risk_reduction": wsjf.risk_reduction(severity, m.get("bug_fixes"), m.get("bus_factor")),
-        "job_size": wsjf.job_size(locations, m.get("code_lines"), fixable),
+        "job_size": wsjf.job_size(
+            sum(story.locations for story in stories),
+            m.get("code_lines"),
+            all(story.fixable for story in stories),
+        ),
     }
 
 
-def _of_findings(
-    connection: Connection, snapshot: Snapshot, measures: Mapping[str, Mapping[str, Any]]
-) -> list[PlannedFeature]:
-    titles = {rule.id: rule.title for rule in rule_set.current(connection)}
-    features = []
+def _of_findings(connection: Connection, snapshot: Snapshot) -> list[PlannedStory]:
+    rules = {rule.id: rule for rule in rule_set.current(connection)}
+    unplanned = set(unplanned_rules(list(rules.values())))
+    stories = []
     for row in connection.execute(_GROUPS, {"repository_id": snapshot.repository_id}):
-        title = titles.get(row.rule_id, row.rule_id)
+        if row.rule_id in unplanned:
+            continue
+        rule = rules.get(row.rule_id)
         times = "1 finding" if row.locations == 1 else f"{row.locations} findings"
-        item = {
-            "title": f"{title}: {row.path}",
-            "description": f"{row.rule_id} has {times} in {row.path}; for example: {row.example}",
-            "acceptance": [
-                f"{row.rule_id} has no finding in {row.path}",
-                "the repository's own tests pass as before",
-            ],
-            "source": "findings",
-            "rule_id": row.rule_id,
-            "path": row.path,
-        }
-        inputs = _inputs(
-            measures.get(row.path),
-            severity=row.severity,
-            locations=row.locations,
-            age_days=float(row.age_days),
-            fixable=row.fixable,
+        stories.append(
+            PlannedStory(
+                key=f"{snapshot.repository_id}:findings:{row.rule_id}:{row.path}",
+                category=row.category,
+                title=f"{rule.title if rule else row.rule_id}: {row.path}",
+                description=f"{row.rule_id} has {times} in {row.path}; for example: {row.example}",
+                acceptance=[
+                    *acceptance.of_rule(rule, row.rule_id, row.path, row.symbols),
+                    "the repository's own tests pass as before",
+                ],
+                source="findings",
+                rule_id=row.rule_id,
+                path=row.path,
+                severity=row.severity,
+                locations=row.locations,
+                age_days=float(row.age_days),
+                fixable=row.fixable,
+            )
         )
-        key = f"{snapshot.repository_id}:findings:{row.rule_id}:{row.path}"
-        features.append(PlannedFeature(key, (row.category, row.rule_id, str(title)), item, inputs))
-    return features
+    return stories
 
 
-def _of_regressions(
-    connection: Connection, snapshot: Snapshot, measures: Mapping[str, Mapping[str, Any]]
-) -> list[PlannedFeature]:
-    features = []
+def _of_regressions(connection: Connection, snapshot: Snapshot) -> list[PlannedStory]:
+    stories = []
     parameters = {
         "snapshot_id": snapshot.id,
         "repository_id": snapshot.repository_id,
@@ -146,37 +229,33 @@ def _of_regressions(
     for row in connection.execute(_REGRESSED_FILES, parameters):
         # By position, because the column "is" has a Python keyword as its name.
         path, before, after = row
-        item = {
-            "title": f"Complexity rose: {path}",
-            "description": f"cognitive complexity of {path} went from {before} to {after}",
-            "acceptance": [f"cognitive complexity of {path} is at most {before}"],
-            "source": "metric",
-            "rule_id": None,
-            "path": path,
-        }
-        inputs = _inputs(measures.get(path), severity="warning", locations=1, age_days=0.0, fixable=False)
-        key = f"{snapshot.repository_id}:metric:cognitive:{path}:{snapshot.commit_oid}"
-        features.append(PlannedFeature(key, ("metric", "cognitive", "Rising complexity"), item, inputs))
+        stories.append(
+            PlannedStory(
+                key=f"{snapshot.repository_id}:metric:cognitive:{path}:{snapshot.commit_oid}",
+                category="metric",
+                title=f"Complexity rose: {path}",
+                description=f"cognitive complexity of {path} went from {before} to {after}",
+                acceptance=[f"cognitive complexity of {path} is at most {before}"],
+                source="metric",
+                rule_id=None,
+                path=path,
+                severity="warning",
+            )
+        )
     for row in connection.execute(_REGRESSED_ERRORS, {"repository": snapshot.repository}):
-        item = {
-            "title": f"Regressed: {row.kind} in {row.operation}",
-            "description": f"{row.operation}: {row.kind}: {row.message}, {row.times} times",
-            "acceptance": [f"the error {row.id} is resolved and does not recur"],
-            "source": "error",
-            "rule_id": None,
-            "path": row.path,
-        }
-        severity = "error" if row.severity in ("error", "critical") else "warning"
-        inputs = _inputs(
-            measures.get(row.path or ""),
-            severity=severity,
-            locations=1,
-            age_days=float(row.age_days),
-            fixable=False,
-            errors=row.times,
+        stories.append(
+            PlannedStory(
+                key=f"{snapshot.repository_id}:error:{row.id}",
+                category="error",
+                title=f"Regressed: {row.kind} in {row.operation}",
+                description=f"{row.operation}: {row.kind}: {row.message}, {row.times} times",
+                acceptance=[f"the error {row.id} is resolved and does not recur"],
+                source="error",
+                rule_id=None,
+                path=row.path,
+                severity="error" if row.severity in ("error", "critical") else "warning",
+                age_days=float(row.age_days),
+                errors=row.times,
+            )
         )
-        key = f"{snapshot.repository_id}:error:{row.id}"
-        features.append(
-            PlannedFeature(key, ("error", row.operation, f"Errors of {row.operation}"), item, inputs)
-        )
-    return features
+    return stories

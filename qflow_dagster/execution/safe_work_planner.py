@@ -7,15 +7,21 @@ contain (`planned_features`), the items themselves (`work_items`), formulae (`ws
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Connection, Uuid, any_, literal, select, text, update
 
 from qflow_dagster.database.copy import stage_rows
 from qflow_dagster.database.locks import lock
+from qflow_dagster.evolution import rule_set
 from qflow_dagster.execution import work_items, wsjf
-from qflow_dagster.execution.planned_features import PlannedFeature, planned_features
+from qflow_dagster.execution.planned_features import (
+    PlannedFeature,
+    PlannedStory,
+    planned_features,
+    unplanned_rules,
+)
 from qflow_dagster.execution.tables import work_items as table
 from qflow_dagster.execution.work_items import NewItem
 from qflow_dagster.ingestion.queries import Snapshot
@@ -51,43 +57,47 @@ def plan(connection: Connection, snapshot: Snapshot) -> PlanResult:
     """Bring the plan of a repository up to date with its findings, measures and errors."""
     lock(connection, Lock.PLAN_OF_REPOSITORY, snapshot.repository_id)
     features = planned_features(connection, snapshot)
-    items = _create_hierarchy(connection, snapshot, features)
-    done = _finish_obsolete(connection, snapshot, set(items.values()))
-    ranked = _update_inputs(connection, {items[feature.key]: feature for feature in features})
+    items, created = _create_hierarchy(connection, snapshot, features)
+    done = _finish_obsolete(connection, snapshot, set(items))
+    ranked = _update(connection, items)
     inherit(connection, snapshot.repository_id)
     counted = connection.execute(
         text("""
             SELECT count(*), count(*) FILTER (WHERE wsjf IS NULL) AS missing
             FROM work_items i JOIN workflows w ON w.id = i.id
-            WHERE i.repository_id = :id AND i.level = 'feature' AND w.finished_at IS NULL
+            WHERE i.repository_id = :id AND i.level = :level AND w.finished_at IS NULL
         """),
-        {"id": snapshot.repository_id},
+        {"id": snapshot.repository_id, "level": work_items.planned_level()},
     ).one()
-    return PlanResult(counted[0], sum(feature.created for feature in features), done, ranked, counted.missing)
+    return PlanResult(counted[0], created, done, ranked, counted.missing)
 
 
 def _create_hierarchy(
     connection: Connection, snapshot: Snapshot, planned: Sequence[PlannedFeature]
-) -> dict[str, UUID]:
-    """Create missing features and the levels above them; return the features' ids by key."""
+) -> tuple[dict[UUID, PlannedFeature | PlannedStory], int]:
+    """Create the missing items of the hierarchy in force; return features and stories by id, and how many are new."""
     if not planned:
-        return {}
+        return {}, 0
+    levels = work_items.hierarchy()
     base = {"repository_id": snapshot.repository_id, "source": "plan"}
     prefix = str(snapshot.repository_id)
-    theme = NewItem(
-        level="theme",
-        key=f"{prefix}:theme",
-        title=f"Healthy code: {snapshot.repository}",
-        description="Work that findings, metrics and errors call for.",
-        **base,
-    )
-    [theme_id] = work_items.create(connection, [theme], actor=ACTOR)
-    categories = sorted({feature.group[0] for feature in planned})
+    top: UUID | None = None
+    if "theme" in levels:
+        title = f"Healthy code: {snapshot.repository}"
+        theme = NewItem(
+            level="theme",
+            key=f"{prefix}:theme",
+            title=title,
+            description="Work that findings, metrics and errors call for.",
+            **base,
+        )
+        [top] = work_items.create(connection, [theme], actor=ACTOR)
+    categories = sorted({feature.category for feature in planned})
     epics = [
         NewItem(
             level="epic",
             key=f"{prefix}:epic:{category}",
-            parent_id=theme_id,
+            parent_id=top,
             title=CATEGORIES.get(category, (category, "enabler"))[0],
             kind=CATEGORIES.get(category, (category, "enabler"))[1],
             **base,
@@ -95,41 +105,92 @@ def _create_hierarchy(
         for category in categories
     ]
     epic_ids = dict(zip(categories, work_items.create(connection, epics, actor=ACTOR), strict=True))
-    groups = sorted({feature.group for feature in planned})
-    capabilities = [
+    parents: dict[str, UUID] = {feature.key: epic_ids[feature.category] for feature in planned}
+    if "capability" in levels:
+        parents = _create_capabilities(connection, prefix, base, planned, epic_ids)
+    items: dict[UUID, PlannedFeature | PlannedStory] = {}
+    created = 0
+    if "feature" in levels:
+        features = [_feature(feature, parents[feature.key], snapshot.repository_id) for feature in planned]
+        ids = work_items.create(connection, features, actor=ACTOR)
+        items |= dict(zip(ids, planned, strict=True))
+        created = sum(new.id == id_ for new, id_ in zip(features, ids, strict=True))
+        if "capability" not in levels:
+            work_items.set_parents(
+                connection, {id_: parents[f.key] for id_, f in zip(ids, planned, strict=True)}
+            )
+        parents = dict(zip((feature.key for feature in planned), ids, strict=True))
+    stories = [(story, parents[feature.key]) for feature in planned for story in feature.stories]
+    new = [_story(story, parent, snapshot.repository_id) for story, parent in stories]
+    ids = work_items.create(connection, new, actor=ACTOR)
+    items |= dict(zip(ids, (story for story, _ in stories), strict=True))
+    work_items.set_parents(connection, dict(zip(ids, (parent for _, parent in stories), strict=True)))
+    if "feature" not in levels:
+        created = sum(item.id == id_ for item, id_ in zip(new, ids, strict=True))
+    _reopen(connection, ids)
+    work_items.roll_up(connection, ids, actor=ACTOR)
+    return items, created
+
+
+def _create_capabilities(
+    connection: Connection,
+    prefix: str,
+    base: dict[str, Any],
+    planned: Sequence[PlannedFeature],
+    epic_ids: Mapping[str, UUID],
+) -> dict[str, UUID]:
+    """Create a capability per epic and top folder: a part of the solution, never a rule. Return them by feature."""
+    of_feature = {
+        f.key: (f.category, f.location.partition("/")[0] if "/" in f.location else "") for f in planned
+    }
+    groups = sorted(set(of_feature.values()))
+    new = [
         NewItem(
             level="capability",
-            key=f"{prefix}:capability:{category}:{name}",
+            key=f"{prefix}:part:{category}:{folder}",
             parent_id=epic_ids[category],
-            title=title,
-            rule_id=name,
+            title=f"{CATEGORIES.get(category, (category, ''))[0]}: {folder or 'top folder'}",
             **base,
         )
-        for category, name, title in groups
+        for category, folder in groups
     ]
-    capability_ids = dict(zip(groups, work_items.create(connection, capabilities, actor=ACTOR), strict=True))
-    features = [
-        NewItem(
-            level="feature",
-            key=feature.key,
-            parent_id=capability_ids[feature.group],
-            repository_id=snapshot.repository_id,
-            inputs=feature.inputs,
-            **feature.item,
-        )
-        for feature in planned
-    ]
-    ids = work_items.create(connection, features, actor=ACTOR)
-    for feature, item, id_ in zip(planned, features, ids, strict=True):
-        feature.created = item.id == id_
-    ids_by_key = {feature.key: id_ for feature, id_ in zip(planned, ids, strict=True)}
-    _reopen(connection, list(ids_by_key.values()))
-    work_items.roll_up(connection, ids, actor=ACTOR)
-    return ids_by_key
+    ids = dict(zip(groups, work_items.create(connection, new, actor=ACTOR), strict=True))
+    return {key: ids[group] for key, group in of_feature.items()}
+
+
+def _feature(feature: PlannedFeature, parent: UUID, repository_id: int) -> NewItem:
+    return NewItem(
+        level="feature",
+        key=feature.key,
+        parent_id=parent,
+        repository_id=repository_id,
+        title=feature.title,
+        description=feature.description,
+        acceptance=feature.acceptance,
+        source=feature.stories[0].source,
+        path=feature.stories[0].path,
+        inputs=feature.inputs,
+    )
+
+
+def _story(story: PlannedStory, parent: UUID, repository_id: int) -> NewItem:
+    return NewItem(
+        level="story",
+        key=story.key,
+        parent_id=parent,
+        repository_id=repository_id,
+        title=story.title,
+        description=story.description,
+        acceptance=story.acceptance,
+        source=story.source,
+        rule_id=story.rule_id,
+        path=story.path,
+        inputs=story.inputs,
+    )
 
 
 def _reopen(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Move features that were done and whose finding is back to the backlog; cancelled ones stay cancelled."""
+    """Move stories that were done and whose finding is back to the backlog; cancelled ones stay cancelled."""
     # An edit that is not merged yet leaves its finding in place: that is not a recurrence.
     query = text("""
         SELECT w.id FROM workflows w JOIN work_items i ON i.id = w.id
@@ -145,39 +206,46 @@ def _reopen(connection: Connection, ids: Sequence[UUID]) -> None:
 
 
 def _finish_obsolete(connection: Connection, snapshot: Snapshot, present: set[UUID]) -> int:
+    """End stories whose reason is gone, and what no work could finish; return how many are done."""
     query = text("""
-        SELECT i.id FROM work_items i JOIN workflows w ON w.id = i.id
-        WHERE i.repository_id = :id AND i.level = 'feature' AND i.source IN ('findings', 'error')
-          AND w.status IN ('backlog', 'in_progress') ORDER BY i.id
+        SELECT i.id, i.level, i.rule_id FROM work_items i JOIN workflows w ON w.id = i.id
+        WHERE i.repository_id = :id AND w.finished_at IS NULL AND (
+              (i.level = 'story' AND i.source IN ('findings', 'error'))
+              OR (i.source IN ('findings', 'plan') AND i.level IN ('capability', 'feature') AND NOT EXISTS (
+                  SELECT FROM work_items c WHERE c.parent_id = i.id)))
+        ORDER BY i.id
     """)
-    open_ = connection.scalars(query, {"id": snapshot.repository_id}).all()
-    gone = [id_ for id_ in open_ if id_ not in present]
-    work_items.move(
-        connection,
-        gone,
-        "done",
-        actor=ACTOR,
-        data={"reason": "its finding is gone", "commit": snapshot.commit_oid},
-    )
-    return len(gone)
+    gone = [row for row in connection.execute(query, {"id": snapshot.repository_id}) if row.id not in present]
+    unplanned = set(unplanned_rules(rule_set.current(connection)))
+    done = [row.id for row in gone if row.level == "story" and row.rule_id not in unplanned]
+    impossible = [row.id for row in gone if row.level == "story" and row.rule_id in unplanned]
+    data = {"reason": "its finding is gone", "commit": snapshot.commit_oid}
+    work_items.move(connection, done, "done", actor=ACTOR, data=data)
+    reason = "its rule counts the past, which no work can change"
+    work_items.move(connection, impossible, "cancelled", actor=ACTOR, data={"reason": reason})
+    for level in ("feature", "capability"):
+        ids = [row.id for row in gone if row.level == level]
+        work_items.move(connection, ids, "cancelled", actor=ACTOR, data={"reason": "planned in another form"})
+    return len(done)
 
 
-def _update_inputs(connection: Connection, features: Mapping[UUID, PlannedFeature]) -> int:
-    """Set derived inputs and scores where they differ; inputs stated by a person stay. Return how many changed."""
+def _update(connection: Connection, items: Mapping[UUID, PlannedFeature | PlannedStory]) -> int:
+    """Set derived texts, inputs and scores; inputs stated by a person stay. Return how many scores changed."""
     rows = [
-        (id_, json.dumps(feature.inputs), feature.item["description"]) for id_, feature in features.items()
+        (id_, json.dumps(item.inputs), item.title, item.description, json.dumps(list(item.acceptance)))
+        for id_, item in items.items()
     ]
-    stage_rows(connection, table, ["id", "inputs", "description"], rows)
+    stage_rows(connection, table, ["id", "inputs", "title", "description", "acceptance"], rows)
     statement = text("""
         UPDATE work_items i SET
             inputs = s.inputs || coalesce((
                 SELECT jsonb_object_agg(key, value) FROM jsonb_each(i.inputs) WHERE value ->> 'source' <> 'derived'
             ), '{}'),
-            description = s.description
+            title = s.title, description = s.description, acceptance = s.acceptance
         FROM staged_work_items s WHERE s.id = i.id
     """)
     connection.execute(statement)
-    return rank(connection, list(features))
+    return rank(connection, list(items))
 
 
 def rank(connection: Connection, ids: Sequence[UUID]) -> int:
@@ -205,8 +273,8 @@ def rank(connection: Connection, ids: Sequence[UUID]) -> int:
 
 
 def inherit(connection: Connection, repository_id: int | None = None) -> None:
-    """Give capabilities and features without inputs the score of their nearest ancestor that has one."""
-    for level in ("capability", "feature"):
+    """Give items without inputs the score of their nearest ancestor that has one, from the top down."""
+    for level in ("capability", "feature", "story"):
         connection.execute(
             text("""
                 UPDATE work_items c SET wsjf = p.wsjf, inherits_from = coalesce(p.inherits_from, p.id)

@@ -162,10 +162,10 @@ def start(
         if open_goal is not None:
             return open_goal
         item = work_items.show(connection, work_item)
-        if item["level"] != "feature" or item["state"] not in ("backlog", "in_progress"):
+        if item["level"] not in work_items.WORKABLE or item["state"] not in ("backlog", "in_progress"):
             raise QflowError(
                 f"work item {work_item} is a {item['level']} that is {item['state']}; "
-                "a goal is made of an open feature"
+                "a goal is made of an open feature or story"
             )
         title = item["title"]
         target = sparc_targets.of_work_item(item)

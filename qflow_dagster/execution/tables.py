@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Float,
     ForeignKey,
     Index,
@@ -20,6 +21,21 @@ from qflow_dagster.database.schema import metadata, timestamp_column
 from qflow_dagster.ingestion import tables as ingestion
 
 __all__ = ["metadata"]
+
+# Iterations, and the planning intervals that they are part of.
+iterations = Table(
+    "iterations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # The planning interval of an iteration; NULL: it is a planning interval itself, or stands alone.
+    Column("planning_interval", Text, ForeignKey("iterations.name", ondelete="CASCADE", onupdate="CASCADE")),
+    Column("starts_on", Date, nullable=False),
+    # The last day.
+    Column("ends_on", Date, nullable=False),
+    # Job size that the team can do in it; NULL: not stated.
+    Column("capacity", Float),
+    CheckConstraint("starts_on <= ends_on", name="period"),
+)
 
 work_items = Table(
     "work_items",
@@ -45,13 +61,20 @@ work_items = Table(
     # The ancestor whose inputs give the score; NULL where the item has inputs of its own.
     Column("inherits_from", Uuid),
     Column("wsjf", Float),
+    Column("owner", Text),
+    Column("due", Date),
+    Column("points", Integer),
+    Column("priority", Text),
+    Column("labels", JSONB, nullable=False, server_default="[]"),
+    # The iteration it is planned for.
+    Column("iteration", Text, ForeignKey("iterations.name", ondelete="SET NULL", onupdate="CASCADE")),
     timestamp_column("ranked_at", default_now=True),
     timestamp_column("created_at", default_now=True),
-    CheckConstraint("level IN ('theme', 'epic', 'capability', 'feature')", name="level"),
+    CheckConstraint("level IN ('theme', 'epic', 'capability', 'feature', 'story')", name="level"),
     CheckConstraint("source IN ('findings', 'metric', 'error', 'text', 'plan')", name="source"),
     CheckConstraint("kind IN ('business', 'enabler')", name="kind"),
     Index("ix_work_items_parent_id", "parent_id"),
-    Index("ix_work_items_next", "wsjf", "created_at", postgresql_where=text("level = 'feature'")),
+    Index("ix_work_items_next", "wsjf", "created_at", postgresql_where=text("level IN ('feature', 'story')")),
     Index("ix_work_items_repository_id", "repository_id", "level"),
 )
 

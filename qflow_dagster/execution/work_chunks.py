@@ -1,20 +1,23 @@
 """Free text that becomes work: classified, then applied or left to a person, depending on the confidence.
 
 Belongs here: the lifecycle of a chunk (one text). It is stored before anything else is done with it, so
-none is lost. Does not belong here: classifying (`classifier`), requesting the approval (the caller).
+none is lost. Does not belong here: classifying (`classifier`), what is done with each kind (`text_changes`),
+requesting the approval (the caller).
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.execution import safe_work_planner, tables, work_items
-from qflow_dagster.execution.classifier import CHANGES, Analysis, classify
-from qflow_dagster.execution.work_items import PARENT, NewItem
+from qflow_dagster.execution import tables, work_items
+from qflow_dagster.execution.classifier import Analysis, classify
+from qflow_dagster.execution.mentions import Item, mentions
+from qflow_dagster.execution.text_changes import CHANGES, Request
 from qflow_dagster.quantumflow import (
     LeaseLostError,
     StateMachine,
@@ -55,25 +58,41 @@ MIN_SIMILARITY = 0.5
 # Approved chunks that a worker claims at a time.
 BATCH = 50
 
-_SIMILAR = text("""
-WITH request AS (SELECT tsvector_to_array(to_tsvector('english', :text)) AS lexemes)
-SELECT i.id, i.title, overlap.share FROM work_items i JOIN workflows w ON w.id = i.id CROSS JOIN request
-CROSS JOIN LATERAL (SELECT tsvector_to_array(to_tsvector('english', i.title || ' ' || i.description)) AS lexemes) AS own
-CROSS JOIN LATERAL (
-    SELECT cardinality(ARRAY(SELECT unnest(request.lexemes) INTERSECT SELECT unnest(own.lexemes)))::float8
-           / greatest(least(cardinality(request.lexemes), cardinality(own.lexemes)), 1) AS share
-) AS overlap
-WHERE i.level = :level AND w.finished_at IS NULL ORDER BY overlap.share DESC, i.created_at LIMIT 1
+# A text is compared with the items that share most words with it, open ones and those that ended lately.
+_CANDIDATES = text("""
+WITH request AS (SELECT tsvector_to_array(to_tsvector('english', :text)) AS lexemes),
+candidates AS (
+    SELECT i.id, i.level, i.title, w.finished_at IS NOT NULL AS ended,
+           tsvector_to_array(to_tsvector('english', i.title)) AS lexemes
+    FROM work_items i JOIN workflows w ON w.id = i.id
+    WHERE w.finished_at IS NULL OR w.finished_at > clock_timestamp() - interval '1 year')
+SELECT c.id, c.level, c.title, c.ended FROM candidates c, request r WHERE c.lexemes && r.lexemes
+ORDER BY cardinality(ARRAY(SELECT unnest(c.lexemes) INTERSECT SELECT unnest(r.lexemes)))::float8
+         / greatest(cardinality(c.lexemes), 1) DESC, c.id LIMIT 300
 """)
+_OUTCOMES = text("""
+SELECT count(*) FILTER (WHERE w.status = 'applied') AS applied, count(*) AS decided
+FROM work_chunks c JOIN workflows w ON w.id = c.id
+WHERE w.status IN ('applied', 'rejected') AND c.confidence < :autonomous
+  AND coalesce(c.analysis ->> 'by', 'cues') = :by AND c.analysis ->> 'action' = :action
+""")
+# Decisions of people that weigh as much as the classifier's own estimate.
+PRIOR_DECISIONS = 10
 
 
 class AddedChunk(NamedTuple):
-    """A chunk, its state (applied, undecided or escalated), its classification, and the item it became."""
+    """A chunk, its state (applied, waiting or escalated), its classification, and the item it became."""
 
     chunk_id: UUID
     state: str
     analysis: Analysis
     work_item_id: UUID | None
+
+
+def similar_items(connection: Connection, request: str) -> list[Item]:
+    """Return the items that a text may mean: those whose titles share words with it."""
+    rows = connection.execute(_CANDIDATES, {"text": request[:MAX_LENGTH]})
+    return [Item(str(row.id), row.level, row.title, row.ended) for row in rows]
 
 
 def add_chunk(
@@ -86,10 +105,11 @@ def add_chunk(
     repository_id: int | None = None,
     analysis: Analysis | None = None,
 ) -> AddedChunk:
-    """Classify a free text (unless `analysis` is passed) and, if the confidence suffices, make it a work item.
+    """Classify a free text (unless `analysis` is passed) and, if the confidence suffices, do what it says.
 
-    In state `undecided` the caller requests an approval of `decision_payload`; in state `escalated` a person
-    has to decide (`decide`).
+    In state `waiting` the caller requests an approval of `decision_payload`; in state `escalated` a person
+    has to decide (`decide`). What a text wants of an existing item always waits for a person, unless `updates` names
+    the item.
 
     Raises:
         UsageError: the text is empty or longer than `MAX_LENGTH` characters, or `relates_to` cannot be its parent.
@@ -97,30 +117,23 @@ def add_chunk(
     request = request.strip()
     if not request or len(request) > MAX_LENGTH:
         raise UsageError(f"the text has {len(request)} characters; allowed are 1 to {MAX_LENGTH:,}")
-    first = analysis or classify(request, updates=updates is not None)
-    parent, similarity = relates_to, None
-    if first.action == "update" and updates is None:
-        updates, first = _changed(connection, first)
-        # When the item to change is a guess, a person decides, whatever the confidence.
-        analysis = first
-    if parent is None and updates is None and first.level in PARENT:
-        similar = _similar(connection, request, PARENT[first.level])
-        if similar is not None:
-            parent, similarity = similar.id, similar.share
-    analysis = analysis or classify(request, updates=updates is not None, similarity=similarity)
-    needed, unknown = [], []
-    for dependency in analysis.depends_on:
-        similar = _similar(connection, dependency, analysis.level)
-        (needed if similar is not None else unknown).append(similar.id if similar is not None else dependency)
-    if unknown:
-        reason = f"no {analysis.level} has the name of its dependency: {'; '.join(unknown)}"
-        analysis = replace(analysis, reasons=[*analysis.reasons, reason])
+    items = similar_items(connection, request)
+    today = connection.scalar(select(func.current_date()))
+    analysis = analysis or classify(request, items, today=today)
+    if updates is not None:
+        level = work_items.show(connection, updates)["level"]
+        analysis = replace(analysis, action="update", level=level, about=[str(updates)], confidence=0.95)
+    else:
+        analysis = _calibrated(connection, analysis)
+    parent = relates_to
+    if analysis.action == "create":
+        analysis = _in_hierarchy(analysis)
+        parent = parent or _parent(analysis, items)
     chunk = uuid7()
     stored = {
         **analysis.as_json(),
         "parent_id": parent and str(parent),
-        "updates": updates and str(updates),
-        "needs": [str(id_) for id_ in dict.fromkeys(needed)],
+        "replaces": updates is not None,
         "repository_id": repository_id,
     }
     create_workflow(connection, TYPE, stored, actor=requested_by, id=chunk)
@@ -141,23 +154,42 @@ def add_chunk(
     return AddedChunk(chunk, state, analysis, None)
 
 
-def _similar(connection: Connection, request: str, level: str) -> Any:
-    """Return the open item of that level that is most similar to the text, or None below `MIN_SIMILARITY`."""
-    row = connection.execute(_SIMILAR, {"text": request, "level": level}).one_or_none()
-    return row if row is not None and row.share >= MIN_SIMILARITY else None
+def _calibrated(connection: Connection, analysis: Analysis) -> Analysis:
+    """Return an analysis with a confidence that follows what people decided on such analyses of its classifier."""
+    limit = settings().execution.autonomous
+    if analysis.action == "question":
+        return analysis
+    values = {"by": analysis.by, "action": analysis.action, "autonomous": limit}
+    outcomes = connection.execute(_OUTCOMES, values).one()
+    weight = PRIOR_DECISIONS + outcomes.decided
+    confidence = (PRIOR_DECISIONS * analysis.confidence + outcomes.applied) / weight
+    if analysis.action != "create":
+        # Which item it means is a guess: a person decides.
+        confidence = min(confidence, limit - 0.01)
+    reasons = list(analysis.reasons)
+    if outcomes.decided:
+        reasons.append(f"people applied {outcomes.applied} of {outcomes.decided} such texts")
+    return replace(analysis, confidence=round(max(confidence, 0.0), 2), reasons=reasons)
 
 
-def _changed(connection: Connection, analysis: Analysis) -> tuple[UUID | None, Analysis]:
-    """Return the item that a text is meant to change, by similarity; without one the text creates an item."""
-    similar = _similar(connection, CHANGES.sub("", analysis.description), analysis.level)
-    if similar is None:
-        reason = f"it may be meant to change an item, and no {analysis.level} is similar"
-        return None, replace(analysis, action="create", reasons=[*analysis.reasons, reason])
-    confidence = min(analysis.confidence, settings().execution.autonomous - 0.01)
-    reason = f"it changes {similar.title!r}, similarity {similar.share:.2f}"
-    return similar.id, replace(
-        analysis, confidence=round(max(confidence, 0.0), 2), reasons=[*analysis.reasons, reason]
-    )
+def _in_hierarchy(analysis: Analysis) -> Analysis:
+    """Return an analysis whose level is in the hierarchy in force: the next lower one, else the next higher one."""
+    levels = work_items.hierarchy()
+    if analysis.level in levels:
+        return analysis
+    position = work_items.LEVELS.index(analysis.level)
+    lower = [level for level in levels if work_items.LEVELS.index(level) > position]
+    level = lower[0] if lower else levels[-1]
+    reason = f"level {level}: the hierarchy has no level {analysis.level}"
+    return replace(analysis, level=level, reasons=[*analysis.reasons, reason])
+
+
+def _parent(analysis: Analysis, items: Sequence[Item]) -> UUID | None:
+    """Return the open item of the level above that the text resembles most; None if it resembles none."""
+    above = work_items.parent_level(analysis.level)
+    open_ = [item for item in items if item.level == above and not item.ended]
+    likely = mentions(analysis.description, open_, min_coverage=MIN_SIMILARITY)
+    return UUID(likely[0].item.id) if likely else None
 
 
 def decision_payload(chunk: UUID) -> dict[str, Any]:
@@ -215,7 +247,10 @@ def _apply_approved(engine: Engine, decision: Workflow, worker: str) -> Creation
 def undecided(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:
     """Return the chunks that nobody has decided yet, oldest first."""
     query = text("""
-        SELECT c.id, w.status AS state, c.confidence, c.analysis ->> 'level' AS level, c.text, c.requested_by,
+        SELECT c.id, w.status AS state, c.confidence, c.analysis ->> 'action' AS action,
+               c.analysis ->> 'level' AS level,
+               (SELECT string_agg(i.title, '; ') FROM work_items i
+                WHERE coalesce(c.analysis -> 'about', '[]') ? i.id::text) AS about, c.text, c.requested_by,
                c.created_at
         FROM work_chunks c JOIN workflows w ON w.id = c.id WHERE w.status IN ('waiting', 'escalated')
         ORDER BY c.id LIMIT :limit
@@ -225,29 +260,9 @@ def undecided(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:
 
 def _apply(connection: Connection, chunk: UUID, stored: dict[str, Any], *, actor: str) -> UUID:
     get(connection, chunk)
-    if stored["updates"]:
-        item = UUID(stored["updates"])
-        before = work_items.show(connection, item)["description"]
-        table = tables.work_items
-        connection.execute(update(table).where(table.c.id == item).values(description=stored["description"]))
-        data = {"text": str(chunk), "description": {"from": before, "to": stored["description"]}}
-        work_items.note(connection, item, actor=actor, data=data)
-    else:
-        new = NewItem(
-            level=stored["level"],
-            title=stored["name"],
-            description=stored["description"],
-            source="text",
-            kind=stored["kind"],
-            acceptance=stored["acceptance"],
-            repository_id=stored["repository_id"],
-            parent_id=stored["parent_id"] and UUID(stored["parent_id"]),
-            key=f"chunk:{chunk}",
-        )
-        [item] = work_items.create(connection, [new], actor=actor)
-        if dependencies := stored.get("needs"):
-            work_items.depend(connection, item, [UUID(id_) for id_ in dependencies])
-        safe_work_planner.inherit(connection, stored["repository_id"])
+    # A text that a person had to read becomes an item if that person applies it.
+    action = "create" if stored["action"] == "question" else stored["action"]
+    item = CHANGES[action](connection, Request(chunk, stored, actor))
     table = tables.work_chunks
     connection.execute(update(table).where(table.c.id == chunk).values(work_item_id=item))
     transition(connection, [chunk], "applied", actor=actor, data={"work_item": str(item)})

@@ -4,8 +4,9 @@ Belongs here: the state machines, creating in bulk, states of parents that follo
 and the tree. Does not belong here: which items there should be, and their rank (`safe_work_planner`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -27,9 +28,15 @@ from qflow_dagster.quantumflow import (
 )
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.registry import Queue, WorkflowTypeName
+from qflow_dagster.settings import settings
 
-LEVELS = ("theme", "epic", "capability", "feature")
-PARENT = {"epic": "theme", "capability": "epic", "feature": "capability"}
+LEVELS = ("theme", "epic", "capability", "feature", "story")
+# The levels in force, by the setting `hierarchy`. SAFe has capabilities for large solutions only.
+HIERARCHIES = {
+    "essential": ("theme", "epic", "feature", "story"),
+    "large-solution": LEVELS,
+    "plain": ("epic", "story"),
+}
 
 
 def _machine(level: str, *states: str) -> StateMachine:
@@ -61,7 +68,11 @@ TYPES = {
     level: register(WorkflowTypeName(level), machine=machine, queue=Queue.WORK_ITEM_NOTIFICATIONS).name
     for level, machine in MACHINES.items()
 }
+# A story has the states of a feature.
+MACHINES["story"], TYPES["story"] = MACHINES["feature"], TYPES["feature"]
 STATES = tuple(dict.fromkeys(state for machine in MACHINES.values() for state in machine.states))
+# Levels of items that somebody works on; the others are done when these are.
+WORKABLE = ("feature", "story")
 SOURCES = ("findings", "metric", "error", "text", "plan")
 OPEN_STATES = (
     "active",
@@ -74,6 +85,23 @@ OPEN_STATES = (
     "validating",
     "in_progress",
 )
+
+
+def hierarchy() -> tuple[str, ...]:
+    """Return the levels in force, the highest first."""
+    return HIERARCHIES[settings().execution.hierarchy]
+
+
+def parent_level(level: str) -> str | None:
+    """Return the level above a level in the hierarchy in force; None: it is the highest, or not in it."""
+    levels = hierarchy()
+    position = levels.index(level) if level in levels else 0
+    return levels[position - 1] if position else None
+
+
+def planned_level() -> str:
+    """Return the level that a plan is made of and counted by: features, or stories where there are none."""
+    return "feature" if "feature" in hierarchy() else "story"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +120,11 @@ class NewItem:
     rule_id: str | None = None
     path: str | None = None
     inputs: dict[str, Any] = field(default_factory=dict)
+    owner: str | None = None
+    due: date | None = None
+    points: int | None = None
+    priority: str | None = None
+    labels: Sequence[str] = ()
     id: UUID = field(default_factory=uuid7)
 
 
@@ -99,7 +132,7 @@ def create(connection: Connection, new: Sequence[NewItem], *, actor: str) -> lis
     """Create work items in a few round trips; return their ids, or the ids of the items that have their keys.
 
     Raises:
-        UsageError: unknown level, unknown parent, or a parent that is not of the level above.
+        UsageError: unknown level, unknown parent, or a parent that is not of a higher level.
     """
     if not new:
         return []
@@ -116,42 +149,22 @@ def create(connection: Connection, new: Sequence[NewItem], *, actor: str) -> lis
         actor=actor,
     )
     created = [item for item, id_ in zip(new, ids, strict=True) if item.id == id_]
+    json_columns = {"acceptance": "the acceptance", "inputs": "the inputs", "labels": "the labels"}
     columns = [
-        "id",
-        "level",
-        "repository_id",
-        "parent_id",
-        "kind",
-        "title",
-        "description",
-        "acceptance",
-        "source",
-        "rule_id",
-        "path",
-        "inputs",
+        "id", "level", "repository_id", "parent_id", "kind", "title", "description", "acceptance", "source",
+        "rule_id", "path", "inputs", "owner", "due", "points", "priority", "labels",
+    ]  # fmt: skip
+    rows = [
+        tuple(
+            to_json(list(value) if isinstance(value, tuple) else value, json_columns[name])
+            if name in json_columns
+            else value
+            for name in columns
+            for value in (getattr(item, name),)
+        )
+        for item in created
     ]
-    copy_rows(
-        connection,
-        work_items,
-        columns,
-        [
-            (
-                item.id,
-                item.level,
-                item.repository_id,
-                item.parent_id,
-                item.kind,
-                item.title,
-                item.description,
-                to_json(list(item.acceptance), "the acceptance"),
-                item.source,
-                item.rule_id,
-                item.path,
-                to_json(item.inputs, "the inputs"),
-            )
-            for item in created
-        ],
-    )
+    copy_rows(connection, work_items, columns, rows)
     return ids
 
 
@@ -166,10 +179,9 @@ def _check_parents(connection: Connection, new: Sequence[NewItem]) -> None:
         level = levels.get(item.parent_id)
         if level is None:
             raise UsageError(f"there is no work item {item.parent_id} to be the parent of {item.title!r}")
-        if level != PARENT.get(item.level):
-            required_level = PARENT.get(item.level, "nothing")
+        if LEVELS.index(level) >= LEVELS.index(item.level):
             raise UsageError(
-                f"the parent of a {item.level} is of level {required_level}, not {level}: {item.title!r}"
+                f"the parent of a {item.level} is of a higher level, not a {level}: {item.title!r}"
             )
 
 
@@ -229,10 +241,10 @@ def parent_state(level: str, children: int, ended: int, done: int, working: int)
     """Return the state that a parent of that level has by the states of its children.
 
     All ended and at least one done: done. One in progress: implementing. Some done, none in progress:
-    validating (a capability) or implementing. None started: analyzing.
-
+    validating (a capability) or implementing. None started: analyzing, of a feature backlog.
     """
     states = {
+        "feature": ("backlog", "in_progress", "in_progress", "done"),
         "capability": ("analyzing", "implementing", "validating", "done"),
         "epic": ("analysis", "implementation", "implementation", "done"),
         "theme": ("active", "active", "active", "done"),
@@ -242,6 +254,18 @@ def parent_state(level: str, children: int, ended: int, done: int, working: int)
     if working:
         return states[1]
     return states[2] if done else states[0]
+
+
+def set_parents(connection: Connection, parents: Mapping[UUID, UUID]) -> None:
+    """Set the parents of items where they differ."""
+    values = {"ids": list(parents), "parents": list(parents.values())}
+    for table in ("work_items", "workflows"):
+        query = text(f"""
+            UPDATE {table} i SET parent_id = s.parent_id
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:parents AS uuid[])) AS s(id, parent_id)
+            WHERE i.id = s.id AND i.parent_id IS DISTINCT FROM s.parent_id
+        """)
+        connection.execute(query, values)
 
 
 def roll_up(connection: Connection, ids: Sequence[UUID], *, actor: str) -> None:
@@ -260,25 +284,36 @@ def roll_up(connection: Connection, ids: Sequence[UUID], *, actor: str) -> None:
 
 
 def depend(connection: Connection, item: UUID, on: Sequence[UUID]) -> None:
-    """Make an item depend on others of its level.
+    """Make an item depend on others of its level; features and stories may depend on each other.
 
     Raises:
-        UsageError: one of them is of another level.
+        UsageError: one of them is of another level, or above the item, which is done only after it.
         DependencyCycleError: the items would depend on each other in a cycle.
     """
     levels = _levels(connection, [item, *on])
+    above = set(connection.scalars(_ANCESTORS, {"id": item}))
     for other in on:
-        if levels.get(other) != levels.get(item):
+        workable = levels.get(item) in WORKABLE and levels.get(other) in WORKABLE
+        if levels.get(other) != levels.get(item) and not workable:
             raise UsageError(
                 f"{item} is of level {levels.get(item)}, {other} of {levels.get(other)}: "
-                "dependencies are within one level"
+                "dependencies are within one level, or between features and stories"
             )
+        if other in above:
+            raise UsageError(f"{other} is above {item}, and done only after it: it cannot be waited for")
     add_dependencies(connection, [(item, other) for other in on])
 
 
+_ANCESTORS = text("""
+WITH RECURSIVE above AS (
+    SELECT parent_id AS id FROM work_items WHERE id = :id
+    UNION SELECT i.parent_id FROM work_items i JOIN above a ON i.id = a.id
+) SELECT id FROM above WHERE id IS NOT NULL
+""")
 _ROWS = """
 SELECT i.id, i.level, w.status AS state, i.wsjf, r.name AS repository, i.title, i.parent_id, i.source,
-       i.rule_id AS rule, i.path, i.created_at, w.remaining_dependencies
+       i.rule_id AS rule, i.path, i.owner, i.due, i.points, i.priority, i.labels, i.created_at,
+       w.remaining_dependencies
 FROM work_items i JOIN workflows w ON w.id = i.id LEFT JOIN repositories r ON r.id = i.repository_id
 """
 
@@ -348,25 +383,27 @@ def tree(connection: Connection, repository_id: int | None = None) -> list[dict[
             SELECT i.parent_id AS id, count(*) AS features, count(*) FILTER (WHERE w.status = 'done') AS done,
                    max(i.wsjf) FILTER (WHERE w.finished_at IS NULL) AS best
             FROM work_items i JOIN workflows w ON w.id = i.id
-            WHERE i.level = 'feature' GROUP BY i.parent_id
+            WHERE i.level = :level GROUP BY i.parent_id
         ), tree AS (
             SELECT i.id, i.level, i.title, 0 AS depth, ARRAY[i.title, i.id::text] AS ordinals
             FROM work_items i
-            WHERE i.parent_id IS NULL AND i.level <> 'feature'
+            WHERE i.parent_id IS NULL AND i.level <> ALL(:workable)
               AND (CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id)
             UNION ALL
             SELECT i.id, i.level, i.title, t.depth + 1, t.ordinals || ARRAY[i.title, i.id::text]
-            FROM tree t JOIN work_items i ON i.parent_id = t.id AND i.level <> 'feature'
+            FROM tree t JOIN work_items i ON i.parent_id = t.id AND i.level <> ALL(:workable)
         )
         SELECT t.id, t.depth, t.level, w.status AS state, t.title, coalesce(f.features, 0) AS features,
                coalesce(f.done, 0) AS done, f.best
-        FROM tree t JOIN workflows w ON w.id = t.id LEFT JOIN features f ON f.id = t.id ORDER BY t.ordinals
+        FROM tree t JOIN workflows w ON w.id = t.id LEFT JOIN features f ON f.id = t.id
+        WHERE w.status <> 'cancelled' ORDER BY t.ordinals
     """)
-    return [dict(row) for row in connection.execute(query, {"repository_id": repository_id}).mappings()]
+    values = {"repository_id": repository_id, "level": planned_level(), "workable": list(WORKABLE)}
+    return [dict(row) for row in connection.execute(query, values).mappings()]
 
 
 def progress(connection: Connection, repository_id: int | None = None) -> list[dict[str, Any]]:
-    """Count items by level and state; for features also give the share of all job sizes, in percent."""
+    """Count items by level and state, with their share of all job sizes of the level, in percent."""
     query = text("""
         SELECT i.level, w.status AS state, count(*) AS items,
                round(100.0 * sum(size) / nullif(sum(sum(size)) OVER (PARTITION BY i.level), 0), 1)::float AS percent
@@ -374,7 +411,7 @@ def progress(connection: Connection, repository_id: int | None = None) -> list[d
         CROSS JOIN LATERAL (SELECT coalesce((i.inputs -> 'job_size' ->> 'value')::int, 1) AS size) AS s
         WHERE CAST(:repository_id AS bigint) IS NULL OR i.repository_id = :repository_id
         GROUP BY i.level, w.status
-        ORDER BY array_position(ARRAY['theme', 'epic', 'capability', 'feature'], i.level), items DESC
+        ORDER BY array_position(ARRAY['theme', 'epic', 'capability', 'feature', 'story'], i.level), items DESC
     """)
     return [dict(row) for row in connection.execute(query, {"repository_id": repository_id}).mappings()]
 

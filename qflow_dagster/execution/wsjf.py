@@ -1,20 +1,20 @@
 """Weighted shortest job first: the score, and how its inputs follow from measures.
 
 WSJF = (user-business value + time criticality + risk reduction or opportunity enablement) / job
-size, after SAFe 6.0 (https://framework.scaledagile.com/wsjf/). Values are 1 to 10, the job size
-1 to 20 on the modified Fibonacci scale. Pure functions; an input that cannot be measured is
-missing (None), and with a missing input there is no score.
+size, after SAFe 6.0 (https://framework.scaledagile.com/wsjf/). All four are relative, on the modified
+Fibonacci scale 1, 2, 3, 5, 8, 13, 20: the smallest item of each column is 1. So first each item gets a measure
+(`Measure`), then the column becomes inputs (`relative`). Pure functions; what cannot be measured is missing (None),
+and with a missing input there is no score.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from qflow_dagster.errors import UsageError
 
 SCALE = (1, 2, 3, 5, 8, 13, 20)
-MAX_VALUE = 10
 NAMES = {
     "business_value": "user-business value",
     "time_criticality": "time criticality",
@@ -24,6 +24,15 @@ NAMES = {
 SEVERITY = {"error": 7, "warning": 4, "info": 1}
 # Lines of code that a person reads in an hour; a job of size 1 is about an hour.
 LINES_PER_SIZE = 200
+# Changes of tests, examples and benchmarks are worth less than those of what users run.
+MINOR_ROLE = 0.25
+
+
+class Measure(NamedTuple):
+    """What an input is derived from: a positive number, and its formula."""
+
+    value: float
+    formula: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Input:
 
 
 def score(inputs: Mapping[str, int | None]) -> float | None:
-    """Return the score of these inputs (0.15 to 30), rounded to 2 decimals; None if one is missing."""
+    """Return the score of these inputs (0.15 to 60), rounded to 2 decimals; None if one is missing."""
     values = [inputs.get(name) for name in NAMES]
     if any(value is None for value in values):
         return None
@@ -57,10 +66,8 @@ def stated(name: str, value: int, by: str) -> Input:
     """
     if name not in NAMES:
         raise UsageError(f"unknown input {name!r}; inputs: {', '.join(NAMES)}")
-    if name == "job_size" and value not in SCALE:
-        raise UsageError(f"job_size must be one of {', '.join(map(str, SCALE))}, not {value}")
-    if not 1 <= value <= MAX_VALUE and name != "job_size":
-        raise UsageError(f"{name} must be 1 to {MAX_VALUE}, not {value}")
+    if value not in SCALE:
+        raise UsageError(f"{name} must be one of {', '.join(map(str, SCALE))}, not {value}")
     return Input(value, by, "stated")
 
 
@@ -84,19 +91,29 @@ def _describe(score_input: Mapping[str, Any] | None) -> str:
     return f"{score_input['value']}  ({score_input['source']}: {score_input['formula']})"
 
 
-def business_value(hotspot: float | None, fan_in: float | None) -> Input | None:
-    """Return the value by how central the file is: the higher of hotspot score and fan-in rank (both 0 to 1)."""
+def business_value(
+    hotspot: float | None, fan_in: float | None, recent_errors: int = 0, minor: str = ""
+) -> Measure | None:
+    """Return the value by how central the file is (hotspot score, fan-in rank) and its errors of the last weeks.
+
+    `minor` says what the file is if it is not what users run: a test, an example.
+    """
     if hotspot is None and fan_in is None:
         return None
-    share = max(hotspot or 0.0, fan_in or 0.0)
-    return _derived(
-        1 + 9 * share, f"1 + 9 x max(hotspot score {_number(hotspot)}, fan-in rank {_number(fan_in)})"
+    share = max(hotspot or 0.0, (fan_in or 0.0) / 2)
+    errors = min(1.0, recent_errors / 10)
+    factor = MINOR_ROLE if minor else 1.0
+    role = f"{MINOR_ROLE} [{minor}] x " if minor else ""
+    return Measure(
+        factor * (1 + 9 * share + 10 * errors),
+        f"{role}(1 + 9 x max(hotspot score {_number(hotspot)}, fan-in rank {_number(fan_in)} / 2) "
+        f"+ 10 x errors of two weeks {errors:.2f} [{recent_errors}])",
     )
 
 
 def time_criticality(
     commits_90: int | None, commits_365: int | None, age_days: float | None, errors: int = 0
-) -> Input | None:
+) -> Measure | None:
     """Return the urgency by the file's recent changes, the age of the finding, and the errors it causes.
 
     The trend is the last 90 days' share of the year's commits, full at a half; the age is full
@@ -107,44 +124,89 @@ def time_criticality(
     trend = min(1.0, 2 * commits_90 / commits_365) if commits_365 else 0.0
     age = min(1.0, age_days / 90)
     failing = min(1.0, errors / 10)
-    return _derived(
+    return Measure(
         1 + 9 * (0.5 * trend + 0.25 * age + 0.25 * failing),
         f"1 + 9 x (0.5 x trend {trend:.2f} [{commits_90} of {commits_365} commits in 90 days] "
         f"+ 0.25 x age {age:.2f} [{age_days:.0f} days] + 0.25 x errors {failing:.2f} [{errors}])",
     )
 
 
-def risk_reduction(severity: str, bug_fixes: int | None, bus_factor: int | None) -> Input | None:
+def risk_reduction(severity: str, bug_fixes: int | None, bus_factor: int | None) -> Measure | None:
     """Return the risk by the severity of the finding, the file's bug fixes, and how many people know the file."""
     if severity not in SEVERITY or bug_fixes is None:
         return None
     fixes = 2 if bug_fixes >= 15 else 1 if bug_fixes >= 5 else 0
     single_owner = 1 if bus_factor == 1 else 0
-    return _derived(
+    return Measure(
         SEVERITY[severity] + fixes + single_owner,
         f"{severity} {SEVERITY[severity]} + {fixes} [{bug_fixes} bug fixes] "
         f"+ {single_owner} [{'one person knows' if single_owner else 'several people know'} it]",
     )
 
 
-def job_size(locations: int, code_lines: int | None, fixable: bool) -> Input | None:
-    """Return the size by the number of findings, the length of the file, and whether a fix is available."""
+def job_size(locations: int, code_lines: int | None, fixable: bool) -> Measure | None:
+    """Return the size by the number of findings, the length of the file, and whether a fix is available.
+
+    Review, tests and release cost 1 however small the change is.
+    """
     if code_lines is None:
         return None
     reading_hours = code_lines / LINES_PER_SIZE
-    effort = math.log2(locations + 1) + reading_hours * (0.25 if fixable else 1.0) + (0 if fixable else 2)
-    size = next((step for step in SCALE if step >= effort), SCALE[-1])
+    effort = 1 + math.log2(locations + 1) + reading_hours * (0.25 if fixable else 1.0) + (0 if fixable else 2)
     fix = "fix available: 0.25" if fixable else "no fix available: 2 + 1"
-    return Input(
-        size,
-        "derived",
-        f"log2({locations} locations + 1) + {fix} x {code_lines} lines / {LINES_PER_SIZE} = {effort:.1f}, "
-        f"next on the scale {'-'.join(map(str, SCALE))}",
+    return Measure(
+        effort, f"1 + log2({locations} locations + 1) + {fix} x {code_lines} lines / {LINES_PER_SIZE}"
     )
 
 
-def _derived(value: float, formula: str) -> Input:
-    return Input(max(1, min(MAX_VALUE, round(value))), "derived", formula)
+def relative(column: Sequence[Measure | None]) -> list[Input | None]:
+    """Return the inputs of one column: each measure relative to the smallest one, nearest on the scale."""
+    values = [measure.value for measure in column if measure is not None]
+    if not values:
+        return [None] * len(column)
+    smallest = max(min(values), 1e-9)
+    inputs: list[Input | None] = []
+    for measure in column:
+        if measure is None:
+            inputs.append(None)
+            continue
+        ratio = measure.value / smallest
+        value = min(SCALE, key=lambda step: (abs(step - ratio), step))
+        formula = f"{measure.formula} = {measure.value:.1f}, {ratio:.1f} times the smallest ({smallest:.1f})"
+        inputs.append(Input(value, "derived", formula))
+    return inputs
+
+
+def of_text(
+    priority: str | None, days_left: int | None, points: int | None, level: str, bug: bool
+) -> dict[str, Input]:
+    """Return the inputs of an item that a text asks for, by what the text states; a default where it states nothing."""
+    value = _PRIORITIES.get(priority or "", 3)
+    urgency = 2 if days_left is None else next((step for days, step in _DAYS if days_left <= days), 3)
+    size = _SIZES[level] if points is None else min(SCALE, key=lambda step: (abs(step - points), step))
+    risk = 5 if bug else 2
+    return {
+        "business_value": _by_text(value, f"priority {priority}" if priority else "no priority stated: 3"),
+        "time_criticality": _by_text(
+            urgency, f"due in {days_left} days" if days_left is not None else "no due date stated: 2"
+        ),
+        "risk_reduction": _by_text(risk, "it is about a fault: 5" if bug else "not about a fault: 2"),
+        "job_size": _by_text(
+            size, f"{points} points" if points is not None else f"no points stated; a {level}: {size}"
+        ),
+    }
+
+
+_PRIORITIES = {
+    "critical": 20, "urgent": 20, "highest": 20, "p0": 20, "high": 13, "p1": 13, "medium": 5, "normal": 5, "p2": 5,
+    "low": 2, "p3": 2, "lowest": 1, "p4": 1,
+}  # fmt: skip
+_DAYS = ((7, 20), (30, 13), (90, 5))
+_SIZES = {"story": 3, "feature": 8, "capability": 13, "epic": 20, "theme": 20}
+
+
+def _by_text(value: int, formula: str) -> Input:
+    return Input(value, "text", formula)
 
 
 def _number(value: float | None) -> str:

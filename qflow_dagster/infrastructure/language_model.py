@@ -4,18 +4,43 @@ Belongs here: the call, its limits, tokens and cost. Does not belong here: promp
 of answers, budgets and circuit breakers (all by the caller).
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.outgoing import LOOPBACK
 from qflow_dagster.safety.redaction import redact_text
-from qflow_dagster.safety.storable import storable_text
+from qflow_dagster.safety.storable import read_json, storable_text
 from qflow_dagster.settings import settings
 
 # Headers of a request; all others are removed.
 SENT = frozenset(
     {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
 )
+
+_Tokens = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+
+
+class _Usage(BaseModel):
+    prompt_tokens: _Tokens = 0
+    completion_tokens: _Tokens = 0
+
+
+class _Completion(BaseModel):
+    """What is read of an answer."""
+
+    choices: Sequence[_Choice] | None = None
+    usage: _Usage | None = None
 
 
 def configured() -> bool:
@@ -27,9 +52,10 @@ def complete(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
     """Return the model's answer, and its usage: input_tokens, output_tokens, cost.
 
     Raises:
-        QflowError: The endpoint failed.
+        QflowError: The endpoint failed, or answered with something else than a chat completion.
     """
     # Imported late: it takes half a second, and most machines have no model.
+    import httpx2
     import openai
 
     model = settings().model
@@ -42,25 +68,42 @@ def complete(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
         http_client=_http_client(key),
     )
     try:
-        answer = client.chat.completions.create(
-            model=model.name or "",
-            max_tokens=model.tokens,
-            temperature=0.0,
-            messages=[
-                {"role": "system", "content": instructions},
-                {"role": "user", "content": question},
-            ],
+        # Not `chat.completions.create`: it does not check what it parses, and returns a page of HTML as a string.
+        response = client.post(
+            "/chat/completions",
+            cast_to=httpx2.Response,
+            body={
+                "model": model.name or "",
+                "max_tokens": model.tokens,
+                "temperature": 0.0,
+                "messages": [
+                    {"role": "system", "content": instructions},
+                    {"role": "user", "content": question},
+                ],
+            },
         )
     except openai.OpenAIError as error:
         raise QflowError(f"the model's endpoint failed: {redact_text(str(error))[:300]}") from None
     finally:
         client.close()
-    used = answer.usage
-    sent, received = (used.prompt_tokens, used.completion_tokens) if used else (0, 0)
+    answer = _read(response.content)
+    used = answer.usage or _Usage()
+    sent, received = used.prompt_tokens, used.completion_tokens
     cost = (sent * model.input_price + received * model.output_price) / 1_000_000
     usage = {"input_tokens": sent, "output_tokens": received, "cost": round(cost, 6)}
     content = answer.choices[0].message.content if answer.choices else ""
     return storable_text(content or ""), usage
+
+
+def _read(body: bytes) -> _Completion:
+    try:
+        return _Completion.model_validate(read_json(body))
+    except (ValueError, ValidationError):
+        start = redact_text(" ".join(body[:80].decode("utf-8", "replace").split()))
+        raise QflowError(
+            f"the model's endpoint did not answer with a chat completion (JSON with `choices`): {start!r}; "
+            "check QFLOW_MODEL_URL"
+        ) from None
 
 
 def _http_client(key: str) -> Any:

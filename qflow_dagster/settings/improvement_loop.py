@@ -4,7 +4,7 @@ Each value has its default, range and meaning. Does not belong here: reading the
 """
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
 
@@ -167,6 +167,10 @@ class ExecutionSettings(BaseModel):
         default="words",
         pattern="^(words|model)$",
         description="who says what a free text asks for: its words alone, or the model of QFLOW_MODEL_*",
+    )
+    hierarchy: Literal["essential", "large-solution", "plain"] = Field(
+        default="essential",
+        description="theme, epic, feature, story; large-solution: also capability; plain: epic and story alone",
     )
     autonomous: float = Field(
         default=0.9, ge=0, le=1, description="confidence from which a free text becomes work without a person"

@@ -56,7 +56,7 @@ def test_from_a_finding_to_a_verified_commit_with_trailers(loop: Loop) -> None:
     assert verified.good
     assert loop.state(suggestion["id"]) == "verified"
     with loop.engine.connect() as connection:
-        [feature] = work_items.find(connection, level="feature", state="all")
+        [feature] = work_items.find(connection, level="story", state="all")
         [row] = suggestion_statistics.statistics(connection)
         outcome = edit_records.show(connection, suggestion["id"])["outcome"]
         assert verify_history(connection) is None
@@ -75,12 +75,12 @@ def test_a_finding_whose_edit_waits_to_be_merged_is_not_worked_on_again(loop: Lo
     loop.find()
     loop.plan()
     with loop.engine.connect() as connection:
-        [feature] = work_items.find(connection, level="feature", state="all")
+        [feature] = work_items.find(connection, level="story", state="all")
     assert feature["state"] == "done"
     # Taken back, it is work again.
     edit_verification.revert(loop.engine, suggestion["id"], actor="ada", reason="not so")
     with loop.engine.connect() as connection:
-        [feature] = work_items.find(connection, level="feature", state="all")
+        [feature] = work_items.find(connection, level="story", state="all")
     assert feature["state"] == "backlog"
 
 
@@ -143,7 +143,7 @@ def test_a_denied_suggestion_ends_and_the_work_goes_back(loop: Loop) -> None:
     assert loop.apply() == []
     assert loop.state(suggestion["id"]) == "rejected"
     with loop.engine.connect() as connection:
-        [feature] = work_items.find(connection, level="feature")
+        [feature] = work_items.find(connection, level="story")
         assert feature["state"] == "backlog"
         assert connection.scalar(text("SELECT outcome FROM candidates")) == "denied"
     # The same change is not suggested again, on another commit either.

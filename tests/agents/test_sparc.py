@@ -30,7 +30,7 @@ def begin(loop: Loop, **given: Any) -> UUID:
 
 def feature(loop: Loop, title: str = "") -> UUID:
     with loop.engine.connect() as connection:
-        found = work_items.find(connection, level="feature", state="all")
+        found = work_items.find(connection, level="story", state="all")
     return next(row["id"] for row in found if title in row["title"])
 
 

@@ -7,12 +7,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
+from qflow_dagster.evolution import matchers
 from tests.agents.test_rule_changes import RULE, active, on_trial
 from tests.cli.test_commands import ok
 from tests.cli.test_operations import refused
 from tests.evolution.judgements_in_database import decided
+from tests.ingestion.conftest import GitRepository, make_repository
+
+__all__ = ["make_repository"]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -110,3 +114,21 @@ def test_what_one_publishes_another_imports_only_if_it_trusts_it(
 )
 def test_every_command_says_what_it_does(qflow: Run, command: str) -> None:
     assert "Usage" in ok(qflow("rules", command, "--help"))
+
+
+def test_a_pack_is_begun_and_tried_on_a_repository_without_storing_anything(
+    qflow: Run, engine: Engine, home: Path, make_repository: Callable[[str], GitRepository]
+) -> None:
+    for language in matchers.LANGUAGES:
+        ok(qflow("rules", "new", f"{language}.yaml", "--language", language))
+        assert ok(qflow("rules", "test", f"{language}.yaml")) == "1 rules, 0 failed\n"
+    refused(qflow("rules", "new", "python.yaml"), 2, "python.yaml exists already")
+    repository = make_repository("tried")
+    repository.commit({"a.py": "x = 1\nold_call(x)\n", "b.py": "y = 1\n"})
+    tried = ok(qflow("rules", "try", "python.yaml", str(repository.path)))
+    assert "a.py:2: python/first-rule: The old call" in tried
+    assert "-old_call(x)\n+new_call(x)\n" in tried
+    assert tried.endswith("1 matches in 1 files, 1 would be changed\n")
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM repositories")) == 0
+        assert connection.scalar(text("SELECT count(*) FROM rule_versions WHERE pack = 'python'")) == 0

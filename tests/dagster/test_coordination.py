@@ -117,7 +117,7 @@ def test_a_goal_is_worked_on_until_it_waits_for_a_person(
     dagster: Dagster, engine: Engine, loop: Loop
 ) -> None:
     with engine.begin() as connection:
-        [item] = [row["id"] for row in work_items.find(connection, level="feature")]
+        [item] = [row["id"] for row in work_items.find(connection, level="story")]
         goal = sparc.start(connection, requested_by="ada", work_item=item)
     assert ran(dagster, "open_goals").success
     assert ran(dagster, "open_goals") is None

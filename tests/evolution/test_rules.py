@@ -77,6 +77,10 @@ rules:
             "not a condition",
         ),
         ("rules:", "rules: [", ":4:3", "expected"),
+        # A variable that nothing binds would put nothing in its place.
+        ("fix: bar($A)", "fix: bar($B)", ":11:10", "has $B, which the matcher does not bind (it binds $A)"),
+        ("fix: bar($A)", "fix: bar($$$A)", ":11:10", "line 1, column 5 of the fix has $$$A"),
+        ("pattern: foo($A)", "not: {pattern: foo($A)}", ":11:10", "(it binds nothing)"),
     ],
 )
 def test_a_wrong_pack_is_refused_with_file_line_and_column(
@@ -103,6 +107,25 @@ def test_a_safe_fix_and_no_fix_at_all_cannot_differ(tmp_path: Path, old: str, ne
     path.write_text(PACK.replace(old, new))
     with pytest.raises(UsageError, match="differs"):
         read_pack(path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "unused"),
+    [
+        ("foo($A)", []),
+        ("foo($A, $B)", ["$B"]),
+        ("foo($A, $B, $B)", []),
+        ("foo($A, $_B)", []),
+        ("foo($A, $$$C)", ["$$$C"]),
+    ],
+)
+def test_a_variable_that_a_pattern_binds_for_nothing_is_warned_of(
+    tmp_path: Path, pattern: str, unused: list[str]
+) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(PACK.replace("pattern: foo($A)", f"pattern: '{pattern}'"))
+    [rule] = read_pack(path)
+    assert rule.unused_variables == unused
 
 
 def test_a_rule_there_twice_is_refused(tmp_path: Path) -> None:
@@ -132,7 +155,7 @@ def test_folders_of_ones_own_add_rules_and_replace_those_shipped(
 
 def test_a_pattern_that_ast_grep_refuses_is_named(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
-    path.write_text(PACK.replace("{pattern: foo($A)}", "{kind: no_such_kind}"))
+    path.write_text(PACK.replace("{pattern: foo($A)}", "{kind: no_such_kind}").replace("bar($A)", "bar()"))
     [rule] = read_pack(path)
     with pytest.raises(UsageError, match=r"own/rule \(python\): .*Kind `no_such_kind` is invalid"):
         matchers.check_matcher(rule)

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import next_work, safe_work_planner, work_chunks, work_items
@@ -34,11 +34,12 @@ def test_findings_become_the_hierarchy_with_scores_that_explain_themselves(loop:
     assert (planned.features, planned.created, planned.without_score) == (2, 2, 0)
     with loop.engine.connect() as connection:
         tree = work_items.tree(connection)
-        assert [(row["depth"], row["level"]) for row in tree][:3] == [
-            (0, "theme"),
-            (1, "epic"),
-            (2, "capability"),
+        assert [(row["depth"], row["level"], row["features"]) for row in tree] == [
+            (0, "theme", 0),
+            (1, "epic", 2),
         ]
+        [story] = [row for row in work_items.find(connection, level="story") if row["path"] == "app/a.py"]
+        assert story["rule"] == "python/mutable-default"
         first = work_items.find(connection, level="feature")[0]
         lines = safe_work_planner.explain(connection, first["id"])
     assert lines[-1].startswith("WSJF = (")
@@ -83,6 +84,9 @@ def test_two_callers_never_get_the_same_work(loop: Loop) -> None:
         ]
     assert len(claimed) == len(set(claimed)) == 4
     assert {row["state"] for row in features(loop)} == {"in_progress"}
+    # Whoever has a feature has its stories: nothing is generated for them meanwhile.
+    with loop.engine.connect() as connection:
+        assert {row["state"] for row in work_items.find(connection, level="story")} == {"in_progress"}
 
 
 def test_the_next_work_is_the_highest_score_that_is_ready(loop: Loop) -> None:
@@ -92,7 +96,7 @@ def test_the_next_work_is_the_highest_score_that_is_ready(loop: Loop) -> None:
             [NewItem(level="feature", title=f"f{n}", source="text") for n in range(3)],
             actor="ada",
         )
-        for item, value in zip(ids, (2, 9, 5), strict=True):
+        for item, value in zip(ids, (2, 8, 5), strict=True):
             for name in ("business_value", "time_criticality", "risk_reduction"):
                 safe_work_planner.set_input(connection, item, name, value, actor="ada")
             safe_work_planner.set_input(connection, item, "job_size", 3, actor="ada")
@@ -111,13 +115,21 @@ def test_levels_and_ranges_are_kept(loop: Loop) -> None:
         [epic] = work_items.create(
             connection, [NewItem(level="epic", title="e", kind="business")], actor="ada"
         )
-        with pytest.raises(UsageError, match="parent of a feature is of level capability, not epic"):
-            work_items.create(connection, [NewItem(level="feature", title="f", parent_id=epic)], actor="ada")
-        [capability] = work_items.create(
-            connection, [NewItem(level="capability", title="c", parent_id=epic)], actor="ada"
+        [feature] = work_items.create(
+            connection, [NewItem(level="feature", title="f", parent_id=epic)], actor="ada"
         )
+        [story, other] = work_items.create(
+            connection,
+            [NewItem(level="story", title="s", parent_id=feature), NewItem(level="story", title="t")],
+            actor="ada",
+        )
+        with pytest.raises(UsageError, match="parent of a feature is of a higher level, not a story"):
+            work_items.create(connection, [NewItem(level="feature", title="f", parent_id=story)], actor="ada")
         with pytest.raises(UsageError, match="dependencies are within one level"):
-            work_items.depend(connection, epic, [capability])
+            work_items.depend(connection, epic, [feature])
+        with pytest.raises(UsageError, match="done only after it"):
+            work_items.depend(connection, story, [feature])
+        work_items.depend(connection, other, [feature])
         with pytest.raises(UsageError, match="job_size must be one of"):
             safe_work_planner.set_input(connection, epic, "job_size", 4, actor="ada")
         with pytest.raises(QflowError, match="there is no work item"):
@@ -138,8 +150,8 @@ def test_what_has_no_inputs_inherits_its_epics_score(loop: Loop) -> None:
         assert "missing" in safe_work_planner.explain(connection, feature)[0]
         for name, value in (
             ("business_value", 8),
-            ("time_criticality", 4),
-            ("risk_reduction", 3),
+            ("time_criticality", 5),
+            ("risk_reduction", 2),
             ("job_size", 5),
         ):
             safe_work_planner.set_input(connection, epic, name, value, actor="ada")
@@ -169,7 +181,8 @@ def test_complexity_that_grew_becomes_work(loop: Loop) -> None:
     loop.repository.commit({"a.py": f"def f(a):\n{branches}    return a\n"})
     loop.find()
     loop.plan()
-    [found] = [row for row in features(loop) if row["source"] == "metric"]
+    with loop.engine.connect() as connection:
+        [found] = work_items.find(connection, level="story", source="metric")
     assert found["title"] == "Complexity rose: a.py"
 
 
@@ -179,7 +192,7 @@ def test_complexity_that_grew_becomes_work(loop: Loop) -> None:
 def test_a_clear_text_is_planned_at_once_under_the_item_it_is_about(loop: Loop) -> None:
     with loop.engine.begin() as connection:
         work_items.create(
-            connection, [NewItem(level="capability", title="Invoices as PDF for all customers")], actor="ada"
+            connection, [NewItem(level="epic", title="Invoices as PDF for all customers")], actor="ada"
         )
         added = work_chunks.add_chunk(
             connection,
@@ -207,7 +220,7 @@ def test_an_unclear_text_is_kept_and_can_be_decided(loop: Loop) -> None:
     with loop.engine.begin() as connection, pytest.raises(IllegalTransitionError):
         work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
     with loop.engine.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM work_items")) == 1
+        assert len(work_items.find(connection, source="text")) == 1
 
 
 def test_approved_texts_are_claimed_together_and_applied_one_by_one(engine: Engine) -> None:
@@ -239,32 +252,92 @@ def named(connection: Connection, title: str, level: str = "feature") -> UUID:
     return item
 
 
-def test_a_text_that_changes_something_waits_and_then_changes_what_is_most_like_it(engine: Engine) -> None:
+def requested(connection: Connection, request: str) -> work_chunks.AddedChunk:
+    return work_chunks.add_chunk(connection, request, requested_by="bob")
+
+
+def decided(connection: Connection, request: str) -> UUID:
+    """The item that a text became part of, once a person applied it."""
+    added = requested(connection, request)
+    assert added.state == "waiting", "which item it means is a guess, however clear the words are"
+    item = work_chunks.decide(connection, added.chunk_id, apply=True, actor="ada")
+    assert item is not None
+    return item
+
+
+def test_a_text_about_an_item_waits_and_then_does_what_it_says(engine: Engine) -> None:
     with engine.begin() as connection:
-        other = named(connection, "Send reminders by mail")
-        meant = named(connection, "Export invoices as PDF")
-        added = work_chunks.add_chunk(
+        epic = named(connection, "Customers pay by invoice", "epic")
+        [reminders, export] = work_items.create(
             connection,
-            "Change the feature export invoices as PDF\n- in French\n- in German",
-            requested_by="bob",
+            [
+                NewItem(level="feature", title=title, parent_id=epic)
+                for title in ("Send reminders by mail", "Export invoices as PDF")
+            ],
+            actor="ada",
         )
-    # However clear the words are: which item is meant is a guess.
-    assert (added.state, added.analysis.action) == ("waiting", "update")
-    assert "it changes 'Export invoices as PDF'" in added.analysis.reasons[-1]
-    with engine.begin() as connection:
-        assert work_chunks.decide(connection, added.chunk_id, apply=True, actor="ada") == meant
-        shown = work_items.show(connection, meant)
-        assert work_items.show(connection, other)["description"] == ""
-    assert "in French" in shown["description"]
-    assert shown["history"][-1]["actor"] == "ada"
-    assert shown["history"][-1]["data"]["description"]["from"] == ""
+        [crash, typo] = work_items.create(
+            connection,
+            [
+                NewItem(level="story", title=title, parent_id=reminders)
+                for title in ("Crash when the cart is empty", "Typo on the checkout page")
+            ],
+            actor="ada",
+        )
+
+        def shown(item: UUID) -> dict:
+            return work_items.show(connection, item)
+
+        request = "Change the feature export invoices as PDF: due 2031-05-02, priority high, owner @lee\n- in French"
+        assert decided(connection, request) == export
+        changed = shown(export)
+        assert (changed["owner"], str(changed["due"]), changed["priority"]) == ("lee", "2031-05-02", "high")
+        assert (changed["acceptance"], changed["inputs"]["business_value"]["value"]) == (["in French"], 13)
+        event = changed["history"][-1]
+        assert (event["actor"], event["data"]["owner"]) == ("ada", {"from": None, "to": "lee"})
+        assert shown(reminders)["description"] == ""
+        # Shown beside the item it resembles; nothing is created.
+        assert decided(connection, "The checkout page has a typo") == typo
+        assert "duplicate" in shown(typo)["history"][-1]["data"]
+        assert decided(connection, "please close the crash when the cart is empty, fixed in 4.2") == crash
+        assert shown(crash)["state"] == "done"
+        assert decided(connection, "Reopen: crash when the cart is empty") == crash
+        assert shown(crash)["state"] == "backlog"
+        assert decided(connection, "Export invoices as PDF depends on send reminders by mail") == export
+        assert shown(export)["remaining_dependencies"] == 1
+        first = decided(connection, "Split export invoices as PDF into one item for A4 and one for A5")
+        assert (shown(first)["title"], shown(first)["parent_id"], shown(export)["state"]) == (
+            "A4",
+            epic,
+            "cancelled",
+        )
+        assert (
+            decided(connection, "Merge the typo on the checkout page into crash when the cart is empty")
+            == crash
+        )
+        assert shown(typo)["state"] == "cancelled"
 
 
-def test_a_text_that_changes_what_nobody_knows_is_something_new(engine: Engine) -> None:
+def test_every_text_becomes_an_item_with_parent_and_score_or_a_question_to_a_person(engine: Engine) -> None:
     with engine.begin() as connection:
-        added = work_chunks.add_chunk(connection, "Update the feature that sings", requested_by="bob")
-    assert added.analysis.action == "create"
-    assert "no feature is similar" in added.analysis.reasons[-1]
+        named(connection, "Customers pay by invoice", "epic")
+        for request in (
+            "Die Bestellübersicht lädt zu langsam, bitte die Abfrage beschleunigen.",
+            "hm",
+            "what about customers pay by invoice?",
+            "Don't close customers pay by invoice yet",
+        ):
+            assert requested(connection, request).state == "escalated"
+        added = requested(
+            connection, "Die Bestellübersicht lädt zu langsam, bitte die Abfrage beschleunigen."
+        )
+        assert "it is written in German, and read by a person" in added.analysis.reasons
+        item = work_chunks.decide(connection, added.chunk_id, apply=True, actor="ada")
+        assert item is not None
+        # Similar to nothing: below what collects such requests.
+        assert work_items.show(connection, item)["wsjf"] is not None
+        parent = work_items.show(connection, item)["parent_id"]
+        assert work_items.show(connection, parent)["title"] == "Requested work"
 
 
 def test_what_a_text_says_it_needs_is_waited_for(engine: Engine) -> None:
@@ -277,7 +350,7 @@ def test_what_a_text_says_it_needs_is_waited_for(engine: Engine) -> None:
         )
         assert added.state == "applied"
         assert added.work_item_id is not None
-        assert "no feature has the name of its dependency: world peace" in added.analysis.reasons[-1]
+        assert "no item has the name of its dependency: world peace" in added.analysis.reasons[-1]
         assert work_items.show(connection, added.work_item_id)["remaining_dependencies"] == 1
         assert next_work.get_next_work(connection, actor="ada", limit=9) == [ledger]
         work_items.move(connection, [ledger], "done", actor="ada")
@@ -299,22 +372,19 @@ def test_what_a_person_states_is_history_and_what_is_over_is_not_changed(engine:
             safe_work_planner.set_input(connection, item, "job_size", 5, actor="ada")
 
 
-SAID = '{"level": "capability", "action": "create", "name": "Invoices", "acceptance": ["sent"], "confidence": 0.95}'
+SAID = (
+    '{"level": "feature", "action": "create", "name": "Invoices", "acceptance": ["sent"], "confidence": 1.0}'
+)
 
 
 @pytest.mark.parametrize(
     ("said", "level", "words"),
     [
-        (f"Here it is: {SAID}", "capability", "m says so"),
-        ("I would rather not", "feature", "by cue words: the model's answer is not a valid classification"),
+        (f"Here it is: {SAID}", "feature", "m says so"),
+        ("I would rather not", "story", "by cue words: the model's answer is not a valid classification"),
         (
-            SAID.replace("0.95", "7"),
-            "feature",
-            "by cue words: the model's answer is not a valid classification",
-        ),
-        (
-            SAID.replace("capability", "galaxy"),
-            "feature",
+            SAID.replace('"feature"', '"galaxy"'),
+            "story",
             "by cue words: the model's answer is not a valid classification",
         ),
     ],
@@ -332,7 +402,8 @@ def test_a_model_may_say_what_a_text_asks_for_and_its_words_if_that_is_nothing(
         added = work_chunks.add_chunk(
             connection, "Fix the invoices that nobody gets", requested_by="ada", analysis=found
         )
-        assert added.state == ("applied" if level == "capability" else "waiting")
+        # However sure the model says that it is.
+        assert added.state == "waiting"
     # What it cost is on record, and a spent budget asks nobody.
     monkeypatch.setattr(settings().model, "budget", 0.5)
     again = classify_by_model(engine, "Fix the invoices that nobody gets")

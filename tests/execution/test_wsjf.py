@@ -9,13 +9,13 @@ from qflow_dagster.execution import wsjf
 from qflow_dagster.execution.classifier import classify
 from qflow_dagster.execution.work_items import parent_state
 
-VALUES = st.integers(1, 10)
+VALUES = st.sampled_from(wsjf.SCALE)
 SHARES = st.none() | st.floats(0, 1)
 COUNTS = st.none() | st.integers(0, 10_000)
 
 
 def test_the_example_of_the_literature() -> None:
-    inputs = {"business_value": 8, "time_criticality": 7, "risk_reduction": 6, "job_size": 12}
+    inputs = {"business_value": 8, "time_criticality": 5, "risk_reduction": 1, "job_size": 8}
     assert wsjf.score(inputs) == 1.75
 
 
@@ -26,7 +26,7 @@ def test_it_is_within_its_range_and_a_smaller_job_never_scores_less(
     names = list(wsjf.NAMES)
     score = wsjf.score(dict(zip(names, (a, b, c, size), strict=True)))
     assert score is not None
-    assert 0.15 <= score <= 30
+    assert 0.15 <= score <= 60
     smaller = wsjf.score(dict(zip(names, (a, b, c, 1), strict=True)))
     assert smaller is not None
     assert smaller >= score
@@ -59,16 +59,40 @@ def test_derived_inputs_are_in_range_or_missing(
         wsjf.business_value(hotspot, fan_in),
         wsjf.time_criticality(recent, year, age, errors),
         wsjf.risk_reduction("warning", recent, year),
+        wsjf.job_size(places, lines, True),
     ]
-    assert all(one is None or 1 <= one.value <= 10 for one in derived)
+    assert all(one is None or one.value > 0 for one in derived)
     assert (derived[0] is None) == (hotspot is None and fan_in is None)
-    size = wsjf.job_size(places, lines, True)
-    assert (size is None) == (lines is None)
-    assert size is None or size.value in wsjf.SCALE
+    assert (derived[3] is None) == (lines is None)
+
+
+@given(st.lists(st.none() | st.floats(0.1, 1_000), min_size=1, max_size=20))
+def test_the_smallest_of_each_column_is_one_and_a_larger_measure_is_never_less(
+    column: list[float | None],
+) -> None:
+    inputs = wsjf.relative([None if value is None else wsjf.Measure(value, "f") for value in column])
+    assert [one is None for one in inputs] == [value is None for value in column]
+    pairs = sorted(
+        (value, one.value) for value, one in zip(column, inputs, strict=True) if one and value is not None
+    )
+    assert all(value in wsjf.SCALE for _, value in pairs)
+    assert [value for _, value in pairs] == sorted(value for _, value in pairs)
+    assert not pairs or pairs[0][1] == 1
+
+
+def test_a_hotspot_comes_before_a_small_fix_of_a_benchmark_folder() -> None:
+    hotspot = wsjf.business_value(0.9, 0.8)
+    benchmark = wsjf.business_value(0.05, 0.5, minor="below benchmarks/")
+    large, small = wsjf.job_size(3, 900, False), wsjf.job_size(1, 40, True)
+    values, sizes = wsjf.relative([hotspot, benchmark]), wsjf.relative([large, small])
+    scores = [
+        v.value / s.value for v, s in zip(values, sizes, strict=True) if v is not None and s is not None
+    ]
+    assert scores[0] > scores[1]
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("job_size", 4), ("risk_reduction", 11), ("joy", 1), ("job_size", 0)]
+    ("name", "value"), [("job_size", 4), ("risk_reduction", 10), ("joy", 1), ("job_size", 0)]
 )
 def test_a_stated_input_out_of_range_is_refused(name: str, value: int) -> None:
     with pytest.raises(UsageError, match=name):
@@ -101,7 +125,7 @@ def test_a_parent_is_done_when_all_its_children_ended_and_one_was_done(
         ("Epic: refactor the storage infrastructure so that backups need no downtime", "epic", "enabler"),
         ("Epic: customers pay by invoice in twelve countries", "epic", "business"),
         ("Capability: search across teams in all of our products", "capability", None),
-        ("Fix the crash when the cart is empty", "feature", None),
+        ("Fix the crash when the cart is empty", "story", None),
     ],
 )
 def test_a_text_is_classified_by_its_words(text: str, level: str, kind: str | None) -> None:

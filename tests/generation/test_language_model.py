@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from qflow_dagster.agents import edit_verification
+from qflow_dagster.execution import work_chunks
+from qflow_dagster.execution.model_classifier import classify_by_model
 from qflow_dagster.settings import settings
 from tests.generation.conftest import DEEP
 from tests.improvement_loop import NONE, Loop
@@ -18,6 +20,8 @@ class Model(BaseHTTPRequestHandler):
     """Answers as an OpenAI-compatible endpoint does."""
 
     answer = ""
+    # The body of the answer, if it is something else than a chat completion.
+    body: bytes | None = None
     asked: list[dict[str, Any]] = []  # noqa: RUF012
 
     def do_POST(self) -> None:
@@ -40,7 +44,7 @@ class Model(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
-        self.wfile.write(json.dumps(answer).encode())
+        self.wfile.write(json.dumps(answer).encode() if self.body is None else self.body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -55,7 +59,7 @@ def model(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(given, "name", "m")
     monkeypatch.setattr(given, "input_price", 10.0)
     monkeypatch.setattr(given, "output_price", 20.0)
-    Model.asked, Model.answer = [], "<none/>"
+    Model.asked, Model.answer, Model.body = [], "<none/>", None
     yield Model
     server.shutdown()
 
@@ -139,3 +143,57 @@ def test_what_an_answer_costs_is_counted_whatever_it_is_good_for(
         ).all()
     assert len(rows) == 9
     assert {row.cost for row in rows if row.outcome != "refused"} == {0.002}
+
+
+OF_A_LIST = {"choices": [{"message": {"role": "assistant", "content": [{"type": "text", "text": "hm"}]}}]}
+CLASSIFIED = '{"level": "theme", "name": "\\u001b[31mAPPROVED\\u001b[0m", "confidence": 1.0}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html><body>Welcome</body></html>",
+        b'data: {"choices": []}\n\ndata: [DONE]\n\n',
+        b'"a string"',
+        b"[]",
+        b'{"choices": [{"message"',
+        b"",
+        b'{"choices": 7}',
+        b'{"usage": {"prompt_tokens": "many"}, "choices": []}',
+        json.dumps(OF_A_LIST).encode(),
+    ],
+)
+def test_an_endpoint_that_answers_garbage_changes_nothing_and_the_text_is_stored(
+    loop: Loop, model: type[Model], body: bytes
+) -> None:
+    model.body = body
+    analysis = classify_by_model(loop.engine, "Fix the crash when the cart is empty")
+    assert "by cue words: the model's endpoint did not answer with a chat completion" in analysis.reasons[-1]
+    with loop.engine.begin() as connection:
+        added = work_chunks.add_chunk(
+            connection, "Fix the crash when the cart is empty", requested_by="ada", analysis=analysis
+        )
+        assert [row["id"] for row in work_chunks.undecided(connection)] == [added.chunk_id]
+
+
+def test_a_models_own_confidence_decides_nothing_until_people_have_accepted_what_it_said(
+    loop: Loop, model: type[Model]
+) -> None:
+    model.answer = CLASSIFIED
+
+    def add(number: int) -> work_chunks.AddedChunk:
+        request = f"Something about the cart of page {number}"
+        analysis = classify_by_model(loop.engine, request)
+        with loop.engine.begin() as connection:
+            return work_chunks.add_chunk(connection, request, requested_by="ada", analysis=analysis)
+
+    first = add(0)
+    assert first.state == "waiting"
+    assert first.analysis.name == "<U+001B>[31mAPPROVED<U+001B>[0m"
+    accepted = 0
+    while (added := add(accepted + 1)).state == "waiting":
+        with loop.engine.begin() as connection:
+            work_chunks.decide(connection, added.chunk_id, apply=True, actor="bob")
+        accepted += 1
+    assert added.state == "applied"
+    assert 10 < accepted < 20, "people accepted all of them"

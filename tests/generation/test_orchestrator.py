@@ -144,7 +144,7 @@ def test_a_rule_is_changed_once_per_package_whatever_the_number_of_files(loop: L
     assert applied.problem is None
     edit_verification.verify_applied(loop.engine)
     with loop.engine.connect() as connection:
-        done = work_items.find(connection, level="feature", state="done")
+        done = work_items.find(connection, level="story", state="done")
     assert sorted(item["path"] for item in done) == ["a.py", "b/c.py"]
 
 
@@ -174,7 +174,7 @@ def test_a_change_has_no_more_files_than_its_agent_may_change_and_the_rest_goes_
     [suggestion] = loop.improve()
     assert len(suggestion["paths"]) == PROFILES["code_quality"].max_files
     with loop.engine.connect() as connection:
-        [*left] = work_items.find(connection, level="feature", state="backlog")
+        [*left] = work_items.find(connection, level="story", state="backlog")
     assert len(left) == 7 - len(suggestion["paths"])
 
 
@@ -204,7 +204,7 @@ def test_an_item_nothing_is_proposed_for_goes_back_with_the_reason(
     loop.repository.commit({"b.py": NONE})
     assert loop.improve() == []
     with loop.engine.connect() as connection:
-        [feature] = work_items.find(connection, level="feature")
+        [feature] = work_items.find(connection, level="story")
         shown = work_items.show(connection, feature["id"])
     assert shown["state"] == "backlog"
     assert shown["history"][-1]["data"] == {"reason": "nothing was proposed"}
