@@ -18,8 +18,6 @@ from qflow_dagster.execution.text_language import foreign_language
 from qflow_dagster.safety.display import visible_line
 
 MAX_NAME_LENGTH = 60
-# What a text may want. All but `create` and `question` are about existing items.
-ACTIONS = ("create", "update", "duplicate", "split", "merge", "close", "reopen", "question")
 _NOT = r"(?:not|n't|never|nothing|no|without)"
 
 _PREFIX = re.compile(

@@ -44,10 +44,10 @@ _WAITS = re.compile(
     re.I,
 )
 _NEEDS = re.compile(r"\b(?:needs?|once)\s+", re.I)
-_FIRST = re.compile(r"\s+(?:first|before|beforehand|up front)\b", re.I)
+_FIRST = re.compile(r"\s(?:first|before|beforehand|up front)\b", re.I)
 _AFTER_REFERENCE = re.compile(rf"\b(?:after|once|needs|when)\s+({_REFERENCE})\b", re.I)
 _STATE = re.compile(
-    r"\s+(?:is|are|has been|have been|was|gets?)\s+(?:done|there|ready|finished|merged|closed|complete|live)\b",
+    r"\s(?:is|are|has been|have been|was|gets?)\s(?:done|there|ready|finished|merged|closed|complete|live)\b",
     re.I,
 )
 _PHRASE_END = re.compile(r"[.;\n]|,| and is | but |\s-\s| because |\(")

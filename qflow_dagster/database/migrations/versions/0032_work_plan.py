@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0031_work_plan"
-down_revision = "0030_error_exceptions"
+revision = "0032_work_plan"
+down_revision = "0031_leases"
 
 
 def upgrade() -> None:
