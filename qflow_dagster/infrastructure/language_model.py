@@ -68,7 +68,7 @@ def complete(instructions: str, question: str) -> tuple[str, dict[str, Any]]:
         http_client=_http_client(key),
     )
     try:
-        # Not `chat.completions.create`: it does not check what it parses, and returns a page of HTML as a string.
+        # Not by its method for chats, which does not check what it parses: a page of HTML would be a string.
         response = client.post(
             "/chat/completions",
             cast_to=httpx2.Response,
