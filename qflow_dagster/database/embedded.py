@@ -29,6 +29,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 from sqlalchemy import URL
 
 from qflow_dagster.database import embedded_roles
@@ -225,7 +226,24 @@ def _password(home: Path) -> str:
 def _pg_ctl(binaries: Path, data: Path, verb: str, *options: str) -> None:
     """Run pg_ctl."""
     command = [binaries / "pg_ctl", verb, "--wait", "--silent", f"--pgdata={data}", *options]
-    _once_free(lambda: _run(command, f"the embedded PostgreSQL under {data} does not {verb}", data / LOG))
+    _once_free(
+        lambda: _run(command, f"the embedded PostgreSQL under {data} does not {verb}", data / LOG),
+        meanwhile=lambda: _end_orphans(data),
+    )
+
+
+def _end_orphans(data: Path) -> None:
+    """End sessions whose server was killed: until their statement is done, they do not notice, and hold its memory."""
+    try:
+        server = int((data / "postmaster.pid").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    if psutil.pid_exists(server):
+        return
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error, OSError):
+            if process.info["name"] == "postgres" and Path(process.cwd()) == data:
+                process.kill()
 
 
 def _once_free(action: Callable[[], str], *, meanwhile: Callable[[], None] = lambda: None) -> str:

@@ -6,11 +6,12 @@ import shutil
 import signal
 import stat
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from qflow_dagster.database import embedded, ensure_database
 from qflow_dagster.database.embedded import EmbeddedServerError
@@ -73,6 +74,39 @@ def test_a_killed_server_recovers_at_the_next_start(home: Path) -> None:
         time.sleep(0.05)
     embedded.start(home)
     assert answer(home)
+
+
+def test_sessions_that_outlive_a_killed_server_do_not_keep_the_next_one_from_starting(home: Path) -> None:
+    """A session that computes does not notice that its server is gone."""
+    embedded.start(home)
+    engine = create_engine(embedded.url(home, "postgres"))
+    server = int((embedded.data_folder(home) / "postmaster.pid").read_text().split()[0])
+
+    def compute() -> str:
+        try:
+            with engine.connect() as connection:
+                # Takes no memory, and ends by itself if the test does not end it.
+                connection.execute(text("SET statement_timeout = '60s'"))
+                connection.execute(text("DO $$ BEGIN LOOP END LOOP; END $$"))
+        except OperationalError as error:
+            return str(error)
+        return "finished"
+
+    with ThreadPoolExecutor() as pool:
+        computing = pool.submit(compute)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            busy = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+            while not connection.scalar(text(busy)):
+                time.sleep(0.05)
+        os.kill(server, signal.SIGKILL)
+        before = time.monotonic()
+        while embedded.running(home) and time.monotonic() < before + 30:
+            time.sleep(0.05)
+        embedded.start(home)
+        assert answer(home)
+        assert time.monotonic() - before < embedded.RELEASE_TIMEOUT
+        assert "server closed the connection" in computing.result(30)
+    engine.dispose()
 
 
 def test_a_home_too_deep_for_a_socket_is_served_from_a_shorter_path() -> None:
