@@ -330,6 +330,10 @@ OF_TABLE = {
         "first_seen": "When it occurred first.",
         "last_seen": "When it occurred last.",
         "count": "How often it occurred.",
+        "first_release": "The release in which it was seen first.",
+        "last_release": "The release in which it was seen last.",
+        "resolved_in": "The release that is said to contain the fix.",
+        "merged_into": "The group that it is shown as part of.",
     },
     "circuit_breakers": {
         "failures": "Failures in a row while it is closed.",

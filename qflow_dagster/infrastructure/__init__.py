@@ -3,6 +3,7 @@
 - `error_rate_tracker`: recording occurrences, buffered; counting successes; error rates
 - `error_analysis`: grouping new occurrences, alerts, updates of circuit breakers
 - `error_records`: reading error groups, and people's decisions on them
+- `error_grouping`: people's own grouping rules, merged groups; `releases`: the order of releases
 - `stacks`: reading stack traces; `frame_names`, `frame_kinds`: what of a frame tells errors apart
 - `fingerprints`, `message_parameters`: identity of errors; `classification`: their kinds, with advice
 - `circuit_breaker`: failing fast while a remote system is down
@@ -19,11 +20,13 @@ ERROR_GROUP_MACHINE = StateMachine(
     name="error_group",
     initial="open",
     transitions={
-        "open": frozenset({"acknowledged", "resolved", "muted"}),
-        "acknowledged": frozenset({"open", "resolved", "muted"}),
-        "resolved": frozenset({"regressed", "open"}),
-        "regressed": frozenset({"acknowledged", "resolved", "muted"}),
-        "muted": frozenset({"open", "resolved"}),
+        "open": frozenset({"acknowledged", "resolved", "muted", "merged"}),
+        "acknowledged": frozenset({"open", "resolved", "muted", "merged"}),
+        "resolved": frozenset({"regressed", "open", "merged"}),
+        "regressed": frozenset({"acknowledged", "resolved", "muted", "merged"}),
+        "muted": frozenset({"open", "resolved", "merged"}),
+        # Shown as part of another group, until it is split off.
+        "merged": frozenset({"open"}),
     },
     terminal=frozenset(),
     completed="resolved",

@@ -14,13 +14,23 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, select, text
 
-from qflow_dagster.infrastructure import ERROR_GROUP, breaker_observation, circuit_breaker, error_alerts
+from qflow_dagster.infrastructure import (
+    ERROR_GROUP,
+    breaker_observation,
+    circuit_breaker,
+    error_alerts,
+    error_grouping,
+    releases,
+)
 from qflow_dagster.infrastructure.classification import classify
 from qflow_dagster.infrastructure.error_alerts import OLDEST_ALERT
+from qflow_dagster.infrastructure.error_grouping import GroupingRules
 from qflow_dagster.infrastructure.error_rate_tracker import MAX_MESSAGE_LENGTH, SEVERITIES
 from qflow_dagster.infrastructure.fingerprints import fingerprint, innermost
 from qflow_dagster.infrastructure.frame_names import JVM
+from qflow_dagster.infrastructure.releases import MAX_RELEASE_LENGTH
 from qflow_dagster.infrastructure.stacks import MAX_STACK_LENGTH, Frame, Raised, chain_from, chain_of
+from qflow_dagster.infrastructure.tables import error_groups
 from qflow_dagster.quantumflow import NewWorkflow, create_workflows, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.quantumflow.tables import workflows
@@ -65,6 +75,8 @@ class _Group:
     ids: list[int] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
     severities: set[str] = field(default_factory=set)
+    # Of each occurrence, like the times; None where its sender names none.
+    releases: list[str | None] = field(default_factory=list)
 
 
 # Any program may insert texts of any length, and times outside the range of Python's datetime.
@@ -74,23 +86,27 @@ SELECT id, operation, left(kind, 200) AS kind, left(message, {MAX_MESSAGE_LENGTH
        least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at,
        at BETWEEN statement_timestamp() - make_interval(secs => {OLDEST_ALERT})
               AND statement_timestamp() + make_interval(secs => {FUTURE}) AS current,
-       CASE WHEN source = 'sentry' THEN jsonb_path_query_array(context, '$.fingerprint[*]') END AS given
+       CASE WHEN source = 'sentry' THEN jsonb_path_query_array(context, '$.fingerprint[*]') END AS given,
+       CASE WHEN jsonb_typeof(context) = 'object' THEN left(context ->> 'release', {MAX_RELEASE_LENGTH}) END AS release
 FROM error_occurrences WHERE group_id IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 
 _UPSERT = text("""
 INSERT INTO error_groups AS g (id, fingerprint, operation, kind, message, classification, retryable, severity,
-                               frames, first_seen, last_seen, count)
+                               frames, first_seen, last_seen, count, first_release, last_release)
 SELECT id, decode(fingerprint, 'hex'), operation, kind, message, classification, retryable, severity, frames,
-       first_seen, last_seen, count
+       first_seen, last_seen, count, first_release, last_release
 FROM json_to_recordset(CAST(:given AS json)) AS given(
     id uuid, fingerprint text, operation text, kind text, message text, classification text,
-    retryable boolean, severity text, frames jsonb, first_seen timestamptz, last_seen timestamptz, count bigint)
+    retryable boolean, severity text, frames jsonb, first_seen timestamptz, last_seen timestamptz, count bigint,
+    first_release text, last_release text)
 ON CONFLICT (id) DO UPDATE SET
     count = g.count + excluded.count,
     first_seen = least(g.first_seen, excluded.first_seen),
     last_seen = greatest(g.last_seen, excluded.last_seen),
     message = excluded.message,
+    first_release = coalesce(g.first_release, excluded.first_release),
+    last_release = coalesce(excluded.last_release, g.last_release),
     severity = CASE WHEN array_position(CAST(:severities AS text[]), excluded.severity)
                        > array_position(CAST(:severities AS text[]), g.severity)
                     THEN excluded.severity ELSE g.severity END
@@ -136,7 +152,7 @@ def analyze_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
     analysis = Analysis(occurrences=len(rows))
     if not rows:
         return analysis
-    groups = _grouped(rows)
+    groups = _grouped(rows, error_grouping.load_rules(connection))
     ids = create_workflows(
         connection,
         [
@@ -171,17 +187,19 @@ def analyze_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
     return analysis
 
 
-def _grouped(rows: Iterable[Row[Any]]) -> dict[bytes, _Group]:
+def _grouped(rows: Iterable[Row[Any]], rules: GroupingRules) -> dict[bytes, _Group]:
     groups: dict[bytes, _Group] = {}
     for row in rows:
         chain = _chain(row)
-        key = fingerprint(chain, tuple(map(str, row.given or ())), {"transaction": row.operation})
+        given = rules.fingerprint_of(chain, row.operation, row.release or "") or map(str, row.given or ())
+        key = fingerprint(chain, tuple(given), {"transaction": row.operation, "release": row.release or ""})
         group = groups.get(key)
         if group is None:
             group = groups[key] = _Group(row, innermost(chain))
         group.ids.append(row.id)
         group.times.append(row.at)
         group.severities.add(row.severity)
+        group.releases.append(row.release)
     return groups
 
 
@@ -213,6 +231,8 @@ def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
         "first_seen": min(group.times).isoformat(),
         "last_seen": max(group.times).isoformat(),
         "count": len(group.ids),
+        "first_release": next(filter(None, group.releases), None),
+        "last_release": next(filter(None, reversed(group.releases)), None),
     }
 
 
@@ -225,15 +245,40 @@ def _shown(frame: Frame) -> dict[str, Any]:
 
 
 def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | None) -> list[UUID]:
-    """Mark resolved groups as regressed that have an occurrence after they were resolved."""
+    """Mark resolved groups as regressed that have an occurrence after they were resolved.
+
+    A group that was resolved in a release regresses in that one or a later one only.
+    """
+    seen: dict[str, datetime] = {}
+    shown_as: dict[UUID, list[_Group]] = defaultdict(list)
+    parts = select(error_groups.c.id, error_groups.c.merged_into).where(error_groups.c.id.in_(list(groups)))
+    for row in connection.execute(parts):
+        shown_as[row.merged_into or row.id].append(groups[row.id])
+    for group in groups.values():
+        for release, at in zip(group.releases, group.times, strict=True):
+            if release is not None:
+                seen[release] = min(at, seen.get(release, at))
+    releases.record(connection, seen)
     columns = workflows.c
     query = (
-        select(columns.id, columns.updated_at)
-        .where(columns.id.in_(list(groups)), columns.status == "resolved")
+        select(columns.id, columns.updated_at, error_groups.c.resolved_in)
+        .join(error_groups, error_groups.c.id == columns.id)
+        .where(columns.id.in_(list(shown_as)), columns.status == "resolved")
         .order_by(columns.id)
         .with_for_update()
     )
-    back = [row.id for row in connection.execute(query) if max(groups[row.id].times) > row.updated_at]
+    resolved = connection.execute(query).all()
+    order = releases.first_seen(connection, [*seen, *filter(None, (row.resolved_in for row in resolved))])
+    back = [
+        row.id
+        for row in resolved
+        if any(
+            at > row.updated_at
+            and not (release and row.resolved_in and releases.is_before(release, row.resolved_in, order))
+            for group in shown_as[row.id]
+            for at, release in zip(group.times, group.releases, strict=True)
+        )
+    ]
     if back:
         transition(
             connection, back, "regressed", actor="qflow", data={"reason": "it happened again"}, run_id=run_id

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import Connection, delete, func, select, text, update
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
@@ -23,16 +23,23 @@ EVENT_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
 ADVICE = {declared.name: declared.advice for declared in CLASSES}
 STATES = ERROR_GROUP_MACHINE.states
 
-_COLUMNS = """
-    g.id, w.status AS state, g.operation, g.kind, g.message, g.classification, g.retryable, g.severity,
-    g.count, g.first_seen, g.last_seen, g.frames, g.suspect
+# A group with all that was merged into it.
+_GROUPS = """
+    SELECT g.id, w.status AS state, g.operation, g.kind, g.message, g.classification, g.retryable, g.severity,
+           parts.count, parts.first_seen, parts.last_seen, g.first_release, g.last_release, g.resolved_in,
+           g.merged_into, g.frames, g.suspect
+    FROM error_groups g JOIN workflows w ON w.id = g.id
+    CROSS JOIN LATERAL (
+        SELECT sum(p.count)::bigint AS count, min(p.first_seen) AS first_seen, max(p.last_seen) AS last_seen
+        FROM error_groups p WHERE p.id = g.id OR p.merged_into = g.id
+    ) AS parts
 """
 
 
 def find(
     connection: Connection, *, state: str | None = None, operation: str | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Return error groups, the latest seen first; without `state` all that are neither resolved nor muted.
+    """Return error groups, the latest seen first; without `state` all that are not resolved, muted or merged.
 
     Raises:
         UsageError: The state is unknown.
@@ -41,9 +48,9 @@ def find(
         raise UsageError(f"{state!r} is not a state of an error; valid ones: {', '.join(STATES)}, all")
     states = {None: ["open", "acknowledged", "regressed"], "all": list(STATES)}.get(state, [state])
     query = text(f"""
-        SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id
+        {_GROUPS}
         WHERE w.status = ANY(:states) AND (CAST(:operation AS text) IS NULL OR g.operation = :operation)
-        ORDER BY g.last_seen DESC LIMIT :limit
+        ORDER BY parts.last_seen DESC LIMIT :limit
     """)
     rows = connection.execute(query, {"states": states, "operation": operation, "limit": limit})
     return [dict(row) for row in rows.mappings()]
@@ -59,35 +66,65 @@ def resolve_id(connection: Connection, prefix: str) -> UUID:
         query = select(columns.group_id).where(columns.event_id == prefix.replace("-", ""))
         group: UUID | None = connection.scalar(query)
         if group is not None:
-            return group
-    return resolve(connection, prefix, table="error_groups", noun="error")
+            return _shown_as(connection, group)
+    return _shown_as(connection, resolve(connection, prefix, table="error_groups", noun="error"))
+
+
+def _shown_as(connection: Connection, group_id: UUID) -> UUID:
+    columns = error_groups.c
+    return connection.scalar(select(columns.merged_into).where(columns.id == group_id)) or group_id
 
 
 def show(connection: Connection, group_id: UUID, *, occurrences: int = 5) -> dict[str, Any]:
-    """Return a group with its advice and its last occurrences.
+    """Return a group with its advice, what was merged into it, the users it affected and its last occurrences.
+
+    The number of users is that of the occurrences that are still kept.
 
     Raises:
         QflowError: There is no such group.
     """
-    query = text(f"SELECT {_COLUMNS} FROM error_groups g JOIN workflows w ON w.id = g.id WHERE g.id = :id")
-    row = connection.execute(query, {"id": group_id}).mappings().one_or_none()
+    row = connection.execute(text(f"{_GROUPS} WHERE g.id = :id"), {"id": group_id}).mappings().one_or_none()
     if row is None:
         raise QflowError(f"there is no error group {group_id}; see qflow errors list")
     group = dict(row)
+    columns = error_groups.c
+    merged = connection.scalars(select(columns.id).where(columns.merged_into == group_id)).all()
+    parts = [group_id, *merged]
     latest = text("""
         SELECT least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at,
-               message, severity, source, correlation_id, run_id, context, stack FROM error_occurrences
-        WHERE group_id = :id ORDER BY id DESC LIMIT :limit
+               message, severity, source, correlation_id, run_id, context, stack, exceptions
+        FROM error_occurrences WHERE group_id = ANY(:parts) ORDER BY id DESC LIMIT :limit
     """)
-    rows = connection.execute(latest, {"id": group_id, "limit": occurrences}).mappings()
-    return {**group, "advice": ADVICE[group["classification"]], "occurrences": [dict(row) for row in rows]}
+    rows = connection.execute(latest, {"parts": parts, "limit": occurrences}).mappings()
+    users = text("""
+        SELECT count(DISTINCT context ->> 'user') FROM error_occurrences
+        WHERE group_id = ANY(:parts) AND jsonb_typeof(context) = 'object'
+    """)
+    return {
+        **group,
+        "users": connection.scalar(users, {"parts": parts}),
+        "merged": list(merged),
+        "advice": ADVICE[group["classification"]],
+        "occurrences": [dict(row) for row in rows],
+    }
 
 
 def decide(
-    connection: Connection, ids: Sequence[UUID], state: str, *, actor: str, reason: str | None = None
+    connection: Connection,
+    ids: Sequence[UUID],
+    state: str,
+    *,
+    actor: str,
+    reason: str | None = None,
+    release: str | None = None,
 ) -> None:
-    """Acknowledge, resolve, mute or reopen groups: all or none. Raises as `transition`."""
-    transition(connection, ids, state, actor=actor, data={"reason": reason} if reason else None)
+    """Acknowledge, resolve, mute or reopen groups: all or none. Raises as `transition`.
+
+    `release` is the one that contains the fix: what occurs in earlier ones is no regression.
+    """
+    data = {name: value for name, value in (("reason", reason), ("release", release)) if value}
+    transition(connection, ids, state, actor=actor, data=data or None)
+    connection.execute(update(error_groups).where(error_groups.c.id.in_(ids)).values(resolved_in=release))
 
 
 def without_suspect(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, list[dict[str, Any]]]]:

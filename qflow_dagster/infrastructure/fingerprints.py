@@ -49,8 +49,8 @@ def fingerprint(
 
 def innermost(chain: tuple[Raised, ...]) -> tuple[Frame, ...]:
     """Return the innermost frames of the program in the outermost exception that has frames."""
-    own = _own(chain)
-    for raised, ours in zip(reversed(chain), reversed(own), strict=True):
+    counting = counting_frames(chain)
+    for raised, ours in zip(reversed(chain), reversed(counting), strict=True):
         frames = [frame for frame, is_ours in zip(raised.frames, ours, strict=True) if is_ours]
         if raised.frames:
             return tuple(frames or raised.frames)[-INNERMOST:]
@@ -60,14 +60,14 @@ def innermost(chain: tuple[Raised, ...]) -> tuple[Frame, ...]:
 def _features(chain: tuple[Raised, ...]) -> tuple[str, ...]:
     chain = _without_copies(chain)
     features: list[str] = []
-    for raised, own in zip(chain, _own(chain), strict=True):
+    for raised, own in zip(chain, counting_frames(chain), strict=True):
         places = _places(raised.frames, own)
         kind = "" if raised.synthetic else raised.kind
         features += [kind, raised.code, *(places or ["" if raised.code else normalise(raised.message)])]
     return tuple(features)
 
 
-def _own(chain: tuple[Raised, ...]) -> list[list[bool]]:
+def counting_frames(chain: tuple[Raised, ...]) -> list[list[bool]]:
     """Return of each frame of each exception whether it counts: those of the program, or all if it has none."""
     said = any(frame.own is not None for raised in chain for frame in raised.frames)
     counting: list[list[bool]] = []

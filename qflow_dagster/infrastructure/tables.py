@@ -100,8 +100,36 @@ error_groups = Table(
     timestamp_column("first_seen"),
     timestamp_column("last_seen"),
     Column("count", BigInteger, nullable=False),
+    Column("first_release", Text),
+    Column("last_release", Text),
+    # The release that is said to contain the fix: earlier ones may still have the error.
+    Column("resolved_in", Text),
+    # The group that it is shown as part of, by a person's decision.
+    Column("merged_into", Uuid),
     Index("ix_error_groups_operation", "operation"),
     Index("ix_error_groups_last_seen", "last_seen"),
+    Index("ix_error_groups_merged_into", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
+)
+
+# Releases that SDKs named, for the order of those without versions.
+error_releases = Table(
+    "error_releases",
+    metadata,
+    Column("release", Text, primary_key=True),
+    timestamp_column("first_seen"),
+)
+
+# People's own grouping: what matches all patterns (by field, with * and ?) has the fingerprint.
+error_grouping_rules = Table(
+    "error_grouping_rules",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("patterns", JSONB, nullable=False),
+    Column("fingerprint", ARRAY(Text), nullable=False),
+    Column("actor", Text, nullable=False),
+    timestamp_column("at", default_now=True),
+    Column("removed_by", Text),
+    timestamp_column("removed_at", nullable=True),
 )
 
 # Alerts sent for an operation, so that each is sent once.

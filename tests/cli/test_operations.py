@@ -220,6 +220,56 @@ def test_errors_from_a_script_are_grouped_and_settled(qflow: Run, engine: Engine
     assert [event["to"] for event in shown["history"]] == ["closed", "open", "closed", "open"]
 
 
+def test_an_error_of_an_sdk_is_shown_with_its_source_and_grouped_by_hand(qflow: Run, engine: Engine) -> None:
+    frame = {
+        "path": "/srv/shop/cart.py",
+        "line": 12,
+        "function": "pay",
+        "own": True,
+        "before": ["def pay(card):"],
+        "source": "    card.charge(total)",
+        "after": ["    return receipt"],
+    }
+    library = {
+        "path": "/usr/lib/python3/site-packages/bank.py",
+        "line": 3,
+        "function": "charge",
+        "own": False,
+    }
+    occurrence = Occurrence(
+        operation="GET /pay",
+        kind="RefusedError",
+        message="card \x1b[31m refused",
+        exceptions=[{"type": "RefusedError", "value": "card refused", "frames": [frame, library]}],
+        context={"release": "shop@1.2.0", "user": "1f2e", "breadcrumbs": [{"message": "card entered"}]},
+        source="sentry",
+    )
+    with engine.begin() as connection:
+        track_errors(connection, [occurrence, Occurrence(operation="GET /pay", message="card declined")])
+    listed = {row["kind"]: row["id"] for row in json.loads(ok(qflow("errors", "list", "--json")))}
+    shown = ok(qflow("errors", "show", listed["RefusedError"]))
+    for part in (
+        "/srv/shop/cart.py:12 in pay",
+        "     11  def pay(card):",
+        ">    12      card.charge(total)",
+        "     13      return receipt",
+        "(1 more frames)",
+        "shop@1.2.0",
+        "card entered",
+    ):
+        assert part in shown
+    assert "bank.py" not in shown
+    assert "\x1b" not in shown
+    ok(qflow("errors", "resolve", listed["RefusedError"], "--in-release", "shop@1.3.0"))
+    ok(qflow("errors", "merge", listed["Error"], "--into", listed["RefusedError"], "--reason", "one bank"))
+    assert json.loads(ok(qflow("errors", "show", listed["Error"], "--json")))["merged"] == [listed["Error"]]
+    ok(qflow("errors", "split", listed["Error"]))
+    ok(qflow("errors", "rule", "cards", "--match", "message=card *", "--match", "operation=GET *"))
+    assert json.loads(ok(qflow("errors", "rules", "--json")))[0]["fingerprint"] == ["cards"]
+    ok(qflow("errors", "unrule", "1"))
+    assert "There is no grouping rule" in ok(qflow("errors", "rules"))
+
+
 def test_health_says_how_it_is_by_words_json_and_exit_code(qflow: Run) -> None:
     done = qflow("health", "--json", "--deep")
     found = json.loads(done.stdout)
