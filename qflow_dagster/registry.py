@@ -72,6 +72,27 @@ class Queue(StrEnum):
 
 
 @unique
+class Channel(StrEnum):
+    """Channels of NOTIFY that carry no messages of queues."""
+
+    # Commits in a repository on this machine, or pushes that a forge reports.
+    COMMITS = "new_commits"
+    # Rows in `error_occurrences`, whoever inserted them.
+    OCCURRENCES = "new_occurrences"
+    # Runs to be interrupted.
+    TERMINATIONS = "run_terminations"
+
+
+@unique
+class RunQueue(StrEnum):
+    """The queues of Celery in which runs wait for a worker."""
+
+    # Runs that drain a table, in seconds: decisions, errors, notifications, questions.
+    QUICK = "quick"
+    LONG = "long"
+
+
+@unique
 class Lock(IntEnum):
     """Keys of PostgreSQL's advisory locks, one per purpose; taken by `database.locks`.
 
@@ -91,3 +112,5 @@ class Lock(IntEnum):
     SEALS = 0x71666C6F7702
     HEALTH_STATES = 0x71666C6F7703
     RULE_IMPORTS = 0x71666C6F7704
+    # In Dagster's own database.
+    BROKER_TABLES = 0x71666C6F7705

@@ -49,6 +49,7 @@ NOUNS = {
 VERBS = {
     "run": ("run", "Run the whole loop on a repository, up to what awaits approval."),
     "up": ("up", "Start PostgreSQL, Dagster's daemon and web page, and the inbox."),
+    "worker": ("worker", "Execute runs on this machine, besides those that `qflow up` executes."),
     "ask": ("ask", "Ask a question about a repository, and get the answer with its evidence."),
     "hotspots": ("metrics", "Hotspots: complex files that change often."),
     "metrics": ("metrics", "Metrics of a repository, its files and functions."),

@@ -30,8 +30,11 @@ def operator_file() -> Path:
 
 
 def defaults() -> dict[str, Any]:
-    """Return the project's own configuration of Dagster."""
-    return yaml.safe_load(DEFAULTS.read_text())
+    """Return the project's own configuration of Dagster; the settings say whether workers execute its runs."""
+    ours = yaml.safe_load(DEFAULTS.read_text())
+    if not settings().workers.enabled:
+        ours.pop("run_launcher")
+    return ours
 
 
 def overrides() -> dict[str, Any]:

@@ -41,8 +41,14 @@ def inbox(
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the address.")] = False,
 ) -> None:
     """Serve until Ctrl-C. On loopback you act as the user of this system; otherwise people log in."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        serve(host or settings().inbox.host, port or settings().inbox.port, workspace, notifier, quiet)
+
+
+def serve(
+    address: str, number: int, workspace: Path | None, notifier: bool = True, quiet: bool = True
+) -> None:
+    """Serve the pages, and deliver notifications, until the process is interrupted."""
     import uvicorn
 
     from qflow_dagster.infrastructure import watching
@@ -52,7 +58,6 @@ def inbox(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(SafeFilter())
-    address, number = host or settings().inbox.host, port or settings().inbox.port
     engine = ready_engine()
     # Invalid settings are reported before anything is started.
     build_app(engine, host=address)

@@ -1,7 +1,6 @@
 """The Dagster instance that commands use, and the environment of its processes."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qflow_dagster.cli.dagster_configuration import write_instance
@@ -12,8 +11,6 @@ from qflow_dagster.settings import settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
-
-PACKAGE = Path(__file__).parent.parent
 
 
 def dagster_environment() -> dict[str, str]:
@@ -35,9 +32,3 @@ def dagster_instance() -> "DagsterInstance":
     from dagster import DagsterInstance
 
     return DagsterInstance.get()
-
-
-def workspace_file() -> Path:
-    """`workspace.yaml`: beside the package in a checkout, inside it when installed."""
-    inside = PACKAGE / "workspace.yaml"
-    return inside if inside.exists() else PACKAGE.parent / "workspace.yaml"

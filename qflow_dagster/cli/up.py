@@ -1,32 +1,33 @@
 """`qflow up`: the database, Dagster's code server and daemon, and the one address with everything, until Ctrl-C."""
 
-import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
 
 from qflow_dagster.cli.output import messages
-from qflow_dagster.cli.session import dagster_environment, workspace_file
+from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import count_other_clients, embedded, ready_engine
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.settings import settings
 from qflow_dagster.settings.platform import DAGSTER_PATH
 
+if TYPE_CHECKING:
+    from qflow_dagster.launching.services import Service
+
 START_TIMEOUT = 180
 STOP_TIMEOUT = 30
-MODULE = "qflow_dagster.definitions"
+# Seconds between two looks at the services.
+LOOK = 0.5
 
 
 def up(
@@ -48,63 +49,56 @@ def up(
         raise QflowError(f"{page} is in use already; stop that server, or choose another: qflow up --port N")
     with messages.status("starting PostgreSQL"):
         ready_engine()
-        environment = {
-            **os.environ,
-            **dagster_environment(),
-            "QFLOW_INBOX_HOST": limits.host,
-            "QFLOW_INBOX_PORT": str(limits.port),
-        }
+        os.environ.update(
+            {
+                **dagster_environment(),
+                "QFLOW_INBOX_HOST": limits.host,
+                "QFLOW_INBOX_PORT": str(limits.port),
+            }
+        )
+        settings.cache_clear()
     stopping: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _frame: stopping.append(received))
-    with tempfile.TemporaryDirectory(prefix="qflow-") as folder, contextlib.ExitStack() as running:
+    services: list[Service] = []
+    with tempfile.TemporaryDirectory(prefix="qflow-") as folder:
         # Whoever reaches the code server runs what they like: its socket lies where we alone may look.
         code_socket, workspace = Path(folder, "code"), Path(folder, "workspace.yaml")
-        server = {"grpc_server": {"socket": str(code_socket), "location_name": MODULE}}
-        workspace.write_text(yaml.safe_dump({"load_from": [server]}))
-        code_command = (
-            "dagster",
-            "code-server",
-            "start",
-            "--socket",
-            str(code_socket),
-            "--location-name",
-            MODULE,
-            "--module-name",
-            MODULE,
-            "--working-directory",
-            str(workspace_file().parent),
-            "--log-level",
-            "warning",
-        )
-        daemon_command = ("dagster._daemon", "run", "-w", str(workspace), "--log-level", "warning")
-        web_command = ("qflow_dagster.cli", "inbox", "--quiet", "-w", str(workspace))
         try:
-            with messages.status("starting Dagster (code server, daemon and page) and the inbox"):
-                code = _start(running, environment, *code_command)
-                # It loads what it needs while the code server does, and waits for that.
-                web = _start(running, environment, *web_command)
-                _wait("the code server", code, lambda: _listens(code_socket), stopping)
-                daemon = _start(running, environment, *daemon_command)
-                _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/ready"), stopping)
+            messages.print("starting Dagster and the inbox")
+            # Imported once, for all: seconds.
+            from qflow_dagster.launching import broker
+            from qflow_dagster.launching import services as starting
+
+            if settings().workers.enabled:
+                broker.install()
+            starting.prepare()
+            server = {"grpc_server": {"socket": str(code_socket), "location_name": starting.MODULE}}
+            workspace.write_text(yaml.safe_dump({"load_from": [server]}))
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda received, _frame: stopping.append(received))
+            code = starting.Service("code server", starting.serve_code, code_socket)
+            # It loads what it needs while the code server does, and waits for that.
+            web = starting.Service("page", _serve_page, limits.host, limits.port, workspace)
+            services += [code, web]
+            _wait("the code server", code, lambda: _listens(code_socket), stopping)
+            if settings().workers.enabled:
+                services += starting.start_workers()
+            services.append(starting.start_daemon(workspace))
+            _wait(f"the page at {page}", web, lambda: _answers(f"{page}/health/ready"), stopping)
             if not stopping:
                 messages.print("up", style="bold green", end=" ")
                 messages.print(f"at {page}, Dagster at {page}{DAGSTER_PATH}  (Ctrl-C stops)")
-            while not stopping and daemon.poll() is None and web.poll() is None:
-                if code.poll() is not None:
-                    messages.print(
-                        f"the code server ended (exit code {code.returncode}) and is started again"
-                    )
-                    code = _start(running, environment, *code_command)
-                time.sleep(0.2)
-            if not stopping:
-                name, ended = ("the daemon", daemon) if daemon.poll() is not None else ("the page", web)
-                raise QflowError(
-                    f"{name} ended by itself with exit code {ended.returncode}; its log is above"
-                )
+            while not stopping:
+                for service in services:
+                    if message := service.supervise():
+                        messages.print(message)
+                time.sleep(LOOK)
         finally:
             with messages.status("stopping the inbox and Dagster"):
-                running.close()
+                # The last first; all at once, because each waits for nothing but its own.
+                for service in reversed(services):
+                    service.interrupt()
+                for service in reversed(services):
+                    service.stop(STOP_TIMEOUT)
             with messages.status("stopping PostgreSQL"):
                 stopped = _stop_database_if_unused()
             messages.print(
@@ -112,20 +106,17 @@ def up(
             )
 
 
-def _start(running: contextlib.ExitStack, environment: dict[str, str], *command: str) -> subprocess.Popen:
-    """In a session of its own: Ctrl-C reaches us alone, and we stop the children in order, the last first."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command], env=environment, cwd=workspace_file().parent, start_new_session=True
-    )
-    running.callback(_stop, process)
-    return process
+def _serve_page(host: str, port: int, workspace: Path) -> None:
+    from qflow_dagster.cli.inbox import serve
+
+    serve(host, port, workspace)
 
 
-def _wait(name: str, process: subprocess.Popen, is_ready: Callable[[], bool], stopping: list[int]) -> None:
+def _wait(name: str, service: "Service", is_ready: Callable[[], bool], stopping: list[int]) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while not stopping and not is_ready():
-        if process.poll() is not None:
-            raise QflowError(f"{name} did not start (exit code {process.returncode}); its log is above")
+        if service.ended() is not None:
+            raise QflowError(f"{name} did not start; its log is {service.log}")
         if time.monotonic() > deadline:
             raise QflowError(f"{name} did not answer within {START_TIMEOUT} s")
         time.sleep(0.1)
@@ -144,17 +135,6 @@ def _answers(address: str) -> bool:
         return True
     except OSError:
         return False
-
-
-def _stop(process: subprocess.Popen) -> None:
-    """Interrupt a child, which ends its own in order; then whatever is left."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_TIMEOUT)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _stop_database_if_unused() -> bool:

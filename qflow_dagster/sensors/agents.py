@@ -4,6 +4,7 @@ from sqlalchemy import Connection
 
 from qflow_dagster.agents import assignments, builtin_agents, edit_lifecycle, edit_verification
 from qflow_dagster.jobs.agents import apply_approved_edits, work_assignments
+from qflow_dagster.registry import Queue
 from qflow_dagster.sensors.drains import drain_sensor, newest_of
 
 
@@ -25,7 +26,8 @@ unverified_edits = drain_sensor(
     has_unobserved,
     "Edits that are not verified, are suspected of new errors, or whose repository has a new commit: requests a run "
     "that verifies them and compares them with their target branch.",
-    interval=30,
+    woken_by=[Queue.CODE_INGESTION_NOTIFICATIONS],
+    interval=60,
 )
 open_assignments = drain_sensor(
     "open_assignments",
@@ -33,6 +35,7 @@ open_assignments = drain_sensor(
     has_assignments,
     "Routes assignments in the tick; requests a run for those of the built-in agents.",
     newest=newest_of(assignments.TYPE),
+    woken_by=[Queue.AGENT_COORDINATION_NOTIFICATIONS],
 )
 
 sensors = [unverified_edits, open_assignments]

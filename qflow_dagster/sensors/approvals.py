@@ -6,14 +6,16 @@ import dagster as dg
 
 from qflow_dagster.approvals import arbiter, records
 from qflow_dagster.jobs.approvals import CONSUMERS
+from qflow_dagster.registry import Queue
 from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors.drains import decide_for
+from qflow_dagster.sensors.wakes import woken_by
 
 
 @dg.sensor(
     jobs=list(CONSUMERS.values()),
-    # The shortest interval of the daemon, because a person who has just decided is waiting.
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=30,
+    metadata=woken_by(Queue.APPROVAL_NOTIFICATIONS, Queue.WORKFLOW_APPROVAL_NOTIFICATIONS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Granted and unused approvals: requests a run of the job that uses approvals of the kind.",
 )
@@ -32,7 +34,7 @@ def approval_decisions(context: dg.SensorEvaluationContext, database: Database) 
 
 
 @dg.sensor(
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Warns of approvals about to expire. (`expired_leases` lets them expire.)",
 )

@@ -8,7 +8,9 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from qflow_dagster.quantumflow import newest_due
+from qflow_dagster.registry import Channel, Queue
 from qflow_dagster.resources.database import Database
+from qflow_dagster.sensors import wakes
 
 # Seconds to wait after a failed run; doubled for each consecutive failure.
 RETRY_SECONDS = 30.0
@@ -110,13 +112,14 @@ def drain_sensor(
     description: str,
     *,
     newest: Callable[[Connection], float | None] = lambda connection: None,
-    interval: int = 5,
+    woken_by: Sequence[Queue | Channel] = (),
+    interval: int = 30,
 ) -> dg.SensorDefinition:
     """Build a sensor that requests a run of `job` while rows are pending and no such run is in progress.
 
     `pending` queries the tables in a transaction, which must fit into a tick; `newest` returns when the newest pending
-    row became due (seconds since the epoch), so that it does not wait because earlier runs failed; `interval` is in
-    seconds.
+    row became due (seconds since the epoch), so that it does not wait because earlier runs failed; `woken_by` are the
+    queues whose messages say that rows may be pending; `interval` is in seconds.
     """
 
     @dg.sensor(
@@ -125,6 +128,7 @@ def drain_sensor(
         minimum_interval_seconds=interval,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=description,
+        metadata=wakes.woken_by(*woken_by),
     )
     def sense(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
         with database.engine().begin() as connection:

@@ -17,9 +17,11 @@ from qflow_dagster.jobs.execution import (
     work_on_goals,
 )
 from qflow_dagster.quantumflow import due
+from qflow_dagster.registry import Queue
 from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors.drains import drain_sensor, newest_of
 from qflow_dagster.sensors.requested_runs import partition_problem, run_request, step_forward
+from qflow_dagster.sensors.wakes import woken_by
 
 # The jobs a task may request. None decides for a person: a task must not approve what it requested.
 REQUESTABLE_JOBS = [
@@ -49,6 +51,7 @@ ready_tasks = drain_sensor(
     task_worker.waiting,
     "Tasks that are ready, or parents whose subtasks have ended: requests a run that executes them.",
     newest=newest_of(*TASK_TYPES.values()),
+    woken_by=[Queue.TASK_GRAPH_NOTIFICATIONS],
 )
 open_goals = drain_sensor(
     "open_goals",
@@ -56,6 +59,7 @@ open_goals = drain_sensor(
     has_open_goals,
     "Goals with a phase to complete, a change that was decided, or a target to measure: requests a run.",
     newest=newest_of(sparc_worker.PHASE_TYPE),
+    woken_by=[Queue.SPARC_NOTIFICATIONS, Queue.SUGGESTION_NOTIFICATIONS],
 )
 approved_work = drain_sensor(
     "approved_work",
@@ -63,13 +67,14 @@ approved_work = drain_sensor(
     has_approved_texts,
     "Approved texts: requests a run that creates work items from them.",
     newest=newest_of(DECISION),
-    interval=10,
+    woken_by=[Queue.WORK_ITEM_NOTIFICATIONS, Queue.WORKFLOW_APPROVAL_NOTIFICATIONS],
 )
 
 
 @dg.sensor(
     jobs=REQUESTABLE_JOBS,
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=30,
+    metadata=woken_by(Queue.TASK_GRAPH_NOTIFICATIONS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tasks that request a run of a job: requests it, and ends the task when the run has ended.",
 )
@@ -104,7 +109,8 @@ def requested_jobs(context: dg.SensorEvaluationContext, database: Database) -> d
 
 @dg.sensor(
     target=dg.AssetSelection.all(),
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=30,
+    metadata=woken_by(Queue.TASK_GRAPH_NOTIFICATIONS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tasks that request an asset: requests its materialization, and ends the task when it has ended.",
 )

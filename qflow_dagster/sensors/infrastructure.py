@@ -12,6 +12,7 @@ from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_er
 from qflow_dagster.jobs.infrastructure import analyze_errors, deliver_notifications
 from qflow_dagster.notifications import NOTIFICATION, delivery
 from qflow_dagster.quantumflow import expire_due, leases, reclaim_expired
+from qflow_dagster.registry import Channel
 from qflow_dagster.resources.database import RUN_LEASE, Database
 from qflow_dagster.safety.display import visible
 from qflow_dagster.sensors.dead_runs import find_dead, in_progress
@@ -39,7 +40,7 @@ new_errors = drain_sensor(
     has_new_errors,
     "New rows in error_occurrences from any program: requests a run that analyzes them.",
     newest=error_records.newest_unanalyzed_time,
-    interval=10,
+    woken_by=[Channel.OCCURRENCES],
 )
 undelivered_notifications = drain_sensor(
     "undelivered_notifications",
@@ -47,7 +48,7 @@ undelivered_notifications = drain_sensor(
     delivery.has_overdue,
     "Undelivered notifications: requests a run that delivers them, if no notifier is running.",
     newest=newest_of(NOTIFICATION),
-    interval=30,
+    interval=60,
 )
 
 

@@ -12,9 +12,11 @@ from qflow_dagster.assets.partitions import REPOSITORIES, repositories
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import queries, remotes
 from qflow_dagster.jobs.ingestion import count_changed_lines, run_repository
+from qflow_dagster.registry import Channel, Queue
 from qflow_dagster.resources.database import Database
 from qflow_dagster.safety.display import visible_line
 from qflow_dagster.sensors.drains import IN_FLIGHT, drain_sensor
+from qflow_dagster.sensors.wakes import woken_by
 
 # Maximum runs requested per tick, which must stay short.
 MAX_REQUESTS = 10
@@ -76,7 +78,8 @@ def decide(
 
 @dg.sensor(
     job=run_repository,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
+    metadata=woken_by(Channel.COMMITS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests the main job for every registered repository whose head is not ingested.",
 )
@@ -133,7 +136,8 @@ pending_line_counts = drain_sensor(
     count_changed_lines,
     lambda connection: bool(queries.repositories_to_count(connection)),
     "Requests a run while changed lines of old commits are to be counted.",
-    interval=60,
+    woken_by=[Queue.CODE_INGESTION_NOTIFICATIONS],
+    interval=300,
 )
 
 sensors = [repository_commits, pending_line_counts]

@@ -8,9 +8,11 @@ from qflow_dagster.jobs.ingestion import run_repository
 from qflow_dagster.jobs.knowledge import answer_knowledge_requests
 from qflow_dagster.knowledge import requests
 from qflow_dagster.quantumflow import due
+from qflow_dagster.registry import Queue
 from qflow_dagster.resources.database import Database
 from qflow_dagster.sensors.drains import drain_sensor, newest_of
 from qflow_dagster.sensors.requested_runs import MAX_REQUESTS, runs_by_tag
+from qflow_dagster.sensors.wakes import woken_by
 
 FOLLOW_UP_TAG = "qflow/follow_up"
 
@@ -26,12 +28,14 @@ knowledge_requests = drain_sensor(
     has_requests,
     "Knowledge requests that are due and have no listener: requests a run that answers them.",
     newest=newest_of(requests.TYPE),
+    woken_by=[Queue.KNOWLEDGE_REQUESTS],
 )
 
 
 @dg.sensor(
     job=run_repository,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
+    metadata=woken_by(Queue.KNOWLEDGE_REQUESTS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Answers that require a new run for a repository: requests the run, once for each.",
 )

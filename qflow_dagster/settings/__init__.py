@@ -37,6 +37,7 @@ from qflow_dagster.settings.platform import (
     NotificationsSettings,
     OutgoingSettings,
     QuantumflowSettings,
+    WorkersSettings,
 )
 
 
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     )
     database: DatabaseSettings = DatabaseSettings()
     dagster: DagsterSettings = DagsterSettings()
+    workers: WorkersSettings = WorkersSettings()
     quantumflow: QuantumflowSettings = QuantumflowSettings()
     ingestion: IngestionSettings = IngestionSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -80,7 +82,7 @@ class Settings(BaseSettings):
 
 
 # Settings whose value an error must not repeat.
-_SECRETS = {"url", "secret_key", "sentry_key", "accounts", "key", "proxy"}
+_SECRETS = {"url", "broker", "secret_key", "sentry_key", "accounts", "key", "proxy"}
 
 
 def environment_name(*path: str) -> str:

@@ -63,6 +63,38 @@ class DagsterSettings(BaseModel):
         raise ValueError(f"Dagster's page is at the inbox's address now, below /dagster: set {name} instead")
 
 
+class WorkersSettings(BaseModel):
+    """The processes that execute runs."""
+
+    enabled: bool = Field(
+        default=True, description="whether workers execute runs; false: each run starts a process of its own"
+    )
+    broker: SecretStr | None = Field(
+        default=None,
+        description="where runs wait for a worker, amqp://user:password@host// or redis://host:6379/0; "
+        "unset: PostgreSQL",
+    )
+    quick: int = Field(default=2, ge=1, le=1_000, description="short runs at a time, per machine")
+    long: int = Field(default=2, ge=1, le=1_000, description="other runs at a time, per machine")
+    max_runs: int = Field(
+        default=200, ge=1, le=1_000_000, description="runs after which a worker's process is replaced"
+    )
+    max_memory: int = Field(
+        default=2_048,
+        ge=256,
+        le=1_048_576,
+        description="MiB above which a worker's process is replaced, after its run",
+    )
+
+    @field_validator("broker")
+    @classmethod
+    def _supported(cls, broker: SecretStr | None) -> SecretStr | None:
+        schemes = ("amqp://", "amqps://", "redis://", "rediss://")
+        if broker is not None and not broker.get_secret_value().startswith(schemes):
+            raise ValueError(f"expected an address that starts with {', '.join(schemes)}")
+        return broker
+
+
 class QuantumflowSettings(BaseModel):
     """The durable core."""
 

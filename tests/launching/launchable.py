@@ -1,4 +1,7 @@
-"""Definitions to launch from Dagster's page: a job, and an asset with partitions."""
+"""Definitions to launch: jobs, and an asset with partitions."""
+
+import time
+from pathlib import Path
 
 import dagster as dg
 
@@ -13,9 +16,23 @@ def small() -> None:
     nothing()
 
 
+@dg.op(config_schema={"file": str, "until": str})
+def write_and_wait(context: dg.OpExecutionContext) -> None:
+    """Add a line to a file, then wait until another exists."""
+    with Path(context.op_config["file"]).open("a") as file:
+        file.write(f"{context.run_id}\n")
+    while not Path(context.op_config["until"]).exists():
+        time.sleep(0.01)
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def waiting() -> None:
+    write_and_wait()
+
+
 @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
 def parts() -> None:
     pass
 
 
-definitions = dg.Definitions(assets=[parts], jobs=[small])
+definitions = dg.Definitions(assets=[parts], jobs=[small, waiting])

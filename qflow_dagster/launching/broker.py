@@ -1,0 +1,103 @@
+"""The Celery app through which runs reach workers, and its broker.
+
+Belongs here: what launcher and worker must agree on (broker, queues, limits). The broker is PostgreSQL unless
+`QFLOW_WORKERS_BROKER` names another: PGMQ's queues are tables and functions in Dagster's own database, made by
+`install`; the server needs no extension. Does not belong here: launching (`launcher`), executing (`worker`).
+"""
+
+import os
+from typing import Any
+
+import psycopg
+from celery import Celery
+from kombu.entity import Queue
+from pgmq.install import get_embedded_install_sql
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from qflow_dagster.database import dagster_url
+from qflow_dagster.registry import Lock, RunQueue
+from qflow_dagster.settings import settings
+
+# Parts of an address that PGMQ's client takes. It drops all others, which libpq reads from variables as well.
+TAKEN = {"host", "port", "dbname", "user", "password"}
+# Seconds after which a message comes back that a worker received and died with. It is acknowledged before its run
+# is executed, so that this is longer than any message is held.
+VISIBILITY_TIMEOUT = 60
+# Seconds between two looks of an idle worker; it is woken by a notification before.
+POLL_INTERVAL = 30
+
+
+def configuration() -> dict[str, Any]:
+    """Return the settings of the Celery app.
+
+    Raises:
+        UsageError: an address is invalid.
+    """
+    limits = settings().workers
+    return {
+        **_broker(),
+        "task_ignore_result": True,
+        "task_queues": [Queue(name.value) for name in RunQueue],
+        "task_default_queue": RunQueue.LONG.value,
+        # Acknowledged before they are executed: a run is never executed twice, and a killed one is found by the
+        # lock that it held.
+        "task_acks_late": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_max_tasks_per_child": limits.max_runs,
+        "worker_max_memory_per_child": limits.max_memory * 1024,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        # What is sent to all workers at once needs a queue for each, and PGMQ's client cannot send it.
+        "worker_enable_remote_control": False,
+        "worker_send_task_events": False,
+        "broker_connection_retry_on_startup": True,
+        "include": ["qflow_dagster.definitions"],
+    }
+
+
+def install() -> None:
+    """Create PGMQ's tables and functions, if PostgreSQL is the broker and does not have them yet."""
+    if settings().workers.broker is not None:
+        return
+    # Two first starts at once would both create the functions.
+    with psycopg.connect(_conninfo()) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [Lock.BROKER_TABLES])
+        if connection.execute("SELECT to_regclass('pgmq.meta')").fetchone() == (None,):
+            connection.execute(get_embedded_install_sql())  # pyright: ignore[reportArgumentType,reportCallIssue]
+
+
+def make_app() -> Celery:
+    """Return a Celery app with our settings, which are read when it is first used."""
+    app = Celery("qflow")
+    app.add_defaults(configuration)
+    return app
+
+
+def _broker() -> dict[str, Any]:
+    configured = settings().workers.broker
+    if configured is not None:
+        address = configured.get_secret_value()
+        options = {"visibility_timeout": VISIBILITY_TIMEOUT} if address.startswith("redis") else {}
+        return {"broker_url": address, "broker_transport_options": options}
+    options = {
+        "conn_string": _conninfo(),
+        "init_extension": False,
+        "use_notify": True,
+        "notify_throttle_interval_ms": 0,
+        "polling_interval": POLL_INTERVAL,
+        "wait_time_seconds": 0,
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "pool_size": 2,
+    }
+    return {"broker_url": "pgmq://localhost", "broker_transport_options": options}
+
+
+def _conninfo() -> str:
+    """Return the address of Dagster's database for PGMQ's client; sets variables for what that client drops."""
+    parts = conninfo_to_dict(dagster_url().render_as_string(hide_password=False))
+    variables = {option.keyword.decode(): option.envvar for option in pq.Conninfo.get_defaults()}
+    for name in parts.keys() - TAKEN:
+        if variable := variables.get(name):
+            os.environ.setdefault(variable.decode(), str(parts[name]))
+    return make_conninfo("", **{name: str(value) for name, value in parts.items() if name in TAKEN})

@@ -1,0 +1,243 @@
+"""Dagster's daemon, woken by what happens instead of looking every few seconds.
+
+A sensor says which messages concern it (`sensors.woken_by`). A message makes its tick due at once. The tick is the
+ordinary one, evaluated by the only evaluator there is: a decision is made by one function, and never twice for one
+event. Regular ticks stay, for what becomes due by time and as the net for what is lost. The queue of runs is looked
+at whenever a run is queued or ends.
+
+Belongs here: the two daemons of Dagster's that are woken, and running them with the others. Does not belong here: where
+wake-ups come from (`wakeups`).
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.remote_representation.external import RemoteSensor
+from dagster._core.scheduler.instigation import SensorInstigatorData
+from dagster._core.workspace.context import IWorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon.controller import create_daemons_from_instance, daemon_controller_from_instance
+from dagster._daemon.daemon import DaemonIterator, SensorDaemon
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+from dagster._daemon.sensor import execute_sensor_iteration
+from dagster._daemon.utils import DaemonErrorCapture
+from sqlalchemy import URL
+
+from qflow_dagster.database import dagster_url, database_url, ready_engine
+from qflow_dagster.ingestion import queries
+from qflow_dagster.launching.page import POOL_OVERFLOW, POOL_RECYCLE
+from qflow_dagster.launching.wakeups import (
+    Runs,
+    Wakeups,
+    listen_to_messages,
+    listen_to_runs,
+    watch_commits,
+)
+from qflow_dagster.registry import Channel, Queue
+from qflow_dagster.sensors.wakes import WOKEN_BY
+
+# Seconds between two looks at which regular ticks are due, and at the queue of runs.
+REGULAR = 10.0
+# Seconds between two looks while a woken sensor waits for a run to end.
+WHILE_WAITING = 1.0
+# Seconds between two ticks of a sensor, however often it is woken.
+MIN_PAUSE = 0.5
+# Seconds for which a run that a tick requested is waited for, until it is seen.
+UNTIL_SEEN = 5.0
+# Milliseconds.
+STATEMENT_TIMEOUT = 60_000
+
+
+@dataclass
+class Woken:
+    """A sensor that was woken: whether since its last tick, when that was, and which of its jobs were busy then."""
+
+    fresh: bool
+    ticked_at: float = 0.0
+    busy: frozenset[str] = frozenset()
+
+    def is_due(self, jobs: frozenset[str], busy: frozenset[str], now: float) -> bool:
+        """Return whether to tick: a message came, or a run ended of a job of its, and a job of its is free.
+
+        `jobs` are the jobs that the sensor may request, `busy` those of them with a run in progress.
+        """
+        ended = self.busy - busy
+        # A run that was requested since is waited for, too.
+        self.busy = busy
+        if now - self.ticked_at < MIN_PAUSE or (jobs and busy == jobs):
+            self.fresh = self.fresh or bool(ended)
+            return False
+        return self.fresh or bool(ended)
+
+    def is_over(self, now: float) -> bool:
+        """Return whether nothing is waited for."""
+        return not self.fresh and not self.busy and now - self.ticked_at > UNTIL_SEEN
+
+
+class WokenSensors(SensorDaemon):
+    """Dagster's daemon of sensors, whose ticks are due when something happened that concerns them."""
+
+    def __init__(self, settings: Any, wakeups: Wakeups, runs: Runs) -> None:
+        super().__init__(settings)
+        self._wakeups, self._runs = wakeups, runs
+        self._woken: dict[str, Woken] = {}
+
+    def core_loop(
+        self, workspace_process_context: IWorkspaceProcessContext, shutdown_event: threading.Event
+    ) -> DaemonIterator:
+        """Evaluate what is due, for ever."""
+        ticks: dict[str, Future[Any]] = {}
+        regular = 0.0
+        while not shutdown_event.is_set():
+            names = self._wakeups.take(WHILE_WAITING if self._woken else REGULAR)
+            try:
+                due = self._make_due(workspace_process_context, names, ticks)
+                if due or time.monotonic() >= regular:
+                    regular = time.monotonic() + REGULAR
+                    yield from execute_sensor_iteration(
+                        workspace_process_context,
+                        self._logger,
+                        threadpool_executor=self._threadpool_executor,
+                        submit_threadpool_executor=self._submit_threadpool_executor,
+                        sensor_tick_futures=ticks,
+                    )
+            except Exception:
+                yield DaemonErrorCapture.process_exception(
+                    sys.exc_info(), logger=self._logger, log_message="the sensors could not be evaluated"
+                )
+            yield None
+
+    def _make_due(
+        self, context: IWorkspaceProcessContext, names: set[str], ticks: dict[str, Future[Any]]
+    ) -> bool:
+        """Make the ticks of woken sensors due; return whether there are any."""
+        if not names and not self._woken:
+            return False
+        now, made_due = time.monotonic(), False
+        for sensor in _sensors(context):
+            id_ = sensor.selector_id
+            if names & _queues(sensor):
+                self._woken.setdefault(id_, Woken(fresh=True)).fresh = True
+            woken, tick = self._woken.get(id_), ticks.get(id_)
+            # A tick that is under way may have read before the message came.
+            if woken is None or (tick is not None and not tick.done()):
+                continue
+            jobs = frozenset(target.job_name for target in sensor.get_targets())
+            if woken.is_due(jobs, jobs & self._runs.busy, now):
+                woken.fresh, woken.ticked_at, made_due = False, now, True
+                _forget_last_tick(context.instance, sensor)
+            elif woken.is_over(now):
+                del self._woken[id_]
+        return made_due
+
+
+class WokenQueue(QueuedRunCoordinatorDaemon):
+    """Dagster's daemon of queued runs, which launches them when they are queued or when a run has ended."""
+
+    def __init__(self, interval_seconds: float, wakeups: Wakeups, runs: Runs) -> None:
+        super().__init__(interval_seconds)
+        self._wakeups, self._runs = wakeups, runs
+
+    def core_loop(
+        self, workspace_process_context: IWorkspaceProcessContext, shutdown_event: threading.Event
+    ) -> DaemonIterator:
+        """Launch what may be launched, for ever."""
+        regular = 0.0
+        while not shutdown_event.is_set():
+            self._wakeups.take(REGULAR)
+            if not self._runs.queued and time.monotonic() < regular:
+                continue
+            regular = time.monotonic() + 3 * REGULAR
+            try:
+                yield from self.run_iteration(workspace_process_context)
+            except Exception:
+                yield DaemonErrorCapture.process_exception(
+                    sys.exc_info(), logger=self._logger, log_message="the queue of runs could not be read"
+                )
+            yield None
+
+
+def _sensors(context: IWorkspaceProcessContext) -> Iterator[RemoteSensor]:
+    for entry in context.create_request_context().get_code_location_entries().values():
+        if entry.code_location is not None:
+            for repository in entry.code_location.get_repositories().values():
+                yield from repository.get_sensors()
+
+
+def _queues(sensor: RemoteSensor) -> set[str]:
+    metadata = sensor.metadata.standard_metadata if sensor.metadata is not None else None
+    value = (metadata or {}).get(WOKEN_BY)
+    return set(str(value.value).split(", ")) if value is not None else set()
+
+
+def _forget_last_tick(instance: dg.DagsterInstance, sensor: RemoteSensor) -> None:
+    """Make a sensor's tick due, by the field from which Dagster computes it."""
+    state = instance.get_instigator_state(sensor.get_remote_origin_id(), sensor.selector_id)
+    if state is not None and isinstance(state.instigator_data, SensorInstigatorData):
+        data = state.instigator_data._replace(last_tick_start_timestamp=None, last_tick_timestamp=None)
+        instance.update_instigator_state(state.with_data(data))
+
+
+@contextmanager
+def _woken(instance: dg.DagsterInstance) -> Iterator[Sequence[Any]]:
+    """Yield Dagster's daemons, two of them woken by threads that end with the block."""
+    stop, runs = threading.Event(), Runs()
+    for_sensors, for_queue = Wakeups(), Wakeups()
+
+    def locations() -> list[str]:
+        with ready_engine().connect() as connection:
+            return [row["location"] for row in queries.repositories(connection)]
+
+    threads = [
+        threading.Thread(target=target, args=(*arguments, stop), daemon=True)
+        for target, arguments in (
+            (listen_to_messages, (_conninfo(database_url()), [*Queue, *Channel], [for_sensors])),
+            (listen_to_runs, (_conninfo(dagster_url()), runs, [for_sensors, for_queue])),
+            (watch_commits, (locations, for_sensors)),
+        )
+    ]
+    daemons = []
+    for daemon in create_daemons_from_instance(instance):
+        if isinstance(daemon, SensorDaemon):
+            daemon = WokenSensors(instance.get_sensor_settings(), for_sensors, runs)
+        elif isinstance(daemon, QueuedRunCoordinatorDaemon):
+            daemon = WokenQueue(daemon.interval_seconds, for_queue, runs)
+        daemons.append(daemon)
+    for thread in threads:
+        thread.start()
+    try:
+        yield daemons
+    finally:
+        stop.set()
+        for each in (for_sensors, for_queue):
+            each.add(set(Channel))
+
+
+def _conninfo(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def run(workspace: Path) -> None:
+    """Run Dagster's daemons for a workspace until the process is interrupted."""
+    with dg.DagsterInstance.get() as instance:
+        # Keeps connections open: opening one costs more than most of its statements.
+        instance.optimize_for_webserver(STATEMENT_TIMEOUT, POOL_RECYCLE, POOL_OVERFLOW)
+        with (
+            _woken(instance) as daemons,
+            daemon_controller_from_instance(
+                instance,
+                workspace_load_target=WorkspaceFileTarget([str(workspace)]),
+                gen_daemons=lambda _instance: daemons,
+                log_level="warning",
+                code_server_log_level="warning",
+            ) as controller,
+        ):
+            controller.check_daemon_loop()

@@ -1,0 +1,59 @@
+"""The launcher of runs: Celery's, for workers that have imported everything.
+
+Dagster's daemon and page load it by its name in `dagster.yaml`. What it needs to know comes from the settings, so that
+no password is in that file. Does not belong here: executing runs (`worker`), how a run is found dead (`run_locks`).
+"""
+
+import warnings
+from typing import Any
+
+import dagster as dg
+from celery.exceptions import DuplicateTaskNameWarning
+from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+from dagster._serdes import ConfigurableClassData
+from dagster_celery.launcher import CeleryRunLauncher
+
+from qflow_dagster.launching.broker import configuration
+from qflow_dagster.launching.run_locks import interrupt, is_held
+from qflow_dagster.registry import RunQueue
+
+# Celery's launcher declares its task again for each run; only its name matters here.
+warnings.filterwarnings("ignore", category=DuplicateTaskNameWarning)
+
+
+class WorkerLauncher(CeleryRunLauncher):
+    """A launcher that hands runs to the workers of `qflow up` and `qflow worker`."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(
+            default_queue=RunQueue.LONG.value, config_source=configuration(), inst_data=inst_data
+        )
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Return that nothing is configured in `dagster.yaml`."""
+        return {}
+
+    def terminate(self, run_id: str) -> bool:
+        """Interrupt the run on the machine that executes it; one that waits is not started."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
+        if is_held(run_id):
+            # The run reports its end itself.
+            interrupt(run_id)
+        else:
+            self._instance.report_run_canceled(run)
+        return True
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Return whether a process executes the run: it holds the run's lock, on whichever machine it is."""
+        if run.status is not dg.DagsterRunStatus.STARTED or is_held(run.run_id):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.FAILED, "the run's process was killed, or lost the database")
+
+    @property
+    def supports_resume_run(self) -> bool:
+        """Return that a killed run is not resumed: its rows are claimed again by the next run."""
+        return False

@@ -1,0 +1,71 @@
+"""A Celery worker that executes runs, with everything imported before the first one.
+
+Belongs here: its Celery app with the task that a launched run is, and the signals of its processes. Does not belong
+here: launching (`launcher`), the broker (`broker`).
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+from celery.signals import worker_process_init
+from dagster._cli.api import _execute_run_command_body
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import unpack_value
+from dagster._utils.interrupts import setup_interrupt_handlers
+from dagster_celery.config import TASK_EXECUTE_JOB_NAME
+
+from qflow_dagster.database import engine
+from qflow_dagster.launching.broker import make_app
+from qflow_dagster.launching.run_locks import holding
+from qflow_dagster.safety import logs
+
+logger = logs.logger(__name__)
+app = make_app()
+
+
+@app.task(name=TASK_EXECUTE_JOB_NAME)
+def execute_job(execute_job_args_packed: Any) -> None:
+    """Execute a launched run. A message that arrives again, while the run is executed or later, does nothing."""
+    arguments = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs)
+    with holding(arguments.run_id) as free, dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(arguments.run_id)
+        if not free or run is None or run.is_finished:
+            return
+        if run.status is dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run)
+            return
+        _execute_run_command_body(
+            run_id=run.run_id,
+            instance=instance,
+            write_stream_fn=lambda _event: None,
+            set_exit_code_on_failure=False,
+        )
+
+
+@worker_process_init.connect
+def _prepare(**_: Any) -> None:
+    """Use no connection of the parent; let an interrupt reach the run, which reports it (Celery ignores it)."""
+    engine().dispose(close=False)
+    # An executor may start processes of its own; those of Celery may not, unless they are of this kind.
+    multiprocessing.current_process()._config["daemon"] = False  # pyright: ignore[reportAttributeAccessIssue]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    setup_interrupt_handlers()
+
+
+def work(queues: Sequence[str], concurrency: int) -> None:
+    """Execute the runs of some queues, `concurrency` at a time, until the process is interrupted."""
+    app.Worker(
+        queues=list(queues),
+        concurrency=concurrency,
+        pool="prefork",
+        optimization="fair",
+        hostname=f"{'-'.join(queues)}@%h",
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    ).start()

@@ -1,0 +1,171 @@
+"""Workers execute launched runs, each once, and end them when they are terminated or killed: with every broker."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from sqlalchemy import URL
+
+from qflow_dagster.cli.session import dagster_environment
+from qflow_dagster.database import engine
+from qflow_dagster.launching import broker, worker
+from qflow_dagster.launching.launcher import WorkerLauncher
+from qflow_dagster.settings import settings
+from tests import databases, forks
+from tests.folders import new_home
+from tests.launching import launchable
+
+PATIENCE = 60.0
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def redis() -> Iterator[str]:
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        pytest.skip("neither Valkey nor Redis is installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
+    )
+    yield f"redis://127.0.0.1:{port}/0"
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture(params=["postgresql", "redis"])
+def home(request: pytest.FixtureRequest, database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of an installation whose runs are executed by workers, with each broker."""
+    folder = new_home("qflow-workers-")
+    monkeypatch.setenv("QFLOW_HOME", str(folder))
+    monkeypatch.setenv("QFLOW_DATABASE_URL", database.render_as_string(hide_password=False))
+    if request.param != "postgresql":
+        monkeypatch.setenv("QFLOW_WORKERS_BROKER", request.getfixturevalue(request.param))
+    for cached in (settings, engine):
+        cached.cache_clear()
+    for name, value in dagster_environment().items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    broker.install()
+    yield folder
+    engine().dispose()
+    for cached in (settings, engine):
+        cached.cache_clear()
+    databases.drop(database.set(database=f"{database.database}_dagster"))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def serve() -> None:
+    worker.work(["long"], 1)
+
+
+@pytest.fixture
+def process(home: Path) -> Iterator[psutil.Process]:
+    """A worker that executes one run at a time."""
+    started = forks.start(serve)
+    yield psutil.Process(started.pid)
+    forks.kill_session(started)
+
+
+class Runs:
+    """Runs of a job that waits for a file."""
+
+    def __init__(self, instance: dg.DagsterInstance, home: Path) -> None:
+        self.instance, self.go, self.begun = instance, home / "go", home / "begun"
+        self.launcher = instance.run_launcher
+
+    def launch(self) -> str:
+        job = dg.reconstructable(launchable.waiting)
+        config = {"file": str(self.begun), "until": str(self.go)}
+        run = self.instance.create_run_for_job(
+            launchable.waiting,
+            run_config={"ops": {"write_and_wait": {"config": config}}},
+            status=dg.DagsterRunStatus.STARTING,
+            job_code_origin=job.get_python_origin(),
+        )
+        self.send(run.run_id)
+        return run.run_id
+
+    def send(self, run_id: str) -> None:
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None
+        self.launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
+
+    def status(self, run_id: str) -> dg.DagsterRunStatus:
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None
+        return run.status
+
+    def starts(self) -> list[str]:
+        return self.begun.read_text().split() if self.begun.exists() else []
+
+    def health(self, run_id: str) -> WorkerStatus:
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None
+        return self.launcher.check_run_worker_health(run).status
+
+
+def test_a_worker_executes_each_run_once_and_ends_what_is_terminated_or_killed(
+    instance: dg.DagsterInstance, home: Path, process: psutil.Process
+) -> None:
+    assert isinstance(instance.run_launcher, WorkerLauncher)
+    runs = Runs(instance, home)
+    status = dg.DagsterRunStatus
+
+    # A message that arrives while its run is executed, or later, does nothing.
+    first = runs.launch()
+    runs.send(first)
+    eventually(lambda: runs.starts() == [first], "the first run has begun")
+    assert runs.health(first) is WorkerStatus.RUNNING
+
+    # A run that waits for the worker is terminated before it begins.
+    waits = runs.launch()
+    assert runs.launcher.terminate(waits)
+    runs.go.touch()
+    eventually(lambda: runs.status(first) is status.SUCCESS, "the first run has ended")
+    runs.send(first)
+    eventually(lambda: runs.status(waits) is status.CANCELED, "a run that waited is canceled")
+    runs.go.unlink()
+
+    # A run that is executed is interrupted.
+    executed = runs.launch()
+    eventually(lambda: executed in runs.starts(), "the run has begun")
+    assert runs.launcher.terminate(executed)
+    eventually(lambda: runs.status(executed) is status.CANCELED, "the run is canceled")
+    assert not runs.launcher.terminate(executed)
+
+    # A run whose process is killed holds its lock no more.
+    killed = runs.launch()
+    eventually(lambda: killed in runs.starts(), "the run has begun")
+    assert runs.health(killed) is WorkerStatus.RUNNING
+    [child] = [child for child in process.children() if child.ppid() == process.pid]
+    child.send_signal(signal.SIGKILL)
+    eventually(lambda: runs.health(killed) is WorkerStatus.FAILED, "the killed run is found")
+
+    # The worker goes on with another process.
+    runs.go.touch()
+    last = runs.launch()
+    eventually(lambda: runs.status(last) is status.SUCCESS, "the worker goes on")
+    assert runs.starts() == [first, executed, killed, last]
