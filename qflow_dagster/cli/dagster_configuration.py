@@ -20,6 +20,8 @@ DEFAULTS = Path(__file__).parent.parent / "dagster.yaml"
 FILE = "dagster.yaml"
 # Earlier versions wrote a copy of their defaults where the operator's file is now: SHA-256 of that copy.
 OLD_COPY = "137794f93eb0133ed5ab4dbc90aa2735501c1a36d9435b154ff5e59f94508c5d"
+# Runs at a time where each has a process of its own, which imports everything.
+MAX_PROCESSES = 4
 # A section that chooses an implementation is replaced: the configuration of another would not fit it.
 CHOICES = {"storage", "run_launcher", "run_coordinator", "compute_logs", "local_artifact_storage", "secrets"}
 
@@ -33,7 +35,8 @@ def defaults() -> dict[str, Any]:
     """Return the project's own configuration of Dagster; the settings say whether workers execute its runs."""
     ours = yaml.safe_load(DEFAULTS.read_text())
     if not settings().workers.enabled:
-        ours.pop("run_launcher")
+        del ours["run_launcher"]
+        ours["concurrency"]["runs"]["max_concurrent_runs"] = MAX_PROCESSES
     return ours
 
 

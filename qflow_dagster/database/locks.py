@@ -68,6 +68,19 @@ def try_lock_session_name(connection: Connection, name: str) -> bool:
     return bool(connection.scalar(query, {"name": name}))
 
 
+def is_name_locked(connection: Connection, name: str) -> bool:
+    """Return whether a session holds the lock of a name; unlike a try to take it, this disturbs nobody."""
+    query = text("""
+        WITH wanted AS (SELECT hashtextextended(:name, 0) AS key)
+        SELECT EXISTS (
+            SELECT FROM pg_locks, wanted
+            WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              AND classid::bigint = (key >> 32) & 4294967295 AND objid::bigint = key & 4294967295)
+    """)
+    return bool(connection.scalar(query, {"name": name}))
+
+
 def _call(connection: Connection, function: str, key: Lock, id_: int | None) -> None:
     if id_ is None:
         connection.execute(text(f"SELECT {function}(:key)"), {"key": key})

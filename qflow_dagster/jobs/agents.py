@@ -4,13 +4,14 @@ import dagster as dg
 
 from qflow_dagster.agents import builtin_agents
 from qflow_dagster.assets.agents import EDIT_OUTCOMES, EDITS
+from qflow_dagster.jobs import run_tags
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.workers import worker
 
 apply_approved_edits = dg.define_asset_job(
     "apply_approved_edits",
     selection=dg.AssetSelection.assets(EDITS, EDIT_OUTCOMES),
-    tags={"qflow/drain": "edit_approvals"},
+    tags=run_tags.quick("edit_approvals"),
     description="Applies approved edits, each as a commit on its branch, and verifies their effects.",
 )
 
@@ -23,7 +24,7 @@ def do_assignments(context: dg.OpExecutionContext, database: Database) -> None:
 
 
 @dg.job(
-    tags={"qflow/drain": "assignments"},
+    tags=run_tags.quick("assignments"),
     description="Routes assignments, and completes those of the built-in agents.",
 )
 def work_assignments() -> None:

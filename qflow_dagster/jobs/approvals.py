@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from qflow_dagster.approvals.approved_workflows import start_all_approved
+from qflow_dagster.jobs import run_tags
 from qflow_dagster.jobs.agents import apply_approved_edits
 from qflow_dagster.jobs.evolution import apply_approved_rule_changes
 from qflow_dagster.resources.database import Database
@@ -35,7 +36,7 @@ def use_workflow_approvals(context: dg.OpExecutionContext, database: Database) -
     )
 
 
-@dg.job(tags={"qflow/drain": "workflow_approvals"}, description="Starts workflows whose start was approved.")
+@dg.job(tags=run_tags.quick("workflow_approvals"), description="Starts workflows whose start was approved.")
 def start_approved_workflows() -> None:
     """Use the approvals of kind `workflow`."""
     use_workflow_approvals()

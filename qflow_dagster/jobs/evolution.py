@@ -6,6 +6,7 @@ from pydantic import Field
 from qflow_dagster.agents import rule_changes, rule_evolution
 from qflow_dagster.assets import evolution
 from qflow_dagster.ingestion import queries
+from qflow_dagster.jobs import run_tags
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
 from qflow_dagster.resources.workers import worker
@@ -14,7 +15,7 @@ from qflow_dagster.safety.display import visible_line
 evolve_rules = dg.define_asset_job(
     "evolve_rules",
     selection=dg.AssetSelection.groups(evolution.GROUP),
-    tags={"qflow/drain": "rule_outcomes"},
+    tags=run_tags.long("rule_outcomes"),
     description="Counts outcomes, updates confidence and thresholds, starts trials of variants, evaluates trials.",
 )
 
@@ -50,7 +51,7 @@ def mine_histories(
 
 
 @dg.job(
-    tags={"qflow/drain": "rule_mining"}, description="New rules from the history of repositories, as drafts."
+    tags=run_tags.long("rule_mining"), description="New rules from the history of repositories, as drafts."
 )
 def mine_rules() -> None:
     """Mine the histories for recurring changes."""
@@ -68,7 +69,7 @@ def change_rules(context: dg.OpExecutionContext, database: Database) -> None:
     context.add_output_metadata({"changed": len(changed), "not_changed": len(problems)})
 
 
-@dg.job(tags={"qflow/drain": "rule_approvals"}, description="Applies changes of rules that were approved.")
+@dg.job(tags=run_tags.quick("rule_approvals"), description="Applies changes of rules that were approved.")
 def apply_approved_rule_changes() -> None:
     """Use the approvals of kind `rule`."""
     change_rules()

@@ -9,6 +9,7 @@ from qflow_dagster.agents.task_agents import ADAPTERS
 from qflow_dagster.assets.agents import AGENT_PERFORMANCE
 from qflow_dagster.assets.execution import SPARC_GOALS, TASK_GRAPHS
 from qflow_dagster.execution import sparc_worker, task_worker, work_chunks
+from qflow_dagster.jobs import run_tags
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.workers import worker
 from qflow_dagster.safety.display import visible_line
@@ -44,7 +45,7 @@ def add_up_results(context: dg.OpExecutionContext, results: list[dict[str, int]]
     context.add_output_metadata({name: sum(result[name] for result in results) for name in results[0]})
 
 
-@dg.job(tags={"qflow/drain": "tasks"}, description="Executes the ready tasks of all task graphs.")
+@dg.job(tags=run_tags.long("tasks"), description="Executes the ready tasks of all task graphs.")
 def run_task_graphs() -> None:
     """Map over the workers; a multi-process executor runs them in parallel."""
     add_up_results(start_task_workers().map(do_tasks).collect())
@@ -66,7 +67,7 @@ def do_phases(context: dg.OpExecutionContext, database: Database) -> None:
 
 
 @dg.job(
-    tags={"qflow/drain": "sparc"},
+    tags=run_tags.long("sparc"),
     description="Advances SPARC goals until each is pending an event from outside.",
 )
 def work_on_goals() -> None:
@@ -85,7 +86,7 @@ def decide_chunks(context: dg.OpExecutionContext, database: Database) -> None:
 
 
 @dg.job(
-    tags={"qflow/drain": "work_chunks"}, description="Creates work items from free texts that were approved."
+    tags=run_tags.quick("work_chunks"), description="Creates work items from free texts that were approved."
 )
 def plan_approved_work() -> None:
     """Use the approvals of free texts."""
@@ -95,6 +96,7 @@ def plan_approved_work() -> None:
 observe_coordination = dg.define_asset_job(
     "observe_coordination",
     selection=dg.AssetSelection.assets(TASK_GRAPHS, SPARC_GOALS, AGENT_PERFORMANCE),
+    tags=run_tags.long(),
     description="Summarizes task graphs, goals and agents.",
 )
 

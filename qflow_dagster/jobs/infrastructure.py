@@ -6,6 +6,7 @@ from qflow_dagster.assets import infrastructure
 from qflow_dagster.assets.approvals import APPROVALS
 from qflow_dagster.infrastructure import health_agent, maintenance, services
 from qflow_dagster.ingestion import suspects
+from qflow_dagster.jobs import run_tags
 from qflow_dagster.notifications import delivery
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.health import all_checks
@@ -29,7 +30,7 @@ def analyze_new_errors(context: dg.OpExecutionContext, database: Database) -> No
     )
 
 
-@dg.job(tags={"qflow/drain": "errors"}, description="Analyzes new errors.")
+@dg.job(tags=run_tags.quick("errors"), description="Analyzes new errors.")
 def analyze_errors() -> None:
     """Analyze once."""
     analyze_new_errors()
@@ -51,7 +52,7 @@ def check_everything(context: dg.OpExecutionContext, database: Database) -> None
     )
 
 
-@dg.job(tags={"qflow/drain": "health"}, description="Runs every health check, including deep ones.")
+@dg.job(tags=run_tags.quick("health"), description="Runs every health check, including deep ones.")
 def check_health() -> None:
     """Run all health checks once."""
     check_everything()
@@ -64,7 +65,7 @@ def deliver_pending(context: dg.OpExecutionContext, database: Database) -> None:
     context.add_output_metadata({"delivered": delivered})
 
 
-@dg.job(tags={"qflow/drain": "notifications"}, description="Delivers notifications, where no notifier runs.")
+@dg.job(tags=run_tags.quick("notifications"), description="Delivers notifications, where no notifier runs.")
 def deliver_notifications() -> None:
     """Deliver what neither `qflow inbox` nor `qflow notify work` has delivered."""
     deliver_pending()
@@ -87,7 +88,7 @@ def prune_workflows(context: dg.OpExecutionContext, database: Database) -> None:
 
 
 @dg.job(
-    tags={"qflow/drain": "maintenance"},
+    tags=run_tags.long("maintenance"),
     description="Seals the histories and archives rows past their retention.",
 )
 def maintain_workflows() -> None:
@@ -98,6 +99,7 @@ def maintain_workflows() -> None:
 observe_operations = dg.define_asset_job(
     "observe_operations",
     selection=dg.AssetSelection.groups(infrastructure.GROUP) | dg.AssetSelection.assets(APPROVALS),
+    tags=run_tags.long(),
     description="Summarizes approvals, errors, circuit breakers and health.",
 )
 

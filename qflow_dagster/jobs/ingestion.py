@@ -4,6 +4,7 @@ import dagster as dg
 
 from qflow_dagster.assets import execution, ingestion, knowledge, metrics, rules
 from qflow_dagster.ingestion import queries
+from qflow_dagster.jobs import run_tags
 from qflow_dagster.metrics import pipeline
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.progress import Progress
@@ -11,6 +12,7 @@ from qflow_dagster.resources.progress import Progress
 ingest_repository = dg.define_asset_job(
     "ingest_repository",
     selection=dg.AssetSelection.groups(ingestion.GROUP),
+    tags=run_tags.long(),
     description="Reads a commit of the repository and its history.",
 )
 run_repository = dg.define_asset_job(
@@ -19,6 +21,7 @@ run_repository = dg.define_asset_job(
     | dg.AssetSelection.assets(
         rules.FINDINGS, execution.WORK_ITEMS, execution.PLAN, knowledge.KNOWLEDGE_INDEX
     ),
+    tags=run_tags.long(),
     description="Ingest a commit of the repository, measure it, find, plan and index; nothing is generated.",
 )
 
@@ -42,7 +45,7 @@ def count_lines(
 
 
 @dg.job(
-    tags={"qflow/drain": "line_counts"},
+    tags=run_tags.long("line_counts"),
     description="Counts the changed lines of commits older than a year, which no first result waits for.",
 )
 def count_changed_lines() -> None:

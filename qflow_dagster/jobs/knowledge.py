@@ -3,6 +3,7 @@
 import dagster as dg
 
 from qflow_dagster.assets.knowledge import KNOWLEDGE_INDEX
+from qflow_dagster.jobs import run_tags
 from qflow_dagster.knowledge import producers, requests
 from qflow_dagster.resources.database import Database
 from qflow_dagster.resources.workers import worker
@@ -21,7 +22,7 @@ def answer_pending(context: dg.OpExecutionContext, database: Database) -> None:
 
 
 @dg.job(
-    tags={"qflow/drain": "knowledge"}, description="Answers knowledge requests that no listener has taken."
+    tags=run_tags.quick("knowledge"), description="Answers knowledge requests that no listener has taken."
 )
 def answer_knowledge_requests() -> None:
     """Answer what neither `qflow ask` nor `qflow knowledge listen` has answered."""
@@ -31,6 +32,7 @@ def answer_knowledge_requests() -> None:
 index_knowledge = dg.define_asset_job(
     "index_knowledge",
     selection=dg.AssetSelection.assets(KNOWLEDGE_INDEX),
+    tags=run_tags.long(),
     description="Updates the search index of a repository.",
 )
 

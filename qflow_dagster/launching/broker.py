@@ -6,7 +6,7 @@ Belongs here: what launcher and worker must agree on (broker, queues, limits). T
 """
 
 import os
-from typing import Any
+from typing import Any, LiteralString, cast
 
 import psycopg
 from celery import Celery
@@ -14,8 +14,11 @@ from kombu.entity import Queue
 from pgmq.install import get_embedded_install_sql
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import NullPool, create_engine, text
 
 from qflow_dagster.database import dagster_url
+from qflow_dagster.database.engines import DRIVER
+from qflow_dagster.database.locks import lock
 from qflow_dagster.registry import Lock, RunQueue
 from qflow_dagster.settings import settings
 
@@ -60,11 +63,15 @@ def install() -> None:
     """Create PGMQ's tables and functions, if PostgreSQL is the broker and does not have them yet."""
     if settings().workers.broker is not None:
         return
-    # Two first starts at once would both create the functions.
-    with psycopg.connect(_conninfo()) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [Lock.BROKER_TABLES])
-        if connection.execute("SELECT to_regclass('pgmq.meta')").fetchone() == (None,):
-            connection.execute(get_embedded_install_sql())  # pyright: ignore[reportArgumentType,reportCallIssue]
+    engine = create_engine(dagster_url().set(drivername=DRIVER), poolclass=NullPool)
+    with engine.begin() as connection:
+        # Two first starts at once would both create the functions.
+        lock(connection, Lock.BROKER_TABLES)
+        if connection.scalar(text("SELECT to_regclass('pgmq.meta')")) is None:
+            # A script, with percent signs: the driver takes it as it is.
+            cast(psycopg.Connection, connection.connection.driver_connection).execute(
+                cast(LiteralString, get_embedded_install_sql())
+            )
 
 
 def make_app() -> Celery:

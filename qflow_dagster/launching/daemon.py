@@ -1,6 +1,6 @@
 """Dagster's daemon, woken by what happens instead of looking every few seconds.
 
-A sensor says which messages concern it (`sensors.woken_by`). A message makes its tick due at once. The tick is the
+A sensor says which messages concern it (`sensors.wakes`). A message makes its tick due at once. The tick is the
 ordinary one, evaluated by the only evaluator there is: a decision is made by one function, and never twice for one
 event. Regular ticks stay, for what becomes due by time and as the net for what is lost. The queue of runs is looked
 at whenever a run is queued or ends.
@@ -31,7 +31,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._daemon.utils import DaemonErrorCapture
 from sqlalchemy import URL
 
-from qflow_dagster.database import dagster_url, database_url, ready_engine
+from qflow_dagster.database import dagster_url, direct_url, ready_engine
 from qflow_dagster.ingestion import queries
 from qflow_dagster.launching.page import POOL_OVERFLOW, POOL_RECYCLE
 from qflow_dagster.launching.wakeups import (
@@ -199,7 +199,7 @@ def _woken(instance: dg.DagsterInstance) -> Iterator[Sequence[Any]]:
     threads = [
         threading.Thread(target=target, args=(*arguments, stop), daemon=True)
         for target, arguments in (
-            (listen_to_messages, (_conninfo(database_url()), [*Queue, *Channel], [for_sensors])),
+            (listen_to_messages, (_conninfo(direct_url()), [*Queue, *Channel], [for_sensors])),
             (listen_to_runs, (_conninfo(dagster_url()), runs, [for_sensors, for_queue])),
             (watch_commits, (locations, for_sensors)),
         )

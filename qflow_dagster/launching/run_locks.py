@@ -1,8 +1,8 @@
-"""The lock that the process of a run holds in the database, and how such a process is ended.
+"""The lock that the process of a launched run holds in the database, and how such a process is interrupted.
 
-Whether a run is executed is so a fact of the database: the lock ends with the connection, so with the process, on
-whichever machine. Nobody looks at process ids. What ends a run is sent by NOTIFY, which reaches every machine, whatever
-the broker is.
+The lock ends with its connection, so with the process, on whichever machine: a run is executed once, even if its
+message arrives twice. What interrupts a run is sent by NOTIFY, which reaches every machine, whatever the broker is. Does not
+belong here: finding killed runs (`sensors.dead_runs`).
 """
 
 import os
@@ -12,11 +12,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import cast
 
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from qflow_dagster.database import database_url, engine
+from qflow_dagster.database import direct_url, engine
+from qflow_dagster.database.locks import is_name_locked, try_lock_session_name
 from qflow_dagster.registry import Channel
 from qflow_dagster.safety import logs
 
@@ -29,15 +32,6 @@ OPTIONS = (
 )
 # Seconds between two tries to take the lock again after the connection was lost.
 RECONNECT = 1.0
-
-_HOLDER = """
-    WITH wanted AS (SELECT hashtextextended(:name, 0) AS key)
-    SELECT EXISTS (
-        SELECT FROM pg_locks, wanted
-        WHERE locktype = 'advisory' AND objsubid = 1 AND granted
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND classid::bigint = (key >> 32) & 4294967295 AND objid::bigint = key & 4294967295)
-"""
 
 
 @contextmanager
@@ -64,7 +58,7 @@ def holding(run_id: str) -> Iterator[bool]:
 def is_held(run_id: str) -> bool:
     """Return whether a process holds a run's lock."""
     with engine().connect() as connection:
-        return bool(connection.scalar(text(_HOLDER), {"name": _name(run_id)}))
+        return is_name_locked(connection, _name(run_id))
 
 
 def interrupt(run_id: str) -> None:
@@ -75,41 +69,46 @@ def interrupt(run_id: str) -> None:
         )
 
 
-def _take(run_id: str) -> psycopg.Connection | None:
+def _take(run_id: str) -> Connection | None:
     """Return a connection that holds a run's lock and listens; None if another holds it."""
-    address = database_url().set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = psycopg.connect(
-        address, autocommit=True, application_name="qflow run", options=OPTIONS, connect_timeout=10
-    )
+    # A connection of its own: the lock ends with it.
+    arguments = {"application_name": "qflow run", "options": OPTIONS, "connect_timeout": 10}
+    own = create_engine(direct_url(), poolclass=NullPool, connect_args=arguments)
+    connection = own.connect().execution_options(isolation_level="AUTOCOMMIT")
     # Who sees the lock may send at once.
-    connection.execute(f"LISTEN {Channel.TERMINATIONS}")  # pyright: ignore[reportArgumentType,reportCallIssue]
-    query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-    if connection.execute(query, [_name(run_id)]).fetchone() == (True,):
+    connection.execute(text(f"LISTEN {Channel.TERMINATIONS}"))
+    if try_lock_session_name(connection, _name(run_id)):
         return connection
     connection.close()
     return None
 
 
-def _keep(connection: psycopg.Connection | None, run_id: str, ended: socket.socket) -> None:
+def _keep(connection: Connection | None, run_id: str, ended: socket.socket) -> None:
     """Keep the lock until `ended` is closed at its other end; interrupt this process if that is asked for."""
     while True:
-        watched = [ended, *([connection] if connection is not None else [])]
-        ready, _, _ = select.select(watched, [], [], RECONNECT if connection is None else None)
+        driver = _driver(connection) if connection is not None else None
+        watched = [ended, *([driver] if driver is not None else [])]
+        ready, _, _ = select.select(watched, [], [], RECONNECT if driver is None else None)
         if ended in ready:
             break
         try:
-            if connection is None:
+            if driver is None:
                 connection = _take(run_id)
-            elif any(each.payload == run_id for each in connection.notifies(timeout=0)):
+            elif any(each.payload == run_id for each in driver.notifies(timeout=0)):
                 os.kill(os.getpid(), signal.SIGINT)
-        except (psycopg.Error, OSError) as error:
+        except (psycopg.Error, SQLAlchemyError, OSError) as error:
             logger.warning("the lock of run %s is lost: %s; it is taken again", run_id, error)
             if connection is not None:
+                connection.invalidate()
                 connection.close()
             connection = None
     if connection is not None:
-        with suppress(psycopg.Error):
+        with suppress(SQLAlchemyError):
             connection.close()
+
+
+def _driver(connection: Connection) -> psycopg.Connection:
+    return cast(psycopg.Connection, connection.connection.driver_connection)
 
 
 def _name(run_id: str) -> str:

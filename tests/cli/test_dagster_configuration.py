@@ -44,7 +44,7 @@ def test_the_operators_file_survives_and_says_what_differs(own: Path) -> None:
     assert result["compute_logs"]["config"] == {"bucket": "b"}
     assert "retention" not in result
     shown = {row["setting"]: (row["value"], row["meaning"]) for row in config._dagster_rows()}
-    assert shown["dagster.yaml: concurrency.runs.max_concurrent_runs"] == ("10", "the default is 4")
+    assert shown["dagster.yaml: concurrency.runs.max_concurrent_runs"] == ("10", "the default is 12")
     assert shown["dagster.yaml: retention"][0] == "(removed)"
     assert shown["dagster.yaml: compute_logs"][1] == "new"
     assert len(shown) == 3

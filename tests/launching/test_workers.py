@@ -11,13 +11,14 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from dagster._core.launcher import LaunchRunContext
 from sqlalchemy import URL
 
 from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import engine
 from qflow_dagster.launching import broker, worker
 from qflow_dagster.launching.launcher import WorkerLauncher
+from qflow_dagster.launching.run_locks import is_held
 from qflow_dagster.settings import settings
 from tests import databases, forks
 from tests.folders import new_home
@@ -121,11 +122,6 @@ class Runs:
     def starts(self) -> list[str]:
         return self.begun.read_text().split() if self.begun.exists() else []
 
-    def health(self, run_id: str) -> WorkerStatus:
-        run = self.instance.get_run_by_id(run_id)
-        assert run is not None
-        return self.launcher.check_run_worker_health(run).status
-
 
 def test_a_worker_executes_each_run_once_and_ends_what_is_terminated_or_killed(
     instance: dg.DagsterInstance, home: Path, process: psutil.Process
@@ -138,7 +134,7 @@ def test_a_worker_executes_each_run_once_and_ends_what_is_terminated_or_killed(
     first = runs.launch()
     runs.send(first)
     eventually(lambda: runs.starts() == [first], "the first run has begun")
-    assert runs.health(first) is WorkerStatus.RUNNING
+    assert is_held(first)
 
     # A run that waits for the worker is terminated before it begins.
     waits = runs.launch()
@@ -159,10 +155,10 @@ def test_a_worker_executes_each_run_once_and_ends_what_is_terminated_or_killed(
     # A run whose process is killed holds its lock no more.
     killed = runs.launch()
     eventually(lambda: killed in runs.starts(), "the run has begun")
-    assert runs.health(killed) is WorkerStatus.RUNNING
+    assert is_held(killed)
     [child] = [child for child in process.children() if child.ppid() == process.pid]
     child.send_signal(signal.SIGKILL)
-    eventually(lambda: runs.health(killed) is WorkerStatus.FAILED, "the killed run is found")
+    eventually(lambda: not is_held(killed), "the killed run is not held")
 
     # The worker goes on with another process.
     runs.go.touch()

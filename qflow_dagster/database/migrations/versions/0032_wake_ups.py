@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0030_wake_ups"
-down_revision = "0029_constants"
+revision = "0032_wake_ups"
+down_revision = "0031_leases"
 
 
 def upgrade() -> None:

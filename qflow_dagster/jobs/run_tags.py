@@ -1,0 +1,18 @@
+"""Tags of the runs of a job: which workers execute them, and what excludes another run of the kind."""
+
+from qflow_dagster.registry import RunQueue
+
+# As dagster-celery, whose import takes a while, calls it.
+QUEUE = "dagster-celery/queue"
+# The limit for it is in `dagster.yaml`.
+DRAIN = "qflow/drain"
+
+
+def quick(drain: str) -> dict[str, str]:
+    """Return the tags of a job that takes seconds, and that somebody may be waiting for."""
+    return {QUEUE: RunQueue.QUICK.value, DRAIN: drain}
+
+
+def long(drain: str | None = None) -> dict[str, str]:
+    """Return the tags of any other job; `drain`: rows are claimed in it, so that one run at a time is enough."""
+    return {QUEUE: RunQueue.LONG.value, **({DRAIN: drain} if drain else {})}
