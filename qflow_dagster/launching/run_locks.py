@@ -1,8 +1,8 @@
 """The lock that the process of a launched run holds in the database, and how such a process is interrupted.
 
 The lock ends with its connection, so with the process, on whichever machine: a run is executed once, even if its
-message arrives twice. What interrupts a run is sent by NOTIFY, which reaches every machine, whatever the broker is. Does not
-belong here: finding killed runs (`sensors.dead_runs`).
+message arrives twice. What interrupts a run is sent by NOTIFY, which reaches every machine, whatever the broker is.
+Does not belong here: finding killed runs (`sensors.dead_runs`).
 """
 
 import os
