@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0032_wake_ups"
-down_revision = "0031_leases"
+revision = "0034_wake_ups"
+down_revision = "0033_error_grouping"
 
 
 def upgrade() -> None:
