@@ -1,27 +1,32 @@
 """Registration of repositories: names, locations, mirrors.
 
 Belongs here: registering, finding, locking and removing. Does not belong here: reading
-their content. A path is read in place; a URL is mirrored bare under `$QFLOW_HOME/mirrors`.
+their content. A path is read in place, on its machine; a URL is mirrored bare under `$QFLOW_HOME/mirrors` by each
+machine that needs it.
 """
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from filelock import FileLock
+from filelock import Timeout as FileLockTimeout
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from qflow_dagster.database import direct_engine
-from qflow_dagster.database.locks import lock_name, lock_session, unlock_session
+from qflow_dagster.database.locks import lock_session, unlock_session
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
 from qflow_dagster.ingestion import git, remotes
 from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
+from qflow_dagster.processes import host_name
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.registry import Lock
 from qflow_dagster.safety import folders
@@ -29,6 +34,10 @@ from qflow_dagster.safety.private_folders import close_to_others, private_folder
 from qflow_dagster.safety.redaction import redact_text
 from qflow_dagster.settings import settings
 
+# Seconds for which a mirror of no registered repository is kept: that of one that is being registered is young.
+UNUSED_SECONDS = 86_400.0
+# Mirrors that this process has seen, with the commit that they have.
+_complete: set[tuple[str, str | None]] = set()
 # Valid as a Dagster partition key, where three dots in a row mean a range.
 NAME = re.compile(r"(?!.*\.\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -40,14 +49,30 @@ class Repository(NamedTuple):
     name: str
     location: str
     mirrored: bool
+    host: str | None
     object_format: str
     current_snapshot_id: int | None
     history_tip: str | None
 
     @property
     def objects(self) -> Path:
-        """Return the folder that git reads: the repository itself, or its mirror."""
-        return mirror_folder(self.location) if self.mirrored else Path(self.location)
+        """Return the folder that git reads: the repository itself, or its mirror on this machine.
+
+        A mirror that is missing here, or lacks what another machine has ingested, is fetched.
+
+        Raises:
+            QflowError: It is a path of another machine.
+            GitError: The URL cannot be reached.
+        """
+        if self.mirrored:
+            return _mirror_here(self.location, self.history_tip)
+        folder = Path(self.location)
+        if self.host not in (None, host_name()) and not folder.exists():
+            raise QflowError(
+                f"{self.name} is the folder {self.location} of the machine {self.host}; this is {host_name()}: "
+                "work on it there, or register the repository by its URL, which every machine can read"
+            )
+        return folder
 
 
 def register(
@@ -88,6 +113,7 @@ def register(
             name=name or free_name(location, used_names),
             location=location,
             mirrored=mirrored,
+            host=None if mirrored else host_name(),
             object_format=git.object_format(objects),
         )
     )
@@ -193,15 +219,61 @@ def _last_part(location: str) -> str:
 
 
 def _mirror(connection: Connection, url: str, progress: ReportProgress | None) -> None:
+    _remove_unused(connection)
+    with _turn(url), through_breaker(connection.engine, f"git_remote:{redact_text(url)}"):
+        _fetch(url, progress)
+
+
+def _mirror_here(url: str, needed: str | None) -> Path:
+    """Return the mirror of `url` on this machine, which has the commit `needed`."""
     folder = mirror_folder(url)
-    # Concurrent processes would remove each other's incomplete mirror.
-    with _held_by_another(f"{url} is being fetched"):
-        lock_name(connection, folder.name)
+    if (url, needed) in _complete and folder.exists():
+        return folder
+    if not _has(folder, needed):
+        with _turn(url):
+            # Another process may have fetched it meanwhile.
+            if not _has(folder, needed):
+                _fetch(url, None)
+    _complete.add((url, needed))
+    return folder
+
+
+def _has(folder: Path, commit: str | None) -> bool:
+    if not folder.exists():
+        return False
+    try:
+        return commit is None or bool(git.resolve(folder, commit))
+    except git.GitError:
+        return False
+
+
+@contextmanager
+def _turn(url: str) -> Iterator[None]:
+    """Let one process of this machine at a time fetch `url`: they would remove each other's incomplete mirror."""
+    folder = mirror_folder(url)
     for outer in (settings().home, folder.parent):
         private_folder(outer)
-    with through_breaker(connection.engine, f"git_remote:{redact_text(url)}"):
-        remotes.mirror(url, folder, settings().ingestion.fetch_timeout, progress or (lambda *_: None))
+    try:
+        with FileLock(folder.with_suffix(".lock"), timeout=settings().database.lock_timeout, mode=0o600):
+            yield
+    except FileLockTimeout:
+        raise QflowError(f"{url} is being fetched by another process; run again when it is done") from None
+
+
+def _fetch(url: str, progress: ReportProgress | None) -> None:
+    folder = mirror_folder(url)
+    remotes.mirror(url, folder, settings().ingestion.fetch_timeout, progress or (lambda *_: None))
     close_to_others(folder)
+
+
+def _remove_unused(connection: Connection) -> None:
+    """Remove the mirrors on this machine of repositories that were removed, maybe on another one."""
+    urls = connection.scalars(select(repositories.c.location).where(repositories.c.mirrored))
+    used = {mirror_folder(url).name for url in urls}
+    cutoff = time.time() - UNUSED_SECONDS
+    for folder in (settings().home.absolute() / "mirrors").glob("*.git"):
+        if folder.name not in used and folder.stat().st_mtime < cutoff:
+            folders.remove(folder)
 
 
 @contextmanager

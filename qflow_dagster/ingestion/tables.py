@@ -38,6 +38,8 @@ repositories = Table(
     Column("location", Text, nullable=False, unique=True),
     # True if a bare mirror is stored under $QFLOW_HOME (URLs); False for local paths.
     Column("mirrored", Boolean, nullable=False),
+    # The machine that a path is on; a URL is mirrored by every machine that needs it.
+    Column("host", Text),
     Column("object_format", Text, nullable=False),
     # The snapshot that readers use: the last that was requested and completed.
     Column("current_snapshot_id", BigInteger),
