@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0033_repository_hosts"
-down_revision = "0032_work_plan"
+revision = "0034_repository_hosts"
+down_revision = "0033_error_grouping"
 
 
 def upgrade() -> None:
