@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0034_repository_hosts"
-down_revision = "0033_error_grouping"
+revision = "0035_repository_hosts"
+down_revision = "0034_wake_ups"
 
 
 def upgrade() -> None:
