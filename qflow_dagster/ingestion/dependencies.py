@@ -51,7 +51,7 @@ def imports_of(connection: Connection, repository_id: int, paths: Sequence[str] 
     restriction = "" if paths is None else "AND f.path = ANY(:paths)"
     rows = connection.execute(
         text(f"""
-            SELECT f.path, b.language, i.seq, i.line, i.module, i.names, i.level, i.kind
+            SELECT f.path, b.language, i.seq, i.line, i.module, i.names, i.level, i.kind, i.aliases
             FROM files f JOIN blobs b ON b.id = f.blob_id JOIN imports i ON i.blob_id = b.id
             WHERE f.repository_id = :id AND f.to_seq IS NULL {restriction}
         """),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # Incremented when a change of the code changes the facts of an unchanged blob.
-EXTRACTOR_VERSION = 7
+EXTRACTOR_VERSION = 8
 
 
 class SymbolFact(NamedTuple):
@@ -27,6 +27,7 @@ class SymbolFact(NamedTuple):
     end_byte: int
     docstring: bool
     calls: list[str]
+    call_receivers: list[str]
     call_counts: list[int]
     call_lines: list[int]
     parameters: int | None
@@ -49,6 +50,7 @@ class ImportFact(NamedTuple):
     names: list[str]
     level: int
     kind: str
+    aliases: list[str]
 
 
 class ParseErrorFact(NamedTuple):

@@ -162,9 +162,12 @@ symbols = Table(
     Column("start_byte", Integer, nullable=False),
     Column("end_byte", Integer, nullable=False),
     Column("docstring", Boolean, nullable=False),
-    # Distinct names called directly within this symbol (not within nested ones), each with
+    # Names called directly within this symbol (not within nested ones), for each receiver, each with
     # its number of calls and the line of the first.
     Column("calls", ARRAY(Text), nullable=False),
+    # What each is called on: a path with dots, with its type if the file declares it (`name: Type`); `()` is another
+    # expression, '' none.
+    Column("call_receivers", ARRAY(Text), nullable=False),
     Column("call_counts", ARRAY(Integer), nullable=False),
     Column("call_lines", ARRAY(Integer), nullable=False),
     # Structure counts that the metrics are computed from. For functions and methods they
@@ -193,6 +196,8 @@ imports = Table(
     Column("module", Text, nullable=False),
     # Imported names, in languages that list them (from a import b, c).
     Column("names", ARRAY(Text), nullable=False),
+    # The name that the file gives to each of them, or to the module where it names none; '' for the same.
+    Column("aliases", ARRAY(Text), nullable=False),
     # Leading dots of a Python relative import; modules inside the file around a Rust import.
     Column("level", SmallInteger, nullable=False),
     # import | from | include | include_system | require | use | mod | mod_path | source ...

@@ -16,7 +16,7 @@ def targets(
     kind: str = "import",
     manifests: dict[str, bytes] | None = None,
 ) -> list[str]:
-    fact = ImportFact(0, 1, module, list(names), level, kind)
+    fact = ImportFact(0, 1, module, list(names), level, kind, [])
     return list(Resolver([*paths, *(manifests or {})], manifests or {}).resolve(source, language, fact))
 
 

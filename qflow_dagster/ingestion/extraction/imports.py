@@ -4,7 +4,7 @@ Does not belong here: the files of the repository that they refer to (``resoluti
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tree_sitter import Node
@@ -16,12 +16,22 @@ MAX_NAMES_PER_STATEMENT = 200
 
 
 class Read(NamedTuple):
-    """One import out of a statement; `kind` only where it differs from the capture's."""
+    """One import out of a statement; `kind` only where it differs from the capture's.
+
+    `aliases` are the names that the file gives to `names`, or to the module if there are none; '' for the same.
+    """
 
     module: str
     names: list[str]
     level: int = 0
     kind: str = ""
+    aliases: list[str] | None = None
+
+
+def _renamed(module: str, parts: Iterable[str], level: int = 0, kind: str = "", word: str = r"\sas\s") -> Read:
+    """Return the import of `name as alias` parts, or of the module if there are none."""
+    pairs = [(*(text.strip() for text in re.split(word, part)), "")[:2] for part in parts if part.strip()]
+    return Read(module, [name for name, _ in pairs], level, kind, [alias for _, alias in pairs])
 
 
 def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[ImportFact]:
@@ -44,14 +54,18 @@ def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[I
                 break
             if imports.module or imports.level:
                 level = imports.level + sum(first <= start < last for first, last in inline)
+                aliases = imports.aliases if imports.aliases and any(imports.aliases) else []
+                kind_read = imports.kind or kind
                 facts.append(
-                    ImportFact(len(facts), line, imports.module, imports.names, level, imports.kind or kind)
+                    ImportFact(len(facts), line, imports.module, imports.names, level, kind_read, aliases)
                 )
     return facts
 
 
 def _start(node: Node) -> int:
     """Return where a statement begins, with the attributes before it: in Rust they name the file of a module."""
+    if node.parent is not None and node.parent.type == "variable_declarator":  # `require`, bound to a name.
+        return node.parent.start_byte
     sibling = node.prev_named_sibling if node.type == "mod_item" else None
     while sibling is not None and sibling.type == "attribute_item":
         node, sibling = sibling, sibling.prev_named_sibling
@@ -62,12 +76,12 @@ def _python(statement: str, kind: str) -> Iterator[Read]:
     text = re.sub(r"#[^\n]*|\\\n", " ", statement)
     if kind == "import":
         for part in text.removeprefix("import").split(","):
-            yield Read(part.split(" as ")[0].strip(), [])
+            module, _, alias = part.partition(" as ")
+            yield Read(module.strip(), [], aliases=[alias.strip()])
         return
     match = re.match(r"\s*+from\s*+(\.*+)\s*+([\w.]*)\s*+import\s*+(.*)", text, re.DOTALL)
     if match:
-        names = [part.split(" as ")[0].strip() for part in match[3].strip("() \n\t").split(",")]
-        yield Read(match[2], [name for name in names if name], len(match[1]))
+        yield _renamed(match[2], match[3].strip("() \n\t").split(","), len(match[1]))
 
 
 def _javascript(statement: str, kind: str) -> Iterator[Read]:
@@ -75,9 +89,29 @@ def _javascript(statement: str, kind: str) -> Iterator[Read]:
     if not nodes:
         return
     clause, closed, _ = statement.partition("{")[2].partition("}")
-    parts = clause.split(",") if closed and kind != "require" else []
-    names = [re.sub(r"^type\s+", "", part.strip()).split(" as ")[0].strip() for part in parts]
-    yield Read(nodes[-1], [name for name in names if name])
+    before = statement.partition("{")[0] if closed else statement
+    bound = _SCRIPT_BOUND.match(before)
+    parts = clause.split(",") if closed else []
+    parts = [re.sub(r"^type\s+", "", part.strip()) for part in parts]
+    if bound and bound["star"]:
+        yield Read(nodes[-1], [], aliases=[bound["star"]])
+    elif bound and bound["default"]:
+        # Of a module of CommonJS, the whole is bound.
+        parts.insert(0, f"default as {bound['default']}")
+    if not (bound and bound["star"]):
+        yield _renamed(nodes[-1], parts, word=r"\sas\s|:" if kind == "require" else r"\sas\s")
+
+
+# `import x, ...`, `import * as x`, `x = require(...)`.
+_SCRIPT_BOUND = re.compile(
+    r"(?:import\s++(?:type\s++)?+)?(?:\*\s*as\s+(?P<star>[\w$]+)|(?P<default>[\w$]+)\s*(?:,|from\b|=|$))"
+)
+
+
+def _go(statement: str, kind: str) -> Iterator[Read]:
+    match = QUOTED.search(statement)
+    if match:
+        yield Read(match[1], [], aliases=[statement[: match.start()].strip()])
 
 
 def _quoted(statement: str, kind: str) -> Iterator[Read]:
@@ -103,17 +137,18 @@ def _rust(statement: str, kind: str) -> Iterator[Read]:
         return
     match = re.search(r"\buse\s+(.*)", re.sub(r"//[^\n]*", "", statement), re.DOTALL)
     if match:
-        for path in _rust_tree(re.sub(r"\s+", " ", match[1].rstrip().removesuffix(";")).strip(), 0):
-            yield Read(path, [])
+        for path, alias in _rust_tree(re.sub(r"\s+", " ", match[1].rstrip().removesuffix(";")).strip(), 0):
+            yield Read(path, [], aliases=[alias])
 
 
-def _rust_tree(tree: str, depth: int) -> Iterator[str]:
-    """`a::{b, c::d}` -> a::b, a::c::d."""
+def _rust_tree(tree: str, depth: int) -> Iterator[tuple[str, str]]:
+    """`a::{b, c::d}` -> a::b, a::c::d, each with its alias, `*` for all that is in it."""
     opening = tree.find("{")
     if opening < 0 or depth > 20:
-        path = tree.split(" as ")[0].strip().removesuffix("::*").removesuffix("::self")
+        path, _, alias = tree.partition(" as ")
+        path = path.strip().removesuffix("::*").removesuffix("::self")
         if path and path != "*":
-            yield path
+            yield path, alias.strip() or ("*" if tree.strip().endswith("::*") else "")
         return
     prefix = tree[:opening].strip()
     level, start = 0, opening + 1
@@ -141,9 +176,9 @@ def _java(statement: str, kind: str) -> Iterator[Read]:
 
 
 def _csharp(statement: str, kind: str) -> Iterator[Read]:
-    match = re.match(r"(?:global\s+)?using\s+(?:static\s+|unsafe\s+)*(?:\w+\s*=\s*)?([\w.]+)", statement)
+    match = re.match(r"(?:global\s+)?using\s+(?:static\s+|unsafe\s+)*(?:(\w+)\s*=\s*)?([\w.]+)", statement)
     if match:
-        yield Read(match[1], [])
+        yield Read(match[2], [], aliases=[match[1] or ""])
 
 
 def _ruby(statement: str, kind: str) -> Iterator[Read]:
@@ -163,8 +198,9 @@ def _php(statement: str, kind: str) -> Iterator[Read]:
     text = re.sub(r"^\s*use\s+(?:function\s+|const\s+)?|;\s*$", "", statement)
     group = re.match(r"([\w\\]+)\\\{(.*)\}", text, re.DOTALL)
     for part in (group[2] if group else text).split(","):
-        name = part.split(" as ")[0].strip().lstrip("\\")
-        yield Read(f"{group[1]}\\{name}" if group else name, [])
+        name, _, alias = part.strip().lstrip("\\").partition(" as ")
+        name = name.strip()
+        yield Read(f"{group[1]}\\{name}" if group else name, [], aliases=[alias.strip()])
 
 
 def _elixir(statement: str, kind: str) -> Iterator[Read]:
@@ -175,17 +211,20 @@ def _elixir(statement: str, kind: str) -> Iterator[Read]:
         return
     for part in match[3].split(",") if match[3] else [""]:
         module = f"{match[2]}.{part.strip()}" if part.strip() else match[2]
-        yield Read(module, [], 0, match[1])
+        alias = re.search(r"\bas:\s*+(\w++)", statement) if not match[3] else None
+        yield Read(module, [], 0, match[1], [alias[1] if alias else ""])
 
 
 def _jvm(statement: str, kind: str) -> Iterator[Read]:
     match = re.match(
-        r"import\s+([\w.`$]+?)(?:\.\{([^}]*)\}|\.(\*|_))?(?:\s++as\s++\w++)?\s*+(?:;\s*+)?$", statement
+        r"import\s+([\w.`$]+?)(?:\.\{([^}]*)\}|\.(\*|_))?(?:\s++as\s++(\w++))?\s*+(?:;\s*+)?$", statement
     )
     if match:
-        names = [re.split(r"=>|\sas\s", part)[0].strip() for part in (match[2] or "").split(",")]
-        suffix = ".*" if match[3] else ""
-        yield Read(match[1].replace("`", "") + suffix, [name for name in names if name])
+        module = match[1].replace("`", "") + (".*" if match[3] else "")
+        if match[4]:
+            yield Read(module, [], aliases=[match[4]])
+        else:
+            yield _renamed(module, (match[2] or "").split(","), word=r"=>|\sas\s")
 
 
 def _kotlin(statement: str, kind: str) -> Iterator[Read]:
@@ -211,7 +250,7 @@ READERS: dict[str, Callable[[str, str], Iterator[Read]]] = {
     "javascript": _javascript,
     "typescript": _javascript,
     "tsx": _javascript,
-    "go": _quoted,
+    "go": _go,
     "rust": _rust,
     "java": _java,
     "c": _c,

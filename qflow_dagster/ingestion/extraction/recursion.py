@@ -2,14 +2,14 @@
 
 A bare name, the object or class itself (`self`, `this`, the class's name) and the receiver of a Go method refer to it;
 `inner.close()`, `super().close()` and a call that fits another overload do not. What could be several is not counted.
-Functions that call each other are looked for in one scope of a file, by the first call of each name.
+Functions that call each other are looked for in one scope of a file, by the first call of each name on each receiver.
 """
 
 from collections.abc import Sequence
 
 from tree_sitter import Node
 
-from qflow_dagster.ingestion.extraction import names
+from qflow_dagster.ingestion.extraction import names, receivers
 from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition, own_name
 from qflow_dagster.ingestion.extraction.text import Span, blanked
 
@@ -26,8 +26,6 @@ SELF = {
     "elixir": {b"__MODULE__"},
     "go": set(),
 }
-SEPARATORS = (b"?.", b"!!.", b"&.", b".", b"?->", b"->", b"::")
-LETTERS = bytes(byte for byte in range(256) if chr(byte).isalnum() or byte >= 128) + b"_$@"
 LOOK_BACK = 200
 ARGUMENTS = frozenset({"argument_list", "arguments", "value_arguments"})
 
@@ -43,16 +41,16 @@ def mark(
     recursive = set()
     for definition in direct:
         for call in definition.own_calls:
+            receiver = receivers.receiver(grammar, code, call[0])
             before = code[max(call[0] - LOOK_BACK, 0) : call[0]]
-            if _refers_to(grammar, definitions, definition, before) and (
+            if _refers_to(grammar, definitions, definition, receiver) and (
                 grammar not in OVERLOADS or _fits_best(grammar, definitions, definition, call, root, before)
             ):
                 recursive.add(id(definition))
                 break
     calls: dict[int, list[int]] = {}
     for caller, called, position in others:
-        before = code[max(position - LOOK_BACK, 0) : position]
-        if _refers_to(grammar, definitions, caller, before):
+        if _refers_to(grammar, definitions, caller, receivers.receiver(grammar, code, position)):
             calls.setdefault(id(caller), []).append(id(called))
     recursive |= _in_cycles(calls)
     for definition in functions:
@@ -63,17 +61,18 @@ def _others_called(functions: list[Definition]) -> list[tuple[Definition, Defini
     """Return (caller, called function, position of a call) where one function beside the caller has that name."""
     beside: dict[tuple[int | None, str, str], dict[bytes, Definition | None]] = {}
     for definition in functions:
-        scope = definition.name.removesuffix(own_name(definition).decode())
+        own = own_name(definition.name)
+        scope = definition.name.removesuffix(own)
         named = beside.setdefault((definition.parent, definition.kind, scope), {})
-        name = own_name(definition)
+        name = own.encode()
         named[name] = None if name in named else definition
     found = []
     for named in beside.values():
         for caller in filter(None, named.values()):
-            for name in caller.calls.keys() & named.keys():
-                called = named[name]
+            for (_, name), (_, position) in caller.calls.items():
+                called = named.get(name)
                 if called is not None and called is not caller:
-                    found.append((caller, called, caller.calls[name][1]))
+                    found.append((caller, called, position))
     return found
 
 
@@ -112,23 +111,11 @@ def _in_cycles(calls: dict[int, list[int]]) -> set[int]:
     return found
 
 
-def _refers_to(grammar: str, definitions: list[Definition], caller: Definition, before: bytes) -> bool:
-    """Return whether a call in a function, after the text `before`, is of itself or of a function beside it."""
-    receiver = _receiver(before)
-    if receiver is None:
+def _refers_to(grammar: str, definitions: list[Definition], caller: Definition, receiver: bytes) -> bool:
+    """Return whether a call in a function, on `receiver`, is of itself or of a function beside it."""
+    if not receiver:
         return caller.kind != "method" or grammar not in EXPLICIT_RECEIVER
     return receiver in SELF.get(grammar, {b"this"}) | _enclosing_names(grammar, definitions, caller)
-
-
-def _receiver(before: bytes) -> bytes | None:
-    """Return what a call is made on, b'' if that is an expression; None if only the name is written."""
-    text = before.rstrip()
-    separator = next((mark for mark in SEPARATORS if text.endswith(mark)), None)
-    if separator is None:
-        return None
-    text = text.removesuffix(separator).rstrip()
-    rest = text.rstrip(LETTERS)
-    return b"" if rest.rstrip().endswith(SEPARATORS) else text[len(rest) :]
 
 
 def _enclosing_names(grammar: str, definitions: list[Definition], definition: Definition) -> set[bytes]:

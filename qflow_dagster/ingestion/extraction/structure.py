@@ -5,13 +5,15 @@ is walked in Python. Which constructs count, and how much, is the table in ``con
 finding definitions (``syntax``), and whether a call is recursive (``recursion``).
 """
 
+import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
 from tree_sitter import Node
 
-from qflow_dagster.ingestion.extraction import constructs
+from qflow_dagster.ingestion.extraction import constructs, receivers
 from qflow_dagster.ingestion.extraction.text import Span
 
 FUNCTIONS = frozenset({"function", "method"})
@@ -50,17 +52,30 @@ class Definition:
     cognitive: int = 0
     nesting: int = 0
     documented: bool = False
-    calls: dict[bytes, list[int]] = field(default_factory=dict)
+    # By receiver and name: how often it is called, and where first.
+    calls: dict[tuple[bytes, bytes], list[int]] = field(default_factory=dict)
     # Positions of calls by the function's own name.
     own_calls: list[Span] = field(default_factory=list)
 
 
-def own_name(definition: Definition) -> bytes:
-    """Return the name of a definition without scopes."""
-    return definition.name.rpartition(".")[2].rpartition("::")[2].encode()
+_SCOPED = re.compile(r"[\w$~]+(?:(?:\.|::)[\w$~]+)+")
+
+
+def own_name(name: str) -> str:
+    """Return a name without receiver and scopes, as calls have it: of Go's methods, C++'s, assigned functions."""
+    return re.split(r"\.|::", name)[-1] if _SCOPED.fullmatch(name) else name
+
+
+def innermost(definitions: Sequence[Definition], starts: Sequence[int], position: int) -> int:
+    """Return the index of the innermost definition around a position; `starts` are where the definitions start."""
+    index = bisect_right(starts, position) - 1
+    while index > 0 and definitions[index].end <= position:
+        index = definitions[index].parent or 0
+    return index
 
 
 def measure(
+    grammar: str,
     definitions: list[Definition],
     captures: dict[str, list[Node]],
     source: bytes,
@@ -73,7 +88,7 @@ def measure(
     """
     binaries = _binaries(captures)
     operators: dict[Span, list[tuple[int, int, int]]] = {}
-    own_names = [own_name(definition) for definition in definitions]
+    own_names = [own_name(definition.name).encode() for definition in definitions]
     # Enclosing nodes: (end, index of the function or file, nesting, definition, binary expression,
     # whether in a function or lambda).
     stack: list[tuple[int, int, int, int, Span | None, bool]] = [(len(source) + 1, 0, 0, 0, None, False)]
@@ -92,11 +107,12 @@ def measure(
             if name in not_calls:
                 continue
             definition = definitions[within]
-            tally = definition.calls.get(name)
+            call = receivers.receiver(grammar, source, start), name
+            tally = definition.calls.get(call)
             if tally:
                 tally[0] += 1
             else:
-                definition.calls[name] = [1, start]
+                definition.calls[call] = [1, start]
             if name == own_names[within]:
                 definition.own_calls.append((start, end))
         elif code == BINARY:

@@ -13,12 +13,12 @@ import numpy as np
 from tree_sitter import Node, QueryCursor, Tree
 
 from qflow_dagster.ingestion.extraction import imports, names, recovery, recursion, structure, tokens
+from qflow_dagster.ingestion.extraction.declared_types import DeclaredTypes
 from qflow_dagster.ingestion.extraction.grammars import NOT_CALLS, PLAIN_DOC_COMMENTS, Grammar
 from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition
 from qflow_dagster.ingestion.extraction.text import Lines, Span
 from qflow_dagster.ingestion.facts import ImportFact, ParseErrorFact, SymbolFact
 
-_SCOPED = re.compile(r"[\w$~]+(?:(?:\.|::)[\w$~]+)+")
 LOCATED_ERRORS = 20
 # Progress callbacks are slow, so only files above this size have a timeout while they are parsed.
 WATCHED_BYTES = 200_000
@@ -44,6 +44,7 @@ class Found:
         self.constants: list[str] = []
         self.errors: list[ParseErrorFact] = []
         self.error_count = 0
+        self.types = DeclaredTypes(grammar.name, source, ())
         self.newlines: list[int] = np.flatnonzero(np.frombuffer(source, np.uint8) == NEWLINE).tolist()
 
     def line_of(self, position: int) -> int:
@@ -67,19 +68,19 @@ class Found:
             above = qualified[d.parent] if d.parent else ""
             qualified.append(f"{above}.{d.name}" if above else d.name if seq else "")
             first, last = self.line_of(d.start), self.line_of(max(d.end - 1, d.start))
-            structure: tuple[int | None, ...] = (None,) * 9
+            measures: tuple[int | None, ...] = (None,) * 9
             if d.kind in FUNCTIONS or seq == 0:
                 code = lines.code_between(first, last)
                 if seq and not self._inside_function(d):
                     function_code += code
                 tally = counts.get(id(d), top_level)
-                structure = (d.parameters, d.decisions, d.cognitive, d.nesting, code, *tally)
+                measures = (d.parameters, d.decisions, d.cognitive, d.nesting, code, *tally)
             facts.append(
                 SymbolFact(
                     seq,
                     d.parent,
                     d.kind,
-                    _last_part(d.name),
+                    structure.own_name(d.name),
                     qualified[seq],
                     _signature(d, lines.code_text) if seq else "",
                     first,
@@ -87,15 +88,21 @@ class Found:
                     d.start,
                     d.end,
                     d.documented,
-                    [_text(name) for name in d.calls],
+                    [_text(name) for _, name in d.calls],
+                    [self._receiver(call, seq, tally[1]) for (call, _), tally in d.calls.items()],
                     [tally[0] for tally in d.calls.values()],
                     [self.line_of(tally[1]) for tally in d.calls.values()],
-                    *structure,
+                    *measures,
                 )
             )
         # The file's own structure is its top level: lines in functions are theirs.
         facts[0] = facts[0]._replace(code_lines=max(lines.code - function_code, 0))
         return facts
+
+    def _receiver(self, written: bytes, definition: int, position: int) -> str:
+        """Return a receiver with its declared type: `name: Type`."""
+        declared = self.types.of(written, definition, position) if written else b""
+        return _text(written + b": " + declared if declared else written)
 
     def _inside_function(self, definition: Definition) -> bool:
         above = definition.parent
@@ -104,11 +111,6 @@ class Found:
                 return True
             above = self.definitions[above].parent
         return False
-
-
-def _last_part(name: str) -> str:
-    """Return a name without receiver and scopes, as calls have it: of Go's methods, C++'s, assigned functions."""
-    return re.split(r"\.|::", name)[-1] if _SCOPED.fullmatch(name) else name
 
 
 def parse(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
@@ -142,7 +144,8 @@ def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
     result.definitions = _definitions(grammar, captures, source, values)
     _document(result, comments, docs)
     not_calls = NOT_CALLS.get(grammar.name, frozenset())
-    structure.measure(result.definitions, captures, source, not_calls, values)
+    structure.measure(grammar.name, result.definitions, captures, source, not_calls, values)
+    result.types = DeclaredTypes(grammar.name, source, result.definitions)
     recursion.mark(grammar.name, result.definitions, root, source, result.comments)
     result.imports = imports.read(grammar.name, captures, source)
     result.namespaces = names.namespaces(grammar.name, captures.get("namespace", []), source)
@@ -193,12 +196,12 @@ def _document(result: Found, comments: list[Node], docs: list[Node]) -> None:
         for node in docs:
             index = bisect_right(starts, node.end_byte)
             if result.source.startswith(b"@moduledoc", node.start_byte):
-                index = _innermost(definitions, starts, node.start_byte)
+                index = structure.innermost(definitions, starts, node.start_byte)
             if index < len(definitions):
                 definitions[index].documented = True
         return
     for node in docs:
-        definitions[_innermost(definitions, starts, node.start_byte)].documented = True
+        definitions[structure.innermost(definitions, starts, node.start_byte)].documented = True
     if result.grammar.name == "python":
         return
     plain = result.grammar.name in PLAIN_DOC_COMMENTS
@@ -218,13 +221,6 @@ def _document(result: Found, comments: list[Node], docs: list[Node]) -> None:
     # Captures have no defined order.
     if any(node.start_byte == 0 for node in comments):
         definitions[0].documented = True
-
-
-def _innermost(definitions: list[Definition], starts: list[int], position: int) -> int:
-    index = bisect_right(starts, position) - 1
-    while index > 0 and definitions[index].end <= position:
-        index = definitions[index].parent or 0
-    return index
 
 
 def _function_values(captures: dict[str, list[Node]]) -> set[Span]:

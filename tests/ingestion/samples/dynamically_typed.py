@@ -53,7 +53,7 @@ class Box extends Base {
 const arrow = async (x) => { await fetch(x); };
 """,
         ["function f*", "class Box", "method Box.size", "function arrow"],
-        ["react useState", "fs", "./other.js"],
+        ["react default useState", "fs default", "./other.js"],
         ["fetch", "map", "require", "run"],
         (5, 6, 2, 2),
     ),

@@ -1,0 +1,155 @@
+"""The types that a file declares for names, read from its text, which takes a fraction of the time of the tree.
+
+Belongs here: annotations, declarations of fields and variables, and the first value of a variable. Does not belong
+here: the meaning of a type (``call_targets`` of ``knowledge``).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from qflow_dagster.ingestion.extraction.receivers import EXPRESSION, LETTERS, MAX_RECEIVER
+from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition, innermost
+
+# The type of a string, a list or another literal.
+LITERAL = b"literal"
+
+
+class _Declaration(NamedTuple):
+    """A way to declare a type; `called`: the type is that of a called value.
+
+    Every pattern begins with a character that is rare in code, and reads on from there. The name is in the group
+    `name`, or stands before the match.
+    """
+
+    pattern: "re.Pattern[bytes]"
+    called: bool = False
+    # What may be between the name and the match.
+    between: bytes = b" \t?!"
+
+
+# `: Type`, also `: &mut Type`; `Optional[Type]` is of that type.
+_COLON = _Declaration(
+    re.compile(
+        rb":(?<!::)\s*+(?:[&*'\"?]|(?:mut|dyn)\b\s*+|Optional\[)*+"
+        rb"(?P<type>(?:\w++(?:\.|::))*+(?:[A-Z]\w*+|str|int|float|bool|bytes|dict|list|set|tuple|string|number))(?![\w(])"
+    )
+)
+# `= Type(...)`, `= new Type`, `:= &Type{`; `= function(...)` has the type that the function returns.
+_VALUE = (
+    rb"\s*+(?:(?:await|new|try[!?]?)\b\s*+|&)*+"
+    rb"(?:(?P<type>(?:[\w$]++(?:\.|::|->|\\))*+[A-Za-z_]\w*+)(?=\s*+[({])|[\[\"'`{])"
+)
+_ASSIGNED = _Declaration(re.compile(rb"=(?<![=!<>+*/-]=)" + _VALUE), called=True, between=b" \t:")
+# Without spaces it is an argument.
+_SPACED = _Declaration(re.compile(rb"=(?<=\s=)(?=\s)" + _VALUE), called=True)
+_WITH = _Declaration(
+    re.compile(rb"\bwith\s++(?P<type>(?:\w++\.)*+\w++)\([^()\n]*+\)\s++as\s++(?P<name>\w++)"), called=True
+)
+# `Type name`, followed by what ends a declaration.
+_TYPE_FIRST = _Declaration(
+    re.compile(
+        rb"(?P<type>[A-Z](?<!\w[A-Z])\w*+)(?:<[^<>;(){}]*+>)?+[\s?*&\[\]]++(?P<name>\$?[A-Za-z_]\w*+)"
+        rb"(?=\s*+[=;,):{])"
+    )
+)
+_GO = _Declaration(re.compile(rb"(?P<type>[A-Z](?<!\w[A-Z])\w*+)(?=[\s,){=`]|$)"))
+_GO_POINTER = _Declaration(re.compile(rb"\*\s*+(?P<type>\w++)(?=[\s,){=`]|$)"))
+_RUBY = _Declaration(
+    re.compile(rb"=(?<![=!<>]=)\s*+(?P<type>(?:\w++::)*+[A-Z]\w*+)\.new\b"), called=True, between=b" \t|"
+)
+_DECLARATIONS = {
+    "python": (_COLON, _SPACED, _WITH),
+    **dict.fromkeys(
+        ("javascript", "typescript", "tsx", "kotlin", "swift", "scala", "rust"), (_COLON, _ASSIGNED)
+    ),
+    **dict.fromkeys(("java", "csharp", "cpp", "php"), (_TYPE_FIRST, _ASSIGNED)),
+    "go": (_GO, _GO_POINTER, _ASSIGNED),
+    "ruby": (_RUBY,),
+}
+# `pkg.` and `*` between the name and a type of Go.
+_GO_PREFIX = re.compile(rb"(?<=\s)\*?\s*+(?:\w++\.)?$")
+LOOK_BACK = 80
+_OWN = re.compile(rb"^(?:(?:self|this|\$this)\.|@{1,2})")
+_SCOPES = re.compile(rb"::|->|\\")
+_CONSTRUCTORS = frozenset({"__init__", "constructor", "__construct"})
+
+
+class DeclaredTypes:
+    """The types that a file declares for the names of some variables, parameters and fields.
+
+    A declaration holds in the definition around it; one of a field of the object itself (`self.x`), in its class.
+    """
+
+    def __init__(self, grammar: str, source: bytes, definitions: Sequence[Definition]) -> None:
+        self._definitions = definitions
+        self._types: dict[tuple[int, bytes], list[tuple[int, bytes]]] = defaultdict(list)
+        wanted = {
+            name
+            for definition in definitions
+            for written, _ in definition.calls
+            for name in (written, _OWN.sub(b"", written))
+            if name and name != EXPRESSION
+        }
+        declarations = _DECLARATIONS.get(grammar, ()) if wanted else ()
+        starts = [definition.start for definition in definitions] if declarations else []
+        for declaration in declarations:
+            for match in declaration.pattern.finditer(source):
+                start, name = _name(declaration, match, source)
+                own = _OWN.match(name)
+                if name in wanted or own:
+                    written = match["type"] or LITERAL
+                    called = b"()" if declaration.called and written != LITERAL else b""
+                    index = innermost(definitions, starts, start)
+                    index = self._holder(index) if own else index
+                    plain = _SCOPES.sub(b".", written)[:MAX_RECEIVER]
+                    self._types[index, name].append((start, plain + called))
+
+    def of(self, written: bytes, within: int, position: int) -> bytes:
+        """Return the type declared for a receiver in the definition `within`, last before a position; b'' if none."""
+        own = _OWN.match(written)
+        if own:
+            holder, name = self._holder(within), written[own.end() :]
+            places = [(holder, written), (holder, name)]
+            places += [
+                (index, name)
+                for index, definition in enumerate(self._definitions)
+                if definition.parent == holder and definition.name in _CONSTRUCTORS
+            ]
+            return next((found[-1][1] for place in places if (found := self._types.get(place))), b"")
+        scope: int | None = within
+        while scope is not None:
+            found = self._types.get((scope, written), ())
+            # What is around the function may follow it.
+            inside = [plain for at, plain in found if at < position or scope != within]
+            if inside:
+                return inside[-1]
+            scope = self._definitions[scope].parent
+        return b""
+
+    def _holder(self, index: int) -> int:
+        scope: int | None = index
+        while scope and self._definitions[scope].kind in FUNCTIONS:
+            scope = self._definitions[scope].parent
+        return scope or 0
+
+
+def _name(declaration: _Declaration, match: "re.Match[bytes]", source: bytes) -> tuple[int, bytes]:
+    """Return where a declaration starts, and the name it declares; b'' if none stands before."""
+    start = match.start()
+    if "name" in declaration.pattern.groupindex:
+        return start, match["name"]
+    text = source[max(start - LOOK_BACK, 0) : start]
+    if declaration in (_GO, _GO_POINTER):
+        prefix = _GO_PREFIX.search(text)
+        if prefix is None:
+            return start, b""
+        text = text[: prefix.start()]
+    text = text.rstrip(declaration.between)
+    rest = text.rstrip(LETTERS)
+    name = text[len(rest) :]
+    for own, length in ((b"self.", 5), (b"this.", 5), (b"$this->", 7)):
+        if rest.endswith(own):
+            return start, own.replace(b"->", b".")[:length] + name
+    return start, b"" if rest.endswith((b".", b"->")) else name
