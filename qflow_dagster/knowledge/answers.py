@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from qflow_dagster.ingestion.git import GitError
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import (
+    callers,
     code_answers,
     configuration_answers,
     coverage_answers,
@@ -83,8 +84,9 @@ def _defined(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _used(context: QuestionContext) -> tuple[str, list[Evidence]]:
     connection, snapshot, subject = context.connection, context.snapshot, context.subject
-    total, calls = lookups.calls_of(connection, snapshot, subject)
+    found = callers.callers(connection, snapshot, subject)
     imports = lookups.imports_of(connection, snapshot, subject)
+    calls = any(each.certain or each.possible for each in found)
     paths = lookups.files(connection, snapshot, subject) if not calls and not imports else []
     if paths:
         return _dependents(context)
@@ -95,21 +97,18 @@ def _used(context: QuestionContext) -> tuple[str, list[Evidence]]:
         return f"{symbol.name} ({symbol.path}:{symbol.line}) is not called by name anywhere", [
             context.at(symbol.path, symbol.line, symbol.signature or symbol.name)
         ]
-    parts = []
-    if calls:
-        callers = listed([f"{c.caller} ({c.path}:{c.line})" for c in calls], total)
-        parts.append(f"called in {count(total, 'symbol')}: {callers}")
+    parts, evidence = code_answers.callers_as_text(context, found)
     if imports:
-        parts.append("imported by " + listed([f"{i.path}:{i.line}" for i in imports]))
-    evidence = [context.at(c.path, c.line, f"{c.caller} calls {subject}") for c in calls]
+        who = "" if parts else f"{subject} is "
+        parts.append(f"{who}imported by " + listed([f"{i.path}:{i.line}" for i in imports]))
     evidence += [context.at(i.path, i.line, f"imports {subject} from {i.module}") for i in imports[:MAX_ROWS]]
-    return f"{subject} is " + "; ".join(parts), evidence
+    return "; ".join(parts), evidence
 
 
 def _dependents(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if not context.file():
-        total, _ = lookups.calls_of(context.connection, context.snapshot, context.subject)
-        if total:
+        found = callers.callers(context.connection, context.snapshot, context.subject)
+        if any(each.certain or each.possible for each in found):
             return _used(context)
     path = context.path()
     rows = graph.dependents(context.connection, context.snapshot, path)
@@ -137,17 +136,24 @@ def _dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
     symbol = context.definition()
-    calls = lookups.called_by(context.connection, context.snapshot, symbol)
-    names = listed([name for name, _ in calls])
+    calls: dict[str, tuple[int, str]] = {}
+    for call, target in callers.called(context.connection, context.snapshot, symbol):
+        places = [f"{d.path}:{d.line}" for d in target.definitions[:3]]
+        where = f" ({' or '.join(places)})" if places and (target.certain or len(places) < 3) else ""
+        calls.setdefault(call.name, (call.line, where))
     sentence = (
-        f"{symbol.name} ({symbol.path}:{symbol.line}) calls {names}"
+        f"{symbol.name} ({symbol.path}:{symbol.line}) calls "
+        + listed([f"{name}{where}" for name, (_, where) in calls.items()])
         if calls
         else f"{symbol.name} calls nothing by name"
     )
     evidence = [context.at(symbol.path, symbol.line, symbol.signature)]
     return sentence, [
         *evidence,
-        *(context.at(symbol.path, line, f"calls {name}") for name, line in calls[:MAX_ROWS]),
+        *(
+            context.at(symbol.path, line, f"calls {name}")
+            for name, (line, _) in list(calls.items())[:MAX_ROWS]
+        ),
     ]
 
 
@@ -269,8 +275,8 @@ def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     best, documented = next((symbol for symbol in items if symbol[1]), items[0])
     sentence = f"the {best.kind} {best.name} ({best.path}:{best.line}): {best.signature}"
     sentence += f". {documented[:600]}" if documented else ", not documented"
-    calls = lookups.called_by(context.connection, context.snapshot, best)
-    sentence += f" It calls {listed([name for name, _ in calls])}." if calls else ""
+    calls = [call.name for call, _ in callers.called(context.connection, context.snapshot, best)]
+    sentence += f" It calls {listed(list(dict.fromkeys(calls)))}." if calls else ""
     return sentence, [context.at(best.path, best.line, documented or best.signature)]
 
 

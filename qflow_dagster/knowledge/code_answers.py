@@ -5,8 +5,9 @@ Belongs here: one function per kind of question. Does not belong here: other kin
 """
 
 import re
+from collections.abc import Sequence
 
-from qflow_dagster.knowledge import git_facts, graph, lookups
+from qflow_dagster.knowledge import callers, git_facts, graph, lookups
 from qflow_dagster.knowledge.evidence import (
     MAX_ROWS,
     Evidence,
@@ -19,6 +20,8 @@ from qflow_dagster.knowledge.evidence import (
 _RAISES = re.compile(r"\b(?:raise|throws?|rethrow|panic!?|fail with)\b", re.IGNORECASE)
 # Files that export again what they import: packages of Python, index files, modules of Rust.
 EXPORTS = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.[cm]?[jt]sx?|mod\.rs|lib\.rs)$")
+# How calls are called whose receiver has no declared type.
+POSSIBLY = "may also be called, on what has no declared type,"
 # A file that is run, or whose names are used by convention, has callers that no index shows.
 _ENTRY_NAMES = frozenset({"main", "setup", "teardown", "init", "run", "handler", "new", "default"})
 
@@ -41,7 +44,7 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the classes that a class inherits from, as its declaration says."""
     [symbol] = context.declared([context.definition()])
-    named = lookups.bases_of(symbol)
+    named = lookups.bases_of(symbol.kind, symbol.name, symbol.signature)
     evidence = [context.at(symbol.path, symbol.line, symbol.signature)]
     if not named:
         return f"{symbol.name} ({symbol.path}:{symbol.line}) names no base class", evidence
@@ -117,16 +120,9 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     connection, snapshot = context.connection, context.snapshot
     path = context.path()
     levels = graph.reached_from(connection, snapshot, path)
-    total, calls = lookups.calls_of(connection, snapshot, context.subject)
-    own = not context.file()
-    evidence = [context.at(path, 1, path)]
-    parts = []
-    if own and calls:
-        callers = listed([f"{c.caller} ({c.path}:{c.line})" for c in calls], total)
-        parts.append(f"{context.subject} is called in {count(total, 'symbol')}: {callers}")
-        evidence += [
-            context.at(c.path, c.line, f"{c.caller} calls {context.subject}") for c in calls[:MAX_ROWS]
-        ]
+    found = [] if context.file() else callers.callers(connection, snapshot, context.subject)
+    parts, evidence = callers_as_text(context, found)
+    evidence.insert(0, context.at(path, 1, path))
     direct = [row for row in levels if row.depth == 1]
     exporting = [row for row in direct if EXPORTS.search(row.path)]
     if exporting:
@@ -144,11 +140,42 @@ def affected(context: QuestionContext) -> tuple[str, list[Evidence]]:
     return "; ".join(parts) or f"no file of the repository imports {path}", evidence
 
 
+def callers_as_text(
+    context: QuestionContext, found: Sequence[callers.Callers]
+) -> tuple[list[str], list[Evidence]]:
+    """Describe the callers of each symbol that the subject names; what is not certain is said apart."""
+    parts: list[str] = []
+    evidence: list[Evidence] = []
+    several = len(found) > 1
+    for each in found:
+        name = name_of(context.subject, each, several=several)
+        if several and each.symbol:
+            evidence.append(context.at(each.symbol.path, each.symbol.line, each.symbol.signature))
+        for calls, how in ((each.certain, "is called"), (each.possible, POSSIBLY)):
+            if calls:
+                places = listed([f"{c.caller or 'top level'} ({c.path}:{c.line})" for c in calls])
+                parts.append(f"{name} {how} in {count(len(calls), 'symbol')}: {places}")
+                rows = calls if how != POSSIBLY else calls[:MAX_ROWS]
+                evidence += [
+                    context.at(c.path, c.line, f"{c.caller or 'top level'} calls {c.name}") for c in rows[:20]
+                ]
+        if several and not each.certain and not each.possible:
+            parts.append(f"{name} is not called by name")
+    return parts, evidence
+
+
+def name_of(subject: str, each: callers.Callers, *, several: bool) -> str:
+    """Return what a symbol is called in an answer: the subject, with the location if that names several."""
+    if not several or each.symbol is None:
+        return subject
+    return f"{each.symbol.name} ({each.symbol.path}:{each.symbol.line})"
+
+
 def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """List functions that nothing calls or imports by name: likely dead, never certain."""
     rows = [
         row
-        for row in graph.uncalled(context.connection, context.snapshot, context.subject)
+        for row in callers.uncalled(context.connection, context.snapshot, context.subject)
         if row.name.rpartition(".")[2].lower() not in _ENTRY_NAMES
     ]
     where = f" in {context.subject}" if context.subject else ""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import git_facts, graph, lookups
+from qflow_dagster.knowledge import callers, code_answers, git_facts, graph, lookups
 from qflow_dagster.knowledge.evidence import MAX_ROWS, Evidence, QuestionContext, listed
 
 _FILES = (
@@ -33,16 +33,17 @@ def covered(context: QuestionContext) -> tuple[str, list[Evidence]]:
     said, evidence = _by_coverage(context)
     parts = [said] if said else []
     is_file = bool(context.file())
-    tests = (
-        []
-        if is_file
-        else [c for c in lookups.calls_of(connection, snapshot, subject, tests_first=True)[1] if c.test]
-    )
-    if tests:
-        parts.append(
-            f"{subject} is called by the tests " + listed([f"{c.caller} ({c.path}:{c.line})" for c in tests])
-        )
-        return "; ".join(parts), evidence + [context.at(c.path, c.line, c.caller) for c in tests]
+    found = [] if is_file else callers.callers(connection, snapshot, subject)
+    for each in found:
+        name = code_answers.name_of(subject, each, several=len(found) > 1)
+        for calls, how in ((each.certain, "is called by"), (each.possible, "may also be called by")):
+            tests = [call for call in calls if call.test]
+            if tests:
+                items = [f"{c.caller or 'top level'} ({c.path}:{c.line})" for c in tests]
+                parts.append(f"{name} {how} the tests {listed(items)}")
+                evidence += [context.at(c.path, c.line, c.caller or "top level") for c in tests[:20]]
+    if len(parts) > bool(said):
+        return "; ".join(parts), evidence
     path = context.path()
     lines = [] if is_file else _naming_tests(context)
     if lines:

@@ -4,18 +4,23 @@ Belongs here: SQL that follows edges. Does not belong here: names (`lookups`), a
 `relation_answers`).
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Hashable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, text
 
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.knowledge.call_targets import CallResolver
+from qflow_dagster.knowledge.declarations import Declarations, Definition
 from qflow_dagster.knowledge.lookups import MAX_ROWS, SymbolLocation
 
 # Longer paths explain nothing.
 MAX_DEPTH = 6
-# A call by a name with more definitions than this could mean too many things to be followed.
+# A call that could be of more definitions than this is not followed.
 MAX_DEFINITIONS = 3
+# The path and line of a symbol.
+Location = tuple[str, int]
+Place = TypeVar("Place", bound=Hashable)
 
 
 class Step(NamedTuple):
@@ -82,26 +87,6 @@ def reached_from(
     return list(connection.execute(query, {**snapshot.interval, "path": path}))
 
 
-def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> list[SymbolLocation]:
-    """Return functions below a path or folder that no symbol calls and no file imports by name, own code only."""
-    query = text(f"""
-        WITH called AS (
-            SELECT DISTINCT unnest(s.calls) AS name
-            FROM files f JOIN symbols s ON s.blob_id = f.blob_id WHERE {IN_SNAPSHOT}
-            UNION
-            SELECT DISTINCT unnest(i.names) FROM files f JOIN imports i ON i.blob_id = f.blob_id WHERE {IN_SNAPSHOT})
-        SELECT f.path, s.start_line AS line, s.kind, s.qualified_name AS name, s.signature, s.end_line, f.oid
-        FROM files f JOIN symbols s ON s.blob_id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND s.kind = 'function' AND NOT f.test AND NOT f.vendored AND NOT f.generated
-          AND NOT f.example AND (f.path = :prefix OR :prefix = '' OR starts_with(f.path, :folder))
-          AND s.name ~ '^[A-Za-z_][A-Za-z0-9_]*$' AND s.name !~ '^__.*__$'
-          AND NOT EXISTS (SELECT FROM called WHERE called.name = s.name)
-        ORDER BY f.path, s.start_line LIMIT 60
-    """)
-    parameters = {**snapshot.interval, "prefix": prefix, "folder": prefix.rstrip("/") + "/"}
-    return [SymbolLocation(*row) for row in connection.execute(query, parameters)]
-
-
 def import_path(connection: Connection, snapshot: Snapshot, source: str, target: str) -> list[Step]:
     """Return the shortest way by imports from a file to another one; empty if there is none."""
     query = text(f"""
@@ -109,65 +94,64 @@ def import_path(connection: Connection, snapshot: Snapshot, source: str, target:
         WHERE {IN_SNAPSHOT} AND f.source_path = ANY(:frontier) AND f.target_path IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
     """)
 
-    def imports(frontier: list[str]) -> Iterator[tuple[str, Step]]:
+    def imports(frontier: list[str]) -> Iterator[tuple[str, str, Step]]:
         for row in connection.execute(query, {**snapshot.interval, "frontier": frontier}):
-            yield row.source_path, Step(row.source_path, row.target_path, row.source_path, row.line)
+            yield (
+                row.source_path,
+                row.target_path,
+                Step(row.source_path, row.target_path, row.source_path, row.line),
+            )
 
-    return _shortest(source, target, imports)
-
-
-_CALLS = """
-    SELECT f.path, s.qualified_name, s.name, s.calls, s.call_lines FROM symbols s JOIN files f ON f.blob_id = s.blob_id
-    WHERE {in_snapshot} AND s.seq > 0 AND NOT f.vendored AND cardinality(s.calls) > 0 AND {condition}
-    ORDER BY f.test, f.path, s.start_line
-"""
-_WITHIN = text(
-    _CALLS.format(
-        in_snapshot=IN_SNAPSHOT, condition="f.path = :path AND s.start_line BETWEEN :line AND :end_line"
-    )
-)
-_NAMED = text(
-    "WITH followed AS (SELECT s.name FROM symbols s JOIN files f ON f.blob_id = s.blob_id "
-    f"WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:names) GROUP BY 1 HAVING count(*) <= {MAX_DEFINITIONS})"
-    + _CALLS.format(in_snapshot=IN_SNAPSHOT, condition="s.name IN (SELECT name FROM followed)")
-)
+    return _shortest(source, {target}, imports)
 
 
-def call_path(connection: Connection, snapshot: Snapshot, source: SymbolLocation, target: str) -> list[Step]:
-    """Return the shortest way by calls from a function, or the methods of a type, to a name; empty if there is none.
+def call_path(
+    connection: Connection, snapshot: Snapshot, source: SymbolLocation, goals: Collection[SymbolLocation]
+) -> list[Step]:
+    """Return the shortest way by calls from a function, or the methods of a type, to a goal; empty if there is none.
 
-    Calls are by name, so a name with more than three definitions is not followed.
+    A call that could be of more than three symbols is not followed.
     """
+    declarations = Declarations(connection, snapshot)
+    resolver = CallResolver(declarations)
+    reached: dict[Location, SymbolLocation | Definition] = {(source.path, source.line): source}
 
-    def calls(frontier: list[str]) -> Iterator[tuple[str, Step]]:
-        if frontier == [""]:
-            parameters = {"path": source.path, "line": source.line, "end_line": source.end_line}
-            rows = connection.execute(_WITHIN, {**snapshot.interval, **parameters})
-        else:
-            rows = connection.execute(_NAMED, {**snapshot.interval, "names": frontier})
-        for row in rows:
-            origin = "" if frontier == [""] else row.name
-            for name, line in zip(row.calls, row.call_lines, strict=True):
-                yield origin, Step(row.qualified_name, name, row.path, line)
+    def calls(frontier: list[Location]) -> Iterator[tuple[Location, Location, Step]]:
+        rows = declarations.calls(within=[reached[place] for place in frontier])
+        resolver.prepare(rows)
+        for call in rows:
+            definitions = resolver.resolve(call).definitions
+            origin = call.path, call.caller_line
+            for definition in definitions if len(definitions) <= MAX_DEFINITIONS else ():
+                place = definition.path, definition.line
+                reached.setdefault(place, definition)
+                step = Step(call.caller or "top level", call.name, call.path, call.line)
+                # The methods of a type are within it.
+                yield origin if origin in reached else (source.path, source.line), place, step
 
-    return _shortest("", target, calls)
+    return _shortest((source.path, source.line), {(goal.path, goal.line) for goal in goals}, calls)
 
 
-def _shortest(start: str, goal: str, edges: Callable[[list[str]], Iterator[tuple[str, Step]]]) -> list[Step]:
-    """Return the steps of a shortest way; `edges` gives those from some places, each with the place it starts at."""
-    reached: dict[str, tuple[str, Step]] = {}
+def _shortest(
+    start: Place,
+    goals: Collection[Place],
+    edges: Callable[[list[Place]], Iterator[tuple[Place, Place, Step]]],
+) -> list[Step]:
+    """Return the steps of a shortest way; `edges` gives those from some places: (from, to, step)."""
+    reached: dict[Place, tuple[Place, Step]] = {}
     frontier = [start]
     for _ in range(MAX_DEPTH):
         following = []
-        for origin, step in edges(frontier):
-            if step.target not in reached and step.target != start:
-                reached[step.target] = origin, step
-                following.append(step.target)
-        if goal in reached or not following:
+        for origin, place, step in edges(frontier):
+            if place not in reached and place != start:
+                reached[place] = origin, step
+                following.append(place)
+        if any(goal in reached for goal in goals) or not following:
             break
         frontier = following
+    goal = next((place for place in reached if place in goals), None)
     way: list[Step] = []
-    while goal in reached:
+    while goal is not None and goal in reached:
         goal, step = reached.pop(goal)
         way.insert(0, step)
     return way

@@ -42,6 +42,11 @@ def files(connection: Connection, snapshot: Snapshot, name: str) -> list[str]:
     return [row.path for row in rows if row.rank == rows[0].rank]
 
 
+def short_name(name: str) -> str:
+    """Return a name without the scopes before it."""
+    return name.replace("::", ".").rpartition(".")[2]
+
+
 _SYMBOLS = f"""
     SELECT f.path, s.start_line AS line, s.kind, s.qualified_name AS name, s.signature, s.end_line, f.oid
     FROM symbols s JOIN files f ON f.blob_id = s.blob_id
@@ -53,7 +58,15 @@ _SYMBOLS = f"""
 
 
 def symbols(connection: Connection, snapshot: Snapshot, name: str) -> list[SymbolLocation]:
-    """Return the definitions of that name (qualified or not, `::` and `#` as dots), own code first."""
+    """Return the definitions of that name (qualified or not, `::` and `#` as dots), own code first.
+
+    `path:name` means those of one file.
+    """
+    path, _, rest = name.rpartition(":")
+    if re.search(r"[./]", path) and not path.endswith(":"):
+        return [
+            symbol for symbol in symbols(connection, snapshot, rest) if f"/{symbol.path}".endswith(f"/{path}")
+        ]
     name = name.replace("::", ".").replace("#", ".").replace("->", ".")
     short_name = name.rpartition(".")[2]
     parameters = {**snapshot.interval, "name": name, "short_name": short_name}
@@ -90,29 +103,6 @@ def _exists(connection: Connection, snapshot: Snapshot, name: str) -> bool:
     )
 
 
-def calls_of(
-    connection: Connection, snapshot: Snapshot, name: str, *, tests_first: bool = False
-) -> tuple[int, list[Any]]:
-    """Return how many symbols call something of that name, and the first (path, line, caller, test).
-
-    Tests come last, or first. Modules of tests within a file of Rust count as tests.
-    """
-    short = name.replace("::", ".").rpartition(".")[2]
-    query = text(f"""
-        SELECT f.path, s.call_lines[array_position(s.calls, :name)] AS line,
-               coalesce(nullif(s.qualified_name, ''), 'top level') AS caller,
-               f.test OR (b.language = 'Rust' AND s.qualified_name ~ '^tests?\\.') AS test,
-               count(*) OVER () AS total
-        FROM files f JOIN symbols s ON s.blob_id = f.blob_id JOIN blobs b ON b.id = f.blob_id
-        WHERE {IN_SNAPSHOT} AND NOT f.vendored AND :name = ANY(s.calls)
-          AND (CAST(:languages AS text[]) IS NULL OR b.language = ANY(:languages))
-        ORDER BY test {"DESC" if tests_first else ""}, f.path, line LIMIT {MAX_ROWS}
-    """)
-    languages = languages_that_call(connection, snapshot, short)
-    rows = connection.execute(query, {**snapshot.interval, "name": short, "languages": languages}).all()
-    return (rows[0].total if rows else 0), list(rows)
-
-
 def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[Any]:
     """Return the files that import that name: (path, line, module)."""
     query = text(f"""
@@ -120,18 +110,6 @@ def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[An
         WHERE {IN_SNAPSHOT} AND NOT f.vendored AND :name = ANY(i.names) ORDER BY f.test, f.path LIMIT {MAX_ROWS}
     """)
     return list(connection.execute(query, {**snapshot.interval, "name": name.rpartition(".")[2]}))
-
-
-def called_by(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[tuple[str, int]]:
-    """Return what a symbol calls: (name, line of the first call)."""
-    query = text("""
-        SELECT s.calls, s.call_lines FROM symbols s JOIN blobs b ON b.id = s.blob_id
-        WHERE b.oid = :oid AND s.start_line = :line AND s.qualified_name = :name LIMIT 1
-    """)
-    row = connection.execute(
-        query, {"oid": symbol.oid, "line": symbol.line, "name": symbol.name}
-    ).one_or_none()
-    return list(zip(row.calls, row.call_lines, strict=True)) if row else []
 
 
 def members(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[SymbolLocation]:
@@ -240,17 +218,6 @@ FAMILIES = (
 _TYPES = "('class', 'struct', 'interface', 'trait', 'enum', 'object', 'impl', 'module')"
 
 
-def languages_that_call(connection: Connection, snapshot: Snapshot, name: str) -> list[str] | None:
-    """Return the languages from which a symbol of that name can be called; None if no symbol has the name."""
-    query = text(f"""
-        SELECT DISTINCT b.language FROM files f JOIN blobs b ON b.id = f.blob_id JOIN symbols s ON s.blob_id = b.id
-        WHERE {IN_SNAPSHOT} AND s.name = :name AND s.seq > 0
-    """)
-    found = set(connection.scalars(query, {**snapshot.interval, "name": name}))
-    related = {language for family in FAMILIES if found & set(family) for language in family}
-    return sorted(found | related) or None
-
-
 def types_with_base(connection: Connection, snapshot: Snapshot, name: str) -> list[SymbolLocation]:
     """Return the types whose declaration names `name` after their own name: classes that inherit, implementations."""
     query = text(f"""
@@ -260,7 +227,11 @@ def types_with_base(connection: Connection, snapshot: Snapshot, name: str) -> li
         ORDER BY f.vendored, f.test, f.path, s.start_line LIMIT 1000
     """)
     rows = connection.execute(query, {**snapshot.interval, "name": name})
-    return [symbol for row in rows if name in bases_of(symbol := SymbolLocation(*row))]
+    return [
+        symbol
+        for row in rows
+        if name in bases_of((symbol := SymbolLocation(*row)).kind, symbol.name, symbol.signature)
+    ]
 
 
 _BASE_LIST = re.compile(
@@ -270,18 +241,18 @@ _BASE_LIST = re.compile(
 )
 
 
-def bases_of(symbol: SymbolLocation) -> list[str]:
+def bases_of(kind: str, name: str, signature: str) -> list[str]:
     """Return the types that a declaration names as bases or interfaces, without their modules and parameters."""
-    short = symbol.name.rpartition(".")[2]
-    _, _, after = symbol.signature.partition(short)
-    match = _BASE_LIST.search(symbol.signature if symbol.kind == "impl" else after)
+    short = name.rpartition(".")[2]
+    _, _, after = signature.partition(short)
+    match = _BASE_LIST.search(signature if kind == "impl" else after)
     if match is None:
         return []
     listed = next(group for group in match.groups() if group is not None)
     plain = re.sub(r"<[^<>]*>|\[[^\[\]]*\]|\([^()]*\)|\b\w+\s*=[^,]*", "", listed)
     names = re.findall(r"[A-Za-z_$][\w.$]*(?:::[\w$]+)*", plain)
     words = {"public", "private", "protected", "virtual", "extends", "implements", "with", "where", "permits"}
-    return list(dict.fromkeys(re.split(r"[.:]+", name)[-1] for name in names if name not in words))
+    return list(dict.fromkeys(re.split(r"[.:]+", base)[-1] for base in names if base not in words))
 
 
 def code_paths(

@@ -135,7 +135,10 @@ def _sibling_symbols(context: QuestionContext) -> list[SymbolLocation]:
     if not found:
         return []
     symbol = found[0]
-    for base in (symbol.name.rpartition(".")[2], *lookups.bases_of(symbol)):
+    for base in (
+        symbol.name.rpartition(".")[2],
+        *lookups.bases_of(symbol.kind, symbol.name, symbol.signature),
+    ):
         types = lookups.types_with_base(connection, snapshot, base)
         if len(types) >= MIN_SIBLINGS:
             return types

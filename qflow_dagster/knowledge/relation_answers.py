@@ -5,7 +5,7 @@ Does not belong here: following the edges (`graph`).
 
 from qflow_dagster.knowledge import graph, lookups
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError, count
-from qflow_dagster.knowledge.graph import MAX_DEFINITIONS, MAX_DEPTH, Step
+from qflow_dagster.knowledge.graph import MAX_DEPTH, Step
 from qflow_dagster.knowledge.lookups import SymbolLocation
 from qflow_dagster.metrics import queries as metrics
 
@@ -56,7 +56,7 @@ def _inheritance(one: QuestionContext, two: QuestionContext) -> list[Step]:
     for _ in range(MAX_DEPTH):
         following = []
         for derived, way in ways:
-            for base in lookups.bases_of(derived):
+            for base in lookups.bases_of(derived.kind, derived.name, derived.signature):
                 longer = [*way, Step(derived.name, base, derived.path, derived.line)]
                 if base == goal:
                     return longer
@@ -73,18 +73,11 @@ def _calls(one: QuestionContext, two: QuestionContext) -> list[Step]:
     if symbol is None:
         return []
     if other is None:
-        members = lookups.within(two.connection, two.snapshot, two.path())
-        names = {member.name.rpartition(".")[2] for member in members if member.path != symbol.path}
+        members = lookups.within(two.connection, two.snapshot, two.path(), nested=True)
+        goals = [member for member in members if member.path != symbol.path]
     else:
-        names = {other.name.rpartition(".")[2]}
-    # A name with many definitions may mean another one; the line that calls it is shown all the same.
-    ways = [
-        way
-        for name in sorted(names)
-        if (way := graph.call_path(one.connection, one.snapshot, symbol, name))
-        and (len(way) == 1 or len(lookups.symbols(two.connection, two.snapshot, name)) <= MAX_DEFINITIONS)
-    ]
-    return min(ways, key=len, default=[])
+        goals = lookups.symbols(two.connection, two.snapshot, two.subject)
+    return graph.call_path(one.connection, one.snapshot, symbol, goals)
 
 
 def _together(context: QuestionContext, path: str, other: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from qflow_dagster.ingestion.extraction.names import go_receiver
 from qflow_dagster.ingestion.extraction.receivers import EXPRESSION, LETTERS, MAX_RECEIVER
 from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition, innermost
 
@@ -71,6 +72,8 @@ _DECLARATIONS = {
 # `pkg.` and `*` between the name and a type of Go.
 _GO_PREFIX = re.compile(rb"(?<=\s)\*?\s*+(?:\w++\.)?$")
 LOOK_BACK = 80
+LOOK_AHEAD = 500
+_BRACKETS = re.compile(rb"[()\[\]{}]")
 _OWN = re.compile(rb"^(?:(?:self|this|\$this)\.|@{1,2})")
 _SCOPES = re.compile(rb"::|->|\\")
 _CONSTRUCTORS = frozenset({"__init__", "constructor", "__construct"})
@@ -83,13 +86,13 @@ class DeclaredTypes:
     """
 
     def __init__(self, grammar: str, source: bytes, definitions: Sequence[Definition]) -> None:
-        self._definitions = definitions
+        self._grammar, self._definitions = grammar, definitions
         self._types: dict[tuple[int, bytes], list[tuple[int, bytes]]] = defaultdict(list)
         wanted = {
             name
             for definition in definitions
             for written, _ in definition.calls
-            for name in (written, _OWN.sub(b"", written))
+            for name in (written, _OWN.sub(b"", written), written.partition(b".")[2])
             if name and name != EXPRESSION
         }
         declarations = _DECLARATIONS.get(grammar, ()) if wanted else ()
@@ -101,6 +104,8 @@ class DeclaredTypes:
                 if name in wanted or own:
                     written = match["type"] or LITERAL
                     called = b"()" if declaration.called and written != LITERAL else b""
+                    if called and _continues(source, match.end()):
+                        written = called = b""
                     index = innermost(definitions, starts, start)
                     index = self._holder(index) if own else index
                     plain = _SCOPES.sub(b".", written)[:MAX_RECEIVER]
@@ -108,14 +113,20 @@ class DeclaredTypes:
 
     def of(self, written: bytes, within: int, position: int) -> bytes:
         """Return the type declared for a receiver in the definition `within`, last before a position; b'' if none."""
-        own = _OWN.match(written)
-        if own:
-            holder, name = self._holder(within), written[own.end() :]
+        name = self._field(written, within)
+        if name:
+            holder = self._holder(within)
+            owner = (
+                self._definitions[holder].name.partition("<")[0]
+                or self._definitions[within].name.partition(".")[0]
+            )
             places = [(holder, written), (holder, name)]
+            # Parameters of the constructor; other parts of the type.
             places += [
                 (index, name)
                 for index, definition in enumerate(self._definitions)
-                if definition.parent == holder and definition.name in _CONSTRUCTORS
+                if (definition.parent == holder and definition.name in _CONSTRUCTORS)
+                or (definition.kind == "struct" and definition.name.partition("<")[0] == owner)
             ]
             return next((found[-1][1] for place in places if (found := self._types.get(place))), b"")
         scope: int | None = within
@@ -126,6 +137,17 @@ class DeclaredTypes:
             if inside:
                 return inside[-1]
             scope = self._definitions[scope].parent
+        return b""
+
+    def _field(self, written: bytes, within: int) -> bytes:
+        """Return the name of a field of the object itself; b'' for other receivers."""
+        own = _OWN.match(written)
+        if own:
+            return written[own.end() :]
+        method = self._definitions[within]
+        if self._grammar == "go" and method.kind == "method" and method.node is not None:
+            variable, _, name = written.partition(b".")
+            return name if variable == go_receiver(method.node)[0] else b""
         return b""
 
     def _holder(self, index: int) -> int:
@@ -153,3 +175,16 @@ def _name(declaration: _Declaration, match: "re.Match[bytes]", source: bytes) ->
         if rest.endswith(own):
             return start, own.replace(b"->", b".")[:length] + name
     return start, b"" if rest.endswith((b".", b"->")) else name
+
+
+def _continues(source: bytes, position: int) -> bool:
+    """Return whether what is called at a position is called on, so that the value is of another type."""
+    depth = 0
+    end = min(position + LOOK_AHEAD, len(source))
+    for match in _BRACKETS.finditer(source, position, end):
+        depth += 1 if match[0] in b"([{" else -1
+        if depth <= 0:
+            return (
+                source[match.end() : match.end() + 20].lstrip().startswith((b".", b"?.", b"->", b"::", b"["))
+            )
+    return True

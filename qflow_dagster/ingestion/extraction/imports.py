@@ -28,7 +28,9 @@ class Read(NamedTuple):
     aliases: list[str] | None = None
 
 
-def _renamed(module: str, parts: Iterable[str], level: int = 0, kind: str = "", word: str = r"\sas\s") -> Read:
+def _renamed(
+    module: str, parts: Iterable[str], level: int = 0, kind: str = "", word: str = r"\sas\s"
+) -> Read:
     """Return the import of `name as alias` parts, or of the module if there are none."""
     pairs = [(*(text.strip() for text in re.split(word, part)), "")[:2] for part in parts if part.strip()]
     return Read(module, [name for name, _ in pairs], level, kind, [alias for _, alias in pairs])
@@ -41,7 +43,7 @@ def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[I
         return []
     inline = [node.byte_range for node in captures.get("def.module", [])] if grammar == "rust" else []
     statements = sorted(
-        (_start(node), node.end_byte, node.start_point[0] + 1, capture[7:])
+        (*_span(node), node.start_point[0] + 1, capture[7:])
         for capture, nodes in captures.items()
         if capture.startswith("import.")
         for node in nodes
@@ -62,14 +64,22 @@ def read(grammar: str, captures: dict[str, list[Node]], source: bytes) -> list[I
     return facts
 
 
-def _start(node: Node) -> int:
-    """Return where a statement begins, with the attributes before it: in Rust they name the file of a module."""
-    if node.parent is not None and node.parent.type == "variable_declarator":  # `require`, bound to a name.
-        return node.parent.start_byte
+def _span(node: Node) -> tuple[int, int]:
+    """Return where a statement begins and ends, with what belongs to it.
+
+    That is the name that `require` is bound to and the member that is taken of it; in Rust the attributes before a
+    module, which name its file.
+    """
+    above, last = node.parent, node
+    while above is not None and above.type == "member_expression":
+        above, last = above.parent, above
+    if above is not None and above.type == "variable_declarator":
+        return above.start_byte, last.end_byte
+    start = node
     sibling = node.prev_named_sibling if node.type == "mod_item" else None
     while sibling is not None and sibling.type == "attribute_item":
-        node, sibling = sibling, sibling.prev_named_sibling
-    return node.start_byte
+        start, sibling = sibling, sibling.prev_named_sibling
+    return start.start_byte, node.end_byte
 
 
 def _python(statement: str, kind: str) -> Iterator[Read]:
@@ -97,11 +107,16 @@ def _javascript(statement: str, kind: str) -> Iterator[Read]:
         yield Read(nodes[-1], [], aliases=[bound["star"]])
     elif bound and bound["default"]:
         # Of a module of CommonJS, the whole is bound.
-        parts.insert(0, f"default as {bound['default']}")
+        member = _REQUIRED_MEMBER.search(statement) if kind == "require" else None
+        parts.insert(
+            0, f"{member[1] if member else 'default'}{':' if kind == 'require' else ' as '}{bound['default']}"
+        )
     if not (bound and bound["star"]):
         yield _renamed(nodes[-1], parts, word=r"\sas\s|:" if kind == "require" else r"\sas\s")
 
 
+# `require(...).x`
+_REQUIRED_MEMBER = re.compile(r"\)\s*+\.\s*+([\w$]++)$")
 # `import x, ...`, `import * as x`, `x = require(...)`.
 _SCRIPT_BOUND = re.compile(
     r"(?:import\s++(?:type\s++)?+)?(?:\*\s*as\s+(?P<star>[\w$]+)|(?P<default>[\w$]+)\s*(?:,|from\b|=|$))"

@@ -5,7 +5,6 @@ Belongs here: turning the captures of a query (``queries/*.scm``) into facts. Im
 table in ``constructs``.
 """
 
-import re
 import time
 from bisect import bisect_right
 

@@ -1,0 +1,134 @@
+"""Who calls a symbol, told apart from who calls others of its name, and what a symbol calls.
+
+Belongs here: calls of a snapshot, resolved. Does not belong here: resolving (`call_targets`), answers as text.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.knowledge import lookups
+from qflow_dagster.knowledge.call_targets import CallResolver, Target
+from qflow_dagster.knowledge.declarations import Call, Declarations, Definition
+from qflow_dagster.knowledge.lookups import SymbolLocation
+
+# A name may have many definitions; of the first, callers are told apart.
+MAX_DEFINITIONS = 5
+
+
+class Callers(NamedTuple):
+    """The calls of a symbol, and those that may be of it because the type of the receiver is not declared.
+
+    Without a symbol, the calls of a name that the repository does not define.
+    """
+
+    symbol: SymbolLocation | None
+    certain: list[Call]
+    possible: list[Call]
+
+
+def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Callers]:
+    """Return the calls of each symbol that a subject names; each caller once, tests last."""
+    groups = _same(lookups.symbols(connection, snapshot, subject))
+    short = lookups.short_name(groups[0][0].name if groups else subject)
+    declarations = Declarations(connection, snapshot)
+    calls = declarations.calls({short} | (declarations.aliases_of(short) if groups else set()))
+    if not groups:
+        return [Callers(None, _once(calls), [])]
+    resolver = CallResolver(declarations)
+    resolver.prepare(calls)
+    targets = [(call, resolver.resolve(call)) for call in calls]
+    return [_callers(group, targets, resolver) for group in groups]
+
+
+def _callers(
+    group: list[SymbolLocation], targets: list[tuple[Call, Target]], resolver: CallResolver
+) -> Callers:
+    places = {(symbol.path, symbol.line) for symbol in group}
+    certain, possible = [], []
+    for call, target in targets:
+        among = any((d.path, d.line) in places for d in target.definitions)
+        if target.certain and among:
+            certain.append(call)
+        elif among or (target.certain and resolver.overridden_by(target.definitions, places)):
+            possible.append(call)
+    certain = _once(certain)
+    callers = {(call.path, call.caller, call.caller_line) for call in certain}
+    possible = [call for call in possible if (call.path, call.caller, call.caller_line) not in callers]
+    return Callers(group[0], certain, _once(possible))
+
+
+def _same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
+    """Return symbols in groups: overloads, the parts of a type, and its constructors are of one group."""
+    groups: dict[tuple[str, str], list[SymbolLocation]] = {}
+    for symbol in symbols:
+        name = symbol.name.replace("::", ".").partition("<")[0]
+        short = lookups.short_name(name)
+        name = name.removesuffix(f".{short}") if name.endswith(f"{short}.{short}") else name
+        # A type is one thing, wherever its parts are.
+        path = "" if symbol.kind in ("impl", "struct", "class") else symbol.path
+        key = next((k for k in groups if k[1] == name and (k[0] == path or "" in (path, k[0]))), (path, name))
+        groups.setdefault(key, []).append(symbol)
+    return list(groups.values())[:MAX_DEFINITIONS]
+
+
+def _once(calls: Sequence[Call]) -> list[Call]:
+    """Return the first call in each caller."""
+    found: dict[tuple[str, str, int], Call] = {}
+    for call in calls:
+        found.setdefault((call.path, call.caller, call.caller_line), call)
+    return list(found.values())
+
+
+def called(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[tuple[Call, Target]]:
+    """Return what a symbol calls directly, in order, each with what it refers to."""
+    declarations = Declarations(connection, snapshot)
+    calls = [
+        call
+        for call in declarations.calls(within=[symbol])
+        if (call.caller, call.caller_line) == (symbol.name, symbol.line)
+    ]
+    resolver = CallResolver(declarations)
+    resolver.prepare(calls)
+    return [(call, resolver.resolve(call)) for call in sorted(calls, key=lambda call: call.line)]
+
+
+def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> list[SymbolLocation]:
+    """Return functions below a path or folder that nothing calls, and no file imports by name; own code only.
+
+    A function is called if a call refers to it, or may; calls in the function itself do not count.
+    """
+    query = text(f"""
+        WITH imported AS (
+            SELECT DISTINCT unnest(i.names) AS name FROM files f JOIN imports i ON i.blob_id = f.blob_id
+            WHERE {IN_SNAPSHOT}),
+        called AS (
+            SELECT DISTINCT unnest(s.calls) AS name
+            FROM files f JOIN symbols s ON s.blob_id = f.blob_id WHERE {IN_SNAPSHOT})
+        SELECT f.path, s.start_line AS line, s.kind, s.qualified_name AS name, s.signature, s.end_line, f.oid,
+               EXISTS (SELECT FROM called WHERE called.name = s.name) AS called
+        FROM files f JOIN symbols s ON s.blob_id = f.blob_id
+        WHERE {IN_SNAPSHOT} AND s.kind = 'function' AND NOT f.test AND NOT f.vendored AND NOT f.generated
+          AND NOT f.example AND (f.path = :prefix OR :prefix = '' OR starts_with(f.path, :folder))
+          AND s.name ~ '^[A-Za-z_][A-Za-z0-9_]*$' AND s.name !~ '^__.*__$'
+          AND NOT EXISTS (SELECT FROM imported WHERE imported.name = s.name)
+        ORDER BY f.path, s.start_line
+    """)
+    parameters = {**snapshot.interval, "prefix": prefix, "folder": prefix.rstrip("/") + "/"}
+    rows = list(connection.execute(query, parameters))
+    declarations = Declarations(connection, snapshot)
+    resolver = CallResolver(declarations)
+    calls = declarations.calls({lookups.short_name(row.name) for row in rows if row.called}) if rows else []
+    resolver.prepare(calls)
+    referred: set[tuple[str, int]] = set()
+    for call in calls:
+        for definition in resolver.resolve(call).definitions:
+            if not _is_within(call, definition):
+                referred.add((definition.path, definition.line))
+    return [SymbolLocation(*row[:7]) for row in rows if (row.path, row.line) not in referred][:60]
+
+
+def _is_within(call: Call, definition: Definition) -> bool:
+    return call.path == definition.path and definition.line <= call.line <= definition.end_line

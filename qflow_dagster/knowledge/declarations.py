@@ -1,0 +1,215 @@
+"""What the files of a snapshot declare and import, read by name as resolving calls needs it.
+
+Belongs here: SQL, and values as the database has them. Does not belong here: what a call refers to (`call_targets`).
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot
+from qflow_dagster.knowledge.lookups import FAMILIES, SymbolLocation
+
+TYPES = frozenset({"class", "struct", "interface", "trait", "enum", "object", "impl", "type"})
+_SCOPE = re.compile(r"\.|::|#")
+_PARAMETERS = re.compile(r"<[^<>]*>|\[[^\[\]]*\]")
+
+
+class Definition(NamedTuple):
+    """A symbol with its file; `name` is qualified, `holder` the kind of what it is in (`module` for the file)."""
+
+    path: str
+    line: int
+    kind: str
+    name: str
+    signature: str
+    end_line: int
+    oid: str
+    short: str
+    language: str
+    holder: str
+    namespaces: tuple[str, ...]
+    test: bool
+
+    @property
+    def scopes(self) -> list[str]:
+        """Return the names of what it is in, outermost first, without parameters of types."""
+        parts = _SCOPE.split(_PARAMETERS.sub("", self.name.removesuffix(self.short)))
+        return [part for part in parts if part and part != "prototype"]
+
+    @property
+    def owner(self) -> str:
+        """Return the name of the type or object it is a member of; '' at the top level."""
+        return self.scopes[-1] if self.scopes else ""
+
+
+class Import(NamedTuple):
+    """An import of a file, with the files that it resolves to."""
+
+    module: str
+    names: list[str]
+    aliases: list[str]
+    kind: str
+    level: int
+    targets: list[str]
+
+
+class Call(NamedTuple):
+    """A call in a snapshot: where it is written, in which symbol, and on what."""
+
+    path: str
+    line: int
+    language: str
+    caller: str
+    caller_kind: str
+    caller_line: int
+    receiver: str
+    name: str
+    test: bool
+    number: int
+
+
+def family(language: str) -> tuple[str, ...]:
+    """Return the languages whose code can call each other, of which `language` is one."""
+    return next((languages for languages in FAMILIES if language in languages), (language,))
+
+
+class Declarations:
+    """An index of definitions by name and imports by file, filled as names and files are needed."""
+
+    def __init__(self, connection: Connection, snapshot: Snapshot) -> None:
+        self.connection, self.snapshot = connection, snapshot
+        self._definitions: dict[str, list[Definition]] = {}
+        self._imports: dict[str, list[Import]] = {}
+        self._namespaces: dict[str, tuple[str, ...]] = {}
+
+    def definitions(self, name: str) -> list[Definition]:
+        """Return what has a name, without scopes."""
+        if name not in self._definitions:
+            self.load_names({name})
+        return self._definitions[name]
+
+    def imports(self, path: str) -> list[Import]:
+        """Return the imports of a file."""
+        if path not in self._imports:
+            self.load_files({path})
+        return self._imports[path]
+
+    def namespaces(self, path: str) -> tuple[str, ...]:
+        """Return the namespaces or packages of a file."""
+        self.imports(path)
+        return self._namespaces.get(path, ())
+
+    def load_names(self, names: Collection[str]) -> None:
+        """Read the definitions of several names at once."""
+        missing = [name for name in names if name not in self._definitions]
+        self._definitions.update({name: [] for name in missing})
+        query = text(f"""
+            SELECT f.path, s.start_line, s.kind, s.qualified_name, s.signature, s.end_line, f.oid, s.name,
+                   b.language, coalesce(p.kind, 'module'), b.namespaces, f.test
+            FROM symbols s JOIN files f ON f.blob_id = s.blob_id JOIN blobs b ON b.id = f.blob_id
+            LEFT JOIN symbols p ON p.blob_id = s.blob_id AND p.seq = s.parent_seq
+            WHERE {IN_SNAPSHOT} AND s.seq > 0 AND s.name = ANY(:names) ORDER BY f.path, s.start_line
+        """)
+        for row in self.connection.execute(query, {**self.snapshot.interval, "names": missing}):
+            found = Definition(*row)._replace(namespaces=tuple(row.namespaces))
+            self._definitions[found.short].append(found)
+
+    def load_files(self, paths: Collection[str]) -> None:
+        """Read the imports of several files at once."""
+        missing = [path for path in paths if path not in self._imports]
+        self._imports.update({path: [] for path in missing})
+        parameters = {**self.snapshot.interval, "paths": missing}
+        query = text(f"""
+            SELECT f.path, i.module, i.names, i.aliases, i.kind, i.level,
+                   array(SELECT d.target_path FROM dependencies d
+                         WHERE d.repository_id = f.repository_id AND d.source_path = f.path AND d.line = i.line
+                           AND d.module = i.module AND d.target_path IS NOT NULL AND d.from_seq <= :seq
+                           AND (d.to_seq IS NULL OR d.to_seq > :seq)) AS targets
+            FROM files f JOIN imports i ON i.blob_id = f.blob_id
+            WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths) ORDER BY f.path, i.seq
+        """)
+        for path, *columns in self.connection.execute(query, parameters):
+            self._imports[path].append(Import(*columns))
+        query = text(f"""
+            SELECT f.path, b.namespaces FROM files f JOIN blobs b ON b.id = f.blob_id
+            WHERE {IN_SNAPSHOT} AND f.path = ANY(:paths)
+        """)
+        for path, namespaces in self.connection.execute(query, parameters):
+            self._namespaces[path] = tuple(namespaces)
+
+    def calls(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        within: Sequence[SymbolLocation | Definition] | None = None,
+    ) -> list[Call]:
+        """Return the calls of some names (None: of all), or those within some definitions, of own code."""
+        named = "true" if names is None else "c.name_called = ANY(:names)"
+        rows = "cardinality(s.calls) > 0" if names is None else "s.calls && CAST(:names AS text[])"
+        parameters = {**self.snapshot.interval, "names": list(names or ())}
+        if within is not None:
+            rows += """ AND EXISTS (SELECT FROM unnest(CAST(:paths AS text[]), CAST(:starts AS int[]),
+                CAST(:ends AS int[])) w(path, first, last)
+                WHERE f.path = w.path AND s.start_line BETWEEN w.first AND w.last) AND f.path = ANY(:paths)"""
+            parameters |= {
+                "paths": [symbol.path for symbol in within],
+                "starts": [symbol.line for symbol in within],
+                "ends": [symbol.end_line for symbol in within],
+            }
+        query = text(f"""
+            SELECT f.path, c.line, b.language, s.qualified_name AS caller, s.kind, s.start_line, c.receiver,
+                   c.name_called, f.test OR (b.language = 'Rust' AND s.qualified_name ~ '^tests?\\.') AS test, c.number
+            FROM files f JOIN blobs b ON b.id = f.blob_id JOIN symbols s ON s.blob_id = f.blob_id
+            CROSS JOIN LATERAL unnest(s.calls, s.call_receivers, s.call_lines, s.call_counts)
+                AS c(name_called, receiver, line, number)
+            WHERE {IN_SNAPSHOT} AND NOT f.vendored AND {rows} AND {named} ORDER BY test, path, line
+        """)
+        return [Call(*row) for row in self.connection.execute(query, parameters)]
+
+    def aliases_of(self, name: str) -> set[str]:
+        """Return the other names under which files import something."""
+        query = text(f"""
+            SELECT DISTINCT a.alias FROM files f JOIN imports i ON i.blob_id = f.blob_id
+            CROSS JOIN LATERAL unnest(CASE WHEN cardinality(i.names) > 0 THEN i.names
+                ELSE ARRAY[regexp_replace(i.module, '^.*[.:/\\\\]', '')] END, i.aliases) AS a(name, alias)
+            WHERE {IN_SNAPSHOT} AND cardinality(i.aliases) > 0 AND a.name = ANY(:names) AND a.alias NOT IN ('', '*')
+        """)
+        return set(self.connection.scalars(query, {**self.snapshot.interval, "names": [name]}))
+
+
+def bound(imported: Import, language: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the names that an import gives to things in a file, each with its own name (None: the module itself)."""
+    if imported.names:
+        aliases = imported.aliases or [""] * len(imported.names)
+        for name, alias in zip(imported.names, aliases, strict=True):
+            yield alias or name, name
+        return
+    alias = imported.aliases[0] if imported.aliases else ""
+    if alias and alias != "*":
+        yield alias, None
+        return
+    if language == "Python":
+        yield imported.module, None
+    last = re.split(r"[./:\\]", re.sub(r"/v\d+$|\.\*$", "", imported.module))[-1]
+    if language not in ("Python", "C", "C++", "Ruby", "Shell", "C#", "JavaScript", "TypeScript", "TSX"):
+        yield last, None
+
+
+def is_wildcard(imported: Import, language: str) -> bool:
+    """Return whether an import makes everything in its targets usable by name alone."""
+    if imported.names:
+        return imported.names == ["*"]
+    if language in ("C", "C++", "Ruby", "Shell", "Swift"):
+        return True
+    if language in ("JavaScript", "TypeScript", "TSX"):
+        return imported.kind == "export"
+    if language in ("Elixir", "PHP"):
+        return imported.kind in ("import", "use", "require") and (
+            language == "Elixir" or imported.kind != "use"
+        )
+    if language == "C#":
+        return not any(imported.aliases)
+    return imported.module.endswith(".*") or imported.aliases == ["*"]
