@@ -17,24 +17,16 @@ from qflow_dagster.knowledge.declarations import (
     Definition,
     bound,
     family,
-    is_wildcard,
 )
 from qflow_dagster.knowledge.lookups import bases_of
+from qflow_dagster.knowledge.scopes import OPEN_TYPES, PACKAGE, PROGRAM, SCRIPTS, Scopes, is_member
 
 SELF = frozenset({"self", "cls", "this", "$this", "Self", "static", "__MODULE__"})
 SUPER = frozenset({"super", "super()", "parent", "base"})
-SCRIPTS = frozenset({"JavaScript", "TypeScript", "TSX"})
 # Languages where a bare name inside a class may be a method of it.
 IMPLICIT_SELF = frozenset({"Java", "Kotlin", "Scala", "Groovy", "C#", "C++", "Swift", "Ruby", "Elixir"})
 # Languages where objects may have members that their type does not declare.
 DYNAMIC = frozenset({"Python", "Ruby", "PHP"}) | SCRIPTS
-# Languages where the parts of a type may be in several files.
-OPEN_TYPES = frozenset({"C++", "C#", "Swift", "Ruby", "Rust", "Go", "Kotlin"})
-# Languages where names of other files are usable without an import: of the whole program, or of the package.
-PROGRAM = frozenset({"C", "C++", "Swift", "Ruby", "C#"})
-PACKAGE = frozenset({"Go", "Java", "Kotlin", "Scala", "Groovy", "PHP", "C#"})
-# Languages where a file offers what it imports.
-OFFERING_AGAIN = frozenset({"Python", "C", "C++", "Rust", "Ruby", "Shell"}) | SCRIPTS
 MAX_DEPTH = 5
 # The type that a signature says that a function returns.
 _RETURNS = re.compile(r"(?:->|\)\s*:)\s*[&*'\"]*(?:(?:mut|dyn|impl)\s+)?(?P<type>[\w.:]+)")
@@ -73,20 +65,12 @@ class _Place(NamedTuple):
     paths: tuple[str, ...] = ()
 
 
-class _Imported(NamedTuple):
-    """The definitions that an imported name refers to, if they are seen; `own`: it is of the repository."""
-
-    definitions: list[Definition]
-    own: bool
-
-
 class CallResolver:
     """Resolves calls of a snapshot."""
 
     def __init__(self, declarations: Declarations) -> None:
         self.declarations = declarations
-        self._offered: dict[tuple[str, str], list[Definition]] = {}
-        self._seen_types: dict[tuple[str, str, str], list[Definition]] = {}
+        self.scopes = Scopes(declarations)
 
     def prepare(self, calls: Sequence[Call]) -> None:
         """Read what is needed for many calls at once."""
@@ -104,7 +88,7 @@ class CallResolver:
         if written in SELF or self._is_go_receiver(call, written):
             return self._of_own_type(call)
         if written in SUPER:
-            types = [base for own in self._own_types(call) for base in self._bases(own)]
+            types = [base for own in self._own_types(call) for base in self.scopes.bases(own)]
             return self._of_types(types, call) if types else EXTERNAL
         place = self._place(call, written)
         if place is None and written.partition(".")[0].lstrip("$@") not in SELF:
@@ -117,7 +101,7 @@ class CallResolver:
         if place is None:
             return self._any_member(call)
         if place.paths:
-            found = [d for path in place.paths for d in self._exported(path, call.name, call.language)]
+            found = [d for path in place.paths for d in self.scopes.exported(path, call.name, call.language)]
             return Target(tuple(dict.fromkeys(found)), True)
         return self._of_types(place.types, call) if place.types else self._foreign(call)
 
@@ -126,12 +110,12 @@ class CallResolver:
         for definition in definitions:
             for other in self.declarations.definitions(definition.short):
                 if (other.path, other.line) in places and other.owner and definition.owner:
-                    level = [t for t in self._declared_types(other, other.owner) if _is_member(other, t)]
+                    level = [t for t in self.scopes.declared_types(other, other.owner) if is_member(other, t)]
                     visited = set(level)
                     while level:
-                        level = [b for t in level for b in self._bases(t) if b not in visited]
+                        level = [b for t in level for b in self.scopes.bases(t) if b not in visited]
                         visited.update(level)
-                        if any(_is_member(definition, t) for t in level):
+                        if any(is_member(definition, t) for t in level):
                             return True
         return False
 
@@ -148,20 +132,20 @@ class CallResolver:
                 return Target(tuple(found), True)
         if call.language in IMPLICIT_SELF:
             for own_type in self._own_types(call):
-                found = self._members([own_type], call.name)
+                found = self.scopes.members([own_type], call.name)
                 if found:
                     return Target(tuple(found), True)
-        top = [d for d in own if self._is_top(d)]
+        top = [d for d in own if self.scopes.is_top(d)]
         if top:
             return Target(tuple(top), True)
-        imported = self._imported(call, call.name)
+        imported = self.scopes.imported(call, call.name)
         if imported is not None:
             return Target(tuple(imported.definitions), bool(imported.definitions) or not imported.own)
-        elsewhere = [d for d in candidates if self._is_top(d) and self._in_package(d, call)]
-        elsewhere = elsewhere or self._by_wildcard(call, call.name)
+        elsewhere = [d for d in candidates if self.scopes.is_top(d) and self._in_package(d, call)]
+        elsewhere = elsewhere or self.scopes.by_wildcard(call, call.name)
         if elsewhere:
             return Target(tuple(elsewhere), True)
-        found = [d for d in candidates if self._is_top(d) and not d.signature.startswith("static ")]
+        found = [d for d in candidates if self.scopes.is_top(d) and not d.signature.startswith("static ")]
         if call.language in PROGRAM and found:
             # The parts of a type may be in several files.
             return Target(
@@ -178,16 +162,6 @@ class CallResolver:
     def _usable_alone(self, definition: Definition) -> bool:
         """Return whether a name in a scope around the call can be used without what it is in."""
         return definition.kind != "method" or definition.language in IMPLICIT_SELF
-
-    def _is_top(self, definition: Definition) -> bool:
-        """Return whether a definition is usable without a type or object that it is in."""
-        if definition.kind in TYPES:
-            return True
-        if definition.holder != "module" or definition.kind == "method":
-            return False
-        if definition.language == "C++":  # A namespace is no type.
-            return not self._declared_types(definition, definition.owner)
-        return not definition.owner or definition.language in ("Elixir", "Rust", "PHP", "C#", "Ruby")
 
     def _in_package(self, definition: Definition, call: Call) -> bool:
         if call.language not in PACKAGE:
@@ -240,10 +214,10 @@ class CallResolver:
         return Target(tuple(found), True) if found else self._any_member(call)
 
     def _of_types(self, types: Sequence[Definition], call: Call) -> Target:
-        found = self._members(types, call.name)
+        found = self.scopes.members(types, call.name)
         if found:
             return Target(tuple(found), len({d.owner for d in found}) <= 1)
-        if self._has_foreign_base(types):
+        if self.scopes.has_foreign_base(types):
             return self._foreign(call)
         possible = self._any_member(call)
         if call.language in DYNAMIC:
@@ -255,7 +229,7 @@ class CallResolver:
             for definition in possible.definitions
             if any(
                 names & set(bases_of(t.kind, t.name, t.signature))
-                for t in self._declared_types(definition, definition.owner)
+                for t in self.scopes.declared_types(definition, definition.owner)
             )
         ]
         return Target(tuple(found), False) if found else self._foreign(call)
@@ -264,40 +238,6 @@ class CallResolver:
         """Return the extensions that a call on a type of others may mean; none means that it is external."""
         found = [d for d in self._named(call) if _is_extension(d)]
         return Target(tuple(found), not found)
-
-    def _members(self, types: Sequence[Definition], name: str) -> list[Definition]:
-        """Return the members of that name of types, or else of what they inherit from, nearest first."""
-        definitions = self.declarations.definitions(name)
-        level, visited = list(types), set(types)
-        while level and definitions:
-            found = [d for declared in level for d in definitions if _is_member(d, declared)]
-            if found:
-                return list(dict.fromkeys(found))
-            level = [base for declared in level for base in self._bases(declared) if base not in visited]
-            visited.update(level)
-        return []
-
-    def _bases(self, declared: Definition) -> list[Definition]:
-        return [
-            base
-            for name in bases_of(declared.kind, declared.name, declared.signature)
-            for base in self._types(declared, name)
-        ]
-
-    def _has_foreign_base(self, types: Iterable[Definition]) -> bool:
-        """Return whether a type inherits from what is not of the repository, directly or not."""
-        pending, visited = list(types), set()
-        while pending:
-            declared = pending.pop()
-            if (declared.path, declared.name) in visited:
-                continue
-            visited.add((declared.path, declared.name))
-            for name in bases_of(declared.kind, declared.name, declared.signature):
-                bases = self._types(declared, name)
-                if not bases:
-                    return True
-                pending += bases
-        return False
 
     def _any_member(self, call: Call) -> Target:
         """Return every member of that name, as the type of the receiver is not declared."""
@@ -328,14 +268,14 @@ class CallResolver:
         if place is None and not rest and _is_type_name(head):
             return _Place()
         if place is not None and rest and place.types:
-            inner = [t for t in self._declared_types(call, rest.rpartition(".")[2]) if head in t.scopes]
+            inner = [t for t in self.scopes.declared_types(call, rest.rpartition(".")[2]) if head in t.scopes]
             return _Place(tuple(inner)) if inner else None
         if place is not None and rest and place.paths:
             last = rest.rpartition(".")[2]
             inner = [
                 d
                 for path in place.paths
-                for d in self._exported(path, last, call.language)
+                for d in self.scopes.exported(path, last, call.language)
                 if d.kind in TYPES
             ]
             return _Place(tuple(inner)) if inner else None
@@ -345,7 +285,7 @@ class CallResolver:
 
     def _module(self, call: Call, name: str) -> _Place | None:
         """Return what a name refers to that a file declares or imports."""
-        types = self._types(call, name)
+        types = self.scopes.types(call, name)
         if types:
             return _Place(tuple(types))
         for imported in self.declarations.imports(call.path):
@@ -365,61 +305,16 @@ class CallResolver:
         if call.language == "Elixir":
             modules = [d for d in self.declarations.definitions(last) if d.kind == "module"]
             return _Place(tuple(d for d in modules if d.name == written)) if modules else _Place()
-        types = self._declared_types(call, last)
+        types = self.scopes.declared_types(call, last)
         if types:
             return _Place(tuple(types))
         if _is_type_name(last):
             return _Place()
         if call.language == "Rust":
-            found = [d.path for d in self._named(call) if self._is_top(d) and _is_module(d.path, last)]
+            found = [d.path for d in self._named(call) if self.scopes.is_top(d) and _is_module(d.path, last)]
             if found or written.partition(".")[0] in ("std", "core", "alloc"):
                 return _Place(paths=tuple(dict.fromkeys(found)))
         return None
-
-    def _declared_types(self, place: Call | Definition, name: str) -> list[Definition]:
-        kinds = {*TYPES, "module"} if place.language in ("Ruby", "Elixir") else TYPES
-        languages = family(place.language)
-        return [d for d in self.declarations.definitions(name) if d.kind in kinds and d.language in languages]
-
-    def _types(self, place: Call | Definition, name: str) -> list[Definition]:
-        """Return the types that a name refers to in a file."""
-        key = place.path, place.language, name
-        if key not in self._seen_types:
-            self._seen_types[key] = self._types_seen_by(place, name)
-        return self._seen_types[key]
-
-    def _types_seen_by(self, place: Call | Definition, name: str) -> list[Definition]:
-        types = self._declared_types(place, name)
-        if not types and place.language not in SCRIPTS and place.language not in ("Python", "Elixir", "PHP"):
-            return []
-        here = [d for d in types if d.path == place.path]
-        if here:
-            return here
-        imported = self._imported(place, name)
-        if imported is not None:
-            return [d for d in imported.definitions if d.kind in TYPES or d.kind == "module"]
-        if place.language in PACKAGE:
-            namespaces = set(self.declarations.namespaces(place.path))
-            folder = posixpath.dirname(place.path)
-            beside = [
-                d
-                for d in types
-                if (
-                    posixpath.dirname(d.path) == folder
-                    if place.language == "Go"
-                    else set(d.namespaces) == namespaces
-                )
-            ]
-            if beside:
-                return beside
-        wild = [d for d in self._by_wildcard(place, name) if d.kind in TYPES]
-        if wild:
-            return wild
-        if place.language in PROGRAM or place.language in ("Rust",):
-            return types
-        if place.language == "Elixir":
-            return [d for d in types if d.name == name]
-        return []
 
     def _type_place(self, call: Call, declared: str, depth: int) -> _Place | None:
         """Return the type with a declared name, or that calling a function returns (`f()`)."""
@@ -453,84 +348,15 @@ class CallResolver:
         if returned is None:
             return None
         if returned in SELF:
-            return _Place(tuple(self._declared_types(call, found.owner)))
+            return _Place(tuple(self.scopes.declared_types(call, found.owner)))
         inside = call._replace(path=found.path, language=found.language, caller=found.name)
         return self._place(inside, returned) or _Place()
 
     # Imports.
 
-    def _imported(self, place: Call | Definition, name: str) -> _Imported | None:
-        """Return what an imported name refers to; None if no import has the name."""
-        for imported in self.declarations.imports(place.path):
-            for local, original in bound(imported, place.language):
-                if local == name:
-                    parts = re.split(r"[./:\\]", imported.module)
-                    wanted = name if original == "default" else original or parts[-1]
-                    found = [
-                        d for path in imported.targets for d in self._exported(path, wanted, place.language)
-                    ]
-                    named = self.declarations.definitions(wanted)
-                    # A static member; a module of the same file.
-                    found = found or [
-                        d for d in named if d.path in imported.targets and d.owner in parts[-2:-1]
-                    ]
-                    found = found or [d for d in named if d.path == place.path and d.name == imported.module]
-                    return _Imported(list(dict.fromkeys(found)), bool(imported.targets))
-        return None
-
-    def _exported(self, path: str, name: str, language: str, depth: int = 0) -> list[Definition]:
-        """Return what a file offers by a name: declares at its top level, or imports from others."""
-        key = path, name
-        if key not in self._offered:
-            self._offered[key] = []  # A circle of imports ends here.
-            self._offered[key] = self._offered_by(path, name, language, depth)
-        return self._offered[key]
-
-    def _offered_by(self, path: str, name: str, language: str, depth: int) -> list[Definition]:
-        definitions = self.declarations.definitions(name)
-        found = [d for d in definitions if d.path == path and self._is_top(d)]
-        found = found or [d for d in definitions if d.path == path and d.kind != "method" and not d.owner]
-        if found or depth == MAX_DEPTH or language not in OFFERING_AGAIN:
-            return found
-        for imported in self.declarations.imports(path):
-            for local, original in bound(imported, language):
-                if local == name:
-                    for target in imported.targets:
-                        found += self._exported(target, original or name, language, depth + 1)
-            if not found and is_wildcard(imported, language):
-                for target in imported.targets:
-                    found += self._exported(target, name, language, depth + 1)
-        return list(dict.fromkeys(found))
-
-    def _by_wildcard(self, place: Call | Definition, name: str) -> list[Definition]:
-        """Return what a file can use because it imports everything of others."""
-        if not self.declarations.definitions(name):
-            return []
-        found = [
-            definition
-            for imported in self.declarations.imports(place.path)
-            if is_wildcard(imported, place.language)
-            for target in imported.targets
-            for definition in self._exported(target, name, place.language)
-        ]
-        return [d for d in dict.fromkeys(found) if d.language in family(place.language)]
-
     def _named(self, call: Call) -> list[Definition]:
         languages = family(call.language)
         return [d for d in self.declarations.definitions(call.name) if d.language in languages]
-
-
-def _is_member(definition: Definition, declared: Definition) -> bool:
-    """Return whether a definition is a member of a type, whose parts may be in several files."""
-    if definition.owner != declared.name.rpartition(".")[2].partition("<")[0]:
-        return False
-    if definition.path == declared.path:
-        return True
-    if declared.language not in OPEN_TYPES or definition.language not in family(declared.language):
-        return False
-    if definition.namespaces != declared.namespaces:
-        return False
-    return declared.language != "Go" or posixpath.dirname(definition.path) == posixpath.dirname(declared.path)
 
 
 def _is_type_name(name: str) -> bool:

@@ -102,7 +102,10 @@ def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> list[Sy
     """
     query = text(f"""
         WITH imported AS (
-            SELECT DISTINCT unnest(i.names) AS name FROM files f JOIN imports i ON i.blob_id = f.blob_id
+            SELECT DISTINCT d.target_path AS path, unnest(i.names) AS name
+            FROM files f JOIN imports i ON i.blob_id = f.blob_id
+            JOIN dependencies d ON d.repository_id = f.repository_id AND d.source_path = f.path AND d.line = i.line
+             AND d.module = i.module AND d.from_seq <= :seq AND (d.to_seq IS NULL OR d.to_seq > :seq)
             WHERE {IN_SNAPSHOT}),
         called AS (
             SELECT DISTINCT unnest(s.calls) AS name
@@ -113,7 +116,7 @@ def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> list[Sy
         WHERE {IN_SNAPSHOT} AND s.kind = 'function' AND NOT f.test AND NOT f.vendored AND NOT f.generated
           AND NOT f.example AND (f.path = :prefix OR :prefix = '' OR starts_with(f.path, :folder))
           AND s.name ~ '^[A-Za-z_][A-Za-z0-9_]*$' AND s.name !~ '^__.*__$'
-          AND NOT EXISTS (SELECT FROM imported WHERE imported.name = s.name)
+          AND NOT EXISTS (SELECT FROM imported WHERE imported.name = s.name AND imported.path = f.path)
         ORDER BY f.path, s.start_line
     """)
     parameters = {**snapshot.interval, "prefix": prefix, "folder": prefix.rstrip("/") + "/"}

@@ -63,7 +63,6 @@ class Call(NamedTuple):
     line: int
     language: str
     caller: str
-    caller_kind: str
     caller_line: int
     receiver: str
     name: str
@@ -160,7 +159,7 @@ class Declarations:
                 "ends": [symbol.end_line for symbol in within],
             }
         query = text(f"""
-            SELECT f.path, c.line, b.language, s.qualified_name AS caller, s.kind, s.start_line, c.receiver,
+            SELECT f.path, c.line, b.language, s.qualified_name AS caller, s.start_line, c.receiver,
                    c.name_called, f.test OR (b.language = 'Rust' AND s.qualified_name ~ '^tests?\\.') AS test, c.number
             FROM files f JOIN blobs b ON b.id = f.blob_id JOIN symbols s ON s.blob_id = f.blob_id
             CROSS JOIN LATERAL unnest(s.calls, s.call_receivers, s.call_lines, s.call_counts)

@@ -1,0 +1,206 @@
+"""What names refer to in a file, by what files declare and import: types, their members and bases, imported names.
+
+Does not belong here: calls (`call_targets`), reading the database (`declarations`).
+"""
+
+import posixpath
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from qflow_dagster.knowledge.declarations import (
+    TYPES,
+    Call,
+    Declarations,
+    Definition,
+    bound,
+    family,
+    is_wildcard,
+)
+from qflow_dagster.knowledge.lookups import bases_of
+
+SCRIPTS = frozenset({"JavaScript", "TypeScript", "TSX"})
+# Languages where the parts of a type may be in several files.
+OPEN_TYPES = frozenset({"C++", "C#", "Swift", "Ruby", "Rust", "Go", "Kotlin"})
+# Languages where names of other files are usable without an import: of the whole program, or of the package.
+PROGRAM = frozenset({"C", "C++", "Swift", "Ruby", "C#"})
+PACKAGE = frozenset({"Go", "Java", "Kotlin", "Scala", "Groovy", "PHP", "C#"})
+# Languages where a file offers what it imports.
+OFFERING_AGAIN = frozenset({"Python", "C", "C++", "Rust", "Ruby", "Shell"}) | SCRIPTS
+MAX_DEPTH = 5
+
+
+class ImportedName(NamedTuple):
+    """The definitions that an imported name refers to, if they are seen; `own`: it is of the repository."""
+
+    definitions: list[Definition]
+    own: bool
+
+
+class Scopes:
+    """Looks names up as a file sees them."""
+
+    def __init__(self, declarations: Declarations) -> None:
+        self.declarations = declarations
+        self._offered: dict[tuple[str, str], list[Definition]] = {}
+        self._seen_types: dict[tuple[str, str, str], list[Definition]] = {}
+
+    def is_top(self, definition: Definition) -> bool:
+        """Return whether a definition is usable without a type or object that it is in."""
+        if definition.kind in TYPES:
+            return True
+        if definition.holder != "module" or definition.kind == "method":
+            return False
+        if definition.language == "C++":  # A namespace is no type.
+            return not self.declared_types(definition, definition.owner)
+        return not definition.owner or definition.language in ("Elixir", "Rust", "PHP", "C#", "Ruby")
+
+    def members(self, types: Sequence[Definition], name: str) -> list[Definition]:
+        """Return the members of that name of types, or else of what they inherit from, nearest first."""
+        definitions = self.declarations.definitions(name)
+        level, visited = list(types), set(types)
+        while level and definitions:
+            found = [d for declared in level for d in definitions if is_member(d, declared)]
+            if found:
+                return list(dict.fromkeys(found))
+            level = [base for declared in level for base in self.bases(declared) if base not in visited]
+            visited.update(level)
+        return []
+
+    def bases(self, declared: Definition) -> list[Definition]:
+        """Return the types of the repository that a type inherits from."""
+        return [
+            base
+            for name in bases_of(declared.kind, declared.name, declared.signature)
+            for base in self.types(declared, name)
+        ]
+
+    def has_foreign_base(self, types: Iterable[Definition]) -> bool:
+        """Return whether a type inherits from what is not of the repository, directly or not."""
+        pending, visited = list(types), set()
+        while pending:
+            declared = pending.pop()
+            if (declared.path, declared.name) in visited:
+                continue
+            visited.add((declared.path, declared.name))
+            for name in bases_of(declared.kind, declared.name, declared.signature):
+                bases = self.types(declared, name)
+                if not bases:
+                    return True
+                pending += bases
+        return False
+
+    def declared_types(self, place: Call | Definition, name: str) -> list[Definition]:
+        """Return the types of a name that code in a language can use."""
+        kinds = {*TYPES, "module"} if place.language in ("Ruby", "Elixir") else TYPES
+        languages = family(place.language)
+        return [d for d in self.declarations.definitions(name) if d.kind in kinds and d.language in languages]
+
+    def types(self, place: Call | Definition, name: str) -> list[Definition]:
+        """Return the types that a name refers to in a file."""
+        key = place.path, place.language, name
+        if key not in self._seen_types:
+            self._seen_types[key] = self._types_seen_by(place, name)
+        return self._seen_types[key]
+
+    def _types_seen_by(self, place: Call | Definition, name: str) -> list[Definition]:
+        types = self.declared_types(place, name)
+        if not types and place.language not in SCRIPTS and place.language not in ("Python", "Elixir", "PHP"):
+            return []
+        here = [d for d in types if d.path == place.path]
+        if here:
+            return here
+        imported = self.imported(place, name)
+        if imported is not None:
+            return [d for d in imported.definitions if d.kind in TYPES or d.kind == "module"]
+        if place.language in PACKAGE:
+            namespaces = set(self.declarations.namespaces(place.path))
+            folder = posixpath.dirname(place.path)
+            beside = [
+                d
+                for d in types
+                if (
+                    posixpath.dirname(d.path) == folder
+                    if place.language == "Go"
+                    else set(d.namespaces) == namespaces
+                )
+            ]
+            if beside:
+                return beside
+        wild = [d for d in self.by_wildcard(place, name) if d.kind in TYPES]
+        if wild:
+            return wild
+        if place.language in PROGRAM or place.language in ("Rust",):
+            return types
+        if place.language == "Elixir":
+            return [d for d in types if d.name == name]
+        return []
+
+    def imported(self, place: Call | Definition, name: str) -> ImportedName | None:
+        """Return what an imported name refers to; None if no import has the name."""
+        for imported in self.declarations.imports(place.path):
+            for local, original in bound(imported, place.language):
+                if local == name:
+                    parts = re.split(r"[./:\\]", imported.module)
+                    wanted = name if original == "default" else original or parts[-1]
+                    found = [
+                        d for path in imported.targets for d in self.exported(path, wanted, place.language)
+                    ]
+                    named = self.declarations.definitions(wanted)
+                    # A static member; a module of the same file.
+                    found = found or [
+                        d for d in named if d.path in imported.targets and d.owner in parts[-2:-1]
+                    ]
+                    found = found or [d for d in named if d.path == place.path and d.name == imported.module]
+                    return ImportedName(list(dict.fromkeys(found)), bool(imported.targets))
+        return None
+
+    def exported(self, path: str, name: str, language: str, depth: int = 0) -> list[Definition]:
+        """Return what a file offers by a name: declares at its top level, or imports from others."""
+        key = path, name
+        if key not in self._offered:
+            self._offered[key] = []  # A circle of imports ends here.
+            self._offered[key] = self._offered_by(path, name, language, depth)
+        return self._offered[key]
+
+    def _offered_by(self, path: str, name: str, language: str, depth: int) -> list[Definition]:
+        definitions = self.declarations.definitions(name)
+        found = [d for d in definitions if d.path == path and self.is_top(d)]
+        found = found or [d for d in definitions if d.path == path and d.kind != "method" and not d.owner]
+        if found or depth == MAX_DEPTH or language not in OFFERING_AGAIN:
+            return found
+        for imported in self.declarations.imports(path):
+            for local, original in bound(imported, language):
+                if local == name:
+                    for target in imported.targets:
+                        found += self.exported(target, original or name, language, depth + 1)
+            if not found and is_wildcard(imported, language):
+                for target in imported.targets:
+                    found += self.exported(target, name, language, depth + 1)
+        return list(dict.fromkeys(found))
+
+    def by_wildcard(self, place: Call | Definition, name: str) -> list[Definition]:
+        """Return what a file can use because it imports everything of others."""
+        if not self.declarations.definitions(name):
+            return []
+        found = [
+            definition
+            for imported in self.declarations.imports(place.path)
+            if is_wildcard(imported, place.language)
+            for target in imported.targets
+            for definition in self.exported(target, name, place.language)
+        ]
+        return [d for d in dict.fromkeys(found) if d.language in family(place.language)]
+
+
+def is_member(definition: Definition, declared: Definition) -> bool:
+    """Return whether a definition is a member of a type, whose parts may be in several files."""
+    if definition.owner != declared.name.rpartition(".")[2].partition("<")[0]:
+        return False
+    if definition.path == declared.path:
+        return True
+    if declared.language not in OPEN_TYPES or definition.language not in family(declared.language):
+        return False
+    if definition.namespaces != declared.namespaces:
+        return False
+    return declared.language != "Go" or posixpath.dirname(definition.path) == posixpath.dirname(declared.path)
