@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision = "0030_call_receivers"
-down_revision = "0029_constants"
+revision = "0032_call_receivers"
+down_revision = "0031_leases"
 
 
 def upgrade() -> None:
