@@ -30,7 +30,6 @@ DYNAMIC = frozenset({"Python", "Ruby", "PHP"}) | SCRIPTS
 MAX_DEPTH = 5
 # The type that a signature says that a function returns.
 _RETURNS = re.compile(r"(?:->|\)\s*:)\s*[&*'\"]*(?:(?:mut|dyn|impl)\s+)?(?P<type>[\w.:]+)")
-_RETURNS_LAST = re.compile(r"\)\s*\(?\s*\*?(?P<type>[\w.]+)[^()]*\)?$")
 
 
 # Types that a language writes like variables.
@@ -389,6 +388,11 @@ def returned_type(definition: Definition) -> str | None:
     if definition.language in ("Java", "C#", "C", "C++"):
         before = signature.partition(f"{definition.short}(")[0].split()
         return re.sub(r"<.*|[*&?]", "", before[-1]) if before else None
-    pattern = _RETURNS_LAST if definition.language == "Go" else _RETURNS
-    match = pattern.search(signature)
+    if definition.language == "Go":
+        before, _, last = signature.rpartition(")")
+        if not last:
+            before, _, last = before.rpartition("(")
+            last = last.partition(",")[0] if before.rstrip().endswith(")") else ""
+        return last.strip(" *[]") or None
+    match = _RETURNS.search(signature)
     return re.sub(r"::", ".", match["type"]) if match else None

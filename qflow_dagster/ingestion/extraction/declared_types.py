@@ -69,8 +69,6 @@ _DECLARATIONS = {
     "go": (_GO, _GO_POINTER, _ASSIGNED),
     "ruby": (_RUBY,),
 }
-# `pkg.` and `*` between the name and a type of Go.
-_GO_PREFIX = re.compile(rb"(?<=\s)\*?\s*+(?:\w++\.)?$")
 LOOK_BACK = 80
 LOOK_AHEAD = 500
 _BRACKETS = re.compile(rb"[()\[\]{}]")
@@ -164,10 +162,10 @@ def _name(declaration: _Declaration, match: "re.Match[bytes]", source: bytes) ->
         return start, match["name"]
     text = source[max(start - LOOK_BACK, 0) : start]
     if declaration in (_GO, _GO_POINTER):
-        prefix = _GO_PREFIX.search(text)
-        if prefix is None:
+        # `pkg.` and `*` may be between the name and the type.
+        text = (text[:-1].rstrip(LETTERS) if text.endswith(b".") else text).removesuffix(b"*")
+        if not text[-1:].isspace():
             return start, b""
-        text = text[: prefix.start()]
     text = text.rstrip(declaration.between)
     rest = text.rstrip(LETTERS)
     name = text[len(rest) :]
