@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision = "0034_call_receivers"
-down_revision = "0033_error_grouping"
+revision = "0036_call_receivers"
+down_revision = "0035_repository_hosts"
 
 
 def upgrade() -> None:
