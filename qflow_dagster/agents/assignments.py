@@ -76,8 +76,9 @@ def create(
     priority: int = 0,
     parent_id: UUID | None = None,
     depends_on: Sequence[UUID] = (),
+    excluded: Sequence[str] = (),
 ) -> UUID:
-    """Create an assignment for the agent that fits best; return its id.
+    """Create an assignment for the agent that fits best, none of those `excluded` while another can; return its id.
 
     With a `key`, a second creation returns the id of the first.
 
@@ -93,7 +94,7 @@ def create(
         max_attempts=MAX_ATTEMPTS,
         ttl=settings().agents.wait,
     )
-    describe(connection, new.id, task, requirement, requested_by=requested_by)
+    describe(connection, new.id, task, requirement, requested_by=requested_by, excluded=excluded)
     [id_] = create_workflows(connection, [new], actor=requested_by)
     if id_ != new.id:
         connection.execute(delete(table).where(table.c.id == new.id))
@@ -101,7 +102,13 @@ def create(
 
 
 def describe(
-    connection: Connection, id_: UUID, task: Any, requirement: Requirement, *, requested_by: str
+    connection: Connection,
+    id_: UUID,
+    task: Any,
+    requirement: Requirement,
+    *,
+    requested_by: str,
+    excluded: Sequence[str] = (),
 ) -> None:
     """Store what an assignment is about; the caller creates the workflow with that id."""
     if requirement.domain not in coordination.DOMAINS:
@@ -115,7 +122,7 @@ def describe(
             id=id_,
             task=to_jsonb(task, "the task"),
             requested_by=requested_by,
-            tried=[],
+            tried=list(excluded),
             **requirement._asdict(),
         )
     )

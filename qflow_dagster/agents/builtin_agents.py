@@ -12,13 +12,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from qflow_dagster.agents import assignments, coordination
+from qflow_dagster.agents import agent_generators, assignments, coordination
 from qflow_dagster.agents.coordination import Capability, Requirement
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.execution import safe_work_planner
 from qflow_dagster.generation import single
-from qflow_dagster.generation.generators import generators
+from qflow_dagster.generation.generators import installed
 from qflow_dagster.generation.proposing import Choose
 from qflow_dagster.ingestion.queries import current_snapshot
 from qflow_dagster.knowledge import answers, index
@@ -92,7 +92,7 @@ def capabilities() -> list[Capability]:
             cost=max(1.0, generator.cost),
             max_assignments=MAX_ASSIGNMENTS,
         )
-        for name, generator in generators().items()
+        for name, generator in installed().items()
     ]
     return result
 
@@ -106,10 +106,14 @@ def register_all(connection: Connection) -> None:
 def chooser(connection: Connection) -> Choose:
     """Return a function that names the generators to call for findings of a rule: those that fit and are available."""
     register_all(connection)
-    agents = coordination.agents(connection)
+    external = agent_generators.register_available(connection, _GENERATOR_DOMAINS)
+    own = [agent for agent in coordination.agents(connection) if agent.strict]
     by_domain: dict[str, frozenset[str]] = {}
     for domain in _GENERATOR_DOMAINS:
-        candidates = coordination.candidates(agents, Requirement(domain, "work_item", "patch", "simple"))
+        candidates = [
+            *coordination.candidates(own, Requirement(domain, "work_item", "patch", "simple")),
+            *coordination.candidates(external, Requirement(domain, "code", "patch", "simple")),
+        ]
         by_domain[domain] = frozenset(agent.name for _, agent in candidates)
 
     def choose(rule: Rule) -> frozenset[str]:

@@ -42,11 +42,12 @@ def generate(
         engine, self_improvement.CYCLE, {"repository": repository}, worker=worker, run_id=run_id
     ) as record:
         with engine.begin() as connection:
+            # First, because external agents are generators then.
+            choose = builtin_agents.chooser(connection)
             snapshot = current_snapshot(connection, repository)
             capacity = self_improvement.remaining_capacity(connection, snapshot.repository_id)
             limit = settings().generation.items if items is None else items
             requested = orchestrator.request_generation(connection, snapshot, limit=min(limit, capacity))
-            choose = builtin_agents.chooser(connection)
         total = orchestrator.Summary(0, 0, 0, 0)
         for _ in range(MAX_BATCHES):
             batch = orchestrator.work(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, select, text
 
-from qflow_dagster.agents import builtin_agents, self_improvement, sparc_phases
+from qflow_dagster.agents import builtin_agents, self_improvement, sparc_phases, sparc_steps
 from qflow_dagster.agents.tables import suggestions
 from qflow_dagster.evolution import matchers
 from qflow_dagster.evolution.rules import Rule
@@ -36,8 +36,22 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
             f"# Round {goal.round}\n\n{reason}.", {}, AUTHOR, Gate("gates", "rejected", reason)
         )
     item = UUID(step["work_item"])
+    if step.get("existing"):
+        return _take_existing(engine, goal, step)
+    with engine.begin() as connection:
+        # External agents become generators of this process.
+        builtin_agents.chooser(connection)
+    step = {**step, "left": [name for name in step["left"] if name in generators()]}
+    if not step["left"]:
+        reason = "every agent that could do the step has gone offline"
+        return PhaseResult(
+            f"# Round {goal.round}\n\n{reason}.", {}, AUTHOR, Gate("gates", "rejected", reason, STEPS)
+        )
     generator_names = _generators_to_call(engine, goal, step)
-    result = single.try_item(engine, item, _restricted_to(generator_names))
+    function = goal.target.function
+    result = single.try_item(
+        engine, item, _restricted_to(generator_names), lines=step["lines"] if function else None
+    )
     with engine.begin() as connection:
         builtin_agents.record_outcomes(connection)
     rows = [
@@ -52,6 +66,7 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
     ]
     chosen = result.best
     lost_names = sorted(set(goal.last(PHASES[0])["names"]) - _names(chosen)) if chosen else []
+    others = _other_functions(chosen, function) if chosen and function else []
     data: dict[str, Any] = {
         "work_item": step["work_item"],
         "rule": step["rule"],
@@ -84,6 +99,9 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
             f"{', '.join(generator_names)}: public names would disappear: {', '.join(lost_names[:10])}",
             STEPS,
         )
+    elif others:
+        reason = f"the goal is {function}, and it also changes {', '.join(others[:10])}"
+        gate = Gate("facts", "rejected", f"{', '.join(generator_names)}: {reason}", STEPS)
     else:
         lines += ["", "```diff", chosen.patch.text.rstrip("\n").replace("```", "` ` `"), "```"]
         gate = Gate(
@@ -94,6 +112,31 @@ def refinement(engine: Engine, goal: Goal) -> PhaseResult:
     )
 
 
+def _take_existing(engine: Engine, goal: Goal, step: dict[str, Any]) -> PhaseResult:
+    """Take the change of a step that exists already: it passed the gates when it was suggested."""
+    change = step["existing"]
+    with engine.connect() as connection:
+        row = candidate_records.get(connection, UUID(change["candidate"]))
+    data = {
+        "work_item": step["work_item"],
+        "rule": step["rule"],
+        "tried": [[step["work_item"], change["suggestion"]]],
+        "chosen": change["candidate"],
+        "patch": row["patch"],
+    }
+    lines = [
+        f"# Round {goal.round}: {step['what']}",
+        "",
+        f"Suggestion {change['suggestion']} is {change['state']}; nothing else is made.",
+        "",
+        "```diff",
+        row["patch"].rstrip("\n").replace("```", "` ` `"),
+        "```",
+    ]
+    reason = f"the change of {', '.join(change['sources'])} that is {change['state']} is used"
+    return PhaseResult("\n".join(lines), data, change["sources"][0], Gate("gates", "accepted", reason))
+
+
 def _names(candidate: Candidate) -> set[str]:
     """Return the names that the goal's file defines after the change."""
     # Imported late: commands that only read need no parsers.
@@ -102,6 +145,32 @@ def _names(candidate: Candidate) -> set[str]:
     text = candidate.files[0].result.after
     facts = extract(text.encode(), matchers.LANGUAGES.get(candidate.request.language, ""))
     return {symbol.qualified_name for symbol in facts.symbols}
+
+
+def _other_functions(candidate: Candidate, function: str) -> list[str]:
+    """Return the functions other than the goal's that a change alters; new ones are its helpers."""
+    from qflow_dagster.ingestion.extraction import extract
+
+    language = matchers.LANGUAGES.get(candidate.request.language, "")
+
+    def bodies(text: str) -> dict[str, str]:
+        lines = text.splitlines()
+        return {
+            symbol.qualified_name: "\n".join(lines[symbol.start_line - 1 : symbol.end_line])
+            for symbol in extract(text.encode(), language).symbols
+            if symbol.decisions is not None and symbol.seq > 0
+        }
+
+    before, after = bodies(candidate.request.text), bodies(candidate.files[0].result.after)
+    inside = (f"{function}.", function)
+    return [
+        name
+        for name, body in before.items()
+        if after.get(name) != body
+        and not name.startswith(inside[0])
+        and name != function
+        and not function.startswith(f"{name}.")
+    ]
 
 
 def _generators_to_call(engine: Engine, goal: Goal, step: dict[str, Any]) -> list[str]:
@@ -218,7 +287,7 @@ def decided(connection: Connection) -> bool:
 
 MAKERS: dict[str, Maker] = {
     "specification": sparc_phases.specification,
-    "pseudocode": sparc_phases.pseudocode,
+    "pseudocode": sparc_steps.pseudocode,
     "architecture": sparc_phases.architecture,
     "refinement": refinement,
     "completion": completion,

@@ -1,6 +1,6 @@
-"""The first three phases of a goal, from facts: what is to be reached, the steps, and what they affect.
+"""Two phases of a goal, from facts: what is to be reached, and what the steps towards it affect.
 
-Belongs here: specification, pseudocode, architecture, and their gates. Does not belong here: changes
+Belongs here: specification, architecture, and their gates. Does not belong here: the steps (`sparc_steps`), changes
 (`sparc_changes`), the order of phases and rounds (`execution.sparc`).
 """
 
@@ -10,10 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.agents import builtin_agents
-from qflow_dagster.evolution import findings, matchers, rule_set
+from qflow_dagster.evolution import findings, rule_set
 from qflow_dagster.execution import sparc_strategies, sparc_targets
 from qflow_dagster.execution.sparc import Gate, Goal, PhaseResult
-from qflow_dagster.generation.generators import generators
 from qflow_dagster.ingestion.queries import IN_SNAPSHOT, Snapshot, current_snapshot
 from qflow_dagster.knowledge import graph, history_lookups, lookups
 from qflow_dagster.metrics import queries as metrics
@@ -28,7 +27,7 @@ def specification(engine: Engine, goal: Goal) -> PhaseResult:
     path = goal.target.path
     with engine.connect() as connection:
         snapshot = current_snapshot(connection, goal.repository)
-        finding_rows = _findings(connection, snapshot, goal)
+        finding_rows = findings_of(connection, snapshot, goal)
         value = sparc_targets.measure(connection, snapshot, goal.target)
         symbol_names = [symbol.name for symbol in lookups.within(connection, snapshot, path)]
         names = list(dict.fromkeys(name for name in symbol_names if _public(name)))
@@ -96,67 +95,6 @@ def specification(engine: Engine, goal: Goal) -> PhaseResult:
     return PhaseResult("\n".join(lines), data, AUTHOR, gate)
 
 
-def pseudocode(engine: Engine, goal: Goal) -> PhaseResult:
-    """List the edit steps in order: for each rule's findings, who can fix them, and what is left for a person."""
-    with engine.begin() as connection:
-        snapshot = current_snapshot(connection, goal.repository)
-        finding_rows = _findings(connection, snapshot, goal)
-        items = _items(connection, snapshot, goal)
-        choose = builtin_agents.chooser(connection)
-        worst = _worst(connection, snapshot, goal)
-        rules = rule_set.by_id(rule_set.current(connection))
-    language = matchers.rule_language(goal.language)
-    steps: list[dict[str, Any]] = []
-    for item in items:
-        rule = rules.get(item["rule"])
-        if rule is None:
-            continue
-        able = [
-            name
-            for name, generator in generators().items()
-            if generator.fits(rule, language) and name in choose(rule)
-        ]
-        left = [name for name in able if [str(item["id"]), name] not in _tried(goal)]
-        lines = [row["line"] for row in finding_rows if row["rule"] == rule.id]
-        steps.append(
-            {
-                "work_item": str(item["id"]),
-                "rule": rule.id,
-                "what": rule.title,
-                "lines": lines,
-                "able": able,
-                "left": left,
-            }
-        )
-    # Steps that no agent can do come last.
-    steps.sort(key=lambda step: not step["left"])
-    doable = [step for step in steps if step["left"]]
-    lines = [f"# Steps towards: {goal.target.description}", ""]
-    for number, step in enumerate(steps, 1):
-        who = ", ".join(step["left"]) or ("all capable agents have tried" if step["able"] else "a person")
-        at = f" at lines {', '.join(map(str, step['lines'][:20]))}" if step["lines"] else ""
-        lines.append(f"{number}. {step['what']} (`{step['rule']}`){at}: {who}")
-    if worst:
-        lines += ["", "For a person, the most complex functions:", ""]
-        lines += [
-            f"- `{row['function']}`, line {row['line']}: cognitive {row['cognitive']}, cyclomatic "
-            f"{row['cyclomatic']}, nesting {row['nesting']}"
-            for row in worst
-        ]
-    if doable:
-        names = sorted({name for step in doable for name in step["left"]})
-        gate = Gate(
-            "router",
-            "accepted",
-            f"{len(doable)} step{'s' * (len(doable) > 1)} can be done, by {', '.join(names)}",
-        )
-    elif any(step["able"] for step in steps):
-        gate = Gate("router", "rejected", "every agent that could do a step has tried")
-    else:
-        gate = Gate("router", "rejected", "no rule, codemod or model can do any step")
-    return PhaseResult("\n".join(lines), {"commit": snapshot.commit_oid, "steps": steps}, AUTHOR, gate)
-
-
 def architecture(engine: Engine, goal: Goal) -> PhaseResult:
     """List what the steps affect (symbols, transitive dependents, coupled files, owners), and the risk."""
     path = goal.target.path
@@ -220,54 +158,20 @@ def risks(dependent_count: int, tests: Sequence[str], hotspot: Any, owners: Sequ
     return reasons
 
 
-def _findings(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[str, Any]]:
-    """Return the findings of the goal's rule, or all of its file."""
+def findings_of(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[str, Any]]:
+    """Return the findings of the goal's rule, or all of its file; of a function, those in it."""
     if not goal.target.path:
         return []
     rule = goal.target.measure if goal.target.kind == "rule" else None
     rows = findings.find(connection, snapshot.repository_id, rule=rule, path=goal.target.path, limit=1_000)
     columns = ("rule", "line", "symbol", "message", "fixable")
-    return [{name: row[name] for name in columns} for row in rows if row["path"] == goal.target.path]
-
-
-_ITEMS = text("""
-SELECT i.id, i.rule_id AS rule FROM work_items i JOIN workflows w ON w.id = i.id
-WHERE i.repository_id = :id AND i.level = 'story' AND i.source = 'findings'
-  AND (i.id = :item OR i.parent_id = :item OR (CAST(:item AS uuid) IS NULL AND i.path = :path AND w.status = 'backlog'))
-  AND EXISTS (SELECT FROM findings g WHERE g.repository_id = i.repository_id AND g.rule_id = i.rule_id
-              AND g.path = i.path AND g.state IN ('open', 'reopened'))
-ORDER BY i.wsjf DESC NULLS LAST, i.id LIMIT 50
-""")
-
-
-def _items(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[str, Any]]:
-    """Return the goal's own work item, or the unclaimed ones of its file; the highest WSJF first."""
-    values = {"id": snapshot.repository_id, "item": goal.work_item_id, "path": goal.target.path}
-    rows = [dict(row) for row in connection.execute(_ITEMS, values).mappings()]
-    if goal.target.measure == "findings" or goal.target.kind != "measure":
-        return rows
-    # Rules of this category lower the complexity; other findings of the file are other work.
-    complexity_measures = {"cognitive", "cyclomatic", "nesting", "maintainability"}
-    rules = [
-        rule.id
-        for rule in rule_set.current(connection)
-        if goal.target.measure in complexity_measures and rule.category == "maintainability"
-    ]
-    return [row for row in rows if row["rule"] in rules or goal.target.measure == "code_lines"]
-
-
-def _tried(goal: Goal) -> list[list[str]]:
-    """Return the [work item, generator] pairs of earlier rounds."""
+    function = goal.target.function
     return [
-        pair for phase in goal.earlier if phase.phase == "refinement" for pair in phase.data.get("tried", [])
+        {name: row[name] for name in columns}
+        for row in rows
+        if row["path"] == goal.target.path
+        and (function is None or row["symbol"] == function or row["symbol"].startswith(f"{function}."))
     ]
-
-
-def _worst(connection: Connection, snapshot: Snapshot, goal: Goal) -> list[dict[str, Any]]:
-    if goal.target.kind != "measure" or goal.target.measure not in ("cognitive", "cyclomatic", "nesting"):
-        return []
-    rows = metrics.file_metrics(connection, snapshot.repository_id, goal.target.path)["functions"]
-    return [row for row in rows if goal.target.function in (None, row["function"])][:5]
 
 
 _SYMBOLS_AT = text(f"""

@@ -5,6 +5,7 @@ suggesting candidates (its callers).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -61,13 +62,17 @@ def propose(engine: Engine, work_item: UUID, generator: str) -> list[dict[str, A
     return results
 
 
-def try_item(engine: Engine, work_item: UUID, choose: Choose) -> orchestrator.Generated:
+def try_item(
+    engine: Engine, work_item: UUID, choose: Choose, *, lines: Sequence[int] | None = None
+) -> orchestrator.Generated:
     """Call the chosen generators for a work item, run all gates on their proposals, and store the results.
+
+    `lines`: only for the findings in these lines.
 
     Raises:
         QflowError: the item has no rule and file.
     """
-    return try_items(engine, [work_item], choose, lambda rule: NO_LIMITS)
+    return try_items(engine, [work_item], choose, lambda rule: NO_LIMITS, lines=lines)
 
 
 def try_items(
@@ -77,6 +82,7 @@ def try_items(
     limits_of: orchestrator.LimitsOf,
     *,
     digest: bytes | None = None,
+    lines: Sequence[int] | None = None,
 ) -> orchestrator.Generated:
     """Generate one change for work items of one rule, as `try_item`; `digest` selects a version of the rule.
 
@@ -85,7 +91,10 @@ def try_items(
     """
     requests = [_request(engine, item, digest) for item in work_items]
     objects, snapshot, _ = requests[0]
-    slots = [Slot(item, request) for item, (_, _, request) in zip(work_items, requests, strict=True)]
+    slots = [
+        Slot(item, request if lines is None else _within(request, lines))
+        for item, (_, _, request) in zip(work_items, requests, strict=True)
+    ]
     [generated] = orchestrator.generate(
         engine, objects, snapshot, [slots], choose, limits_of, lambda stage, done, total: None
     )
@@ -113,6 +122,10 @@ def _request(engine: Engine, work_item: UUID, digest: bytes | None = None) -> tu
     if request is None:
         raise QflowError(f"{problem}: {work_item}")
     return objects, snapshot, request
+
+
+def _within(request: Request, lines: Sequence[int]) -> Request:
+    return replace(request, findings=tuple(found for found in request.findings if found[0] in lines))
 
 
 def restore(connection: Connection, candidate_id: UUID) -> Candidate:

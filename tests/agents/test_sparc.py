@@ -1,8 +1,11 @@
 """Goals through the five phases: facts in every artifact, gates between them, rounds, and the measured target."""
 
+import json
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +14,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from qflow_dagster.agents import edit_verification, sparc_changes
+from qflow_dagster.agents import agent_program, coordination, edit_verification, sparc_changes
+from qflow_dagster.agents.coordination import Capability
 from qflow_dagster.agents.sparc_phases import risks
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies, sparc_worker, work_items
 from qflow_dagster.execution.sparc import PHASES, Gate, Goal, PhaseResult
+from qflow_dagster.generation import generators
 from qflow_dagster.quantumflow import IllegalTransitionError, reclaim_expired, verify_history
 from tests import decisions
 from tests.improvement_loop import MUTABLE, NONE, Loop
@@ -102,6 +107,123 @@ def test_every_artifact_is_made_of_facts(planned: Loop) -> None:
         assert one["author"]
 
 
+def test_a_change_that_exists_is_used_and_named(planned: Loop) -> None:
+    [suggestion] = planned.improve()
+    goal = begin(planned, repository="project", description="findings of app/a.py below 1")
+    work(planned)
+    found = shown(planned.engine, goal)
+    assert phases(planned.engine, goal)[-1] == ("completion", 1, "waiting")
+    by_phase = {one["phase"]: one for one in found["phases"]}
+    assert f"waits for approval {str(suggestion['approval'])[:18]}" in by_phase["pseudocode"]["reason"]
+    assert by_phase["completion"]["data"]["suggestion"] == str(suggestion["id"])
+    assert len(planned.waiting()) == 1, "nothing was made a second time"
+    planned.approve(suggestion)
+    planned.apply()
+    edit_verification.verify_applied(planned.engine)
+    work(planned)
+    assert shown(planned.engine, goal)["state"] == "tracking"
+    # An edit that is verified and not merged is what the next goal finds.
+    later = begin(planned, repository="project", description="findings of app/a.py below 1")
+    work(planned)
+    found = shown(planned.engine, later)
+    assert f"is verified on branch {suggestion['branch']}" in found["phases"][1]["reason"]
+    assert found["state"] == "tracking"
+
+
+def test_tests_behind_a_package_that_exports_again_reach_a_module(loop: Loop) -> None:
+    loop.repository.commit(
+        {
+            "shop/__init__.py": "from ._models import *\nfrom ._decoders import decode\n",
+            "shop/_models.py": NONE,
+            "shop/_decoders.py": MUTABLE + "\n\ndef decode(value):\n    return value == None\n",
+            "tests/test_models.py": "import shop\n\n\ndef test_missing():\n    assert shop.missing(None)\n",
+            "tests/test_decoders.py": "from shop import decode\n\n\ndef test_it():\n    assert decode(None)\n",
+        }
+    )
+    loop.find()
+    loop.plan()
+    for path, test in (
+        ("shop/_models.py", "tests/test_models.py"),
+        ("shop/_decoders.py", "tests/test_decoders.py"),
+    ):
+        goal = begin(loop, repository="project", description=f"findings of {path} below 1")
+        work(loop)
+        assert test in shown(loop.engine, goal)["phases"][0]["data"]["tests"]
+
+
+def test_a_goal_on_a_function_touches_no_other_function(loop: Loop) -> None:
+    two = MUTABLE + "\n\ndef other(item, more=[]):\n    return [*more, item]\n"
+    loop.repository.commit({"a.py": two})
+    loop.find()
+    loop.plan()
+    goal = begin(loop, work_item=feature(loop))
+    with loop.engine.begin() as connection:
+        target = {
+            "kind": "measure",
+            "measure": "code_lines",
+            "path": "a.py",
+            "function": "collect",
+            "value": 1,
+        }
+        connection.execute(
+            text("UPDATE sparc_goals SET target = CAST(:target AS jsonb) WHERE id = :id"),
+            {"target": json.dumps(target), "id": goal},
+        )
+    work(loop)
+    refinement = next(one for one in shown(loop.engine, goal)["phases"] if one["phase"] == "refinement")
+    assert refinement["verdict"] == "accepted"
+    assert "found=None" in refinement["data"]["patch"]
+    assert "more=None" not in refinement["data"]["patch"]
+
+
+FIXER = """
+import difflib, json, sys
+task = json.load(sys.stdin)["task"]
+after = task["text"].replace("md5", "sha256")
+name = task["path"]
+lines = difflib.unified_diff(task["text"].splitlines(True), after.splitlines(True), "a/" + name, "b/" + name)
+patch = "diff --git a/%s b/%s\\n" % (name, name) + "".join(lines) if BREAKS == 0 else "x"
+json.dump({"patch": patch}, sys.stdout)
+"""
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_an_agent_whose_output_is_a_patch_does_a_step_behind_the_same_gates(loop: Loop, breaks: bool) -> None:
+    code = "import hashlib\n\n\ndef key(x):\n    return hashlib.md5(x)\n"
+    loop.repository.commit({"a.py": code})
+    loop.find()
+    loop.plan()
+    capability = Capability(
+        name="fixer", domains=("security",), output_types=("patch",), complexity="complex", heartbeat=30.0
+    )
+    with loop.engine.begin() as connection:
+        coordination.register(connection, capability)
+    program = [sys.executable, "-c", FIXER.replace("BREAKS", str(int(breaks)))]
+    stop = threading.Event()
+    agent = threading.Thread(
+        target=agent_program.work,
+        args=(loop.engine, capability, program),
+        kwargs={"poll": 0.1, "stop": stop.is_set},
+    )
+    agent.start()
+    try:
+        goal = begin(loop, work_item=feature(loop, "MD5"))
+        work(loop)
+    finally:
+        stop.set()
+        agent.join()
+        generators.set_external([])
+    found = shown(loop.engine, goal)
+    refinement = next(one for one in found["phases"] if one["phase"] == "refinement")
+    if breaks:
+        assert found["state"] == "needs_person"
+        assert "the patch of fixer cannot be used" in refinement["data"]["problems"][0]
+        return
+    assert (refinement["author"], refinement["verdict"]) == ("fixer", "accepted")
+    [suggestion] = loop.waiting()
+    assert suggestion["sources"] == ["fixer"]
+
+
 def test_a_change_that_is_declined_sends_the_goal_back_and_then_to_a_person(planned: Loop) -> None:
     item = feature(planned)
     goal = begin(planned, work_item=item)
@@ -115,7 +237,8 @@ def test_a_change_that_is_declined_sends_the_goal_back_and_then_to_a_person(plan
     assert found["state"] == "needs_person"
     assert phases(planned.engine, goal)[4:] == [("completion", 1, "rejected"), ("pseudocode", 2, "rejected")]
     assert "it should say None" in found["phases"][4]["reason"]
-    assert found["reason"] == "every agent that could do a step has tried"
+    assert "every agent that could do a step has tried: round 1" in found["reason"]
+    assert "it should say None" in found["reason"]
     assert (found["success"], found["quality"]) == (False, 0.0)
     with planned.engine.begin() as connection:
         sparc.abandon(connection, goal, actor="ada", reason="it stays as it is")
@@ -152,10 +275,13 @@ def test_what_no_agent_can_do_is_for_a_person_and_is_no_fault_of_the_strategy(lo
     goal = begin(loop, work_item=feature(loop, "MD5"))
     work(loop)
     found = shown(loop.engine, goal)
-    assert (found["state"], found["reason"]) == (
-        "needs_person",
-        "no rule, codemod or model can do any step",
-    )
+    assert found["state"] == "needs_person"
+    # Everything that could have done it is named, with the reason that it cannot.
+    for words in (
+        "rule-fix: the rule has no fix of its kind",
+        "language-model: no model is configured",
+    ):
+        assert words in found["reason"]
     assert found["success"] is None
     # A person mends it: the next snapshot shows it.
     loop.repository.commit({"a.py": "import hashlib\n\n\ndef key(x):\n    return hashlib.sha256(x)\n"})

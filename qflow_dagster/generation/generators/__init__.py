@@ -5,6 +5,7 @@ loaded beside those of this folder. Does not belong here: calling them (`proposi
 checking their proposals (`validation`).
 """
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -31,9 +32,24 @@ def location_generators() -> list[Generator]:
     return [generators()[name] for name in FIX_ONLY]
 
 
-@cache
+# External agents that can be given work now; the layer of agents sets them.
+_external: dict[str, Generator] = {}
+
+
+def set_external(found: Iterable[Generator]) -> None:
+    """Set the generators that are agents outside of this process; those set before are forgotten."""
+    _external.clear()
+    _external.update((generator.name, generator) for generator in found)
+
+
 def generators() -> dict[str, Generator]:
-    """Return every generator by name."""
+    """Return every generator by name: those installed, and external agents."""
+    return {**_external, **installed()}
+
+
+@cache
+def installed() -> dict[str, Generator]:
+    """Return the generators of this project and of installed packages, by name."""
     # Imported late: worker processes import this package, and need no database.
     from qflow_dagster.generation.generators import codemod, language_model, ruff_fix, rule_fix
 
