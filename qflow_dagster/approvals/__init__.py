@@ -4,7 +4,8 @@
 - `arbiter`: requests, decisions, revocations
 - `authorization`: using an approval up, once
 - `policy`: when a policy may decide in place of a person
-- `records`: lists, one approval with its history, exports, consistency checks
+- `lists`: lists with filters and counts
+- `records`: one approval with its history, exports, consistency checks
 - `approved_workflows`: workflows that start only once they are approved
 
 Importing the package registers its workflow types. Does not belong here: what is approved (edits and

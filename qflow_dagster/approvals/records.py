@@ -1,6 +1,6 @@
-"""Approvals as people and programs read them: lists, one whole, its history, exports, disagreements.
+"""Approvals as people and programs read them: one whole, its history, exports, disagreements.
 
-Does not belong here: anything that changes an approval (`arbiter`).
+Does not belong here: lists (`lists`), anything that changes an approval (`arbiter`).
 """
 
 import csv
@@ -12,61 +12,15 @@ from uuid import UUID
 from sqlalchemy import Connection, select, text
 
 from qflow_dagster.approvals.approval import TYPES, digest_of
+from qflow_dagster.approvals.lists import COLUMNS, TYPE_LIST
 from qflow_dagster.approvals.tables import approval_decisions, approval_refusals, approvals
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import ArchiveMissingError, get_events, verify_history
 from qflow_dagster.quantumflow import resolve as resolve_id
 from qflow_dagster.safety.display import visible
 
-UNENDED = ("pending", "approved")
-STATUSES = ("pending", "approved", "denied", "consumed", "expired", "revoked")
-# Constants of ours, written out: only then the planner knows that the partial index holds them all.
-_TYPE_LIST = ", ".join(f"'{name}'" for name in TYPES.values())
-
 # The first two events of every approval; the second freezes what is asked for.
 _NAMES = {1: "created", 2: "requested"}
-
-_COLUMNS = """
-    a.id, a.kind, a.target, coalesce(w.status, a.final_status, 'archived') AS status, a.requested_by, a.reason,
-    a.required_approvals, a.requested_at, a.expires_at, encode(a.digest, 'hex') AS digest,
-    (SELECT count(*) FROM approval_decisions d WHERE d.approval_id = a.id AND d.decision = 'approve')
-        AS approvals,
-    coalesce(w.run_id, a.run_id) AS run_id
-"""
-
-
-def find(
-    connection: Connection,
-    *,
-    status: str | None = None,
-    kind: str | None = None,
-    before: UUID | None = None,
-    limit: int = 100,
-) -> list[dict[str, Any]]:
-    """Return approvals, newest first, without their content; the next page is `before` the last id.
-
-    Raises:
-        UsageError: the status or kind is unknown.
-    """
-    for value, allowed in ((status, STATUSES), (kind, tuple(TYPES))):
-        if value is not None and value not in allowed:
-            raise UsageError(f"{value!r} is unknown; there are: {', '.join(allowed)}")
-    types = f"'{TYPES[kind]}'" if kind else _TYPE_LIST  # pyright: ignore[reportArgumentType]
-    if status in UNENDED:
-        # Few of many: by the index of workflows. None of them is archived.
-        source = "workflows w JOIN approvals a ON a.id = w.id"
-        conditions = [f"w.type IN ({types})", "w.status = :status"]
-    else:
-        source = "approvals a LEFT JOIN workflows w ON w.id = a.id"
-        conditions = ["a.kind = :kind"] if kind else ["true"]
-        conditions += ["coalesce(w.status, a.final_status) = :status"] if status else []
-    conditions += ["a.id < :before"] if before else []
-    query = text(f"""
-        SELECT {_COLUMNS} FROM {source} WHERE {" AND ".join(conditions)} ORDER BY a.id DESC LIMIT :limit
-    """)
-    rows = connection.execute(query, {"status": status, "kind": kind, "before": before, "limit": limit})
-    return [dict(row) for row in rows.mappings()]
-
 
 def resolve(connection: Connection, prefix: str) -> UUID:
     """Return the approval whose id begins with `prefix`. Raises as `quantumflow.resolve`."""
@@ -80,7 +34,7 @@ def show(connection: Connection, approval_id: UUID) -> dict[str, Any]:
         UsageError: there is none with that id.
     """
     query = text(f"""
-        SELECT {_COLUMNS}, a.content, a.evidence
+        SELECT {COLUMNS}, a.content, a.evidence
         FROM approvals a LEFT JOIN workflows w ON w.id = a.id WHERE a.id = :id
     """)
     row = connection.execute(query, {"id": approval_id}).mappings().one_or_none()
@@ -178,7 +132,7 @@ def disagreements(connection: Connection, *, limit: int = 1_000) -> list[dict[st
                (SELECT e.data ->> 'digest' FROM workflow_events e WHERE e.workflow_id = a.id AND e.seq = 2)
                    AS asked
         FROM workflows w JOIN approvals a ON a.id = w.id
-        WHERE w.type IN ({_TYPE_LIST}) AND w.status IN ('pending', 'approved') ORDER BY w.id LIMIT :limit
+        WHERE w.type IN ({TYPE_LIST}) AND w.status IN ('pending', 'approved') ORDER BY w.id LIMIT :limit
     """)
     problems = []
     for row in connection.execute(query, {"limit": limit}).all():
@@ -193,7 +147,7 @@ def disagreements(connection: Connection, *, limit: int = 1_000) -> list[dict[st
 def pending_past_expiry(connection: Connection, grace: float = 120.0) -> int:
     """Return approvals still open `grace` seconds after they expired: the sweep does not run."""
     query = text(f"""
-        SELECT count(*) FROM workflows WHERE type IN ({_TYPE_LIST}) AND status IN ('pending', 'approved')
+        SELECT count(*) FROM workflows WHERE type IN ({TYPE_LIST}) AND status IN ('pending', 'approved')
         AND expires_at <= statement_timestamp() - make_interval(secs => :grace)
     """)
     return connection.scalar(query, {"grace": grace}) or 0
@@ -203,7 +157,7 @@ def about_to_expire(connection: Connection) -> int:
     """Return how many pending approvals have been warned of and expire without a decision."""
     query = text(f"""
         SELECT count(*) FROM approvals a JOIN workflows w ON w.id = a.id
-        WHERE w.status = 'pending' AND w.type IN ({_TYPE_LIST}) AND a.warn_at IS NULL
+        WHERE w.status = 'pending' AND w.type IN ({TYPE_LIST}) AND a.warn_at IS NULL
           AND w.expires_at > statement_timestamp()
     """)
     return connection.scalar(query) or 0
@@ -224,15 +178,6 @@ def newest_approval_time(connection: Connection, kind: str) -> float | None:
         WHERE type = '{TYPES[kind]}' AND status = 'approved'
     """)  # pyright: ignore[reportArgumentType]
     return connection.scalar(query)
-
-
-def counts(connection: Connection) -> dict[str, int]:
-    """Return how many approvals are in each status."""
-    query = text(
-        f"SELECT status, count(*) AS many FROM workflows WHERE type IN ({_TYPE_LIST}) GROUP BY status"
-    )
-    by_status = {row.status: row.many for row in connection.execute(query)}
-    return {status: by_status.get(status, 0) for status in STATUSES}
 
 
 def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -38,6 +39,18 @@ approvals = Table(
     Column("reason", Text, nullable=False),
     # What speaks for it: findings, gates, confidence. Shown, not approved.
     Column("evidence", JSONB),
+    # What lists are filtered by.
+    Column("repository", Text, Computed("content ->> 'repository'", persisted=True)),
+    Column(
+        "rule",
+        Text,
+        Computed(
+            "CASE WHEN kind = 'rule' THEN target ELSE split_part(evidence ->> 'rule', ' ', 1) END", persisted=True
+        ),
+    ),
+    Column("risk", Text, Computed("evidence ->> 'risk'", persisted=True)),
+    # The person or team that is expected to decide; others may as well.
+    Column("owner", Text),
     Column("required_approvals", Integer, nullable=False),
     # SHA-256 of the token, from the approval on.
     Column("token_hash", LargeBinary, unique=True),

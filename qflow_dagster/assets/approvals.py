@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from qflow_dagster.approvals import records, tables
+from qflow_dagster.approvals import lists, tables
 from qflow_dagster.assets.metadata import (
     HOURLY,
     MAX_ROWS,
@@ -33,8 +33,8 @@ APPROVALS = dg.AssetKey(["agents", "approvals"])
 def approvals(database: Database) -> dg.MaterializeResult:
     """Summarize the approvals."""
     with database.engine().connect() as connection:
-        counts = records.counts(connection)
-        pending = records.find(connection, status="pending", limit=MAX_ROWS)
+        counts = lists.counts(connection)
+        pending = lists.find(connection, lists.Filter(status="pending"), limit=MAX_ROWS)
     columns = ("kind", "target", "reason", "requested_by", "approvals", "required_approvals", "expires_at")
     return dg.MaterializeResult(
         metadata={

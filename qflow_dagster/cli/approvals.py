@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from qflow_dagster.approvals import arbiter, authorization, records
+from qflow_dagster.approvals import arbiter, authorization, lists, records
 from qflow_dagster.approvals import policy as approval_policy
 from qflow_dagster.cli.output import (
     As,
@@ -55,14 +55,29 @@ def list_(
         str, typer.Option(help="pending, approved, denied, consumed, expired, revoked, or all.")
     ] = "pending",
     kind: Annotated[str | None, typer.Option(help="Only edit, workflow, rule or rollback.")] = None,
+    repo: Annotated[str | None, typer.Option("--repo", "-r", help="Only of this repository.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only of this rule.")] = None,
+    risk: Annotated[str | None, typer.Option(help="Only low, medium, high or experimental.")] = None,
+    owner: Annotated[
+        str | None, typer.Option(help="Only those that this person or team should decide; `-`: nobody.")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="Only those with this text.")] = None,
+    sort: Annotated[str, typer.Option(help="newest, oldest, expiry or risk.")] = "newest",
     json: JsonFlag = False,
     limit: Limit = 30,
 ) -> None:
     """List approvals, newest first; by default the pending ones."""
+    selection = lists.Filter(
+        status=None if status == "all" else status,
+        kind=kind,
+        repository=repo,
+        rule=rule,
+        risk=risk,
+        owner=owner,
+        search=search,
+    )
     with ready_engine().connect() as connection:
-        approvals = records.find(
-            connection, status=None if status == "all" else status, kind=kind, limit=limit
-        )
+        approvals = lists.find(connection, selection, sort=sort, limit=limit)
     if json:
         print_json(approvals)
         return
@@ -72,8 +87,10 @@ def list_(
             "kind": row["kind"],
             "target": row["target"],
             "status": row["status"],
+            "risk": row["risk"],
             "approvals": f"{row['approvals']}/{row['required_approvals']}",
             "requested_by": row["requested_by"],
+            "owner": row["owner"],
             "expires_at": row["expires_at"],
             "reason": row["reason"],
         }

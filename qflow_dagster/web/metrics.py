@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from qflow_dagster.approvals import records
+from qflow_dagster.approvals import lists
 from qflow_dagster.approvals.tables import approval_decisions, approvals
 from qflow_dagster.generation.tables import gate_results
 from qflow_dagster.infrastructure import circuit_breaker, durations, error_records, health_states
@@ -74,7 +74,7 @@ def _metrics(connection: Connection) -> Iterator[Metric]:
     yield from _errors(connection)
 
     waiting = GaugeMetricFamily("qflow_approvals", "Approvals by status.", labels=["status"])
-    for status, count in records.counts(connection).items():
+    for status, count in lists.counts(connection).items():
         waiting.add_metric([status], count)
     yield waiting
     unfinished = GaugeMetricFamily("qflow_workflows", "Unfinished workflows.", labels=["type", "status"])

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from qflow_dagster.approvals import arbiter, authorization, records
+from qflow_dagster.approvals import arbiter, authorization, lists, records
 from qflow_dagster.quantumflow import ArchiveMissingError, prune, verify_history
 from qflow_dagster.quantumflow.archives import archive_folder
 from qflow_dagster.settings import settings
@@ -40,9 +40,9 @@ def everything(engine: Engine, ids: dict[str, UUID]) -> dict[str, Any]:
         return {
             "shown": [records.show(connection, id_) for id_ in ids.values()],
             "histories": [records.approval_history(connection, id_) for id_ in ids.values()],
-            "listed": records.find(connection),
-            "of a kind": records.find(connection, kind="edit"),
-            "by status": {status: records.find(connection, status=status) for status in records.STATUSES},
+            "listed": lists.find(connection),
+            "of a kind": lists.find(connection, lists.Filter(kind="edit")),
+            "by status": {status: lists.find(connection, lists.Filter(status=status)) for status in lists.STATUSES},
             "csv": records.as_csv(records.export(connection)),
             "verified": [verify_history(connection, id_) for id_ in ids.values()],
             "disagreements": records.disagreements(connection),
