@@ -3,6 +3,9 @@
 - `approval`: what an approval is: state machine, kinds, digest
 - `arbiter`: requests, decisions, revocations
 - `authorization`: using an approval up, once
+- `assignment`: passing a request on; `deciders`: who may decide
+- `forms`: fields that whoever approves fills in
+- `reminders`: reminders of pending requests
 - `policy`: when a policy may decide in place of a person
 - `lists`: lists with filters and counts
 - `records`: one approval with its history, exports, consistency checks

@@ -19,7 +19,8 @@ APPROVAL = StateMachine(
     transitions={
         # To itself: the request's digest, and each approval short of the quorum, are events too.
         "pending": frozenset({"pending", "approved", "denied", "expired", "revoked"}),
-        "approved": frozenset({"consumed", "expired", "revoked"}),
+        # To itself: its token was replaced.
+        "approved": frozenset({"approved", "consumed", "expired", "revoked"}),
         "denied": frozenset(),
         "consumed": frozenset(),
         "expired": frozenset(),
@@ -47,8 +48,8 @@ MAX_CONTENT_BYTES = 5_000_000
 MAX_NAME_LENGTH = 200
 
 _LOCK = """
-SELECT a.id, a.kind, a.target, a.content, a.digest, a.requested_by, a.required_approvals, a.token_hash,
-       w.status, w.expires_at
+SELECT a.id, a.kind, a.target, a.content, a.digest, a.requested_by, a.required_approvals, a.token_hash, a.form,
+       a.owner, w.status, w.expires_at
 FROM approvals a JOIN workflows w ON w.id = a.id
 WHERE {which} FOR UPDATE OF w
 """

@@ -1,10 +1,10 @@
-"""The arbiter: asking for an approval, deciding, commenting, taking it back, warning that it ends.
+"""The arbiter: requesting an approval, deciding, commenting, taking it back.
 
 Approving makes a token that is shown once; `authorization` uses it up. The clock is the
 database's; an approval is expired from ``expires_at`` on, for the sweep and for everyone else.
 
-Does not belong here: reading approvals for people (`records`), who may decide (`deciders`), what a policy demands
-(`policy`), any page or command.
+Does not belong here: reading approvals for people (`records`), who may decide (`deciders`), passing a decision on
+(`assignment`), reminders (`reminders`), what a policy demands (`policy`), any page or command.
 """
 
 import hmac
@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, Engine, Row, insert, select, text, update
 
+from qflow_dagster.approvals import forms
 from qflow_dagster.approvals.approval import (
     KINDS,
     LOCK_BY_ID,
     MAX_CONTENT_BYTES,
     MAX_NAME_LENGTH,
-    QUEUES,
     TOKEN_BYTES,
     TOKEN_PREFIX,
     TYPES,
@@ -30,18 +30,23 @@ from qflow_dagster.approvals.approval import (
     hash_token,
     is_over,
 )
-from qflow_dagster.approvals.deciders import refuse_role, refuse_unnamed, refuse_unreachable
+from qflow_dagster.approvals.deciders import (
+    decides_for,
+    refuse_role,
+    refuse_unfit,
+    refuse_unnamed,
+    refuse_unreachable,
+)
 from qflow_dagster.approvals.policy import Evidence, objections
 from qflow_dagster.approvals.tables import approval_decisions
 from qflow_dagster.approvals.tables import approvals as approvals_table
-from qflow_dagster.errors import UsageError
+from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import (
     Json,
     create_workflow,
-    send_with_notify,
     transition,
 )
-from qflow_dagster.quantumflow.rows import to_json
+from qflow_dagster.quantumflow.rows import to_json, to_jsonb
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.names import identity
 from qflow_dagster.safety.storable import storable_text
@@ -63,10 +68,10 @@ class DecisionResult(NamedTuple):
 
 
 _INSERT = text("""
-INSERT INTO approvals (id, kind, target, content, digest, requested_by, reason, evidence, required_approvals,
-                       expires_at, warn_at)
+INSERT INTO approvals (id, kind, target, content, digest, requested_by, reason, evidence, form, owner,
+                       required_approvals, expires_at, warn_at)
 SELECT w.id, :kind, :target, CAST(:content AS jsonb), :digest, :requested_by, :reason,
-       CAST(:evidence AS jsonb), :required, w.expires_at,
+       CAST(:evidence AS jsonb), CAST(:form AS jsonb), :owner, :required, w.expires_at,
        CASE WHEN :warn THEN w.created_at + (w.expires_at - w.created_at) * CAST(:first_reminder AS float8) END
 FROM workflows w WHERE w.id = :id
 """)
@@ -83,13 +88,17 @@ def request_approval(
     ttl: float | None = None,
     required_approvals: int | None = None,
     evidence: Json = None,
+    form: Json = None,
+    owner: str | None = None,
     run_id: str | None = None,
 ) -> UUID:
-    """Ask for an approval of exactly this; return its id. It waits `ttl` seconds (default: the setting).
+    """Request an approval of exactly this; return its id. It waits `ttl` seconds (default: the setting).
+
+    `form` are fields that whoever approves fills in (`forms`); `owner` is the person or team expected to decide.
 
     Raises:
         UsageError: the kind is unknown, a name is missing or too long, the content is not valid JSON or too large,
-            or fewer people may decide it than have to.
+            the form is not valid, the owner may not decide, or fewer people may decide it than have to.
     """
     limits = settings().approvals
     required = required_approvals or limits.quorum.get(kind, 1)
@@ -104,6 +113,8 @@ def request_approval(
         ttl=ttl or limits.ttl,
         required=required,
         evidence=evidence,
+        form=[field.model_dump(mode="json", exclude_defaults=True) for field in forms.parse(form)] or None,
+        owner=owner,
         run_id=run_id,
         warn=True,
     )
@@ -152,17 +163,21 @@ def approve(
     actor: str,
     digest: str,
     comment: str | None = None,
+    answers: Mapping[str, Any] | None = None,
 ) -> DecisionResult:
     """Approve; at the quorum the approval is approved, and the answer carries the token.
 
     `digest` (hex) is that of the content which a page or command showed the actor: what is decided
-    is what was seen. Approving again is not a new decision and does not show the token again.
+    is what was seen. Approving again is not a new decision and does not show the token again. `answers` are to the
+    fields of its form, by name.
 
     Raises:
-        DecisionRefusedError: the actor may not decide it, or it is decided or expired.
+        DecisionRefusedError: the actor may not decide it, it is decided or expired, or somebody approved it with other
+            answers.
+        UsageError: an answer is missing or not valid.
     """
     refuse_unnamed(actor)
-    return _decide(connection, approval_id, "approve", actor, comment, digest)
+    return _decide(connection, approval_id, "approve", actor, comment, digest, answers)
 
 
 def deny(
@@ -199,6 +214,50 @@ def revoke(
     transition(connection, [approval_id], "revoked", actor=actor, data={"reason": reason})
 
 
+def decide_all(
+    engine: Engine, decision: str, seen: Mapping[UUID, str], *, actor: str, comment: str | None = None
+) -> list[tuple[UUID, DecisionResult | None, str | None]]:
+    """Approve or deny several requests, each by itself: the id with the digest that was seen.
+
+    Return for each its id and the result, or why it was refused. The tokens are not handed out.
+
+    Raises:
+        UsageError: the decision is neither `approve` nor `deny`.
+    """
+    decide = {"approve": approve, "deny": deny}.get(decision)
+    if decide is None:
+        raise UsageError(f"{decision!r} is no decision about several requests: approve or deny")
+    results: list[tuple[UUID, DecisionResult | None, str | None]] = []
+    for id_, digest in seen.items():
+        try:
+            with engine.begin() as connection:
+                result = decide(connection, id_, actor=actor, digest=digest, comment=comment)
+            results.append((id_, result._replace(token=None), None))
+        except QflowError as refused:
+            results.append((id_, None, str(refused)))
+    return results
+
+
+def replace_token(connection: Connection, approval_id: UUID, *, actor: str) -> str:
+    """Return a new token of an approval, for one of those who approved it; the former token ends.
+
+    Raises:
+        DecisionRefusedError: it is not approved, or not by the actor.
+    """
+    row = _locked(connection, approval_id)
+    if row.status != "approved" or is_over(connection, row):
+        raise DecisionRefusedError(
+            f"approval {approval_id} is {row.status}: only an approved one has a token"
+        )
+    table = approval_decisions.c
+    query = select(table.actor).where(table.approval_id == approval_id, table.decision == "approve")
+    if identity(actor) not in map(identity, connection.scalars(query)):
+        raise DecisionRefusedError(f"{actor} did not approve it: a token is for those who did")
+    token = _new_token(connection, approval_id)
+    transition(connection, [approval_id], "approved", actor=actor, data={"decision": "token"})
+    return token
+
+
 def comment(connection: Connection, approval_id: UUID, *, actor: str, words: str) -> None:
     """Add a comment to an approval that is not decided yet, without deciding; anybody with a name may.
 
@@ -208,54 +267,9 @@ def comment(connection: Connection, approval_id: UUID, *, actor: str, words: str
     refuse_unnamed(actor)
     if not words.strip() or len(words) > MAX_COMMENT_LENGTH:
         raise DecisionRefusedError(f"a comment has 1 to {MAX_COMMENT_LENGTH:,} characters")
-    row = _locked(connection, approval_id)
-    if row.status != "pending" or is_over(connection, row):
-        status = "expired" if row.status == "pending" else row.status
-        raise DecisionRefusedError(f"approval {approval_id} is {status}: it takes no comments any more")
+    locked_pending(connection, approval_id)
     data = {"decision": "comment", "comment": storable_text(words)}
     transition(connection, [approval_id], "pending", actor=actor, data=data)
-
-
-def warn_of_expiry(connection: Connection, *, limit: int = 1_000) -> list[UUID]:
-    """Remind of pending approvals whose next reminder is due, each once; return their ids.
-
-    The reminders come after the parts of the term in `QFLOW_APPROVALS_REMINDERS`; what was missed is not made up for.
-    """
-    query = text("""
-        WITH due AS MATERIALIZED (
-            SELECT id FROM approvals WHERE warn_at <= statement_timestamp()
-            ORDER BY warn_at LIMIT :limit FOR UPDATE SKIP LOCKED
-        ), warned AS (
-            UPDATE approvals a SET warn_at = (
-                SELECT min(moment) FROM (
-                    SELECT a.requested_at + (a.expires_at - a.requested_at) * part AS moment
-                    FROM unnest(CAST(:parts AS float8[])) AS part
-                ) AS reminder WHERE moment > statement_timestamp())
-            FROM due WHERE a.id = due.id
-            RETURNING a.id, a.kind, a.target, a.expires_at,
-                (SELECT count(*) FROM unnest(CAST(:parts AS float8[])) AS part
-                 WHERE a.requested_at + (a.expires_at - a.requested_at) * part <= statement_timestamp()) AS number
-        )
-        SELECT warned.* FROM warned JOIN workflows w ON w.id = warned.id
-        WHERE w.status = 'pending' AND w.expires_at > statement_timestamp()
-    """)
-    parts = settings().approvals.reminders
-    rows = connection.execute(query, {"limit": limit, "parts": parts}).all()
-    for queue in {QUEUES[row.kind] for row in rows}:
-        messages = [
-            {
-                "workflow_id": str(row.id),
-                "type": TYPES[row.kind],
-                "event": "expiring",
-                "expires_at": row.expires_at.isoformat(),
-                "reminder": max(row.number, 1),
-                "reminders": len(parts),
-            }
-            for row in rows
-            if QUEUES[row.kind] == queue
-        ]
-        send_with_notify(connection, queue, messages)
-    return [row.id for row in rows]
 
 
 def _create(
@@ -269,6 +283,8 @@ def _create(
     ttl: float,
     required: int,
     evidence: Json,
+    form: Json = None,
+    owner: str | None = None,
     run_id: str | None,
     warn: bool,
 ) -> UUID:
@@ -281,6 +297,8 @@ def _create(
         raise UsageError("an approval's target holds NUL or half a surrogate pair")
     if len(requested_by) > MAX_NAME_LENGTH:
         raise UsageError(f"the requester's name is longer than {MAX_NAME_LENGTH} characters")
+    if owner is not None:
+        refuse_unfit(kind, owner, requested_by)
     if not 1 <= required <= 100:
         raise UsageError(f"{required} approvals cannot be required: 1 to 100 can")
     if not 0 < ttl <= settings().approvals.max_ttl:
@@ -311,13 +329,21 @@ def _create(
             "requested_by": requested_by,
             "reason": reason,
             "evidence": to_json(evidence, "the evidence"),
+            "form": None if form is None else to_json(form, "the form"),
+            "owner": owner,
             "required": required,
             "warn": warn,
             "first_reminder": next(iter(settings().approvals.reminders), None),
         },
     )
     # Into the chain of hashes: what was asked for cannot be exchanged later.
-    request = {"digest": digest.hex(), "required_approvals": required, "reason": reason[:2_000]}
+    request: dict[str, Any] = {
+        "digest": digest.hex(),
+        "required_approvals": required,
+        "reason": reason[:2_000],
+    }
+    if form is not None:
+        request["form"] = form
     transition(connection, [id_], "pending", actor=requested_by, data=request)
     return id_
 
@@ -329,18 +355,19 @@ def _decide(
     actor: str,
     comment: str | None,
     digest: str | None,
+    answers: Mapping[str, Any] | None = None,
 ) -> DecisionResult:
     # Only a policy, which looks at the content itself, gives no digest.
     row = _locked(connection, approval_id)
-    if identity(actor) == identity(row.requested_by):
-        raise DecisionRefusedError(f"{actor} asked for this approval: somebody else has to decide it")
+    on_behalf_of = None
     if not actor.startswith("policy:"):
-        refuse_role(row.kind, actor)
+        on_behalf_of = decides_for(connection, approval_id, row.kind, row.requested_by, actor)
     if digest is not None:
         _refuse_unseen(row, actor, digest)
     table = approval_decisions.c
-    earlier = select(table.actor, table.decision).where(table.approval_id == approval_id)
-    decisions = {identity(row.actor): row.decision for row in connection.execute(earlier)}
+    earlier = select(table.actor, table.decision, table.answers).where(table.approval_id == approval_id)
+    rows = connection.execute(earlier).all()
+    decisions = {identity(row.actor): row.decision for row in rows}
     if earlier_decision := decisions.get(identity(actor)):
         if earlier_decision != decision:
             raise DecisionRefusedError(f"{actor} has decided already ({earlier_decision}): one decision each")
@@ -350,6 +377,10 @@ def _decide(
     if row.status != "pending":
         raise DecisionRefusedError(f"approval {approval_id} is {row.status} already")
 
+    checked = forms.check(forms.parse(row.form), answers) if decision == "approve" else {}
+    for other in rows:
+        if decision == "approve" and other.decision == "approve" and (other.answers or {}) != checked:
+            raise DecisionRefusedError(f"{other.actor} approved it with other answers: agree, or deny it")
     connection.execute(
         insert(approval_decisions).values(
             approval_id=approval_id,
@@ -357,24 +388,46 @@ def _decide(
             requested_by=row.requested_by,
             decision=decision,
             comment=comment,
+            answers=to_jsonb(checked, "the answers") if checked else None,
+            on_behalf_of=on_behalf_of,
         )
     )
     approvals = _count({**decisions, identity(actor): decision})
     status, token = ("denied" if decision == "deny" else "pending"), None
     if decision == "approve" and approvals >= row.required_approvals:
-        status, token = "approved", TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-        connection.execute(
-            update(approvals_table)
-            .where(approvals_table.c.id == approval_id)
-            .values(token_hash=hash_token(token))
-        )
+        status, token = "approved", _new_token(connection, approval_id)
     data = {"decision": decision, "comment": comment, "digest": row.digest.hex(), "approvals": approvals}
+    if checked:
+        data["answers"] = checked
+    if on_behalf_of:
+        data["on_behalf_of"] = on_behalf_of
     transition(connection, [approval_id], status, actor=actor, data=data)
     return DecisionResult(approval_id, status, approvals, row.required_approvals, token)
 
 
+def _new_token(connection: Connection, approval_id: UUID) -> str:
+    """Return a new token for an approval; the former one, if there was one, is worth nothing from now on."""
+    token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+    table = approvals_table
+    connection.execute(update(table).where(table.c.id == approval_id).values(token_hash=hash_token(token)))
+    return token
+
+
 def _count(decisions: Mapping[str, str]) -> int:
     return sum(decision == "approve" for decision in decisions.values())
+
+
+def locked_pending(connection: Connection, approval_id: UUID) -> Row[Any]:
+    """Lock a pending approval and return it.
+
+    Raises:
+        DecisionRefusedError: it is decided or expired.
+    """
+    row = _locked(connection, approval_id)
+    if row.status != "pending" or is_over(connection, row):
+        status = "expired" if row.status == "pending" else row.status
+        raise DecisionRefusedError(f"approval {approval_id} is {status}: it waits for no decision any more")
+    return row
 
 
 def _locked(connection: Connection, approval_id: UUID) -> Row[Any]:

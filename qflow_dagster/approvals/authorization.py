@@ -8,11 +8,11 @@ import hmac
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.approvals.approval import LOCK_BY_ID, LOCK_BY_TOKEN, digest_of, hash_token, is_over
-from qflow_dagster.approvals.tables import approval_refusals
+from qflow_dagster.approvals.tables import approval_decisions, approval_refusals
 from qflow_dagster.errors import QflowError
 from qflow_dagster.quantumflow import Json, transition
 from qflow_dagster.quantumflow.rows import to_jsonb
@@ -47,6 +47,8 @@ class Authorization(NamedTuple):
     kind: str
     target: str
     content: Json
+    # What those who approved filled in, by the names of the request's fields.
+    answers: dict[str, Any]
 
 
 def authorize(
@@ -85,7 +87,9 @@ def authorize(
         raise ApprovalRefusedError(refusal)
     data = {"used_by": actor, "digest": digest.hex()}
     transition(connection, [row.id], "consumed", actor=actor, data=data, run_id=run_id)
-    return Authorization(row.id, row.kind, row.target, row.content)
+    table = approval_decisions.c
+    query = select(table.answers).where(table.approval_id == row.id, table.decision == "approve").limit(1)
+    return Authorization(row.id, row.kind, row.target, row.content, connection.scalar(query) or {})
 
 
 def authorize_edit(

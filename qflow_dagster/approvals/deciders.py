@@ -1,9 +1,16 @@
-"""Deciders of approvals: names that people may have, the deciders of a kind, and teams.
+"""Deciders of approvals: names that people may have, the deciders of a kind, teams, and who decides in whose place.
 
-Does not belong here: deciding (`arbiter`), who somebody is (`web.access`, the command line).
+Does not belong here: deciding (`arbiter`), delegating (`assignment`), who somebody is (`web.access`, the command line).
 """
 
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
 from qflow_dagster.approvals.approval import MAX_NAME_LENGTH, DecisionRefusedError
+from qflow_dagster.approvals.tables import approval_delegations
 from qflow_dagster.errors import UsageError
 from qflow_dagster.safety.names import identity
 from qflow_dagster.settings import settings
@@ -71,9 +78,93 @@ def refuse_role(kind: str, actor: str) -> None:
     Raises:
         DecisionRefusedError: As said; the message names the deciders.
     """
-    allowed = members(kind)
-    if allowed is not None and identity(actor) not in map(identity, allowed):
+    if not is_decider(kind, actor):
         named = ", ".join(settings().approvals.deciders[kind])
         raise DecisionRefusedError(
             f"{actor} may not decide approvals of kind {kind}; QFLOW_APPROVALS_DECIDERS names: {named or 'nobody'}"
         )
+
+
+def refuse_unfit(kind: str, owner: str, requested_by: str) -> None:
+    """Refuse an owner (a person, or `team:NAME`) none of whom may decide a request.
+
+    Raises:
+        UsageError: It is no team or name, or the requester, or may not decide.
+    """
+    limits = settings().approvals
+    if owner.startswith(TEAM):
+        people = limits.teams.get(owner.removeprefix(TEAM))
+        if people is None:
+            raise UsageError(
+                f"there is no {owner!r}; QFLOW_APPROVALS_TEAMS has {', '.join(limits.teams) or 'none'}"
+            )
+    else:
+        try:
+            refuse_unnamed(owner)
+        except DecisionRefusedError as refused:
+            raise UsageError(str(refused)) from None
+        people = [owner]
+    if not any(is_decider(kind, name) and identity(name) != identity(requested_by) for name in people):
+        raise UsageError(
+            f"{owner} may not decide this {kind}: they asked for it, or QFLOW_APPROVALS_DECIDERS lacks them"
+        )
+
+
+def is_decider(kind: str, actor: str) -> bool:
+    """Return whether somebody is one of the deciders of a kind."""
+    allowed = members(kind)
+    return allowed is None or identity(actor) in map(identity, allowed)
+
+
+def delegations(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
+    """Return who lets whom decide an approval in their place, and why; oldest first."""
+    columns = approval_delegations.c
+    query = (
+        select(columns.delegator, columns.delegate, columns.reason, columns.at)
+        .where(columns.approval_id == approval_id)
+        .order_by(columns.at)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def decides_for(
+    connection: Connection, approval_id: UUID, kind: str, requested_by: str, actor: str
+) -> str | None:
+    """Return the decider in whose place somebody decides an approval; None if in their own.
+
+    Raises:
+        DecisionRefusedError: They requested it, are none of its deciders, or have delegated the decision.
+    """
+    if identity(actor) == identity(requested_by):
+        raise DecisionRefusedError(f"{actor} asked for this approval: somebody else has to decide it")
+    delegated = delegations(connection, approval_id)
+    for row in delegated:
+        if identity(row["delegator"]) == identity(actor):
+            raise DecisionRefusedError(f"{actor} has delegated this decision to {row['delegate']}")
+    if is_decider(kind, actor):
+        return None
+    for row in delegated:
+        if identity(row["delegate"]) == identity(actor):
+            return row["delegator"]
+    refuse_role(kind, actor)
+    return None
+
+
+def objection(connection: Connection, approval: Mapping[str, Any], actor: str) -> str | None:
+    """Return why somebody cannot decide an approval (as `records.show` returns it) now; None if they can."""
+    try:
+        refuse_unnamed(actor)
+        decides_for(connection, approval["id"], approval["kind"], approval["requested_by"], actor)
+    except DecisionRefusedError as refused:
+        return str(refused)
+    for decision in approval["decisions"]:
+        if identity(decision["actor"]) == identity(actor):
+            return f"{actor} has decided already ({decision['decision']}): one decision each"
+    if approval["status"] != "pending":
+        return f"approval {approval['id']} is {approval['status']} already"
+    return None
+
+
+def may_revoke(approval: Mapping[str, Any], actor: str) -> bool:
+    """Return whether somebody may take an approval back: they requested it, or are one of its deciders."""
+    return identity(actor) == identity(approval["requested_by"]) or is_decider(approval["kind"], actor)

@@ -15,10 +15,11 @@ UNENDED = ("pending", "approved")
 STATUSES = ("pending", "approved", "denied", "consumed", "expired", "revoked")
 # By these columns lists are filtered, and counted.
 FACETS = ("kind", "repository", "rule", "risk", "owner")
+# `{w}` is the table by whose rows a list is found.
 SORTS = {
-    "oldest": "a.id",
-    "newest": "a.id DESC",
-    "expiry": "a.expires_at, a.id",
+    "oldest": "{w}.id",
+    "newest": "{w}.id DESC",
+    "expiry": "{w}.expires_at, {w}.id",
     "risk": "array_position(ARRAY['experimental', 'high', 'medium', 'low'], a.risk), a.id",
 }
 # The filter for what has no value in a column.
@@ -112,7 +113,8 @@ def find(
     if sort not in SORTS:
         raise UsageError(f"{sort!r} is no order of approvals; there are: {', '.join(SORTS)}")
     source, parameters = selection.source()
-    query = text(f"SELECT {COLUMNS} {source} ORDER BY {SORTS[sort]} LIMIT :limit OFFSET :offset")
+    order = SORTS[sort].format(w="w" if selection.status in UNENDED else "a")
+    query = text(f"SELECT {COLUMNS} {source} ORDER BY {order} LIMIT :limit OFFSET :offset")
     rows = connection.execute(query, {**parameters, "limit": limit, "offset": offset})
     return [dict(row) for row in rows.mappings()]
 
@@ -123,8 +125,12 @@ def facets(connection: Connection, selection: Filter) -> tuple[int, dict[str, di
     names = ", ".join(f"a.{name}" for name in FACETS)
     query = text(f"""
         WITH a AS MATERIALIZED (SELECT {names} {source} ORDER BY a.id DESC LIMIT {MAX_COUNTED})
-        SELECT {", ".join(f"CASE WHEN grouping({name}) = 0 THEN coalesce({name}, '{NOTHING}') END AS {name}"
-                          for name in FACETS)}, count(*) AS many
+        SELECT {
+        ", ".join(
+            f"CASE WHEN grouping({name}) = 0 THEN coalesce({name}, '{NOTHING}') END AS {name}"
+            for name in FACETS
+        )
+    }, count(*) AS many
         FROM a GROUP BY GROUPING SETS ({", ".join(f"({name})" for name in FACETS)}, ())
         ORDER BY many DESC, {", ".join(FACETS)}
     """)

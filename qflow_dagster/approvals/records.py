@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, text
 
 from qflow_dagster.approvals.approval import TYPES, digest_of
+from qflow_dagster.approvals.deciders import delegations
 from qflow_dagster.approvals.lists import COLUMNS, TYPE_LIST
 from qflow_dagster.approvals.tables import approval_decisions, approval_refusals, approvals
 from qflow_dagster.errors import UsageError
@@ -21,6 +22,7 @@ from qflow_dagster.safety.display import visible
 
 # The first two events of every approval; the second freezes what is asked for.
 _NAMES = {1: "created", 2: "requested"}
+
 
 def resolve(connection: Connection, prefix: str) -> UUID:
     """Return the approval whose id begins with `prefix`. Raises as `quantumflow.resolve`."""
@@ -34,7 +36,7 @@ def show(connection: Connection, approval_id: UUID) -> dict[str, Any]:
         UsageError: there is none with that id.
     """
     query = text(f"""
-        SELECT {COLUMNS}, a.content, a.evidence
+        SELECT {COLUMNS}, a.content, a.evidence, a.form
         FROM approvals a LEFT JOIN workflows w ON w.id = a.id WHERE a.id = :id
     """)
     row = connection.execute(query, {"id": approval_id}).mappings().one_or_none()
@@ -43,6 +45,7 @@ def show(connection: Connection, approval_id: UUID) -> dict[str, Any]:
     return {
         **row,
         "decisions": _decisions(connection, approval_id),
+        "delegations": delegations(connection, approval_id),
         "comments": _comments(connection, approval_id),
     }
 
@@ -183,7 +186,7 @@ def newest_approval_time(connection: Connection, kind: str) -> float | None:
 def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
     table = approval_decisions.c
     query = (
-        select(table.actor, table.decision, table.comment, table.at)
+        select(table.actor, table.decision, table.comment, table.answers, table.on_behalf_of, table.at)
         .where(table.approval_id == approval_id)
         .order_by(table.at, table.actor)
     )

@@ -45,12 +45,15 @@ approvals = Table(
         "rule",
         Text,
         Computed(
-            "CASE WHEN kind = 'rule' THEN target ELSE split_part(evidence ->> 'rule', ' ', 1) END", persisted=True
+            "CASE WHEN kind = 'rule' THEN target ELSE split_part(evidence ->> 'rule', ' ', 1) END",
+            persisted=True,
         ),
     ),
     Column("risk", Text, Computed("evidence ->> 'risk'", persisted=True)),
     # The person or team that is expected to decide; others may as well.
     Column("owner", Text),
+    # Fields that whoever approves fills in (see `forms`).
+    Column("form", JSONB),
     Column("required_approvals", Integer, nullable=False),
     # SHA-256 of the token, from the approval on.
     Column("token_hash", LargeBinary, unique=True),
@@ -92,11 +95,25 @@ approval_decisions = Table(
     Column("requested_by", Text, nullable=False),
     Column("decision", Text, nullable=False),
     Column("comment", Text),
+    # What was filled in, and the decider who delegated the decision.
+    Column("answers", JSONB),
+    Column("on_behalf_of", Text),
     timestamp_column("at", default_now=True),
     ForeignKeyConstraint(["approval_id", "requested_by"], ["approvals.id", "approvals.requested_by"]),
     CheckConstraint("actor <> requested_by", name="four_eyes"),
     CheckConstraint("actor <> ''", name="named"),
     CheckConstraint("decision IN ('approve', 'deny')", name="decision"),
+)
+
+# A decider of an approval who lets somebody else decide in their place.
+approval_delegations = Table(
+    "approval_delegations",
+    metadata,
+    Column("approval_id", Uuid, primary_key=True),
+    Column("delegator", Text, primary_key=True),
+    Column("delegate", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    timestamp_column("at", default_now=True),
 )
 
 # Why a token was refused; not shown to whoever presented it.

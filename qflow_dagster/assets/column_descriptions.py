@@ -320,6 +320,7 @@ OF_TABLE = {
         "rule": "The rule that it changes, or whose findings it fixes.",
         "risk": "How risky it is, by its evidence.",
         "owner": "The person or team that is expected to decide.",
+        "form": "Fields that whoever approves fills in, as JSON.",
         "required_approvals": "How many people have to approve.",
         "token_hash": "SHA-256 of the token by which it is used; from the approval on.",
         "expires_at": "When it ends without a decision or use.",

@@ -2,14 +2,14 @@
 
 import json as json_module
 import sys
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
-from qflow_dagster.approvals import arbiter, authorization, lists, records
+from qflow_dagster.approvals import arbiter, assignment, authorization, lists, records
 from qflow_dagster.approvals import policy as approval_policy
 from qflow_dagster.cli.output import (
     As,
@@ -17,12 +17,12 @@ from qflow_dagster.cli.output import (
     Limit,
     actor_name,
     console,
-    print_code,
     print_fields,
     print_json,
     print_rows,
     print_text,
 )
+from qflow_dagster.cli.request_view import print_approval
 from qflow_dagster.database import ready_engine
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.safety.display import visible_json
@@ -101,21 +101,32 @@ def list_(
 
 @app.command()
 def show(approval: Id, json: JsonFlag = False) -> None:
-    """Show one approval: the exact content, the requester, the reason, and the decisions."""
+    """Show one approval: what it asks for and what was checked, the exact content, decisions, how it goes on."""
     with ready_engine().connect() as connection:
         approval_row = records.show(connection, records.resolve(connection, approval))
-    if json:
-        print_json(approval_row)
-        return
-    print_approval(approval_row)
+        if json:
+            print_json(approval_row)
+            return
+        print_approval(connection, approval_row)
 
 
 @app.command()
 def approve(
-    approval: Id, digest: Digest = None, actor: As = None, comment: Comment = None, json: JsonFlag = False
+    approval: Id,
+    digest: Digest = None,
+    actor: As = None,
+    comment: Comment = None,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="Answer to a field of the request; several values: repeat it."
+        ),
+    ] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Approve the content shown. The decision that completes the quorum prints the token, once."""
-    _decide(arbiter.approve, "approve", approval, digest, actor, comment, json)
+    decide = partial(arbiter.approve, answers=_answers(answer or []))
+    _decide(decide, "approve", approval, digest, actor, comment, json)
 
 
 @app.command()
@@ -153,6 +164,34 @@ def revoke(
 
 
 @app.command()
+def reassign(
+    approval: Id,
+    to: Annotated[str, typer.Argument(help="A person, or `team:NAME`.")],
+    reason: Annotated[str, typer.Option("--reason", help="The reason.")],
+    actor: As = None,
+) -> None:
+    """Make somebody else the owner of a pending request: who is expected to decide it."""
+    with ready_engine().begin() as connection:
+        id_ = records.resolve(connection, approval)
+        assignment.reassign(connection, id_, actor=actor_name(actor), to=to, reason=reason)
+    console.print(f"{id_}: owner {to}")
+
+
+@app.command()
+def delegate(
+    approval: Id,
+    to: Annotated[str, typer.Argument(help="Who decides in your place.")],
+    reason: Annotated[str, typer.Option("--reason", help="The reason.")],
+    actor: As = None,
+) -> None:
+    """Let somebody who is no decider decide a pending request in your place; you cannot decide it any more."""
+    with ready_engine().begin() as connection:
+        id_ = records.resolve(connection, approval)
+        assignment.delegate(connection, id_, actor=actor_name(actor), to=to, reason=reason)
+    console.print(f"{id_}: {to} decides in your place")
+
+
+@app.command()
 def history(approval: Id, json: JsonFlag = False) -> None:
     """Show the history of an approval, including refused uses of its token."""
     with ready_engine().connect() as connection:
@@ -169,6 +208,10 @@ def request(
     actor: As = None,
     quorum: Annotated[int | None, typer.Option(min=1, max=100, help="Approvals needed.")] = None,
     ttl: Annotated[float | None, typer.Option(min=1, help="Seconds it waits for a decision.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Who should decide it: a person, or `team:NAME`.")] = None,
+    form: Annotated[
+        Path | None, typer.Option(help="JSON file with the fields that whoever approves fills in.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Request an approval, from a script or by hand; prints its id."""
@@ -182,6 +225,8 @@ def request(
             reason=reason,
             required_approvals=quorum,
             ttl=ttl,
+            owner=owner,
+            form=None if form is None else _read_form(form),
         )  # type: ignore[arg-type]
     print_json({"id": id_}) if json else console.print(str(id_))
 
@@ -275,34 +320,22 @@ def read_content(path: Path | None) -> Any:
         return {"patch": content}
 
 
-def print_approval(approval: dict[str, Any]) -> None:
-    """Print everything that a decision is about: requester, reason, evidence, and the complete content."""
-    fields = {
-        name: value
-        for name, value in approval.items()
-        if name not in ("content", "evidence", "decisions", "comments")
-    }
-    print_fields(fields)
-    if approval["evidence"] is not None:
-        print_fields({"evidence": approval["evidence"]})
-    print_rows(approval["decisions"], empty="Nobody has decided yet.", title="Decisions")
-    if approval["comments"]:
-        print_rows(approval["comments"], empty="", title="Comments")
-    console.print()
-    for text, language in _parts(approval["content"]):
-        print_code(text, language)
+def _answers(given: list[str]) -> dict[str, Any]:
+    """Return answers by the names of their fields; a name that is repeated has several."""
+    answers: dict[str, list[str]] = {}
+    for answer in given:
+        name, separator, value = answer.partition("=")
+        if not separator:
+            raise UsageError(f"--answer takes NAME=VALUE, not {answer!r}")
+        answers.setdefault(name, []).append(value)
+    return {name: values if len(values) > 1 else values[0] for name, values in answers.items()}
 
 
-def _parts(content: Any) -> Iterator[tuple[str, str]]:
-    """Yield the complete content as texts with their languages: a patch as a diff, everything else as JSON."""
-    patch = content.get("patch") if isinstance(content, dict) else None
-    if not isinstance(patch, str):
-        yield visible_json(content), "json"
-        return
-    rest = {name: value for name, value in content.items() if name != "patch"}
-    if rest:
-        yield visible_json(rest), "json"
-    yield patch, "diff"
+def _read_form(path: Path) -> Any:
+    try:
+        return json_module.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} has no form: {error}") from None
 
 
 def _seen(verb: str, approval: str, digest: str | None) -> tuple[UUID, str]:
@@ -321,7 +354,8 @@ def _seen(verb: str, approval: str, digest: str | None) -> tuple[UUID, str]:
             f"a decision needs the digest of the content: give --digest as printed by "
             f"`qflow approvals show {approval_row['id']}`, or decide at a terminal"
         )
-    print_approval(approval_row)
+    with ready_engine().connect() as connection:
+        print_approval(connection, approval_row)
     if not typer.confirm(f"{verb} exactly this?"):
         raise QflowError("nothing was decided")
     return approval_row["id"], approval_row["digest"]

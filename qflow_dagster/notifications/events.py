@@ -101,10 +101,17 @@ def _event(
 
 
 def _approval_event(id_: UUID, fields: dict[str, Any]) -> Event | None:
+    if fields.get("decision") == "token":
+        return None
     if fields.get("event") == "pending":
         if fields.get("from") is None:
             return None
-        states = {"approve": "one approval more", "comment": "comment"}
+        states = {
+            "approve": "one approval more",
+            "comment": "comment",
+            "delegated": "delegated",
+            "reassigned": "reassigned",
+        }
         fields["state"] = states.get(str(fields.get("decision")), "requested")
     risk = fields.get("risk")
     severity = "warning" if fields["state"] == "expiring" or risk == "high" else "info"
@@ -159,9 +166,9 @@ def _approvals(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, dict[s
         columns.requested_by,
         columns.required_approvals,
         func.to_char(func.timezone("UTC", columns.expires_at), "YYYY-MM-DD HH24:MI UTC").label("expires_at"),
-        columns.evidence["risk"].astext.label("risk"),
-        columns.evidence["owner"].astext.label("owner"),
-        columns.content["repository"].astext.label("repository"),
+        columns.risk,
+        columns.owner,
+        columns.repository,
         last.label("comment"),
     ).where(columns.id.in_(ids))
     return {row["id"]: _present(row) for row in connection.execute(query).mappings()}

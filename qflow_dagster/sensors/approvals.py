@@ -4,7 +4,7 @@ from functools import partial
 
 import dagster as dg
 
-from qflow_dagster.approvals import arbiter, records
+from qflow_dagster.approvals import records, reminders
 from qflow_dagster.jobs.approvals import CONSUMERS
 from qflow_dagster.registry import Queue
 from qflow_dagster.resources.database import Database
@@ -41,7 +41,7 @@ def approval_decisions(context: dg.SensorEvaluationContext, database: Database) 
 def approval_expiry(context: dg.SensorEvaluationContext, database: Database) -> dg.SkipReason:
     """Send the warnings in the tick itself; no run is needed."""
     with database.engine().begin() as connection:
-        warned = arbiter.warn_of_expiry(connection)
+        warned = reminders.warn_of_expiry(connection)
     return dg.SkipReason(f"{len(warned)} approvals are about to expire")
 
 

@@ -22,6 +22,7 @@ from qflow_dagster.web.access import SLACK, Access, Guard
 from qflow_dagster.web.inbox import Inbox
 from qflow_dagster.web.monitoring import Monitoring
 from qflow_dagster.web.pages import FOLDER, error_page
+from qflow_dagster.web.request_page import RequestPage
 from qflow_dagster.web.sentry import Sentry
 from qflow_dagster.web.slack import Slack
 
@@ -43,7 +44,8 @@ def build_app(
         UsageError: `host` is not loopback and no login is configured, or a setting is invalid.
     """
     access = Access(settings().inbox, settings().errors, host)
-    inbox, monitoring = Inbox(engine), Monitoring(engine, locations)
+    inbox, request_page = Inbox(engine), RequestPage(engine)
+    monitoring = Monitoring(engine, locations)
     sentry = Sentry(engine, key_needed=not access.loopback)
     browsers = Middleware(
         CORSMiddleware,
@@ -57,8 +59,10 @@ def build_app(
         routes=[
             Route("/favicon.ico", lambda _request: Response(status_code=204)),
             Route("/approvals", inbox.list),
-            Route("/approvals/{id:uuid}", inbox.show),
-            Route("/approvals/{id:uuid}", inbox.decide, methods=["POST"]),
+            Route("/approvals/selected", inbox.selected),
+            Route("/approvals/selected", inbox.decide, methods=["POST"]),
+            Route("/approvals/{id:uuid}", request_page.show),
+            Route("/approvals/{id:uuid}", request_page.decide, methods=["POST"]),
             Route("/health/live", monitoring.live),
             Route("/health/ready", monitoring.ready),
             Route("/health/deep", monitoring.deep),

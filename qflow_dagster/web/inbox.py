@@ -1,174 +1,195 @@
-"""The inbox: pages that show pending approvals and accept decisions on them.
+"""The inbox: the list of approvals with its filters, and decisions on several at once.
 
-Everything works without JavaScript; the script only refreshes the list and adds keyboard shortcuts.
-All data is untrusted: the templates escape it, and the content security policy allows only our script.
-Does not belong here: deciding (`approvals.arbiter`).
+Everything works without JavaScript; the script only refreshes the list and adds keyboard shortcuts. Does not belong
+here: one request (`request_page`), deciding (`approvals.arbiter`).
 """
 
-from typing import NamedTuple
-from urllib.parse import parse_qs
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 from uuid import UUID
 
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from qflow_dagster.approvals import arbiter, records
+from qflow_dagster.agents.request_description import describe
+from qflow_dagster.approvals import arbiter, deciders, lists, records
 from qflow_dagster.errors import QflowError
-from qflow_dagster.safety.display import visible_json
-from qflow_dagster.settings import settings
-from qflow_dagster.web.access import csrf_token, is_own_form
+from qflow_dagster.web.access import csrf_token
+from qflow_dagster.web.diffs import diff_files
+from qflow_dagster.web.forms import NOT_OURS, read_form
 from qflow_dagster.web.pages import page
 
-MAX_ROWS = 200
-MAX_FORM_BYTES = 100_000
-# More lines of a patch are shown on request; a decision requires that they were shown.
-MAX_DIFF_LINES = 5_000
+PAGE_ROWS = 50
+# Values of a filter that are offered; the search finds the rest.
+MAX_VALUES = 30
+MAX_SELECTED = PAGE_ROWS
+# What is longer is decided on its own page.
+MAX_SELECTED_LINES = 300
+AGES = {"hour": 3_600.0, "day": 86_400.0, "week": 604_800.0}
+# The token of the form for several decisions is about the list.
+ABOUT = "selected"
 
 
-class DiffLine(NamedTuple):
-    """A line of a diff as displayed on the page."""
+class Query(NamedTuple):
+    """What the address of a list selects; what it does not understand is left out."""
 
-    kind: str
-    old: int | None
-    new: int | None
-    text: str
+    parameters: dict[str, str]
+    status: str
+    sort: str
+    number: int
 
+    @classmethod
+    def of(cls, request: Request) -> "Query":
+        """Return the query of a request."""
+        wanted = request.query_params
+        status = wanted.get("status", "pending")
+        status = status if status in (*lists.STATUSES, "all") else "pending"
+        sort = wanted.get("sort", "")
+        sort = sort if sort in lists.SORTS else "oldest" if status == "pending" else "newest"
+        number = wanted.get("page", "1")
+        number = int(number) if number.isascii() and number.isdecimal() and len(number) < 7 else 1
+        names = (*lists.FACETS, "age", "search")
+        parameters = {name: wanted[name] for name in names if wanted.get(name, "").strip()}
+        if parameters.get("kind", "edit") not in arbiter.KINDS:
+            del parameters["kind"]
+        if parameters.get("age", "day") not in AGES:
+            del parameters["age"]
+        return cls(parameters, status, sort, max(number, 1))
 
-def diff_lines(patch: str) -> list[DiffLine]:
-    """Return a unified diff, line by line, with the numbers of old and new lines."""
-    lines: list[DiffLine] = []
-    old = new = left_old = left_new = 0
-    for text in patch.removesuffix("\n").split("\n"):
-        if left_old > 0 or left_new > 0:
-            if text.startswith("+"):
-                lines.append(DiffLine("added", None, new, text))
-                new, left_new = new + 1, left_new - 1
-                continue
-            if text.startswith("-"):
-                lines.append(DiffLine("deleted", old, None, text))
-                old, left_old = old + 1, left_old - 1
-                continue
-            if text.startswith("\\"):
-                lines.append(DiffLine("note", None, None, text))
-                continue
-            lines.append(DiffLine("same", old, new, text))
-            old, new, left_old, left_new = old + 1, new + 1, left_old - 1, left_new - 1
-            continue
-        start = _hunk(text)
-        if start:
-            old, left_old, new, left_new = start
-            lines.append(DiffLine("hunk", None, None, text))
-        else:
-            lines.append(DiffLine("file" if text.startswith("diff ") else "header", None, None, text))
-    return lines
+    def filter(self) -> lists.Filter:
+        """Return the filter for the list."""
+        values: dict[str, Any] = {name: self.parameters.get(name) for name in (*lists.FACETS, "search")}
+        age = self.parameters.get("age")
+        status = None if self.status == "all" else self.status
+        return lists.Filter(status=status, older_than=AGES[age] if age else None, **values)
+
+    def link(self, **changes: str | int | None) -> str:
+        """Return the address of the list with other parameters; a new filter begins at its first page."""
+        values = {"status": self.status, "sort": self.sort, **self.parameters, **changes}
+        return "/approvals?" + urlencode({name: value for name, value in values.items() if value is not None})
 
 
 class Inbox:
-    """The pages of the inbox, for a database."""
+    """The list of approvals in a database."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def list(self, request: Request) -> Response:
-        """Return approvals of a status, newest first; `?part` gives the table alone."""
-        status = request.query_params.get("status", "pending")
-        if status not in (*records.STATUSES, "all"):
-            status = "pending"
+        """Return a page of the list; `?part` gives the table alone."""
+        query = Query.of(request)
+        selection = query.filter()
         with self.engine.connect() as connection:
-            rows = records.find(connection, status=None if status == "all" else status, limit=MAX_ROWS)
-            counts = records.counts(connection)
-        template = "rows.html" if "part" in request.query_params else "list.html"
-        return page(request, template, rows=rows, status=status, counts=counts, max_rows=MAX_ROWS)
-
-    def show(self, request: Request, *, problem: str | None = None, status_code: int = 200) -> Response:
-        """Return the page of an approval: content, reason, evidence, decisions and history."""
-        approval_id = request.path_params["id"]
-        with self.engine.connect() as connection:
-            approval = records.show(connection, approval_id)
-            history = records.approval_history(connection, approval_id)
-        content = approval["content"]
-        patch = content.get("patch") if isinstance(content, dict) else None
-        rest = {k: v for k, v in content.items() if k != "patch"} if isinstance(patch, str) else content
-        lines = diff_lines(patch) if isinstance(patch, str) else []
-        line_limit = len(lines) if "all" in request.query_params else MAX_DIFF_LINES
+            total, facets = lists.facets(connection, selection)
+            last = max((total - 1) // PAGE_ROWS + 1, 1)
+            number = min(query.number, last)
+            offset = (number - 1) * PAGE_ROWS
+            rows = lists.find(connection, selection, sort=query.sort, offset=offset, limit=PAGE_ROWS)
+            counts = lists.counts(connection)
+        facets = {name: dict(list(values.items())[:MAX_VALUES]) for name, values in facets.items()}
         return page(
             request,
-            "approval.html",
-            status_code=status_code,
-            approval=approval,
-            history=history,
-            lines=lines[:line_limit],
-            left_out=max(len(lines) - line_limit, 0),
-            rest=visible_json(rest) if rest else None,
-            evidence=visible_json(approval["evidence"]) if approval["evidence"] else None,
-            csrf=csrf_token(request.state.actor, str(approval_id)),
-            problem=problem,
-            run_url=_run_url(approval["run_id"]),
+            "rows.html" if "part" in request.query_params else "list.html",
+            query=query,
+            rows=[{**row, "title": _title(row)} for row in rows],
+            total=total,
+            facets=facets,
+            counts=counts,
+            number=number,
+            last=last,
+            first_row=offset + 1,
+            ages=tuple(AGES),
+            sorts=tuple(lists.SORTS),
         )
 
+    def selected(self, request: Request) -> Response:
+        """Return a summary of the selected requests, on which a decision about all of them is taken."""
+        ids = [id_ for value in request.query_params.getlist("id") if (id_ := _uuid(value)) is not None]
+        return self._selected(request, list(dict.fromkeys(ids))[:MAX_SELECTED])
+
     async def decide(self, request: Request) -> Response:
-        """Record a decision from the form; the response to the approving actor shows the token."""
-        approval_id: UUID = request.path_params["id"]
-        actor: str = request.state.actor
-        form = await read_form(request)
-        if form is None or not is_own_form(actor, str(approval_id), form.get("csrf", "")):
-            problem = "this form was not one of ours, or is too old: look again and decide then"
-            return await run_in_threadpool(self.show, request, problem=problem, status_code=403)
-        return await run_in_threadpool(self._decide, request, approval_id, actor, form)
+        """Record the same decision on several requests; the response says what became of each."""
+        form = await read_form(request, ABOUT)
+        if form is None:
+            return await run_in_threadpool(self._selected, request, [], problem=NOT_OURS, status_code=403)
+        seen: dict[UUID, str] = {}
+        for value in form.getlist("seen")[:MAX_SELECTED]:
+            text_id, _, digest = value.partition(" ")
+            if (id_ := _uuid(text_id)) is not None:
+                seen[id_] = digest
+        comment = form.get("comment", "").strip() or None
+        return await run_in_threadpool(self._decide, request, seen, form.get("decision", ""), comment)
 
-    def _decide(self, request: Request, approval_id: UUID, actor: str, form: dict[str, str]) -> Response:
-        comment, digest = form.get("comment", "").strip() or None, form.get("digest", "")
-        token = None
+    def _decide(
+        self, request: Request, seen: dict[UUID, str], decision: str, comment: str | None
+    ) -> Response:
+        actor = request.state.actor
         try:
-            with self.engine.begin() as connection:
-                match form.get("decision"):
-                    case "approve":
-                        token = arbiter.approve(
-                            connection, approval_id, actor=actor, comment=comment, digest=digest
-                        ).token
-                    case "deny":
-                        arbiter.deny(connection, approval_id, actor=actor, comment=comment, digest=digest)
-                    case "revoke":
-                        reason = comment or "no reason given"
-                        arbiter.revoke(connection, approval_id, actor=actor, reason=reason, digest=digest)
-                    case _:
-                        return self.show(request, problem="choose approve, deny or revoke", status_code=400)
+            results = arbiter.decide_all(self.engine, decision, seen, actor=actor, comment=comment)
         except QflowError as error:
-            return self.show(request, problem=str(error), status_code=409)
-        if token is None:
-            return RedirectResponse(f"/approvals/{approval_id}", 303)
-        return page(request, "approved.html", approval_id=approval_id, token=token)
+            return self._selected(request, list(seen), problem=str(error), status_code=400)
+        with self.engine.connect() as connection:
+            rows = [
+                {"approval": records.show(connection, id_), "result": result, "problem": problem}
+                for id_, result, problem in results
+            ]
+        return page(request, "decided.html", rows=rows, decision=decision)
+
+    def _selected(
+        self, request: Request, ids: Sequence[UUID], *, problem: str | None = None, status_code: int = 200
+    ) -> Response:
+        rows = []
+        actor = request.state.actor
+        with self.engine.connect() as connection:
+            for id_ in ids:
+                approval = records.show(connection, id_)
+                content = approval["content"]
+                patch = content.get("patch") if isinstance(content, dict) else None
+                short = isinstance(patch, str) and patch.count("\n") <= MAX_SELECTED_LINES
+                objection = deciders.objection(connection, approval, actor)
+                if objection is None and not short:
+                    objection = "it is too long to be decided here, or no patch: open it"
+                rows.append(
+                    {
+                        "approval": approval,
+                        "title": _title(approval),
+                        "description": describe(connection, approval),
+                        "files": diff_files(patch) if short and patch else [],
+                        "objection": objection,
+                    }
+                )
+        risks: dict[str, int] = {}
+        for row in rows:
+            if row["objection"] is None:
+                risk = row["approval"]["risk"] or "not stated"
+                risks[risk] = risks.get(risk, 0) + 1
+        return page(
+            request,
+            "selected.html",
+            status_code=status_code,
+            rows=rows,
+            risks=risks,
+            untested=sum(
+                row["objection"] is None and any(gate[0] == "tests" for gate in row["description"].skipped)
+                for row in rows
+            ),
+            able=sum(row["objection"] is None for row in rows),
+            csrf=csrf_token(actor, ABOUT),
+            problem=problem,
+        )
 
 
-async def read_form(request: Request) -> dict[str, str] | None:
-    """Return the fields of a urlencoded form; None if it is invalid or too large."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            return None
+def _title(approval: Any) -> str:
+    """Return what a link to an approval says: its reason, in one line."""
+    lines = approval["reason"].strip().splitlines()
+    return lines[0][:200] if lines else approval["target"]
+
+
+def _uuid(value: str) -> UUID | None:
     try:
-        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20)
-    except (UnicodeDecodeError, ValueError):
+        return UUID(value)
+    except ValueError:
         return None
-    return {name: values[-1] for name, values in fields.items()}
-
-
-def _hunk(text: str) -> tuple[int, int, int, int] | None:
-    """Return start and length of a hunk in the old and the new file, from its header."""
-    parts = text.split(" ")
-    if len(parts) < 4 or parts[0] != "@@" or parts[3] != "@@":
-        return None
-    numbers: list[int] = []
-    for sign, part in zip("-+", parts[1:3], strict=True):
-        start, _, length = part.removeprefix(sign).partition(",")
-        if not part.startswith(sign) or not start.isdecimal() or not (length or "1").isdecimal():
-            return None
-        numbers += [int(start), int(length or 1)]
-    return numbers[0], numbers[1], numbers[2], numbers[3]
-
-
-def _run_url(run_id: str | None) -> str | None:
-    return f"{settings().dagster_page}/runs/{run_id}" if run_id else None

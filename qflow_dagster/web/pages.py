@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from sqlalchemy import Connection, Engine, text
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -169,6 +169,21 @@ templates.env.tests |= {
     "time": lambda value: isinstance(value, datetime),
     "list": lambda value: isinstance(value, list | tuple),
 }
+
+
+def with_code(value: Any) -> Markup:
+    """Return text as HTML, with what is between backticks as code."""
+    parts = visible(str(value)).split("`")
+    if len(parts) % 2 == 0:
+        # The last one opens nothing.
+        parts[-2:] = [f"{parts[-2]}`{parts[-1]}"]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(parts)
+    )
+
+
+templates.env.filters["code"] = with_code
 
 
 def page(request: Request, template: str, *, status_code: int = 200, **values: Any) -> Response:

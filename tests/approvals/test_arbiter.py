@@ -14,6 +14,7 @@ from qflow_dagster.approvals import approval, arbiter, authorization, records
 from qflow_dagster.approvals.arbiter import DecisionRefusedError
 from qflow_dagster.approvals.authorization import ApprovalRefusedError
 from qflow_dagster.approvals.policy import Evidence
+from qflow_dagster.approvals.reminders import warn_of_expiry
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import expire_due, verify_history
 from tests import decisions
@@ -129,7 +130,7 @@ def test_a_comment_decides_nothing_and_is_kept(engine: Engine, sent: Callable[[s
         with pytest.raises(DecisionRefusedError, match="a comment has 1 to"):
             arbiter.comment(connection, id_, actor="ada", words=" ")
         assert decisions.approve(connection, id_, actor="ada").status == "approved"
-        with pytest.raises(DecisionRefusedError, match="is approved: it takes no comments"):
+        with pytest.raises(DecisionRefusedError, match="is approved: it waits for no decision"):
             arbiter.comment(connection, id_, actor="ada", words="late")
         history = records.approval_history(connection, id_)
         assert verify_history(connection, id_) is None
@@ -139,7 +140,7 @@ def test_a_comment_decides_nothing_and_is_kept(engine: Engine, sent: Callable[[s
         over = ask(connection, ttl=0.001)
     with (
         engine.begin() as connection,
-        pytest.raises(DecisionRefusedError, match="is expired: it takes no comments"),
+        pytest.raises(DecisionRefusedError, match="is expired: it waits for no decision"),
     ):
         arbiter.comment(connection, over, actor="ada", words="late")
     assert [entry["event"] for entry in history] == ["created", "requested", "comment", "approve"]
@@ -205,7 +206,7 @@ def test_reminders_come_once_each_at_their_parts_of_the_term(
                     warn_at = now() - make_interval(secs => :s) + (warn_at - requested_at)
             """)
             connection.execute(shift, {"s": passed})
-            assert arbiter.warn_of_expiry(connection) == [id_] * reminded
+            assert warn_of_expiry(connection) == [id_] * reminded
             due = connection.scalar(text("SELECT extract(epoch FROM warn_at - requested_at) FROM approvals"))
             assert due == (following and pytest.approx(following, abs=0.1))
     reminders = [message for message in sent("approval_notifications") if message.get("event") == "expiring"]

@@ -42,7 +42,9 @@ def everything(engine: Engine, ids: dict[str, UUID]) -> dict[str, Any]:
             "histories": [records.approval_history(connection, id_) for id_ in ids.values()],
             "listed": lists.find(connection),
             "of a kind": lists.find(connection, lists.Filter(kind="edit")),
-            "by status": {status: lists.find(connection, lists.Filter(status=status)) for status in lists.STATUSES},
+            "by status": {
+                status: lists.find(connection, lists.Filter(status=status)) for status in lists.STATUSES
+            },
             "csv": records.as_csv(records.export(connection)),
             "verified": [verify_history(connection, id_) for id_ in ids.values()],
             "disagreements": records.disagreements(connection),

@@ -18,7 +18,7 @@ def test_an_approved_edit_may_be_made_once(engine: Engine) -> None:
     id_, token = approved(engine)
     with engine.begin() as connection:
         used = authorization.authorize_edit(connection, token, "src/a.py", PATCH, actor="run", run_id="r1")
-    assert used == (id_, "edit", "src/a.py", PATCH)
+    assert used == (id_, "edit", "src/a.py", PATCH, {})
     assert status(engine, id_) == "consumed"
     assert reason_of(engine, token) == "already_used"
 

@@ -82,8 +82,9 @@ def printed(_folder: Path, name: str) -> None:
 @attempt("text of an approval", *TEXTS)
 def approved(_folder: Path, name: str) -> None:
     """The page and the command show all of the content, and nothing that it is not."""
-    from qflow_dagster.cli import approvals
-    from qflow_dagster.web.pages import templates
+    from qflow_dagster.cli import request_view
+    from qflow_dagster.web.diffs import diff_files
+    from qflow_dagster.web.pages import templates, with_code
 
     hostile = TEXTS[name].encode("utf-8", "replace").decode()
     patch = f"diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1 +1 @@\n-x\n+{hostile}\n"
@@ -93,13 +94,18 @@ def approved(_folder: Path, name: str) -> None:
             connection, "edit", f"a {hostile}", content, requested_by="bot", reason=hostile
         )
         found = records.show(connection, id_)
-    with terminal() as shown, mock.patch.object(approvals, "console", output.console):
-        approvals.print_approval(found)
+        with terminal() as shown, mock.patch.object(request_view, "console", output.console):
+            request_view.print_approval(connection, found)
     words = without_own_colours(shown.getvalue())
     assert visible(words) == words, repr(words)
     assert "also_run" in words
     page = templates.env.from_string("{{ text }}").render(text=hostile)
-    assert visible(page) == page
+    shown_as_html = [
+        page,
+        with_code(hostile),
+        *(line.html for file in diff_files(patch) for line in file.lines),
+    ]
+    assert all(visible(part) == part for part in shown_as_html)
 
 
 @attempt("text in Dagster's page", *TEXTS)

@@ -13,8 +13,9 @@ from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
 from qflow_dagster.approvals import authorization, records
+from qflow_dagster.approvals.authorization import ApprovalRefusedError
 from qflow_dagster.safety.display import visible
-from qflow_dagster.web.inbox import diff_lines
+from qflow_dagster.web.diffs import diff_lines
 from tests.web.conftest import ME
 
 Ask = Callable[..., UUID]
@@ -42,24 +43,34 @@ def test_the_list_shows_what_waits_and_the_page_what_exactly(client: TestClient,
     assert "counts were ignored" in listed
     page = client.get(f"/approvals/{id_}").text
     assert (
-        '<tr class="deleted"><td class="number">2</td><td class="number"></td><td><code>-    return sum(i.price for'
+        '<td class="number">2</td><td class="deleted"><code>-    <span class="keyword">return</span> sum(i.price'
         in page
     )
-    assert '<tr class="added"><td class="number"></td><td class="number">2</td>' in page
+    assert (
+        '<td class="added"><code>+    <span class="keyword">return</span> sum(i.price '
+        '<span class="changed">* i.count </span>' in page
+    )
+    assert "Changes 2 lines in 1 file: src/cart.py." in page
     assert "0.93" in page
     assert f"you are <b>{ME}</b>" in page
 
 
-def test_approving_shows_the_token_once_and_it_works(client: TestClient, engine: Engine, ask: Ask) -> None:
+def test_a_token_is_shown_on_request_once_and_replaces_the_former(
+    client: TestClient, engine: Engine, ask: Ask
+) -> None:
     id_ = ask()
-    answer = decide(client, id_, "approve", comment="fine")
-    [token] = re.findall(r"qfa_[\w-]{43}", answer.text)
+    assert decide(client, id_, "token").status_code == 409
+    approved = decide(client, id_, "approve", comment="fine")
+    assert (approved.status_code, approved.headers["Location"]) == (303, f"/approvals/{id_}")
     assert status(engine, id_) == "approved"
-    assert token not in client.get(f"/approvals/{id_}").text
+    assert "qfa_" not in client.get(f"/approvals/{id_}").text
+    first, second = (re.findall(r"qfa_[\w-]{43}", decide(client, id_, "token").text)[0] for _ in range(2))
     with engine.begin() as connection:
         content = records.show(connection, id_)["content"]
-        authorization.authorize_edit(connection, token, "src/cart.py", content, actor="run")
-    assert "consumed" in client.get(f"/approvals/{id_}").text
+        with pytest.raises(ApprovalRefusedError):
+            authorization.authorize_edit(connection, first, "src/cart.py", content, actor="run")
+        authorization.authorize_edit(connection, second, "src/cart.py", content, actor="run")
+    assert "The approval was used." in client.get(f"/approvals/{id_}?part").text
 
 
 def test_denying_and_revoking(client: TestClient, engine: Engine, ask: Ask) -> None:
