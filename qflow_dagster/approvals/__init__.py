@@ -5,6 +5,7 @@
 - `authorization`: using an approval up, once
 - `assignment`: passing a request on; `deciders`: who may decide
 - `forms`: fields that whoever approves fills in
+- `tokens`: tokens of approvals; `batches`: decisions on several
 - `reminders`: reminders of pending requests
 - `policy`: when a policy may decide in place of a person
 - `lists`: lists with filters and counts

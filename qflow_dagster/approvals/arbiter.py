@@ -9,12 +9,11 @@ Does not belong here: reading approvals for people (`records`), who may decide (
 
 import hmac
 import json
-import secrets
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, insert, select, text, update
+from sqlalchemy import Connection, Row, insert, select, text
 
 from qflow_dagster.approvals import forms
 from qflow_dagster.approvals.approval import (
@@ -22,12 +21,9 @@ from qflow_dagster.approvals.approval import (
     LOCK_BY_ID,
     MAX_CONTENT_BYTES,
     MAX_NAME_LENGTH,
-    TOKEN_BYTES,
-    TOKEN_PREFIX,
     TYPES,
     DecisionRefusedError,
     digest_of,
-    hash_token,
     is_over,
 )
 from qflow_dagster.approvals.deciders import (
@@ -39,8 +35,8 @@ from qflow_dagster.approvals.deciders import (
 )
 from qflow_dagster.approvals.policy import Evidence, objections
 from qflow_dagster.approvals.tables import approval_decisions
-from qflow_dagster.approvals.tables import approvals as approvals_table
-from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.approvals.tokens import new_token
+from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import (
     Json,
     create_workflow,
@@ -214,50 +210,6 @@ def revoke(
     transition(connection, [approval_id], "revoked", actor=actor, data={"reason": reason})
 
 
-def decide_all(
-    engine: Engine, decision: str, seen: Mapping[UUID, str], *, actor: str, comment: str | None = None
-) -> list[tuple[UUID, DecisionResult | None, str | None]]:
-    """Approve or deny several requests, each by itself: the id with the digest that was seen.
-
-    Return for each its id and the result, or why it was refused. The tokens are not handed out.
-
-    Raises:
-        UsageError: the decision is neither `approve` nor `deny`.
-    """
-    decide = {"approve": approve, "deny": deny}.get(decision)
-    if decide is None:
-        raise UsageError(f"{decision!r} is no decision about several requests: approve or deny")
-    results: list[tuple[UUID, DecisionResult | None, str | None]] = []
-    for id_, digest in seen.items():
-        try:
-            with engine.begin() as connection:
-                result = decide(connection, id_, actor=actor, digest=digest, comment=comment)
-            results.append((id_, result._replace(token=None), None))
-        except QflowError as refused:
-            results.append((id_, None, str(refused)))
-    return results
-
-
-def replace_token(connection: Connection, approval_id: UUID, *, actor: str) -> str:
-    """Return a new token of an approval, for one of those who approved it; the former token ends.
-
-    Raises:
-        DecisionRefusedError: it is not approved, or not by the actor.
-    """
-    row = _locked(connection, approval_id)
-    if row.status != "approved" or is_over(connection, row):
-        raise DecisionRefusedError(
-            f"approval {approval_id} is {row.status}: only an approved one has a token"
-        )
-    table = approval_decisions.c
-    query = select(table.actor).where(table.approval_id == approval_id, table.decision == "approve")
-    if identity(actor) not in map(identity, connection.scalars(query)):
-        raise DecisionRefusedError(f"{actor} did not approve it: a token is for those who did")
-    token = _new_token(connection, approval_id)
-    transition(connection, [approval_id], "approved", actor=actor, data={"decision": "token"})
-    return token
-
-
 def comment(connection: Connection, approval_id: UUID, *, actor: str, words: str) -> None:
     """Add a comment to an approval that is not decided yet, without deciding; anybody with a name may.
 
@@ -395,7 +347,7 @@ def _decide(
     approvals = _count({**decisions, identity(actor): decision})
     status, token = ("denied" if decision == "deny" else "pending"), None
     if decision == "approve" and approvals >= row.required_approvals:
-        status, token = "approved", _new_token(connection, approval_id)
+        status, token = "approved", new_token(connection, approval_id)
     data = {"decision": decision, "comment": comment, "digest": row.digest.hex(), "approvals": approvals}
     if checked:
         data["answers"] = checked
@@ -403,14 +355,6 @@ def _decide(
         data["on_behalf_of"] = on_behalf_of
     transition(connection, [approval_id], status, actor=actor, data=data)
     return DecisionResult(approval_id, status, approvals, row.required_approvals, token)
-
-
-def _new_token(connection: Connection, approval_id: UUID) -> str:
-    """Return a new token for an approval; the former one, if there was one, is worth nothing from now on."""
-    token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-    table = approvals_table
-    connection.execute(update(table).where(table.c.id == approval_id).values(token_hash=hash_token(token)))
-    return token
 
 
 def _count(decisions: Mapping[str, str]) -> int:

@@ -15,6 +15,7 @@ import hmac
 import json
 import os
 import time
+from typing import Any
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.notifications.sealing import key_for
@@ -48,6 +49,16 @@ def sign(name: str, *, days: float) -> str:
     Raises:
         UsageError: the name is empty, too long, reserved or not readable; or the days are out of range.
     """
+    check(name, days)
+    return signed(PREFIX, "identity", [name, int(time.time() + days * _DAY)])
+
+
+def check(name: str, days: float) -> None:
+    """Refuse a name or a time for which no token is signed.
+
+    Raises:
+        UsageError: the name is empty, too long, reserved or not readable; or the days are out of range.
+    """
     if not is_name(name):
         raise UsageError(
             f"{visible_line(name, 50)!r} is not a valid name: 1 to {MAX_NAME} visible characters, "
@@ -55,8 +66,6 @@ def sign(name: str, *, days: float) -> str:
         )
     if not 0 < days <= MAX_DAYS:
         raise UsageError(f"a name is signed for more than 0 and at most {MAX_DAYS} days, not {days:g}")
-    claim = json.dumps([name, int(time.time() + days * _DAY)], ensure_ascii=False).encode()
-    return PREFIX + _encoded(_signature(claim) + claim)
 
 
 def verify(token: str) -> str:
@@ -65,21 +74,35 @@ def verify(token: str) -> str:
     Raises:
         UsageError: It is of another instance, was altered, or has expired.
     """
-    encoded = token.removeprefix(PREFIX) if token.startswith(PREFIX) else ""
-    try:
-        signed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        signed = b""
-    signature, claim = signed[:32], signed[32:]
-    # Base64 has several encodings of the same bytes; only the canonical one is accepted.
-    if _encoded(signed) != encoded or not hmac.compare_digest(signature, _signature(claim)):
+    found = claim(PREFIX, "identity", token)
+    if found is None:
         raise UsageError(f"{VARIABLE} is not a token of this instance; `qflow identity NAME` signs one")
-    name, expires = json.loads(claim)
+    name, expires = found
     if expires <= time.time():
         raise UsageError(
             f"the token of {name} in {VARIABLE} has expired; `qflow identity NAME` signs another"
         )
     return name
+
+
+def signed(prefix: str, purpose: str, content: list[Any]) -> str:
+    """Return a token: the content and its signature for a purpose, by the key of this instance."""
+    encoded = json.dumps(content, ensure_ascii=False).encode()
+    return prefix + _encoded(_signature(purpose, encoded) + encoded)
+
+
+def claim(prefix: str, purpose: str, token: str) -> list[Any] | None:
+    """Return the content of a token; None if it was not signed for this purpose by the key of this instance."""
+    encoded = token.removeprefix(prefix) if token.startswith(prefix) else ""
+    try:
+        whole = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    signature, content = whole[:32], whole[32:]
+    # Base64 has several encodings of the same bytes; only the canonical one is accepted.
+    if _encoded(whole) != encoded or not hmac.compare_digest(signature, _signature(purpose, content)):
+        return None
+    return json.loads(content)
 
 
 def established(requested: str | None = None) -> str:
@@ -98,9 +121,9 @@ def established(requested: str | None = None) -> str:
     return name
 
 
-def _encoded(signed: bytes) -> str:
-    return base64.urlsafe_b64encode(signed).decode().rstrip("=")
+def _encoded(whole: bytes) -> str:
+    return base64.urlsafe_b64encode(whole).decode().rstrip("=")
 
 
-def _signature(claim: bytes) -> bytes:
-    return hmac.new(key_for("identity"), claim, hashlib.sha256).digest()
+def _signature(purpose: str, content: bytes) -> bytes:
+    return hmac.new(key_for(purpose), content, hashlib.sha256).digest()

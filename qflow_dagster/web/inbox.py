@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qflow_dagster.agents.request_description import describe
-from qflow_dagster.approvals import arbiter, deciders, lists, records
+from qflow_dagster.approvals import arbiter, batches, deciders, lists, records
 from qflow_dagster.errors import QflowError
 from qflow_dagster.web.access import csrf_token
 from qflow_dagster.web.diffs import diff_files
@@ -128,7 +128,7 @@ class Inbox:
     ) -> Response:
         actor = request.state.actor
         try:
-            results = arbiter.decide_all(self.engine, decision, seen, actor=actor, comment=comment)
+            results = batches.decide_all(self.engine, decision, seen, actor=actor, comment=comment)
         except QflowError as error:
             return self._selected(request, list(seen), problem=str(error), status_code=400)
         with self.engine.connect() as connection:

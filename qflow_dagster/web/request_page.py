@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from qflow_dagster.agents.request_description import describe
 from qflow_dagster.agents.request_progress import progress
-from qflow_dagster.approvals import arbiter, deciders, forms, records
+from qflow_dagster.approvals import arbiter, deciders, forms, records, tokens
 from qflow_dagster.errors import QflowError
 from qflow_dagster.safety.display import visible_json
 from qflow_dagster.safety.names import identity
@@ -90,7 +90,7 @@ class RequestPage:
                 target = self._exclude(approval_id, actor, form)
             elif form.get("decision") == "token":
                 with self.engine.begin() as connection:
-                    token = arbiter.replace_token(connection, approval_id, actor=actor)
+                    token = tokens.replace_token(connection, approval_id, actor=actor)
                 return page(request, "token.html", approval_id=approval_id, token=token)
             elif not self._record(approval_id, actor, form):
                 return self.show(request, problem="choose approve, deny or revoke", status_code=400)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, Engine
 
-from qflow_dagster.approvals import arbiter, assignment, authorization, deciders, forms, records
+from qflow_dagster.approvals import assignment, authorization, batches, deciders, forms, records
 from qflow_dagster.approvals.approval import DecisionRefusedError
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import verify_history
@@ -148,7 +148,7 @@ def test_several_requests_are_decided_each_by_itself(engine: Engine) -> None:
         good, own, shaped = ask(connection), ask(connection, requested_by="ada"), ask(connection, form=FORM)
         seen = {id_: decisions.seen(connection, id_) for id_ in (good, own, shaped)}
         other = ask(connection)
-    results = arbiter.decide_all(engine, "approve", {**seen, other: "0" * 64}, actor="ada", comment="a batch")
+    results = batches.decide_all(engine, "approve", {**seen, other: "0" * 64}, actor="ada", comment="a batch")
     assert [(id_, result and result.status) for id_, result, _ in results] == [
         (good, "approved"),
         (own, None),
@@ -160,7 +160,7 @@ def test_several_requests_are_decided_each_by_itself(engine: Engine) -> None:
     for problem, words in zip(problems[1:], ("somebody else", "needs an answer", "look again"), strict=True):
         assert words in problem
     with pytest.raises(UsageError, match="approve or deny"):
-        arbiter.decide_all(engine, "revoke", seen, actor="ada")
+        batches.decide_all(engine, "revoke", seen, actor="ada")
 
 
 def test_a_page_knows_who_may_decide(engine: Engine, approvals_settings: Callable[..., None]) -> None:

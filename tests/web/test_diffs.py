@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qflow_dagster.web.diffs import changed_words, diff_files
-from qflow_dagster.web.highlighting import highlight, render
+from qflow_dagster.web.syntax import highlight, render
 
 PATCH = (
     "diff --git a/src/a.py b/src/a.py\n--- a/src/a.py\n+++ b/src/a.py\n@@ -1,4 +1,5 @@\n def f(x):\n-    return x + 1\n"

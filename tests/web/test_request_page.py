@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from qflow_dagster.agents.request_description import describe
 from qflow_dagster.agents.request_progress import progress
-from qflow_dagster.approvals import approved_workflows, arbiter, records
+from qflow_dagster.approvals import approved_workflows, arbiter, records, tokens
 from qflow_dagster.approvals.approval import DecisionRefusedError
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
 from qflow_dagster.settings import settings
@@ -184,7 +184,7 @@ def test_the_progress_names_the_run_that_failed_and_the_workflow_that_began(engi
         decisions.deny(connection, denied, actor="ada")
         assert progress(connection, records.show(connection, denied)).steps[0].state == "ended"
         with pytest.raises(DecisionRefusedError, match="only an approved one"):
-            arbiter.replace_token(connection, denied, actor="ada")
+            tokens.replace_token(connection, denied, actor="ada")
 
 
 def test_several_requests_are_decided_with_one_form(client: TestClient, engine: Engine, ask: Ask) -> None:
