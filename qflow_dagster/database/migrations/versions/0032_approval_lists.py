@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0030_approval_lists"
-down_revision = "0029_constants"
+revision = "0032_approval_lists"
+down_revision = "0031_leases"
 
 GENERATED = {
     "repository": "content ->> 'repository'",
