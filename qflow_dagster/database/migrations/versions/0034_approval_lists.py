@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0032_approval_lists"
-down_revision = "0031_leases"
+revision = "0034_approval_lists"
+down_revision = "0033_error_grouping"
 
 GENERATED = {
     "repository": "content ->> 'repository'",
