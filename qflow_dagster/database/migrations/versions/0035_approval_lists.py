@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0034_approval_lists"
-down_revision = "0033_error_grouping"
+revision = "0035_approval_lists"
+down_revision = "0034_wake_ups"
 
 GENERATED = {
     "repository": "content ->> 'repository'",
