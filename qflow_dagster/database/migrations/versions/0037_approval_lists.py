@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0035_approval_lists"
-down_revision = "0034_wake_ups"
+revision = "0037_approval_lists"
+down_revision = "0036_call_receivers"
 
 GENERATED = {
     "repository": "content ->> 'repository'",
