@@ -14,7 +14,7 @@ from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 
-from qflow_dagster.launching.broker import configuration
+from qflow_dagster.launching.broker import make_app
 from qflow_dagster.launching.run_locks import interrupt, is_held
 from qflow_dagster.registry import RunQueue
 
@@ -26,9 +26,9 @@ class WorkerLauncher(CeleryRunLauncher):
     """A launcher that hands runs to the workers of `qflow up` and `qflow worker`."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(
-            default_queue=RunQueue.LONG.value, config_source=configuration(), inst_data=inst_data
-        )
+        super().__init__(default_queue=RunQueue.LONG.value, inst_data=inst_data)
+        # Ours, as the workers have it: a broker refuses a queue that is declared in two ways.
+        self.celery = make_app()
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

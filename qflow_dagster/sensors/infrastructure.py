@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+from typing import Any
 
 import dagster as dg
 from sqlalchemy import Connection
@@ -14,9 +15,12 @@ from qflow_dagster.notifications import NOTIFICATION, delivery
 from qflow_dagster.quantumflow import expire_due, leases, reclaim_expired
 from qflow_dagster.registry import Channel
 from qflow_dagster.resources.database import RUN_LEASE, Database
+from qflow_dagster.safety import logs
 from qflow_dagster.safety.display import visible
 from qflow_dagster.sensors.dead_runs import find_dead, in_progress
 from qflow_dagster.sensors.drains import Pending, drain_sensor, newest_of
+
+logger = logs.logger(__name__)
 
 # Dagster's own decorator passes on a parameter that is in beta.
 warnings.filterwarnings("ignore", message="Parameter `owners`", category=dg.BetaWarning)
@@ -106,11 +110,7 @@ def dead_runs(context: dg.SensorEvaluationContext, database: Database) -> dg.Ski
 def run_failures(context: dg.RunFailureSensorContext, database: Database) -> None:
     """Record the failure once per run, even if Dagster reports it twice."""
     run = context.dagster_run
-    step_errors = [event.step_failure_data.error for event in context.get_step_failure_events()]
-    # The innermost cause is what the step raised, not Dagster's report of it.
-    error = next((e for e in step_errors if e), None)
-    while error is not None and error.cause is not None:
-        error = error.cause
+    error = _cause(context)
     message = error.message if error else context.failure_event.message or "the run failed"
     occurrence = Occurrence(
         operation=f"dagster.{run.job_name}",
@@ -129,6 +129,27 @@ def run_failures(context: dg.RunFailureSensorContext, database: Database) -> Non
         if not error_records.is_recorded(connection, occurrence.operation, run.run_id):
             track_errors(connection, [occurrence])
     context.log.error("run %s of %s failed: %s", run.run_id, run.job_name, visible(message))
+    # The line that the console shows.
+    logger.error("run %s of %s failed: %s", run.run_id[:8], run.job_name, message.strip())
+
+
+def _cause(context: dg.RunFailureSensorContext) -> Any:
+    """Return why a run failed: what its step raised, or why it could not be started."""
+    errors = [event.step_failure_data.error for event in context.get_step_failure_events()]
+    failure = context.failure_event.event_specific_data
+    errors.append(getattr(failure, "error", None))
+    if not any(errors):
+        # A run that was never executed says only that it was marked as failed; the reason was reported before.
+        entries = context.instance.all_logs(
+            context.dagster_run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT
+        )
+        events = [entry.dagster_event for entry in reversed(entries) if entry.dagster_event]
+        errors += [event.engine_event_data.error for event in events]
+    error = next((error for error in errors if error), None)
+    # The innermost one is the cause, not Dagster's report of it.
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error
 
 
 @dg.run_status_sensor(

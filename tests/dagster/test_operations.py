@@ -1,5 +1,6 @@
 """Jobs, sensors and assets of operations in process: rows in, one run, what it made."""
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +8,8 @@ from uuid import UUID
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
+from dagster._utils.error import serializable_error_info_from_exc_info
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
@@ -222,6 +225,33 @@ def test_a_failed_run_is_an_error_and_told_twice_is_still_one(dagster: Dagster, 
         failed.run_id,
     )
     assert "nonsense" in row["message"]
+
+
+def test_a_run_that_could_not_be_started_is_an_error_with_the_reason(
+    dagster: Dagster, engine: Engine
+) -> None:
+    from qflow_dagster.sensors.infrastructure import run_failures
+
+    instance, job = dagster.instance, dagster.definitions.resolve_job_def("mine_rules")
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING)
+    try:
+        raise TimeoutError("the code server took longer than 60 seconds")
+    except TimeoutError:
+        error = serializable_error_info_from_exc_info(sys.exc_info())
+    instance.report_engine_event("it could not be launched", run, EngineEventData.engine_error(error))
+    failure = instance.report_run_failed(run)
+    with dg.build_run_status_sensor_context(
+        sensor_name="run_failures",
+        dagster_event=failure,
+        dagster_instance=instance,
+        dagster_run=run,
+        partition_key=None,
+        resources={"database": dagster.database},
+    ).for_run_failure() as context:
+        run_failures(context)
+    with engine.connect() as connection:
+        [row] = connection.execute(text("SELECT kind, message FROM error_occurrences")).all()
+    assert row == ("TimeoutError", "TimeoutError: the code server took longer than 60 seconds")
 
 
 # Runs
