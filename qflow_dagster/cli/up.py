@@ -1,5 +1,6 @@
 """`qflow up`: the database, Dagster's code server and daemon, and the one address with everything, until Ctrl-C."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -7,17 +8,21 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
+from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.cli.output import messages
 from qflow_dagster.cli.session import dagster_environment
-from qflow_dagster.database import count_other_clients, embedded, ready_engine
+from qflow_dagster.database import embedded, other_clients, ready_engine
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.quantumflow import leases
+from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 from qflow_dagster.settings.platform import DAGSTER_PATH
 
@@ -25,7 +30,12 @@ if TYPE_CHECKING:
     from qflow_dagster.launching.services import Service
 
 START_TIMEOUT = 180
-STOP_TIMEOUT = 30
+# Seconds for all services together; what has not ended then is killed, and goes on from the tables at the next start.
+STOP_TIMEOUT = 2.5
+# Seconds until the server has noticed that clients are gone.
+LEAVE_TIMEOUT = 1.0
+# Seconds before the next try to start the server.
+RESTART_WAIT = 1.0
 # Seconds between two looks at the services.
 LOOK = 0.5
 
@@ -88,6 +98,8 @@ def up(
                 messages.print("up", style="bold green", end=" ")
                 messages.print(f"at {page}, Dagster at {page}{DAGSTER_PATH}  (Ctrl-C stops)")
             while not stopping:
+                if not _database_runs():
+                    continue
                 for service in services:
                     if message := service.supervise():
                         messages.print(message)
@@ -97,13 +109,18 @@ def up(
                 # The last first; all at once, because each waits for nothing but its own.
                 for service in reversed(services):
                     service.interrupt()
+                deadline = time.monotonic() + STOP_TIMEOUT
                 for service in reversed(services):
-                    service.stop(STOP_TIMEOUT)
+                    service.stop(max(deadline - time.monotonic(), 0.0))
+                _forget_leases(services)
             with messages.status("stopping PostgreSQL"):
-                stopped = _stop_database_if_unused()
-            messages.print(
-                "stopped" + ("" if stopped else "; PostgreSQL keeps running, because others use it")
-            )
+                others = _stop_database_if_unused()
+            if others:
+                messages.print(
+                    f"stopped; PostgreSQL keeps running, because others use it: {', '.join(others)}"
+                )
+            else:
+                messages.print("stopped")
 
 
 def _serve_page(host: str, port: int, workspace: Path) -> None:
@@ -137,12 +154,38 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _stop_database_if_unused() -> bool:
-    """Stop the embedded server unless somebody else is connected; a server of the user's is left alone."""
-    if settings().database.url is not None:
+def _forget_leases(services: "list[Service]") -> None:
+    """Let the next `qflow up` have its daemon at once, even if this one's was killed."""
+    with contextlib.suppress(SQLAlchemyError), ready_engine().begin() as connection:
+        for service in services:
+            leases.forget_process(connection, service.pid)
+
+
+def _database_runs() -> bool:
+    """Start the embedded server again if it ended, and say so; a server of the user's is left alone."""
+    if settings().database.url is not None or embedded.running(settings().home):
         return True
+    try:
+        embedded.start(settings().home)
+    except QflowError as error:
+        messages.print(f"PostgreSQL ended and does not start again: {error}", markup=False)
+        time.sleep(RESTART_WAIT)
+        return False
+    messages.print("PostgreSQL ended and was started again")
+    return True
+
+
+def _stop_database_if_unused() -> list[str]:
+    """Stop the embedded server unless others are connected, whose names are returned; leave a server of the user's."""
+    if settings().database.url is not None or not embedded.running(settings().home):
+        return []
     engine = ready_engine()
-    with engine.connect() as connection:
-        others = count_other_clients(connection)
+    deadline = time.monotonic() + LEAVE_TIMEOUT
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while (others := other_clients(connection)) and time.monotonic() < deadline:
+            time.sleep(0.05)
     engine.dispose()
-    return not others and embedded.stop(settings().home)
+    if not others:
+        embedded.stop(settings().home)
+    counts = Counter(visible_line(name) for name in others)
+    return [name if count == 1 else f"{name} ({count})" for name, count in sorted(counts.items())]

@@ -7,12 +7,12 @@ Public names: `engine`, `database_url`, `dagster_url`, `embedded`, `migrate`,
 
 from qflow_dagster.database.copy import copy_rows, stage_rows
 from qflow_dagster.database.engines import (
-    count_other_clients,
     dagster_url,
     database_url,
     direct_url,
     engine,
     engine_for,
+    other_clients,
     public_address,
     ready_engine,
 )
@@ -21,7 +21,6 @@ from qflow_dagster.database.sessions import direct_engine
 
 __all__ = [
     "copy_rows",
-    "count_other_clients",
     "dagster_url",
     "database_url",
     "direct_engine",
@@ -30,6 +29,7 @@ __all__ = [
     "engine_for",
     "ensure_database",
     "migrate",
+    "other_clients",
     "public_address",
     "ready_engine",
     "stage_rows",

@@ -199,9 +199,10 @@ def _postgresql_url(variable: str, text: str) -> URL:
     return url.set(drivername=DRIVER, database=unquote(url.database))
 
 
-def count_other_clients(connection: Connection) -> int:
-    """Count the clients of the server, this connection apart."""
-    query = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    )
-    return connection.execute(query).scalar_one()
+def other_clients(connection: Connection) -> list[str]:
+    """Return the names that the clients of the server gave themselves, this connection apart."""
+    query = text("""
+        SELECT coalesce(nullif(application_name, ''), 'a program without a name') FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY 1
+    """)
+    return list(connection.scalars(query))

@@ -9,6 +9,8 @@ Belongs here: the two daemons of Dagster's that are woken, and running them with
 wake-ups come from (`wakeups`).
 """
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -41,7 +43,9 @@ from qflow_dagster.launching.wakeups import (
     listen_to_runs,
     watch_commits,
 )
+from qflow_dagster.quantumflow import leases
 from qflow_dagster.registry import Channel, Queue
+from qflow_dagster.safety import logs
 from qflow_dagster.sensors.wakes import WOKEN_BY
 
 # Seconds between two looks at which regular ticks are due, and at the queue of runs.
@@ -52,6 +56,10 @@ WHILE_WAITING = 1.0
 MIN_PAUSE = 0.5
 # Seconds for which a run that a tick requested is waited for, until it is seen.
 UNTIL_SEEN = 5.0
+logger = logs.logger(__name__)
+
+# What the active daemon holds.
+DAEMON_LEASE = "daemon"
 # Milliseconds.
 STATEMENT_TIMEOUT = 60_000
 
@@ -226,7 +234,24 @@ def _conninfo(url: URL) -> str:
 
 
 def run(workspace: Path) -> None:
-    """Run Dagster's daemons for a workspace until the process is interrupted."""
+    """Run Dagster's daemons for a workspace until the process is interrupted, one such process at a time.
+
+    Another one, on this machine or elsewhere, is waited for. Two would request and launch everything twice.
+    """
+
+    def report_other(other: leases.ProcessLease) -> None:
+        # An error only in that people see it.
+        logger.error("a daemon is active on %s (%s); this one waits for its end", other.host, other.holder)
+
+    def leave() -> None:
+        logger.error("another daemon took over, because this one did not reach the database; it ends")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with leases.hold(ready_engine(), DAEMON_LEASE, on_wait=report_other, on_loss=leave):
+        _run(workspace)
+
+
+def _run(workspace: Path) -> None:
     with dg.DagsterInstance.get() as instance:
         # Keeps connections open: opening one costs more than most of its statements.
         instance.optimize_for_webserver(STATEMENT_TIMEOUT, POOL_RECYCLE, POOL_OVERFLOW)

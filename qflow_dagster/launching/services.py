@@ -53,6 +53,11 @@ class Service:
         self._process.start()
         self._reported = False
 
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid or 0
+
     def ended(self) -> int | None:
         """Return the exit code of a process that has ended; None: it runs."""
         return self._process.exitcode

@@ -5,7 +5,7 @@ sees that goes on: no look at process ids, which mean nothing on another machine
 
 - `keep`: say that something is being done, whoever else does so (a run with steps in several processes)
 - `hold`: be the only one (the active daemon); the others wait
-- `by_name`, `forget`: read leases, and remove those that nobody needs any more
+- `by_name`, `forget`, `forget_process`: read leases, and remove those that nobody needs any more
 
 Does not belong here: the leases of claimed workflows (`transitions`).
 """
@@ -149,6 +149,13 @@ def by_name(connection: Connection, prefix: str) -> list[ProcessLease]:
 def forget(connection: Connection, names: Sequence[str]) -> None:
     """Remove leases, held or not."""
     connection.execute(text("DELETE FROM leases WHERE name = ANY(:names)"), {"names": list(names)})
+
+
+def forget_process(connection: Connection, pid: int) -> None:
+    """Remove the leases of a process of this machine that was killed: nobody has to wait until they run out."""
+    holder = f"{host_name()} {pid}"
+    statement = text("DELETE FROM leases WHERE holder = :holder OR starts_with(holder, :holder || ' ')")
+    connection.execute(statement, {"holder": holder})
 
 
 def _try(engine: Engine, name: str, holder: str) -> bool:

@@ -109,6 +109,14 @@ def test_a_holder_that_was_suspended_hears_that_another_took_its_place(engine: E
         assert first.exitcode == 3
 
 
+def test_the_leases_of_a_process_that_was_ended_can_be_removed_at_once(engine: Engine) -> None:
+    with engine.begin() as connection:
+        assert leases.take(connection, "daemon", f"{host_name()} 41 abc", seconds=60.0)
+        assert leases.take(connection, "other", f"{host_name()} 410 abc", seconds=60.0)
+        leases.forget_process(connection, 41)
+        assert [lease.name for lease in leases.by_name(connection, "")] == ["other"]
+
+
 def test_who_stops_waiting_holds_nothing(engine: Engine) -> None:
     stop = threading.Event()
     with (
