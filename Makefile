@@ -18,7 +18,7 @@ NODE_TOOLS := typescript@7.0.2 fast-check@4.10.2 eslint@9.39.1 axe-core@4.14.1
 GROUPED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run up test quick lint types layers tests tests-e2e test-exhaustive format docs docs-output languages benchmark lock clean
+.PHONY: help setup setup-dev run demo up test quick lint types layers tests tests-e2e test-exhaustive format docs docs-output languages benchmark lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ setup-dev: .venv/installed-dev ## The same with the tools that test it
 
 run: setup ## Run the whole loop on REPO up to the approval (a path or URL; default: this checkout)
 	@$(BIN)/qflow run "$(REPO)"
+
+demo: setup ## Show the whole loop on a made-up repository, in a database of its own
+	@$(BIN)/qflow demo
 
 up: setup ## Start PostgreSQL, Dagster's daemon and web page; Ctrl-C stops all
 	@$(BIN)/qflow up

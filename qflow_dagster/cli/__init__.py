@@ -48,6 +48,10 @@ NOUNS = {
 # Commands without a noun -> module and help text.
 VERBS = {
     "run": ("run", "Run the whole loop on a repository, up to what awaits approval."),
+    "demo": (
+        "demo",
+        "Show the whole loop on a made-up repository, to a reverted change and a promoted rule.",
+    ),
     "up": ("up", "Start PostgreSQL, Dagster's daemon and web page, and the inbox."),
     "worker": ("worker", "Execute runs on this machine, besides those that `qflow up` executes."),
     "ask": ("ask", "Ask a question about a repository, and get the answer with its evidence."),

@@ -4,13 +4,25 @@ import importlib
 import logging
 import threading
 import time
+import urllib.request
+import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
+from rich.text import Text
 from sqlalchemy import Connection, Engine
 
 from qflow_dagster.agents import self_improvement
@@ -24,7 +36,11 @@ from qflow_dagster.ingestion import queries, repositories
 from qflow_dagster.metrics import pipeline
 from qflow_dagster.metrics import queries as metric_queries
 from qflow_dagster.progress import ReportProgress
+from qflow_dagster.settings import settings
 
+OpenPage = Annotated[
+    bool, typer.Option("--open", help="Open the web page at the end; starts it if it does not run.")
+]
 JOB = "improve_repository"
 DEFINITIONS = "qflow_dagster.definitions"
 HOTSPOTS_STAGE = "metrics: hotspots"
@@ -46,6 +62,7 @@ def run(
         int | None,
         typer.Option("--items", min=0, help="Generate changes for at most so many work items; 0: for none."),
     ] = None,
+    open_page: OpenPage = False,
     json: JsonFlag = False,
 ) -> None:
     """Run the whole loop on a repository, up to the approval: what to change, tested, and how to approve it.
@@ -73,6 +90,8 @@ def run(
     result["seconds"] = {**seconds, "total": round(time.monotonic() - started, 2)}
     print_json(result) if json else show(result)
     count_lines(engine, registered.id)
+    if open_page:
+        show_page(f"/repositories/{registered.name}")
 
 
 def count_lines(engine: Engine, repository_id: int) -> None:
@@ -183,8 +202,8 @@ def show_hotspots(connection: Connection, name: str, seconds: float) -> None:
     print_rows(rows, empty=empty, title=f"Hotspots ({seconds:.1f} s)")
 
 
-def show(result: dict[str, Any]) -> None:
-    """Print the rest of a run's result for a person, and where to look next."""
+def show(result: dict[str, Any], *, hints: bool = True) -> None:
+    """Print the rest of a run's result for a person, and where to look next (`hints`)."""
     seconds = result["seconds"]
     console.print(result["repository"], style="bold", end=" ")
     console.print(
@@ -234,6 +253,13 @@ def show(result: dict[str, Any]) -> None:
         empty="No change awaits approval.",
         title="Awaiting approval: changes that passed all gates",
     )
+    if not result["findings"] and not pending:
+        console.print("Nothing to do: no finding is open, and no change awaits approval.")
+    if hints:
+        _print_hints(result, pending)
+
+
+def _print_hints(result: dict[str, Any], pending: list[dict[str, Any]]) -> None:
     console.print("Next:")
     if pending:
         console.print(
@@ -249,11 +275,49 @@ def show(result: dict[str, Any]) -> None:
     console.print(
         f"  qflow findings list {result['repository']}    the findings; qflow work tree    the plan"
     )
-    console.print("  qflow up    the web page: assets, history, pictures, checks")
+    page = f"{settings().inbox.local_address}/repositories/{result['repository']}"
+    console.print(
+        f"  {page}    the same as a page" + ("" if is_serving() else ", once `qflow up` runs"), soft_wrap=True
+    )
+
+
+def is_serving() -> bool:
+    """Return whether the web page answers."""
+    try:
+        with urllib.request.urlopen(f"{settings().inbox.local_address}/health/live", timeout=2):  # noqa: S310  (ours)
+            return True
+    except OSError:
+        return False
+
+
+def show_page(path: str) -> None:
+    """Open a page in the browser; if the server does not run, run it as `qflow up` does, until Ctrl-C."""
+    address = f"{settings().inbox.local_address}{path}"
+    if is_serving():
+        webbrowser.open(address)
+        return
+
+    def open_when_ready() -> None:
+        while not is_serving():
+            time.sleep(0.5)
+        webbrowser.open(address)
+
+    threading.Thread(target=open_when_ready, daemon=True).start()
+    from qflow_dagster.cli.up import up
+
+    up()
+
+
+class _RateColumn(ProgressColumn):
+    """Steps per second of a stage."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
 
 
 class TerminalProgress:
-    """Progress bars on stderr, one per stage, in place of the log."""
+    """Progress bars on stderr, one per stage with its rate and the time left, in place of the log."""
 
     def __init__(self) -> None:
         self._bars = Bars(
@@ -261,7 +325,10 @@ class TerminalProgress:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
+            _RateColumn(),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
             console=messages,
             transient=True,
         )
