@@ -278,3 +278,14 @@ def chosen(request: Request, name: str, values: Sequence[str]) -> str | None:
     """Return the value of a filter; None where there is none, or not one of `values`."""
     value = request.query_params.get(name)
     return value if value in values else None
+
+
+def offset(request: Request) -> int:
+    """Return the number of rows before the first that is shown, from the address."""
+    value = request.query_params.get("offset", "0")
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 9 else 0
+
+
+def next_rows(request: Request, label: str, first: int) -> Link:
+    """Return the link to the rows from `first` on, with the same filters."""
+    return Link(label, f"?{urlencode({**request.query_params, 'offset': first})}")

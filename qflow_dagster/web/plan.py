@@ -23,17 +23,15 @@ from qflow_dagster.web.pages import (
     view,
 )
 
-LEVELS = ("theme", "epic", "capability", "feature")
-
 
 def plan(request: Request, connection: Connection) -> Response:
     """Return the work items of a repository, the highest score first, and the progress by level."""
     snapshot = queries.current_snapshot(connection, request.path_params["name"])
-    level = chosen(request, "level", LEVELS)
+    level = chosen(request, "level", work_items.LEVELS)
     items = work_items.find(
         connection,
         repository_id=snapshot.repository_id,
-        level=level or "feature",
+        level=level or work_items.planned_level(),
         state="open",
         limit=PAGE_ROWS * 4,
     )
@@ -45,7 +43,7 @@ def plan(request: Request, connection: Connection) -> Response:
             empty="No plan yet.",
         ),
     ]
-    filters = {"level": choices(request, "level", LEVELS)}
+    filters = {"level": choices(request, "level", work_items.LEVELS)}
     return view(request, "Plan", sections, path=repository_path(snapshot.repository), filters=filters)
 
 

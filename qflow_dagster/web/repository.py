@@ -230,7 +230,9 @@ def _findings(connection: Connection, snapshot: Snapshot, by_rule: list[dict[str
 
 def _work(connection: Connection, snapshot: Snapshot) -> list[Section]:
     id_, name = snapshot.repository_id, snapshot.repository
-    items = work_items.find(connection, repository_id=id_, level="feature", state="open", limit=TOP)
+    items = work_items.find(
+        connection, repository_id=id_, level=work_items.planned_level(), state="open", limit=TOP
+    )
     changes = self_improvement.find(connection, repository_id=id_, limit=TOP)
     return [
         Section(

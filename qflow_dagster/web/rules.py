@@ -13,7 +13,19 @@ from qflow_dagster.evolution.rules import Category, Rule
 from qflow_dagster.evolution.trust import RuleTrust
 from qflow_dagster.pictures import confidence as pictures
 from qflow_dagster.safety.display import visible_json
-from qflow_dagster.web.pages import PAGE_ROWS, Code, Link, Section, Status, address, choices, chosen, view
+from qflow_dagster.web.pages import (
+    PAGE_ROWS,
+    Code,
+    Link,
+    Section,
+    Status,
+    address,
+    choices,
+    chosen,
+    next_rows,
+    offset,
+    view,
+)
 from qflow_dagster.web.source import finding_rows
 
 
@@ -31,10 +43,12 @@ def rules(request: Request, connection: Connection) -> Response:
         and level in (None, levels[rule.digest].level)
         and language in (None, *rule.language)
     ]
+    first = offset(request)
+    last = first + 2 * PAGE_ROWS
     section = Section(
         title="In force",
         note=f"{len(shown):,} of {len(current):,} rules.",
-        rows=[_row(rule, levels[rule.digest]) for rule in shown],
+        rows=[_row(rule, levels[rule.digest]) for rule in shown[first:last]],
         empty="No rule matches the filters.",
     )
     filters = {
@@ -44,7 +58,8 @@ def rules(request: Request, connection: Connection) -> Response:
             request, "language", sorted({name for rule in current for name in rule.language})
         ),
     }
-    return view(request, "Rules", [section], filters=filters)
+    more = next_rows(request, "More rules", last) if len(shown) > last else None
+    return view(request, "Rules", [section], filters=filters, more=more)
 
 
 def rule(request: Request, connection: Connection) -> Response:
