@@ -51,7 +51,7 @@ def metrics_of(connection: Connection, repository_id: int, name: str) -> dict[st
     paths = _matching_paths(connection, repository_id, name)
     if len(paths) == 1:
         return file_metrics(connection, repository_id, paths[0])
-    functions = _matching_functions(connection, repository_id, name)
+    functions = matching_functions(connection, repository_id, name)
     if len(functions) == 1:
         return {"kind": "function", **functions[0]}
     found = paths + [f"{row['path']}:{row['name']}" for row in functions]
@@ -313,7 +313,8 @@ def _matching_paths(connection: Connection, repository_id: int, name: str) -> li
     return paths[:1] if paths and paths[0] == name else paths
 
 
-def _matching_functions(connection: Connection, repository_id: int, name: str) -> list[dict[str, Any]]:
+def matching_functions(connection: Connection, repository_id: int, name: str) -> list[dict[str, Any]]:
+    """Return the functions of the current snapshot of that name (`path:name` or the end of it), with their metrics."""
     path, _, function = name.rpartition(":")
     return _rows(
         connection,

@@ -12,7 +12,8 @@ from qflow_dagster.agents import edit_records, self_improvement, suggestion_stat
 from qflow_dagster.agents.suggestion_states import SUGGESTION
 from qflow_dagster.errors import QflowError
 from qflow_dagster.ingestion import repositories
-from qflow_dagster.safety.display import visible, visible_json
+from qflow_dagster.safety.display import visible_json
+from qflow_dagster.web.diffs import diff_files
 from qflow_dagster.web.pages import (
     PAGE_ROWS,
     Code,
@@ -23,11 +24,12 @@ from qflow_dagster.web.pages import (
     choices,
     chosen,
     percent,
+    templates,
     view,
 )
 
 STATES = tuple(sorted(SUGGESTION.states))
-MAX_PATCH = 60_000
+MAX_PATCH = 20_000
 
 
 def changes(request: Request, connection: Connection) -> Response:
@@ -171,12 +173,8 @@ def _outcome(edit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _diff(patch: str) -> Markup:
-    """Return a unified diff as a block of code, added and deleted lines marked by class and by their sign."""
-    kinds = {"+": "added", "-": "deleted", "@": "hunk"}
-    lines = [
-        Markup("<span class='{}'>{}</span>").format(kinds.get(line[:1], "same"), line)
-        for line in visible(patch[:MAX_PATCH]).split("\n")
-    ]
-    rest = "" if len(patch) <= MAX_PATCH else f"{len(patch) - MAX_PATCH:,} more characters are not shown."
-    block = Markup("<pre class='content diff-lines' tabindex='0'>{}</pre>").format(Markup("\n").join(lines))
-    return block + (Markup("<p class='problem'>{}</p>").format(rest) if rest else "")
+    """Return a unified diff as on the page of its request."""
+    macros: Any = templates.env.get_template("diff.html").module
+    shown = macros.diff(diff_files(patch[:MAX_PATCH]))
+    rest = f"{len(patch) - MAX_PATCH:,} more characters are not shown." if len(patch) > MAX_PATCH else ""
+    return Markup(shown) + (Markup("<p class='problem'>{}</p>").format(rest) if rest else "")  # noqa: S704

@@ -36,7 +36,7 @@ from qflow_dagster.web.pages import (
     view,
 )
 from qflow_dagster.web.plan import item_rows
-from qflow_dagster.web.source import file_link, finding_rows, function_address, line_address
+from qflow_dagster.web.source import file_link, finding_rows, function_link, line_address
 
 TOP = 10
 # A page stays under 100 kB.
@@ -116,9 +116,7 @@ def finding(request: Request, connection: Connection) -> Response:
                 "message": row["message"],
                 "rule": Link(row["rule_id"], address("rules", row["rule_id"])),
                 "in": Link(f"{row['path']}:{row['line']}", line_address(name, row["path"], row["line"])),
-                "function": Link(row["symbol"], function_address(name, row["path"], row["symbol"]))
-                if row["symbol"]
-                else None,
+                "function": function_link(name, row["path"], row["symbol"]),
                 "severity": Status(row["severity"]),
                 "can be fixed by a rule": row["fixable"],
                 "suppressed by": row["suppressed_by"],
@@ -181,7 +179,9 @@ def _code(connection: Connection, snapshot: Snapshot) -> list[Section]:
             half=True,
             rows=[
                 {
-                    "function": Link(row["function"], function_address(name, row["path"], row["function"])),
+                    "function": Link(
+                        row["function"], function_address(name, row["path"], row["function"], row["line"])
+                    ),
                     "file": file_link(name, row["path"], row["line"]),
                     "cognitive": row["cognitive"],
                     "lines": row["code_lines"],

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,15 +11,19 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution import findings
 from qflow_dagster.ingestion import queries, repositories, trees
 from qflow_dagster.ingestion.queries import Snapshot
-from qflow_dagster.knowledge import graph, lookups
+from qflow_dagster.knowledge import callers, graph, lookups
 from qflow_dagster.metrics import queries as metrics
-from qflow_dagster.safety.display import visible_line
-from qflow_dagster.web import highlighting
+from qflow_dagster.safety.display import visible, visible_line
 from qflow_dagster.web.pages import Code, Link, Section, Status, address, view
+from qflow_dagster.web.syntax import highlight, render
 
 MAX_FILES = 100
+MAX_CALLS = 100
+# How the metrics call code outside of functions.
+TOP_LEVEL = "(top level)"
 # Lines of a text that are shown at a time; the rest is a link away.
 MAX_LINES = 250
+MAX_COLUMNS = 500
 
 
 def files(request: Request, connection: Connection) -> Response:
@@ -52,7 +56,12 @@ def file(request: Request, connection: Connection) -> Response:
         Section(
             title="Functions",
             rows=[
-                {**row, "function": Link(row["function"], function_address(name, path, row["function"]))}
+                {
+                    **row,
+                    "function": Link(
+                        row["function"], function_address(name, path, row["function"], row["line"])
+                    ),
+                }
                 for row in measured["functions"]
             ],
             empty="It has no functions that are measured.",
@@ -95,10 +104,16 @@ def line_address(repository: str, path: str, line: int | None = None) -> str:
     return f"{here}?from={first}#L{line}" if first > 1 else f"{here}#L{line}"
 
 
-def function_address(repository: str, path: str, function: str) -> str:
-    """Return the address of a function's page."""
-    here = address("repositories", repository, "files", path)
-    return here + address("", function=function).removeprefix("/")
+def function_address(repository: str, path: str, function: str, line: int | None = None) -> str:
+    """Return the address of a function's page; its first line tells it from others of its name."""
+    return address("repositories", repository, "files", path, function=function, line=line)
+
+
+def function_link(repository: str, path: str, function: str, line: int | None = None) -> Link:
+    """Return the link to a function's page; code outside of functions leads to its file."""
+    if function in ("", TOP_LEVEL):
+        return Link("top level", line_address(repository, path, line))
+    return Link(function, function_address(repository, path, function, line))
 
 
 def finding_rows(
@@ -123,28 +138,40 @@ def _function(
     request: Request, connection: Connection, snapshot: Snapshot, path: str, oid: str, function: str
 ) -> Response:
     name = snapshot.repository
-    measured = metrics.metrics_of(connection, snapshot.repository_id, f"{path}:{function}")
-    if measured["kind"] != "function":
+    named = metrics.matching_functions(connection, snapshot.repository_id, f"{path}:{function}")
+    line = request.query_params.get("line")
+    # Of several of that name (a property and its setter) the line tells which.
+    measured = next((row for row in named if str(row["line"]) == line), named[0] if named else None)
+    if measured is None:
         raise QflowError(f"{path} has no function {function!r}")
     first, last = measured["line"], measured["end_line"]
-    total, calls = lookups.calls_of(connection, snapshot, function)
+    groups = [
+        found
+        for found in callers.callers(connection, snapshot, function)
+        if found.symbol is not None and (found.symbol.path, found.symbol.line) == (path, first)
+    ]
+    calls = [(call, "yes") for found in groups for call in found.certain]
+    calls += [(call, "perhaps") for found in groups for call in found.possible]
     hidden = ("kind", "name", "path", "calls", "docstring", "end_line")
     sections = [
         _facts("Measures", {key: value for key, value in measured.items() if key not in hidden}, half=True),
         Section(title="Calls", half=True, facts={"names": [Code(call) for call in measured["calls"]]}),
         Section(
-            title="Called by name",
-            note=f"{total:,} functions call something of this name; which definition is meant is not resolved here.",
+            title="Called by",
+            note="`perhaps`: the type of what it is called on is not declared.",
             rows=[
                 {
-                    "caller": Code(row.caller),
-                    "file": file_link(name, row.path, row.line),
-                    "line": row.line,
-                    "test": row.test,
+                    "caller": Link(call.caller, function_address(name, call.path, call.caller))
+                    if call.caller
+                    else "top level",
+                    "certain": certain,
+                    "file": file_link(name, call.path, call.line),
+                    "line": call.line,
+                    "test": call.test,
                 }
-                for row in calls
+                for call, certain in calls[:MAX_CALLS]
             ],
-            empty="Nothing calls it by name.",
+            empty="Nothing in the repository calls it.",
         ),
         Section(
             title="Text",
@@ -198,24 +225,21 @@ def _highlighted(data: str | None, path: str, first: int, last: int) -> tuple[Ma
     """Return lines of a text as a table with their numbers, and the number of all lines."""
     if data is None:
         return Markup("<p class='empty'>It is not text, or larger than 1 MB: it is not shown.</p>"), 0
-    rows = data.removesuffix("\n").split("\n")
+    rows = visible(data.replace("\r\n", "\n")).removesuffix("\n").split("\n")
     # What is far into a file is read from there: strings of several lines may be coloured wrongly.
     start = 0 if last <= 4 * MAX_LINES else first - 1
-    html, highlighted = highlighting.lines(path.rpartition("/")[2], "\n".join(rows[start:last]))
+    shown = [line if len(line) <= MAX_COLUMNS else line[:MAX_COLUMNS] + "…" for line in rows[start:last]]
+    stretches = highlight("\n".join(shown), path)
     lines = [
         Markup("<tr id='L{0}'><td class='number'>{0}</td><td><code>{1}</code></td></tr>").format(
-            number,
-            Markup(line),  # noqa: S704  (escaped by the highlighter)
+            start + at + 1, render(shown[at], stretches[at])
         )
-        for number, line in enumerate(html[first - 1 - start :], first)
+        for at in range(first - 1 - start, len(shown))
     ]
-    plain = (
-        "" if highlighted else Markup("<p class='note'>Highlighting took too long; this is plain text.</p>")
-    )
     table = Markup(
         "<div class='code' tabindex='0' role='region' aria-label='{}'><table><tbody>{}</tbody></table></div>"
     )
-    return escape(plain) + table.format(visible_line(path), Markup("\n").join(lines)), len(rows)
+    return table.format(visible_line(path), Markup("\n").join(lines)), len(rows)
 
 
 def _facts(title: str, values: dict[str, Any], *, half: bool = False) -> Section:
