@@ -179,9 +179,7 @@ def _code(connection: Connection, snapshot: Snapshot) -> list[Section]:
             half=True,
             rows=[
                 {
-                    "function": Link(
-                        row["function"], function_address(name, row["path"], row["function"], row["line"])
-                    ),
+                    "function": function_link(name, row["path"], row["function"], row["line"]),
                     "file": file_link(name, row["path"], row["line"]),
                     "cognitive": row["cognitive"],
                     "lines": row["code_lines"],

@@ -39,7 +39,7 @@ def file(request: Request, connection: Connection) -> Response:
     oid = lookups.object_ids(connection, snapshot, [path]).get(path)
     if oid is None:
         return _folder(request, connection, snapshot, path)
-    if function := request.query_params.get("function"):
+    if function := _function_of(request, connection, snapshot, path):
         return _function(request, connection, snapshot, path, oid, function)
     measured = metrics.file_metrics(connection, snapshot.repository_id, path)
     found = findings.find(connection, snapshot.repository_id, path=path)
@@ -134,20 +134,30 @@ def finding_rows(
     ]
 
 
+def _function_of(
+    request: Request, connection: Connection, snapshot: Snapshot, path: str
+) -> dict[str, Any] | None:
+    """Return the function that the address names, of several of that name (a setter) the one in its line."""
+    function, line = request.query_params.get("function"), request.query_params.get("line")
+    if not function:
+        return None
+    named = metrics.matching_functions(connection, snapshot.repository_id, f"{path}:{function}")
+    return next((row for row in named if str(row["line"]) == line), named[0] if named else None)
+
+
 def _function(
-    request: Request, connection: Connection, snapshot: Snapshot, path: str, oid: str, function: str
+    request: Request,
+    connection: Connection,
+    snapshot: Snapshot,
+    path: str,
+    oid: str,
+    measured: dict[str, Any],
 ) -> Response:
     name = snapshot.repository
-    named = metrics.matching_functions(connection, snapshot.repository_id, f"{path}:{function}")
-    line = request.query_params.get("line")
-    # Of several of that name (a property and its setter) the line tells which.
-    measured = next((row for row in named if str(row["line"]) == line), named[0] if named else None)
-    if measured is None:
-        raise QflowError(f"{path} has no function {function!r}")
     first, last = measured["line"], measured["end_line"]
     groups = [
         found
-        for found in callers.callers(connection, snapshot, function)
+        for found in callers.callers(connection, snapshot, measured["name"])
         if found.symbol is not None and (found.symbol.path, found.symbol.line) == (path, first)
     ]
     calls = [(call, "yes") for found in groups for call in found.certain]
