@@ -111,8 +111,8 @@ def chooser(connection: Connection) -> Choose:
     by_domain: dict[str, frozenset[str]] = {}
     for domain in _GENERATOR_DOMAINS:
         candidates = [
-            *coordination.candidates(own, Requirement(domain, "work_item", "patch", "simple")),
-            *coordination.candidates(external, Requirement(domain, "code", "patch", "simple")),
+            *coordination.candidates(own, Requirement(domain, "work_item", "patch", "simple"), limit=None),
+            *coordination.candidates(external, Requirement(domain, "code", "patch", "simple"), limit=None),
         ]
         by_domain[domain] = frozenset(agent.name for _, agent in candidates)
 

@@ -237,9 +237,12 @@ def fit(agent: Agent, requirement: Requirement) -> float | None:
 
 
 def candidates(
-    agents: Sequence[Agent], requirement: Requirement, tried: Sequence[str] = ()
+    agents: Sequence[Agent],
+    requirement: Requirement,
+    tried: Sequence[str] = (),
+    limit: int | None = MAX_CANDIDATES,
 ) -> list[tuple[float, Agent]]:
-    """Return the five agents that fit best and at least `min_fit` (a setting), best first, without those that tried.
+    """Return the `limit` agents that fit best and at least `min_fit` (a setting), best first, without those that tried.
 
     Equal fits go to the cheaper one for that complexity, then by name.
     """
@@ -250,7 +253,7 @@ def candidates(
         if agent.name not in tried and (value := fit(agent, requirement)) is not None and value >= min_fit
     ]
     factor = COST_FACTOR[requirement.complexity]
-    return sorted(matching, key=lambda pair: (-pair[0], pair[1].cost * factor, pair[1].name))[:MAX_CANDIDATES]
+    return sorted(matching, key=lambda pair: (-pair[0], pair[1].cost * factor, pair[1].name))[:limit]
 
 
 def statistics(connection: Connection, agent: str | None = None) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine
 from qflow_dagster.agents import builtin_agents, self_improvement
 from qflow_dagster.generation import orchestrator
 from qflow_dagster.generation.candidates import Candidate
+from qflow_dagster.generation.generators import ON_REQUEST
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.progress import ReportProgress
 from qflow_dagster.quantumflow.recording import recorded
@@ -43,7 +44,7 @@ def generate(
     ) as record:
         with engine.begin() as connection:
             # First, because external agents are generators then.
-            choose = builtin_agents.chooser(connection)
+            chosen = builtin_agents.chooser(connection)
             snapshot = current_snapshot(connection, repository)
             capacity = self_improvement.remaining_capacity(connection, snapshot.repository_id)
             limit = settings().generation.items if items is None else items
@@ -57,7 +58,7 @@ def generate(
                 run_id=run_id,
                 limit=BATCH,
                 progress=progress,
-                choose=choose,
+                choose=lambda rule: frozenset(chosen(rule)) - frozenset(ON_REQUEST),
                 limits_of=self_improvement.limits_of,
             )
             total = orchestrator.Summary(*(a + b for a, b in zip(total, batch, strict=True)))

@@ -15,6 +15,7 @@ from qflow_dagster.agents.suggestion_states import OPEN_STATES
 from qflow_dagster.evolution import matchers, rule_set
 from qflow_dagster.execution.sparc import Gate, Goal, PhaseResult
 from qflow_dagster.generation.generators import FIX_ONLY, generators
+from qflow_dagster.generation.remaining import cognitive_bound
 from qflow_dagster.infrastructure import language_model
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.metrics import queries as metrics
@@ -70,7 +71,14 @@ def pseudocode(engine: Engine, goal: Goal) -> PhaseResult:
             }
         )
     # Steps that no agent can do come last, and a change that exists before a new one.
-    steps.sort(key=lambda step: (not step["left"], step["existing"] is None))
+    # Of a complexity, the rule with the lowest bound comes first: it brings the measure down furthest.
+    steps.sort(
+        key=lambda step: (
+            not step["left"],
+            step["existing"] is None,
+            cognitive_bound(rules[step["rule"]]) or 0,
+        )
+    )
     doable = [step for step in steps if step["left"]]
     lines = [f"# Steps towards: {goal.target.description}", ""]
     for number, step in enumerate(steps, 1):

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, func, select
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.rules import Rule
-from qflow_dagster.generation.generators import generators
+from qflow_dagster.generation.generators import ON_REQUEST, generators
 from qflow_dagster.generation.generators.protocol import Request
 from qflow_dagster.generation.tables import generation_attempts
 from qflow_dagster.generation.validation import FileResult
@@ -39,12 +39,16 @@ Choose = Callable[[Rule], Set[str]]
 def call_generators(
     engine: Engine, requests: Sequence[Request], choose: Choose | None = None
 ) -> list[Attempt]:
-    """Call every generator that fits for every request, restricted to those that `choose` selects for the rule."""
+    """Call every generator that fits for every request, restricted to those that `choose` selects for the rule.
+
+    Without `choose` those are left out that are called on request only.
+    """
     calls = [
         GeneratorCall(number, name, request)
         for number, request in enumerate(requests)
         for name, generator in generators().items()
-        if generator.fits(request.rule, request.language) and (choose is None or name in choose(request.rule))
+        if generator.fits(request.rule, request.language)
+        and (name not in ON_REQUEST if choose is None else name in choose(request.rule))
     ]
     by_name = generators()
     isolated = [[call] for call in calls if by_name[call.generator].isolated]

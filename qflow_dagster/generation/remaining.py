@@ -36,6 +36,26 @@ def count_findings(rule: Rule, text: str, path: str, language: str, facts: BlobF
     return sum(all(condition.holds(measures) for condition in conditions) for measures in functions)
 
 
+def cognitive_bound(rule: Rule) -> float | None:
+    """Return the cognitive complexity above which the rule finds a function; None: it is about something else."""
+    metric = rule.matcher.metric
+    if metric is None or metric.of != "function":
+        return None
+    conditions = [c for c in metric.conditions() if c.measure == "cognitive" and c.operator == ">"]
+    return conditions[0].value if conditions else None
+
+
+def measures_in(text: str, language: str) -> list[tuple[str, int, dict[str, float]]]:
+    """Return (qualified name, first line, measures) of each function in a text."""
+    from qflow_dagster.ingestion.extraction import extract
+
+    return [
+        (symbol.qualified_name, symbol.start_line, _measures(symbol))
+        for symbol in extract(text.encode(), language).symbols
+        if symbol.decisions is not None and symbol.seq > 0
+    ]
+
+
 def _measures(symbol: SymbolFact) -> dict[str, float]:
     values = {
         "cognitive": symbol.cognitive,

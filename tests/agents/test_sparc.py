@@ -23,6 +23,7 @@ from qflow_dagster.execution.sparc import PHASES, Gate, Goal, PhaseResult
 from qflow_dagster.generation import generators
 from qflow_dagster.quantumflow import IllegalTransitionError, reclaim_expired, verify_history
 from tests import decisions
+from tests.generation.test_extraction import TOTALS
 from tests.improvement_loop import MUTABLE, NONE, Loop
 
 TESTS = "from app.a import collect\n\n\ndef test_collect():\n    assert collect(1) == [1]\n"
@@ -174,6 +175,25 @@ def test_a_goal_on_a_function_touches_no_other_function(loop: Loop) -> None:
     assert refinement["verdict"] == "accepted"
     assert "found=None" in refinement["data"]["patch"]
     assert "more=None" not in refinement["data"]["patch"]
+
+
+def test_a_goal_on_complexity_is_reached_without_a_model(loop: Loop) -> None:
+    loop.repository.commit({"a.py": TOTALS.replace("\ndef totals", "def totals", 1), "b.py": "x = 1\n"})
+    loop.find()
+    loop.plan()
+    goal = begin(loop, repository="project", description="cognitive complexity of totals below 16")
+    work(loop)
+    found = {one["phase"]: one for one in shown(loop.engine, goal)["phases"]}
+    assert found["refinement"]["author"] == "extract-function"
+    assert found["refinement"]["verdict"] == "accepted", found["refinement"]["artifact"]
+    [suggestion] = loop.waiting()
+    loop.approve(suggestion)
+    loop.apply()
+    edit_verification.verify_applied(loop.engine)
+    work(loop)
+    loop.repository.git("merge", "--quiet", "--ff-only", suggestion["branch"])
+    loop.find()
+    assert work(loop).met == 1
 
 
 FIXER = """

@@ -15,11 +15,13 @@ from qflow_dagster.generation.generators.protocol import Generator
 GROUP = "qflow_dagster.generators"
 # These only carry out a rule's own fix: they have nothing to propose for a finding without one.
 FIX_ONLY = ("rule-fix", "ruff-fix", "codemod")
+# Called for a goal only: a change of this size is proposed on request.
+ON_REQUEST = ("extract-function",)
 
 
 def fixable_rules() -> list[str]:
     """Return the rules that some generator may fix whether or not the finding brings a fix."""
-    independent = [generator for name, generator in generators().items() if name not in FIX_ONLY]
+    independent = [g for name, g in generators().items() if name not in (*FIX_ONLY, *ON_REQUEST)]
     return [
         rule.id
         for rule in evaluated(load_rules())
@@ -51,13 +53,20 @@ def generators() -> dict[str, Generator]:
 def installed() -> dict[str, Generator]:
     """Return the generators of this project and of installed packages, by name."""
     # Imported late: worker processes import this package, and need no database.
-    from qflow_dagster.generation.generators import codemod, language_model, ruff_fix, rule_fix
+    from qflow_dagster.generation.generators import (
+        codemod,
+        extract_function,
+        language_model,
+        ruff_fix,
+        rule_fix,
+    )
 
     by_name: dict[str, Generator] = {}
     for builtin in (
         rule_fix.RuleFix(),
         ruff_fix.RuffFix(),
         codemod.Codemod(),
+        extract_function.ExtractFunction(),
         language_model.LanguageModel(),
     ):
         by_name[builtin.name] = builtin

@@ -1,0 +1,67 @@
+"""Lowering the cognitive complexity of real functions without a model: how many reach a bound, and their tests pass.
+
+    python -m benchmarks.extractions FOLDER --bound 15 --functions 10 --tests "python -m pytest -q -x"
+
+FOLDER is a work tree of a Python repository whose tests can be run there; it is changed and restored. The functions are
+the most complex ones of the code that is not a test, in order: none is left out.
+"""
+
+import argparse
+import shlex
+import subprocess
+from pathlib import Path
+
+from qflow_dagster.generation.generators.extract_function import lowered
+from qflow_dagster.generation.remaining import measures_in
+
+
+def most_complex(folder: Path, bound: float, number: int) -> list[tuple[float, Path, str]]:
+    """Return (cognitive complexity, file, function) of the functions above the bound, the highest first."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        relative = path.relative_to(folder)
+        if any("test" in part or part.startswith((".", "docs", "example")) for part in relative.parts):
+            continue
+        for name, _, measures in measures_in(path.read_text(encoding="utf-8"), "Python"):
+            if measures["cognitive"] > bound:
+                found.append((measures["cognitive"], path, name))
+    return sorted(found, key=lambda row: (-row[0], str(row[1]), row[2]))[:number]
+
+
+def passes(folder: Path, command: str) -> bool:
+    """Run the tests."""
+    result = subprocess.run(shlex.split(command), cwd=folder, capture_output=True, timeout=900, check=False)
+    return result.returncode == 0
+
+
+def main() -> None:
+    """Print what becomes of each function."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--bound", type=float, default=15)
+    parser.add_argument("--functions", type=int, default=10)
+    parser.add_argument("--tests", default="")
+    arguments = parser.parse_args()
+    if arguments.tests and not passes(arguments.folder, arguments.tests):
+        raise SystemExit("the tests do not pass without a change")
+    reached = passing = 0
+    rows = most_complex(arguments.folder, arguments.bound, arguments.functions)
+    for value, path, name in rows:
+        text = path.read_text(encoding="utf-8")
+        after = lowered(text, name, arguments.bound)
+        verdict = "not reached"
+        if after is not None:
+            reached += 1
+            path.write_text(after, encoding="utf-8")
+            good = passes(arguments.folder, arguments.tests) if arguments.tests else None
+            path.write_text(text, encoding="utf-8")
+            passing += bool(good)
+            verdict = "reached" + {True: ", tests pass", False: ", tests fail", None: ""}[good]
+        print(f"{value:>5g}  {name} ({path.relative_to(arguments.folder)}): {verdict}", flush=True)
+    print(
+        f"{len(rows)} functions above {arguments.bound:g}: {reached} reached it, {passing} with tests passing"
+    )
+
+
+if __name__ == "__main__":
+    main()

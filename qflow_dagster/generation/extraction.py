@@ -1,0 +1,384 @@
+"""Extract a part of a Python function into a function of its own, where behaviour provably stays.
+
+A region is one statement, or the rest of a suite. What it reads becomes parameters, what it assigns and is read later
+is returned. A region is refused where any of this is uncertain: a name that may be unbound, a closure, an assignment
+within a `try` that is read outside, `yield`, `await`, `global`, `super`, a `break` of an outer loop, a string over
+several lines. Does not belong here: which region is worth it (`generators.extract_function`).
+"""
+
+import ast
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_REFUSED = (
+    *_SCOPES, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Global, ast.Nonlocal, ast.Delete,
+    ast.NamedExpr, ast.Match, ast.Import, ast.ImportFrom,
+)  # fmt: skip
+# Names whose meaning depends on the function they are called in.
+_FRAME_NAMES = frozenset({"super", "locals", "vars", "dir", "eval", "exec", "__class__", "globals"})
+BRANCHES = (ast.If, ast.For, ast.While, ast.Try, ast.With, ast.BoolOp, ast.IfExp)
+
+
+class Region(NamedTuple):
+    """Consecutive statements of a suite, and the statements around them (from the function inwards)."""
+
+    statements: Sequence[ast.stmt]
+    around: Sequence[ast.stmt]
+    # The suites that lead to it, each with the position of the statement that contains it.
+    suites: Sequence[tuple[Sequence[ast.stmt], int]]
+
+    @property
+    def first(self) -> int:
+        """The number of its first line."""
+        return self.statements[0].lineno
+
+    @property
+    def last(self) -> int:
+        """The number of its last line."""
+        return max(statement.end_lineno or 0 for statement in self.statements)
+
+    @property
+    def weight(self) -> int:
+        """The number of its branches."""
+        return sum(isinstance(node, BRANCHES) for s in self.statements for node in ast.walk(s))
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, ast.ClassDef | None]]:
+    """Yield the functions of a module and the methods of its classes; not those within functions."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node, None
+        elif isinstance(node, ast.ClassDef):
+            yield from ((method, node) for method in node.body if isinstance(method, ast.FunctionDef))
+
+
+def regions(function: ast.FunctionDef) -> list[Region]:
+    """Return the regions of a function that have branches, those with most of them first."""
+    found = list(_regions(function.body, (), ()))
+    return sorted((region for region in found if region.weight), key=lambda region: -region.weight)
+
+
+def _regions(
+    suite: Sequence[ast.stmt],
+    around: tuple[ast.stmt, ...],
+    suites: tuple[tuple[Sequence[ast.stmt], int], ...],
+) -> Iterator[Region]:
+    for position, statement in enumerate(suite):
+        path = (*suites, (suite, position))
+        # All of a function's body would be the function again.
+        if around or position:
+            yield Region(suite[position:], around, path)
+        if around or len(suite) > 1:
+            yield Region([statement], around, path)
+        for inner in _suites(statement):
+            yield from _regions(inner, (*around, statement), path)
+
+
+def _suites(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+    if isinstance(statement, _SCOPES):
+        return
+    for name in ("body", "orelse", "finalbody"):
+        if inner := getattr(statement, name, None):
+            yield inner
+    for handler in getattr(statement, "handlers", ()):
+        yield handler.body
+
+
+def extract(
+    text: str, function: ast.FunctionDef, owner: ast.ClassDef | None, region: Region, name: str
+) -> str | None:
+    """Return the text of a module with a region of a function as a new function; None where that is refused."""
+    interface = _interface(function, owner, region)
+    if interface is None:
+        return None
+    parameters, results, exits = interface
+    # Not `splitlines`, which ends lines at more characters than Python does.
+    lines = [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
+    indent = lines[region.first - 1][: region.statements[0].col_offset]
+    body = lines[region.first - 1 : region.last]
+    last = max(region.statements, key=lambda statement: statement.end_lineno or 0)
+    rest = body[-1].encode()[last.end_col_offset or 0 :].strip()
+    # An `elif` is part of the statement above it.
+    if body[0][len(indent) :].startswith("elif"):
+        return None
+    if indent.strip() or (rest and not rest.startswith(b"#")):
+        return None
+    if any(line.strip() and not line.startswith(indent) for line in body):
+        return None
+    outer = " " * function.col_offset
+    inner = outer + "    "
+    receiver = [function.args.args[0].arg] if owner is not None else []
+    declared = ", ".join([*receiver, *parameters])
+    prefix = f"{receiver[0]}." if receiver else ""
+    call = f"{prefix}{name}({', '.join(parameters)})"
+    if exits:
+        call = f"return {call}"
+    elif results:
+        call = f"{', '.join(results)} = {call}"
+    helper = ["\n" if owner is not None else "\n\n", f"{outer}def {name}({declared}):\n"]
+    helper += [inner + line[len(indent) :] if line.strip() else line for line in body]
+    if not helper[-1].endswith("\n"):
+        helper[-1] += "\n"
+    if results and not exits:
+        helper.append(f"{inner}return {', '.join(results)}\n")
+    end = function.end_lineno or 0
+    before = lines[: region.first - 1]
+    after = lines[region.last : end]
+    if after and not after[-1].endswith("\n"):
+        after[-1] += "\n"
+    return "".join([*before, f"{indent}{call}\n", *after, *helper, *lines[end:]])
+
+
+def _interface(
+    function: ast.FunctionDef, owner: ast.ClassDef | None, region: Region
+) -> tuple[list[str], list[str], bool] | None:
+    """Return the parameters and results of a region, and whether it ends the function; None where it is refused."""
+    nodes = [node for statement in region.statements for node in ast.walk(statement)]
+    if owner is not None and (function.decorator_list or not function.args.args):
+        return None
+    if any(isinstance(node, _REFUSED) for node in nodes) or _is_generator(function):
+        return None
+    if any(isinstance(node, ast.Name) and node.id in _FRAME_NAMES for node in nodes):
+        return None
+    if any(_over_lines(node) for node in nodes) or _leaves_loop(region.statements):
+        return None
+    declared = {
+        name
+        for node in ast.walk(function)
+        if isinstance(node, ast.Global | ast.Nonlocal)
+        for name in node.names
+    }
+    parameters = {a.arg for a in _arguments(function.args)}
+    stored = {
+        node.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+    }
+    bound = {n.name for n in ast.walk(function) if isinstance(n, ast.ExceptHandler) and n.name}
+    local = (parameters | stored | bound | _imported(function)) - declared
+    inside = {id(node) for node in nodes}
+    outside_loads = {
+        node.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load | ast.Del) and id(node) not in inside
+    }
+    own = _comprehension_names(nodes)
+    writes = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)} - own
+    writes |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    reads = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    reads |= {n.target.id for n in nodes if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}
+    if writes & declared or own & local & (reads | outside_loads) & writes:
+        return None
+    before = parameters | _assigned_before(region)
+    first = _assigned_by(region.statements)
+    needed = {name for name in reads & local if name in before}
+    # Read in the region, and perhaps not bound before: only if the region binds it itself, first.
+    if any(
+        name not in before and name not in own and not _bound_first(region, name) for name in reads & local
+    ):
+        return None
+    if owner is not None:
+        receiver = function.args.args[0].arg
+        if receiver in stored:
+            return None
+        needed.discard(receiver)
+    returns = any(isinstance(node, ast.Return) for node in nodes)
+    tail = len(region.suites) == 1 and region.statements[-1] is function.body[-1]
+    exits = _always_exits(region.statements) or (returns and tail)
+    if returns and not exits:
+        return None
+    # What the next iteration of a loop around reads again.
+    carried = needed if any(isinstance(s, ast.For | ast.While) for s in region.around) else set()
+    results = [] if exits else sorted(writes & (outside_loads | carried))
+    if any(name not in before and name not in first for name in results):
+        return None
+    # A result that is only sometimes assigned keeps its value, so it is a parameter too.
+    needed |= {name for name in results if name in before and name not in first}
+    # An exception after an assignment would lose it: a handler in the function, or `with`, could show that.
+    if results and any(isinstance(statement, ast.Try | ast.With) for statement in region.around):
+        return None
+    # A function within this one sees each assignment at once.
+    if writes & _captured(function):
+        return None
+    return sorted(needed), results, exits
+
+
+def _captured(function: ast.FunctionDef) -> set[str]:
+    """Return the names that functions within a function mention."""
+    scopes = [node for node in ast.walk(function) if isinstance(node, _SCOPES) and node is not function]
+    return {node.id for scope in scopes for node in ast.walk(scope) if isinstance(node, ast.Name)}
+
+
+def _arguments(arguments: ast.arguments) -> list[ast.arg]:
+    extra = [argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None]
+    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *extra]
+
+
+def _imported(function: ast.FunctionDef) -> set[str]:
+    return {
+        (alias.asname or alias.name).split(".")[0]
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    } | {
+        node.name
+        for node in ast.walk(function)
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and node is not function
+    }
+
+
+def _is_generator(function: ast.FunctionDef) -> bool:
+    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function))
+
+
+def _over_lines(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.JoinedStr)
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes))
+    ) and node.lineno != node.end_lineno
+
+
+def _leaves_loop(statements: Sequence[ast.stmt]) -> bool:
+    """Return whether a break or continue in the statements belongs to a loop around them."""
+    for statement in statements:
+        if isinstance(statement, ast.Break | ast.Continue):
+            return True
+        loop = isinstance(statement, ast.For | ast.While)
+        for suite in _suites(statement):
+            # The else of a loop belongs to the loop around it.
+            if (not loop or suite is statement.orelse) and _leaves_loop(suite):  # type: ignore[attr-defined]
+                return True
+    return False
+
+
+def _comprehension_names(nodes: Sequence[ast.AST]) -> set[str]:
+    return {
+        name.id
+        for node in nodes
+        if isinstance(node, _COMPREHENSIONS)
+        for generator in node.generators
+        for name in ast.walk(generator.target)
+        if isinstance(name, ast.Name)
+    }
+
+
+def _assigned_before(region: Region) -> set[str]:
+    """Return the names that are certainly bound when a region begins."""
+    names: set[str] = set()
+    for suite, position in region.suites:
+        names |= _assigned_by(suite[:position])
+    for statement in region.around:
+        names |= _bound_within(statement, region)
+    return names
+
+
+def _bound_within(statement: ast.stmt, region: Region) -> set[str]:
+    """Return the names that a statement around a region binds before it: a loop's target, what `with` gives."""
+    if isinstance(statement, ast.For) and any(suite is statement.body for suite, _ in region.suites):
+        return _targets([statement.target])
+    if isinstance(statement, ast.With):
+        return _targets([item.optional_vars for item in statement.items if item.optional_vars is not None])
+    if isinstance(statement, ast.Try):
+        return {
+            handler.name
+            for handler in statement.handlers
+            if handler.name and any(suite is handler.body for suite, _ in region.suites)
+        }
+    return set()
+
+
+def _assigned_by(statements: Sequence[ast.stmt]) -> set[str]:
+    """Return the names that statements certainly bind when they end normally."""
+    names: set[str] = set()
+    for statement in statements:
+        if isinstance(statement, ast.Assign):
+            names |= _targets(statement.targets)
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            names |= _targets([statement.target])
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+        elif isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
+            names.add(statement.name)
+        elif isinstance(statement, ast.With):
+            names |= _targets(
+                [item.optional_vars for item in statement.items if item.optional_vars is not None]
+            )
+        elif isinstance(statement, ast.If):
+            branches = [suite for suite in (statement.body, statement.orelse) if not _always_exits(suite)]
+            names |= set.intersection(*map(_assigned_by, branches)) if branches else set()
+    return names
+
+
+def _targets(targets: Sequence[ast.expr]) -> set[str]:
+    return {
+        node.id
+        for target in targets
+        for node in ast.walk(target)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def _bound_first(region: Region, name: str) -> bool:
+    """Return whether every path of a region binds a name before it reads it."""
+    for statement in region.statements:
+        reads = any(
+            isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
+            for node in ast.walk(statement)
+        )
+        binds = name in _assigned_by([statement])
+        if binds:
+            value = getattr(statement, "value", None)
+            return isinstance(statement, ast.Assign | ast.AnnAssign) and not _loads(value, name)
+        if (
+            isinstance(statement, ast.For)
+            and name in _targets([statement.target])
+            and not _loads(statement.iter, name)
+        ):
+            # Bound by the loop, and not read after it.
+            rest = region.statements[region.statements.index(statement) + 1 :]
+            return not any(_loads(other, name) for other in (*rest, *statement.orelse))
+        if reads:
+            inner = [suite for suite in _suites(statement) if any(_loads(s, name) for s in suite)]
+            heads = _loads(statement, name) and not inner
+            if heads or isinstance(statement, ast.Try):
+                return False
+            return (
+                all(_bound_first(Region(suite, (), ()), name) for suite in inner)
+                and not any(
+                    _loads(other, name)
+                    for other in region.statements[region.statements.index(statement) + 1 :]
+                )
+                and not _loads_in_head(statement, name)
+            )
+    return True
+
+
+def _loads(node: ast.AST | None, name: str) -> bool:
+    return node is not None and any(
+        isinstance(inner, ast.Name) and inner.id == name and isinstance(inner.ctx, ast.Load)
+        for inner in ast.walk(node)
+    )
+
+
+def _loads_in_head(statement: ast.stmt, name: str) -> bool:
+    heads = [getattr(statement, field, None) for field in ("test", "iter", "value")]
+    heads += [item.context_expr for item in getattr(statement, "items", ())]
+    return any(_loads(head, name) for head in heads)
+
+
+def _always_exits(statements: Sequence[ast.stmt]) -> bool:
+    """Return whether statements always end the function: by return or raise."""
+    if not statements:
+        return False
+    last = statements[-1]
+    if isinstance(last, ast.Return | ast.Raise):
+        return True
+    if isinstance(last, ast.If):
+        return _always_exits(last.body) and _always_exits(last.orelse)
+    if isinstance(last, ast.With):
+        # A context manager may swallow an exception.
+        return False
+    return False

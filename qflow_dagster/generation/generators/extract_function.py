@@ -1,0 +1,110 @@
+"""Lowers the complexity of Python functions by extracting parts of them into functions of their own."""
+
+import ast
+import re
+from collections.abc import Iterable
+
+from qflow_dagster.evolution.rules import Rule
+from qflow_dagster.generation import extraction
+from qflow_dagster.generation.generators.protocol import Proposal, Request
+from qflow_dagster.generation.remaining import cognitive_bound, measures_in
+
+MEASURE = "cognitive"
+MAX_EXTRACTIONS = 12
+# Regions that are measured for each extraction.
+MAX_REGIONS = 30
+
+
+class ExtractFunction:
+    """Extracts regions of a function until its cognitive complexity, and that of each part, is within the bound."""
+
+    name = "extract-function"
+    isolated = True
+    cost = 0.0
+
+    def fits(self, rule: Rule, language: str) -> bool:
+        """Return whether the rule bounds the cognitive complexity of functions, and the file is Python."""
+        return language == "python" and cognitive_bound(rule) is not None
+
+    def generate(self, request: Request) -> Iterable[Proposal]:
+        """Yield one proposal for the functions found, or none where the bound cannot be reached."""
+        bound = cognitive_bound(request.rule)
+        if bound is None or request.embedded is not None:
+            return
+        text = request.text
+        lines = {line for line, _ in request.findings}
+        names = [
+            name for name, value, line in _functions(text) if value > bound and (not lines or line in lines)
+        ]
+        for name in names:
+            text = lowered(text, name, bound) or text
+        if text != request.text:
+            yield Proposal(contents={request.path: text}, note="extracted functions")
+
+
+def lowered(text: str, name: str, bound: float) -> str | None:
+    """Return a module in which a function and what was extracted from it are within the bound; None: not reached."""
+    work, made = [name], 0
+    while work:
+        current = work[-1]
+        values = {function: value for function, value, _ in _functions(text)}
+        if values.get(current, 0.0) <= bound:
+            work.pop()
+            continue
+        step = _best(text, current, bound) if made < MAX_EXTRACTIONS else None
+        if step is None:
+            return None
+        text, helper = step
+        made += 1
+        work.insert(0, helper)
+    return text
+
+
+def _best(text: str, name: str, bound: float) -> tuple[str, str] | None:
+    """Return the module after the best extraction from a function, and the name of the new function."""
+    tree = ast.parse(text)
+    found = next(((f, o) for f, o in extraction.functions(tree) if _qualified(f, o) == name), None)
+    if found is None:
+        return None
+    function, owner = found
+    before = next(value for other, value, _ in _functions(text) if other == name)
+    best: tuple[tuple[float, float], str, str] | None = None
+    for region in extraction.regions(function)[:MAX_REGIONS]:
+        helper = _free_name(text, function.name, region)
+        after = extraction.extract(text, function, owner, region, helper)
+        if after is None:
+            continue
+        values = {other: value for other, value, _ in _functions(after)}
+        own = f"{owner.name}.{helper}" if owner is not None else helper
+        if own not in values or values.get(name, before) >= before or values[own] >= before:
+            continue
+        # As few extractions as possible: first what brings the larger of the two furthest down.
+        rank = (max(values[name], values[own], bound), values[name])
+        if best is None or rank < best[0]:
+            best = (rank, after, own)
+    return (best[1], best[2]) if best is not None else None
+
+
+def _free_name(text: str, function: str, region: extraction.Region) -> str:
+    """Return a name for an extracted function that the module does not have: what its first branch is about."""
+    statement = next(
+        (s for s in region.statements if isinstance(s, extraction.BRANCHES)), region.statements[0]
+    )
+    head = getattr(statement, "target", None) or getattr(statement, "test", None)
+    words = [n.id for n in ast.walk(head) if isinstance(n, ast.Name)] if head is not None else []
+    about = next((word.lower() for word in words if word not in ("self", "cls", "isinstance", "len")), "")
+    base = "_".join(part for part in (function.strip("_"), about.strip("_")) if part)
+    name, number = f"_{base}", 1
+    while re.search(rf"\b{re.escape(name)}\b", text):
+        number += 1
+        name = f"_{base}_{number}"
+    return name
+
+
+def _functions(text: str) -> list[tuple[str, float, int]]:
+    """Return (qualified name, cognitive complexity, first line) of each function of a module."""
+    return [(name, measures[MEASURE], line) for name, line, measures in measures_in(text, "Python")]
+
+
+def _qualified(function: ast.FunctionDef, owner: ast.ClassDef | None) -> str:
+    return f"{owner.name}.{function.name}" if owner is not None else function.name
