@@ -1,6 +1,5 @@
 """`qflow up`: the database, Dagster's code server and daemon, and the one address with everything, until Ctrl-C."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -15,13 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
-from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.cli.output import messages
 from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import embedded, other_clients, ready_engine
 from qflow_dagster.errors import QflowError, UsageError
-from qflow_dagster.quantumflow import leases
 from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 from qflow_dagster.settings.platform import DAGSTER_PATH
@@ -112,7 +109,6 @@ def up(
                 deadline = time.monotonic() + STOP_TIMEOUT
                 for service in reversed(services):
                     service.stop(max(deadline - time.monotonic(), 0.0))
-                _forget_leases(services)
             with messages.status("stopping PostgreSQL"):
                 others = _stop_database_if_unused()
             if others:
@@ -152,13 +148,6 @@ def _answers(address: str) -> bool:
         return True
     except OSError:
         return False
-
-
-def _forget_leases(services: "list[Service]") -> None:
-    """Let the next `qflow up` have its daemon at once, even if this one's was killed."""
-    with contextlib.suppress(SQLAlchemyError), ready_engine().begin() as connection:
-        for service in services:
-            leases.forget_process(connection, service.pid)
 
 
 def _database_runs() -> bool:

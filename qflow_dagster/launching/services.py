@@ -18,10 +18,12 @@ from typing import Any
 
 from dagster._cli.api import grpc_command
 from dagster._utils.interrupts import setup_interrupt_handlers
+from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster import definitions
 from qflow_dagster.database import engine
 from qflow_dagster.launching import daemon, worker
+from qflow_dagster.quantumflow import leases
 from qflow_dagster.registry import RunQueue
 from qflow_dagster.safety.logs import SafeFilter
 from qflow_dagster.settings import settings
@@ -52,11 +54,6 @@ class Service:
         self._process = _fork.Process(target=self._main, name=self.name)
         self._process.start()
         self._reported = False
-
-    @property
-    def pid(self) -> int:
-        """The id of the process."""
-        return self._process.pid or 0
 
     def ended(self) -> int | None:
         """Return the exit code of a process that has ended; None: it runs."""
@@ -97,6 +94,10 @@ class Service:
         if self._process.pid:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+            if self._run is daemon.run:
+                # The next one does not wait for the lease of one that cannot give it back any more.
+                with suppress(SQLAlchemyError), engine().begin() as connection:
+                    leases.forget_process(connection, self._process.pid)
 
     def _main(self) -> None:
         os.setsid()
