@@ -11,6 +11,7 @@ import typer
 
 from qflow_dagster.approvals import arbiter, assignment, authorization, lists, records
 from qflow_dagster.approvals import policy as approval_policy
+from qflow_dagster.cli import approval_tokens
 from qflow_dagster.cli.output import (
     As,
     JsonFlag,
@@ -29,6 +30,7 @@ from qflow_dagster.safety.display import visible_json
 from qflow_dagster.settings import settings
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(approval_tokens.app)
 Id = Annotated[str, typer.Argument(help="Id of the approval, or a unique prefix.")]
 Kind = Annotated[str, typer.Argument(help="edit, workflow, rule or rollback.")]
 Target = Annotated[str, typer.Argument(help="The target: a path, a workflow type, a rule, an edit.")]

@@ -3,7 +3,8 @@
 - `app`: the application and its routes
 - `access`: authentication, origins, and security headers
 - `origins`, `peers`: origins of pages from headers, owners of local connections from the kernel
-- `inbox`: pages of approvals
+- `inbox`, `request_page`: pages of approvals; `diffs`, `syntax`: how changes are shown
+- `api`, `api_tokens`: the HTTP API of approvals
 - `monitoring`: health for probes, metrics for Prometheus
 - `sentry`: errors from any Sentry SDK
 

@@ -35,6 +35,8 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 # Programs send errors there, authenticated by their own key.
 INTAKE = "/api/"
+# Programs work on approvals there, authenticated by a personal token.
+API = "/api/v1"
 # Slack reports pressed buttons there, signed.
 SLACK = "/slack/interactions"
 # Services send heartbeats there, authenticated by a token of their own in the path.
@@ -121,11 +123,7 @@ class Access:
             # Every browser sends the origin of a WebSocket, and only browsers need one here.
             return "Origin" in headers and from_pages_of(self._own_origins(connection), headers)
         sources = headers.getlist("Origin")
-        if (
-            connection.scope["path"].startswith(INTAKE)
-            and len(sources) == 1
-            and sources[0] in self.intake_origins
-        ):
+        if is_intake(connection.scope["path"]) and len(sources) == 1 and sources[0] in self.intake_origins:
             return True
         reads = is_reading(connection.scope["method"], headers)
         return reads or from_pages_of(self._own_origins(connection), headers)
@@ -164,6 +162,11 @@ class Access:
         # An unknown name takes as much time as a wrong password.
         hashed = stored.get_secret_value() if stored else _NOBODY
         return name if _matches(hashed, password) and stored else None
+
+
+def is_intake(path: str) -> bool:
+    """Return whether programs send errors to this path."""
+    return path.startswith(INTAKE) and not path.startswith(f"{API}/")
 
 
 def is_loopback(host: str) -> bool:
@@ -253,7 +256,7 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
-                if scope["path"].startswith(INTAKE):
+                if is_intake(scope["path"]):
                     headers.setdefault("Cross-Origin-Resource-Policy", "cross-origin")
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)

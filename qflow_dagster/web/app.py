@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from qflow_dagster.errors import QflowError
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
-from qflow_dagster.web import site
+from qflow_dagster.web import api, site
 from qflow_dagster.web.access import SLACK, Access, Guard
 from qflow_dagster.web.inbox import Inbox
 from qflow_dagster.web.monitoring import Monitoring
@@ -69,6 +69,7 @@ def build_app(
             Route("/health/heartbeats/{token}", monitoring.heartbeat, methods=["GET", "POST"]),
             Route("/metrics", monitoring.metrics),
             Route(SLACK, Slack(engine).interact, methods=["POST"]),
+            *api.routes(engine),
             Mount(
                 "/api/{project:int}",
                 routes=[
