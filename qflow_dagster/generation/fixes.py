@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from qflow_dagster.evolution import matchers
+from qflow_dagster.evolution.analysis.nodes import named_children
 from qflow_dagster.evolution.embedded import NotMergedError
 from qflow_dagster.evolution.examples import matches_in
 from qflow_dagster.evolution.matchers import Edit, Match
@@ -18,7 +19,10 @@ from qflow_dagster.generation.preconditions.file import File
 # No change makes a line longer than that, unless the file has a longer one.
 LONGEST_LINE = 120
 
-_WORD = re.compile(r"[A-Za-z_$][\w$]*")
+_NAME = re.compile(r"[A-Za-z_$][\w$]*")
+_MEMBER = re.compile(r"\.([A-Za-z_$][\w$]*)")
+_PYTHON_TERNARY = "conditional_expression"
+_CONDITIONAL = ("if_statement", "if_expression", "elif_clause", "ternary_expression", _PYTHON_TERNARY)
 # Returns the edits of a location; None: there is nothing to change, text: why nothing is changed.
 EditsOf = Callable[[File, Match], Sequence[Edit] | str | None]
 
@@ -130,13 +134,29 @@ def _reason_of_container(file: File, match: Match, edits: Sequence[Edit]) -> str
     if file.embedded.code.doubt:
         return file.embedded.code.doubt
     for start, end in [(match.start, match.end), *((edit.start, edit.end) for edit in edits)]:
-        used = file.names_used_outside.intersection(_WORD.findall(file.text[start:end]))
+        used = file.names_used_outside.intersection(_NAME.findall(file.text[start:end]))
         if used:
             return f"`{min(used)}` may be used outside of the code, too"
     try:
         file.embedded.merged(matchers.apply_edits(file.text, edits))
     except NotMergedError as error:
         return str(error)
+    return None
+
+
+def _asked_for(file: File, match: Match, edits: Sequence[Edit]) -> str | None:
+    """Return why a location stays where its own condition asks whether what the change would use exists."""
+    new = {name for edit in edits for name in _MEMBER.findall(edit.text)}
+    new -= set(_MEMBER.findall(file.text[match.start : match.end]))
+    for outer in file.node(match).ancestors() if new else ():
+        if outer.kind() not in _CONDITIONAL:
+            continue
+        condition = outer.field("condition") or (
+            named_children(outer)[1] if outer.kind() == _PYTHON_TERNARY else None
+        )
+        asked = new.intersection(_NAME.findall(condition.text())) if condition is not None else ()
+        if asked:
+            return f"a condition here asks for `{min(asked)}`, which the change would use"
     return None
 
 
@@ -158,4 +178,8 @@ def _reason_against(file: File, match: Match, edits: Sequence[Edit]) -> str | No
     longest = _longest_line(file.text, edits)
     if longest > LONGEST_LINE and longest > max(map(len, file.text.split("\n"))):
         return f"a line would be {longest} characters long"
-    return _reason_of_container(file, match, edits) or preconditions.unmet(file, match)
+    return (
+        _asked_for(file, match, edits)
+        or _reason_of_container(file, match, edits)
+        or preconditions.unmet(file, match)
+    )
