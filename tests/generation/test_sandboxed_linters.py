@@ -1,4 +1,4 @@
-"""The gate `project_linter` with linters that run code of the repository: eslint and clippy, in the sandbox."""
+"""The gate `project_linter` with linters that run in the sandbox: eslint, pylint, golangci-lint and clippy."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import pytest
 
 from qflow_dagster import sandbox
 from qflow_dagster.generation.candidates import Candidate
-from qflow_dagster.generation.repository_gates import project_linter
+from qflow_dagster.generation.repository_gates import linter_driver, project_linter
 from qflow_dagster.generation.repository_gates.protocol import Result
 from tests.generation.conftest import Project
 from tests.improvement_loop import Loop
@@ -85,6 +85,59 @@ def test_without_eslint_and_with_none_configured(loop: Loop) -> None:
     project = Project(loop, {"package.json": "{}", "a.js": SCRIPT})
     [result] = checked(project, project.candidate("a.js", ("const b", "var b"), language="javascript"))
     assert (result.gate.verdict, result.gate.evidence) == ("not applicable", "no linter is configured")
+
+
+def test_pylint_finds_nothing_new_with_the_configuration_of_the_repository(loop: Loop) -> None:
+    files = {
+        ".pylintrc": "[MESSAGES CONTROL]\ndisable=missing-docstring\n",
+        "a.py": "def f(a):\n    return a\n",
+    }
+    project = Project(loop, files)
+    good, bad = (
+        project.candidate("a.py", ("return a", change), language="python")
+        for change in ("return -a", "return 1")
+    )
+    results = checked(project, good, bad)
+    if results[0].gate.evidence.startswith("needs pylint"):
+        pytest.skip(results[0].gate.evidence)
+    assert [(result.gate.verdict, result.gate.evidence) for result in results] == [
+        ("passed", "pylint with the repository's configuration complains of nothing new"),
+        ("failed", "a.py: unused-argument"),
+    ]
+    assert results[1].blamed == {}
+
+
+@pytest.mark.skipif(shutil.which("golangci-lint") is not None, reason="it is installed")
+@pytest.mark.parametrize("configuration", ['version: "2"\n', "linters: {}\n"])
+def test_without_golangci_lint(loop: Loop, configuration: str) -> None:
+    project = Project(
+        loop, {".golangci.yml": configuration, "go.mod": "module p\n", "p/a.go": "package p\n\nvar A = 1\n"}
+    )
+    [result] = checked(project, project.candidate("p/a.go", ("A = 1", "A = 2"), language="go"))
+    assert result.gate.verdict == "skipped"
+    assert sandbox.available() == "none" or result.gate.evidence.startswith("needs golangci-lint")
+
+
+REPORTS = {
+    "pylint": (
+        '[{"type": "warning", "path": "a.py", "line": 3, "symbol": "unused-argument", "message-id": "W0613"}]',
+        [("a.py", "unused-argument", 3)],
+    ),
+    "golangci": (
+        '{"Issues": [{"FromLinter": "staticcheck", "Text": "S1002", "Pos": {"Filename": "p/a.go", "Line": 7}}], "Report": {}}',
+        [("p/a.go", "staticcheck", 7)],
+    ),
+}
+
+
+@pytest.mark.parametrize("linter", REPORTS)
+def test_reports_are_read(linter: str) -> None:
+    output, complaints = REPORTS[linter]
+    assert list(linter_driver.READERS[linter](output)) == complaints
+
+
+def test_a_report_without_issues() -> None:
+    assert list(linter_driver.golangci('{"Issues": null}')) == []
 
 
 @pytest.mark.skipif(shutil.which("cargo-clippy") is None, reason="needs clippy")

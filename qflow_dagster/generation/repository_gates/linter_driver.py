@@ -75,6 +75,8 @@ def complaints(jobs: Mapping[str, Any], paths: Sequence[str]) -> list[Complaint]
     except (ValueError, KeyError, TypeError, AttributeError):
         found = []
     if done.returncode and not found:
+        if f"No module named {jobs['name']}".encode() in done.stderr:
+            raise NotRunError(f"needs {jobs['name']}")
         lines = done.stderr.decode("utf-8", "replace").splitlines()
         said = [line.strip() for line in lines if line.strip()]
         errors = [line for line in said if "error" in line.lower()] or said or ["it printed nothing"]
@@ -108,7 +110,24 @@ def cargo(output: str) -> Iterator[Complaint]:
                 yield complaint[:3]
 
 
-READERS: dict[str, Callable[[str], Iterator[Complaint]]] = {"eslint": eslint, "cargo": cargo}
+def pylint(output: str) -> Iterator[Complaint]:
+    """Yield the messages in a report of pylint as JSON."""
+    for message in json.loads(output):
+        yield message["path"], message["symbol"], int(message["line"])
+
+
+def golangci(output: str) -> Iterator[Complaint]:
+    """Yield the issues in a report of golangci-lint as JSON."""
+    for issue in json.loads(output)["Issues"] or ():
+        yield issue["Pos"]["Filename"], issue["FromLinter"], int(issue["Pos"]["Line"])
+
+
+READERS: dict[str, Callable[[str], Iterator[Complaint]]] = {
+    "cargo": cargo,
+    "eslint": eslint,
+    "golangci": golangci,
+    "pylint": pylint,
+}
 
 if __name__ == "__main__":
     main(sys.argv[1])

@@ -18,12 +18,10 @@ from ruff.__main__ import find_ruff_bin  # type: ignore[import-untyped]
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.evolution.embedded import notebooks
-from qflow_dagster.evolution.project_linters import golangci
 from qflow_dagster.evolution.project_linters.ruff import FLAKE8_FILES, flake8_as_ruff
 from qflow_dagster.evolution.project_linters.ruff_configuration import (
     ConfigurationError,
     configuration_of,
-    tools_of,
 )
 from qflow_dagster.generation.candidates import Candidate, FileChange, worst
 from qflow_dagster.generation.repository_gates import sandboxed_linters
@@ -36,6 +34,7 @@ NAME = "project_linter"
 TIMEOUT = 120
 MAX_NAMED = 5
 NO_LINTER = "no linter is configured"
+_NONE: Answer = ("not applicable", NO_LINTER)
 # The configuration of flake8, written as one of ruff, lies beside the checkout.
 FLAKE8_CONFIGURATION = "flake8-as-ruff.toml"
 
@@ -199,34 +198,25 @@ def _blamed(file: FileChange, complaints: Sequence[Complaint]) -> dict[tuple[str
 
 def _linter_of(path: str, language: str, folder: Path) -> Linter | SandboxedLinter | Answer:
     """Return the linter for a file of a checkout, or why there is none."""
-    sandboxed = sandboxed_linters.linter_of(path, language, folder)
-    if sandboxed is not None:
-        return sandboxed
     match language:
         case "python":
             try:
                 configuration = configuration_of(path, folder)
                 if configuration is not None:
                     return Linter("ruff", configuration, configuration.parent)
-                return _other_than_ruff(folder)
+                return _flake8(folder) or sandboxed_linters.linter_of(path, language, folder) or _NONE
             except QflowError as error:
                 return "skipped", str(error)
-        case "go" if any((folder / name).is_file() for name in golangci.NAMES):
-            return "skipped", "needs golangci-lint"
-    return "not applicable", NO_LINTER
+        case _:
+            return sandboxed_linters.linter_of(path, language, folder) or _NONE
 
 
-def _other_than_ruff(folder: Path) -> Linter | Answer:
-    """Return flake8 if a repository without ruff configures it, or why there is no linter."""
+def _flake8(folder: Path) -> Linter | None:
+    """Return flake8 if a repository without ruff configures it."""
     files = {name: (folder / name) for name in FLAKE8_FILES if (folder / name).is_file()}
     flake8 = flake8_as_ruff({name: file.read_text(errors="replace") for name, file in files.items()})
-    if flake8 is not None:
-        configuration = folder.parent / FLAKE8_CONFIGURATION
-        configuration.write_text(flake8, encoding="utf-8")
-        return Linter("flake8", configuration, folder)
-    if any((folder / name).is_file() for name in (".pylintrc", "pylintrc")):
-        return "skipped", "needs pylint"
-    pyproject = folder / "pyproject.toml"
-    if pyproject.is_file() and "pylint" in tools_of(pyproject):
-        return "skipped", "needs pylint"
-    return "not applicable", NO_LINTER
+    if flake8 is None:
+        return None
+    configuration = folder.parent / FLAKE8_CONFIGURATION
+    configuration.write_text(flake8, encoding="utf-8")
+    return Linter("flake8", configuration, folder)

@@ -1,4 +1,5 @@
-"""Linters that run code of the repository, in the sandbox: eslint, whose configuration is code, and clippy.
+"""Linters that run code of the repository, in the sandbox: eslint and pylint, whose configurations may be code, clippy
+and golangci-lint, which build what they look at.
 
 Their programs are those of the repository's packages, or installed ones. Belongs here: which of them looks at a
 file, and how it is called. Does not belong here: reading what it prints (`linter_driver`), the verdict
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qflow_dagster import sandbox
-from qflow_dagster.evolution.project_linters import clippy, eslint
+from qflow_dagster.evolution.project_linters import clippy, eslint, golangci
+from qflow_dagster.evolution.project_linters.ruff_configuration import ConfigurationError, tools_of
 from qflow_dagster.generation.repository_gates.drivers import Driver, report_of
 from qflow_dagster.generation.repository_gates.protocol import Batch
 from qflow_dagster.safety.display import visible_line
@@ -20,6 +22,18 @@ from qflow_dagster.settings import settings
 MAX_REASON = 300
 _ESLINT = ("eslint", "--format", "json", "--no-error-on-unmatched-pattern", "--")
 _CLIPPY = ("cargo", "clippy", "--offline", "--all-targets", "--quiet", "--message-format", "json")
+_PYLINT = ("python3", "-m", "pylint", "--output-format=json", "--score=n", "--persistent=n", "--")
+_PYLINT_FILES = (".pylintrc", "pylintrc", ".pylintrc.toml", "pylintrc.toml")
+_GOLANGCI = (
+    "golangci-lint",
+    "run",
+    "--issues-exit-code=0",
+    "--max-issues-per-linter=0",
+    "--max-same-issues=0",
+)
+# How its two main versions, which have configurations of their own, are told to print JSON.
+_GOLANGCI_1 = ("--out-format=json",)
+_GOLANGCI_2 = ("--output.json.path=stdout", "--show-stats=false", "--path-mode=abs")
 _CLIPPY_FILES = ("clippy.toml", ".clippy.toml", "Cargo.toml", *clippy.CRATE_ROOTS)
 _WORKFLOWS = ".github/workflows/*.y*ml"
 
@@ -43,6 +57,24 @@ def linter_of(path: str, language: str, folder: Path) -> SandboxedLinter | None:
         configured = any((folder / parent / name).is_file() for parent in parents for name in names)
         if configured or "eslintConfig" in _read(folder / "package.json"):
             return SandboxedLinter("eslint", ".", _ESLINT, True, "eslint", "node")
+    if language == "go":
+        configuration = next(
+            (
+                file
+                for parent in parents
+                for name in golangci.NAMES
+                if (file := folder / parent / name).is_file()
+            ),
+            None,
+        )
+        if configuration is not None:
+            second = (
+                re.search(r"""^"?version"?\s*[:=]\s*['"]?2""", _read(configuration), re.MULTILINE) is not None
+            )
+            command = (*_GOLANGCI, *(_GOLANGCI_2 if second else _GOLANGCI_1), ".")
+            return SandboxedLinter("golangci-lint", parents[0], command, False, "golangci", "go")
+    if language == "python" and _uses_pylint(folder):
+        return SandboxedLinter("pylint", ".", _PYLINT, True, "pylint", "python")
     if language == "rust":
         crate = next((parent for parent in parents if (folder / parent / "Cargo.toml").is_file()), None)
         if crate is not None and _uses_clippy(folder, crate, parents):
@@ -94,6 +126,17 @@ def _checked(result: Any) -> dict[str, list[tuple[str, str, int]]]:
         ]
         for name in ("before", "after")
     }
+
+
+def _uses_pylint(folder: Path) -> bool:
+    """Return whether a repository configures pylint, and neither ruff nor flake8."""
+    if any((folder / name).is_file() for name in _PYLINT_FILES):
+        return True
+    pyproject = folder / "pyproject.toml"
+    try:
+        return pyproject.is_file() and "pylint" in tools_of(pyproject)
+    except ConfigurationError:
+        return False
 
 
 def _uses_clippy(folder: Path, crate: str, parents: Sequence[str]) -> bool:
