@@ -22,6 +22,7 @@ from qflow_dagster.evolution.analysis.tree import Tree
 from qflow_dagster.evolution.metavariables import PLACEHOLDER, VARIABLE
 from qflow_dagster.evolution.rules import Rule
 from qflow_dagster.evolution.suppressions import Suppressions
+from qflow_dagster.ingestion import languages
 
 # Names of languages in rules and ast-grep -> names in ingestion.
 LANGUAGES = {
@@ -37,8 +38,15 @@ MAX_SNIPPET_LENGTH = 300
 _LINE = re.compile(r"\r\n|\r|\n")
 
 
-def rule_language(detected: str) -> str:
-    """Return the name that rules use for a detected language; '' if no rule supports it."""
+def rule_language(detected: str, path: str = "") -> str:
+    """Return the name that rules use for a detected language; '' if no rule supports it.
+
+    Some repositories give all files one language in `.gitattributes`, for statistics: a file whose name says another
+    language is not read as that one.
+    """
+    named = languages.detect(path, b"") if path and detected in LANGUAGES.values() else ""
+    if named and named != detected:
+        detected = named
     return next((name for name, language in LANGUAGES.items() if language == detected), "")
 
 

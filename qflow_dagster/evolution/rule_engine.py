@@ -150,7 +150,7 @@ def missing(connection: Connection, snapshot: Snapshot, rules: Sequence[StoredRu
     tasks = []
     for row in connection.execute(query, {**snapshot.interval, "max_bytes": MAX_FILE_BYTES}):
         is_outer = row.language in embedded.LANGUAGES
-        language = row.language if is_outer else matchers.rule_language(row.language)
+        language = row.language if is_outer else matchers.rule_language(row.language, row.path)
         languages = embedded.LANGUAGES[language] if is_outer else (language,)
         if language not in applicable:
             applicable[language] = {

@@ -66,7 +66,7 @@ def request_for(
     content = matchers.decode(data) if data is not None else None
     if content is None:
         return None, f"{row.path} is too large, not UTF-8, or missing from the repository"
-    language = matchers.rule_language(blob.language)
+    language = matchers.rule_language(blob.language, row.path)
     inner = embedded.read(blob.language, content) if blob.language in embedded.LANGUAGES else None
     if inner is not None and not matchers.applies(rule, ""):
         language, content = inner.code.language, inner.code.text

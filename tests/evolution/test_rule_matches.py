@@ -95,3 +95,18 @@ def test_documented_differences_are_of_rules_that_are_compared() -> None:
 )
 def test_deep_nesting_costs_no_stack(rule: str, text: str, found: int) -> None:
     assert len(matches_in(RULES[rule], text, "example", RULES[rule].language[0])) == found
+
+
+@pytest.mark.parametrize(
+    ("detected", "path", "language"),
+    [
+        ("Java", "src/A.java", "java"),
+        # What `.gitattributes` says of all scripts is for statistics.
+        ("Java", "static/page.js", "javascript"),
+        ("Java", "static/page.html", ""),
+        ("Python", "bin/tool", "python"),
+        ("XML", "translations/de.ts", ""),
+    ],
+)
+def test_a_file_is_read_as_its_name_says(detected: str, path: str, language: str) -> None:
+    assert matchers.rule_language(detected, path) == language
