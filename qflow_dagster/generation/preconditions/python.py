@@ -272,6 +272,12 @@ def not_at_module_level(file: File, match: Match, argument: None) -> str | None:
     return None
 
 
+def no_lost_braces(file: File, match: Match, argument: None) -> str | None:
+    """Check that a text does not look like a value without its braces (`e!r`)."""
+    text = file.text[match.start : match.end]
+    return "the braces of a value may be missing" if re.search(r"\w![ras]\b", text) else None
+
+
 def only_base(file: File, match: Match, argument: None) -> str | None:
     """Check that object is the only base of the class."""
     bases = node_of(file, match, "argument_list")
@@ -284,6 +290,7 @@ def only_base(file: File, match: Match, argument: None) -> str | None:
 
 
 PRECONDITIONS = {
+    "no-lost-braces": Precondition("no braces are missing in the text", no_lost_braces),
     "unshadowed": Precondition("the file binds none of these builtin names", unshadowed),
     "in-order": Precondition("values are evaluated and formatted in the same order", in_order),
     "not-logged": Precondition("the text is not the message of a logger", not_logged),
