@@ -53,6 +53,7 @@ VERBS = {
         "Show the whole loop on a made-up repository, to a reverted change and a promoted rule.",
     ),
     "up": ("up", "Start PostgreSQL, Dagster's daemon and web page, and the inbox."),
+    "daemon": ("daemon", "Dagster's daemon by itself: sensors, schedules, the run queue."),
     "worker": ("worker", "Execute runs on this machine, besides those that `qflow up` executes."),
     "ask": ("ask", "Ask a question about a repository, and get the answer with its evidence."),
     "hotspots": ("metrics", "Hotspots: complex files that change often."),

@@ -75,8 +75,7 @@ def up(
             from qflow_dagster.launching import broker
             from qflow_dagster.launching import services as starting
 
-            if settings().workers.enabled:
-                broker.install()
+            broker.install()
             starting.prepare()
             server = {"grpc_server": {"socket": str(code_socket), "location_name": starting.MODULE}}
             workspace.write_text(yaml.safe_dump({"load_from": [server]}))
