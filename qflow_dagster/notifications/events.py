@@ -89,15 +89,18 @@ def _event(
         # An open incident changes: what is now counts, not that it is still open.
         status = str(fields.get("status", "unknown"))
         fields["state"] = status
-        return Event("incident", HEALTH_SEVERITY.get(status, "warning"), fields)
+        return Event("incident", HEALTH_SEVERITY.get(status, "warning"), fields, _page("health"))
     if row.type == ERROR_GROUP:
         new = event in ("open", "regressed")
-        return Event("error", fields.get("severity", "error") if new else "info", fields)
+        severity = fields.get("severity", "error") if new else "info"
+        return Event("error", severity, fields, _page("errors", row.id))
     if row.type == CIRCUIT_BREAKER:
         if fields.get("from") is None:
             return None
-        return Event("circuit_breaker", "error" if event == "open" else "info", fields)
-    return Event("message", "error" if event == "dead" else "info", fields)
+        return Event(
+            "circuit_breaker", "error" if event == "open" else "info", fields, _page("workflows", row.id)
+        )
+    return Event("message", "error" if event == "dead" else "info", fields, _page("workflows", row.id))
 
 
 def _approval_event(id_: UUID, fields: dict[str, Any]) -> Event | None:
@@ -117,7 +120,12 @@ def _approval_event(id_: UUID, fields: dict[str, Any]) -> Event | None:
     severity = "warning" if fields["state"] == "expiring" or risk == "high" else "info"
     if fields["state"] == "expiring" and fields.get("reminder") == fields.get("reminders"):
         severity = "error"
-    return Event("approval", severity, fields, f"{settings().inbox.address}/approvals/{id_}")
+    return Event("approval", severity, fields, _page("approvals", id_))
+
+
+def _page(section: str, id_: UUID | None = None) -> str:
+    """Return the address of the page about something."""
+    return "/".join(str(part) for part in (settings().inbox.address, section, id_) if part is not None)
 
 
 def _details(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,6 +116,9 @@ def test_an_error_has_its_message_and_place(
     error_analysis.analyze(engine)
     [note] = notified()
     assert note["title"] == "open: ValueError in pay"
+    with engine.connect() as connection:
+        group = connection.scalar(text("SELECT id FROM error_groups"))
+    assert note["link"] == f"http://127.0.0.1:3001/errors/{group}"
     assert note["body"].splitlines()[:2] == ["amount is negative", "at /srv/shop/cart.py:7 in total"]
     assert note["body"].splitlines()[2].startswith("3 times, last 20")
 
