@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from qflow_dagster.assets.metadata import FIRST, ON_COMMIT, table, table_metadata
+from qflow_dagster.assets.metadata import FIRST, ON_COMMIT, page, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion import queries, tables
 from qflow_dagster.ingestion.facts import EXTRACTOR_VERSION
@@ -107,6 +107,7 @@ def ingest_snapshot(
         asset_key=SNAPSHOT,
         data_version=version,
         metadata={
+            "page": page(f"/repositories/{snapshot.repository}"),
             "commit": snapshot.commit_oid,
             "committed_at": dg.MetadataValue.timestamp(snapshot.committed_at),
             "revision": snapshot.revision,

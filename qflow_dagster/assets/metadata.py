@@ -25,6 +25,26 @@ POSTGRESQL = postgresql.dialect()
 MAX_ROWS = 20
 MAX_CELL = 200
 
+# The page of ours that shows the rows of a table; all others are shown with their repository.
+PAGES = {
+    "agents": "/agents",
+    "approvals": "/approvals",
+    "assignments": "/agents",
+    "candidates": "/changes",
+    "circuit_breakers": "/errors",
+    "edits": "/changes",
+    "error_groups": "/errors",
+    "health_states": "/health",
+    "outcomes": "/agents",
+    "rule_confidence": "/rules",
+    "rule_lifecycles": "/rules",
+    "rule_outcomes": "/rules",
+    "sparc_goals": "/goals",
+    "suggestions": "/changes",
+    "tasks": "/workflows",
+    "workflows": "/workflows",
+}
+
 # Maximum ages of assets (freshness). Tables that change by themselves are summarized hourly, metrics and learning
 # run nightly. An asset that is materialized only when there is something to do has no maximum age: however old its
 # materialization is, it may be up to date.
@@ -43,6 +63,11 @@ def table(
         [dg.TableRecord({name: _cell(row[name]) for name in names}) for row in rows[:limit]],
         dg.TableSchema(columns=[dg.TableColumn(name) for name in names]),
     )
+
+
+def page(path: str) -> dg.UrlMetadataValue:
+    """Return the link to a page of ours."""
+    return dg.MetadataValue.url(f"{settings().inbox.address}{path}")
 
 
 def approval_link(approval_id: UUID, label: Any) -> str:
@@ -67,7 +92,7 @@ def picture(svg: str) -> dg.MarkdownMetadataValue:
 
 
 def table_metadata(table: Table) -> dict[str, Any]:
-    """Return the catalogue metadata of an asset that is a table: column schema, table name and URI."""
+    """Return the catalogue metadata of an asset that is a table: column schema, table name, URI and page."""
     own = OF_TABLE.get(table.name, {})
     columns = [
         dg.TableColumn(
@@ -83,6 +108,7 @@ def table_metadata(table: Table) -> dict[str, Any]:
         "dagster/table_name": f"public.{table.name}",
         "dagster/uri": f"{public_address()}#public.{table.name}",
         "dagster/storage_kind": "postgres",
+        "page": page(PAGES.get(table.name, "/repositories")),
     }
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 from sqlalchemy import ColumnElement, Connection, Table
 
 from qflow_dagster.assets import ingestion
-from qflow_dagster.assets.metadata import FIRST, NIGHTLY, picture, table, table_metadata
+from qflow_dagster.assets.metadata import FIRST, NIGHTLY, page, picture, table, table_metadata
 from qflow_dagster.assets.partitions import repositories
 from qflow_dagster.ingestion.queries import Snapshot, current_snapshot
 from qflow_dagster.metrics import METRICS_PIPELINE, VERSION, pipeline, queries, tables
@@ -67,7 +67,12 @@ def metric_asset(
             described = describe(connection, snapshot)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(snapshot.commit_oid),
-            metadata={"dagster/row_count": computed.row_count, "seconds": computed.seconds, **described},
+            metadata={
+                **described,
+                "page": page(f"/repositories/{snapshot.repository}"),
+                "dagster/row_count": computed.row_count,
+                "seconds": computed.seconds,
+            },
         )
 
     return compute_asset
@@ -76,10 +81,10 @@ def metric_asset(
 def _functions(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     histogram = queries.cognitive_histogram(connection, snapshot.id)
     return {
-        "most_complex": table(queries.worst_functions(connection, snapshot.id)),
         "distribution": picture(
             charts.histogram(histogram, f"{snapshot.repository}: functions by cognitive complexity", marked=5)
         ),
+        "most_complex": table(queries.worst_functions(connection, snapshot.id)),
     }
 
 
@@ -96,10 +101,10 @@ def _hotspots(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
         for row in queries.tiles(connection, snapshot.id)
     ]
     return {
-        "top": table(queries.hotspots(connection, snapshot.repository_id, 10)),
         "map": picture(
             charts.hotspot_map(tiles, f"{snapshot.repository}: hotspots at {snapshot.commit_oid[:10]}")
         ),
+        "top": table(queries.hotspots(connection, snapshot.repository_id, 10)),
     }
 
 
@@ -113,10 +118,10 @@ def _repository(connection: Connection, snapshot: Snapshot) -> dict[str, Any]:
     )
     figures = queries.repository_metrics(connection, snapshot.id)
     return {
+        "trend": picture(drawn),
         "figures": table([{"metric": k, "value": v} for k, v in figures.items()], 30),
         # Once more as numbers, because Dagster's page plots numbers only.
         **{k: v for k, v in figures.items() if isinstance(v, int | float)},
-        "trend": picture(drawn),
     }
 
 

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
 import pytest
@@ -16,6 +17,7 @@ from qflow_dagster.database.schema import metadata
 from qflow_dagster.definitions import GROUPS, build_definitions, chosen_executor
 from qflow_dagster.errors import UsageError
 from qflow_dagster.settings import settings
+from qflow_dagster.web.pages import NAVIGATION
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +51,7 @@ def test_every_asset_is_described_and_what_comes_of_code_is_partitioned_by_repos
         assert spec.kinds
         assert spec.code_version
         assert spec.metadata["dagster/column_schema"].columns
+        assert urlsplit(spec.metadata["page"].url).path in NAVIGATION
 
 
 def test_every_asset_that_is_materialized_regularly_has_a_maximum_age() -> None:
