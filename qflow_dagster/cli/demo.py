@@ -82,6 +82,13 @@ def demo(
 
     _say(5, "The history is mined: a change that people made by hand again and again becomes a rule")
     _promote_mined_rule(engine)
+
+    _say(6, "The loop runs again, with the new rule, and asks for approval of what it finds")
+    with TerminalProgress() as progress:
+        run_id, _ = execute(NAME, "HEAD", None, progress)
+    with engine.connect() as connection:
+        for row in summary(connection, NAME, run_id)["suggestions"]:
+            console.print(f"  {row['title']} ({row['rule']})", markup=False, soft_wrap=True)
     console.print(f"\nDone in {time.monotonic() - started:.0f} s.", style="bold")
     console.print(f"All of it is in the web page: QFLOW_HOME={home} qflow up", soft_wrap=True, markup=False)
     if open_page:
