@@ -2,7 +2,8 @@
 
 BENCHMARK is a clone of peng-weihan/SWE-QA-Bench, read at a fixed commit; each NAME is a clone of a repository at the
 commit of `repo_commit.txt`. Prints by the first word of the questions how they end: an answer, "not known", or search
-results under that name; and how often a file that the reference answer names is among the first five of the search.
+results under that name; how often a file that the reference answer names is among the first five of the search; and,
+of the questions that ask for facts (`swe_qa_facts.yaml`), how many are answered right in that part.
 The benchmark's questions and answers are read from its clone and are not part of this repository.
 """
 
@@ -16,11 +17,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from benchmarks.questions import ingested, quantiles
+from benchmarks.questions import ingested, missing, quantiles
 from qflow_dagster.database import embedded
 from qflow_dagster.ingestion.queries import Snapshot, snapshot_paths
 from qflow_dagster.knowledge import answers, search
@@ -63,6 +65,8 @@ def main() -> None:
     ends: dict[str, Counter[str]] = defaultdict(Counter)
     found: dict[str, list[int]] = {}
     times: list[float] = []
+    facts: dict[str, Counter[str]] = defaultdict(Counter)
+    labels = yaml.safe_load((Path(__file__).parent / "swe_qa_facts.yaml").read_text())
     with tempfile.TemporaryDirectory(prefix="qflow-benchmark-", ignore_cleanup_errors=True) as temporary:
         home = Path(temporary)
         home.chmod(0o755)
@@ -70,7 +74,9 @@ def main() -> None:
         try:
             for name, _, path in (argument.partition("=") for argument in arguments):
                 engine, snapshot = ingested(embedded.url(home, f"swe_{name.replace('-', '_')}"), Path(path))
-                evaluate(engine, snapshot, read(Path(benchmark), name), name, ends, found, times)
+                questions = read(Path(benchmark), name)
+                answered = evaluate(engine, snapshot, questions, name, ends, found, times)
+                grade(questions, answered, labels.get(name, {}), facts)
         finally:
             embedded.stop(home)
     table = Table(
@@ -81,6 +87,7 @@ def main() -> None:
             kind, str(row.total()), *(str(row[end]) for end in ("answer", "part", "not known", "search"))
         )
     console.print(table)
+    console.print(facts_table(facts))
     for name, (right, of) in found.items():
         console.print(f"{name}: a file that the reference names is among the first five for {right} of {of}")
     console.print("median {:.0f} ms, 95 % {:.0f} ms".format(*quantiles(times)))
@@ -94,8 +101,9 @@ def evaluate(
     ends: dict[str, Counter[str]],
     found: dict[str, list[int]],
     times: list[float],
-) -> None:
-    """Ask the questions about a repository, and count how they end and which files are found."""
+) -> list[answers.Answer]:
+    """Ask the questions about a repository, and count how they end and which files are found; return the answers."""
+    answered = []
     with engine.connect() as connection:
         paths = set(snapshot_paths(connection, snapshot))
     found[name] = [0, 0]
@@ -105,6 +113,7 @@ def evaluate(
         with engine.connect() as connection:
             answer = answers.answer(connection, snapshot, question)
         times.append(1_000 * (time.monotonic() - started))
+        answered.append(answer)
         kind = answer.understood.kind
         end = kind if kind in ("search", "not known") else "part" if answer.understood.clause else "answer"
         ends[question.split()[0]][end] += 1
@@ -116,6 +125,39 @@ def evaluate(
             found[name][0] += bool(named & set(files))
             if not named & set(files):
                 console.print(f"{name}: {question}\n  {sorted(named)} not in {files}", highlight=False)
+    return answered
+
+
+def grade(
+    questions: list[dict[str, Any]],
+    answered: list[answers.Answer],
+    labels: dict[int, dict[str, Any]],
+    facts: dict[str, Counter[str]],
+) -> None:
+    """Count by first word which of the questions that ask for facts are answered right in that part."""
+    for number, label in labels.items():
+        question, answer = questions[number]["question"].strip(), answered[number]
+        row = facts[question.split()[0]]
+        row["questions"] += 1
+        if answer.understood.kind in ("search", "not known"):
+            row["honest"] += 1
+            continue
+        places = [f"{item.path}:{item.line}" for item in answer.evidence if item.path]
+        lacking = missing(answer.words, places, label)
+        row["wrong" if lacking else "right"] += 1
+        if lacking:
+            console.print(f"wrong: {question}: {', '.join(lacking)}", highlight=False)
+
+
+def facts_table(facts: dict[str, Counter[str]]) -> Table:
+    """Return the table of the questions that ask for facts, by first word."""
+    table = Table("type", "ask for facts", "right", "wrong", "not known or search", title="SWE-QA: facts")
+    total: Counter[str] = Counter()
+    for kind, row in sorted(facts.items()):
+        total.update(row)
+        table.add_row(kind, *(str(row[name]) for name in ("questions", "right", "wrong", "honest")))
+    table.add_row("all", *(str(total[name]) for name in ("questions", "right", "wrong", "honest")))
+    return table
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from qflow_dagster.knowledge import (
     history_answers,
     lookups,
     orientation_answers,
+    partial_answers,
     project_answers,
     relation_answers,
     revision_answers,
@@ -37,6 +38,9 @@ from qflow_dagster.knowledge.evidence import (
 from qflow_dagster.knowledge.questions import nearest_forms, parse
 from qflow_dagster.metrics import queries as metrics
 
+# A call that could be of more definitions than this is shown without them.
+MAX_PLACES = 2
+
 
 def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     """Answer a question about the repository's current snapshot, or say that the answer is not known and why.
@@ -46,6 +50,10 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
     understood = parse(question, snapshot.repository)
     context = QuestionContext(connection, snapshot, understood.subject, understood.other)
     if understood.kind == "search":
+        if part := partial_answers.answer(context, understood.subject, KINDS):
+            kind, clause, sentences, evidence = part
+            sentence = f"of the question, only this is answered: {clause}. {'. '.join(sentences)}"
+            return Answer(understood._replace(kind=kind, clause=clause), sentence, evidence)
         reason = "the question is of no kind that is understood"
         try:
             sentence, evidence = _search(context)
@@ -94,8 +102,14 @@ def _used(context: QuestionContext) -> tuple[str, list[Evidence]]:
         if not lookups.symbols(connection, snapshot, subject):
             return code_answers.word(context)
         symbol = context.definition()
-        return f"{symbol.name} ({symbol.path}:{symbol.line}) is not called by name anywhere", [
-            context.at(symbol.path, symbol.line, symbol.signature or symbol.name)
+        sentence = f"{symbol.name} ({symbol.path}:{symbol.line}) is not called by name anywhere"
+        evidence = [context.at(symbol.path, symbol.line, symbol.signature or symbol.name)]
+        short = context._replace(subject=lookups.short_name(symbol.name))
+        naming = [row for row in code_answers.lines_of_code(short) if (row.path, row.line) != symbol[:2]]
+        if naming:
+            sentence += f"; it is named in {listed([f'{row.path}:{row.line}' for row in naming])}"
+        return sentence, evidence + [
+            context.at(row.path, row.line, row.text) for row in naming[: 2 * MAX_ROWS]
         ]
     parts, evidence = code_answers.callers_as_text(context, found)
     if imports:
@@ -135,26 +149,21 @@ def _dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 
 def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    symbol = context.definition()
-    calls: dict[str, tuple[int, str]] = {}
-    for call, target in callers.called(context.connection, context.snapshot, symbol):
-        places = [f"{d.path}:{d.line}" for d in target.definitions[:3]]
-        where = f" ({' or '.join(places)})" if places and (target.certain or len(places) < 3) else ""
-        calls.setdefault(call.name, (call.line, where))
-    sentence = (
-        f"{symbol.name} ({symbol.path}:{symbol.line}) calls "
-        + listed([f"{name}{where}" for name, (_, where) in calls.items()])
-        if calls
-        else f"{symbol.name} calls nothing by name"
-    )
-    evidence = [context.at(symbol.path, symbol.line, symbol.signature)]
-    return sentence, [
-        *evidence,
-        *(
-            context.at(symbol.path, line, f"calls {name}")
-            for name, (line, _) in list(calls.items())[:MAX_ROWS]
-        ),
-    ]
+    context.definition()
+    groups = callers.same(lookups.symbols(context.connection, context.snapshot, context.subject))
+    sentences, evidence = [], []
+    for symbol, *_ in groups:
+        calls: dict[str, tuple[int, str]] = {}
+        for call, target in callers.called(context.connection, context.snapshot, symbol):
+            places = [f"{d.path}:{d.line}" for d in target.definitions]
+            where = f" ({' or '.join(places)})" if 0 < len(places) <= MAX_PLACES else ""
+            calls.setdefault(call.name, (call.line, where))
+        names = listed([f"{name}{where}" for name, (_, where) in calls.items()])
+        sentences.append(f"{symbol.name} ({symbol.path}:{symbol.line}) calls {names or 'nothing by name'}")
+        evidence.append(context.at(symbol.path, symbol.line, symbol.signature))
+        lines = [(name, line) for name, (line, _) in calls.items()][:MAX_ROWS]
+        evidence += [context.at(symbol.path, line, f"calls {name}") for name, line in lines]
+    return "; ".join(sentences), evidence
 
 
 def _coupled(context: QuestionContext) -> tuple[str, list[Evidence]]:

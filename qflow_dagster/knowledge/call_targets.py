@@ -19,7 +19,17 @@ from qflow_dagster.knowledge.declarations import (
     family,
 )
 from qflow_dagster.knowledge.lookups import bases_of
-from qflow_dagster.knowledge.scopes import OPEN_TYPES, PACKAGE, PROGRAM, SCRIPTS, Scopes, is_member
+from qflow_dagster.knowledge.scopes import (
+    OPEN_TYPES,
+    PACKAGE,
+    PROGRAM,
+    SCRIPTS,
+    Scopes,
+    is_member,
+    is_module,
+    is_type_name,
+    returned_type,
+)
 
 SELF = frozenset({"self", "cls", "this", "$this", "Self", "static", "__MODULE__"})
 SUPER = frozenset({"super", "super()", "parent", "base"})
@@ -28,8 +38,6 @@ IMPLICIT_SELF = frozenset({"Java", "Kotlin", "Scala", "Groovy", "C#", "C++", "Sw
 # Languages where objects may have members that their type does not declare.
 DYNAMIC = frozenset({"Python", "Ruby", "PHP"}) | SCRIPTS
 MAX_DEPTH = 5
-# The type that a signature says that a function returns.
-_RETURNS = re.compile(r"(?:->|\)\s*:)\s*[&*'\"]*(?:(?:mut|dyn|impl)\s+)?(?P<type>[\w.:]+)")
 
 
 # Types that a language writes like variables.
@@ -256,31 +264,44 @@ class CallResolver:
             return None
         if written in BUILT_IN.get(call.language, ()):
             return _Place()
-        head, _, rest = written.partition(".")
-        if head in SELF:
+        parts = written.split(".")
+        if parts[0] in SELF:
             return None
-        if rest and (module := self._module(call, written)) is not None:
-            return module
-        if call.language == "Elixir" and rest:
+        if call.language == "Elixir" and len(parts) > 1:
             return self._qualified(call, written)
-        place = self._module(call, head)
-        if place is None and not rest and _is_type_name(head):
-            return _Place()
-        if place is not None and rest and place.types:
-            inner = [t for t in self.scopes.declared_types(call, rest.rpartition(".")[2]) if head in t.scopes]
+        # The longest beginning that the file declares or imports.
+        for length in range(len(parts), 0, -1):
+            place = self._module(call, ".".join(parts[:length]))
+            if place is None:
+                continue
+            rest = ".".join(parts[length:])
+            if not rest or not (place.types or place.paths):
+                return place
+            if place.paths:
+                return self._inside_module(call, place.paths, rest)
+            inner = self.scopes.declared_types(call, parts[-1])
+            inner = [declared for declared in inner if parts[length - 1] in declared.scopes]
             return _Place(tuple(inner)) if inner else None
-        if place is not None and rest and place.paths:
-            last = rest.rpartition(".")[2]
-            inner = [
-                d
-                for path in place.paths
-                for d in self.scopes.exported(path, last, call.language)
-                if d.kind in TYPES
-            ]
-            return _Place(tuple(inner)) if inner else None
-        if place is None and (rest or call.language == "Rust"):
+        if len(parts) > 1 or call.language == "Rust":
             return self._qualified(call, written)
-        return place
+        return _Place() if is_type_name(written) else None
+
+    def _inside_module(self, call: Call, paths: Sequence[str], rest: str) -> _Place | None:
+        """Return the type or the module that a path leads to from a module."""
+        above, _, last = rest.rpartition(".")
+        types = [
+            d for path in paths for d in self.scopes.exported(path, last, call.language) if d.kind in TYPES
+        ]
+        folders = tuple(posixpath.dirname(path) for path in paths)
+        if not types and above:
+            declared = self.scopes.declared_types(call, last)
+            types = [d for d in declared if is_module(d.path, above) and d.path.startswith(folders)]
+        if types:
+            return _Place(tuple(types))
+        modules = [
+            d.path for d in self._named(call) if is_module(d.path, last) and d.path.startswith(folders)
+        ]
+        return _Place(paths=tuple(dict.fromkeys(modules))) if modules else None
 
     def _module(self, call: Call, name: str) -> _Place | None:
         """Return what a name refers to that a file declares or imports."""
@@ -293,7 +314,7 @@ class CallResolver:
                     if not imported.targets:
                         return _Place()
                     last = original or imported.module
-                    modules = [path for path in imported.targets if _is_module(path, last)]
+                    modules = [path for path in imported.targets if is_module(path, last)]
                     if original in (None, "default", "*") or modules:
                         return _Place(paths=tuple(modules or imported.targets))
         return None
@@ -307,10 +328,10 @@ class CallResolver:
         types = self.scopes.declared_types(call, last)
         if types:
             return _Place(tuple(types))
-        if _is_type_name(last):
+        if is_type_name(last):
             return _Place()
         if call.language == "Rust":
-            found = [d.path for d in self._named(call) if self.scopes.is_top(d) and _is_module(d.path, last)]
+            found = [d.path for d in self._named(call) if self.scopes.is_top(d) and is_module(d.path, last)]
             if found or written.partition(".")[0] in ("std", "core", "alloc"):
                 return _Place(paths=tuple(dict.fromkeys(found)))
         return None
@@ -358,11 +379,6 @@ class CallResolver:
         return [d for d in self.declarations.definitions(call.name) if d.language in languages]
 
 
-def _is_type_name(name: str) -> bool:
-    """Return whether a name is one of a type by convention; if nothing declares it, it is of others."""
-    return re.match(r"[A-Z]\w*[a-z]", name) is not None
-
-
 def _is_extension(definition: Definition) -> bool:
     """Return whether a function is written to be called on objects of another type."""
     if definition.language == "C#":
@@ -370,29 +386,3 @@ def _is_extension(definition: Definition) -> bool:
     if definition.language == "Kotlin":
         return bool(re.search(rf"\bfun\b[^(]*\.{re.escape(definition.short)}\(", definition.signature))
     return False
-
-
-def _is_module(path: str, name: str) -> bool:
-    """Return whether a file is the module with that last name."""
-    last = re.split(r"[./:\\]", name)[-1]
-    folder, file = posixpath.split(path)
-    stem = file.partition(".")[0]
-    return stem == last or (
-        stem in ("__init__", "mod", "index", "lib") and posixpath.basename(folder) == last
-    )
-
-
-def returned_type(definition: Definition) -> str | None:
-    """Return the type that a signature says that a function returns; None if it says none."""
-    signature = definition.signature
-    if definition.language in ("Java", "C#", "C", "C++"):
-        before = signature.partition(f"{definition.short}(")[0].split()
-        return re.sub(r"<.*|[*&?]", "", before[-1]) if before else None
-    if definition.language == "Go":
-        before, _, last = signature.rpartition(")")
-        if not last:
-            before, _, last = before.rpartition("(")
-            last = last.partition(",")[0] if before.rstrip().endswith(")") else ""
-        return last.strip(" *[]") or None
-    match = _RETURNS.search(signature)
-    return re.sub(r"::", ".", match["type"]) if match else None

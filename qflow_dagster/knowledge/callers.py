@@ -31,7 +31,7 @@ class Callers(NamedTuple):
 
 def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Callers]:
     """Return the calls of each symbol that a subject names; each caller once, tests last."""
-    groups = _same(lookups.symbols(connection, snapshot, subject))
+    groups = same(lookups.symbols(connection, snapshot, subject))
     short = lookups.short_name(groups[0][0].name if groups else subject)
     declarations = Declarations(connection, snapshot)
     calls = declarations.calls({short} | (declarations.aliases_of(short) if groups else set()))
@@ -60,7 +60,7 @@ def _callers(
     return Callers(group[0], certain, _once(possible))
 
 
-def _same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
+def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
     """Return symbols in groups: overloads, the parts of a type, and its constructors are of one group."""
     groups: dict[tuple[str, str], list[SymbolLocation]] = {}
     for symbol in symbols:

@@ -99,14 +99,19 @@ def raises(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def word(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the lines that have a word which is no symbol: a constant, an environment variable, an option."""
-    rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.subject)
-    rows = _in_code(context, rows)
+    rows = lines_of_code(context)
     if not rows:
         raise UnansweredError(f"no file of code has the word {context.subject}")
     items = [f"{row.path}:{row.line}" for row in rows]
     return f"{context.subject} is in {count(len(rows), 'line')} of code: {listed(items)}", [
         context.at(row.path, row.line, row.text) for row in rows[:MAX_ROWS]
     ]
+
+
+def lines_of_code(context: QuestionContext) -> list[git_facts.Line]:
+    """Return the lines of own code that have the subject as a word, those of the program before tests."""
+    rows = git_facts.lines_with(context.objects(), context.snapshot.commit_oid, context.subject)
+    return _in_code(context, rows)
 
 
 def _in_code(context: QuestionContext, rows: list[git_facts.Line]) -> list[git_facts.Line]:

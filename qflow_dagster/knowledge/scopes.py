@@ -28,6 +28,8 @@ PACKAGE = frozenset({"Go", "Java", "Kotlin", "Scala", "Groovy", "PHP", "C#"})
 # Languages where a file offers what it imports.
 OFFERING_AGAIN = frozenset({"Python", "C", "C++", "Rust", "Ruby", "Shell"}) | SCRIPTS
 MAX_DEPTH = 5
+# The type that a signature says that a function returns.
+_RETURNS = re.compile(r"(?:->|\)\s*:)\s*[&*'\"]*(?:(?:mut|dyn|impl)\s+)?(?P<type>[\w.:]+)")
 
 
 class ImportedName(NamedTuple):
@@ -204,3 +206,34 @@ def is_member(definition: Definition, declared: Definition) -> bool:
     if definition.namespaces != declared.namespaces:
         return False
     return declared.language != "Go" or posixpath.dirname(definition.path) == posixpath.dirname(declared.path)
+
+
+def is_module(path: str, name: str) -> bool:
+    """Return whether a file is the module with that last name."""
+    last = re.split(r"[./:\\]", name)[-1]
+    folder, file = posixpath.split(path)
+    stem = file.partition(".")[0]
+    return stem == last or (
+        stem in ("__init__", "mod", "index", "lib") and posixpath.basename(folder) == last
+    )
+
+
+def is_type_name(name: str) -> bool:
+    """Return whether a name is one of a type by convention; if nothing declares it, it is of others."""
+    return re.match(r"[A-Z]\w*[a-z]", name) is not None
+
+
+def returned_type(definition: Definition) -> str | None:
+    """Return the type that a signature says that a function returns; None if it says none."""
+    signature = definition.signature
+    if definition.language in ("Java", "C#", "C", "C++"):
+        before = signature.partition(f"{definition.short}(")[0].split()
+        return re.sub(r"<.*|[*&?]", "", before[-1]) if before else None
+    if definition.language == "Go":
+        before, _, last = signature.rpartition(")")
+        if not last:
+            before, _, last = before.rpartition("(")
+            last = last.partition(",")[0] if before.rstrip().endswith(")") else ""
+        return last.strip(" *[]") or None
+    match = _RETURNS.search(signature)
+    return re.sub(r"::", ".", match["type"]) if match else None

@@ -165,6 +165,22 @@ QUESTIONS = [
     ("which module kneads and shapes loaves?", "search", [], [("shop/bread.py", 1)]),
     ("Where does the bakery implement its loaf system?", "search", [], [("shop/bread.py", 8)]),
     ("what code divides grams by forty slices", "search", [], [("shop/bread.py", 14)]),
+    (
+        "Where does the control flow of `preheat` raise an error, and what does the class hierarchy of `Rye` add?",
+        "raises",
+        [
+            "only this is answered: which exceptions does preheat raise",
+            "Rye (shop/bread.py",
+            "inherits from Loaf",
+        ],
+        [("shop/oven.py", 5)],
+    ),
+    (
+        "Why does the slices method of Loaf delegate so little, and what design pattern does that reflect?",
+        "calls",
+        ["what does slices call", "calls nothing by name"],
+        [],
+    ),
     ("how is quantum flux attenuated in zirconium", "not known", ["no kind"], []),
 ]
 

@@ -1,0 +1,191 @@
+"""Answers to the part of a question that facts give, if the question as a whole is of no kind that is understood.
+
+The names of code in the question are looked up, and words of the question select what is said of them: where they are
+defined, what they inherit from, where they are raised. Does not belong here: questions that are understood as a whole
+(`questions`).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from qflow_dagster.knowledge import lookups
+from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError
+from qflow_dagster.knowledge.lookups import SymbolLocation
+
+MAX_NAMES = 4
+# A word that is written like others is a name only if it has no more meanings.
+MAX_HOMONYMS = 3
+# Of each part.
+MAX_EVIDENCE = 20
+_KINDS = r"(?:class|function|method|decorator|fixture|exception|protocol|struct|interface)"
+# What is written like code: in backquotes, with underscores, dots, inner capitals or parentheses; or called a class.
+_NAMES = re.compile(
+    r"`(?P<quoted>[^`\s]{2,100})`|(?<![\w.])(?P<code>\w+(?:\.\w+)*\(\)|\w*_\w*(?:\.\w+)*|\w+(?:\.\w+)+"
+    r"|\w*[a-z]\w*[A-Z]\w*|[A-Z]+[a-z]\w*[A-Z]\w*)"
+    rf"|\b(?P<noun>\w+)(?='s\b| {_KINDS}\b)"
+)
+_TYPES = frozenset({"class", "struct", "interface", "trait", "enum", "object"})
+
+
+class Mentioned(NamedTuple):
+    """A name in a question, and the first symbol that it names."""
+
+    name: str
+    symbol: SymbolLocation
+
+
+class Part(NamedTuple):
+    """What words of a question ask for, as a question about a name, and whether a name is of the right kind."""
+
+    words: "re.Pattern[str]"
+    form: str
+    kind: str
+    fits: Callable[[SymbolLocation], bool]
+    # Whether it is said of each name, or of the first.
+    each: bool = False
+
+
+def _is_type(symbol: SymbolLocation) -> bool:
+    return symbol.kind in _TYPES
+
+
+def _is_exception(symbol: SymbolLocation) -> bool:
+    names = [symbol.name, *lookups.bases_of(symbol.kind, symbol.name, symbol.signature)]
+    return _is_type(symbol) and any(
+        re.search(r"Error|Exception|Warning|Exit|Interrupt", name) for name in names
+    )
+
+
+def _is_function(symbol: SymbolLocation) -> bool:
+    return symbol.kind in ("function", "method")
+
+
+PARTS = (
+    Part(
+        re.compile(r"\b(?:rais|throw|trigger)", re.IGNORECASE),
+        "where is {} raised",
+        "raised",
+        _is_exception,
+        each=True,
+    ),
+    Part(
+        re.compile(r"\brais(?:e|es|ing)\b", re.IGNORECASE),
+        "which exceptions does {} raise",
+        "raises",
+        _is_function,
+    ),
+    Part(
+        re.compile(
+            r"\binherit|\bhierarch|\bsubclass|\bparent (?:class|exception)|\bbase class"
+            r"|\bimplements? the \w+ interface",
+            re.IGNORECASE,
+        ),
+        "what does {} inherit from",
+        "bases",
+        lambda symbol: (
+            _is_type(symbol) and bool(lookups.bases_of(symbol.kind, symbol.name, symbol.signature))
+        ),
+        each=True,
+    ),
+    Part(
+        re.compile(
+            r"\bexternal (?:module )?dependenc|\bwhich modules\b|\bwhat (?:does \S+ )?imports?\b",
+            re.IGNORECASE,
+        ),
+        "what does the file of {} import",
+        "dependencies",
+        lambda symbol: True,
+    ),
+    Part(
+        re.compile(r"\b(?:impact|effect) of (?:removing|changing|deleting)\b", re.IGNORECASE),
+        "what may a change of {} break",
+        "affected",
+        lambda symbol: True,
+    ),
+    Part(
+        re.compile(
+            r"\bindirectly (?:invoke|call|use)|\bthat (?:invoke|call|use)s? (?:the )?\S*\w", re.IGNORECASE
+        ),
+        "where is {} used",
+        "used",
+        lambda symbol: True,
+    ),
+    Part(
+        re.compile(r"\bdelegat|\bcalls? to\b|\bcall to\b|\binvok", re.IGNORECASE),
+        "what does {} call",
+        "calls",
+        _is_function,
+    ),
+    Part(
+        re.compile(r"^(?:in )?(?:where|which file)\b", re.IGNORECASE),
+        "where is {} defined",
+        "defined",
+        lambda _: True,
+        each=True,
+    ),
+)
+
+
+def _is_named(symbols: Sequence[SymbolLocation], after: str) -> bool:
+    """Return whether a word, by what follows it, names symbols: "the prepare method", "the Server class"."""
+    short = lookups.short_name(symbols[0].name)
+    if re.fullmatch(_KINDS, short) or (short.islower() and len(symbols) > MAX_HOMONYMS):
+        return False
+    kind = re.match(rf" ({_KINDS})\b", after)
+    return kind is None or _is_type(symbols[0]) == (
+        kind[1] not in ("function", "method", "decorator", "fixture")
+    )
+
+
+def mentioned(context: QuestionContext, question: str) -> list[Mentioned]:
+    """Return the names in a question that are symbols of the repository, in order.
+
+    A member is named with its type, if the question names that too.
+    """
+    found: dict[str, Mentioned] = {}
+    for match in _NAMES.finditer(question):
+        name = next(group for group in match.groups() if group).removesuffix("()").strip(".")
+        if name in found or len(found) >= MAX_NAMES or name.lower() == context.snapshot.repository.lower():
+            continue
+        symbols = lookups.symbols(context.connection, context.snapshot, name)
+        if not symbols or lookups.short_name(symbols[0].name) != lookups.short_name(name):
+            continue
+        if match["noun"] and not _is_named(symbols, question[match.end() :]):
+            continue
+        for owner in list(found):
+            member = f"{owner}.{name}"
+            inside = lookups.symbols(context.connection, context.snapshot, member)
+            if inside and inside[0].name.endswith(member):
+                symbols, name = inside, member
+                break
+        found[name] = Mentioned(name, symbols[0])
+    return list(found.values())
+
+
+def answer(
+    context: QuestionContext,
+    question: str,
+    kinds: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]],
+) -> tuple[str, str, list[str], list[Evidence]] | None:
+    """Return the kind, what is answered, sentences and evidence of what facts say; None if they say nothing."""
+    names = mentioned(context, question)
+    asked: list[str] = []
+    sentences: list[str] = []
+    evidence: list[Evidence] = []
+    first = ""
+    for part in PARTS:
+        if not part.words.search(question):
+            continue
+        fitting = [each for each in names if part.fits(each.symbol)]
+        for each in fitting if part.each else fitting[:1]:
+            subject = each.symbol.path if part.kind == "dependencies" else each.name
+            try:
+                sentence, found = kinds[part.kind](context._replace(subject=subject))
+            except UnansweredError:
+                continue
+            first = first or part.kind
+            asked.append(part.form.format(each.name))
+            sentences.append(sentence)
+            evidence += found[:MAX_EVIDENCE]
+    return (first, "; ".join(asked), sentences, evidence) if first else None
