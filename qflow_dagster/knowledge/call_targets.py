@@ -320,7 +320,7 @@ class CallResolver:
         return None
 
     def _qualified(self, call: Call, written: str) -> _Place | None:
-        """Return the type at the end of a path, or the module of that name (`crate::a::b`, `A.B.C`)."""
+        """Return the type at the end of a path, or the module of that name."""
         last = written.rpartition(".")[2]
         if call.language == "Elixir":
             modules = [d for d in self.declarations.definitions(last) if d.kind == "module"]
@@ -344,7 +344,7 @@ class CallResolver:
         if path in SELF:
             return _Place(tuple(self._own_types(call)))
         if path == declared or re.search(r"(?:^|\.)[A-Z]", path):
-            # Of `Type.create()`, the type, as is usual of constructors.
+            # What a function of a type returns is that type, as is usual of constructors.
             plain = (
                 path if path == declared or re.search(r"(?:^|\.)[A-Z]\w*$", path) else path.rpartition(".")[0]
             )

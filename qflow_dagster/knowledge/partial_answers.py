@@ -19,12 +19,13 @@ MAX_HOMONYMS = 3
 # Of each part.
 MAX_EVIDENCE = 20
 _KINDS = r"(?:class|function|method|decorator|fixture|exception|protocol|struct|interface)"
-# What is written like code: in backquotes, with underscores, dots, inner capitals or parentheses; or called a class.
+# Words, and whether what follows says that they name something.
 _NAMES = re.compile(
-    r"`(?P<quoted>[^`\s]{2,100})`|(?<![\w.])(?P<code>\w+(?:\.\w+)*\(\)|\w*_\w*(?:\.\w+)*|\w+(?:\.\w+)+"
-    r"|\w*[a-z]\w*[A-Z]\w*|[A-Z]+[a-z]\w*[A-Z]\w*)"
-    rf"|\b(?P<noun>\w+)(?='s\b| {_KINDS}\b)"
+    r"`(?P<quoted>[^`\s]{2,100})`|(?<![\w.])(?P<word>\w++(?:\.\w++)*+(?:\(\))?+)"
+    rf"(?P<noun>(?='s\b| {_KINDS}\b))?"
 )
+# Words that are written like code: with underscores, dots, parentheses or inner capitals.
+_LIKE_CODE = re.compile(r"[_.(]|[a-z0-9][A-Z]|[A-Z]{2}[a-z]")
 _TYPES = frozenset({"class", "struct", "interface", "trait", "enum", "object"})
 
 
@@ -145,13 +146,16 @@ def mentioned(context: QuestionContext, question: str) -> list[Mentioned]:
     """
     found: dict[str, Mentioned] = {}
     for match in _NAMES.finditer(question):
-        name = next(group for group in match.groups() if group).removesuffix("()").strip(".")
+        name = (match["quoted"] or match["word"]).removesuffix("()").strip(".")
+        noun = match["word"] and not _LIKE_CODE.search(match["word"])
+        if noun and match["noun"] is None:
+            continue
         if name in found or len(found) >= MAX_NAMES or name.lower() == context.snapshot.repository.lower():
             continue
         symbols = lookups.symbols(context.connection, context.snapshot, name)
         if not symbols or lookups.short_name(symbols[0].name) != lookups.short_name(name):
             continue
-        if match["noun"] and not _is_named(symbols, question[match.end() :]):
+        if noun and not _is_named(symbols, question[match.end() :]):
             continue
         for owner in list(found):
             member = f"{owner}.{name}"
