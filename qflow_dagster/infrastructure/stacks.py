@@ -82,7 +82,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "ruby",
         re.compile(
-            r"^\s*(?:from )?(?P<file>[^\s:]+\.(?:rb|erb|rake)):(?P<line>\d{1,9}):(?:in )?[`'(]*(?P<function>[^'`)]*)"
+            r"^\s*(?:from )?(?P<file>[^\s:]+\.(?:rb|erb|rake)):(?P<line>\d{1,9}):(?:in )?[`']*(?P<function>[^'`]*)"
         ),
     ),
     (
@@ -213,6 +213,8 @@ def _frame(line: str, before: str, after: list[str]) -> Frame | None:
             named.get("file") or "",
             int(named.get("line") or 0),
             function,
+            # Debug information names source files of what is compiled here.
+            True if platform == "native" and named.get("file", "") else None,
             module=named.get("module") or "",
             source=source if source.strip("^~ ") else "",
             package=named.get("package") or "",
