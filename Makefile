@@ -13,7 +13,7 @@ E2E_WORKERS ?= 3
 # The tests start hundreds of processes, each of which would compile the project anew.
 unexport PYTHONDONTWRITEBYTECODE
 # Packages of npm that tests use.
-NODE_TOOLS := typescript@7.0.2 fast-check@4.10.2 eslint@9.39.1 axe-core@4.14.1
+NODE_TOOLS := typescript@7.0.2 fast-check@4.10.2 eslint@9.39.1 axe-core@4.14.1 @sentry/node@11.12.0 @sentry/browser@11.12.0
 # What runs side by side prints when it ends, but for a line with `+`, which prints as it goes.
 GROUPED := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 

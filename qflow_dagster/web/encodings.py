@@ -3,6 +3,8 @@
 Belongs here: gzip, deflate, Brotli and Zstandard (RFC 9110, RFC 7932, RFC 8878). Does not belong here: the content.
 """
 
+import base64
+import binascii
 import zlib
 
 import brotli
@@ -47,6 +49,24 @@ def decode(body: bytes, header: str, maximum: int) -> bytes:
         except (zlib.error, brotli.error, zstandard.ZstdError, EOFError):
             raise EncodingError(f"the body is not valid {name}") from None
     return body
+
+
+def decode_legacy(body: bytes, maximum: int) -> bytes:
+    """Return a body that old Sentry SDKs send: JSON, also compressed by zlib, also that as base64.
+
+    They do not say so in a header. Raises as `decode`.
+    """
+    start = body[:64].lstrip()[:1]
+    if start == b"{":
+        return body
+    try:
+        # How a stream of zlib begins.
+        packed = body if body[:2] in (b"\x78\x01", b"\x78\x9c", b"\x78\xda") else base64.b64decode(body)
+        return packed if packed[:1] == b"{" else _deflate(packed, maximum)
+    except (binascii.Error, ValueError, zlib.error, EOFError):
+        raise EncodingError(
+            "the body is neither JSON nor JSON that is compressed by zlib, as base64 or not"
+        ) from None
 
 
 def _identity(body: bytes, maximum: int) -> bytes:

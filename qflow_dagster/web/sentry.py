@@ -21,7 +21,7 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.error_rate_tracker import track_errors, track_successes
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
-from qflow_dagster.web.encodings import EncodingError, TooLargeBodyError, decode
+from qflow_dagster.web.encodings import EncodingError, TooLargeBodyError, decode, decode_legacy
 from qflow_dagster.web.sentry_events import (
     Envelope,
     InvalidEnvelopeError,
@@ -156,6 +156,7 @@ class Sentry:
 def _read(body: bytes, encoding: str, bare: bool) -> Envelope:
     try:
         plain = decode(body, encoding, MAX_ENVELOPE_BYTES)
+        plain = decode_legacy(plain, MAX_ENVELOPE_BYTES) if bare else plain
     except EncodingError as error:
         raise InvalidEnvelopeError(str(error)) from None
     except TooLargeBodyError as error:

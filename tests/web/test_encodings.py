@@ -1,5 +1,7 @@
 """Content encodings of any client: decoded whole, or refused; never more than the limit in memory."""
 
+import base64
+import contextlib
 import gzip
 import zlib
 from collections.abc import Callable
@@ -10,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qflow_dagster.web.encodings import EncodingError, TooLargeBodyError, decode
+from qflow_dagster.web.encodings import EncodingError, TooLargeBodyError, decode, decode_legacy
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -70,3 +72,21 @@ def test_any_bytes_are_decoded_or_refused(body: bytes, header: str) -> None:
 def test_an_unknown_encoding_is_named(header: str) -> None:
     with pytest.raises(EncodingError, match="is not read"):
         decode(b"", header, 1_000)
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [bytes, zlib.compress, base64.b64encode, lambda data: base64.b64encode(zlib.compress(data))],
+    ids=["JSON", "zlib", "base64", "zlib and base64"],
+)
+def test_what_old_sdks_send_is_read_without_a_header(encode: Callable[[bytes], bytes]) -> None:
+    event = b'{"message": "no stock"}' * 100
+    assert decode_legacy(encode(event), 10_000) == event
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_reading_of_what_old_sdks_send(body: bytes) -> None:
+    with contextlib.suppress(EncodingError, TooLargeBodyError):
+        decode_legacy(body, 1_000)
+    with pytest.raises(TooLargeBodyError):
+        decode_legacy(base64.b64encode(zlib.compress(bytes(2_000))), 1_000)
