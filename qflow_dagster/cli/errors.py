@@ -18,7 +18,7 @@ from qflow_dagster.cli.output import (
     print_text,
 )
 from qflow_dagster.database import ready_engine
-from qflow_dagster.infrastructure import error_grouping, error_rate_tracker, error_records
+from qflow_dagster.infrastructure import error_grouping, error_rate_tracker, error_records, intake_counts
 from qflow_dagster.infrastructure.fingerprints import counting_frames
 from qflow_dagster.infrastructure.stacks import chain_from
 from qflow_dagster.ingestion import suspects
@@ -262,6 +262,23 @@ def unrule(
     with ready_engine().begin() as connection:
         error_grouping.remove_rule(connection, number, actor=actor_name(actor))
     console.print(f"rule {number} no longer applies")
+
+
+@app.command("releases")
+def releases_(
+    days: Annotated[int, typer.Option(min=1, max=3_650, help="Days back.")] = 30, json: JsonFlag = False
+) -> None:
+    """Show the sessions of each release, the share of them without a crash, and what SDKs dropped."""
+    with ready_engine().connect() as connection:
+        rows = intake_counts.releases(connection, days=days)
+        dropped = intake_counts.discarded(connection, days=days)
+    if json:
+        print_json({"releases": rows, "discarded": dropped})
+        return
+    print_rows(rows, empty="No program reported sessions.")
+    print_rows(
+        dropped, empty="No SDK reported that it dropped events.", title="Dropped before they were sent"
+    )
 
 
 def _decision(state: str, message: str) -> Callable[..., None]:

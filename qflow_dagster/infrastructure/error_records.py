@@ -14,7 +14,13 @@ from sqlalchemy import Connection, delete, func, select, text, update
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
 from qflow_dagster.infrastructure.classification import CLASSES
-from qflow_dagster.infrastructure.tables import error_groups, error_occurrences, operation_successes
+from qflow_dagster.infrastructure.tables import (
+    discarded_events,
+    error_groups,
+    error_occurrences,
+    operation_successes,
+    release_sessions,
+)
 from qflow_dagster.quantumflow import resolve, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
@@ -215,10 +221,12 @@ def totals(connection: Connection) -> list[tuple[str, int]]:
 
 
 def prune_occurrences(connection: Connection) -> int:
-    """Delete occurrences and successes past their retention, but not groups and their counts; return the number."""
+    """Delete occurrences, successes and counted sessions past their retention, but not groups and their counts; return the number."""
     oldest = func.statement_timestamp() - timedelta(days=settings().errors.retention)
     occurrences = delete(error_occurrences).where(
         error_occurrences.c.at < oldest, error_occurrences.c.group_id.is_not(None)
     )
     successes = delete(operation_successes).where(operation_successes.c.at < oldest)
-    return sum(connection.execute(statement).rowcount for statement in (occurrences, successes))
+    last_day = func.current_date() - settings().errors.retention
+    counts = [delete(table).where(table.c.day < last_day) for table in (release_sessions, discarded_events)]
+    return sum(connection.execute(statement).rowcount for statement in (occurrences, successes, *counts))

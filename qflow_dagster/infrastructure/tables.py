@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     Identity,
     Index,
@@ -117,6 +118,28 @@ error_releases = Table(
     metadata,
     Column("release", Text, primary_key=True),
     timestamp_column("first_seen"),
+)
+
+# Sessions of programs by day, for crash-free rates.
+release_sessions = Table(
+    "release_sessions",
+    metadata,
+    Column("day", Date, primary_key=True, server_default=text("current_date")),
+    Column("release", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("total", BigInteger, nullable=False),
+    Column("errored", BigInteger, nullable=False),
+    Column("crashed", BigInteger, nullable=False),
+)
+
+# Events that SDKs dropped before they were sent, as they report it.
+discarded_events = Table(
+    "discarded_events",
+    metadata,
+    Column("day", Date, primary_key=True, server_default=text("current_date")),
+    Column("category", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("quantity", BigInteger, nullable=False),
 )
 
 # People's own grouping: what matches all patterns (by field, with * and ?) has the fingerprint.

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from qflow_dagster.database.refusals import store_separately
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.error_rate_tracker import track_errors, track_successes
+from qflow_dagster.infrastructure.intake_counts import count_discarded, count_sessions, receive_check_ins
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 from qflow_dagster.web.encodings import EncodingError, TooLargeBodyError, decode, decode_legacy
@@ -36,6 +37,20 @@ logger = logs.logger(__name__)
 MAX_ENVELOPE_BYTES = 20_000_000
 # Of larger bodies, only so many are in memory at once.
 LARGE_BYTES, LARGE_BODIES = 2_000_000, 4
+# Envelopes that may wait to be stored; senders of more are requested to wait.
+MAX_WAITING, WAIT_SECONDS = 2_000, "10"
+# What the lists of an envelope are stored by.
+STORES: dict[str, Callable[[Connection, list[Any]], None]] = {
+    "occurrences": track_errors,
+    "successes": track_successes,
+    "sessions": count_sessions,
+    "check_ins": receive_check_ins,
+    "discarded": count_discarded,
+}
+
+
+class BusyError(QflowError):
+    """Too many envelopes wait to be stored."""
 
 
 class Intake:
@@ -50,9 +65,12 @@ class Intake:
         """Return when the envelope is stored, without items that can never be stored.
 
         Raises:
+            BusyError: Too many others wait; the sender has to send it again later.
             InvalidEnvelopeError: None of its items can ever be stored.
             SQLAlchemyError: It could not be stored; the sender has to send it again.
         """
+        if len(self._waiting) >= MAX_WAITING:
+            raise BusyError(f"{MAX_WAITING} envelopes wait already")
         stored = asyncio.get_running_loop().create_future()
         self._waiting.append((envelope, stored))
         if self._writer is None or self._writer.done():
@@ -80,11 +98,14 @@ class Intake:
 
     def _write_batch(self, envelopes: list[Envelope]) -> list[Exception | None]:
         """Store all valid items; return for each envelope the error if it had none, else None."""
-        errors = [(owner, item) for owner, envelope in enumerate(envelopes) for item in envelope.occurrences]
-        successes = [(owner, item) for owner, envelope in enumerate(envelopes) for item in envelope.successes]
         refused = [0] * len(envelopes)
         with self.engine.begin() as connection:
-            for items, store in ((errors, track_errors), (successes, track_successes)):
+            for name, store in STORES.items():
+                items = [
+                    (owner, item)
+                    for owner, envelope in enumerate(envelopes)
+                    for item in getattr(envelope, name)
+                ]
                 for (owner, _), problem in store_separately(
                     connection, items, partial(_store, connection, store)
                 ):
@@ -138,6 +159,8 @@ class Sentry:
             await self.intake.store(parsed)
         except InvalidEnvelopeError as error:
             return JSONResponse({"detail": str(error)}, 413 if isinstance(error, TooLargeError) else 400)
+        except BusyError as error:
+            return JSONResponse({"detail": f"{error}, send it again"}, 429, {"Retry-After": WAIT_SECONDS})
         except (SQLAlchemyError, QflowError):
             return JSONResponse({"detail": "not stored, send it again"}, 503, {"Retry-After": "5"})
         return JSONResponse({"id": parsed.event_id})

@@ -1,8 +1,8 @@
 """Envelopes and events of Sentry SDKs as occurrences, as Sentry's developer documentation describes them.
 
 Belongs here: the formats, with what old SDKs send. Events become occurrences, transactions become successes of their
-operation; all other items of an envelope (sessions, attachments) are ignored. Does not belong here: HTTP (`sentry`),
-storing and grouping (`infrastructure`).
+operation, sessions, check-ins and client reports are counted (`sentry_counts`); other items (attachments) are
+ignored. Does not belong here: HTTP (`sentry`), stacks (`sentry_stacks`), storing and grouping (`infrastructure`).
 """
 
 import hashlib
@@ -15,9 +15,11 @@ from typing import Any
 
 from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, Success
+from qflow_dagster.infrastructure.intake_counts import CheckIn, Discarded, Sessions
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.storable import read_json
 from qflow_dagster.settings import settings
+from qflow_dagster.web.sentry_counts import check_in_from, discarded_from, failure_from, sessions_from
 from qflow_dagster.web.sentry_stacks import exceptions_of, stack_text, values
 from qflow_dagster.web.sentry_stacks import text as _text
 
@@ -38,6 +40,7 @@ SEVERITIES = {
 MAX_FINGERPRINT, MAX_BREADCRUMBS = 20, 20
 FINE = {"ok", "unset", None}
 READ = ("event", "transaction")
+COUNTS = ("session", "sessions", "client_report", "check_in")
 MAX_ID_LENGTH = 64
 EVENT_ID = re.compile(r"[0-9a-f]{32}")
 LEAST_SAMPLE_RATE = 1e-6
@@ -58,13 +61,17 @@ class Envelope:
     event_id: str | None = None
     occurrences: list[Occurrence] = field(default_factory=list)
     successes: list[Success] = field(default_factory=list)
+    sessions: list[Sessions] = field(default_factory=list)
+    check_ins: list[CheckIn] = field(default_factory=list)
+    discarded: list[Discarded] = field(default_factory=list)
     # Problems of invalid items; the other items are kept.
     problems: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> int:
         """Items that can be stored."""
-        return len(self.occurrences) + len(self.successes)
+        lists = (self.occurrences, self.successes, self.sessions, self.check_ins, self.discarded)
+        return sum(map(len, lists))
 
 
 def parse_event(body: bytes) -> Envelope:
@@ -78,7 +85,7 @@ def parse_event(body: bytes) -> Envelope:
 
 
 def parse_envelope(body: bytes) -> Envelope:
-    """Return the events and transactions of an envelope; other items are ignored.
+    """Return what an envelope reports; items of other types are ignored.
 
     Raises:
         InvalidEnvelopeError: It is not an envelope, has too many items, or only invalid ones.
@@ -99,6 +106,8 @@ def parse_envelope(body: bytes) -> Envelope:
                     envelope.occurrences.append(occurrence_from(event, header))
                 elif kind == "transaction":
                     _add_transaction(envelope, _object(payload, "a transaction"), header)
+                elif kind in COUNTS:
+                    _add_counts(envelope, kind, _object(payload, f"an item of type {kind}"))
             except InvalidEnvelopeError as error:
                 envelope.problems.append(str(error))
     except TooLargeError:
@@ -235,6 +244,17 @@ def _add_transaction(envelope: Envelope, event: Mapping[str, Any], header: Mappi
     if status is None or (isinstance(status, str) and status in FINE):
         success = Success(operation, _age(event, header), _stands_for(header), _event_id(event))
         envelope.successes.append(success)
+
+
+def _add_counts(envelope: Envelope, kind: str, item: Mapping[str, Any]) -> None:
+    if kind in ("session", "sessions"):
+        envelope.sessions += sessions_from(item)
+    elif kind == "client_report":
+        envelope.discarded += discarded_from(item)
+    else:
+        check_in, failure = check_in_from(item), failure_from(item)
+        envelope.check_ins += [check_in] if check_in else []
+        envelope.occurrences += [failure] if failure else []
 
 
 def _event_id(event: Mapping[str, Any]) -> str | None:

@@ -178,7 +178,7 @@ def files_served(folder: Path) -> Iterator[str]:
     """Serve a folder on a free port; yields its address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass
 
     server = http.server.ThreadingHTTPServer(
