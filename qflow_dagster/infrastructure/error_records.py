@@ -221,7 +221,7 @@ def totals(connection: Connection) -> list[tuple[str, int]]:
 
 
 def prune_occurrences(connection: Connection) -> int:
-    """Delete occurrences, successes and counted sessions past their retention, but not groups and their counts; return the number."""
+    """Delete occurrences, successes and sessions past their retention, but not groups; return the number."""
     oldest = func.statement_timestamp() - timedelta(days=settings().errors.retention)
     occurrences = delete(error_occurrences).where(
         error_occurrences.c.at < oldest, error_occurrences.c.group_id.is_not(None)
