@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0034_intake_counts"
-down_revision = "0033_error_grouping"
+revision = "0038_intake_counts"
+down_revision = "0037_approval_lists"
 
 
 def upgrade() -> None:
