@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0038_intake_counts"
-down_revision = "0037_approval_lists"
+revision = "0039_intake_counts"
+down_revision = "0038_api_tokens"
 
 
 def upgrade() -> None:
