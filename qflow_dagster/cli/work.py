@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qflow_dagster.approvals.approved_workflows import request_workflow
+from qflow_dagster.cli import work_iterations
 from qflow_dagster.cli.metrics import repository_name
 from qflow_dagster.cli.output import (
     As,
@@ -101,9 +102,10 @@ def next_(
         id_ = None if repo is None else repositories.find(connection, repo).id
         ids = next_work.get_next_work(connection, actor=actor_name(as_), repository_id=id_, claim=claim)
         item = work_items.show(connection, ids[0]) if ids else None
+        reasons = next_work.reasoning(connection, ids[0]) if ids else []
         explanation = safe_work_planner.explain(connection, ids[0]) if ids else []
     if json:
-        print_json(item)
+        print_json({**item, "reasoning": reasons, "explanation": explanation} if item else None)
         return
     if item is None:
         console.print("No feature is ready.")
@@ -111,6 +113,9 @@ def next_(
     print_fields(
         {k: item[k] for k in ("id", "title", "state", "repository", "path", "description", "acceptance")}
     )
+    console.print()
+    for line in reasons:
+        console.print(line, soft_wrap=True)
     console.print()
     for line in explanation:
         console.print(line)
@@ -263,3 +268,6 @@ def decide(
         chunk = resolve(connection, id_, table="work_chunks", noun="text", see="qflow work texts")
         item = work_chunks.decide(connection, chunk, apply=apply, actor=actor_name(as_))
     console.print(f"work item {item}" if item else "rejected")
+
+
+work_iterations.add_to(app)

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from qflow_dagster.execution import work_items
+from qflow_dagster.execution.wsjf import NAMES
 
 _NEXT = """
 SELECT i.id, i.rule_id, i.path FROM work_items i JOIN workflows w ON w.id = i.id
@@ -41,6 +42,41 @@ def get_next_work(
         stories = connection.scalars(_STORIES, {"ids": ids}).all()
         work_items.move(connection, [*ids, *stories], "in_progress", actor=actor)
     return ids
+
+
+_WHY = text("""
+SELECT i.path, i.title, i.wsjf, i.inputs, h.rank AS hotspot, h.reason,
+       (SELECT count(*) FROM work_items s JOIN workflows sw ON sw.id = s.id
+        WHERE s.parent_id = i.id AND sw.finished_at IS NULL) AS stories,
+       (SELECT count(*) FROM error_groups g JOIN error_occurrences o ON o.group_id = g.id
+        WHERE g.suspect ->> 'path' = i.path AND g.suspect ->> 'repository' = r.name
+          AND o.at > clock_timestamp() - interval '14 days') AS errors,
+       (SELECT n.title FROM work_items n JOIN workflows w ON w.id = n.id
+        WHERE n.id <> i.id AND n.level = i.level AND w.status = 'backlog' AND w.remaining_dependencies = 0
+          AND n.repository_id IS NOT DISTINCT FROM i.repository_id AND n.wsjf <= i.wsjf
+        ORDER BY n.wsjf DESC, n.created_at, n.id LIMIT 1) AS runner_up
+FROM work_items i LEFT JOIN repositories r ON r.id = i.repository_id
+LEFT JOIN hotspots h ON h.snapshot_id = r.current_snapshot_id AND h.path = i.path
+WHERE i.id = :id
+""")
+
+
+def reasoning(connection: Connection, item: UUID) -> list[str]:
+    """Return in three lines why an item comes next: where it is, what it costs, and what comes after it."""
+    row = connection.execute(_WHY, {"id": item}).one()
+    where = f"hotspot {row.hotspot} ({row.reason})" if row.hotspot else "no hotspot"
+    errors = f"{row.errors} errors in two weeks" if row.errors else "no error in two weeks"
+    values = {name: value["value"] for name, value in row.inputs.items()}
+    delay = sum(values.get(name, 0) for name in NAMES if name != "job_size")
+    stories = f"; {row.stories} open stories" if row.stories else ""
+    cost = (
+        f"cost of delay {delay}, job size {values['job_size']}"
+        if "job_size" in values
+        else "no inputs of its own"
+    )
+    score = "no score" if row.wsjf is None else f"WSJF {row.wsjf:.2f}"
+    after = f"then: {row.runner_up}" if row.runner_up else "nothing else of its level is ready"
+    return [f"where: {row.path or 'no file'}: {where}, {errors}", f"what: {cost}, {score}{stories}", after]
 
 
 _WHOLE = """

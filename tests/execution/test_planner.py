@@ -42,6 +42,11 @@ def test_findings_become_the_hierarchy_with_scores_that_explain_themselves(loop:
         assert story["rule"] == "python/mutable-default"
         first = work_items.find(connection, level="feature")[0]
         lines = safe_work_planner.explain(connection, first["id"])
+        where, what, after = next_work.reasoning(connection, first["id"])
+    assert where.startswith(f"where: {first['path']}: ")
+    assert where.endswith(", no error in two weeks")
+    assert f"WSJF {first['wsjf']:.2f}; 1 open stories" in what
+    assert after.startswith("then: ")
     assert lines[-1].startswith("WSJF = (")
     assert lines[-1].endswith(f"= {first['wsjf']:.2f}")
     assert all("derived: " in line for line in lines[:4])
@@ -201,6 +206,7 @@ def test_a_clear_text_is_planned_at_once_under_the_item_it_is_about(loop: Loop) 
         )
     assert added.state == "applied"
     with loop.engine.connect() as connection:
+        assert added.work_item_id is not None
         item = work_items.show(connection, added.work_item_id)
     assert (item["level"], item["acceptance"]) == ("feature", ["the button is there", "the file opens"])
     assert item["parent_id"] is not None
@@ -215,6 +221,7 @@ def test_an_unclear_text_is_kept_and_can_be_decided(loop: Loop) -> None:
         assert {row["state"] for row in work_chunks.undecided(connection)} == {"escalated", "waiting"}
         assert work_chunks.decide(connection, vague.chunk_id, apply=False, actor="bob") is None
         item = work_chunks.decide(connection, likely.chunk_id, apply=True, actor="bob")
+        assert item is not None
         assert work_items.show(connection, item)["title"] == "Fix the crash when the cart is empty"
         assert work_chunks.undecided(connection) == []
     with loop.engine.begin() as connection, pytest.raises(IllegalTransitionError):

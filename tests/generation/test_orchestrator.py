@@ -59,7 +59,7 @@ import sys; sys.path.insert(0, {root!r})
 from qflow_dagster import processes
 from qflow_dagster.generation import generators as registry
 from tests.generation.test_orchestrator import Hostile
-known = registry.generators()
+known = registry.installed()
 known.update({{name: Hostile(name) for name in {names!r}}})
 processes.serve()
 """
