@@ -9,6 +9,7 @@ from starlette.responses import Response
 from qflow_dagster.agents import activity
 from qflow_dagster.execution import sparc_records
 from qflow_dagster.infrastructure import error_records, health_states
+from qflow_dagster.knowledge.evidence import count
 from qflow_dagster.pictures.charts import sparkline
 from qflow_dagster.quantumflow import statistics
 from qflow_dagster.web.pages import Link, Picture, Section, Status, address, age, duration, view
@@ -23,8 +24,8 @@ def home(request: Request, connection: Connection) -> Response:
     problems = _problems(connection)
     done = activity.changes_since(connection, DAY) | activity.findings_since(connection, DAY)
     requests = sum(row["requests"] for row in waiting)
-    parts = [f"{requests:,} requests wait for a decision"] if requests else []
-    parts += [f"{len(problems)} problems are open"] if problems else []
+    parts = [f"{count(requests, 'request')} to decide on"] if requests else []
+    parts += [count(len(problems), "open problem")] if problems else []
     sections = [
         Section(
             title="Waits for a person",

@@ -119,7 +119,7 @@ def test_every_link_of_every_page_leads_to_a_page(
     assert "src/shop.py" in page
     assert "aria-label='Where complex code changes often" in page
     home = visit("/")
-    assert "1 problems are open" in home
+    assert "1 open problem." in home
     assert ">applied</dt><dd>1<" in home
     function = visit("/repositories/project/files/src/shop.py?function=worst")
     assert "cognitive" in function

@@ -85,4 +85,4 @@ def test_a_page_follows_the_workflows_as_they_change(
     page.goto(served)
     expect(page.get_by_text("Nothing needs attention.")).to_be_visible()
     ask()
-    expect(page.get_by_text("1 requests wait for a decision.")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("1 request to decide on.")).to_be_visible(timeout=15_000)
