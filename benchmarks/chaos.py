@@ -36,6 +36,7 @@ from qflow_dagster.quantumflow import (
     complete,
     create_workflow,
     listen,
+    reclaim_expired,
     register,
     send_with_notify,
     verify_history,
@@ -67,6 +68,8 @@ def work(home: str) -> None:
     while True:
         with suppress(OperationalError):
             with engine.begin() as connection:
+                # The daemon, which does it for others, does not know this type.
+                reclaim_expired(connection)
                 held = claim(connection, "chaos.job", worker=f"chaos {os.getpid()}", limit=3, lease=5.0)
             time.sleep(0.1)
             with engine.begin() as connection:
