@@ -20,6 +20,8 @@ from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from qflow_dagster.database import engine
 from qflow_dagster.launching.broker import make_app
 from qflow_dagster.launching.run_locks import holding
+from qflow_dagster.quantumflow import leases
+from qflow_dagster.resources.database import BETWEEN_STEPS, RUN_LEASE
 from qflow_dagster.safety import logs
 
 logger = logs.logger(__name__)
@@ -37,12 +39,14 @@ def execute_job(execute_job_args_packed: Any) -> None:
         if run.status is dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run)
             return
-        _execute_run_command_body(
-            run_id=run.run_id,
-            instance=instance,
-            write_stream_fn=lambda _event: None,
-            set_exit_code_on_failure=False,
-        )
+        # From now on, not from its first step: its message is acknowledged, and nobody else would ever begin it.
+        with leases.kept(engine(), RUN_LEASE + run.run_id, afterwards=BETWEEN_STEPS):
+            _execute_run_command_body(
+                run_id=run.run_id,
+                instance=instance,
+                write_stream_fn=lambda _event: None,
+                set_exit_code_on_failure=False,
+            )
 
 
 @worker_process_init.connect
