@@ -148,9 +148,11 @@ def mentioned(context: QuestionContext, question: str) -> list[Mentioned]:
     for match in _NAMES.finditer(question):
         name = (match["quoted"] or match["word"]).removesuffix("()").strip(".")
         noun = match["word"] and not _LIKE_CODE.search(match["word"])
-        if noun and match["noun"] is None:
+        # "Flask's design" is about the project.
+        project = noun and name[:1].isupper() and question.startswith("'s", match.end())
+        if noun and (match["noun"] is None or project):
             continue
-        if name in found or len(found) >= MAX_NAMES or name.lower() == context.snapshot.repository.lower():
+        if name in found or len(found) >= MAX_NAMES:
             continue
         symbols = lookups.symbols(context.connection, context.snapshot, name)
         if not symbols or lookups.short_name(symbols[0].name) != lookups.short_name(name):
