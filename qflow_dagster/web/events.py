@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from qflow_dagster.database.sessions import own_session
 from qflow_dagster.registry import Queue
 from qflow_dagster.safety import logs
 
@@ -71,8 +72,7 @@ class Events:
         """Listen while there are clients; whatever the connection missed is found by the pages' next read."""
         while self._wake():
             try:
-                with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    connection.detach()
+                with own_session(self.engine) as connection:
                     quote = connection.dialect.identifier_preparer.quote_identifier
                     for queue in Queue:
                         connection.execute(text(f"LISTEN {quote(queue)}"))
