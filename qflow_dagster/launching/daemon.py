@@ -163,7 +163,7 @@ class WokenQueue(QueuedRunCoordinatorDaemon):
             self._wakeups.take(REGULAR)
             if not self._runs.queued and time.monotonic() < regular:
                 continue
-            regular = time.monotonic() + 3 * REGULAR
+            regular = time.monotonic() + REGULAR
             try:
                 yield from self.run_iteration(workspace_process_context)
             except Exception:

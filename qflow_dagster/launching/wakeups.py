@@ -26,6 +26,8 @@ LOOK_AGAIN = 30.0
 RECONNECT = 2.0
 # A burst of notifications is reported once.
 BURST = 0.02
+# After an event of a run, its status has been written.
+STATUS_WRITTEN = 0.3
 
 # Those in progress have not ended; one that waits in the queue is among them.
 _RUNS = """
@@ -87,9 +89,12 @@ def listen_to_runs(conninfo: str, runs: Runs, wakeups: Iterable[Wakeups], stop: 
     """Keep `runs` up to date; add `RUNS` whenever a run may start that could not before."""
 
     def notified(connection: psycopg.Connection, _names: set[str]) -> None:
-        if runs.look(connection):
-            for each in wakeups:
-                each.add({RUNS})
+        # Dagster notifies of an event before it writes the status that follows from it.
+        for pause in (0.0, STATUS_WRITTEN):
+            stop.wait(pause)
+            if runs.look(connection):
+                for each in wakeups:
+                    each.add({RUNS})
 
     _listen(conninfo, {RUNS}, notified, stop)
 
