@@ -10,11 +10,11 @@ from typing import Any
 
 import dagster as dg
 from celery.exceptions import DuplicateTaskNameWarning
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 
-from qflow_dagster.launching.broker import make_app
+from qflow_dagster.launching.broker import install, make_app
 from qflow_dagster.launching.run_locks import interrupt, is_held
 from qflow_dagster.registry import RunQueue
 
@@ -29,11 +29,19 @@ class WorkerLauncher(CeleryRunLauncher):
         super().__init__(default_queue=RunQueue.LONG.value, inst_data=inst_data)
         # Ours, as the workers have it: a broker refuses a queue that is declared in two ways.
         self.celery = make_app()
+        self._installed = False
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         """Return that nothing is configured in `dagster.yaml`."""
         return {}
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Send the run to a worker, which may be the first to start after this."""
+        if not self._installed:
+            install()
+            self._installed = True
+        super().launch_run(context)
 
     def terminate(self, run_id: str) -> bool:
         """Interrupt the run on the machine that executes it; one that waits is not started."""

@@ -96,7 +96,7 @@ def nothing_else_listens(address: str, process: psutil.Process) -> None:
         c.laddr.port for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN
     }
     assert listening == {int(address.rpartition(":")[2])}
-    [code] = {part for p in family for part in p.cmdline() if part.startswith("/") and part.endswith("/code")}
+    [code] = {path for p in family for path in unix_sockets(p) if path.endswith("/code")}
     assert stat.S_IMODE(Path(code).parent.stat().st_mode) == 0o700
 
 
@@ -233,8 +233,11 @@ def kill_the_code_server(address: str, process: psutil.Process) -> None:
 
 
 def code_servers(process: psutil.Process) -> list[psutil.Process]:
-    found = []
-    for child in process.children():
-        with contextlib.suppress(psutil.ZombieProcess):
-            found += [child] if "code-server" in child.cmdline() else []
-    return found
+    return [child for child in process.children() if any(p.endswith("/code") for p in unix_sockets(child))]
+
+
+def unix_sockets(process: psutil.Process) -> set[str]:
+    """The paths of the sockets that a process holds; none if it has just ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return {c.laddr for c in process.net_connections("unix") if c.laddr}
+    return set()

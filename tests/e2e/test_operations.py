@@ -93,7 +93,7 @@ def test_decided_in_the_page_used_once_and_errors_of_a_foreign_program_are_told_
             answer = requests.post(
                 f"{inbox}/approvals/{asked}", {**form_of(page.text), "decision": "approve"}, timeout=30
             )
-            assert "qfa_" in answer.text
+            assert "approved" in answer.text
             eventually(lambda: started(engine), "the sensor launches a run that uses the approval")
             print(f"from the decision to its use: {time.monotonic() - decided:.1f} s")
             assert started(engine) == [f"approval:{asked}"]
@@ -151,7 +151,7 @@ def answers(address: str) -> bool:
 
 
 class Processes:
-    """The inbox with its notifier, and Dagster's daemon, on an embedded server of their own; any may be killed."""
+    """The inbox with its notifier, Dagster's daemon and a worker, on an embedded server of their own; any may be killed."""
 
     def __init__(self, home: Path, database: str, dagster: str) -> None:
         self.home = home
@@ -166,6 +166,7 @@ class Processes:
         self.commands = {
             "inbox": [*QFLOW, "inbox", "--quiet", "--port", str(free_port())],
             "daemon": [sys.executable, "-m", "dagster._daemon", "run", "-w", str(ROOT / "workspace.yaml")],
+            "worker": [*QFLOW, "worker", "--queues", "quick,long", "--concurrency", "2"],
         }
         self.running: dict[str, subprocess.Popen] = {}
 
@@ -226,14 +227,14 @@ def processes(home: Path) -> Iterator[Processes]:
 def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_used_twice(
     home: Path, processes: Processes
 ) -> None:
-    """Inbox, notifier, daemon with its runs, and PostgreSQL itself, each by kill -9 while work comes in."""
+    """Inbox, notifier, daemon, worker with its runs, and PostgreSQL itself, each by kill -9 while work comes in."""
     chance = random.Random(47)
     engine = engine_for(embedded.url(home))
     approvals, errors = [], 0
     with local_server() as webhook:
         with engine.begin() as connection:
             endpoints.add(connection, "all", "approval_drill", webhook.url)
-        for round_, victim in enumerate(("inbox", "postgres", "daemon", "postgres")):
+        for round_, victim in enumerate(("inbox", "postgres", "daemon", "worker", "postgres")):
             processes.start()
             for n in range(8):
                 key = round_ * 8 + n
