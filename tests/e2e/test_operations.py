@@ -258,9 +258,10 @@ def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_used_twice(
                 time.sleep(chance.uniform(0, 0.6))
             time.sleep(chance.uniform(0, 4))
             processes.kill(victim)
-        processes.start()
 
         def settled() -> bool:
+            # What ended while the database was away is started again, as a supervisor of services does.
+            processes.start()
             try:
                 with engine.connect() as connection:
                     groups = error_records.find(connection, state="all", operation="drill")
