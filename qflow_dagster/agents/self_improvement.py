@@ -332,12 +332,18 @@ JOIN candidates c ON c.id = s.candidate_id
 
 
 def find(
-    connection: Connection, *, repository_id: int | None = None, states: Sequence[str] = (), limit: int = 100
+    connection: Connection,
+    *,
+    repository_id: int | None = None,
+    states: Sequence[str] = (),
+    path: str | None = None,
+    limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Return suggestions, newest first; only those in `states`, if any are passed."""
+    """Return suggestions, newest first; only those in `states`, if any are passed, and those that change `path`."""
     query = text(f"""{_ROWS} WHERE (CAST(:repository_id AS bigint) IS NULL OR s.repository_id = :repository_id)
-        AND (cardinality(CAST(:states AS text[])) = 0 OR w.status = ANY(:states)) ORDER BY s.id DESC LIMIT :limit""")
-    parameters = {"repository_id": repository_id, "states": list(states), "limit": limit}
+        AND (cardinality(CAST(:states AS text[])) = 0 OR w.status = ANY(:states))
+        AND (CAST(:path AS text) IS NULL OR :path = ANY(c.paths)) ORDER BY s.id DESC LIMIT :limit""")
+    parameters = {"repository_id": repository_id, "states": list(states), "path": path, "limit": limit}
     return [dict(row) for row in connection.execute(query, parameters).mappings()]
 
 

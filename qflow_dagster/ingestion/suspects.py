@@ -10,19 +10,21 @@ from sqlalchemy import Connection, Engine, text
 
 from qflow_dagster.infrastructure import error_analysis, error_records
 from qflow_dagster.infrastructure.error_analysis import Analysis
+from qflow_dagster.quantumflow.rows import to_json
 
 # Deeper paths exist; their first folders depend on the installation.
 MAX_PATH_PARTS = 16
 
-_FILE = text("""
-SELECT r.id AS repository_id, r.name AS repository, f.path
-FROM repositories r JOIN files f ON f.repository_id = r.id AND f.to_seq IS NULL AND f.path = ANY(:candidates)
-ORDER BY length(f.path) DESC, r.id LIMIT 1
+_FILES = text("""
+SELECT DISTINCT ON (named.file) named.file, r.name AS repository, f.path
+FROM json_to_recordset(CAST(:named AS json)) AS named(file text, candidate text)
+JOIN files f ON f.path = named.candidate AND f.to_seq IS NULL JOIN repositories r ON r.id = f.repository_id
+ORDER BY named.file, length(f.path) DESC, r.id
 """)
 _LAST_CHANGE = text("""
 SELECT c.oid, c.author_name, c.committed_at, c.subject
-FROM file_changes fc JOIN commits c ON c.id = fc.commit_id
-WHERE fc.repository_id = :repository_id AND fc.path = :path ORDER BY c.id DESC LIMIT 1
+FROM file_changes fc JOIN repositories r ON r.id = fc.repository_id JOIN commits c ON c.id = fc.commit_id
+WHERE r.name = :repository AND fc.path = :path ORDER BY c.id DESC LIMIT 1
 """)
 
 
@@ -43,17 +45,16 @@ def suspected_commit(connection: Connection, frames: Sequence[Mapping[str, Any]]
 
     `frames`: file, line and function of each call, outermost first. None if no file is ingested.
     """
+    files = ingested_files(connection, [str(frame["file"]) for frame in frames])
     for frame in reversed(frames):
-        row = connection.execute(_FILE, {"candidates": candidates(str(frame["file"]))}).one_or_none()
-        if row is None:
+        if str(frame["file"]) not in files:
             continue
-        change = connection.execute(
-            _LAST_CHANGE, {"repository_id": row.repository_id, "path": row.path}
-        ).one_or_none()
+        repository, path = files[str(frame["file"])]
+        change = connection.execute(_LAST_CHANGE, {"repository": repository, "path": path}).one_or_none()
         if change is not None:
             return {
-                "repository": row.repository,
-                "path": row.path,
+                "repository": repository,
+                "path": path,
                 "line": frame["line"],
                 "commit": change.oid,
                 "author": change.author_name,
@@ -61,6 +62,13 @@ def suspected_commit(connection: Connection, frames: Sequence[Mapping[str, Any]]
                 "subject": change.subject,
             }
     return None
+
+
+def ingested_files(connection: Connection, files: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the repository and path of those files of stack traces that belong to a current snapshot, by file."""
+    named = [{"file": file, "candidate": path} for file in dict.fromkeys(files) for path in candidates(file)]
+    rows = connection.execute(_FILES, {"named": to_json(named, "the files of a stack trace")})
+    return {row.file: (row.repository, row.path) for row in rows}
 
 
 def candidates(file: str) -> list[str]:

@@ -20,11 +20,12 @@ BLUE, ORANGE = "#3a6ea5", "#d9622b"
 
 
 class Tile(NamedTuple):
-    """A file on the hotspot map: `size` in lines of code, `heat` from 0 to 1."""
+    """A file on the hotspot map: `size` in lines of code, `heat` from 0 to 1, `href` where a click leads."""
 
     path: str
     size: float
     heat: float
+    href: str = ""
 
 
 class Box(NamedTuple):
@@ -64,7 +65,9 @@ def hotspot_map(tiles: Sequence[Tile], title: str, *, limit: int = 300, height: 
             f"<rect x='{box.x:.1f}' y='{box.y:.1f}' width='{box.width:.1f}' height='{box.height:.1f}' "
             "fill='none' stroke='#fff' stroke-width='2'/>"
         )
-    return frame(height, title, [*body, *_legend(height)])
+    # The links within a picture are hidden from a screen reader by the role of an image.
+    role = "group" if any(tile.href for tile in drawn) else "img"
+    return frame(height, title, [*body, *_legend(height)], role=role)
 
 
 def histogram(counts: Sequence[tuple[str, int]], title: str, *, height: int = 240, marked: int = 0) -> str:
@@ -192,10 +195,16 @@ def _tile(tile: Tile, box: Box) -> str:
         f"<rect x='{box.x:.1f}' y='{box.y:.1f}' width='{box.width:.1f}' height='{box.height:.1f}' "
         f"fill='{colour}' stroke='#fff' stroke-width='.6'/>"
     )
-    if box.width > 52 and box.height > 16:
+    labelled = box.width > 52 and box.height > 16
+    if labelled:
         ink = "#fff" if tile.heat >= 4 / len(SCALE) else INK
         drawn += words(box.x + 3, box.y + 12, _fit(name, box.width - 6, 9), 9, ink)
-    return drawn + "</g>"
+    drawn += "</g>"
+    if not tile.href:
+        return drawn
+    # The keyboard stops at the large ones; the others are in the list of files.
+    skipped = "" if labelled else " tabindex='-1'"
+    return f"<a href='{_safe(tile.href)}'{skipped}>{drawn}</a>"
 
 
 def _legend(height: int) -> list[str]:
@@ -208,12 +217,12 @@ def _legend(height: int) -> list[str]:
     return body
 
 
-def frame(height: int, title: str, body: Sequence[str]) -> str:
+def frame(height: int, title: str, body: Sequence[str], *, role: str = "img") -> str:
     """Return the complete picture with its title and elements."""
     heading = words(0, 18, title, 14, INK, weight=600)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' "
-        f"height='{height}' role='img' aria-label='{_safe(title)}' {FONT}>"
+        f"height='{height}' role='{role}' aria-label='{_safe(title)}' {FONT}>"
         f"<rect width='100%' height='100%' fill='#fff'/>{heading}"
         f"{''.join(body)}</svg>"
     )

@@ -55,7 +55,7 @@ def build_app(
         allow_headers=["X-Sentry-Auth", "Content-Encoding", "sentry-trace", "baggage"],
         expose_headers=["X-Sentry-Rate-Limits", "Retry-After"],
     )
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/favicon.ico", lambda _request: Response(status_code=204)),
             Route("/approvals", inbox.list),
@@ -90,6 +90,8 @@ def build_app(
             Exception: _unforeseen,
         },
     )
+    app.state.health = monitoring.status
+    return app
 
 
 def _not_found(request: Request, error: Any) -> Response:

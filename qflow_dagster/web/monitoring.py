@@ -4,7 +4,9 @@
 Does not belong here: checking (`infrastructure.health_checks`), which metrics there are (`metrics`).
 """
 
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,12 +18,27 @@ from qflow_dagster.infrastructure import health_states, services
 from qflow_dagster.safety.display import visible_line
 from qflow_dagster.web.metrics import scrape
 
+# Seconds for which the status in the header of pages is kept.
+STATUS_SECONDS = 5.0
+
 
 class Monitoring:
     """The health and metrics endpoints, for a database."""
 
     def __init__(self, engine: Engine, locations: Callable[[], Mapping[str, bool]]) -> None:
         self.engine, self.locations = engine, locations
+        self._status, self._read_at = "unknown", -STATUS_SECONDS
+
+    def status(self) -> str:
+        """Return the overall status for the header of pages: read every few seconds, unknown while no check runs."""
+        if time.monotonic() - self._read_at >= STATUS_SECONDS:
+            # Other requests show the last one meanwhile; while the database is away, they do not all wait for it.
+            self._read_at = time.monotonic()
+            self._status = "unknown"
+            with suppress(SQLAlchemyError), self.engine.connect() as connection:
+                if health_states.is_watched(connection):
+                    self._status = health_states.overall(health_states.states(connection))
+        return self._status
 
     def live(self, _request: Request) -> Response:
         """Return 200 while the process responds."""

@@ -192,6 +192,7 @@ def page(request: Request, template: str, *, status_code: int = 200, **values: A
     common = {
         "actor": getattr(request.state, "actor", None) or "not logged in",
         "dagster": settings().dagster_page,
+        "health": request.app.state.health(),
         "navigation": NAVIGATION.items(),
         "section": f"/{first}",
     }

@@ -132,7 +132,7 @@ def finding(request: Request, connection: Connection) -> Response:
 
 def _overview(connection: Connection, snapshot: Snapshot) -> list[Section]:
     drawn = [
-        Tile(tile["path"], tile["code_lines"], tile["score"])
+        Tile(tile["path"], tile["code_lines"], tile["score"], line_address(snapshot.repository, tile["path"]))
         for tile in metrics.tiles(connection, snapshot.id)
     ]
     picture = hotspot_map(drawn, "Where complex code changes often", limit=MAX_TILES) if drawn else ""

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from qflow_dagster.web import changes, goals, home, operations, plan, repository, rules, source, workflows
+from qflow_dagster.web import changes, errors, goals, health, home, plan, repository, rules, source, workflows
 from qflow_dagster.web.events import Events
 from qflow_dagster.web.pages import reader
 
@@ -29,9 +29,9 @@ PAGES: dict[str, Callable[[Request, Connection], Response]] = {
     "/agents/{name}": goals.agent,
     "/rules": rules.rules,
     "/rules/{id:path}": rules.rule,
-    "/errors": operations.errors,
-    "/errors/{id:uuid}": operations.error,
-    "/health": operations.health,
+    "/errors": errors.errors,
+    "/errors/{id:uuid}": errors.error,
+    "/health": health.health,
     "/workflows": workflows.workflows,
     "/workflows/{id:uuid}": workflows.workflow,
 }

@@ -10,7 +10,9 @@ from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
 from qflow_dagster.execution import sparc
-from qflow_dagster.infrastructure import error_analysis
+from qflow_dagster.infrastructure import error_rate_tracker
+from qflow_dagster.infrastructure.error_rate_tracker import Occurrence
+from qflow_dagster.ingestion import suspects
 from qflow_dagster.web.goals import markdown
 from qflow_dagster.web.pages import NAVIGATION, duration
 from tests.improvement_loop import MUTABLE, NONE, Loop
@@ -29,6 +31,22 @@ FILES = {
     "empty.py": "",
     "picture.bin": b"\0\1\2",
 }
+
+# An error as an SDK reports it: the cause first, with the lines around each call.
+FAILURE = Occurrence(
+    operation="checkout",
+    kind="OrderError",
+    message="no order",
+    exceptions=[
+        {"type": "KeyError", "value": HOSTILE, "frames": [
+            {"file": "src/shop.py", "line": 2, "function": "collect", "own": True, "platform": "python",
+             "before": ["def collect(item, found=[]):"], "source": "    return [*found, item]", "after": [HOSTILE]},
+            {"file": "lib/json.py", "line": 7, "function": "loads", "own": False, "platform": "python"}]},
+        {"type": "OrderError", "value": "no order", "frames": [
+            {"file": "src/missing.py", "line": 9, "function": "order", "own": True, "platform": "python"},
+            {"file": "src/shop.py", "line": 4, "function": "missing", "own": True, "platform": "python"}]},
+    ],
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -59,6 +77,7 @@ def test_an_empty_installation_says_on_each_page_that_there_is_nothing_yet(
         assert f'<a href="{address}" aria-current="page">{name}</a>' in page
         assert "<h1" in page or address == "/approvals"
     home = visit("/")
+    assert '<a class="status unknown" href="/health" aria-label="Health: unknown">' in home
     assert "Nothing needs attention." in home
     assert "No repository is registered." in home
 
@@ -82,13 +101,15 @@ def test_every_link_of_every_page_leads_to_a_page(
                 ),
                 {"x": HOSTILE},
             )
-        error_analysis.analyze_batch(connection)
+        error_rate_tracker.track_errors(connection, [FAILURE])
         sparc.start(
             connection,
             requested_by="ada",
             repository=loop.name,
             description="cognitive complexity of src/shop.py below 5",
         )
+
+    suspects.analyze_errors(engine)
 
     seen: set[str] = set()
     waiting = {"/"}
@@ -118,8 +139,17 @@ def test_every_link_of_every_page_leads_to_a_page(
     page = visit("/repositories/project")
     assert "src/shop.py" in page
     assert "aria-label='Where complex code changes often" in page
+    assert "<a href='/repositories/project/files/src/shop.py'><g><title>src/shop.py" in page
+    [error] = [link for link in seen if link.startswith("/errors/") and "OrderError" in visit(link)]
+    page = visit(error)
+    assert page.index("OrderError: no order") < page.index("caused by</span> KeyError")
+    assert "1 frame of libraries" in page
+    assert '<a href="/repositories/project/files/src/shop.py#L2"><code>src/shop.py:2</code></a>' in page
+    assert "<code>src/missing.py:9</code>" in page
+    assert '<tr class="here"><td class="number">2</td><td><code>    <span class="keyword">return' in page
+    assert f"/changes/{suggestions[1]['id']}" in page
     home = visit("/")
-    assert "1 open problem." in home
+    assert "2 open problems." in home
     assert ">applied</dt><dd>1<" in home
     function = visit("/repositories/project/files/src/shop.py?function=worst")
     assert "cognitive" in function

@@ -1,4 +1,4 @@
-"""The pages of errors and of health: error groups, circuit breakers, checks, incidents."""
+"""The pages of errors: groups with circuit breakers, and one group with its exceptions and suspected commit."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,26 +8,29 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qflow_dagster.infrastructure import circuit_breaker, error_records, health_exceptions, health_states
-from qflow_dagster.pictures.charts import sparkline, trend
+from qflow_dagster.agents import self_improvement
+from qflow_dagster.agents.suggestion_states import OPEN_STATES
+from qflow_dagster.infrastructure import circuit_breaker, error_records
+from qflow_dagster.ingestion import repositories
+from qflow_dagster.pictures.charts import trend
 from qflow_dagster.safety.display import visible_json
 from qflow_dagster.settings import settings
+from qflow_dagster.web.changes import change_rows
 from qflow_dagster.web.pages import (
     PAGE_ROWS,
     Code,
     Link,
-    Picture,
     Section,
     Status,
     address,
     age,
     choices,
     chosen,
-    duration,
-    percent,
     run_link,
     view,
 )
+from qflow_dagster.web.source import line_address
+from qflow_dagster.web.stacks import stack_section
 
 MAX_OCCURRENCES = 20
 
@@ -88,7 +91,6 @@ def error(request: Request, connection: Connection) -> Response:
     """Return an error group: what to do, its stack, suspected commit, occurrences over time and the newest ones."""
     id_: UUID = request.path_params["id"]
     group = error_records.show(connection, id_, occurrences=MAX_OCCURRENCES)
-    suspect = group["suspect"] or {}
     sections = [
         Section(
             title="What it is",
@@ -100,31 +102,17 @@ def error(request: Request, connection: Connection) -> Response:
                 "advice": group["advice"],
                 "first seen": group["first_seen"],
                 "last seen": group["last_seen"],
+                "first in release": group["first_release"],
+                "last in release": group["last_release"],
+                "fixed in release": group["resolved_in"],
+                "users": group["users"] or None,
+                "merged into it": [Link(str(part)[:8], address("errors", part)) for part in group["merged"]]
+                or None,
             },
         ),
-        Section(
-            title="Suspected commit",
-            half=True,
-            facts={
-                name: _suspect_value(name, value, suspect)
-                for name, value in suspect.items()
-                if value is not None
-            },
-            empty="" if suspect else "No commit is suspected: no frame lies in a registered repository.",
-        ),
-        Section(
-            title="Stack",
-            note="The innermost frame is the last.",
-            rows=[
-                {
-                    "function": Code(str(frame.get("function") or "")),
-                    "file": Code(str(frame.get("file") or "")),
-                    "line": frame.get("line"),
-                }
-                for frame in group["frames"]
-            ],
-            empty="No frame of it was recorded.",
-        ),
+        _suspected(group["suspect"]),
+        *_waiting(connection, group["suspect"]),
+        stack_section(connection, group),
         _occurrences_over_time(connection, group),
         *_occurrences(group["occurrences"]),
     ]
@@ -138,61 +126,41 @@ def error(request: Request, connection: Connection) -> Response:
     )
 
 
-def health(request: Request, connection: Connection) -> Response:
-    """Return the checks with their history, incidents, and maintenance windows."""
-    states = health_states.states(connection)
-    forecasts = health_states.forecasts(connection, days=1)
-    samples = health_states.recent_values(connection)
-    rows = [
-        {
-            "status": Status(state["status"]),
-            "check": state["name"],
-            "message": state["message"],
-            "last day": Picture(sparkline(samples.get(state["name"], []), f"values of {state['name']}")),
-            "value": state["value"],
-            "threshold": state["threshold"],
-            "unit": state["unit"],
-            "since": f"{age(state['since'])}" + (", flapping" if state["flapping"] else ""),
-            "reaches its threshold in": duration(forecasts.get(state["name"])),
-            "uptime in a day": percent(health_states.uptime(connection, state["name"], days=1)),
-        }
-        for state in states
-    ]
-    incidents = [
-        {
-            "status": Status(row["status"]),
-            "worst": Status(row["worst"] or "unknown"),
-            "check": row["check"],
-            "message": row["message"],
-            "opened": row["opened_at"],
-            "lasted": duration(row["seconds"]),
-            "history": Link("events", address("workflows", row["id"])),
-        }
-        for row in health_states.incidents(connection, limit=PAGE_ROWS)
-    ]
-    windows = [
-        {"checks": row["pattern"], "from": row["starts_at"], "to": row["ends_at"], "reason": row["reason"]}
-        for row in health_exceptions.windows(connection)
-    ]
-    watched = health_states.is_watched(connection)
-    lead = "" if watched else "No check ran lately: is Dagster's daemon running? `qflow up` starts it."
-    sections = [
+def _suspected(suspect: dict[str, Any] | None) -> Section:
+    """Return the commit that changed the innermost file of a registered repository last."""
+    if not suspect:
+        empty = "No commit is suspected: no frame lies in a registered repository."
+        return Section(title="Suspected commit", half=True, empty=empty)
+    repository, path, line = suspect["repository"], suspect["path"], suspect["line"]
+    facts = {
+        "commit": Code(suspect["commit"][:10]),
+        "subject": suspect["subject"],
+        "author": suspect["author"],
+        "at": suspect["committed_at"][:16].replace("T", " "),
+        "file": Link(f"{path}:{line}", line_address(repository, path, line or None)),
+        "repository": Link(repository, address("repositories", repository)),
+    }
+    return Section(title="Suspected commit", half=True, facts=facts)
+
+
+def _waiting(connection: Connection, suspect: dict[str, Any] | None) -> list[Section]:
+    """Return the changes of the suspected file that are not applied yet."""
+    if not suspect:
+        return []
+    changes = self_improvement.find(
+        connection,
+        repository_id=repositories.find(connection, suspect["repository"]).id,
+        states=OPEN_STATES,
+        path=suspect["path"],
+        limit=MAX_OCCURRENCES,
+    )
+    return [
         Section(
-            title="Checks",
-            rows=rows,
-            empty="No check ever ran; `qflow up` starts them.",
-        ),
-        Section(title="Incidents", rows=incidents, empty="There was no incident."),
-        Section(title="Maintenance windows", rows=windows, empty="None is planned."),
+            title="Waiting changes of the suspected file",
+            rows=change_rows(changes),
+            empty="No change of this file waits.",
+        )
     ]
-    status = health_states.overall(states) if watched else "unknown"
-    return view(request, "Health", sections, status=status, lead=lead, events="/events")
-
-
-def _suspect_value(name: str, value: Any, suspect: dict[str, Any]) -> Any:
-    if name == "path" and "repository" in suspect:
-        return Link(str(value), address("repositories", suspect["repository"], "files", value))
-    return Code(str(value)[:10]) if name == "commit" else value
 
 
 def _occurrences_over_time(connection: Connection, group: dict[str, Any]) -> Section:
