@@ -229,6 +229,7 @@ def find(
     category: str | None = None,
     fixable: bool | None = None,
     limit: int = 100,
+    offset: int = 0,
 ) -> list[dict[str, Any]]:
     """Return the findings that match all filters: errors first, then by hotspot rank, path and line."""
     filters = {
@@ -246,8 +247,8 @@ def find(
         FROM findings g JOIN repositories r ON r.id = g.repository_id
         LEFT JOIN hotspots h ON h.snapshot_id = r.current_snapshot_id AND h.path = g.path
         WHERE {" AND ".join(["g.state = ANY(:states)", *chosen])}
-        ORDER BY array_position(ARRAY['error', 'warning', 'info'], g.severity), h.rank NULLS LAST, g.path, g.line
-        LIMIT :limit
+        ORDER BY array_position(ARRAY['error', 'warning', 'info'], g.severity), h.rank NULLS LAST, g.path, g.line, g.id
+        LIMIT :limit OFFSET :offset
     """)
     parameters = {
         "repository_id": repository_id,
@@ -258,6 +259,7 @@ def find(
         "category": category,
         "fixable": fixable,
         "limit": limit,
+        "offset": offset,
     }
     return [dict(row) for row in connection.execute(query, parameters).mappings()]
 

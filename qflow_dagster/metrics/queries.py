@@ -170,12 +170,14 @@ def counted_after(connection: Connection, repository_id: int) -> str | None:
 
 
 def tiles(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
-    """Return (path, code_lines, score) of every file with code that is neither vendored nor generated."""
+    """Return path, code_lines, score and knowledge_loss of the repository's own files with code, without tests."""
     return _rows(
         connection,
         """
-            SELECT m.path, m.code_lines, coalesce(h.score, 0) AS score
+            SELECT m.path, m.code_lines, coalesce(h.score, 0) AS score,
+                   coalesce(c.knowledge_loss, 0) AS knowledge_loss
             FROM file_metrics m LEFT JOIN hotspots h ON h.snapshot_id = m.snapshot_id AND h.path = m.path
+            LEFT JOIN change_metrics c ON c.snapshot_id = m.snapshot_id AND c.path = m.path
             WHERE m.snapshot_id = :id AND m.maintainability IS NOT NULL AND NOT m.vendored
               AND NOT m.generated AND NOT m.test
         """,
@@ -252,6 +254,21 @@ def trend(connection: Connection, snapshot_id: int) -> list[dict[str, Any]]:
         .order_by(table.month)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def measured_commits(connection: Connection, repository_id: int, limit: int) -> list[dict[str, Any]]:
+    """Return size and complexity of the repository at the last measured commits, oldest first."""
+    rows = _rows(
+        connection,
+        """
+            SELECT s.commit_oid AS commit, s.committed_at, m.code_lines, m.functions,
+                   m.cognitive_p90, m.duplication_ratio
+            FROM repository_metrics m JOIN snapshots s ON s.id = m.snapshot_id
+            WHERE s.repository_id = :id ORDER BY s.seq DESC LIMIT :limit
+        """,
+        {"id": repository_id, "limit": limit},
+    )
+    return rows[::-1]
 
 
 def repository_metrics(connection: Connection, snapshot_id: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Pictures as SVG text: charts, the confidence in rules, task graphs.
 
-- `charts`: treemap of hotspots, histogram, trend
+- `charts`: treemap of hotspots, histogram, trend, stacked bars
 - `confidence`: a rule's confidence over time, reliability of predictions
 - `task_graph`: a task graph with the states of its tasks
 

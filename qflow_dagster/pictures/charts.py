@@ -1,10 +1,10 @@
-"""Pictures of metrics as self-contained SVG: hotspot map, histogram, trend.
+"""Pictures of metrics as self-contained SVG: hotspot map, histogram, trend, stacked bars.
 
 Belongs here: pure functions from plain values to SVG text. Does not belong here: reading
 tables, or how Dagster shows a picture. All text is escaped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,6 +17,8 @@ INK, FAINT, GRID = "#1f2933", "#6b7785", "#e4e7eb"
 # From cold to hot; readable on white, and in order of brightness for the colour-blind.
 SCALE = ("#e8eef4", "#c3d5e6", "#f6d9a8", "#f0a35e", "#d9622b", "#a3280e")
 BLUE, ORANGE = "#3a6ea5", "#d9622b"
+# Of stacked values, from the bottom on.
+STACK = (BLUE, "#f0a35e", "#a3280e")
 
 
 class Tile(NamedTuple):
@@ -37,7 +39,14 @@ class Box(NamedTuple):
     height: float
 
 
-def hotspot_map(tiles: Sequence[Tile], title: str, *, limit: int = 300, height: int = 420) -> str:
+def hotspot_map(
+    tiles: Sequence[Tile],
+    title: str,
+    *,
+    limit: int = 300,
+    height: int = 420,
+    colour: str = "hotspot score",
+) -> str:
     """Draw a treemap: a rectangle per file, area = lines of code, colour = heat, grouped by top folder.
 
     Only the `limit` largest files are drawn, and the title says so. Layout: squarified
@@ -67,7 +76,7 @@ def hotspot_map(tiles: Sequence[Tile], title: str, *, limit: int = 300, height: 
         )
     # The links within a picture are hidden from a screen reader by the role of an image.
     role = "group" if any(tile.href for tile in drawn) else "img"
-    return frame(height, title, [*body, *_legend(height)], role=role)
+    return frame(height, title, [*body, *_legend(height, colour)], role=role)
 
 
 def histogram(counts: Sequence[tuple[str, int]], title: str, *, height: int = 240, marked: int = 0) -> str:
@@ -118,6 +127,35 @@ def trend(
         body.append(words(x, bottom + 16, labels[index], 10, FAINT, anchor="middle"))
     body.append(words(0, top - 6, f"{maximum:,.0f}", 10, BLUE))
     body.append(words(WIDTH, top - 6, f"{peak:,.0f}", 10, ORANGE, anchor="end"))
+    return frame(height, title, body)
+
+
+def stacked(labels: Sequence[str], series: Mapping[str, Sequence[float]], title: str) -> str:
+    """Draw a bar of stacked values per label, the first series at the bottom; the largest sum is on the left."""
+    height, top = 260, 48
+    bottom = height - 26
+    peak = max((sum(values) for values in zip(*series.values(), strict=True)), default=0) or 1
+    step = WIDTH / max(len(labels), 1)
+    wide = min(step * 0.8, 60)
+    body = [f"<line x1='0' y1='{y}' x2='{WIDTH}' y2='{y}' stroke='{GRID}'/>" for y in (top, bottom)]
+    below = [0.0] * len(labels)
+    for number, ((name, values), fill) in enumerate(zip(series.items(), STACK, strict=False)):
+        x = WIDTH - 100 * (len(series) - number)
+        body.append(f"<rect x='{x}' y='{top - 18}' width='11' height='11' fill='{fill}'/>")
+        body.append(words(x + 15, top - 9, name, 10, INK))
+        for index, value in enumerate(values):
+            tall = (bottom - top) * value / peak
+            y = bottom - (bottom - top) * below[index] / peak - tall
+            below[index] += value
+            if value:
+                left = index * step + (step - wide) / 2
+                body.append(
+                    f"<rect x='{left:.1f}' y='{y:.1f}' width='{wide:.1f}' height='{tall:.1f}' fill='{fill}'/>"
+                )
+    for index in _spread(len(labels), 7):
+        x = min(max(index * step + step / 2, 22), WIDTH - 24)
+        body.append(words(x, bottom + 16, labels[index], 10, FAINT, anchor="middle"))
+    body.append(words(0, top - 6, f"{peak:,.0f}", 10, BLUE))
     return frame(height, title, body)
 
 
@@ -207,9 +245,9 @@ def _tile(tile: Tile, box: Box) -> str:
     return f"<a href='{_safe(tile.href)}'{skipped}>{drawn}</a>"
 
 
-def _legend(height: int) -> list[str]:
+def _legend(height: int, meaning: str) -> list[str]:
     y = height - 16
-    body = [words(0, y + 9, "area: lines of code, colour: hotspot score", 10, FAINT)]
+    body = [words(0, y + 9, f"area: lines of code, colour: {meaning}", 10, FAINT)]
     for index, colour in enumerate(SCALE):
         body.append(f"<rect x='{WIDTH - 230 + index * 22}' y='{y}' width='22' height='11' fill='{colour}'/>")
     body.append(words(WIDTH - 236, y + 9, "cold", 10, FAINT, anchor="end"))

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from qflow_dagster.execution import work_items
+from qflow_dagster.execution import plan_progress, work_items
 from qflow_dagster.ingestion import queries
 from qflow_dagster.safety.display import visible_json
 from qflow_dagster.web.pages import (
@@ -39,7 +39,7 @@ def plan(request: Request, connection: Connection) -> Response:
         Section(title="Next", rows=item_rows(items), empty="No item is open."),
         Section(
             title="Progress",
-            rows=work_items.progress(connection, snapshot.repository_id),
+            rows=plan_progress.progress(connection, snapshot.repository_id),
             empty="No plan yet.",
         ),
     ]

@@ -9,13 +9,13 @@ from starlette.responses import Response
 from qflow_dagster import quantumflow
 from qflow_dagster.agents import self_improvement
 from qflow_dagster.evolution import finding_trends, findings
-from qflow_dagster.execution import work_items
+from qflow_dagster.execution import plan_progress, work_items
 from qflow_dagster.ingestion import queries
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import requests
 from qflow_dagster.metrics import queries as metrics
 from qflow_dagster.metrics import tables
-from qflow_dagster.pictures.charts import Tile, histogram, hotspot_map, trend
+from qflow_dagster.pictures.charts import Tile, histogram, hotspot_map, stacked, trend
 from qflow_dagster.pictures.coupling import Pair, circle
 from qflow_dagster.registry import WorkflowTypeName
 from qflow_dagster.safety.display import visible_json
@@ -30,6 +30,8 @@ from qflow_dagster.web.pages import (
     address,
     choices,
     chosen,
+    next_rows,
+    offset,
     percent,
     repository_path,
     run_link,
@@ -40,7 +42,9 @@ from qflow_dagster.web.source import file_link, finding_rows, function_link, lin
 
 TOP = 10
 # A page stays under 100 kB.
-MAX_TILES, MAX_MONTHS = 150, 120
+MAX_TILES, MAX_OWNED_TILES, MAX_RULES, MAX_COMMITS = 60, 40, 15, 20
+# Of pictures over time, and of the tables behind them.
+MAX_MONTHS, MAX_WEEKS, MAX_ROWS = 72, 26, 12
 STATES = ("open", "reopened", "fixed", "suppressed")
 
 
@@ -84,25 +88,33 @@ def finding_list(request: Request, connection: Connection) -> Response:
     snapshot = queries.current_snapshot(connection, request.path_params["name"])
     state = chosen(request, "state", STATES)
     rules = sorted({row["rule"] for row in findings.counts(connection, snapshot.repository_id)})
+    path, first = request.query_params.get("path"), offset(request)
     found = findings.find(
         connection,
         snapshot.repository_id,
         states=[state] if state else findings.OPEN,
         severity=chosen(request, "severity", ("error", "warning", "info")),
         rule=chosen(request, "rule", rules),
-        limit=10 * PAGE_ROWS,
+        path=path if path and "\0" not in path else None,
+        limit=2 * PAGE_ROWS + 1,
+        offset=first,
     )
-    note = f"The first {len(found):,}; choose a rule to see others." if len(found) == 10 * PAGE_ROWS else ""
-    rows = finding_rows(snapshot.repository, found)
+    last = first + 2 * PAGE_ROWS
     section = Section(
-        title="Most severe first", note=note, rows=rows, empty="No finding matches the filters."
+        title="Most severe first",
+        note=f"In {path}." if path else "",
+        rows=finding_rows(snapshot.repository, found[: 2 * PAGE_ROWS]),
+        empty="No finding matches the filters.",
     )
+    more = next_rows(request, "More findings", last) if len(found) > 2 * PAGE_ROWS else None
     filters = {
         "state": choices(request, "state", STATES),
         "severity": choices(request, "severity", ("error", "warning", "info")),
         "rule": choices(request, "rule", rules),
     }
-    return view(request, "Findings", [section], path=repository_path(snapshot.repository), filters=filters)
+    return view(
+        request, "Findings", [section], path=repository_path(snapshot.repository), filters=filters, more=more
+    )
 
 
 def finding(request: Request, connection: Connection) -> Response:
@@ -146,14 +158,44 @@ def _overview(connection: Connection, snapshot: Snapshot) -> list[Section]:
     )
     return [
         Section(title="Hotspot map", half=True, picture=picture, empty="No file is measured yet."),
+        _measured(connection, snapshot),
         Section(
             title="Change over time",
             half=True,
             picture=history if months else "",
-            rows=[{**row, "month": row["month"][:7]} for row in reversed(months[-36:])],
+            rows=[{**row, "month": row["month"][:7]} for row in reversed(months[-MAX_ROWS:])],
             empty="The history is not read yet.",
         ),
     ]
+
+
+def _measured(connection: Connection, snapshot: Snapshot) -> Section:
+    """Return size and complexity at the commits that were measured."""
+    commits = metrics.measured_commits(connection, snapshot.repository_id, MAX_COMMITS)
+    picture = trend(
+        [f"{row['committed_at']:%y-%m-%d}" for row in commits],
+        [row["code_lines"] for row in commits],
+        [row["cognitive_p90"] or 0 for row in commits],
+        "Lines of code (bars), cognitive complexity that 90% of functions stay below (line)",
+    )
+    return Section(
+        title="Complexity over time",
+        half=True,
+        note="At the commits that were measured: the newest since the repository is registered.",
+        picture=picture if len(commits) > 1 else "",
+        rows=[
+            {
+                "commit": Code(row["commit"][:10]),
+                "date": f"{row['committed_at']:%Y-%m-%d}",
+                "lines": row["code_lines"],
+                "functions": row["functions"],
+                "cognitive, 90%": row["cognitive_p90"],
+                "duplicated": percent(row["duplication_ratio"]),
+            }
+            for row in reversed(commits)
+        ],
+        empty="No commit is measured yet.",
+    )
 
 
 def _code(connection: Connection, snapshot: Snapshot) -> list[Section]:
@@ -193,14 +235,13 @@ def _code(connection: Connection, snapshot: Snapshot) -> list[Section]:
 
 def _findings(connection: Connection, snapshot: Snapshot, by_rule: list[dict[str, Any]]) -> list[Section]:
     name = snapshot.repository
-    weeks = finding_trends.weekly(connection, snapshot.repository_id)
+    weeks = finding_trends.weekly(connection, snapshot.repository_id, weeks=MAX_WEEKS)
     first = next((n for n, row in enumerate(weeks) if row["found"] or row["open"]), len(weeks))
     weeks = weeks[max(first - 1, 0) :]
-    picture = trend(
+    picture = stacked(
         [f"{row['week']:%m-%d}" for row in weeks],
-        [row["found"] for row in weeks],
-        [row["open"] for row in weeks],
-        "Findings per week: found (bars), open (line)",
+        {name: [row[name] for row in weeks] for name in ("info", "warning", "error")},
+        "Open findings at the end of each week",
     )
     rows = [
         {
@@ -211,16 +252,22 @@ def _findings(connection: Connection, snapshot: Snapshot, by_rule: list[dict[str
             "fixable": row["fixable"],
             "example": row["example"],
         }
-        for row in by_rule
+        for row in by_rule[:MAX_RULES]
     ]
     return [
-        Section(title="Findings", rows=rows, empty="No finding is open."),
+        Section(
+            title="Findings",
+            note=f"The {MAX_RULES} most severe of {len(by_rule)} rules." if len(by_rule) > MAX_RULES else "",
+            rows=rows,
+            empty="No finding is open.",
+            link=Link("All findings", address("repositories", name, "findings")),
+        ),
         Section(
             title="Findings over time",
             half=True,
             note="Since the repository is registered.",
             picture=picture if weeks else "",
-            rows=[{**row, "week": f"{row['week']:%Y-%m-%d}"} for row in weeks],
+            rows=[{**row, "week": f"{row['week']:%Y-%m-%d}"} for row in reversed(weeks[-MAX_ROWS:])],
             empty="Nothing was found yet.",
         ),
     ]
@@ -232,12 +279,25 @@ def _work(connection: Connection, snapshot: Snapshot) -> list[Section]:
         connection, repository_id=id_, level=work_items.planned_level(), state="open", limit=TOP
     )
     changes = self_improvement.find(connection, repository_id=id_, limit=TOP)
+    weeks = plan_progress.burn_up(connection, id_, weeks=MAX_WEEKS)
+    burn_up = stacked(
+        [f"{row['week']:%m-%d}" for row in weeks],
+        {name: [row[name] for row in weeks] for name in ("done", "open")},
+        "Planned items at the end of each week",
+    )
     return [
         Section(
             title="Plan",
             rows=item_rows(items),
             empty="Nothing is planned.",
             link=Link("The whole plan", address("repositories", name, "plan")),
+        ),
+        Section(
+            title="Burn-up of the plan",
+            half=True,
+            picture=burn_up if weeks else "",
+            rows=[{**row, "week": f"{row['week']:%Y-%m-%d}"} for row in reversed(weeks[-MAX_ROWS:])],
+            empty="Nothing is planned.",
         ),
         Section(
             title="Changes",
@@ -271,6 +331,7 @@ def _people(connection: Connection, snapshot: Snapshot) -> list[Section]:
             ],
             empty="No two files change together regularly.",
         ),
+        _knowledge_map(connection, snapshot),
         Section(
             title="Owners and knowledge",
             note="`alone`: files that nobody else changed; `lost`: files mostly by people who left.",
@@ -278,6 +339,22 @@ def _people(connection: Connection, snapshot: Snapshot) -> list[Section]:
             empty="The history is not read yet.",
         ),
     ]
+
+
+def _knowledge_map(connection: Connection, snapshot: Snapshot) -> Section:
+    lost = [
+        Tile(
+            tile["path"],
+            tile["code_lines"],
+            min(tile["knowledge_loss"], 1),
+            line_address(snapshot.repository, tile["path"]),
+        )
+        for tile in metrics.tiles(connection, snapshot.id)
+    ]
+    colour = "share of the lines by people who left"
+    title = "Where those who know the code have left"
+    picture = hotspot_map(lost, title, limit=MAX_OWNED_TILES, colour=colour) if lost else ""
+    return Section(title="Knowledge map", half=True, picture=picture, empty="No file is measured yet.")
 
 
 def _runs(connection: Connection, snapshot: Snapshot) -> list[Section]:

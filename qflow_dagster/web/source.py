@@ -14,11 +14,13 @@ from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import callers, graph, lookups
 from qflow_dagster.metrics import queries as metrics
 from qflow_dagster.safety.display import visible, visible_line
-from qflow_dagster.web.pages import Code, Link, Section, Status, address, view
+from qflow_dagster.web.pages import Code, Link, Section, Status, address, next_rows, offset, view
 from qflow_dagster.web.syntax import highlight, render
 
 MAX_FILES = 100
 MAX_CALLS = 100
+# A page stays under 100 kB.
+MAX_FUNCTIONS, MAX_FINDINGS, MAX_TEXT = 30, 25, 40_000
 # How the metrics call code outside of functions.
 TOP_LEVEL = "(top level)"
 # Lines of a text that are shown at a time; the rest is a link away.
@@ -42,19 +44,27 @@ def file(request: Request, connection: Connection) -> Response:
     if function := _function_of(request, connection, snapshot, path):
         return _function(request, connection, snapshot, path, oid, function)
     measured = metrics.file_metrics(connection, snapshot.repository_id, path)
-    found = findings.find(connection, snapshot.repository_id, path=path)
+    found = findings.find(connection, snapshot.repository_id, path=path, limit=MAX_FINDINGS + 1)
     name = snapshot.repository
+    functions, first = measured["functions"], offset(request)
+    last = first + MAX_FUNCTIONS
     sections = [
         _facts("Size and complexity", measured.get("size", {}), half=True),
         _facts("Changes", measured.get("changes", {}), half=True),
         _facts("Hotspot", measured.get("hotspot", {}), half=True),
         Section(
             title="Findings",
-            rows=finding_rows(name, found, with_path=False),
+            rows=finding_rows(name, found[:MAX_FINDINGS], with_path=False),
             empty="No finding is open in this file.",
+            link=Link("All findings of the file", address("repositories", name, "findings", path=path))
+            if len(found) > MAX_FINDINGS
+            else None,
         ),
         Section(
             title="Functions",
+            note=f"{first + 1} to {min(last, len(functions))} of {len(functions)}, the most complex first."
+            if len(functions) > MAX_FUNCTIONS
+            else "",
             rows=[
                 {
                     **row,
@@ -62,9 +72,10 @@ def file(request: Request, connection: Connection) -> Response:
                         row["function"], function_address(name, path, row["function"], row["line"])
                     ),
                 }
-                for row in measured["functions"]
+                for row in functions[first:last]
             ],
             empty="It has no functions that are measured.",
+            link=next_rows(request, "Less complex functions", last) if len(functions) > last else None,
         ),
         Section(
             title="Changed together with",
@@ -213,8 +224,7 @@ def _text(request: Request, connection: Connection, snapshot: Snapshot, path: st
     data = _read(connection, snapshot, path, oid)
     if data is None:
         return Section(title="Text", empty="It is not text, or larger than 1 MB: it is not shown.")
-    body, number = _highlighted(data, path, first, first + MAX_LINES - 1)
-    last = min(first + MAX_LINES - 1, number)
+    body, last, number = _highlighted(data, path, first, first + MAX_LINES - 1)
     note = "" if first == 1 and last == number else f"Lines {first:,} to {last:,} of {number:,}."
     here = address("repositories", snapshot.repository, "files", path)
     link = Link("Next lines", f"{here}?from={last + 1}#text") if last < number else None
@@ -231,25 +241,31 @@ def _read(connection: Connection, snapshot: Snapshot, path: str, oid: str) -> st
     return data.decode("utf-8", "replace")
 
 
-def _highlighted(data: str | None, path: str, first: int, last: int) -> tuple[Markup, int]:
-    """Return lines of a text as a table with their numbers, and the number of all lines."""
+def _highlighted(data: str | None, path: str, first: int, last: int) -> tuple[Markup, int, int]:
+    """Return lines of a text as a table with their numbers, the number of the last one, and of all lines.
+
+    Long lines end the table early, so that the page stays small.
+    """
     if data is None:
-        return Markup("<p class='empty'>It is not text, or larger than 1 MB: it is not shown.</p>"), 0
+        return Markup("<p class='empty'>It is not text, or larger than 1 MB: it is not shown.</p>"), 0, 0
     rows = visible(data.replace("\r\n", "\n")).removesuffix("\n").split("\n")
     # What is far into a file is read from there: strings of several lines may be coloured wrongly.
     start = 0 if last <= 4 * MAX_LINES else first - 1
     shown = [line if len(line) <= MAX_COLUMNS else line[:MAX_COLUMNS] + "…" for line in rows[start:last]]
     stretches = highlight("\n".join(shown), path)
-    lines = [
-        Markup("<tr id='L{0}'><td class='number'>{0}</td><td><code>{1}</code></td></tr>").format(
-            start + at + 1, render(shown[at], stretches[at])
-        )
-        for at in range(first - 1 - start, len(shown))
-    ]
+    lines: list[Markup] = []
+    size = 0
+    for at in range(first - 1 - start, len(shown)):
+        row = Markup("<tr id='L{0}'><td class='number'>{0}</td><td><code>{1}</code></td></tr>")
+        lines.append(row.format(start + at + 1, render(shown[at], stretches[at])))
+        size += len(lines[-1].encode())
+        if size > MAX_TEXT:
+            break
     table = Markup(
         "<div class='code' tabindex='0' role='region' aria-label='{}'><table><tbody>{}</tbody></table></div>"
     )
-    return table.format(visible_line(path), Markup("\n").join(lines)), len(rows)
+    html = table.format(visible_line(path), Markup("\n").join(lines))
+    return html, first + len(lines) - 1, len(rows)
 
 
 def _facts(title: str, values: dict[str, Any], *, half: bool = False) -> Section:
