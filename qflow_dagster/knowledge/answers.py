@@ -15,8 +15,10 @@ from qflow_dagster.knowledge import (
     code_answers,
     configuration_answers,
     coverage_answers,
+    dead_code,
     graph,
     history_answers,
+    homonyms,
     lookups,
     orientation_answers,
     partial_answers,
@@ -63,7 +65,7 @@ def answer(connection: Connection, snapshot: Snapshot, question: str) -> Answer:
             )
         return Answer(understood, f"{reason}. Search results, {sentence}", evidence, nearest_forms(question))
     try:
-        sentence, evidence = KINDS[understood.kind](context)
+        sentence, evidence = homonyms.answer(context, understood.kind, KINDS[understood.kind])
     except (UnansweredError, GitError) as error:
         near = lookups.near_names(connection, snapshot, understood.subject)
         hint = f"; near it: {listed(near)}" if near else ""
@@ -150,7 +152,8 @@ def _dependencies(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _calls(context: QuestionContext) -> tuple[str, list[Evidence]]:
     context.definition()
-    groups = callers.same(lookups.symbols(context.connection, context.snapshot, context.subject))
+    symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
+    groups = callers.same(symbols)[: callers.MAX_DEFINITIONS]
     sentences, evidence = [], []
     for symbol, *_ in groups:
         calls: dict[str, tuple[int, str]] = {}
@@ -259,15 +262,23 @@ def _similar(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if path := context.file():
-        name, members = path, lookups.within(context.connection, context.snapshot, path, nested=True)
+        name = heading = path
+        members = lookups.within(context.connection, context.snapshot, path, nested=True)
     else:
         symbol = context.definition()
-        name, members = symbol.name, lookups.members(context.connection, context.snapshot, symbol)
+        name, heading = symbol.name, f"{symbol.name} ({symbol.path}:{symbol.line})"
+        parts = context.meant or [context.definition()]
+        found = [lookups.members(context.connection, context.snapshot, part) for part in parts]
+        members = list(dict.fromkeys(member for part in found for member in part))
     if not members:
-        raise UnansweredError(f"{name} has no members")
+        raise UnansweredError(f"{heading} has no members")
     members = context.declared(members)
-    items = [f"{member.name.removeprefix(name + '.')} (line {member.line})" for member in members]
-    sentence = f"{name} has {count(len(members), 'member')}: " + ", ".join(items)
+    one_file = len({member.path for member in members}) == 1
+    items = [
+        f"{member.name.removeprefix(name + '.')} ({'line ' if one_file else member.path + ':'}{member.line})"
+        for member in members
+    ]
+    sentence = f"{heading} has {count(len(members), 'member')}: " + ", ".join(items)
     return sentence, [
         context.at(member.path, member.line, member.signature or member.name) for member in members
     ]
@@ -276,11 +287,11 @@ def _members(context: QuestionContext) -> tuple[str, list[Evidence]]:
 def _describe(context: QuestionContext) -> tuple[str, list[Evidence]]:
     if context.file():
         return orientation_answers.purpose(context)
-    symbols = lookups.symbols(context.connection, context.snapshot, context.subject)
+    symbols = context.meant or lookups.symbols(context.connection, context.snapshot, context.subject)
     if not symbols:
         return orientation_answers.purpose(context)
     items = [(symbol, lookups.documented(context.connection, symbol)) for symbol in symbols[:5]]
-    # Of several symbols, the first documented one.
+    # Of several parts, the first documented one.
     best, documented = next((symbol for symbol in items if symbol[1]), items[0])
     sentence = f"the {best.kind} {best.name} ({best.path}:{best.line}): {best.signature}"
     sentence += f". {documented[:600]}" if documented else ", not documented"
@@ -325,7 +336,7 @@ KINDS: dict[str, Callable[[QuestionContext], tuple[str, list[Evidence]]]] = {
     "raised": code_answers.raised,
     "raises": code_answers.raises,
     "word": code_answers.word,
-    "dead": code_answers.dead,
+    "dead": dead_code.dead,
     "relation": relation_answers.related,
     "placement": orientation_answers.placement,
     "purpose": _describe,

@@ -31,7 +31,7 @@ class Callers(NamedTuple):
 
 def callers(connection: Connection, snapshot: Snapshot, subject: str) -> list[Callers]:
     """Return the calls of each symbol that a subject names; each caller once, tests last."""
-    groups = same(lookups.symbols(connection, snapshot, subject))
+    groups = same(lookups.symbols(connection, snapshot, subject))[:MAX_DEFINITIONS]
     short = lookups.short_name(groups[0][0].name if groups else subject)
     declarations = Declarations(connection, snapshot)
     calls = declarations.calls({short} | (declarations.aliases_of(short) if groups else set()))
@@ -67,11 +67,17 @@ def same(symbols: Sequence[SymbolLocation]) -> list[list[SymbolLocation]]:
         name = symbol.name.replace("::", ".").partition("<")[0]
         short = lookups.short_name(name)
         name = name.removesuffix(f".{short}") if name.endswith(f"{short}.{short}") else name
-        # A type is one thing, wherever its parts are.
-        path = "" if symbol.kind in ("impl", "struct", "class") else symbol.path
-        key = next((k for k in groups if k[1] == name and (k[0] == path or "" in (path, k[0]))), (path, name))
+        key = (symbol.path, name)
+        if key not in groups and _in_parts(symbol):
+            key = next((other for other in groups if other[1] == name), key)
         groups.setdefault(key, []).append(symbol)
-    return list(groups.values())[:MAX_DEFINITIONS]
+    return list(groups.values())
+
+
+def _in_parts(symbol: SymbolLocation) -> bool:
+    """Return whether a type may have parts in other files: implementations, partial types, types opened again."""
+    opened_again = symbol.path.endswith((".rb", ".rake")) and symbol.kind in ("class", "module")
+    return opened_again or symbol.kind == "impl" or "partial " in symbol.signature
 
 
 def _once(calls: Sequence[Call]) -> list[Call]:
@@ -130,7 +136,7 @@ def uncalled(connection: Connection, snapshot: Snapshot, prefix: str) -> list[Sy
         for definition in resolver.resolve(call).definitions:
             if not _is_within(call, definition):
                 referred.add((definition.path, definition.line))
-    return [SymbolLocation(*row[:7]) for row in rows if (row.path, row.line) not in referred][:60]
+    return [SymbolLocation(*row[:7]) for row in rows if (row.path, row.line) not in referred]
 
 
 def _is_within(call: Call, definition: Definition) -> bool:

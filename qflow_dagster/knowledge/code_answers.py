@@ -1,7 +1,7 @@
-"""Answers on code beyond names and calls: inheritance, raised exceptions, words, what a change affects, dead code.
+"""Answers on code beyond names and calls: inheritance, raised exceptions, words, what a change affects.
 
 Belongs here: one function per kind of question. Does not belong here: other kinds (`answers`, `history_answers`,
-`project_answers`), SQL (`lookups`), git (`git_facts`).
+`project_answers`, `dead_code`), SQL (`lookups`), git (`git_facts`).
 """
 
 import re
@@ -22,8 +22,6 @@ _RAISES = re.compile(r"\b(?:raise|throws?|rethrow|panic!?|fail with)\b", re.IGNO
 EXPORTS = re.compile(r"(?:^|/)(?:__init__\.pyi?|index\.[cm]?[jt]sx?|mod\.rs|lib\.rs)$")
 # How calls are called whose receiver has no declared type.
 POSSIBLY = "may also be called, on what has no declared type,"
-# A file that is run, or whose names are used by convention, has callers that no index shows.
-_ENTRY_NAMES = frozenset({"main", "setup", "teardown", "init", "run", "handler", "new", "default"})
 
 
 def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
@@ -43,9 +41,12 @@ def subclasses(context: QuestionContext) -> tuple[str, list[Evidence]]:
 
 def bases(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the classes that a class inherits from, as its declaration says."""
-    [symbol] = context.declared([context.definition()])
-    named = lookups.bases_of(symbol.kind, symbol.name, symbol.signature)
-    evidence = [context.at(symbol.path, symbol.line, symbol.signature)]
+    parts = context.declared(context.meant or [context.definition()])
+    symbol = parts[0]
+    named = list(
+        dict.fromkeys(b for part in parts for b in lookups.bases_of(part.kind, part.name, part.signature))
+    )
+    evidence = [context.at(part.path, part.line, part.signature) for part in parts]
     if not named:
         return f"{symbol.name} ({symbol.path}:{symbol.line}) names no base class", evidence
     for name in named:
@@ -174,23 +175,3 @@ def name_of(subject: str, each: callers.Callers, *, several: bool) -> str:
     if not several or each.symbol is None:
         return subject
     return f"{each.symbol.name} ({each.symbol.path}:{each.symbol.line})"
-
-
-def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
-    """List functions that nothing calls or imports by name: likely dead, never certain."""
-    rows = [
-        row
-        for row in callers.uncalled(context.connection, context.snapshot, context.subject)
-        if row.name.rpartition(".")[2].lower() not in _ENTRY_NAMES
-    ]
-    where = f" in {context.subject}" if context.subject else ""
-    if not rows:
-        raise UnansweredError(
-            f"every function{where} is called or imported by name, or no such file is known"
-        )
-    items = [f"{row.name} ({row.path}:{row.line})" for row in rows]
-    return (
-        f"{count(len(rows), 'function')}{where} are neither called nor imported by name: {listed(items)}. "
-        "Calls by reflection, from templates or from outside the repository are not seen",
-        [context.at(row.path, row.line, row.signature) for row in rows[:MAX_ROWS]],
-    )

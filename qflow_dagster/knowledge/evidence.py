@@ -65,6 +65,8 @@ class QuestionContext(NamedTuple):
     subject: str
     # The second subject, of kinds that have two.
     other: str = ""
+    # The parts of the definition that is meant, where the subject may name several.
+    meant: tuple[SymbolLocation, ...] = ()
 
     def at(self, path: str, line: int, words: str) -> Evidence:
         """Return evidence in the snapshot."""
@@ -89,6 +91,8 @@ class QuestionContext(NamedTuple):
 
     def file(self) -> str | None:
         """Return the file that the subject names, None if it is a symbol: many files have the name of a class."""
+        if self.meant:
+            return None
         paths = lookups.files(self.connection, self.snapshot, self.subject)
         if paths and not re.search(r"[/.]", self.subject):
             return None if lookups.symbols(self.connection, self.snapshot, self.subject) else paths[0]
@@ -99,7 +103,9 @@ class QuestionContext(NamedTuple):
         return self.file() or self.definition().path
 
     def definition(self) -> SymbolLocation:
-        """Return the first definition of the subject."""
+        """Return the definition that is meant, else the first of the subject."""
+        if self.meant:
+            return self.meant[0]
         symbols = lookups.symbols(self.connection, self.snapshot, self.subject)
         if not symbols:
             raise UnansweredError(

@@ -47,7 +47,16 @@ def lines_with(objects: Path, commit: str, word: str) -> list[Line]:
     Raises:
         GitError: An object is missing.
     """
-    return _grep(objects, commit, "-w", "-F", "-e", word)
+    return lines_with_any(objects, commit, [word])
+
+
+def lines_with_any(objects: Path, commit: str, words: Sequence[str]) -> list[Line]:
+    """Return the lines of text files that have one of `words` as a whole word, at most 2,000, in the order of paths.
+
+    Raises:
+        GitError: An object is missing.
+    """
+    return _grep(objects, commit, "-w", "-F", *(option for word in words for option in ("-e", word)))
 
 
 def lines_matching(objects: Path, commit: str, pattern: str) -> list[Line]:

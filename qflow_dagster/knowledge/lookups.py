@@ -113,16 +113,17 @@ def imports_of(connection: Connection, snapshot: Snapshot, name: str) -> list[An
 
 
 def members(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) -> list[SymbolLocation]:
-    """Return the symbols directly within another one."""
-    condition = (
-        "f.path = :path AND s.start_line >= :line AND s.end_line <= :end_line "
-        "AND s.qualified_name LIKE :prefix AND s.qualified_name NOT LIKE :deeper"
-    )
+    """Return the symbols directly within another one; in Go the methods that its package declares for a type."""
+    within = "f.path = :path AND s.start_line >= :line AND s.end_line <= :end_line"
+    if symbol.path.endswith(".go"):
+        within = "regexp_replace(f.path, '[^/]*$', '') = :folder AND f.path LIKE '%.go'"
+    condition = f"{within} AND s.qualified_name LIKE :prefix AND s.qualified_name NOT LIKE :deeper"
     escaped = symbol.name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
     parameters = {
         **snapshot.interval,
         "name": symbol.name,
         "path": symbol.path,
+        "folder": symbol.path.removesuffix(symbol.path.rpartition("/")[2]),
         "line": symbol.line,
         "end_line": symbol.end_line,
         "prefix": f"{escaped}.%",
@@ -131,7 +132,7 @@ def members(connection: Connection, snapshot: Snapshot, symbol: SymbolLocation) 
     rows = connection.execute(
         text(_SYMBOLS.format(condition=condition).replace(f"LIMIT {MAX_ROWS}", "LIMIT 60")), parameters
     )
-    return sorted((SymbolLocation(*row) for row in rows), key=lambda member: member.line)
+    return sorted((SymbolLocation(*row) for row in rows), key=lambda member: (member.path, member.line))
 
 
 def within(

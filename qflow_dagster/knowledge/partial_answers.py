@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from qflow_dagster.knowledge import lookups
+from qflow_dagster.knowledge import homonyms, lookups
 from qflow_dagster.knowledge.evidence import Evidence, QuestionContext, UnansweredError
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
@@ -187,7 +187,8 @@ def answer(
         for each in fitting if part.each else fitting[:1]:
             subject = each.symbol.path if part.kind == "dependencies" else each.name
             try:
-                sentence, found = kinds[part.kind](context._replace(subject=subject))
+                named = context._replace(subject=subject)
+                sentence, found = homonyms.answer(named, part.kind, kinds[part.kind])
             except UnansweredError:
                 continue
             first = first or part.kind

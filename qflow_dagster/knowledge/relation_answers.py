@@ -12,7 +12,7 @@ from qflow_dagster.metrics import queries as metrics
 
 def related(context: QuestionContext) -> tuple[str, list[Evidence]]:
     """Name the shortest ways between two places, in both directions, and how often their files changed together."""
-    other = context._replace(subject=context.other, other=context.subject)
+    other = context._replace(subject=context.other, other=context.subject, meant=())
     parts: list[str] = []
     evidence: list[Evidence] = []
     for one, two in ((context, other), (other, context)):

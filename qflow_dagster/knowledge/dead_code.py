@@ -1,0 +1,193 @@
+"""Answer which functions are likely dead: nothing calls, imports or names them.
+
+Belongs here: what keeps a function alive without a call: it is passed as a value, registered by its name, decorated,
+visible to other projects. Does not belong here: calls (`callers`).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from tree_sitter import Node, Tree
+
+from qflow_dagster.ingestion import languages
+from qflow_dagster.ingestion.extraction.grammars import grammar
+from qflow_dagster.knowledge import callers, git_facts, lookups
+from qflow_dagster.knowledge.evidence import (
+    MAX_ROWS,
+    Evidence,
+    QuestionContext,
+    UnansweredError,
+    count,
+    listed,
+)
+from qflow_dagster.knowledge.lookups import SymbolLocation, short_name
+
+# Names looked for at once, files read at once, and functions shown.
+BATCH, FILES, MAX_SHOWN = 100, 64, 60
+# A file that is run, or whose names are used by convention, has callers that no index shows.
+_ENTRY_NAMES = frozenset({"main", "setup", "teardown", "init", "run", "handler", "new", "default"})
+# Files that register or use code by its name: configuration, templates.
+_BY_NAME = re.compile(
+    r"\.(?:toml|cfg|ini|json|ya?ml|xml|properties|conf|html?|erb|haml|j2|jinja2?|tmpl|hbs|ejs|twig|vue|svelte)$"
+)
+# Nodes of which a name declares something, instead of using it.
+_DECLARES = re.compile(r"defin|declar|_item$|parameter|keyword_argument|assignment|^method$|^function$")
+_PRIVATE = re.compile(r"\b(?:static|private|internal|fileprivate|defp|local|pub\s*\((?:super|self))\b")
+_ANNOTATED = ("@", "[", "#[")
+_SCRIPTS = (".sh", ".bash", ".zsh", ".ksh", ".bats")
+_EXPORTED_BY_WORD = {".rs": "pub", **dict.fromkeys((".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx"), "export")}
+
+SAID = {
+    "hidden": "likely dead",
+    "visible": "public, so other projects may use them",
+    "decorated": "decorated or annotated, which may register them",
+}
+
+
+def dead(context: QuestionContext) -> tuple[str, list[Evidence]]:
+    """List functions that nothing calls, imports or names: likely dead, never certain."""
+    rows = [
+        row
+        for row in callers.uncalled(context.connection, context.snapshot, context.subject)
+        if short_name(row.name).lower() not in _ENTRY_NAMES
+    ]
+    where = f" in {context.subject}" if context.subject else ""
+    if not rows:
+        raise UnansweredError(f"no function{where} lacks a call or an import, or there is no such file")
+    found: list[SymbolLocation] = []
+    for first in range(0, len(rows), BATCH):
+        found += _unnamed(context, rows[first : first + BATCH])
+        if len(found) >= MAX_SHOWN:
+            break
+    first_lines = _first_lines(context, found)
+    found = [row for row in found if not _is_value(row, first_lines.get(row, ("", ""))[1])][:MAX_SHOWN]
+    if not found:
+        raise UnansweredError(f"every function{where} is called, imported or named as a value")
+    kinds: dict[str, list[SymbolLocation]] = defaultdict(list)
+    for row in found:
+        kinds[_kind(row, *first_lines.get(row, ("", "")))].append(row)
+    parts = [
+        f"{said}: " + listed([f"{row.name} ({row.path}:{row.line})" for row in kinds[kind]])
+        for kind, said in SAID.items()
+        if kinds[kind]
+    ]
+    shown = [row for kind in SAID for row in kinds[kind]]
+    return (
+        f"neither called, imported nor named anywhere{where}: {count(len(shown), 'function')}; {'; '.join(parts)}. "
+        "Calls by reflection or from outside the repository are not seen",
+        [context.at(row.path, row.line, row.signature) for row in shown[:MAX_ROWS]],
+    )
+
+
+def _unnamed(context: QuestionContext, rows: Sequence[SymbolLocation]) -> list[SymbolLocation]:
+    """Return the symbols that no code or configuration names outside of their own definition."""
+    by_name: dict[str, list[SymbolLocation]] = defaultdict(list)
+    for row in rows:
+        by_name[short_name(row.name)].append(row)
+    words = re.compile(rf"(?<![\w$])(?:{'|'.join(by_name)})(?![\w$])")
+    lines: dict[str, list[git_facts.Line]] = defaultdict(list)
+    for line in _lines(context, list(by_name)):
+        lines[line.path].append(line)
+    own = lookups.code_paths(context.connection, context.snapshot, list(lines))
+    alive: set[SymbolLocation] = set()
+    code = [path for path in lines if path in own and not _BY_NAME.search(path)]
+    for path in set(lines) - set(code):
+        if _BY_NAME.search(path):
+            alive |= {
+                row for line in lines[path] for name in words.findall(line.text) for row in by_name[name]
+            }
+    for first in range(0, len(code), FILES):
+        paths = [
+            path
+            for path in code[first : first + FILES]
+            if any(set(by_name[n]) - alive for line in lines[path] for n in words.findall(line.text))
+        ]
+        texts = context.texts(paths)
+        for path in paths:
+            for name, number in _uses(path, texts.get(path, ""), words):
+                within = {
+                    row for row in by_name[name] if row.path == path and row.line <= number <= row.end_line
+                }
+                alive |= set(by_name[name]) - within
+    return [row for row in rows if row not in alive]
+
+
+def _lines(context: QuestionContext, names: Sequence[str]) -> list[git_facts.Line]:
+    """Return the lines that have the names; of names that are in very many lines, each is looked for alone."""
+    lines = git_facts.lines_with_any(context.objects(), context.snapshot.commit_oid, names)
+    if len(lines) < git_facts.MAX_LINES or len(names) == 1:
+        return lines
+    half = len(names) // 2
+    return _lines(context, names[:half]) + _lines(context, names[half:])
+
+
+def _uses(path: str, text: str, words: re.Pattern[str]) -> Iterator[tuple[str, int]]:
+    """Yield the names that code uses, each with its line: not what it declares, or says in prose."""
+    source = text.encode()
+    language = grammar(languages.detect(path, source[: languages.HEAD_BYTES]))
+    tree = language.parser.parse(source) if language else None
+    offset = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        for match in words.finditer(line):
+            start = offset + len(line[: match.start()].encode())
+            if tree is None or _is_use(tree, start, start + len(match[0].encode())):
+                yield match[0], number
+        offset += len(line.encode()) + 1
+
+
+def _is_use(tree: Tree, start: int, end: int) -> bool:
+    node = tree.root_node.descendant_for_byte_range(start, end)
+    if node is None or "comment" in node.type:
+        return False
+    if "string" in node.type or "heredoc" in node.type:
+        # A name in a string may register it (`__all__`, routes, mocks); prose does not.
+        return not re.search(rb"\s", (node.text or b"").strip())
+    parent = node.parent
+    return parent is None or not (_DECLARES.search(parent.type) and _declares(parent, node))
+
+
+def _declares(parent: Node, node: Node) -> bool:
+    return any(parent.child_by_field_name(field) == node for field in ("name", "declarator", "left"))
+
+
+def _first_lines(
+    context: QuestionContext, rows: Sequence[SymbolLocation]
+) -> dict[SymbolLocation, tuple[str, str]]:
+    """Return the line before each function, where a decorator is, and its first line."""
+    texts = context.texts(sorted({row.path for row in rows}))
+    lines = {path: ["", *content.splitlines()] for path, content in texts.items()}
+    return {
+        row: (lines[row.path][row.line - 1], lines[row.path][row.line])
+        for row in rows
+        if row.line < len(lines.get(row.path, ()))
+    }
+
+
+def _is_value(row: SymbolLocation, first_line: str) -> bool:
+    """Return whether a function is a named expression of JavaScript, used where it is written."""
+    written = re.search(rf"\bfunction\b\s*\*?\s*{re.escape(short_name(row.name))}\b", first_line)
+    before = first_line[: written.start()].split() if written else []
+    return bool(set(before) - {"export", "default", "async", "declare"}) and _is_script(row.path)
+
+
+def _is_script(path: str) -> bool:
+    return _EXPORTED_BY_WORD.get(path[path.rfind(".") :]) == "export"
+
+
+def _kind(row: SymbolLocation, line_before: str, first_line: str) -> str:
+    """Return whether what uses a function may be elsewhere: `decorated`, `visible`, or not (`hidden`)."""
+    if (
+        row.signature.startswith(_ANNOTATED)
+        or line_before.lstrip().startswith(_ANNOTATED)
+        or line_before.strip() == ")"
+    ):
+        return "decorated"
+    name, suffix = short_name(row.name), row.path[row.path.rfind(".") :]
+    if name.startswith("_") or suffix in _SCRIPTS or _PRIVATE.search(row.signature):
+        return "hidden"
+    if suffix == ".go":
+        return "visible" if name[:1].isupper() and "internal/" not in row.path else "hidden"
+    if word := _EXPORTED_BY_WORD.get(suffix):
+        return "visible" if re.match(rf"\s*{word}\b(?!\s*\()", first_line) else "hidden"
+    return "hidden" if "." in row.name else "visible"

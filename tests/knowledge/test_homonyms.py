@@ -1,0 +1,66 @@
+"""What several things have as their name is answered for each of them, or for the one that a path selects."""
+
+from pathlib import Path
+
+import yaml
+from sqlalchemy import Engine
+
+from qflow_dagster.ingestion.queries import current_snapshot
+from qflow_dagster.knowledge import answers, index
+from qflow_dagster.metrics import pipeline
+from tests.ingestion.conftest import BOB, GitRepository, Ingested
+
+FILES: dict[str, str] = yaml.safe_load((Path(__file__).parent / "homonyms.yaml").read_text())
+
+# Question, what the answer says, what it does not say.
+QUESTIONS = [
+    ("What are the members of Pot?", ["2 definitions", "steep", "drain", "tests/test_pot.py:Pot"], []),
+    ("What are the members of py/plant.py:Pot?", ["drain"], ["steep", "definitions"]),
+    ("What does Pot inherit from?", ["py/tea.py:3) inherits from Vessel", "inherits from Holder"], []),
+    ("What is Pot?", ["Holds tea", "Holds soil"], []),
+    ("what exceptions does Pot raise?", ["TooHot", "TooWet"], []),
+    ("When was clean introduced?", ["by Ann: First", "by Bob: Plants"], []),
+    ("Who wrote clean?", ["py/tea.py:9) was written by Ann", "py/plant.py:7) was written by Bob"], []),
+    ("when was clean last changed?", ["by Ann: First", "by Bob: Plants"], []),
+    ("why is clean complex?", ["py/tea.py:9): cognitive 1", "py/plant.py:7): cognitive 0"], []),
+    ("what breaks if I change clean?", ["py/tea.py", "py/plant.py"], []),
+    ("How are clean and Pot related?", ["not answered for", "py/tea.py:clean", "tests/test_pot.py:Pot"], []),
+    (
+        "What are the members of Conn?",
+        ["Conn (go/a/a.go:4) has 1 member: Close", "Conn (go/b/b.go:4) has 1"],
+        [],
+    ),
+    ("what does go/b/b.go:Conn do?", ["of a database"], ["of a network"]),
+    ("who wrote Close?", ["go/a/a.go", "go/b/b.go", "by Ann", "by Bob"], []),
+    ("What does Entry inherit from?", ["Outer.Entry", "Base", "Other.Entry", "Runnable"], []),
+    ("What does Outer.Entry inherit from?", ["Base"], ["Runnable", "definitions"]),
+    ("What are the methods of Ledger?", ["Post", "Close"], ["definitions"]),
+    ("What does Ledger inherit from?", ["Book", "IClosable"], ["definitions"]),
+    ("What are the members of rs/geo.rs:Shape?", ["measure"], ["draw"]),
+    ("What are the members of Shape?", ["2 definitions", "draw", "measure"], []),
+    ("What does rs/shape.rs:Shape inherit from?", ["Drawn"], []),
+    ("What are the methods of Kettle?", ["boil", "whistle"], ["definitions"]),
+    ("What does Kettle inherit from?", ["Pan"], ["definitions"]),
+    ("What does Options inherit from?", ["Shared", "Other"], []),
+    ("who wrote list_length?", ["c/list.c"], ["definitions"]),
+]
+
+
+def test_homonyms_are_answered_for_each(
+    engine: Engine, repository: GitRepository, ingested: Ingested
+) -> None:
+    later = ("py/plant.py", "go/b/b.go")
+    repository.commit({path: content for path, content in FILES.items() if path not in later}, "First")
+    repository.commit({path: FILES[path] for path in later}, "Plants", BOB)
+    ingested(repository)
+    with engine.connect() as connection:
+        snapshot = current_snapshot(connection, "project")
+    index.update(engine, snapshot)
+    pipeline.compute_all(engine, snapshot.id)
+    wrong = []
+    with engine.connect() as connection:
+        for question, said, unsaid in QUESTIONS:
+            words = answers.answer(connection, snapshot, question).words
+            if not all(part in words for part in said) or any(part in words for part in unsaid):
+                wrong.append((question, words))
+    assert not wrong, "\n".join(f"{question} -> {words}" for question, words in wrong)
