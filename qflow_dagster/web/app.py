@@ -20,7 +20,9 @@ from qflow_dagster.settings import settings
 from qflow_dagster.web import api, site
 from qflow_dagster.web.access import SLACK, Access, Guard
 from qflow_dagster.web.inbox import Inbox
+from qflow_dagster.web.intake import Intake
 from qflow_dagster.web.monitoring import Monitoring
+from qflow_dagster.web.otlp import Otlp
 from qflow_dagster.web.pages import FOLDER, error_page
 from qflow_dagster.web.request_page import RequestPage
 from qflow_dagster.web.sentry import Sentry
@@ -46,13 +48,15 @@ def build_app(
     access = Access(settings().inbox, settings().errors, host)
     inbox, request_page = Inbox(engine), RequestPage(engine)
     monitoring = Monitoring(engine, locations)
-    sentry = Sentry(engine, key_needed=not access.loopback)
+    intake = Intake(engine)
+    sentry = Sentry(intake, key_needed=not access.loopback)
+    otlp = Otlp(intake, key_needed=not access.loopback)
     browsers = Middleware(
         CORSMiddleware,
         allow_origins=access.intake_origins,
         allow_methods=["POST"],
         allow_private_network=True,
-        allow_headers=["X-Sentry-Auth", "Content-Encoding", "sentry-trace", "baggage"],
+        allow_headers=["X-Sentry-Auth", "Content-Encoding", "Content-Type", "sentry-trace", "baggage"],
         expose_headers=["X-Sentry-Rate-Limits", "Retry-After"],
     )
     app = Starlette(
@@ -75,6 +79,8 @@ def build_app(
                 routes=[
                     Route("/envelope/", sentry.envelope, methods=["POST"]),
                     Route("/store/", sentry.envelope, methods=["POST"]),
+                    Route("/integration/otlp/v1/traces", otlp.traces, methods=["POST"]),
+                    Route("/integration/otlp/v1/logs", otlp.logs, methods=["POST"]),
                 ],
                 middleware=[browsers],
             ),

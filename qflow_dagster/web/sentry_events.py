@@ -9,16 +9,14 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from qflow_dagster.errors import QflowError
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, Success
-from qflow_dagster.infrastructure.intake_counts import CheckIn, Discarded, Sessions
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.storable import read_json
 from qflow_dagster.settings import settings
+from qflow_dagster.web.intake import Envelope, InvalidEnvelopeError, TooLargeError
 from qflow_dagster.web.sentry_counts import check_in_from, discarded_from, failure_from, sessions_from
 from qflow_dagster.web.sentry_stacks import exceptions_of, stack_text, values
 from qflow_dagster.web.sentry_stacks import text as _text
@@ -44,34 +42,6 @@ COUNTS = ("session", "sessions", "client_report", "check_in")
 MAX_ID_LENGTH = 64
 EVENT_ID = re.compile(r"[0-9a-f]{32}")
 LEAST_SAMPLE_RATE = 1e-6
-
-
-class InvalidEnvelopeError(QflowError):
-    """The request body is not a valid envelope."""
-
-
-class TooLargeError(InvalidEnvelopeError):
-    """The request body is too large."""
-
-
-@dataclass
-class Envelope:
-    """The relevant content of an envelope."""
-
-    event_id: str | None = None
-    occurrences: list[Occurrence] = field(default_factory=list)
-    successes: list[Success] = field(default_factory=list)
-    sessions: list[Sessions] = field(default_factory=list)
-    check_ins: list[CheckIn] = field(default_factory=list)
-    discarded: list[Discarded] = field(default_factory=list)
-    # Problems of invalid items; the other items are kept.
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def kept(self) -> int:
-        """Items that can be stored."""
-        lists = (self.occurrences, self.successes, self.sessions, self.check_ins, self.discarded)
-        return sum(map(len, lists))
 
 
 def parse_event(body: bytes) -> Envelope:
@@ -189,7 +159,7 @@ def _details(event: Mapping[str, Any]) -> dict[str, Any]:
     tags, request, given = event.get("tags"), event.get("request"), event.get("fingerprint")
     details: dict[str, Any] = {
         "event_id": _text(event.get("event_id"), MAX_ID_LENGTH),
-        "user": _hashed(event.get("user")),
+        "user": hashed_user(event.get("user")),
         "template": _message(event)[1],
         "breadcrumbs": [
             {name: crumb[name] for name in ("timestamp", "category", "level", "message") if crumb.get(name)}
@@ -208,8 +178,8 @@ def _details(event: Mapping[str, Any]) -> dict[str, Any]:
     return details
 
 
-def _hashed(user: Any) -> str:
-    """Return a digest that tells users apart without naming them."""
+def hashed_user(user: Any) -> str:
+    """Return a digest that tells users apart without naming them; empty without a name."""
     if not isinstance(user, Mapping):
         return ""
     names = (_text(user.get(key), 500) for key in ("id", "email", "username", "ip_address"))

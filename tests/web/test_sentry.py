@@ -24,7 +24,8 @@ from qflow_dagster.settings import settings
 from qflow_dagster.settings.platform import ErrorsSettings
 from qflow_dagster.web.access import hash_password
 from qflow_dagster.web.app import build_app
-from qflow_dagster.web.sentry_events import InvalidEnvelopeError, parse_envelope
+from qflow_dagster.web.intake import InvalidEnvelopeError
+from qflow_dagster.web.sentry_events import parse_envelope
 
 EVENT = {
     "transaction": "shop.pay",

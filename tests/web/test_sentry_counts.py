@@ -9,9 +9,9 @@ from starlette.testclient import TestClient
 
 from qflow_dagster.infrastructure import error_analysis, error_records, intake_counts, services
 from qflow_dagster.infrastructure.service_probes import probe_all
-from qflow_dagster.web import sentry
+from qflow_dagster.web import intake
+from qflow_dagster.web.intake import Envelope
 from qflow_dagster.web.sentry_counts import check_in_from
-from qflow_dagster.web.sentry_events import Envelope
 from tests.web.test_sentry import envelope
 
 ATTRIBUTES = {"release": "shop@1.2.0", "environment": "production"}
@@ -110,8 +110,8 @@ def test_the_schedule_of_a_monitor_says_when_the_next_check_in_is_late(
 def test_beyond_what_may_wait_senders_are_requested_to_wait(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sentry, "MAX_WAITING", 0)
+    monkeypatch.setattr(intake, "MAX_WAITING", 0)
     response = client.post("/api/1/envelope/", content=envelope(("event", {"message": "m"})))
     assert (response.status_code, response.headers["Retry-After"]) == (429, "10")
-    with pytest.raises(sentry.BusyError):
-        asyncio.run(sentry.Intake(engine).store(Envelope()))
+    with pytest.raises(intake.BusyError):
+        asyncio.run(intake.Intake(engine).store(Envelope()))
