@@ -95,20 +95,24 @@ def error(request: Request, connection: Connection) -> Response:
         Section(
             title="What it is",
             half=True,
-            facts={
-                "operation": group["operation"],
-                "class": group["classification"],
-                "may succeed when repeated": group["retryable"],
-                "advice": group["advice"],
-                "first seen": group["first_seen"],
-                "last seen": group["last_seen"],
-                "first in release": group["first_release"],
-                "last in release": group["last_release"],
-                "fixed in release": group["resolved_in"],
-                "users": group["users"] or None,
-                "merged into it": [Link(str(part)[:8], address("errors", part)) for part in group["merged"]]
-                or None,
-            },
+            facts=_recorded(
+                {
+                    "operation": group["operation"],
+                    "class": group["classification"],
+                    "may succeed when repeated": group["retryable"],
+                    "advice": group["advice"],
+                    "first seen": group["first_seen"],
+                    "last seen": group["last_seen"],
+                    "first in release": group["first_release"],
+                    "last in release": group["last_release"],
+                    "fixed in release": group["resolved_in"],
+                    "users": group["users"] or None,
+                    "merged into it": [
+                        Link(str(part)[:8], address("errors", part)) for part in group["merged"]
+                    ]
+                    or None,
+                }
+            ),
         ),
         _suspected(group["suspect"]),
         *_waiting(connection, group["suspect"]),
@@ -124,6 +128,10 @@ def error(request: Request, connection: Connection) -> Response:
         status=group["state"],
         numbers={"occurrences": group["count"], "severity": Status(group["severity"])},
     )
+
+
+def _recorded(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _suspected(suspect: dict[str, Any] | None) -> Section:
@@ -200,7 +208,7 @@ def _occurrences(occurrences: list[dict[str, Any]]) -> list[Section]:
         Section(title="Newest occurrences", rows=rows),
         Section(
             title="Recorded with the newest",
-            facts={name: value for name, value in recorded.items() if value is not None},
+            facts=_recorded(recorded),
             empty="" if any(recorded.values()) else "Neither a stack trace nor a context.",
         ),
     ]

@@ -15,8 +15,8 @@ from starlette.responses import RedirectResponse, Response
 
 from qflow_dagster.agents.request_description import describe
 from qflow_dagster.agents.request_progress import progress
-from qflow_dagster.approvals import arbiter, deciders, forms, records, tokens
-from qflow_dagster.errors import QflowError
+from qflow_dagster.approvals import arbiter, assignment, deciders, forms, records, tokens
+from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.safety.display import visible_json
 from qflow_dagster.safety.names import identity
 from qflow_dagster.settings import settings
@@ -114,6 +114,14 @@ class RequestPage:
                     arbiter.revoke(connection, approval_id, reason=comment or "no reason given", **common)
                 case "comment":
                     arbiter.comment(connection, approval_id, actor=actor, words=comment or "")
+                case "reassign":
+                    assignment.reassign(
+                        connection, approval_id, actor=actor, to=_person(form), reason=comment or ""
+                    )
+                case "delegate":
+                    assignment.delegate(
+                        connection, approval_id, actor=actor, to=_person(form), reason=comment or ""
+                    )
                 case _:
                     return False
         return True
@@ -136,6 +144,14 @@ class RequestPage:
         new = exclusion.exclude(self.engine, suggestion, locations, actor=actor, reason=reason)
         with self.engine.connect() as connection:
             return f"/approvals/{self_improvement.show(connection, new)['approval']}"
+
+
+def _person(form: ImmutableMultiDict[str, str]) -> str:
+    """Return who the form passes the request on to."""
+    name = form.get("to", "").strip()
+    if not name:
+        raise UsageError("name the person, or `team:NAME`, to pass the request on to")
+    return name
 
 
 def _answers(form: ImmutableMultiDict[str, str]) -> dict[str, Any]:

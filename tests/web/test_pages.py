@@ -77,7 +77,7 @@ def test_an_empty_installation_says_on_each_page_that_there_is_nothing_yet(
         assert f'<a href="{address}" aria-current="page">{name}</a>' in page
         assert "<h1" in page or address == "/approvals"
     home = visit("/")
-    assert '<a class="status unknown" href="/health" aria-label="Health: unknown">' in home
+    assert '<a class="status unknown" href="/health" aria-label="Health unknown">' in home
     assert "Nothing needs attention." in home
     assert "No repository is registered." in home
 

@@ -238,3 +238,26 @@ def test_the_list_keeps_its_filters_in_its_addresses(client: TestClient, ask: As
         "search=%27",
     ):
         assert client.get(f"/approvals?{junk}").status_code == 200
+
+
+def test_a_request_is_passed_on_by_form_with_a_reason(
+    client: TestClient, engine: Engine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings(), "approvals", ApprovalsSettings(deciders={"edit": [ME, "ada"]}))
+    id_ = ask()
+    for refused, sentence in (
+        ({"to": "ada", "comment": ""}, "needs a reason"),
+        ({"to": "", "comment": "on holiday"}, "name the person"),
+        ({"to": "bot", "comment": "on holiday"}, "bot"),
+    ):
+        answer = decide(client, id_, "reassign", **refused)
+        assert answer.status_code == 409
+        assert sentence in answer.text
+    assert decide(client, id_, "reassign", to="ada", comment="on holiday").status_code == 303
+    page = client.get(f"/approvals/{id_}").text
+    assert "owner ada" in page
+    assert "on holiday" in page
+    assert decide(client, id_, "delegate", to="grace", comment="knows the cart").status_code == 303
+    after = client.get(f"/approvals/{id_}").text
+    assert "owner grace" in after
+    assert 'value="approve"' not in after
