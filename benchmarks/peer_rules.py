@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,10 +57,11 @@ class Suite(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How our rules compare with a suite: counts by column, and what differs, to be read."""
+    """How our rules compare with a suite: counts by column, what differs, to be read, and uses of each difference."""
 
     counts: dict[str, int]
     shown: list[str]
+    uses: list[int]
 
     def failures(self, *, part: bool) -> list[str]:
         """Return what is not as it should be; a rule on a part of what the peer's rule is on may find less."""
@@ -153,13 +154,16 @@ def measure(suite: Suite) -> Result:
     documented, reach = suite.differences.get("differences", []), suite.differences.get("reach", 0)
     counts: dict[str, int] = dict.fromkeys(COLUMNS, 0)
     shown: list[str] = []
+    uses = [0] * len(documented)
 
     def differs(kind: str, case: Case, line: int, detail: str) -> bool:
         """Return whether a difference counts, which is not so where it is documented."""
         text = case.code if line == 0 else case.code.split("\n")[line - 1]
-        if any(entry["kind"] == kind and re.search(entry["code"], text) for entry in documented):
-            counts["documented"] += 1
-            return False
+        for number, entry in enumerate(documented):
+            if entry["kind"] == kind and re.search(entry["code"], text):
+                counts["documented"] += 1
+                uses[number] += 1
+                return False
         shown.append(f"[{kind}] {case.name}, line {line}\n{detail}")
         return True
 
@@ -187,7 +191,7 @@ def measure(suite: Suite) -> Result:
         counts["fixes"] += result.same + len(result.different)
         for line in result.missed:
             differs("missed", case, line, case.code)
-    return Result(counts, shown)
+    return Result(counts, shown, uses)
 
 
 def _fixed(rules: list[Rule], case: Case) -> Iterator[str]:
@@ -202,17 +206,17 @@ def _fixed(rules: list[Rule], case: Case) -> Iterator[str]:
         yield text
 
 
-def show_table(rows: list[tuple[Any, ...]], *, markdown: bool) -> None:
-    """Print the table by rule."""
-    names = ("peer's rule", "our rules", "about", *COLUMNS)
+def show_table(title: str, names: Sequence[str], rows: Iterable[Sequence[Any]], *, markdown: bool) -> None:
+    """Print a table; columns of numbers are aligned at the right."""
     lines = [[str(value) for value in row] for row in rows]
+    numbers = (*COLUMNS, "covers")
     if markdown:
-        for line in (names, ["---:" if name in COLUMNS else "---" for name in names], *lines):
+        for line in (names, ["---:" if name in numbers else "---" for name in names], *lines):
             print("|", " | ".join(line), "|")
         return
-    table = Table(title="Our rules on the peers' own tests")
+    table = Table(title=title)
     for name in names:
-        table.add_column(name, justify="right" if name in COLUMNS else "left")
+        table.add_column(name, justify="right" if name in numbers else "left")
     for line in lines:
         table.add_row(*line)
     console.print(table)
@@ -227,18 +231,26 @@ def main() -> None:
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     arguments = parser.parse_args()
-    rows, failures = [], []
+    rows, failures, covered = [], [], []
     total = dict.fromkeys(COLUMNS, 0)
     for suite in suites(arguments.folder, arguments.show):
         result, part = measure(suite), "part" in suite.differences
         total = {column: total[column] + result.counts[column] for column in COLUMNS}
         failures += [f"{suite.id}: {failure}" for failure in result.failures(part=part)]
         ours = ", ".join(rule.id for rule in suite.rules)
+        for entry, uses in zip(suite.differences.get("differences", []), result.uses, strict=True):
+            covered.append((suite.id, entry["kind"], entry["reason"], uses))
+            failures += [] if uses else [f"{suite.id}: nothing differs by: {entry['reason']}"]
         rows.append((suite.id, ours, "part" if part else "all", *result.counts.values()))
         if arguments.show:
             for text in result.shown:
                 console.print(visible(text), markup=False, highlight=False)
-    show_table([*rows, ("all", "", "", *total.values())], markdown=arguments.markdown)
+    names = ("peer's rule", "our rules", "about", *COLUMNS)
+    title = "Our rules on the peers' own tests"
+    show_table(title, names, [*rows, ("all", "", "", *total.values())], markdown=arguments.markdown)
+    covered.sort(key=lambda row: -row[3])
+    names = ("peer's rule", "kind", "documented difference", "covers")
+    show_table("What each documented difference covers", names, covered, markdown=arguments.markdown)
     for failure in failures:
         console.print(failure, markup=False)
     sys.exit(1 if failures else 0)

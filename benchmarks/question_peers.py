@@ -26,6 +26,12 @@ def _git(path: Path, *arguments: str) -> list[str]:
     return done.stdout.splitlines()[:MAX_LINES]
 
 
+def _grep(path: Path, option: str, pattern: str, *paths: str) -> list[str]:
+    """Search the files of HEAD: a bare clone has no work tree."""
+    lines = _git(path, "grep", option, pattern, "HEAD", "--", *paths)
+    return [line.removeprefix("HEAD:") for line in lines]
+
+
 def git_answer(path: Path, question: dict[str, Any]) -> tuple[str, list[str]]:
     """Answer by the command of git for the kind of question: the output, and the places and commits in it."""
     words = re.findall(r"[\w./-]*\w", question["ask"])
@@ -33,7 +39,7 @@ def git_answer(path: Path, question: dict[str, Any]) -> tuple[str, list[str]]:
     short = name.rpartition(".")[2] if "/" not in name and re.search(r"[A-Z_]", name) else name
     kind = question["kind"]
     if kind == "absent":
-        return "\n".join(_git(path, "grep", "-nwF", short)), []
+        return "\n".join(_grep(path, "-nwF", short)), []
     if kind in ("history", "people", "removed"):
         history = ("log", "--format=%H %aN %ad %s", "--date=short")
         if "/" in name or re.search(r"\.\w{1,4}$", name):
@@ -49,20 +55,19 @@ def git_answer(path: Path, question: dict[str, Any]) -> tuple[str, list[str]]:
         lines = _git(path, "log", "-10", "--format=%aN %s")
         return "\n".join(lines), []
     if kind == "defined":
-        lines = _git(
+        lines = _grep(
             path,
-            "grep",
             "-nE",
             rf"(def|class|func|fn|struct|enum|trait|interface|type|function) .*\b{short}\b",
         )
     elif kind in ("members", "purpose", "placement"):
-        lines = _git(path, "grep", "-nE", r"^\s*(pub )?(def|class|func|fn|function|export) ", "--", name)
+        lines = _grep(path, "-nE", r"^\s*(pub )?(def|class|func|fn|function|export) ", name)
     elif kind in ("raises",):
-        lines = _git(path, "grep", "-nE", rf"(raise|throw).*\b{short}\b")
+        lines = _grep(path, "-nE", rf"(raise|throw).*\b{short}\b")
     elif kind == "dependencies":
-        lines = _git(path, "grep", "-nE", r"import|require|include|^use ", "--", name)
+        lines = _grep(path, "-nE", r"import|require|include|^use ", name)
     else:
-        lines = _git(path, "grep", "-nwF", Path(name).stem if "/" in name else short)
+        lines = _grep(path, "-nwF", Path(name).stem if "/" in name else short)
     found = [re.match(r"([^:]+):(\d+):", line) for line in lines]
     return "\n".join(lines), [f"{match[1]}:{match[2]}" for match in found if match]
 
