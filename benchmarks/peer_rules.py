@@ -158,7 +158,9 @@ def measure(suite: Suite) -> Result:
 
     def differs(kind: str, case: Case, line: int, detail: str) -> bool:
         """Return whether a difference counts, which is not so where it is documented."""
-        text = case.code if line == 0 else case.code.split("\n")[line - 1]
+        # A peer also counts other ends of lines, such as U+2028.
+        lines = case.code.split("\n")
+        text = lines[line - 1] if 0 < line <= len(lines) else case.code
         for number, entry in enumerate(documented):
             if entry["kind"] == kind and re.search(entry["code"], text):
                 counts["documented"] += 1

@@ -36,7 +36,7 @@ def cases_of(root: Path, files: Iterable[Path], tools: Path) -> Iterator[Case]:
         *map(str, paths),
     ]
     output = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True, cwd=root)
-    for line in output.stdout.splitlines():
+    for line in filter(None, output.stdout.split("\n")):
         recorded = json.loads(line)
         file = Path(recorded["file"])
         snapshots = _snapshots(file)
