@@ -34,7 +34,7 @@ NOUNS = {
     "findings": "Findings: list, summary, show, suppress, restore, baseline, export, import.",
     "rules": "Rules: list, show, history, test; evolve, mine, promote, retire, veto, thresholds; "
     "publish, import, distrust.",
-    "work": "The plan: list, tree, next, show, progress; add, set, move, depend, decide.",
+    "work": "The plan: list, tree, next, show, progress; add, set, move, depend, decide; import, export.",
     "suggestions": "Suggestions: list, show, exclude, statistics.",
     "edits": "Edits: list, show, apply, follow, revert, close, push, export.",
     "tasks": "Task graphs: submit, work, list, show, graph; retry, amend, cancel.",

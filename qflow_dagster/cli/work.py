@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from qflow_dagster.approvals.approved_workflows import request_workflow
-from qflow_dagster.cli import work_iterations
+from qflow_dagster.cli import work_exchange, work_iterations
 from qflow_dagster.cli.metrics import repository_name
 from qflow_dagster.cli.output import (
     As,
@@ -271,3 +271,4 @@ def decide(
 
 
 work_iterations.add_to(app)
+work_exchange.add_to(app)

@@ -20,9 +20,7 @@ from qflow_dagster.quantumflow.rows import to_jsonb
 _FINISHED = re.compile(
     r"\b(?:done|fixed|finished|complete[d]?|deployed|shipped|released|resolved|merged)\b", re.I
 )
-_FAULT = re.compile(
-    r"\b(?:bug|crash\w*|fix\w*|error|fail\w*|broken|wrong|exception|traceback|defect)\b", re.I
-)
+FAULT = re.compile(r"\b(?:bug|crash\w*|fix\w*|error|fail\w*|broken|wrong|exception|traceback|defect)\b", re.I)
 REQUESTS = "Requested work"
 
 
@@ -57,15 +55,15 @@ def _create(connection: Connection, request: Request) -> UUID:
     parent = (
         UUID(a["parent_id"])
         if a["parent_id"]
-        else _requests(connection, a["level"], a["repository_id"], request)
+        else requested_work(connection, a["level"], a["repository_id"], request.actor)
     )
     due = date.fromisoformat(stated["due"]) if "due" in stated else None
     inputs = wsjf.of_text(
         stated.get("priority"),
-        _days_left(connection, due),
+        days_left(connection, due),
         stated.get("points"),
         a["level"],
-        bool(_FAULT.search(a["description"])),
+        bool(FAULT.search(a["description"])),
     )
     new = NewItem(
         level=a["level"],
@@ -90,7 +88,7 @@ def _create(connection: Connection, request: Request) -> UUID:
     return item
 
 
-def _requests(connection: Connection, level: str, repository_id: int | None, request: Request) -> UUID | None:
+def requested_work(connection: Connection, level: str, repository_id: int | None, actor: str) -> UUID | None:
     """Return the item under which requests stand that resemble no other; None: the level has none above."""
     levels = work_items.hierarchy()
     if levels.index(level) == 0:
@@ -103,9 +101,9 @@ def _requests(connection: Connection, level: str, repository_id: int | None, req
         kind="business" if above == "epic" else None,
         repository_id=repository_id,
     )
-    [parent] = work_items.create(connection, [new], actor=request.actor)
+    [parent] = work_items.create(connection, [new], actor=actor)
     if work_items.show(connection, parent)["state"] in ("done", "cancelled"):
-        work_items.move(connection, [parent], work_items.MACHINES[above].initial, actor=request.actor)
+        work_items.move(connection, [parent], work_items.MACHINES[above].initial, actor=actor)
     return parent
 
 
@@ -138,7 +136,7 @@ def _update(connection: Connection, request: Request) -> UUID:
     connection.execute(update(table).where(table.c.id == item).values(**stored))
     _depend(connection, request, item)
     priority, points = (a["stated"].get(name) for name in ("priority", "points"))
-    of_text = wsjf.of_text(priority, _days_left(connection, due), points, before["level"], False)
+    of_text = wsjf.of_text(priority, days_left(connection, due), points, before["level"], False)
     stating = {"business_value": "priority", "time_criticality": "due", "job_size": "points"}
     inputs = {
         name: {**of_text[name].as_json(), "source": request.actor}
@@ -156,7 +154,8 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _days_left(connection: Connection, due: date | None) -> int | None:
+def days_left(connection: Connection, due: date | None) -> int | None:
+    """Return the days until a due date; None: there is none."""
     today = connection.scalar(select(func.current_date()))
     return (due - today).days if due is not None and today is not None else None
 

@@ -174,12 +174,9 @@ def _calibrated(connection: Connection, analysis: Analysis) -> Analysis:
 
 def _in_hierarchy(analysis: Analysis) -> Analysis:
     """Return an analysis whose level is in the hierarchy in force: the next lower one, else the next higher one."""
-    levels = work_items.hierarchy()
-    if analysis.level in levels:
+    level = work_items.level_in_force(analysis.level)
+    if level == analysis.level:
         return analysis
-    position = work_items.LEVELS.index(analysis.level)
-    lower = [level for level in levels if work_items.LEVELS.index(level) > position]
-    level = lower[0] if lower else levels[-1]
     reason = f"level {level}: the hierarchy has no level {analysis.level}"
     return replace(analysis, level=level, reasons=[*analysis.reasons, reason])
 

@@ -99,6 +99,12 @@ def parent_level(level: str) -> str | None:
     return levels[position - 1] if position else None
 
 
+def level_in_force(level: str) -> str:
+    """Return a level if the hierarchy in force has it, else the next lower one, else its lowest."""
+    levels = hierarchy()
+    return next((lower for lower in LEVELS[LEVELS.index(level) :] if lower in levels), levels[-1])
+
+
 def planned_level() -> str:
     """Return the level that a plan is made of and counted by: features, or stories where there are none."""
     return "feature" if "feature" in hierarchy() else "story"

@@ -67,7 +67,7 @@ def hotspot_map(
         labelled = box.height > 44 and box.width > 60 and folder
         inner = Box(box.x, box.y + 14, box.width, box.height - 14) if labelled else box
         if labelled:
-            body.append(words(box.x + 3, box.y + 11, _fit(folder, box.width - 6, 10), 10, INK, weight=600))
+            body.append(words(box.x + 3, box.y + 11, fit(folder, box.width - 6, 10), 10, INK, weight=600))
         for tile, place in zip(members, squarify([t.size for t in members], inner), strict=True):
             body.append(_tile(tile, place))
         body.append(
@@ -122,7 +122,7 @@ def trend(
     if len(points) > 1:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         body.append(f"<polyline points='{path}' fill='none' stroke='{ORANGE}' stroke-width='2'/>")
-    for index in _spread(len(labels), 7):
+    for index in spread(len(labels), 7):
         x = min(max(index * step + step / 2, 22), WIDTH - 24)
         body.append(words(x, bottom + 16, labels[index], 10, FAINT, anchor="middle"))
     body.append(words(0, top - 6, f"{maximum:,.0f}", 10, BLUE))
@@ -152,7 +152,7 @@ def stacked(labels: Sequence[str], series: Mapping[str, Sequence[float]], title:
                 body.append(
                     f"<rect x='{left:.1f}' y='{y:.1f}' width='{wide:.1f}' height='{tall:.1f}' fill='{fill}'/>"
                 )
-    for index in _spread(len(labels), 7):
+    for index in spread(len(labels), 7):
         x = min(max(index * step + step / 2, 22), WIDTH - 24)
         body.append(words(x, bottom + 16, labels[index], 10, FAINT, anchor="middle"))
     body.append(words(0, top - 6, f"{peak:,.0f}", 10, BLUE))
@@ -236,7 +236,7 @@ def _tile(tile: Tile, box: Box) -> str:
     labelled = box.width > 52 and box.height > 16
     if labelled:
         ink = "#fff" if tile.heat >= 4 / len(SCALE) else INK
-        drawn += words(box.x + 3, box.y + 12, _fit(name, box.width - 6, 9), 9, ink)
+        drawn += words(box.x + 3, box.y + 12, fit(name, box.width - 6, 9), 9, ink)
     drawn += "</g>"
     if not tile.href:
         return drawn
@@ -276,14 +276,14 @@ def words(
     return f"<text x='{x:.1f}' y='{y:.1f}' {style}>{_safe(text)}</text>"
 
 
-def _fit(text: str, width: float, size: int) -> str:
+def fit(text: str, width: float, size: int) -> str:
     """Return `text`, cut so that it probably fits `width` pixels at `size` (0.56 em per letter)."""
     available = int(width / (size * 0.56))
     return text if len(text) <= available else text[: max(available - 1, 1)] + "…"
 
 
-def _spread(count: int, maximum: int) -> list[int]:
-    """Return at most `most` indices of `count`, evenly spread."""
+def spread(count: int, maximum: int) -> list[int]:
+    """Return at most `maximum` indices of `count`, evenly spread."""
     if count <= maximum:
         return list(range(count))
     return [round(i * (count - 1) / (maximum - 1)) for i in range(maximum)]
