@@ -11,9 +11,11 @@ from qflow_dagster.generation.fixes import EditsOf
 from qflow_dagster.generation.preconditions.file import File
 
 # A mark of fmt with one value; a literal per cent sign.
-_MARK = re.compile(r"%[-+# 0]*+\d*+(?:\.\d++)?[vTtbcdoOqxXUeEfFgGsp]")
+_MARK = re.compile(r"%[-+#0]*+\d*+(?:\.\d++)?[vTtbcdoOqxXUeEfFgGsp]")
 # Files that are no plain content: the start is overwritten on purpose, or they have no end.
-_SPECIAL = re.compile(r"(?i)/dev/|/proc/|/sys/|lock|pid|pipe|fifo|tty|socket|device|disk|block")
+_SPECIAL = re.compile(
+    r"(?i)/dev/|/proc/|/sys/|lock|pid|pipe|fifo|tty|socket|device|disk|block|patch|header|update|overwrite|index"
+)
 _READ_OR_MOVED = ("Seek", "Truncate", "WriteAt", "ReadAt", "Read", "Fd", "Stat", "SyscallConn")
 
 
@@ -60,7 +62,26 @@ def returned(file: File, match: Match) -> list[Edit] | str | None:
         if statement.kind() == "block":
             return "it is not a statement"
     end = span_of(statement)[1]
+    arguments = call.field("arguments")
+    writer = named_children(arguments)[0].text() if arguments is not None else ""
+    branch = next((outer for outer in statement.ancestors() if outer.kind() == "if_statement"), statement)
+    condition, later = branch.field("condition"), [after for after in branch.next_all() if after.is_named()]
+    error = condition.text().partition(" ")[0] if condition is not None else ""
+    answers = False
+    for after in later:
+        answers |= _names(after, writer)
+        line = file.source.line_of(span_of(after)[0])
+        if _names(after, error):
+            return f"line {line} looks at {error}"
+        if after.kind() not in _PASSED and not _names(after, writer) and not after.text().startswith(_LOGS):
+            return f"line {line} would not happen"
+    if not answers:
+        return f"nothing is written to {writer} afterwards"
     return [Edit(end, end, f"{newline(file)}{indent_of(file, statement)}return")]
+
+
+def _names(node: SgNode, name: str) -> bool:
+    return any(part.text() == name for part in node.find_all(kind="identifier"))
 
 
 def truncated(file: File, match: Match) -> list[Edit] | str | None:
@@ -130,11 +151,31 @@ def iteration_error(file: File, match: Match) -> list[Edit] | str | None:
         return "the function returns no error"
     if any(node.text() == f"{name}.Err" for node in function.find_all(kind="selector_expression")):
         return f"the function looks at {name}.Err"
+    if any(
+        _keeps(use, match.start) for use in function.find_all(kind="identifier", regex=f"^{re.escape(name)}$")
+    ):
+        return f"{name} is handed on, or of something that another goroutine may close"
     values = named_children(statement)
     listed = named_children(values[0]) if values and values[0].kind() == "expression_list" else values
     if not listed or listed[-1].kind() != "nil":
         return "the function does not return nil here"
+    loops = [loop for loop in function.find_all(kind="for_statement") if span_of(loop)[1] < match.start]
+    for other in function.find_all(kind="return_statement", regex=r"\bnil$"):
+        if loops and span_of(loops[-1])[1] < span_of(other)[0] < match.start:
+            return "the function returns nil at other places, too"
     return [Edit(*span_of(listed[-1]), f"{name}.Err()")]
+
+
+def _keeps(use: SgNode, before: int) -> bool:
+    """Return whether an iteration before a position is handed on, or what it reads may be closed elsewhere."""
+    statement = use.parent()
+    if span_of(use)[0] >= before or statement is None or statement.kind() == "selector_expression":
+        return False
+    declared = statement.parent()
+    if declared is None or declared.kind() != "short_var_declaration":
+        return True
+    _, _, read = (declared.field("right") or use).text().partition("NewScanner(")
+    return bool(_CLOSED_ELSEWHERE.search(read))
 
 
 def narrower(file: File, match: Match) -> list[Edit] | str | None:
@@ -142,10 +183,13 @@ def narrower(file: File, match: Match) -> list[Edit] | str | None:
     name, bits = file.captured(match, "X") or "", match.captures["BITS"]
     unsigned = (file.captured(match, "F") or "") == "ParseUint"
     function = next((o for o in file.node(match).ancestors() if o.kind() in _FUNCTIONS), None)
+    if file.captured(match, "BASE") != "10":
+        return "a number that is not decimal may be bits, with the sign among them"
+    error = re.escape(file.captured(match, "E") or "")
+    if function is None or not re.search(rf"\b{error}\s*[!=]=\s*nil\b", function.text()):
+        return "the error of the number is not looked at"
     widths = set()
-    for use in (
-        function.find_all(kind="identifier", regex=f"^{re.escape(name)}$") if function is not None else ()
-    ):
+    for use in function.find_all(kind="identifier", regex=f"^{re.escape(name)}$"):
         if span_of(use)[0] < match.end:
             continue
         arguments = use.parent()
@@ -167,6 +211,18 @@ _WRITERS = (
     "toml.NewEncoder(",
 )
 _WRITERS += ("bufio.NewWriter(", "csv.NewWriter(", "xml.NewEncoder(", "gob.NewEncoder(")
+# Statements whose effect stays within the handler.
+_PASSED = (
+    "short_var_declaration",
+    "var_declaration",
+    "if_statement",
+    "for_statement",
+    "return_statement",
+    "comment",
+)
+_LOGS = ("log.", "fmt.Print", "logger.", "slog.")
+# Reading a terminal or a connection ends with an error where it is closed on purpose.
+_CLOSED_ELSEWHERE = re.compile(r"(?i)conn|sock|pty|tty|pipe|stream|stdout|stderr")
 _ENDING = ("panic(", "log.Fatal", "os.Exit(", "t.Fatal", "b.Fatal")
 
 CODEMODS: dict[str, EditsOf] = {

@@ -11,6 +11,10 @@ from qflow_dagster.generation.fixes import EditsOf
 from qflow_dagster.generation.preconditions.file import File
 
 _MARK = re.compile(r"%[sd]")
+# What ends with an exception where the thread is interrupted.
+_WAITS = re.compile(
+    r"\b(join|sleep|wait|take|put|get|await\w*|acquire|poll|offer|lockInterruptibly|invokeAll)\("
+)
 _LOOPS = ("while_statement", "do_statement", "for_statement", "enhanced_for_statement")
 _BODIES = ("method_declaration", "constructor_declaration", "lambda_expression", "static_initializer")
 
@@ -32,6 +36,8 @@ def interrupted(file: File, match: Match) -> list[Edit] | str | None:
             return "what catches the exception in the loop may wait again, which would end at once"
         if outer.kind() in _BODIES:
             break
+        if outer.kind() == "try_statement" and (waits := _WAITS.search(_finally(outer))):
+            return f"{waits[0]}…) after it would end at once"
     body = clause.field("body")
     statements = named_children(body) if body is not None else []
     if body is None or not statements or statements[-1].kind() != "throw_statement":
@@ -45,6 +51,10 @@ def interrupted(file: File, match: Match) -> list[Edit] | str | None:
         return "the handler is written on one line"
     indent = indent_of(file, statements[-1])
     return [Edit(start, start, f"Thread.currentThread().interrupt();{newline(file)}{indent}")]
+
+
+def _finally(statement: SgNode) -> str:
+    return "".join(part.text() for part in named_children(statement) if part.kind() == "finally_clause")
 
 
 def _logs(statement: SgNode) -> bool:
@@ -67,6 +77,11 @@ def braces(file: File, match: Match) -> list[Edit] | str | None:
     # A last value beyond the marks is an exception that is logged with its stack.
     if not len(marks) <= len(values) <= len(marks) + 1:
         return "the message does not have a mark for each value"
+    last = values[-1].text() if values else ""
+    if len(values) == len(marks) and re.search(
+        rf"\b\w*(Exception|Throwable|Error|Failure)\s+{re.escape(last)}\b", file.text
+    ):
+        return "SLF4J logs an exception that comes last with its stack, not in the message"
     return [Edit(text[0] + mark.start(), text[0] + mark.end(), "{}") for mark in marks]
 
 

@@ -10,7 +10,10 @@ from qflow_dagster.generation.preconditions.file import File
 
 # Escapes that mean something in a regular expression, and nothing (or a backspace) in a text.
 _LOST = "dDsSwWbB.+*?()[]{}|^$"
+# Statements that compute what the callback gets.
+_PASSED = ("lexical_declaration", "variable_declaration", "comment")
 _CLOCK = re.compile(r"(?<![A-Za-z\[])(h{1,2})(:mm)")
+_HALF_OF_DAY = re.compile(r"""(?i)['"`] ?(a|am|pm) ?['"`]|meridie|use12hours""")
 
 
 def compared_length(file: File, match: Match) -> list[Edit] | str | None:
@@ -43,6 +46,8 @@ def escaped(file: File, match: Match) -> list[Edit] | str | None:
                 # What two backslashes escape is one character of the regular expression.
                 at += 3
                 continue
+            if text[0] == "`" and text.startswith("${", at + 1):
+                return "the backslash keeps a template from filling in a value"
             if following in _LOST:
                 harm |= following.isalpha() or not in_class
                 edits.append(Edit(start + at, start + at, "\\"))
@@ -76,6 +81,11 @@ def returned(file: File, match: Match) -> list[Edit] | str | None:
     again = re.compile(rf"(return\s+)?{re.escape(callback or '')}\(")
     if not any(again.match(part.text()) for part in after):
         return f"{callback} may not be called again"
+    for part in after:
+        if part.kind() not in _PASSED and not re.search(rf"\b{re.escape(callback or '')}\(", part.text()):
+            return f"line {file.source.line_of(span_of(part)[0])} would not happen"
+    if re.search(rf"\b{re.escape(callback or '')}\s*=[^=>]", file.text):
+        return f"{callback} is assigned, perhaps to what is called once"
     for statement in of_kinds(body, ("return_statement",)):
         own = next((outer for outer in statement.ancestors() if outer.kind() in scopes.FUNCTIONS), None)
         values = named_children(statement)
@@ -93,6 +103,8 @@ def day_of_24_hours(file: File, match: Match) -> list[Edit] | str | None:
     """Write ``HH:mm`` for ``hh:mm`` where nothing says whether it is before or after noon."""
     if not re.search(r"""['"](moment(-timezone)?|dayjs|luxon|date-fns(/format)?)['"]""", file.text):
         return "the library that formats the date is not imported here"
+    if _HALF_OF_DAY.search(file.text):
+        return "a text of the file may say whether it is before or after noon"
     text = file.text[match.start : match.end]
     return [
         Edit(match.start + at.start(1), match.start + at.end(1), at[1].upper())

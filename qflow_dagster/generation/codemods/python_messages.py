@@ -15,6 +15,13 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 _NAMES = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _PERCENT = re.compile(r"%(.)")
 _BRACES = re.compile(r"\{(!r)?\}")
+# Texts that speak of what is to be filled in.
+_ABOUT_BRACES = re.compile(
+    r"(?i)placeholder|usage|template|must (have|include)|contain|\bpattern|format string|substitut"
+)
+_SCOPES = ("block", "module", "for_statement", "for_in_clause", "except_clause", "case_clause", "lambda")
+# What an exception was made with, read by those who catch it.
+_ARGUMENTS_READ = re.compile(r"\b(e|err|error|ex|exc|exception|exc_value|value)\.args\b")
 _PLAIN_PREFIXES = ('"', "'")
 
 
@@ -35,24 +42,65 @@ def f_string(file: File, match: Match) -> list[Edit] | str | None:
         if not _NAMES.fullmatch(field):
             return f"{{{field}}} is not a name"
         roots.add(field.partition(".")[0])
-    local = _bound_in(file, function)
-    if missing := sorted(roots - local):
-        return f"`{missing[0]}` is not a name of this function"
+    others = [
+        part.text()
+        for part in of_kinds(_whole(string), ("string",))
+        if part.text().startswith(_PLAIN_PREFIXES)
+    ]
+    roots |= {field.partition(".")[0] for other in others for field in _FIELD.findall(other)}
+    if missing := sorted(root for root in roots if not _bound_before(file, function, string, root)):
+        return f"`{missing[0]}` has no value here for sure"
+    if any(re.search(rf"""(?<!f)['"]\{{{re.escape(field)}\}}['"]|\$\{{""", file.text) for field in fields):
+        return "the file fills in such braces itself"
+    if _ABOUT_BRACES.search(text) or _fills_in(file, string):
+        return "the braces may be meant"
     start, _ = span_of(string)
     return _other_values(string) or [Edit(start, start, "f")]
 
 
-def _bound_in(file: File, function: SgNode) -> set[str]:
-    """Return the parameters of a function, and what it binds itself."""
+def _bound_before(file: File, function: SgNode, string: SgNode, name: str) -> bool:
+    """Return whether a name is a parameter of the function, or is bound on every way to a text."""
     start, end = span_of(function)
-    return {
-        name
-        for name, nodes in bindings(file).items()
-        for node in nodes
-        if start < span_of(node)[0] < end
-        and (own := function_of(node)) is not None
-        and span_of(own) == (start, end)
-    }
+    bound = False
+    for node in bindings(file).get(name, ()):
+        own = function_of(node)
+        if own is None or span_of(own) != (start, end) or _within(node, "global_statement"):
+            continue
+        scope = next((outer for outer in node.ancestors() if outer.kind() in _SCOPES), None)
+        reaches = scope is not None and _contains(scope, string)
+        if not reaches and scope is not None and scope.kind() == "except_clause":
+            return False
+        bound |= reaches and span_of(node)[0] < span_of(string)[0]
+    deleted = function.find_all(kind="delete_statement")
+    return bound and not any(
+        part.text() == name for one in deleted for part in of_kinds(one, ("identifier",))
+    )
+
+
+def _within(node: SgNode, kind: str) -> bool:
+    return any(outer.kind() == kind for outer in node.ancestors())
+
+
+def _contains(outer: SgNode, inner: SgNode) -> bool:
+    (start, end), (first, last) = span_of(outer), span_of(inner)
+    return start <= first and last <= end
+
+
+def _whole(string: SgNode) -> SgNode:
+    outer = string.parent()
+    return outer if outer is not None and outer.kind() == "concatenated_string" else string
+
+
+def _fills_in(file: File, string: SgNode) -> bool:
+    """Return whether a text is given to a class of this file that formats it."""
+    call = next((outer for outer in string.ancestors() if outer.kind() == "call"), None)
+    return any(
+        (name := class_.field("name")) is not None
+        and call is not None
+        and name.text() == called(call)
+        and re.search(r"format|%|template", class_.text()) is not None
+        for class_ in of_kinds(file.root, ("class_definition",))
+    )
 
 
 def _other_values(string: SgNode) -> str | None:
@@ -79,6 +127,8 @@ def formatted_message(file: File, match: Match) -> list[Edit] | str | None:
     marks = _PERCENT.findall("".join(part.text() for part in of_kinds(text, ("string_content",))))
     if set(marks) - {"s", "r"} or len(marks) != len(values):
         return "the message does not have a place for each value"
+    if _ARGUMENTS_READ.search(file.text):
+        return "the file reads what exceptions were made with"
     first, last = span_of(text)[1], span_of(values[-1])[1]
     comma = "," if len(values) == 1 else ""
     return [Edit(first, span_of(values[0])[0], " % ("), Edit(last, last, f"{comma})")]

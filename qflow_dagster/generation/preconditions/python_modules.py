@@ -1,6 +1,7 @@
 """Preconditions of Python about modules: which function a name means, and what else a file does with a module."""
 
 import builtins
+import re
 from collections.abc import Mapping, Sequence
 
 from ast_grep_py import SgNode
@@ -43,6 +44,21 @@ def imported_path(name: SgNode) -> str | None:
         # `import a.b` binds a.
         return target if alias is not None else target.partition(".")[0]
     return None if module.text().startswith(".") else f"{module.text()}.{target}"
+
+
+def attribute_not_probed(file: File, match: Match, argument: None) -> str | None:
+    """Check that a file neither sets an attribute of a module, nor looks whether there is one."""
+    text = file.text[match.start : match.end]
+    if re.search(rf"\b{re.escape(text)}\s*=[^=]", file.text):
+        return f"the file sets {text}"
+    if re.search(rf"\b[gh](et|as)attr\(\s*{re.escape(text.rpartition('.')[0])}\s*,", file.text):
+        return f"the file looks whether there is a {text}"
+    for outer in file.node(match).ancestors():
+        if outer.kind() == "function_definition":
+            break
+        if outer.kind() == "try_statement":
+            return "a try statement looks whether there is one"
+    return None
 
 
 def calls(file: File, match: Match, expected: Mapping[str, Sequence[str]]) -> str | None:
@@ -117,6 +133,7 @@ def default_yaml_tags(file: File, match: Match, argument: None) -> str | None:
 PRECONDITIONS = {
     "calls": Precondition("the functions that are called are those of these names", calls),
     "imported-as-itself": Precondition("the names mean the modules of that name", imported_as_itself),
+    "attribute-not-probed": Precondition("the file does not test or set the attribute", attribute_not_probed),
     "never-uses": Precondition("the file uses none of these names", never_uses),
     "in-test-case": Precondition("self is a TestCase of unittest", in_test_case),
     "default-yaml-tags": Precondition("the document has only the tags of YAML itself", default_yaml_tags),
