@@ -27,7 +27,7 @@ from qflow_dagster.infrastructure.error_alerts import OLDEST_ALERT
 from qflow_dagster.infrastructure.error_grouping import GroupingRules
 from qflow_dagster.infrastructure.error_rate_tracker import MAX_MESSAGE_LENGTH, SEVERITIES
 from qflow_dagster.infrastructure.fingerprints import fingerprint, innermost
-from qflow_dagster.infrastructure.frame_names import JVM
+from qflow_dagster.infrastructure.frame_names import shown_frame
 from qflow_dagster.infrastructure.releases import MAX_RELEASE_LENGTH
 from qflow_dagster.infrastructure.stacks import MAX_STACK_LENGTH, Frame, Raised, chain_from, chain_of
 from qflow_dagster.infrastructure.tables import error_groups
@@ -227,21 +227,13 @@ def _row(id_: UUID, key: bytes, group: _Group) -> dict[str, Any]:
         "classification": kind.name,
         "retryable": kind.retryable,
         "severity": max(group.severities, key=SEVERITIES.index),
-        "frames": [_shown(frame) for frame in group.frames],
+        "frames": [shown_frame(frame) for frame in group.frames],
         "first_seen": min(group.times).isoformat(),
         "last_seen": max(group.times).isoformat(),
         "count": len(group.ids),
         "first_release": next(filter(None, group.releases), None),
         "last_release": next(filter(None, reversed(group.releases)), None),
     }
-
-
-def _shown(frame: Frame) -> dict[str, Any]:
-    # The path finds the file in a repository; in the JVM only the module names its folder.
-    function = (
-        f"{frame.module}.{frame.function}" if frame.platform in JVM and frame.module else frame.function
-    )
-    return {"file": frame.path or frame.file or frame.package, "line": frame.line, "function": function}
 
 
 def _regress(connection: Connection, groups: dict[UUID, _Group], run_id: str | None) -> list[UUID]:

@@ -9,11 +9,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import Connection, Row, delete, func, select, text, update
 
 from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
 from qflow_dagster.infrastructure.classification import CLASSES
+from qflow_dagster.infrastructure.frame_kinds import is_own
+from qflow_dagster.infrastructure.frame_names import shown_frame
+from qflow_dagster.infrastructure.stacks import MAX_STACK_LENGTH, Frame, chain_from, chain_of
 from qflow_dagster.infrastructure.tables import (
     discarded_events,
     error_groups,
@@ -25,6 +28,8 @@ from qflow_dagster.quantumflow import resolve, transition
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
 
+# Frames of a chain of exceptions that a suspected commit is looked for.
+MAX_SUSPECTS = 100
 EVENT_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ADVICE = {declared.name: declared.advice for declared in CLASSES}
 STATES = ERROR_GROUP_MACHINE.states
@@ -134,12 +139,28 @@ def decide(
 
 
 def without_suspect(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, list[dict[str, Any]]]]:
-    """Return those of the groups that have frames and no suspected commit, with their frames."""
-    columns = error_groups.c
-    query = select(columns.id, columns.frames).where(
-        columns.id.in_(ids), columns.suspect.is_(None), columns.frames != []
-    )
-    return [(row.id, row.frames) for row in connection.execute(query)]
+    """Return those of the groups that have frames and no suspected commit, with the frames to look for one.
+
+    The frames that are shown of a group are last; before them are those of the whole chain of exceptions.
+    """
+    query = text(f"""
+        SELECT g.id, g.kind, g.message, g.frames, o.exceptions, o.stack
+        FROM error_groups g LEFT JOIN LATERAL (
+            SELECT exceptions, left(stack, {MAX_STACK_LENGTH}) AS stack FROM error_occurrences
+            WHERE group_id = g.id ORDER BY id DESC LIMIT 1
+        ) AS o ON true
+        WHERE g.id = ANY(:ids) AND g.suspect IS NULL AND g.frames <> '[]'
+    """)
+    return [
+        (row.id, [*map(shown_frame, _frames_of_chain(row)), *row.frames])
+        for row in connection.execute(query, {"ids": list(ids)})
+    ]
+
+
+def _frames_of_chain(row: Row[Any]) -> list[Frame]:
+    chain = chain_from(row.exceptions) if row.exceptions else chain_of(row.kind, row.message, row.stack)
+    frames = [frame for raised in chain for frame in raised.frames if is_own(frame) is not False]
+    return frames[-MAX_SUSPECTS:]
 
 
 def set_suspects(connection: Connection, suspects: dict[UUID, dict[str, Any]]) -> None:

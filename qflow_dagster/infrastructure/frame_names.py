@@ -6,6 +6,7 @@ Pure functions. Does not belong here: reading stack traces (`stacks`), which fra
 
 import re
 from functools import lru_cache
+from typing import Any
 
 from qflow_dagster.infrastructure.stacks import MAX_LINE_LENGTH, Frame
 
@@ -168,3 +169,12 @@ def _clean_module(frame: Frame) -> str:
     if frame.platform in JAVASCRIPT and "/" in module and frame.path.endswith(module):
         return ""
     return module
+
+
+def shown_frame(frame: Frame) -> dict[str, Any]:
+    """Return file, line and function of a call, as they are shown and looked up in repositories."""
+    # The path finds the file in a repository; in the JVM only the module names its folder.
+    function = (
+        f"{frame.module}.{frame.function}" if frame.platform in JVM and frame.module else frame.function
+    )
+    return {"file": frame.path or frame.file or frame.package, "line": frame.line, "function": function}

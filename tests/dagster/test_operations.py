@@ -182,16 +182,25 @@ def test_new_errors_become_one_run_that_names_the_suspected_commit(
         track_errors(
             connection, [Occurrence(operation="shop.pay", kind="ZeroDivisionError", stack=stack)] * 3
         )
+        # What wraps the cause lies in no repository.
+        wrapped = (
+            f"{stack}\nThe above exception was the direct cause of the following exception:\n\n"
+            'Traceback\n  File "/srv/launcher/start.py", line 9, in main\nRuntimeError: not paid\n'
+        )
+        track_errors(connection, [Occurrence(operation="shop.main", kind="RuntimeError", stack=wrapped)])
     [request] = dagster.tick(sensors.new_errors).run_requests
     assert request.tags["qflow/occurrence"]
     dagster.run("analyze_errors")
     with engine.connect() as connection:
-        [group] = error_records.find(connection)
+        groups = {group["kind"]: group for group in error_records.find(connection)}
+    group = groups["ZeroDivisionError"]
     assert (group["count"], group["suspect"]["commit"], group["suspect"]["subject"]) == (
         3,
         guilty,
         "divide differently",
     )
+    assert groups["RuntimeError"]["frames"][-1]["function"] == "main"
+    assert groups["RuntimeError"]["suspect"]["commit"] == guilty
     assert dagster.tick(sensors.new_errors).run_requests == []
 
 
