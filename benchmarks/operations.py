@@ -1,18 +1,13 @@
 """Benchmark of operations: `python -m benchmarks.operations`.
 
 Errors taken in and grouped per second by each way in; the time of a tick of each sensor with
-100,000 rows waiting; approvals decided and used per second; and on a real daemon, how long
-from a decision until its run has used it. All on an embedded server with fsync on.
+100,000 rows waiting; approvals decided and used per second. All on an embedded server with fsync on. How long it takes
+from a decision until its run has used it: `benchmarks.reaction`.
 """
 
 import argparse
 import json
-import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -29,7 +24,6 @@ from rich.table import Table
 from sqlalchemy import Engine, text
 
 from qflow_dagster.approvals import arbiter, authorization, records
-from qflow_dagster.approvals.approved_workflows import request_workflow
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.infrastructure import error_analysis
 from qflow_dagster.infrastructure.circuit_breaker import through_breaker
@@ -247,59 +241,11 @@ def measure_ticks(database: Database, waiting: int) -> list[tuple[str, int, floa
     return found
 
 
-def latency(home: Path, count: int) -> list[float]:
-    """Seconds from a decision until a run of the real daemon has used it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "QFLOW_HOME": str(home)}
-    command = [sys.executable, "-m", "qflow_dagster.cli", "up", "--port", str(port)]
-    up = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
-    found = []
-    try:
-        while True:
-            try:
-                if requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=2).ok:
-                    break
-            except requests.RequestException:
-                time.sleep(0.5)
-        time.sleep(20)
-        engine = engine_for(embedded.url(home))
-        payload = {
-            "endpoint": "none",
-            "endpoint_id": "none",
-            "queue": "q",
-            "title": "t",
-            "body": "",
-            "data": {},
-        }
-        for _ in range(count):
-            with engine.begin() as connection:
-                id_ = request_workflow(connection, "notification", payload, requested_by="bot", reason="r")
-                decided(connection, id_)
-            started = time.perf_counter()
-            used = text("SELECT status = 'consumed' FROM workflows WHERE id = :id")
-            while True:
-                with engine.connect() as connection:
-                    if connection.scalar(used, {"id": id_}):
-                        break
-                time.sleep(0.05)
-            found.append(time.perf_counter() - started)
-        engine.dispose()
-    finally:
-        up.send_signal(signal.SIGINT)
-        up.wait(90)
-    return found
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--errors", type=int, default=100_000, help="errors to take in")
     parser.add_argument("--approvals", type=int, default=500, help="approvals to decide")
-    parser.add_argument(
-        "--decisions", type=int, default=5, help="decisions on the real daemon; 0 leaves it out"
-    )
     arguments = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="qb-"))
     home.chmod(0o755)
@@ -314,10 +260,6 @@ def main() -> None:
         for name, waiting, median, slowest in ticks(home):
             times.add_row(name, f"{waiting:,}", f"{median:.1f}", f"{slowest:.1f}")
         console.print(times)
-        if arguments.decisions:
-            seconds = latency(home, arguments.decisions)
-            words = f"median {statistics.median(seconds):.1f} s, slowest {max(seconds):.1f} s"
-            console.print(f"From a decision until its run has used it: {words} ({len(seconds)} decisions)")
     finally:
         embedded.stop(home)
 

@@ -1,11 +1,11 @@
 """Benchmark of reaction: `python -m benchmarks.reaction [--short]`.
 
 On a real `qflow up` with an embedded server: seconds from a decision to its commit in git and to the end of the run,
-from a row in the error table to its group, and from a commit in a repository to the start of its run. With PostgreSQL
-and Redis as brokers, and with Dagster's own launcher, which starts a process for each run. Then what `qflow up` costs
-while nothing happens: share of a core, and memory (shared pages counted once).
+from a row in the error table to its group, and from a commit in a repository to the start of its run. With PostgreSQL,
+Redis and RabbitMQ as brokers, and with Dagster's own launcher, which starts a process for each run. Then what
+`qflow up` costs while nothing happens: share of a core, and memory (shared pages counted once).
 
-`--short`: PostgreSQL as the broker alone, few decisions, in about a minute.
+`--short`: PostgreSQL as the broker alone, few decisions. What did not happen within a minute counts as infinite.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, Engine, create_engine, text
 
+from benchmarks import brokers
 from benchmarks.operations import decided
 from qflow_dagster.database import embedded, engine_for
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
@@ -36,7 +37,7 @@ CODE = "def cheapest_{0}(prices):\n    if prices == None:\n        return {0}\n 
 # Seconds without an answer after which a reaction counts as missing.
 PATIENCE = 60.0
 # Seconds after the start, in which the daemon evaluates everything for the first time.
-SETTLE = 20.0
+SETTLE = 15.0
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -55,11 +56,14 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def make_repository(folder: Path, files: int) -> None:
-    """Make a repository with a change to propose in each file."""
+    """Make a repository with a change to propose in each file; in one package, they would be one change."""
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch=main")
     for number in range(files):
-        (folder / f"cart{number}.py").write_text(CODE.format(number))
+        package = folder / f"shop{number}"
+        package.mkdir()
+        (package / "pyproject.toml").write_text(f'[project]\nname = "shop{number}"\nversion = "1"\n')
+        (package / "cart.py").write_text(CODE.format(number))
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "-m", "first")
 
@@ -67,7 +71,7 @@ def make_repository(folder: Path, files: int) -> None:
 @contextmanager
 def running(home: Path, settings: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run `qflow up` on a home, until its page is ready and its first evaluations are over."""
-    port = free_port()
+    port = brokers.free_port()
     command = [sys.executable, "-m", "qflow_dagster.cli", "up", "--port", str(port)]
     environment = {**os.environ, "QFLOW_HOME": str(home), **settings}
     up = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
@@ -86,15 +90,6 @@ def running(home: Path, settings: dict[str, str]) -> Iterator[subprocess.Popen[b
     finally:
         up.send_signal(signal.SIGINT)
         up.wait(90)
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def until(holds: Callable[[], bool]) -> float:
@@ -122,21 +117,34 @@ def pending(connection: Connection) -> list[UUID]:
     return list(connection.scalars(query))
 
 
+def committed_branches(shop: Path) -> int:
+    """Count the branches of changes, without a process for it, which would take time from what is measured."""
+    return sum(path.is_file() for path in (shop / ".git" / "refs" / "heads" / "qflow").rglob("*"))
+
+
+def is_grouped(engine: Engine, operation: str) -> bool:
+    """Return whether the error of an operation is in a group."""
+    query = text(
+        "SELECT EXISTS (SELECT FROM error_occurrences WHERE operation = :o AND group_id IS NOT NULL)"
+    )
+    with engine.connect() as connection:
+        return bool(connection.scalar(query, {"o": operation}))
+
+
 def reactions(engine: Engine, dagster: Engine, shop: Path, count: int) -> dict[str, list[float]]:
     """Return the seconds of each kind of reaction."""
     found: dict[str, list[float]] = {name: [] for name in KINDS}
     with engine.connect() as connection:
         approvals = pending(connection)[:count]
-    if not approvals:
-        raise RuntimeError("no change awaits approval: the reaction to a decision cannot be measured")
+    if len(approvals) < count:
+        raise RuntimeError(
+            f"{len(approvals)} of {count} changes await approval: the reaction cannot be measured"
+        )
     for number, approval in enumerate(approvals):
-        branches = git(shop, "for-each-ref", "refs/heads/qflow").count("\n")
-        ended = runs(dagster, "apply_approved_edits", "SUCCESS")
+        branches, ended = committed_branches(shop), runs(dagster, "apply_approved_edits", "SUCCESS")
         with engine.begin() as connection:
             decided(connection, approval)
-        committed = until(
-            lambda before=branches: git(shop, "for-each-ref", "refs/heads/qflow").count("\n") > before
-        )
+        committed = until(lambda before=branches: committed_branches(shop) > before)
         rest = until(lambda before=ended: runs(dagster, "apply_approved_edits", "SUCCESS") > before)
         found["decision to commit"].append(committed)
         found["decision to end of run"].append(committed + rest)
@@ -144,13 +152,7 @@ def reactions(engine: Engine, dagster: Engine, shop: Path, count: int) -> dict[s
         operation = f"shop.{number}"
         with engine.begin() as connection:
             track_errors(connection, [Occurrence(operation=operation, kind="KeyError", message="price")])
-        grouped = text("SELECT EXISTS (SELECT FROM error_groups WHERE operation = :operation)")
-
-        def is_grouped(query: object = grouped, operation: str = operation) -> bool:
-            with engine.connect() as connection:
-                return bool(connection.scalar(query, {"operation": operation}))  # pyright: ignore[reportCallIssue, reportArgumentType]
-
-        found["error to group"].append(until(is_grouped))
+        found["error to group"].append(until(lambda operation=operation: is_grouped(engine, operation)))
     for number in range(max(2, count // 5)):
         started = runs(dagster, "run_repository", UNDER_WAY)
         (shop / "README.md").write_text(f"{number} {time.time()}\n")
@@ -192,29 +194,21 @@ def idle(up: subprocess.Popen[bytes], home: Path, seconds: float) -> tuple[float
 
 
 @contextmanager
-def brokers(wanted: str) -> Iterator[dict[str, str] | None]:
+def executing(wanted: str) -> Iterator[dict[str, str] | None]:
     """Yield the settings of a way to execute runs; None: what it needs is not installed."""
-    if wanted == "PostgreSQL":
-        yield {}
-    elif wanted == "a process per run":
-        yield {"QFLOW_WORKERS_ENABLED": "false"}
+    if wanted in SERVERS:
+        with SERVERS[wanted]() as address:
+            yield {"QFLOW_WORKERS_BROKER": address} if address else None
     else:
-        program = shutil.which("valkey-server") or shutil.which("redis-server")
-        if program is None:
-            yield None
-            return
-        port = free_port()
-        server = subprocess.Popen([program, "--port", str(port), "--save", ""], stdout=subprocess.DEVNULL)
-        try:
-            yield {"QFLOW_WORKERS_BROKER": f"redis://127.0.0.1:{port}/0"}
-        finally:
-            server.kill()
-            server.wait()
+        yield {} if wanted == "PostgreSQL" else {"QFLOW_WORKERS_ENABLED": "false"}
+
+
+SERVERS = {"Redis": brokers.redis, "RabbitMQ": brokers.rabbitmq}
 
 
 def measure(wanted: str, count: int, seconds: float, table: Table) -> None:
     """Add the row of a way to execute runs to the table."""
-    with brokers(wanted) as settings:
+    with executing(wanted) as settings:
         if settings is None:
             table.add_row(wanted, *["not installed"] * (len(KINDS) + 2))
             return
@@ -252,10 +246,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--decisions", type=int, default=40, help="decisions with each way to execute runs")
     parser.add_argument("--idle", type=float, default=120, help="seconds to watch it while nothing happens")
-    parser.add_argument("--short", action="store_true", help="PostgreSQL alone, 8 decisions, 20 s idle")
+    parser.add_argument("--short", action="store_true", help="PostgreSQL alone, 8 decisions, 15 s idle")
     arguments = parser.parse_args()
-    ways = ["PostgreSQL"] if arguments.short else ["PostgreSQL", "Redis", "a process per run"]
-    count, seconds = (8, 20) if arguments.short else (arguments.decisions, arguments.idle)
+    ways = ["PostgreSQL"] if arguments.short else ["PostgreSQL", *SERVERS, "a process per run"]
+    count, seconds = (8, 15) if arguments.short else (arguments.decisions, arguments.idle)
     table = Table("broker (decisions)", *KINDS, "core, idle", "MiB, idle", title="Seconds: p50 / p99")
     for wanted in ways:
         measure(wanted, count, seconds, table)

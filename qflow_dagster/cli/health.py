@@ -150,7 +150,7 @@ def add_service(
     console.print(f"{name} is watched")
     if token is not None:
         messages.print("It sends a heartbeat by a request to this address, which is shown only now:")
-        print_text(f"{settings().inbox.local_address}/health/heartbeats/{token}")
+        print_text(f"{settings().page_address}/health/heartbeats/{token}")
 
 
 @service_app.command("list")

@@ -80,6 +80,10 @@ def serve(
     watcher.start()
     if notifier:
         worker.start()
+    # A port may be given on the command line, of which other processes would know nothing.
+    limits = settings().inbox.model_copy(update={"host": address, "port": number})
+    settings().page_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings().page_file.write_text(limits.local_address)
     try:
         # uvicorn shuts down in order, then raises the interrupt again.
         with contextlib.suppress(KeyboardInterrupt), _dagster_page(workspace) as (pages, locations):
@@ -89,6 +93,7 @@ def serve(
                 messages.print(f"at http://{address}:{number}  (Ctrl-C stops)")
             uvicorn.Server(server_config(application, address, number)).run()
     finally:
+        settings().page_file.unlink(missing_ok=True)
         stop.set()
         watcher.join(timeout=5)
         if notifier:

@@ -275,7 +275,7 @@ def _print_hints(result: dict[str, Any], pending: list[dict[str, Any]]) -> None:
     console.print(
         f"  qflow findings list {result['repository']}    the findings; qflow work tree    the plan"
     )
-    page = f"{settings().inbox.local_address}/repositories/{result['repository']}"
+    page = f"{settings().page_address}/repositories/{result['repository']}"
     console.print(
         f"  {page}    the same as a page" + ("" if is_serving() else ", once `qflow up` runs"), soft_wrap=True
     )
@@ -284,7 +284,7 @@ def _print_hints(result: dict[str, Any], pending: list[dict[str, Any]]) -> None:
 def is_serving() -> bool:
     """Return whether the web page answers."""
     try:
-        with urllib.request.urlopen(f"{settings().inbox.local_address}/health/live", timeout=2):  # noqa: S310  (ours)
+        with urllib.request.urlopen(f"{settings().page_address}/health/live", timeout=2):  # noqa: S310  (ours)
             return True
     except OSError:
         return False
@@ -292,7 +292,7 @@ def is_serving() -> bool:
 
 def show_page(path: str) -> None:
     """Open a page in the browser; if the server does not run, run it as `qflow up` does, until Ctrl-C."""
-    address = f"{settings().inbox.local_address}{path}"
+    address = f"{settings().page_address}{path}"
     if is_serving():
         webbrowser.open(address)
         return

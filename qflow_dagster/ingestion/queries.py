@@ -205,6 +205,7 @@ def repositories(connection: Connection) -> list[dict[str, Any]]:
             SELECT r.id, r.name, r.location, r.added_at, s.commit_oid AS commit, s.revision, s.committed_at,
                    s.created_at AS ingested_at, s.file_count AS files, s.lines, s.id AS snapshot_id,
                    s.missing_blobs,
+                   coalesce(r.pushed_at > clock_timestamp() - interval '5 minutes', false) AS pushed,
                    CASE WHEN s.id IS NULL THEN NULL WHEN r.history_tip IS DISTINCT FROM s.commit_oid THEN 'not read yet'
                         WHEN EXISTS (SELECT FROM commits c WHERE c.repository_id = r.id AND c.reachable
                                      AND c.line_counts = 'pending') THEN 'lines being counted'

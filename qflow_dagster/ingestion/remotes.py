@@ -73,6 +73,21 @@ def url_protocol(location: str) -> str | None:
     return parts.scheme
 
 
+def place(location: str) -> str | None:
+    """Return what all URLs of one repository have in common, `host/path` in lower case; None for a path.
+
+    Raises:
+        UsageError: it is a URL of another protocol, or carries credentials.
+    """
+    protocol = url_protocol(location)
+    if protocol in (None, "file"):
+        return None
+    if "://" not in location:
+        location = f"ssh://{location.replace(':', '/', 1)}"
+    parts = urlsplit(location)
+    return f"{parts.hostname}/{parts.path.strip('/').removesuffix('.git')}".lower()
+
+
 def head(location: str) -> str:
     """Return the commit id of HEAD of a local or remote repository.
 

@@ -8,7 +8,7 @@ machine that needs it.
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from filelock import FileLock
 from filelock import Timeout as FileLockTimeout
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from qflow_dagster.database import direct_engine
@@ -28,7 +28,7 @@ from qflow_dagster.ingestion.store import delete_unused_facts
 from qflow_dagster.ingestion.tables import repositories
 from qflow_dagster.processes import host_name
 from qflow_dagster.progress import ReportProgress
-from qflow_dagster.registry import Lock
+from qflow_dagster.registry import Channel, Lock
 from qflow_dagster.safety import folders
 from qflow_dagster.safety.private_folders import close_to_others, private_folder
 from qflow_dagster.safety.redaction import redact_text
@@ -118,6 +118,28 @@ def register(
         )
     )
     return _require(_one(connection, repositories.c.location == location), location)
+
+
+def report_push(connection: Connection, addresses: Iterable[str]) -> list[str]:
+    """Have the repositories with one of these URLs looked at next; return their names."""
+    pushed = set()
+    for address in addresses:
+        with suppress(UsageError):
+            pushed.add(remotes.place(address))
+    query = select(repositories.c.id, repositories.c.name, repositories.c.location).where(
+        repositories.c.mirrored
+    )
+    found = {
+        row.id: row.name
+        for row in connection.execute(query)
+        if remotes.place(row.location) in pushed - {None}
+    }
+    if found:
+        connection.execute(
+            update(repositories).where(repositories.c.id.in_(found)).values(pushed_at=func.clock_timestamp())
+        )
+        connection.execute(select(func.pg_notify(Channel.COMMITS, "")))
+    return sorted(found.values())
 
 
 def find(connection: Connection, name: str) -> Repository:

@@ -46,6 +46,8 @@ repositories = Table(
     # The commit up to which history is ingested.
     Column("history_tip", Text),
     timestamp_column("added_at", default_now=True),
+    # When a forge last reported a push to it.
+    timestamp_column("pushed_at", nullable=True),
 )
 
 snapshots = Table(

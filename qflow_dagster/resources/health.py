@@ -179,7 +179,7 @@ def ticks_succeed(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
 
 def code_location_loads(instance: dg.DagsterInstance) -> dict[str, CheckResult]:
     """Whether Dagster's page has our definitions, asked of the process that serves it."""
-    address = settings().inbox.local_address
+    address = settings().page_address
     try:
         seconds = settings().health.response / 1_000 * 2
         answer = fetch(

@@ -119,7 +119,8 @@ def observe(registered: list[dict], deadline: float) -> tuple[list[Observed], di
     observed: list[Observed] = []
     unreadable: dict[str, str] = {}
     first = int(time.time()) % len(registered) if registered else 0
-    for row in (*registered[first:], *registered[:first]):
+    in_turn = (*registered[first:], *registered[:first])
+    for row in sorted(in_turn, key=lambda row: not row["pushed"]):
         if time.monotonic() > deadline:
             break
         try:

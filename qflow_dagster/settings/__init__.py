@@ -76,13 +76,26 @@ class Settings(BaseSettings):
     evolution: EvolutionSettings = EvolutionSettings()
 
     @property
+    def page_file(self) -> Path:
+        """Where the server of the pages records its address while it runs."""
+        return self.home / "page"
+
+    @property
+    def page_address(self) -> str:
+        """Where a process of this machine reaches the pages: as their server recorded it, else as it is set."""
+        try:
+            return self.page_file.read_text().strip()
+        except FileNotFoundError:
+            return self.inbox.local_address
+
+    @property
     def dagster_page(self) -> str:
         """Where links to Dagster's page lead."""
         return (self.dagster.page or f"{self.inbox.address}{DAGSTER_PATH}").rstrip("/")
 
 
 # Settings whose value an error must not repeat.
-_SECRETS = {"url", "broker", "secret_key", "sentry_key", "accounts", "key", "proxy"}
+_SECRETS = {"url", "broker", "secret_key", "sentry_key", "webhook_secret", "accounts", "key", "proxy"}
 
 
 def environment_name(*path: str) -> str:

@@ -22,6 +22,9 @@ class IngestionSettings(BaseModel):
         description="bytes; larger files get lines, no syntax tree",
     )
     parse_timeout: int = Field(default=10, ge=1, le=600, description="seconds one file may take to parse")
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="secret of the webhooks by which forges report pushes"
+    )
     fetch_timeout: int = Field(
         default=1_800, ge=1, le=86_400, description="seconds a clone or fetch may take"
     )

@@ -39,6 +39,8 @@ INTAKE = "/api/"
 API = "/api/v1"
 # Slack reports pressed buttons there, signed.
 SLACK = "/slack/interactions"
+# Forges report pushes there, signed.
+PUSHES = "/webhooks/pushes"
 # Services send heartbeats there, authenticated by a token of their own in the path.
 HEARTBEATS = "/health/heartbeats/"
 # Probes of an orchestrator have no account; responses only say that the server runs, and what is loaded.
@@ -275,7 +277,7 @@ class Guard:
                 "another site's page asked for this, or one whose address we do not know: see QFLOW_INBOX_URL\n",
                 403,
             )
-        if path in (*OPEN, SLACK) or path.startswith((INTAKE, HEARTBEATS)):
+        if path in (*OPEN, SLACK, PUSHES) or path.startswith((INTAKE, HEARTBEATS)):
             return None
         connection.state.actor = access.actor(connection)
         if connection.state.actor is not None or (path in MONITORING and access.needs_nobody):

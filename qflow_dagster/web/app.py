@@ -18,12 +18,13 @@ from qflow_dagster.errors import QflowError
 from qflow_dagster.safety import logs
 from qflow_dagster.settings import settings
 from qflow_dagster.web import api, site
-from qflow_dagster.web.access import SLACK, Access, Guard
+from qflow_dagster.web.access import PUSHES, SLACK, Access, Guard
 from qflow_dagster.web.inbox import Inbox
 from qflow_dagster.web.intake import Intake
 from qflow_dagster.web.monitoring import Monitoring
 from qflow_dagster.web.otlp import Otlp
 from qflow_dagster.web.pages import FOLDER, error_page
+from qflow_dagster.web.pushes import Pushes
 from qflow_dagster.web.request_page import RequestPage
 from qflow_dagster.web.sentry import Sentry
 from qflow_dagster.web.slack import Slack
@@ -73,6 +74,7 @@ def build_app(
             Route("/health/heartbeats/{token}", monitoring.heartbeat, methods=["GET", "POST"]),
             Route("/metrics", monitoring.metrics),
             Route(SLACK, Slack(engine).interact, methods=["POST"]),
+            Route(PUSHES, Pushes(engine).report, methods=["POST"]),
             *api.routes(engine),
             Mount(
                 "/api/{project:int}",

@@ -1,10 +1,7 @@
 """Workers execute launched runs, each once, and end them when they are terminated or killed: with every broker."""
 
-import os
 import shutil
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 from dagster._core.launcher import LaunchRunContext
 from sqlalchemy import URL
 
+from benchmarks import brokers
 from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import engine
 from qflow_dagster.launching import broker, worker
@@ -35,59 +33,16 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture
-def rabbitmq(tmp_path: Path) -> Iterator[str]:
-    program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-    if not program.exists():
-        pytest.skip("RabbitMQ is not installed")
-    port = free_port()
-    environment = {
-        "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-        "HOME": str(tmp_path),
-        "RABBITMQ_NODENAME": f"qflow-{port}@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_DIST_PORT": str(free_port()),
-        "RABBITMQ_MNESIA_BASE": str(tmp_path / "data"),
-        "RABBITMQ_LOG_BASE": str(tmp_path / "logs"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(tmp_path / "plugins"),
-        "RABBITMQ_PID_FILE": str(tmp_path / "pid"),
-        "ERL_EPMD_PORT": str(free_port()),
-    }
-    server = subprocess.Popen(
-        [program], env=environment, stdout=subprocess.DEVNULL, start_new_session=True, cwd=tmp_path
-    )
-    try:
-        eventually(lambda: answers(port), "RabbitMQ answers")
-        yield f"amqp://guest:guest@127.0.0.1:{port}//"
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+def rabbitmq() -> Iterator[str]:
+    with brokers.rabbitmq() as address:
+        yield address or pytest.skip("RabbitMQ is not installed")
 
 
 @pytest.fixture
 def redis() -> Iterator[str]:
-    program = shutil.which("valkey-server") or shutil.which("redis-server")
-    if program is None:
-        pytest.skip("neither Valkey nor Redis is installed")
-    port = free_port()
-    server = subprocess.Popen(
-        [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
-    )
-    yield f"redis://127.0.0.1:{port}/0"
-    server.kill()
-    server.wait()
+    with brokers.redis() as address:
+        yield address or pytest.skip("neither Valkey nor Redis is installed")
 
 
 @pytest.fixture(params=["postgresql", "redis", "rabbitmq"])
