@@ -32,7 +32,8 @@ from benchmarks.operations import decided
 from qflow_dagster.database import embedded, engine_for
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, track_errors
 
-console = Console()
+# As wide when its output is a file.
+console = Console(width=120)
 CODE = "def cheapest_{0}(prices):\n    if prices == None:\n        return {0}\n    return min(prices) + {0}\n"
 # Seconds without an answer after which a reaction counts as missing.
 PATIENCE = 60.0
