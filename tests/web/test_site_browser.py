@@ -38,7 +38,7 @@ def test_every_page_fits_and_has_names_for_all_that_can_be_used(
 ) -> None:
     loop.repository.commit({"src/shop.py": MUTABLE, f"src/{LONG}.py": f"def {LONG}():\n    return 1\n"})
     [suggestion] = loop.improve()
-    ask()
+    request = ask()
     with engine.begin() as connection:
         insert = "INSERT INTO error_occurrences (operation, message) VALUES (:name, :name)"
         connection.execute(text(insert), {"name": LONG})
@@ -50,6 +50,9 @@ def test_every_page_fits_and_has_names_for_all_that_can_be_used(
         "/repositories/project/files/src/shop.py",
         "/rules/python/mutable-default",
         f"/changes/{suggestion['id']}",
+        f"/approvals/{suggestion['approval']}",
+        f"/approvals/{request}",
+        f"/approvals/selected?id={request}",
         f"/workflows/{suggestion['id']}",
         "/nowhere",
     ]
