@@ -68,6 +68,10 @@ def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _read_jira(text: str) -> Iterator[Issue]:
     for row in _json_rows(text, "Jira"):
         fields, key = _object(row.get("fields")), str(row.get("key") or "")
@@ -78,7 +82,7 @@ def _read_jira(text: str) -> Iterator[Issue]:
         resolution = str(_object(fields.get("resolution")).get("name") or "").lower()
         cancelled = category == "done" and STATES.get(resolution) == "cancelled"
         owner = _object(fields.get("assignee"))
-        links = [_object(link) for link in fields.get("issuelinks") or () if "inwardIssue" in _object(link)]
+        links = [_object(link) for link in _list(fields.get("issuelinks")) if "inwardIssue" in _object(link)]
         waits = [
             str(_object(link["inwardIssue"]).get("key"))
             for link in links
@@ -86,7 +90,7 @@ def _read_jira(text: str) -> Iterator[Issue]:
         ]
         description = _prose(fields.get("description")).strip()
         kind = str(_object(fields.get("issuetype")).get("name") or "").lower()
-        labels = [str(label) for label in fields.get("labels") or ()]
+        labels = [str(label) for label in _list(fields.get("labels"))]
         if kind == "bug" and "bug" not in labels:
             labels.append("bug")
         yield new_issue(
@@ -111,7 +115,7 @@ def _prose(value: object) -> str:
     if isinstance(value, str):
         return value
     node = _object(value)
-    inner = "".join(map(_prose, node.get("content") or ()))
+    inner = "".join(map(_prose, _list(node.get("content"))))
     kind = node.get("type")
     if kind == "text":
         return str(node.get("text") or "")
@@ -167,14 +171,14 @@ def _read_github(text: str) -> Iterator[Issue]:
     keys = {str(row.get("number")): _github_key(row) for row in rows}
     for row in rows:
         key = _github_key(row)
-        labels = [str(_object(label).get("name") or label) for label in row.get("labels") or ()]
+        labels = [str(_object(label).get("name") or label) for label in _list(row.get("labels"))]
         levels = {label: LEVELS.get(label.lower().removeprefix("type:").strip()) for label in labels}
         # Labels as `priority: high`, because GitHub has no such fields.
         named = {name.lower(): value.strip() for name, _, value in (label.partition(":") for label in labels)}
         kind = str(_object(row.get("type")).get("name") or "").lower()
         reason = str(row.get("state_reason") or row.get("stateReason") or "").lower()
         closed = str(row.get("state") or "open").lower() == "closed"
-        owners = [_object(row.get("assignee")), *map(_object, row.get("assignees") or ())]
+        owners = [_object(row.get("assignee")), *map(_object, _list(row.get("assignees")))]
         body = str(row.get("body") or "")
         stated = text_fields.read(body.replace(_MARK, ""), _NO_DAY)
         above = str(row.get("parent_issue_url") or "").rpartition("/")[2]

@@ -180,6 +180,21 @@ def test_what_is_written_is_read_again(format_: str, issues: list[Issue]) -> Non
     assert issue_formats.read(issue_formats.write(issues, format_), format_) == issues
 
 
+def test_values_of_another_type_are_not_stated() -> None:
+    fields = {
+        "summary": "x",
+        "labels": 5,
+        "issuelinks": 1,
+        "description": {"type": "doc", "content": 3},
+        "status": 2,
+    }
+    [issue] = issue_formats.read(json.dumps({"key": "A", "fields": fields}), "jira")
+    [other] = issue_formats.read(
+        '{"number": 1, "id": "A", "title": "x", "labels": 5, "assignees": "me"}', "github"
+    )
+    assert issue == other == Issue(key="A", title="x")
+
+
 def test_a_spreadsheet_computes_no_cell() -> None:
     issue = Issue(key="A-1", title='=HYPERLINK("http://x")', description="-1", labels=("@x",))
     written = issue_formats.write([issue], "csv")
