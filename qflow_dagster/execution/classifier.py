@@ -328,4 +328,4 @@ def _name(prose: str, fields: Fields) -> str:
     plain = [line for line in lines if not text_fields.is_bullet(line)] or lines
     first = next(text_fields.sentences(plain), "")
     first = _FIELD_PART.sub("", _PREFIX.sub("", first)).strip(" :-\u2013") or first.strip()
-    return visible_line(first.removesuffix("."), MAX_NAME_LENGTH)
+    return visible_line(first.removesuffix(".") or first, MAX_NAME_LENGTH)

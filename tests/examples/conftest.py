@@ -27,11 +27,11 @@ def shop(repository: GitRepository) -> GitRepository:
 def use_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Set an environment variable, and forget what was read before: settings, rules, generators."""
     from qflow_dagster.evolution.rules import load_rules
-    from qflow_dagster.generation.generators import generators
+    from qflow_dagster.generation.generators import installed
     from qflow_dagster.settings import settings
 
     def forget() -> None:
-        for cached in (settings, load_rules, generators):
+        for cached in (settings, load_rules, installed):
             cached.cache_clear()
 
     def use(name: str, value: str) -> None:

@@ -146,6 +146,7 @@ def test_function_metrics_of_a_source_are_its_counts_put_into_the_formulae() -> 
                 "signature",
                 "docstring",
                 "calls",
+                "call_receivers",
                 "call_counts",
                 "call_lines",
             ]
