@@ -10,9 +10,12 @@ import re
 EXPRESSION = b"()"
 MAX_RECEIVER = 100
 LOOK_BACK = 200
-SEPARATORS = (b"?.", b"!!.", b"&.", b".", b"::")
+SEPARATORS = (b".", b"::")
 # In other languages an arrow stands before the body of a lambda or branch.
-ARROWS = {"c": (b"->",), "cpp": (b"->",), "php": (b"?->", b"->", b"\\")}
+ARROWS = (*SEPARATORS, b"->")
+_SEPARATORS_OF = {"c": ARROWS, "cpp": ARROWS, "php": (*ARROWS, b"\\")}
+# What may stand before a separator: `a?.b`, `a!!.b`, `a&.b`.
+_CONDITIONS = b"?!&"
 # Languages in which `@` is not a part of a name.
 DECORATED = frozenset({"python", "java", "kotlin", "typescript", "tsx"})
 LETTERS = bytes(byte for byte in range(256) if chr(byte).isalnum() or byte >= 128) + b"_$@"
@@ -34,11 +37,11 @@ def receiver(grammar: str, source: bytes, start: int) -> bytes:
     text = source[max(start - LOOK_BACK, 0) : start].rstrip()
     if text.endswith(b".."):  # A range, or elements of a list.
         return b""
-    arrows = ARROWS.get(grammar, ())
+    separators = _SEPARATORS_OF.get(grammar, SEPARATORS)
     parts: list[bytes] = []
-    while text.endswith((b".", b"::", *arrows)):
-        mark = next(mark for mark in (*SEPARATORS, *arrows) if text.endswith(mark))
-        text = text[: -len(mark)].rstrip()
+    while text.endswith(separators):
+        scope = text.endswith((b"::", b"\\"))
+        text = text[: -1 if text.endswith((b".", b"\\")) else -2].rstrip(_CONDITIONS).rstrip()
         called = b""
         if text.endswith(b")") and not parts:
             arguments = _ARGUMENTS.search(text)
@@ -48,7 +51,7 @@ def receiver(grammar: str, source: bytes, start: int) -> bytes:
         rest = text.rstrip(LETTERS)
         part = text[len(rest) :]
         if not part:
-            if mark in (b"::", b"\\"):
+            if scope:
                 break
             return EXPRESSION
         # Before a decorator.
