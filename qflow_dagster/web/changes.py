@@ -23,6 +23,7 @@ from qflow_dagster.web.pages import (
     address,
     choices,
     chosen,
+    history_rows,
     percent,
     templates,
     view,
@@ -111,15 +112,7 @@ def change(request: Request, connection: Connection) -> Response:
         Section(title="Diff", body=_diff(suggestion["patch"])),
         Section(
             title="History",
-            rows=[
-                {
-                    "at": row["at"],
-                    "to": Status(row["to"]),
-                    "by": row["actor"],
-                    "data": Code(visible_json(row["data"], indent=None)[:500]) if row["data"] else None,
-                }
-                for row in suggestion["history"]
-            ],
+            rows=history_rows(suggestion["history"]),
             link=Link("With the proof of the chain", address("workflows", id_)),
         ),
     ]

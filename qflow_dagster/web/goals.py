@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from qflow_dagster.agents import assignments, coordination
 from qflow_dagster.execution import sparc, sparc_records, sparc_strategies
-from qflow_dagster.safety.display import visible, visible_json
+from qflow_dagster.safety.display import visible
 from qflow_dagster.web.pages import (
     PAGE_ROWS,
     Code,
@@ -23,6 +23,7 @@ from qflow_dagster.web.pages import (
     choices,
     chosen,
     duration,
+    history_rows,
     percent,
     view,
 )
@@ -115,15 +116,7 @@ def goal(request: Request, connection: Connection) -> Response:
         ),
         Section(
             title="History",
-            rows=[
-                {
-                    "at": event["at"],
-                    "to": Status(event["to"]),
-                    "by": event["actor"],
-                    "data": Code(visible_json(event["data"], indent=None)[:500]) if event["data"] else None,
-                }
-                for event in row["history"]
-            ],
+            rows=history_rows(row["history"]),
         ),
     ]
     return view(

@@ -4,7 +4,7 @@ All data is untrusted: every expression of a template is escaped, and characters
 written out. Does not belong here: reading data (the domains), what a page shows (a module per page).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.templating import Jinja2Templates
 
-from qflow_dagster.safety.display import visible
+from qflow_dagster.safety.display import visible, visible_json
 from qflow_dagster.settings import settings
 
 FOLDER = Path(__file__).parent
@@ -77,6 +77,19 @@ class Choice(NamedTuple):
     href: str
     current: bool
     number: int | None = None
+
+
+def history_rows(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a table of the events of one workflow."""
+    return [
+        {
+            "at": event["at"],
+            "to": Status(event["to"]),
+            "by": event["actor"],
+            "data": Code(visible_json(event["data"], indent=None)[:500]) if event["data"] else None,
+        }
+        for event in events
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,16 +9,15 @@ from starlette.responses import Response
 
 from qflow_dagster.execution import plan_progress, work_items
 from qflow_dagster.ingestion import queries
-from qflow_dagster.safety.display import visible_json
 from qflow_dagster.web.pages import (
     PAGE_ROWS,
-    Code,
     Link,
     Section,
     Status,
     address,
     choices,
     chosen,
+    history_rows,
     repository_path,
     view,
 )
@@ -76,7 +75,7 @@ def work_item(request: Request, connection: Connection) -> Response:
             ],
             empty="It has no inputs of its own: the score is that of the item above it.",
         ),
-        Section(title="History", rows=[_event(row) for row in item["history"]]),
+        Section(title="History", rows=history_rows(item["history"])),
     ]
     path = repository_path(item["repository"]) if item["repository"] else []
     return view(request, item["title"], sections, path=path, status=item["state"])
@@ -92,8 +91,3 @@ def item_rows(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for row in items
     ]
-
-
-def _event(row: dict[str, Any]) -> dict[str, Any]:
-    data = Code(visible_json(row["data"], indent=None)[:500]) if row["data"] else None
-    return {**row, "to": Status(row["to"]), "data": data}

@@ -1,5 +1,6 @@
 """The page of a repository, and its findings."""
 
+from itertools import dropwhile
 from typing import Any
 
 from sqlalchemy import Connection
@@ -9,7 +10,7 @@ from starlette.responses import Response
 from qflow_dagster import quantumflow
 from qflow_dagster.agents import self_improvement
 from qflow_dagster.evolution import finding_trends, findings
-from qflow_dagster.execution import plan_progress, work_items
+from qflow_dagster.execution import plan_history, work_items
 from qflow_dagster.ingestion import queries
 from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import requests
@@ -279,10 +280,12 @@ def _work(connection: Connection, snapshot: Snapshot) -> list[Section]:
         connection, repository_id=id_, level=work_items.planned_level(), state="open", limit=TOP
     )
     changes = self_improvement.find(connection, repository_id=id_, limit=TOP)
-    weeks = plan_progress.burn_up(connection, id_, weeks=MAX_WEEKS)
+    # A week ends with the day of the week that today is.
+    weeks = plan_history.flow(connection, id_, days=7 * MAX_WEEKS)[6::7]
+    weeks = list(dropwhile(lambda week: not any(week[1:]), weeks))
     burn_up = stacked(
-        [f"{row['week']:%m-%d}" for row in weeks],
-        {name: [row[name] for row in weeks] for name in ("done", "open")},
+        [f"{week.day:%m-%d}" for week in weeks],
+        {name: [getattr(week, name) for week in weeks] for name in ("done", "started", "waiting")},
         "Planned items at the end of each week",
     )
     return [
@@ -296,7 +299,7 @@ def _work(connection: Connection, snapshot: Snapshot) -> list[Section]:
             title="Burn-up of the plan",
             half=True,
             picture=burn_up if weeks else "",
-            rows=[{**row, "week": f"{row['week']:%Y-%m-%d}"} for row in reversed(weeks[-MAX_ROWS:])],
+            rows=[week._asdict() for week in reversed(weeks[-MAX_ROWS:])],
             empty="Nothing is planned.",
         ),
         Section(
