@@ -44,6 +44,7 @@ from qflow_dagster.quantumflow import (
 )
 from qflow_dagster.quantumflow.rows import to_json, to_jsonb
 from qflow_dagster.safety import logs
+from qflow_dagster.safety.display import is_blank
 from qflow_dagster.safety.names import identity
 from qflow_dagster.safety.storable import storable_text
 from qflow_dagster.settings import settings
@@ -200,6 +201,7 @@ def revoke(
         DecisionRefusedError: it has ended, the actor may not, or saw something else.
     """
     refuse_unnamed(actor)
+    _refuse_long(reason)
     row = _locked(connection, approval_id)
     if digest is not None:
         _refuse_unseen(row, actor, digest)
@@ -217,7 +219,7 @@ def comment(connection: Connection, approval_id: UUID, *, actor: str, words: str
         DecisionRefusedError: it has no text, the actor has no name, or the approval is decided or expired.
     """
     refuse_unnamed(actor)
-    if not words.strip() or len(words) > MAX_COMMENT_LENGTH:
+    if is_blank(words) or len(words) > MAX_COMMENT_LENGTH:
         raise DecisionRefusedError(f"a comment has 1 to {MAX_COMMENT_LENGTH:,} characters")
     locked_pending(connection, approval_id)
     data = {"decision": "comment", "comment": storable_text(words)}
@@ -243,7 +245,7 @@ def _create(
     if kind not in KINDS:
         raise UsageError(f"{kind!r} is not a kind of approval; valid ones: {', '.join(KINDS)}")
     for name, value in (("target", target), ("requester", requested_by), ("reason", reason)):
-        if not value.strip():
+        if is_blank(value):
             raise UsageError(f"an approval needs a {name}")
     if storable_text(target) != target:
         raise UsageError("an approval's target holds NUL or half a surrogate pair")
@@ -309,6 +311,7 @@ def _decide(
     digest: str | None,
     answers: Mapping[str, Any] | None = None,
 ) -> DecisionResult:
+    _refuse_long(comment or "")
     # Only a policy, which looks at the content itself, gives no digest.
     row = _locked(connection, approval_id)
     on_behalf_of = None
@@ -379,6 +382,11 @@ def _locked(connection: Connection, approval_id: UUID) -> Row[Any]:
     if row is None:
         raise DecisionRefusedError(f"there is no open approval {approval_id}")
     return row
+
+
+def _refuse_long(comment: str) -> None:
+    if len(comment) > MAX_COMMENT_LENGTH:
+        raise DecisionRefusedError(f"a comment has at most {MAX_COMMENT_LENGTH:,} characters")
 
 
 def _refuse_unseen(row: Row[Any], actor: str, digest: str) -> None:

@@ -16,10 +16,12 @@ from qflow_dagster.approvals.deciders import (
     refuse_role,
     refuse_unfit,
     refuse_unnamed,
+    refuse_unreadable,
 )
 from qflow_dagster.approvals.tables import approval_decisions, approval_delegations, approvals
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import transition
+from qflow_dagster.safety.display import is_blank
 from qflow_dagster.safety.names import identity
 from qflow_dagster.safety.storable import storable_text
 
@@ -54,7 +56,7 @@ def delegate(connection: Connection, approval_id: UUID, *, actor: str, to: str, 
         UsageError: `to` requested it, may decide it anyway, or decides in the place of somebody else; no reason.
     """
     refuse_unnamed(actor)
-    refuse_unnamed(to)
+    refuse_unreadable(to)
     _refuse_unreasoned(reason)
     row = locked_pending(connection, approval_id)
     if members(row.kind) is None:
@@ -91,7 +93,7 @@ def _set_owner(
 
 
 def _refuse_unreasoned(reason: str) -> None:
-    if not 0 < len(reason.strip()) <= 2_000:
+    if is_blank(reason) or len(reason) > 2_000:
         raise UsageError(
             "passing a request on needs a reason of at most 2,000 characters; it stays in the record"
         )

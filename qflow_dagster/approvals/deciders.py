@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from qflow_dagster.approvals.approval import MAX_NAME_LENGTH, DecisionRefusedError
 from qflow_dagster.approvals.tables import approval_delegations
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.display import visible_line
 from qflow_dagster.safety.names import identity
 from qflow_dagster.settings import settings
 
@@ -49,10 +50,24 @@ def refuse_unnamed(actor: str) -> None:
     Raises:
         DecisionRefusedError: It is empty, too long, or reserved.
     """
-    if not actor.strip() or len(actor) > MAX_NAME_LENGTH:
+    if not identity(actor) or len(actor) > MAX_NAME_LENGTH:
         raise DecisionRefusedError(f"a decision needs a named actor of at most {MAX_NAME_LENGTH} characters")
     if identity(actor).startswith("policy:"):
         raise DecisionRefusedError("names beginning with 'policy:' are the policies' own")
+
+
+def refuse_unreadable(name: str) -> None:
+    """Refuse somebody to pass a request on to whose name cannot be read as it is.
+
+    Raises:
+        UsageError: It is no name of a person, or has characters that hide.
+    """
+    try:
+        refuse_unnamed(name)
+    except DecisionRefusedError as refused:
+        raise UsageError(str(refused)) from None
+    if visible_line(name) != name:
+        raise UsageError(f"{visible_line(name, 50)!r} has characters that hide: write the name without them")
 
 
 def refuse_unreachable(kind: str, required: int, requested_by: str) -> None:
@@ -99,10 +114,7 @@ def refuse_unfit(kind: str, owner: str, requested_by: str) -> None:
                 f"there is no {owner!r}; QFLOW_APPROVALS_TEAMS has {', '.join(limits.teams) or 'none'}"
             )
     else:
-        try:
-            refuse_unnamed(owner)
-        except DecisionRefusedError as refused:
-            raise UsageError(str(refused)) from None
+        refuse_unreadable(owner)
         people = [owner]
     if not any(is_decider(kind, name) and identity(name) != identity(requested_by) for name in people):
         raise UsageError(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.display import is_blank, visible_line
 
 MAX_FIELDS = 30
 MAX_TEXT = 10_000
@@ -28,8 +29,8 @@ class FormField(BaseModel):
         tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100)
     ] = ()
     multiple: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    maximum: Annotated[float, Field(allow_inf_nan=False)] | None = None
     default: Any = None
 
     @model_validator(mode="after")
@@ -83,7 +84,7 @@ def check(fields: Sequence[FormField], answers: Mapping[str, Any] | None) -> dic
     checked: dict[str, Any] = {}
     for field in fields:
         value = given.pop(field.name, None)
-        if value is None or value == "" or value == []:
+        if value is None or value == [] or (isinstance(value, str) and is_blank(value)):
             value = field.default
         if value is None:
             if field.required:
@@ -97,7 +98,7 @@ def check(fields: Sequence[FormField], answers: Mapping[str, Any] | None) -> dic
             raise UsageError(f"{field.title!r}: {error}") from None
     if given:
         expected = ", ".join(field.name for field in fields) or "none"
-        raise UsageError(f"the request has no field {sorted(given)[0]!r}; there are: {expected}")
+        raise UsageError(f"the request has no field {visible_line(min(given), 50)!r}; there are: {expected}")
     return checked
 
 
@@ -115,7 +116,8 @@ def _checked(field: FormField, value: Any) -> Any:
             expected = "one or more" if field.multiple else "one"
             for chosen in values if field.multiple or len(values) == 1 else [values]:
                 if chosen not in field.choices:
-                    raise ValueError(f"{expected} of {', '.join(field.choices)} is expected, not {chosen!r}")
+                    given = visible_line(str(chosen), 50)
+                    raise ValueError(f"{expected} of {', '.join(field.choices)} is expected, not {given!r}")
             return list(dict.fromkeys(values)) if field.multiple else values[0]
         case "integer" | "number":
             return _number(field, value)

@@ -47,6 +47,16 @@ def visible_line(text: str, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
+def without_hidden(text: str) -> str:
+    """Remove every character that hides or moves something; newlines and tabulators stay."""
+    return _UNSAFE.sub("", text)
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text shows nothing: it is empty, or has blanks and hidden characters alone."""
+    return not without_hidden(text).strip()
+
+
 def visible_json(value: Any, *, indent: int | None = 2, default: Callable[[Any], Any] = str) -> str:
     r"""Return `value` as JSON text that is safe on a terminal; hidden characters become ``\u`` escapes.
 

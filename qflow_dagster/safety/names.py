@@ -12,7 +12,7 @@ import re
 import unicodedata
 
 from qflow_dagster.errors import UsageError
-from qflow_dagster.safety.display import visible_line
+from qflow_dagster.safety.display import visible_line, without_hidden
 
 # Written together in one language; Latin stands beside them everywhere.
 _TOGETHER = (
@@ -60,8 +60,8 @@ def identity(name: str) -> str:
     Spellings that Unicode calls compatible (NFKC), letter case, invisible characters, and blanks at the
     ends or in a row make no other person (RFC 8265).
     """
-    visible = (c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) not in ("Cf", "Cc"))
-    folded = unicodedata.normalize("NFKC", "".join(visible).casefold())
+    visible = without_hidden(unicodedata.normalize("NFKC", name))
+    folded = unicodedata.normalize("NFKC", visible.casefold())
     return " ".join(folded.split())
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qflow_dagster.errors import UsageError
@@ -166,6 +166,13 @@ class Access:
         return name if _matches(hashed, password) and stored else None
 
 
+def refusal(path: str, message: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    """Return an error for a program: as JSON below the API, as plain text elsewhere."""
+    if path == API or path.startswith(f"{API}/"):
+        return JSONResponse({"error": message}, status, headers)
+    return PlainTextResponse(f"{message}\n", status, headers)
+
+
 def is_intake(path: str) -> bool:
     """Return whether programs send errors to this path."""
     return path.startswith(INTAKE) and not path.startswith(f"{API}/")
@@ -271,10 +278,11 @@ class Guard:
         access, path = self.access, connection.scope["path"]
         # Probes ask by the address of a pod; what they learn is no secret.
         if path not in OPEN and not access.names_us(connection):
-            return PlainTextResponse("this name is not one of ours; see QFLOW_INBOX_HOSTS\n", 421)
+            return refusal(path, "this name is not one of ours; see QFLOW_INBOX_HOSTS", 421)
         if not access.may_come_from(connection):
-            return PlainTextResponse(
-                "another site's page asked for this, or one whose address we do not know: see QFLOW_INBOX_URL\n",
+            return refusal(
+                path,
+                "another site's page asked for this, or one whose address we do not know: see QFLOW_INBOX_URL",
                 403,
             )
         if path in (*OPEN, SLACK, PUSHES) or path.startswith((INTAKE, HEARTBEATS)):
@@ -286,6 +294,6 @@ class Guard:
             message = (
                 f"only processes of {peers.own_name()} may come in here; for others see QFLOW_INBOX_ACCOUNTS"
             )
-            return PlainTextResponse(f"{message}\n", 401)
+            return refusal(path, message, 401)
         challenge = {"WWW-Authenticate": 'Basic realm="qflow", charset="UTF-8"'}
-        return PlainTextResponse("an account is needed\n", 401, challenge if access.limits.accounts else {})
+        return refusal(path, "an account is needed", 401, challenge if access.limits.accounts else {})

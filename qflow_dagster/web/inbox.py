@@ -127,6 +127,10 @@ class Inbox:
         self, request: Request, seen: dict[UUID, str], decision: str, comment: str | None
     ) -> Response:
         actor = request.state.actor
+        with self.engine.connect() as connection:
+            # Before the first decision: if there is no request of such an id, the response is that alone.
+            for id_ in seen:
+                records.show(connection, id_)
         try:
             results = batches.decide_all(self.engine, decision, seen, actor=actor, comment=comment)
         except QflowError as error:

@@ -14,11 +14,12 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup, escape
 from sqlalchemy import Connection, Engine, text
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
 from qflow_dagster.safety.display import visible, visible_json
 from qflow_dagster.settings import settings
+from qflow_dagster.web.access import refusal
 
 FOLDER = Path(__file__).parent
 # The header's links, in order.
@@ -255,9 +256,9 @@ def view(
 
 
 def error_page(request: Request, title: str, message: str, status_code: int) -> Response:
-    """Return an error as a page to a browser, and as plain text to any other client."""
+    """Return an error as a page to a browser, and as `access.refusal` to any other client."""
     if "text/html" not in request.headers.get("Accept", ""):
-        return PlainTextResponse(f"{message}\n", status_code)
+        return refusal(request.url.path, message, status_code)
     return page(request, "error.html", status_code=status_code, title=title, message=message)
 
 

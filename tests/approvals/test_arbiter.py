@@ -60,7 +60,7 @@ def test_one_denial_ends_it(engine: Engine) -> None:
             decisions.deny(connection, id_, actor="ada")
 
 
-@pytest.mark.parametrize("actor", ["", "  ", "policy:edit", "x" * 201])
+@pytest.mark.parametrize("actor", ["", "  ", "\u200b\u3164", "policy:edit", "x" * 201])
 def test_a_decision_needs_a_name_that_a_person_may_have(engine: Engine, actor: str) -> None:
     with engine.begin() as connection:
         id_ = ask(connection)
@@ -68,7 +68,15 @@ def test_a_decision_needs_a_name_that_a_person_may_have(engine: Engine, actor: s
             decisions.approve(connection, id_, actor=actor)
 
 
-SPELLINGS = ["Ada", " ada", "ada\u00a0", "a\u200bda", "\uff41da", "ADA"]
+SPELLINGS = [
+    "Ada",
+    " ada",
+    "ada\u00a0",
+    "a\u200bda",
+    "\uff41da",
+    "ADA",
+    "ada\ufe0f\u034f\u3164\u2800\U000e0100",
+]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -83,7 +91,8 @@ def test_another_spelling_is_no_other_person(engine: Engine, spelling: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("deciders", "asking"), [(["ada"], "eve"), (["ada", "bob"], "Bob"), (["ada", "ADA"], "eve")]
+    ("deciders", "asking"),
+    [(["ada"], "eve"), (["ada", "bob"], "Bob"), (["ada", "ADA"], "eve"), (["ada", "ada\ufe0f"], "eve")],
 )
 def test_a_quorum_that_nobody_can_reach_is_refused_at_once(
     engine: Engine, approvals_settings: Callable[..., None], deciders: list[str], asking: str
@@ -239,6 +248,9 @@ def test_it_can_be_revoked_until_it_is_used(engine: Engine) -> None:
         ({"target": " "}, "needs a target"),
         ({"requested_by": ""}, "needs a requester"),
         ({"reason": ""}, "needs a reason"),
+        ({"target": "\u200b"}, "needs a target"),
+        ({"reason": " \u3164\n\u2063"}, "needs a reason"),
+        ({"owner": "bo\u202eb"}, "characters that hide"),
         ({"required_approvals": 101}, "1 to 100"),
         ({"ttl": 1e12}, "at most"),
         ({"target": "a\0b"}, "target holds NUL"),

@@ -36,11 +36,14 @@ def test_a_request_changes_its_owner_and_all_deciders_may_still_decide(
             ("bob", "eve", UsageError),
             ("bob", "bot", UsageError),
             ("bob", "team:none", UsageError),
+            ("bob", "c\u200by", UsageError),
+            ("bob", "\u3164", UsageError),
         ):
             with pytest.raises(refusal):
                 assignment.reassign(connection, id_, actor=actor, to=to, reason="why not")
-        with pytest.raises(UsageError, match="needs a reason"):
-            assignment.reassign(connection, id_, actor="bob", to="cy", reason=" ")
+        for nothing in (" ", "\u200b\u2800", "x" * 2_001):
+            with pytest.raises(UsageError, match="needs a reason"):
+                assignment.reassign(connection, id_, actor="bob", to="cy", reason=nothing)
         assert decisions.approve(connection, id_, actor="ada").status == "approved"
         assert events(connection, id_) == ["created", "requested", "reassigned", "approve"]
         with pytest.raises(DecisionRefusedError, match="waits for no decision"):
@@ -63,6 +66,7 @@ def test_a_delegate_decides_in_the_place_of_a_decider_once(
             ("bob", "DAN", UsageError, "in the place of ada"),
             ("bob", "Ada", UsageError, "may decide it anyway"),
             ("bob", "bot", UsageError, "asked for this approval"),
+            ("bob", "fay\u2066", UsageError, "<U\\+2066>' has characters that hide"),
         ):
             with pytest.raises(refusal, match=words):
                 assignment.delegate(connection, id_, actor=actor, to=to, reason="busy")
@@ -118,6 +122,7 @@ def test_an_approval_needs_the_answers_that_the_request_demands_and_the_action_g
         ([{"name": "x", "multiple": True}], "multiple"),
         ([{"name": "x", "minimum": 1}], "of numbers"),
         ([{"name": "x", "type": "integer", "default": "z"}], "a whole number"),
+        ([{"name": "x", "type": "number", "minimum": float("nan")}], "finite"),
         ([{"name": "x"}, {"name": "x"}], "two fields 'x'"),
         ([{"name": "x", "pattern": "(a+)+"}], "x|pattern"),
         ([{"name": f"x{i}"} for i in range(31)], "at most 30"),
@@ -141,6 +146,23 @@ def test_numbers_and_several_choices_are_taken_as_their_type() -> None:
     for wrong in ("nan", "1e400", True, "9" * 40, [1]):
         with pytest.raises(UsageError, match="share"):
             forms.check(fields, {"share": wrong})
+
+
+def test_what_shows_nothing_is_no_answer_and_a_wrong_answer_is_not_repeated_whole() -> None:
+    fields = forms.parse(
+        [
+            {"name": "why", "required": True},
+            {"name": "when", "type": "choice", "choices": ["now"]},
+        ]
+    )
+    for nothing in (None, "", " \n", "\u200b", "\u3164\u2800"):
+        with pytest.raises(UsageError, match="needs an answer to 'why'"):
+            forms.check(fields, {"why": nothing})
+    for wrong in ({"when": "x" * 100_000}, {"x" * 100_000: 1}, {"when": "\x1b[31m"}):
+        with pytest.raises(UsageError) as refused:
+            forms.check(fields, {"why": "because", **wrong})
+        assert len(str(refused.value)) < 150
+        assert "\x1b" not in str(refused.value)
 
 
 def test_several_requests_are_decided_each_by_itself(engine: Engine) -> None:

@@ -129,6 +129,22 @@ def test_a_scope_allows_what_it_names_alone(client: TestClient, ask: Ask, token:
         assert (answer.status_code, answer.json()["error"]) == (403, f"the token lacks the scope {scope}")
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/nope", {}, 404),
+        ("", {}, 404),
+        ("/approvals", {"Host": "evil.example"}, 421),
+        ("/approvals", {"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_whatever_refuses_a_request_of_the_api_says_so_in_json(
+    client: TestClient, path: str, headers: dict[str, str], status: int
+) -> None:
+    answer = client.get(f"/api/v1{path}", headers=headers)
+    assert (answer.status_code, list(answer.json())) == (status, ["error"])
+
+
 def test_a_token_is_made_for_a_person_with_known_scopes_only(engine: Engine) -> None:
     for name, scopes, days, words in (
         ("ada", ["all"], 1, "'all' is no scope"),

@@ -201,6 +201,30 @@ def test_every_answer_forbids_foreign_script_framing_and_caching(client: TestCli
         assert headers["Cache-Control"] == "no-store"
 
 
+def test_nothing_is_decided_together_with_a_request_that_is_not_there(
+    client: TestClient, engine: Engine, ask: Ask
+) -> None:
+    id_ = ask()
+    page = client.get("/approvals/selected", params={"id": str(id_)}).text
+    with engine.connect() as connection:
+        seen = [f"{id_} {records.show(connection, id_)['digest']}", f"{uuid4()} 00"]
+    assert f'value="{seen[0]}"' in page
+    form = {"csrf": form_of(page)["csrf"], "decision": "deny"}
+    for sent, code, after in ((seen, 404, "pending"), (seen[:1], 200, "denied")):
+        answer = client.post("/approvals/selected", data={**form, "seen": sent})
+        assert (answer.status_code, status(engine, id_)) == (code, after)
+
+
+def test_a_comment_of_any_length_is_stored_or_refused_in_words(
+    client: TestClient, engine: Engine, ask: Ask
+) -> None:
+    for decision in ("approve", "deny", "revoke", "comment"):
+        id_ = ask()
+        answer = decide(client, id_, decision, comment="x" * 10_001)
+        assert (answer.status_code, status(engine, id_)) == (409, "pending"), decision
+        assert "10,000 characters" in answer.text
+
+
 def test_an_approval_that_is_not_there_is_404(client: TestClient) -> None:
     assert client.get(f"/approvals/{uuid4()}").status_code == 404
     assert client.get("/approvals/not-an-id").status_code == 404
