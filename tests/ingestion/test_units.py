@@ -30,6 +30,13 @@ def test_a_docstring_is_what_python_takes_for_one(
     assert facts.code_lines == code_lines
 
 
+@pytest.mark.parametrize(("language", "source", "calls"), TABLES["calls"])
+def test_calls_are_those_that_are_written(language: str, source: str, calls: list[str]) -> None:
+    function = extract(source.encode(), language).symbols[-1]
+    found = zip(function.call_receivers, function.calls, strict=True)
+    assert [f"{receiver}.{name}" for receiver, name in found] == calls
+
+
 def test_decisions_at_the_top_level_belong_to_the_file() -> None:
     handlers = "".join(f"app.get('/{n}', (a) => {{ if (a) {{ b(); }} }});\n" for n in range(12))
     facts = extract(handlers.encode(), "JavaScript")

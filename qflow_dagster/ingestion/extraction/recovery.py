@@ -1,7 +1,8 @@
 """Recovery from what a parser without a preprocessor cannot read, in C, C++ and C#.
 
-Two classes of code lose whole types otherwise: a macro between `class` and its name (`class EXPORT_API Name {`), and
-the halves of `#if`/`#else` that are not complete by themselves. The text is changed for the parser only, byte for byte
+Three classes of code lose whole types otherwise: a macro between `class` and its name (`class EXPORT_API Name {`), a
+macro that is a line of its own before a declaration (`BEGIN_NAMESPACE`), and the halves of `#if`/`#else` that are not
+complete by themselves. The text is changed for the parser only, byte for byte
 as long, so that positions stay those of the source.
 """
 
@@ -12,6 +13,15 @@ from itertools import pairwise
 MACRO_BEFORE_NAME = re.compile(
     rb"\b((?:class|struct|union)\s++)((?:[A-Z][A-Z0-9_]++(?:\([^()\n]*+\))?+\s++){1,3})"
     rb"(?=[A-Za-z_]\w*+(?:\s++final\b)?+\s*+(?::(?!:)|\{))"
+)
+# Without arguments: a parser takes one with arguments for a call.
+MACRO_LINE = re.compile(
+    rb"^([ \t]*+[A-Z][A-Z0-9_]++)(?=[ \t]*+\r?\n"
+    rb"(?:\s++|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/|[A-Z][A-Z0-9_]++[ \t]*+\r?\n){0,9}+"
+    rb"(?:(?:#[ \t]*+endif\b[^\n]*+\s*+)?+\Z|(?:class|struct|union|enum|namespace|template|using|typedef|extern|static"
+    rb"|inline|constexpr|friend|virtual|explicit|public|protected|private|signals|const|void|bool|char|short|int|long"
+    rb"|float|double|unsigned|signed|auto)\b))",
+    re.MULTILINE,
 )
 # With its continued lines.
 DIRECTIVE = re.compile(
@@ -27,8 +37,11 @@ NOT_NEWLINE = re.compile(rb"[^\n]")
 
 
 def without_macros(grammar: str, source: bytes) -> bytes:
-    """Return the text with macros before the names of C++ types replaced by blanks."""
-    if grammar != "cpp":
+    """Return the text with macros before declarations, and before the names of C++ types, replaced by blanks."""
+    if grammar not in ("c", "cpp"):
+        return source
+    source = MACRO_LINE.sub(lambda match: _blank(match[1]), source)
+    if grammar == "c":
         return source
     return MACRO_BEFORE_NAME.sub(lambda match: match[1] + _blank(match[2]), source)
 

@@ -28,6 +28,8 @@ SIGNATURE_LENGTH = 200
 # A function directly inside one of these is a method.
 HOLDERS = frozenset({"class", "interface", "trait", "impl", "struct", "enum", "object"})
 NEWLINE = ord("\n")
+# What follows it in Ruby is data; the tree has no node for the mark itself.
+DATA_MARK = b"__END__"
 DOC_MARKS = (b"/**", b"///", b"//!", b"/*!")
 
 
@@ -139,6 +141,7 @@ def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
     docs = captures.get("doc", [])
     result.comments = [node.byte_range for node in comments]
     result.comments += [node.byte_range for node in docs]
+    result.comments += [(n.start_byte - len(DATA_MARK), n.end_byte) for n in captures.get("data", [])]
     values = _function_values(captures)
     result.definitions = _definitions(grammar, captures, source, values)
     _document(result, comments, docs)

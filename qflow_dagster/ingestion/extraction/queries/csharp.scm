@@ -16,6 +16,8 @@
 (namespace_declaration) @def.module
 (invocation_expression function: (identifier) @call)
 (invocation_expression function: (member_access_expression name: (identifier) @call))
+(invocation_expression function: (conditional_access_expression
+  (member_binding_expression name: [(identifier) @call (generic_name (identifier) @call)])))
 (object_creation_expression type: (identifier) @call)
 (invocation_expression function: (generic_name (identifier) @call))
 (invocation_expression function: (member_access_expression name: (generic_name (identifier) @call)))

@@ -12,6 +12,6 @@
 (call target: (identifier) @_import (arguments . [(alias) (dot)])
   (#any-of? @_import "alias" "import" "use" "require")) @import.alias
 (comment) @comment
-(unary_operator operator: "@" operand: (call target: (identifier) @_doc (arguments (string))
+(unary_operator operator: "@" operand: (call target: (identifier) @_doc (arguments [(string) (sigil)])
   (#any-of? @_doc "doc" "moduledoc" "typedoc"))) @doc
 (binary_operator) @binary

@@ -12,4 +12,5 @@
 (call method: (identifier) @_method arguments: (argument_list . (string))
   (#match? @_method "^(require|require_relative|load)$")) @import.require
 (comment) @comment
+(uninterpreted) @data
 (binary) @binary

@@ -13,8 +13,9 @@
 (class_declaration declaration_kind: "struct") @def.struct
 (class_declaration declaration_kind: "enum") @def.enum
 (protocol_declaration) @def.interface
-(call_expression (simple_identifier) @call)
-(call_expression (navigation_expression (navigation_suffix (simple_identifier) @call)))
+(call_expression (simple_identifier) @call (call_suffix . [(value_arguments . "(") (lambda_literal)]))
+(call_expression (navigation_expression (navigation_suffix (simple_identifier) @call))
+  (call_suffix . [(value_arguments . "(") (lambda_literal)]))
 (import_declaration) @import.import
 (comment) @comment
 (multiline_comment) @comment
