@@ -90,7 +90,7 @@ class DeclaredTypes:
             name
             for definition in definitions
             for written, _ in definition.calls
-            for name in (written, _OWN.sub(b"", written), written.partition(b".")[2])
+            for name in (written, _declared(written), written.partition(b".")[2])
             if name and name != EXPRESSION
         }
         declarations = _DECLARATIONS.get(grammar, ()) if wanted else ()
@@ -139,9 +139,8 @@ class DeclaredTypes:
 
     def _field(self, written: bytes, within: int) -> bytes:
         """Return the name of a field of the object itself; b'' for other receivers."""
-        own = _OWN.match(written)
-        if own:
-            return written[own.end() :]
+        if _OWN.match(written):
+            return _declared(written)
         method = self._definitions[within]
         if self._grammar == "go" and method.kind == "method" and method.node is not None:
             variable, _, name = written.partition(b".")
@@ -153,6 +152,11 @@ class DeclaredTypes:
         while scope and self._definitions[scope].kind in FUNCTIONS:
             scope = self._definitions[scope].parent
         return scope or 0
+
+
+def _declared(written: bytes) -> bytes:
+    """Return the name in the declaration of a field of the object itself: `$name` for PHP's `$this.name`."""
+    return _OWN.sub(lambda own: b"$" if own[0] == b"$this." else b"", written)
 
 
 def _name(declaration: _Declaration, match: "re.Match[bytes]", source: bytes) -> tuple[int, bytes]:
