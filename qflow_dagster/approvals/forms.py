@@ -129,6 +129,8 @@ def _checked(field: FormField, value: Any) -> Any:
 
 def _number(field: FormField, value: Any) -> int | float:
     number: int | float | None = None
+    if isinstance(value, str) and "_" in value:
+        value = None  # Python reads 1_0 as 10; whoever mistypes means neither.
     if not isinstance(value, bool) and isinstance(value, int | float | str) and len(str(value)) <= 30:
         try:
             number = int(value) if field.type == "integer" and isinstance(value, str) else float(value)

@@ -143,7 +143,7 @@ def test_numbers_and_several_choices_are_taken_as_their_type() -> None:
     )
     assert forms.check(fields, {"share": "0.5", "regions": "eu"}) == {"share": 0.5, "regions": ["eu"]}
     assert forms.check(fields, {"regions": ["us", "eu", "us"]}) == {"regions": ["us", "eu"]}
-    for wrong in ("nan", "1e400", True, "9" * 40, [1]):
+    for wrong in ("nan", "1e400", "0_1", True, "9" * 40, [1]):
         with pytest.raises(UsageError, match="share"):
             forms.check(fields, {"share": wrong})
 
