@@ -231,14 +231,14 @@ def daily(connection: Connection, group_id: UUID, *, days: int = 30) -> list[dic
 
 
 def totals(connection: Connection) -> list[tuple[str, int]]:
-    """Return the number of errors ever recorded in groups, by operation; the operation that was seen first is first."""
+    """Return the number of errors ever recorded in groups, by type; the type that was seen first is first."""
     columns = error_groups.c
     query = (
-        select(columns.operation, func.sum(columns.count).label("total"))
-        .group_by(columns.operation)
-        .order_by(func.min(columns.first_seen), columns.operation)
+        select(columns.kind, func.sum(columns.count).label("total"))
+        .group_by(columns.kind)
+        .order_by(func.min(columns.first_seen), columns.kind)
     )
-    return [(row.operation, int(row.total)) for row in connection.execute(query)]
+    return [(row.kind, int(row.total)) for row in connection.execute(query)]
 
 
 def prune_occurrences(connection: Connection) -> int:

@@ -1,7 +1,7 @@
 """Metrics in the formats of Prometheus and OpenMetrics, computed from the tables at each request.
 
 Names follow Prometheus' conventions: base units (seconds, bytes, ratios of 1), `_total` for counters. Labels are
-bounded: operations beyond the first `MAX_OPERATIONS` ever seen share one label. Does not belong here: what is counted
+bounded: operations and types beyond `MAX_OPERATIONS` share one label. Does not belong here: what is counted
 (the domains).
 """
 
@@ -134,13 +134,10 @@ def _errors(connection: Connection) -> Iterator[Metric]:
         breakers.add_metric([OTHER], open_others)
     yield breakers
 
-    totals = CounterMetricFamily(
-        "qflow_errors", "Errors that were recorded, by operation.", labels=["operation"]
-    )
+    totals = CounterMetricFamily("qflow_errors", "Errors that were recorded, by type.", labels=["type"])
     counted = error_records.totals(connection)
-    named = {operation for operation, _ in counted[:MAX_OPERATIONS]}
-    for operation, count in counted[:MAX_OPERATIONS]:
-        totals.add_metric([operation], count)
+    for kind, count in counted[:MAX_OPERATIONS]:
+        totals.add_metric([kind], count)
     if counted[MAX_OPERATIONS:]:
         totals.add_metric([OTHER], sum(count for _, count in counted[MAX_OPERATIONS:]))
     yield totals
@@ -153,7 +150,7 @@ def _errors(connection: Connection) -> Iterator[Metric]:
     )
     others = [0, 0]
     for number, rate in enumerate(rates(connection)):
-        if rate.operation in named or number < MAX_OPERATIONS:
+        if number < MAX_OPERATIONS:
             errors.add_metric([rate.operation], rate.errors)
             calls.add_metric([rate.operation], rate.total)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from qflow_dagster.infrastructure.frame_kinds import is_own
 from qflow_dagster.infrastructure.stacks import Frame
+from qflow_dagster.safety.redaction import REDACTED, redact_text
 
 # Exceptions of a chain, frames of an event, and lines of source around a frame that are kept.
 MAX_CHAIN, MAX_FRAMES, MAX_AROUND = 20, 100, 3
@@ -66,7 +67,17 @@ def text(value: Any, limit: int) -> str:
     """Return a string or number as stripped text; empty for other types."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return str(value).strip()[:limit]
+    stripped = str(value).strip()
+    if len(stripped) <= limit:
+        return stripped
+    # A part of a secret would not be recognised as one later.
+    return redact_text(stripped[: limit + 1_000])[:limit]
+
+
+def _end(value: Any) -> str:
+    """Return the end of a path, which says more than its start."""
+    whole = text(value, 500)
+    return redact_text(whole)[-MAX_NAME:] if len(whole) > MAX_NAME else whole
 
 
 def one_line(value: Any, limit: int) -> str:
@@ -154,17 +165,18 @@ def _frame(frame: Mapping[str, Any], platform: str) -> Stored:
     # The runtime for .NET puts the signature, which tells overloads apart, into the raw name.
     names = ("raw_function", "function") if platform == "csharp" else ("function", "raw_function")
     data = frame.get("data")
-    path, file = (text(frame.get(name), 500) for name in ("abs_path", "filename"))
+    path, file = frame.get("abs_path"), frame.get("filename")
+    before, source, after = _source(frame)
     stored: Stored = {
-        "file": file[-MAX_NAME:] or path[-MAX_NAME:],
-        "path": (path or file)[:MAX_NAME],
+        "file": _end(file) or _end(path),
+        "path": text(path, MAX_NAME) or text(file, MAX_NAME),
         "line": line_number(frame.get("lineno")),
         "function": next(filter(None, (one_line(frame.get(name), MAX_NAME) for name in names)), ""),
         "module": one_line(frame.get("module"), MAX_NAME),
-        "package": text(frame.get("package"), 500)[-MAX_NAME:],
-        "source": text(frame.get("context_line"), MAX_SOURCE),
-        "before": _around(frame.get("pre_context"))[-MAX_AROUND:],
-        "after": _around(frame.get("post_context"))[:MAX_AROUND],
+        "package": _end(frame.get("package")),
+        "source": source,
+        "before": before[-MAX_AROUND:],
+        "after": after[:MAX_AROUND],
         "platform": platform,
         "mapped": isinstance(data, Mapping) and bool(data.get("sourcemap")),
     }
@@ -174,10 +186,23 @@ def _frame(frame: Mapping[str, Any], platform: str) -> Stored:
     return stored
 
 
+def _source(frame: Mapping[str, Any]) -> tuple[list[str], str, list[str]]:
+    """Return the lines before, at and after a place; none if they hold a secret that spans several."""
+    before, after = _around(frame.get("pre_context")), _around(frame.get("post_context"))
+    lines = [*before, *(_around([frame.get("context_line")])), *after]
+    clean = redact_text("\n".join(lines)).split("\n")
+    if len(clean) != len(lines):
+        return [], REDACTED, []
+    kept = [line[:MAX_SOURCE] for line in clean]
+    return kept[: len(before)], kept[len(before)].strip(), kept[len(before) + 1 :]
+
+
 def _around(lines: Any) -> list[str]:
     if not isinstance(lines, list):
         return []
-    return [line[:MAX_SOURCE] if isinstance(line, str) else "" for line in lines[:50]]
+    # Longer than what is kept: a part of a secret would not be recognised as one.
+    some = (line[: MAX_SOURCE + 1_000] if isinstance(line, str) else "" for line in lines[:50])
+    return [line.replace("\n", " ") for line in some]
 
 
 def _shorten(exceptions: list[Stored]) -> None:

@@ -147,7 +147,7 @@ def test_denying_revoking_and_what_the_policy_would_say(qflow: Run) -> None:
     ("arguments", "code", "words"),
     [
         (("approvals", "show", "zzz"), 2, "matches no approval"),
-        (("approvals", "list", "--status", "lost"), 2, "'lost' is unknown"),
+        (("approvals", "list", "--status", "lost"), 2, "'lost' is no status of approvals"),
         (("approvals", "request", "party", "x", "--reason", "r", "-c", "/nowhere"), 2, "/nowhere"),
         (("approvals", "export", "--format", "xml"), 2, "json or csv"),
         (("errors", "show", "123"), 2, "matches no error"),

@@ -79,7 +79,15 @@ def test_errors_by_sdk_and_by_library_are_stored_and_shown_without_secrets(
                         "type": planted.text,
                         "value": planted.text,
                         "stacktrace": {
-                            "frames": [{"filename": planted.text, "function": planted.text, "lineno": 1}]
+                            "frames": [
+                                {
+                                    "filename": planted.text,
+                                    "function": planted.text,
+                                    "lineno": 1,
+                                    "pre_context": planted.text.split("\n"),
+                                    "context_line": "x " * 145 + planted.text,
+                                }
+                            ]
                         },
                     }
                 ]

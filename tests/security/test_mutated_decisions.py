@@ -64,7 +64,7 @@ def test_no_mutated_decision_is_accepted_over_a_socket(served: str, engine: Engi
             assert sent(served, wrong) != b"303", wrong
     with engine.connect() as connection:
         assert records.show(connection, id_)["status"] == "pending"
-    assert sent(served, decision) == b"200"
+    assert sent(served, decision) == b"303"
 
 
 def sent(address: str, decision: Decision) -> bytes:

@@ -120,7 +120,7 @@ def test_metrics_are_what_prometheus_reads(filled: TestClient) -> None:
     assert found["qflow_health_value_ratio", "disk"] == 0.5
     assert found["qflow_approvals", "pending"] == 1
     assert found["qflow_circuit_breaker_open", 'odd"name<U+000A>'] == 1
-    assert found["qflow_errors_total", "pay"] == 3
+    assert found["qflow_errors_total", "Error"] == 3
     assert found["qflow_window_errors", "pay"] == 3
     assert found["qflow_run_duration_seconds_bucket", "5", "check_health"] == 1
     assert found["qflow_run_duration_seconds_bucket", "300", "check_health"] == 2
@@ -150,11 +150,13 @@ def test_promtool_finds_nothing_to_criticize(filled: TestClient) -> None:
 def test_labels_are_bounded(client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "MAX_OPERATIONS", 2)
     with engine.begin() as connection:
-        track_errors(connection, [Occurrence(operation=f"o{n}", age=60.0 - n) for n in range(5)])
+        track_errors(
+            connection, [Occurrence(operation=f"o{n}", kind=f"k{n}", age=60.0 - n) for n in range(5)]
+        )
     error_analysis.analyze(engine)
     found = samples(client.get("/metrics").text)
     totals = {key[1]: value for key, value in found.items() if key[0] == "qflow_errors_total"}
-    assert totals == {"o0": 1, "o1": 1, "(other)": 3}
+    assert totals == {"k0": 1, "k1": 1, "(other)": 3}
 
 
 def test_a_service_sends_its_heartbeat_to_an_address_of_its_own(client: TestClient, engine: Engine) -> None:
