@@ -28,7 +28,7 @@ from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.quantumflow import Json
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.safety import logs
-from qflow_dagster.safety.redaction import redact, redact_text
+from qflow_dagster.safety.redaction import cut, redact, redact_text
 from qflow_dagster.safety.storable import storable, storable_text
 from qflow_dagster.settings import settings
 
@@ -365,8 +365,7 @@ def _prepared(occurrence: Occurrence) -> dict[str, Any]:
     _check(occurrence)
 
     def clean(value: str | None, limit: int) -> str | None:
-        # Redact before truncating, because a truncated secret would not be recognised.
-        return None if value is None else redact_text(storable_text(value[: limit + 1_000]))[:limit]
+        return None if value is None else redact_text(cut(storable_text(value), limit))[:limit]
 
     stack = clean(occurrence.stack, MAX_STACK_LENGTH)
     return {
@@ -408,10 +407,10 @@ def _context(context: Json) -> Json:
 def _bounded(value: Json) -> Json:
     """Return `value` with the first entries of each list and object, and the prefixes of its texts."""
     if isinstance(value, str):
-        return value[:MAX_MESSAGE_LENGTH]
+        return cut(value, MAX_MESSAGE_LENGTH)
     if isinstance(value, Mapping):
         some = itertools.islice(value.items(), MAX_CONTEXT_ENTRIES)
-        return {name[:MAX_OPERATION_LENGTH]: _bounded(item) for name, item in some}
+        return {cut(name, MAX_OPERATION_LENGTH): _bounded(item) for name, item in some}
     if isinstance(value, list):
         return [_bounded(item) for item in value[:MAX_CONTEXT_ENTRIES]]
     return value

@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from qflow_dagster.notifications.events import Event
 from qflow_dagster.safety import logs
 from qflow_dagster.safety.display import visible, visible_line
-from qflow_dagster.safety.redaction import redact_text
+from qflow_dagster.safety.redaction import cut, redact_text
 from qflow_dagster.settings import settings
 
 logger = logs.logger(__name__)
@@ -47,7 +47,9 @@ def render_template(name: str, fields: Mapping[str, Any]) -> Text:
         logger.error("the template %s in %s cannot be rendered: %s", name, replaced, error)
         text = _environment(None).get_template(f"{name}.txt").render(fields)
     title, _, body = text.strip().partition("\n")
-    return Text(visible_line(redact_text(title[:MAX_TITLE])), visible(redact_text(body.strip()[:MAX_BODY])))
+    return Text(
+        visible_line(redact_text(cut(title, MAX_TITLE))), visible(redact_text(cut(body.strip(), MAX_BODY)))
+    )
 
 
 @lru_cache(maxsize=4)

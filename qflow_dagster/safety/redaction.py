@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 REDACTED = "[redacted]"
+# Characters beyond the end of a shortened text in which a secret that begins before it is recognised.
+CUT_MARGIN = 1_000
 
 # A name may have more parts, as token_value, passwordHash and password2.
 _PARTS = (
@@ -214,6 +216,12 @@ def redact_text(text: str) -> str:
         if any(word in lowered for word in keywords):
             text = pattern.sub(_replacement, text)
     return text
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the first `limit` characters of a text; the end that is cut off leaves no part of a secret behind."""
+    # A part of a secret would not be recognised as one later.
+    return text if len(text) <= limit else redact_text(text[: limit + CUT_MARGIN])[:limit]
 
 
 def redact(value: Any, _depth: int = 0) -> Any:

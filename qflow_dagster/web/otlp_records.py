@@ -20,6 +20,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, Success
+from qflow_dagster.safety.redaction import cut
 from qflow_dagster.safety.storable import read_json
 from qflow_dagster.web.intake import Envelope, InvalidEnvelopeError, TooLargeError
 from qflow_dagster.web.sentry_events import hashed_user
@@ -243,4 +244,4 @@ def _first(items: Sequence[Any]) -> Sequence[Any]:
 
 
 def _text(value: Any) -> str:
-    return value.strip()[:200] if isinstance(value, str) else ""
+    return cut(value.strip(), 200) if isinstance(value, str) else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from qflow_dagster.infrastructure.frame_kinds import is_own
 from qflow_dagster.infrastructure.stacks import Frame
-from qflow_dagster.safety.redaction import REDACTED, redact_text
+from qflow_dagster.safety.redaction import CUT_MARGIN, REDACTED, cut, redact_text
 
 # Exceptions of a chain, frames of an event, and lines of source around a frame that are kept.
 MAX_CHAIN, MAX_FRAMES, MAX_AROUND = 20, 100, 3
@@ -67,11 +67,7 @@ def text(value: Any, limit: int) -> str:
     """Return a string or number as stripped text; empty for other types."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    stripped = str(value).strip()
-    if len(stripped) <= limit:
-        return stripped
-    # A part of a secret would not be recognised as one later.
-    return redact_text(stripped[: limit + 1_000])[:limit]
+    return cut(str(value).strip(), limit)
 
 
 def _end(value: Any) -> str:
@@ -114,7 +110,7 @@ def _stored(error: Mapping[str, Any], platform: str) -> Stored:
         "value": text(error.get("value"), 1_000),
         "module": text(error.get("module"), MAX_NAME),
         "mechanism": text(mechanism.get("type"), 50),
-        "code": " ".join(text(part, 100) for part in code),
+        "code": code.strip(),
         "frames": _frames(_frames_of(error), platform),
     }
     stored = {name: value for name, value in stored.items() if value}
@@ -200,8 +196,7 @@ def _source(frame: Mapping[str, Any]) -> tuple[list[str], str, list[str]]:
 def _around(lines: Any) -> list[str]:
     if not isinstance(lines, list):
         return []
-    # Longer than what is kept: a part of a secret would not be recognised as one.
-    some = (line[: MAX_SOURCE + 1_000] if isinstance(line, str) else "" for line in lines[:50])
+    some = (line[: MAX_SOURCE + CUT_MARGIN] if isinstance(line, str) else "" for line in lines[:50])
     return [line.replace("\n", " ") for line in some]
 
 

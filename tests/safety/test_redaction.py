@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qflow_dagster.safety.logs import SafeFilter
-from qflow_dagster.safety.redaction import REDACTED, redact, redact_text
+from qflow_dagster.safety.redaction import REDACTED, cut, redact, redact_text
 from tests.safety.secrets_corpus import HONEST, Planted, corpus
 
 
@@ -78,6 +78,12 @@ def test_redacting_twice_changes_nothing_more(words: str) -> None:
 )
 def test_no_text_makes_it_slow(words: str) -> None:
     redact_text(words)
+
+
+def test_a_text_that_is_cut_keeps_no_part_of_a_secret() -> None:
+    words = "the token is ghp_" + "a1B2" * 9
+    assert cut(words, len(words) - 10) == "the token is [redacted]"
+    assert cut(words, len(words)) == words
 
 
 @pytest.mark.parametrize("planted", corpus(), ids=lambda planted: planted.kind)
