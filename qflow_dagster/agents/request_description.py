@@ -1,4 +1,4 @@
-"""What a request asks for, in sentences: for the page and the terminal of those who decide.
+"""A request described in sentences: for the page and the terminal of those who decide.
 
 Belongs here: what changes, why, how risky it is, what was checked and what was not, the record of its rule. Does not
 belong here: how it goes on after the decision (`request_progress`), layout.

@@ -1,4 +1,4 @@
-"""How a request goes on after its decision: used by a run, committed to a branch, tested, verified or reverted.
+"""The course of a request after its decision: used by a run, committed to a branch, tested, verified or reverted.
 
 Belongs here: reading it for the page and the terminal. Does not belong here: making it happen (`edits`,
 `edit_verification`, `rule_changes`, `approvals.approved_workflows`).

@@ -47,7 +47,7 @@ class FormField(BaseModel):
 
     @property
     def title(self) -> str:
-        """What a person reads before the field."""
+        """The label of the field."""
         return self.label or self.name.replace("_", " ")
 
 

@@ -99,11 +99,8 @@ def health(database: Database) -> dg.MaterializeResult:
         states = health_states.states(connection)
         incidents = health_states.incidents(connection, limit=MAX_ROWS)
         forecasts = health_states.forecasts(connection)
-        uptimes = {
-            state["name"]: health_states.uptime(connection, state["name"])
-            for state in states
-            if state["name"].startswith(("service:", "database"))
-        }
+        watched = [state["name"] for state in states if state["name"].startswith(("service:", "database"))]
+        uptimes = health_states.uptimes(connection, watched)
     rows = [
         {
             "check": state["name"],

@@ -157,13 +157,15 @@ def add_service(
 def list_services(json: JsonFlag = False) -> None:
     """List watched services with their uptime of the last 30 days."""
     with ready_engine().connect() as connection:
-        rows = [
-            {
-                **{name: value for name, value in service.items() if name != "token_hash"},
-                "uptime_30_days": health_states.uptime(connection, f"service:{service['name']}"),
-            }
-            for service in services.find(connection)
-        ]
+        found = services.find(connection)
+        uptimes = health_states.uptimes(connection, [f"service:{service['name']}" for service in found])
+    rows = [
+        {
+            **{name: value for name, value in service.items() if name != "token_hash"},
+            "uptime_30_days": uptimes.get(f"service:{service['name']}"),
+        }
+        for service in found
+    ]
     print_json(rows) if json else print_rows(rows, empty="No service is watched.")
 
 

@@ -115,12 +115,12 @@ class PlannedFeature:
 
     @property
     def description(self) -> str:
-        """What its stories say."""
+        """The descriptions of its stories, one per line."""
         return "\n".join(story.description for story in self.stories)
 
     @property
     def acceptance(self) -> list[str]:
-        """What its stories require, each once."""
+        """The acceptance criteria of its stories, each once."""
         return acceptance.strictest([sentence for story in self.stories for sentence in story.acceptance])
 
 

@@ -111,7 +111,7 @@ def _create_hierarchy(
     items: dict[UUID, PlannedFeature | PlannedStory] = {}
     created = 0
     if "feature" in levels:
-        features = [_feature(feature, parents[feature.key], snapshot.repository_id) for feature in planned]
+        features = [_item(feature, parents[feature.key], snapshot.repository_id) for feature in planned]
         ids = work_items.create(connection, features, actor=ACTOR)
         items |= dict(zip(ids, planned, strict=True))
         created = sum(new.id == id_ for new, id_ in zip(features, ids, strict=True))
@@ -121,7 +121,7 @@ def _create_hierarchy(
             )
         parents = dict(zip((feature.key for feature in planned), ids, strict=True))
     stories = [(story, parents[feature.key]) for feature in planned for story in feature.stories]
-    new = [_story(story, parent, snapshot.repository_id) for story, parent in stories]
+    new = [_item(story, parent, snapshot.repository_id) for story, parent in stories]
     ids = work_items.create(connection, new, actor=ACTOR)
     items |= dict(zip(ids, (story for story, _ in stories), strict=True))
     work_items.set_parents(connection, dict(zip(ids, (parent for _, parent in stories), strict=True)))
@@ -158,34 +158,22 @@ def _create_capabilities(
     return {key: ids[group] for key, group in of_feature.items()}
 
 
-def _feature(feature: PlannedFeature, parent: UUID, repository_id: int) -> NewItem:
+def _item(planned: PlannedFeature | PlannedStory, parent: UUID, repository_id: int) -> NewItem:
+    # All stories of a feature are at one location.
+    feature = isinstance(planned, PlannedFeature)
+    story = planned.stories[0] if feature else planned
     return NewItem(
-        level="feature",
-        key=feature.key,
+        level="feature" if feature else "story",
+        key=planned.key,
         parent_id=parent,
         repository_id=repository_id,
-        title=feature.title,
-        description=feature.description,
-        acceptance=feature.acceptance,
-        source=feature.stories[0].source,
-        path=feature.stories[0].path,
-        inputs=feature.inputs,
-    )
-
-
-def _story(story: PlannedStory, parent: UUID, repository_id: int) -> NewItem:
-    return NewItem(
-        level="story",
-        key=story.key,
-        parent_id=parent,
-        repository_id=repository_id,
-        title=story.title,
-        description=story.description,
-        acceptance=story.acceptance,
+        title=planned.title,
+        description=planned.description,
+        acceptance=planned.acceptance,
         source=story.source,
-        rule_id=story.rule_id,
+        rule_id=None if feature else story.rule_id,
         path=story.path,
-        inputs=story.inputs,
+        inputs=planned.inputs,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a request states besides its wish: acceptance criteria, dependencies, owner, due date, points, priority, labels.
+"""The fields that a request states besides its wish: acceptance criteria, dependencies, owner, dates and so on.
 
 Belongs here: reading a text, deterministically and without a database. Does not belong here: what kind of work it is,
 and which items it means (`classifier`).

@@ -3,7 +3,7 @@
 Does not belong here: checking and storing (`health_agent`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -105,23 +105,26 @@ def forecasts(connection: Connection, *, days: int = 7) -> dict[str, float]:
     return seconds_left
 
 
-def uptime(connection: Connection, name: str, *, days: float = 30) -> float | None:
-    """Return the share of time, 0 to 1, that a check was healthy or degraded; None without samples.
+def uptimes(connection: Connection, names: Collection[str], *, days: float = 30) -> dict[str, float]:
+    """Return the share of time, 0 to 1, that each check was healthy or degraded; those without samples are missing.
 
     Each sample stands for the time until the next, at most ten minutes; other time without
     samples is ignored.
     """
     query = text("""
         WITH stretch AS (
-            SELECT status, least(extract(epoch FROM lead(at) OVER (ORDER BY at) - at), :gap)::float8 AS seconds
+            SELECT name, status,
+                   least(extract(epoch FROM lead(at) OVER (PARTITION BY name ORDER BY at) - at), :gap)::float8
+                       AS seconds
             FROM health_samples
-            WHERE name = :name AND at > statement_timestamp() - make_interval(secs => :seconds)
+            WHERE name = ANY(:names) AND at > statement_timestamp() - make_interval(secs => :seconds)
         )
-        SELECT sum(seconds) FILTER (WHERE status IN ('healthy', 'degraded')) AS up,
-               sum(seconds) FILTER (WHERE status <> 'unknown') AS known FROM stretch
+        SELECT name, sum(seconds) FILTER (WHERE status IN ('healthy', 'degraded')) AS up,
+               sum(seconds) FILTER (WHERE status <> 'unknown') AS known FROM stretch GROUP BY name
     """)
-    row = connection.execute(query, {"name": name, "gap": MAX_GAP_SECONDS, "seconds": days * 86_400.0}).one()
-    return (row.up or 0.0) / row.known if row.known else None
+    parameters = {"names": list(names), "gap": MAX_GAP_SECONDS, "seconds": days * 86_400.0}
+    rows = connection.execute(query, parameters)
+    return {row.name: (row.up or 0.0) / row.known for row in rows if row.known}
 
 
 def recent_values(connection: Connection, *, points: int = 48) -> dict[str, list[float]]:

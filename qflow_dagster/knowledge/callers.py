@@ -1,4 +1,4 @@
-"""Who calls a symbol, told apart from who calls others of its name, and what a symbol calls.
+"""Callers of a symbol, distinguished from those of others with its name, and what a symbol calls.
 
 Belongs here: calls of a snapshot, resolved. Does not belong here: resolving (`call_targets`), answers as text.
 """
@@ -14,7 +14,7 @@ from qflow_dagster.knowledge.call_targets import CallResolver, Target
 from qflow_dagster.knowledge.declarations import Call, Declarations, Definition
 from qflow_dagster.knowledge.lookups import SymbolLocation
 
-# A name may have many definitions; of the first, callers are told apart.
+# A name may have many definitions; of the first, callers are distinguished.
 MAX_DEFINITIONS = 5
 
 

@@ -1,7 +1,7 @@
 """A question about a name that several things have, answered for each of them; `path:name` selects one.
 
 Belongs here: which definitions a name means, and answers joined. Does not belong here: the answers themselves
-(`answers`), callers, which are told apart by resolving calls (`callers`).
+(`answers`), callers, which are distinguished by resolving calls (`callers`).
 """
 
 from collections.abc import Callable

@@ -44,7 +44,7 @@ class Wakeups:
         self._changed = threading.Condition()
 
     def add(self, names: Collection[str]) -> None:
-        """Channel whoever waits."""
+        """Add names, and wake whoever waits for them."""
         with self._changed:
             self._names.update(names)
             self._changed.notify_all()

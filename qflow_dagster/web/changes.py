@@ -25,6 +25,7 @@ from qflow_dagster.web.pages import (
     chosen,
     history_rows,
     percent,
+    repository_link,
     templates,
     view,
 )
@@ -81,7 +82,7 @@ def change(request: Request, connection: Connection) -> Response:
                 "reason": suggestion["reason"],
                 "rule": Link(suggestion["rule"], address("rules", suggestion["rule"])),
                 "risk": Status(suggestion["risk"]),
-                "repository": Link(repository, address("repositories", repository)),
+                "repository": repository_link(repository),
                 "locations": suggestion["locations"][:20],
                 "not changed": suggestion["withheld"][:20] or None,
                 "lines": suggestion["lines"],
@@ -128,11 +129,7 @@ def change_rows(found: list[dict[str, Any]], *, with_repository: bool = True) ->
         {
             "state": Status(row["state"]),
             "change": Link(row["title"], address("changes", row["id"])),
-            **(
-                {"repository": Link(row["repository"], address("repositories", row["repository"]))}
-                if with_repository
-                else {}
-            ),
+            **({"repository": repository_link(row["repository"])} if with_repository else {}),
             "risk": Status(row["risk"]),
             "lines": row["lines"],
             "branch": Code(row["branch"]),

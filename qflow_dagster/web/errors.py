@@ -26,6 +26,7 @@ from qflow_dagster.web.pages import (
     age,
     choices,
     chosen,
+    repository_link,
     run_link,
     view,
 )
@@ -146,7 +147,7 @@ def _suspected(suspect: dict[str, Any] | None) -> Section:
         "author": suspect["author"],
         "at": suspect["committed_at"][:16].replace("T", " "),
         "file": Link(f"{path}:{line}", line_address(repository, path, line or None)),
-        "repository": Link(repository, address("repositories", repository)),
+        "repository": repository_link(repository),
     }
     return Section(title="Suspected commit", half=True, facts=facts)
 

@@ -25,6 +25,7 @@ from qflow_dagster.web.pages import (
     duration,
     history_rows,
     percent,
+    repository_link,
     view,
 )
 
@@ -39,7 +40,7 @@ def goals(request: Request, connection: Connection) -> Response:
         {
             "state": Status(row["state"]),
             "goal": Link(row["title"], address("goals", row["id"])),
-            "repository": Link(row["repository"], address("repositories", row["repository"])),
+            "repository": repository_link(row["repository"]),
             "phase": row["phase"],
             "round": row["round"],
             "strategy": row["strategy"],
@@ -74,7 +75,7 @@ def goal(request: Request, connection: Connection) -> Response:
             half=True,
             facts={
                 "target": row["target"],
-                "repository": Link(row["repository"], address("repositories", row["repository"])),
+                "repository": repository_link(row["repository"]),
                 "strategy": row["strategy"],
                 "round": row["round"],
                 "requested by": row["requested_by"],

@@ -25,6 +25,7 @@ def health(request: Request, connection: Connection) -> Response:
     states = health_states.states(connection)
     forecasts = health_states.forecasts(connection, days=1)
     samples = health_states.recent_values(connection)
+    uptimes = health_states.uptimes(connection, [state["name"] for state in states], days=1)
     rows = [
         {
             "status": Status(state["status"]),
@@ -36,7 +37,7 @@ def health(request: Request, connection: Connection) -> Response:
             "unit": state["unit"],
             "since": f"{age(state['since'])}" + (", flapping" if state["flapping"] else ""),
             "reaches its threshold in": duration(forecasts.get(state["name"])),
-            "uptime in a day": percent(health_states.uptime(connection, state["name"], days=1)),
+            "uptime in a day": percent(uptimes.get(state["name"])),
         }
         for state in states
     ]

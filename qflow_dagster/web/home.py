@@ -12,7 +12,17 @@ from qflow_dagster.infrastructure import error_records, health_states
 from qflow_dagster.knowledge.evidence import count
 from qflow_dagster.pictures.charts import sparkline
 from qflow_dagster.quantumflow import statistics
-from qflow_dagster.web.pages import Link, Picture, Section, Status, address, age, duration, view
+from qflow_dagster.web.pages import (
+    Link,
+    Picture,
+    Section,
+    Status,
+    address,
+    age,
+    duration,
+    repository_link,
+    view,
+)
 
 DAY = 24.0
 MAX_ROWS = 5
@@ -78,7 +88,7 @@ def repository_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of the table of repositories."""
     return [
         {
-            "repository": Link(row["name"], address("repositories", row["name"])),
+            "repository": repository_link(row["name"]),
             "commits in 24 months": Picture(sparkline(row["commits"], f"commits per month of {row['name']}")),
             "files": row["files"],
             "lines": row["lines"],

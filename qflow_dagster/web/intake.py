@@ -74,8 +74,7 @@ class Envelope:
     @property
     def kept(self) -> int:
         """Items that can be stored."""
-        lists = (self.occurrences, self.successes, self.sessions, self.check_ins, self.discarded)
-        return sum(map(len, lists))
+        return sum(len(getattr(self, name)) for name in STORES)
 
 
 class BusyError(QflowError):

@@ -36,34 +36,35 @@ class Otlp:
 
     async def traces(self, request: Request) -> Response:
         """Receive spans (`/v1/traces`): their exceptions are errors, requests without any are successes."""
-        envelope = await self._receive(request, parse_traces)
-        if isinstance(envelope, Response):
-            return envelope
-        partial_success = ExportTracePartialSuccess(
-            rejected_spans=len(envelope.problems), error_message=_dropped(envelope)
-        )
-        return _answer(request, ExportTraceServiceResponse(partial_success=partial_success))
+
+        def answer(dropped: int, problem: str) -> Message:
+            partial_success = ExportTracePartialSuccess(rejected_spans=dropped, error_message=problem)
+            return ExportTraceServiceResponse(partial_success=partial_success)
+
+        return await self._receive(request, parse_traces, answer)
 
     async def logs(self, request: Request) -> Response:
         """Receive log records (`/v1/logs`): those of exceptions are errors."""
-        envelope = await self._receive(request, parse_logs)
-        if isinstance(envelope, Response):
-            return envelope
-        partial_success = ExportLogsPartialSuccess(
-            rejected_log_records=len(envelope.problems), error_message=_dropped(envelope)
-        )
-        return _answer(request, ExportLogsServiceResponse(partial_success=partial_success))
 
-    async def _receive(self, request: Request, parse: Callable[..., Envelope]) -> Envelope | Response:
+        def answer(dropped: int, problem: str) -> Message:
+            partial_success = ExportLogsPartialSuccess(rejected_log_records=dropped, error_message=problem)
+            return ExportLogsServiceResponse(partial_success=partial_success)
+
+        return await self._receive(request, parse_logs, answer)
+
+    async def _receive(
+        self, request: Request, parse: Callable[..., Envelope], answer: Callable[[int, str], Message]
+    ) -> Response:
         if not may_report(request, key_needed=self.key_needed):
             return _refusal(request, RefusedError(403, UNKNOWN_KEY))
         content = _content_type(request)
         if content not in (JSON, PROTOBUF):
             return _refusal(request, RefusedError(415, f"Content-Type must be {PROTOBUF} or {JSON}"))
         try:
-            return await self.intake.receive(request, partial(parse, as_json=content == JSON))
+            envelope = await self.intake.receive(request, partial(parse, as_json=content == JSON))
         except RefusedError as error:
             return _refusal(request, error)
+        return _answer(request, answer(len(envelope.problems), _dropped(envelope)))
 
 
 def _dropped(envelope: Envelope) -> str:

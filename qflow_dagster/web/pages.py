@@ -146,9 +146,14 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 
+def repository_link(name: str) -> Link:
+    """Return the link to a repository's page."""
+    return Link(name, address("repositories", name))
+
+
 def repository_path(name: str) -> list[Link]:
     """Return the links above the pages of a repository."""
-    return [Link("Repositories", "/repositories"), Link(name, address("repositories", name))]
+    return [Link("Repositories", "/repositories"), repository_link(name)]
 
 
 def run_link(run_id: str | None) -> Link | None:

@@ -24,6 +24,7 @@ from qflow_dagster.web.pages import (
     chosen,
     next_rows,
     offset,
+    repository_link,
     view,
 )
 from qflow_dagster.web.source import finding_rows
@@ -192,8 +193,7 @@ def _definition(rule: Rule) -> list[Section]:
 
 def _occurrences(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {"repository": Link(row["repository"], address("repositories", row["repository"]))}
-        | finding_rows(row["repository"], [dict(row)])[0]
+        {"repository": repository_link(row["repository"])} | finding_rows(row["repository"], [dict(row)])[0]
         for row in found
     ]
 

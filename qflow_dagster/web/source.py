@@ -14,7 +14,17 @@ from qflow_dagster.ingestion.queries import Snapshot
 from qflow_dagster.knowledge import callers, graph, lookups
 from qflow_dagster.metrics import queries as metrics
 from qflow_dagster.safety.display import visible, visible_line
-from qflow_dagster.web.pages import Code, Link, Section, Status, address, next_rows, offset, view
+from qflow_dagster.web.pages import (
+    Code,
+    Link,
+    Section,
+    Status,
+    address,
+    next_rows,
+    offset,
+    repository_link,
+    view,
+)
 from qflow_dagster.web.syntax import highlight, render
 
 MAX_FILES = 100
@@ -280,7 +290,7 @@ def _facts(title: str, values: dict[str, Any], *, half: bool = False) -> Section
 def _above(snapshot: Snapshot, path: str) -> list[Link]:
     """Return the links to the repository and the folders above a path."""
     name = snapshot.repository
-    links = [Link(name, address("repositories", name)), Link("files", address("repositories", name, "files"))]
+    links = [repository_link(name), Link("files", address("repositories", name, "files"))]
     folders = path.split("/")[:-1]
     return links + [
         file_link(name, "/".join(folders[: n + 1]))._replace(text=part) for n, part in enumerate(folders)

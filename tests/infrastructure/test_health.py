@@ -220,7 +220,7 @@ def test_in_a_maintenance_window_nothing_is_an_incident(engine: Engine) -> None:
         assert [row["check"] for row in health_states.incidents(connection)] == ["disk"]
         [state] = [row for row in health_states.states(connection) if row["name"] == "service:a"]
         assert state["message"] == "in maintenance (move); unhealthy"
-        assert health_states.uptime(connection, "service:a") is None
+        assert health_states.uptimes(connection, ["service:a"]).get("service:a") is None
         health_exceptions.end(connection, window)
         assert health_exceptions.windows(connection) == []
         with pytest.raises(UsageError, match="no maintenance window"):
@@ -364,7 +364,7 @@ def test_a_disk_that_fills_is_forecast_from_its_samples(engine: Engine) -> None:
 
 def test_uptime_leaves_out_the_time_nobody_looked(engine: Engine) -> None:
     with engine.begin() as connection:
-        assert health_states.uptime(connection, "service:a") is None
+        assert health_states.uptimes(connection, ["service:a"]).get("service:a") is None
         connection.execute(
             text("""
             INSERT INTO health_samples (name, at, status)
@@ -373,7 +373,7 @@ def test_uptime_leaves_out_the_time_nobody_looked(engine: Engine) -> None:
             FROM generate_series(0, 60) AS n
         """)
         )
-        assert health_states.uptime(connection, "service:a") == pytest.approx(0.75)
+        assert health_states.uptimes(connection, ["service:a"]).get("service:a") == pytest.approx(0.75)
 
 
 # The checks themselves
