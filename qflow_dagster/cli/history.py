@@ -48,6 +48,6 @@ def verify(
         position = f"workflow {broken.workflow_id}, event" if broken.workflow_id else "seal"
         raise QflowError(f"history is broken at {position} {broken.seq}: {broken.reason}")
     if damaged:
-        raise QflowError(f"archives are missing or altered: {', '.join(damaged)}")
+        raise QflowError("\n".join(damaged))
     if not json:
         console.print("sound: every event follows the one before it")

@@ -1,7 +1,5 @@
 """Jobs of execution: task graphs, SPARC goals, approved texts. Each processes its pending rows in batches."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
 from qflow_dagster.agents import sparc_changes
@@ -16,39 +14,23 @@ from qflow_dagster.safety.display import visible_line
 from qflow_dagster.settings import settings
 
 
-@dg.op(
-    out=dg.DynamicOut(int),
-    description="Starts the task workers: steps that share the ready tasks of all graphs.",
-)
-def start_task_workers() -> Iterator[dg.DynamicOutput[int]]:
-    """Start the configured number of workers; each claims tasks by itself, so that none waits for another."""
-    for number in range(settings().execution.task_workers):
-        yield dg.DynamicOutput(number, mapping_key=str(number))
-
-
 @dg.op(description="Claims ready tasks in batches and executes them, until none is ready.")
-def do_tasks(context: dg.OpExecutionContext, database: Database, number: int) -> dict[str, int]:
-    """Return the worker's counts; if it is killed, its tasks are claimed again when their leases expire."""
+def do_tasks(context: dg.OpExecutionContext, database: Database) -> None:
+    """Do tasks as one of the workers; if it is killed, its tasks are claimed again when their leases expire."""
     result = task_worker.work(
         database.engine(),
-        worker=f"{worker(context)} worker {number}",
+        worker=f"{worker(context)} {context.op_handle}",
         adapters=ADAPTERS,
         run_id=context.run_id,
     )
     context.add_output_metadata(result._asdict())
-    return result._asdict()
-
-
-@dg.op(description="Adds up the counts of the task workers.")
-def add_up_results(context: dg.OpExecutionContext, results: list[dict[str, int]]) -> None:
-    """Show the totals on the run's page."""
-    context.add_output_metadata({name: sum(result[name] for result in results) for name in results[0]})
 
 
 @dg.job(tags=run_tags.long("tasks"), description="Executes the ready tasks of all task graphs.")
 def run_task_graphs() -> None:
-    """Map over the workers; a multi-process executor runs them in parallel."""
-    add_up_results(start_task_workers().map(do_tasks).collect())
+    """Share the ready tasks among steps, each claiming its own; a multi-process executor runs them in parallel."""
+    for number in range(settings().execution.task_workers):
+        do_tasks.alias(f"worker_{number + 1}")()
 
 
 @dg.op(

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select, text
 
 from qflow_dagster.database.locks import lock
 from qflow_dagster.errors import UsageError
-from qflow_dagster.quantumflow.archives import archive_of, archived_events, digest_of_file
+from qflow_dagster.quantumflow.archives import archive_folder, archive_of, archived_events
 from qflow_dagster.quantumflow.arguments import check_id
 from qflow_dagster.quantumflow.rows import Event
 from qflow_dagster.quantumflow.tables import seals, workflow_events
@@ -193,11 +193,9 @@ def verify_history(
         if row is not None:
             return BrokenLink(row.workflow_id, row.seq, row.reason)
     if workflow_id is not None and (archive := archive_of(connection, workflow_id)):
-        path, digest = archive
-        if not path.is_file():
-            return BrokenLink(workflow_id, 1, f"its archive {path} is not there")
-        if digest_of_file(path) != digest:
-            return BrokenLink(workflow_id, 1, f"its archive {path} was altered")
+        problem = archive_folder().problem(*archive)
+        if problem:
+            return BrokenLink(workflow_id, 1, problem)
     if kept_hash is not None:
         kept = connection.scalar(select(seals.c.id).where(seals.c.hash == kept_hash))
         if kept is None:

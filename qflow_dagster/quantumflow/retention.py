@@ -1,24 +1,21 @@
 """Retention: moving what ended long ago to Parquet archives, and dropping read messages.
 
-An archive holds one row per workflow with its events nested in it, and is complete on disk
-before anything is deleted. A prune is sealed in the chain of seals, with the archive's
+An archive holds one row per workflow with its events nested in it, and is complete where it
+is kept before anything is deleted. A prune is sealed in the chain of seals, with the archive's
 name and SHA-256: that is how a pruned workflow differs from one that vanished.
 """
 
+import hashlib
 import json
-import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Connection, Uuid, any_, delete, literal, select, text
 
-from qflow_dagster.errors import QflowError
-from qflow_dagster.quantumflow.archives import archive_folder, digest_of_file
+from qflow_dagster.quantumflow.archives import ArchiveFolder, archive_folder
 from qflow_dagster.quantumflow.arguments import check_integer, check_seconds
 from qflow_dagster.quantumflow.history import seal_archive
 from qflow_dagster.quantumflow.rows import Event, Workflow, column_list
@@ -44,17 +41,17 @@ FOR UPDATE OF w SKIP LOCKED
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """The result of one `prune`: what was moved, and the archive; no archive if there was nothing to move."""
+    """The result of one `prune`: what was moved, and the address of the archive; None if nothing was to be moved."""
 
     workflows: int
     events: int
-    archive: Path | None
+    archive: str | None
 
 
 def prune(
     connection: Connection,
     *,
-    folder: Path | None = None,
+    folder: ArchiveFolder | None = None,
     older_than: float | None = None,
     limit: int = 10_000,
 ) -> PruneResult:
@@ -74,14 +71,19 @@ def prune(
     workflows = [Workflow(*row) for row in rows]
     ids = [workflow.id for workflow in workflows]
     table = _archive_table(connection, workflows)
-    archive, digest = _write(table, folder or archive_folder())
-    seal_archive(connection, ids, archive.name, digest)
+    content = _parquet(table)
+    digest = hashlib.sha256(content).digest()
+    # A name made of its content: no archive is ever overwritten by another.
+    name = f"workflows-{digest.hex()[:32]}.parquet"
+    archives = folder or archive_folder()
+    archives.write(name, content)
+    seal_archive(connection, ids, name, digest)
     pruned = literal(ids, ARRAY(Uuid))
     events = connection.execute(
         delete(workflow_events).where(workflow_events.c.workflow_id == any_(pruned))
     ).rowcount
     connection.execute(delete(workflows_table).where(workflows_table.c.id == any_(pruned)))
-    return PruneResult(len(ids), events, archive)
+    return PruneResult(len(ids), events, archives.of(name))
 
 
 def prune_messages(connection: Connection, *, older_than: float | None = None) -> int:
@@ -101,18 +103,14 @@ def _age(older_than: float | None) -> float:
     return float(settings().quantumflow.retention * 86_400 if older_than is None else older_than)
 
 
-def damaged_archives(connection: Connection, folder: Path | None = None) -> list[str]:
-    """Return the names of sealed archives that are not in `folder`, or not as they were written."""
+def damaged_archives(connection: Connection, folder: ArchiveFolder | None = None) -> list[str]:
+    """Return what is wrong with each sealed archive that is not in `folder`, or not as it was written."""
     sealed = connection.execute(
         select(seals.c.archive, seals.c.archive_hash).where(seals.c.kind == "prune").order_by(seals.c.id)
     )
     archives = folder or archive_folder()
-    return [
-        row.archive
-        for row in sealed
-        if not (archives / row.archive).is_file()
-        or digest_of_file(archives / row.archive) != row.archive_hash
-    ]
+    problems = (archives.problem(row.archive, row.archive_hash) for row in sealed)
+    return [problem for problem in problems if problem]
 
 
 def _archive_schema() -> "pa.Schema":
@@ -200,32 +198,10 @@ def _json_text(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _write(table: "pa.Table", folder: Path) -> tuple[Path, bytes]:
-    """Write an archive, durably, under a name made of its content: none is ever overwritten by another."""
+def _parquet(table: "pa.Table") -> bytes:
+    import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".unfinished-", delete=False) as file:
-            unfinished = Path(file.name)
-            try:
-                parquet.write_table(table, file, compression="zstd")
-                file.flush()
-                os.fsync(file.fileno())
-                digest = digest_of_file(unfinished)
-                archive = folder / f"workflows-{digest.hex()[:32]}.parquet"
-                unfinished.rename(archive)
-            except BaseException:
-                unfinished.unlink(missing_ok=True)
-                raise
-        # The name is on disk only once its folder is.
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise QflowError(
-            f"the archive of old workflows cannot be written to {folder}: {error.strerror}"
-        ) from None
-    return archive, digest
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()

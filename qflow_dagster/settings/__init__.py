@@ -95,7 +95,17 @@ class Settings(BaseSettings):
 
 
 # Settings whose value an error must not repeat.
-_SECRETS = {"url", "broker", "secret_key", "sentry_key", "webhook_secret", "accounts", "key", "proxy"}
+_SECRETS = {
+    "url",
+    "archive",
+    "broker",
+    "secret_key",
+    "sentry_key",
+    "webhook_secret",
+    "accounts",
+    "key",
+    "proxy",
+}
 
 
 def environment_name(*path: str) -> str:

@@ -6,6 +6,7 @@ Each value has its default, range and meaning. Does not belong here: reading the
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
@@ -107,6 +108,17 @@ class QuantumflowSettings(BaseModel):
         default=3_600.0, gt=0, le=604_800, description="longest delay in seconds"
     )
     retention: int = Field(default=90, ge=1, le=36_500, description="days terminal workflows are kept")
+    archive: str | None = Field(
+        default=None,
+        description="folder or URL where older ones are archived, s3://bucket/folder; unset: archive in QFLOW_HOME",
+    )
+
+    @field_validator("archive")
+    @classmethod
+    def _without_credentials(cls, archive: str | None) -> str | None:
+        if archive is not None and "@" in urlsplit(archive).netloc:
+            raise ValueError("credentials belong to the settings of the driver, not into the URL")
+        return archive
 
 
 class ApprovalsSettings(BaseModel):

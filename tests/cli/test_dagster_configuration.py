@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dagster import DagsterInstance
 
 from qflow_dagster.cli import config, dagster_configuration
 from qflow_dagster.errors import UsageError
 from qflow_dagster.settings import settings
+from tests.object_storage import object_storage
 
 
 @pytest.fixture
@@ -48,6 +50,28 @@ def test_the_operators_file_survives_and_says_what_differs(own: Path) -> None:
     assert shown["dagster.yaml: retention"][0] == "(removed)"
     assert shown["dagster.yaml: compute_logs"][1] == "new"
     assert len(shown) == 3
+
+
+def test_logs_of_runs_can_be_kept_on_object_storage(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.write_text(
+        "storage: {sqlite: {base_dir: " + str(own.parent) + "}}\n"
+        "run_launcher:\n"
+        "compute_logs: {module: dagster_aws.s3, class: S3ComputeLogManager, config: {bucket: qflow, prefix: logs}}\n"
+    )
+    instance = str(dagster_configuration.write_instance())
+    with object_storage(monkeypatch) as bucket:
+        with (
+            DagsterInstance.from_config(instance) as of_the_worker,
+            of_the_worker.compute_log_manager.capture_logs(["run", "compute_logs", "step"]),
+        ):
+            print("measured 12 files")
+        for file in (own.parent / "instance").rglob("*.out"):
+            file.unlink()
+        # The process that shows the page is on another machine.
+        with DagsterInstance.from_config(instance) as of_the_page:
+            logs = of_the_page.compute_log_manager.get_log_data(["run", "compute_logs", "step"])
+        assert b"measured 12 files\n" in (logs.stdout or b"")
+        assert all(each.key.startswith("logs/") for each in bucket.objects.all())
 
 
 def test_another_storage_takes_the_place_of_ours(own: Path) -> None:

@@ -84,6 +84,18 @@ def test_what_must_not_run_twice_at_a_time_has_a_pool() -> None:
     }
 
 
+def test_no_step_reads_what_another_left_on_its_machine() -> None:
+    """Steps may run on different machines, and pass each other rows of the database alone."""
+    inputs = {
+        (job.name, node.name, name)
+        for job in build_definitions().get_repository_def().get_all_jobs()
+        for node in job.nodes
+        for name, read in node.definition.input_dict.items()
+        if not read.dagster_type.is_nothing
+    }
+    assert inputs == set()
+
+
 def test_whoever_sees_a_group_finds_its_file() -> None:
     """What a file defines belongs to the group it is named after, and no file with definitions is left out."""
     for kind in ("assets", "checks", "jobs", "sensors", "schedules"):

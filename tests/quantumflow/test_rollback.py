@@ -75,7 +75,7 @@ def prepared(engine: Engine, tmp_path: Path) -> dict:
         "paused": paused,
         "due": due,
         "message": message,
-        "folder": tmp_path,
+        "folder": core.archives.ArchiveFolder(str(tmp_path)),
     }
 
 
