@@ -1,6 +1,7 @@
 """What `deploy/` holds agrees with the program: commands, options, settings, paths. (Nothing here runs a container.)"""
 
 import configparser
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from compose_spec import PyCompose
 
 from qflow_dagster.cli import app
 from qflow_dagster.registry import RunQueue
@@ -34,6 +36,14 @@ def setting_exists(variable: str) -> bool:
     if f"{domain}_{name}" in Settings.model_fields or (domain in Settings.model_fields and not name):
         return True
     return hasattr(getattr(Settings(), domain, None), name)
+
+
+def test_the_compose_file_agrees_with_the_specification_and_names_what_it_holds() -> None:
+    PyCompose.from_json(json.dumps(COMPOSE))
+    for name, service in COMPOSE["services"].items():
+        assert set(service.get("depends_on", ())) <= set(COMPOSE["services"]), name
+        volumes = {volume.split(":")[0] for volume in service.get("volumes", ())}
+        assert volumes <= set(COMPOSE["volumes"]), name
 
 
 @pytest.mark.parametrize("name", [name for name in OURS if name != "code"])

@@ -75,6 +75,19 @@ class Repository(NamedTuple):
         return folder
 
 
+def machine_of(connection: Connection, name: str) -> str | None:
+    """Return the machine on which a repository can be worked on; None where any machine will do.
+
+    The machine where it was registered by its path, unless the path exists here: in a shared folder, or because
+    the machine has a new name.
+    """
+    repository = _one(connection, repositories.c.name == name)
+    if repository is None or repository.host is None:
+        return None
+    elsewhere_and_here = repository.host != host_name() and Path(repository.location).exists()
+    return None if elsewhere_and_here else repository.host
+
+
 def register(
     connection: Connection, location: str, name: str | None = None, *, progress: ReportProgress | None = None
 ) -> Repository:

@@ -5,7 +5,9 @@ Belongs here: what launcher and worker must agree on (broker, queues, limits). T
 `install`; the server needs no extension. Does not belong here: launching (`launcher`), executing (`worker`).
 """
 
+import hashlib
 import os
+import re
 from typing import Any, LiteralString, cast
 
 import psycopg
@@ -73,6 +75,12 @@ def install() -> None:
             cast(psycopg.Connection, connection.connection.driver_connection).execute(
                 cast(LiteralString, get_embedded_install_sql())
             )
+
+
+def queue_of_machine(queue: str, host: str) -> str:
+    """Return the name of the queue that only workers on one machine serve: letters, digits, `_`, as PGMQ takes them."""
+    readable = re.sub(r"[^a-z0-9]+", "_", host.lower())[:24]
+    return f"{queue}_{readable}_{hashlib.sha256(host.encode()).hexdigest()[:8]}"
 
 
 def make_app() -> Celery:

@@ -11,11 +11,16 @@ from typing import Any
 import dagster as dg
 from celery.exceptions import DuplicateTaskNameWarning
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 
-from qflow_dagster.launching.broker import install, make_app
+from qflow_dagster.database import engine
+from qflow_dagster.ingestion.repositories import machine_of
+from qflow_dagster.jobs.run_tags import QUEUE
+from qflow_dagster.launching.broker import install, make_app, queue_of_machine
 from qflow_dagster.launching.run_locks import interrupt, is_held
+from qflow_dagster.processes import host_name
 from qflow_dagster.registry import RunQueue
 
 # Celery's launcher declares its task again for each run; only its name matters here.
@@ -41,7 +46,17 @@ class WorkerLauncher(CeleryRunLauncher):
         if not self._installed:
             install()
             self._installed = True
-        super().launch_run(context)
+        run = context.dagster_run
+        queue = run.tags.get(QUEUE, RunQueue.LONG.value)
+        with engine().connect() as connection:
+            host = machine_of(connection, run.tags.get(PARTITION_NAME_TAG, ""))
+        if host is not None:
+            queue = queue_of_machine(queue, host)
+            if host != host_name():
+                message = f"Its repository lies on {host}: a worker there executes it"
+                self._instance.report_engine_event(message, run, cls=type(self))
+        # The tag that is stored stays what it was: the limits of the queue go by it.
+        super().launch_run(context._replace(dagster_run=run.with_tags({**run.tags, QUEUE: queue})))
 
     def terminate(self, run_id: str) -> bool:
         """Interrupt the run on the machine that executes it; one that waits is not started."""

@@ -18,8 +18,9 @@ from dagster._utils.interrupts import setup_interrupt_handlers
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 
 from qflow_dagster.database import engine
-from qflow_dagster.launching.broker import make_app
+from qflow_dagster.launching.broker import make_app, queue_of_machine
 from qflow_dagster.launching.run_locks import holding
+from qflow_dagster.processes import host_name
 from qflow_dagster.quantumflow import leases
 from qflow_dagster.resources.database import BETWEEN_STEPS, RUN_LEASE
 from qflow_dagster.safety import logs
@@ -60,9 +61,12 @@ def _prepare(**_: Any) -> None:
 
 
 def work(queues: Sequence[str], concurrency: int) -> None:
-    """Execute the runs of some queues, `concurrency` at a time, until the process is interrupted."""
+    """Execute the runs of some queues, `concurrency` at a time, until the process is interrupted.
+
+    Those on repositories that lie on this machine, too.
+    """
     app.Worker(
-        queues=list(queues),
+        queues=[*queues, *(queue_of_machine(queue, host_name()) for queue in queues)],
         concurrency=concurrency,
         pool="prefork",
         optimization="fair",

@@ -1,7 +1,11 @@
 """Workers execute launched runs, each once, and end them when they are terminated or killed: with every broker."""
 
+import ctypes
+import os
 import shutil
 import signal
+import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +14,13 @@ import dagster as dg
 import psutil
 import pytest
 from dagster._core.launcher import LaunchRunContext
-from sqlalchemy import URL
+from sqlalchemy import URL, insert
 
 from benchmarks import brokers
 from qflow_dagster.cli.session import dagster_environment
 from qflow_dagster.database import engine
+from qflow_dagster.ingestion.repositories import register
+from qflow_dagster.ingestion.tables import repositories
 from qflow_dagster.launching import broker, worker
 from qflow_dagster.launching.launcher import WorkerLauncher
 from qflow_dagster.launching.run_locks import is_held
@@ -23,7 +29,9 @@ from tests import databases, forks
 from tests.folders import new_home
 from tests.launching import launchable
 
-PATIENCE = 60.0
+PATIENCE = 120.0
+# A name space for the name of the machine; see unshare(2).
+CLONE_NEWUTS = 0x04000000
 
 
 def eventually(holds: Callable[[], bool], what: str) -> None:
@@ -77,6 +85,15 @@ def serve() -> None:
     worker.work(["long"], 1)
 
 
+def serve_on(host: str) -> None:
+    """Serve on a machine of another name, as far as the kernel can make it one."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWUTS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    socket.sethostname(host)
+    serve()
+
+
 @pytest.fixture
 def process(home: Path) -> Iterator[psutil.Process]:
     """A worker that executes one run at a time."""
@@ -92,13 +109,14 @@ class Runs:
         self.instance, self.go, self.begun = instance, home / "go", home / "begun"
         self.launcher = instance.run_launcher
 
-    def launch(self) -> str:
+    def launch(self, repository: str | None = None) -> str:
         job = dg.reconstructable(launchable.waiting)
         config = {"file": str(self.begun), "until": str(self.go)}
         run = self.instance.create_run_for_job(
             launchable.waiting,
             run_config={"ops": {"write_and_wait": {"config": config}}},
             status=dg.DagsterRunStatus.STARTING,
+            tags={"dagster/partition": repository} if repository else {},
             job_code_origin=job.get_python_origin(),
         )
         self.send(run.run_id)
@@ -160,3 +178,31 @@ def test_a_worker_executes_each_run_once_and_ends_what_is_terminated_or_killed(
     last = runs.launch()
     eventually(lambda: runs.status(last) is status.SUCCESS, "the worker goes on")
     assert runs.starts() == [first, executed, killed, last]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process another host name")
+def test_a_run_on_a_repository_of_another_machine_waits_for_a_worker_there(
+    instance: dg.DagsterInstance, home: Path, process: psutil.Process, tmp_path: Path
+) -> None:
+    runs = Runs(instance, home)
+    runs.go.touch()
+    subprocess.run(["git", "init", "--quiet", str(tmp_path / "here")], check=True)
+    with engine().begin() as connection:
+        register(connection, str(tmp_path / "here"))
+        moved = {"host": "build-7", "location": "/srv/shop"}
+        connection.execute(
+            insert(repositories).values(name="there", mirrored=False, object_format="sha1", **moved)
+        )
+    there = runs.launch("there")
+    here = runs.launch("here")
+    status = dg.DagsterRunStatus
+    eventually(
+        lambda: runs.status(here) is status.SUCCESS, "a run on a repository of this machine is executed"
+    )
+    assert runs.starts() == [here]
+    assert any("lies on build-7" in event.message for event in instance.all_logs(there))
+    elsewhere = forks.start(serve_on, "build-7")
+    try:
+        eventually(lambda: runs.status(there) is status.SUCCESS, "the other machine executes it")
+    finally:
+        forks.kill_session(elsewhere)
