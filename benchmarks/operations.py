@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
+from benchmarks import alarms
 from qflow_dagster.approvals import arbiter, authorization, records
 from qflow_dagster.database import embedded, engine_for, ensure_database, migrate
 from qflow_dagster.infrastructure import error_analysis
@@ -246,12 +247,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--errors", type=int, default=100_000, help="errors to take in")
     parser.add_argument("--approvals", type=int, default=500, help="approvals to decide")
+    parser.add_argument("--days", type=int, default=0, help="only simulate so many days with planted faults")
     arguments = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="qb-"))
     home.chmod(0o755)
     settings().home = home
     embedded.start(home)
     try:
+        if arguments.days:
+            for table in alarms.tables(arguments.days, lambda name: fresh(home, name)):
+                console.print(table)
+            return
         rates = Table("what", "per second", title="Throughput")
         for what, rate in (*errors(home, arguments.errors), *approvals(home, arguments.approvals)):
             rates.add_row(what, f"{rate:,.0f}")

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, insert, select, text
 
-from qflow_dagster.approvals import forms
+from qflow_dagster.approvals import forms, records
 from qflow_dagster.approvals.approval import (
     KINDS,
     LOCK_BY_ID,
@@ -28,6 +28,7 @@ from qflow_dagster.approvals.approval import (
 )
 from qflow_dagster.approvals.deciders import (
     decides_for,
+    refuse_alike,
     refuse_role,
     refuse_unfit,
     refuse_unnamed,
@@ -51,7 +52,7 @@ from qflow_dagster.settings import settings
 
 logger = logs.logger(__name__)
 
-MAX_COMMENT_LENGTH = 10_000
+MAX_COMMENT_LENGTH, MAX_COMMENTS = 10_000, 200
 
 
 class DecisionResult(NamedTuple):
@@ -222,6 +223,8 @@ def comment(connection: Connection, approval_id: UUID, *, actor: str, words: str
     if is_blank(words) or len(words) > MAX_COMMENT_LENGTH:
         raise DecisionRefusedError(f"a comment has 1 to {MAX_COMMENT_LENGTH:,} characters")
     locked_pending(connection, approval_id)
+    if len(records.comments(connection, approval_id)) >= MAX_COMMENTS:
+        raise DecisionRefusedError(f"approval {approval_id} has {MAX_COMMENTS} comments already: decide it")
     data = {"decision": "comment", "comment": storable_text(words)}
     transition(connection, [approval_id], "pending", actor=actor, data=data)
 
@@ -327,6 +330,8 @@ def _decide(
         if earlier_decision != decision:
             raise DecisionRefusedError(f"{actor} has decided already ({earlier_decision}): one decision each")
         return DecisionResult(approval_id, row.status, _count(decisions), row.required_approvals, None)
+    for other in rows:
+        refuse_alike(actor, other.actor)
     if row.status == "expired" or (row.status == "pending" and is_over(connection, row)):
         raise DecisionRefusedError(f"approval {approval_id} has expired: ask for it again")
     if row.status != "pending":

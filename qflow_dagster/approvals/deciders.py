@@ -13,7 +13,7 @@ from qflow_dagster.approvals.approval import MAX_NAME_LENGTH, DecisionRefusedErr
 from qflow_dagster.approvals.tables import approval_delegations
 from qflow_dagster.errors import UsageError
 from qflow_dagster.safety.display import visible_line
-from qflow_dagster.safety.names import identity
+from qflow_dagster.safety.names import alike, identity
 from qflow_dagster.settings import settings
 
 # Begins the name of a team among the deciders of a kind.
@@ -139,6 +139,19 @@ def delegations(connection: Connection, approval_id: UUID) -> list[dict[str, Any
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def refuse_alike(actor: str, other: str) -> None:
+    """Refuse somebody whose name looks like that of another person of the same request.
+
+    Raises:
+        DecisionRefusedError: The names differ only in letters that look the same.
+    """
+    if alike(actor, other):
+        raise DecisionRefusedError(
+            f"the name {actor} looks like {other}, who has a part in this request, but has other letters: "
+            "one person could decide twice"
+        )
+
+
 def decides_for(
     connection: Connection, approval_id: UUID, kind: str, requested_by: str, actor: str
 ) -> str | None:
@@ -149,6 +162,7 @@ def decides_for(
     """
     if identity(actor) == identity(requested_by):
         raise DecisionRefusedError(f"{actor} asked for this approval: somebody else has to decide it")
+    refuse_alike(actor, requested_by)
     delegated = delegations(connection, approval_id)
     for row in delegated:
         if identity(row["delegator"]) == identity(actor):

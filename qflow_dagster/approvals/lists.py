@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from qflow_dagster.approvals.approval import TYPES
 from qflow_dagster.errors import UsageError
+from qflow_dagster.safety.names import identity
 
 UNENDED = ("pending", "approved")
 STATUSES = ("pending", "approved", "denied", "consumed", "expired", "revoked")
@@ -62,7 +63,7 @@ class Filter:
             if value is not None and value not in allowed:
                 raise UsageError(f"{value!r} is no {name} of approvals; there are: {', '.join(allowed)}")
 
-    def source(self) -> tuple[str, dict[str, Any]]:
+    def source(self, connection: Connection) -> tuple[str, dict[str, Any]]:
         """Return the FROM and WHERE clauses, and their parameters."""
         if self.status in UNENDED:
             # Few of many: by the index of workflows. None of them is archived.
@@ -77,8 +78,8 @@ class Filter:
             if (value := getattr(self, name)) == NOTHING:
                 conditions.append(f"a.{name} IS NULL")
             elif value is not None:
-                conditions.append(f"a.{name} = :{name}")
-                parameters[name] = value
+                conditions.append(f"a.{name} = ANY(:{name})")
+                parameters[name] = _spellings(connection, value) if name == "owner" else [value]
         if self.older_than is not None:
             conditions.append("a.requested_at <= statement_timestamp() - make_interval(secs => :older_than)")
             parameters["older_than"] = self.older_than
@@ -97,6 +98,12 @@ class Filter:
 EVERYTHING = Filter()
 
 
+def _spellings(connection: Connection, owner: str) -> list[str]:
+    """Return how the name of an owner is spelt where it is one."""
+    stored = connection.scalars(text("SELECT DISTINCT owner FROM approvals WHERE owner IS NOT NULL"))
+    return [name for name in stored if identity(name) == identity(owner)]
+
+
 def find(
     connection: Connection,
     selection: Filter = EVERYTHING,
@@ -112,7 +119,7 @@ def find(
     """
     if sort not in SORTS:
         raise UsageError(f"{sort!r} is no order of approvals; there are: {', '.join(SORTS)}")
-    source, parameters = selection.source()
+    source, parameters = selection.source(connection)
     order = SORTS[sort].format(w="w" if selection.status in UNENDED else "a")
     query = text(f"SELECT {COLUMNS} {source} ORDER BY {order} LIMIT :limit OFFSET :offset")
     rows = connection.execute(query, {**parameters, "limit": limit, "offset": offset})
@@ -121,7 +128,7 @@ def find(
 
 def facets(connection: Connection, selection: Filter) -> tuple[int, dict[str, dict[str, int]]]:
     """Return how many approvals are selected, and by facet and value how many of them have it, the most first."""
-    source, parameters = selection.source()
+    source, parameters = selection.source(connection)
     names = ", ".join(f"a.{name}" for name in FACETS)
     query = text(f"""
         WITH a AS MATERIALIZED (SELECT {names} {source} ORDER BY a.id DESC LIMIT {MAX_COUNTED})

@@ -46,7 +46,7 @@ def show(connection: Connection, approval_id: UUID) -> dict[str, Any]:
         **row,
         "decisions": _decisions(connection, approval_id),
         "delegations": delegations(connection, approval_id),
-        "comments": _comments(connection, approval_id),
+        "comments": comments(connection, approval_id),
     }
 
 
@@ -193,7 +193,7 @@ def _decisions(connection: Connection, approval_id: UUID) -> list[dict[str, Any]
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _comments(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
+def comments(connection: Connection, approval_id: UUID) -> list[dict[str, Any]]:
     """Return the comments of those who did not decide with them; none if its archive cannot be read."""
     try:
         events = get_events(connection, approval_id)

@@ -106,10 +106,9 @@ def show(
         return
     occurrences, frames, suspect = group.pop("occurrences"), group.pop("frames"), group["suspect"]
     if suspect:
-        group["suspect"] = (
-            f"{suspect['commit'][:10]} {suspect['subject']} ({suspect['author']}, {suspect['committed_at'][:10]}), "
-            f"{suspect['path']}:{suspect['line']} in {suspect['repository']}"
-        )
+        group["suspect"] = _suspect(suspect)
+        if suspect.get("others"):
+            group["other suspects"] = "\n".join(map(_suspect, suspect["others"]))
     group["merged"] = ", ".join(str(part)[:18] for part in group["merged"])
     print_fields({name: value for name, value in group.items() if value not in (None, "")})
     latest: dict[str, Any] = occurrences[0] if occurrences else {}
@@ -123,6 +122,14 @@ def show(
         {name: row[name] for name in ("at", "severity", "source", "message")} for row in occurrences
     ]
     print_rows(table_rows, empty="Its occurrences are past their retention.", title="Occurrences")
+
+
+def _suspect(suspect: dict[str, Any]) -> str:
+    reason = f": {suspect['reason']}" if suspect.get("reason") else ""
+    return (
+        f"{suspect['commit'][:10]} {suspect['subject']} ({suspect['author']}, {suspect['committed_at'][:10]}), "
+        f"{suspect['path']}:{suspect['line']} in {suspect['repository']}{reason}"
+    )
 
 
 def _print_exceptions(exceptions: list[dict[str, Any]]) -> None:
@@ -157,6 +164,8 @@ def _print_context(context: dict[str, Any]) -> None:
         columns = ("timestamp", "level", "category", "message")
         rows = [{name: crumb.get(name, "") for name in columns} for crumb in crumbs]
         print_rows(rows, empty="", title="Breadcrumbs")
+    if threads := error_records.threads(context):
+        print_rows(threads, empty="", title="Threads")
 
 
 @app.command()

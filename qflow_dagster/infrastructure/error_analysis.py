@@ -22,6 +22,7 @@ from qflow_dagster.infrastructure import (
     error_grouping,
     releases,
 )
+from qflow_dagster.infrastructure.call_counts import count_calls_once
 from qflow_dagster.infrastructure.classification import classify
 from qflow_dagster.infrastructure.error_alerts import OLDEST_ALERT
 from qflow_dagster.infrastructure.error_grouping import GroupingRules
@@ -86,6 +87,7 @@ SELECT id, operation, left(kind, 200) AS kind, left(message, {MAX_MESSAGE_LENGTH
        least(greatest(at, statement_timestamp() - interval '100 years'), statement_timestamp()) AS at,
        at BETWEEN statement_timestamp() - make_interval(secs => {OLDEST_ALERT})
               AND statement_timestamp() + make_interval(secs => {FUTURE}) AS current,
+       CASE WHEN source IN ('sentry', 'otlp') THEN correlation_id END AS trace,
        CASE WHEN source = 'sentry' THEN jsonb_path_query_array(context, '$.fingerprint[*]') END AS given,
        CASE WHEN jsonb_typeof(context) = 'object' THEN left(context ->> 'release', {MAX_RELEASE_LENGTH}) END AS release
 FROM error_occurrences WHERE group_id IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
@@ -152,6 +154,8 @@ def analyze_batch(connection: Connection, *, limit: int = BATCH, run_id: str | N
     analysis = Analysis(occurrences=len(rows))
     if not rows:
         return analysis
+    # An error and a success that were stored at the same time did not see each other.
+    count_calls_once(connection, [(row.trace, row.operation) for row in rows])
     groups = _grouped(rows, error_grouping.load_rules(connection))
     ids = create_workflows(
         connection,

@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from qflow_dagster.database.refusals import store_separately
 from qflow_dagster.errors import QflowError, UsageError
+from qflow_dagster.infrastructure.call_counts import count_calls_once
 from qflow_dagster.quantumflow import Json
 from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.safety import logs
@@ -85,6 +86,8 @@ class Success(NamedTuple):
     calls: int
     # The id its sender gave it: what has the same is stored once.
     event_id: str | None = None
+    # The trace of the call: an error of the same operation in it is of the same call.
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +119,10 @@ ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING
 """)
 
 _INSERT_SUCCESSES = text("""
-INSERT INTO operation_successes (operation, at, count, slow, event_id)
-SELECT operation, clock_timestamp() - make_interval(secs => age), count, slow, event_id
+INSERT INTO operation_successes (operation, at, count, slow, event_id, trace)
+SELECT operation, clock_timestamp() - make_interval(secs => age), count, slow, event_id, trace
 FROM json_to_recordset(CAST(:given AS json)) AS given(
-    operation text, age float8, count integer, slow integer, event_id text)
+    operation text, age float8, count integer, slow integer, event_id text, trace text)
 ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING
 """)
 
@@ -149,6 +152,10 @@ def track_errors(connection: Connection, occurrences: Sequence[Occurrence]) -> N
         return
     rows = [_prepared(occurrence) for occurrence in occurrences]
     connection.execute(_INSERT_ERRORS, {"given": to_json(rows, "an error's context")})
+    count_calls_once(
+        connection,
+        [(row["correlation_id"], row["operation"]) for row in rows if row["source"] in ("sentry", "otlp")],
+    )
 
 
 def track_successes(
@@ -170,10 +177,12 @@ def track_successes(
             "count": _count(count),
             "slow": _count(count) if slow else 0,
             "event_id": event_id,
+            "trace": trace,
         }
-        for name, age, count, event_id in map(_success, successes)
+        for name, age, count, event_id, trace in map(_success, successes)
     ]
     connection.execute(_INSERT_SUCCESSES, {"given": to_json(rows, "the successes")})
+    count_calls_once(connection, [(row["trace"], row["operation"]) for row in rows])
 
 
 def rates(connection: Connection, *, operation: str | None = None, window: float | None = None) -> list[Rate]:

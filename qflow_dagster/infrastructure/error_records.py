@@ -5,8 +5,8 @@ Does not belong here: creating groups (`error_analysis`).
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, func, select, text, update
@@ -16,7 +16,7 @@ from qflow_dagster.infrastructure import ERROR_GROUP_MACHINE
 from qflow_dagster.infrastructure.classification import CLASSES
 from qflow_dagster.infrastructure.frame_kinds import is_own
 from qflow_dagster.infrastructure.frame_names import shown_frame
-from qflow_dagster.infrastructure.stacks import MAX_STACK_LENGTH, Frame, chain_from, chain_of
+from qflow_dagster.infrastructure.stacks import MAX_STACK_LENGTH, chain_from, chain_of
 from qflow_dagster.infrastructure.tables import (
     discarded_events,
     error_groups,
@@ -120,6 +120,17 @@ def show(connection: Connection, group_id: UUID, *, occurrences: int = 5) -> dic
     }
 
 
+def threads(context: Any) -> list[dict[str, str]]:
+    """Return the threads in the context of an occurrence, each with its stack, the innermost frame last."""
+    stored = context.get("threads") if isinstance(context, dict) else None
+    names = ("id", "name", "is", "state", "stack")
+    return [
+        {name: str(thread.get(name, "")) for name in names}
+        for thread in (stored if isinstance(stored, list) else ())
+        if isinstance(thread, dict)
+    ]
+
+
 def decide(
     connection: Connection,
     ids: Sequence[UUID],
@@ -138,13 +149,22 @@ def decide(
     connection.execute(update(error_groups).where(error_groups.c.id.in_(ids)).values(resolved_in=release))
 
 
-def without_suspect(connection: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, list[dict[str, Any]]]]:
-    """Return those of the groups that have frames and no suspected commit, with the frames to look for one.
+class Unsuspected(NamedTuple):
+    """A group without a suspected commit; `frames` are file, line, function and source of calls, outermost first."""
 
-    The frames that are shown of a group are last; before them are those of the whole chain of exceptions.
+    id: UUID
+    frames: list[dict[str, Any]]
+    first_seen: datetime
+    release: str | None
+
+
+def without_suspect(connection: Connection, ids: Sequence[UUID]) -> list[Unsuspected]:
+    """Return those of the groups that have frames and no suspected commit.
+
+    The frames are those of the program in the whole chain of exceptions, or what the group keeps of them.
     """
     query = text(f"""
-        SELECT g.id, g.kind, g.message, g.frames, o.exceptions, o.stack
+        SELECT g.id, g.kind, g.message, g.frames, g.first_seen, g.first_release, o.exceptions, o.stack
         FROM error_groups g LEFT JOIN LATERAL (
             SELECT exceptions, left(stack, {MAX_STACK_LENGTH}) AS stack FROM error_occurrences
             WHERE group_id = g.id ORDER BY id DESC LIMIT 1
@@ -152,15 +172,15 @@ def without_suspect(connection: Connection, ids: Sequence[UUID]) -> list[tuple[U
         WHERE g.id = ANY(:ids) AND g.suspect IS NULL AND g.frames <> '[]'
     """)
     return [
-        (row.id, [*map(shown_frame, _frames_of_chain(row)), *row.frames])
+        Unsuspected(row.id, _frames_of_chain(row) or row.frames, row.first_seen, row.first_release)
         for row in connection.execute(query, {"ids": list(ids)})
     ]
 
 
-def _frames_of_chain(row: Row[Any]) -> list[Frame]:
+def _frames_of_chain(row: Row[Any]) -> list[dict[str, Any]]:
     chain = chain_from(row.exceptions) if row.exceptions else chain_of(row.kind, row.message, row.stack)
     frames = [frame for raised in chain for frame in raised.frames if is_own(frame) is not False]
-    return frames[-MAX_SUSPECTS:]
+    return [{**shown_frame(frame), "source": frame.source} for frame in frames[-MAX_SUSPECTS:]]
 
 
 def set_suspects(connection: Connection, suspects: dict[UUID, dict[str, Any]]) -> None:

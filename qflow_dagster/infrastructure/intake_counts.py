@@ -5,28 +5,63 @@ here: the formats (`web`), probing services (`service_probes`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from qflow_dagster.infrastructure.tables import discarded_events, health_services, release_sessions
+from qflow_dagster.infrastructure.tables import discarded_events, health_services, session_states
+from qflow_dagster.quantumflow.rows import to_json
 from qflow_dagster.settings import settings
 
 # Monitors that check-ins may create, since anything may send them.
 MAX_MONITORS = 500
+# Seconds for which a session is updated after it began; as Sentry does, an update after that is not counted.
+MAX_SESSION_AGE = 5 * 86_400.0
+
+
+_COUNT_SESSIONS = text("""
+WITH given AS (
+    SELECT id, (clock_timestamp() - make_interval(secs => age))::date AS day, release, environment,
+           total, failed, crashed
+    FROM json_to_recordset(CAST(:given AS json)) AS given(
+        id text, release text, environment text, age float8, total bigint, failed bigint, crashed bigint)
+), stored AS (
+    INSERT INTO session_states AS s (id, day, release, environment, total, failed, crashed)
+    -- Always in the same order, so that concurrent writers cannot deadlock.
+    SELECT id, day, release, environment, total, failed, crashed FROM given WHERE id IS NOT NULL ORDER BY id
+    ON CONFLICT (id) DO UPDATE SET
+        was_failed = s.failed, was_crashed = s.crashed,
+        failed = greatest(s.failed, excluded.failed), crashed = greatest(s.crashed, excluded.crashed)
+    RETURNING day, release, environment, CASE WHEN was_failed IS NULL THEN total ELSE 0 END AS total,
+              failed - coalesce(was_failed, 0) AS failed, crashed - coalesce(was_crashed, 0) AS crashed
+), added AS (
+    SELECT * FROM stored UNION ALL
+    SELECT day, release, environment, total, failed, crashed FROM given WHERE id IS NULL
+)
+INSERT INTO release_sessions AS r (day, release, environment, total, errored, crashed)
+SELECT day, release, environment, sum(total), sum(failed - crashed), sum(crashed) FROM added
+GROUP BY day, release, environment HAVING sum(total) > 0 OR sum(failed) > 0 OR sum(crashed) > 0
+ORDER BY day, release, environment
+ON CONFLICT (day, release, environment) DO UPDATE SET
+    total = r.total + excluded.total, errored = r.errored + excluded.errored, crashed = r.crashed + excluded.crashed
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sessions:
-    """Sessions of a release that began or ended."""
+    """Sessions of a release, of which some failed, of which some crashed."""
 
     release: str
     environment: str = ""
     total: int = 0
-    errored: int = 0
+    failed: int = 0
     crashed: int = 0
+    # What is counted once, however often it comes; None if that cannot be said.
+    id: str | None = None
+    # Seconds since they began.
+    age: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,30 +82,29 @@ class Discarded:
 
 
 def count_sessions(connection: Connection, sessions: Sequence[Sessions]) -> None:
-    """Add to the counts of the day, by release and environment."""
-    counts: dict[tuple[str, str], list[int]] = {}
+    """Add to the counts of the day on which the sessions began, by release and environment.
+
+    An update of a session that was counted before changes only how it ended, and only for the worse: what comes
+    again, late or in another order counts once.
+    """
+    by_id: dict[str, Sessions] = {}
+    rows = []
     for item in sessions:
-        counted = counts.setdefault((item.release, item.environment), [0, 0, 0])
-        for at, number in enumerate((item.total, item.errored, item.crashed)):
-            counted[at] += number
-    rows = [
-        {
-            "release": release,
-            "environment": environment,
-            "total": total,
-            "errored": errored,
-            "crashed": crashed,
-        }
-        # Always in the same order, so that concurrent writers cannot deadlock.
-        for (release, environment), (total, errored, crashed) in sorted(counts.items())
-    ]
+        if item.id is None:
+            rows.append(item)
+        else:
+            before = by_id.get(item.id, item)
+            worst = {"failed": max(before.failed, item.failed), "crashed": max(before.crashed, item.crashed)}
+            by_id[item.id] = replace(before, **worst)
+    rows += by_id.values()
     if rows:
-        statement = insert(release_sessions).values(rows)
-        columns = release_sessions.c
-        added = {name: columns[name] + statement.excluded[name] for name in ("total", "errored", "crashed")}
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=["day", "release", "environment"], set_=added)
-        )
+        connection.execute(_COUNT_SESSIONS, {"given": to_json([asdict(row) for row in rows], "sessions")})
+
+
+def prune_sessions(connection: Connection) -> int:
+    """Delete the states of sessions of which no update is taken any more; return the number."""
+    oldest = func.current_date() - int(MAX_SESSION_AGE / 86_400) - 1
+    return connection.execute(delete(session_states).where(session_states.c.day < oldest)).rowcount
 
 
 def count_discarded(connection: Connection, discarded: Sequence[Discarded]) -> None:

@@ -4,6 +4,7 @@ from sqlalchemy import Engine
 
 from qflow_dagster.infrastructure.error_records import prune_occurrences
 from qflow_dagster.infrastructure.health_states import prune_samples
+from qflow_dagster.infrastructure.intake_counts import prune_sessions
 from qflow_dagster.quantumflow import Seal, checkpoint, prune, prune_messages
 from qflow_dagster.quantumflow.draining import batches
 
@@ -33,5 +34,6 @@ def prune_all(engine: Engine) -> dict[str, int]:
             "workflows_archived": archived,
             "messages_dropped": prune_messages(connection),
             "occurrences_dropped": prune_occurrences(connection),
+            "sessions_dropped": prune_sessions(connection),
             "samples_dropped": prune_samples(connection),
         }

@@ -68,10 +68,7 @@ def add(
     if not name or ":" in name or len(name) > 100:
         raise UsageError("a service's name has 1 to 100 characters and no colon")
     check_name(name, "a service")
-    try:
-        command = shlex.split(restart_command) if restart_command else None
-    except ValueError as error:
-        raise UsageError(f"the restart command cannot be read: {error}") from None
+    command = _command(restart_command) if restart_command else None
     check_conditions(connection, conditions)
     check_dependencies(connection, name, depends_on)
     token = secrets.token_urlsafe(24) if heartbeat is not None else None
@@ -122,6 +119,26 @@ def _check_address(url: str) -> None:
         raise UsageError(f"{url!r} is not an address of a service; expected http(s)://host/path")
     if parts.username or parts.password:
         raise UsageError("an address of a service is stored in clear: leave the password out")
+
+
+def _command(line: str) -> list[str]:
+    """Return the arguments of a command line as a shell reads them.
+
+    Raises:
+        UsageError: It cannot be read, or has operators, which only a shell understands.
+    """
+    try:
+        words = list(shlex.shlex(line, posix=True, punctuation_chars=True))
+        operators = [word for word in words if set(word) <= set("();<>|&")]
+        if operators or "$(" in line or "`" in line:
+            operator = next(iter(operators), "a command in it")
+            raise UsageError(
+                f"no shell runs the restart command: {operator!r} would be an argument; quote it, or give "
+                f"sh -c {shlex.quote(line)}"
+            )
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"the restart command cannot be read: {error}") from None
 
 
 def _token_hash(token: str) -> bytes:

@@ -50,10 +50,12 @@ error_occurrences = Table(
     CheckConstraint("operation <> ''", name="named"),
     Index("ix_error_occurrences_new", "id", postgresql_where=text("group_id IS NULL")),
     Index("ix_error_occurrences_operation_at", "operation", "at"),
+    Index(
+        "ix_error_occurrences_trace", "correlation_id", postgresql_where=text("source IN ('sentry', 'otlp')")
+    ),
     Index("ix_error_occurrences_group_id", "group_id", "id", postgresql_where=text("group_id IS NOT NULL")),
 )
 
-# Successes, counted per millisecond: a rate needs them as exactly as the errors.
 # An SDK sends an event again when it got no response: it counts once.
 Index(
     "uq_error_occurrences_event_id",
@@ -62,6 +64,7 @@ Index(
     postgresql_where=text("event_id IS NOT NULL"),
 )
 
+# Successes, counted per millisecond: a rate needs them as exactly as the errors.
 operation_successes = Table(
     "operation_successes",
     metadata,
@@ -73,13 +76,17 @@ operation_successes = Table(
     Column("slow", Integer, nullable=False, server_default="0"),
     # The id that an SDK gave it: what is sent again counts once.
     Column("event_id", Text),
+    # The trace of the call, and how many were taken off the count because an error of that trace is the same call.
+    Column("trace", Text),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Index("ix_operation_successes_trace", "trace", postgresql_where=text("trace IS NOT NULL")),
     Index(
         "uq_operation_successes_event_id",
         "event_id",
         unique=True,
         postgresql_where=text("event_id IS NOT NULL"),
     ),
-    CheckConstraint("operation <> '' AND count > 0", name="counted"),
+    CheckConstraint("operation <> '' AND count >= 0", name="counted"),
     Index("ix_operation_successes_operation_at", "operation", "at"),
 )
 
@@ -130,6 +137,21 @@ release_sessions = Table(
     Column("total", BigInteger, nullable=False),
     Column("errored", BigInteger, nullable=False),
     Column("crashed", BigInteger, nullable=False),
+)
+
+# What is counted of each session lately: its state, and the one before its last update (None: there was none).
+session_states = Table(
+    "session_states",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("day", Date, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("crashed", BigInteger, nullable=False),
+    Column("was_failed", BigInteger),
+    Column("was_crashed", BigInteger),
 )
 
 # Events that SDKs dropped before they were sent, as they report it.

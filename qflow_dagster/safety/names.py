@@ -10,6 +10,7 @@ Names that were stored before are read as they are: only what is new is checked.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from qflow_dagster.errors import UsageError
 from qflow_dagster.safety.display import visible_line, without_hidden
@@ -65,9 +66,25 @@ def identity(name: str) -> str:
     return " ".join(folded.split())
 
 
+def alike(name: str, other: str) -> bool:
+    """Return whether two names are different and look the same, as with a Cyrillic letter for a Latin one."""
+    return identity(name) != identity(other) and _appearance(name) == _appearance(other)
+
+
+def _appearance(name: str) -> str:
+    form = identity(name)
+    if form.isascii():
+        return form
+    return "".join(next(_ascii_lookalikes(character), character) for character in form).casefold()
+
+
 def _looks_ascii(character: str) -> bool:
+    return next(_ascii_lookalikes(character), None) is not None
+
+
+def _ascii_lookalikes(character: str) -> Iterator[str]:
     # Imported late: 60 ms, and nearly every name is ASCII.
     from confusable_homoglyphs import confusables
 
-    lookalikes = confusables.is_confusable(character, greedy=True, preferred_aliases=[])
-    return any(glyph["c"].isascii() for entry in lookalikes or () for glyph in entry["homoglyphs"])
+    for entry in confusables.is_confusable(character, greedy=True, preferred_aliases=[]) or ():
+        yield from (glyph["c"] for glyph in entry["homoglyphs"] if glyph["c"].isascii())

@@ -136,7 +136,7 @@ def _recorded(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _suspected(suspect: dict[str, Any] | None) -> Section:
-    """Return the commit that changed the innermost file of a registered repository last."""
+    """Return the latest commit that changed what the stack went through, and the others."""
     if not suspect:
         empty = "No commit is suspected: no frame lies in a registered repository."
         return Section(title="Suspected commit", half=True, empty=empty)
@@ -146,10 +146,25 @@ def _suspected(suspect: dict[str, Any] | None) -> Section:
         "subject": suspect["subject"],
         "author": suspect["author"],
         "at": suspect["committed_at"][:16].replace("T", " "),
+        "because": suspect.get("reason"),
         "file": Link(f"{path}:{line}", line_address(repository, path, line or None)),
         "repository": repository_link(repository),
     }
-    return Section(title="Suspected commit", half=True, facts=facts)
+    others = [
+        {
+            "also suspected": Code(other["commit"][:10]),
+            "subject": other["subject"],
+            "author": other["author"],
+            "at": other["committed_at"][:16].replace("T", " "),
+            "because": other["reason"],
+            "file": Link(
+                f"{other['path']}:{other['line']}",
+                line_address(other["repository"], other["path"], other["line"] or None),
+            ),
+        }
+        for other in suspect.get("others", ())
+    ]
+    return Section(title="Suspected commit", half=True, facts=_recorded(facts), rows=others)
 
 
 def _waiting(connection: Connection, suspect: dict[str, Any] | None) -> list[Section]:
@@ -200,13 +215,17 @@ def _occurrences(occurrences: list[dict[str, Any]]) -> list[Section]:
         }
         for row in occurrences
     ]
-    newest = occurrences[0]
+    newest, context = occurrences[0], occurrences[0]["context"]
+    threads = error_records.threads(context)
+    if threads:
+        context = {name: value for name, value in context.items() if name != "threads"}
     recorded = {
         "stack": Code(newest["stack"]) if newest["stack"] else None,
-        "context": Code(visible_json(newest["context"])) if newest["context"] else None,
+        "context": Code(visible_json(context)) if context else None,
     }
     return [
         Section(title="Newest occurrences", rows=rows),
+        *([Section(title="Threads", rows=threads)] if threads else []),
         Section(
             title="Recorded with the newest",
             facts=_recorded(recorded),

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from qflow_dagster.agents.request_description import describe
 from qflow_dagster.approvals import arbiter, batches, deciders, lists, records
-from qflow_dagster.errors import QflowError
+from qflow_dagster.errors import QflowError, UsageError
 from qflow_dagster.web.access import csrf_token
 from qflow_dagster.web.diffs import diff_files
 from qflow_dagster.web.forms import NOT_OURS, read_form
@@ -146,10 +146,14 @@ class Inbox:
         self, request: Request, ids: Sequence[UUID], *, problem: str | None = None, status_code: int = 200
     ) -> Response:
         rows = []
+        unknown: list[UUID] = []
         actor = request.state.actor
         with self.engine.connect() as connection:
             for id_ in ids:
-                approval = records.show(connection, id_)
+                approval = _found(connection, id_)
+                if approval is None:
+                    unknown.append(id_)
+                    continue
                 content = approval["content"]
                 patch = content.get("patch") if isinstance(content, dict) else None
                 short = isinstance(patch, str) and patch.count("\n") <= MAX_SELECTED_LINES
@@ -165,6 +169,11 @@ class Inbox:
                         "objection": objection,
                     }
                 )
+        if unknown:
+            named = f"there is no approval {', '.join(map(str, unknown))}"
+            if not rows:
+                raise UsageError(named)
+            problem = f"{problem}; {named}" if problem else named
         risks: dict[str, int] = {}
         for row in rows:
             if row["objection"] is None:
@@ -184,6 +193,13 @@ class Inbox:
             csrf=csrf_token(actor, ABOUT),
             problem=problem,
         )
+
+
+def _found(connection: Connection, id_: UUID) -> dict[str, Any] | None:
+    try:
+        return records.show(connection, id_)
+    except UsageError:
+        return None
 
 
 def _title(approval: Any) -> str:

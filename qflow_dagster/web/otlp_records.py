@@ -1,7 +1,7 @@
 """Spans and log records of OpenTelemetry as errors and successes, by its semantic conventions for exceptions.
 
 Belongs here: the content of OTLP, as protobuf and as JSON. Of spans, events named `exception` are errors; a span that
-began a request and neither failed nor has an exception is a success. Of log records, those with an exception are
+began a request is an error too if its status says so, else a success. Of log records, those with an exception are
 errors. Does not belong here: HTTP (`otlp`), storing (`intake`), reading of stacks (`infrastructure`).
 """
 
@@ -9,6 +9,7 @@ import base64
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -34,6 +35,8 @@ MAX_TEXT, MAX_DEPTH = 2_000, 4
 SEVERITIES = ((21, "critical"), (17, "error"), (13, "warning"), (9, "info"), (1, "debug"))
 ENTRIES = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
 TYPE, MESSAGE, STACK = "exception.type", "exception.message", "exception.stacktrace"
+# What a request is that has the status of an error and no exception.
+FAILED = "RequestFailed"
 USERS = {"id": ("user.id", "enduser.id"), "email": ("user.email",), "username": ("user.name",)}
 ENVIRONMENTS = ("deployment.environment.name", "deployment.environment")
 
@@ -50,7 +53,7 @@ class _Called(NamedTuple):
 
 
 def parse_traces(body: bytes, *, as_json: bool) -> Envelope:
-    """Return the exceptions and the successful requests of spans.
+    """Return the exceptions of spans, and the requests that succeeded, or failed without an exception.
 
     An exception that passes several spans of a trace is one error, with the stack of the innermost.
 
@@ -86,9 +89,24 @@ def parse_traces(body: bytes, *, as_json: bool) -> Envelope:
         )
     for key, called in spans.items():
         span = called.span
-        if _begins_request(span) and span.status.code != Status.STATUS_CODE_ERROR and key not in failed:
-            id_ = _digest(called.trace, "success", _hex(span.span_id, as_json))
-            success = Success(span.name[:MAX_TEXT] or "otlp", _age(span.end_time_unix_nano), 1, id_)
+        if not _begins_request(span) or key in failed:
+            continue
+        operation, number = span.name[:MAX_TEXT] or "otlp", _hex(span.span_id, as_json)
+        if span.status.code == Status.STATUS_CODE_ERROR:
+            message = {TYPE: FAILED, MESSAGE: span.status.message}
+            occurrence = _occurrence(
+                operation,
+                message,
+                _attributes(span.attributes),
+                called.resource,
+                called.trace,
+                span.end_time_unix_nano,
+            )
+            id_ = _digest(called.trace, "failure", number)
+            _add(envelope.occurrences, envelope, replace(occurrence, event_id=id_))
+        else:
+            id_ = _digest(called.trace, "success", number)
+            success = Success(operation, _age(span.end_time_unix_nano), 1, id_, called.trace or None)
             _add(envelope.successes, envelope, success)
     return envelope
 

@@ -3,6 +3,8 @@
 Does not belong here: storing them (`infrastructure.intake_counts`), events (`sentry_events`).
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,47 +13,59 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 
 from qflow_dagster.infrastructure.error_rate_tracker import MAX_COUNT, Occurrence
-from qflow_dagster.infrastructure.intake_counts import CheckIn, Discarded, Sessions
+from qflow_dagster.infrastructure.intake_counts import MAX_SESSION_AGE, CheckIn, Discarded, Sessions
 from qflow_dagster.infrastructure.releases import MAX_RELEASE_LENGTH
-from qflow_dagster.web.sentry_stacks import text, values
+from qflow_dagster.web.sentry_values import age, text, values
 
 MAX_NAME, MAX_ENTRIES = 100, 1_000
 # Minutes that a check-in may be late where its sender does not say; seconds of a year.
 MARGIN, YEAR = 5, 31_536_000
 UNITS = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_678_400, "year": YEAR}
-CRASHED, ERRORED = ("crashed", "abnormal"), ("errored", "unhandled")
+# How a session ended that failed without a crash.
+ERRORED = ("errored", "unhandled", "abnormal")
 
 
-def sessions_from(item: Mapping[str, Any]) -> list[Sessions]:
-    """Return the counts of a session (`session`) or of sessions that an SDK counted (`sessions`)."""
+def session_from(item: Mapping[str, Any], header: Mapping[str, Any]) -> Sessions | None:
+    """Return the state of a session, which each of its updates (`session`) holds; None if it cannot be counted."""
+    status = item.get("status")
+    crashed = int(status == "crashed")
+    errored = status in ERRORED or _count(item.get("errors")) > 0
+    id_ = text(item.get("sid"), MAX_NAME)
+    session = _sessions(item, header, item, id_, total=1, failed=int(errored or crashed), crashed=crashed)
+    return session if session and id_ and session.age <= MAX_SESSION_AGE else None
+
+
+def sessions_from(item: Mapping[str, Any], header: Mapping[str, Any]) -> list[Sessions]:
+    """Return the counts of sessions that an SDK counted itself (`sessions`), by the minute in which they began."""
+    counted = []
+    sent_at = text(header.get("sent_at"), MAX_NAME)
+    for entry in values(item.get("aggregates"))[:MAX_ENTRIES]:
+        crashed = _count(entry.get("crashed"))
+        failed = crashed + sum(_count(entry.get(name)) for name in ERRORED)
+        # What is sent again says the same, also when it was sent first.
+        same = json.dumps([sent_at, item.get("attrs"), entry], sort_keys=True, default=str)
+        id_ = hashlib.sha256(same.encode(errors="replace")).hexdigest() if sent_at else None
+        total = _count(entry.get("exited")) + failed
+        sessions = _sessions(item, header, entry, id_, total=total, failed=failed, crashed=crashed)
+        counted += [sessions] if sessions else []
+    return counted
+
+
+def _sessions(
+    item: Mapping[str, Any],
+    header: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    id_: str | None,
+    **counts: int,
+) -> Sessions | None:
     attributes = item.get("attrs")
     attributes = attributes if isinstance(attributes, Mapping) else {}
     release = text(attributes.get("release"), MAX_RELEASE_LENGTH)
-    if not release:
-        return []
     environment = text(attributes.get("environment"), MAX_NAME)
-    entries = values(item.get("aggregates"))[:MAX_ENTRIES]
-    if not entries:
-        status = item.get("status")
-        entries = [
-            {
-                "exited": int(item.get("init") is True),
-                "crashed": int(status in CRASHED),
-                # Of a session that goes on, a later update says how it ended.
-                "errored": int(_count(item.get("errors")) > 0 and status == "exited"),
-                "update": True,
-            }
-        ]
-    counted = []
-    for entry in entries:
-        crashed = sum(_count(entry.get(name)) for name in CRASHED)
-        errored = sum(_count(entry.get(name)) for name in ERRORED)
-        # What an SDK counted is in one of the numbers; an update of a session counts it where it begins.
-        total = _count(entry.get("exited")) + (0 if "update" in entry else errored + crashed)
-        counted.append(
-            Sessions(release=release, environment=environment, total=total, errored=errored, crashed=crashed)
-        )
-    return counted
+    began = age(entry.get("started"), header)
+    return (
+        Sessions(release=release, environment=environment, id=id_, age=began, **counts) if release else None
+    )
 
 
 def discarded_from(item: Mapping[str, Any]) -> list[Discarded]:
@@ -82,12 +96,15 @@ def failure_from(item: Mapping[str, Any]) -> Occurrence | None:
     if item.get("status") != "error" or not monitor:
         return None
     context = {"environment": text(item.get("environment"), MAX_NAME)}
+    id_ = text(item.get("check_in_id"), MAX_NAME).replace("-", "").lower()
     return Occurrence(
         operation=monitor,
         kind="JobFailedError",
         message=f"the job {monitor} failed",
         context=context,
         source="sentry",
+        # SDKs send an id of zeros for the check-in that was sent last.
+        event_id=id_ if id_.strip("0") else None,
     )
 
 

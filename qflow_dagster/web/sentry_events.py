@@ -7,9 +7,7 @@ ignored. Does not belong here: HTTP (`sentry`), stacks (`sentry_stacks`), storin
 
 import hashlib
 import re
-import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from qflow_dagster.infrastructure.error_rate_tracker import Occurrence, Success
@@ -17,9 +15,16 @@ from qflow_dagster.safety import logs
 from qflow_dagster.safety.storable import read_json
 from qflow_dagster.settings import settings
 from qflow_dagster.web.intake import Envelope, InvalidEnvelopeError, TooLargeError
-from qflow_dagster.web.sentry_counts import check_in_from, discarded_from, failure_from, sessions_from
-from qflow_dagster.web.sentry_stacks import exceptions_of, stack_text, values
-from qflow_dagster.web.sentry_stacks import text as _text
+from qflow_dagster.web.sentry_counts import (
+    check_in_from,
+    discarded_from,
+    failure_from,
+    session_from,
+    sessions_from,
+)
+from qflow_dagster.web.sentry_stacks import exceptions_of, stack_text, threads_of
+from qflow_dagster.web.sentry_values import age, values
+from qflow_dagster.web.sentry_values import text as _text
 
 logger = logs.logger(__name__)
 
@@ -77,7 +82,7 @@ def parse_envelope(body: bytes) -> Envelope:
                 elif kind == "transaction":
                     _add_transaction(envelope, _object(payload, "a transaction"), header)
                 elif kind in COUNTS:
-                    _add_counts(envelope, kind, _object(payload, f"an item of type {kind}"))
+                    _add_counts(envelope, kind, _object(payload, f"an item of type {kind}"), header)
             except InvalidEnvelopeError as error:
                 envelope.problems.append(str(error))
     except TooLargeError:
@@ -140,7 +145,7 @@ def occurrence_from(event: Mapping[str, Any], header: Mapping[str, Any]) -> Occu
         severity=SEVERITIES.get(level, "error") if isinstance(level, str) else "error",
         correlation_id=_text(correlation, 200) or None,
         source="sentry",
-        age=_age(event, header),
+        age=age(event.get("timestamp"), header),
         event_id=_event_id(event),
     )
 
@@ -161,6 +166,7 @@ def _details(event: Mapping[str, Any]) -> dict[str, Any]:
         "event_id": _text(event.get("event_id"), MAX_ID_LENGTH),
         "user": hashed_user(event.get("user")),
         "template": _message(event)[1],
+        "threads": threads_of(event),
         "breadcrumbs": [
             {name: crumb[name] for name in ("timestamp", "category", "level", "message") if crumb.get(name)}
             for crumb in values(event.get("breadcrumbs"))[-MAX_BREADCRUMBS:]
@@ -187,38 +193,28 @@ def hashed_user(user: Any) -> str:
     return hashlib.sha256(named.encode(errors="replace")).hexdigest()[:16] if named else ""
 
 
-def _age(event: Mapping[str, Any], header: Mapping[str, Any]) -> float:
-    """Return the seconds since an event, by the sender's clock if it says when it sent; 0 for a time to come."""
-    at = _seconds(event.get("timestamp"))
-    if at is None:
-        return 0.0
-    sent = _seconds(header.get("sent_at"))
-    return max((time.time() if sent is None else sent) - at, 0.0)
-
-
-def _seconds(value: Any) -> float | None:
-    """Return a time as seconds since the epoch, from a number or ISO 8601; without a zone it is UTC."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if 0 < value < 1e11 else None
-    try:
-        at = datetime.fromisoformat(value) if isinstance(value, str) and len(value) < 64 else None
-        return None if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
 def _add_transaction(envelope: Envelope, event: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     operation = _text(event.get("transaction"), 200) or "sentry"
-    status = (_trace(event) or {}).get("status")
+    trace = _trace(event) or {}
+    status = trace.get("status")
     # The error of a failed transaction arrives as a separate event.
     if status is None or (isinstance(status, str) and status in FINE):
-        success = Success(operation, _age(event, header), _stands_for(header), _event_id(event))
+        success = Success(
+            operation,
+            age(event.get("timestamp"), header),
+            _stands_for(header),
+            _event_id(event),
+            _text(trace.get("trace_id"), 200) or None,
+        )
         envelope.successes.append(success)
 
 
-def _add_counts(envelope: Envelope, kind: str, item: Mapping[str, Any]) -> None:
-    if kind in ("session", "sessions"):
-        envelope.sessions += sessions_from(item)
+def _add_counts(envelope: Envelope, kind: str, item: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+    if kind == "session":
+        session = session_from(item, header)
+        envelope.sessions += [session] if session else []
+    elif kind == "sessions":
+        envelope.sessions += sessions_from(item, header)
     elif kind == "client_report":
         envelope.discarded += discarded_from(item)
     else:

@@ -8,13 +8,16 @@ from typing import Any
 
 from qflow_dagster.infrastructure.frame_kinds import is_own
 from qflow_dagster.infrastructure.stacks import Frame
-from qflow_dagster.safety.redaction import CUT_MARGIN, REDACTED, cut, redact_text
+from qflow_dagster.safety.redaction import CUT_MARGIN, REDACTED, redact_text
+from qflow_dagster.web.sentry_values import line_number, one_line, text, values
 
 # Exceptions of a chain, frames of an event, and lines of source around a frame that are kept.
 MAX_CHAIN, MAX_FRAMES, MAX_AROUND = 20, 100, 3
 # Frames of the program, the innermost, whose source is kept with the lines around it.
 MAX_WITH_SOURCE = 20
 MAX_NAME, MAX_SOURCE = 200, 300
+# Threads of an event, and innermost frames of each, that are kept.
+MAX_THREADS, MAX_THREAD_FRAMES = 30, 20
 # As Python prints between an exception and the one that it caused.
 CAUSE = "The above exception was the direct cause of the following exception:"
 
@@ -42,19 +45,41 @@ def exceptions_of(event: Mapping[str, Any]) -> list[Stored]:
     raised = _exceptions(event)[-MAX_CHAIN:]
     platform = text(event.get("platform"), 50)
     exceptions = [_stored(error, platform) for error in raised]
-    if not any(error.get("type") or error.get("value") or error.get("frames") for error in exceptions):
+    if any(error.get("frames") for error in exceptions):
+        _shorten(exceptions)
+        return exceptions
+    if any(error.get("type") or error.get("value") for error in exceptions):
+        # Native SDKs put the stack of a crash into its thread.
+        exceptions[-1]["frames"] = _frames(_crash(event, raised[-1]), platform)
+    else:
         frames = _frames(_outside(event), platform)
         exceptions = [{"type": "Message", "value": "", "frames": frames}] if frames else []
     _shorten(exceptions)
     return exceptions
 
 
+def threads_of(event: Mapping[str, Any]) -> list[Stored]:
+    """Return the threads of an event with their innermost frames as text: what crashed, is current or main is first."""
+    threads = values(event.get("threads"))
+    states = ("crashed", "current", "main")
+    first = sorted(threads, key=lambda thread: [thread.get(state) is not True for state in states])
+    kept = []
+    for thread in first[:MAX_THREADS]:
+        stored: Stored = {name: text(thread.get(name), 100) for name in ("id", "name", "state")}
+        stored["is"] = ", ".join(state for state in states if thread.get(state) is True)
+        stored["stack"] = "\n".join(_lines(_frames(_frames_of(thread), "")[-MAX_THREAD_FRAMES:]))
+        kept.append({name: value for name, value in stored.items() if value})
+    return kept
+
+
 def stack_text(event: Mapping[str, Any], exceptions: list[Stored]) -> str | None:
     """Format a chain of exceptions as Python does; without frames the stack of the first thread that has one."""
     if not any(error.get("frames") for error in exceptions):
-        threads = (_frames(_frames_of(thread), "") for thread in values(event.get("threads")))
-        frames = _frames(_outside(event), "") or next(filter(None, threads), [])
-        return "\n".join(_lines(frames)) or None
+        stacks = (
+            "\n".join(_lines(_frames(_outside(event), ""))),
+            *(t.get("stack") for t in threads_of(event)),
+        )
+        return next(filter(None, stacks), None)
     lines: list[str] = []
     for position, error in enumerate(exceptions):
         lines += _lines(error.get("frames", ()))
@@ -63,28 +88,10 @@ def stack_text(event: Mapping[str, Any], exceptions: list[Stored]) -> str | None
     return "\n".join(lines) or None
 
 
-def text(value: Any, limit: int) -> str:
-    """Return a string or number as stripped text; empty for other types."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return ""
-    return cut(str(value).strip(), limit)
-
-
 def _end(value: Any) -> str:
     """Return the end of a path, which says more than its start."""
     whole = text(value, 500)
     return redact_text(whole)[-MAX_NAME:] if len(whole) > MAX_NAME else whole
-
-
-def one_line(value: Any, limit: int) -> str:
-    """Return a string or number as text without line breaks; empty for other types."""
-    return " ".join(text(value, limit).split())
-
-
-def values(value: Any) -> list[Mapping[str, Any]]:
-    """Return a list that Sentry writes bare or as {"values": [...]}."""
-    items = value.get("values") if isinstance(value, Mapping) else value
-    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
 
 
 def _exceptions(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -123,6 +130,18 @@ def _stored(error: Mapping[str, Any], platform: str) -> Stored:
     if isinstance(mechanism.get("handled"), bool):
         stored["handled"] = mechanism["handled"]
     return stored
+
+
+def _crash(event: Mapping[str, Any], raised: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the frames of the thread that an exception names, or of the one that crashed."""
+    threads, id_ = values(event.get("threads")), raised.get("thread_id")
+    for chosen in (
+        [thread for thread in threads if id_ is not None and thread.get("id") == id_],
+        [thread for thread in threads if thread.get("crashed")],
+    ):
+        if len(chosen) == 1 and (frames := _frames_of(chosen[0])):
+            return frames
+    return []
 
 
 def _outside(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -231,10 +250,3 @@ def _lines(frames: Iterator[Stored] | list[Stored] | tuple[Stored, ...]) -> list
         if source := frame.get("source"):
             lines.append(f"    {one_line(source, MAX_SOURCE)}")
     return lines
-
-
-def line_number(value: Any) -> int:
-    """Return a line of a file; 0 if it is invalid. Some SDKs send numbers as strings."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0

@@ -57,6 +57,8 @@ def stack_section(connection: Connection, group: Mapping[str, Any]) -> Section:
     newest = next(iter(group["occurrences"]), None) or {}
     stored = newest.get("exceptions") or _parsed(group, newest.get("stack"))
     if not any(error.get("frames") for error in stored):
+        stored = _parsed(group, newest.get("stack"))
+    if not any(error.get("frames") for error in stored):
         return Section(title="Stack", empty="No frame of it was recorded.")
     counting = counting_frames(chain_from(stored))
     files = suspects.ingested_files(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, Engine
 
-from qflow_dagster.approvals import assignment, authorization, batches, deciders, forms, records
+from qflow_dagster.approvals import arbiter, assignment, authorization, batches, deciders, forms, records
 from qflow_dagster.approvals.approval import DecisionRefusedError
 from qflow_dagster.errors import UsageError
 from qflow_dagster.quantumflow import verify_history
@@ -202,3 +202,28 @@ def test_a_page_knows_who_may_decide(engine: Engine, approvals_settings: Callabl
     assert "somebody else has to decide" in str(objections["bot"])
     assert "may not decide" in str(objections["eve"])
     assert revokers == ["ADA", "bob", "bot"]
+
+
+def test_a_name_that_looks_like_another_one_of_the_request_decides_nothing(engine: Engine) -> None:
+    # The first letter of the second name is Cyrillic.
+    with engine.begin() as connection:
+        id_ = ask(connection, requested_by="ada", required_approvals=2)
+        for decide in (decisions.approve, decisions.deny):
+            with pytest.raises(DecisionRefusedError, match="looks like ada"):
+                decide(connection, id_, actor="\u0430da")
+        decisions.approve(connection, id_, actor="bob")
+        with pytest.raises(DecisionRefusedError, match="looks like bob"):
+            decisions.approve(connection, id_, actor="B\u043eb")
+        # A name in letters of its own is that of a person.
+        assert decisions.approve(connection, id_, actor="\u0416\u0435\u043d\u044f").approvals == 2
+
+
+def test_a_request_has_at_most_so_many_comments(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arbiter, "MAX_COMMENTS", 3)
+    with engine.begin() as connection:
+        id_ = ask(connection)
+        for n in range(3):
+            arbiter.comment(connection, id_, actor="cy", words=f"why {n}")
+        with pytest.raises(DecisionRefusedError, match="3 comments already"):
+            arbiter.comment(connection, id_, actor="cy", words="why")
+        assert decisions.approve(connection, id_, actor="bob", comment="it is good").status == "approved"

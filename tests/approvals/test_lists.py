@@ -53,6 +53,8 @@ def listed(engine: Engine) -> dict[str, Any]:
         (Filter(rule="go/defer"), "rule"),
         (Filter(status="pending", risk="high"), "high"),
         (Filter(owner="ada"), "high"),
+        (Filter(owner=" \uff21da "), "high"),
+        (Filter(owner="ad"), ""),
         (Filter(status="pending", owner="-"), "workflow rule low"),
         (Filter(search="MEMBERSHIP"), "low"),
         (Filter(search="100%"), "low"),

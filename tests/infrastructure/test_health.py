@@ -582,6 +582,33 @@ def test_an_unhealthy_service_is_restarted_as_often_as_allowed_each_recorded(
     assert recorded == ["completed", "completed"]
 
 
+@pytest.mark.parametrize(
+    ("command", "stored"),
+    [
+        ("systemctl restart shop", ["systemctl", "restart", "shop"]),
+        ("sh -c 'stop shop && start shop'", ["sh", "-c", "stop shop && start shop"]),
+        ('curl "http://127.0.0.1/?a=1&b=2"', ["curl", "http://127.0.0.1/?a=1&b=2"]),
+        ("stop shop && start shop", None),
+        ("restart shop > /dev/null", None),
+        ("kill $(cat pid)", None),
+        ("kill `cat pid`", None),
+        ("stop shop;start shop", None),
+        ("restart 'shop", None),
+    ],
+)
+def test_a_restart_command_that_needs_a_shell_is_refused(
+    engine: Engine, command: str, stored: list[str] | None
+) -> None:
+    with engine.begin() as connection:
+        if stored is None:
+            with pytest.raises(UsageError, match=r"give sh -c '|cannot be read"):
+                services.add(connection, "shop", "http://127.0.0.1:1/", restart_command=command)
+        else:
+            services.add(connection, "shop", "http://127.0.0.1:1/", restart_command=command)
+            [row] = connection.execute(text("SELECT restart_command FROM health_services")).scalars()
+            assert row == stored
+
+
 def test_a_restart_that_fails_says_so_and_its_breaker_stops_it(engine: Engine) -> None:
     with engine.begin() as connection:
         services.add(connection, "shop", "http://127.0.0.1:1/", restart_command="false", restart_limit=100)

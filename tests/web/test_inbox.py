@@ -201,6 +201,15 @@ def test_every_answer_forbids_foreign_script_framing_and_caching(client: TestCli
         assert headers["Cache-Control"] == "no-store"
 
 
+def test_a_selection_with_a_request_that_is_not_there_shows_the_others(client: TestClient, ask: Ask) -> None:
+    id_, unknown = ask(), uuid4()
+    page = client.get("/approvals/selected", params={"id": [str(unknown), str(id_)]})
+    assert page.status_code == 200
+    assert f"there is no approval {unknown}" in page.text
+    assert f'value="{id_} ' in page.text
+    assert client.get("/approvals/selected", params={"id": str(unknown)}).status_code == 404
+
+
 def test_nothing_is_decided_together_with_a_request_that_is_not_there(
     client: TestClient, engine: Engine, ask: Ask
 ) -> None:

@@ -134,7 +134,19 @@ def test_what_exporters_send_is_grouped_and_counted(served: str, engine: Engine)
         pytest.param([span("GET /")], [], ["GET /"], id="a span without a parent is a request"),
         pytest.param([span("db", CHILD, ROOT)], [], [], id="one within another is none"),
         pytest.param([span("GET /", CHILD, ROOT, kind=2)], [], ["GET /"], id="unless it serves or consumes"),
-        pytest.param([span("GET /", status={"code": 2})], [], [], id="a failed request is no success"),
+        pytest.param(
+            [span("GET /", status={"code": 2, "message": "500"})],
+            [("GET /", "500")],
+            [],
+            id="a failed request is an error without an exception too",
+        ),
+        pytest.param([span("db", CHILD, ROOT, status={"code": 2})], [], [], id="a part that failed is none"),
+        pytest.param(
+            [span("GET /", error="no", status={"code": 2})],
+            [("GET /", "no")],
+            [],
+            id="with one it counts once",
+        ),
         pytest.param(
             [span("db", CHILD, ROOT, error="no"), span("GET /")],
             [("GET /", "no")],

@@ -437,3 +437,24 @@ def test_a_sampled_transaction_stands_for_those_left_out(
     assert client.post("/api/1/envelope/", content=body).status_code == 200
     with engine.connect() as connection:
         assert rate(connection, "shop.pay").total == calls
+
+
+def test_threads_are_stored_without_secrets_and_shown(client: TestClient, engine: Engine) -> None:
+    secret = "ghp_" + "a1B2c3D4e5" * 4
+    threads = [
+        {
+            "id": number,
+            "name": f"worker {secret}",
+            "stacktrace": {"frames": [{"function": f"wait_for_{number}", "filename": "w.c"}]},
+        }
+        for number in range(2)
+    ]
+    event = {"exception": {"values": [{"type": "SIGABRT", "value": "aborted"}]}, "threads": threads}
+    assert client.post("/api/1/store/", json=event).status_code == 200
+    [group] = error_analysis.analyze(engine).new_groups
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT o::text FROM error_occurrences o")).scalar_one()
+    assert secret not in row
+    page = client.get(f"/errors/{group}", headers={"Accept": "text/html"}).text
+    assert "wait_for_0" in page
+    assert "wait_for_1" in page

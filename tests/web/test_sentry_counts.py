@@ -1,6 +1,8 @@
 """Sessions, check-ins and client reports that SDKs send beside errors."""
 
 import asyncio
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -39,6 +41,78 @@ def test_sessions_give_the_share_that_did_not_crash(client: TestClient, engine: 
     assert release["crash_free"] == pytest.approx(0.98)
 
 
+def session(status: str, /, sid: str = "a", hours: float = 1, **more: Any) -> dict[str, Any]:
+    """Return an update of a session that began so many hours ago."""
+    started = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+    return {"sid": sid, "status": status, "started": started, "attrs": ATTRIBUTES, **more}
+
+
+STARTED, OK = session("ok", init=True, seq=0), session("ok", errors=0, seq=1)
+FAILED, EXITED = session("ok", errors=1, seq=2), session("exited", errors=0, seq=3)
+CRASHED = session("crashed", errors=1, seq=4)
+
+
+@pytest.mark.parametrize(
+    ("updates", "counts"),
+    [
+        pytest.param([STARTED], (1, 0, 0), id="a session that goes on"),
+        pytest.param([STARTED, STARTED, OK, EXITED, EXITED], (1, 0, 0), id="each update twice"),
+        pytest.param([EXITED], (1, 0, 0), id="the beginning was lost"),
+        pytest.param([STARTED, FAILED, FAILED, session("exited", errors=1)], (1, 1, 0), id="an error"),
+        pytest.param([STARTED, FAILED, CRASHED, CRASHED], (1, 0, 1), id="an error, then a crash"),
+        pytest.param([CRASHED, FAILED, STARTED], (1, 0, 1), id="in the wrong order"),
+        pytest.param([STARTED, session("abnormal")], (1, 1, 0), id="killed without a crash"),
+        pytest.param([session("unhandled", errors=2)], (1, 1, 0), id="unhandled, and it went on"),
+        pytest.param([STARTED, session("crashed", sid="b")], (2, 0, 1), id="two sessions"),
+        pytest.param([session("ok", hours=24 * 6, init=True)], None, id="an update after days"),
+    ],
+)
+def test_a_session_counts_once_however_often_it_is_updated(
+    client: TestClient, engine: Engine, updates: list[dict[str, Any]], counts: tuple[int, int, int] | None
+) -> None:
+    def counted() -> tuple[int, int, int] | None:
+        with engine.connect() as connection:
+            found = intake_counts.releases(connection)
+        return (found[0]["sessions"], found[0]["errored"], found[0]["crashed"]) if found else None
+
+    for update in updates:
+        send(client, "session", update)
+    assert counted() == counts
+    # All in one envelope, sent again.
+    send(client, "session", *updates)
+    assert counted() == counts
+
+
+def test_sessions_count_on_the_day_they_began_and_their_states_are_dropped(
+    client: TestClient, engine: Engine
+) -> None:
+    send(client, "session", session("ok", hours=72, init=True), session("ok", sid="b", hours=72, init=True))
+    # At the next start, the program reports how the session ended.
+    send(client, "session", session("crashed", hours=72))
+    with engine.begin() as connection:
+        rows = connection.execute(
+            text("SELECT current_date - day, total, crashed FROM release_sessions")
+        ).all()
+        assert [tuple(row) for row in rows] == [(3, 2, 1)]
+        assert intake_counts.prune_sessions(connection) == 0
+        connection.execute(text("UPDATE session_states SET day = day - 4"))
+        assert intake_counts.prune_sessions(connection) == 2
+
+
+def test_counts_of_sessions_that_are_sent_again_count_once(client: TestClient, engine: Engine) -> None:
+    item = {
+        "aggregates": [{"started": "2026-11-29T10:00:00Z", "exited": 4, "crashed": 1}],
+        "attrs": ATTRIBUTES,
+    }
+    for sent_at in ("2026-11-29T10:01:00.123Z", "2026-11-29T10:01:00.123Z", "2026-11-29T10:02:00.456Z"):
+        header, _, items = envelope(("sessions", item)).partition(b"\n")
+        body = json.dumps({**json.loads(header), "sent_at": sent_at}).encode() + b"\n" + items
+        assert client.post("/api/1/envelope/", content=body).status_code == 200
+    with engine.connect() as connection:
+        [release] = intake_counts.releases(connection)
+    assert (release["sessions"], release["crashed"], release["crash_free"]) == (10, 2, 0.8)
+
+
 def test_events_that_an_sdk_dropped_are_counted(client: TestClient, engine: Engine) -> None:
     dropped = {"reason": "ratelimit_backoff", "category": "error", "quantity": 3}
     for _ in range(2):
@@ -61,11 +135,14 @@ def test_a_missed_check_in_makes_its_monitor_unhealthy(client: TestClient, engin
 
 
 def test_a_check_in_of_a_failed_job_is_an_error(client: TestClient, engine: Engine) -> None:
-    send(client, "check_in", {"monitor_slug": "nightly", "status": "error", "environment": "production"})
+    check_in = {"check_in_id": "6d55218195564d6d88cf3883b84666f1", "monitor_slug": "nightly"}
+    for _ in range(2):
+        send(client, "check_in", {**check_in, "status": "error", "environment": "production"})
     error_analysis.analyze(engine)
     with engine.connect() as connection:
         [group] = error_records.find(connection)
     assert (group["operation"], group["message"]) == ("nightly", "the job nightly failed")
+    assert group["count"] == 1
 
 
 def test_a_check_in_changes_no_service_that_a_person_registered(client: TestClient, engine: Engine) -> None:

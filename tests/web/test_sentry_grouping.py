@@ -162,3 +162,41 @@ def test_the_chain_and_what_helps_are_kept() -> None:
         f"step {n}" for n in range(30, 50)
     ]  # type: ignore[index, union-attr]
     assert "ada" not in str(found.context)
+
+
+def crash(*threads: Event, **raised: Any) -> Event:
+    """An event of a native SDK: the exception has no frames, its thread has."""
+    exception = {"type": "SIGSEGV", "value": "at 0x7f31", **raised}
+    return {"platform": "native", "exception": {"values": [exception]}, "threads": {"values": list(threads)}}
+
+
+def thread(number: int, *functions: str, **more: Any) -> Event:
+    frames = [{"function": name, "package": "/srv/shop", "in_app": True} for name in functions]
+    return {"id": number, "name": f"worker-{number}", "stacktrace": {"frames": frames}, **more}
+
+
+def test_the_thread_that_crashed_tells_errors_apart() -> None:
+    other = thread(2, "main", "wait")
+    first = crash(other, thread(7, "main", "pay", crashed=True))
+    assert key(first) == key(crash(thread(9, "main", "pay", crashed=True), thread(3, "idle"), value="at 0x1"))
+    assert key(first) != key(crash(other, thread(7, "main", "ship", crashed=True)))
+    # The exception names its thread.
+    assert key(first) == key(crash(other, thread(7, "main", "pay"), thread_id=7))
+    # A thread that only goes on says nothing about the exception.
+    assert key(crash(other)) == key(crash(thread(2, "main", "sleep", current=True)))
+
+
+def test_all_threads_are_kept_the_crashed_one_first() -> None:
+    event = crash(
+        *(thread(number, "main", f"wait_{number}") for number in range(40)),
+        thread(77, "main", "pay", crashed=True, state="RUNNABLE"),
+    )
+    threads = (occurrence_from(event, {}).context or {})["threads"]  # type: ignore[call-overload,index]
+    assert len(threads) == 30
+    assert {name: threads[0][name] for name in ("id", "name", "is", "state")} == {
+        "id": "77",
+        "name": "worker-77",
+        "is": "crashed",
+        "state": "RUNNABLE",
+    }
+    assert threads[1]["stack"].splitlines()[-1] == '  File "/srv/shop", line 0, in wait_0'

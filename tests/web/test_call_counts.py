@@ -1,0 +1,104 @@
+"""An error and a success of one request are one call of one operation, however they arrive."""
+
+from typing import Any
+
+import pytest
+import sentry_sdk
+from sqlalchemy import Engine, text
+from starlette.testclient import TestClient
+
+from qflow_dagster.infrastructure import error_analysis
+from qflow_dagster.infrastructure.error_rate_tracker import rate
+from tests.web.test_otlp import TRACES, span, traces
+from tests.web.test_sentry import envelope
+
+TRACE = "4c79f60c11214eb38604f4ae0781bfb2"
+
+
+def item(kind: str, trace: str = TRACE, **more: Any) -> tuple[str, dict[str, Any]]:
+    event = {"transaction": "POST /pay", "contexts": {"trace": {"trace_id": trace, "status": "ok"}}}
+    return kind, {**event, **({"message": "no stock"} if kind == "event" else {}), **more}
+
+
+def send(client: TestClient, *items: tuple[str, dict[str, Any]]) -> None:
+    assert client.post("/api/1/envelope/", content=envelope(*items)).status_code == 200
+
+
+def counted(engine: Engine, operation: str = "POST /pay") -> tuple[int, int]:
+    with engine.connect() as connection:
+        found = rate(connection, operation)
+    return found.errors, found.total
+
+
+ERROR, DONE = item("event"), item("transaction")
+
+
+@pytest.mark.parametrize(
+    ("items", "counts"),
+    [
+        pytest.param([ERROR, DONE], (1, 1), id="the error first"),
+        pytest.param([DONE, ERROR], (1, 1), id="the transaction first"),
+        pytest.param([DONE, item("event", trace="1" * 32)], (1, 2), id="of two requests"),
+        pytest.param([DONE, item("event", level="info")], (0, 1), id="a message is no error"),
+        pytest.param([ERROR, *[DONE] * 9], (1, 9), id="ten calls within one trace"),
+        pytest.param([*[DONE] * 4, ERROR, *[DONE] * 4, ERROR], (2, 8), id="two of them fail"),
+        pytest.param([ERROR, ERROR, ERROR, DONE], (3, 3), id="one call with three errors counts by these"),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_a_call_is_an_error_or_a_success(
+    client: TestClient, engine: Engine, items: list[Any], counts: tuple[int, int], together: bool
+) -> None:
+    for some in [items] if together else [[entry] for entry in items]:
+        send(client, *some)
+    assert counted(engine) == counts
+    error_analysis.analyze(engine)
+    assert counted(engine) == counts
+
+
+def test_what_was_stored_at_the_same_time_is_counted_once_by_the_analysis(
+    client: TestClient, engine: Engine
+) -> None:
+    send(client, ERROR, DONE)
+    with engine.begin() as connection:
+        # As two writers leave it that do not see each other's rows.
+        connection.execute(text("UPDATE operation_successes SET count = 1, failed = 0"))
+    assert counted(engine) == (1, 2)
+    error_analysis.analyze(engine)
+    assert counted(engine) == (1, 1)
+
+
+def test_a_sampled_transaction_stands_for_the_calls_that_did_not_fail(
+    client: TestClient, engine: Engine
+) -> None:
+    header, _, rest = envelope(DONE).partition(b"\n")
+    sampled = header[:-1] + b', "trace": {"sample_rate": "0.1"}}'
+    assert client.post("/api/1/envelope/", content=sampled + b"\n" + rest).status_code == 200
+    send(client, ERROR)
+    assert counted(engine) == (1, 10)
+
+
+def test_a_request_of_a_real_sdk_that_reports_an_error_is_one_call(served: str, engine: Engine) -> None:
+    client = sentry_sdk.Client(
+        dsn=served.replace("http://", "http://anything@") + "/1",
+        traces_sample_rate=1.0,
+        default_integrations=False,
+    )
+    scope = sentry_sdk.Scope(client=client)
+    with sentry_sdk.scope.use_scope(scope), sentry_sdk.isolation_scope() as isolated:
+        isolated.set_client(client)
+        for n in range(4):
+            with sentry_sdk.start_transaction(name="POST /pay", op="http.server"):
+                if n == 0:
+                    sentry_sdk.capture_exception(ValueError("no stock"))
+    client.close(timeout=20)
+    assert counted(engine) == (1, 4)
+
+
+def test_an_error_and_the_span_of_its_request_may_come_in_different_batches(
+    client: TestClient, engine: Engine
+) -> None:
+    failed, request = span("GET /", error="no"), span("GET /")
+    for body in (traces(failed), traces(request), traces(request)):
+        assert client.post(TRACES, json=body).status_code == 200
+    assert counted(engine, "GET /") == (1, 1)
