@@ -81,7 +81,6 @@ class Alarm(NamedTuple):
 def simulate(engine: Engine, *, seed: int = 1, minutes: int = MINUTES) -> list[Alarm]:
     """Run a day on an empty database, and return what raised an alarm."""
     begin = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    url = engine.url.render_as_string(hide_password=False)
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA simulated"))
         connection.execute(text("CREATE TABLE simulated.clock AS SELECT clock_timestamp() AS at"))
@@ -92,7 +91,7 @@ def simulate(engine: Engine, *, seed: int = 1, minutes: int = MINUTES) -> list[A
                     "AS 'SELECT at FROM simulated.clock'"
                 )
             )
-    simulated = engine_for(url)
+    simulated = engine_for(engine.url)
 
     @event.listens_for(simulated, "connect")
     def _in_front(connection: Any, _: Any) -> None:

@@ -84,8 +84,8 @@ def test_a_request_of_a_real_sdk_that_reports_an_error_is_one_call(served: str, 
         traces_sample_rate=1.0,
         default_integrations=False,
     )
-    scope = sentry_sdk.Scope(client=client)
-    with sentry_sdk.scope.use_scope(scope), sentry_sdk.isolation_scope() as isolated:
+    with sentry_sdk.new_scope() as scope, sentry_sdk.isolation_scope() as isolated:
+        scope.set_client(client)
         isolated.set_client(client)
         for n in range(4):
             with sentry_sdk.start_transaction(name="POST /pay", op="http.server"):
