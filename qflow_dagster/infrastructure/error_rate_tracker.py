@@ -177,7 +177,8 @@ def track_successes(
             "count": _count(count),
             "slow": _count(count) if slow else 0,
             "event_id": event_id,
-            "trace": trace,
+            # As the correlation of errors, which it is compared with.
+            "trace": _clean(trace, MAX_OPERATION_LENGTH),
         }
         for name, age, count, event_id, trace in map(_success, successes)
     ]
@@ -369,27 +370,27 @@ def _check(occurrence: Occurrence) -> None:
         to_json(occurrence.context, "an error's context")
 
 
+def _clean(value: str | None, limit: int) -> str | None:
+    return None if value is None else redact_text(cut(storable_text(value), limit))[:limit]
+
+
 def _prepared(occurrence: Occurrence) -> dict[str, Any]:
     """Return the row of an occurrence: checked, cut to size, without secrets."""
     _check(occurrence)
-
-    def clean(value: str | None, limit: int) -> str | None:
-        return None if value is None else redact_text(cut(storable_text(value), limit))[:limit]
-
-    stack = clean(occurrence.stack, MAX_STACK_LENGTH)
+    stack = _clean(occurrence.stack, MAX_STACK_LENGTH)
     return {
         "operation": check_operation(occurrence.operation),
-        "kind": clean(occurrence.kind, MAX_OPERATION_LENGTH) or "Error",
-        "message": clean(occurrence.message, MAX_MESSAGE_LENGTH),
+        "kind": _clean(occurrence.kind, MAX_OPERATION_LENGTH) or "Error",
+        "message": _clean(occurrence.message, MAX_MESSAGE_LENGTH),
         "stack": stack and "\n".join(line[:MAX_LINE_LENGTH] for line in stack.split("\n")),
         "exceptions": redact(_bounded(storable(occurrence.exceptions))),
         "context": _context(occurrence.context),
         "severity": occurrence.severity,
-        "correlation_id": clean(occurrence.correlation_id, MAX_OPERATION_LENGTH),
-        "run_id": clean(occurrence.run_id, MAX_OPERATION_LENGTH),
+        "correlation_id": _clean(occurrence.correlation_id, MAX_OPERATION_LENGTH),
+        "run_id": _clean(occurrence.run_id, MAX_OPERATION_LENGTH),
         "source": occurrence.source,
         "age": _age(occurrence.age),
-        "event_id": clean(occurrence.event_id, MAX_OPERATION_LENGTH),
+        "event_id": _clean(occurrence.event_id, MAX_OPERATION_LENGTH),
     }
 
 

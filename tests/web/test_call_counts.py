@@ -102,3 +102,15 @@ def test_an_error_and_the_span_of_its_request_may_come_in_different_batches(
     for body in (traces(failed), traces(request), traces(request)):
         assert client.post(TRACES, json=body).status_code == 200
     assert counted(engine, "GET /") == (1, 1)
+
+
+def test_a_trace_is_stored_without_secrets_and_with_what_the_database_can_hold(
+    client: TestClient, engine: Engine
+) -> None:
+    secret = "ghp_" + "a1B2c3D4e5" * 4
+    trace = f"a\0b {secret}"
+    send(client, item("transaction", trace=trace), item("event", trace=trace))
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT s::text FROM operation_successes s")).scalar_one()
+    assert secret not in row
+    assert counted(engine) == (1, 1)

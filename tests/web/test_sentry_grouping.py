@@ -1,12 +1,13 @@
 """Which events of SDKs are one error, by Sentry's published rules: the fingerprint that was set, then frames, then words."""
 
+import json
 from typing import Any
 
 import pytest
 
 from qflow_dagster.infrastructure.fingerprints import fingerprint
 from qflow_dagster.infrastructure.stacks import chain_from, chain_of
-from qflow_dagster.web.sentry_events import occurrence_from
+from qflow_dagster.web.sentry_events import occurrence_from, parse_envelope
 
 Event = dict[str, Any]
 
@@ -200,3 +201,80 @@ def test_all_threads_are_kept_the_crashed_one_first() -> None:
         "state": "RUNNABLE",
     }
     assert threads[1]["stack"].splitlines()[-1] == '  File "/srv/shop", line 0, in wait_0'
+
+
+def lines(*items: Event) -> bytes:
+    """An envelope whose items end with their line, as the SDK for PHP writes it."""
+    return b"\n".join(json.dumps(item).encode() for item in items)
+
+
+def php(line: int, number: int) -> bytes:
+    frames = [
+        {"filename": "/shop.php", "lineno": line, "in_app": True, "abs_path": "/srv/shop.php"},
+        {
+            "filename": "/shop.php",
+            "lineno": 7,
+            "in_app": True,
+            "abs_path": "/srv/shop.php",
+            "function": "class@anonymous\0/srv/shop.php::pay",
+            "raw_function": f"class@anonymous\0/srv/shop.php:7$%{number}::pay",
+        },
+    ]
+    mechanism = {"type": "generic", "handled": True, "data": {"code": 0}}
+    values = [
+        {
+            "type": "StockError",
+            "value": f"no {number}",
+            "stacktrace": {"frames": frames},
+            "mechanism": mechanism,
+        },
+        {"type": "LogicException", "value": f"order {number}", "stacktrace": {"frames": frames[:1]}},
+    ]
+    event = {"timestamp": 1764500000.1, "platform": "php", "level": "error", "exception": {"values": values}}
+    return lines({"event_id": f"{number:032x}"}, {"type": "event", "content_type": "application/json"}, event)
+
+
+def java(thread_id: int, number: int) -> bytes:
+    def call(function: str, **more: Any) -> Event:
+        return {"filename": "Shop.java", "function": function, "module": "org.shop.Shop", "lineno": 5, **more}
+
+    frames = [call("main", in_app=True), call("pay", in_app=True)]
+    error = {
+        "type": "StockError",
+        "value": f"no {number}",
+        "module": "org.shop",
+        "thread_id": thread_id,
+        "stacktrace": {"frames": frames},
+    }
+    threads = [
+        {"id": thread_id, "name": "main", "state": "RUNNABLE", "crashed": True, "main": True},
+        {"id": 10, "name": "Finalizer", "daemon": True, "stacktrace": {"frames": [call("run", native=True)]}},
+    ]
+    event = {
+        "timestamp": "2026-11-30T05:12:00.123Z",
+        "platform": "java",
+        "exception": {"values": [error]},
+        "threads": {"values": threads},
+    }
+    session = {
+        "sid": "c" * 32,
+        "status": "ok",
+        "errors": 1,
+        "seq": number,
+        "attrs": {"release": "shop@1.2.0"},
+    }
+    return lines({"event_id": f"{number:032x}"}, {"type": "event"}, event, {"type": "session"}, session)
+
+
+@pytest.mark.parametrize(("first", "second"), [(php(11, 17), php(12, 4711)), (java(1, 17), java(3, 4711))])
+def test_envelopes_in_the_form_of_sdks_for_php_and_java(first: bytes, second: bytes) -> None:
+    """The form is what sentry-php and sentry-java sent to a server that wrote it down."""
+    one, other = parse_envelope(first), parse_envelope(second)
+    keys = [
+        fingerprint(chain_from(envelope.occurrences[0].exceptions))  # type: ignore[arg-type]
+        for envelope in (one, other)
+    ]
+    assert keys[0] == keys[1]
+    assert one.problems == other.problems == []
+    assert one.occurrences[0].event_id == f"{17:032x}"
+    assert [session.id for session in one.sessions] == [session.id for session in other.sessions]
