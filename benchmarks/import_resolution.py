@@ -3,8 +3,8 @@
 An import is counted as one of an own module by its text and by what is in the repository (a relative path, a
 package, namespace or module with that beginning), by a rule other than the one that resolves it. "Named" are those
 of which a target has the imported name in its path or text: the others may have resolved to the wrong file.
-Nothing is stored: HEAD is read and resolved in this process. `--show` prints imports that do not resolve or are
-not named.
+Vendored files are left out. Nothing is stored: HEAD is read and resolved in this process. `--show` prints imports
+that do not resolve or are not named.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qflow_dagster.ingestion import git, languages, module_manifests, trees
+from qflow_dagster.ingestion.classify import classify
 from qflow_dagster.ingestion.declarations import FAMILIES, FileDeclarations
 from qflow_dagster.ingestion.extraction import extract
 from qflow_dagster.ingestion.extraction.grammars import GRAMMARS
@@ -162,7 +163,7 @@ def main() -> None:
         missed: dict[str, list[str]] = defaultdict(list)
         unnamed: dict[str, list[str]] = defaultdict(list)
         for path, file in facts.items():
-            for fact in file.imports:
+            for fact in () if classify(path).vendored else file.imports:
                 total[file.language] += 1
                 if own(file.language, fact):
                     owned[file.language] += 1

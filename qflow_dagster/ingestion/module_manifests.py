@@ -49,7 +49,8 @@ class ModuleManifests:
             "tsconfig.json": self._read_tsconfig,
             "jsconfig.json": self._read_tsconfig,
         }
-        for path, content in sorted(manifests.items()):
+        # Those at the top first.
+        for path, content in sorted(manifests.items(), key=lambda item: (item[0].count("/"), item[0])):
             try:
                 readers[posixpath.basename(path)](posixpath.dirname(path), content)
             except (ValueError, TypeError, AttributeError, RecursionError):
@@ -78,8 +79,7 @@ class ModuleManifests:
     def _read_package(self, folder: str, content: bytes) -> None:
         package = json.loads(content)
         if isinstance(package.get("name"), str):
-            self.packages.setdefault(package["name"], folder)
-            exports = self.package_exports.setdefault(package["name"], [])
+            exports: list[tuple[str, str]] = []
             for target in (package.get("source"), package.get("module"), package.get("main")):
                 if isinstance(target, str):
                     exports.append(("", target))
@@ -87,6 +87,12 @@ class ModuleManifests:
             by_subpath = isinstance(declared, dict) and any(key.startswith(".") for key in declared)
             for subpath, target in (declared if by_subpath else {".": declared}).items():
                 exports += [(subpath.removeprefix(".").removeprefix("/"), file) for file in _files(target)]
+            # A package that offers nothing is an application, which may have the name of what it tries.
+            if not self.package_exports.get(package["name"]):
+                self.packages.setdefault(package["name"], folder)
+                if exports:
+                    self.packages[package["name"]] = folder
+                self.package_exports[package["name"]] = exports
 
     def _read_tsconfig(self, folder: str, content: bytes) -> None:
         configuration = _lenient_json(content)

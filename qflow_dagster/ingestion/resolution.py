@@ -41,6 +41,8 @@ TEMPLATES = (".in", ".cmake", ".cmake.in")
 # Shell expressions for the folder of the script itself.
 OWN_FOLDER = re.compile(r"dirname|BASH_SOURCE|\$0|\$\{0")
 # Folders of compiled scripts.
+# What the router of React makes of a module for its types.
+_GENERATED_TYPES = re.compile(r"/\+types(?=/[^/]+$)")
 _BUILT = re.compile(r"^(?:\./)?(?:dist|lib|build|out|esm|cjs)/(?:(?:esm|cjs|es|types)/)?")
 
 
@@ -134,7 +136,8 @@ class Resolver:
     def _script(self, source: str, imported: ImportFact) -> list[str]:
         module = imported.module.partition("?")[0]
         if module.startswith("."):
-            return self._script_file(join_path(posixpath.dirname(source), module))
+            beside = join_path(posixpath.dirname(source), module)
+            return self._script_file(beside) or self._script_file(_GENERATED_TYPES.sub("", beside))
         for prefix, bases in self.manifests.aliases_for(posixpath.dirname(source)):
             if module == prefix.rstrip("/") or (prefix[-1:] in ("", "/") and module.startswith(prefix)):
                 for base in bases:
@@ -210,7 +213,7 @@ class Resolver:
         return (
             self.declarations.of_name("PHP", name, source)
             or self.declarations.in_namespace("PHP", name)
-            or self._only_file("PHP", parts)
+            or self._named_file("PHP", parts)
         )
 
     def _elixir(self, source: str, imported: ImportFact) -> list[str]:
@@ -225,14 +228,18 @@ class Resolver:
         return []
 
     def _only_file(self, language: str, parts: list[str]) -> list[str]:
-        """Return the file of the package with that name, or its only one: constants and aliases are not recorded.
+        """Return the file of the package with that name, or its only one: aliases are not recorded."""
+        files = self.declarations.in_namespace(language, ".".join(parts[:-1]))
+        return self._named_file(language, parts) or (files if len(files) == 1 else [])
+
+    def _named_file(self, language: str, parts: list[str]) -> list[str]:
+        """Return the file of the package with that name.
 
         To Java, the functions of a Kotlin file are in a class named after it.
         """
         files = self.declarations.in_namespace(language, ".".join(parts[:-1]))
         stems = (parts[-1], parts[-1].removesuffix("Kt"))
-        named = [path for path in files if posixpath.basename(path).partition(".")[0] in stems]
-        return named or (files if len(files) == 1 else [])
+        return [path for path in files if posixpath.basename(path).partition(".")[0] in stems]
 
     # Swift: a module is a target of the package, by default a folder of its name in Sources or Tests.
 
@@ -282,7 +289,10 @@ class Resolver:
             beside = join_path(posixpath.dirname(source), after_variable)
             if after_variable and OWN_FOLDER.search(imported.module) and beside in self.paths:
                 return [beside]
-            return self._ending(after_variable.lstrip("./"), ()) if after_variable else []
+            # Where nothing ends so, it is a path after installation.
+            name = posixpath.basename(after_variable)
+            installed = self._existing(join_path(posixpath.dirname(source), name)) or self._ending(name, ())
+            return self._ending(after_variable.lstrip("./"), ()) or installed if name else []
         beside = join_path(posixpath.dirname(source), imported.module)
         # The folder in which a script runs, and `PATH`, are not in the repository.
         return self._existing(beside, imported.module) or self._ending(imported.module.lstrip("./"), ())

@@ -58,6 +58,8 @@ class RustModules:
                 files.insert(0, root)
             return self._module(base, rest) or self._existing(*(files if outer else [source]))
         library = self._manifests.crates.get(parts[0])
+        if imported.kind == "crate":
+            return self._existing(library or "")
         return self._in_crate(library, parts[1:]) if library else self._module(own, parts)
 
     def _in_crate(self, root: str, parts: list[str]) -> list[str]:

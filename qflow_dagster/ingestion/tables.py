@@ -202,7 +202,7 @@ imports = Table(
     Column("aliases", ARRAY(Text), nullable=False),
     # Leading dots of a Python relative import; modules inside the file around a Rust import.
     Column("level", SmallInteger, nullable=False),
-    # import | from | include | include_system | require | use | mod | mod_path | source ...
+    # import | from | include | include_system | require | use | crate | mod | mod_path | source ...
     Column("kind", Text, nullable=False),
 )
 

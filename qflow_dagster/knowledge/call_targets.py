@@ -152,7 +152,7 @@ class CallResolver:
         elsewhere = elsewhere or self.scopes.by_wildcard(call, call.name)
         if elsewhere:
             return Target(tuple(elsewhere), True)
-        found = [d for d in candidates if self.scopes.is_top(d) and not d.signature.startswith("static ")]
+        found = [d for d in candidates if self.scopes.is_top(d) and not _is_of_file(d)]
         if call.language in PROGRAM and found:
             # The parts of a type may be in several files.
             return Target(
@@ -377,6 +377,13 @@ class CallResolver:
     def _named(self, call: Call) -> list[Definition]:
         languages = family(call.language)
         return [d for d in self.declarations.definitions(call.name) if d.language in languages]
+
+
+def _is_of_file(definition: Definition) -> bool:
+    """Return whether other files of the program cannot use a definition: static functions, macros outside headers."""
+    if definition.kind == "macro":
+        return definition.path.endswith((".c", ".cc", ".cpp", ".cxx"))
+    return definition.signature.startswith("static ")
 
 
 def _is_extension(definition: Definition) -> bool:

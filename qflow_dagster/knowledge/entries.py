@@ -89,10 +89,10 @@ def code_words(lines: Sequence[str]) -> str:
 def _comments(source: bytes, language: str, timeout: float) -> list[Comment]:
     """Return each comment and docstring; adjacent comments are joined."""
     grammar = grammars.grammar(language)
-    tree = grammar and syntax.parse(grammar, source, timeout)
+    parsed = grammar and syntax.parse(grammar, source, timeout)
     spans = (
-        syntax.read(grammar, tree, source).comments
-        if grammar and tree
+        syntax.read(grammar, parsed[0], source, parsed[1]).comments
+        if grammar and parsed
         else comments.comment_spans(source, language)
     )
     newlines = [match.start() for match in re.finditer(rb"\n", source)]

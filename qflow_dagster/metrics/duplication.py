@@ -26,7 +26,7 @@ MAX_LOCATIONS = 24
 MAX_CLONES = 50_000
 
 FINGERPRINTS = f"""
-    SELECT f.path, b.lines, p.hashes, p.positions, p.spans
+    SELECT f.path, f.blob_id, b.lines, b.tokens, p.hashes, p.positions, p.spans
     FROM files f JOIN blobs b ON b.id = f.blob_id JOIN fingerprints p ON p.blob_id = b.id
     WHERE {IN_SNAPSHOT} AND NOT f.vendored AND NOT f.generated ORDER BY f.path
 """
@@ -73,12 +73,28 @@ def find_clones(connection: Connection, snapshot: Snapshot) -> tuple[pd.DataFram
         np.concatenate(parts["span"]),
         settings().metrics.clone_tokens,
     )
+    matched = whole_files(matched, *(files[name].to_numpy() for name in ("blob_id", "lines", "tokens")))
     paths = files["path"].to_numpy()
     matched["path_a"], matched["path_b"] = paths[matched.pop("file_a")], paths[matched.pop("file_b")]
     ordered = matched.sort_values(
         ["tokens", "path_a", "start_a", "path_b"], ascending=[False, True, True, True]
     )
     return classes(ordered.head(MAX_CLONES))[CLONE_COLUMNS], files.set_index("path")["lines"]
+
+
+def whole_files(
+    matched: pd.DataFrame, blob: np.ndarray, lines: np.ndarray, tokens: np.ndarray
+) -> pd.DataFrame:
+    """Return clones where those of files with the same content, at the same lines, are the whole files.
+
+    Fingerprints are of code, and so do not cover the comments at the ends of a file. The arrays are over the files.
+    """
+    file, other = matched["file_a"], matched["file_b"]
+    same = (file != other) & (blob[file] == blob[other]) & (matched["start_a"] == matched["start_b"])
+    whole = matched[same].drop_duplicates(["file_a", "file_b"]).assign(start_a=1, start_b=1)
+    of = whole["file_a"]
+    whole = whole.assign(end_a=lines[of], end_b=lines[of], tokens=tokens[of])
+    return pd.concat([matched[~same], whole], ignore_index=True)
 
 
 def classes(found: pd.DataFrame) -> pd.DataFrame:

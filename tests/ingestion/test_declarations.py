@@ -139,6 +139,19 @@ def test_of_files_that_declare_the_same_name_the_nearest_are_meant() -> None:
 
 
 LAYOUTS = {
+    "TSX, types that the router makes of a module, and an application with the name of what it tries": (
+        "TSX",
+        {
+            "app/package.json": '{"name": "form", "private": true}',
+            "package.json": '{"name": "form", "exports": {".": {"types": "./dist/index.d.ts"}}}',
+            "src/index.ts": "",
+            "routes/home.tsx": "",
+        },
+        {
+            "routes/other.tsx": ('import type { Route } from "./+types/home";\n', "routes/home.tsx"),
+            "app/main.tsx": ('import { useForm } from "form";\n', "src/index.ts"),
+        },
+    ),
     "Rust, the root of a crate as its manifest says": (
         "Rust",
         {
@@ -155,6 +168,8 @@ LAYOUTS = {
             "app/main.rs": ("use my_core::error::Oops;\n", "core/src/lib/mods/error.rs"),
             "app/a.rs": ("use my_core::show;\n", "core/src/lib/macros.rs"),
             "app/b.rs": ("use my_core::other;\n", "core/src/lib/core.rs"),
+            "app/c.rs": ("#[macro_use]\nextern crate my_core as core;\n", "core/src/lib/core.rs"),
+            "app/core.rs": ("extern crate main;\n", None),
         },
     ),
     "Rust, modules inside a file and at a path": (
@@ -207,6 +222,8 @@ LAYOUTS = {
             "bin/c": ('. "${BASH_SOURCE%/*}/../lib/help.sh"\n', "lib/help.sh"),
             "bin/d": (". ./help.sh\n", "bin/help.sh"),
             "e": ('. "$DIR/help.sh"\n', None),
+            "bin/i": ('. "$DIR"/../libexec/help.sh\n', "bin/help.sh"),
+            "j": ('. "$DIR/../libexec/common.sh"\n', "lib/core/common.sh"),
             "deep/g": ("source common.sh\nsource help.sh\n", None),
             "deep/h": ("source core/common.sh\n", "lib/core/common.sh"),
             "f": ('. "$1"\n', None),
@@ -218,6 +235,7 @@ LAYOUTS = {
         {
             "a.php": ("<?php\nuse App\\Handler;\n", "src/Handler/Curl.php"),
             "b.php": ("<?php\nuse App\\Promise;\n", None),
+            "c.php": ("<?php\nuse App\\Handler\\Other;\n", None),
         },
     ),
 }

@@ -204,6 +204,30 @@ def test_a_copy_with_other_names_is_a_clone_with_its_places() -> None:
     assert longest["tokens"] > 200
 
 
+def test_a_copy_with_other_names_is_covered_to_its_ends() -> None:
+    one, two = code(WRAP), code(WRAP, "that")
+    longest = clones_of(one, two).iloc[0]
+    comments_before = next(n for n, line in enumerate(one.splitlines()) if not line.startswith("#"))
+    assert (longest["start_a"], longest["end_a"]) == (comments_before + 1, one.count("\n"))
+
+
+def test_files_with_the_same_content_are_clones_as_a_whole() -> None:
+    source = f"# What it is.\n\n{code(WRAP)}\n# The end.\n"
+    lines = source.count("\n")
+    found = duplication.whole_files(
+        clones_of(source, source, f"x = 1\n{source}"),
+        *map(np.array, ([7, 7, 8], [lines, lines, lines + 1], [9, 9, 9])),
+    )
+    same = found[(found["file_a"] == 0) & (found["file_b"] == 1)]
+    assert same.drop(columns=["file_a", "file_b"]).to_dict("records") == [
+        {"start_a": 1, "end_a": lines, "start_b": 1, "end_b": lines, "tokens": 9}
+    ]
+    shares = duplication.duplicated_lines(
+        found.assign(path_a=found["file_a"], path_b=found["file_b"]), pd.Series([lines, lines, lines + 1])
+    )
+    assert shares["ratio"].tolist()[:2] == [1.0, 1.0]
+
+
 def test_code_that_has_nothing_in_common_is_no_clone() -> None:
     assert clones_of(code(WRAP), code(TOKEN)).empty
 

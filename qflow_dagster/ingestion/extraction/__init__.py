@@ -28,12 +28,13 @@ def extract(data: bytes, language: str, *, timeout: float = 10.0, parse_limit: i
     source = text.as_utf8(data, facts.encoding)
     facts.generated = generated.is_generated(source, language)
     grammar = grammars.grammar(language) if len(source) <= parse_limit else None
-    tree = grammar and syntax.parse(grammar, source, timeout)
-    if not grammar or not tree:
+    parsed = grammar and syntax.parse(grammar, source, timeout)
+    if not grammar or not parsed:
         count_lines(facts, text.Lines(source, comments.comment_spans(source, language)))
         return facts
     facts.parsed = True
-    extraction = syntax.read(grammar, tree, source)
+    tree, lacking = parsed
+    extraction = syntax.read(grammar, tree, source, lacking)
     lines = text.Lines(source, extraction.comments)
     count_lines(facts, lines)
     lexed = tokens.lex(lines.code_text, grammar, extraction.function_spans)

@@ -15,6 +15,8 @@ from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition, 
 
 # The type of a string, a list or another literal.
 LITERAL = b"literal"
+# Before the type that a smart pointer points to.
+POINTER = b"*"
 
 
 class _Declaration(NamedTuple):
@@ -28,6 +30,8 @@ class _Declaration(NamedTuple):
     called: bool = False
     # What may be between the name and the match.
     between: bytes = b" \t?!"
+    # The value points to one of the type, and is an object itself.
+    pointer: bool = False
 
 
 # `: Type`, also `: &mut Type`; `Optional[Type]` is of that type.
@@ -55,6 +59,24 @@ _TYPE_FIRST = _Declaration(
         rb"(?=\s*+[=;,):{])"
     )
 )
+# `Type name(arguments)`, of C++.
+_CONSTRUCTED = _Declaration(
+    re.compile(rb"(?P<type>[A-Z](?<!\w[A-Z])\w*+)(?:<[^<>;(){}]*+>)?+\s++(?P<name>[a-z_]\w*+)(?=[({])")
+)
+# `unique_ptr<Type> name` and `= make_unique<Type>(...)`: what follows an arrow is called on the type.
+_SMART_POINTER = _Declaration(
+    re.compile(
+        rb"ptr<\s*+(?:const\s++)?+(?P<type>(?:\w++::)*+\w++)(?:<[^<>;(){}]*+>)?+>[\s&*]*+"
+        rb"(?P<name>[A-Za-z_]\w*+)(?=\s*+[=;,)({:])"
+    ),
+    pointer=True,
+)
+_MADE = _Declaration(
+    re.compile(
+        rb"=\s*+(?:\w++::)*+[Mm]ake_?(?:[Uu]nique|[Ss]hared)\w*+<\s*+(?:const\s++)?+(?P<type>(?:\w++::)*+\w++)"
+    ),
+    pointer=True,
+)
 _GO = _Declaration(re.compile(rb"(?P<type>[A-Z](?<!\w[A-Z])\w*+)(?=[\s,){=`]|$)"))
 _GO_POINTER = _Declaration(re.compile(rb"\*\s*+(?P<type>\w++)(?=[\s,){=`]|$)"))
 _RUBY = _Declaration(
@@ -65,7 +87,8 @@ _DECLARATIONS = {
     **dict.fromkeys(
         ("javascript", "typescript", "tsx", "kotlin", "swift", "scala", "rust"), (_COLON, _ASSIGNED)
     ),
-    **dict.fromkeys(("java", "csharp", "cpp", "php"), (_TYPE_FIRST, _ASSIGNED)),
+    **dict.fromkeys(("java", "csharp", "php"), (_TYPE_FIRST, _ASSIGNED)),
+    "cpp": (_TYPE_FIRST, _ASSIGNED, _CONSTRUCTED, _SMART_POINTER, _MADE),
     "go": (_GO, _GO_POINTER, _ASSIGNED),
     "ruby": (_RUBY,),
 }
@@ -84,7 +107,7 @@ class DeclaredTypes:
     """
 
     def __init__(self, grammar: str, source: bytes, definitions: Sequence[Definition]) -> None:
-        self._grammar, self._definitions = grammar, definitions
+        self._grammar, self._source, self._definitions = grammar, source, definitions
         self._types: dict[tuple[int, bytes], list[tuple[int, bytes]]] = defaultdict(list)
         wanted = {
             name
@@ -94,6 +117,8 @@ class DeclaredTypes:
             if name and name != EXPRESSION
         }
         declarations = _DECLARATIONS.get(grammar, ()) if wanted else ()
+        if grammar == "go" and declarations:
+            declarations += _of_package(definitions)
         starts = [definition.start for definition in definitions] if declarations else []
         for declaration in declarations:
             for match in declaration.pattern.finditer(source):
@@ -106,11 +131,17 @@ class DeclaredTypes:
                         written = called = b""
                     index = innermost(definitions, starts, start)
                     index = self._holder(index) if own else index
-                    plain = _SCOPES.sub(b".", written)[:MAX_RECEIVER]
+                    plain = declaration.pointer * POINTER + _SCOPES.sub(b".", written)[:MAX_RECEIVER]
                     self._types[index, name].append((start, plain + called))
 
     def of(self, written: bytes, within: int, position: int) -> bytes:
         """Return the type declared for a receiver in the definition `within`, last before a position; b'' if none."""
+        found = self._declared_for(written, within, position)
+        if not found.startswith(POINTER):
+            return found
+        return found.removeprefix(POINTER) if self._source[:position].endswith(b"->") else LITERAL
+
+    def _declared_for(self, written: bytes, within: int, position: int) -> bytes:
         name = self._field(written, within)
         if name:
             holder = self._holder(within)
@@ -135,6 +166,11 @@ class DeclaredTypes:
             if inside:
                 return inside[-1]
             scope = self._definitions[scope].parent
+        # Fields of the class, of a member that is defined outside it.
+        owner = self._definitions[within].name.rpartition("::")[0].rpartition("::")[2]
+        for index, definition in enumerate(self._definitions if owner and self._grammar == "cpp" else ()):
+            if definition.name == owner and (found := self._types.get((index, written))):
+                return found[-1][1]
         return b""
 
     def _field(self, written: bytes, within: int) -> bytes:
@@ -152,6 +188,15 @@ class DeclaredTypes:
         while scope and self._definitions[scope].kind in FUNCTIONS:
             scope = self._definitions[scope].parent
         return scope or 0
+
+
+def _of_package(definitions: Sequence[Definition]) -> tuple[_Declaration, ...]:
+    """Return the declarations with a type of the file that other packages cannot use: `name type`."""
+    names = {d.name for d in definitions if d.kind in ("struct", "interface") and d.name[:1].islower()}
+    if not names:
+        return ()
+    words = "|".join(sorted(map(re.escape, names))).encode()
+    return (_Declaration(re.compile(rb"(?<=\s)(?P<type>" + words + rb")(?=[\s,){=]|$)")),)
 
 
 def _declared(written: bytes) -> bytes:

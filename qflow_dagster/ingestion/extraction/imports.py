@@ -150,6 +150,11 @@ def _rust(statement: str, kind: str) -> Iterator[Read]:
         elif match:
             yield Read(match[1], [])
         return
+    if kind == "crate":
+        match = re.search(r"\bcrate\s++(\w++)(?:\s++as\s++(\w++))?", statement)
+        if match:
+            yield Read(match[1], [], aliases=[match[2] or ""])
+        return
     match = re.search(r"\buse\s+(.*)", re.sub(r"//[^\n]*", "", statement), re.DOTALL)
     if match:
         for path, alias in _rust_tree(re.sub(r"\s+", " ", match[1].rstrip().removesuffix(";")).strip(), 0):

@@ -2,12 +2,17 @@
 
 Three classes of code lose whole types otherwise: a macro between `class` and its name (`class EXPORT_API Name {`), a
 macro that is a line of its own before a declaration (`BEGIN_NAMESPACE`), and the halves of `#if`/`#else` that are not
-complete by themselves. The text is changed for the parser only, byte for byte
-as long, so that positions stay those of the source.
+complete by themselves. System calls of Linux are functions behind a macro. The text is changed for the parser only,
+byte for byte as long, so that positions stay those of the source. Of halves that it does not see, comments and calls
+are read from the text.
 """
 
 import re
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import NamedTuple
+
+from qflow_dagster.ingestion.extraction.text import Span
 
 # `class MACRO Name {` or `: public Base {`; a macro is written in capitals, with or without arguments.
 MACRO_BEFORE_NAME = re.compile(
@@ -23,6 +28,13 @@ MACRO_LINE = re.compile(
     rb"|float|double|unsigned|signed|auto)\b))",
     re.MULTILINE,
 )
+# `SYSCALL_DEFINE2(name, type, parameter, type, parameter) {`
+SYSCALL = re.compile(
+    rb"^((?:COMPAT_)?+SYSCALL(?:32)?+_DEFINE[1-6]\(\s*+)(\w++\s*+)(,[^()]*+(?:\([^()]*+\)[^()]*+)*+)(?=\)\s*+\{)",
+    re.MULTILINE,
+)
+# Marks of address spaces.
+SPACES = re.compile(rb"\b__\w++")
 # With its continued lines.
 DIRECTIVE = re.compile(
     rb"^[ \t]*+#[ \t]*+(if|ifdef|ifndef|elif|elifdef|elifndef|else|endif)\b(?:[^\n]*\\\r?\n)*[^\n]*",
@@ -34,6 +46,19 @@ PAIRS = ((b"{", b"}"), (b"(", b")"))
 # Beginnings of lines of comments and directives.
 NO_CODE = (b"#", b"/", b"*")
 NOT_NEWLINE = re.compile(rb"[^\n]")
+# Comments, strings, and names before parentheses with the word before them.
+_TOKENS = re.compile(
+    rb"(?P<comment>//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?+)"
+    rb"|\"(?:[^\"\\\n]|\\.)*+|'(?:[^'\\\n]|\\.)*+"
+    rb"|\b(?:(?P<before>\w++)[ \t]++(?=[A-Za-z_]))?+(?P<name>[A-Za-z_]\w*+)(?=(?:<[\w<>, ]*+>)?+\s*+\()"
+)
+
+
+class Unseen(NamedTuple):
+    """The spans of comments, and of the names of calls, that the parser does not see."""
+
+    comments: list[Span]
+    calls: list[Span]
 
 
 def without_macros(grammar: str, source: bytes) -> bytes:
@@ -41,16 +66,30 @@ def without_macros(grammar: str, source: bytes) -> bytes:
     if grammar not in ("c", "cpp"):
         return source
     source = MACRO_LINE.sub(lambda match: _blank(match[1]), source)
+    if b"SYSCALL" in source:
+        source = SYSCALL.sub(_function, source)
     if grammar == "c":
         return source
     return MACRO_BEFORE_NAME.sub(lambda match: match[1] + _blank(match[2]), source)
 
 
-def first_branches(grammar: str, source: bytes) -> bytes:
-    """Return the text without the other branches, and the lines, of conditions whose branches are incomplete."""
+def _function(match: "re.Match[bytes]") -> bytes:
+    """Return a system call as a function: `int name(type parameter, type parameter`."""
+    types = SPACES.sub(lambda mark: _blank(mark[0]), match[3])
+    parts = types.split(b",")[1:]
+    pairs = b",".join(b" ".join(parts[index : index + 2]) for index in range(0, len(parts), 2))
+    return _blank(match[1]).replace(b"   ", b"int", 1) + match[2] + b"(" + pairs
+
+
+def first_branches(grammar: str, source: bytes) -> tuple[bytes, list[Span]]:
+    """Return the text without the other branches, and the lines, of conditions whose branches are incomplete.
+
+    Also return the spans of these other branches.
+    """
     if grammar not in ("c", "cpp", "csharp"):
-        return source
+        return source, []
     text = bytearray(source)
+    others: list[Span] = []
     # The spans of the lines of each open condition.
     conditions: list[list[tuple[int, int]]] = []
     for match in DIRECTIVE.finditer(source):
@@ -59,18 +98,36 @@ def first_branches(grammar: str, source: bytes) -> bytes:
         elif conditions:
             conditions[-1].append(match.span())
             if match[1] == b"endif":
-                _keep_first(text, conditions.pop())
-    return bytes(text)
+                others += _keep_first(text, conditions.pop())
+    return bytes(text), others
 
 
-def _keep_first(text: bytearray, lines: list[tuple[int, int]]) -> None:
-    """Blank the lines of a condition and its other branches, if one of its branches is incomplete."""
+def unseen(source: bytes, branches: Iterable[Span], keywords: frozenset[bytes]) -> Unseen:
+    """Return the comments and calls in branches that the parser does not see."""
+    found = Unseen([], [])
+    for start, end in branches:
+        for match in _TOKENS.finditer(source, start, end):
+            if match["comment"]:
+                found.comments.append(match.span())
+            # After another word it is declared.
+            elif (
+                match["name"]
+                and match["name"] not in keywords
+                and (not match["before"] or match["before"] in keywords)
+            ):
+                found.calls.append(match.span("name"))
+    return found
+
+
+def _keep_first(text: bytearray, lines: list[Span]) -> list[Span]:
+    """Blank the lines of a condition and its other branches, if one of its branches is incomplete; return these."""
     branches = [(end, start) for (_, end), (start, _) in pairwise(lines)]
     lost = sum(end - start for start, end in branches[1:])
     if lost > MAX_LOST or all(_complete(bytes(text[start:end])) for start, end in branches):
-        return
+        return []
     for start, end in [*lines, *branches[1:]]:
         text[start:end] = _blank(bytes(text[start:end]))
+    return branches[1:]
 
 
 def _complete(branch: bytes) -> bool:

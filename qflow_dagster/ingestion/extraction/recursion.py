@@ -1,8 +1,9 @@
 """Recursion: whether a function calls itself, directly or through other functions of its file.
 
-A bare name, the object or class itself (`self`, `this`, the class's name) and the receiver of a Go method refer to it;
-`inner.close()`, `super().close()` and a call that fits another overload do not. What could be several is not counted.
-Functions that call each other are looked for in one scope of a file, by the first call of each name on each receiver.
+A bare name, the object or class itself (`self`, `this`, the class's name), and in Go the receiver of the method and
+what is declared with its type refer to it; `inner.close()`, `super().close()` and a call that fits another overload do
+not. What could be several is not counted. Functions that call each other are looked for in one scope of a file, by the
+first call of each name on each receiver.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from tree_sitter import Node
 
 from qflow_dagster.ingestion.extraction import names, receivers
+from qflow_dagster.ingestion.extraction.declared_types import DeclaredTypes
 from qflow_dagster.ingestion.extraction.structure import FUNCTIONS, Definition, own_name
 from qflow_dagster.ingestion.extraction.text import Span, blanked
 
@@ -31,19 +33,28 @@ ARGUMENTS = frozenset({"argument_list", "arguments", "value_arguments"})
 
 
 def mark(
-    grammar: str, definitions: list[Definition], root: Node, source: bytes, comments: Sequence[Span]
+    grammar: str,
+    definitions: list[Definition],
+    root: Node,
+    source: bytes,
+    comments: Sequence[Span],
+    types: DeclaredTypes,
 ) -> None:
     """Add 1 to the cognitive complexity of each function in a recursion cycle (Cognitive Complexity, B1)."""
     functions = [d for d in definitions[1:] if d.kind in FUNCTIONS]
     others = _others_called(functions)
-    direct = [definition for definition in functions if definition.own_calls]
+    direct = [(index, d) for index, d in enumerate(definitions) if d.own_calls and d.kind in FUNCTIONS]
     code = blanked(source, comments) if direct or others else source
     recursive = set()
-    for definition in direct:
+    for index, definition in direct:
         for call in definition.own_calls:
             receiver = receivers.receiver(grammar, code, call[0])
             before = code[max(call[0] - LOOK_BACK, 0) : call[0]]
-            if _refers_to(grammar, definitions, definition, receiver) and (
+            own = _refers_to(grammar, definitions, definition, receiver)
+            if not own and grammar == "go" and definition.kind == "method" and definition.node is not None:
+                # A method of a type cannot be overridden.
+                own = types.of(receiver, index, call[0]) == names.go_receiver(definition.node)[1]
+            if own and (
                 grammar not in OVERLOADS or _fits_best(grammar, definitions, definition, call, root, before)
             ):
                 recursive.add(id(definition))

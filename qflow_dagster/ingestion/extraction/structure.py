@@ -81,10 +81,12 @@ def measure(
     source: bytes,
     not_calls: frozenset[bytes],
     values: set[Span],
+    more_calls: Sequence[Span],
 ) -> None:
     """Assign each call and construct to its function, and count there.
 
-    `definitions` begins with the file itself; `values` are lambdas that are functions of their own.
+    `definitions` begins with the file itself; `values` are lambdas that are functions of their own; `more_calls` are
+    names of calls that the tree lacks.
     """
     binaries = _binaries(captures)
     operators: dict[Span, list[tuple[int, int, int]]] = {}
@@ -93,7 +95,7 @@ def measure(
     # whether in a function or lambda).
     stack: list[tuple[int, int, int, int, Span | None, bool]] = [(len(source) + 1, 0, 0, 0, None, False)]
     previous = None
-    for event in _events(definitions, captures, binaries, values):
+    for event in _events(definitions, captures, binaries, values, more_calls):
         if event == previous:
             continue
         previous = event
@@ -161,10 +163,12 @@ def _events(
     captures: dict[str, list[Node]],
     binaries: dict[Span, Node],
     values: set[Span],
+    more_calls: Sequence[Span],
 ) -> list[tuple[int, int, int, int]]:
     """Return (start, -end, code, index of the definition) in order; enclosing nodes come first."""
     events = [(d.start, -d.end, DEFINITION, i) for i, d in enumerate(definitions) if i]
     events += [(start, -end, BINARY, 0) for start, end in binaries]
+    events += [(start, -end, CALL, 0) for start, end in more_calls]
     # An else-if is not an if of its own, nor an else; the name in an Elixir definition is not a call.
     else_ifs = {node.byte_range for node in captures.get("else_if", ())}
     heads = {node.byte_range for node in captures.get("head", ())}

@@ -7,6 +7,7 @@ table in ``constructs``.
 
 import time
 from bisect import bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 from tree_sitter import Node, QueryCursor, Tree
@@ -114,24 +115,28 @@ class Found:
         return False
 
 
-def parse(grammar: Grammar, source: bytes, timeout: float) -> Tree | None:
+def parse(grammar: Grammar, source: bytes, timeout: float) -> tuple[Tree, list[Span]] | None:
     """Parse a source to a syntax tree; None if that takes longer than `timeout` seconds.
+
+    Also return the spans that the tree lacks.
 
     Where there are errors and the language has a preprocessor, only the first branch of each condition is read if
     that has fewer errors.
     """
     source = recovery.without_macros(grammar.name, source)
     tree = _parse(grammar, source, timeout)
-    if tree and tree.root_node.has_error:
-        branches = recovery.first_branches(grammar.name, source)
-        other = _parse(grammar, branches, timeout) if branches != source else None
+    if tree is None:
+        return None
+    if tree.root_node.has_error:
+        text, others = recovery.first_branches(grammar.name, source)
+        other = _parse(grammar, text, timeout) if text != source else None
         if other and len(_errors(other.root_node)) < len(_errors(tree.root_node)):
-            return other
-    return tree
+            return other, others
+    return tree, []
 
 
-def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
-    """Extract all facts of a tree with a single query and pass."""
+def read(grammar: Grammar, tree: Tree, source: bytes, lacking: Sequence[Span] = ()) -> Found:
+    """Extract all facts of a tree with a single query and pass; `lacking` are the spans that it lacks."""
     result = Found(grammar, source)
     root = tree.root_node
     cursor = QueryCursor(grammar.query)
@@ -142,13 +147,15 @@ def read(grammar: Grammar, tree: Tree, source: bytes) -> Found:
     result.comments = [node.byte_range for node in comments]
     result.comments += [node.byte_range for node in docs]
     result.comments += [(n.start_byte - len(DATA_MARK), n.end_byte) for n in captures.get("data", [])]
+    unseen = recovery.unseen(source, lacking, grammar.keywords)
+    result.comments += unseen.comments
     values = _function_values(captures)
     result.definitions = _definitions(grammar, captures, source, values)
     _document(result, comments, docs)
     not_calls = NOT_CALLS.get(grammar.name, frozenset())
-    structure.measure(grammar.name, result.definitions, captures, source, not_calls, values)
+    structure.measure(grammar.name, result.definitions, captures, source, not_calls, values, unseen.calls)
     result.types = DeclaredTypes(grammar.name, source, result.definitions)
-    recursion.mark(grammar.name, result.definitions, root, source, result.comments)
+    recursion.mark(grammar.name, result.definitions, root, source, result.comments, result.types)
     result.imports = imports.read(grammar.name, captures, source)
     result.namespaces = names.namespaces(grammar.name, captures.get("namespace", []), source)
     constants = sorted(node.byte_range for node in captures.get("constant", []))

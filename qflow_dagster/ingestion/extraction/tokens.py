@@ -223,7 +223,8 @@ def fingerprints(lexed: Lexed) -> Fingerprints | None:
     # The rightmost smallest of each window (robust against runs of equal hashes), newest first.
     windows = np.ndarray((number, WINDOW), np.uint64, hashes, (WINDOW - 1) * 8, (8, -8))
     chosen = np.arange(number) + (WINDOW - 1) - windows.argmin(axis=1)
-    chosen = chosen[np.append(True, chosen[1:] != chosen[:-1])]
+    # The first and the last of the file too, so that copies of files are covered to their ends.
+    chosen = np.unique(np.append(chosen, (0, len(hashes) - 1)))
     bits = lexed.vocabulary.bits[lexed.ids][present]
     length = 1
     while length < GRAM:

@@ -5,6 +5,7 @@
 (call_expression function: (identifier) @call)
 (call_expression function: (field_expression field: (field_identifier) @call))
 (preproc_include) @import.include
+(preproc_function_def) @def.macro
 (comment) @comment
 (binary_expression) @binary
 (preproc_if condition: (_) @directive)

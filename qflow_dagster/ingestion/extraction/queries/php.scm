@@ -18,5 +18,7 @@
 (require_once_expression) @import.require
 (include_expression) @import.require
 (include_once_expression) @import.require
+(program (const_declaration (const_element (name) @constant)))
+(namespace_definition body: (compound_statement (const_declaration (const_element (name) @constant))))
 (comment) @comment
 (binary_expression) @binary

@@ -20,6 +20,7 @@
 (token_tree (identifier) @call . (token_tree "("))
 (macro_invocation macro: (identifier) @call)
 (use_declaration) @import.use
+(extern_crate_declaration) @import.crate
 (mod_item !body) @import.mod
 (line_comment) @comment
 (block_comment) @comment
