@@ -86,29 +86,35 @@ class Halstead(NamedTuple):
 class Vocabulary(dict[bytes, int]):
     """Numbers and classifies each token text of a grammar once; shared by all files.
 
-    `kinds`, `codes`, `bits` and `newlines` are arrays over the numbers.
+    `kinds`, `codes`, `bits` and `newlines` are arrays over the numbers, complete after `classify`.
     """
 
     def __init__(self, keywords: frozenset[bytes]) -> None:
         super().__init__()
         self.keywords = keywords
-        self.kinds = np.zeros(1 << 12, np.int8)
-        self.codes = np.zeros(1 << 12, np.uint64)
-        self.bits = np.zeros(1 << 12, np.uint64)
-        self.newlines = np.zeros(1 << 12, np.int32)
+        self.new: list[bytes] = []
+        self.kinds = np.zeros(0, np.int8)
+        self.codes = np.zeros(0, np.uint64)
+        self.bits = np.zeros(0, np.uint64)
+        self.newlines = np.zeros(0, np.int32)
 
     def __missing__(self, token: bytes) -> int:
-        kind, code = self._classify(token)
         number = self[token] = len(self)
-        if number == len(self.kinds):
-            for name in ("kinds", "codes", "bits", "newlines"):
-                array = getattr(self, name)
-                setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
-        self.kinds[number] = kind
-        self.codes[number] = code
-        self.bits[number] = 1 << (code * MULTIPLIER >> 58 & 63)
-        self.newlines[number] = token.count(b"\n")
+        self.new.append(token)
         return number
+
+    def classify(self) -> None:
+        """Classify the tokens that are new, all at once."""
+        if not self.new:
+            return
+        kinds, codes = zip(*map(self._classify, self.new), strict=True)
+        bits = [1 << (code * MULTIPLIER >> 58 & 63) for code in codes]
+        newlines = [token.count(b"\n") if len(token) > 2 or token == b"\n" else 0 for token in self.new]
+        columns = {"kinds": kinds, "codes": codes, "bits": bits, "newlines": newlines}
+        for name, values in columns.items():
+            before = getattr(self, name)
+            setattr(self, name, np.append(before, np.array(values, before.dtype)))
+        self.new.clear()
 
     def _classify(self, token: bytes) -> tuple[int, int]:
         first = token[:1]
@@ -158,6 +164,7 @@ def lex(code_text: bytes, grammar: Grammar, function_spans: Sequence[tuple[int, 
         ids.extend(map(number, token))
         owners.append(owner)
         lengths.append(len(token))
+    vocabulary.classify()
     id_array = np.frombuffer(ids, np.int32) if ids else np.zeros(0, np.int32)
     return Lexed(
         token_count=int((id_array != newline).sum()),
