@@ -41,6 +41,7 @@ WITH calls AS (
 )
 SELECT DISTINCT ON (operation) operation, errors::bigint, total::bigint FROM windows
 WHERE is_error = 1 AND at >= :since AND total >= :least AND errors >= total * :rate
+  AND (errors - total * :rate) ^ 2 >= :deviations ^ 2 * total * :rate * (1 - :rate)
 ORDER BY operation, errors DESC
 """)
 
@@ -69,6 +70,8 @@ def alert(connection: Connection, rows: Sequence[Row[Any]]) -> list[str]:
         "window": float(limits.window),
         "least": limits.alert_total,
         "rate": limits.alert_rate,
+        # Without it, a single error among twenty calls would alert.
+        "deviations": limits.alert_deviations,
     }
     worst = connection.execute(_WORST_WINDOW, parameters).all()
     high = _notify(

@@ -173,6 +173,9 @@ class ErrorsSettings(BaseModel):
     window: int = Field(default=60, ge=1, le=3_600, description="seconds of the sliding window of rates")
     alert_total: int = Field(default=10, ge=1, le=1_000_000, description="calls in a window before it alerts")
     alert_rate: float = Field(default=0.05, gt=0, le=1, description="error rate that alerts")
+    alert_deviations: float = Field(
+        default=3.29, ge=0, le=10, description="standard deviations above it, so that it is no chance"
+    )
     alert_cooldown: int = Field(
         default=300, ge=0, le=86_400, description="seconds between two alerts of one operation"
     )

@@ -98,7 +98,21 @@ def test_two_analyses_at_once_take_different_rows(engine: Engine) -> None:
 # Alerts
 
 
-def test_it_alerts_from_ten_calls_and_five_percent_on_and_not_before(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("errors", "calls", "alerts"),
+    [(1, 20, []), (2, 10, []), (3, 10, ["pay"]), (12, 100, []), (13, 100, ["pay"]), (9, 9, [])],
+)
+def test_a_rate_alerts_if_it_is_no_chance(engine: Engine, errors: int, calls: int, alerts: list[str]) -> None:
+    if calls > errors:
+        succeeded(engine, times=calls - errors, age=1.0)
+    failed(engine, times=errors)
+    assert error_analysis.analyze(engine).alerts == alerts
+
+
+def test_it_alerts_from_ten_calls_and_five_percent_on_and_not_before(
+    engine: Engine, errors_settings: Callable[..., None]
+) -> None:
+    errors_settings(alert_deviations=0)
     failed(engine, "few", times=9)
     failed(engine, "low", times=4)
     succeeded(engine, "low", times=96, age=1.0)
